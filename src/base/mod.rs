@@ -1,0 +1,4 @@
+//! Leaves: small parts that import nothing of the house and know only bytes and numbers.
+
+pub mod buffer;
+pub mod clock;

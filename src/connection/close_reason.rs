@@ -1,0 +1,58 @@
+//! The one list of why connections end, as statistics and logs name it.
+
+/// Why a connection ended. The first reason stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer ended its stream and got all its answers.
+    EndOfStream,
+    /// The peer reset the connection, or the network took it away.
+    Reset,
+    /// A call on its socket failed in a way that is not the peer's doing.
+    Failed,
+    /// A frame over the limit.
+    TooLong,
+    /// A header that contradicts itself.
+    Corrupted,
+    /// The stream ended inside a frame.
+    Truncated,
+    /// No byte for the idle time-out.
+    Idle,
+    /// The peer took no byte of what it was owed for the stall time-out.
+    Stalled,
+    /// The server is shutting down, and it had all its answers.
+    Shutdown,
+    /// The server is shutting down, and time was up before it had all its answers.
+    Cut,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of the statistics.
+    pub const ALL: [CloseReason; 10] = [
+        CloseReason::EndOfStream,
+        CloseReason::Reset,
+        CloseReason::Failed,
+        CloseReason::TooLong,
+        CloseReason::Corrupted,
+        CloseReason::Truncated,
+        CloseReason::Idle,
+        CloseReason::Stalled,
+        CloseReason::Shutdown,
+        CloseReason::Cut,
+    ];
+
+    /// The name in logs and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CloseReason::EndOfStream => "end_of_stream",
+            CloseReason::Reset => "reset",
+            CloseReason::Failed => "failed",
+            CloseReason::TooLong => "too_long",
+            CloseReason::Corrupted => "corrupted",
+            CloseReason::Truncated => "truncated",
+            CloseReason::Idle => "idle",
+            CloseReason::Stalled => "stalled",
+            CloseReason::Shutdown => "shutdown",
+            CloseReason::Cut => "cut",
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The door: taking connections in, and when not to.
+//!
+//! The errors of accept are sorted here and nowhere else. That a peer has given up, or the network
+//! has, is no reason to stop. That descriptors or memory are out is weather: a descriptor kept in
+//! reserve is given up for a moment so that one peer learns of it, and then the listeners rest,
+//! growing a little longer each time, because a listener that stays ready would turn the loop into
+//! a spin. The first connection that leaves ends the rest. While every slot is taken they rest too,
+//! and the kernel's queue holds who comes. See accept(2), "Errors".
+
+use std::io;
+use std::time::Duration;
+
+use crate::kernel::{Interest, Opener, Poller, Time, Token, errno};
+use crate::limits::{ACCEPTS_PER_TURN, DOOR_REST_MAX, DOOR_REST_MIN};
+use crate::service::Service;
+
+use super::Server;
+use super::throttle::Throttle;
+
+/// Whether new connections are taken in.
+pub(super) struct Door<Socket> {
+    state: State,
+    /// How many to take in at one event: one, doubled while a listener is ready turn after turn. So
+    /// a single connection costs no second accept4 that finds nothing, and a crowd no wait for each
+    /// of its members.
+    stride: u32,
+    /// The turn in which a listener was last ready.
+    last_turn: Option<u64>,
+    /// How long the next rest will be.
+    rest: Duration,
+    /// Given up for a moment when there is no other descriptor.
+    reserve: Option<Socket>,
+    complaints: Throttle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Every slot is taken.
+    Full,
+    /// Descriptors or memory are out; tried again at this time.
+    Resting(Time),
+}
+
+/// What an error of accept means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// The queue is empty.
+    Empty,
+    /// This one is lost; the next may be well.
+    Passing,
+    /// Descriptors or memory are out.
+    Weather,
+    /// A mistake of ours.
+    Bug,
+}
+
+impl<Socket> Door<Socket> {
+    pub(super) fn new(reserve: Socket) -> Door<Socket> {
+        Door {
+            state: State::Open,
+            stride: 1,
+            last_turn: None,
+            rest: DOOR_REST_MIN,
+            reserve: Some(reserve),
+            complaints: Throttle::default(),
+        }
+    }
+
+    /// When to try again by itself.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Resting(until) => Some(until),
+            State::Open | State::Full => None,
+        }
+    }
+}
+
+impl<K: Poller + Opener, S: Service> Server<K, S> {
+    /// Takes in what waits at one listener, up to a budget.
+    pub(super) fn accept(&mut self, number: u32) {
+        let turn = self.counters.epoll_wait;
+        let again = self.door.last_turn == Some(turn - 1);
+        self.door.stride = if again {
+            (self.door.stride * 2).min(ACCEPTS_PER_TURN)
+        } else {
+            1
+        };
+        self.door.last_turn = Some(turn);
+        for _ in 0..self.door.stride {
+            if self.door.state != State::Open {
+                return;
+            }
+            let Some(listener) = self.listeners.get(number as usize) else {
+                return;
+            };
+            self.counters.accept4 += 1;
+            match self.kernel.accept(listener) {
+                Ok(socket) => {
+                    self.door.rest = DOOR_REST_MIN;
+                    self.admit(socket);
+                    if self.peers.is_full() {
+                        self.counters.refused_slots += 1;
+                        self.close_the_door(State::Full);
+                    }
+                }
+                Err(error) => match sort(&error) {
+                    Refused::Empty => return,
+                    Refused::Passing => self.counters.accept_errors += 1,
+                    Refused::Weather => return self.rest(number, &error),
+                    Refused::Bug => {
+                        log::error!("accept4: {error}: this is a mistake in mynah");
+                        return self.rest(number, &error);
+                    }
+                },
+            }
+        }
+    }
+
+    #[cold]
+    fn rest(&mut self, number: u32, error: &io::Error) {
+        self.counters.refused_resources += 1;
+        if let Some(more) = self.door.complaints.may_speak(self.now) {
+            let rest = self.door.rest;
+            log::warn!("accept4: {error}: the listener rests for {rest:?}{more}");
+        }
+        if let (Some(reserve), Some(listener)) = (
+            self.door.reserve.take(),
+            self.listeners.get(number as usize),
+        ) {
+            self.kernel.close(reserve);
+            self.counters.accept4 += 1;
+            if let Ok(refused) = self.kernel.accept(listener) {
+                self.kernel.close(refused);
+            }
+        }
+        self.restore_the_reserve();
+        let until = self.now.after(self.door.rest);
+        self.door.rest = (self.door.rest * 2).min(DOOR_REST_MAX);
+        self.close_the_door(State::Resting(until));
+    }
+
+    fn restore_the_reserve(&mut self) {
+        if self.door.reserve.is_none() {
+            self.door.reserve = self.kernel.reserve().ok();
+        }
+    }
+
+    fn close_the_door(&mut self, state: State) {
+        self.door.state = state;
+        self.watch_the_listeners(Interest::NONE);
+    }
+
+    /// A connection has left: its slot and its descriptor are free for another.
+    pub(super) fn reopen_the_door(&mut self) {
+        if self.door.state != State::Open && !self.peers.is_full() {
+            self.restore_the_reserve();
+            self.door.state = State::Open;
+            self.watch_the_listeners(Interest::READ);
+        }
+    }
+
+    /// The rest is over.
+    pub(super) fn reopen_the_door_in_time(&mut self) {
+        if self.door.deadline().is_some_and(|until| until <= self.now) {
+            self.reopen_the_door();
+        }
+    }
+
+    fn watch_the_listeners(&mut self, interest: Interest) {
+        for (number, listener) in self.listeners.iter().enumerate() {
+            self.counters.epoll_ctl += 1;
+            let token = Token::fixed(number as u32);
+            if let Err(error) = self.kernel.reregister(listener, token, interest) {
+                log::error!("epoll_ctl on a listener: {error}");
+            }
+        }
+    }
+}
+
+fn sort(error: &io::Error) -> Refused {
+    match error.raw_os_error() {
+        Some(errno::EAGAIN) => Refused::Empty,
+        Some(errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM) => Refused::Weather,
+        Some(
+            errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EFAULT | errno::EOPNOTSUPP,
+        ) => Refused::Bug,
+        _ => Refused::Passing,
+    }
+}

@@ -1,0 +1,124 @@
+//! What a loop has done, counted where it happens: plain numbers of one worker, added up only to be
+//! printed.
+
+use std::fmt;
+
+use crate::connection::CloseReason;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts since the start, but for the connections open now.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Connections ended, by [`CloseReason`].
+            pub closed: [u64; CloseReason::ALL.len()],
+        }
+
+        impl Counters {
+            /// Adds another worker's counts.
+            pub fn add(&mut self, other: &Counters) {
+                $(self.$name += other.$name;)*
+                for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
+                    *mine += theirs;
+                }
+            }
+        }
+
+        impl fmt::Display for Counters {
+            /// One line of `name=count`, every count there is.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("stats")?;
+                $(write!(f, concat!(" ", stringify!($name), "={}"), self.$name)?;)*
+                for reason in CloseReason::ALL {
+                    write!(f, " closed_{}={}", reason.name(), self.closed[reason as usize])?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections open now.
+    connections_now,
+    /// Connections accepted.
+    connections_total,
+    /// Frames answered; without boundaries each read is one.
+    frames,
+    /// Bytes read.
+    bytes_in,
+    /// Bytes written.
+    bytes_out,
+    /// Calls of accept4.
+    accept4,
+    /// Calls of recv.
+    recv,
+    /// Calls of send.
+    send,
+    /// Waits: epoll_wait or epoll_pwait2.
+    epoll_wait,
+    /// Calls of epoll_ctl.
+    epoll_ctl,
+    /// Calls of shutdown.
+    shutdown,
+    /// Calls of close on connections.
+    close,
+    /// Events reported.
+    events,
+    /// Events for a connection that had gone.
+    stale_events,
+    /// Reads that found nothing although readiness was reported.
+    spurious_events,
+    /// Writes that took a part, or nothing.
+    short_writes,
+    /// Changes of interest after registration.
+    interest_changes,
+    /// Connections that had to wait for a workspace.
+    workspace_waits,
+    /// Times the listener rested because every slot was taken.
+    refused_slots,
+    /// Times the listener rested because descriptors or memory were out.
+    refused_resources,
+    /// Accepts that failed in passing: the peer gave up, or the network did.
+    accept_errors,
+    /// Connections that could not be registered.
+    refused_registration,
+    /// Frames over the limit.
+    refused_too_long,
+    /// Frames that contradict themselves.
+    refused_corrupted,
+    /// Streams that ended inside a frame.
+    refused_truncated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_every_count_and_close_reason() {
+        let mut counters = Counters {
+            connections_now: 3,
+            recv: 14,
+            ..Counters::default()
+        };
+        counters.closed[CloseReason::Idle as usize] = 7;
+        let mut sum = counters.clone();
+        sum.add(&counters);
+        let line = sum.to_string();
+        assert!(line.starts_with("stats connections_now=6 "), "{line}");
+        assert!(
+            line.contains(" recv=28 ") && line.contains(" closed_idle=14"),
+            "{line}"
+        );
+        assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn reasons_stand_in_the_order_of_their_numbers() {
+        for (number, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+        }
+    }
+}

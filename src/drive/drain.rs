@@ -1,0 +1,136 @@
+//! Shutting down without losing a byte.
+//!
+//! First the listeners: whoever waits in their queues has been promised a connection, so the queues
+//! are served and then closed. Then every connection is read to the last byte that has arrived,
+//! answered, and ended. Peers that go on talking are cut off from reading after a while, peers that
+//! do not take their answers at the drain time-out; only the latter count as cut.
+
+use std::time::Duration;
+
+use crate::connection::CloseReason;
+use crate::kernel::{Opener, Poller, Time};
+use crate::limits::DRAIN_READ_TIMEOUT;
+use crate::service::Service;
+
+use super::Server;
+use super::pump::Reading;
+
+/// A shutdown under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    stage: Stage,
+    until: Time,
+    /// Connections closed at the end of the time-out although they were owed something.
+    cut: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// What has arrived is still read, until this time at the latest.
+    Reading(Time),
+    /// Only what is owed is written.
+    Writing,
+}
+
+impl Drain {
+    fn new(now: Time, timeout: Duration) -> Drain {
+        let stage = Stage::Reading(now.after(DRAIN_READ_TIMEOUT));
+        Drain {
+            stage,
+            until: now.after(timeout),
+            cut: 0,
+        }
+    }
+
+    /// The next time at which something has to be done.
+    pub(super) fn deadline(&self) -> Time {
+        match self.stage {
+            Stage::Reading(until) => until.min(self.until),
+            Stage::Writing => self.until,
+        }
+    }
+
+    pub(super) fn reading(&self) -> Reading {
+        match self.stage {
+            Stage::Reading(_) => Reading::ToTheLast,
+            Stage::Writing => Reading::NoMore,
+        }
+    }
+}
+
+impl<K: Poller + Opener, S: Service> Server<K, S> {
+    /// Begins to shut down; [`Server::is_done`] tells when it is over.
+    pub fn drain(&mut self) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.now = self.kernel.now();
+        for number in 0..self.listeners.len() {
+            self.serve_the_queue(number as u32);
+        }
+        for listener in std::mem::take(&mut self.listeners) {
+            self.kernel.close(listener);
+        }
+        self.drain = Some(Drain::new(self.now, self.settings.drain_timeout));
+        self.visit_everyone();
+    }
+
+    /// Whether it was drained and the last connection is gone.
+    pub fn is_done(&self) -> bool {
+        self.drain.is_some() && self.peers.is_empty()
+    }
+
+    /// Takes in all that wait at a listener, as long as there are slots.
+    fn serve_the_queue(&mut self, number: u32) {
+        loop {
+            let before = self.counters.connections_total;
+            self.accept(number);
+            if self.counters.connections_total == before {
+                return;
+            }
+        }
+    }
+
+    /// Every connection is looked at in the next turn, whether or not the kernel reports it.
+    fn visit_everyone(&mut self) {
+        for slot in 0..self.peers.used() {
+            if self.peers.token(slot).is_some() {
+                self.ready.push(slot);
+            }
+        }
+    }
+
+    /// Connections that a shutdown closed although they were owed something.
+    pub fn cut(&self) -> u64 {
+        self.drain.map_or(0, |drain| drain.cut)
+    }
+
+    /// Does what a shutdown has to do at its deadlines.
+    pub(super) fn drain_on(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        match drain.stage {
+            _ if self.now >= drain.until => self.cut_everyone(),
+            Stage::Reading(until) if self.now >= until => {
+                drain.stage = Stage::Writing;
+                self.visit_everyone();
+            }
+            Stage::Reading(_) | Stage::Writing => {}
+        }
+    }
+
+    fn cut_everyone(&mut self) {
+        for slot in 0..self.peers.used() {
+            let Some(token) = self.peers.token(slot) else {
+                continue;
+            };
+            let Some(peer) = self.peers.get_mut(token) else {
+                continue;
+            };
+            if let (Some(drain), false) = (&mut self.drain, peer.connection.is_lingering()) {
+                drain.cut += 1;
+            }
+            peer.connection.close(CloseReason::Cut);
+            self.release(token);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The event loop. One [`Server::turn`] waits once and then does, in this order, what came of it.
+//!
+//! Invariant between two turns: for every connection, what it wants is what the kernel was last
+//! told, or it stands in a queue; what is lent to it holds bytes; its armed deadline is not later
+//! than the true one.
+//!
+//! Why `close` without `EPOLL_CTL_DEL` is sound: a registration dies with the last descriptor of
+//! its open file; no descriptor here is ever duplicated, and all are close-on-exec. Events already
+//! fetched for it find a slot of another generation. See epoll(7), "Questions and answers", 6 and
+//! 9.
+
+use std::io;
+use std::time::Duration;
+
+use crate::connection::{CloseReason, Connection, Protocol, Want};
+use crate::framing::FrameError;
+use crate::kernel::{
+    Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
+};
+use crate::limits::EVENTS_PER_TURN;
+use crate::service::Service;
+
+use super::accept::Door;
+use super::counters::Counters;
+use super::drain::Drain;
+use super::pump::{Peer, Pump, Reading};
+use super::queue::Queue;
+use super::slots::Slots;
+use super::throttle::Throttle;
+use super::timers::Timers;
+use super::workspaces::{Lease, WorkspaceSize, Workspaces};
+
+/// What one loop is given to work with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Workspaces to lend.
+    pub workspaces: usize,
+    /// The size of each.
+    pub workspace: WorkspaceSize,
+    /// Level or edge.
+    pub trigger: Trigger,
+    /// How long a peer may say nothing.
+    pub idle_timeout: Option<Duration>,
+    /// How long a peer may take nothing of what it is owed.
+    pub stall_timeout: Option<Duration>,
+    /// How long a shutdown may take.
+    pub drain_timeout: Duration,
+}
+
+/// What a turn found that is not the loop's own business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attention {
+    /// Signals wait to be taken from the kernel.
+    pub signals: bool,
+    /// Another thread has woken this one.
+    pub wake_up: bool,
+}
+
+/// One worker: a kernel, a fixed number of connections, a service.
+pub struct Server<K: Poller + Opener, S: Service> {
+    pub(super) kernel: K,
+    pub(super) settings: Settings,
+    pub(super) listeners: Vec<K::Socket>,
+    pub(super) door: Door<K::Socket>,
+    pub(super) peers: Slots<Peer<K, S>>,
+    pub(super) counters: Counters,
+    pub(super) drain: Option<Drain>,
+    /// Those that have more to do at once: stopped for their budget, or just lent a workspace.
+    pub(super) ready: Queue,
+    pub(super) now: Time,
+    protocol: Protocol<S>,
+    /// Those that wait for a workspace.
+    waiting: Queue,
+    pub(super) timers: Timers,
+    workspaces: Workspaces,
+    events: Vec<Event>,
+    complaints: Throttle,
+}
+
+impl<K: Poller + Opener, S: Service> Server<K, S> {
+    /// Takes all the memory it will ever need, and starts to report `listeners`.
+    pub fn new(
+        mut kernel: K,
+        listeners: Vec<K::Socket>,
+        protocol: Protocol<S>,
+        settings: Settings,
+    ) -> io::Result<Server<K, S>> {
+        for (number, listener) in listeners.iter().enumerate() {
+            kernel.register(listener, Token::fixed(number as u32), Interest::READ)?;
+        }
+        let slots = settings.connections_max;
+        Ok(Server {
+            now: kernel.now(),
+            door: Door::new(kernel.reserve()?),
+            kernel,
+            listeners,
+            peers: Slots::new(slots),
+            counters: Counters::default(),
+            drain: None,
+            ready: Queue::new(slots),
+            protocol,
+            waiting: Queue::new(slots),
+            timers: Timers::new(slots),
+            workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
+            events: vec![Event::default(); EVENTS_PER_TURN],
+            complaints: Throttle::default(),
+            settings,
+        })
+    }
+
+    /// Bytes that each connection takes at most, beside the workspace it may have on loan.
+    pub const fn slot_size() -> usize {
+        Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + 2 * Queue::SLOT_SIZE
+    }
+
+    /// Waits until something happens, `until` at the latest, and deals with it.
+    pub fn turn(&mut self, until: Time) -> io::Result<Attention> {
+        let timeout = self.timeout(until);
+        self.counters.epoll_wait += 1;
+        let count = self.kernel.wait(&mut self.events, timeout)?;
+        self.now = self.kernel.now();
+        self.counters.events += count as u64;
+        let had_more_to_do = self.ready.len();
+        let mut attention = Attention::default();
+        for place in 0..count {
+            self.dispatch(self.events[place], &mut attention);
+        }
+        self.resume(had_more_to_do);
+        self.expire();
+        Ok(attention)
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The time of the last turn.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The kernel underneath.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
+    /// Workspaces on loan now.
+    pub fn workspaces_lent(&self) -> usize {
+        self.workspaces.lent()
+    }
+
+    /// The span until the nearest deadline; none when there is no deadline.
+    fn timeout(&mut self, until: Time) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let drain = self.drain.map(|drain| drain.deadline());
+        let deadlines = [self.timers.next(), self.door.deadline(), drain];
+        let next = deadlines.into_iter().flatten().fold(until, Time::min);
+        (next != Time::NEVER).then(|| next.since(self.kernel.now()))
+    }
+
+    #[inline]
+    fn dispatch(&mut self, event: Event, attention: &mut Attention) {
+        let token = event.token();
+        match (token.generation(), token.index()) {
+            (0, SIGNALS) => attention.signals = true,
+            (0, WAKE_UP) => attention.wake_up = true,
+            (0, listener) => self.accept(listener),
+            _ => self.advance(token, event.readiness()),
+        }
+    }
+
+    /// Goes on with the first `count` of those that have more to do.
+    fn resume(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(slot) = self.ready.pop() else { return };
+            if let Some(token) = self.peers.token(slot) {
+                self.advance(token, Readiness::IN.and(Readiness::OUT));
+            }
+        }
+    }
+
+    /// Does what a connection wants and tells the kernel what it wants next.
+    #[inline]
+    fn advance(&mut self, token: Token, readiness: Readiness) {
+        let reading = self.reading();
+        let Some(peer) = self.peers.get_mut(token) else {
+            self.counters.stale_events += 1;
+            return;
+        };
+        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.lend()) else {
+            return self.wait_for_workspace(token, readiness);
+        };
+        let mut workspace = self.workspaces.open(&lease);
+        let pump = Pump {
+            kernel: &mut self.kernel,
+            protocol: &mut self.protocol,
+            counters: &mut self.counters,
+            reading,
+            now: self.now,
+        };
+        let stopped = pump.run(peer, &mut workspace, readiness);
+        if workspace.is_empty() {
+            self.give_back(lease);
+        } else {
+            peer.lease = Some(lease);
+        }
+        if stopped.has_more {
+            self.ready.push(token.index());
+        }
+        self.settle(token, stopped.want);
+    }
+
+    /// When to read again, which is the whole difference between the two triggers.
+    #[inline]
+    fn reading(&self) -> Reading {
+        match (&self.drain, self.settings.trigger) {
+            (None, Trigger::Level) => Reading::Once,
+            (None, Trigger::Edge) => Reading::WhileFull,
+            (Some(drain), _) => drain.reading(),
+        }
+    }
+
+    /// Makes what the kernel was told equal to what is wanted.
+    #[inline]
+    fn settle(&mut self, token: Token, want: Want) {
+        let interest = match want {
+            Want::Close => return self.release(token),
+            Want::Read | Want::Discard => Interest::READ,
+            Want::Write => Interest::WRITE,
+            // Only for want of budget: it stands in the queue of those that have more to do.
+            Want::Shutdown => Interest::NONE,
+        };
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if peer.registered != interest.under(self.settings.trigger) {
+            self.change_interest(token, interest);
+        } else if want == Want::Discard {
+            self.arm(token);
+        }
+    }
+
+    #[cold]
+    fn change_interest(&mut self, token: Token, interest: Interest) {
+        let interest = interest.under(self.settings.trigger);
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        self.counters.epoll_ctl += 1;
+        self.counters.interest_changes += 1;
+        match self.kernel.reregister(&peer.socket, token, interest) {
+            Ok(()) => {
+                peer.registered = interest;
+                self.arm(token);
+            }
+            Err(error) => {
+                log::warn!("epoll_ctl: {error}: the connection is closed");
+                peer.connection.close(CloseReason::Failed);
+                self.release(token);
+            }
+        }
+    }
+
+    /// A connection has something to read and no workspace to read it into: it stops asking, or a
+    /// readiness that nobody takes up would be reported for ever, and waits its turn.
+    #[cold]
+    fn wait_for_workspace(&mut self, token: Token, readiness: Readiness) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        let broken = readiness.has(Readiness::HUP.and(Readiness::ERR));
+        if broken && !peer.registered.contains(Interest::READ) {
+            // Nothing is asked and these cannot be masked: heard once, they would be heard for
+            // ever.
+            peer.connection.close(CloseReason::Reset);
+            return self.release(token);
+        }
+        peer.read_to_end |= readiness.has(Readiness::RDHUP);
+        self.counters.workspace_waits += 1;
+        self.waiting.push(token.index());
+        self.change_interest(token, Interest::NONE);
+    }
+
+    /// Takes a workspace back, or hands it to whoever has waited longest.
+    #[inline]
+    fn give_back(&mut self, lease: Lease) {
+        self.workspaces.give_back(lease);
+        if !self.waiting.is_empty() {
+            self.lend_to_the_first_waiting();
+        }
+    }
+
+    #[cold]
+    fn lend_to_the_first_waiting(&mut self) {
+        let Some(slot) = self.waiting.pop() else {
+            return;
+        };
+        let Some(peer) = self
+            .peers
+            .token(slot)
+            .and_then(|token| self.peers.get_mut(token))
+        else {
+            return;
+        };
+        peer.lease = self.workspaces.lend();
+        self.ready.push(slot);
+    }
+
+    /// Takes a new connection in, or closes it when it cannot be watched.
+    pub(super) fn admit(&mut self, socket: K::Socket) {
+        let interest = Interest::READ.under(self.settings.trigger);
+        let peer = Peer {
+            socket,
+            connection: Connection::default(),
+            lease: None,
+            registered: interest,
+            read_to_end: false,
+            active_at: self.now,
+        };
+        let token = match self.peers.insert(peer) {
+            Ok(token) => token,
+            Err(peer) => return self.kernel.close(peer.socket),
+        };
+        self.counters.connections_total += 1;
+        self.counters.connections_now += 1;
+        self.counters.epoll_ctl += 1;
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if let Err(error) = self.kernel.register(&peer.socket, token, interest) {
+            log::warn!("epoll_ctl: {error}: the connection is closed");
+            self.counters.refused_registration += 1;
+            peer.connection.close(CloseReason::Failed);
+            return self.release(token);
+        }
+        self.arm(token);
+    }
+
+    /// The only place where a connection ends.
+    pub(super) fn release(&mut self, token: Token) {
+        let Some(mut peer) = self.peers.remove(token) else {
+            return;
+        };
+        let slot = token.index();
+        self.timers.disarm(slot);
+        self.ready.remove(slot);
+        self.waiting.remove(slot);
+        self.counters.connections_now -= 1;
+        self.counters.close += 1;
+        self.counters.closed[peer.connection.reason() as usize] += 1;
+        log::debug!(
+            "connection {token:?} closed: {}",
+            peer.connection.reason().name()
+        );
+        if let Some(error) = peer.connection.take_error() {
+            self.complain(&error);
+        }
+        self.kernel.close(peer.socket);
+        if let Some(lease) = peer.lease {
+            self.give_back(lease);
+        }
+        self.reopen_the_door();
+    }
+
+    /// Counts a frame error and logs it, at most once a second.
+    #[cold]
+    fn complain(&mut self, error: &FrameError) {
+        match error {
+            FrameError::TooLong { .. } => self.counters.refused_too_long += 1,
+            FrameError::Corrupted(_) => self.counters.refused_corrupted += 1,
+            FrameError::Truncated { .. } => self.counters.refused_truncated += 1,
+        }
+        if let Some(more) = self.complaints.may_speak(self.now) {
+            log::warn!("{}: {error}: the connection is closed{more}", error.kind());
+        }
+    }
+}

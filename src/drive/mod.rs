@@ -1,0 +1,21 @@
+//! Who runs the machines: slots, buffers, deadlines, and the loop around epoll.
+//!
+//! This floor joins a [`crate::kernel`] with the [`crate::connection`]s: it reads and writes for
+//! them, asks each what it wants, and tells the kernel when that differs from what it was told
+//! before. It knows no framing and no service.
+
+mod accept;
+pub mod counters;
+mod drain;
+mod epoll;
+mod expire;
+pub mod plan;
+mod pump;
+pub mod queue;
+pub mod slots;
+mod throttle;
+pub mod timers;
+pub mod workers;
+pub mod workspaces;
+
+pub use epoll::{Attention, Server, Settings};

@@ -1,0 +1,173 @@
+//! How the memory ceiling is divided, worked out before anything is opened.
+//!
+//! ```text
+//!   ceiling = program + workers x (worker + workspaces x workspace) + connections x slot
+//! ```
+//!
+//! Everything but the workspaces is given; of those there are as many as fit below the ceiling, and
+//! never more than connections. The sum is printed at start and never passed, because nothing is
+//! taken later.
+
+use crate::connection::Protocol;
+use crate::limits::{PROGRAM_SIZE, READ_SIZE, STREAM_REPLY_SIZE, WORKER_SIZE};
+use crate::service::Service;
+
+use super::workspaces::{WorkspaceSize, Workspaces};
+
+/// What a server is to be divided into.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    /// Bytes in all.
+    pub memory_max: usize,
+    /// Connections in all.
+    pub connections_max: usize,
+    /// Workers.
+    pub threads: usize,
+    /// The longest frame in bytes.
+    pub frame_size_max: usize,
+    /// Bytes that a connection takes, see [`super::Server::slot_size`].
+    pub slot_size: usize,
+}
+
+/// What each worker gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The halves of a workspace.
+    pub workspace: WorkspaceSize,
+    /// Workspaces of each worker.
+    pub workspaces: usize,
+    /// Bytes of all together.
+    pub ceiling: usize,
+}
+
+impl Demand {
+    /// Divides the memory; or tells how much would do.
+    pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
+        let workspace = self.workspace(protocol);
+        let each = workspace.stride() + Workspaces::CURSORS_SIZE;
+        let fixed =
+            PROGRAM_SIZE + self.threads * WORKER_SIZE + self.connections_max * self.slot_size;
+        let needed = fixed.saturating_add(each.saturating_mul(self.threads));
+        if self.memory_max < needed {
+            return Err(format!(
+                "too little: {} connections and one workspace of {} bytes for each of {} workers \
+                 take {needed} bytes",
+                self.connections_max, each, self.threads,
+            ));
+        }
+        let connections = self.connections_max.div_ceil(self.threads);
+        let workspaces = ((self.memory_max - fixed) / self.threads / each).min(connections);
+        let ceiling = fixed + self.threads * workspaces * each;
+        Ok(Plan {
+            workspace,
+            workspaces,
+            ceiling,
+        })
+    }
+
+    fn workspace<S: Service>(&self, protocol: &Protocol<S>) -> WorkspaceSize {
+        if !protocol.framing.has_boundaries() {
+            let replies = if protocol.reply_max(1) == 0 {
+                0
+            } else {
+                STREAM_REPLY_SIZE
+            };
+            return WorkspaceSize {
+                inbound: READ_SIZE,
+                outbound: replies,
+            };
+        }
+        WorkspaceSize {
+            inbound: self.frame_size_max.max(READ_SIZE),
+            outbound: protocol.reply_max(self.frame_size_max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::{Framing, Raw};
+    use crate::service::{Echo, UpperUnicode};
+
+    const DEMAND: Demand = Demand {
+        memory_max: 64 << 20,
+        connections_max: 1000,
+        threads: 2,
+        frame_size_max: 1 << 20,
+        slot_size: 100,
+    };
+    const ECHO: Protocol<Echo> = Protocol {
+        framing: Framing::Raw(Raw),
+        service: Echo,
+    };
+
+    #[test]
+    fn the_ceiling_is_never_above_what_was_asked_for() {
+        for memory_max in [8 << 20, 9_999_999, 64 << 20, 1 << 30] {
+            let plan = Demand {
+                memory_max,
+                ..DEMAND
+            }
+            .plan(&ECHO)
+            .unwrap();
+            assert!(plan.ceiling <= memory_max, "{plan:?}");
+            assert!(plan.workspaces >= 1);
+        }
+    }
+
+    #[test]
+    fn one_byte_less_than_needed_is_too_little() {
+        let error = Demand {
+            memory_max: 1,
+            ..DEMAND
+        }
+        .plan(&ECHO)
+        .unwrap_err();
+        let needed: usize = error.split(' ').nth_back(1).unwrap().parse().unwrap();
+        assert_eq!(
+            Demand {
+                memory_max: needed,
+                ..DEMAND
+            }
+            .plan(&ECHO)
+            .unwrap()
+            .workspaces,
+            1
+        );
+        assert!(
+            Demand {
+                memory_max: needed - 1,
+                ..DEMAND
+            }
+            .plan(&ECHO)
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn there_are_no_more_workspaces_than_connections() {
+        let demand = Demand {
+            connections_max: 3,
+            ..DEMAND
+        };
+        assert_eq!(demand.plan(&ECHO).unwrap().workspaces, 2);
+    }
+
+    #[test]
+    fn a_workspace_holds_the_longest_frame_and_its_answer() {
+        let framing = Framing::parse("u32be").unwrap();
+        let upper = Protocol {
+            framing,
+            service: UpperUnicode,
+        };
+        let size = DEMAND.plan(&upper).unwrap().workspace;
+        assert!(size.inbound >= DEMAND.frame_size_max);
+        assert!(size.outbound >= upper.reply_max(DEMAND.frame_size_max - 4));
+        let echo = Protocol {
+            framing,
+            service: Echo,
+        };
+        assert_eq!(DEMAND.plan(&echo).unwrap().workspace.outbound, 0);
+    }
+}

@@ -1,0 +1,135 @@
+//! Slots that wait for something, first come, first served: a list that runs through an array of
+//! links.
+//!
+//! A connection may be closed while it waits, and its slot given away, so a queue of tokens would
+//! collect stale ones without bound. Here a slot is in a queue once or not at all, and leaves from
+//! the middle in one step. The array is zeroed memory, untouched until a slot first waits.
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    /// Neighbours as slot + 1; 0 is none.
+    before: u32,
+    behind: u32,
+    queued: bool,
+}
+
+/// A queue of slot numbers below its capacity.
+#[derive(Debug)]
+pub struct Queue {
+    links: Vec<Link>,
+    first: u32,
+    last: u32,
+    len: usize,
+}
+
+impl Queue {
+    /// Bytes for each slot, for the memory ceiling.
+    pub const SLOT_SIZE: usize = size_of::<Link>();
+
+    /// For slots `0..capacity`.
+    pub fn new(capacity: usize) -> Queue {
+        Queue {
+            links: vec![Link::default(); capacity],
+            first: 0,
+            last: 0,
+            len: 0,
+        }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts `slot` at the end, unless it waits already.
+    pub fn push(&mut self, slot: u32) {
+        if self.links[slot as usize].queued {
+            return;
+        }
+        self.links[slot as usize] = Link {
+            before: self.last,
+            behind: 0,
+            queued: true,
+        };
+        match self.last {
+            0 => self.first = slot + 1,
+            last => self.links[last as usize - 1].behind = slot + 1,
+        }
+        self.last = slot + 1;
+        self.len += 1;
+    }
+
+    /// Takes the first one out.
+    pub fn pop(&mut self) -> Option<u32> {
+        let slot = self.first.checked_sub(1)?;
+        self.remove(slot);
+        Some(slot)
+    }
+
+    /// Takes `slot` out from wherever it stands, if it waits.
+    pub fn remove(&mut self, slot: u32) {
+        let Link {
+            before,
+            behind,
+            queued,
+        } = self.links[slot as usize];
+        if !queued {
+            return;
+        }
+        match before {
+            0 => self.first = behind,
+            before => self.links[before as usize - 1].behind = behind,
+        }
+        match behind {
+            0 => self.last = before,
+            behind => self.links[behind as usize - 1].before = before,
+        }
+        self.links[slot as usize] = Link::default();
+        self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queue: &mut Queue) -> Vec<u32> {
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn first_come_first_served() {
+        let mut queue = Queue::new(4);
+        [2, 0, 3].into_iter().for_each(|slot| queue.push(slot));
+        assert_eq!(drain(&mut queue), [2, 0, 3]);
+    }
+
+    #[test]
+    fn a_slot_waits_once() {
+        let mut queue = Queue::new(4);
+        [1, 1, 2, 1].into_iter().for_each(|slot| queue.push(slot));
+        assert_eq!(queue.len(), 2);
+        assert_eq!(drain(&mut queue), [1, 2]);
+    }
+
+    #[test]
+    fn one_may_leave_from_the_front_the_middle_and_the_end() {
+        for leaves in 0..4 {
+            let mut queue = Queue::new(4);
+            (0..4).for_each(|slot| queue.push(slot));
+            queue.remove(leaves);
+            queue.remove(leaves);
+            queue.push(leaves);
+            let mut expected: Vec<u32> = (0..4).filter(|slot| *slot != leaves).collect();
+            expected.push(leaves);
+            assert_eq!(drain(&mut queue), expected);
+            assert!(queue.is_empty());
+        }
+    }
+}

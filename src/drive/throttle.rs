@@ -1,0 +1,63 @@
+//! At most one log line a second of a kind, however many peers cause it; the others are counted
+//! into the next.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::clock::Time;
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who may speak, and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Throttle {
+    silent_until: Time,
+    swallowed: u64,
+}
+
+/// How many lines were swallowed since the last one; prints as nothing when there were none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Swallowed(u64);
+
+impl Throttle {
+    /// Whether a line may be written now, and what to add to it.
+    pub(super) fn may_speak(&mut self, now: Time) -> Option<Swallowed> {
+        if now < self.silent_until {
+            self.swallowed += 1;
+            return None;
+        }
+        self.silent_until = now.after(PAUSE);
+        Some(Swallowed(std::mem::take(&mut self.swallowed)))
+    }
+}
+
+impl fmt::Display for Swallowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more like this were not logged)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_and_the_next_one_tells_how_many_were_swallowed() {
+        let mut throttle = Throttle::default();
+        let start = Time::from_nanos(5);
+        assert_eq!(throttle.may_speak(start), Some(Swallowed(0)));
+        assert_eq!(throttle.may_speak(start), None);
+        assert_eq!(
+            throttle.may_speak(start.after(PAUSE - Duration::from_nanos(1))),
+            None
+        );
+        assert_eq!(throttle.may_speak(start.after(PAUSE)), Some(Swallowed(2)));
+        assert_eq!(
+            Swallowed(2).to_string(),
+            " (2 more like this were not logged)"
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! Several loops side by side that share nothing but orders: begin to drain, publish your counts.
+//!
+//! The first worker runs on the calling thread and hears the signals; the others are woken by it.
+//! Each worker copies its counts out when asked and whoever answers last adds them up, so that
+//! counting itself is never shared. See signalfd(2), eventfd(2).
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::kernel::{Opener, Poller, Signal, Time, Waker, process};
+use crate::service::Service;
+
+use super::Server;
+use super::counters::Counters;
+
+/// How serving ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everybody was served to the end, but for those who were owed something when time was up.
+    Drained {
+        /// How many those were.
+        cut: u64,
+        /// What all workers have done.
+        counters: Box<Counters>,
+    },
+    /// A second signal, by number: the end is now.
+    Stopped(i32),
+}
+
+/// What the workers tell each other.
+struct Orders {
+    drain: AtomicBool,
+    /// Raised by each request for counts; a worker answers when it has not seen this one.
+    request: AtomicU64,
+    board: Mutex<Board>,
+    wakers: Vec<Waker>,
+}
+
+/// Counts on their way to being added up.
+struct Board {
+    /// The latest of each worker.
+    counts: Vec<Counters>,
+    running: usize,
+    /// Answers that are still awaited.
+    awaited: usize,
+    cut: u64,
+}
+
+/// Runs every server to its end, a thread each, the first on this one. `wakers` wake them, in their
+/// order.
+pub fn run<K, S>(
+    servers: Vec<Server<K, S>>,
+    wakers: Vec<Waker>,
+    stats_interval: Option<Duration>,
+) -> io::Result<Ending>
+where
+    K: Poller + Opener + Send + 'static,
+    K::Socket: Send,
+    S: Service + Send + 'static,
+    S::State: Send,
+{
+    let counts = vec![Counters::default(); servers.len()];
+    let board = Board {
+        running: counts.len(),
+        counts,
+        awaited: 0,
+        cut: 0,
+    };
+    let orders = Arc::new(Orders {
+        drain: AtomicBool::new(false),
+        request: AtomicU64::new(0),
+        board: Mutex::new(board),
+        wakers,
+    });
+    let mut workers = servers
+        .into_iter()
+        .enumerate()
+        .map(|(number, server)| Worker {
+            number,
+            server,
+            orders: Arc::clone(&orders),
+            seen: 0,
+            retired: false,
+        });
+    let first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut threads = Vec::new();
+    for worker in workers {
+        let name = format!("worker-{}", worker.number);
+        threads.push(
+            thread::Builder::new()
+                .name(name)
+                .spawn(move || worker.follow())?,
+        );
+    }
+    let ending = first.lead(stats_interval)?;
+    if let Ending::Drained { .. } = ending {
+        for thread in threads {
+            thread
+                .join()
+                .map_err(|_| io::Error::other("a worker panicked"))??;
+        }
+    }
+    Ok(ending)
+}
+
+struct Worker<K: Poller + Opener, S: Service> {
+    number: usize,
+    server: Server<K, S>,
+    orders: Arc<Orders>,
+    /// The last request for counts that it has answered.
+    seen: u64,
+    retired: bool,
+}
+
+impl<K: Poller + Opener, S: Service> Worker<K, S> {
+    /// Turns until told to drain, and drained.
+    fn follow(mut self) -> io::Result<()> {
+        let ended = loop {
+            match self.turn(Time::NEVER) {
+                Ok(_) if self.retired => return Ok(()),
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        // Without its loop a worker is of no use, and half a server is worse than none.
+        log::error!("worker {}: {ended}", self.number);
+        self.orders.order_drain();
+        self.orders.retire(self.number, &self.server);
+        Err(ended)
+    }
+
+    /// Turns like the others, and beside it hears the signals, until the last of all has drained.
+    fn lead(mut self, stats_interval: Option<Duration>) -> io::Result<Ending> {
+        let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
+        let mut next_stats = next_after(self.server.now());
+        // A worker that has drained turns on, to hear a second signal and the end of the others.
+        while !self.retired || self.orders.board().running > 0 {
+            let signals = self.turn(next_stats)?;
+            if self.server.now() >= next_stats {
+                self.orders.request_counts();
+                next_stats = next_after(self.server.now());
+            }
+            if signals {
+                while let Some(signal) = self.server.kernel_mut().take_signal()? {
+                    if let Some(ending) = self.hear(signal) {
+                        return Ok(ending);
+                    }
+                }
+                self.obey();
+            }
+        }
+        Ok(self.orders.ending())
+    }
+
+    /// One turn of the loop and what it takes to follow orders; tells whether signals have arrived.
+    fn turn(&mut self, until: Time) -> io::Result<bool> {
+        let attention = self.server.turn(until)?;
+        if attention.wake_up {
+            self.server.kernel_mut().take_wake_up()?;
+        }
+        self.obey();
+        Ok(attention.signals)
+    }
+
+    /// Does what was ordered since the last time.
+    fn obey(&mut self) {
+        if self.orders.drain.load(Ordering::Acquire) {
+            self.server.drain();
+        }
+        let request = self.orders.request.load(Ordering::Acquire);
+        if request != self.seen {
+            self.seen = request;
+            self.orders.publish(self.number, self.server.counters());
+        }
+        if self.server.is_done() && !self.retired {
+            self.retired = true;
+            self.orders.retire(self.number, &self.server);
+        }
+    }
+
+    /// Turns a signal into an order; a second one to terminate is final.
+    fn hear(&mut self, signal: Signal) -> Option<Ending> {
+        match signal {
+            Signal::Statistics => self.orders.request_counts(),
+            Signal::Reload => log::info!("SIGHUP: there is nothing to read again"),
+            Signal::Terminate(number) if self.orders.order_drain() => {
+                return Some(Ending::Stopped(number));
+            }
+            Signal::Terminate(_) => log::info!("draining; a second signal ends at once"),
+        }
+        None
+    }
+}
+
+impl Orders {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_all(&self) {
+        self.wakers.iter().for_each(Waker::wake);
+    }
+
+    /// Has everybody drain; tells whether that was ordered before.
+    fn order_drain(&self) -> bool {
+        let before = self.drain.swap(true, Ordering::AcqRel);
+        self.wake_all();
+        before
+    }
+
+    /// Has everybody publish counts; the last one to do so prints the sum.
+    fn request_counts(&self) {
+        let mut board = self.board();
+        board.awaited = board.running;
+        drop(board);
+        self.request.fetch_add(1, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    fn publish(&self, number: usize, counters: &Counters) {
+        let mut board = self.board();
+        board.counts[number].clone_from(counters);
+        board.answered();
+    }
+
+    /// A worker has drained: its last counts stay on the board.
+    fn retire<K: Poller + Opener, S: Service>(&self, number: usize, server: &Server<K, S>) {
+        let mut board = self.board();
+        board.counts[number].clone_from(server.counters());
+        board.cut += server.cut();
+        board.running -= 1;
+        board.awaited = board.awaited.min(board.running + 1);
+        board.answered();
+        drop(board);
+        self.wake_all();
+    }
+
+    fn ending(&self) -> Ending {
+        let board = self.board();
+        Ending::Drained {
+            cut: board.cut,
+            counters: Box::new(board.sum()),
+        }
+    }
+}
+
+impl Board {
+    fn sum(&self) -> Counters {
+        let mut sum = Counters::default();
+        self.counts.iter().for_each(|counters| sum.add(counters));
+        sum
+    }
+
+    /// One answer has come; the last one prints the sum.
+    fn answered(&mut self) {
+        if self.awaited == 1 {
+            print_line(&self.sum().to_string());
+        }
+        self.awaited = self.awaited.saturating_sub(1);
+    }
+}
+
+/// Prints to stdout, unless nobody reads it: a full pipe must not stop the loop.
+pub fn print_line(line: &str) {
+    let mut stdout = io::stdout().lock();
+    if process::writable_now(stdout.as_fd()).unwrap_or(false) {
+        // A reader that went away has read enough.
+        let _ = writeln!(stdout, "{line}");
+    }
+}

@@ -1,0 +1,155 @@
+//! The pool of workspaces: buffers lent to connections that have bytes in them, and to no others.
+//!
+//! ```text
+//!   one mapping:   | inbound | outbound || inbound | outbound || ...        reserved at start, touched lazily
+//! ```
+//!
+//! A connection at rest owns no buffer. One that is readable is lent both halves together, so that
+//! nobody holds one and waits for the other, and gives them back when both are empty. The workspace
+//! returned last is lent first, so the busy connections share a few hot ones. A [`Lease`] cannot be
+//! copied: a workspace has one holder.
+
+use std::io;
+
+use crate::base::buffer::{Inbound, InboundCursors, Outbound, OutboundCursors};
+use crate::connection::Workspace;
+use crate::kernel::Mapping;
+
+/// The right to use one workspace.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lease(u32);
+
+/// The sizes of a workspace's two halves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkspaceSize {
+    /// Bytes for what arrives: at least the longest frame.
+    pub inbound: usize,
+    /// Bytes for answers that are not given in place: at least the longest one.
+    pub outbound: usize,
+}
+
+impl WorkspaceSize {
+    /// Bytes one workspace takes, in whole pages so that neighbours share none.
+    pub fn stride(self) -> usize {
+        (self.inbound + self.outbound).next_multiple_of(PAGE)
+    }
+}
+
+/// The page size of every 64-bit machine this is likely to meet; only the layout depends on it.
+const PAGE: usize = 4096;
+
+/// A fixed number of workspaces.
+#[derive(Debug)]
+pub struct Workspaces {
+    memory: Mapping,
+    size: WorkspaceSize,
+    cursors: Vec<(InboundCursors, OutboundCursors)>,
+    free: Vec<u32>,
+}
+
+impl Workspaces {
+    /// Bytes kept for each workspace beside its stride.
+    pub const CURSORS_SIZE: usize =
+        size_of::<(InboundCursors, OutboundCursors)>() + size_of::<u32>();
+
+    /// Reserves `count` workspaces of `size`.
+    pub fn new(count: usize, size: WorkspaceSize) -> io::Result<Workspaces> {
+        Ok(Workspaces {
+            memory: Mapping::new(count * size.stride())?,
+            size,
+            cursors: vec![Default::default(); count],
+            free: (0..count as u32).rev().collect(),
+        })
+    }
+
+    /// How many there are in all.
+    pub fn count(&self) -> usize {
+        self.cursors.len()
+    }
+
+    /// How many are on loan.
+    pub fn lent(&self) -> usize {
+        self.cursors.len() - self.free.len()
+    }
+
+    /// Lends one, pristine.
+    #[inline]
+    pub fn lend(&mut self) -> Option<Lease> {
+        self.free.pop().map(Lease)
+    }
+
+    /// The workspace that `lease` stands for.
+    #[inline]
+    pub fn open(&mut self, lease: &Lease) -> Workspace<'_> {
+        let index = lease.0 as usize;
+        let WorkspaceSize { inbound, outbound } = self.size;
+        let start = index * self.size.stride();
+        let bytes = &mut self.memory[start..start + inbound + outbound];
+        let (inbound, outbound) = bytes.split_at_mut(inbound);
+        let (at_in, at_out) = &mut self.cursors[index];
+        Workspace {
+            inbound: Inbound::new(inbound, at_in),
+            outbound: Outbound::new(outbound, at_out),
+        }
+    }
+
+    /// Takes one back, with whatever is still in it.
+    #[inline]
+    pub fn give_back(&mut self, lease: Lease) {
+        self.cursors[lease.0 as usize] = Default::default();
+        self.free.push(lease.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: WorkspaceSize = WorkspaceSize {
+        inbound: 5000,
+        outbound: 100,
+    };
+
+    #[test]
+    fn there_are_as_many_as_were_asked_for_and_no_more() {
+        let mut pool = Workspaces::new(2, SIZE).unwrap();
+        let first = pool.lend().unwrap();
+        let second = pool.lend().unwrap();
+        assert_ne!(first, second);
+        assert_eq!(pool.lend(), None);
+        pool.give_back(first);
+        assert_eq!((pool.lent(), pool.count()), (1, 2));
+    }
+
+    #[test]
+    fn the_one_returned_last_is_lent_first_and_pristine() {
+        let mut pool = Workspaces::new(3, SIZE).unwrap();
+        let lease = pool.lend().unwrap();
+        let mut workspace = pool.open(&lease);
+        workspace.inbound.spare()[..3].copy_from_slice(b"abc");
+        workspace.inbound.advance(3);
+        let number = lease.0;
+        pool.give_back(lease);
+        let again = pool.lend().unwrap();
+        assert_eq!(again.0, number);
+        assert!(pool.open(&again).is_empty());
+    }
+
+    #[test]
+    fn workspaces_do_not_overlap() {
+        let mut pool = Workspaces::new(2, SIZE).unwrap();
+        let leases = [pool.lend().unwrap(), pool.lend().unwrap()];
+        for (lease, byte) in leases.iter().zip(*b"xy") {
+            let mut workspace = pool.open(lease);
+            workspace.inbound.spare().fill(byte);
+            workspace.inbound.advance(SIZE.inbound);
+            workspace.outbound.space(SIZE.outbound).fill(byte);
+            workspace.outbound.advance(SIZE.outbound);
+        }
+        for (lease, byte) in leases.iter().zip(*b"xy") {
+            let mut workspace = pool.open(lease);
+            assert!(workspace.inbound.undecoded().iter().all(|b| *b == byte));
+            assert!(workspace.outbound.owed().iter().all(|b| *b == byte));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Where a socket is: its type, its way to the kernel and back, and how it prints.
+//!
+//! What is printed can be read in again by [`spelling`](super::spelling). A peer chooses its own
+//! local name, so printing trusts none of its bytes. That a name can be reached, or that anybody
+//! is there, is not known here. Man pages: ip(7), unix(7), getpeername(2).
+
+use std::ffi::OsStr;
+use std::fmt::{self, Write};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::sys::address::{Name, RawAddress};
+
+/// Where a stream socket is, or can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A local stream socket.
+    Unix(UnixName),
+}
+
+/// What a local socket is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UnixName {
+    /// A file, which stays behind when the socket is closed.
+    Path(PathBuf),
+    /// A name in the kernel only, without its leading NUL; it goes with its last socket.
+    Abstract(Vec<u8>),
+    /// None, as most clients.
+    Unnamed,
+}
+
+impl Address {
+    pub(super) fn to_raw(&self) -> io::Result<RawAddress> {
+        match self {
+            Address::Tcp(address) => Ok(RawAddress::internet(*address)),
+            Address::Unix(UnixName::Path(path)) => RawAddress::local(path.as_os_str().as_bytes()),
+            Address::Unix(UnixName::Abstract(name)) => {
+                RawAddress::local(&[b"\0", &name[..]].concat())
+            }
+            Address::Unix(UnixName::Unnamed) => RawAddress::local(b""),
+        }
+    }
+
+    pub(super) fn from_raw(raw: &RawAddress) -> io::Result<Address> {
+        match raw.name() {
+            Name::Internet(address) => Ok(Address::Tcp(address)),
+            Name::Local([]) => Ok(Address::Unix(UnixName::Unnamed)),
+            Name::Local([0, name @ ..]) => Ok(Address::Unix(UnixName::Abstract(name.to_vec()))),
+            Name::Local(path) => {
+                let path = PathBuf::from(OsStr::from_bytes(path));
+                Ok(Address::Unix(UnixName::Path(path)))
+            }
+            Name::Unknown(family) => Err(io::Error::other(format!("address family {family}"))),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => write!(f, "tcp://{address}"),
+            Address::Unix(UnixName::Path(path)) => {
+                f.write_str("unix:")?;
+                write_name(f, path.as_os_str().as_bytes())
+            }
+            Address::Unix(UnixName::Abstract(name)) => {
+                f.write_str("unix:@")?;
+                write_name(f, name)
+            }
+            Address::Unix(UnixName::Unnamed) => f.write_str("unix:"),
+        }
+    }
+}
+
+/// A peer chooses its own name, so what could break a line of the log is escaped.
+fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
+    String::from_utf8_lossy(name)
+        .chars()
+        .try_for_each(|letter| {
+            if letter.is_control() {
+                write!(f, "{}", letter.escape_default())
+            } else {
+                f.write_char(letter)
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_in_again() {
+        for text in [
+            "tcp://127.0.0.1:7007",
+            "tcp://[::1]:7",
+            "unix:/path",
+            "unix:@name",
+        ] {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(address.to_string(), text);
+            let raw = address.to_raw().expect("it fits");
+            assert_eq!(Address::from_raw(&raw).ok(), Some(address));
+        }
+        let unnamed = Address::Unix(UnixName::Unnamed);
+        assert_eq!(unnamed.to_string(), "unix:");
+        let raw = unnamed.to_raw().expect("it fits");
+        assert_eq!(Address::from_raw(&raw).ok(), Some(unnamed));
+    }
+
+    #[test]
+    fn a_name_cannot_break_the_line_it_is_printed_in() {
+        let name = Address::Unix(UnixName::Abstract(b"a\nb\x1b\xff".to_vec()));
+        assert_eq!(name.to_string(), "unix:@a\\nb\\u{1b}\u{fffd}");
+    }
+}

@@ -1,0 +1,214 @@
+//! The seam: everything the house asks of the operating system, as three traits.
+//!
+//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] brings sockets into being. [`Linux`] is
+//! the real one; the simulated kernel of the tests is another, and the loop is compiled for each
+//! of them: `Kernel` is a type, never a `dyn`. Every call answers with `io::Result` and none
+//! decides anything: what an error means for a connection is sorted by whoever called. A socket is
+//! an owned value: `close` consumes it, so it is closed once, and a `K::Socket` that is not
+//! registered cannot be reported.
+//!
+//! On the way of a byte this is the step before and after `drive`. Man pages: epoll(7), socket(7),
+//! tcp(7).
+
+mod address;
+mod linux;
+mod local_path;
+mod opener;
+mod spelling;
+mod token;
+mod traced;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+pub use crate::base::clock::Time;
+pub use crate::sys::epoll::Event;
+pub use crate::sys::memory::Mapping;
+pub use crate::sys::{errno, process};
+pub use address::{Address, UnixName};
+pub use linux::{Linux, Socket, Waker, block_signals};
+pub use token::{Interest, Readiness, Token, Trigger};
+pub use traced::Traced;
+
+/// What can be done with a socket that exists.
+pub trait Sockets {
+    /// An owned socket. Dropping one instead of closing it through [`Sockets::close`] leaks it in
+    /// a simulation.
+    type Socket;
+
+    /// Takes one connection from the queue of `listener`: accept4(2), non-blocking and
+    /// close-on-exec.
+    fn accept(&mut self, listener: &Self::Socket) -> io::Result<Self::Socket>;
+
+    /// Reads at most `space.len()` bytes: recv(2). 0 is the end of the stream; `space` must not be
+    /// empty.
+    fn read(&mut self, socket: &Self::Socket, space: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes as much of `bytes` as is taken now: send(2) with `MSG_NOSIGNAL`.
+    fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends our direction with a FIN: shutdown(2) with `SHUT_WR`.
+    fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
+
+    /// Bytes written that the peer's kernel has not acknowledged: `SIOCOUTQ` of tcp(7).
+    fn unsent(&mut self, socket: &Self::Socket) -> io::Result<usize>;
+
+    /// The error that is pending, taken: `SO_ERROR` of socket(7). This is how a connect in
+    /// progress ends.
+    fn take_error(&mut self, socket: &Self::Socket) -> io::Result<()>;
+
+    /// The address of the other end: getpeername(2).
+    fn peer(&mut self, socket: &Self::Socket) -> io::Result<Address>;
+
+    /// Closes it, and with it its registration. Never tried again: on Linux the number is free
+    /// even after EINTR.
+    fn close(&mut self, socket: Self::Socket);
+}
+
+/// How the loop waits, for sockets, for time, for signals.
+pub trait Poller: Sockets {
+    /// Starts reporting `socket` under `token`: `EPOLL_CTL_ADD`.
+    fn register(
+        &mut self,
+        socket: &Self::Socket,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()>;
+
+    /// Changes what is asked: `EPOLL_CTL_MOD`. In edge mode this also re-arms and reports what is
+    /// true now.
+    fn reregister(
+        &mut self,
+        socket: &Self::Socket,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()>;
+
+    /// Stops reporting `socket`: `EPOLL_CTL_DEL`.
+    fn deregister(&mut self, socket: &Self::Socket) -> io::Result<()>;
+
+    /// Sleeps until something is ready or `timeout` is over (`None`: for ever), and fills `events`
+    /// from the front. A wait that a signal interrupted is an empty batch.
+    fn wait(&mut self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize>;
+
+    /// The monotonic clock.
+    fn now(&mut self) -> Time;
+
+    /// The next signal that has arrived, after [`Token::fixed`] of [`SIGNALS`] was reported.
+    fn take_signal(&mut self) -> io::Result<Option<Signal>>;
+
+    /// Takes the wake-up back, after [`Token::fixed`] of [`WAKE_UP`] was reported.
+    fn take_wake_up(&mut self) -> io::Result<()>;
+}
+
+/// How sockets come into being.
+pub trait Opener: Sockets {
+    /// socket(2), its options, bind(2), listen(2); the error says which of them refused.
+    fn listen(
+        &mut self,
+        address: &Address,
+        options: &ListenOptions,
+    ) -> Result<Self::Socket, OpenError>;
+
+    /// The address a socket is bound to, with the port the kernel chose: getsockname(2).
+    fn local(&mut self, socket: &Self::Socket) -> io::Result<Address>;
+
+    /// Starts a non-blocking connect(2). `Ok` means that it is under way: wait until the socket is
+    /// writable, then ask [`Sockets::take_error`]; writable alone is not connected.
+    fn connect(
+        &mut self,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> Result<Self::Socket, OpenError>;
+
+    /// A descriptor kept in reserve, to be given up when there are no others (`/dev/null`).
+    fn reserve(&mut self) -> io::Result<Self::Socket>;
+}
+
+/// [`Token::fixed`] number under which signals are reported.
+pub const SIGNALS: u32 = u32::MAX;
+/// [`Token::fixed`] number under which wake-ups from other threads are reported.
+pub const WAKE_UP: u32 = u32::MAX - 1;
+
+/// A signal, as what it asks of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM or SIGINT, by number: finish what is owed and end.
+    Terminate(i32),
+    /// SIGUSR1: print the statistics.
+    Statistics,
+    /// SIGHUP: read the files again.
+    Reload,
+}
+
+/// What a listener is opened with. Options of accepted sockets are set here too: on Linux they
+/// inherit them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+    pub backlog: u32,
+    /// `SO_REUSEPORT`: each worker has its own listener and the kernel spreads connections over
+    /// them.
+    pub reuse_port: bool,
+    /// `TCP_NODELAY`: send small writes at once.
+    pub nodelay: bool,
+    /// `SO_KEEPALIVE` with this idle time before the first of three probes, and a third of it
+    /// between them: a peer that died is noticed after twice the span. In whole seconds, at most
+    /// 32,767.
+    pub keepalive: Option<Duration>,
+    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+    /// `SO_RCVBUF` in bytes, when not the kernel's own.
+    pub receive_buffer: Option<u32>,
+    /// `SO_SNDBUF` in bytes, when not the kernel's own.
+    pub send_buffer: Option<u32>,
+    /// `TCP_DEFER_ACCEPT`: report a connection only when its first data is there, or this span is
+    /// over.
+    pub defer_accept: Option<Duration>,
+}
+
+/// What a connection is opened with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// `TCP_NODELAY`.
+    pub nodelay: bool,
+    /// The local address to connect from, its port 0 to let the kernel choose.
+    pub source: Option<Address>,
+}
+
+/// The step of opening a socket that the kernel refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenStep {
+    /// socket(2) or one of its options.
+    Socket,
+    /// bind(2).
+    Bind,
+    /// listen(2).
+    Listen,
+    /// connect(2).
+    Connect,
+}
+
+/// A socket could not be opened: at which step, and why.
+#[derive(Debug)]
+pub struct OpenError {
+    /// The call that refused.
+    pub step: OpenStep,
+    /// Its reason.
+    pub error: io::Error,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self.step {
+            OpenStep::Socket => "socket",
+            OpenStep::Bind => "bind",
+            OpenStep::Listen => "listen",
+            OpenStep::Connect => "connect",
+        };
+        write!(f, "{step}: {}", self.error)
+    }
+}
+
+impl std::error::Error for OpenError {}

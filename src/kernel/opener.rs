@@ -1,0 +1,305 @@
+//! How Linux opens sockets: the options before the address, the address before the queue.
+//!
+//! The order matters. Buffer sizes decide the window that the handshake offers, so they come
+//! before listen(2) and connect(2); `SO_REUSEADDR` must be there before bind(2). Options of
+//! accepted sockets are set on the listener, from which Linux inherits them, and cost nothing per
+//! connection. A local socket has none of TCP's options, and they are passed over. Man pages:
+//! socket(7), tcp(7), unix(7).
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use super::linux::{Linux, Socket};
+use super::local_path::bind;
+use super::{Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener};
+use crate::sys::socket::{self, Setting};
+
+/// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
+const KEEP_ALIVE_SECONDS_MAX: i32 = 32_767;
+
+/// Probes without an answer after which a peer is taken for dead.
+const KEEP_ALIVE_PROBES: i32 = 3;
+
+impl Opener for Linux {
+    fn listen(&mut self, address: &Address, options: &ListenOptions) -> Result<Socket, OpenError> {
+        let raw = address.to_raw().map_err(refused(OpenStep::Socket))?;
+        let listener = socket::open(&raw).map_err(refused(OpenStep::Socket))?;
+        prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
+        bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
+        let listened = socket::listen(listener.as_fd(), options.backlog);
+        listened.map_err(refused(OpenStep::Listen))?;
+        Ok(listener.into())
+    }
+
+    fn local(&mut self, socket: &Socket) -> io::Result<Address> {
+        Address::from_raw(&socket::local(socket.as_fd())?)
+    }
+
+    fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
+        let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
+        let socket = socket::open(&raw).map_err(refused(OpenStep::Socket))?;
+        if options.nodelay && matches!(to, Address::Tcp(_)) {
+            let set = Setting::NO_DELAY.set(socket.as_fd(), 1);
+            set.map_err(refused(OpenStep::Socket))?;
+        }
+        if let Some(source) = &options.source {
+            let bound = source
+                .to_raw()
+                .and_then(|raw| socket::bind(socket.as_fd(), &raw));
+            bound.map_err(refused(OpenStep::Bind))?;
+        }
+        match socket::connect(socket.as_fd(), &raw) {
+            Err(error) if !goes_on(&error) => Err(refused(OpenStep::Connect)(error)),
+            _ => Ok(socket.into()),
+        }
+    }
+
+    fn reserve(&mut self) -> io::Result<Socket> {
+        Ok(OwnedFd::from(fs::File::open("/dev/null")?).into())
+    }
+}
+
+fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {
+    move |error| OpenError { step, error }
+}
+
+/// Whether a connect that gave this error is under way all the same: connect(2).
+fn goes_on(error: &io::Error) -> bool {
+    // The standard library has no stable kind for EINPROGRESS.
+    let number = error.raw_os_error();
+    number == Some(super::errno::EINPROGRESS) || number == Some(super::errno::EINTR)
+}
+
+fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io::Result<()> {
+    if let Some(bytes) = options.receive_buffer {
+        Setting::RECEIVE_BUFFER.set(fd, clamped(bytes.into()))?;
+    }
+    if let Some(bytes) = options.send_buffer {
+        Setting::SEND_BUFFER.set(fd, clamped(bytes.into()))?;
+    }
+    let Address::Tcp(address) = address else {
+        return Ok(());
+    };
+    Setting::REUSE_ADDRESS.set(fd, 1)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and [::] can be bound side by side, whatever net.ipv6.bindv6only says.
+        Setting::ONLY_V6.set(fd, 1)?;
+    }
+    if options.reuse_port {
+        Setting::REUSE_PORT.set(fd, 1)?;
+    }
+    if options.nodelay {
+        Setting::NO_DELAY.set(fd, 1)?;
+    }
+    if let Some(idle) = options.keepalive {
+        let seconds = |span| seconds(span).clamp(1, KEEP_ALIVE_SECONDS_MAX);
+        Setting::KEEP_IDLE.set(fd, seconds(idle))?;
+        Setting::KEEP_INTERVAL.set(fd, seconds(idle / KEEP_ALIVE_PROBES as u32))?;
+        Setting::KEEP_COUNT.set(fd, KEEP_ALIVE_PROBES)?;
+        Setting::KEEP_ALIVE.set(fd, 1)?;
+    }
+    if let Some(span) = options.user_timeout {
+        Setting::USER_TIMEOUT.set(fd, clamped(span.as_nanos().div_ceil(1_000_000)))?;
+    }
+    if let Some(span) = options.defer_accept {
+        Setting::DEFER_ACCEPT.set(fd, seconds(span))?;
+    }
+    Ok(())
+}
+
+/// Whole seconds that are not less than `span`.
+fn seconds(span: Duration) -> i32 {
+    clamped(span.as_nanos().div_ceil(1_000_000_000))
+}
+
+fn clamped(number: u128) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::super::local_path::tests::Scratch;
+    use super::super::{Event, Interest, Poller, Readiness, Sockets, Token};
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn Error>>;
+
+    const PLAIN: ListenOptions = ListenOptions {
+        backlog: 16,
+        reuse_port: false,
+        nodelay: false,
+        keepalive: None,
+        user_timeout: None,
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: None,
+    };
+
+    fn address(text: &str) -> Address {
+        text.parse().expect("an address")
+    }
+
+    /// Connects to `listener` and gives both ends.
+    fn meet(linux: &mut Linux, listener: &Socket) -> Result<(Socket, Socket), Box<dyn Error>> {
+        let to = linux.local(listener)?;
+        let near = linux.connect(&to, &ConnectOptions::default())?;
+        linux.register(&near, Token::new(0, 1), Interest::WRITE)?;
+        let mut events = [Event::default(); 4];
+        assert_eq!(linux.wait(&mut events, None)?, 1);
+        assert!(events[0].readiness().has(Readiness::OUT));
+        linux.take_error(&near)?;
+        linux.deregister(&near)?;
+        let far = linux.accept(listener)?;
+        Ok((near, far))
+    }
+
+    fn kind(refusal: Result<Socket, OpenError>) -> (OpenStep, io::ErrorKind) {
+        let refusal = refusal.expect_err("it should have been refused");
+        (refusal.step, refusal.error.kind())
+    }
+
+    #[test]
+    fn every_kind_of_address_carries_bytes() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let path = Scratch::new("carries");
+        let name = format!("unix:@mynah-{}-carries", std::process::id());
+        for at in [
+            address("tcp://127.0.0.1:0"),
+            address("[::1]:0"),
+            path.address(),
+            address(&name),
+        ] {
+            let listener = linux.listen(&at, &PLAIN)?;
+            let (near, far) = meet(&mut linux, &listener)?;
+            assert_eq!(linux.write(&near, b"hello")?, 5);
+            let mut space = [0; 8];
+            assert_eq!(linux.read(&far, &mut space)?, 5);
+            assert!(linux.unsent(&near)? <= 5);
+            assert_eq!(linux.peer(&near)?, linux.local(&listener)?);
+            assert_eq!(linux.peer(&far)?, linux.local(&near)?);
+            linux.shutdown(&near)?;
+            assert_eq!(linux.read(&far, &mut space)?, 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_what_the_listener_was_given() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let options = ListenOptions {
+            nodelay: true,
+            keepalive: Some(Duration::from_secs(30)),
+            user_timeout: Some(Duration::from_micros(1_500)),
+            receive_buffer: Some(20_000),
+            send_buffer: Some(30_000),
+            ..PLAIN
+        };
+        let listener = linux.listen(&address("[::1]:0"), &options)?;
+        let (_near, far) = meet(&mut linux, &listener)?;
+        for (setting, value) in [
+            (Setting::NO_DELAY, 1),
+            (Setting::KEEP_ALIVE, 1),
+            (Setting::KEEP_IDLE, 30),
+            (Setting::KEEP_INTERVAL, 10),
+            (Setting::KEEP_COUNT, 3),
+            (Setting::USER_TIMEOUT, 2),
+            (Setting::RECEIVE_BUFFER, 40_000),
+            (Setting::SEND_BUFFER, 60_000),
+            (Setting::ONLY_V6, 1),
+        ] {
+            assert_eq!(setting.get(far.as_fd())?, value);
+        }
+        assert_eq!(Setting::REUSE_ADDRESS.get(listener.as_fd())?, 1);
+        assert_eq!(Setting::REUSE_PORT.get(listener.as_fd())?, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_longest_spans_are_the_kernels_longest() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let options = ListenOptions {
+            keepalive: Some(Duration::MAX),
+            user_timeout: Some(Duration::MAX),
+            defer_accept: Some(Duration::MAX),
+            ..PLAIN
+        };
+        let listener = linux.listen(&address("0"), &options)?;
+        assert_eq!(
+            Setting::KEEP_IDLE.get(listener.as_fd())?,
+            KEEP_ALIVE_SECONDS_MAX
+        );
+        assert_eq!(Setting::USER_TIMEOUT.get(listener.as_fd())?, i32::MAX);
+        assert!(Setting::DEFER_ACCEPT.get(listener.as_fd())? > 0);
+        Ok(())
+    }
+
+    #[test]
+    fn workers_share_a_port_only_when_asked() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let shared = ListenOptions {
+            reuse_port: true,
+            ..PLAIN
+        };
+        let first = linux.listen(&address("0"), &shared)?;
+        let same = linux.local(&first)?;
+        linux.listen(&same, &shared)?;
+        let alone = kind(linux.listen(&same, &PLAIN));
+        assert_eq!(alone, (OpenStep::Bind, io::ErrorKind::AddrInUse));
+        Ok(())
+    }
+
+    #[test]
+    fn a_refusal_names_its_step() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let elsewhere = address("192.0.2.1:0");
+        let refusal = linux
+            .listen(&elsewhere, &PLAIN)
+            .expect_err("not an address of ours");
+        assert_eq!(refusal.step, OpenStep::Bind);
+        assert!(refusal.to_string().starts_with("bind: Cannot assign"));
+        let options = ConnectOptions {
+            source: Some(elsewhere),
+            nodelay: true,
+        };
+        assert_eq!(
+            kind(linux.connect(&address("7"), &options)).0,
+            OpenStep::Bind
+        );
+        let nobody = address(&format!("unix:@mynah-{}-nobody", std::process::id()));
+        let refused = kind(linux.connect(&nobody, &ConnectOptions::default()));
+        assert_eq!(
+            refused,
+            (OpenStep::Connect, io::ErrorKind::ConnectionRefused)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_connection_comes_from_where_it_is_told() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let to = linux.local(&listener)?;
+        let options = ConnectOptions {
+            nodelay: true,
+            source: Some(address("127.0.0.9:0")),
+        };
+        let near = linux.connect(&to, &options)?;
+        assert_eq!(Setting::NO_DELAY.get(near.as_fd())?, 1);
+        let far = linux.accept(&listener)?;
+        let peer = linux.peer(&far)?.to_string();
+        assert!(peer.starts_with("tcp://127.0.0.9:"), "{peer}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_reserve_is_a_descriptor() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let reserve = linux.reserve()?;
+        linux.close(reserve);
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! What is asked of the kernel, what it reports, and the name by which it reports it.
+//!
+//! epoll hands back 64 bits of ours with each event. A descriptor or a pointer there would be a
+//! trap: by the time the event is looked at, the connection may be gone and its number given to
+//! another, even within one batch. A [`Token`] is a slot index and that slot's generation, so a
+//! name outlives its holder safely: the slot's generation has moved on and the event is recognised
+//! as stale. See epoll_ctl(2).
+
+use std::fmt;
+
+use crate::sys::epoll::Event;
+
+/// A slot's name: its index and its generation at the time it was registered.
+///
+/// Generation 0 is never a connection's; it marks the loop's own descriptors ([`Token::fixed`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(u64);
+
+impl Token {
+    /// Names the holder of slot `index` in its `generation`, which starts at 1.
+    pub const fn new(index: u32, generation: u32) -> Token {
+        Token((generation as u64) << 32 | index as u64)
+    }
+
+    /// Names one of the loop's own descriptors: a listener, the signals, the wake-up.
+    pub const fn fixed(number: u32) -> Token {
+        Token::new(number, 0)
+    }
+
+    /// The 64 bits as epoll carries them.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The token that was registered with these bits.
+    pub const fn from_bits(bits: u64) -> Token {
+        Token(bits)
+    }
+
+    /// The slot, or the number given to [`Token::fixed`].
+    pub const fn index(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The generation of the slot; 0 for the loop's own descriptors.
+    pub const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index(), self.generation())
+    }
+}
+
+/// *Interest*: what the loop asks to be told about one socket.
+///
+/// An empty interest still gets errors and hang-ups, which cannot be masked. Out-of-band data is
+/// never asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Nothing but what cannot be masked.
+    pub const NONE: Interest = Interest(0);
+    /// Data, or the end of the stream, can be read.
+    pub const READ: Interest = Interest(1);
+    /// The send buffer has room.
+    pub const WRITE: Interest = Interest(2);
+    /// Report changes (edge-triggered) instead of states (level-triggered). With
+    /// [`Interest::READ`] this also asks for the peer's half-close, which an edge that came
+    /// together with data would otherwise hide.
+    pub const EDGE: Interest = Interest(4);
+
+    /// Both interests together.
+    #[must_use]
+    pub const fn and(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+
+    /// Whether everything in `other` is asked for here.
+    pub const fn contains(self, other: Interest) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// When the kernel reports a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// As long as something is so.
+    Level,
+    /// Once when it has become so.
+    Edge,
+}
+
+impl Interest {
+    /// This interest as `trigger` has it registered.
+    #[inline]
+    #[must_use]
+    pub const fn under(self, trigger: Trigger) -> Interest {
+        match trigger {
+            Trigger::Level => self,
+            Trigger::Edge => self.and(Interest::EDGE),
+        }
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Interest::READ, "READ"),
+            (Interest::WRITE, "WRITE"),
+            (Interest::EDGE, "EDGE"),
+        ];
+        let set: Vec<&str> = names
+            .iter()
+            .filter(|(bit, _)| self.contains(*bit))
+            .map(|(_, name)| *name)
+            .collect();
+        f.write_str(if set.is_empty() { "NONE" } else { "" })?;
+        f.write_str(&set.join("|"))
+    }
+}
+
+/// *Readiness*: what the kernel reports of one socket. The bits are those of epoll_ctl(2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Readiness(u32);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Readiness = Readiness(0);
+    /// `EPOLLIN`: a read will not block.
+    pub const IN: Readiness = Readiness(0x001);
+    /// `EPOLLOUT`: a write will not block.
+    pub const OUT: Readiness = Readiness(0x004);
+    /// `EPOLLERR`: an error is pending; never masked.
+    pub const ERR: Readiness = Readiness(0x008);
+    /// `EPOLLHUP`: both directions are shut; never masked.
+    pub const HUP: Readiness = Readiness(0x010);
+    /// `EPOLLRDHUP`: the peer will send no more; data may still wait to be read.
+    pub const RDHUP: Readiness = Readiness(0x2000);
+
+    /// The readiness with these epoll bits.
+    pub const fn from_bits(bits: u32) -> Readiness {
+        Readiness(bits)
+    }
+
+    /// The epoll bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Readiness) -> Readiness {
+        Readiness(self.0 | other.0)
+    }
+
+    /// Whether any bit of `other` is set here.
+    pub const fn has(self, other: Readiness) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Readiness::IN, "IN"),
+            (Readiness::OUT, "OUT"),
+            (Readiness::ERR, "ERR"),
+            (Readiness::HUP, "HUP"),
+            (Readiness::RDHUP, "RDHUP"),
+        ];
+        let set: Vec<&str> = names
+            .iter()
+            .filter(|(bit, _)| self.has(*bit))
+            .map(|(_, name)| *name)
+            .collect();
+        f.write_str(&set.join("|"))
+    }
+}
+
+impl Event {
+    /// What a kernel reports of the socket that was registered under `token`.
+    pub const fn new(token: Token, readiness: Readiness) -> Event {
+        Event::raw(token.bits(), readiness.bits())
+    }
+
+    /// The name under which the socket was registered; its holder may be gone.
+    #[inline]
+    pub const fn token(&self) -> Token {
+        Token::from_bits(self.data())
+    }
+
+    /// What is ready.
+    #[inline]
+    pub const fn readiness(&self) -> Readiness {
+        Readiness::from_bits(self.mask())
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.token(), self.readiness())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::epoll;
+
+    #[test]
+    fn an_event_carries_token_and_readiness() {
+        let event = Event::new(Token::new(3, 9), Readiness::IN.and(Readiness::HUP));
+        assert_eq!(event.token(), Token::new(3, 9));
+        assert!(event.readiness().has(Readiness::HUP) && !event.readiness().has(Readiness::OUT));
+        assert_eq!(format!("{event:?}"), "3.9 IN|HUP");
+    }
+
+    #[test]
+    fn readiness_has_the_bits_of_epoll() {
+        let ours = [Readiness::IN, Readiness::OUT, Readiness::RDHUP].map(Readiness::bits);
+        assert_eq!(ours, [epoll::IN, epoll::OUT, epoll::RDHUP]);
+    }
+
+    #[test]
+    fn a_token_carries_index_and_generation_to_their_ends() {
+        for (index, generation) in [
+            (0, 1),
+            (7, 3),
+            (u32::MAX, u32::MAX),
+            (u32::MAX, 1),
+            (0, u32::MAX),
+        ] {
+            let token = Token::from_bits(Token::new(index, generation).bits());
+            assert_eq!((token.index(), token.generation()), (index, generation));
+        }
+    }
+
+    #[test]
+    fn the_loops_own_tokens_are_never_a_connections() {
+        assert_eq!(Token::fixed(3).generation(), 0);
+        assert_ne!(Token::fixed(3), Token::new(3, 1));
+    }
+
+    #[test]
+    fn interest_is_compared_as_a_whole() {
+        let both = Interest::READ.and(Interest::WRITE);
+        assert!(both.contains(Interest::READ) && both.contains(Interest::WRITE));
+        assert_ne!(both, Interest::READ);
+        assert_eq!(
+            format!("{:?} {:?}", both, Interest::NONE),
+            "READ|WRITE NONE"
+        );
+    }
+}

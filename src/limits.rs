@@ -1,0 +1,150 @@
+//! Every bound and every default, in one place, each with its reason.
+//!
+//! A number that limits something is named here and nowhere else, so that a reader can see at once
+//! what the server will and will not do, and so that the numbers can be held against each other:
+//! the assertions at the end are checked by the compiler. A *default* is what nobody asked for; a
+//! *max* or *min* is what nobody may ask for. What the kernel bounds by itself is not repeated.
+//!
+//! A leaf: it imports nothing of the house and every floor may import it. Man pages: listen(2),
+//! tcp(7), proc(5).
+
+use std::time::Duration;
+
+/// One kibibyte: sizes on the command line count in powers of 1024, as memory does.
+pub const KIB: usize = 1 << 10;
+/// One mebibyte.
+pub const MIB: usize = 1 << 20;
+/// One gibibyte.
+pub const GIB: usize = 1 << 30;
+
+/// Where the server listens when nobody says: this machine only, because an echo open to the world
+/// is a toy for others to bounce traffic off.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7007";
+
+/// Workers when nobody says: one saturates a core with echo, and an idle second one costs it 1.5 %.
+pub const THREADS_DEFAULT: usize = 1;
+/// Workers at most: each has its own listener, slots and pool, and beyond the cores of a large
+/// machine more of them only divide the same memory.
+pub const THREADS_MAX: usize = 64;
+
+/// Connections at once when nobody says: the classic ten thousand, at some megabyte of slots.
+pub const CONNECTIONS_DEFAULT: u32 = 10_000;
+/// Connections at most: far above the descriptors of one process (`fs.nr_open`, 2^20 by default),
+/// far below the 32 bits of a token's index.
+pub const CONNECTIONS_MAX: u32 = 1 << 24;
+
+/// The longest frame when nobody says: room for any reasonable message, and a length field that was
+/// read out of text (`GET ` is 1.1 GiB) is refused at once.
+pub const FRAME_MAX_DEFAULT: usize = MIB;
+/// The longest frame anybody may ask for: a frame is held whole, and its cursors stay within 32
+/// bits.
+pub const FRAME_MAX_MAX: usize = GIB;
+
+/// The memory ceiling of all buffers together when nobody says: a quarter of the smallest machine
+/// one would rent, and address space only until connections are busy.
+pub const MEMORY_DEFAULT: usize = 256 * MIB;
+/// The lowest ceiling: below this not even one connection has a useful buffer.
+pub const MEMORY_MIN: usize = 64 * KIB;
+/// The highest ceiling: more than machines have, and sums of sizes stay far from overflow.
+pub const MEMORY_MAX: usize = 1024 * GIB;
+
+/// Connections that wait to be accepted when nobody says: the kernel's own `net.core.somaxconn`
+/// since Linux 5.4, to which it would cut a larger number.
+pub const BACKLOG_DEFAULT: u32 = 4096;
+/// The longest backlog: listen(2) takes an `int`.
+pub const BACKLOG_MAX: u32 = i32::MAX as u32;
+
+/// How long a peer may say nothing when nobody says: longer than any person thinks at a terminal,
+/// shorter than dead peers may hold slots.
+pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// How long a peer may take no byte of what it is owed: several retransmissions of a bad line, not
+/// more, since it holds a workspace all the while.
+pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How long an ending server waits for its last replies to be taken: what service managers grant
+/// before they kill.
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a connection we have ended is read on before it is closed: a few round trips around the
+/// world, so that the peer gets our last reply instead of a reset.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest span that can be asked for: a year. Whoever means never says `off`.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The shortest time-out: below the kernel's own tick, a peer is not late but scheduled.
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+/// The shortest interval between two lines of statistics: a log that a person can still read.
+pub const STATS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Silence after which the kernel probes whether the peer is still there (`TCP_KEEPIDLE`): a
+/// machine that lost its power sends no FIN, and two hours, the kernel's default, is too long to
+/// hold a slot.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long sent data or a probe may stay unacknowledged before the kernel gives the connection up
+/// (`TCP_USER_TIMEOUT`).
+pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Events fetched by one wait: more than 32 gain nothing measurable, and a batch of this size is
+/// three pages.
+pub const EVENTS_PER_TURN: usize = 512;
+/// Reads, writes and the like for one connection at one event. A peer that could go on waits for
+/// the others.
+pub const OPERATIONS_PER_EVENT: usize = 16;
+/// Bytes read for one connection at one event before the others get their turn; with a read of the
+/// usual size this is four of them.
+pub const BYTES_PER_EVENT: u64 = MIB as u64;
+/// Connections taken in at one event, so that a crowd at the door does not starve those inside.
+pub const ACCEPTS_PER_TURN: u32 = 64;
+/// How long a listener rests at first when descriptors are out.
+pub const DOOR_REST_MIN: Duration = Duration::from_millis(10);
+/// How long it rests at most: whoever waits is served so soon after a descriptor is free, and ten
+/// tries a second cost no measurable CPU.
+pub const DOOR_REST_MAX: Duration = Duration::from_millis(100);
+/// How long a server that shuts down goes on reading from a peer that does not stop talking.
+pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes of the space that a read is offered, unless frames need more: large messages cost half of
+/// what they do with 64 KiB, and small ones touch only the pages they fill.
+pub const READ_SIZE: usize = 256 * KIB;
+/// Bytes kept for answers of another length where messages have no boundary and so no longest one.
+pub const STREAM_REPLY_SIZE: usize = 256 * KIB;
+/// Descriptors that are not connections: standard streams, the epoll instance, signals, wake-up,
+/// the reserve, and some for the logger and the C library.
+pub const DESCRIPTORS_FIXED: u64 = 16;
+/// Descriptors of each worker beside its listeners: epoll, wake-up, reserve.
+pub const DESCRIPTORS_PER_WORKER: u64 = 3;
+/// Memory of the program itself, counted into the ceiling: its text, the C library, the logger.
+pub const PROGRAM_SIZE: usize = 4 * MIB;
+/// Memory of a worker beside its slots and workspaces: the stack it uses, its batch of events.
+pub const WORKER_SIZE: usize = 128 * KIB;
+
+/// The longest header of a length field, up to its end or to what is stripped: what lies before a
+/// message that must fit in memory has no reason to be longer.
+pub const HEADER_MAX: usize = KIB;
+/// The largest correction of a length field in bytes, either way: beyond the longest frame it could
+/// only ever refuse everything.
+pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
+
+const _: () = {
+    assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
+    assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
+    assert!(DRAIN_READ_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
+    assert!(READ_SIZE as u64 <= BYTES_PER_EVENT);
+    assert!(1 <= THREADS_DEFAULT && THREADS_DEFAULT <= THREADS_MAX);
+    assert!(1 <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
+    assert!(1 <= BACKLOG_DEFAULT && BACKLOG_DEFAULT <= BACKLOG_MAX);
+    // Every worker must be able to hold a connection.
+    assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);
+
+    // Cursors into a frame, and a frame together with the header in front of it, fit 32 bits.
+    assert!(FRAME_MAX_DEFAULT <= FRAME_MAX_MAX && FRAME_MAX_MAX <= (u32::MAX / 2) as usize);
+    assert!(MEMORY_MIN <= MEMORY_DEFAULT && MEMORY_DEFAULT <= MEMORY_MAX);
+    // By default each of the most workers can hold two of the longest requests and their replies.
+    assert!(THREADS_MAX * 2 * 2 * FRAME_MAX_DEFAULT <= MEMORY_DEFAULT);
+
+    // A lingering connection ends before the drain it is part of does.
+    assert!(LINGER_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
+    // A peer that stalls, or is gone, is noticed before one that is merely silent.
+    assert!(STALL_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
+    assert!(KEEPALIVE.as_millis() + USER_TIMEOUT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
+    // What is asked for by default could have been asked for.
+    assert!(TIMEOUT_MIN.as_millis() <= DRAIN_TIMEOUT_DEFAULT.as_millis());
+    assert!(IDLE_TIMEOUT_DEFAULT.as_millis() <= TIMEOUT_MAX.as_millis());
+};

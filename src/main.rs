@@ -1,0 +1,67 @@
+//! The program: options, logger, run; and an error becomes an exit code.
+//!
+//! Whatever goes wrong further down arrives here as one [`Failure`]: its line goes to stderr with
+//! the program's name in front, its code is what the shell sees. Nothing is ever written with
+//! `println!`, which panics when nobody reads: `mynah --help | head -1` is a quiet success.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use mynah::options::{self, Parsed};
+use mynah::run::{self, Exit, Failure};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.line.is_empty() {
+                // A closed stderr leaves the exit code to tell.
+                let _ = writeln!(io::stderr(), "mynah: {}", failure.line);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn start() -> Result<(), Failure> {
+    let arguments = env::args_os().skip(1);
+    match options::parse(arguments).map_err(|line| Failure::new(Exit::Usage, line))? {
+        Parsed::Help(text) => print(&text),
+        Parsed::Version => print(concat!("mynah ", env!("CARGO_PKG_VERSION"), "\n")),
+        Parsed::Run(command) => {
+            start_logger();
+            run::run(command)
+        }
+    }
+}
+
+/// Writes `text` to stdout. A reader that went away has read enough.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Logs to stderr: the level, the module when somebody asked for details, the message.
+///
+/// `RUST_LOG` filters, and `info` is its default. There is no timestamp: the service manager adds
+/// its own.
+fn start_logger() {
+    let filter = env_logger::Env::default().default_filter_or("info");
+    env_logger::Builder::from_env(filter)
+        .format(|line, record| match record.level() {
+            level if level > log::Level::Info => {
+                writeln!(line, "{level:<5} {} {}", record.target(), record.args())
+            }
+            level => writeln!(line, "{level:<5} {}", record.args()),
+        })
+        .init();
+}

@@ -1,0 +1,369 @@
+//! The table: every command and every flag, one row each.
+//!
+//! A row is parser, help and check at once, so the three cannot disagree. A default is not typed
+//! here either: the help asks [`Options::default`], which takes it from `limits`. A new flag is one
+//! row and one field; a new command is one row in [`COMMANDS`], its variant of [`Command`] and its
+//! own options. Rows of a group stand together, in the order in which the help shows them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::limits::{
+    BACKLOG_MAX, CONNECTIONS_MAX, FRAME_MAX_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
+    STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
+};
+
+use super::values::{
+    choice, count, nearest, nearest_or_all, put, size, size_text, switch, switch_text, time,
+    time_or_off, time_or_off_text, time_text,
+};
+use super::{Command, Options, ServiceName, name_of};
+use crate::kernel::Trigger;
+
+/// A command: what the first word may be.
+pub(super) struct CommandRow {
+    pub(super) name: &'static str,
+    /// What it does, in one line.
+    pub(super) about: &'static str,
+    /// The command line, in one line.
+    pub(super) usage: &'static str,
+    /// Takes the word that is neither a flag nor a flag's value, by its position.
+    pub(super) word: fn(&mut Options, usize, &str) -> Result<(), String>,
+    /// What those words may be, for the help: a title and the choices.
+    pub(super) words: (&'static str, &'static [(&'static str, &'static str)]),
+    /// Holds the options against each other once all are known.
+    pub(super) finish: fn(Options) -> Result<Command, String>,
+    pub(super) examples: &'static [(&'static str, &'static str)],
+}
+
+/// A flag of some commands.
+pub(super) struct Flag {
+    pub(super) long: &'static str,
+    pub(super) short: Option<&'static str>,
+    pub(super) group: &'static str,
+    /// The names of the commands that know it; none means all.
+    pub(super) commands: &'static [&'static str],
+    pub(super) help: &'static str,
+    /// The default as one would type it; empty when there is none to tell.
+    pub(super) default: fn(&Options) -> String,
+    pub(super) effect: Effect,
+}
+
+/// What a flag does.
+pub(super) enum Effect {
+    /// Ends everything: print the help.
+    Help,
+    /// Ends everything: print the version.
+    Version,
+    /// Takes `on` or `off`, and means `on` alone.
+    Switch(Apply),
+    /// Takes a value, shown in the help by this name.
+    Value(&'static str, Apply),
+}
+
+/// Reads a value, checks it and stores it; or tells what would be right.
+pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
+
+const SERVE: &str = "serve";
+
+/// The commands. The first one is meant when none is named.
+pub(super) const COMMANDS: &[CommandRow] = &[CommandRow {
+    name: SERVE,
+    about: "answer everyone who connects; the default",
+    usage: "mynah [serve] [SERVICE] [OPTIONS]",
+    word: |options, position, text| match position {
+        0 => put(&mut options.serve.service, choice(text, SERVICES)),
+        _ => Err(format!(
+            "serve takes one SERVICE, and has {}",
+            options.serve.service
+        )),
+    },
+    words: (
+        "Services",
+        &[
+            ("echo", "send back every byte as it came; the default"),
+            (
+                "upper",
+                "send it back with a to z in upper case, all other bytes untouched",
+            ),
+        ],
+    ),
+    finish: |options| {
+        let mut serve = options.serve;
+        if serve.unicode && serve.service != ServiceName::Upper {
+            return Err(format!(
+                "--unicode: {} does not know it, only upper",
+                serve.service
+            ));
+        }
+        if (serve.connections_max as usize) < serve.threads {
+            return Err(format!(
+                "--max-connections {}: must be at least --threads, {}",
+                serve.connections_max, serve.threads
+            ));
+        }
+        if serve.listen.is_empty() {
+            serve.listen.push(LISTEN_DEFAULT.parse()?);
+        }
+        Ok(Command::Serve(serve))
+    },
+    examples: &[
+        ("mynah", "raw echo for this machine"),
+        (
+            "mynah upper --listen 0.0.0.0:7007 --listen [::]:7007",
+            "to everyone, IPv4 and IPv6",
+        ),
+        (
+            "mynah echo --frame u32be --frame-max 64k --threads 2",
+            "length-framed echo, two workers",
+        ),
+        ("RUST_LOG=debug mynah --stats 5s", "watch what it does"),
+    ],
+}];
+
+/// The services by name.
+pub(super) const SERVICES: &[(&str, ServiceName)] =
+    &[("echo", ServiceName::Echo), ("upper", ServiceName::Upper)];
+
+/// The triggers by name.
+pub(super) const TRIGGERS: &[(&str, Trigger)] =
+    &[("level", Trigger::Level), ("edge", Trigger::Edge)];
+
+const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
+
+/// The flags.
+pub(super) const FLAGS: &[Flag] = &[
+    Flag {
+        long: "--listen",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "where to listen; may be repeated",
+        default: |_| LISTEN_DEFAULT.to_owned(),
+        effect: Effect::Value("ADDR", |options, text| {
+            options.serve.listen.push(text.parse()?);
+            Ok(())
+        }),
+    },
+    Flag {
+        long: "--backlog",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "connections that may wait to be accepted",
+        default: |options| options.serve.backlog.to_string(),
+        effect: Effect::Value("N", |options, text| {
+            put(&mut options.serve.backlog, count(text, 1..=BACKLOG_MAX))
+        }),
+    },
+    Flag {
+        long: "--nodelay",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "send small replies at once (TCP_NODELAY)",
+        default: |options| switch_text(options.serve.nodelay),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.nodelay, switch(text))),
+    },
+    Flag {
+        long: "--service",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "the service by name, like the word SERVICE",
+        default: |options| options.serve.service.to_string(),
+        effect: Effect::Value("NAME", |options, text| {
+            put(&mut options.serve.service, choice(text, SERVICES))
+        }),
+    },
+    Flag {
+        long: "--unicode",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "upper: all letters of UTF-8, so that the length may change",
+        default: |options| switch_text(options.serve.unicode),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.unicode, switch(text))),
+    },
+    Flag {
+        long: "--frame",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "where a message ends: raw, u16be, u32le, len:offset=..., ...",
+        default: |options| options.serve.framing.to_string(),
+        effect: Effect::Value("SPEC", |options, text| {
+            put(&mut options.serve.framing, text.parse())
+        }),
+    },
+    Flag {
+        long: "--frame-max",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "longest frame with its header; a longer one ends the connection",
+        default: |options| size_text(options.serve.frame_size_max),
+        effect: Effect::Value("SIZE", |options, text| {
+            put(
+                &mut options.serve.frame_size_max,
+                size(text, 1..=FRAME_MAX_MAX),
+            )
+        }),
+    },
+    Flag {
+        long: "--threads",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "workers, each with its own loop; they share nothing",
+        default: |options| options.serve.threads.to_string(),
+        effect: Effect::Value("N", |options, text| {
+            put(&mut options.serve.threads, count(text, 1..=THREADS_MAX))
+        }),
+    },
+    Flag {
+        long: "--max-connections",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "connections at once; more wait in the backlog",
+        default: |options| options.serve.connections_max.to_string(),
+        effect: Effect::Value("N", |options, text| {
+            put(
+                &mut options.serve.connections_max,
+                count(text, 1..=CONNECTIONS_MAX),
+            )
+        }),
+    },
+    Flag {
+        long: "--max-memory",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "ceiling of all buffers together",
+        default: |options| size_text(options.serve.memory_max),
+        effect: Effect::Value("SIZE", |options, text| {
+            put(
+                &mut options.serve.memory_max,
+                size(text, MEMORY_MIN..=MEMORY_MAX),
+            )
+        }),
+    },
+    Flag {
+        long: "--idle-timeout",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "close a peer that says nothing for so long",
+        default: |options| time_or_off_text(options.serve.idle_timeout),
+        effect: Effect::Value("TIME", |options, text| {
+            put(&mut options.serve.idle_timeout, time_or_off(text, TIMEOUTS))
+        }),
+    },
+    Flag {
+        long: "--stall-timeout",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "close a peer that takes no byte of what it is owed for so long",
+        default: |options| time_or_off_text(options.serve.stall_timeout),
+        effect: Effect::Value("TIME", |options, text| {
+            put(
+                &mut options.serve.stall_timeout,
+                time_or_off(text, TIMEOUTS),
+            )
+        }),
+    },
+    Flag {
+        long: "--drain-timeout",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "when ending, wait so long for replies to be taken",
+        default: |options| time_text(options.serve.drain_timeout),
+        effect: Effect::Value("TIME", |options, text| {
+            let times = Duration::ZERO..=TIMEOUT_MAX;
+            put(&mut options.serve.drain_timeout, time(text, times))
+        }),
+    },
+    Flag {
+        long: "--trigger",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "how epoll reports readiness: level or edge",
+        default: |options| name_of(&options.serve.trigger, TRIGGERS).to_owned(),
+        effect: Effect::Value("MODE", |options, text| {
+            put(&mut options.serve.trigger, choice(text, TRIGGERS))
+        }),
+    },
+    Flag {
+        long: "--stats",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "print a line of counters so often; SIGUSR1 prints one at any time",
+        default: |options| time_or_off_text(options.serve.stats_interval),
+        effect: Effect::Value("INTERVAL", |options, text| {
+            let times = STATS_INTERVAL_MIN..=TIMEOUT_MAX;
+            put(&mut options.serve.stats_interval, time_or_off(text, times))
+        }),
+    },
+    Flag {
+        long: "--help",
+        short: Some("-h"),
+        group: "Other",
+        commands: &[],
+        help: "print this",
+        default: |_| String::new(),
+        effect: Effect::Help,
+    },
+    Flag {
+        long: "--version",
+        short: Some("-V"),
+        group: "Other",
+        commands: &[],
+        help: "print the version",
+        default: |_| String::new(),
+        effect: Effect::Version,
+    },
+];
+
+/// The command of this name.
+pub(super) fn command(name: &str) -> Option<&'static CommandRow> {
+    COMMANDS.iter().find(|row| row.name == name)
+}
+
+impl CommandRow {
+    /// The flags this command knows, in the order of the table.
+    pub(super) fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
+        let name = self.name;
+        FLAGS
+            .iter()
+            .filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
+    }
+
+    /// The flag that is written like this; or what would be right.
+    pub(super) fn flag(&self, written: &str) -> Result<&'static Flag, String> {
+        let is = |flag: &&Flag| flag.long == written || flag.short == Some(written);
+        if let Some(flag) = self.flags().find(is) {
+            return Ok(flag);
+        }
+        if let Some(flag) = FLAGS.iter().find(is) {
+            return Err(format!(
+                "belongs to mynah {}",
+                flag.commands.join(" and mynah ")
+            ));
+        }
+        match nearest(written, self.flags().map(|flag| flag.long)) {
+            Some(near) => Err(format!("unknown, did you mean {near}?")),
+            None => Err(format!("unknown, see mynah {} --help", self.name)),
+        }
+    }
+}
+
+/// Why the first word, when it is not a command, was not understood.
+pub(super) fn unknown_word(word: &str) -> String {
+    let services = SERVICES.iter().map(|(name, _)| *name);
+    nearest_or_all(word, services.chain(COMMANDS.iter().map(|row| row.name)))
+}

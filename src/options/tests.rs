@@ -1,0 +1,276 @@
+//! What the command line promises, as one types it.
+
+use super::*;
+use std::os::unix::ffi::OsStringExt;
+
+fn parse_line(line: &str) -> Result<Parsed, String> {
+    parse(
+        line.split(' ')
+            .filter(|word| !word.is_empty())
+            .map(OsString::from),
+    )
+}
+
+fn serve(line: &str) -> Serve {
+    match parse_line(line) {
+        Ok(Parsed::Run(Command::Serve(serve))) => serve,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn no_argument_is_raw_echo_on_this_machine() {
+    let serve = serve("");
+    assert_eq!(
+        serve.listen,
+        [limits::LISTEN_DEFAULT.parse().expect("an address")]
+    );
+    assert_eq!(
+        Serve {
+            listen: Vec::new(),
+            ..serve
+        },
+        Serve::default()
+    );
+}
+
+#[test]
+fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
+    let defaults = Options::default();
+    for flag in COMMANDS[0].flags() {
+        let default = (flag.default)(&defaults);
+        if !default.is_empty() {
+            let line = format!("{}={default}", flag.long);
+            assert_eq!(parse_line(&line), parse_line(""), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_value_reaches_its_field() {
+    let parsed = serve(
+        "serve upper --unicode --listen 127.0.0.1:0 --listen=127.0.0.1:1 --frame u32be \
+         --frame-max 64k --threads 2 --max-connections 7 --max-memory=1g --backlog 5 \
+         --idle-timeout off --stall-timeout 5s --drain-timeout 0 --nodelay=off --trigger edge \
+         --stats 1s",
+    );
+    let address = |text: &str| text.parse().expect("an address");
+    let expected = Serve {
+        listen: vec![address("127.0.0.1:0"), address("127.0.0.1:1")],
+        service: ServiceName::Upper,
+        unicode: true,
+        framing: "u32be".parse().expect("a framing"),
+        frame_size_max: 65_536,
+        threads: 2,
+        connections_max: 7,
+        memory_max: 1 << 30,
+        backlog: 5,
+        idle_timeout: None,
+        stall_timeout: Some(Duration::from_secs(5)),
+        drain_timeout: Duration::ZERO,
+        nodelay: false,
+        trigger: Trigger::Edge,
+        stats_interval: Some(Duration::from_secs(1)),
+    };
+    assert_eq!(parsed, expected);
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_wins() {
+    assert_eq!(serve("--threads 2 --threads=3").threads, 3);
+    assert!(!serve("--nodelay --nodelay=off").nodelay);
+    assert_eq!(serve("echo --service upper").service, ServiceName::Upper);
+}
+
+#[test]
+fn two_dashes_end_the_flags() {
+    assert_eq!(serve("-- upper").service, ServiceName::Upper);
+    let error = parse_line("-- --threads").expect_err("a word");
+    assert_eq!(error, "--threads: unknown, must be echo or upper or serve");
+}
+
+#[test]
+fn a_wrong_word_gets_one_line_with_what_would_be_right() {
+    for (line, error) in [
+        ("--threads 0", "--threads 0: must be 1 to 64"),
+        (
+            "--threads=x",
+            "--threads x: must be a whole number, 1 to 64",
+        ),
+        ("--threads", "--threads: needs a value, --threads N"),
+        (
+            "--threads --unicode",
+            "--threads: needs a value, --threads N",
+        ),
+        (
+            "--threads -1",
+            "--threads -1: must be a whole number, 1 to 64",
+        ),
+        ("--thraeds 1", "--thraeds: unknown, did you mean --threads?"),
+        ("--verbose", "--verbose: unknown, see mynah serve --help"),
+        ("-x", "-x: unknown, see mynah serve --help"),
+        ("ehco", "ehco: unknown, did you mean echo?"),
+        ("sevre", "sevre: unknown, did you mean serve?"),
+        ("proxy", "proxy: unknown, must be echo or upper or serve"),
+        ("serve proxy", "proxy: unknown, must be echo or upper"),
+        (
+            "--service eco",
+            "--service eco: unknown, did you mean echo?",
+        ),
+        ("echo upper", "upper: serve takes one SERVICE, and has echo"),
+        (
+            "--threads 2 serve",
+            "serve: must come first, mynah [serve] [SERVICE] [OPTIONS]",
+        ),
+        ("--unicode", "--unicode: echo does not know it, only upper"),
+        (
+            "--threads 4 --max-connections 3",
+            "--max-connections 3: must be at least --threads, 4",
+        ),
+        ("--frame-max 2g", "--frame-max 2g: must be 1 to 1g"),
+        (
+            "--idle-timeout 5",
+            "--idle-timeout 5: needs a unit, such as 5s or 5ms, or off",
+        ),
+        (
+            "--drain-timeout off",
+            "--drain-timeout off: must be a time, such as 500us, 20ms, 10s, 5m or 1h",
+        ),
+        ("--nodelay=1", "--nodelay 1: must be on or off"),
+        (
+            "--trigger levle",
+            "--trigger levle: unknown, did you mean level?",
+        ),
+        ("--help=x", "--help=x: --help takes no value"),
+        (
+            "--listen=",
+            "--listen \"\": it is empty; write a port such as 7007, or HOST:PORT",
+        ),
+    ] {
+        assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_shown_without_loss() {
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let error = Err(r#""caf\xE9": is not UTF-8, must be text"#.to_owned());
+    assert_eq!(parse([bytes(b"caf\xe9")]), error);
+    assert_eq!(parse([bytes(b"--listen"), bytes(b"caf\xe9")]), error);
+}
+
+#[test]
+fn help_and_version_come_first() {
+    assert_eq!(parse_line("-V --bogus"), Ok(Parsed::Version));
+    assert_eq!(parse_line("--version"), Ok(Parsed::Version));
+    assert_eq!(parse_line("serve -h --bogus"), parse_line("--help"));
+}
+
+#[test]
+fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_examples() {
+    for command in COMMANDS {
+        let text = help(command);
+        assert!(
+            text.lines().all(|line| line.chars().count() < 100),
+            "{text}"
+        );
+        assert!(
+            command.flags().all(|flag| text.contains(flag.long)),
+            "{text}"
+        );
+        let last = text.rsplit("\n\n").next();
+        assert!(
+            last.is_some_and(|last| last.starts_with("Examples:")),
+            "{text}"
+        );
+    }
+    let services: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
+    let told: Vec<&str> = COMMANDS[0].words.1.iter().map(|(name, _)| *name).collect();
+    assert_eq!(services, told);
+}
+
+#[test]
+fn every_example_can_be_typed() {
+    for (line, _) in COMMANDS.iter().flat_map(|command| command.examples) {
+        let args = line.split_once("mynah").map(|(_, args)| args);
+        assert!(args.is_some_and(|args| parse_line(args).is_ok()), "{line}");
+    }
+}
+
+#[test]
+fn any_arguments_get_an_answer_and_an_error_is_one_line() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let mut words: Vec<&[u8]> = table::FLAGS
+        .iter()
+        .map(|flag| flag.long.as_bytes())
+        .collect();
+    words.extend([
+        b"serve" as &[u8],
+        b"echo",
+        b"upper",
+        b"--",
+        b"-",
+        b"",
+        b"=",
+        b"on",
+        b"off",
+    ]);
+    words.extend([
+        b"0" as &[u8],
+        b"1",
+        b"99999999999999999999",
+        b"64k",
+        b"5",
+        b"10s",
+        b"-h",
+    ]);
+    words.extend([
+        b"raw" as &[u8],
+        b"edge",
+        b"127.0.0.1:0",
+        b"\xff",
+        b"\n",
+        b"\xe2\x80\xae",
+    ]);
+    let (mut run, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let args: Vec<OsString> = (0..random(6))
+            .map(|_| {
+                let mut word = words[random(words.len())].to_vec();
+                if random(4) == 0 {
+                    word.push(b'=');
+                    word.extend(words[random(words.len())]);
+                }
+                if random(4) == 0 && !word.is_empty() {
+                    let at = random(word.len());
+                    word[at] = random(256) as u8;
+                }
+                OsString::from_vec(word)
+            })
+            .collect();
+        match parse(args.clone()) {
+            Ok(Parsed::Run(Command::Serve(serve))) => {
+                assert!(
+                    !serve.listen.is_empty() && (1..=64).contains(&serve.threads),
+                    "{args:?}"
+                );
+                run += 1;
+            }
+            Ok(_) => {}
+            Err(line) => {
+                assert!(
+                    line.chars().all(|c| !c.is_control()) && line.len() < 1000,
+                    "{args:?}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(run > 1000 && refused > 1000, "{run} run, {refused} refused");
+}

@@ -1,0 +1,350 @@
+//! What a word of the command line means: counts, sizes, times, switches and names.
+//!
+//! Each function reads one kind of value, checks it against its bounds and answers with the reason
+//! when it is wrong: what would be right, never the input itself, which the parser puts in front.
+//! Sizes and times are also written back, so that the help shows each default as one would type it.
+//! Nothing here knows which flag asks.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::limits::{GIB, KIB, MIB};
+
+/// Stores what was read in its place.
+pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+/// A whole number within `range`.
+pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    // `+5` is a number to the standard library; digits that do not fit the type are out of range.
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits && range.contains(&number) => Ok(number),
+        _ if digits => Err(format!("must be {} to {}", range.start(), range.end())),
+        _ => Err(format!(
+            "must be a whole number, {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+const SIZES: &[(&str, usize)] = &[("g", GIB), ("m", MIB), ("k", KIB), ("", 1)];
+
+/// A size in bytes within `range`: a number, alone or with `k`, `m` or `g` in powers of 1024.
+pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let Some((digits, unit)) = measure(text, SIZES) else {
+        return Err("must be a size, such as 512, 64k, 1m or 2g".to_owned());
+    };
+    match digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+    {
+        Some(size) if range.contains(&size) => Ok(size),
+        _ => Err(format!(
+            "must be {} to {}",
+            size_text(*range.start()),
+            size_text(*range.end())
+        )),
+    }
+}
+
+/// A size as [`size`] reads it, in the largest unit that is exact.
+pub(super) fn size_text(size: usize) -> String {
+    match SIZES.iter().find(|(_, unit)| size != 0 && size % unit == 0) {
+        Some((suffix, unit)) => format!("{}{suffix}", size / unit),
+        None => size.to_string(),
+    }
+}
+
+const TIMES: &[(&str, u64)] = &[
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+];
+
+/// A span within `range`: a number and its unit. Only 0 needs none.
+pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let (digits, unit) = match measure(text, TIMES) {
+        Some(measure) => measure,
+        None if text == "0" => (text, 1),
+        None if measure(text, &[("", 1)]).is_some() => {
+            return Err(format!("needs a unit, such as {text}s or {text}ms"));
+        }
+        None => return Err("must be a time, such as 500us, 20ms, 10s, 5m or 1h".to_owned()),
+    };
+    match digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+    {
+        Some(nanos) if range.contains(&Duration::from_nanos(nanos)) => {
+            Ok(Duration::from_nanos(nanos))
+        }
+        _ => Err(format!(
+            "must be {} to {}",
+            time_text(*range.start()),
+            time_text(*range.end())
+        )),
+    }
+}
+
+/// A span as [`time`] reads it, in the largest unit that is exact.
+pub(super) fn time_text(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    match TIMES
+        .iter()
+        .find(|(_, unit)| nanos != 0 && nanos % u128::from(*unit) == 0)
+    {
+        Some((suffix, unit)) => format!("{}{suffix}", nanos / u128::from(*unit)),
+        None => "0".to_owned(),
+    }
+}
+
+/// A span within `range`, or none: `off`, or 0 in any unit.
+pub(super) fn time_or_off(
+    text: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Option<Duration>, String> {
+    let whole = Duration::ZERO..=*range.end();
+    match text {
+        "off" => Ok(None),
+        _ if time(text, whole) == Ok(Duration::ZERO) => Ok(None),
+        _ => match time(text, range) {
+            Ok(time) => Ok(Some(time)),
+            Err(reason) => Err(format!("{reason}, or off")),
+        },
+    }
+}
+
+/// An optional span as [`time_or_off`] reads it.
+pub(super) fn time_or_off_text(time: Option<Duration>) -> String {
+    time.map_or_else(|| "off".to_owned(), time_text)
+}
+
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
+}
+
+/// A switch as [`switch`] reads it.
+pub(super) fn switch_text(on: bool) -> String {
+    if on { "on" } else { "off" }.to_owned()
+}
+
+/// One of `choices`, by its name.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, String> {
+    match choices.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok(*value),
+        None => Err(nearest_or_all(text, choices.iter().map(|(name, _)| *name))),
+    }
+}
+
+/// Splits a number from its unit: the digits as they stand, and what one of the unit is worth.
+fn measure<'a, T: Copy>(text: &'a str, units: &[(&str, T)]) -> Option<(&'a str, T)> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, suffix) = text.split_at(end);
+    let unit = units
+        .iter()
+        .find(|(unit, _)| unit.eq_ignore_ascii_case(suffix))?;
+    (!digits.is_empty()).then_some((digits, unit.1))
+}
+
+/// The part of a message that tells what would have been right: the nearest word, or all there are.
+pub(super) fn nearest_or_all(
+    word: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+) -> String {
+    match nearest(word, known.clone()) {
+        Some(near) => format!("unknown, did you mean {near}?"),
+        None => format!(
+            "unknown, must be {}",
+            known.collect::<Vec<_>>().join(" or ")
+        ),
+    }
+}
+
+/// The known word that `word` was probably meant to be.
+///
+/// Near is a word of which a third was mistyped, or one that contains what was typed.
+pub(super) fn nearest(
+    word: &str,
+    known: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let bare = word.trim_start_matches('-');
+    let length = bare.chars().count();
+    // Nobody mistypes a word this long; comparing it would only take time.
+    if length > 40 {
+        return None;
+    }
+    let near = |(distance, candidate): &(usize, &'static str)| {
+        *distance <= length.div_ceil(3) || (length >= 3 && candidate.contains(bare))
+    };
+    let measured = known.map(|candidate| (edit_distance(word, candidate), candidate));
+    measured
+        .filter(near)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to insert, delete, replace or swap with their neighbour to turn `from` into `to`.
+fn edit_distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before_last = vec![0; to.len() + 1];
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for i in 1..=from.len() {
+        let mut row = vec![i; to.len() + 1];
+        for j in 1..=to.len() {
+            let replaced = last[j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[to.len()]
+}
+
+/// A word of the input as a message may carry it: on one line, visible, and not longer than one.
+pub(super) fn shown(word: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut text = word.to_owned();
+    if let Some((end, _)) = word.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    // The escape writes what does not print as \n or \u{..}; a plain word passes unchanged.
+    if text.is_empty() || text.contains(' ') || text.escape_debug().ne(text.chars()) {
+        text = format!("{text:?}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_digits_within_its_range() {
+        assert_eq!(count("64", 1..=64), Ok(64));
+        for text in ["0", "65", "99999999999999999999999"] {
+            assert_eq!(
+                count(text, 1..=64),
+                Err("must be 1 to 64".to_owned()),
+                "{text}"
+            );
+        }
+        for text in ["", "+5", "-1", "1k", "1_000", " 1", "٣"] {
+            let reason = "must be a whole number, 1 to 64".to_owned();
+            assert_eq!(count(text, 1..=64), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_counts_in_powers_of_1024() {
+        let all = 1..=usize::MAX;
+        for (text, bytes) in [("512", 512), ("64k", 65_536), ("1M", MIB), ("2g", 2 * GIB)] {
+            assert_eq!(size(text, all.clone()), Ok(bytes));
+            assert_eq!(size(&size_text(bytes), all.clone()), Ok(bytes));
+        }
+        for text in ["", "k", "1.5m", "1kb", "-1", "1 k"] {
+            assert!(
+                size(text, all.clone()).is_err_and(|why| why.contains("such as")),
+                "{text:?}"
+            );
+        }
+        for text in ["0", "0k", "2g", "17179869184g", "99999999999999999999"] {
+            assert_eq!(
+                size(text, 1..=GIB),
+                Err("must be 1 to 1g".to_owned()),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_needs_its_unit_unless_it_is_nothing() {
+        let all = Duration::ZERO..=Duration::from_secs(3600);
+        for (text, micros) in [
+            ("0", 0),
+            ("7us", 7),
+            ("20ms", 20_000),
+            ("10s", 10_000_000),
+            ("5m", 300_000_000),
+        ] {
+            let time_is = Duration::from_micros(micros);
+            assert_eq!(time(text, all.clone()), Ok(time_is));
+            assert_eq!(time_text(time_is), text);
+        }
+        assert_eq!(
+            time("5", all.clone()),
+            Err("needs a unit, such as 5s or 5ms".to_owned())
+        );
+        assert_eq!(time("2h", all.clone()), Err("must be 0 to 1h".to_owned()));
+        assert_eq!(
+            time("9999999999h", all.clone()),
+            Err("must be 0 to 1h".to_owned())
+        );
+        assert!(time("fast", all).is_err_and(|why| why.contains("such as")));
+    }
+
+    #[test]
+    fn off_and_nothing_are_the_same_span() {
+        let some = Duration::from_millis(1)..=Duration::from_secs(60);
+        for text in ["off", "0", "0s", "0ms"] {
+            assert_eq!(time_or_off(text, some.clone()), Ok(None), "{text}");
+        }
+        let short = Err("must be 1ms to 1m, or off".to_owned());
+        assert_eq!(time_or_off("5us", some.clone()), short);
+        assert_eq!(time_or_off("1s", some), Ok(Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_mistyped_word_finds_its_neighbour_and_a_strange_one_none() {
+        let known = [
+            "--threads",
+            "--idle-timeout",
+            "--drain-timeout",
+            "echo",
+            "upper",
+        ];
+        for (word, near) in [
+            ("--thread", Some("--threads")),
+            ("--theards", Some("--threads")),
+            ("--idle", Some("--idle-timeout")),
+            ("ehco", Some("echo")),
+            ("uper", Some("upper")),
+            ("--verbose", None),
+            ("-", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known.into_iter()), near, "{word}");
+        }
+        assert_eq!(nearest(&"a".repeat(1 << 20), known.into_iter()), None);
+    }
+
+    #[test]
+    fn a_message_carries_any_word_on_one_line() {
+        assert_eq!(shown("tcp://[::1]:7007"), "tcp://[::1]:7007");
+        assert_eq!(shown("a\nb\u{1b}[31m"), r#""a\nb\u{1b}[31m""#);
+        assert_eq!(shown(""), r#""""#);
+        assert!(shown(&"\u{7}".repeat(1 << 20)).len() < 500);
+    }
+}

@@ -1,0 +1,258 @@
+//! From options to concrete types; the only file that names them all.
+//!
+//! It opens what the loop is given, sockets and memory, prints the ready line, and turns the ways
+//! of ending into exit codes. Nothing here is on the way of a byte.
+
+use std::io;
+
+use crate::connection::Protocol;
+use crate::drive::plan::{Demand, Plan};
+use crate::drive::workers::{self, Ending};
+use crate::drive::{Server, Settings};
+use crate::kernel::{
+    Address, Linux, ListenOptions, OpenError, OpenStep, Opener, Poller, Traced, Waker,
+    block_signals, process,
+};
+use crate::limits;
+use crate::options::{Command, Serve, ServiceName};
+use crate::service::{Echo, Service, Upper, UpperUnicode};
+
+/// How the program ends when it does not end well; scripts tell the cases apart by the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The command line was wrong.
+    Usage = 1,
+    /// A socket could not be made or set.
+    Socket = 2,
+    /// An address could not be bound.
+    Bind = 3,
+    /// A socket could not listen.
+    Listen = 4,
+    /// Nobody could be reached.
+    Connect = 5,
+    /// A process could not be started.
+    Fork = 6,
+    /// Reading, writing or waiting failed, or took too long.
+    Io = 7,
+    /// What the user asserted does not hold.
+    Assertion = 8,
+    /// The peer broke the protocol.
+    Protocol = 9,
+    /// The drain was over before all replies were taken.
+    DrainCut = 10,
+}
+
+/// Why the program ends, for the one line that it prints and the code that it leaves.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code: one of [`Exit`], or 128 and a signal's number.
+    pub code: u8,
+    /// The line, without the program's name; empty when there is nothing to tell.
+    pub line: String,
+}
+
+impl Failure {
+    /// An end with the code of `exit`.
+    pub fn new(exit: Exit, line: impl Into<String>) -> Failure {
+        Failure {
+            code: exit as u8,
+            line: line.into(),
+        }
+    }
+
+    /// An end that signal number `signal` asked for.
+    pub fn signal(signal: i32) -> Failure {
+        Failure {
+            code: 128_u8.wrapping_add(signal as u8),
+            line: String::new(),
+        }
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+///
+/// What ended it before its time.
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(options) => match (options.service, options.unicode) {
+            (ServiceName::Echo, _) => serve(options, Echo),
+            (ServiceName::Upper, false) => serve(options, Upper),
+            (ServiceName::Upper, true) => serve(options, UpperUnicode),
+        },
+    }
+}
+
+/// Serves on the kernel as it is; or, for who wants to read along, on one that tells every call.
+fn serve<S: Service + Copy + Send + 'static>(options: Serve, service: S) -> Result<(), Failure>
+where
+    S::State: Send,
+{
+    if log::log_enabled!(target: "mynah::calls", log::Level::Trace) {
+        serve_on(options, service, Traced)
+    } else {
+        serve_on(options, service, |linux| linux)
+    }
+}
+
+fn serve_on<K, S>(mut options: Serve, service: S, wrap: impl Fn(Linux) -> K) -> Result<(), Failure>
+where
+    K: Poller + Opener + Send + 'static,
+    K::Socket: Send,
+    S: Service + Copy + Send + 'static,
+    S::State: Send,
+{
+    options.connections_max = connections_that_fit(&options)?;
+    let framing = options
+        .framing
+        .limited(options.frame_size_max)
+        .map_err(|reason| {
+            Failure::new(
+                Exit::Usage,
+                format!("--frame-max {}: {reason}", options.frame_size_max),
+            )
+        })?;
+    let protocol = Protocol { framing, service };
+    let demand = Demand {
+        memory_max: options.memory_max,
+        connections_max: options.connections_max as usize,
+        threads: options.threads,
+        frame_size_max: options.frame_size_max,
+        slot_size: Server::<K, S>::slot_size(),
+    };
+    let plan = demand.plan(&protocol).map_err(|reason| {
+        Failure::new(
+            Exit::Usage,
+            format!("--max-memory {}: {reason}", options.memory_max),
+        )
+    })?;
+
+    block_signals().map_err(io_failure("signals"))?;
+    let mut servers = Vec::new();
+    let mut wakers = Vec::<Waker>::new();
+    let mut addresses = options.listen.clone();
+    for worker in 0..options.threads {
+        let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
+        wakers.push(linux.waker());
+        let mut kernel = wrap(linux);
+        let listeners = open_listeners(&mut kernel, &mut addresses, &options)?;
+        let settings = settings(&options, &plan, worker);
+        let server = Server::new(kernel, listeners, protocol.clone(), settings)
+            .map_err(io_failure("starting a worker"))?;
+        servers.push(server);
+    }
+    announce(&options, &addresses, &plan);
+    match workers::run(servers, wakers, options.stats_interval).map_err(io_failure("serving"))? {
+        Ending::Stopped(signal) => Err(Failure::signal(signal)),
+        Ending::Drained { cut: 0, counters } => {
+            log::info!("drained after {} connections", counters.connections_total);
+            Ok(())
+        }
+        Ending::Drained { cut, .. } => {
+            let line = format!("the drain time-out cut {cut} connections that were owed replies");
+            Err(Failure::new(Exit::DrainCut, line))
+        }
+    }
+}
+
+/// As many connections as were asked for, or as there can be descriptors for.
+fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
+    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
+    let others = limits::DESCRIPTORS_FIXED + threads * (limits::DESCRIPTORS_PER_WORKER + addresses);
+    let fit = limit.saturating_sub(others);
+    if fit < threads {
+        let line = format!("the descriptor limit {limit} leaves no room for connections");
+        return Err(Failure::new(Exit::Socket, line));
+    }
+    match u32::try_from(fit) {
+        Ok(fit) if fit < options.connections_max => {
+            log::warn!(
+                "--max-connections {}: only {fit} fit under the hard descriptor limit of {limit}",
+                options.connections_max
+            );
+            Ok(fit)
+        }
+        _ => Ok(options.connections_max),
+    }
+}
+
+/// One listener for each address. The first worker learns which ports the kernel chose, and the
+/// others listen there too.
+fn open_listeners<K: Opener>(
+    kernel: &mut K,
+    addresses: &mut [Address],
+    options: &Serve,
+) -> Result<Vec<K::Socket>, Failure> {
+    let listen = ListenOptions {
+        backlog: options.backlog,
+        reuse_port: options.threads > 1,
+        nodelay: options.nodelay,
+        keepalive: Some(limits::KEEPALIVE),
+        user_timeout: Some(limits::USER_TIMEOUT),
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: None,
+    };
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = kernel
+            .listen(address, &listen)
+            .map_err(|error| open_failure(address, error))?;
+        *address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
+    let (all, threads) = (options.connections_max as usize, options.threads);
+    Settings {
+        connections_max: all / threads + usize::from(worker < all % threads),
+        workspaces: plan.workspaces,
+        workspace: plan.workspace,
+        trigger: options.trigger,
+        idle_timeout: options.idle_timeout,
+        stall_timeout: options.stall_timeout,
+        drain_timeout: options.drain_timeout,
+    }
+}
+
+/// The ready line, on stdout for whoever started this, and a hint for a person.
+fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
+    let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    let workers = if options.threads == 1 {
+        "worker"
+    } else {
+        "workers"
+    };
+    workers::print_line(&format!(
+        "ready: service {}, frame {}, on {}, {} {workers}, at most {} connections, at most {} bytes \
+         of memory",
+        options.service,
+        options.framing,
+        listed.join(" "),
+        options.threads,
+        options.connections_max,
+        plan.ceiling,
+    ));
+    if let Some(Address::Tcp(address)) = addresses.first() {
+        let (host, port) = (address.ip(), address.port());
+        log::info!("talk to it with: nc {host} {port}    (Ctrl-C here ends it)");
+    }
+}
+
+fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::new(Exit::Io, format!("{what}: {error}"))
+}
+
+fn open_failure(address: &Address, refused: OpenError) -> Failure {
+    let (exit, call) = match refused.step {
+        OpenStep::Socket => (Exit::Socket, "socket"),
+        OpenStep::Bind => (Exit::Bind, "bind"),
+        OpenStep::Listen => (Exit::Listen, "listen"),
+        OpenStep::Connect => (Exit::Connect, "connect"),
+    };
+    Failure::new(exit, format!("{call} {address}: {}", refused.error))
+}

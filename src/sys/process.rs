@@ -1,0 +1,138 @@
+//! What a process may ask about itself and its surroundings: limits, processors, time, pages.
+//!
+//! Small safe questions that the standard library has no answer to, offered as they are to the
+//! floors above through `kernel`. How many descriptors are enough is not known here. Man pages:
+//! getrlimit(2), sched_setaffinity(2), clock_gettime(2), poll(2), sysconf(3).
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{check, retry};
+
+/// How many descriptors this process may have open: the soft limit, and the hard one above it.
+pub fn descriptor_limit() -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is ours to write and outlives the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Raises the soft limit to the hard one, which needs no privilege, and tells what it is now.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let (soft, hard) = descriptor_limit()?;
+    if soft < hard {
+        let limit = libc::rlimit {
+            rlim_cur: hard,
+            rlim_max: hard,
+        };
+        // SAFETY: the structure is only read and outlives the call.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    }
+    Ok(hard)
+}
+
+/// Keeps the calling thread on one processor, counted from 0.
+pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the set is an array of bits, for which zero is the empty one.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: the bit is inside the set, as was checked above.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is only read and its size is its own; 0 is the calling thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
+    Ok(())
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which no one sets and which stands still while suspended.
+#[inline]
+pub fn monotonic_nanoseconds() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is ours to write and outlives the call.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    // Only a clock that does not exist or a bad pointer can be refused, and this is neither.
+    debug_assert_eq!(answer, 0);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Whether a write to `fd` would not block at this moment.
+pub fn writable_now(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut asked = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: `asked` is one structure, ours to write, and outlives the call.
+    retry(|| unsafe { libc::poll(&mut asked, 1, 0) })?;
+    Ok(asked.revents & libc::POLLOUT != 0)
+}
+
+/// Bytes in a page of memory.
+pub fn page_size() -> usize {
+    // SAFETY: the call takes no pointer.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    assert!(bytes > 0, "every Linux tells its page size");
+    bytes as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_rises_to_the_hard_one() -> io::Result<()> {
+        let (_, hard) = descriptor_limit()?;
+        assert_eq!(raise_descriptor_limit()?, hard);
+        assert_eq!(descriptor_limit()?, (hard, hard));
+        Ok(())
+    }
+
+    #[test]
+    fn a_processor_that_cannot_be_is_refused() {
+        assert!(pin_to_cpu(usize::MAX).is_err());
+        assert!(pin_to_cpu(libc::CPU_SETSIZE as usize - 1).is_err());
+    }
+
+    #[test]
+    fn a_pinned_thread_runs_where_it_was_put() -> io::Result<()> {
+        // SAFETY: the call takes no pointer.
+        let here = check(unsafe { libc::sched_getcpu() })?;
+        pin_to_cpu(here as usize)?;
+        // SAFETY: as above.
+        assert_eq!(check(unsafe { libc::sched_getcpu() })?, here);
+        Ok(())
+    }
+
+    #[test]
+    fn the_clock_does_not_run_backwards() {
+        let early = monotonic_nanoseconds();
+        assert!(early > 0 && monotonic_nanoseconds() >= early);
+    }
+
+    #[test]
+    fn a_full_socket_is_not_writable_now() -> io::Result<()> {
+        let (mut writer, _reader) = UnixStream::pair()?;
+        assert!(writable_now(writer.as_fd())?);
+        writer.set_nonblocking(true)?;
+        while writer.write(&[0; 4096]).is_ok() {}
+        assert!(!writable_now(writer.as_fd())?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_page_is_a_power_of_two() {
+        assert!(page_size().is_power_of_two());
+    }
+}

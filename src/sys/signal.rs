@@ -1,0 +1,116 @@
+//! Signals as a descriptor: blocked, so that nothing is interrupted, and read when the loop turns.
+//!
+//! A handler runs between any two instructions and may call next to nothing; a signalfd is one
+//! more thing to read. The mask belongs to a thread and is inherited, so blocking comes before the
+//! first thread: one that was started earlier would be killed in the old way. What a signal asks
+//! for is not known here. Man pages: signalfd(2), pthread_sigmask(3), signal(7).
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use libc::c_int;
+
+use super::retry;
+
+pub(crate) const TERM: c_int = libc::SIGTERM;
+pub(crate) const INT: c_int = libc::SIGINT;
+pub(crate) const USR1: c_int = libc::SIGUSR1;
+pub(crate) const HUP: c_int = libc::SIGHUP;
+
+/// Holds these signals back from the calling thread and from all that it starts.
+pub(crate) fn block(signals: &[c_int]) -> io::Result<()> {
+    let set = set_of(signals)?;
+    // SAFETY: the set is initialised and outlives the call; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) } {
+        0 => Ok(()),
+        // Threads have no shared errno to spoil: these calls answer with the error itself.
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Makes a write to a closed pipe fail with EPIPE instead of ending the process.
+pub(crate) fn ignore_broken_pipes() -> io::Result<()> {
+    // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    if before == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A descriptor that is readable while one of `signals` waits: non-blocking and close-on-exec.
+pub(crate) fn descriptor(signals: &[c_int]) -> io::Result<OwnedFd> {
+    let set = set_of(signals)?;
+    let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+    // SAFETY: the set is initialised and outlives the call; -1 asks for a new descriptor.
+    let number = retry(|| unsafe { libc::signalfd(-1, &set, flags) })?;
+    // SAFETY: the number was just made for us and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Takes the number of one signal that has arrived; `WouldBlock` when there is none.
+pub(crate) fn take(fd: BorrowedFd<'_>) -> io::Result<c_int> {
+    // SAFETY: the structure is plain numbers, for which zero is a value.
+    let mut info: libc::signalfd_siginfo = unsafe { mem::zeroed() };
+    let (bytes, size) = ((&raw mut info).cast(), size_of_val(&info));
+    // SAFETY: `bytes` are the `size` of `info`; a signalfd never reads half a structure.
+    retry(|| unsafe { libc::read(fd.as_raw_fd(), bytes, size) })?;
+    Ok(info.ssi_signo as c_int)
+}
+
+fn set_of(signals: &[c_int]) -> io::Result<libc::sigset_t> {
+    // SAFETY: the set is plain numbers, for which zero is a value; the next call says it is empty.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: the set is ours to write.
+    retry(|| unsafe { libc::sigemptyset(&mut set) })?;
+    for &signal in signals {
+        // SAFETY: the set was initialised just above.
+        retry(|| unsafe { libc::sigaddset(&mut set, signal) })?;
+    }
+    Ok(set)
+}
+
+/// Sends a signal to the calling thread alone, so that tests side by side do not meet.
+#[cfg(test)]
+pub(crate) fn raise(signal: c_int) -> io::Result<()> {
+    // SAFETY: the tests that call this have blocked the signal.
+    retry(|| unsafe { libc::raise(signal) })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_blocked_signal_is_read_once() -> io::Result<()> {
+        block(&[USR1, HUP])?;
+        let signals = descriptor(&[USR1, HUP])?;
+        raise(USR1)?;
+        assert_eq!(take(signals.as_fd())?, USR1);
+        let none = take(signals.as_fd()).map_err(|error| error.kind());
+        assert_eq!(none, Err(io::ErrorKind::WouldBlock));
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_that_is_no_signal_is_refused() {
+        assert!(block(&[4_000]).is_err());
+    }
+
+    #[test]
+    fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
+        ignore_broken_pipes()?;
+        let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+        drop(reader);
+        // As a file, because the standard library's sockets ask for no signal on their own.
+        let mut writer = std::fs::File::from(OwnedFd::from(writer));
+        let broken = io::Write::write(&mut writer, b"x").map_err(|error| error.kind());
+        assert_eq!(broken, Err(io::ErrorKind::BrokenPipe));
+        Ok(())
+    }
+}

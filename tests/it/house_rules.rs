@@ -1,0 +1,282 @@
+//! The rules of the house, held by reading its source as text.
+//!
+//! Which floor may import which, where `unsafe` may stand, what the floors that know only bytes
+//! must not name, how long a file and a line may be, what the package may depend on. Each rule is a
+//! function from source to findings, `file:line: what is wrong`; it is shown to fail on a small bad
+//! sample before it is held against `src/`. Comments and literals are skipped where a rule is about
+//! code: prose may say `kernel` anywhere.
+
+mod grammar;
+mod samples;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use grammar::{PathUse, Token, paths, tokens};
+
+/// Who may import whom: a floor and all it may name. What is not listed here does not exist.
+const FLOORS: &[(&str, &str)] = &[
+    ("main", "options run"),
+    ("options", "limits framing kernel"),
+    (
+        "run",
+        "options limits base framing service connection sys kernel drive client load",
+    ),
+    ("limits", ""),
+    ("base", "limits"),
+    ("framing", "limits base"),
+    ("service", "limits base framing"),
+    ("connection", "limits base framing service"),
+    ("sys", "limits"),
+    ("kernel", "limits base sys"),
+    ("drive", "limits base framing service connection kernel"),
+    ("client", "limits base framing kernel"),
+    ("load", "limits base framing kernel"),
+];
+
+/// The floors that know only bytes, and what would tell them more.
+const BYTES_ONLY: &str = "base framing service connection";
+const NOT_BYTES: &str = "std::net core::net std::os std::time::* Instant SystemTime libc";
+
+/// Whether `word` is one of `words`.
+fn among(words: &str, word: &str) -> bool {
+    words.split(' ').any(|one| one == word)
+}
+
+const LINES_MAX: usize = 400;
+const COLUMNS_MAX: usize = 100;
+/// Files that may be longer, each for a reason.
+const LONG_FILES: &[&str] = &[];
+
+/// One file of `src/`: its path below it, such as `kernel/token.rs`, and its text.
+struct Source {
+    name: String,
+    text: String,
+}
+
+impl Source {
+    fn new(name: &str, text: &str) -> Source {
+        Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    /// The module path: `kernel::token` for `kernel/token.rs`, nothing for `lib.rs`.
+    fn module(&self) -> Vec<String> {
+        let path = self.name.trim_end_matches(".rs");
+        let path = path.strip_suffix("/mod").unwrap_or(path);
+        path.split('/')
+            .filter(|part| *part != "lib")
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn finding(&self, line: usize, what: impl std::fmt::Display) -> String {
+        format!("src/{}:{line}: {what}", self.name)
+    }
+}
+
+/// The line on which the tests of a file begin; a file `tests.rs` is all tests.
+fn tests_from(source: &Source, tokens: &[Token]) -> usize {
+    if source.name.ends_with("tests.rs") {
+        return 0;
+    }
+    let opens = |w: &[Token]| w[0].text == "mod" && w[1].text == "tests" && w[2].text == "{";
+    tokens
+        .windows(3)
+        .find(|window| opens(window))
+        .map_or(usize::MAX, |window| window[0].line)
+}
+
+fn imports_go_one_way(source: &Source) -> Vec<String> {
+    let module = source.module();
+    let Some(floor) = module.first() else {
+        return Vec::new(); // lib.rs is the map and names them all.
+    };
+    let Some((_, allowed)) = FLOORS.iter().find(|(name, _)| name == floor) else {
+        return vec![source.finding(1, format!("{floor} is no floor of the house"))];
+    };
+    let code = tokens(&source.text);
+    let tests = tests_from(source, &code);
+    let mut findings = Vec::new();
+    for PathUse { line, parts } in paths(&code) {
+        // A path reaches the root by name, or by as many `super` as there are modules above it.
+        let supers = parts.iter().take_while(|part| *part == "super").count();
+        let inline = usize::from(line > tests && tests != 0);
+        let named = match parts[0].as_str() {
+            "crate" | "mynah" => parts.get(1),
+            "super" if supers >= module.len() + inline => parts.get(supers),
+            _ => continue,
+        };
+        let other = named.map_or("*", String::as_str);
+        if other != floor && !among(allowed, other) {
+            findings.push(source.finding(line, format!("{floor} may not import {other}")));
+        }
+    }
+    findings.dedup();
+    findings
+}
+
+fn bytes_floors_know_only_bytes(source: &Source) -> Vec<String> {
+    let floor = source.module().first().cloned().unwrap_or_default();
+    if !among(BYTES_ONLY, &floor) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for PathUse { line, parts } in paths(&tokens(&source.text)) {
+        let path = parts.join("::") + "::";
+        let names = |banned: &&str| {
+            path.starts_with(&format!("{banned}::")) || parts.iter().any(|part| part == banned)
+        };
+        if let Some(banned) = NOT_BYTES.split(' ').find(names) {
+            findings.push(source.finding(line, format!("{floor} may not know {banned}")));
+        } else if floor == "connection" && parts[0] == "log" {
+            findings.push(source.finding(line, "connection writes no log line"));
+        }
+    }
+    findings.dedup();
+    findings
+}
+
+fn unsafe_has_one_home_and_a_reason(source: &Source) -> Vec<String> {
+    let at_home = source.name.starts_with("sys/") || source.name == "sys.rs";
+    let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+    let code = tokens(&source.text);
+    let mut findings = Vec::new();
+    for (at, token) in code.iter().enumerate() {
+        let next = code.get(at + 1).map_or("", |next| next.text.as_str());
+        match token.text.as_str() {
+            "unsafe_code" if !at_home => {
+                findings.push(source.finding(token.line, "only sys may allow unsafe_code"));
+            }
+            "unsafe" if !at_home => {
+                findings.push(source.finding(token.line, "unsafe outside sys"));
+            }
+            "unsafe" if ["{", "impl"].contains(&next) && !has_reason(&lines, token.line) => {
+                findings.push(source.finding(token.line, "no SAFETY comment before unsafe"));
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+/// Whether the statement on `line` (from 1) has a comment with `SAFETY:` right before it.
+fn has_reason(lines: &[&str], line: usize) -> bool {
+    for above in lines[..line - 1].iter().rev() {
+        if above.starts_with("//") {
+            if above.starts_with("// SAFETY:") {
+                return true;
+            }
+        } else if above.is_empty() || above.ends_with([';', '{', '}', ',']) {
+            return false; // Another statement; anything else is the start of this one.
+        }
+    }
+    false
+}
+
+fn nothing_is_unwrapped(source: &Source) -> Vec<String> {
+    let code = tokens(&source.text);
+    let tests = tests_from(source, &code);
+    let unwraps = |w: &&[Token]| [".", "::"].contains(&w[0].text.as_str()) && w[1].text == "unwrap";
+    let hits = code
+        .windows(2)
+        .filter(unwraps)
+        .filter(|window| window[0].line < tests);
+    hits.map(|window| source.finding(window[1].line, "unwrap() outside of tests"))
+        .collect()
+}
+
+fn files_and_lines_are_short(source: &Source) -> Vec<String> {
+    let count = source.text.lines().count();
+    let mut findings = Vec::new();
+    if count > LINES_MAX && !LONG_FILES.contains(&source.name.as_str()) {
+        findings.push(source.finding(count, format!("more than {LINES_MAX} lines")));
+    }
+    for (number, line) in (1..).zip(source.text.lines()) {
+        let columns = line.chars().count();
+        if columns > COLUMNS_MAX {
+            findings.push(source.finding(number, format!("{columns} columns")));
+        }
+    }
+    findings
+}
+
+/// The names a manifest depends on at run time, and whether each is optional; or what is odd there.
+fn dependencies(manifest: &str) -> Result<Vec<(String, bool)>, String> {
+    let (mut section, mut found) = ("", Vec::new());
+    for (number, line) in (1..).zip(manifest.lines().map(str::trim)) {
+        if line.starts_with('[') {
+            section = line;
+            let inner = line.trim_matches(['[', ']']);
+            let plain = ["dependencies", "dev-dependencies"].contains(&inner);
+            if inner.contains("dependencies") && !plain {
+                return Err(format!("Cargo.toml:{number}: {line} hides dependencies"));
+            }
+        } else if section == "[dependencies]" && !line.is_empty() && !line.starts_with('#') {
+            let (name, value) = line.split_once('=').unwrap_or((line, ""));
+            found.push((name.trim().to_owned(), value.contains("optional = true")));
+        }
+    }
+    Ok(found)
+}
+
+const RULES: &[fn(&Source) -> Vec<String>] = &[
+    imports_go_one_way,
+    bytes_floors_know_only_bytes,
+    unsafe_has_one_home_and_a_reason,
+    nothing_is_unwrapped,
+    files_and_lines_are_short,
+];
+
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below `folder`.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("src can be read") {
+        let path = entry.expect("src can be read").path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn the_house_keeps_its_rules() {
+    let src = home().join("src");
+    let mut findings = Vec::new();
+    let files = rust_files(&src);
+    assert!(files.len() > 5, "where is the source? {files:?}");
+    for file in files {
+        let name = file
+            .strip_prefix(&src)
+            .expect("below src")
+            .to_str()
+            .expect("a name in UTF-8");
+        let source = Source::new(name, &fs::read_to_string(&file).expect("source in UTF-8"));
+        findings.extend(RULES.iter().flat_map(|rule| rule(&source)));
+    }
+    assert!(
+        findings.is_empty(),
+        "the house has rules:\n{}",
+        findings.join("\n")
+    );
+}
+
+#[test]
+fn the_package_depends_on_three_crates() {
+    let manifest = fs::read_to_string(home().join("Cargo.toml")).expect("a manifest");
+    let mut needed = dependencies(&manifest).expect("plain dependencies");
+    needed.retain(|(_, optional)| !optional);
+    needed.sort();
+    let names: Vec<&str> = needed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["env_logger", "libc", "log"]);
+}

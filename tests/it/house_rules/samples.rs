@@ -1,0 +1,181 @@
+//! Each rule shown to find what it forbids, and to leave alone what it allows.
+
+use super::*;
+
+/// What `rule` finds in a file of this name and text.
+fn found(rule: fn(&Source) -> Vec<String>, name: &str, text: &str) -> Vec<String> {
+    rule(&Source::new(name, text))
+}
+
+#[test]
+fn an_import_against_the_stream_is_found_however_it_is_written() {
+    for (name, text) in [
+        ("base/clock.rs", "\nuse crate::kernel::Token;"),
+        ("base/clock.rs", "\nuse crate::{kernel};"),
+        (
+            "base/clock.rs",
+            "\nuse crate::{limits::KIB, kernel::{Token, Interest}};",
+        ),
+        ("base/clock.rs", "\nuse super::super::kernel::Token;"),
+        ("base/mod.rs", "\nuse super::kernel;"),
+        ("base/mod.rs", "\nfn f() { crate::kernel::f() }"),
+        ("base/mod.rs", "\npub(in crate::kernel) fn f() {}"),
+    ] {
+        let expected = format!("src/{name}:2: base may not import kernel");
+        assert_eq!(found(imports_go_one_way, name, text), [expected], "{text}");
+    }
+    for (name, text, finding) in [
+        (
+            "base/mod.rs",
+            "use crate::*;",
+            "src/base/mod.rs:1: base may not import *",
+        ),
+        (
+            "main.rs",
+            "use mynah::sys::epoll;",
+            "src/main.rs:1: main may not import sys",
+        ),
+        (
+            "drive/epoll.rs",
+            "use crate::sys;",
+            "src/drive/epoll.rs:1: drive may not import sys",
+        ),
+        (
+            "util.rs",
+            "",
+            "src/util.rs:1: util is no floor of the house",
+        ),
+    ] {
+        assert_eq!(found(imports_go_one_way, name, text), [finding]);
+    }
+}
+
+#[test]
+fn an_import_with_the_stream_is_not_found() {
+    for (name, text) in [
+        ("lib.rs", "pub mod base;\npub use crate::kernel::Token;"),
+        (
+            "kernel/token.rs",
+            "//! use crate::drive;\nuse super::Event;\nuse crate::sys::epoll;",
+        ),
+        ("kernel/mod.rs", "mod tests {\n    use super::*;\n}"),
+        (
+            "drive/pump.rs",
+            "use crate::{base::Buffer, connection::Connection};\n/* crate::sys */",
+        ),
+        (
+            "base/clock.rs",
+            "const A: &str = \"crate::kernel\"; const B: &str = r#\"crate::\"kernel\"#;",
+        ),
+    ] {
+        assert_eq!(found(imports_go_one_way, name, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn a_floor_of_bytes_that_knows_more_is_found() {
+    for text in [
+        "use std::net::TcpStream;",
+        "use std::{io, net::{self, Ipv4Addr}};",
+        "use std::os::fd::OwnedFd;",
+        "use std::time::{Duration, Instant};",
+        "use std::time::*;",
+        "fn f() { std::time::SystemTime::now(); }",
+        "fn f<'a>(_: &'a str) { unsafe { libc::close(0) } }",
+    ] {
+        let findings = found(bytes_floors_know_only_bytes, "framing/line.rs", text);
+        assert!(
+            findings.len() == 1 && findings[0].starts_with("src/framing/line.rs:1: "),
+            "{text}"
+        );
+        assert_eq!(
+            found(bytes_floors_know_only_bytes, "kernel/linux.rs", text),
+            [""; 0],
+            "{text}"
+        );
+    }
+    let prose =
+        "//! No libc, no Instant.\nuse std::time::Duration;\nconst A: char = '\"'; // std::net";
+    assert_eq!(
+        found(bytes_floors_know_only_bytes, "connection.rs", prose),
+        [""; 0]
+    );
+    assert_eq!(
+        found(
+            bytes_floors_know_only_bytes,
+            "connection.rs",
+            "log::info!(\"\");"
+        )
+        .len(),
+        1
+    );
+}
+
+#[test]
+fn unsafe_without_a_reason_or_away_from_home_is_found() {
+    let rule = unsafe_has_one_home_and_a_reason;
+    let reason = "fn f() {\n// SAFETY: it is ours.\n// Always.\nlet a =\nunsafe { g() };\n}";
+    assert_eq!(found(rule, "sys/epoll.rs", reason), [""; 0]);
+    assert_eq!(
+        found(rule, "kernel/linux.rs", reason),
+        ["src/kernel/linux.rs:5: unsafe outside sys"]
+    );
+    let allow = found(rule, "lib.rs", "#[allow(unsafe_code)]\nmod sys;");
+    assert_eq!(allow, ["src/lib.rs:1: only sys may allow unsafe_code"]);
+    let bare =
+        "// SAFETY: of another.\nunsafe { g() };\nunsafe { g() };\n\nunsafe impl Send for A {}";
+    let what = "no SAFETY comment before unsafe";
+    let expected = [3, 5].map(|line| format!("src/sys/mod.rs:{line}: {what}"));
+    assert_eq!(found(rule, "sys/mod.rs", bare), expected);
+    assert_eq!(
+        found(rule, "sys/mod.rs", "/// unsafe { }\nunsafe fn f() {}"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn an_unwrap_is_found_where_it_is_not_a_test() {
+    let text = "fn f() {\na.unwrap_or(1);\na.unwrap();\n}\nmod tests {\nfn f() { a.unwrap() }\n}";
+    let expected = ["src/run.rs:3: unwrap() outside of tests"];
+    assert_eq!(found(nothing_is_unwrapped, "run.rs", text), expected);
+    assert_eq!(
+        found(nothing_is_unwrapped, "options/tests.rs", "f().unwrap()"),
+        [""; 0]
+    );
+    assert_eq!(
+        found(nothing_is_unwrapped, "run.rs", "map(Option::unwrap)").len(),
+        1
+    );
+}
+
+#[test]
+fn a_long_file_and_a_wide_line_are_found() {
+    let long = "\n".repeat(LINES_MAX + 1);
+    let expected = ["src/run.rs:401: more than 400 lines"];
+    assert_eq!(found(files_and_lines_are_short, "run.rs", &long), expected);
+    let wide = format!(
+        "\n{}\n{}",
+        "é".repeat(COLUMNS_MAX),
+        "é".repeat(COLUMNS_MAX + 1)
+    );
+    assert_eq!(
+        found(files_and_lines_are_short, "run.rs", &wide),
+        ["src/run.rs:3: 101 columns"]
+    );
+}
+
+#[test]
+fn a_dependency_is_found_and_cannot_hide() {
+    let manifest = "[dependencies]\nlog = \"0.4\"\n# libc\n\
+                    rustls = { version = \"1\", optional = true }\n\
+                    [dev-dependencies]\nproptest = \"1\"\n";
+    let expected = vec![("log".to_owned(), false), ("rustls".to_owned(), true)];
+    assert_eq!(dependencies(manifest), Ok(expected));
+    for header in [
+        "[dependencies.mio]",
+        "[target.'cfg(unix)'.dependencies]",
+        "[build-dependencies]",
+    ] {
+        assert!(dependencies(header).is_err(), "{header}");
+    }
+}
