@@ -228,8 +228,8 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
         "workers"
     };
     workers::print_line(&format!(
-        "ready: service {}, frame {}, on {}, {} {workers}, at most {} connections, at most {} bytes \
-         of memory",
+        "ready: service {}, frame {}, on {}, {} {workers}, at most {} connections, \
+         at most {} bytes of memory",
         options.service,
         options.framing,
         listed.join(" "),

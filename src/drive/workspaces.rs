@@ -1,7 +1,7 @@
 //! The pool of workspaces: buffers lent to connections that have bytes in them, and to no others.
 //!
 //! ```text
-//!   one mapping:   | inbound | outbound || inbound | outbound || ...        reserved at start, touched lazily
+//!   one mapping, touched lazily:   | inbound | outbound || inbound | outbound || ...
 //! ```
 //!
 //! A connection at rest owns no buffer. One that is readable is lent both halves together, so that

@@ -1,3 +1,5 @@
 //! The integration tests, one binary: a module a subject.
 
 mod house_rules;
+mod sim;
+mod sim_kernel;

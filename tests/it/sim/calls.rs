@@ -1,0 +1,340 @@
+//! The calls on sockets: `Sockets` of the seam, with their faults.
+//!
+//! Each call goes the same way: a failure the test has ordered comes first, then what chance does
+//! to the peer, then the call, and the journal last. It refuses to know what bytes and FINs do
+//! (pair.rs) and how readiness is found (poll.rs). Invariant: an answer that is worse than it need
+//! be leaves the socket in a state that Linux could have left it in, with the edge that would
+//! follow (faults.rs). accept(2), recv(2), send(2), shutdown(2), close(2).
+
+use std::io;
+
+use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOTCONN};
+use mynah::kernel::{Address, Event, Readiness, Sockets};
+
+use super::faults::STARVED_MAX;
+use super::journal::{Argument, Name, matches};
+use super::pair::{Owner, Pair};
+use super::table::{File, Socket, asked};
+use super::{Answer, Sim};
+
+/// As many stale events are kept for later.
+const BURIED_MAX: usize = 16;
+
+impl Sim {
+    /// Lets a failure that the test ordered happen now.
+    pub(super) fn enter(&mut self, name: Name) -> Answer<()> {
+        let mut failure = Ok(());
+        self.ordered.retain_mut(|ordered| {
+            if matches(&ordered.name, name.text()) {
+                ordered.left -= 1;
+                if ordered.left == 0 {
+                    failure = Err(ordered.errno);
+                }
+            }
+            ordered.left > 0
+        });
+        failure
+    }
+
+    /// Writes the call down, and makes the answer one of the seam.
+    pub(super) fn leave<T>(
+        &mut self,
+        name: Name,
+        socket: Option<u32>,
+        argument: Argument,
+        answer: Answer<T>,
+        value: impl Fn(&T) -> usize,
+    ) -> io::Result<T> {
+        let result = answer.as_ref().map(value).map_err(|&errno| errno);
+        self.journal.note(name, socket, argument, result);
+        answer.map_err(io::Error::from_raw_os_error)
+    }
+
+    /// A call on a connection: finds it and its end.
+    fn stream(&mut self, name: Name, socket: &Socket) -> Answer<(&mut Pair, usize)> {
+        self.enter(name)?;
+        let (index, side) = self.table.stream(socket.number).ok_or(ENOTCONN)?;
+        Ok((&mut self.pairs[index], side))
+    }
+
+    /// What the peer of a socket may do while the socket is being used or waited for.
+    pub(super) fn trouble(&mut self, number: u32) {
+        let Some((index, side)) = self.table.stream(number) else {
+            return;
+        };
+        let pair = &mut self.pairs[index];
+        if pair.ends[1 - side].owner != Owner::Peer {
+            return;
+        }
+        if self.dice.chance(self.faults.reset) {
+            self.killed.insert(pair.serial);
+            pair.abort(1 - side);
+            self.settle(index);
+        } else if self.dice.chance(self.faults.half_close) {
+            // ENOTCONN: there is nothing left to close.
+            let _ = pair.shutdown(1 - side);
+            self.settle(index);
+        }
+    }
+
+    /// How many descriptors there may be just now.
+    pub(super) fn ceiling(&self) -> usize {
+        match self.starved {
+            Some((until, count)) if self.now < until => count,
+            _ => usize::MAX,
+        }
+    }
+
+    fn take_connection(&mut self, number: u32) -> Answer<Socket> {
+        self.enter(Name::Accept)?;
+        if self.ceiling() == usize::MAX && self.dice.chance(self.faults.starved) {
+            let span = STARVED_MAX.mul_f64(self.dice.below(1000) as f64 / 1000.0);
+            self.starved = Some((self.now.after(span), self.table.open));
+        }
+        // Linux takes the descriptor before it looks into the queue, so EMFILE comes before
+        // EAGAIN.
+        let ceiling = self.ceiling();
+        let socket = self.table.open(File::Blank, ceiling)?;
+        let taken = self.dequeue(number);
+        match taken {
+            Ok(index) => {
+                self.pairs[index].ends[1].owner = Owner::Descriptor(socket.number);
+                *self.table.file(socket.number) = File::Stream {
+                    pair: index,
+                    side: 1,
+                };
+                Ok(socket)
+            }
+            Err(errno) => {
+                self.table.close(socket);
+                Err(errno)
+            }
+        }
+    }
+
+    fn dequeue(&mut self, number: u32) -> Answer<usize> {
+        let File::Listener(listener) = self.table.file(number) else {
+            return Err(EINVAL);
+        };
+        let Some(&index) = listener.queue.front() else {
+            return Err(EAGAIN);
+        };
+        if self.dice.chance(self.faults.would_block) {
+            self.table.wake(number, Readiness::IN);
+            return Err(EAGAIN);
+        }
+        listener.queue.pop_front();
+        if self.dice.chance(self.faults.aborted) {
+            self.killed.insert(self.pairs[index].serial);
+            self.pairs[index].abort(1);
+            self.settle(index);
+            return Err(ECONNABORTED);
+        }
+        Ok(index)
+    }
+
+    fn receive_from(&mut self, number: u32, space: &mut [u8]) -> Answer<usize> {
+        self.enter(Name::Recv)?;
+        let (index, side) = self.table.stream(number).ok_or(ENOTCONN)?;
+        let most = self.pairs[index].ends[side].readable().min(space.len());
+        if most > 0 && self.dice.chance(self.faults.would_block) {
+            return Err(EAGAIN);
+        }
+        let mut limit = space.len();
+        if most > 1 && self.dice.chance(self.faults.short_read) {
+            limit = 1 + self.dice.below(most - 1);
+        }
+        let answer = self.pairs[index].read(side, &mut space[..limit]);
+        self.settle(index);
+        if limit < space.len() {
+            self.make_up(number, Readiness::IN);
+        }
+        answer
+    }
+
+    fn send_to(&mut self, number: u32, bytes: &[u8]) -> Answer<usize> {
+        self.enter(Name::Send)?;
+        let (index, side) = self.table.stream(number).ok_or(ENOTCONN)?;
+        let pair = &mut self.pairs[index];
+        let end = &pair.ends[side];
+        let open = !end.shut && !end.dead && !pair.connecting;
+        if open && self.dice.chance(self.faults.no_buffers) {
+            return Err(ENOBUFS);
+        }
+        if open && self.dice.chance(self.faults.would_block) {
+            return Err(EAGAIN);
+        }
+        let mut limit = bytes.len();
+        if open && limit > 1 && self.dice.chance(self.faults.short_write) {
+            limit = 1 + self.dice.below(limit - 1);
+        }
+        let answer = pair.write(side, &bytes[..limit]);
+        self.settle(index);
+        if limit < bytes.len() {
+            self.make_up(number, Readiness::OUT);
+        }
+        answer
+    }
+
+    /// Keeps what was true of a connection, to be told when it is no more.
+    fn bury(&mut self, socket: &Socket) {
+        let found = self.poll(socket.number);
+        let Some(registration) = self.table.registration(socket.number) else {
+            return;
+        };
+        // The loop's own descriptors have no generation, so nothing could tell such an event from
+        // a new one.
+        if registration.token.generation() == 0 {
+            return;
+        }
+        let bits = asked(registration.interest).bits() & (found.bits() | Readiness::IN.bits());
+        if bits == 0 {
+            return;
+        }
+        let event = Event::new(registration.token, Readiness::from_bits(bits));
+        self.buried.push_back(event);
+        if self.buried.len() > BURIED_MAX {
+            self.buried.pop_front();
+        }
+    }
+}
+
+impl Sockets for Sim {
+    type Socket = Socket;
+
+    fn accept(&mut self, listener: &Socket) -> io::Result<Socket> {
+        self.table.check(listener);
+        let answer = self.take_connection(listener.number);
+        let number = Some(listener.number);
+        self.leave(Name::Accept, number, Argument::None, answer, |socket| {
+            socket.number as usize
+        })
+    }
+
+    fn read(&mut self, socket: &Socket, space: &mut [u8]) -> io::Result<usize> {
+        self.table.check(socket);
+        assert!(
+            !space.is_empty(),
+            "a read into no space looks like the end of the stream"
+        );
+        self.trouble(socket.number);
+        let answer = self.receive_from(socket.number, space);
+        if answer == Err(EAGAIN) {
+            self.make_up(socket.number, Readiness::IN);
+        }
+        self.leave(
+            Name::Recv,
+            Some(socket.number),
+            Argument::None,
+            answer,
+            |&count| count,
+        )
+    }
+
+    fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+        self.table.check(socket);
+        self.trouble(socket.number);
+        let answer = self.send_to(socket.number, bytes);
+        if answer == Err(EAGAIN) {
+            self.make_up(socket.number, Readiness::OUT);
+        }
+        self.leave(
+            Name::Send,
+            Some(socket.number),
+            Argument::Bytes(bytes.len()),
+            answer,
+            |&count| count,
+        )
+    }
+
+    fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
+        self.table.check(socket);
+        self.trouble(socket.number);
+        let answer = self
+            .stream(Name::Shutdown, socket)
+            .and_then(|(pair, side)| pair.shutdown(side));
+        if let Some((index, _)) = self.table.stream(socket.number) {
+            self.settle(index);
+        }
+        self.leave(
+            Name::Shutdown,
+            Some(socket.number),
+            Argument::None,
+            answer,
+            |()| 0,
+        )
+    }
+
+    fn unsent(&mut self, socket: &Socket) -> io::Result<usize> {
+        self.table.check(socket);
+        let answer = self
+            .stream(Name::Unsent, socket)
+            .map(|(pair, side)| pair.ends[1 - side].unsent());
+        self.leave(
+            Name::Unsent,
+            Some(socket.number),
+            Argument::None,
+            answer,
+            |&count| count,
+        )
+    }
+
+    fn take_error(&mut self, socket: &Socket) -> io::Result<()> {
+        self.table.check(socket);
+        let found = self.stream(Name::TakeError, socket);
+        let pending = found.map(|(pair, side)| pair.ends[side].error.take());
+        let answer = pending.and_then(|error| error.map_or(Ok(()), Err));
+        self.leave(
+            Name::TakeError,
+            Some(socket.number),
+            Argument::None,
+            answer,
+            |()| 0,
+        )
+    }
+
+    fn peer(&mut self, socket: &Socket) -> io::Result<Address> {
+        self.table.check(socket);
+        let found = self.stream(Name::Peer, socket);
+        let answer =
+            found.and_then(
+                |(pair, side)| match pair.connecting || pair.ends[side].is_over() {
+                    true => Err(ENOTCONN),
+                    false => Ok(pair.addresses[1 - side].clone()),
+                },
+            );
+        self.leave(
+            Name::Peer,
+            Some(socket.number),
+            Argument::None,
+            answer,
+            |_| 0,
+        )
+    }
+
+    fn close(&mut self, socket: Socket) {
+        self.table.check(&socket);
+        let number = socket.number;
+        if self.faults.stale > 0.0 {
+            self.bury(&socket);
+        }
+        match self.table.close(socket).0 {
+            File::Blank => {}
+            File::Stream { pair, side } => {
+                self.pairs[pair].close(side);
+                self.settle(pair);
+            }
+            File::Listener(listener) => {
+                self.listening.retain(|&other| other != number);
+                for pair in listener.queue {
+                    self.pairs[pair].abort(1);
+                    self.settle(pair);
+                }
+            }
+        }
+        // Whatever close answers, the descriptor is gone.
+        let answer = self.enter(Name::Close).map(|()| 0);
+        self.journal
+            .note(Name::Close, Some(number), Argument::None, answer);
+    }
+}

@@ -1,0 +1,263 @@
+//! A kernel without a kernel: sockets, epoll and time as one value that a test owns.
+//!
+//! It implements the seam of `mynah::kernel`, so the loop runs on it unchanged, a turn at a time;
+//! between turns the test plays the peers (peers.rs). Nothing is real: no socket, no thread, no
+//! clock. A wait with nothing to report jumps to its time-out, and whatever is left to chance
+//! comes from the seed, so every run can be had again. It is meant to be as strict as Linux and
+//! less kind: see faults.rs. It does not know the server. Invariant: it does what
+//! tests/it/sim_kernel.rs says of it, which is what was measured on Linux 6.18. Left out:
+//! TCP_DEFER_ACCEPT, datagrams, dup and fork, urgent data.
+
+// Shared by tests and benches, each of which uses a part.
+#![allow(dead_code, unused_imports, unreachable_pub)]
+
+mod calls;
+mod dice;
+mod faults;
+mod journal;
+mod opener;
+mod pair;
+mod peers;
+mod poll;
+mod table;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use mynah::kernel::{Address, Event, Interest, ListenOptions, Signal, Time, Token};
+
+pub use dice::Dice;
+pub use faults::Faults;
+pub use journal::{Argument, Call};
+pub use pair::Pipe;
+pub use peers::{Link, Peer, PeerState};
+pub use table::Socket;
+
+use faults::Ordered;
+use journal::Journal;
+use pair::{Owner, Pair};
+use table::{File, Table};
+
+/// An answer as the kernel gives it: a value or an errno.
+type Answer<T> = Result<T, i32>;
+
+/// A connection in SYN_SENT.
+struct Knock {
+    pair: usize,
+    due: Time,
+    retries: u32,
+}
+
+/// What the simulated machine is like.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Buffers from the end that connected to the one that accepted.
+    pub request: Pipe,
+    /// Buffers from the end that accepted to the one that connected.
+    pub reply: Pipe,
+    /// How many descriptors the program may have open.
+    pub descriptors: usize,
+    /// Where chance starts.
+    pub seed: u64,
+    /// What goes wrong, and how often.
+    pub faults: Faults,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let pipe = Pipe {
+            send: 64 << 10,
+            receive: 64 << 10,
+        };
+        Config {
+            request: pipe,
+            reply: pipe,
+            descriptors: 1 << 16,
+            seed: 1,
+            faults: Faults::none(),
+        }
+    }
+}
+
+/// The simulated kernel.
+pub struct Sim {
+    config: Config,
+    faults: Faults,
+    ordered: Vec<Ordered>,
+    dice: Dice,
+    journal: Journal,
+    now: Time,
+    stop_at: Time,
+    asleep: Option<Time>,
+    table: Table,
+    /// Listening descriptors, in the order they were opened.
+    listening: Vec<u32>,
+    /// Addresses at which the test itself accepts.
+    hosts: Vec<(Address, VecDeque<usize>)>,
+    pairs: Vec<Pair>,
+    vacant: Vec<usize>,
+    pair_serials: u64,
+    ports: u16,
+    knocking: Vec<Knock>,
+    signals: VecDeque<Signal>,
+    woken: bool,
+    /// Until when, and up to how many, descriptors are to be had.
+    starved: Option<(Time, usize)>,
+    /// What was true of connections when they were closed, for stale events.
+    buried: VecDeque<Event>,
+    killed: BTreeSet<u64>,
+}
+
+impl Sim {
+    /// A machine that has just started; its clock stands at one second.
+    pub fn new(config: Config) -> Sim {
+        Sim {
+            faults: config.faults.clone(),
+            ordered: Vec::new(),
+            dice: Dice::new(config.seed),
+            journal: Journal::new(),
+            now: Time::from_nanos(1_000_000_000),
+            stop_at: Time::NEVER,
+            asleep: None,
+            table: Table::new(config.descriptors),
+            listening: Vec::new(),
+            hosts: Vec::new(),
+            pairs: Vec::new(),
+            vacant: Vec::new(),
+            pair_serials: 0,
+            ports: 0,
+            knocking: Vec::new(),
+            signals: VecDeque::new(),
+            woken: false,
+            starved: None,
+            buried: VecDeque::new(),
+            killed: BTreeSet::new(),
+            config,
+        }
+    }
+
+    /// The options of a plain listener.
+    pub fn listen_options(backlog: u32) -> ListenOptions {
+        ListenOptions {
+            backlog,
+            reuse_port: false,
+            nodelay: false,
+            keepalive: None,
+            user_timeout: None,
+            receive_buffer: None,
+            send_buffer: None,
+            defer_accept: None,
+        }
+    }
+
+    /// Changes what goes wrong from here on.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Lets the `k`-th call of `name` from now, counted from 1, fail with `errno` instead of doing
+    /// anything. Names are those of the journal; `epoll_ctl` alone counts ADD, MOD and DEL
+    /// together.
+    pub fn fail(&mut self, name: &str, k: u64, errno: i32) {
+        journal::check(name);
+        assert!(k > 0, "the first call has number 1");
+        self.ordered.push(Ordered {
+            name: name.to_owned(),
+            left: k,
+            errno,
+        });
+    }
+
+    /// Sets how many descriptors may be open.
+    pub fn limit_descriptors(&mut self, limit: usize) {
+        self.table.limit = limit;
+    }
+
+    /// Moves the clock between two calls.
+    pub fn advance(&mut self, span: Duration) {
+        self.now = self.now.after(span);
+        self.knock_again();
+    }
+
+    /// Sets a point that no wait jumps past: it returns an empty batch there, as if interrupted.
+    pub fn stop_at(&mut self, time: Time) {
+        self.stop_at = time;
+    }
+
+    /// What the clock shows.
+    pub fn time(&self) -> Time {
+        self.now
+    }
+
+    /// When the last wait found nothing to report: until when it would have slept, [`Time::NEVER`]
+    /// being for ever.
+    pub fn asleep(&self) -> Option<Time> {
+        self.asleep
+    }
+
+    /// A signal arrives.
+    pub fn raise(&mut self, signal: Signal) {
+        self.signals.push_back(signal);
+    }
+
+    /// Another thread wakes the loop.
+    pub fn wake(&mut self) {
+        self.woken = true;
+    }
+
+    /// How many descriptors are open.
+    pub fn open_sockets(&self) -> usize {
+        self.table.open
+    }
+
+    /// What is asked under `token`.
+    pub fn registered(&self, token: Token) -> Option<Interest> {
+        self.table.registered(token)
+    }
+
+    /// How often `name` was called so far.
+    pub fn calls(&self, name: &str) -> u64 {
+        self.journal.count(name)
+    }
+
+    /// Switches the journal on or off; calls are counted either way.
+    pub fn keep_journal(&mut self, on: bool) {
+        self.journal.on = on;
+    }
+
+    /// Forgets the calls in the journal, not their counts.
+    pub fn clear_journal(&mut self) {
+        self.journal.calls.clear();
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &[Call] {
+        &self.journal.calls
+    }
+
+    /// The journal as lines in the manner of strace(1).
+    pub fn trace(&self) -> String {
+        self.journal.trace()
+    }
+
+    /// The names in the journal, as `accept4, epoll_ctl ADD, recv`.
+    pub fn names(&self) -> String {
+        self.journal.names()
+    }
+
+    /// Passes on the wake-ups of a connection and takes it back when both ends are closed.
+    fn settle(&mut self, index: usize) {
+        let pair = &mut self.pairs[index];
+        for side in 0..2 {
+            let bits = pair.take_wake(side);
+            if let (Some(bits), Owner::Descriptor(number)) = (bits, pair.ends[side].owner) {
+                self.table.wake(number, bits);
+            }
+        }
+        if pair.is_gone() && pair.serial != 0 {
+            pair.serial = 0;
+            self.knocking.retain(|knock| knock.pair != index);
+            self.vacant.push(index);
+        }
+    }
+}

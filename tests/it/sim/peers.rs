@@ -1,0 +1,198 @@
+//! The test's side: whoever is at the other end of the server's connections.
+//!
+//! A [`Peer`] is played by hand between turns; what it does has reached the server when the call
+//! returns. It may be used after its connection has ended, by the test, by the server or by a
+//! fault: it then sends and receives nothing, as a program would whose calls fail, and
+//! [`Sim::peer_state`] tells why. It refuses to know what the server makes of it.
+
+use std::collections::VecDeque;
+
+use mynah::kernel::Address;
+
+use super::Sim;
+use super::pair::{Owner, Pair};
+
+/// A connection as the test holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Peer {
+    pair: usize,
+    side: usize,
+    serial: u64,
+}
+
+/// How a connection stands, seen by the test's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The server's queue is full and the SYN has to come again.
+    Connecting,
+    /// The server may still send.
+    Open,
+    /// The server's FIN has arrived; bytes before it may be unread.
+    Finished,
+    /// RST has arrived; bytes before it may be unread.
+    Reset,
+    /// Nobody listens, or the queue stayed full.
+    Refused,
+    /// This end was closed or reset, by the test or by a fault.
+    Closed,
+}
+
+/// What a peer knows of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerState {
+    /// How it stands.
+    pub link: Link,
+    /// Bytes that can be received now.
+    pub unread: usize,
+    /// This end's direction is shut, by the test or by a fault.
+    pub shut: bool,
+}
+
+impl Sim {
+    /// Connects to the `listener`-th of the listeners that are open, in the order they were
+    /// opened.
+    pub fn connect(&mut self, listener: usize) -> Peer {
+        let number = self.listening.get(listener).copied();
+        let listener = number.and_then(|number| self.table.listener(number));
+        let Some(address) = listener.map(|listener| listener.address.clone()) else {
+            panic!("there are {} listeners", self.listening.len());
+        };
+        self.connect_to(&address)
+    }
+
+    /// Connects to an address.
+    pub fn connect_to(&mut self, address: &Address) -> Peer {
+        let pair = self.open_pair(Owner::Peer, None, address);
+        let peer = Peer {
+            pair,
+            side: 0,
+            serial: self.pairs[pair].serial,
+        };
+        self.knock(pair, 0);
+        peer
+    }
+
+    /// Lets the test itself accept at `address`.
+    pub fn host(&mut self, address: &Address) {
+        self.hosts.push((address.clone(), VecDeque::new()));
+    }
+
+    /// Takes a connection that was made to an address the test hosts.
+    pub fn incoming(&mut self, address: &Address) -> Option<Peer> {
+        let (_, queue) = self.hosts.iter_mut().find(|(other, _)| other == address)?;
+        let pair = queue.pop_front()?;
+        self.pairs[pair].ends[1].owner = Owner::Peer;
+        Some(Peer {
+            pair,
+            side: 1,
+            serial: self.pairs[pair].serial,
+        })
+    }
+
+    /// Sends what there is room for, and says how much that was.
+    pub fn send(&mut self, peer: Peer, bytes: &[u8]) -> usize {
+        let sent = self.pair_of(peer).and_then(|pair| {
+            let end = &pair.ends[peer.side];
+            // Whoever sends after the end gets an error that stays pending here, for `peer_state`
+            // to tell.
+            if end.shut || end.dead {
+                None
+            } else {
+                pair.write(peer.side, bytes).ok()
+            }
+        });
+        self.settle(peer.pair);
+        sent.unwrap_or(0)
+    }
+
+    /// Receives up to `max` bytes; nothing when there are none.
+    pub fn receive(&mut self, peer: Peer, max: usize) -> Vec<u8> {
+        let mut bytes = vec![0; self.peer_state(peer).unread.min(max)];
+        self.receive_into(peer, &mut bytes);
+        bytes
+    }
+
+    /// Receives into `space`, and says how much that was.
+    pub fn receive_into(&mut self, peer: Peer, space: &mut [u8]) -> usize {
+        let received = self
+            .pair_of(peer)
+            .and_then(|pair| match pair.ends[peer.side].readable() {
+                0 => None,
+                _ => pair.read(peer.side, space).ok(),
+            });
+        self.settle(peer.pair);
+        received.unwrap_or(0)
+    }
+
+    /// Receives all that can be had, also what moves up from the server's send buffer meanwhile.
+    pub fn receive_all(&mut self, peer: Peer) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let more = self.receive(peer, usize::MAX);
+            if more.is_empty() {
+                return bytes;
+            }
+            bytes.extend(more);
+        }
+    }
+
+    /// Sends FIN: shutdown(2) with `SHUT_WR`.
+    pub fn finish(&mut self, peer: Peer) {
+        if let Some(pair) = self.pair_of(peer) {
+            // ENOTCONN: there is nothing left to finish.
+            let _ = pair.shutdown(peer.side);
+        }
+        self.settle(peer.pair);
+    }
+
+    /// Sends RST: close(2) under `SO_LINGER` of 0.
+    pub fn reset(&mut self, peer: Peer) {
+        if let Some(pair) = self.pair_of(peer) {
+            pair.abort(peer.side);
+        }
+        self.settle(peer.pair);
+    }
+
+    /// Closes as close(2) does: FIN, or RST when something received was not read.
+    pub fn close_peer(&mut self, peer: Peer) {
+        if let Some(pair) = self.pair_of(peer) {
+            pair.close(peer.side);
+        }
+        self.settle(peer.pair);
+    }
+
+    /// What `peer` knows.
+    pub fn peer_state(&mut self, peer: Peer) -> PeerState {
+        let Some(pair) = self.pair_of(peer) else {
+            return PeerState {
+                link: Link::Closed,
+                unread: 0,
+                shut: true,
+            };
+        };
+        let end = &pair.ends[peer.side];
+        let link = match end.error {
+            _ if pair.connecting => Link::Connecting,
+            Some(libc::ECONNREFUSED | libc::ETIMEDOUT) => Link::Refused,
+            _ if end.dead => Link::Reset,
+            _ if end.fin => Link::Finished,
+            _ => Link::Open,
+        };
+        PeerState {
+            link,
+            unread: end.readable(),
+            shut: end.shut || end.dead,
+        }
+    }
+
+    /// Whether a fault ended this connection, so that bytes may be missing.
+    pub fn killed(&self, peer: Peer) -> bool {
+        self.killed.contains(&peer.serial)
+    }
+
+    fn pair_of(&mut self, peer: Peer) -> Option<&mut Pair> {
+        let pair = self.pairs.get_mut(peer.pair)?;
+        let held = pair.serial == peer.serial && pair.ends[peer.side].owner == Owner::Peer;
+        held.then_some(pair)
+    }
+}

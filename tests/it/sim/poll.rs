@@ -1,0 +1,259 @@
+//! Waiting: `Poller` of the seam, with its faults.
+//!
+//! A wait takes what is ready, or else lets time pass until something is. Level and edge differ in
+//! one line, as in fs/eventpoll.c: what was reported goes back on the ready list or does not. An
+//! edge therefore reports all that is true and asked at that moment, stale or not. It refuses to
+//! know what the events mean. Invariant: faults add events and change their order, they never take
+//! one away. epoll_wait(2), epoll_ctl(2).
+
+use std::io;
+use std::time::Duration;
+
+use libc::{EINTR, ENOMEM, ENOSPC};
+use mynah::kernel::{Event, Interest, Poller, Readiness, SIGNALS, Signal, Time, Token, WAKE_UP};
+
+use super::faults::LEAP_MAX;
+use super::journal::{Argument, Name};
+use super::table::{File, Socket, asked};
+use super::{Answer, Sim};
+
+impl Sim {
+    /// What is true of a descriptor. Who finds no room by looking is told of it later, as in
+    /// tcp_poll.
+    pub(super) fn poll(&mut self, number: u32) -> Readiness {
+        let found = self.peek(number);
+        if let Some((pair, side)) = self.table.stream(number) {
+            self.pairs[pair].ends[side].no_space |= !found.has(Readiness::OUT);
+        }
+        found
+    }
+
+    fn peek(&mut self, number: u32) -> Readiness {
+        match self.table.file(number) {
+            File::Blank => Readiness::OUT.and(Readiness::HUP),
+            File::Listener(listener) if listener.queue.is_empty() => Readiness::NONE,
+            File::Listener(_) => Readiness::IN,
+            File::Stream { pair, side } => self.pairs[*pair].poll(*side),
+        }
+    }
+
+    /// What is true of a descriptor and asked.
+    fn poll_asked(&mut self, number: u32, interest: Interest) -> Readiness {
+        Readiness::from_bits(self.poll(number).bits() & asked(interest).bits())
+    }
+
+    /// After an answer that was worse than it need be: a fresh edge, when some of `bits` is true,
+    /// as if what was missing had come a moment later. A writer that has no edge now is told of
+    /// room later, as after a refusal.
+    pub(super) fn make_up(&mut self, number: u32, bits: Readiness) {
+        let writes = bits == Readiness::OUT;
+        let found = if writes {
+            self.poll(number)
+        } else {
+            self.peek(number)
+        };
+        if found.has(bits) {
+            self.table.wake(number, bits);
+        }
+    }
+
+    /// After ADD and MOD: what is true already is reported as well.
+    fn look(&mut self, number: u32, interest: Interest) {
+        if self.poll_asked(number, interest) != Readiness::NONE {
+            self.table.wake(number, Readiness::NONE);
+        }
+    }
+
+    fn add(&mut self, number: u32, token: Token, interest: Interest) -> Answer<()> {
+        self.enter(Name::Add)?;
+        if self.dice.chance(self.faults.unregistered) {
+            return Err([ENOMEM, ENOSPC][self.dice.below(2)]);
+        }
+        self.table.register(number, token, interest)?;
+        self.look(number, interest);
+        Ok(())
+    }
+
+    fn modify(&mut self, number: u32, token: Token, interest: Interest) -> Answer<()> {
+        self.enter(Name::Modify)?;
+        self.table.reregister(number, token, interest)?;
+        self.look(number, interest);
+        Ok(())
+    }
+
+    /// Fills `events` with what is ready now.
+    fn collect(&mut self, events: &mut [Event]) -> usize {
+        let mut count = 0;
+        for (pending, number) in [(!self.signals.is_empty(), SIGNALS), (self.woken, WAKE_UP)] {
+            if pending && count < events.len() {
+                events[count] = Event::new(Token::fixed(number), Readiness::IN);
+                count += 1;
+            }
+        }
+        for _ in 0..self.table.ready_len() {
+            if count == events.len() {
+                break;
+            }
+            let Some(number) = self.table.next_ready() else {
+                continue;
+            };
+            let Some(registration) = self.table.registration(number) else {
+                continue;
+            };
+            let (token, interest) = (registration.token, registration.interest);
+            let found = self.poll_asked(number, interest);
+            if found == Readiness::NONE {
+                continue;
+            }
+            events[count] = Event::new(token, found);
+            count += 1;
+            if !interest.contains(Interest::EDGE) {
+                self.table.wake(number, Readiness::NONE);
+            }
+        }
+        count
+    }
+
+    /// Adds events that nothing stands behind, and mixes the batch.
+    fn disturb(&mut self, events: &mut [Event], mut count: usize) -> usize {
+        let mut add = |event, count: &mut usize| {
+            if let Some(place) = events.get_mut(*count) {
+                *place = event;
+                *count += 1;
+            }
+        };
+        if self.dice.chance(self.faults.spurious) {
+            let chosen = self.table.any(&mut self.dice);
+            let chosen = chosen.and_then(|number| self.table.registration(number));
+            let chosen = chosen.map(|registration| (registration.token, registration.interest));
+            // Errors and ends are never reported without cause.
+            let claimed = Readiness::IN.and(Readiness::OUT).bits();
+            if let Some((token, interest)) = chosen {
+                let bits = asked(interest).bits() & claimed;
+                if bits != 0 {
+                    add(Event::new(token, Readiness::from_bits(bits)), &mut count);
+                }
+            }
+        }
+        if !self.buried.is_empty() && self.dice.chance(self.faults.stale) {
+            if let Some(event) = self.buried.pop_front() {
+                add(event, &mut count);
+            }
+        }
+        if count > 0 && count < events.len() && self.dice.chance(self.faults.duplicated) {
+            events[count] = events[self.dice.below(count)];
+            count += 1;
+        }
+        if count > 1 && self.dice.chance(self.faults.shuffled) {
+            for last in (1..count).rev() {
+                events.swap(last, self.dice.below(last + 1));
+            }
+        }
+        count
+    }
+
+    fn sleep(&mut self, events: &mut [Event], timeout: Option<Duration>) -> Answer<usize> {
+        self.enter(Name::Wait)?;
+        self.asleep = None;
+        if self.dice.chance(self.faults.interrupted) {
+            return Err(EINTR);
+        }
+        if self.faults.reset + self.faults.half_close > 0.0 {
+            if let Some(number) = self.table.any(&mut self.dice) {
+                self.trouble(number);
+            }
+        }
+        let deadline = timeout.map_or(Time::NEVER, |span| self.now.after(span));
+        loop {
+            let count = self.collect(events);
+            let count = self.disturb(events, count);
+            if count > 0 {
+                return Ok(count);
+            }
+            let due = self.knocking.iter().map(|knock| knock.due).min();
+            let next = due.unwrap_or(Time::NEVER).min(deadline).min(self.stop_at);
+            let stays = self.now >= deadline.min(self.stop_at) || next == Time::NEVER;
+            if stays {
+                self.asleep = Some(deadline);
+                return Ok(0);
+            }
+            self.now = next;
+            self.knock_again();
+        }
+    }
+}
+
+impl Poller for Sim {
+    fn register(&mut self, socket: &Socket, token: Token, interest: Interest) -> io::Result<()> {
+        self.table.check(socket);
+        let answer = self.add(socket.number, token, interest);
+        self.leave(
+            Name::Add,
+            Some(socket.number),
+            Argument::Interest(interest),
+            answer,
+            |()| 0,
+        )
+    }
+
+    fn reregister(&mut self, socket: &Socket, token: Token, interest: Interest) -> io::Result<()> {
+        self.table.check(socket);
+        let answer = self.modify(socket.number, token, interest);
+        self.leave(
+            Name::Modify,
+            Some(socket.number),
+            Argument::Interest(interest),
+            answer,
+            |()| 0,
+        )
+    }
+
+    fn deregister(&mut self, socket: &Socket) -> io::Result<()> {
+        self.table.check(socket);
+        let answer = self
+            .enter(Name::Delete)
+            .and_then(|()| self.table.deregister(socket.number));
+        self.leave(
+            Name::Delete,
+            Some(socket.number),
+            Argument::None,
+            answer,
+            |()| 0,
+        )
+    }
+
+    fn wait(&mut self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize> {
+        assert!(
+            !events.is_empty(),
+            "epoll_wait with no room for events is EINVAL"
+        );
+        let answer = self.sleep(events, timeout);
+        if self.dice.chance(self.faults.leap) {
+            let share = self.dice.below(1000) as f64 / 1000.0;
+            self.advance(LEAP_MAX.mul_f64(share));
+        }
+        let answer = self.leave(Name::Wait, None, Argument::None, answer, |&count| count);
+        match answer {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            other => other,
+        }
+    }
+
+    fn now(&mut self) -> Time {
+        self.now
+    }
+
+    fn take_signal(&mut self) -> io::Result<Option<Signal>> {
+        let answer = self
+            .enter(Name::TakeSignal)
+            .map(|()| self.signals.pop_front());
+        self.leave(Name::TakeSignal, None, Argument::None, answer, |signal| {
+            usize::from(signal.is_some())
+        })
+    }
+
+    fn take_wake_up(&mut self) -> io::Result<()> {
+        let answer = self.enter(Name::TakeWakeUp).map(|()| self.woken = false);
+        self.leave(Name::TakeWakeUp, None, Argument::None, answer, |()| 0)
+    }
+}

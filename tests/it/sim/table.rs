@@ -1,0 +1,283 @@
+//! The descriptors of the simulated kernel and its one epoll instance.
+//!
+//! Numbers are given lowest first and again at once, as on Linux: that is where stale events come
+//! from. It refuses to know whether anything is ready; it only remembers who is to be asked. The
+//! ready list works as in fs/eventpoll.c: a wake-up puts an entry on it once, a look takes it off,
+//! and a level-triggered entry that was reported goes back to its tail. Invariant: an entry of the
+//! list whose serial is not that of a living registration is dead and is dropped when met.
+//! epoll(7), epoll_ctl(2).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use libc::{EEXIST, EMFILE, ENOENT, EPERM};
+use mynah::kernel::{Address, Interest, Readiness, Token};
+
+use super::dice::Dice;
+
+/// 0 to 2 are the standard streams.
+const FIRST: u32 = 3;
+/// Serials are never the same in two kernels, so that a socket of another one is noticed.
+static SERIALS: AtomicU64 = AtomicU64::new(1);
+
+/// An open socket of the simulation, by its number and a serial that no other has.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Socket {
+    pub(super) number: u32,
+    serial: u64,
+}
+
+/// What a descriptor stands for.
+pub(super) enum File {
+    /// A socket before bind or connect, or the descriptor held in reserve.
+    Blank,
+    Listener(Listener),
+    Stream {
+        pair: usize,
+        side: usize,
+    },
+}
+
+pub(super) struct Listener {
+    pub(super) address: Address,
+    pub(super) reuse_port: bool,
+    pub(super) backlog: usize,
+    /// Established connections that wait to be accepted.
+    pub(super) queue: VecDeque<usize>,
+}
+
+struct Entry {
+    serial: u64,
+    file: File,
+    registered: Option<Registration>,
+}
+
+pub(super) struct Registration {
+    pub(super) token: Token,
+    pub(super) interest: Interest,
+    serial: u64,
+    /// It is on the ready list.
+    pub(super) listed: bool,
+}
+
+pub(super) struct Table {
+    entries: Vec<Option<Entry>>,
+    free: BinaryHeap<Reverse<u32>>,
+    ready: VecDeque<(u32, u64)>,
+    pub(super) open: usize,
+    /// `RLIMIT_NOFILE`, without the standard streams.
+    pub(super) limit: usize,
+    registrations: u64,
+}
+
+/// The bits that an interest lets through.
+pub(super) fn asked(interest: Interest) -> Readiness {
+    let mut bits = Readiness::ERR.and(Readiness::HUP);
+    if interest.contains(Interest::READ) {
+        bits = bits.and(Readiness::IN);
+    }
+    if interest.contains(Interest::READ.and(Interest::EDGE)) {
+        bits = bits.and(Readiness::RDHUP);
+    }
+    if interest.contains(Interest::WRITE) {
+        bits = bits.and(Readiness::OUT);
+    }
+    bits
+}
+
+impl Table {
+    pub(super) fn new(limit: usize) -> Table {
+        let (entries, free, ready) = (Vec::new(), BinaryHeap::new(), VecDeque::new());
+        Table {
+            entries,
+            free,
+            ready,
+            open: 0,
+            limit,
+            registrations: 0,
+        }
+    }
+
+    /// Opens the lowest free number, if fewer than `ceiling` are open.
+    pub(super) fn open(&mut self, file: File, ceiling: usize) -> Result<Socket, i32> {
+        if self.open >= self.limit.min(ceiling) {
+            return Err(EMFILE);
+        }
+        let number = self
+            .free
+            .pop()
+            .map_or(FIRST + self.entries.len() as u32, |Reverse(number)| number);
+        let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
+        let entry = Some(Entry {
+            serial,
+            file,
+            registered: None,
+        });
+        match self.entries.get_mut((number - FIRST) as usize) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+        self.open += 1;
+        Ok(Socket { number, serial })
+    }
+
+    pub(super) fn close(&mut self, socket: Socket) -> (File, Option<Registration>) {
+        self.check(&socket);
+        let entry = self.entries[(socket.number - FIRST) as usize].take();
+        let Some(entry) = entry else {
+            unreachable!("checked above")
+        };
+        self.free.push(Reverse(socket.number));
+        self.open -= 1;
+        (entry.file, entry.registered)
+    }
+
+    /// Panics unless `socket` is open here; anything else is a bug of whoever holds it.
+    pub(super) fn check(&self, socket: &Socket) {
+        let number = socket.number;
+        match self.entry(number) {
+            Some(entry) if entry.serial == socket.serial => {}
+            Some(_) => panic!(
+                "descriptor {number} was closed and is another socket now (or another kernel's)"
+            ),
+            None => panic!("descriptor {number} is not open"),
+        }
+    }
+
+    pub(super) fn file(&mut self, number: u32) -> &mut File {
+        match self.entry_mut(number) {
+            Some(entry) => &mut entry.file,
+            None => panic!("descriptor {number} is not open"),
+        }
+    }
+
+    pub(super) fn listener(&self, number: u32) -> Option<&Listener> {
+        match &self.entry(number)?.file {
+            File::Listener(listener) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// The connection and end behind a number, if that is what it stands for.
+    pub(super) fn stream(&self, number: u32) -> Option<(usize, usize)> {
+        match self.entry(number)?.file {
+            File::Stream { pair, side } => Some((pair, side)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn register(
+        &mut self,
+        number: u32,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), i32> {
+        self.registrations += 1;
+        let serial = self.registrations;
+        match self.entry_mut(number) {
+            Some(Entry {
+                file: File::Blank, ..
+            })
+            | None => Err(EPERM),
+            Some(Entry {
+                registered: Some(_),
+                ..
+            }) => Err(EEXIST),
+            Some(entry) => {
+                entry.registered = Some(Registration {
+                    token,
+                    interest,
+                    serial,
+                    listed: false,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn reregister(
+        &mut self,
+        number: u32,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), i32> {
+        let registration = self.registration(number).ok_or(ENOENT)?;
+        (registration.token, registration.interest) = (token, interest);
+        Ok(())
+    }
+
+    pub(super) fn deregister(&mut self, number: u32) -> Result<(), i32> {
+        let registered = self
+            .entry_mut(number)
+            .and_then(|entry| entry.registered.take());
+        registered.map(drop).ok_or(ENOENT)
+    }
+
+    pub(super) fn registration(&mut self, number: u32) -> Option<&mut Registration> {
+        self.entry_mut(number)?.registered.as_mut()
+    }
+
+    /// Puts a registration on the ready list when it asked for one of `bits`; no bits reach
+    /// everybody.
+    pub(super) fn wake(&mut self, number: u32, bits: Readiness) {
+        let Some(registration) = self.registration(number) else {
+            return;
+        };
+        let reached = bits == Readiness::NONE || asked(registration.interest).has(bits);
+        if reached && !registration.listed {
+            registration.listed = true;
+            let serial = registration.serial;
+            self.ready.push_back((number, serial));
+        }
+    }
+
+    /// How long the ready list is, with its dead entries.
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes the first of the ready list off it, if it is still alive.
+    pub(super) fn next_ready(&mut self) -> Option<u32> {
+        let (number, serial) = self.ready.pop_front()?;
+        let registration = self.registration(number)?;
+        if registration.serial != serial {
+            return None;
+        }
+        registration.listed = false;
+        Some(number)
+    }
+
+    /// Some number; most often one that is open.
+    pub(super) fn any(&self, dice: &mut Dice) -> Option<u32> {
+        let span = self.entries.len();
+        if span == 0 {
+            None
+        } else {
+            Some(FIRST + dice.below(span) as u32)
+        }
+    }
+
+    /// What is asked under `token`.
+    pub(super) fn registered(&self, token: Token) -> Option<Interest> {
+        let mut all = self
+            .entries
+            .iter()
+            .flatten()
+            .filter_map(|entry| entry.registered.as_ref());
+        all.find(|registration| registration.token == token)
+            .map(|found| found.interest)
+    }
+
+    fn entry(&self, number: u32) -> Option<&Entry> {
+        self.entries
+            .get(number.checked_sub(FIRST)? as usize)?
+            .as_ref()
+    }
+
+    fn entry_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        self.entries
+            .get_mut(number.checked_sub(FIRST)? as usize)?
+            .as_mut()
+    }
+}
