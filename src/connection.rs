@@ -152,7 +152,7 @@ impl<S: Service> Connection<S> {
         protocol: &mut Protocol<S>,
     ) -> u64 {
         workspace.sent(count);
-        if !workspace.owed().is_empty() {
+        if workspace.owes() {
             return 0;
         }
         workspace.inbound.compact();

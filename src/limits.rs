@@ -108,8 +108,8 @@ pub const STREAM_REPLY_SIZE: usize = 256 * KIB;
 /// Descriptors that are not connections: standard streams, the epoll instance, signals, wake-up,
 /// the reserve, and some for the logger and the C library.
 pub const DESCRIPTORS_FIXED: u64 = 16;
-/// Descriptors of each worker beside its listeners: epoll, wake-up, reserve.
-pub const DESCRIPTORS_PER_WORKER: u64 = 3;
+/// Descriptors of each worker beside its listeners: epoll, alarm, wake-up, reserve.
+pub const DESCRIPTORS_PER_WORKER: u64 = 4;
 /// Memory of the program itself, counted into the ceiling: its text, the C library, the logger.
 pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// Memory of a worker beside its slots and workspaces: the stack it uses, its batch of events.

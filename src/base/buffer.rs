@@ -126,6 +126,12 @@ impl<'a> Inbound<'a> {
         &self.bytes[self.at.owed..self.at.answered]
     }
 
+    /// Whether anything is to be sent.
+    #[inline]
+    pub fn owes(&self) -> bool {
+        self.at.owed != self.at.answered
+    }
+
     /// The first `count` owed bytes were sent.
     #[inline]
     pub fn sent(&mut self, count: usize) {

@@ -16,12 +16,17 @@ impl Workspace<'_> {
     /// outbound.
     #[inline]
     pub fn owed(&self) -> &[u8] {
-        let in_place = self.inbound.owed();
-        if in_place.is_empty() {
-            self.outbound.owed()
+        if self.inbound.owes() {
+            self.inbound.owed()
         } else {
-            in_place
+            self.outbound.owed()
         }
+    }
+
+    /// Whether there is anything to write.
+    #[inline]
+    pub fn owes(&self) -> bool {
+        self.inbound.owes() || !self.outbound.is_empty()
     }
 
     /// Whether it can be given back.
@@ -33,10 +38,10 @@ impl Workspace<'_> {
     /// The first `count` bytes of what is owed were written.
     #[inline]
     pub(super) fn sent(&mut self, count: usize) {
-        if self.inbound.owed().is_empty() {
-            self.outbound.sent(count);
-        } else {
+        if self.inbound.owes() {
             self.inbound.sent(count);
+        } else {
+            self.outbound.sent(count);
         }
     }
 }

@@ -68,10 +68,11 @@ impl<Socket> Door<Socket> {
     }
 
     /// When to try again by itself.
-    pub(super) fn deadline(&self) -> Option<Time> {
+    #[inline]
+    pub(super) fn deadline(&self) -> Time {
         match self.state {
-            State::Resting(until) => Some(until),
-            State::Open | State::Full => None,
+            State::Resting(until) => until,
+            State::Open | State::Full => Time::NEVER,
         }
     }
 }
@@ -162,7 +163,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
 
     /// The rest is over.
     pub(super) fn reopen_the_door_in_time(&mut self) {
-        if self.door.deadline().is_some_and(|until| until <= self.now) {
+        if self.door.deadline() <= self.now {
             self.reopen_the_door();
         }
     }

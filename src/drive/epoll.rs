@@ -12,7 +12,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::connection::{CloseReason, Connection, Protocol, Want};
+use crate::connection::{CloseReason, Connection, Protocol};
 use crate::framing::FrameError;
 use crate::kernel::{
     Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
@@ -23,12 +23,12 @@ use crate::service::Service;
 use super::accept::Door;
 use super::counters::Counters;
 use super::drain::Drain;
-use super::pump::{Peer, Pump, Reading};
+use super::pump::{Peer, Pump, Reading, Stopped};
 use super::queue::Queue;
 use super::slots::Slots;
 use super::throttle::Throttle;
 use super::timers::Timers;
-use super::workspaces::{Lease, WorkspaceSize, Workspaces};
+use super::workspaces::{WorkspaceSize, Workspaces};
 
 /// What one loop is given to work with.
 #[derive(Clone, Debug)]
@@ -116,19 +116,28 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     }
 
     /// Waits until something happens, `until` at the latest, and deals with it.
+    #[inline]
     pub fn turn(&mut self, until: Time) -> io::Result<Attention> {
-        let timeout = self.timeout(until);
+        let had_more_to_do = self.ready.len();
+        let deadline = self.deadline();
         self.counters.epoll_wait += 1;
-        let count = self.kernel.wait(&mut self.events, timeout)?;
+        let count = self.kernel.wait(&mut self.events, deadline.min(until))?;
         self.now = self.kernel.now();
         self.counters.events += count as u64;
-        let had_more_to_do = self.ready.len();
         let mut attention = Attention::default();
         for place in 0..count {
-            self.dispatch(self.events[place], &mut attention);
+            let event = self.events[place];
+            match event.token() {
+                token if token.generation() == 0 => self.dispatch(token, &mut attention),
+                token => self.advance(token, event.readiness()),
+            }
         }
-        self.resume(had_more_to_do);
-        self.expire();
+        if had_more_to_do > 0 {
+            self.resume(had_more_to_do);
+        }
+        if self.now >= deadline {
+            self.expire();
+        }
         Ok(attention)
     }
 
@@ -152,25 +161,22 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.workspaces.lent()
     }
 
-    /// The span until the nearest deadline; none when there is no deadline.
-    fn timeout(&mut self, until: Time) -> Option<Duration> {
+    /// When there is something to do even if nothing happens.
+    #[inline]
+    fn deadline(&self) -> Time {
         if !self.ready.is_empty() {
-            return Some(Duration::ZERO);
+            return self.now;
         }
-        let drain = self.drain.map(|drain| drain.deadline());
-        let deadlines = [self.timers.next(), self.door.deadline(), drain];
-        let next = deadlines.into_iter().flatten().fold(until, Time::min);
-        (next != Time::NEVER).then(|| next.since(self.kernel.now()))
+        let drain = self.drain.as_ref().map_or(Time::NEVER, Drain::deadline);
+        self.timers.next().min(self.door.deadline()).min(drain)
     }
 
-    #[inline]
-    fn dispatch(&mut self, event: Event, attention: &mut Attention) {
-        let token = event.token();
-        match (token.generation(), token.index()) {
-            (0, SIGNALS) => attention.signals = true,
-            (0, WAKE_UP) => attention.wake_up = true,
-            (0, listener) => self.accept(listener),
-            _ => self.advance(token, event.readiness()),
+    /// An event of one of the loop's own descriptors.
+    fn dispatch(&mut self, token: Token, attention: &mut Attention) {
+        match token.index() {
+            SIGNALS => attention.signals = true,
+            WAKE_UP => attention.wake_up = true,
+            listener => self.accept(listener),
         }
     }
 
@@ -205,14 +211,14 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         };
         let stopped = pump.run(peer, &mut workspace, readiness);
         if workspace.is_empty() {
-            self.give_back(lease);
+            self.workspaces.give_back(lease);
         } else {
             peer.lease = Some(lease);
         }
-        if stopped.has_more {
-            self.ready.push(token.index());
+        let settled = stopped.interest(self.settings.trigger) == Some(peer.registered);
+        if !settled || stopped.has_more || !self.waiting.is_empty() {
+            self.settle(token, &stopped);
         }
-        self.settle(token, stopped.want);
     }
 
     /// When to read again, which is the whole difference between the two triggers.
@@ -226,28 +232,24 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     }
 
     /// Makes what the kernel was told equal to what is wanted.
-    #[inline]
-    fn settle(&mut self, token: Token, want: Want) {
-        let interest = match want {
-            Want::Close => return self.release(token),
-            Want::Read | Want::Discard => Interest::READ,
-            Want::Write => Interest::WRITE,
-            // Only for want of budget: it stands in the queue of those that have more to do.
-            Want::Shutdown => Interest::NONE,
-        };
+    fn settle(&mut self, token: Token, stopped: &Stopped) {
+        self.lend_to_whoever_waits();
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        if peer.registered != interest.under(self.settings.trigger) {
-            self.change_interest(token, interest);
-        } else if want == Want::Discard {
-            self.arm(token);
+        match stopped.interest(self.settings.trigger) {
+            None => return self.release(token),
+            Some(interest) if interest != peer.registered => self.change_interest(token, interest),
+            // It may have begun to linger, which has a deadline of its own.
+            Some(_) => self.arm(token),
+        }
+        if stopped.has_more {
+            self.ready.push(token.index());
         }
     }
 
     #[cold]
     fn change_interest(&mut self, token: Token, interest: Interest) {
-        let interest = interest.under(self.settings.trigger);
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
@@ -283,32 +285,24 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         peer.read_to_end |= readiness.has(Readiness::RDHUP);
         self.counters.workspace_waits += 1;
         self.waiting.push(token.index());
-        self.change_interest(token, Interest::NONE);
+        self.change_interest(token, Interest::NONE.under(self.settings.trigger));
     }
 
-    /// Takes a workspace back, or hands it to whoever has waited longest.
-    #[inline]
-    fn give_back(&mut self, lease: Lease) {
-        self.workspaces.give_back(lease);
-        if !self.waiting.is_empty() {
-            self.lend_to_the_first_waiting();
+    /// Workspaces that came back go to those who have waited longest.
+    fn lend_to_whoever_waits(&mut self) {
+        while !self.waiting.is_empty() {
+            let Some(lease) = self.workspaces.lend() else {
+                return;
+            };
+            let waiting = self.waiting.pop().and_then(|slot| self.peers.token(slot));
+            match waiting.and_then(|token| Some((token, self.peers.get_mut(token)?))) {
+                Some((token, peer)) => {
+                    peer.lease = Some(lease);
+                    self.ready.push(token.index());
+                }
+                None => self.workspaces.give_back(lease),
+            }
         }
-    }
-
-    #[cold]
-    fn lend_to_the_first_waiting(&mut self) {
-        let Some(slot) = self.waiting.pop() else {
-            return;
-        };
-        let Some(peer) = self
-            .peers
-            .token(slot)
-            .and_then(|token| self.peers.get_mut(token))
-        else {
-            return;
-        };
-        peer.lease = self.workspaces.lend();
-        self.ready.push(slot);
     }
 
     /// Takes a new connection in, or closes it when it cannot be watched.
@@ -362,7 +356,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         }
         self.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
-            self.give_back(lease);
+            self.workspaces.give_back(lease);
+            self.lend_to_whoever_waits();
         }
         self.reopen_the_door();
     }

@@ -10,7 +10,7 @@
 use std::io::{self, ErrorKind};
 
 use crate::connection::{CloseReason, Connection, Protocol, Want, Workspace};
-use crate::kernel::{Interest, Readiness, Sockets, Time};
+use crate::kernel::{Interest, Readiness, Sockets, Time, Trigger};
 use crate::limits::{BYTES_PER_EVENT, OPERATIONS_PER_EVENT};
 use crate::service::Service;
 
@@ -52,6 +52,21 @@ pub(super) struct Stopped {
     pub(super) has_more: bool,
 }
 
+impl Stopped {
+    /// What to ask the kernel for; nothing when the connection is over.
+    #[inline]
+    pub(super) fn interest(&self, trigger: Trigger) -> Option<Interest> {
+        let interest = match self.want {
+            Want::Read | Want::Discard => Interest::READ,
+            Want::Write => Interest::WRITE,
+            // Stopped here only for want of budget.
+            Want::Shutdown => Interest::NONE,
+            Want::Close => return None,
+        };
+        Some(interest.under(trigger))
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pumped {
     /// As many bytes as were asked for, or something that moves none.
@@ -88,7 +103,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         let mut writable = readiness.has(WRITABLE) || !peer.registered.contains(Interest::WRITE);
         let enough = self.counters.bytes_in + BYTES_PER_EVENT;
         for _ in 0..OPERATIONS_PER_EVENT {
-            let want = peer.connection.wants(!workspace.owed().is_empty());
+            let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if self.has_read_the_last(readable) => self.leave(peer, workspace),
                 Want::Read | Want::Discard if readable => {
@@ -112,7 +127,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                 }
             }
         }
-        let want = peer.connection.wants(!workspace.owed().is_empty());
+        let want = peer.connection.wants(workspace.owes());
         Stopped {
             want,
             has_more: true,

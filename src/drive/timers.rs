@@ -62,10 +62,12 @@ impl Timers {
         }
     }
 
-    /// The nearest deadline.
+    /// The nearest deadline; never, when there is none.
     #[inline]
-    pub fn next(&self) -> Option<Time> {
-        self.heap.first().map(|(deadline, _)| *deadline)
+    pub fn next(&self) -> Time {
+        self.heap
+            .first()
+            .map_or(Time::NEVER, |(deadline, _)| *deadline)
     }
 
     /// Takes out a slot whose deadline is not after `now`, the most overdue first.
@@ -142,7 +144,7 @@ mod tests {
             order.push(slot);
         }
         assert_eq!(order, [0, 1, 2, 3]);
-        assert_eq!(timers.next(), None);
+        assert_eq!(timers.next(), Time::NEVER);
     }
 
     #[test]
@@ -150,7 +152,7 @@ mod tests {
         let mut timers = Timers::new(1);
         timers.arm(0, at(10));
         assert_eq!(timers.pop_due(at(9)), None);
-        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.next(), at(10));
         assert_eq!(timers.pop_due(at(10)), Some(0));
     }
 
@@ -172,7 +174,8 @@ mod tests {
                 timers.arm(slot, deadline);
                 truth.insert(slot, deadline);
             }
-            assert_eq!(timers.next(), truth.values().min().copied());
+            let nearest = truth.values().min().copied();
+            assert_eq!(timers.next(), nearest.unwrap_or(Time::NEVER));
         }
     }
 }

@@ -150,7 +150,6 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
                         return Ok(ending);
                     }
                 }
-                self.obey();
             }
         }
         Ok(self.orders.ending())
@@ -161,8 +160,12 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
         let attention = self.server.turn(until)?;
         if attention.wake_up {
             self.server.kernel_mut().take_wake_up()?;
+            self.obey();
         }
-        self.obey();
+        if self.server.is_done() && !self.retired {
+            self.retired = true;
+            self.orders.retire(self.number, &self.server);
+        }
         Ok(attention.signals)
     }
 
@@ -175,10 +178,6 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
         if request != self.seen {
             self.seen = request;
             self.orders.publish(self.number, self.server.counters());
-        }
-        if self.server.is_done() && !self.retired {
-            self.retired = true;
-            self.orders.retire(self.number, &self.server);
         }
     }
 

@@ -14,8 +14,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::alarm::Alarm;
 use super::{Address, Event, Interest, Poller, SIGNALS, Signal, Sockets, Time, Token, WAKE_UP};
 use crate::sys::{epoll, epoll::Epoll, eventfd, process, signal, socket};
 
@@ -55,6 +55,9 @@ impl fmt::Debug for Socket {
 /// The real kernel: system calls on this machine.
 pub struct Linux {
     epoll: Epoll,
+    alarm: Alarm,
+    /// The last reading, from which time-outs count.
+    clock: Time,
     wake_up: Arc<OwnedFd>,
     signals: Option<OwnedFd>,
 }
@@ -68,6 +71,8 @@ impl Linux {
         let wake_up = Arc::new(eventfd::create()?);
         epoll.add(wake_up.as_fd(), Token::fixed(WAKE_UP).bits(), epoll::IN)?;
         let mut linux = Linux {
+            alarm: Alarm::new(&epoll)?,
+            clock: Time::from_nanos(process::monotonic_nanoseconds()),
             epoll,
             wake_up,
             signals: None,
@@ -162,13 +167,16 @@ impl Poller for Linux {
     }
 
     #[inline]
-    fn wait(&mut self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize> {
-        self.epoll.wait(events, timeout)
+    fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize> {
+        let timeout = self.alarm.cover(until, self.clock);
+        let count = self.epoll.wait(events, timeout)?;
+        Ok(Alarm::hide(events, count))
     }
 
     #[inline]
     fn now(&mut self) -> Time {
-        Time::from_nanos(process::monotonic_nanoseconds())
+        self.clock = Time::from_nanos(process::monotonic_nanoseconds());
+        self.clock
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {
@@ -215,11 +223,13 @@ const fn mask(interest: Interest) -> u32 {
 mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     use super::super::Readiness;
     use super::*;
 
-    const NOW: Option<Duration> = Some(Duration::ZERO);
+    /// A time that is over: look and do not sleep.
+    const NOW: Time = Time::from_nanos(0);
 
     fn pair() -> io::Result<(Socket, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
@@ -321,7 +331,7 @@ mod tests {
             waker.wake();
         });
         let mut events = [Event::default(); 8];
-        assert_eq!(linux.wait(&mut events, None)?, 1);
+        assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
         assert_eq!(events[0].token(), Token::fixed(WAKE_UP));
         assert!(thread.join().is_ok());
         linux.take_wake_up()?;
@@ -360,9 +370,21 @@ mod tests {
     #[test]
     fn the_clock_moves_with_the_kernels() -> io::Result<()> {
         let mut linux = Linux::new(false)?;
-        let (start, span) = (linux.now(), Duration::from_micros(100));
-        linux.wait(&mut [Event::default()], Some(span))?;
-        assert!(linux.now().since(start) >= span);
+        let until = linux.now().after(Duration::from_micros(100));
+        linux.wait(&mut [Event::default()], until)?;
+        assert!(linux.now() >= until);
+        Ok(())
+    }
+
+    #[test]
+    fn a_far_deadline_is_met_by_the_alarm_and_reported_as_nothing() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let start = linux.now();
+        for milliseconds in [15, 30] {
+            let until = start.after(Duration::from_millis(milliseconds));
+            assert_eq!(linux.wait(&mut [Event::default(); 4], until)?, 0);
+            assert!(linux.now() >= until);
+        }
         Ok(())
     }
 }

@@ -11,6 +11,7 @@
 //! tcp(7).
 
 mod address;
+mod alarm;
 mod linux;
 mod local_path;
 mod opener;
@@ -88,9 +89,11 @@ pub trait Poller: Sockets {
     /// Stops reporting `socket`: `EPOLL_CTL_DEL`.
     fn deregister(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
-    /// Sleeps until something is ready or `timeout` is over (`None`: for ever), and fills `events`
-    /// from the front. A wait that a signal interrupted is an empty batch.
-    fn wait(&mut self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize>;
+    /// Sleeps until something is ready or the clock reads `until` ([`Time::NEVER`]: for ever), and
+    /// fills `events` from the front. A wait that a signal interrupted is an empty batch, and a
+    /// far deadline may end it early. The clock is taken to read what the last [`Poller::now`]
+    /// gave, so a loop reads it once a turn.
+    fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize>;
 
     /// The monotonic clock.
     fn now(&mut self) -> Time;

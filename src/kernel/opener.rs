@@ -123,7 +123,7 @@ mod tests {
     use std::error::Error;
 
     use super::super::local_path::tests::Scratch;
-    use super::super::{Event, Interest, Poller, Readiness, Sockets, Token};
+    use super::super::{Event, Interest, Poller, Readiness, Sockets, Time, Token};
     use super::*;
 
     type Outcome = Result<(), Box<dyn Error>>;
@@ -149,7 +149,7 @@ mod tests {
         let near = linux.connect(&to, &ConnectOptions::default())?;
         linux.register(&near, Token::new(0, 1), Interest::WRITE)?;
         let mut events = [Event::default(); 4];
-        assert_eq!(linux.wait(&mut events, None)?, 1);
+        assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
         assert!(events[0].readiness().has(Readiness::OUT));
         linux.take_error(&near)?;
         linux.deregister(&near)?;

@@ -10,7 +10,6 @@
 
 use std::fmt::{Arguments, Debug, Display};
 use std::io;
-use std::time::Duration;
 
 use super::errno;
 use super::{
@@ -132,16 +131,17 @@ impl<K: Poller<Socket: Debug>> Poller for Traced<K> {
         answer
     }
 
-    fn wait(&mut self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize> {
-        let answer = self.0.wait(events, timeout);
+    fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize> {
+        let span = until.since(self.0.now());
+        let answer = self.0.wait(events, until);
         let reported = &events[..*answer.as_ref().unwrap_or(&0)];
         let shown = answer.as_ref().map(|count| format!("{count} {reported:?}"));
-        match timeout {
-            Some(span) => tell(
+        match until {
+            Time::NEVER => tell(format_args!("epoll_wait({}, forever)", events.len()), shown),
+            _ => tell(
                 format_args!("epoll_wait({}, {span:?})", events.len()),
                 shown,
             ),
-            None => tell(format_args!("epoll_wait({}, forever)", events.len()), shown),
         }
         answer
     }
@@ -209,12 +209,12 @@ mod tests {
         linux.waker().wake();
         let mut traced = Traced(linux);
         let mut events = [Event::default(); 4];
-        assert_eq!(traced.wait(&mut events, None)?, 1);
+        assert_eq!(traced.wait(&mut events, Time::NEVER)?, 1);
         assert_eq!(events[0].token(), Token::fixed(WAKE_UP));
         traced.take_wake_up()?;
-        assert_eq!(traced.wait(&mut events, Some(Duration::ZERO))?, 0);
+        assert_eq!(traced.wait(&mut events, Time::default())?, 0);
         let refused = traced
-            .wait(&mut [], Some(Duration::ZERO))
+            .wait(&mut [], Time::default())
             .map_err(|error| error.kind());
         assert_eq!(refused, Err(io::ErrorKind::InvalidInput));
         Ok(())

@@ -19,6 +19,7 @@ pub(crate) mod memory;
 pub mod process;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod timerfd;
 
 use std::io;
 

@@ -79,7 +79,7 @@ impl Play {
         let mut events = [Event::default(); 8];
         let count = self
             .sim
-            .wait(&mut events, Some(Duration::ZERO))
+            .wait(&mut events, Time::default())
             .expect("wait does not fail");
         let texts: Vec<String> = events[..count]
             .iter()

@@ -7,7 +7,6 @@
 //! one away. epoll_wait(2), epoll_ctl(2).
 
 use std::io;
-use std::time::Duration;
 
 use libc::{EINTR, ENOMEM, ENOSPC};
 use mynah::kernel::{Event, Interest, Poller, Readiness, SIGNALS, Signal, Time, Token, WAKE_UP};
@@ -152,7 +151,7 @@ impl Sim {
         count
     }
 
-    fn sleep(&mut self, events: &mut [Event], timeout: Option<Duration>) -> Answer<usize> {
+    fn sleep(&mut self, events: &mut [Event], deadline: Time) -> Answer<usize> {
         self.enter(Name::Wait)?;
         self.asleep = None;
         if self.dice.chance(self.faults.interrupted) {
@@ -163,7 +162,6 @@ impl Sim {
                 self.trouble(number);
             }
         }
-        let deadline = timeout.map_or(Time::NEVER, |span| self.now.after(span));
         loop {
             let count = self.collect(events);
             let count = self.disturb(events, count);
@@ -222,12 +220,12 @@ impl Poller for Sim {
         )
     }
 
-    fn wait(&mut self, events: &mut [Event], timeout: Option<Duration>) -> io::Result<usize> {
+    fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize> {
         assert!(
             !events.is_empty(),
             "epoll_wait with no room for events is EINVAL"
         );
-        let answer = self.sleep(events, timeout);
+        let answer = self.sleep(events, until);
         if self.dice.chance(self.faults.leap) {
             let share = self.dice.below(1000) as f64 / 1000.0;
             self.advance(LEAP_MAX.mul_f64(share));

@@ -21,7 +21,7 @@ impl Edges {
         let mut events = [Event::default(); 4];
         let count = play
             .sim
-            .wait(&mut events, Some(Duration::ZERO))
+            .wait(&mut events, Time::default())
             .expect("wait does not fail");
         for event in &events[..count] {
             if event.readiness().has(Readiness::IN) {
@@ -198,7 +198,10 @@ fn a_stale_event_names_a_connection_that_was_closed() {
         .register(&second, Token::new(1, 2), READ)
         .expect("it is open");
     let mut events = [Event::default(); 4];
-    assert_eq!(play.sim.wait(&mut events, None).map_err(errno), Ok(1));
+    assert_eq!(
+        play.sim.wait(&mut events, Time::NEVER).map_err(errno),
+        Ok(1)
+    );
     assert_eq!(events[0].token(), TOKEN);
 }
 
