@@ -13,7 +13,7 @@
 //! knows what a frame is. On the way of a byte: `drive/pump` reads into the spare space and writes
 //! what is owed.
 
-/// Where an [`Inbound`] stands; kept beside the memory while a connection has it on loan.
+/// Where an [`Inbound`] stands; kept by its owner between two uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InboundCursors {
     owed: usize,
@@ -24,20 +24,40 @@ pub struct InboundCursors {
     looked: usize,
 }
 
+impl InboundCursors {
+    /// `filled` bytes have arrived, of which the first `answered` are answered in place and the
+    /// first `sent` are sent.
+    pub fn after(sent: usize, answered: usize, filled: usize) -> InboundCursors {
+        InboundCursors {
+            owed: sent,
+            answered,
+            decoded: answered,
+            filled,
+            looked: 0,
+        }
+    }
+}
+
 /// Bytes that arrived: undecoded, or answered in place and owed.
 #[derive(Debug)]
 pub struct Inbound<'a> {
     bytes: &'a mut [u8],
-    at: &'a mut InboundCursors,
+    at: InboundCursors,
 }
 
 impl<'a> Inbound<'a> {
     /// A view of `bytes` standing at `cursors`.
     #[inline]
-    pub fn new(bytes: &'a mut [u8], cursors: &'a mut InboundCursors) -> Inbound<'a> {
-        let inbound = Inbound { bytes, at: cursors };
+    pub fn new(bytes: &'a mut [u8], at: InboundCursors) -> Inbound<'a> {
+        let inbound = Inbound { bytes, at };
         inbound.check();
         inbound
+    }
+
+    /// Where it stands now.
+    #[inline]
+    pub fn cursors(&self) -> InboundCursors {
+        self.at
     }
 
     #[inline]
@@ -154,7 +174,7 @@ impl<'a> Inbound<'a> {
         if filled > 0 {
             self.bytes.copy_within(held, 0);
         }
-        *self.at = InboundCursors {
+        self.at = InboundCursors {
             filled,
             looked,
             ..InboundCursors::default()
@@ -179,15 +199,21 @@ pub struct OutboundCursors {
 #[derive(Debug)]
 pub struct Outbound<'a> {
     bytes: &'a mut [u8],
-    at: &'a mut OutboundCursors,
+    at: OutboundCursors,
 }
 
 impl<'a> Outbound<'a> {
     /// A view of `bytes` standing at `cursors`.
     #[inline]
-    pub fn new(bytes: &'a mut [u8], cursors: &'a mut OutboundCursors) -> Outbound<'a> {
-        debug_assert!(cursors.sent <= cursors.filled && cursors.filled <= bytes.len());
-        Outbound { bytes, at: cursors }
+    pub fn new(bytes: &'a mut [u8], at: OutboundCursors) -> Outbound<'a> {
+        debug_assert!(at.sent <= at.filled && at.filled <= bytes.len());
+        Outbound { bytes, at }
+    }
+
+    /// Where it stands now.
+    #[inline]
+    pub fn cursors(&self) -> OutboundCursors {
+        self.at
     }
 
     /// How many more bytes fit.
@@ -232,7 +258,7 @@ impl<'a> Outbound<'a> {
             "a write reported more than was owed"
         );
         if self.at.sent == self.at.filled {
-            *self.at = OutboundCursors::default();
+            self.at = OutboundCursors::default();
         }
     }
 
@@ -254,8 +280,8 @@ mod tests {
 
     #[test]
     fn neighbouring_answers_are_owed_as_one_run() {
-        let (mut memory, mut cursors) = ([0; 16], InboundCursors::default());
-        let mut inbound = Inbound::new(&mut memory, &mut cursors);
+        let mut memory = [0; 16];
+        let mut inbound = Inbound::new(&mut memory, InboundCursors::default());
         fill(&mut inbound, b"abcdefgh");
         inbound.answer(3);
         inbound.answer(2);
@@ -265,8 +291,8 @@ mod tests {
 
     #[test]
     fn a_skipped_frame_ends_the_run_until_it_was_sent() {
-        let (mut memory, mut cursors) = ([0; 16], InboundCursors::default());
-        let mut inbound = Inbound::new(&mut memory, &mut cursors);
+        let mut memory = [0; 16];
+        let mut inbound = Inbound::new(&mut memory, InboundCursors::default());
         fill(&mut inbound, b"aabbcc");
         inbound.answer(2);
         inbound.consume(2);
@@ -279,8 +305,8 @@ mod tests {
 
     #[test]
     fn compacting_waits_for_what_is_owed_and_keeps_the_rest() {
-        let (mut memory, mut cursors) = ([0; 8], InboundCursors::default());
-        let mut inbound = Inbound::new(&mut memory, &mut cursors);
+        let mut memory = [0; 8];
+        let mut inbound = Inbound::new(&mut memory, InboundCursors::default());
         fill(&mut inbound, b"abcdefgh");
         inbound.answer(5);
         inbound.compact();
@@ -293,20 +319,20 @@ mod tests {
 
     #[test]
     fn an_emptied_buffer_is_pristine() {
-        let (mut memory, mut cursors) = ([0; 8], InboundCursors::default());
-        let mut inbound = Inbound::new(&mut memory, &mut cursors);
+        let mut memory = [0; 8];
+        let mut inbound = Inbound::new(&mut memory, InboundCursors::default());
         fill(&mut inbound, b"abcd");
         inbound.answer(4);
         inbound.sent(4);
         assert!(inbound.is_empty());
         inbound.compact();
-        assert_eq!(cursors, InboundCursors::default());
+        assert_eq!(inbound.cursors(), InboundCursors::default());
     }
 
     #[test]
     fn outbound_moves_what_is_owed_when_the_tail_is_too_short() {
-        let (mut memory, mut cursors) = ([0; 8], OutboundCursors::default());
-        let mut outbound = Outbound::new(&mut memory, &mut cursors);
+        let mut memory = [0; 8];
+        let mut outbound = Outbound::new(&mut memory, OutboundCursors::default());
         outbound.space(6).copy_from_slice(b"abcdef");
         outbound.advance(6);
         outbound.sent(4);
@@ -316,6 +342,6 @@ mod tests {
         assert_eq!(outbound.owed(), b"efghijkl");
         assert_eq!(outbound.room(), 0);
         outbound.sent(8);
-        assert_eq!(cursors, OutboundCursors::default());
+        assert_eq!(outbound.cursors(), OutboundCursors::default());
     }
 }

@@ -1,6 +1,9 @@
 //! What a connection is lent while it has bytes: both buffers together.
 
-use crate::base::buffer::{Inbound, Outbound};
+use crate::base::buffer::{Inbound, InboundCursors, Outbound, OutboundCursors};
+
+/// Where the buffers of a workspace stand.
+pub type Cursors = (InboundCursors, OutboundCursors);
 
 /// The buffers that a connection holds while it has bytes.
 #[derive(Debug)]
@@ -11,7 +14,23 @@ pub struct Workspace<'a> {
     pub outbound: Outbound<'a>,
 }
 
-impl Workspace<'_> {
+impl<'a> Workspace<'a> {
+    /// Both halves, standing where they were left.
+    #[inline]
+    pub fn new(inbound: &'a mut [u8], outbound: &'a mut [u8], at: Cursors) -> Workspace<'a> {
+        let (at_in, at_out) = at;
+        Workspace {
+            inbound: Inbound::new(inbound, at_in),
+            outbound: Outbound::new(outbound, at_out),
+        }
+    }
+
+    /// Where both halves stand now.
+    #[inline]
+    pub fn cursors(&self) -> Cursors {
+        (self.inbound.cursors(), self.outbound.cursors())
+    }
+
     /// What the next write should offer. What was answered in place is older than what is in
     /// outbound.
     #[inline]

@@ -49,13 +49,6 @@ impl Drain {
             Stage::Writing => self.until,
         }
     }
-
-    pub(super) fn reading(&self) -> Reading {
-        match self.stage {
-            Stage::Reading(_) => Reading::ToTheLast,
-            Stage::Writing => Reading::NoMore,
-        }
-    }
 }
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
@@ -65,6 +58,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             return;
         }
         self.now = self.kernel.now();
+        self.goes_straight = false;
+        self.reading = Reading::ToTheLast;
         for number in 0..self.listeners.len() {
             self.serve_the_queue(number as u32);
         }
@@ -112,6 +107,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             _ if self.now >= drain.until => self.cut_everyone(),
             Stage::Reading(until) if self.now >= until => {
                 drain.stage = Stage::Writing;
+                self.reading = Reading::NoMore;
                 self.visit_everyone();
             }
             Stage::Reading(_) | Stage::Writing => {}

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::connection::{CloseReason, Connection, Protocol};
 use crate::framing::FrameError;
 use crate::kernel::{
-    Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
+    ALARM, Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
 };
 use crate::limits::EVENTS_PER_TURN;
 use crate::service::Service;
@@ -23,7 +23,7 @@ use crate::service::Service;
 use super::accept::Door;
 use super::counters::Counters;
 use super::drain::Drain;
-use super::pump::{Peer, Pump, Reading, Stopped};
+use super::pump::{Peer, Reading};
 use super::queue::Queue;
 use super::slots::Slots;
 use super::throttle::Throttle;
@@ -70,11 +70,16 @@ pub struct Server<K: Poller + Opener, S: Service> {
     /// Those that have more to do at once: stopped for their budget, or just lent a workspace.
     pub(super) ready: Queue,
     pub(super) now: Time,
-    protocol: Protocol<S>,
+    /// When to read a second time; this is the whole difference between the two triggers.
+    pub(super) reading: Reading,
+    /// Connections at rest may be read and answered without a lease: every answer is in place, and
+    /// the server is not shutting down.
+    pub(super) goes_straight: bool,
+    pub(super) protocol: Protocol<S>,
     /// Those that wait for a workspace.
-    waiting: Queue,
+    pub(super) waiting: Queue,
     pub(super) timers: Timers,
-    workspaces: Workspaces,
+    pub(super) workspaces: Workspaces,
     events: Vec<Event>,
     complaints: Throttle,
 }
@@ -100,6 +105,11 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             counters: Counters::default(),
             drain: None,
             ready: Queue::new(slots),
+            reading: match settings.trigger {
+                Trigger::Level => Reading::Once,
+                Trigger::Edge => Reading::WhileFull,
+            },
+            goes_straight: protocol.service.reply_max(0) == 0,
             protocol,
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
@@ -113,6 +123,16 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Bytes that each connection takes at most, beside the workspace it may have on loan.
     pub const fn slot_size() -> usize {
         Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + 2 * Queue::SLOT_SIZE
+    }
+
+    /// Turns until something needs attention, all is done, or the clock reads `until`.
+    pub fn run(&mut self, until: Time) -> io::Result<Attention> {
+        loop {
+            let attention = self.turn(until)?;
+            if attention != Attention::default() || self.now >= until || self.is_done() {
+                return Ok(attention);
+            }
+        }
     }
 
     /// Waits until something happens, `until` at the latest, and deals with it.
@@ -176,6 +196,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         match token.index() {
             SIGNALS => attention.signals = true,
             WAKE_UP => attention.wake_up = true,
+            ALARM => {}
             listener => self.accept(listener),
         }
     }
@@ -186,121 +207,6 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             let Some(slot) = self.ready.pop() else { return };
             if let Some(token) = self.peers.token(slot) {
                 self.advance(token, Readiness::IN.and(Readiness::OUT));
-            }
-        }
-    }
-
-    /// Does what a connection wants and tells the kernel what it wants next.
-    #[inline]
-    fn advance(&mut self, token: Token, readiness: Readiness) {
-        let reading = self.reading();
-        let Some(peer) = self.peers.get_mut(token) else {
-            self.counters.stale_events += 1;
-            return;
-        };
-        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.lend()) else {
-            return self.wait_for_workspace(token, readiness);
-        };
-        let mut workspace = self.workspaces.open(&lease);
-        let pump = Pump {
-            kernel: &mut self.kernel,
-            protocol: &mut self.protocol,
-            counters: &mut self.counters,
-            reading,
-            now: self.now,
-        };
-        let stopped = pump.run(peer, &mut workspace, readiness);
-        if workspace.is_empty() {
-            self.workspaces.give_back(lease);
-        } else {
-            peer.lease = Some(lease);
-        }
-        let settled = stopped.interest(self.settings.trigger) == Some(peer.registered);
-        if !settled || stopped.has_more || !self.waiting.is_empty() {
-            self.settle(token, &stopped);
-        }
-    }
-
-    /// When to read again, which is the whole difference between the two triggers.
-    #[inline]
-    fn reading(&self) -> Reading {
-        match (&self.drain, self.settings.trigger) {
-            (None, Trigger::Level) => Reading::Once,
-            (None, Trigger::Edge) => Reading::WhileFull,
-            (Some(drain), _) => drain.reading(),
-        }
-    }
-
-    /// Makes what the kernel was told equal to what is wanted.
-    fn settle(&mut self, token: Token, stopped: &Stopped) {
-        self.lend_to_whoever_waits();
-        let Some(peer) = self.peers.get_mut(token) else {
-            return;
-        };
-        match stopped.interest(self.settings.trigger) {
-            None => return self.release(token),
-            Some(interest) if interest != peer.registered => self.change_interest(token, interest),
-            // It may have begun to linger, which has a deadline of its own.
-            Some(_) => self.arm(token),
-        }
-        if stopped.has_more {
-            self.ready.push(token.index());
-        }
-    }
-
-    #[cold]
-    fn change_interest(&mut self, token: Token, interest: Interest) {
-        let Some(peer) = self.peers.get_mut(token) else {
-            return;
-        };
-        self.counters.epoll_ctl += 1;
-        self.counters.interest_changes += 1;
-        match self.kernel.reregister(&peer.socket, token, interest) {
-            Ok(()) => {
-                peer.registered = interest;
-                self.arm(token);
-            }
-            Err(error) => {
-                log::warn!("epoll_ctl: {error}: the connection is closed");
-                peer.connection.close(CloseReason::Failed);
-                self.release(token);
-            }
-        }
-    }
-
-    /// A connection has something to read and no workspace to read it into: it stops asking, or a
-    /// readiness that nobody takes up would be reported for ever, and waits its turn.
-    #[cold]
-    fn wait_for_workspace(&mut self, token: Token, readiness: Readiness) {
-        let Some(peer) = self.peers.get_mut(token) else {
-            return;
-        };
-        let broken = readiness.has(Readiness::HUP.and(Readiness::ERR));
-        if broken && !peer.registered.contains(Interest::READ) {
-            // Nothing is asked and these cannot be masked: heard once, they would be heard for
-            // ever.
-            peer.connection.close(CloseReason::Reset);
-            return self.release(token);
-        }
-        peer.read_to_end |= readiness.has(Readiness::RDHUP);
-        self.counters.workspace_waits += 1;
-        self.waiting.push(token.index());
-        self.change_interest(token, Interest::NONE.under(self.settings.trigger));
-    }
-
-    /// Workspaces that came back go to those who have waited longest.
-    fn lend_to_whoever_waits(&mut self) {
-        while !self.waiting.is_empty() {
-            let Some(lease) = self.workspaces.lend() else {
-                return;
-            };
-            let waiting = self.waiting.pop().and_then(|slot| self.peers.token(slot));
-            match waiting.and_then(|token| Some((token, self.peers.get_mut(token)?))) {
-                Some((token, peer)) => {
-                    peer.lease = Some(lease);
-                    self.ready.push(token.index());
-                }
-                None => self.workspaces.give_back(lease),
             }
         }
     }

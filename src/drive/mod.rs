@@ -5,6 +5,7 @@
 //! before. It knows no framing and no service.
 
 mod accept;
+mod advance;
 pub mod counters;
 mod drain;
 mod epoll;

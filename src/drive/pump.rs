@@ -9,8 +9,9 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::connection::{CloseReason, Connection, Protocol, Want, Workspace};
-use crate::kernel::{Interest, Readiness, Sockets, Time, Trigger};
+use crate::base::buffer::InboundCursors;
+use crate::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
+use crate::kernel::{Interest, Sockets, Time, Trigger};
 use crate::limits::{BYTES_PER_EVENT, OPERATIONS_PER_EVENT};
 use crate::service::Service;
 
@@ -31,6 +32,14 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) active_at: Time,
 }
 
+impl<K: Sockets, S: Service> Peer<K, S> {
+    /// Whether it holds no bytes and nothing but reading is due.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.lease.is_none() && !self.read_to_end && self.connection.is_open()
+    }
+}
+
 /// When to read a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -42,6 +51,23 @@ pub(super) enum Reading {
     ToTheLast,
     /// Never: the server has waited long enough for the last word.
     NoMore,
+}
+
+/// What the kernel is thought to be ready for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Can {
+    pub(super) read: bool,
+    pub(super) write: bool,
+}
+
+/// Where the straight course led.
+pub(super) enum Course {
+    /// To its end: the connection is at rest again.
+    Done,
+    /// To bytes that are to be kept: this is where they stand and what can still be done.
+    Left(InboundCursors, Can),
+    /// To no bytes, and this is wanted.
+    Over(Want),
 }
 
 /// Where pumping stopped.
@@ -87,37 +113,86 @@ pub(super) struct Pump<'a, K: Sockets, S: Service> {
 }
 
 impl<K: Sockets, S: Service> Pump<'_, K, S> {
-    /// Works on `peer` as far as `readiness` and its budget go.
+    /// The straight course of a connection at rest: one read, all of it answered where it lies, one
+    /// write that takes it all. Nearly every event goes this way, so it is kept free of everything
+    /// that another course may need; what is not straight is handed over where it left the way.
     #[inline]
+    pub(super) fn go_straight(&mut self, peer: &mut Peer<K, S>, space: &mut [u8]) -> Course {
+        self.counters.recv += 1;
+        let count = match self.kernel.read(&peer.socket, space) {
+            Ok(0) => return self.meet_the_end(peer),
+            Ok(count) => count,
+            Err(error) => return Course::Over(self.refused_read(&error, peer)),
+        };
+        peer.active_at = self.now;
+        self.counters.bytes_in += count as u64;
+        let filled = count == space.len();
+        let bytes = &mut space[..count];
+        let (frames, answered) = peer.connection.answer_at_once(bytes, self.protocol);
+        self.counters.frames += frames;
+        if answered < count || filled {
+            let left = InboundCursors::after(0, answered, count);
+            return Course::Left(
+                left,
+                Can {
+                    read: filled,
+                    write: true,
+                },
+            );
+        }
+        self.counters.send += 1;
+        let sent = match self.kernel.write(&peer.socket, bytes) {
+            Ok(sent) => sent,
+            Err(error) => match self.refused_write(&error, peer) {
+                Want::Write => 0,
+                want => return Course::Over(want),
+            },
+        };
+        self.counters.bytes_out += sent as u64;
+        if sent == count {
+            return Course::Done;
+        }
+        self.counters.short_writes += u64::from(sent > 0);
+        let left = InboundCursors::after(sent, count, count);
+        Course::Left(
+            left,
+            Can {
+                read: false,
+                write: false,
+            },
+        )
+    }
+
+    #[cold]
+    fn meet_the_end(&mut self, peer: &mut Peer<K, S>) -> Course {
+        let mut empty = Workspace::new(&mut [], &mut [], Cursors::default());
+        self.counters.frames += peer.connection.ended(&mut empty, self.protocol);
+        Course::Over(peer.connection.wants(false))
+    }
+
+    /// Works on `peer` as far as `can` and its budget go.
     pub(super) fn run(
         mut self,
         peer: &mut Peer<K, S>,
         workspace: &mut Workspace<'_>,
-        readiness: Readiness,
+        mut can: Can,
     ) -> Stopped {
-        const OVER: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
-        const READABLE: Readiness = OVER.and(Readiness::IN);
-        const WRITABLE: Readiness = OVER.and(Readiness::OUT);
-        peer.read_to_end |= readiness.has(OVER);
-        let mut readable = readiness.has(READABLE);
-        let mut writable = readiness.has(WRITABLE) || !peer.registered.contains(Interest::WRITE);
         let enough = self.counters.bytes_in + BYTES_PER_EVENT;
         for _ in 0..OPERATIONS_PER_EVENT {
             let want = peer.connection.wants(workspace.owes());
             match want {
-                Want::Read if self.has_read_the_last(readable) => self.leave(peer, workspace),
-                Want::Read | Want::Discard if readable => {
-                    let pumped = if want == Want::Read {
-                        self.pump_in(peer, workspace)
-                    } else {
-                        self.discard(peer, workspace)
-                    };
-                    readable = pumped != Pumped::Nothing && self.reads_again(peer, pumped);
-                    if readable && self.counters.bytes_in >= enough {
-                        break;
-                    }
+                Want::Read if can.read && self.reading != Reading::NoMore => {
+                    let pumped = self.pump_in(peer, workspace);
+                    can.read = self.reads_again(peer, pumped);
                 }
-                Want::Write if writable => writable = self.pump_out(peer, workspace) == Pumped::All,
+                Want::Read if self.is_shutting_down() => self.leave(peer, workspace),
+                Want::Write if can.write => {
+                    can.write = self.pump_out(peer, workspace) == Pumped::All;
+                }
+                Want::Discard if can.read => {
+                    let pumped = self.discard(peer, workspace);
+                    can.read = self.reads_again(peer, pumped);
+                }
                 Want::Shutdown => self.shutdown(peer),
                 Want::Read | Want::Write | Want::Discard | Want::Close => {
                     return Stopped {
@@ -126,35 +201,32 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     };
                 }
             }
+            if can.read && self.counters.bytes_in >= enough {
+                break;
+            }
         }
         let want = peer.connection.wants(workspace.owes());
         Stopped {
             want,
-            has_more: true,
+            has_more: want != Want::Close,
         }
     }
 
     #[inline]
     fn reads_again(&self, peer: &Peer<K, S>, pumped: Pumped) -> bool {
-        peer.read_to_end
-            || match self.reading {
-                Reading::Once | Reading::NoMore => false,
-                Reading::WhileFull => pumped == Pumped::All,
-                Reading::ToTheLast => true,
-            }
-    }
-
-    #[inline]
-    fn has_read_the_last(&self, readable: bool) -> bool {
-        match self.reading {
-            Reading::Once | Reading::WhileFull => false,
-            Reading::ToTheLast => !readable,
-            Reading::NoMore => true,
+        match (pumped, self.reading) {
+            (Pumped::Nothing, _) => false,
+            (Pumped::All, Reading::WhileFull) | (_, Reading::ToTheLast) => true,
+            _ => peer.read_to_end,
         }
     }
 
-    /// Reads once into the spare space, and answers what arrived.
     #[inline]
+    fn is_shutting_down(&self) -> bool {
+        matches!(self.reading, Reading::ToTheLast | Reading::NoMore)
+    }
+
+    /// Reads once into the spare space, and answers what arrived.
     fn pump_in(&mut self, peer: &mut Peer<K, S>, workspace: &mut Workspace<'_>) -> Pumped {
         let space = workspace.inbound.spare();
         let asked = space.len();
@@ -178,19 +250,18 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     Pumped::Part
                 }
             }
-            Err(error) => {
-                let pumped = sort(&error, &mut peer.connection, "recv");
-                self.counters.spurious_events += u64::from(pumped == Pumped::Nothing);
-                pumped
-            }
+            Err(error) => match self.refused_read(&error, peer) {
+                Want::Close => Pumped::Part,
+                _ => Pumped::Nothing,
+            },
         }
     }
 
     /// Writes once of what is owed; what thereby gets room is answered.
-    #[inline]
     fn pump_out(&mut self, peer: &mut Peer<K, S>, workspace: &mut Workspace<'_>) -> Pumped {
         let owed = workspace.owed();
         let asked = owed.len();
+        debug_assert!(asked > 0, "a write of nothing would be repeated for ever");
         self.counters.send += 1;
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
@@ -203,16 +274,14 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                 self.counters.short_writes += 1;
                 Pumped::Part
             }
-            Err(error) => {
-                let pumped = sort(&error, &mut peer.connection, "send");
-                self.counters.short_writes += u64::from(pumped == Pumped::Nothing);
-                pumped
-            }
+            Err(error) => match self.refused_write(&error, peer) {
+                Want::Close => Pumped::Part,
+                _ => Pumped::Nothing,
+            },
         }
     }
 
     /// Reads once and throws it away: a lingering peer is listened to only for its end.
-    #[cold]
     fn discard(&mut self, peer: &mut Peer<K, S>, workspace: &mut Workspace<'_>) -> Pumped {
         let space = workspace.inbound.spare();
         self.counters.recv += 1;
@@ -229,12 +298,32 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     Pumped::Part
                 }
             }
-            Err(error) => sort(&error, &mut peer.connection, "recv"),
+            Err(error) => match self.refused_read(&error, peer) {
+                Want::Close => Pumped::Part,
+                _ => Pumped::Nothing,
+            },
         }
     }
 
-    /// Ends our direction; from now on only the peer's end, or time, is awaited.
     #[cold]
+    fn refused_read(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
+        if error.kind() == ErrorKind::WouldBlock {
+            self.counters.spurious_events += 1;
+            return Want::Read;
+        }
+        end_by(error, &mut peer.connection, "recv")
+    }
+
+    #[cold]
+    fn refused_write(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
+        if error.kind() == ErrorKind::WouldBlock {
+            self.counters.short_writes += 1;
+            return Want::Write;
+        }
+        end_by(error, &mut peer.connection, "send")
+    }
+
+    /// Ends our direction; from now on only the peer's end, or time, is awaited.
     fn shutdown(&mut self, peer: &mut Peer<K, S>) {
         self.counters.shutdown += 1;
         match self.kernel.shutdown(&peer.socket) {
@@ -247,9 +336,9 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     /// The server is shutting down and this peer has had all its answers. One that has even
     /// acknowledged them is closed at once; for another a close might destroy what is under way, so
     /// it is shut down and lingers.
-    #[cold]
     fn leave(&mut self, peer: &mut Peer<K, S>, workspace: &mut Workspace<'_>) {
-        if matches!(self.kernel.unsent(&peer.socket), Ok(0)) && self.reading != Reading::NoMore {
+        let acknowledged = matches!(self.kernel.unsent(&peer.socket), Ok(0));
+        if acknowledged && self.reading == Reading::ToTheLast {
             workspace.inbound.drop_undecoded();
             peer.connection.close(CloseReason::Shutdown);
         } else {
@@ -258,18 +347,15 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     }
 }
 
-#[cold]
-fn sort<S: Service>(error: &io::Error, connection: &mut Connection<S>, call: &str) -> Pumped {
-    if error.kind() == ErrorKind::WouldBlock {
-        return Pumped::Nothing;
-    }
+/// Ends a connection for an error that is not would-block.
+fn end_by<S: Service>(error: &io::Error, connection: &mut Connection<S>, call: &str) -> Want {
     if is_the_peers_doing(error) {
         connection.close(CloseReason::Reset);
     } else {
         log::warn!("{call}: {error}: the connection is closed");
         connection.close(CloseReason::Failed);
     }
-    Pumped::Part
+    Want::Close
 }
 
 /// Errors that say something about the peer or the way to it, and nothing about us.

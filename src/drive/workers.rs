@@ -155,9 +155,10 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
         Ok(self.orders.ending())
     }
 
-    /// One turn of the loop and what it takes to follow orders; tells whether signals have arrived.
+    /// Runs until there is something beside connections to do, and follows orders; tells whether
+    /// signals have arrived.
     fn turn(&mut self, until: Time) -> io::Result<bool> {
-        let attention = self.server.turn(until)?;
+        let attention = self.server.run(until)?;
         if attention.wake_up {
             self.server.kernel_mut().take_wake_up()?;
             self.obey();

@@ -11,8 +11,7 @@
 
 use std::io;
 
-use crate::base::buffer::{Inbound, InboundCursors, Outbound, OutboundCursors};
-use crate::connection::Workspace;
+use crate::connection::{Cursors, Workspace};
 use crate::kernel::Mapping;
 
 /// The right to use one workspace.
@@ -43,20 +42,22 @@ const PAGE: usize = 4096;
 pub struct Workspaces {
     memory: Mapping,
     size: WorkspaceSize,
-    cursors: Vec<(InboundCursors, OutboundCursors)>,
+    stride: usize,
+    /// Where those on loan were left.
+    cursors: Vec<Cursors>,
     free: Vec<u32>,
 }
 
 impl Workspaces {
     /// Bytes kept for each workspace beside its stride.
-    pub const CURSORS_SIZE: usize =
-        size_of::<(InboundCursors, OutboundCursors)>() + size_of::<u32>();
+    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<u32>();
 
     /// Reserves `count` workspaces of `size`.
     pub fn new(count: usize, size: WorkspaceSize) -> io::Result<Workspaces> {
         Ok(Workspaces {
             memory: Mapping::new(count * size.stride())?,
             size,
+            stride: size.stride(),
             cursors: vec![Default::default(); count],
             free: (0..count as u32).rev().collect(),
         })
@@ -78,25 +79,35 @@ impl Workspaces {
         self.free.pop().map(Lease)
     }
 
-    /// The workspace that `lease` stands for.
+    /// The inbound space of the workspace that would be lent next, for a use that is over before
+    /// anybody else gets a turn.
+    #[inline]
+    pub fn borrow(&mut self) -> Option<&mut [u8]> {
+        let start = *self.free.last()? as usize * self.stride;
+        Some(&mut self.memory[start..start + self.size.inbound])
+    }
+
+    /// The workspace that `lease` stands for, as it was left.
     #[inline]
     pub fn open(&mut self, lease: &Lease) -> Workspace<'_> {
         let index = lease.0 as usize;
         let WorkspaceSize { inbound, outbound } = self.size;
-        let start = index * self.size.stride();
+        let start = index * self.stride;
         let bytes = &mut self.memory[start..start + inbound + outbound];
         let (inbound, outbound) = bytes.split_at_mut(inbound);
-        let (at_in, at_out) = &mut self.cursors[index];
-        Workspace {
-            inbound: Inbound::new(inbound, at_in),
-            outbound: Outbound::new(outbound, at_out),
-        }
+        Workspace::new(inbound, outbound, self.cursors[index])
+    }
+
+    /// Remembers where the holder of `lease` has left it.
+    #[inline]
+    pub fn leave(&mut self, lease: &Lease, at: Cursors) {
+        self.cursors[lease.0 as usize] = at;
     }
 
     /// Takes one back, with whatever is still in it.
     #[inline]
     pub fn give_back(&mut self, lease: Lease) {
-        self.cursors[lease.0 as usize] = Default::default();
+        self.cursors[lease.0 as usize] = Cursors::default();
         self.free.push(lease.0);
     }
 }
@@ -128,6 +139,8 @@ mod tests {
         let mut workspace = pool.open(&lease);
         workspace.inbound.spare()[..3].copy_from_slice(b"abc");
         workspace.inbound.advance(3);
+        let at = workspace.cursors();
+        pool.leave(&lease, at);
         let number = lease.0;
         pool.give_back(lease);
         let again = pool.lend().unwrap();
@@ -145,6 +158,8 @@ mod tests {
             workspace.inbound.advance(SIZE.inbound);
             workspace.outbound.space(SIZE.outbound).fill(byte);
             workspace.outbound.advance(SIZE.outbound);
+            let at = workspace.cursors();
+            pool.leave(lease, at);
         }
         for (lease, byte) in leases.iter().zip(*b"xy") {
             let mut workspace = pool.open(lease);

@@ -11,12 +11,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use super::{Event, Time, Token};
+use super::{ALARM, Time, Token};
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::timerfd;
-
-/// The token it is registered under; it never leaves the kernel floor.
-const ALARM: Token = Token::fixed(u32::MAX - 2);
 
 /// Time-outs shorter than this are given to the wait itself: they are likely to pass, and exact.
 const FAR: Duration = Duration::from_millis(10);
@@ -31,7 +28,11 @@ pub(super) struct Alarm {
 impl Alarm {
     pub(super) fn new(epoll: &Epoll) -> io::Result<Alarm> {
         let timer = timerfd::create()?;
-        epoll.add(timer.as_fd(), ALARM.bits(), epoll::IN | epoll::EDGE)?;
+        epoll.add(
+            timer.as_fd(),
+            Token::fixed(ALARM).bits(),
+            epoll::IN | epoll::EDGE,
+        )?;
         Ok(Alarm {
             timer,
             rings_at: Time::default(),
@@ -58,20 +59,5 @@ impl Alarm {
         }
         self.rings_at = until;
         None
-    }
-
-    /// Takes its own event out of a batch, and returns how many are left.
-    #[inline]
-    pub(super) fn hide(events: &mut [Event], count: usize) -> usize {
-        match events[..count]
-            .iter()
-            .position(|event| event.token() == ALARM)
-        {
-            Some(place) => {
-                events.swap(place, count - 1);
-                count - 1
-            }
-            None => count,
-        }
     }
 }

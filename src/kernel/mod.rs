@@ -133,6 +133,9 @@ pub trait Opener: Sockets {
 pub const SIGNALS: u32 = u32::MAX;
 /// [`Token::fixed`] number under which wake-ups from other threads are reported.
 pub const WAKE_UP: u32 = u32::MAX - 1;
+/// [`Token::fixed`] number under which a kernel may report that a far deadline has come. There is
+/// nothing to do about it but to look at the clock.
+pub const ALARM: u32 = u32::MAX - 2;
 
 /// A signal, as what it asks of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

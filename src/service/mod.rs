@@ -18,8 +18,8 @@ pub trait Service {
     type State: Default;
 
     /// The most bytes that the answer to a payload of `payload` bytes can put into the [`Reply`];
-    /// it never shrinks as `payload` grows. 0 when every answer is in place. A request is served
-    /// only when so much room is there.
+    /// it never shrinks as `payload` grows, and a request is served only when so much room is
+    /// there. A service for which it is 0 answers everything in place.
     fn reply_max(&self, payload: usize) -> usize;
 
     /// Answers one request.

@@ -1,0 +1,253 @@
+//! The answering half of the machine: from bytes that arrived to bytes that are owed.
+//!
+//! Whole frames are decoded, served and their answers put where they go out in order: in place when
+//! the service leaves them there and nothing older waits in outbound, else in outbound. It stops
+//! when the next frame is not whole, when its answer has no room, or when it never will be a frame.
+//! On the way of a byte: `framing` and `service` are asked here.
+
+use super::{CloseReason, Connection, Protocol, State, Workspace};
+use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing};
+use crate::service::{Answer, Reply, Request, Service};
+
+impl<S: Service> Connection<S> {
+    /// Answers what a connection that held nothing has just read, without a workspace: all of it,
+    /// most often. Returns how many frames that were, and how many bytes. Only for a service that
+    /// answers everything in place.
+    #[inline]
+    pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
+        let run = match protocol.framing {
+            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, protocol),
+            Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, protocol),
+        };
+        (run.frames, run.bytes)
+    }
+
+    /// Answers every whole frame that there is room for.
+    pub fn resume(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
+        // Each framing gets its own loop, so that the choice is made once a read and not once a
+        // frame.
+        let frames = match protocol.framing {
+            Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol),
+            Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
+        };
+        workspace.inbound.compact();
+        frames
+    }
+
+    fn answer_by<D: Decode>(
+        &mut self,
+        decoder: &D,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+    ) -> u64 {
+        if !matches!(self.state, State::Open | State::Finishing) {
+            return 0;
+        }
+        let (frames, stop) = if protocol.service.reply_max(0) == 0 {
+            let looked = workspace.inbound.looked();
+            let bytes = workspace.inbound.undecoded();
+            let run = self.answer_in_place(decoder, bytes, looked, protocol);
+            workspace.inbound.answer(run.bytes);
+            (run.frames, run.stop)
+        } else {
+            self.answer_with_replies(decoder, workspace, protocol)
+        };
+        match stop {
+            Stop::Short { looked } => {
+                workspace.inbound.look(looked);
+                if self.state == State::Finishing {
+                    self.finish(workspace, protocol);
+                }
+            }
+            Stop::NoRoom => {}
+            Stop::Wrong(error) => self.fail(error, workspace),
+        }
+        frames
+    }
+
+    /// Every answer lies where its request lies, so what is answered is one run from the front.
+    #[inline(always)]
+    fn answer_in_place<D: Decode>(
+        &mut self,
+        decoder: &D,
+        bytes: &mut [u8],
+        mut looked: usize,
+        protocol: &mut Protocol<S>,
+    ) -> Run {
+        let whole = protocol.framing.has_boundaries();
+        let (mut frames, mut answered) = (0, 0);
+        let stop = loop {
+            let rest = &mut bytes[answered..];
+            if rest.is_empty() {
+                break Stop::Short { looked: 0 };
+            }
+            match decoder.decode(rest, looked) {
+                Decoded::Frame(Bounds {
+                    frame,
+                    payload,
+                    payload_end,
+                }) => {
+                    let request = Request {
+                        payload: &mut rest[payload..payload_end],
+                        whole,
+                    };
+                    let mut no_reply = Reply::new(&mut []);
+                    let answer = protocol
+                        .service
+                        .serve(&mut self.service, request, &mut no_reply);
+                    debug_assert_eq!(answer, Answer::InPlace, "there was no room for another");
+                    (answered, looked) = (answered + frame, 0);
+                    frames += 1;
+                }
+                Decoded::Incomplete { looked } => break Stop::Short { looked },
+                Decoded::Wrong(error) => break Stop::Wrong(error),
+            }
+        };
+        Run {
+            frames,
+            bytes: answered,
+            stop,
+        }
+    }
+
+    /// Answers may have any length: each is looked at for itself.
+    fn answer_with_replies<D: Decode>(
+        &mut self,
+        decoder: &D,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+    ) -> (u64, Stop) {
+        let mut frames = 0;
+        loop {
+            let looked = workspace.inbound.looked();
+            let bytes = workspace.inbound.undecoded();
+            if bytes.is_empty() {
+                return (frames, Stop::Short { looked: 0 });
+            }
+            let stop = match decoder.decode(bytes, looked) {
+                Decoded::Frame(bounds) => match self.serve(bounds, workspace, protocol) {
+                    Ok(()) => {
+                        frames += 1;
+                        continue;
+                    }
+                    Err(stop) => stop,
+                },
+                Decoded::Incomplete { looked } => Stop::Short { looked },
+                Decoded::Wrong(error) => Stop::Wrong(error),
+            };
+            return (frames, stop);
+        }
+    }
+
+    /// Hands one frame to the service and puts its answer where it goes out in order.
+    fn serve(
+        &mut self,
+        mut bounds: Bounds,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+    ) -> Result<(), Stop> {
+        let Workspace { inbound, outbound } = workspace;
+        let room = outbound.room();
+        if protocol.reply_max(bounds.payload_end - bounds.payload) > room {
+            if protocol.framing.has_boundaries() {
+                return Err(Stop::NoRoom);
+            }
+            // Without boundaries any front part is as good a message as the whole.
+            while bounds.frame > 0 && protocol.reply_max(bounds.frame) > room {
+                bounds.frame /= 2;
+            }
+            if bounds.frame == 0 {
+                return Err(Stop::NoRoom);
+            }
+            bounds.payload_end = bounds.frame;
+        }
+        let need = protocol.reply_max(bounds.payload_end - bounds.payload);
+        let overhead = protocol.framing.overhead();
+        // Older answers that lie in outbound go out first: an answer in place must not pass them.
+        let in_order = outbound.is_empty() && inbound.joins();
+        let space = outbound.space(need);
+        let mut reply = Reply::new(&mut space[overhead.front..need - overhead.back]);
+        let frame = &mut inbound.undecoded()[..bounds.frame];
+        let request = Request {
+            payload: &mut frame[bounds.payload..bounds.payload_end],
+            whole: protocol.framing.has_boundaries(),
+        };
+        let answer = protocol
+            .service
+            .serve(&mut self.service, request, &mut reply);
+        let filled = reply.filled();
+        match answer {
+            Answer::InPlace if in_order => inbound.answer(bounds.frame),
+            Answer::InPlace => {
+                space[..bounds.frame].copy_from_slice(frame);
+                outbound.advance(bounds.frame);
+                inbound.consume(bounds.frame);
+            }
+            Answer::Written => {
+                match protocol
+                    .framing
+                    .seal(&frame[..bounds.payload], space, filled)
+                {
+                    Ok(sealed) => outbound.advance(sealed),
+                    Err(error) => return Err(Stop::Wrong(error)),
+                }
+                inbound.consume(bounds.frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer's stream has ended and every whole frame is answered.
+    fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
+        let held = workspace.inbound.undecoded().len();
+        if held > 0 {
+            self.because(CloseReason::Truncated);
+            self.wrong = Some(FrameError::Truncated { held });
+            workspace.inbound.drop_undecoded();
+        }
+        let need = protocol.service.reply_max(0);
+        if protocol.framing.has_boundaries() || need == 0 || need > workspace.outbound.room() {
+            return;
+        }
+        let mut reply = Reply::new(workspace.outbound.space(need));
+        protocol.service.end(&mut self.service, &mut reply);
+        let filled = reply.filled();
+        workspace.outbound.advance(filled);
+    }
+
+    /// What was answered before the error is still owed; what came after it is not looked at.
+    #[cold]
+    fn fail(&mut self, error: FrameError, workspace: &mut Workspace<'_>) {
+        self.because(match error {
+            FrameError::TooLong { .. } => CloseReason::TooLong,
+            FrameError::Corrupted(_) => CloseReason::Corrupted,
+            FrameError::Truncated { .. } => CloseReason::Truncated,
+        });
+        self.wrong = Some(error);
+        // A peer that has ended its stream has nothing more to say: no need to linger for it.
+        if self.state == State::Open {
+            self.state = State::Draining;
+        } else {
+            self.state = State::Finishing;
+        }
+        workspace.inbound.drop_undecoded();
+    }
+}
+
+/// Frames that were answered in place, from the front.
+struct Run {
+    frames: u64,
+    bytes: usize,
+    /// Why it went no further.
+    stop: Stop,
+}
+
+/// Why no more frames were answered.
+enum Stop {
+    /// The next one is not whole, and so far was looked at.
+    Short { looked: usize },
+    /// There is no room for its answer.
+    NoRoom,
+    /// It never will be one.
+    Wrong(FrameError),
+}

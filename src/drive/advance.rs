@@ -1,0 +1,189 @@
+//! One connection at one event: works on it as far as it goes, and tells the kernel what it wants
+//! next.
+//!
+//! Nearly every event takes the straight course: a connection at rest reads once and writes once,
+//! in a workspace that is borrowed for just so long. Whatever else may happen goes step by step
+//! with a workspace on lease, and if there is none, waits for one. Neighbours: `epoll` calls,
+//! `pump` moves the bytes.
+
+use crate::base::buffer::OutboundCursors;
+use crate::connection::{CloseReason, Want};
+use crate::kernel::{Interest, Opener, Poller, Readiness, Token};
+use crate::service::Service;
+
+use super::Server;
+use super::pump::{Can, Course, Pump, Stopped};
+
+impl<K: Poller + Opener, S: Service> Server<K, S> {
+    /// Does what a connection wants and tells the kernel what it wants next.
+    #[inline]
+    pub(super) fn advance(&mut self, token: Token, readiness: Readiness) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            self.counters.stale_events += 1;
+            return;
+        };
+        if readiness == Readiness::IN && peer.is_at_rest() && self.goes_straight {
+            let Some(space) = self.workspaces.borrow() else {
+                return self.wait_for_workspace(token);
+            };
+            let mut pump = Pump {
+                kernel: &mut self.kernel,
+                protocol: &mut self.protocol,
+                counters: &mut self.counters,
+                reading: self.reading,
+                now: self.now,
+            };
+            match pump.go_straight(peer, space) {
+                Course::Done => return,
+                course => return self.leave_the_straight(token, course),
+            }
+        }
+        self.advance_by_steps(token, readiness);
+    }
+
+    #[cold]
+    fn leave_the_straight(&mut self, token: Token, course: Course) {
+        match course {
+            Course::Done => {}
+            Course::Over(want) => self.settle(
+                token,
+                &Stopped {
+                    want,
+                    has_more: false,
+                },
+            ),
+            Course::Left(at, can) => {
+                let Some(peer) = self.peers.get_mut(token) else {
+                    return;
+                };
+                let Some(lease) = self.workspaces.lend() else {
+                    return;
+                };
+                self.workspaces
+                    .leave(&lease, (at, OutboundCursors::default()));
+                let mut workspace = self.workspaces.open(&lease);
+                // What follows the run that was answered at once is part of a frame, or wrong.
+                self.counters.frames += peer.connection.resume(&mut workspace, &mut self.protocol);
+                let at = workspace.cursors();
+                self.workspaces.leave(&lease, at);
+                peer.lease = Some(lease);
+                self.work(token, can);
+            }
+        }
+    }
+
+    fn advance_by_steps(&mut self, token: Token, readiness: Readiness) {
+        const OVER: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        let over = readiness.has(OVER);
+        peer.read_to_end |= over;
+        let was_refused = peer.registered.contains(Interest::WRITE);
+        let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
+        if over && nothing_asked && peer.lease.is_none() {
+            // Nothing is asked and these cannot be masked: heard once, they are heard for ever.
+            peer.connection.close(CloseReason::Reset);
+            return self.release(token);
+        }
+        let can = Can {
+            read: over || readiness.has(Readiness::IN),
+            write: over || readiness.has(Readiness::OUT) || !was_refused,
+        };
+        self.work(token, can);
+    }
+
+    /// Works on a connection step by step, with a workspace of its own.
+    fn work(&mut self, token: Token, can: Can) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.lend()) else {
+            return self.wait_for_workspace(token);
+        };
+        let mut workspace = self.workspaces.open(&lease);
+        let pump = Pump {
+            kernel: &mut self.kernel,
+            protocol: &mut self.protocol,
+            counters: &mut self.counters,
+            reading: self.reading,
+            now: self.now,
+        };
+        let stopped = pump.run(peer, &mut workspace, can);
+        if workspace.is_empty() {
+            self.workspaces.give_back(lease);
+        } else {
+            let at = workspace.cursors();
+            self.workspaces.leave(&lease, at);
+            peer.lease = Some(lease);
+        }
+        let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
+            && stopped.want != Want::Discard;
+        if !settled || stopped.has_more || !self.waiting.is_empty() {
+            self.settle(token, &stopped);
+        }
+    }
+
+    /// Makes what the kernel was told equal to what is wanted.
+    fn settle(&mut self, token: Token, stopped: &Stopped) {
+        self.lend_to_whoever_waits();
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        match stopped.interest(self.settings.trigger) {
+            None => return self.release(token),
+            Some(interest) if interest != peer.registered => self.change_interest(token, interest),
+            // It may have begun to linger, which has a deadline of its own.
+            Some(_) => self.arm(token),
+        }
+        if stopped.has_more {
+            self.ready.push(token.index());
+        }
+    }
+
+    #[cold]
+    fn change_interest(&mut self, token: Token, interest: Interest) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        self.counters.epoll_ctl += 1;
+        self.counters.interest_changes += 1;
+        match self.kernel.reregister(&peer.socket, token, interest) {
+            Ok(()) => {
+                peer.registered = interest;
+                self.arm(token);
+            }
+            Err(error) => {
+                log::warn!("epoll_ctl: {error}: the connection is closed");
+                peer.connection.close(CloseReason::Failed);
+                self.release(token);
+            }
+        }
+    }
+
+    /// A connection has something to read and no workspace to read it into: it stops asking, or a
+    /// readiness that nobody takes up would be reported for ever, and waits its turn.
+    #[cold]
+    fn wait_for_workspace(&mut self, token: Token) {
+        self.counters.workspace_waits += 1;
+        self.waiting.push(token.index());
+        self.change_interest(token, Interest::NONE.under(self.settings.trigger));
+    }
+
+    /// Workspaces that came back go to those who have waited longest.
+    pub(super) fn lend_to_whoever_waits(&mut self) {
+        while !self.waiting.is_empty() {
+            let Some(lease) = self.workspaces.lend() else {
+                return;
+            };
+            let waiting = self.waiting.pop().and_then(|slot| self.peers.token(slot));
+            match waiting.and_then(|token| Some((token, self.peers.get_mut(token)?))) {
+                Some((token, peer)) => {
+                    peer.lease = Some(lease);
+                    self.ready.push(token.index());
+                }
+                None => self.workspaces.give_back(lease),
+            }
+        }
+    }
+}
