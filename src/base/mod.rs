@@ -2,3 +2,6 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod histogram;
+pub mod json;
+pub mod random;
