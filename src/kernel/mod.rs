@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use crate::base::clock::Time;
 pub use crate::sys::epoll::Event;
 pub use crate::sys::memory::Mapping;
-pub use crate::sys::{errno, process};
+pub use crate::sys::{child, errno, process};
 pub use address::{Address, UnixName};
 pub use linux::{Linux, Socket, Waker, block_signals};
 pub use token::{Interest, Readiness, Token, Trigger};

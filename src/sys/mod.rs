@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod address;
+pub mod child;
 pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;

@@ -127,6 +127,8 @@ impl Setting {
     pub(crate) const RECEIVE_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_RCVBUF);
     pub(crate) const SEND_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_SNDBUF);
     pub(crate) const ONLY_V6: Setting = Setting(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+    /// A bound address without a port gets one when it connects, by both ends, and not before.
+    pub(crate) const LATE_PORT: Setting = Setting(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
     pub(crate) const NO_DELAY: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_NODELAY);
     /// Seconds of silence before the first probe.
     pub(crate) const KEEP_IDLE: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE);
