@@ -18,5 +18,7 @@ pub mod kernel;
 
 pub mod drive;
 
+pub mod load;
+
 pub mod options;
 pub mod run;

@@ -122,6 +122,27 @@ pub const HEADER_MAX: usize = KIB;
 /// only ever refuse everything.
 pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
 
+/// Connections of the load generator when nobody says: enough that the server always has work.
+pub const LOAD_CONNECTIONS_DEFAULT: usize = 50;
+/// Payload of a request when nobody says: the classic ping.
+pub const LOAD_SIZE_DEFAULT: usize = 64;
+/// The largest payload of a request: the generator holds a table of at least three.
+pub const LOAD_SIZE_MAX: usize = 64 * MIB;
+/// Requests in flight on one connection at most: the generator keeps a stamp for each.
+pub const PIPELINE_MAX: usize = 1 << 16;
+/// How long a run is measured when nobody says: long enough for a percentile, short enough to wait.
+pub const LOAD_DURATION_DEFAULT: Duration = Duration::from_secs(10);
+/// The same for each run of a comparison, of which there are many.
+pub const ROUND_DURATION_DEFAULT: Duration = Duration::from_secs(1);
+/// How long a run warms up when nobody says.
+pub const LOAD_WARMUP_DEFAULT: Duration = Duration::from_secs(1);
+/// The same for each run of a comparison, whose servers have been warmed before.
+pub const ROUND_WARMUP_DEFAULT: Duration = Duration::from_millis(200);
+/// Rounds of a comparison when nobody says: enough for an interval, half a minute in all.
+pub const PAIRS_DEFAULT: usize = 10;
+/// The fewest: one pair cannot tell how much pairs vary.
+pub const PAIRS_MIN: usize = 2;
+
 const _: () = {
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());

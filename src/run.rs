@@ -3,6 +3,8 @@
 //! It opens what the loop is given, sockets and memory, prints the ready line, and turns the ways
 //! of ending into exit codes. Nothing here is on the way of a byte.
 
+mod bench;
+
 use std::io;
 
 use crate::connection::Protocol;
@@ -76,6 +78,7 @@ impl Failure {
 /// What ended it before its time.
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Bench(options) => bench::bench(*options),
         Command::Serve(options) => match (options.service, options.unicode) {
             (ServiceName::Echo, _) => serve(options, Echo),
             (ServiceName::Upper, false) => serve(options, Upper),

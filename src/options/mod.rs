@@ -6,6 +6,7 @@
 //! What there is to parse stands in `table`, what the words mean in `values`; this file only walks
 //! along the arguments and sets the help.
 
+mod bench;
 mod table;
 mod values;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crate::framing::{Framing, Raw};
 use crate::kernel::{Address, Trigger};
 use crate::limits;
+use crate::load::bench::Bench;
 use table::{COMMANDS, CommandRow, Effect, Flag, SERVICES};
 use values::shown;
 
@@ -35,12 +37,15 @@ pub enum Parsed {
 pub enum Command {
     /// Serve connections until a signal ends it.
     Serve(Serve),
+    /// Load servers and measure them.
+    Bench(Box<Bench>),
 }
 
 /// All that can be set, by the command it is set for, before it is known to be complete.
 #[derive(Default)]
 struct Options {
     serve: Serve,
+    bench: bench::Draft,
 }
 
 /// The options of `mynah serve`.

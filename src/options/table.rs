@@ -13,6 +13,7 @@ use crate::limits::{
     STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
 };
 
+use super::bench;
 use super::values::{
     choice, count, nearest, nearest_or_all, put, size, size_text, switch, switch_text, time,
     time_or_off, time_or_off_text, time_text,
@@ -67,7 +68,9 @@ pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 const SERVE: &str = "serve";
 
 /// The commands. The first one is meant when none is named.
-pub(super) const COMMANDS: &[CommandRow] = &[CommandRow {
+pub(super) const COMMANDS: &[CommandRow] = &[SERVE_COMMAND, bench::COMMAND];
+
+const SERVE_COMMAND: CommandRow = CommandRow {
     name: SERVE,
     about: "answer everyone who connects; the default",
     usage: "mynah [serve] [SERVICE] [OPTIONS]",
@@ -119,7 +122,7 @@ pub(super) const COMMANDS: &[CommandRow] = &[CommandRow {
         ),
         ("RUST_LOG=debug mynah --stats 5s", "watch what it does"),
     ],
-}];
+};
 
 /// The services by name.
 pub(super) const SERVICES: &[(&str, ServiceName)] =
@@ -329,6 +332,11 @@ pub(super) const FLAGS: &[Flag] = &[
     },
 ];
 
+/// The flags of all commands; those that all of them know come last.
+fn all_flags() -> impl Iterator<Item = &'static Flag> + Clone {
+    bench::FLAGS.iter().chain(FLAGS)
+}
+
 /// The command of this name.
 pub(super) fn command(name: &str) -> Option<&'static CommandRow> {
     COMMANDS.iter().find(|row| row.name == name)
@@ -338,9 +346,7 @@ impl CommandRow {
     /// The flags this command knows, in the order of the table.
     pub(super) fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
         let name = self.name;
-        FLAGS
-            .iter()
-            .filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
+        all_flags().filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
     }
 
     /// The flag that is written like this; or what would be right.
@@ -349,7 +355,7 @@ impl CommandRow {
         if let Some(flag) = self.flags().find(is) {
             return Ok(flag);
         }
-        if let Some(flag) = FLAGS.iter().find(is) {
+        if let Some(flag) = all_flags().find(is) {
             return Err(format!(
                 "belongs to mynah {}",
                 flag.commands.join(" and mynah ")

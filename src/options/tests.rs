@@ -3,11 +3,17 @@
 use super::*;
 use std::os::unix::ffi::OsStringExt;
 
+/// Words are cut at blanks; single quotes keep them together.
 fn parse_line(line: &str) -> Result<Parsed, String> {
+    let mut quoted = false;
+    let words = line.split(|letter| {
+        quoted ^= letter == '\'';
+        letter == ' ' && !quoted
+    });
     parse(
-        line.split(' ')
+        words
             .filter(|word| !word.is_empty())
-            .map(OsString::from),
+            .map(|word| OsString::from(word.replace('\'', ""))),
     )
 }
 
@@ -86,7 +92,10 @@ fn the_last_of_a_repeated_flag_wins() {
 fn two_dashes_end_the_flags() {
     assert_eq!(serve("-- upper").service, ServiceName::Upper);
     let error = parse_line("-- --threads").expect_err("a word");
-    assert_eq!(error, "--threads: unknown, must be echo or upper or serve");
+    assert_eq!(
+        error,
+        "--threads: unknown, must be echo or upper or serve or bench"
+    );
 }
 
 #[test]
@@ -111,7 +120,10 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ("-x", "-x: unknown, see mynah serve --help"),
         ("ehco", "ehco: unknown, did you mean echo?"),
         ("sevre", "sevre: unknown, did you mean serve?"),
-        ("proxy", "proxy: unknown, must be echo or upper or serve"),
+        (
+            "proxy",
+            "proxy: unknown, must be echo or upper or serve or bench",
+        ),
         ("serve proxy", "proxy: unknown, must be echo or upper"),
         (
             "--service eco",

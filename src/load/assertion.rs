@@ -1,0 +1,229 @@
+//! `--assert 'p99<2ms,errors==0'`: what the user holds the figures to.
+//!
+//! A comma separates conditions; each is a figure's name, a comparison and a number. Times need a
+//! unit, sizes take `k m g` as powers of 1024, counts and rates as powers of 1000. A figure that
+//! was not measured fails its condition, for a test that tests nothing must not pass.
+
+use std::fmt;
+
+use super::figures::Figures;
+use super::units;
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assertion {
+    name: String,
+    comparison: Comparison,
+    bound: f64,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Less,
+    AtMost,
+    More,
+    AtLeast,
+    Equal,
+    Unequal,
+}
+
+/// The longer signs stand before those that begin them.
+const SIGNS: [(&str, Comparison); 6] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("==", Comparison::Equal),
+    ("!=", Comparison::Unequal),
+    ("<", Comparison::Less),
+    (">", Comparison::More),
+];
+
+/// Reads conditions as `--assert` gives them.
+pub fn parse(text: &str) -> Result<Vec<Assertion>, String> {
+    text.split(',').map(Assertion::parse).collect()
+}
+
+impl Assertion {
+    fn parse(text: &str) -> Result<Assertion, String> {
+        let at = text
+            .find(['<', '>', '=', '!'])
+            .ok_or_else(|| format!("'{text}' compares nothing"))?;
+        let (name, rest) = (text[..at].trim(), &text[at..]);
+        let sign = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign));
+        let (sign, comparison) =
+            sign.ok_or_else(|| format!("'{text}' has no < <= > >= == or !="))?;
+        if !Figures::knows(name) {
+            return Err(format!(
+                "'{name}' is not a figure; try rate, errors, p50, p99, max, cpu or rss"
+            ));
+        }
+        let bound = number(name, rest[sign.len()..].trim())?;
+        Ok(Assertion {
+            name: name.to_owned(),
+            comparison: *comparison,
+            bound,
+            text: text.trim().to_owned(),
+        })
+    }
+
+    /// The condition as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is about failures, which are then no failure of the run by themselves.
+    pub fn is_about_errors(&self) -> bool {
+        self.name == "errors"
+    }
+
+    /// Holds it against `figures`; the error is the line to print.
+    pub fn check(&self, figures: &Figures) -> Result<(), String> {
+        let value = figures
+            .named(&self.name)
+            .ok_or_else(|| format!("{self}: it was not measured"))?;
+        let bound = self.bound;
+        let holds = match self.comparison {
+            Comparison::Less => value < bound,
+            Comparison::AtMost => value <= bound,
+            Comparison::More => value > bound,
+            Comparison::AtLeast => value >= bound,
+            Comparison::Equal => value == bound,
+            Comparison::Unequal => value != bound,
+        };
+        let told = if is_time(&self.name) {
+            units::span(value)
+        } else {
+            value.to_string()
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(format!("{self}: it is {told}"))
+        }
+    }
+}
+
+impl fmt::Display for Assertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "assertion '{}' does not hold", self.text)
+    }
+}
+
+fn is_time(name: &str) -> bool {
+    let last = name.rsplit(':').next().unwrap_or(name);
+    last.starts_with('p') || matches!(last, "mean" | "min" | "max" | "cpu" | "client_cpu")
+}
+
+fn number(name: &str, text: &str) -> Result<f64, String> {
+    const TIMES: [(&str, f64); 4] = [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)];
+    const SIZES: [(&str, f64); 4] = [
+        ("k", 1024.0),
+        ("m", 1_048_576.0),
+        ("g", 1_073_741_824.0),
+        ("", 1.0),
+    ];
+    const COUNTS: [(&str, f64); 4] = [("k", 1e3), ("m", 1e6), ("g", 1e9), ("", 1.0)];
+    let units = match name {
+        _ if is_time(name) => TIMES,
+        "rss" => SIZES,
+        _ => COUNTS,
+    };
+    let read = |(unit, scale): &(&str, f64)| {
+        let digits = text.strip_suffix(unit)?;
+        digits
+            .parse::<f64>()
+            .ok()
+            .filter(|value| value.is_finite())
+            .map(|value| value * scale)
+    };
+    let example = if is_time(name) {
+        "a time such as 2ms"
+    } else {
+        "a number such as 100k"
+    };
+    units
+        .iter()
+        .find_map(read)
+        .ok_or_else(|| format!("'{text}' is not {example}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::{ServerCost, Spans};
+    use super::*;
+
+    fn figures() -> Figures {
+        let service = Some(Spans {
+            percentiles: [1, 2, 1_500_000, 4, 5],
+            ..Spans::default()
+        });
+        let server = Some(ServerCost {
+            resident_bytes: 3 << 20,
+            ..ServerCost::default()
+        });
+        Figures {
+            rate: 60_000.0,
+            service,
+            server,
+            ..Figures::default()
+        }
+    }
+
+    fn holds(text: &str) -> bool {
+        parse(text)
+            .expect(text)
+            .iter()
+            .all(|assertion| assertion.check(&figures()).is_ok())
+    }
+
+    #[test]
+    fn conditions_hold_or_not_in_their_units() {
+        for text in [
+            "p99<2ms,errors==0",
+            "p99 <= 1500us",
+            "rate>=60k",
+            "rss<4m",
+            "errors!=1",
+            "rate>59999.5",
+        ] {
+            assert!(holds(text), "{text}");
+        }
+        for text in [
+            "p99<1ms",
+            "errors>0",
+            "rate<50k",
+            "p99<2ms,rate<1",
+            "rss<=3000k",
+        ] {
+            assert!(!holds(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        let list = parse("response:p99<1s").expect("it is a figure");
+        assert!(
+            list[0]
+                .check(&figures())
+                .is_err_and(|line| line.contains("not measured"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("p99", "compares nothing"),
+            ("p98<1ms", "not a figure"),
+            ("p99<2", "a time such as"),
+            ("rate>fast", "a number such as"),
+            ("rate=5", "has no <"),
+            ("", "compares nothing"),
+            ("rate>inf", "a number"),
+        ] {
+            assert!(
+                parse(text).is_err_and(|error| error.contains(reason)),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What `mynah bench` is asked for: a load, the servers to put it on, and what to do with the
+//! figures.
+//!
+//! Plain data that the command line fills; what depends on several options is settled and held
+//! against each other here, before anything is opened. `session` carries it out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::kernel::Address;
+use crate::limits::{
+    LOAD_DURATION_DEFAULT, LOAD_WARMUP_DEFAULT, PAIRS_MIN, ROUND_DURATION_DEFAULT,
+    ROUND_WARMUP_DEFAULT,
+};
+
+use super::assertion::Assertion;
+use super::plan::{Plan, Protocol, Until};
+use super::script::Script;
+
+/// Who is to be loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Server {
+    /// One that is there.
+    At(Address),
+    /// One to be started by this command, in which `{port}` stands for its port.
+    Command(String),
+}
+
+/// Everything the command line may ask for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bench {
+    /// The load.
+    pub plan: Plan,
+    /// The first is the one the others are compared with.
+    pub servers: Vec<Server>,
+    /// Their processes, where they were not started here.
+    pub pids: Vec<u32>,
+    /// Rounds of a comparison.
+    pub pairs: usize,
+    /// Whether servers and generator share one processor.
+    pub same_core: bool,
+    /// What must hold.
+    pub assertions: Vec<Assertion>,
+    /// Where to write everything as JSON.
+    pub json: Option<PathBuf>,
+    /// Where to write the percentiles as HdrHistogram text.
+    pub hgrm: Option<PathBuf>,
+    /// Where to draw the picture.
+    pub svg: Option<PathBuf>,
+}
+
+impl Bench {
+    /// Holds the options against each other; the line names the option.
+    pub fn check(&self) -> Result<(), String> {
+        self.plan.check()?;
+        if self.servers.is_empty() {
+            return Err("bench needs an ADDR, or --spawn 'CMD {port}'".to_owned());
+        }
+        if self.servers.len() > 1 && self.pairs < PAIRS_MIN {
+            return Err(
+                "--pairs must be at least 2: one pair cannot tell how much pairs vary".to_owned(),
+            );
+        }
+        if self.same_core && self.plan.threads > 1 {
+            return Err("--same-core has one thread; --threads does not go with it".to_owned());
+        }
+        let local = |server: &Server| matches!(server, Server::At(Address::Unix(_)));
+        if !self.plan.sources.is_empty() && self.servers.iter().any(local) {
+            return Err("--source-ip has no meaning for a unix socket".to_owned());
+        }
+        let unknown = self
+            .servers
+            .iter()
+            .filter(|server| matches!(server, Server::At(_)))
+            .count();
+        if self.same_core && self.pids.len() < unknown {
+            return Err(
+                "--same-core needs each server's process: --server-pid or --spawn".to_owned(),
+            );
+        }
+        if self.pids.len() > unknown {
+            return Err(format!(
+                "--server-pid is given {} times for {unknown} addresses",
+                self.pids.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// What will be said.
+    pub fn script(&self) -> Result<Script, String> {
+        let Plan {
+            protocol,
+            framing,
+            size,
+            pipeline,
+            ..
+        } = &self.plan;
+        match protocol {
+            Protocol::Http => Ok(Script::http(*pipeline)),
+            Protocol::Echo => Script::echo(framing, size.0, size.1, *pipeline),
+        }
+    }
+
+    /// Fills in what nobody said: a run that is one of many is shorter, and a counted one does not
+    /// warm up.
+    pub fn settle(
+        &mut self,
+        duration: Option<Duration>,
+        requests: Option<u64>,
+        warmup: Option<Duration>,
+    ) {
+        let pick = |alone, many| if self.servers.len() > 1 { many } else { alone };
+        self.plan.until = match requests {
+            Some(requests) => Until::Requests(requests),
+            None => {
+                Until::Time(duration.unwrap_or(pick(LOAD_DURATION_DEFAULT, ROUND_DURATION_DEFAULT)))
+            }
+        };
+        self.plan.warmup = match requests {
+            Some(_) => warmup.unwrap_or(Duration::ZERO),
+            None => warmup.unwrap_or(pick(LOAD_WARMUP_DEFAULT, ROUND_WARMUP_DEFAULT)),
+        };
+    }
+}

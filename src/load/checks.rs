@@ -1,0 +1,259 @@
+//! Whether a run's own figures should be believed.
+//!
+//! A load generator that is itself the bottleneck measures itself. Each check compares two figures
+//! of the same run that must agree if it was not, and says in words what it found; none of them
+//! changes a figure.
+
+use super::figures::{Figures, ServerCost};
+use super::plan::{Pace, Plan};
+use super::units;
+
+/// A generator's thread that is busier than this could not have done more.
+const CLIENT_SHARE_MAX: f64 = 0.95;
+/// Below this part of the requests in flight by Little's law, the generator kept them waiting.
+const LITTLE_MIN: f64 = 0.5;
+/// On a shared processor, server and generator must have had at least this part of it.
+const SHARED_MIN: f64 = 0.9;
+const STEAL_MAX: f64 = 0.01;
+/// In an open loop, at least this part of the rate that was asked for must have been reached.
+const RATE_MIN: f64 = 0.99;
+/// Sending later than this part of the latency that is told makes it the generator's latency.
+const LATENESS_PART_MAX: f64 = 0.1;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Whether it speaks against the figures.
+    pub doubtful: bool,
+    /// What was found.
+    pub text: String,
+}
+
+/// All checks of a run by `plan`. With `shared_core`, a generator that is always busy is as it
+/// should be.
+pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
+    let mut list = vec![client_share(figures, shared_core)];
+    list.extend(
+        figures
+            .server
+            .filter(|_| shared_core)
+            .map(|server| undisturbed(figures, server)),
+    );
+    match plan.pace {
+        Pace::Closed if !plan.churn => list.extend(little(plan, figures, shared_core)),
+        Pace::Closed => {}
+        Pace::Open { rate, .. } => {
+            list.push(rate_reached(rate, figures));
+            list.extend(lateness(figures));
+        }
+    }
+    list.push(Check {
+        doubtful: figures.steal_share > STEAL_MAX,
+        text: format!(
+            "the hypervisor took {:.1} % of the machine's time",
+            figures.steal_share * 100.0
+        ),
+    });
+    if figures.unsent > 0 {
+        let text = format!(
+            "{} requests were due and never sent: response times are worse than told",
+            figures.unsent
+        );
+        list.push(Check {
+            doubtful: true,
+            text,
+        });
+    }
+    list
+}
+
+fn client_share(figures: &Figures, shared_core: bool) -> Check {
+    let percent = figures.client_cpu_share * 100.0;
+    let doubtful = figures.client_cpu_share > CLIENT_SHARE_MAX && !shared_core;
+    let verdict = if doubtful {
+        ": it is the bottleneck, give it --threads"
+    } else {
+        ""
+    };
+    Check {
+        doubtful,
+        text: format!("the generator's busiest thread ran {percent:.0} % of the time{verdict}"),
+    }
+}
+
+/// Under churn, a closed connection keeps its port for a minute (tcp(7), TIME-WAIT). As they run
+/// out, connect(2) searches longer and longer, and the generator's own cost is no longer even.
+pub fn ports_left(connects: u64, ports: u64) -> Check {
+    let doubtful = connects > ports / 2;
+    let verdict = if doubtful {
+        ": finding one takes long, give more with --source-ip"
+    } else {
+        ""
+    };
+    Check {
+        doubtful,
+        text: format!("{connects} connections had {ports} local ports{verdict}"),
+    }
+}
+
+/// Two that are never both idle fill their processor, unless others run there.
+fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
+    let share = server.cpus + figures.client_cpu_share;
+    let doubtful = share < SHARED_MIN;
+    let verdict = if doubtful {
+        ": others ran there, or both were idle"
+    } else {
+        ""
+    };
+    let percent = share * 100.0;
+    Check {
+        doubtful,
+        text: format!("server and generator had {percent:.0} % of their processor{verdict}"),
+    }
+}
+
+/// Little's law: requests in flight = rate x time in flight. What is missing lay in the generator.
+fn little(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check> {
+    let service = figures.service?;
+    let asked = (plan.connections * plan.pipeline) as f64;
+    let found = figures.rate * service.mean / 1e9;
+    let doubtful = found < asked * LITTLE_MIN && !shared_core && figures.errors == 0;
+    let verdict = if doubtful {
+        ": the rest waited in the generator"
+    } else {
+        ""
+    };
+    Some(Check {
+        doubtful,
+        text: format!(
+            "rate x mean service time is {found:.1} of {asked} requests in flight{verdict}"
+        ),
+    })
+}
+
+fn rate_reached(asked: f64, figures: &Figures) -> Check {
+    let doubtful = figures.rate < asked * RATE_MIN;
+    let verdict = if doubtful { ": not reached" } else { "" };
+    let (reached, asked) = (units::count(figures.rate), units::count(asked));
+    Check {
+        doubtful,
+        text: format!("{reached}/s of {asked}/s asked for{verdict}"),
+    }
+}
+
+fn lateness(figures: &Figures) -> Option<Check> {
+    let (late, told) = (
+        figures.lateness?.percentiles[2] as f64,
+        figures.response?.percentiles[2] as f64,
+    );
+    let doubtful = late > told * LATENESS_PART_MAX;
+    let verdict = if doubtful {
+        ", a part of the response time that is its own"
+    } else {
+        ""
+    };
+    Some(Check {
+        doubtful,
+        text: format!(
+            "the generator sent at most {} late (p99){verdict}",
+            units::span(late)
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::Spans;
+    use super::super::schedule::Arrivals;
+    use super::*;
+
+    fn doubts(plan: &Plan, figures: &Figures) -> Vec<String> {
+        let all = checks(plan, figures, false).into_iter();
+        all.filter(|check| check.doubtful)
+            .map(|check| check.text)
+            .collect()
+    }
+
+    fn spans(mean_ns: u64) -> Option<Spans> {
+        Some(Spans {
+            mean: mean_ns as f64,
+            percentiles: [mean_ns; 5],
+            ..Spans::default()
+        })
+    }
+
+    #[test]
+    fn a_run_that_agrees_with_itself_raises_no_doubt() {
+        let figures = Figures {
+            rate: 50_000.0,
+            service: spans(990_000),
+            client_cpu_share: 0.6,
+            ..Figures::default()
+        };
+        assert_eq!(doubts(&Plan::default(), &figures), [""; 0]);
+    }
+
+    #[test]
+    fn a_busy_generator_and_requests_that_wait_in_it_are_told() {
+        let figures = Figures {
+            rate: 50_000.0,
+            service: spans(300_000),
+            client_cpu_share: 0.99,
+            ..Figures::default()
+        };
+        let doubts = doubts(&Plan::default(), &figures);
+        assert!(
+            doubts.len() == 2
+                && doubts[0].contains("bottleneck")
+                && doubts[1].contains("15.0 of 50")
+        );
+    }
+
+    #[test]
+    fn ports_that_run_out_are_told_before_they_have() {
+        assert!(!ports_left(10_000, 28_232).doubtful);
+        assert!(ports_left(20_000, 28_232).text.contains("--source-ip"));
+    }
+
+    #[test]
+    fn a_shared_processor_must_not_have_been_shared_with_others() {
+        let server = Some(ServerCost {
+            cpus: 0.3,
+            ..ServerCost::default()
+        });
+        let figures = Figures {
+            client_cpu_share: 0.31,
+            server,
+            ..Figures::default()
+        };
+        let found = checks(&Plan::default(), &figures, true);
+        assert!(found[1].doubtful && found[1].text.contains("61 % of their processor"));
+    }
+
+    #[test]
+    fn an_open_loop_tells_what_it_did_not_reach() {
+        let pace = Pace::Open {
+            rate: 1000.0,
+            arrivals: Arrivals::Fixed,
+        };
+        let figures = Figures {
+            rate: 500.0,
+            unsent: 5000,
+            lateness: spans(200_000),
+            response: spans(1_000_000),
+            steal_share: 0.2,
+            ..Figures::default()
+        };
+        assert_eq!(
+            doubts(
+                &Plan {
+                    pace,
+                    ..Plan::default()
+                },
+                &figures
+            )
+            .len(),
+            4
+        );
+    }
+}

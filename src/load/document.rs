@@ -1,0 +1,188 @@
+//! Everything as JSON: every input and every figure, with the unit in the name.
+//!
+//! For programs, so names are never changed and nothing is rounded. What was not measured is not
+//! there.
+
+use crate::base::histogram::Histogram;
+use crate::base::json::Json;
+
+use super::figures::{Figures, PERCENTS, Spans};
+use super::plan::{Pace, Plan, Protocol, Until};
+use super::schedule::Arrivals;
+use super::session::{Compared, Loaded, Session};
+use super::statistics::Estimate;
+
+/// The document.
+pub fn json(session: &Session) -> String {
+    let mut json = Json::new();
+    json.text("program", concat!("mynah ", env!("CARGO_PKG_VERSION")));
+    json.object("inputs", |json| {
+        write_plan(json, &session.bench.plan);
+        json.value("same_core", session.bench.same_core);
+        json.value("pairs", session.bench.pairs);
+        json.objects(
+            "assertions",
+            &session.bench.assertions,
+            |json, assertion| {
+                json.text("text", assertion.text());
+            },
+        );
+    });
+    json.value("interrupted", session.interrupted.is_some());
+    json.float("histogram_error", Histogram::ERROR);
+    json.objects("servers", &session.servers, write_server);
+    json.objects("checks", &session.checks, |json, (server, check)| {
+        json.value("server", server);
+        json.value("doubtful", check.doubtful);
+        json.text("text", &check.text);
+    });
+    json.objects("comparisons", &session.compared, write_compared);
+    json.objects(
+        "self_checks",
+        &session.self_checks,
+        |json, (metric, estimate)| {
+            json.text("metric", metric);
+            write_estimate(json, estimate);
+        },
+    );
+    let broken = session.broken_assertions();
+    json.objects("broken_assertions", &broken, |json, line| {
+        json.text("text", line)
+    });
+    json.finish()
+}
+
+fn write_plan(json: &mut Json, plan: &Plan) {
+    json.value("connections", plan.connections);
+    json.value("idle_connections", plan.idle);
+    json.value("threads", plan.threads);
+    match plan.until {
+        Until::Time(duration) => json.float("duration_s", duration.as_secs_f64()),
+        Until::Requests(requests) => json.value("requests", requests),
+    }
+    json.float("warmup_s", plan.warmup.as_secs_f64());
+    json.float("ramp_s", plan.ramp.as_secs_f64());
+    json.value("size_min_bytes", plan.size.0);
+    json.value("size_max_bytes", plan.size.1);
+    json.value("pipeline", plan.pipeline);
+    match plan.pace {
+        Pace::Closed => json.text("loop", "closed"),
+        Pace::Open { rate, arrivals } => {
+            json.text("loop", "open");
+            json.float("rate_per_s", rate);
+            json.text(
+                "arrivals",
+                if arrivals == Arrivals::Fixed {
+                    "fixed"
+                } else {
+                    "poisson"
+                },
+            );
+        }
+    }
+    json.text(
+        "protocol",
+        if plan.protocol == Protocol::Echo {
+            "echo"
+        } else {
+            "http"
+        },
+    );
+    json.text("frame", &plan.framing.to_string());
+    json.value("churn", plan.churn);
+    json.value("verify", plan.verify);
+    json.floats("pins", plan.pins.iter().map(|&cpu| cpu as f64));
+    json.objects("sources", &plan.sources, |json, source| {
+        json.text("address", &source.to_string())
+    });
+}
+
+fn write_server(json: &mut Json, server: &Loaded) {
+    json.text("name", &server.target.name);
+    json.text("address", &server.target.address.to_string());
+    if let Some(pid) = server.target.pid {
+        json.value("pid", pid);
+    }
+    json.objects("runs", &server.runs, write_figures);
+    json.objects("failures", &server.failures, |json, text| {
+        json.text("text", text)
+    });
+    json.objects(
+        "latency_percentiles",
+        server.latency.percentiles(),
+        |json, line| {
+            json.float("percent", line.percent);
+            json.value("value_ns", line.value);
+            json.value("count", line.seen);
+        },
+    );
+    let (timeline, elapsed_ns) = &server.timeline;
+    json.float("timeline_width_s", timeline.width_seconds());
+    json.floats("timeline_rate_per_s", timeline.rates(*elapsed_ns));
+}
+
+fn write_figures(json: &mut Json, figures: &Figures) {
+    json.float("elapsed_s", figures.elapsed_s);
+    json.value("requests", figures.requests);
+    json.float("rate_per_s", figures.rate);
+    json.float("received_bytes_per_s", figures.bytes_rate);
+    json.value("errors", figures.errors);
+    json.value("unsent_requests", figures.unsent);
+    write_spans(json, "service_time", figures.service.as_ref());
+    write_spans(json, "response_time", figures.response.as_ref());
+    write_spans(json, "connect_time", figures.connect.as_ref());
+    write_spans(json, "send_lateness", figures.lateness.as_ref());
+    json.float("client_busiest_thread_share", figures.client_cpu_share);
+    json.float(
+        "client_cpu_ns_per_request",
+        figures.client_cpu_ns_per_request,
+    );
+    json.float("host_steal_share", figures.steal_share);
+    if let Some(cost) = &figures.server {
+        json.object("server", |json| {
+            let cpu = cost.cpu_ns_per_request;
+            json.float("cpu_ns_per_request", cpu);
+            json.float("cpu_user_ns_per_request", cpu * cost.user_share);
+            json.float("cpu_system_ns_per_request", cpu * (1.0 - cost.user_share));
+            json.float("cpu_ratio_to_client", cost.cpu_ratio_to_client);
+            json.float("processors", cost.cpus);
+            json.value("resident_bytes", cost.resident_bytes);
+            json.float("resident_bytes_per_connection", cost.bytes_per_connection);
+            json.float("context_switches_per_request", cost.switches_per_request);
+            json.value("threads", cost.threads);
+        });
+    }
+}
+
+fn write_spans(json: &mut Json, name: &str, spans: Option<&Spans>) {
+    let Some(spans) = spans else { return };
+    json.object(name, |json| {
+        json.value("count", spans.count);
+        json.float("mean_ns", spans.mean);
+        json.float("deviation_ns", spans.deviation);
+        json.value("min_ns", spans.min);
+        for ((_, percentile), value) in PERCENTS.iter().zip(spans.percentiles) {
+            json.value(&format!("{percentile}_ns"), value);
+        }
+        json.value("max_ns", spans.max);
+    });
+}
+
+fn write_compared(json: &mut Json, compared: &Compared) {
+    json.text("name", &compared.name);
+    json.objects("metrics", &compared.versus, |json, versus| {
+        json.text("metric", versus.metric);
+        write_estimate(json, &versus.estimate);
+        json.value("won", versus.won);
+        json.value("difference_shown", versus.estimate.shows_difference());
+        json.float("smallest_difference_shown", versus.estimate.resolution());
+        json.floats("ratios", versus.ratios.iter().copied());
+    });
+}
+
+fn write_estimate(json: &mut Json, estimate: &Estimate) {
+    json.float("ratio", estimate.ratio);
+    json.float("low", estimate.low);
+    json.float("high", estimate.high);
+    json.value("pairs", estimate.pairs);
+}

@@ -1,0 +1,269 @@
+//! What a run amounts to: every figure that is printed, asserted or compared, computed in one
+//! place.
+//!
+//! Each has one name and one unit; the reports only set them. Latencies are named for what they
+//! are: *service time* runs from the send, *response time* from when a request was due. Costs per
+//! request come from the processors' time over the sampled window and the rate of the same run.
+
+use crate::base::histogram::Histogram;
+
+use super::run::Outcome;
+
+/// The spans of one kind, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spans {
+    /// How many there were.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub deviation: f64,
+    /// The shortest.
+    pub min: u64,
+    /// The longest.
+    pub max: u64,
+    /// The values of [`PERCENTS`].
+    pub percentiles: [u64; PERCENTS.len()],
+}
+
+/// The percentiles that are told, with the names by which they are asked for.
+pub const PERCENTS: [(f64, &str); 5] = [
+    (50.0, "p50"),
+    (90.0, "p90"),
+    (99.0, "p99"),
+    (99.9, "p99.9"),
+    (99.99, "p99.99"),
+];
+
+impl Spans {
+    /// The figures of `histogram`; `None` when nothing was recorded.
+    pub fn of(histogram: &Histogram) -> Option<Spans> {
+        (histogram.count() > 0).then(|| Spans {
+            count: histogram.count(),
+            mean: histogram.mean(),
+            deviation: histogram.deviation(),
+            min: histogram.min(),
+            max: histogram.max(),
+            percentiles: PERCENTS.map(|(percent, _)| histogram.percentile(percent)),
+        })
+    }
+
+    fn named(&self, name: &str) -> Option<f64> {
+        match name {
+            "mean" => Some(self.mean),
+            "min" => Some(self.min as f64),
+            "max" => Some(self.max as f64),
+            _ => {
+                let index = PERCENTS.iter().position(|(_, percent)| *percent == name)?;
+                Some(self.percentiles[index] as f64)
+            }
+        }
+    }
+}
+
+/// What the server cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServerCost {
+    /// Processor time for a request, in nanoseconds.
+    pub cpu_ns_per_request: f64,
+    /// The part of it in user mode, between 0 and 1.
+    pub user_share: f64,
+    /// Processors in use on average.
+    pub cpus: f64,
+    /// Memory that was resident at the end.
+    pub resident_bytes: u64,
+    /// Memory that came after the server was first seen, for each connection; known to the session.
+    pub bytes_per_connection: f64,
+    /// Context switches for a request.
+    pub switches_per_request: f64,
+    /// Threads at the end.
+    pub threads: u64,
+    /// Its processor time over the generator's.
+    pub cpu_ratio_to_client: f64,
+}
+
+/// The figures of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// The measured time in seconds.
+    pub elapsed_s: f64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Requests a second.
+    pub rate: f64,
+    /// Bytes a second that came back.
+    pub bytes_rate: f64,
+    /// Connections that broke and requests never answered.
+    pub errors: u64,
+    /// Requests that were due and never sent.
+    pub unsent: u64,
+    /// From the send.
+    pub service: Option<Spans>,
+    /// From when it was due (open loop).
+    pub response: Option<Spans>,
+    /// From connect(2) until the connection stood.
+    pub connect: Option<Spans>,
+    /// How late requests were sent (open loop).
+    pub lateness: Option<Spans>,
+    /// The busiest of the generator's threads: which part of the time it ran.
+    pub client_cpu_share: f64,
+    /// The generator's processor time for a request, in nanoseconds.
+    pub client_cpu_ns_per_request: f64,
+    /// Share of the machine's time that the hypervisor gave to others.
+    pub steal_share: f64,
+    /// What the server cost, where its process is known.
+    pub server: Option<ServerCost>,
+}
+
+impl Figures {
+    /// From the measurements of a run.
+    pub fn of(outcome: &Outcome) -> Figures {
+        let tally = &outcome.tally;
+        let elapsed_s = outcome.elapsed_ns as f64 / 1e9;
+        let per_second = |count: u64| {
+            if elapsed_s > 0.0 {
+                count as f64 / elapsed_s
+            } else {
+                0.0
+            }
+        };
+        let rate = per_second(tally.answered);
+        let sampled_ns = outcome.end.at.since(outcome.begin.at).as_nanos() as f64;
+        // The samples are taken a moment off the window's ends: a rate of one divided by a rate of
+        // the other.
+        let sampled_requests = rate * sampled_ns / 1e9;
+        let workers = outcome.begin.workers_ns.iter().zip(&outcome.end.workers_ns);
+        let spent: Vec<u64> = workers
+            .map(|(begin, end)| end.saturating_sub(*begin))
+            .collect();
+        let client_ns = spent.iter().sum::<u64>() as f64;
+        let busiest = spent.iter().max().map_or(0.0, |&ns| ns as f64);
+        Figures {
+            elapsed_s,
+            requests: tally.answered,
+            rate,
+            bytes_rate: per_second(tally.received_bytes),
+            errors: tally.errors.total(),
+            unsent: tally.unsent,
+            service: Spans::of(&tally.service),
+            response: Spans::of(&tally.response),
+            connect: Spans::of(&tally.connect),
+            lateness: Spans::of(&tally.lateness),
+            client_cpu_share: ratio(busiest, sampled_ns),
+            client_cpu_ns_per_request: ratio(client_ns, sampled_requests),
+            steal_share: outcome.end.host.steal_since(&outcome.begin.host),
+            server: server_cost(outcome, sampled_ns, sampled_requests, client_ns),
+        }
+    }
+
+    /// The latency that counts: response time in an open loop, service time in a closed one.
+    pub fn latency(&self) -> Option<&Spans> {
+        self.response.as_ref().or(self.service.as_ref())
+    }
+
+    /// The figure called `name`, times in nanoseconds; `None` when it was not measured. An unknown
+    /// name is refused before a run by [`Figures::knows`].
+    pub fn named(&self, name: &str) -> Option<f64> {
+        match name {
+            "rate" => Some(self.rate),
+            "requests" => Some(self.requests as f64),
+            "errors" => Some(self.errors as f64),
+            "unsent" => Some(self.unsent as f64),
+            "bytes_rate" => Some(self.bytes_rate),
+            "client_cpu" => Some(self.client_cpu_ns_per_request),
+            "cpu" => self.server.map(|server| server.cpu_ns_per_request),
+            "cpu_ratio" => self.server.map(|server| server.cpu_ratio_to_client),
+            "rss" => self.server.map(|server| server.resident_bytes as f64),
+            _ => match name.split_once(':') {
+                Some(("service", name)) => self.service.as_ref()?.named(name),
+                Some(("response", name)) => self.response.as_ref()?.named(name),
+                Some(("connect", name)) => self.connect.as_ref()?.named(name),
+                Some(_) => None,
+                None => self.latency()?.named(name),
+            },
+        }
+    }
+
+    /// Whether there is a figure called `name`.
+    pub fn knows(name: &str) -> bool {
+        let all = Figures {
+            service: Some(Spans::default()),
+            response: Some(Spans::default()),
+            connect: Some(Spans::default()),
+            server: Some(ServerCost::default()),
+            ..Figures::default()
+        };
+        all.named(name).is_some()
+    }
+}
+
+fn server_cost(
+    outcome: &Outcome,
+    sampled_ns: f64,
+    sampled_requests: f64,
+    client_ns: f64,
+) -> Option<ServerCost> {
+    let (begin, end) = (outcome.begin.server?, outcome.end.server?);
+    let cpu_ns = end.cpu_ns_since(&begin) as f64;
+    let switches = |usage: super::observe::Usage| usage.switches_voluntary + usage.switches_forced;
+    Some(ServerCost {
+        cpu_ns_per_request: ratio(cpu_ns, sampled_requests),
+        user_share: end.user_share_since(&begin),
+        cpus: ratio(cpu_ns, sampled_ns),
+        resident_bytes: end.resident_bytes,
+        bytes_per_connection: 0.0,
+        switches_per_request: ratio(
+            switches(end).saturating_sub(switches(begin)) as f64,
+            sampled_requests,
+        ),
+        threads: end.threads,
+        cpu_ratio_to_client: ratio(cpu_ns, client_ns),
+    })
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_without_a_kind_is_the_latency_that_counts() {
+        let spans = |value| {
+            Some(Spans {
+                percentiles: [value; PERCENTS.len()],
+                ..Spans::default()
+            })
+        };
+        let mut figures = Figures {
+            service: spans(5),
+            ..Figures::default()
+        };
+        assert_eq!(figures.named("p99"), Some(5.0));
+        figures.response = spans(9);
+        assert_eq!(
+            (figures.named("p99"), figures.named("service:p99")),
+            (Some(9.0), Some(5.0))
+        );
+        assert_eq!(figures.named("connect:p99"), None);
+    }
+
+    #[test]
+    fn names_are_known_before_anything_was_measured() {
+        for name in [
+            "rate",
+            "errors",
+            "p50",
+            "p99.9",
+            "response:max",
+            "connect:mean",
+            "cpu",
+            "rss",
+        ] {
+            assert!(Figures::knows(name), "{name}");
+        }
+        assert!(!Figures::knows("p98") && !Figures::knows("service:"));
+    }
+}

@@ -1,0 +1,235 @@
+//! What a run is to be: every input of the load, checked against the others before anything is
+//! opened.
+//!
+//! A [`Plan`] is plain data that the command line fills and the reports print again, so that a
+//! figure never stands without what it was measured with. It opens nothing and knows no clock.
+
+use std::time::Duration;
+
+use crate::framing::{Framing, Raw};
+use crate::kernel::Address;
+use crate::limits::{
+    CONNECTIONS_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_SIZE_DEFAULT,
+    LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
+};
+
+use super::schedule::Arrivals;
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// After this time.
+    Time(Duration),
+    /// After this many requests.
+    Requests(u64),
+}
+
+/// What decides when the next request goes out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// The reply to an earlier one: each connection keeps its pipeline full.
+    Closed,
+    /// A schedule of so many a second, however slow the replies are.
+    Open {
+        /// Requests a second over all connections.
+        rate: f64,
+        /// How the gaps are distributed.
+        arrivals: Arrivals,
+    },
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The reply is the request.
+    Echo,
+    /// HTTP/1.1, GET.
+    Http,
+}
+
+/// A load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Connections that carry the load.
+    pub connections: usize,
+    /// Connections opened beside them that say nothing.
+    pub idle: usize,
+    /// When the run ends.
+    pub until: Until,
+    /// How long requests are sent before they are measured.
+    pub warmup: Duration,
+    /// The span over which the connections are opened.
+    pub ramp: Duration,
+    /// The smallest and the largest payload in bytes.
+    pub size: (usize, usize),
+    /// Requests in flight on one connection at most.
+    pub pipeline: usize,
+    /// Closed or open loop.
+    pub pace: Pace,
+    /// How requests are framed.
+    pub framing: Framing,
+    /// A connection for each request.
+    pub churn: bool,
+    /// Worker threads, each with its own event loop.
+    pub threads: usize,
+    /// The processors of the workers, in turn; empty leaves them where the kernel puts them.
+    pub pins: Vec<usize>,
+    /// The local addresses to connect from, in turn.
+    pub sources: Vec<Address>,
+    /// Echo or HTTP.
+    pub protocol: Protocol,
+    /// Whether every byte of an echo is compared.
+    pub verify: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            connections: LOAD_CONNECTIONS_DEFAULT,
+            idle: 0,
+            until: Until::Time(LOAD_DURATION_DEFAULT),
+            warmup: LOAD_WARMUP_DEFAULT,
+            ramp: Duration::ZERO,
+            size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
+            pipeline: 1,
+            pace: Pace::Closed,
+            framing: Framing::Raw(Raw),
+            churn: false,
+            threads: THREADS_DEFAULT,
+            pins: Vec::new(),
+            sources: Vec::new(),
+            protocol: Protocol::Echo,
+            verify: true,
+        }
+    }
+}
+
+impl Plan {
+    /// What is wrong with it, in a line that names the option.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |name: &str, value: usize, least: usize, most: usize| match value {
+            _ if value >= least && value <= most => Ok(()),
+            _ => Err(format!("{name} must be {least} to {most}, not {value}")),
+        };
+        within(
+            "--connections",
+            self.connections,
+            1,
+            CONNECTIONS_MAX as usize,
+        )?;
+        within("--idle", self.idle, 0, CONNECTIONS_MAX as usize)?;
+        within("--pipeline", self.pipeline, 1, PIPELINE_MAX)?;
+        within("--threads", self.threads, 1, THREADS_MAX)?;
+        within("--size", self.size.1, 0, LOAD_SIZE_MAX)?;
+        if self.size.0 > self.size.1 {
+            return Err(format!(
+                "--size {}..{} is upside down",
+                self.size.0, self.size.1
+            ));
+        }
+        if self.threads > self.connections {
+            return Err(format!(
+                "--threads {} leaves some without one of the {} connections",
+                self.threads, self.connections
+            ));
+        }
+        if self.churn && self.pipeline > 1 {
+            return Err(
+                "--churn closes after one request; --pipeline does not go with it".to_owned(),
+            );
+        }
+        match self.until {
+            Until::Time(Duration::ZERO) => {
+                return Err("--duration must be longer than 0".to_owned());
+            }
+            Until::Requests(0) => return Err("--requests must be at least 1".to_owned()),
+            _ => {}
+        }
+        match self.pace {
+            Pace::Open { rate, .. } if !(rate > 0.0 && rate <= 1e9) => {
+                Err("--rate must be above 0 and at most 1g".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many of `total` fall to worker `index`: shares differ by one at most.
+    pub fn share(&self, total: u64, index: usize) -> u64 {
+        let workers = self.threads as u64;
+        total / workers + u64::from((index as u64) < total % workers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_contradict_each_other_name_the_option() {
+        let cases: [(Plan, &str); 6] = [
+            (
+                Plan {
+                    connections: 0,
+                    ..Plan::default()
+                },
+                "--connections",
+            ),
+            (
+                Plan {
+                    threads: 51,
+                    ..Plan::default()
+                },
+                "--threads",
+            ),
+            (
+                Plan {
+                    size: (9, 8),
+                    ..Plan::default()
+                },
+                "--size",
+            ),
+            (
+                Plan {
+                    churn: true,
+                    pipeline: 2,
+                    ..Plan::default()
+                },
+                "--churn",
+            ),
+            (
+                Plan {
+                    until: Until::Requests(0),
+                    ..Plan::default()
+                },
+                "--requests",
+            ),
+            (
+                Plan {
+                    pace: Pace::Open {
+                        rate: f64::NAN,
+                        arrivals: Arrivals::Fixed,
+                    },
+                    ..Plan::default()
+                },
+                "--rate",
+            ),
+        ];
+        for (plan, option) in cases {
+            assert!(
+                plan.check().is_err_and(|error| error.contains(option)),
+                "{option}"
+            );
+        }
+        assert_eq!(Plan::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn shares_add_up_and_differ_by_one_at_most() {
+        let plan = Plan {
+            threads: 3,
+            ..Plan::default()
+        };
+        let shares: Vec<u64> = (0..3).map(|index| plan.share(11, index)).collect();
+        assert_eq!(shares, [4, 4, 3]);
+    }
+}

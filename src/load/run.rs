@@ -1,0 +1,343 @@
+//! One run: workers are started, let go together, sampled at both ends of the window, and gathered.
+//!
+//! ```text
+//!   open connections | warm up |<------ measured window ------>| wait for replies |
+//!                    go      start (sample)                   end (sample)       done
+//! ```
+//!
+//! The conductor sleeps between these moments in its own poller, where signals arrive too. It never
+//! touches a connection of the load, and the workers never wait for it: they are told the moments
+//! beforehand. When a connection cannot even be opened, there is nothing to measure, and that is
+//! the answer.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use crate::base::clock::Time;
+use crate::base::histogram::Histogram;
+use crate::kernel::{Address, Event, Opener, Poller, Signal, process};
+
+use super::board::{Board, Control};
+use super::observe::{self, Host, Usage};
+use super::plan::{Plan, Until};
+use super::progress::{Glance, Progress};
+use super::script::Script;
+use super::tally::{Cause, Tally};
+use super::worker::{Job, Worker};
+
+const OPENING_GLANCE: Duration = Duration::from_millis(1);
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// The time everybody has used up to one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// When it was taken.
+    pub at: Time,
+    /// Processor time of each worker.
+    pub workers_ns: Vec<u64>,
+    /// The server, where its process is known.
+    pub server: Option<Usage>,
+    /// The whole machine.
+    pub host: Host,
+}
+
+/// What a run has brought.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The measurements of all workers.
+    pub tally: Tally,
+    /// The length of the measured window.
+    pub elapsed_ns: u64,
+    /// At the window's start.
+    pub begin: Sample,
+    /// At its end.
+    pub end: Sample,
+    /// The signal that ended it early.
+    pub interrupted: Option<i32>,
+}
+
+/// Why there is nothing to report.
+#[derive(Debug)]
+pub enum RunError {
+    /// The server could not be reached, or broke a connection before the load began.
+    Target(String),
+    /// Our own side failed.
+    Own(io::Error),
+    /// A signal came before the load began.
+    Interrupted(i32),
+}
+
+/// Who is loaded.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// How it is called in reports.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// Its process, where known.
+    pub pid: Option<u32>,
+}
+
+/// Loads `target` by `plan`. `kernel` is the conductor's own, `open` makes one for each worker.
+pub fn run<K: Poller + Opener>(
+    plan: &Plan,
+    script: &Script,
+    target: &Target,
+    kernel: &mut K,
+    open: &(impl Fn() -> io::Result<K> + Sync),
+    progress: &mut Progress,
+) -> Result<Outcome, RunError> {
+    let control = Control::default();
+    let boards: Vec<Board> = (0..plan.threads).map(|_| Board::default()).collect();
+    thread::scope(|scope| {
+        let mut handles = Vec::new();
+        for (index, board) in boards.iter().enumerate() {
+            let job = Job {
+                plan,
+                script,
+                target: &target.address,
+                control: &control,
+                board,
+                index,
+            };
+            handles.push(scope.spawn(move || work(job, open)));
+        }
+        let conductor = Conductor {
+            kernel,
+            control: &control,
+            boards: &boards,
+            plan,
+            target,
+            progress,
+        };
+        let conducted = conductor.conduct();
+        if conducted.is_err() {
+            control.stop();
+        }
+        control.release();
+        let gathered = gather(handles, target);
+        let mut outcome = match (conducted, gathered) {
+            (Err(error @ RunError::Interrupted(_)), _) => return Err(error),
+            (Ok(outcome), Ok(tally)) => Outcome { tally, ..outcome },
+            (_, Err(error)) | (Err(error), Ok(_)) => return Err(error),
+        };
+        if let Until::Requests(_) = plan.until {
+            outcome.elapsed_ns = outcome.tally.last_answer_ns;
+        }
+        Ok(outcome)
+    })
+}
+
+/// A worker's thread, from start to end.
+fn work<K: Poller + Opener>(
+    job: Job<'_>,
+    open: &impl Fn() -> io::Result<K>,
+) -> Result<Tally, Cause> {
+    job.board
+        .thread
+        .store(observe::this_thread(), Ordering::Relaxed);
+    let pins = &job.plan.pins;
+    let pinned = match pins.get(job.index % pins.len().max(1)) {
+        Some(&cpu) => process::pin_task(0, cpu),
+        None => Ok(()),
+    };
+    // An open loop's requests are to go out when they are due.
+    let punctual = pinned.and_then(|()| process::wake_punctually());
+    let worked = punctual.and_then(|()| open()).map_err(Cause::Broken);
+    let worked = worked.and_then(|kernel| Worker::new(kernel, job).run());
+    job.board.done.store(true, Ordering::Release);
+    // With the thread would go its entry in /proc, which the conductor has yet to read.
+    while !job.control.is_released() {
+        thread::sleep(OPENING_GLANCE);
+    }
+    worked
+}
+
+fn gather(
+    handles: Vec<ScopedJoinHandle<'_, Result<Tally, Cause>>>,
+    target: &Target,
+) -> Result<Tally, RunError> {
+    let mut all = Tally::new();
+    let mut failed = None;
+    for handle in handles {
+        match handle.join() {
+            Ok(Ok(tally)) => all.merge(tally),
+            Ok(Err(Cause::Broken(error))) => failed = Some(RunError::Own(error)),
+            Ok(Err(cause)) => {
+                failed = Some(RunError::Target(format!("{}: {cause}", target.address)))
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    failed.map_or(Ok(all), Err)
+}
+
+/// What the server has used so far, where its process is known.
+pub fn usage_of(target: &Target) -> io::Result<Option<Usage>> {
+    let named = |pid: u32| {
+        Usage::of(pid)
+            .map_err(|error| io::Error::new(error.kind(), format!("process {pid}: {error}")))
+    };
+    target.pid.map(named).transpose()
+}
+
+struct Conductor<'a, K> {
+    kernel: &'a mut K,
+    control: &'a Control,
+    boards: &'a [Board],
+    plan: &'a Plan,
+    target: &'a Target,
+    progress: &'a mut Progress,
+}
+
+impl<K: Poller + Opener> Conductor<'_, K> {
+    fn conduct(mut self) -> Result<Outcome, RunError> {
+        while !self.all(|board| board.ready.load(Ordering::Relaxed)) {
+            if self
+                .boards
+                .iter()
+                .any(|board| board.done.load(Ordering::Acquire))
+            {
+                // It will say why when it is gathered.
+                self.control.stop();
+                return Ok(Outcome::default());
+            }
+            let now = self.kernel.now();
+            if let Some(signal) = self.pause(now.after(OPENING_GLANCE))? {
+                return Err(RunError::Interrupted(signal));
+            }
+            self.show(None);
+        }
+        let go = self.kernel.now();
+        let start = go.after(self.plan.warmup);
+        let end = match self.plan.until {
+            Until::Time(duration) => start.after(duration),
+            Until::Requests(_) => Time::NEVER,
+        };
+        self.control.set_window(go, start, end);
+        let mut interrupted = self.watch(start, None)?;
+        let begin = self.sample()?;
+        if interrupted.is_none() {
+            interrupted = self.watch(end, Some(start))?;
+        }
+        let end_sample = self.sample()?;
+        if interrupted.is_some() {
+            self.control.stop();
+        }
+        while !self.all(|board| board.done.load(Ordering::Acquire)) {
+            let now = self.kernel.now();
+            if let Some(signal) = self.pause(now.after(OPENING_GLANCE))? {
+                interrupted = Some(signal);
+                self.control.stop();
+            }
+        }
+        self.progress.clear();
+        let elapsed_ns = end.min(end_sample.at).since(start).as_nanos() as u64;
+        Ok(Outcome {
+            elapsed_ns,
+            begin,
+            end: end_sample,
+            interrupted,
+            ..Outcome::default()
+        })
+    }
+
+    /// Sleeps until `until` or until all workers have sent what they had to; tells the signal that
+    /// came first.
+    fn watch(&mut self, until: Time, start: Option<Time>) -> Result<Option<i32>, RunError> {
+        loop {
+            let now = self.kernel.now();
+            let over = |board: &Board| {
+                board.sent_all.load(Ordering::Relaxed) || board.done.load(Ordering::Acquire)
+            };
+            if now >= until || self.all(over) {
+                return Ok(None);
+            }
+            if let Some(signal) = self.pause(until.min(now.after(GLANCE)))? {
+                return Ok(Some(signal));
+            }
+            self.show(start);
+        }
+    }
+
+    fn all(&self, is: impl Fn(&Board) -> bool) -> bool {
+        self.boards.iter().all(is)
+    }
+
+    /// Sleeps until `until` or a little less, or until a signal asks for the end, which is then
+    /// told.
+    fn pause(&mut self, until: Time) -> Result<Option<i32>, RunError> {
+        let mut events = [Event::default(); 4];
+        self.kernel
+            .wait(&mut events, until)
+            .map_err(RunError::Own)?;
+        while let Some(signal) = self.kernel.take_signal().map_err(RunError::Own)? {
+            if let Signal::Terminate(number) = signal {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sample(&mut self) -> Result<Sample, RunError> {
+        let threads = self
+            .boards
+            .iter()
+            .map(|board| board.thread.load(Ordering::Relaxed));
+        let workers_ns = threads.map(observe::thread_cpu_ns).collect();
+        let at = self.kernel.now();
+        let server = usage_of(self.target).map_err(RunError::Own)?;
+        Ok(Sample {
+            at,
+            workers_ns,
+            server,
+            host: Host::now(),
+        })
+    }
+
+    /// Draws the progress line, when one is wanted and its time has come.
+    fn show(&mut self, start: Option<Time>) {
+        let now = self.kernel.now();
+        if !self.progress.is_due(now) {
+            return;
+        }
+        let (mut at, mut answered, mut errors) = (Time::default(), 0, 0);
+        let mut latency = Histogram::new();
+        for board in self.boards {
+            if let Ok(live) = board.live.lock() {
+                at = at.max(live.at);
+                answered += live.answered;
+                errors += live.errors;
+                latency.merge(&live.latency);
+            }
+        }
+        let open = self
+            .boards
+            .iter()
+            .map(|board| board.open.load(Ordering::Relaxed))
+            .sum();
+        let threads = self
+            .boards
+            .iter()
+            .map(|board| board.thread.load(Ordering::Relaxed));
+        let cpu_ns = threads.map(observe::thread_cpu_ns).sum();
+        let elapsed = start.map(|start| now.since(start));
+        let (name, until) = (&self.target.name, self.plan.until);
+        self.progress.draw(
+            now,
+            &Glance {
+                name,
+                until,
+                elapsed,
+                at,
+                open,
+                answered,
+                errors,
+                cpu_ns,
+                latency: &latency,
+            },
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! What a connection says, and what it must hear: one table of whole requests, played round and
+//! round.
+//!
+//! All connections share the table. Each starts at another request, and neighbours in the table
+//! differ, so a reply that is lost, repeated, cut or handed to the wrong connection does not
+//! compare equal. An echo answers with the bytes that were sent, framed or not: what is sent and
+//! what is expected are two positions in one table, sending is a slice of it, and verifying is one
+//! comparison of slices.
+//!
+//! ```text
+//!  | request 0 | request 1 | ... | request K-1 | request 0 | ... |   K is odd, so that the table
+//!  |<--------------- period ------------------>|<- margin ------>|   repeats at no buffer's size
+//! ```
+//!
+//! Invariant: from any position within the period, at least `margin` bytes are contiguous.
+
+use crate::base::random::Random;
+use crate::framing::{Decoded, Framing};
+
+/// The table is about this long when requests are small: long enough to tell connections apart,
+/// short enough to stay in the cache beside the kernel's own work.
+const TABLE_BYTES: usize = 64 << 10;
+/// With sizes that vary, at most this much is spent on showing many of them.
+const VARIED_BYTES: usize = 4 << 20;
+/// Pipelined requests go out in writes of at most about this size.
+const MARGIN_MAX: usize = 1 << 20;
+
+const HTTP_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+
+/// The table of requests.
+#[derive(Debug)]
+pub struct Script {
+    bytes: Vec<u8>,
+    /// Where each request starts, and after the last one the period.
+    starts: Vec<usize>,
+}
+
+impl Script {
+    /// Requests of the house's framings with payloads of `least` to `most` bytes, `depth` at a
+    /// time.
+    pub fn echo(
+        framing: &Framing,
+        least: usize,
+        most: usize,
+        depth: usize,
+    ) -> Result<Script, String> {
+        // Any byte, unless the framing gives some of them a meaning of their own.
+        Script::framed(framing, least, most, depth, None)
+            .or_else(|_| Script::framed(framing, least, most, depth, Some(LETTERS)))
+    }
+
+    /// The same short GET request over and over.
+    pub fn http(depth: usize) -> Script {
+        let count = (TABLE_BYTES / HTTP_REQUEST.len()) | 1;
+        let starts = (0..=count)
+            .map(|index| index * HTTP_REQUEST.len())
+            .collect();
+        Script {
+            bytes: HTTP_REQUEST.repeat(count),
+            starts,
+        }
+        .with_margin(depth)
+    }
+
+    fn framed(
+        framing: &Framing,
+        least: usize,
+        most: usize,
+        depth: usize,
+        letters: Option<&[u8]>,
+    ) -> Result<Script, String> {
+        let overhead = framing.overhead();
+        let total = if least == most {
+            TABLE_BYTES
+        } else {
+            VARIED_BYTES
+        };
+        let average = (least + most) / 2 + overhead.front + overhead.back;
+        let most_count = if least == most { usize::MAX } else { 1024 };
+        let count = (total / average.max(1)).clamp(2, most_count) | 1;
+        let mut random = Random::new(0x6d79_6e61_6800 + count as u64);
+        let mut space = vec![0; overhead.front + most + overhead.back];
+        let mut script = Script {
+            bytes: Vec::with_capacity(count * average),
+            starts: vec![0],
+        };
+        for _ in 0..count {
+            let payload = least + random.below((most - least + 1) as u64) as usize;
+            let body = &mut space[overhead.front..overhead.front + payload];
+            body.iter_mut().for_each(|byte| {
+                let bits = random.bits();
+                *byte =
+                    letters.map_or(bits as u8, |letters| letters[bits as usize % letters.len()]);
+            });
+            let length = framing
+                .seal(&[], &mut space, payload)
+                .map_err(|error| error.to_string())?;
+            match framing.decode(&space[..length], 0) {
+                Decoded::Frame(bounds) if bounds.frame == length && length > 0 => {}
+                _ => {
+                    return Err(format!(
+                        "a payload of {payload} bytes does not fit the framing '{framing}'"
+                    ));
+                }
+            }
+            script.bytes.extend_from_slice(&space[..length]);
+            script.starts.push(script.bytes.len());
+        }
+        Ok(script.with_margin(depth))
+    }
+
+    /// Appends the table's beginning to its end, so that what `depth` requests say is one slice.
+    fn with_margin(mut self, depth: usize) -> Script {
+        let longest = (0..self.count())
+            .map(|index| self.length(index))
+            .max()
+            .unwrap_or(0);
+        let margin = longest.saturating_mul(depth).min(MARGIN_MAX).max(longest);
+        let period = self.period();
+        self.bytes.reserve_exact(margin);
+        for position in 0..margin {
+            self.bytes.push(self.bytes[position % period]);
+        }
+        self
+    }
+
+    /// How many requests the table holds.
+    pub fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// How many bytes it holds before it repeats.
+    pub fn period(&self) -> usize {
+        self.starts[self.count()]
+    }
+
+    /// Where request `index` starts.
+    pub fn start(&self, index: usize) -> usize {
+        self.starts[index]
+    }
+
+    /// Bytes in request `index`.
+    pub fn length(&self, index: usize) -> usize {
+        self.starts[index + 1] - self.starts[index]
+    }
+
+    /// The request after `index`.
+    pub fn following(&self, index: usize) -> usize {
+        if index + 1 == self.count() {
+            0
+        } else {
+            index + 1
+        }
+    }
+
+    /// The position `count` bytes after `position`.
+    pub fn advance(&self, position: usize, count: usize) -> usize {
+        let moved = position + count;
+        if moved < self.period() {
+            moved
+        } else {
+            moved % self.period()
+        }
+    }
+
+    /// What is said from `position` on: `length` bytes, or as many of them as are contiguous.
+    pub fn slice(&self, position: usize, length: usize) -> &[u8] {
+        let end = (position + length).min(self.bytes.len());
+        &self.bytes[position..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing(spec: &str) -> Framing {
+        Framing::parse(spec).expect("the test's own framing")
+    }
+
+    fn frame_of(framing: &Framing, bytes: &[u8]) -> Option<usize> {
+        match framing.decode(bytes, 0) {
+            Decoded::Frame(bounds) => Some(bounds.frame),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_slice_from_any_position_repeats_the_table() {
+        let script = Script::echo(&framing("raw"), 64, 64, 16).expect("raw takes all");
+        assert_eq!(
+            (script.count() % 2, script.period()),
+            (1, script.count() * 64)
+        );
+        for position in [0, 1, script.period() - 1] {
+            let slice = script.slice(position, 1024);
+            assert_eq!(slice.len(), 1024);
+            assert!((0..1024).all(|at| slice[at] == script.bytes[script.advance(position, at)]));
+        }
+    }
+
+    #[test]
+    fn framed_requests_decode_to_themselves_and_vary_within_their_range() {
+        let framing = framing("u16be");
+        let script = Script::echo(&framing, 10, 300, 1).expect("fits 16 bits");
+        let mut lengths: Vec<usize> = (0..script.count())
+            .map(|index| script.length(index))
+            .collect();
+        for index in 0..script.count() {
+            let bytes = script.slice(script.start(index), script.length(index));
+            assert!(frame_of(&framing, bytes) == Some(bytes.len()));
+        }
+        lengths.sort_unstable();
+        assert!(lengths[0] >= 12 && lengths[lengths.len() - 1] <= 302 && lengths[0] < lengths[500]);
+    }
+
+    #[test]
+    fn a_payload_that_the_length_field_cannot_say_is_refused() {
+        let error = Script::echo(&framing("u8"), 300, 300, 1).expect_err("one byte says 255");
+        assert!(error.contains("does not fit the framing 'u8'"), "{error}");
+    }
+
+    #[test]
+    fn a_request_of_no_bytes_has_no_reply_and_is_refused() {
+        assert!(Script::echo(&framing("raw"), 0, 10, 1).is_err());
+        assert!(Script::echo(&framing("u32be"), 0, 0, 1).is_ok());
+    }
+
+    #[test]
+    fn large_requests_take_few_tables() {
+        let script = Script::echo(&framing("raw"), 1 << 20, 1 << 20, 4).expect("raw takes all");
+        assert_eq!((script.count(), script.bytes.len()), (3, 4 << 20));
+    }
+}

@@ -1,0 +1,311 @@
+//! `mynah bench` as a whole: servers are started, loaded once or in turn, and what came of it is
+//! told.
+//!
+//! One server and one run, or several servers and rounds of runs: both end in a [`Session`], from
+//! which all reports are made. Servers that were started here are ended here, whatever happens. On
+//! the same core, the server and the one worker are kept on one processor, so that they share its
+//! frequency, its cache and its noise, and the ratio of their processor times is what holds still.
+
+use std::io;
+
+use crate::base::histogram::Histogram;
+use crate::kernel::{Address, Opener, Poller, process};
+
+use super::assertion::Assertion;
+use super::bench::{Bench, Server};
+use super::checks::{self, Check};
+use super::compare::{self, Versus};
+use super::figures::Figures;
+use super::observe;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::run::{self, Outcome, RunError, Target};
+use super::spawn::Spawned;
+use super::statistics::Estimate;
+use super::timeline::Timeline;
+
+/// One server's runs.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Who it is.
+    pub target: Target,
+    /// The figures of each run.
+    pub runs: Vec<Figures>,
+    /// The latency that counts, of all runs.
+    pub latency: Histogram,
+    /// Its memory before the first connection.
+    pub resident_before: u64,
+    /// The last run's answers over time, and its length.
+    pub timeline: (Timeline, u64),
+    /// What broke, in full, first come first.
+    pub failures: Vec<String>,
+}
+
+/// What a comparison says about one server against the first.
+#[derive(Debug)]
+pub struct Compared {
+    /// Its name.
+    pub name: String,
+    /// Figure by figure.
+    pub versus: Vec<Versus>,
+}
+
+/// All that was measured.
+#[derive(Debug)]
+pub struct Session {
+    /// What was asked for.
+    pub bench: Bench,
+    /// The servers in order.
+    pub servers: Vec<Loaded>,
+    /// Checks of each server's last run, with the server's index.
+    pub checks: Vec<(usize, Check)>,
+    /// The comparisons with the first server; empty when it is alone.
+    pub compared: Vec<Compared>,
+    /// The same server against itself, by figure.
+    pub self_checks: Vec<(&'static str, Estimate)>,
+    /// The signal that ended it early.
+    pub interrupted: Option<i32>,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum SessionError {
+    /// The options contradict each other.
+    Usage(String),
+    /// A server could not be started.
+    Start(String),
+    /// A run could not begin.
+    Run(RunError),
+}
+
+impl From<RunError> for SessionError {
+    fn from(error: RunError) -> SessionError {
+        SessionError::Run(error)
+    }
+}
+
+/// Runs it all. `kernel` is the conductor's, `open` makes one for each worker.
+pub fn run<K: Poller + Opener>(
+    mut bench: Bench,
+    kernel: &mut K,
+    open: &(impl Fn() -> io::Result<K> + Sync),
+    progress: &mut Progress,
+) -> Result<Session, SessionError> {
+    bench.check().map_err(SessionError::Usage)?;
+    let script = bench.script().map_err(SessionError::Usage)?;
+    let core = bench.same_core.then(|| shared_core(&bench.plan));
+    bench
+        .plan
+        .pins
+        .extend(core.filter(|_| bench.plan.pins.is_empty()));
+    let (_started, targets) = start(&bench, core)?;
+    let mut load = |plan: &Plan, target: &Target, title: String| {
+        progress.title = title;
+        run::run(plan, &script, target, kernel, open, progress)
+    };
+    let rounds = if targets.len() > 1 { bench.pairs } else { 1 };
+    let loaded: Result<Vec<Loaded>, RunError> = targets.into_iter().map(Loaded::new).collect();
+    let mut servers = loaded?;
+    if rounds > 1 {
+        // Nobody is measured while caches, heaps and just-in-time compilers are still cold.
+        for server in &servers {
+            let outcome = load(&bench.plan, &server.target, "warming up: ".to_owned())?;
+            if let Some(signal) = outcome.interrupted {
+                return Err(RunError::Interrupted(signal).into());
+            }
+        }
+    }
+    let connections = bench.plan.connections + bench.plan.idle;
+    let mut interrupted = None;
+    'rounds: for round in 0..rounds {
+        for index in compare::order(round, servers.len()) {
+            let server = &mut servers[index];
+            let title = match rounds {
+                1 => String::new(),
+                _ => format!("round {}/{rounds}, {}: ", round + 1, server.target.name),
+            };
+            let outcome = match load(&bench.plan, &server.target, title) {
+                // What was measured before is worth telling.
+                Err(RunError::Interrupted(signal)) if round > 0 => {
+                    interrupted = Some(signal);
+                    break 'rounds;
+                }
+                outcome => outcome?,
+            };
+            interrupted = outcome.interrupted;
+            server.add(outcome, connections);
+            if interrupted.is_some() {
+                break 'rounds;
+            }
+        }
+    }
+    Ok(Session::of(bench, servers, interrupted))
+}
+
+/// The processor that all share: the first one pinned to, or the last one allowed.
+fn shared_core(plan: &Plan) -> usize {
+    plan.pins
+        .first()
+        .copied()
+        .or_else(|| observe::processors().pop())
+        .unwrap_or(0)
+}
+
+fn start(bench: &Bench, core: Option<usize>) -> Result<(Vec<Spawned>, Vec<Target>), SessionError> {
+    let (mut started, mut targets) = (Vec::new(), Vec::new());
+    let mut pids = bench.pids.iter().copied();
+    for server in &bench.servers {
+        targets.push(match server {
+            Server::At(address) => {
+                let pid = pids.next();
+                pin_all(pid, core).map_err(RunError::Own)?;
+                Target {
+                    name: address.to_string(),
+                    address: address.clone(),
+                    pid,
+                }
+            }
+            Server::Command(line) => {
+                let spawned = Spawned::start(line, core).map_err(SessionError::Start)?;
+                let (address, pid) = (spawned.address(), Some(spawned.pid()));
+                started.push(spawned);
+                Target {
+                    name: line.clone(),
+                    address,
+                    pid,
+                }
+            }
+        });
+    }
+    Ok((started, targets))
+}
+
+fn pin_all(pid: Option<u32>, core: Option<usize>) -> io::Result<()> {
+    if let (Some(pid), Some(core)) = (pid, core) {
+        let named = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("process {pid} on processor {core}: {error}"),
+            )
+        };
+        for thread in observe::threads(pid).map_err(named)? {
+            process::pin_task(thread, core).map_err(named)?;
+        }
+    }
+    Ok(())
+}
+
+impl Loaded {
+    fn new(target: Target) -> Result<Loaded, RunError> {
+        let usage = run::usage_of(&target).map_err(RunError::Own)?;
+        Ok(Loaded {
+            target,
+            runs: Vec::new(),
+            latency: Histogram::new(),
+            resident_before: usage.map_or(0, |usage| usage.resident_bytes),
+            timeline: (Timeline::new(), 0),
+            failures: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, outcome: Outcome, connections: usize) {
+        let mut figures = Figures::of(&outcome);
+        if let Some(cost) = &mut figures.server {
+            let grown = cost.resident_bytes.saturating_sub(self.resident_before);
+            cost.bytes_per_connection = grown as f64 / connections as f64;
+        }
+        self.runs.push(figures);
+        let tally = outcome.tally;
+        self.latency.merge(if tally.response.count() > 0 {
+            &tally.response
+        } else {
+            &tally.service
+        });
+        self.failures
+            .extend(tally.failures.iter().map(ToString::to_string));
+        self.timeline = (tally.timeline, outcome.elapsed_ns);
+    }
+
+    fn ports_left(&self, plan: &Plan) -> Option<Check> {
+        let tcp = matches!(self.target.address, Address::Tcp(_));
+        let connects = self
+            .runs
+            .iter()
+            .filter_map(|run| run.connect)
+            .map(|spans| spans.count);
+        let ports = observe::local_ports() * plan.sources.len().max(1) as u64;
+        (plan.churn && tcp).then(|| checks::ports_left(connects.sum(), ports))
+    }
+
+    /// Failures of all runs.
+    pub fn errors(&self) -> u64 {
+        self.runs.iter().map(|figures| figures.errors).sum()
+    }
+}
+
+impl Session {
+    fn of(bench: Bench, servers: Vec<Loaded>, interrupted: Option<i32>) -> Session {
+        let whole = servers
+            .iter()
+            .map(|server| server.runs.len())
+            .min()
+            .unwrap_or(0);
+        let rounds: Vec<Vec<Figures>> = (0..whole)
+            .map(|round| {
+                servers
+                    .iter()
+                    .map(|server| server.runs[round].clone())
+                    .collect()
+            })
+            .collect();
+        let others = servers.iter().enumerate().skip(1);
+        let compared = others.map(|(index, server)| Compared {
+            name: server.target.name.clone(),
+            versus: compare::versus(&rounds, index),
+        });
+        let compared: Vec<Compared> = compared.collect();
+        let self_checks = match compared.len() {
+            0 => Vec::new(),
+            _ => {
+                let same = |(metric, _, _): &(&'static str, bool, &str)| {
+                    Some((*metric, compare::same_against_same(&rounds, metric)?))
+                };
+                compare::METRICS.iter().filter_map(same).collect()
+            }
+        };
+        let checks = servers.iter().enumerate().flat_map(|(index, server)| {
+            let figures = server.runs.last();
+            let mut found = figures.map_or_else(Vec::new, |figures| {
+                checks::checks(&bench.plan, figures, bench.same_core)
+            });
+            found.extend(server.ports_left(&bench.plan));
+            found.into_iter().map(move |check| (index, check))
+        });
+        let checks = checks.collect();
+        Session {
+            bench,
+            servers,
+            checks,
+            compared,
+            self_checks,
+            interrupted,
+        }
+    }
+
+    /// The assertions that do not hold, for any run of the first server; each with its reason.
+    pub fn broken_assertions(&self) -> Vec<String> {
+        let runs = self.servers.first().map_or(&[][..], |server| &server.runs);
+        let conditions = self.bench.assertions.iter();
+        conditions
+            .filter_map(|condition| runs.iter().find_map(|run| condition.check(run).err()))
+            .collect()
+    }
+
+    /// Failures for which nobody has asked by an assertion.
+    pub fn unexpected_errors(&self) -> u64 {
+        if self.bench.assertions.iter().any(Assertion::is_about_errors) {
+            return 0;
+        }
+        self.servers.iter().map(Loaded::errors).sum()
+    }
+}

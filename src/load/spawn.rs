@@ -1,0 +1,153 @@
+//! A server that is started for the measurement and ended after it.
+//!
+//! The command is cut into words without a shell, so that the process that is measured is the
+//! server and not something around it. `{port}` becomes a free port of the loopback address; the
+//! server is there when it accepts a connection. It is ended by SIGTERM, a little later by SIGKILL,
+//! and always reaped, whatever way the run takes: the end is in `drop`. Man pages: exec(3),
+//! kill(2), wait(2).
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::kernel::Address;
+use crate::kernel::child::{self, Ending};
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A server that lives as long as this value.
+#[derive(Debug)]
+pub struct Spawned {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Spawned {
+    /// Starts `line`, on processor `cpu` alone if one is given, and waits until it accepts.
+    pub fn start(line: &str, cpu: Option<usize>) -> Result<Spawned, String> {
+        let failed = |error: io::Error| format!("cannot start '{line}': {error}");
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        let address = free.local_addr().map_err(failed)?;
+        drop(free);
+        let words = words(&line.replace("{port}", &address.port().to_string()))?;
+        let (program, arguments) = words.split_first().ok_or("--spawn needs a command")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = child::start(&mut command, cpu).map_err(failed)?;
+        let mut server = Spawned { child, address };
+        server
+            .wait_until_it_accepts()
+            .map_err(|why| format!("'{line}' {why}"))?;
+        Ok(server)
+    }
+
+    fn wait_until_it_accepts(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        while start.elapsed() < START_TIMEOUT {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("ended before it accepted a connection: {status}"));
+            }
+            if TcpStream::connect_timeout(&self.address, START_TIMEOUT).is_ok() {
+                return Ok(());
+            }
+            thread::sleep(PAUSE);
+        }
+        Err(format!(
+            "accepted no connection on {} within {START_TIMEOUT:?}",
+            self.address
+        ))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Address {
+        Address::Tcp(self.address)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        let start = Instant::now();
+        let mut ending = Ending::Asked;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if start.elapsed() > END_TIMEOUT {
+                ending = Ending::Forced;
+            }
+            if ending == Ending::Forced || start.elapsed() < PAUSE {
+                // The group may have gone by itself.
+                let _ = child::end_group(self.child.id(), ending);
+            }
+            thread::sleep(PAUSE);
+        }
+        // Whoever is left of the group has lost its leader.
+        let _ = child::end_group(self.child.id(), Ending::Forced);
+    }
+}
+
+/// Cuts a line into words: blanks separate, quotes of both kinds keep together, a backslash takes
+/// the next letter as it is.
+fn words(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, quote) {
+            ('\\', None | Some('"')) => {
+                let next = letters
+                    .next()
+                    .ok_or_else(|| format!("'{line}' ends in a backslash"))?;
+                word.get_or_insert_with(String::new).push(next);
+            }
+            (letter, Some(open)) if letter == open => quote = None,
+            ('"' | '\'', None) => {
+                quote = Some(letter);
+                word.get_or_insert_with(String::new);
+            }
+            (letter, None) if letter.is_whitespace() => words.extend(word.take()),
+            (letter, _) => word.get_or_insert_with(String::new).push(letter),
+        }
+    }
+    if quote.is_some() {
+        return Err(format!("'{line}' has an open quote"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_into_words_as_a_shell_would() {
+        let cut = words(r#"java -cp "a b" 'c "d"' e\ f '' x"y"z"#);
+        assert_eq!(
+            cut,
+            Ok(["java", "-cp", "a b", r#"c "d""#, "e f", "", "xyz"]
+                .map(String::from)
+                .to_vec())
+        );
+        assert!(words("a 'b").is_err() && words("a\\").is_err());
+    }
+
+    #[test]
+    fn a_command_that_ends_at_once_or_is_not_there_says_so() {
+        let ended = Spawned::start("true", None).expect_err("it listens to nobody");
+        assert!(ended.contains("ended before"), "{ended}");
+        let missing = Spawned::start("/nonexistent/server {port}", None).expect_err("no such file");
+        assert!(missing.contains("cannot start"), "{missing}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What one worker has measured: counts, spans, and the first failures in full.
+//!
+//! Everything is allocated before the first request and only added to afterwards; the workers'
+//! tallies are merged once, at the end. A request belongs to the run when it *began* inside the
+//! measured window (was sent, or in an open loop was due), and it is waited for after the window's
+//! end, so that slow ones are not lost.
+
+use std::fmt;
+use std::io;
+
+use crate::base::histogram::Histogram;
+
+use super::connection::Wrong;
+use super::timeline::Timeline;
+
+/// Failures that are told in full; the others are only counted.
+const FAILURES_KEPT: usize = 16;
+
+/// How a connection broke.
+#[derive(Debug)]
+pub enum Cause {
+    /// It could not be opened.
+    Connect(io::Error),
+    /// The other side ended it.
+    Closed,
+    /// Reading or writing failed.
+    Broken(io::Error),
+    /// What came back was not what had to come back.
+    Wrong(Wrong),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(
+                    f,
+                    "cannot connect: {error}: no local port is free, give --source-ip more"
+                )
+            }
+            Cause::Connect(error) => write!(f, "cannot connect: {error}"),
+            Cause::Closed => f.write_str("closed by the server"),
+            Cause::Broken(error) => error.fmt(f),
+            Cause::Wrong(wrong) => wrong.fmt(f),
+        }
+    }
+}
+
+/// One connection that broke.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which connection, counted from 0 over all workers.
+    pub connection: usize,
+    /// Requests it had been answered.
+    pub answered: u64,
+    /// Requests that were in flight.
+    pub in_flight: u64,
+    /// How it broke.
+    pub cause: Cause,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure {
+            connection,
+            answered,
+            in_flight,
+            cause,
+        } = self;
+        write!(
+            f,
+            "connection {connection}: {cause} (after {answered} replies, {in_flight} in flight)"
+        )
+    }
+}
+
+/// Failures by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Errors {
+    /// Connections that could not be opened.
+    pub connect: u64,
+    /// Connections that the server ended.
+    pub closed: u64,
+    /// Connections that broke.
+    pub broken: u64,
+    /// Connections on which something wrong came back.
+    pub wrong: u64,
+    /// Requests that were never answered, although their connection stood.
+    pub unanswered: u64,
+}
+
+impl Errors {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.connect + self.closed + self.broken + self.wrong + self.unanswered
+    }
+}
+
+/// The measurements of a worker, or of all of them together.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Requests that began in the window and were answered.
+    pub answered: u64,
+    /// Bytes that came back during the window.
+    pub received_bytes: u64,
+    /// Service time: from the send to the last byte of the reply.
+    pub service: Histogram,
+    /// Response time: from when the request was due. Empty in a closed loop.
+    pub response: Histogram,
+    /// How late requests were sent while a connection was free for them. Empty in a closed loop.
+    pub lateness: Histogram,
+    /// From connect(2) until the connection stood.
+    pub connect: Histogram,
+    /// Answers over time.
+    pub timeline: Timeline,
+    /// Failures by kind.
+    pub errors: Errors,
+    /// The first failures in full.
+    pub failures: Vec<Failure>,
+    /// Requests that were due in the window and never sent, because no connection was free.
+    pub unsent: u64,
+    /// When the last reply of the window came, in nanoseconds after its start.
+    pub last_answer_ns: u64,
+}
+
+impl Tally {
+    /// An empty tally with all the memory it will ever need.
+    pub fn new() -> Tally {
+        Tally {
+            failures: Vec::with_capacity(FAILURES_KEPT),
+            ..Tally::default()
+        }
+    }
+
+    /// Notes a failure.
+    #[cold]
+    pub fn fail(&mut self, failure: Failure) {
+        match failure.cause {
+            Cause::Connect(_) => self.errors.connect += 1,
+            Cause::Closed => self.errors.closed += 1,
+            Cause::Broken(_) => self.errors.broken += 1,
+            Cause::Wrong(_) => self.errors.wrong += 1,
+        }
+        if self.failures.len() < FAILURES_KEPT {
+            self.failures.push(failure);
+        }
+    }
+
+    /// Adds everything of `other`.
+    pub fn merge(&mut self, other: Tally) {
+        self.answered += other.answered;
+        self.received_bytes += other.received_bytes;
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
+        self.lateness.merge(&other.lateness);
+        self.connect.merge(&other.connect);
+        self.timeline.merge(&other.timeline);
+        self.errors.connect += other.errors.connect;
+        self.errors.closed += other.errors.closed;
+        self.errors.broken += other.errors.broken;
+        self.errors.wrong += other.errors.wrong;
+        self.errors.unanswered += other.errors.unanswered;
+        let room = FAILURES_KEPT.saturating_sub(self.failures.len());
+        self.failures.extend(other.failures.into_iter().take(room));
+        self.unsent += other.unsent;
+        self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
+    }
+}

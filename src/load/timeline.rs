@@ -1,0 +1,107 @@
+//! How many requests were answered in each stretch of the run.
+//!
+//! A fixed number of stretches; when the run outlasts them, neighbours are added together and every
+//! stretch is twice as long. So a minute and a week take the same memory and nothing is allocated
+//! on the way.
+
+const STRETCHES: usize = 512;
+const FIRST_WIDTH_NS: u64 = 50_000_000;
+
+/// Counts over time.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    width_ns: u64,
+    counts: Box<[u64]>,
+}
+
+impl Default for Timeline {
+    fn default() -> Timeline {
+        Timeline::new()
+    }
+}
+
+impl Timeline {
+    /// Nothing counted yet, stretches of 50 ms.
+    pub fn new() -> Timeline {
+        Timeline {
+            width_ns: FIRST_WIDTH_NS,
+            counts: vec![0; STRETCHES].into_boxed_slice(),
+        }
+    }
+
+    /// Counts `count` at `elapsed_ns` after the start.
+    #[inline]
+    pub fn record(&mut self, elapsed_ns: u64, count: u64) {
+        while elapsed_ns / self.width_ns >= STRETCHES as u64 {
+            self.widen();
+        }
+        self.counts[(elapsed_ns / self.width_ns) as usize] += count;
+    }
+
+    fn widen(&mut self) {
+        for index in 0..STRETCHES / 2 {
+            self.counts[index] = self.counts[2 * index] + self.counts[2 * index + 1];
+        }
+        self.counts[STRETCHES / 2..].fill(0);
+        self.width_ns *= 2;
+    }
+
+    /// Adds what `other` counted, at the wider of the two widths.
+    pub fn merge(&mut self, other: &Timeline) {
+        while self.width_ns < other.width_ns {
+            self.widen();
+        }
+        for (index, &count) in other
+            .counts
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+        {
+            self.record(index as u64 * other.width_ns, count);
+        }
+    }
+
+    /// How long a stretch is.
+    pub fn width_seconds(&self) -> f64 {
+        self.width_ns as f64 / 1e9
+    }
+
+    /// Requests a second in each stretch that lies wholly within the first `elapsed_ns`.
+    pub fn rates(&self, elapsed_ns: u64) -> impl Iterator<Item = f64> + '_ {
+        let whole = ((elapsed_ns / self.width_ns) as usize).min(STRETCHES);
+        self.counts[..whole]
+            .iter()
+            .map(|&count| count as f64 / self.width_seconds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_outlasts_the_stretches_keeps_every_count() {
+        let mut timeline = Timeline::new();
+        let second = 1_000_000_000;
+        (0..100).for_each(|at| timeline.record(at * second, 10));
+        assert_eq!(timeline.counts.iter().sum::<u64>(), 1000);
+        assert_eq!(timeline.width_seconds(), 0.2);
+        assert_eq!(timeline.rates(100 * second).count(), 500);
+    }
+
+    #[test]
+    fn merging_takes_the_wider_width() {
+        let (mut short, mut long) = (Timeline::new(), Timeline::new());
+        short.record(60_000_000, 3);
+        long.record(40_000_000_000, 4);
+        let width = long.width_seconds();
+        long.merge(&short);
+        short.merge(&long);
+        assert_eq!(
+            (short.width_seconds(), long.width_seconds()),
+            (width, width)
+        );
+        assert_eq!(long.counts.iter().sum::<u64>(), 7);
+        assert_eq!(short.counts.iter().sum::<u64>(), 10);
+    }
+}

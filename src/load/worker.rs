@@ -1,0 +1,296 @@
+//! One thread of the load: an event loop of the house over its share of the connections.
+//!
+//! Each turn waits, reads the clock once, and looks at what is ready; a reply is read with one call
+//! and the next request goes out with one more. Every connection is registered once, for both
+//! directions and edge-triggered, when it is opened: its first event says that it stands, later
+//! ones bring replies, and `epoll_ctl` is never called again. By the rule of edges, a read that
+//! filled its space or came with the end of the stream is followed by another one (epoll(7)).
+//!
+//! A request's time begins at a clock read just before its write, and ends with the turn in which
+//! its reply was found, so that what the loop spends on other connections in between is not charged
+//! to the server. Nothing is allocated between the first request and the last. Neighbours:
+//! `connection` below, `run` above.
+
+mod phases;
+mod traffic;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::clock::Time;
+use crate::kernel::{
+    Address, ConnectOptions, Event, Interest, OpenError, Opener, Poller, Readiness, Token,
+};
+
+use super::board::{Board, Control};
+use super::connection::Connection;
+use super::plan::{Pace, Plan, Protocol, Until};
+use super::schedule::Schedule;
+use super::script::Script;
+use super::tally::{Cause, Failure, Tally};
+
+/// Connects under way at once: fewer than the backlog of any sane listener, which would drop the
+/// rest.
+const CONNECTING_MAX: usize = 64;
+/// How long a connection that broke under `--churn` waits before it is opened again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(10);
+/// How long a run that ends by a count waits for any reply before it gives up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long replies are waited for after the window.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How soon word from the conductor is seen by a worker that has nothing to do.
+const ATTENTION: Duration = Duration::from_millis(20);
+/// The same while it waits for the word to begin.
+const ATTENTION_AT_START: Duration = Duration::from_millis(1);
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+const EVENTS: usize = 256;
+
+/// What a worker shares with the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The inputs.
+    pub plan: &'a Plan,
+    /// What is said.
+    pub script: &'a Script,
+    /// Where to.
+    pub target: &'a Address,
+    /// The conductor's word.
+    pub control: &'a Control,
+    /// Where this worker leaves word.
+    pub board: &'a Board,
+    /// Which of the plan's threads this is.
+    pub index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No socket.
+    Closed,
+    Connecting,
+    /// Stands and carries load.
+    Open,
+    /// Stands and says nothing.
+    Idle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Connections are being opened; nothing is sent.
+    Opening,
+    /// Requests are sent; those that begin from `start` to `end` are measured.
+    Loading {
+        start: Time,
+        end: Time,
+    },
+    /// Nothing new is sent; replies are waited for until the deadline.
+    Draining {
+        start: Time,
+        deadline: Time,
+    },
+    Done,
+}
+
+struct Slot<S> {
+    socket: Option<S>,
+    stage: Stage,
+    generation: u32,
+    /// Whether it stands in the queue of free connections (open loop).
+    queued: bool,
+    opened_at: Time,
+    connection: Connection,
+}
+
+/// When a request was sent, and when it was due (in a closed loop: the same).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Stamp {
+    sent: Time,
+    due: Time,
+}
+
+/// One thread's share of the load.
+pub struct Worker<'a, K: Poller + Opener> {
+    kernel: K,
+    job: Job<'a>,
+    slots: Vec<Slot<K::Socket>>,
+    /// How many of the slots carry load; the others are idle connections.
+    active: usize,
+    /// A ring of `depth` stamps a slot.
+    stamps: Vec<Stamp>,
+    depth: usize,
+    options: Vec<ConnectOptions>,
+    schedule: Option<Schedule>,
+    /// Slots with room for another request, the one that has been free longest in front (open
+    /// loop).
+    free: VecDeque<u32>,
+    /// Since when there has been one.
+    free_since: Time,
+    /// Slots to be opened, each not before its time.
+    opening: VecDeque<(Time, u32)>,
+    connecting: usize,
+    /// Connections that stand and carry load, and those that stand idle.
+    open: usize,
+    idle: usize,
+    in_flight: u64,
+    /// Requests that may still begin inside the window.
+    quota: u64,
+    phase: Phase,
+    now: Time,
+    /// When something last moved: a reply, or the load's beginning.
+    moved: Time,
+    published: Time,
+    tally: Tally,
+    space: Vec<u8>,
+    events: Vec<Event>,
+}
+
+impl<'a, K: Poller + Opener> Worker<'a, K> {
+    /// Takes all the memory that the run will need.
+    pub fn new(mut kernel: K, job: Job<'a>) -> Worker<'a, K> {
+        let plan = job.plan;
+        let active = plan.share(plan.connections as u64, job.index) as usize;
+        let count = active + plan.share(plan.idle as u64, job.index) as usize;
+        let http = plan.protocol == Protocol::Http;
+        let slots = (0..count).map(|_| Slot {
+            socket: None,
+            stage: Stage::Closed,
+            generation: 0,
+            queued: false,
+            opened_at: Time::default(),
+            connection: Connection::new(http),
+        });
+        let depth = plan.pipeline.next_power_of_two();
+        let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
+            [] => vec![None],
+            some => some.iter().cloned().map(Some).collect(),
+        };
+        let options = sources.into_iter().map(|source| ConnectOptions {
+            nodelay: true,
+            source,
+        });
+        let now = kernel.now();
+        let answer_max = plan
+            .size
+            .1
+            .saturating_mul(plan.pipeline)
+            .next_power_of_two();
+        let mut worker = Worker {
+            kernel,
+            job,
+            slots: slots.collect(),
+            active,
+            stamps: vec![Stamp::default(); active * depth],
+            depth,
+            options: options.collect(),
+            schedule: None,
+            free: VecDeque::with_capacity(active),
+            free_since: now,
+            opening: VecDeque::with_capacity(count),
+            connecting: 0,
+            open: 0,
+            idle: 0,
+            in_flight: 0,
+            quota: match plan.until {
+                Until::Requests(requests) => plan.share(requests, job.index),
+                Until::Time(_) => u64::MAX,
+            },
+            phase: Phase::Opening,
+            now,
+            moved: now,
+            published: now,
+            tally: Tally::new(),
+            space: vec![0; answer_max.clamp(64 << 10, 1 << 20)],
+            events: vec![Event::default(); EVENTS],
+        };
+        worker.plan_openings();
+        worker
+    }
+
+    fn plan_openings(&mut self) {
+        let Plan { ramp, churn, .. } = *self.job.plan;
+        let count = self.slots.len();
+        for index in 0..count {
+            // Under churn the load itself opens its connections.
+            if !churn || index >= self.active {
+                let due = self.now.after(ramp.mul_f64(index as f64 / count as f64));
+                self.opening.push_back((due, index as u32));
+            }
+        }
+    }
+
+    /// Runs to the end. The error is one that the whole run stops for.
+    pub fn run(mut self) -> Result<Tally, Cause> {
+        while self.phase != Phase::Done {
+            self.turn()?;
+        }
+        for slot in &mut self.slots {
+            if let Some(socket) = slot.socket.take() {
+                self.kernel.close(socket);
+            }
+        }
+        Ok(self.tally)
+    }
+
+    fn turn(&mut self) -> Result<(), Cause> {
+        let until = self.until();
+        let count = self
+            .kernel
+            .wait(&mut self.events, until)
+            .map_err(Cause::Broken)?;
+        self.now = self.kernel.now();
+        self.follow()?;
+        for at in 0..count {
+            let (token, readiness) = (self.events[at].token(), self.events[at].readiness());
+            self.ready(token, readiness)?;
+        }
+        self.open_due()?;
+        self.release_due()?;
+        if self.now.since(self.published) >= PUBLISH_INTERVAL {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// When to look again, should nothing happen before.
+    fn until(&self) -> Time {
+        let (attention, deadline) = match self.phase {
+            Phase::Opening => (ATTENTION_AT_START, Time::NEVER),
+            Phase::Loading { end, .. } => (ATTENTION, end),
+            Phase::Draining { deadline, .. } => (ATTENTION, deadline),
+            Phase::Done => return self.now,
+        };
+        let opening = match self.opening.front() {
+            Some((due, _)) if self.connecting < CONNECTING_MAX => *due,
+            _ => Time::NEVER,
+        };
+        let request = match &self.schedule {
+            Some(schedule) if !self.free.is_empty() => schedule.due(),
+            _ => Time::NEVER,
+        };
+        let attention = self.now.after(attention);
+        deadline.min(opening).min(request).min(attention)
+    }
+
+    fn publish(&mut self) {
+        self.published = self.now;
+        self.job
+            .board
+            .open
+            .store((self.open + self.idle) as u64, Ordering::Relaxed);
+        if let Ok(mut live) = self.job.board.live.try_lock() {
+            live.at = self.now;
+            live.answered = self.tally.answered;
+            live.errors = self.tally.errors.total();
+            let latency = match self.schedule {
+                Some(_) => &self.tally.response,
+                None => &self.tally.service,
+            };
+            live.latency.copy_from(latency);
+        }
+    }
+
+    fn stamp(&self, index: usize, request: u64) -> Stamp {
+        self.stamps[index * self.depth + (request as usize & (self.depth - 1))]
+    }
+}

@@ -1,0 +1,116 @@
+//! The worker's way through a run: open, load, drain, done.
+//!
+//! ```text
+//!              go               end, quota, nobody left            answered, or late
+//!   Opening --------> Loading ---------------------------> Draining -----------------> Done
+//!      |                 |        stopped by the conductor     |                         ^
+//!      +-----------------+-------------------------------------+-------------------------+
+//! ```
+//!
+//! `follow` is asked once a turn and is the only place where the phase changes. What a phase means
+//! for one connection is not known here, but that the load begins on all of them.
+
+use super::*;
+
+impl<K: Poller + Opener> Worker<'_, K> {
+    /// Moves to the phase that the clock and the conductor say.
+    pub(super) fn follow(&mut self) -> Result<(), Cause> {
+        if self.job.control.is_stopped() {
+            if let Phase::Loading { start, .. } = self.phase {
+                self.end_window(start);
+            }
+            self.finish();
+        }
+        match self.phase {
+            Phase::Opening => {
+                let all = self.opening.is_empty() && self.connecting == 0;
+                self.job
+                    .board
+                    .open
+                    .store((self.open + self.idle) as u64, Ordering::Relaxed);
+                self.job.board.ready.store(all, Ordering::Relaxed);
+                if let Some((go, start, end)) = self.job.control.window(self.now) {
+                    self.phase = Phase::Loading { start, end };
+                    return self.begin_load(go);
+                }
+            }
+            Phase::Loading { start, end } => {
+                // What was due before the end goes out even if the end has passed meanwhile.
+                self.release_due()?;
+                let lost = self.open == 0 && !self.job.plan.churn;
+                if self.now >= end || self.quota == 0 || lost || self.is_stalled() {
+                    self.end_window(start);
+                }
+            }
+            Phase::Draining { deadline, .. } if self.in_flight == 0 || self.now >= deadline => {
+                self.finish();
+            }
+            Phase::Draining { .. } | Phase::Done => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a run that ends by a count waits for replies that do not come.
+    fn is_stalled(&self) -> bool {
+        self.quota < u64::MAX && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
+    }
+
+    fn begin_load(&mut self, go: Time) -> Result<(), Cause> {
+        let Plan {
+            pace,
+            threads,
+            churn,
+            ..
+        } = *self.job.plan;
+        if let Pace::Open { rate, arrivals } = pace {
+            self.schedule = Some(Schedule::new(rate, arrivals, self.job.index, threads, go));
+        }
+        self.moved = self.now;
+        for index in 0..self.active {
+            match self.slots[index].stage {
+                Stage::Open => self.begin_conversation(index)?,
+                Stage::Closed if churn && self.schedule.is_none() => {
+                    self.opening.push_back((self.now, index as u32));
+                }
+                Stage::Closed if churn => self.set_free(index),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn end_window(&mut self, start: Time) {
+        let end = match self.phase {
+            Phase::Loading { end, .. } => end.min(self.now),
+            _ => self.now,
+        };
+        if let (Some(schedule), true) = (&mut self.schedule, self.quota > 0) {
+            while schedule.due() < end {
+                self.tally.unsent += u64::from(schedule.due() >= start);
+                schedule.advance();
+            }
+        }
+        self.opening.clear();
+        self.job.board.sent_all.store(true, Ordering::Relaxed);
+        self.phase = Phase::Draining {
+            start,
+            deadline: self.now.after(DRAIN_TIMEOUT),
+        };
+    }
+
+    fn finish(&mut self) {
+        if let Phase::Draining { start, .. } = self.phase {
+            for index in 0..self.active {
+                let slot = &self.slots[index].connection;
+                let waiting = slot.answered()..slot.begun();
+                let measured = waiting.filter(|&request| self.stamp(index, request).due >= start);
+                // A run that was stopped did not wait, so that nobody can be blamed.
+                if !self.job.control.is_stopped() {
+                    self.tally.errors.unanswered += measured.count() as u64;
+                }
+            }
+        }
+        self.publish();
+        self.phase = Phase::Done;
+    }
+}

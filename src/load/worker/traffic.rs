@@ -1,0 +1,377 @@
+//! The worker's way with one connection: open it, say the next request, take the reply, lose it.
+//!
+//! `ready` is the one entry for events and sorts them by the slot's stage; an error of one
+//! connection ends in `lose` and goes no further, save before the load has begun: a server that
+//! cannot be reached then is the answer to the whole run.
+
+use super::*;
+
+impl<K: Poller + Opener> Worker<'_, K> {
+    #[inline]
+    pub(super) fn ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
+        let index = token.index() as usize;
+        match self.slots.get(index) {
+            Some(slot) if slot.generation == token.generation() => {}
+            _ => return Ok(()),
+        }
+        match self.slots[index].stage {
+            Stage::Closed => Ok(()),
+            Stage::Connecting => self.connected(index),
+            Stage::Open | Stage::Idle => match self.hear(index, readiness) {
+                Ok(()) => Ok(()),
+                Err(cause) => self.lose(index, cause),
+            },
+        }
+    }
+
+    /// Opens the slots whose time has come, few at a time.
+    pub(super) fn open_due(&mut self) -> Result<(), Cause> {
+        while let Some(&(due, index)) = self.opening.front() {
+            let room = self.connecting < CONNECTING_MAX || self.job.plan.churn;
+            if due > self.now || !room {
+                break;
+            }
+            self.opening.pop_front();
+            self.open(index as usize, None)?;
+        }
+        Ok(())
+    }
+
+    /// Starts to connect; under churn with its request, which was due at `due`, or now.
+    fn open(&mut self, index: usize, due: Option<Time>) -> Result<(), Cause> {
+        let voice = index * self.job.plan.threads + self.job.index;
+        let opened_at = self.kernel.now();
+        let slot = &mut self.slots[index];
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        slot.opened_at = opened_at;
+        slot.connection.reset(
+            self.job.script,
+            voice as u64 + u64::from(slot.generation) * 7919,
+        );
+        let token = Token::new(index as u32, slot.generation);
+        if self.job.plan.churn && index < self.active {
+            let due = due.unwrap_or(opened_at);
+            if !self.may_begin(due) {
+                return Ok(());
+            }
+            self.begin(
+                index,
+                Stamp {
+                    sent: opened_at,
+                    due,
+                },
+            );
+        }
+        match self.connect(token, voice) {
+            Ok(socket) => {
+                let slot = &mut self.slots[index];
+                (slot.socket, slot.stage) = (Some(socket), Stage::Connecting);
+                self.connecting += 1;
+                Ok(())
+            }
+            // A unix listener whose queue is full says so at once instead of letting the peer wait
+            // (connect(2)).
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.job.plan.churn => {
+                self.opening
+                    .push_back((self.now.after(REOPEN_PAUSE), index as u32));
+                Ok(())
+            }
+            Err(error) => self.lose(index, Cause::Connect(error)),
+        }
+    }
+
+    fn connect(&mut self, token: Token, voice: usize) -> io::Result<K::Socket> {
+        let options = &self.options[voice % self.options.len()];
+        let opened = self.kernel.connect(self.job.target, options);
+        let socket = opened.map_err(|OpenError { error, .. }| error)?;
+        let both = Interest::READ.and(Interest::WRITE).and(Interest::EDGE);
+        match self.kernel.register(&socket, token, both) {
+            Ok(()) => Ok(socket),
+            Err(error) => {
+                self.kernel.close(socket);
+                Err(error)
+            }
+        }
+    }
+
+    fn connected(&mut self, index: usize) -> Result<(), Cause> {
+        let slot = &mut self.slots[index];
+        let Some(socket) = &slot.socket else {
+            return Ok(());
+        };
+        if let Err(error) = self.kernel.take_error(socket) {
+            return self.lose(index, Cause::Connect(error));
+        }
+        let connected_ns = self.now.since(slot.opened_at).as_nanos() as u64;
+        self.tally.connect.record(connected_ns);
+        self.connecting -= 1;
+        if index < self.active {
+            slot.stage = Stage::Open;
+            self.open += 1;
+        } else {
+            slot.stage = Stage::Idle;
+            self.idle += 1;
+        }
+        // Only under churn is anything owed already.
+        self.flush(index).or_else(|cause| self.lose(index, cause))
+    }
+
+    /// Gives a connection up. Before anything ever stood, that is the end of the run.
+    #[cold]
+    fn lose(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
+        let unreachable = matches!(cause, Cause::Connect(_)) && self.tally.connect.count() == 0;
+        if self.phase == Phase::Opening || unreachable {
+            return Err(cause);
+        }
+        let connection = &self.slots[index].connection;
+        self.tally.fail(Failure {
+            connection: index * self.job.plan.threads + self.job.index,
+            answered: connection.answered(),
+            in_flight: connection.in_flight(),
+            cause,
+        });
+        self.release(index);
+        if self.job.plan.churn && index < self.active {
+            self.renew(index, REOPEN_PAUSE)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn release(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        match slot.stage {
+            Stage::Connecting => self.connecting -= 1,
+            Stage::Open => self.open -= 1,
+            Stage::Idle => self.idle -= 1,
+            Stage::Closed => {}
+        }
+        self.in_flight -= slot.connection.in_flight();
+        slot.connection.abandon();
+        slot.stage = Stage::Closed;
+        if let Some(socket) = slot.socket.take() {
+            self.kernel.close(socket);
+        }
+    }
+
+    /// Churn: the next connection of this slot, now or after a pause.
+    fn renew(&mut self, index: usize, pause: Duration) -> Result<(), Cause> {
+        if self.schedule.is_some() {
+            self.set_free(index);
+        } else if pause == Duration::ZERO {
+            return self.open(index, None);
+        } else {
+            self.opening
+                .push_back((self.now.after(pause), index as u32));
+        }
+        Ok(())
+    }
+
+    /// Reads what came, and says what comes next.
+    #[inline]
+    fn hear(&mut self, index: usize, readiness: Readiness) -> Result<(), Cause> {
+        let ending = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+        let mut answers = 0;
+        let mut more = readiness.has(Readiness::IN.and(ending));
+        while more {
+            let slot = &mut self.slots[index];
+            let Some(socket) = &slot.socket else {
+                return Ok(());
+            };
+            let count = match self.kernel.read(socket, &mut self.space) {
+                Ok(0) => return Err(Cause::Closed),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(Cause::Broken(error)),
+            };
+            let bytes = &self.space[..count];
+            let first = slot.connection.answered();
+            let got = slot
+                .connection
+                .received(self.job.script, bytes, self.job.plan.verify);
+            let got = got.map_err(Cause::Wrong)?;
+            self.answered(index, first, got, count);
+            answers += got;
+            // A connection that has done its one request is not asked how it ends.
+            let over = self.job.plan.churn && answers > 0;
+            more = (count == self.space.len() || readiness.has(ending)) && !over;
+            if more {
+                self.now = self.kernel.now();
+            }
+        }
+        match answers {
+            0 => self.flush(index),
+            _ if self.job.plan.churn => {
+                self.release(index);
+                self.renew(index, Duration::ZERO)
+            }
+            _ if self.schedule.is_some() => {
+                self.set_free(index);
+                self.flush(index)
+            }
+            _ => self.converse(index, answers as usize),
+        }
+    }
+
+    /// Counts `answers` replies, of which the first belongs to request `first`.
+    #[inline]
+    fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
+        self.in_flight -= u64::from(answers);
+        let start = match self.phase {
+            Phase::Loading { start, .. } | Phase::Draining { start, .. } => start,
+            Phase::Opening | Phase::Done => return,
+        };
+        if self.now >= start && matches!(self.phase, Phase::Loading { .. }) {
+            self.tally.received_bytes += bytes as u64;
+        }
+        let open_loop = self.schedule.is_some();
+        let (mut request, end) = (first, first + u64::from(answers));
+        let mut measured = 0;
+        while request < end {
+            let stamp = self.stamp(index, request);
+            // Requests that were sent together are counted together.
+            let same = (request..end).take_while(|&other| self.stamp(index, other) == stamp);
+            let count = same.count() as u64;
+            request += count;
+            if stamp.due >= start {
+                measured += count;
+                let service = self.now.since(stamp.sent).as_nanos() as u64;
+                self.tally.service.record_many(service, count);
+                if open_loop {
+                    let response = self.now.since(stamp.due).as_nanos() as u64;
+                    self.tally.response.record_many(response, count);
+                }
+            }
+        }
+        self.moved = self.now;
+        if measured > 0 {
+            let elapsed = self.now.since(start).as_nanos() as u64;
+            self.tally.answered += measured;
+            self.tally.timeline.record(elapsed, measured);
+            self.tally.last_answer_ns = elapsed;
+        }
+    }
+
+    /// Closed loop: begins up to `count` more requests and sends them together.
+    #[inline]
+    pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
+        let sent = self.kernel.now();
+        for _ in 0..count {
+            if !self.may_begin(sent) {
+                break;
+            }
+            self.begin(index, Stamp { sent, due: sent });
+        }
+        self.flush(index)
+    }
+
+    /// A connection begins to carry load.
+    pub(super) fn begin_conversation(&mut self, index: usize) -> Result<(), Cause> {
+        match self.schedule {
+            Some(_) => {
+                self.set_free(index);
+                Ok(())
+            }
+            None => self
+                .converse(index, self.job.plan.pipeline)
+                .or_else(|cause| self.lose(index, cause)),
+        }
+    }
+
+    #[inline]
+    fn may_begin(&self, due: Time) -> bool {
+        matches!(self.phase, Phase::Loading { end, .. } if due < end) && self.quota > 0
+    }
+
+    #[inline]
+    fn begin(&mut self, index: usize, stamp: Stamp) {
+        let connection = &mut self.slots[index].connection;
+        let request = connection.begun();
+        connection.begin(self.job.script);
+        self.stamps[index * self.depth + (request as usize & (self.depth - 1))] = stamp;
+        self.in_flight += 1;
+        if matches!(self.phase, Phase::Loading { start, .. } if stamp.due >= start) {
+            self.quota -= 1;
+        }
+    }
+
+    /// Open loop: begins the requests that are due, as long as connections are free.
+    pub(super) fn release_due(&mut self) -> Result<(), Cause> {
+        while let Some(schedule) = &mut self.schedule {
+            let due = schedule.due();
+            if due > self.now || self.free.is_empty() || !self.may_begin(due) {
+                break;
+            }
+            let Some(index) = self.free.pop_front() else {
+                break;
+            };
+            let index = index as usize;
+            self.slots[index].queued = false;
+            let churn = self.job.plan.churn;
+            if self.slots[index].stage != if churn { Stage::Closed } else { Stage::Open } {
+                continue;
+            }
+            if let Some(schedule) = &mut self.schedule {
+                schedule.advance();
+            }
+            let sent = self.kernel.now();
+            self.now = self.now.max(sent);
+            if matches!(self.phase, Phase::Loading { start, .. } if due >= start) {
+                // Waiting for a free connection is the server's doing, not the generator's.
+                let possible = due.max(self.free_since);
+                self.tally
+                    .lateness
+                    .record(sent.since(possible).as_nanos() as u64);
+            }
+            if churn {
+                self.open(index, Some(due))?;
+                continue;
+            }
+            self.begin(index, Stamp { sent, due });
+            if let Err(cause) = self.flush(index) {
+                self.lose(index, cause)?;
+            } else if self.slots[index].connection.in_flight() < self.job.plan.pipeline as u64 {
+                self.set_free(index);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_free(&mut self, index: usize) {
+        if self.free.is_empty() {
+            self.free_since = self.now;
+        }
+        let slot = &mut self.slots[index];
+        if !slot.queued {
+            slot.queued = true;
+            self.free.push_back(index as u32);
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self, index: usize) -> Result<(), Cause> {
+        let slot = &mut self.slots[index];
+        let Some(socket) = &slot.socket else {
+            return Ok(());
+        };
+        loop {
+            let bytes = slot.connection.outgoing(self.job.script);
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let (length, written) = (bytes.len(), self.kernel.write(socket, bytes));
+            match written {
+                Ok(count) => {
+                    slot.connection.sent(self.job.script, count);
+                    // What the send buffer did not take is asked for by the edge that it will
+                    // raise.
+                    if count < length {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(Cause::Broken(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `mynah bench` as a shell sees it: the real binary against itself, its files and its exit codes.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::{env, fs, process};
+
+use super::peer;
+use super::wellformed::{is_json, is_xml};
+
+const MYNAH: &str = env!("CARGO_BIN_EXE_mynah");
+
+fn server() -> String {
+    format!("{MYNAH} --listen 127.0.0.1:{{port}}")
+}
+
+fn bench(words: &[&str]) -> Output {
+    let mut command = Command::new(MYNAH);
+    command.arg("bench").args(words);
+    command
+        .output()
+        .expect("the binary was built for this test")
+}
+
+/// The exit code, and what was said on stdout and stderr.
+fn told(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn file(name: &str) -> PathBuf {
+    env::temp_dir().join(format!("mynah-bench-{}-{name}", process::id()))
+}
+
+#[test]
+fn a_server_is_started_measured_and_ended() {
+    let words = [
+        "--requests",
+        "2000",
+        "--connections",
+        "4",
+        "--frame",
+        "u32be",
+        "--size",
+        "1..500",
+    ];
+    let (code, out, err) = told(&bench(&[&[server().as_str()], &words[..]].concat()));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for part in [
+        "2000 in",
+        "0 errors",
+        "service time",
+        "CPU a request",
+        "resident",
+        "checks",
+    ] {
+        assert!(out.contains(part), "{part} is missing: {out}");
+    }
+    assert!(
+        !out.contains("response time"),
+        "a closed loop has none: {out}"
+    );
+}
+
+#[test]
+fn a_comparison_is_written_to_well_formed_files() {
+    let files = ["json", "svg", "hgrm"].map(file);
+    let [json, svg, hgrm] = files
+        .each_ref()
+        .map(|file| file.to_str().expect("plain names"));
+    let words = [
+        "--vs",
+        &server(),
+        "--pairs",
+        "3",
+        "--requests",
+        "300",
+        "--connections",
+        "2",
+        "--same-core",
+        "--json",
+        json,
+        "--svg",
+        svg,
+        "--hgrm",
+        hgrm,
+    ];
+    let (code, out, err) = told(&bench(&[&[server().as_str()], &words[..]].concat()));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for part in [
+        "against",
+        "95 % interval",
+        "of 3",
+        "same server against itself",
+        "processor",
+    ] {
+        assert!(out.contains(part), "{part} is missing: {out}");
+    }
+    let [json, svg, hgrm] = files.map(|file| {
+        let text = fs::read_to_string(&file).expect("it was written");
+        fs::remove_file(&file).expect("it is ours");
+        text
+    });
+    assert!(is_json(&json), "{json}");
+    assert!(json.contains("\"cpu_ratio_to_client\"") && json.contains("\"comparisons\""));
+    assert!(is_xml(&svg) && svg.contains("95 % interval"), "{svg}");
+    assert!(hgrm.contains("#[Mean"), "{hgrm}");
+}
+
+#[test]
+fn an_assertion_that_does_not_hold_is_exit_8() {
+    let words = |condition| {
+        [
+            server(),
+            "--requests".into(),
+            "10".into(),
+            "--assert".into(),
+            condition,
+        ]
+    };
+    let run = |condition: &str| {
+        let words = words(condition.to_owned());
+        told(&bench(&words.each_ref().map(String::as_str)))
+    };
+    assert_eq!(run("p99<10s,errors==0,rate>1").0, Some(0));
+    let (code, _, err) = run("requests>10");
+    assert_eq!(code, Some(8));
+    assert_eq!(
+        err,
+        "mynah: assertion 'requests>10' does not hold: it is 10\n"
+    );
+}
+
+#[test]
+fn a_refused_connection_is_one_line_and_exit_5() {
+    let nobody = peer::nobody().to_string();
+    let (code, out, err) = told(&bench(&[&nobody]));
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(5), "", 1));
+    assert!(err.contains(&nobody) && err.contains("refused"), "{err}");
+}
+
+#[test]
+fn errors_are_told_and_are_exit_7_unless_they_are_asserted() {
+    let liar = peer::tcp(peer::liar).to_string();
+    let (code, out, _) = told(&bench(&[&liar, "--requests", "10000"]));
+    assert_eq!(code, Some(7));
+    assert!(out.contains("wrong reply: byte 40 of request 16"), "{out}");
+    let expected = bench(&[&liar, "--requests", "10000", "--assert", "errors==50"]);
+    assert_eq!(told(&expected).0, Some(0));
+}
+
+#[test]
+fn what_cannot_be_started_and_what_makes_no_sense_have_their_own_codes() {
+    assert_eq!(told(&bench(&["/nonexistent/server {port}"])).0, Some(6));
+    let (code, _, err) = told(&bench(&["7007", "--connections", "0"]));
+    assert_eq!((code, err.lines().count()), (Some(1), 1));
+    let (code, _, err) = told(&bench(&["7007", "--frame", "u8", "--size", "300"]));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("does not fit the framing 'u8'"), "{err}");
+}
+
+#[test]
+fn an_interrupt_reports_what_there_is_and_is_exit_130() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = listener.local_addr().expect("it is bound").to_string();
+    let mut command = Command::new(MYNAH);
+    command.args([
+        "bench",
+        &server,
+        "--connections",
+        "1",
+        "--warmup",
+        "0",
+        "--duration",
+        "1m",
+    ]);
+    let child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    let (mut stream, _) = listener.accept().expect("it connects");
+    let mut request = [0; 64];
+    stream.read_exact(&mut request).expect("it asks");
+    stream.write_all(&request).expect("it listens");
+    // The next request says that the reply to the first one was counted.
+    stream.read_exact(&mut request).expect("it asks again");
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.is_ok_and(|status| status.success()));
+    let (code, out, _) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(130));
+    assert!(
+        out.contains("interrupted") && out.contains("service time"),
+        "{out}"
+    );
+}

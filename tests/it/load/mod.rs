@@ -1,0 +1,10 @@
+//! The load generator against servers that are true, that lie, and that are not there.
+//!
+//! The servers are a few lines of threads from the standard library, so that generator and server
+//! share nothing but the wire. Every run ends by a count of requests or within a fraction of a
+//! second.
+
+mod command;
+mod peer;
+mod runs;
+mod wellformed;

@@ -1,0 +1,139 @@
+//! Small servers to load: each a listener on a free port and a thread for every connection.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread;
+
+/// What a server does with a connection.
+pub(crate) type Serve<S> = fn(S);
+
+/// Starts a server that lives as long as the test binary.
+pub(crate) fn tcp(serve: Serve<TcpStream>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// The same on a path.
+pub(crate) fn unix(path: &Path) {
+    let listener = UnixListener::bind(path).expect("a fresh path");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || echo(stream));
+        }
+    });
+}
+
+/// A port where nobody listens: it was free a moment ago.
+pub(crate) fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound")
+}
+
+/// Sends back what comes, in the pieces in which it comes.
+pub(crate) fn echo<S: Read + Write>(mut stream: S) {
+    let mut space = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = stream.read(&mut space) {
+        if stream.write_all(&space[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// The same in pieces of 1 to 7 bytes.
+pub(crate) fn crumbs(mut stream: TcpStream) {
+    stream.set_nodelay(true).expect("a TCP socket has it");
+    let mut space = vec![0; 4 << 10];
+    let mut size = 0;
+    while let Ok(count @ 1..) = stream.read(&mut space) {
+        let mut rest = &space[..count];
+        while !rest.is_empty() {
+            size = size % 7 + 1;
+            let (piece, after) = rest.split_at(rest.len().min(size));
+            if stream.write_all(piece).is_err() {
+                return;
+            }
+            rest = after;
+        }
+    }
+}
+
+/// Changes one bit in the 1,000th byte.
+pub(crate) fn liar(mut stream: TcpStream) {
+    let mut space = [0; 512];
+    let mut seen = 0;
+    while let Ok(count @ 1..) = stream.read(&mut space) {
+        if (seen..seen + count).contains(&1000) {
+            space[1000 - seen] ^= 4;
+        }
+        seen += count;
+        if stream.write_all(&space[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Says more than it was told.
+pub(crate) fn chatterer(mut stream: TcpStream) {
+    let mut space = [0; 512];
+    if let Ok(count @ 1..) = stream.read(&mut space) {
+        let _ = stream
+            .write_all(&space[..count])
+            .and_then(|()| stream.write_all(b"!"));
+        echo(stream);
+    }
+}
+
+/// Answers 10 times and says goodbye; what still comes is read, so that no reset hides the end.
+pub(crate) fn leaver(mut stream: TcpStream) {
+    let mut space = [0; 64];
+    for _ in 0..10 {
+        if stream
+            .read_exact(&mut space)
+            .and_then(|()| stream.write_all(&space))
+            .is_err()
+        {
+            return;
+        }
+    }
+    let _ = stream.shutdown(Shutdown::Write);
+    mute(stream);
+}
+
+/// Answers once and closes.
+pub(crate) fn once(mut stream: TcpStream) {
+    let mut space = [0; 64];
+    if stream.read_exact(&mut space).is_ok() {
+        let _ = stream.write_all(&space);
+    }
+}
+
+/// Reads and never says a word.
+pub(crate) fn mute(mut stream: TcpStream) {
+    let mut space = [0; 512];
+    while let Ok(1..) = stream.read(&mut space) {}
+}
+
+/// Answers each empty line, the end of a request, with a short page.
+pub(crate) fn http(mut stream: TcpStream) {
+    let mut held = Vec::new();
+    let mut space = [0; 2048];
+    while let Ok(count @ 1..) = stream.read(&mut space) {
+        held.extend_from_slice(&space[..count]);
+        let mut replies = Vec::new();
+        while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
+            held.drain(..end + 4);
+            replies.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello, World");
+        }
+        if stream.write_all(&replies).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The load generator allocates nothing while requests are measured.
+//!
+//! A process of its own, because the allocator that counts is the whole process's. What is allocated
+//! before the first request and after the last does not depend on how many there are in between: so
+//! ten times the requests must take as many allocations, but for the few by which reading `/proc`
+//! differs from time to time.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use mynah::kernel::{Address, Linux};
+use mynah::load::plan::{Pace, Plan, Until};
+use mynah::load::progress::Progress;
+use mynah::load::run::{self, Target};
+use mynah::load::schedule::Arrivals;
+use mynah::load::script::Script;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises that this one asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the promises that this one asks for.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// An echo whose threads allocate only when they start.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut space = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut space) {
+                    if stream.write_all(&space[..count]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn allocations(plan: &Plan, server: SocketAddr) -> u64 {
+    let script = Script::echo(&plan.framing, 16, 64, plan.pipeline).expect("raw takes all");
+    let address = Address::Tcp(server);
+    let target = Target {
+        name: address.to_string(),
+        address,
+        pid: None,
+    };
+    let mut kernel = Linux::new(false).expect("epoll");
+    let open = || Linux::new(false);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let progress = &mut Progress::none();
+    let outcome = run::run(plan, &script, &target, &mut kernel, &open, progress);
+    let after = ALLOCATIONS.load(Ordering::Relaxed);
+    let Until::Requests(requests) = plan.until else {
+        panic!("the test counts requests")
+    };
+    assert_eq!(
+        outcome.expect("the server is there").tally.answered,
+        requests
+    );
+    after - before
+}
+
+#[test]
+fn ten_times_the_requests_take_as_many_allocations() {
+    let server = echo();
+    let open = Pace::Open {
+        rate: 20_000.0,
+        arrivals: Arrivals::Poisson,
+    };
+    for pace in [Pace::Closed, open] {
+        let plan = |requests| Plan {
+            connections: 4,
+            pipeline: 3,
+            pace,
+            until: Until::Requests(requests),
+            warmup: Duration::ZERO,
+            ..Plan::default()
+        };
+        allocations(&plan(10), server);
+        let (few, many) = (
+            allocations(&plan(300), server),
+            allocations(&plan(3000), server),
+        );
+        assert!(many <= few + 20, "{few} and {many} allocations, {pace:?}");
+    }
+}
