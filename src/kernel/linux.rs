@@ -54,7 +54,7 @@ impl fmt::Debug for Socket {
 
 /// The real kernel: system calls on this machine.
 pub struct Linux {
-    epoll: Epoll,
+    pub(super) epoll: Epoll,
     alarm: Alarm,
     /// The last reading, from which time-outs count.
     clock: Time,

@@ -1,11 +1,11 @@
-//! The seam: everything the house asks of the operating system, as three traits.
+//! The seam: everything the house asks of the operating system, as four traits.
 //!
-//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] brings sockets into being. [`Linux`] is
-//! the real one; the simulated kernel of the tests is another, and the loop is compiled for each
-//! of them: `Kernel` is a type, never a `dyn`. Every call answers with `io::Result` and none
-//! decides anything: what an error means for a connection is sorted by whoever called. A socket is
-//! an owned value: `close` consumes it, so it is closed once, and a `K::Socket` that is not
-//! registered cannot be reported.
+//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] brings sockets into being, and [`Streams`]
+//! is for a program that is talked to through its own ends. [`Linux`] is the real one; the
+//! simulated kernel of the tests is another, and the loop is compiled for each of them: `Kernel` is
+//! a type, never a `dyn`. Every call answers with `io::Result` and none decides anything: what an
+//! error means for a connection is sorted by whoever called. A socket is an owned value: `close`
+//! consumes it, so it is closed once, and a `K::Socket` that is not registered cannot be reported.
 //!
 //! On the way of a byte this is the step before and after `drive`. Man pages: epoll(7), socket(7),
 //! tcp(7).
@@ -16,6 +16,7 @@ mod linux;
 mod local_path;
 mod opener;
 mod spelling;
+mod streams;
 mod token;
 mod traced;
 
@@ -127,6 +128,43 @@ pub trait Opener: Sockets {
 
     /// A descriptor kept in reserve, to be given up when there are no others (`/dev/null`).
     fn reserve(&mut self) -> io::Result<Self::Socket>;
+}
+
+/// The program's own ends, for a command that a person or a pipe talks to.
+///
+/// They are shared with whoever started the program, who would not want them made non-blocking;
+/// both calls answer `WouldBlock` all the same.
+pub trait Streams: Poller {
+    /// Starts to report `stream` while it is ready, or stops; only to be called for a change. The
+    /// answer is whether there is anything to wait for: a regular file is always ready, and epoll
+    /// does not take it.
+    fn watch(&mut self, stream: Stream, on: bool) -> io::Result<bool>;
+
+    /// Reads at most `space.len()` bytes of standard input: read(2). 0 is its end.
+    fn input(&mut self, space: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes as much of `bytes` to standard output as is taken now: write(2).
+    fn output(&mut self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+/// One of the program's own ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard input.
+    Input,
+    /// Standard output.
+    Output,
+}
+
+impl Stream {
+    /// Under which it is reported.
+    pub const fn token(self) -> Token {
+        // u32::MAX - 2 is the alarm's.
+        Token::fixed(match self {
+            Stream::Input => u32::MAX - 3,
+            Stream::Output => u32::MAX - 4,
+        })
+    }
 }
 
 /// [`Token::fixed`] number under which signals are reported.

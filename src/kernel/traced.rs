@@ -14,7 +14,7 @@ use std::io;
 use super::errno;
 use super::{
     Address, ConnectOptions, Event, Interest, ListenOptions, OpenError, Opener, Poller, Signal,
-    Sockets, Time, Token,
+    Sockets, Stream, Streams, Time, Token,
 };
 
 /// Another kernel, with every call logged.
@@ -187,6 +187,30 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
     fn reserve(&mut self) -> io::Result<K::Socket> {
         let answer = self.0.reserve();
         tell(format_args!("open(/dev/null)"), shown(&answer));
+        answer
+    }
+}
+
+impl<K: Streams<Socket: Debug>> Streams for Traced<K> {
+    fn watch(&mut self, stream: Stream, on: bool) -> io::Result<bool> {
+        let answer = self.0.watch(stream, on);
+        let operation = if on { "ADD" } else { "DEL" };
+        tell(
+            format_args!("epoll_ctl({operation}, {stream:?})"),
+            answer.as_ref(),
+        );
+        answer
+    }
+
+    fn input(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let answer = self.0.input(space);
+        tell(format_args!("read(0, {})", space.len()), answer.as_ref());
+        answer
+    }
+
+    fn output(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let answer = self.0.output(bytes);
+        tell(format_args!("write(1, {})", bytes.len()), answer.as_ref());
         answer
     }
 }

@@ -19,6 +19,7 @@ mod opener;
 mod pair;
 mod peers;
 mod poll;
+mod streams;
 mod table;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -100,6 +101,7 @@ pub struct Sim {
     ports: u16,
     knocking: Vec<Knock>,
     signals: VecDeque<Signal>,
+    streams: streams::Ends,
     woken: bool,
     /// Until when, and up to how many, descriptors are to be had.
     starved: Option<(Time, usize)>,
@@ -128,6 +130,7 @@ impl Sim {
             ports: 0,
             knocking: Vec::new(),
             signals: VecDeque::new(),
+            streams: streams::Ends::default(),
             woken: false,
             starved: None,
             buried: VecDeque::new(),

@@ -89,6 +89,10 @@ impl Sim {
                 count += 1;
             }
         }
+        for (place, event) in events[count..].iter_mut().zip(self.streams.events()) {
+            *place = event;
+            count += 1;
+        }
         for _ in 0..self.table.ready_len() {
             if count == events.len() {
                 break;

@@ -1,0 +1,90 @@
+//! The standard streams of this process behind the seam.
+//!
+//! A terminal, a pipe or a socket is watched by the same epoll instance as everything else; a
+//! regular file, and `/dev/null` with it, is refused by epoll with `EPERM` and needs no watching.
+//! Not wanted means not registered: the hang-up of a pipe cannot be masked, and would be reported
+//! for ever to whoever does not read it. The streams stay open to the end of the process, so their
+//! registrations end here and by nothing else. Man pages: epoll_ctl(2), stdin(3).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::linux::Linux;
+use super::{Stream, Streams, errno};
+use crate::sys::{epoll, stream};
+
+impl Streams for Linux {
+    fn watch(&mut self, stream: Stream, on: bool) -> io::Result<bool> {
+        match stream {
+            Stream::Input => watch(self, io::stdin().as_fd(), stream, epoll::IN, on),
+            Stream::Output => watch(self, io::stdout().as_fd(), stream, epoll::OUT, on),
+        }
+    }
+
+    fn input(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        stream::read(io::stdin().as_fd(), space)
+    }
+
+    fn output(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        stream::write(io::stdout().as_fd(), bytes)
+    }
+}
+
+fn watch(
+    linux: &Linux,
+    fd: BorrowedFd<'_>,
+    stream: Stream,
+    mask: u32,
+    on: bool,
+) -> io::Result<bool> {
+    let answer = match on {
+        true => linux.epoll.add(fd, stream.token().bits(), mask),
+        false => linux.epoll.delete(fd),
+    };
+    match answer {
+        Err(error) if error.raw_os_error() == Some(errno::EPERM) => Ok(false),
+        answer => answer.map(|()| true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::{Event, Poller, Time};
+    use super::*;
+
+    const NOW: Time = Time::from_nanos(0);
+
+    #[test]
+    fn a_file_has_nothing_to_wait_for() -> io::Result<()> {
+        let linux = Linux::new(false)?;
+        let file = File::open("/dev/null")?;
+        for on in [true, false] {
+            let watched = watch(&linux, file.as_fd(), Stream::Input, epoll::IN, on)?;
+            assert!(!watched);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_stream_is_reported_only_while_it_is_watched() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let mut events = [Event::default(); 4];
+        let (near, far) = UnixStream::pair()?;
+        drop(far);
+        assert!(watch(&linux, near.as_fd(), Stream::Input, epoll::IN, true)?);
+        assert_eq!(linux.wait(&mut events, NOW)?, 1);
+        assert_eq!(events[0].token(), Stream::Input.token());
+        assert!(watch(
+            &linux,
+            near.as_fd(),
+            Stream::Input,
+            epoll::IN,
+            false
+        )?);
+        assert_eq!(linux.wait(&mut events, NOW)?, 0);
+        Ok(())
+    }
+}

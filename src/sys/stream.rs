@@ -1,0 +1,93 @@
+//! Descriptors that others share: the standard streams, read and written without waiting.
+//!
+//! `O_NONBLOCK` belongs to the open file, not to the descriptor, so setting it on a stream that
+//! came from a shell would change it under everybody else who has it. Each call therefore asks
+//! poll(2) first and answers `WouldBlock` by itself. A write is at most `PIPE_BUF` bytes: a pipe
+//! that reports room has room for those, and a longer write would wait for the rest. Which stream
+//! is which is not known here. Man pages: poll(2), read(2), write(2), pipe(7).
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::retry;
+
+/// Reads what is there; 0 is the end.
+pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
+    refuse_to_wait(fd, libc::POLLIN)?;
+    let (start, length) = (space.as_mut_ptr().cast(), space.len());
+    // SAFETY: `length` bytes from `start` are ours to write and outlive the call.
+    let count = retry(|| unsafe { libc::read(fd.as_raw_fd(), start, length) })?;
+    Ok(count as usize)
+}
+
+/// Writes as much as is surely taken now.
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    refuse_to_wait(fd, libc::POLLOUT)?;
+    let (start, length) = (bytes.as_ptr().cast(), bytes.len().min(libc::PIPE_BUF));
+    // SAFETY: `length` bytes from `start` are initialised and outlive the call.
+    let count = retry(|| unsafe { libc::write(fd.as_raw_fd(), start, length) })?;
+    Ok(count as usize)
+}
+
+/// Errors and hang-ups count as ready: the call that follows tells them.
+fn refuse_to_wait(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
+    let mut asked = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    };
+    // SAFETY: `asked` is one structure, ours to write, and outlives the call.
+    match retry(|| unsafe { libc::poll(&mut asked, 1, 0) })? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn kind<T>(answer: io::Result<T>) -> Result<T, io::ErrorKind> {
+        answer.map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn an_empty_stream_and_a_full_one_answer_instead_of_waiting() -> io::Result<()> {
+        let (near, mut far) = UnixStream::pair()?;
+        let mut space = [0; 8];
+        assert_eq!(
+            kind(read(near.as_fd(), &mut space)),
+            Err(io::ErrorKind::WouldBlock)
+        );
+        let mut written = 0;
+        while let Ok(count) = write(near.as_fd(), &[b'.'; 100_000]) {
+            assert!((1..=libc::PIPE_BUF).contains(&count));
+            written += count;
+        }
+        let full = kind(write(near.as_fd(), b"."));
+        assert_eq!(full, Err(io::ErrorKind::WouldBlock));
+        far.read_exact(&mut vec![0; written])?;
+        assert_eq!(write(near.as_fd(), b"on")?, 2);
+        drop(far);
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_zero_and_a_file_is_always_ready() -> io::Result<()> {
+        let (near, far) = UnixStream::pair()?;
+        drop(far);
+        assert_eq!(read(near.as_fd(), &mut [0; 8])?, 0);
+        let null = File::open("/dev/null")?;
+        assert_eq!(read(null.as_fd(), &mut [0; 8])?, 0);
+        let manifest = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?;
+        let mut space = [0; 9];
+        assert_eq!(read(manifest.as_fd(), &mut space)?, 9);
+        assert_eq!(&space, b"[package]");
+        Ok(())
+    }
+}
