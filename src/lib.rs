@@ -18,6 +18,7 @@ pub mod kernel;
 
 pub mod drive;
 
+pub mod client;
 pub mod load;
 
 pub mod options;

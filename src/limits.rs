@@ -115,6 +115,12 @@ pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// Memory of a worker beside its slots and workspaces: the stack it uses, its batch of events.
 pub const WORKER_SIZE: usize = 128 * KIB;
 
+/// Tries of a client that is to go on trying: together with their pauses two minutes, in which a
+/// server has restarted or will not.
+pub const CONNECT_TRIES: u32 = 8;
+/// The pause after the first try; each further one is twice as long.
+pub const CONNECT_PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// The longest header of a length field, up to its end or to what is stripped: what lies before a
 /// message that must fit in memory has no reason to be longer.
 pub const HEADER_MAX: usize = KIB;

@@ -5,18 +5,22 @@
 
 mod bench;
 
-use std::io;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::io::{self, IsTerminal};
 
+use crate::client::{self, Backoff, Client, Source};
 use crate::connection::Protocol;
 use crate::drive::plan::{Demand, Plan};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
+use crate::framing::Framing;
 use crate::kernel::{
-    Address, Linux, ListenOptions, OpenError, OpenStep, Opener, Poller, Traced, Waker,
+    Address, Linux, ListenOptions, OpenError, OpenStep, Opener, Poller, Streams, Traced, Waker,
     block_signals, process,
 };
 use crate::limits;
-use crate::options::{Command, Serve, ServiceName};
+use crate::options::{Command, Connect, Serve, ServiceName};
 use crate::service::{Echo, Service, Upper, UpperUnicode};
 
 /// How the program ends when it does not end well; scripts tell the cases apart by the code.
@@ -84,7 +88,13 @@ pub fn run(command: Command) -> Result<(), Failure> {
             (ServiceName::Upper, false) => serve(options, Upper),
             (ServiceName::Upper, true) => serve(options, UpperUnicode),
         },
+        Command::Connect(address, options) => connect(address, options),
     }
+}
+
+/// Whether the system calls are to be told.
+fn tells_calls() -> bool {
+    log::log_enabled!(target: "mynah::calls", log::Level::Trace)
 }
 
 /// Serves on the kernel as it is; or, for who wants to read along, on one that tells every call.
@@ -92,7 +102,7 @@ fn serve<S: Service + Copy + Send + 'static>(options: Serve, service: S) -> Resu
 where
     S::State: Send,
 {
-    if log::log_enabled!(target: "mynah::calls", log::Level::Trace) {
+    if tells_calls() {
         serve_on(options, service, Traced)
     } else {
         serve_on(options, service, |linux| linux)
@@ -107,15 +117,7 @@ where
     S::State: Send,
 {
     options.connections_max = connections_that_fit(&options)?;
-    let framing = options
-        .framing
-        .limited(options.frame_size_max)
-        .map_err(|reason| {
-            Failure::new(
-                Exit::Usage,
-                format!("--frame-max {}: {reason}", options.frame_size_max),
-            )
-        })?;
+    let framing = limited(options.framing, options.frame_size_max)?;
     let protocol = Protocol { framing, service };
     let demand = Demand {
         memory_max: options.memory_max,
@@ -157,6 +159,60 @@ where
             Err(Failure::new(Exit::DrainCut, line))
         }
     }
+}
+
+/// Talks to the server at `address` until one of the two has enough.
+fn connect(address: Address, options: Connect) -> Result<(), Failure> {
+    let source = match options.once {
+        Some(message) => Source::Message(message.into()),
+        None if io::stdin().is_terminal() => Source::Terminal,
+        None => Source::Pipe,
+    };
+    // The standard library's hash maps are seeded by the system, and so it has a seed to give.
+    let seed = (!options.no_jitter).then(|| RandomState::new().hash_one(0));
+    let tries = if options.retry {
+        limits::CONNECT_TRIES
+    } else {
+        1
+    };
+    let settings = client::Settings {
+        framing: limited(options.framing, options.frame_size_max)?,
+        frame_size_max: options.frame_size_max,
+        source,
+        terminal: io::stdout().is_terminal(),
+        backoff: Backoff::new(tries, seed),
+        timeout: options.timeout,
+        address,
+    };
+    let linux = Linux::new(true).map_err(io_failure("epoll"))?;
+    if tells_calls() {
+        talk(Traced(linux), settings)
+    } else {
+        talk(linux, settings)
+    }
+}
+
+fn talk<K: Streams + Opener>(kernel: K, settings: client::Settings) -> Result<(), Failure> {
+    let address = settings.address.clone();
+    let failure = match Client::new(kernel, settings).and_then(Client::run) {
+        Ok(client::Ending::Done) => return Ok(()),
+        Ok(client::Ending::Signal(number)) => return Err(Failure::signal(number)),
+        Err(client::Failure::Open(refused)) => return Err(open_failure(&address, refused)),
+        Err(failure) => failure,
+    };
+    let exit = match failure {
+        client::Failure::Protocol(_) => Exit::Protocol,
+        client::Failure::Message(_) => Exit::Usage,
+        _ => Exit::Io,
+    };
+    Err(Failure::new(exit, failure.to_string()))
+}
+
+/// The framing with its limit, which must admit a frame.
+fn limited(framing: Framing, frame_size_max: usize) -> Result<Framing, Failure> {
+    let refused = |reason| format!("--frame-max {frame_size_max}: {reason}");
+    let limited = framing.limited(frame_size_max).map_err(refused);
+    limited.map_err(|line| Failure::new(Exit::Usage, line))
 }
 
 /// As many connections as were asked for, or as there can be descriptors for.

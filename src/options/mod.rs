@@ -39,6 +39,8 @@ pub enum Command {
     Serve(Serve),
     /// Load servers and measure them.
     Bench(Box<Bench>),
+    /// Talk to the server at an address.
+    Connect(Address, Connect),
 }
 
 /// All that can be set, by the command it is set for, before it is known to be complete.
@@ -46,6 +48,8 @@ pub enum Command {
 struct Options {
     serve: Serve,
     bench: bench::Draft,
+    connect_to: Option<Address>,
+    connect: Connect,
 }
 
 /// The options of `mynah serve`.
@@ -103,6 +107,36 @@ impl Default for Serve {
             nodelay: true,
             trigger: Trigger::Level,
             stats_interval: None,
+        }
+    }
+}
+
+/// The options of `mynah connect`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connect {
+    /// Where a message ends.
+    pub framing: Framing,
+    /// The longest frame in bytes, header included.
+    pub frame_size_max: usize,
+    /// The only message, instead of those of standard input.
+    pub once: Option<String>,
+    /// Try to connect more than once.
+    pub retry: bool,
+    /// Do not draw the pauses between the tries; only with `retry`.
+    pub no_jitter: bool,
+    /// How long the server may keep us waiting; `None` is for ever.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for Connect {
+    fn default() -> Connect {
+        Connect {
+            framing: Framing::Raw(Raw),
+            frame_size_max: limits::FRAME_MAX_DEFAULT,
+            once: None,
+            retry: false,
+            no_jitter: false,
+            timeout: None,
         }
     }
 }

@@ -1,9 +1,12 @@
-//! The table: every command and every flag, one row each.
+//! The table: every command and every flag, one row each. What belongs to one command alone may
+//! stand in a file of its own below this one.
 //!
 //! A row is parser, help and check at once, so the three cannot disagree. A default is not typed
 //! here either: the help asks [`Options::default`], which takes it from `limits`. A new flag is one
 //! row and one field; a new command is one row in [`COMMANDS`], its variant of [`Command`] and its
 //! own options. Rows of a group stand together, in the order in which the help shows them.
+
+mod connect;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -68,9 +71,9 @@ pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 const SERVE: &str = "serve";
 
 /// The commands. The first one is meant when none is named.
-pub(super) const COMMANDS: &[CommandRow] = &[SERVE_COMMAND, bench::COMMAND];
+pub(super) const COMMANDS: &[CommandRow] = &[SERVE_ROW, bench::COMMAND, connect::ROW];
 
-const SERVE_COMMAND: CommandRow = CommandRow {
+const SERVE_ROW: CommandRow = CommandRow {
     name: SERVE,
     about: "answer everyone who connects; the default",
     usage: "mynah [serve] [SERVICE] [OPTIONS]",
@@ -134,8 +137,13 @@ pub(super) const TRIGGERS: &[(&str, Trigger)] =
 
 const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
 
-/// The flags.
-pub(super) const FLAGS: &[Flag] = &[
+/// The flags of all commands; those that all of them know come last.
+pub(super) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
+    bench::FLAGS.iter().chain(connect::FLAGS).chain(FLAGS)
+}
+
+/// The flags of the first command, and of all.
+const FLAGS: &[Flag] = &[
     Flag {
         long: "--listen",
         short: None,
@@ -332,11 +340,6 @@ pub(super) const FLAGS: &[Flag] = &[
     },
 ];
 
-/// The flags of all commands; those that all of them know come last.
-fn all_flags() -> impl Iterator<Item = &'static Flag> + Clone {
-    bench::FLAGS.iter().chain(FLAGS)
-}
-
 /// The command of this name.
 pub(super) fn command(name: &str) -> Option<&'static CommandRow> {
     COMMANDS.iter().find(|row| row.name == name)
@@ -346,7 +349,7 @@ impl CommandRow {
     /// The flags this command knows, in the order of the table.
     pub(super) fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
         let name = self.name;
-        all_flags().filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
+        flags().filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
     }
 
     /// The flag that is written like this; or what would be right.
@@ -355,7 +358,7 @@ impl CommandRow {
         if let Some(flag) = self.flags().find(is) {
             return Ok(flag);
         }
-        if let Some(flag) = all_flags().find(is) {
+        if let Some(flag) = flags().find(is) {
             return Err(format!(
                 "belongs to mynah {}",
                 flag.commands.join(" and mynah ")

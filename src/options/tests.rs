@@ -94,7 +94,7 @@ fn two_dashes_end_the_flags() {
     let error = parse_line("-- --threads").expect_err("a word");
     assert_eq!(
         error,
-        "--threads: unknown, must be echo or upper or serve or bench"
+        "--threads: unknown, must be echo or upper or serve or bench or connect"
     );
 }
 
@@ -122,7 +122,7 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ("sevre", "sevre: unknown, did you mean serve?"),
         (
             "proxy",
-            "proxy: unknown, must be echo or upper or serve or bench",
+            "proxy: unknown, must be echo or upper or serve or bench or connect",
         ),
         ("serve proxy", "proxy: unknown, must be echo or upper"),
         (
@@ -202,6 +202,43 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 }
 
 #[test]
+fn a_client_is_told_where_to_and_how() {
+    let address = "127.0.0.1:7007".parse().expect("an address");
+    let line = "connect --retry 7007 --no-jitter --once hi --frame u8 --frame-max 9 --timeout 1s";
+    let expected = Connect {
+        framing: "u8".parse().expect("a framing"),
+        frame_size_max: 9,
+        once: Some("hi".to_owned()),
+        retry: true,
+        no_jitter: true,
+        timeout: Some(Duration::from_secs(1)),
+    };
+    let connect = Command::Connect(address, expected);
+    assert_eq!(parse_line(line), Ok(Parsed::Run(connect)));
+    for (line, error) in [
+        ("connect", "connect: needs an address, mynah connect ADDR"),
+        (
+            "connect 7 8",
+            "8: connect takes one ADDR, and has tcp://127.0.0.1:7",
+        ),
+        ("connect 7 --no-jitter", "--no-jitter: only with --retry"),
+        ("connect 7 --listen 8", "--listen: belongs to mynah serve"),
+        ("--retry", "--retry: belongs to mynah connect"),
+    ] {
+        assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn c4_an_address_that_resolvers_would_guess_at_is_refused_with_the_reason() {
+    let refused = parse_line("connect 127.0.01:7007").expect_err("it is no dotted quad");
+    assert!(
+        refused.starts_with("127.0.01:7007: 127.0.01 is not a dotted quad; write four numbers"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn every_example_can_be_typed() {
     for (line, _) in COMMANDS.iter().flat_map(|command| command.examples) {
         let args = line.split_once("mynah").map(|(_, args)| args);
@@ -218,12 +255,10 @@ fn any_arguments_get_an_answer_and_an_error_is_one_line() {
         state ^= state << 17;
         (state % below as u64) as usize
     };
-    let mut words: Vec<&[u8]> = table::FLAGS
-        .iter()
-        .map(|flag| flag.long.as_bytes())
-        .collect();
+    let mut words: Vec<&[u8]> = table::flags().map(|flag| flag.long.as_bytes()).collect();
     words.extend([
         b"serve" as &[u8],
+        b"connect",
         b"echo",
         b"upper",
         b"--",

@@ -1,0 +1,139 @@
+//! When to try again, and whether to.
+//!
+//! Pauses double from one second on, and there is none after the last try: eight tries take 127
+//! seconds of pauses. Clients that lost the same server at the same moment would all come back at
+//! the same moments, so each pause is drawn between nothing and its full length (*full jitter*).
+//! The schedule is pure: no clock, and chance comes from a seed. Sources: connect(2), unix(7);
+//! "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+use std::io;
+use std::time::Duration;
+
+use crate::kernel::errno;
+use crate::limits::CONNECT_PAUSE_MIN;
+
+/// How many tries are left, and the pauses between them.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    tries_made: u32,
+    tries_max: u32,
+    chance: Option<u64>,
+}
+
+impl Backoff {
+    /// At most `tries_max` tries, at least one; with `jitter`, a seed, pauses are drawn.
+    pub fn new(tries_max: u32, jitter: Option<u64>) -> Backoff {
+        Backoff {
+            tries_made: 0,
+            tries_max,
+            chance: jitter,
+        }
+    }
+
+    /// The tries so far, and how many there may be.
+    pub fn tries(&self) -> (u32, u32) {
+        (self.tries_made, self.tries_max)
+    }
+
+    /// A try has failed: the pause before the next one, if there is one.
+    pub fn pause(&mut self) -> Option<Duration> {
+        self.tries_made += 1;
+        if self.tries_made >= self.tries_max {
+            return None;
+        }
+        let full = CONNECT_PAUSE_MIN * (1 << (self.tries_made - 1).min(16));
+        Some(match &mut self.chance {
+            None => full,
+            Some(state) => full.mul_f64(draw(state)),
+        })
+    }
+}
+
+/// A number from 0 to 1: splitmix64, which needs no more than a counter.
+fn draw(state: &mut u64) -> f64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *state;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (bits ^ (bits >> 31)) as f64 / u64::MAX as f64
+}
+
+/// Whether a connect that gave `error` may succeed later without anybody changing the command.
+pub(super) fn passes(error: &io::Error) -> bool {
+    use errno::*;
+    matches!(
+        error.raw_os_error(),
+        // The server is not there, or not any more. A local server that has not started yet has
+        // no file (ENOENT).
+        Some(ECONNREFUSED | ECONNRESET | ECONNABORTED | ENOENT)
+            // The way to it is broken.
+            | Some(ETIMEDOUT | EHOSTUNREACH | EHOSTDOWN | ENETUNREACH | ENETDOWN)
+            // A local server's queue is full, or all ports of this machine are taken.
+            | Some(EAGAIN | EADDRNOTAVAIL)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses(mut backoff: Backoff) -> Vec<Duration> {
+        std::iter::from_fn(|| backoff.pause()).collect()
+    }
+
+    #[test]
+    fn c1_eight_tries_pause_seven_times_and_never_after_the_last() {
+        let pauses = pauses(Backoff::new(8, None));
+        let seconds: Vec<u64> = pauses.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(pauses.iter().sum::<Duration>(), Duration::from_secs(127));
+    }
+
+    #[test]
+    fn c1_a_single_try_has_no_pause() {
+        assert_eq!(pauses(Backoff::new(1, None)), []);
+    }
+
+    #[test]
+    fn c1_full_jitter_draws_each_pause_from_nothing_to_its_whole_length() {
+        let mut first = Vec::new();
+        for seed in 0..1000 {
+            let drawn = pauses(Backoff::new(8, Some(seed)));
+            for (pause, full) in drawn.iter().zip(pauses(Backoff::new(8, None))) {
+                assert!(*pause <= full, "{pause:?} of {full:?}");
+            }
+            first.push(drawn[0].as_secs_f64());
+        }
+        let mean = first.iter().sum::<f64>() / 1000.0;
+        assert!((0.45..0.55).contains(&mean), "{mean}");
+        assert!(first.iter().any(|pause| *pause < 0.05));
+        assert!(first.iter().any(|pause| *pause > 0.95));
+    }
+
+    #[test]
+    fn c1_only_errors_that_pass_are_worth_another_try() {
+        use errno::*;
+        let error = io::Error::from_raw_os_error;
+        for number in [
+            ECONNREFUSED,
+            ETIMEDOUT,
+            EHOSTUNREACH,
+            ENETUNREACH,
+            EAGAIN,
+            ENOENT,
+        ] {
+            assert!(passes(&error(number)), "{:?}", name(number));
+        }
+        for number in [
+            EACCES,
+            EPERM,
+            EAFNOSUPPORT,
+            ENOTDIR,
+            EPROTOTYPE,
+            EINVAL,
+            EMFILE,
+        ] {
+            assert!(!passes(&error(number)), "{:?}", name(number));
+        }
+    }
+}

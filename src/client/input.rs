@@ -1,0 +1,189 @@
+//! From what is typed or piped in to frames.
+//!
+//! A pipe without a framing passes through as it is, byte by byte. Everything else is lines: one
+//! is a payload, without its line feed, and becomes a frame. To a framing without boundaries the
+//! line feed is all that separates messages, so there it stays. A person's empty line is no
+//! message and `quit` is the end; a pipe's are payloads like others. A line that grows beyond the
+//! longest frame is refused before its end has come, so memory is bounded.
+//!
+//! Where the bytes come from is not known here, nor when they are sent.
+
+use std::collections::VecDeque;
+
+use super::{Failure, Settings, Source};
+use crate::framing::Framing;
+
+pub(super) struct Input {
+    framing: Framing,
+    source: Source,
+    line_max: usize,
+    /// The line that has not ended yet.
+    held: Vec<u8>,
+    lines: u64,
+}
+
+/// Whether more is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Something,
+    Quit,
+}
+
+impl Input {
+    pub(super) fn new(settings: &Settings) -> Input {
+        Input {
+            framing: settings.framing,
+            source: settings.source.clone(),
+            line_max: settings.frame_size_max,
+            held: Vec::new(),
+            lines: 0,
+        }
+    }
+
+    /// Turns `bytes` into what is to be sent, but for a line that goes on.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        unsent: &mut VecDeque<u8>,
+    ) -> Result<Said, Failure> {
+        if self.source == Source::Pipe && !self.framing.has_boundaries() {
+            unsent.extend(bytes);
+            return Ok(Said::Something);
+        }
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            self.held.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            let line = std::mem::take(&mut self.held);
+            if self.line(&line, unsent)? == Said::Quit {
+                return Ok(Said::Quit);
+            }
+        }
+        self.held.extend_from_slice(rest);
+        if self.held.len() > self.line_max {
+            let limit = self.line_max;
+            let line = format!("line {}: is longer than {limit} bytes", self.lines + 1);
+            return Err(Failure::Message(line));
+        }
+        Ok(Said::Something)
+    }
+
+    /// There is no more: a line without a line feed is one all the same.
+    pub(super) fn end(&mut self, unsent: &mut VecDeque<u8>) -> Result<Said, Failure> {
+        match std::mem::take(&mut self.held) {
+            line if line.is_empty() => Ok(Said::Something),
+            line => self.line(&line, unsent),
+        }
+    }
+
+    fn line(&mut self, line: &[u8], unsent: &mut VecDeque<u8>) -> Result<Said, Failure> {
+        self.lines += 1;
+        let typed = self.source == Source::Terminal;
+        match line {
+            b"" if typed => return Ok(Said::Something),
+            b"quit" if typed => return Ok(Said::Quit),
+            _ => {}
+        }
+        match seal(&self.framing, line, unsent) {
+            Ok(()) if !self.framing.has_boundaries() => unsent.push_back(b'\n'),
+            Ok(()) => {}
+            // A person can read the reason and type another line.
+            Err(reason) if typed => log::warn!("not sent: {reason}"),
+            Err(reason) => return Err(Failure::Message(format!("line {}: {reason}", self.lines))),
+        }
+        Ok(Said::Something)
+    }
+}
+
+/// Appends the frame of `payload`; the reason when this framing has none for it.
+pub(super) fn seal(
+    framing: &Framing,
+    payload: &[u8],
+    unsent: &mut VecDeque<u8>,
+) -> Result<(), String> {
+    let overhead = framing.overhead();
+    let mut space = vec![0; overhead.front + payload.len() + overhead.back];
+    space[overhead.front..][..payload.len()].copy_from_slice(payload);
+    let frame = framing
+        .seal(&[], &mut space, payload.len())
+        .map_err(|error| format!("{} bytes make no frame: {error}", payload.len()))?;
+    unsent.extend(&space[..frame]);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Backoff;
+
+    fn input(source: Source, frame: &str) -> Input {
+        Input::new(&Settings {
+            address: "7007".parse().expect("an address"),
+            framing: frame
+                .parse::<Framing>()
+                .and_then(|framing| framing.limited(100))
+                .expect("a framing"),
+            frame_size_max: 100,
+            source,
+            terminal: false,
+            backoff: Backoff::new(1, None),
+            timeout: None,
+        })
+    }
+
+    /// What is sent for pieces of input, and `Quit` or the refusal that ended it.
+    fn sent(mut input: Input, pieces: &[&[u8]]) -> (Vec<u8>, String) {
+        let (mut unsent, mut said) = (VecDeque::new(), Said::Something);
+        for piece in pieces {
+            match input.take(piece, &mut unsent) {
+                Ok(now) => said = now,
+                Err(failure) => return (unsent.into(), failure.to_string()),
+            }
+        }
+        if said == Said::Something {
+            said = input.end(&mut unsent).expect("the last line fits");
+        }
+        (unsent.into(), format!("{said:?}"))
+    }
+
+    #[test]
+    fn c3_a_pipe_without_a_framing_passes_every_byte() {
+        let pieces: [&[u8]; 3] = [b"quit\n\n", b"\0\xff", b"end"];
+        let passed = sent(input(Source::Pipe, "raw"), &pieces);
+        assert_eq!(passed.0, b"quit\n\n\0\xffend");
+    }
+
+    #[test]
+    fn c3_a_persons_empty_lines_are_skipped_and_quit_ends() {
+        let typed = sent(input(Source::Terminal, "raw"), &[b"a\n\n\nb\nquit\nc\n"]);
+        assert_eq!(typed, (b"a\nb\n".to_vec(), "Quit".to_owned()));
+        let framed = sent(input(Source::Terminal, "u8"), &[b"\nquite\nqu", b"it\n"]);
+        assert_eq!(framed, (b"\x05quite".to_vec(), "Quit".to_owned()));
+    }
+
+    #[test]
+    fn c4_each_line_of_a_pipe_is_one_payload_whatever_the_cuts() {
+        let whole = b"one\n\nquit\nlast";
+        let expected = b"\x00\x03one\x00\x00\x00\x04quit\x00\x04last".to_vec();
+        for cut in 0..whole.len() {
+            let (front, back) = whole.split_at(cut);
+            let framed = sent(input(Source::Pipe, "u16be"), &[front, back]);
+            assert_eq!(framed.0, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn c4_a_line_that_fits_no_frame_is_refused_by_its_number() {
+        let long = [b"ok\n".as_slice(), &[b'x'; 101]].concat();
+        let (sent_before, reason) = sent(input(Source::Pipe, "u16be"), &[&long]);
+        assert_eq!(sent_before, b"\x00\x02ok");
+        assert_eq!(reason, "line 2: is longer than 100 bytes");
+        let (_, reason) = sent(input(Source::Pipe, "u16be"), &[&[b'x'; 99], b"\n"]);
+        assert!(
+            reason.starts_with("line 1: 99 bytes make no frame: "),
+            "{reason}"
+        );
+        let typed = sent(input(Source::Terminal, "u16be"), &[&[b'x'; 99], b"\nok\n"]);
+        assert_eq!(typed.0, b"\x00\x02ok");
+    }
+}

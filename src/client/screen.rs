@@ -1,0 +1,277 @@
+//! From what the server sends to what is printed.
+//!
+//! Without a framing, bytes are printed as they come; on a terminal, which would obey them, control
+//! characters and what is not UTF-8 are escaped instead. With a framing, each payload ends a line:
+//! text as it is, everything else in hex, so that nothing a server says can move the cursor. The
+//! prompt is the last thing on the screen, and is wiped when a reply comes.
+//!
+//! Bytes in, bytes out: whether they can be printed yet is not known here. Man page:
+//! console_codes(4).
+
+use std::collections::VecDeque;
+use std::io::Write;
+
+use super::{Settings, Source};
+use crate::framing::{Decoded, FrameError, Framing};
+
+const PROMPT: &[u8] = b"> ";
+/// Back to the start of the line, blanks over the prompt, and back again: any terminal can that.
+const WIPE: &[u8] = b"\r  \r";
+
+pub(super) struct Screen {
+    framing: Framing,
+    terminal: bool,
+    prompt: Prompt,
+    /// Frames that are still to be printed.
+    frames_left: usize,
+    /// What arrived and makes no whole frame, or letter, yet.
+    held: Vec<u8>,
+    looked: usize,
+    owed: VecDeque<u8>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Prompt {
+    Never,
+    Hidden,
+    Shown,
+}
+
+impl Screen {
+    pub(super) fn new(settings: &Settings) -> Screen {
+        let typed = settings.source == Source::Terminal && settings.terminal;
+        let mut screen = Screen {
+            framing: settings.framing,
+            terminal: settings.terminal,
+            prompt: if typed { Prompt::Hidden } else { Prompt::Never },
+            frames_left: match settings.source {
+                Source::Message(_) => 1,
+                _ => usize::MAX,
+            },
+            held: Vec::new(),
+            looked: 0,
+            owed: VecDeque::new(),
+        };
+        screen.show_prompt();
+        screen
+    }
+
+    /// What is to be printed.
+    pub(super) fn owed(&mut self) -> &mut VecDeque<u8> {
+        &mut self.owed
+    }
+
+    /// Whether all frames that were wanted have come.
+    pub(super) fn is_answered(&self) -> bool {
+        self.frames_left == 0
+    }
+
+    /// A line was typed: the cursor is at the start of the next one.
+    pub(super) fn typed(&mut self) {
+        if self.prompt != Prompt::Never {
+            self.prompt = Prompt::Hidden;
+            self.show_prompt();
+        }
+    }
+
+    fn show_prompt(&mut self) {
+        if self.prompt == Prompt::Hidden {
+            self.owed.extend(PROMPT);
+            self.prompt = Prompt::Shown;
+        }
+    }
+
+    fn wipe_prompt(&mut self) {
+        if self.prompt == Prompt::Shown {
+            self.owed.extend(WIPE);
+            self.prompt = Prompt::Hidden;
+        }
+    }
+
+    /// The server has sent `bytes`.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        if !self.framing.has_boundaries() && !self.terminal {
+            self.owed.extend(bytes);
+            return Ok(());
+        }
+        self.wipe_prompt();
+        self.held.extend_from_slice(bytes);
+        let answer = if self.framing.has_boundaries() {
+            self.frames()
+        } else {
+            let shown = escape(&self.held, false, &mut self.owed);
+            self.held.drain(..shown);
+            Ok(())
+        };
+        // After half a line the prompt would look like a part of it.
+        if self
+            .owed
+            .back()
+            .is_none_or(|last| [b'\n', b'\r'].contains(last))
+        {
+            self.show_prompt();
+        }
+        answer
+    }
+
+    /// Prints the whole frames that are held.
+    fn frames(&mut self) -> Result<(), FrameError> {
+        let mut at = 0;
+        let answer = loop {
+            let bytes = &self.held[at..];
+            if bytes.is_empty() || self.is_answered() {
+                break Ok(());
+            }
+            match self.framing.decode(bytes, self.looked) {
+                Decoded::Frame(bounds) => {
+                    payload(&bytes[bounds.payload..bounds.payload_end], &mut self.owed);
+                    at += bounds.frame;
+                    self.looked = 0;
+                    self.frames_left -= 1;
+                }
+                Decoded::Incomplete { looked } => {
+                    self.looked = looked;
+                    break Ok(());
+                }
+                Decoded::Wrong(error) => break Err(error),
+            }
+        };
+        self.held.drain(..at);
+        answer
+    }
+
+    /// The server's stream has ended.
+    pub(super) fn end(&mut self) -> Result<(), FrameError> {
+        if self.framing.has_boundaries() {
+            return match self.held.len() {
+                held if held > 0 && !self.is_answered() => Err(FrameError::Truncated { held }),
+                _ => Ok(()),
+            };
+        }
+        escape(&self.held, true, &mut self.owed);
+        self.held.clear();
+        Ok(())
+    }
+
+    /// There is nothing more to be typed. Unless the last of it was a line, the cursor still stands
+    /// behind the prompt.
+    pub(super) fn close(&mut self, after_line: bool) {
+        if self.prompt == Prompt::Shown && !after_line {
+            self.owed.push_back(b'\n');
+        }
+        self.prompt = Prompt::Never;
+    }
+}
+
+/// Prints one payload, on lines of its own.
+fn payload(payload: &[u8], out: &mut VecDeque<u8>) {
+    if !is_text(payload) {
+        out.extend(b"0x");
+        for byte in payload {
+            let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+            out.extend([digit(byte >> 4), digit(byte & 15)]);
+        }
+        out.push_back(b'\n');
+        return;
+    }
+    out.extend(payload);
+    if payload.last() != Some(&b'\n') {
+        out.push_back(b'\n');
+    }
+}
+
+/// UTF-8 without control characters, but for tabs and the ends of lines.
+fn is_text(bytes: &[u8]) -> bool {
+    let plain = |line: &str| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.chars()
+            .all(|letter| letter == '\t' || !letter.is_control())
+    };
+    std::str::from_utf8(bytes).is_ok_and(|text| text.split('\n').all(plain))
+}
+
+/// Prints `bytes` for a terminal, escaping what is not text, and tells how many were printed.
+/// Unless they are the `last`, a letter that may go on waits, and a carriage return that a line
+/// feed may follow.
+fn escape(bytes: &[u8], last: bool, out: &mut VecDeque<u8>) -> usize {
+    let mut done = 0;
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            let next = bytes.get(done + letter.len_utf8());
+            match letter {
+                '\r' if next.is_none() && !last => return done,
+                '\r' if next == Some(&b'\n') => {}
+                '\n' | '\t' => out.push_back(letter as u8),
+                letter if letter.is_control() => write_all(out, letter.escape_default()),
+                letter => write_all(out, letter),
+            }
+            done += letter.len_utf8();
+        }
+        let broken = chunk.invalid();
+        let goes_on = std::str::from_utf8(broken).is_err_and(|error| error.error_len().is_none());
+        if goes_on && !last && done + broken.len() == bytes.len() {
+            return done;
+        }
+        broken
+            .iter()
+            .for_each(|byte| write_all(out, format_args!("\\x{byte:02x}")));
+        done += broken.len();
+    }
+    done
+}
+
+fn write_all(out: &mut VecDeque<u8>, text: impl std::fmt::Display) {
+    // Memory takes everything.
+    let _ = write!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(bytes: &[u8], last: bool) -> (String, usize) {
+        let mut out = VecDeque::new();
+        let done = escape(bytes, last, &mut out);
+        (String::from_utf8(out.into()).expect("text"), done)
+    }
+
+    fn printed(bytes: &[u8]) -> String {
+        let mut out = VecDeque::new();
+        payload(bytes, &mut out);
+        String::from_utf8(out.into()).expect("text")
+    }
+
+    #[test]
+    fn c4_a_payload_that_is_no_text_is_hex() {
+        for (bytes, line) in [
+            ("你好\tö".as_bytes(), "你好\tö\n"),
+            (b"two\r\nlines\n", "two\r\nlines\n"),
+            (b"", "\n"),
+            (b"\x1b[2J", "0x1b5b324a\n"),
+            (b"over\rwrite", "0x6f7665720d7772697465\n"),
+            (b"\xc2\x9b2J", "0xc29b324a\n"),
+            (b"\0\xff", "0x00ff\n"),
+        ] {
+            assert_eq!(printed(bytes), line);
+        }
+    }
+
+    #[test]
+    fn c3_a_terminal_is_shown_control_characters_and_does_not_obey_them() {
+        let (text, _) = escaped(b"a\x1b[31m\x07\xc2\x9b\xff\rb\r\n\tc\x7f", true);
+        assert_eq!(text, "a\\u{1b}[31m\\u{7}\\u{9b}\\xff\\rb\n\tc\\u{7f}");
+    }
+
+    #[test]
+    fn c3_a_letter_that_arrives_in_pieces_is_shown_whole() {
+        let whole = "ü你\u{1f600}\r\n\u{1b}.".as_bytes();
+        for cut in 0..whole.len() {
+            let (front, back) = whole.split_at(cut);
+            let (mut text, done) = escaped(front, false);
+            text += &escaped(&[&front[done..], back].concat(), true).0;
+            assert_eq!(text, "ü你\u{1f600}\n\\u{1b}.", "cut at {cut}");
+        }
+        assert_eq!(escaped(b"\xe4\xbd", true).0, "\\xe4\\xbd");
+        assert_eq!(escaped(b"\xe4\xbdA", false).0, "\\xe4\\xbdA");
+    }
+}

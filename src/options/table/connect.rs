@@ -1,0 +1,125 @@
+//! The rows of `mynah connect`.
+//!
+//! What a row is stands in the table. Flags that look like those of `mynah serve` mean the same
+//! here, for the other end of the connection: `--frame` and `--frame-max` are what both ends have
+//! to agree on.
+
+use super::super::Command;
+use super::super::values::{
+    put, size, size_text, switch, switch_text, time_or_off, time_or_off_text,
+};
+use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS};
+
+const CONNECT: &str = "connect";
+
+pub(super) const ROW: CommandRow = CommandRow {
+    name: CONNECT,
+    about: "talk to a server, as a person or as a pipe",
+    usage: "mynah connect ADDR [OPTIONS]",
+    word: |options, _, text| match &options.connect_to {
+        None => {
+            options.connect_to = Some(text.parse()?);
+            Ok(())
+        }
+        Some(address) => Err(format!("connect takes one ADDR, and has {address}")),
+    },
+    words: (
+        "Input",
+        &[
+            ("a terminal", "each line is a message; quit or Ctrl-D ends"),
+            (
+                "anything else",
+                "is sent as it is; with --frame, each line is a message",
+            ),
+        ],
+    ),
+    finish: |options| {
+        if options.connect.no_jitter && !options.connect.retry {
+            return Err("--no-jitter: only with --retry".to_owned());
+        }
+        match options.connect_to {
+            Some(address) => Ok(Command::Connect(address, options.connect)),
+            None => Err("connect: needs an address, mynah connect ADDR".to_owned()),
+        }
+    },
+    examples: &[
+        ("mynah connect 7007", "talk to the server on this machine"),
+        (
+            "mynah connect 7007 --frame u32be --once hello",
+            "one message and its reply",
+        ),
+        (
+            "mynah connect unix:/run/echo --retry --timeout 5s",
+            "wait for a server that starts",
+        ),
+    ],
+};
+
+pub(super) const FLAGS: &[Flag] = &[
+    Flag {
+        long: "--frame",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "where a message ends, as the server was told",
+        default: |options| options.connect.framing.to_string(),
+        effect: Effect::Value("SPEC", |options, text| {
+            put(&mut options.connect.framing, text.parse())
+        }),
+    },
+    Flag {
+        long: "--frame-max",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "longest frame with its header, either way",
+        default: |options| size_text(options.connect.frame_size_max),
+        effect: Effect::Value("SIZE", |options, text| {
+            put(
+                &mut options.connect.frame_size_max,
+                size(text, 1..=FRAME_MAX_MAX),
+            )
+        }),
+    },
+    Flag {
+        long: "--once",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "send this one and print its reply; in raw, all that is replied",
+        default: |_| String::new(),
+        effect: Effect::Value("MESSAGE", |options, text| {
+            options.connect.once = Some(text.to_owned());
+            Ok(())
+        }),
+    },
+    Flag {
+        long: "--retry",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "try 8 times, with pauses of up to 1, 2, 4 ... 64 s",
+        default: |options| switch_text(options.connect.retry),
+        effect: Effect::Switch(|options, text| put(&mut options.connect.retry, switch(text))),
+    },
+    Flag {
+        long: "--no-jitter",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "retry: whole pauses instead of random parts of them",
+        default: |options| switch_text(options.connect.no_jitter),
+        effect: Effect::Switch(|options, text| put(&mut options.connect.no_jitter, switch(text))),
+    },
+    Flag {
+        long: "--timeout",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "longest wait for the server: to connect, to send, to be answered",
+        default: |options| time_or_off_text(options.connect.timeout),
+        effect: Effect::Value("TIME", |options, text| {
+            put(&mut options.connect.timeout, time_or_off(text, TIMEOUTS))
+        }),
+    },
+];

@@ -1,0 +1,148 @@
+//! `mynah connect`, row by row of its behaviours: C1 retries, C2 connecting, C3 a person or a pipe,
+//! C4 framings.
+//!
+//! On the simulated kernel the test is server, terminal and clock at once (dialling.rs,
+//! talking.rs); the real binary talks to the real server (binary.rs).
+
+mod binary;
+mod dialling;
+mod talking;
+
+use std::time::Duration;
+
+use mynah::client::{Backoff, Client, Ending, Failure, Settings, Source};
+use mynah::kernel::{Address, Time};
+
+use crate::sim::{Config, Peer, Pipe, Sim};
+
+fn address() -> Address {
+    Address::Tcp(([127, 0, 0, 1], 7007).into())
+}
+
+/// A pipe without framing, one try, no time-out.
+fn settings() -> Settings {
+    Settings {
+        address: address(),
+        framing: "raw".parse().expect("a framing"),
+        frame_size_max: 1 << 20,
+        source: Source::Pipe,
+        terminal: false,
+        backoff: Backoff::new(1, None),
+        timeout: None,
+    }
+}
+
+/// The same with a framing of frames up to 1 MiB.
+fn framed(frame: &str) -> Settings {
+    let framing: mynah::framing::Framing = frame.parse().expect("a framing");
+    Settings {
+        framing: framing.limited(1 << 20).expect("a limit with frames"),
+        ..settings()
+    }
+}
+
+/// A person at a terminal.
+fn person() -> Settings {
+    Settings {
+        source: Source::Terminal,
+        terminal: true,
+        ..settings()
+    }
+}
+
+/// A client on the simulated kernel, and how it ended.
+struct Play {
+    client: Client<Sim>,
+    end: Option<Result<Ending, Failure>>,
+}
+
+impl Play {
+    fn new(settings: Settings) -> Play {
+        Play::on(Sim::new(small()), settings)
+    }
+
+    /// A client whose test is its server as well.
+    fn hosted(settings: Settings) -> (Play, Peer) {
+        let mut sim = Sim::new(small());
+        sim.host(&address());
+        let mut play = Play::on(sim, settings);
+        play.turn();
+        let peer = play.sim().incoming(&address()).expect("a connection");
+        (play, peer)
+    }
+
+    fn on(sim: Sim, settings: Settings) -> Play {
+        Play {
+            client: Client::new(sim, settings).expect("a message"),
+            end: None,
+        }
+    }
+
+    fn sim(&mut self) -> &mut Sim {
+        self.client.kernel()
+    }
+
+    fn turn(&mut self) {
+        assert!(self.end.is_none(), "it has ended: {:?}", self.end);
+        self.end = self.client.turn().transpose();
+    }
+
+    /// Turns until it ends or waits for something that does not come by itself. Whoever never
+    /// waits spins.
+    fn settle(&mut self) {
+        for _ in 0..100_000 {
+            self.turn();
+            if self.end.is_some() || self.sim().asleep().is_some() {
+                return;
+            }
+        }
+        panic!("it spins");
+    }
+
+    /// Turns until it ends, through whatever time that takes.
+    fn finish(&mut self) -> &Result<Ending, Failure> {
+        for _ in 0..100_000 {
+            if self.end.is_some() {
+                break;
+            }
+            self.turn();
+        }
+        self.end.as_ref().expect("it ends")
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.end, Some(Ok(Ending::Done)))
+    }
+
+    fn failure(&mut self) -> String {
+        match self.finish() {
+            Err(failure) => failure.to_string(),
+            Ok(ending) => panic!("it ended well: {ending:?}"),
+        }
+    }
+
+    /// What was printed since the last look.
+    fn printed(&mut self) -> String {
+        String::from_utf8(self.sim().printed()).expect("text")
+    }
+
+    fn seconds(&mut self) -> f64 {
+        let start = Time::from_nanos(1_000_000_000);
+        self.sim().time().since(start).as_secs_f64()
+    }
+}
+
+/// A machine with small buffers, so that back-pressure comes early.
+fn small() -> Config {
+    let pipe = Pipe {
+        send: 3000,
+        receive: 2000,
+    };
+    Config {
+        request: pipe,
+        reply: pipe,
+        ..Config::default()
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,300 @@
+//! The real binary: `mynah connect` against `mynah serve`, and against what a test plays itself.
+//!
+//! Servers choose their own port and say which; nothing here waits for a time to pass.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+fn mynah(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
+    command.args(args).env_remove("RUST_LOG");
+    command
+}
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Server {
+        let mut child = mynah(&["serve", "--listen", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("it is piped");
+        let mut ready = String::new();
+        let read = BufReader::new(stdout).read_line(&mut ready);
+        read.expect("a ready line");
+        let mut words = ready.split([' ', ',']);
+        let address = words.find(|word| word.starts_with("tcp://"));
+        let address = address.expect("an address").to_owned();
+        Server { child, address }
+    }
+
+    fn connect(&self, args: &[&str]) -> Command {
+        mynah(&[&["connect", &self.address], args].concat())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a client with `input` as a pipe.
+fn piped(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    thread::scope(|scope| {
+        // A client that has enough closes its end, and the rest is lost to nobody.
+        scope.spawn(move || stdin.write_all(input).ok());
+        child.wait_with_output().expect("it ends")
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a client says at the end of its life, and with which code.
+fn verdict(output: &Output) -> (String, Option<i32>) {
+    (text(&output.stderr), output.status.code())
+}
+
+/// A file that is gone with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let name = format!("mynah-{}-{name}", std::process::id());
+        Scratch(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A server that is played by the test: takes one connection and does `play` with it.
+fn played(play: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || play(listener.accept().expect("a client").0));
+    address
+}
+
+#[test]
+fn c3_64_mib_through_an_echo_come_back_whole() {
+    const COUNT: usize = 64 << 20;
+    let file = Scratch::new("64m");
+    let bytes: Vec<u8> = (0..COUNT as u32 / 4)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    fs::write(&file.0, &bytes).expect("room for a file");
+    let server = Server::start(&[]);
+    let output = server
+        .connect(&[])
+        .stdin(File::open(&file.0).expect("it was written"))
+        .output()
+        .expect("the binary starts");
+    assert!(output.stdout == bytes, "{} bytes", output.stdout.len());
+    assert_eq!(verdict(&output), (String::new(), Some(0)));
+    let output = piped(server.connect(&[]), &bytes[..COUNT / 8]);
+    assert!(output.stdout == bytes[..COUNT / 8]);
+}
+
+#[test]
+fn c3_no_input_is_a_conversation_without_words() {
+    let server = Server::start(&[]);
+    let output = server
+        .connect(&[])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    assert_eq!(output.stdout, b"");
+    assert_eq!(verdict(&output), (String::new(), Some(0)));
+}
+
+#[test]
+fn c3_a_closed_output_is_a_quiet_exit() {
+    let server = Server::start(&[]);
+    let mut client = server
+        .connect(&[])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(client.stdout.take());
+    let mut stdin: ChildStdin = client.stdin.take().expect("it is piped");
+    stdin.write_all(b"hello\n").expect("it is read");
+    let output = client.wait_with_output().expect("it ends");
+    drop(stdin);
+    assert_eq!(verdict(&output), (String::new(), Some(0)));
+}
+
+#[test]
+fn c3_a_server_that_closes_ends_the_client_while_its_input_goes_on() {
+    let address = played(|mut stream| stream.write_all(b"goodbye\n").expect("it is taken"));
+    let mut client = mynah(&["connect", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let stdin = client.stdin.take();
+    let output = client.wait_with_output().expect("it ends");
+    drop(stdin);
+    assert_eq!(
+        (text(&output.stdout), output.status.code()),
+        ("goodbye\n".into(), Some(0))
+    );
+}
+
+#[test]
+fn c3_an_interrupt_is_exit_code_130() {
+    let (hold, held) = mpsc::channel::<()>();
+    let address = played(move |mut stream| {
+        stream.write_all(b"hello").expect("it is taken");
+        held.recv()
+            .expect_err("nothing is sent, the other end goes");
+    });
+    let mut client = mynah(&["connect", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let stdout = client.stdout.as_mut().expect("it is piped");
+    stdout.read_exact(&mut [0; 5]).expect("it talks");
+    let pid = client.id().to_string();
+    let kill = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(kill.expect("kill is there").success());
+    assert_eq!(client.wait().expect("it ends").code(), Some(130));
+    drop(hold);
+}
+
+#[test]
+fn c3_a_terminal_gets_a_prompt_and_quit_ends() {
+    let server = Server::start(&["upper"]);
+    // What is typed at once waits in the terminal until somebody reads it.
+    let client = format!(
+        "'{}' connect {}",
+        env!("CARGO_BIN_EXE_mynah"),
+        server.address
+    );
+    let mut script = Command::new("script");
+    script.args(["-qec", &client, "/dev/null"]);
+    if Command::new("script").arg("-V").output().is_err() {
+        return eprintln!("skipped: script(1) is not installed");
+    }
+    let output = piped(script, b"hello\n\x1bc\nquit\n");
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("> ") && shown.contains("HELLO\r\n"),
+        "{shown:?}"
+    );
+    assert!(
+        shown.contains("\\u{1b}C") && !shown.contains('\u{1b}'),
+        "{shown:?}"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn c4_each_line_is_a_frame_both_ways() {
+    for frame in ["u8", "u16le", "u24be", "u32be", "u64le", "i32le"] {
+        let server = Server::start(&["upper", "--frame", frame]);
+        let output = piped(
+            server.connect(&["--frame", frame]),
+            b"hello,\nworld\n\n\xff",
+        );
+        assert_eq!(text(&output.stdout), "HELLO,\nWORLD\n\n0xff\n", "{frame}");
+        assert_eq!(verdict(&output), (String::new(), Some(0)));
+        let once = piped(server.connect(&["--frame", frame, "--once", "hi"]), b"");
+        assert_eq!(
+            (text(&once.stdout), once.status.code()),
+            ("HI\n".into(), Some(0))
+        );
+    }
+}
+
+#[test]
+fn c4_once_without_a_framing_prints_all_there_is() {
+    let server = Server::start(&["upper"]);
+    let output = piped(server.connect(&["--once", "hello"]), b"");
+    assert_eq!(
+        (text(&output.stdout), output.status.code()),
+        ("HELLO".into(), Some(0))
+    );
+}
+
+#[test]
+fn c4_every_way_to_fail_has_its_line_and_its_code() {
+    let silent = played(|mut stream| {
+        stream.read_to_end(&mut Vec::new()).expect("it ends");
+    });
+    let wrong = played(|mut stream| {
+        stream.write_all(b"\x03yes\xff").expect("it is taken");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        stream.read_to_end(&mut Vec::new()).expect("it ends");
+    });
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = gone.local_addr().expect("it is bound").to_string();
+    drop(gone);
+    for (args, line, code) in [
+        (
+            &["127.0.01:7007"][..],
+            "127.0.01:7007: 127.0.01 is not a dotted quad",
+            1,
+        ),
+        (
+            &[&nobody, "--frame", "u8", "--once", &"x".repeat(256)],
+            "256 bytes make no frame",
+            1,
+        ),
+        (&[&nobody], "connect tcp://127.0.0.1:", 5),
+        (
+            &["unix:@nobody-listens-to-this-name"],
+            "connect unix:@nobody",
+            5,
+        ),
+        (
+            &[&silent, "--frame", "u8", "--once", "x", "--timeout", "20ms"],
+            "timed out",
+            7,
+        ),
+        (
+            &[&wrong, "--frame", "u8"],
+            "truncated: the stream ended 1 bytes into a frame",
+            9,
+        ),
+    ] {
+        let output = piped(mynah(&[&["connect"], args].concat()), b"");
+        let (said, exit) = verdict(&output);
+        assert!(
+            said.starts_with(&format!("mynah: {line}")),
+            "{args:?}: {said}"
+        );
+        assert_eq!((exit, said.lines().count()), (Some(code), 1), "{args:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! C1 and C2: tries, pauses, and what counts as connected.
+
+use libc::{EACCES, EAGAIN, ECONNREFUSED, EMFILE, ENOENT, ETIMEDOUT};
+use mynah::kernel::{OpenStep, Opener, Signal};
+
+use super::*;
+use crate::sim::{Faults, Link};
+
+fn retrying(jitter: Option<u64>) -> Settings {
+    Settings {
+        backoff: Backoff::new(8, jitter),
+        ..settings()
+    }
+}
+
+fn refusal(play: &mut Play) -> (OpenStep, i32) {
+    match play.finish() {
+        Err(Failure::Open(refused)) => {
+            let errno = refused.error.raw_os_error().expect("an errno");
+            (refused.step, errno)
+        }
+        other => panic!("it ended otherwise: {other:?}"),
+    }
+}
+
+#[test]
+fn c1_eight_tries_take_127_seconds_and_a_new_socket_each() {
+    let mut play = Play::new(retrying(None));
+    assert_eq!(refusal(&mut play), (OpenStep::Connect, ECONNREFUSED));
+    assert_eq!(play.seconds(), 127.0);
+    let sim = play.sim();
+    for call in ["socket", "connect", "epoll_ctl ADD", "getsockopt", "close"] {
+        assert_eq!(sim.calls(call), 8, "{call}");
+    }
+    assert_eq!(sim.open_sockets(), 0);
+}
+
+#[test]
+fn c1_jitter_shortens_every_pause_and_skips_no_try() {
+    for seed in 0..50 {
+        let mut play = Play::new(retrying(Some(seed)));
+        assert_eq!(refusal(&mut play), (OpenStep::Connect, ECONNREFUSED));
+        assert!((1.0..127.0).contains(&play.seconds()), "{}", play.seconds());
+        assert_eq!(play.sim().calls("connect"), 8);
+    }
+}
+
+#[test]
+fn c1_a_server_that_starts_meanwhile_is_reached_by_the_next_try() {
+    let mut play = Play::new(retrying(None));
+    let five = play.sim().time().after(5 * SECOND);
+    play.sim().stop_at(five);
+    while play.sim().time() < five {
+        play.turn();
+    }
+    assert_eq!(play.sim().calls("connect"), 3);
+    play.sim().stop_at(Time::NEVER);
+    play.sim().host(&address());
+    while play.sim().calls("getpeername") == 0 {
+        play.turn();
+    }
+    assert_eq!((play.sim().calls("connect"), play.seconds()), (4, 7.0));
+    assert!(play.sim().incoming(&address()).is_some());
+}
+
+#[test]
+fn c1_only_errors_that_pass_are_tried_again() {
+    for (call, errno, tries) in [
+        ("connect", EACCES, 1),
+        ("connect", EAGAIN, 8),
+        ("connect", ENOENT, 8),
+        ("getsockopt", ETIMEDOUT, 8),
+        ("getsockopt", EACCES, 1),
+        ("socket", EMFILE, 1),
+    ] {
+        let mut play = Play::new(retrying(None));
+        for k in 1..=8 {
+            play.sim().fail(call, k, errno);
+        }
+        assert_eq!(refusal(&mut play).1, errno);
+        assert_eq!(play.sim().calls("socket"), tries, "{call} {errno}");
+        assert_eq!(play.sim().open_sockets(), 0);
+    }
+}
+
+#[test]
+fn c1_without_retry_there_is_one_try() {
+    let mut play = Play::new(settings());
+    assert_eq!(refusal(&mut play), (OpenStep::Connect, ECONNREFUSED));
+    assert_eq!((play.sim().calls("connect"), play.seconds()), (1, 0.0));
+}
+
+#[test]
+fn c1_a_signal_ends_a_pause() {
+    let mut play = Play::new(retrying(None));
+    play.turn();
+    play.sim().raise(Signal::Terminate(2));
+    play.turn();
+    play.finish();
+    assert!(matches!(play.end, Some(Ok(Ending::Signal(2)))));
+    assert_eq!(play.seconds(), 0.0);
+}
+
+#[test]
+fn c1_events_of_an_earlier_try_are_not_taken_for_those_of_this_one() {
+    for seed in 0..100 {
+        let faults = Faults {
+            stale: 0.5,
+            duplicated: 0.5,
+            spurious: 0.3,
+            interrupted: 0.3,
+            ..Faults::none()
+        };
+        let config = Config {
+            seed,
+            faults,
+            ..small()
+        };
+        let mut play = Play::on(Sim::new(config), retrying(None));
+        assert_eq!(refusal(&mut play), (OpenStep::Connect, ECONNREFUSED));
+        assert_eq!((play.sim().calls("connect"), play.seconds()), (8, 127.0));
+    }
+}
+
+#[test]
+fn c2_a_connect_ends_by_its_error_and_its_peer() {
+    let mut sim = Sim::new(small());
+    sim.host(&address());
+    let mut play = Play::on(sim, settings());
+    play.turn();
+    let asked = "socket, connect, epoll_ctl ADD, epoll_wait, getsockopt, getpeername, \
+                 getsockname";
+    assert_eq!(play.sim().names(), asked);
+}
+
+#[test]
+fn c2_writable_alone_is_not_connected() {
+    let mut sim = Sim::new(small());
+    let options = Sim::listen_options(0);
+    let _listener = sim.listen(&address(), &options).expect("the port is free");
+    sim.connect(0); // The queue is full now, and the next SYN gets no answer.
+    sim.set_faults(Faults {
+        spurious: 1.0,
+        ..Faults::none()
+    });
+    let patient = Settings {
+        timeout: Some(SECOND / 2),
+        ..settings()
+    };
+    let mut play = Play::on(sim, patient);
+    play.sim().type_in(b"hello");
+    let start = play.sim().time();
+    play.sim().stop_at(start);
+    (0..50).for_each(|_| play.turn());
+    assert!(play.sim().calls("getsockopt") > 1);
+    assert_eq!(play.sim().calls("send"), 0);
+    play.sim().set_faults(Faults::none());
+    play.sim().stop_at(Time::NEVER);
+    assert_eq!(refusal(&mut play), (OpenStep::Connect, ETIMEDOUT));
+    assert_eq!(play.seconds(), 0.5);
+}
+
+#[test]
+fn c2_a_refused_connect_is_writable_and_nothing_is_sent() {
+    let mut play = Play::new(settings());
+    play.sim().type_in(b"hello");
+    assert_eq!(play.failure(), "connect: Connection refused (os error 111)");
+    assert_eq!(play.sim().calls("send"), 0);
+    assert_eq!(play.sim().untaken(), 5);
+}
+
+#[test]
+fn c2_a_socket_that_was_connected_to_itself_is_refused() {
+    let mut sim = Sim::new(small());
+    // The port that the kernel is about to choose.
+    let itself = Address::Tcp(([127, 0, 0, 1], 32_769).into());
+    sim.host(&itself);
+    let address = itself.clone();
+    let mut play = Play::on(
+        sim,
+        Settings {
+            address,
+            ..settings()
+        },
+    );
+    assert_eq!(refusal(&mut play), (OpenStep::Connect, ECONNREFUSED));
+    let peer = play.sim().incoming(&itself).expect("it was connected");
+    assert_eq!(play.sim().peer_state(peer).link, Link::Finished);
+}
