@@ -15,6 +15,8 @@ mod raw;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::limits::FRAME_MAX_MAX;
+
 pub use length_field::{LengthField, Order};
 pub use raw::Raw;
 
@@ -110,13 +112,14 @@ impl fmt::Display for FrameError {
 }
 
 impl Framing {
-    /// Reads `spec` as `--frame` gives it; the error is one line without the word itself.
+    /// Reads `spec` as `--frame` gives it, with the longest limit there is; the error is one line
+    /// without the word itself.
     pub fn parse(spec: &str) -> Result<Framing, String> {
         if spec == "raw" {
             return Ok(Framing::Raw(Raw));
         }
         if let Some(field) = LengthField::parse(spec)? {
-            return Ok(Framing::LengthField(field));
+            return Ok(Framing::LengthField(field.limited(FRAME_MAX_MAX)?));
         }
         Err("not a framing; try raw, u8, u16be, u32be, i32le, ... or \
              len:offset=0,size=4,order=be,adjust=0,strip=0"

@@ -95,14 +95,10 @@ impl Script {
             });
             let length = framing
                 .seal(&[], &mut space, payload)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| format!("{}: {error}", misfit(framing, payload)))?;
             match framing.decode(&space[..length], 0) {
                 Decoded::Frame(bounds) if bounds.frame == length && length > 0 => {}
-                _ => {
-                    return Err(format!(
-                        "a payload of {payload} bytes does not fit the framing '{framing}'"
-                    ));
-                }
+                _ => return Err(misfit(framing, payload)),
             }
             script.bytes.extend_from_slice(&space[..length]);
             script.starts.push(script.bytes.len());
@@ -169,6 +165,10 @@ impl Script {
         let end = (position + length).min(self.bytes.len());
         &self.bytes[position..end]
     }
+}
+
+fn misfit(framing: &Framing, payload: usize) -> String {
+    format!("a payload of {payload} bytes does not fit the framing '{framing}'")
 }
 
 #[cfg(test)]
