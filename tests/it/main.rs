@@ -1,7 +1,10 @@
 //! The integration tests, one binary: a module a subject.
 
 mod client;
+mod connection;
+mod frames;
 mod house_rules;
 mod load;
 mod sim;
 mod sim_kernel;
+mod talk;

@@ -1,0 +1,217 @@
+//! The machine's rules, played without a kernel on workspaces so small that every rule is needed.
+//!
+//! Five of them small servers miss: sent resumes decoding; no room means no read; after the end of
+//! the stream no read; with nothing to do it closes rather than waits; an error replies to all
+//! before it, shuts down and lingers. See src/connection.rs.
+
+use mynah::connection::{CloseReason, Want};
+use mynah::framing::{FrameError, Framing, Raw};
+use mynah::service::{Echo, Upper, UpperUnicode};
+
+use crate::talk::{Talk, framing, hex};
+
+const RAW: Framing = Framing::Raw(Raw);
+
+/// A connection that echoes frames with a length of one byte.
+fn echo(inbound: usize) -> Talk<Echo> {
+    Talk::new(framing("u8", inbound), Echo, inbound, 0)
+}
+
+/// One that changes the length of frames, so that its answers go through outbound.
+fn unicode(inbound: usize, outbound: usize) -> Talk<UpperUnicode> {
+    Talk::new(framing("u8", inbound), UpperUnicode, inbound, outbound)
+}
+
+#[test]
+fn a_new_connection_wants_to_read_and_owes_nothing() {
+    let mut talk = echo(8);
+    assert_eq!(talk.wants(), Want::Read);
+    assert!(talk.holds_nothing() && !talk.connection.is_lingering());
+}
+
+#[test]
+fn sent_resumes_decoding_of_what_had_to_wait_for_room() {
+    // The largest answer to one letter has 13 bytes: there is room for one at a time.
+    let mut talk = unicode(8, 13);
+    talk.reads(&hex("0161 0162 0163"));
+    assert_eq!((talk.frames, talk.owed()), (1, hex("0141")));
+    for (frames, owed) in [(2, "0142"), (3, "0143")] {
+        talk.writes(usize::MAX);
+        assert_eq!((talk.frames, talk.owed()), (frames, hex(owed)));
+    }
+    talk.writes(usize::MAX);
+    assert!(talk.holds_nothing());
+    assert_eq!(talk.wants(), Want::Read);
+}
+
+#[test]
+fn a_part_that_was_sent_resumes_nothing_yet() {
+    let mut talk = unicode(8, 13);
+    talk.reads(&hex("0161 0162"));
+    talk.writes(1);
+    assert_eq!((talk.frames, talk.owed()), (1, hex("41")));
+    assert_eq!(talk.wants(), Want::Write);
+}
+
+#[test]
+fn whoever_owes_is_not_read_from() {
+    let mut talk = echo(8);
+    talk.reads(&hex("0161 0162"));
+    for _ in 0..4 {
+        assert_eq!(talk.wants(), Want::Write);
+        talk.writes(1);
+    }
+    assert_eq!(talk.wants(), Want::Read);
+}
+
+#[test]
+fn a_full_inbound_is_never_asked_to_read_more() {
+    let mut talk = unicode(6, 13);
+    assert_eq!(talk.reads(&hex("0161 0162 0163 0164")), 6);
+    for _ in 0..3 {
+        assert_eq!(
+            talk.wants(),
+            Want::Write,
+            "the rest waits in the peer's socket"
+        );
+        talk.writes(usize::MAX);
+    }
+    assert_eq!(talk.answer, hex("0141 0142 0143"));
+    assert_eq!(talk.reads(&hex("0164")), 2);
+}
+
+#[test]
+fn neighbouring_answers_go_out_in_one_write() {
+    let mut talk = Talk::new(framing("u8", 16), Upper, 16, 0);
+    talk.reads(&hex("0161 0162 00 026364 05"));
+    assert_eq!((talk.frames, talk.owed()), (4, hex("0141 0142 00 024344")));
+    talk.writes(usize::MAX);
+    assert!(!talk.holds_nothing(), "a frame has begun");
+    assert_eq!(talk.wants(), Want::Read);
+}
+
+#[test]
+fn a_partial_frame_moves_to_the_front_so_that_the_longest_one_fits() {
+    let mut talk = echo(8);
+    talk.reads(&hex("03616263 07 6465"));
+    talk.writes(usize::MAX);
+    assert_eq!(talk.reads(b"fghijk"), 5);
+    assert_eq!(talk.owed(), b"\x07defghij");
+}
+
+#[test]
+fn after_the_end_of_the_stream_nothing_is_read_and_all_is_answered() {
+    let mut talk = unicode(8, 13);
+    talk.reads(&hex("0161 0162 0163"));
+    talk.writes(usize::MAX);
+    talk.writes(usize::MAX);
+    talk.writes(usize::MAX);
+    talk.ends();
+    assert_eq!(talk.wants(), Want::Close);
+    assert_eq!(talk.connection.reason(), CloseReason::EndOfStream);
+}
+
+#[test]
+fn what_a_character_held_back_is_owed_at_the_end_of_the_stream() {
+    let mut talk = Talk::new(RAW, UpperUnicode, 8, 16);
+    talk.reads(b"a\xc3");
+    assert_eq!(talk.owed(), b"A");
+    talk.writes(usize::MAX);
+    talk.ends();
+    assert_eq!((talk.wants(), talk.owed()), (Want::Write, b"\xc3".to_vec()));
+    talk.writes(usize::MAX);
+    assert_eq!(talk.wants(), Want::Close);
+}
+
+#[test]
+fn without_boundaries_a_large_read_is_answered_in_parts_that_fit() {
+    let text = "straße ".repeat(9);
+    let mut talk = Talk::new(RAW, UpperUnicode, 128, 16);
+    assert_eq!(talk.play(&[text.as_bytes()], 5), Want::Close);
+    assert_eq!(talk.answer, "STRASSE ".repeat(9).into_bytes());
+}
+
+#[test]
+fn an_error_replies_to_everything_before_it_then_shuts_down_and_lingers() {
+    let mut talk = Talk::new(framing("u8", 4), Echo, 16, 0);
+    talk.reads(&hex("0161 0262 63 04 0164"));
+    assert_eq!((talk.frames, talk.owed()), (2, hex("0161 026263")));
+    talk.writes(1);
+    assert_eq!(talk.wants(), Want::Write);
+    talk.writes(usize::MAX);
+    assert_eq!(talk.wants(), Want::Shutdown);
+    talk.connection.finished();
+    assert_eq!(talk.wants(), Want::Discard);
+    assert!(talk.connection.is_lingering() && talk.holds_nothing());
+    talk.ends();
+    assert_eq!(talk.wants(), Want::Close);
+    assert_eq!(talk.connection.reason(), CloseReason::TooLong);
+    let error = talk.connection.take_error();
+    assert_eq!(error, Some(FrameError::TooLong { frame: 5, limit: 4 }));
+    assert_eq!(talk.connection.take_error(), None, "it is told once");
+}
+
+#[test]
+fn an_error_behind_answers_that_wait_for_room_waits_as_well() {
+    let mut talk = unicode(8, 13);
+    talk.reads(&hex("0161 0162 FF"));
+    assert_eq!((talk.frames, talk.owed()), (1, hex("0141")));
+    assert_eq!(
+        talk.connection.take_error(),
+        None,
+        "it was not looked at yet"
+    );
+    assert_eq!(talk.play(&[], usize::MAX), Want::Discard);
+    assert_eq!(talk.answer, hex("0141 0142"));
+}
+
+#[test]
+fn an_error_found_at_the_end_of_the_stream_needs_no_lingering() {
+    let mut talk = unicode(8, 13);
+    talk.reads(&hex("0161 0162 09"));
+    talk.writes(usize::MAX);
+    talk.writes(usize::MAX);
+    assert_eq!(
+        talk.wants(),
+        Want::Shutdown,
+        "the peer may still be sending"
+    );
+    let mut talk = echo(8);
+    talk.reads(&hex("0161 05"));
+    talk.writes(usize::MAX);
+    talk.ends();
+    assert_eq!(talk.wants(), Want::Close);
+    assert_eq!(talk.connection.reason(), CloseReason::Truncated);
+}
+
+#[test]
+fn a_server_that_drains_answers_no_more_but_writes_what_is_owed() {
+    let mut talk = echo(8);
+    talk.reads(&hex("0161 05"));
+    talk.with(|connection, workspace, _| connection.drain(CloseReason::Shutdown, workspace));
+    assert_eq!(talk.wants(), Want::Write);
+    talk.writes(usize::MAX);
+    assert_eq!(talk.wants(), Want::Shutdown);
+    assert!(talk.holds_nothing());
+    talk.connection.finished();
+    talk.ends();
+    assert_eq!(talk.wants(), Want::Close);
+    assert_eq!(talk.connection.reason(), CloseReason::Shutdown);
+}
+
+#[test]
+fn the_first_reason_stays() {
+    let mut talk = echo(8);
+    talk.reads(&hex("FF"));
+    talk.connection.close(CloseReason::Reset);
+    assert_eq!(talk.wants(), Want::Close);
+    assert_eq!(talk.connection.reason(), CloseReason::TooLong);
+}
+
+#[test]
+fn a_closed_connection_wants_to_be_closed_whatever_it_owes() {
+    let mut talk = echo(8);
+    talk.reads(&hex("0161"));
+    talk.connection.close(CloseReason::Stalled);
+    assert_eq!(talk.wants(), Want::Close);
+}

@@ -1,0 +1,157 @@
+//! Lengths at their bounds: the limit, the sign, the range of 64 bits, the end of the stream.
+
+use mynah::connection::{CloseReason, Want};
+use mynah::service::{Echo, Upper};
+
+use super::*;
+use crate::talk::Talk;
+
+/// What remains of a stream of `pieces` when a connection has dealt with it.
+fn ending(framing: Framing, pieces: &[&[u8]]) -> (Vec<u8>, CloseReason, Want) {
+    let mut talk = Talk::new(framing, Upper, 64, 0);
+    let want = talk.play(pieces, usize::MAX);
+    assert!(talk.holds_nothing());
+    (talk.answer.clone(), talk.connection.reason(), want)
+}
+
+#[test]
+fn the_limit_is_on_the_whole_frame_and_judged_at_its_header() {
+    for (framing, frame) in table() {
+        let header = framing.overhead().front;
+        let at = |limit| {
+            framing
+                .limited(limit)
+                .expect("the frame fits or is refused")
+        };
+        assert!(
+            decode(&at(frame.len()), &frame).is_ok(),
+            "exactly the limit"
+        );
+        assert!(decode(&at(frame.len() + 1), &frame).is_ok(), "one under it");
+        // Not a byte of the body is there, and none is needed.
+        let over = at(frame.len() - 1);
+        assert_eq!(refused(&over, &frame[..header]), "too_long", "{framing}");
+        let error = FrameError::TooLong {
+            frame: frame.len() as u64,
+            limit: frame.len() as u64 - 1,
+        };
+        assert_eq!(decode(&over, &frame), Err(error));
+    }
+}
+
+#[test]
+fn a_limit_that_admits_no_frame_is_refused_at_start() {
+    let u32be = Framing::parse("u32be").expect("a name");
+    assert!(u32be.limited(4).is_ok());
+    assert!(u32be.limited(3).is_err());
+    let counts_what_is_not_there = Framing::parse("len:size=1,adjust=-300");
+    assert!(counts_what_is_not_there.is_err());
+}
+
+#[test]
+fn a_length_that_counts_its_header_may_not_be_less_than_it() {
+    let counts_itself = framing("len:offset=0,size=2,adjust=-2,strip=0", LIMIT);
+    assert_eq!(
+        decode(&counts_itself, &hex("0002")),
+        Ok((hex("0002"), vec![]))
+    );
+    assert_eq!(refused(&counts_itself, &hex("0001")), "corrupted");
+    assert_eq!(refused(&counts_itself, &hex("0000")), "corrupted");
+    let counts_all = framing("len:offset=1,size=2,adjust=-3,strip=3", LIMIT);
+    assert_eq!(
+        decode(&counts_all, &hex("CA0003")),
+        Ok((hex("CA0003"), vec![]))
+    );
+    assert_eq!(refused(&counts_all, &hex("CA0002")), "corrupted");
+}
+
+#[test]
+fn a_frame_shorter_than_what_is_stripped_of_it_is_corrupted() {
+    let strips_more = framing("len:size=2,strip=5", LIMIT);
+    for short in ["0000", "0001", "0002"] {
+        assert_eq!(refused(&strips_more, &hex(short)), "corrupted", "{short}");
+    }
+    let just = hex("0003 AABBCC");
+    assert_eq!(decode(&strips_more, &just), Ok((just, vec![])));
+}
+
+#[test]
+fn eight_bytes_near_the_top_of_the_range_are_too_long_and_never_wrap() {
+    let adjusts = [0, 1, 7, 8, 255, 1 << 19, -1, -8, -9, -255, -(1 << 19)];
+    for adjust in adjusts {
+        for order in ["be", "le"] {
+            let spec = format!("len:size=8,order={order},adjust={adjust}");
+            let field = framing(&spec, LIMIT);
+            for below in [0, 1, 7, 8, 9, 255, 1 << 30, 1 << 31, 1 << 62, 1 << 63] {
+                let length = u64::MAX - below;
+                let header = match order {
+                    "be" => length.to_be_bytes(),
+                    _ => length.to_le_bytes(),
+                };
+                assert_eq!(refused(&field, &header), "too_long", "{spec} {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_framing_without_a_limit_of_its_own_does_not_wrap_either() {
+    let field = Framing::parse("len:size=8,adjust=-100").expect("keys");
+    assert_eq!(refused(&field, &[0; 8]), "corrupted");
+    assert_eq!(refused(&field, &[0xff; 8]), "too_long");
+    let field = Framing::parse("u64be").expect("a name");
+    assert_eq!(refused(&field, &[0xff; 8]), "too_long");
+}
+
+#[test]
+fn an_error_comes_after_every_answer_before_it() {
+    let u16be = framing("u16be", 16);
+    let good = hex("0003 616263");
+    let answer = hex("0003 414243").repeat(2);
+    let far = framing("len:size=2,adjust=-2,strip=2", 16);
+    for (framing, wrong, reason) in [
+        (u16be, hex("000F"), CloseReason::TooLong),
+        (
+            framing("i32be", 16),
+            hex("FFFFFFFF"),
+            CloseReason::Corrupted,
+        ),
+        (far, hex("0001"), CloseReason::Corrupted),
+    ] {
+        let good = match framing.overhead().front {
+            4 => hex("00000003 616263"),
+            _ if framing == far => hex("0005 616263"),
+            _ => good.clone(),
+        };
+        let upper = good.to_ascii_uppercase();
+        let stream = [&good[..], &good, &wrong, &good].concat();
+        let (answer, ended, want) = ending(framing, &[&stream]);
+        assert_eq!((answer, ended), (upper.repeat(2), reason));
+        assert_eq!(want, Want::Discard, "the peer may still be sending");
+    }
+    let (heard, ended, want) = ending(u16be, &[&good, &good, &hex("0003 6162")]);
+    assert_eq!((heard, ended), (answer, CloseReason::Truncated));
+    assert_eq!(want, Want::Close, "the peer has ended");
+}
+
+#[test]
+fn the_end_of_the_stream_anywhere_inside_a_frame_is_truncated() {
+    for (framing, frame) in table() {
+        for end in 1..frame.len() {
+            let mut talk = Talk::new(framing, Echo, 64, 0);
+            assert_eq!(talk.play(&[&frame, &frame[..end]], usize::MAX), Want::Close);
+            assert_eq!(talk.answer, frame);
+            let held = Some(FrameError::Truncated { held: end });
+            assert_eq!(talk.connection.take_error(), held);
+            assert_eq!(talk.connection.reason(), CloseReason::Truncated);
+        }
+    }
+}
+
+#[test]
+fn a_refused_frame_costs_no_byte_of_its_body() {
+    let mut talk = Talk::new(framing("u32be", 16), Echo, 64, 0);
+    talk.reads(&hex("0000000D"));
+    assert_eq!(talk.wants(), Want::Shutdown);
+    assert!(talk.holds_nothing());
+}

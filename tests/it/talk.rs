@@ -1,0 +1,143 @@
+//! A connection without a kernel: the machine, the two buffers, and a test that is both its pump
+//! and its peer.
+//!
+//! It reads into the spare space and writes what is owed, as drive/pump does, but as many bytes at
+//! a time as the test likes. It knows no socket and no clock. Invariant: it does only what
+//! [`Connection::wants`] asks for, so a wish that is missing is a play that does not go on.
+
+use std::collections::VecDeque;
+
+use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::framing::Framing;
+use mynah::service::Service;
+
+/// A framing with a limit on whole frames.
+pub(crate) fn framing(spec: &str, frame_max: usize) -> Framing {
+    Framing::parse(spec)
+        .and_then(|framing| framing.limited(frame_max))
+        .unwrap_or_else(|reason| panic!("{spec}: {reason}"))
+}
+
+/// The bytes that `text` spells in hexadecimal; blanks are for the eye.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    assert!(digits.len() % 2 == 0, "half a byte at the end of {text}");
+    digits
+        .chunks(2)
+        .map(|pair| (pair[0] << 4 | pair[1]) as u8)
+        .collect()
+}
+
+/// `bytes` in the three pieces that every pair of cuts makes of them.
+pub(crate) fn pairs_of_cuts(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> {
+    (0..=bytes.len()).flat_map(move |first| {
+        (first..=bytes.len())
+            .map(move |second| [&bytes[..first], &bytes[first..second], &bytes[second..]])
+    })
+}
+
+/// One connection and what it has said.
+pub(crate) struct Talk<S: Service> {
+    pub(crate) connection: Connection<S>,
+    pub(crate) protocol: Protocol<S>,
+    /// Everything that was written.
+    pub(crate) answer: Vec<u8>,
+    /// Frames answered.
+    pub(crate) frames: u64,
+    memory: (Vec<u8>, Vec<u8>),
+    cursors: Cursors,
+}
+
+impl<S: Service> Talk<S> {
+    /// A connection whose buffers have these sizes.
+    pub(crate) fn new(framing: Framing, service: S, inbound: usize, outbound: usize) -> Talk<S> {
+        Talk {
+            connection: Connection::default(),
+            protocol: Protocol { framing, service },
+            answer: Vec::new(),
+            frames: 0,
+            memory: (vec![0; inbound], vec![0; outbound]),
+            cursors: Cursors::default(),
+        }
+    }
+
+    /// Does with all its parts what the pump would.
+    pub(crate) fn with<R>(
+        &mut self,
+        act: impl FnOnce(&mut Connection<S>, &mut Workspace<'_>, &mut Protocol<S>) -> R,
+    ) -> R {
+        let mut workspace = Workspace::new(&mut self.memory.0, &mut self.memory.1, self.cursors);
+        let answer = act(&mut self.connection, &mut workspace, &mut self.protocol);
+        self.cursors = workspace.cursors();
+        answer
+    }
+
+    /// What it wants next.
+    pub(crate) fn wants(&mut self) -> Want {
+        self.with(|connection, workspace, _| connection.wants(!workspace.owed().is_empty()))
+    }
+
+    /// What it owes at the front.
+    pub(crate) fn owed(&mut self) -> Vec<u8> {
+        self.with(|_, workspace, _| workspace.owed().to_vec())
+    }
+
+    /// Whether both buffers are empty, so that the workspace would be given back.
+    pub(crate) fn holds_nothing(&mut self) -> bool {
+        self.with(|_, workspace, _| workspace.is_empty())
+    }
+
+    /// One read of what fits of `bytes`; returns how much that was.
+    pub(crate) fn reads(&mut self, bytes: &[u8]) -> usize {
+        assert_eq!(self.wants(), Want::Read);
+        let (count, frames) = self.with(|connection, workspace, protocol| {
+            let spare = workspace.inbound.spare();
+            let count = spare.len().min(bytes.len());
+            assert!(count > 0, "a read into no space is the end of the stream");
+            spare[..count].copy_from_slice(&bytes[..count]);
+            (count, connection.received(count, workspace, protocol))
+        });
+        self.frames += frames;
+        count
+    }
+
+    /// One write that takes at most `most` bytes.
+    pub(crate) fn writes(&mut self, most: usize) {
+        assert_eq!(self.wants(), Want::Write);
+        let owed = self.owed();
+        let count = owed.len().min(most);
+        self.answer.extend_from_slice(&owed[..count]);
+        self.frames += self
+            .with(|connection, workspace, protocol| connection.sent(count, workspace, protocol));
+    }
+
+    /// A read finds the end of the stream.
+    pub(crate) fn ends(&mut self) {
+        assert!(matches!(self.wants(), Want::Read | Want::Discard));
+        self.frames +=
+            self.with(|connection, workspace, protocol| connection.ended(workspace, protocol));
+    }
+
+    /// Reads `pieces` one by one, each write taking at most `most` bytes, then the end of the
+    /// stream; goes on until the connection wants to be closed, or to throw away what comes.
+    pub(crate) fn play(&mut self, pieces: &[&[u8]], most: usize) -> Want {
+        let mut pieces: VecDeque<&[u8]> =
+            pieces.iter().copied().filter(|p| !p.is_empty()).collect();
+        loop {
+            match self.wants() {
+                Want::Read => match pieces.pop_front() {
+                    Some(piece) => {
+                        let count = self.reads(piece);
+                        if count < piece.len() {
+                            pieces.push_front(&piece[count..]);
+                        }
+                    }
+                    None => self.ends(),
+                },
+                Want::Write => self.writes(most),
+                Want::Shutdown => self.connection.finished(),
+                over @ (Want::Discard | Want::Close) => return over,
+            }
+        }
+    }
+}
