@@ -92,7 +92,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         protocol: Protocol<S>,
         settings: Settings,
     ) -> io::Result<Server<K, S>> {
+        let mut counters = Counters::default();
         for (number, listener) in listeners.iter().enumerate() {
+            counters.epoll_ctl += 1;
             kernel.register(listener, Token::fixed(number as u32), Interest::READ)?;
         }
         let slots = settings.connections_max;
@@ -102,7 +104,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             kernel,
             listeners,
             peers: Slots::new(slots),
-            counters: Counters::default(),
+            counters,
             drain: None,
             ready: Queue::new(slots),
             reading: match settings.trigger {
