@@ -189,7 +189,11 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         if !self.ready.is_empty() {
             return self.now;
         }
-        let drain = self.drain.as_ref().map_or(Time::NEVER, Drain::deadline);
+        let drain = match &self.drain {
+            // Once everybody is gone there is nothing to be late for.
+            Some(drain) if !self.peers.is_empty() => drain.deadline(),
+            _ => Time::NEVER,
+        };
         self.timers.next().min(self.door.deadline()).min(drain)
     }
 
