@@ -165,9 +165,10 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// readiness that nobody takes up would be reported for ever, and waits its turn.
     #[cold]
     fn wait_for_workspace(&mut self, token: Token) {
-        self.counters.workspace_waits += 1;
-        self.waiting.push(token.index());
-        self.change_interest(token, Interest::NONE.under(self.settings.trigger));
+        if self.waiting.push(token.index()) {
+            self.counters.workspace_waits += 1;
+            self.change_interest(token, Interest::NONE.under(self.settings.trigger));
+        }
     }
 
     /// Workspaces that came back go to those who have waited longest.

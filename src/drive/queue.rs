@@ -47,10 +47,10 @@ impl Queue {
         self.len == 0
     }
 
-    /// Puts `slot` at the end, unless it waits already.
-    pub fn push(&mut self, slot: u32) {
+    /// Puts `slot` at the end, unless it waits already; tells whether it did not.
+    pub fn push(&mut self, slot: u32) -> bool {
         if self.links[slot as usize].queued {
-            return;
+            return false;
         }
         self.links[slot as usize] = Link {
             before: self.last,
@@ -63,6 +63,7 @@ impl Queue {
         }
         self.last = slot + 1;
         self.len += 1;
+        true
     }
 
     /// Takes the first one out.
@@ -106,14 +107,15 @@ mod tests {
     #[test]
     fn first_come_first_served() {
         let mut queue = Queue::new(4);
-        [2, 0, 3].into_iter().for_each(|slot| queue.push(slot));
+        assert!([2, 0, 3].into_iter().all(|slot| queue.push(slot)));
         assert_eq!(drain(&mut queue), [2, 0, 3]);
     }
 
     #[test]
     fn a_slot_waits_once() {
         let mut queue = Queue::new(4);
-        [1, 1, 2, 1].into_iter().for_each(|slot| queue.push(slot));
+        let pushed = [1, 1, 2, 1].map(|slot| queue.push(slot));
+        assert_eq!(pushed, [true, false, true, false]);
         assert_eq!(queue.len(), 2);
         assert_eq!(drain(&mut queue), [1, 2]);
     }
@@ -122,7 +124,7 @@ mod tests {
     fn one_may_leave_from_the_front_the_middle_and_the_end() {
         for leaves in 0..4 {
             let mut queue = Queue::new(4);
-            (0..4).for_each(|slot| queue.push(slot));
+            assert!((0..4).all(|slot| queue.push(slot)));
             queue.remove(leaves);
             queue.remove(leaves);
             queue.push(leaves);
