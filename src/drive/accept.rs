@@ -81,7 +81,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Takes in what waits at one listener, up to a budget.
     pub(super) fn accept(&mut self, number: u32) {
         let turn = self.counters.epoll_wait;
-        let again = self.door.last_turn == Some(turn - 1);
+        let again = self.door.last_turn.is_some_and(|last| last + 1 == turn);
         self.door.stride = if again {
             (self.door.stride * 2).min(ACCEPTS_PER_TURN)
         } else {
@@ -89,33 +89,55 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         };
         self.door.last_turn = Some(turn);
         for _ in 0..self.door.stride {
-            if self.door.state != State::Open {
+            if !self.accept_one(number) {
                 return;
-            }
-            let Some(listener) = self.listeners.get(number as usize) else {
-                return;
-            };
-            self.counters.accept4 += 1;
-            match self.kernel.accept(listener) {
-                Ok(socket) => {
-                    self.door.rest = DOOR_REST_MIN;
-                    self.admit(socket);
-                    if self.peers.is_full() {
-                        self.counters.refused_slots += 1;
-                        self.close_the_door(State::Full);
-                    }
-                }
-                Err(error) => match sort(&error) {
-                    Refused::Empty => return,
-                    Refused::Passing => self.counters.accept_errors += 1,
-                    Refused::Weather => return self.rest(number, &error),
-                    Refused::Bug => {
-                        log::error!("accept4: {error}: this is a mistake in mynah");
-                        return self.rest(number, &error);
-                    }
-                },
             }
         }
+    }
+
+    /// Takes in all that wait at a listener, as long as there are slots and descriptors for them.
+    pub(super) fn accept_all(&mut self, number: u32) {
+        if self.door.deadline() != Time::NEVER {
+            // There is no later time to try again.
+            self.door.state = State::Open;
+        }
+        // Some of those that wait may fail in passing; but not for ever, should an error stay.
+        for _ in 0..self.settings.connections_max + ACCEPTS_PER_TURN as usize {
+            if !self.accept_one(number) {
+                return;
+            }
+        }
+    }
+
+    /// Takes in one; tells whether there may be another.
+    fn accept_one(&mut self, number: u32) -> bool {
+        let Some(listener) = self.listeners.get(number as usize) else {
+            return false;
+        };
+        if self.door.state != State::Open {
+            return false;
+        }
+        self.counters.accept4 += 1;
+        match self.kernel.accept(listener) {
+            Ok(socket) => {
+                self.door.rest = DOOR_REST_MIN;
+                self.admit(socket);
+                if self.peers.is_full() {
+                    self.counters.refused_slots += 1;
+                    self.close_the_door(State::Full);
+                }
+            }
+            Err(error) => match sort(&error) {
+                Refused::Empty => return false,
+                Refused::Passing => self.counters.accept_errors += 1,
+                Refused::Weather => self.rest(number, &error),
+                Refused::Bug => {
+                    log::error!("accept4: {error}: this is a mistake in mynah");
+                    self.rest(number, &error);
+                }
+            },
+        }
+        true
     }
 
     #[cold]

@@ -61,7 +61,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.goes_straight = false;
         self.reading = Reading::ToTheLast;
         for number in 0..self.listeners.len() {
-            self.serve_the_queue(number as u32);
+            self.accept_all(number as u32);
         }
         for listener in std::mem::take(&mut self.listeners) {
             self.kernel.close(listener);
@@ -73,17 +73,6 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Whether it was drained and the last connection is gone.
     pub fn is_done(&self) -> bool {
         self.drain.is_some() && self.peers.is_empty()
-    }
-
-    /// Takes in all that wait at a listener, as long as there are slots.
-    fn serve_the_queue(&mut self, number: u32) {
-        loop {
-            let before = self.counters.connections_total;
-            self.accept(number);
-            if self.counters.connections_total == before {
-                return;
-            }
-        }
     }
 
     /// Every connection is looked at in the next turn, whether or not the kernel reports it.
