@@ -177,6 +177,8 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         workspace: &mut Workspace<'_>,
         mut can: Can,
     ) -> Stopped {
+        // A peer that was not read from while it was owed something may have sent more since.
+        can.read |= self.reading == Reading::ToTheLast;
         let enough = self.counters.bytes_in + BYTES_PER_EVENT;
         for _ in 0..OPERATIONS_PER_EVENT {
             let want = peer.connection.wants(workspace.owes());
