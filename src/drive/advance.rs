@@ -130,14 +130,15 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
+        // Before its interest is changed: should that fail, it is released and loses its turn.
+        if stopped.has_more {
+            self.ready.push(token.index());
+        }
         match stopped.interest(self.settings.trigger) {
-            None => return self.release(token),
+            None => self.release(token),
             Some(interest) if interest != peer.registered => self.change_interest(token, interest),
             // It may have begun to linger, which has a deadline of its own.
             Some(_) => self.arm(token),
-        }
-        if stopped.has_more {
-            self.ready.push(token.index());
         }
     }
 
