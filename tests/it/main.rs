@@ -5,6 +5,7 @@ mod connection;
 mod frames;
 mod house_rules;
 mod load;
+mod server;
 mod sim;
 mod sim_kernel;
 mod talk;

@@ -1,0 +1,251 @@
+//! The event loop on the simulated kernel, turn by turn: what it promises, under both triggers.
+//!
+//! A [`Play`] is a server and its machine; the test is all of its peers. After every play the
+//! house must be in order ([`Play::end`]): the kernel asleep, every descriptor accounted for, every
+//! workspace back, every counted call one that was made. The plays are in the files below.
+
+mod bytes;
+mod door;
+mod ending;
+mod golden;
+mod pool;
+mod stale;
+mod time;
+
+use std::time::Duration;
+
+use mynah::connection::{CloseReason, Protocol};
+use mynah::drive::counters::Counters;
+use mynah::drive::workspaces::WorkspaceSize;
+use mynah::drive::{Server, Settings};
+use mynah::framing::{Framing, Raw};
+use mynah::kernel::{Interest, Opener, Time, Token, Trigger};
+use mynah::service::{Echo, Service, UpperUnicode};
+
+use crate::sim::{Config, Faults, Link, Peer, Pipe, Sim};
+use crate::talk::{framing, hex};
+
+const IDLE: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_secs(20);
+const DRAIN: Duration = Duration::from_secs(10);
+const NANOSECOND: Duration = Duration::from_nanos(1);
+/// The listener and the descriptor in reserve.
+const FIXED_SOCKETS: usize = 2;
+/// More turns than any play needs: a server that takes them is spinning.
+const TURNS_MAX: usize = 10_000;
+
+/// Small bounds, so that a play meets them soon.
+fn settings() -> Settings {
+    Settings {
+        connections_max: 4,
+        workspaces: 4,
+        workspace: WorkspaceSize {
+            inbound: 1024,
+            outbound: 4096,
+        },
+        trigger: Trigger::Level,
+        idle_timeout: Some(IDLE),
+        stall_timeout: Some(STALL),
+        drain_timeout: DRAIN,
+    }
+}
+
+/// A machine whose sockets hold 400 bytes each way.
+fn narrow() -> Config {
+    let pipe = Pipe {
+        send: 300,
+        receive: 100,
+    };
+    Config {
+        request: pipe,
+        reply: pipe,
+        ..Config::default()
+    }
+}
+
+/// Plays the same under level and under edge trigger.
+fn under_both<S: Service + Copy>(
+    config: Config,
+    settings: Settings,
+    framing: Framing,
+    service: S,
+    play: impl Fn(&mut Play<S>),
+) {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        // Printed only when the play fails.
+        println!("under {trigger:?} trigger");
+        let settings = Settings {
+            trigger,
+            ..settings.clone()
+        };
+        let mut stage = Play::new(config.clone(), settings, framing, service);
+        play(&mut stage);
+        stage.end();
+    }
+}
+
+/// Plays with a raw echo under both triggers.
+fn echo(config: Config, settings: Settings, play: impl Fn(&mut Play<Echo>)) {
+    under_both(config, settings, Framing::Raw(Raw), Echo, play);
+}
+
+/// A server and the machine it runs on.
+struct Play<S: Service> {
+    server: Server<Sim, S>,
+    trigger: Trigger,
+    /// Whether the listener and the reserve are still open.
+    fixed_sockets: usize,
+}
+
+impl<S: Service> Play<S> {
+    fn new(config: Config, settings: Settings, framing: Framing, service: S) -> Play<S> {
+        let mut sim = Sim::new(config);
+        let address = "127.0.0.1:7007".parse().expect("an address");
+        let listener = sim
+            .listen(&address, &Sim::listen_options(8))
+            .expect("the port is free");
+        let (trigger, protocol) = (settings.trigger, Protocol { framing, service });
+        let server = Server::new(sim, vec![listener], protocol, settings).expect("it starts");
+        Play {
+            server,
+            trigger,
+            fixed_sockets: FIXED_SOCKETS,
+        }
+    }
+
+    fn sim(&mut self) -> &mut Sim {
+        self.server.kernel_mut()
+    }
+
+    fn counters(&self) -> &Counters {
+        self.server.counters()
+    }
+
+    fn closed(&self, reason: CloseReason) -> u64 {
+        self.counters().closed[reason as usize]
+    }
+
+    /// One turn that does not wait.
+    fn turn(&mut self) {
+        let now = self.sim().time();
+        self.server.turn(now).expect("a turn does not fail");
+    }
+
+    /// Turns until the server sleeps, without letting time pass; gives when it would wake up.
+    fn quiet(&mut self) -> Time {
+        let now = self.sim().time();
+        self.sim().stop_at(now);
+        for _ in 0..TURNS_MAX {
+            self.server.turn(Time::NEVER).expect("a turn does not fail");
+            match self.sim().asleep() {
+                Some(deadline) if deadline > now => {
+                    self.sim().stop_at(Time::NEVER);
+                    return deadline;
+                }
+                _ => {}
+            }
+        }
+        panic!("the server spins:\n{}", self.last_calls());
+    }
+
+    /// Lets `span` pass, and all that happens within it.
+    fn pass(&mut self, span: Duration) {
+        let end = self.sim().time().after(span);
+        while self.quiet() <= end {
+            let next = self.sim().asleep().unwrap_or(end);
+            let now = self.sim().time();
+            self.sim().advance(next.since(now));
+        }
+        let now = self.sim().time();
+        self.sim().advance(end.since(now));
+        self.quiet();
+    }
+
+    /// Connects, and lets the server take it in.
+    fn connect(&mut self) -> Peer {
+        let peer = self.sim().connect(0);
+        self.quiet();
+        peer
+    }
+
+    /// Sends all of `bytes` at once, and lets the server work.
+    fn send(&mut self, peer: Peer, bytes: &[u8]) {
+        assert_eq!(self.sim().send(peer, bytes), bytes.len(), "there is room");
+        self.quiet();
+    }
+
+    /// What `peer` receives, as long as more comes.
+    fn receive(&mut self, peer: Peer) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let bytes = self.sim().receive_all(peer);
+            self.quiet();
+            if bytes.is_empty() {
+                return all;
+            }
+            all.extend(bytes);
+        }
+    }
+
+    /// Asks and hears the echo.
+    fn ask(&mut self, peer: Peer, bytes: &[u8]) {
+        self.send(peer, bytes);
+        assert_eq!(self.receive(peer), bytes);
+    }
+
+    fn link(&mut self, peer: Peer) -> Link {
+        self.sim().peer_state(peer).link
+    }
+
+    /// What the connection in `slot`, the first it has held, is registered for.
+    fn registered(&mut self, slot: u32) -> Option<Interest> {
+        self.sim().registered(Token::new(slot, 1))
+    }
+
+    /// `interest` as this play's trigger registers it.
+    fn under(&self, interest: Interest) -> Option<Interest> {
+        Some(interest.under(self.trigger))
+    }
+
+    /// The names of the calls since the journal was cleared, without the waits.
+    fn calls(&mut self) -> String {
+        let names = self.sim().names();
+        let calls: Vec<&str> = names
+            .split(", ")
+            .filter(|name| *name != "epoll_wait")
+            .collect();
+        calls.join(", ")
+    }
+
+    fn last_calls(&mut self) -> String {
+        let trace = self.sim().trace();
+        let lines: Vec<&str> = trace.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// What must be so after every play.
+    fn end(&mut self) {
+        self.quiet();
+        let counters = self.counters().clone();
+        let live = counters.connections_now as usize;
+        let fixed = self.fixed_sockets;
+        assert_eq!(
+            self.sim().open_sockets(),
+            fixed + live,
+            "a socket has leaked"
+        );
+        assert_eq!(self.server.workspaces_lent(), 0, "a workspace is missing");
+        let ended: u64 = counters.closed.iter().sum();
+        assert_eq!(counters.connections_total, counters.connections_now + ended);
+        for (name, counted) in [
+            ("accept4", counters.accept4),
+            ("recv", counters.recv),
+            ("send", counters.send),
+            ("shutdown", counters.shutdown),
+            ("epoll_wait", counters.epoll_wait),
+            ("epoll_ctl", counters.epoll_ctl),
+        ] {
+            assert_eq!(counted, self.sim().calls(name), "{name} is miscounted");
+        }
+    }
+}

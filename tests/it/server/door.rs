@@ -1,0 +1,190 @@
+//! Who is let in, and when: slots, descriptors, passing errors, failed registrations.
+
+use mynah::limits::{DOOR_REST_MAX, DOOR_REST_MIN};
+
+use super::*;
+
+const LISTENER: Token = Token::fixed(0);
+
+#[test]
+fn while_slots_are_full_the_listener_rests_and_the_backlog_waits() {
+    let settings = Settings {
+        connections_max: 2,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        let (first, _second) = (play.connect(), play.connect());
+        assert_eq!(play.sim().registered(LISTENER), Some(Interest::NONE));
+        let third = play.sim().connect(0);
+        play.send(third, b"hello");
+        assert_eq!(
+            (play.link(third), play.receive(third)),
+            (Link::Open, vec![])
+        );
+        let counters = play.counters();
+        assert_eq!((counters.accept4, counters.refused_slots), (2, 1));
+        play.sim().finish(first);
+        play.quiet();
+        assert_eq!(play.receive(third), b"hello");
+        assert_eq!(play.sim().registered(LISTENER), Some(Interest::NONE));
+        play.sim().finish(third);
+        play.quiet();
+        assert_eq!(play.sim().registered(LISTENER), Some(Interest::READ));
+        let counters = play.counters();
+        assert_eq!((counters.connections_total, counters.refused_slots), (3, 2));
+    });
+}
+
+#[test]
+fn a_crowd_is_let_in_in_few_turns_and_one_peer_costs_one_accept4() {
+    let settings = Settings {
+        connections_max: 100,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        play.connect();
+        assert_eq!(play.counters().accept4, 1);
+        play.pass(Duration::from_secs(1));
+        let turns = play.counters().epoll_wait;
+        for _ in 0..9 {
+            play.sim().connect(0);
+        }
+        play.quiet();
+        let counters = play.counters();
+        assert_eq!(counters.connections_now, 10);
+        assert!(
+            counters.epoll_wait - turns <= 6,
+            "1, 2, 4, 2 and a quiet one"
+        );
+        assert!(counters.accept4 <= 11);
+    });
+}
+
+#[test]
+fn out_of_descriptors_one_peer_is_told_and_the_listener_rests() {
+    echo(Config::default(), settings(), |play| {
+        let first = play.connect();
+        play.sim().limit_descriptors(FIXED_SOCKETS + 1);
+        play.sim().clear_journal();
+        let refused = play.sim().connect(0);
+        let waiting = play.sim().connect(0);
+        let now = play.sim().time();
+        assert_eq!(play.quiet(), now.after(DOOR_REST_MIN));
+        let expected = "accept4, close, accept4, close, open, epoll_ctl MOD";
+        assert_eq!(play.calls(), expected);
+        let links = (play.link(refused), play.link(waiting));
+        assert_eq!(links, (Link::Finished, Link::Open));
+        assert_eq!(play.counters().refused_resources, 1);
+        play.ask(first, b"those inside are served");
+        play.sim().close_peer(first);
+        play.quiet();
+        play.ask(waiting, b"and the next one at once");
+    });
+}
+
+#[test]
+fn out_of_descriptors_the_rests_grow_and_nothing_spins() {
+    echo(Config::default(), settings(), |play| {
+        play.connect();
+        play.sim().limit_descriptors(FIXED_SOCKETS + 1);
+        let peers = [0; 8].map(|_| play.sim().connect(0));
+        let mut rest = DOOR_REST_MIN;
+        for (refused, peer) in (1..).zip(peers) {
+            let now = play.sim().time();
+            assert_eq!(play.quiet(), now.after(rest));
+            assert_eq!(play.counters().refused_resources, refused);
+            assert_eq!(play.link(peer), Link::Finished);
+            let waits = play.counters().epoll_wait;
+            play.pass(rest - NANOSECOND);
+            play.sim().advance(NANOSECOND);
+            assert!(play.counters().epoll_wait <= waits + 2);
+            rest = DOOR_REST_MAX.min(rest * 2);
+        }
+        play.quiet();
+        assert_eq!(play.sim().registered(LISTENER), Some(Interest::READ));
+        play.sim().limit_descriptors(100);
+        let late = play.connect();
+        play.ask(late, b"hello");
+        play.sim().limit_descriptors(FIXED_SOCKETS + 2);
+        play.sim().connect(0);
+        let now = play.sim().time();
+        assert_eq!(
+            play.quiet(),
+            now.after(DOOR_REST_MIN),
+            "the next time is the first"
+        );
+    });
+}
+
+#[test]
+fn a_reserve_that_could_not_be_had_back_is_taken_when_the_door_opens_again() {
+    echo(Config::default(), settings(), |play| {
+        let first = play.connect();
+        play.sim().limit_descriptors(FIXED_SOCKETS + 1);
+        play.sim().fail("open", 1, libc::EMFILE);
+        play.connect();
+        assert_eq!(
+            play.sim().open_sockets(),
+            FIXED_SOCKETS,
+            "the reserve is missing"
+        );
+        play.sim().finish(first);
+        play.quiet();
+        assert_eq!(play.sim().open_sockets(), FIXED_SOCKETS);
+    });
+}
+
+#[test]
+fn an_accept_that_fails_in_passing_loses_nobody_else() {
+    for errno in [
+        libc::ECONNABORTED,
+        libc::EPERM,
+        libc::EPROTO,
+        libc::ENETDOWN,
+    ] {
+        echo(Config::default(), settings(), |play| {
+            play.sim().fail("accept4", 1, errno);
+            let peer = play.connect();
+            play.ask(peer, b"hello");
+            assert_eq!(play.counters().accept_errors, 1);
+        });
+    }
+}
+
+#[test]
+fn an_accept_that_cannot_fail_so_rests_like_one_without_descriptors() {
+    echo(Config::default(), settings(), |play| {
+        play.sim().fail("accept4", 1, libc::EINVAL);
+        play.sim().fail("accept4", 2, libc::EINVAL);
+        let peer = play.connect();
+        assert_eq!(play.counters().refused_resources, 1);
+        play.pass(DOOR_REST_MIN);
+        play.ask(peer, b"hello");
+    });
+}
+
+#[test]
+fn a_connection_that_cannot_be_watched_is_closed_and_no_other() {
+    echo(Config::default(), settings(), |play| {
+        let first = play.connect();
+        play.sim().fail("epoll_ctl ADD", 1, libc::ENOSPC);
+        let refused = play.connect();
+        assert_eq!(play.link(refused), Link::Finished);
+        let next = play.connect();
+        play.ask(first, b"hello");
+        play.ask(next, b"hello");
+        assert_eq!(play.counters().refused_registration, 1);
+        assert_eq!(play.closed(CloseReason::Failed), 1);
+    });
+}
+
+#[test]
+fn a_connection_whose_interest_cannot_be_changed_is_closed_and_no_other() {
+    echo(narrow(), settings(), |play| {
+        let (first, other) = (play.connect(), play.connect());
+        play.sim().fail("epoll_ctl MOD", 1, libc::ENOMEM);
+        super::bytes::push(play, first, &super::bytes::pattern(5000));
+        assert_eq!(play.closed(CloseReason::Failed), 1);
+        play.ask(other, b"hello");
+    });
+}

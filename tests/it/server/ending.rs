@@ -1,0 +1,281 @@
+//! Shutting down: the queue first, then all that is owed, then the end, in bounded time.
+
+use mynah::limits::{DRAIN_READ_TIMEOUT, LINGER_TIMEOUT};
+
+use super::bytes::{pattern, push};
+use super::*;
+
+/// Begins to drain, and lets the server work.
+fn drain<S: Service>(play: &mut Play<S>) {
+    play.server.drain();
+    play.fixed_sockets = 1;
+    play.quiet();
+}
+
+#[test]
+fn a_server_without_connections_is_done_at_once() {
+    echo(Config::default(), settings(), |play| {
+        assert!(!play.server.is_done());
+        drain(play);
+        assert!(play.server.is_done());
+    });
+}
+
+#[test]
+fn idle_peers_are_closed_in_good_order() {
+    echo(Config::default(), settings(), |play| {
+        let (quiet, busy) = (play.connect(), play.connect());
+        play.ask(busy, b"hello");
+        drain(play);
+        assert_eq!([play.link(quiet), play.link(busy)], [Link::Finished; 2]);
+        assert!(play.server.is_done());
+        assert_eq!(
+            (play.closed(CloseReason::Shutdown), play.server.cut()),
+            (2, 0)
+        );
+    });
+}
+
+#[test]
+fn what_has_arrived_is_answered_before_the_end() {
+    echo(Config::default(), settings(), |play| {
+        let peer = play.connect();
+        play.sim().send(peer, b"last words");
+        drain(play);
+        assert_eq!(play.receive(peer), b"last words");
+        assert_eq!(play.link(peer), Link::Finished);
+        assert!(play.server.is_done());
+    });
+}
+
+#[test]
+fn replies_owed_to_a_slow_reader_are_delivered_and_so_is_what_waits_behind_them() {
+    echo(narrow(), settings(), |play| {
+        let peer = play.connect();
+        let bytes = pattern(5000);
+        let sent = push(play, peer, &bytes);
+        drain(play);
+        assert!(!play.server.is_done());
+        let mut heard = Vec::new();
+        while play.sim().peer_state(peer).unread > 0 {
+            heard.extend(play.sim().receive(peer, 50));
+            play.quiet();
+        }
+        assert_eq!(
+            heard.len(),
+            sent,
+            "every byte sent before the end comes back"
+        );
+        assert_eq!(heard, bytes[..sent]);
+        assert_eq!(play.link(peer), Link::Finished);
+        play.sim().close_peer(peer);
+        play.quiet();
+        assert!(play.server.is_done());
+        assert_eq!(
+            (play.closed(CloseReason::Shutdown), play.server.cut()),
+            (1, 0)
+        );
+    });
+}
+
+#[test]
+fn who_has_not_acknowledged_its_replies_is_ended_with_a_fin_and_read_on_for_a_while() {
+    echo(narrow(), settings(), |play| {
+        let peer = play.connect();
+        let bytes = pattern(300);
+        assert_eq!(push(play, peer, &bytes), 300);
+        play.pass(STALL);
+        drain(play);
+        // A close would answer this with a reset, and that would destroy what is under way.
+        play.send(peer, b"too late");
+        play.pass(LINGER_TIMEOUT - NANOSECOND);
+        assert_eq!(play.counters().connections_now, 1);
+        assert_eq!(play.receive(peer), bytes);
+        assert_eq!(play.link(peer), Link::Finished);
+        play.pass(NANOSECOND);
+        assert!(play.server.is_done());
+        assert_eq!((play.counters().shutdown, play.server.cut()), (1, 0));
+    });
+}
+
+#[test]
+fn the_queue_of_the_listener_is_served_first() {
+    echo(Config::default(), settings(), |play| {
+        let peers = [0; 3].map(|_| play.sim().connect(0));
+        for peer in peers {
+            play.sim().send(peer, b"hello");
+        }
+        // One of the three gives up while it waits.
+        play.sim().fail("accept4", 2, libc::ECONNABORTED);
+        drain(play);
+        for peer in peers {
+            assert_eq!(play.receive(peer), b"hello");
+            assert_eq!(play.link(peer), Link::Finished);
+        }
+        assert!(play.server.is_done());
+        assert_eq!(play.counters().connections_total, 3);
+    });
+}
+
+#[test]
+fn a_listener_that_rests_is_asked_once_more() {
+    echo(Config::default(), settings(), |play| {
+        play.sim().fail("accept4", 1, libc::EMFILE);
+        let _refused = play.sim().connect(0);
+        let waiting = play.connect();
+        play.sim().send(waiting, b"hello");
+        assert_eq!(play.counters().refused_resources, 1);
+        drain(play);
+        assert_eq!(play.receive(waiting), b"hello");
+        assert!(play.server.is_done());
+    });
+}
+
+#[test]
+fn who_has_no_slot_when_it_ends_is_refused() {
+    let settings = Settings {
+        connections_max: 1,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        let (_inside, outside) = (play.connect(), play.connect());
+        drain(play);
+        assert_eq!(play.link(outside), Link::Reset);
+        assert!(play.server.is_done());
+    });
+}
+
+#[test]
+fn a_flooding_peer_is_read_from_for_a_bounded_time() {
+    let workspace = WorkspaceSize {
+        inbound: 64,
+        outbound: 0,
+    };
+    let settings = Settings {
+        workspace,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        let peer = play.connect();
+        let reading_ends = play.sim().time().after(DRAIN_READ_TIMEOUT);
+        play.server.drain();
+        play.fixed_sockets = 1;
+        let mut cut_off = None;
+        while !play.server.is_done() {
+            // There is always more than the budget of two turns to read.
+            play.sim().send(peer, &pattern(10_000));
+            play.turn();
+            play.turn();
+            play.sim().receive_all(peer);
+            let now = play.sim().time();
+            if play.link(peer) == Link::Finished {
+                cut_off = cut_off.or(Some(now));
+            }
+            assert!(
+                now <= reading_ends.after(LINGER_TIMEOUT),
+                "it lingers as others do"
+            );
+            play.sim().advance(Duration::from_millis(1));
+        }
+        assert_eq!(cut_off, Some(reading_ends));
+        assert_eq!(
+            (play.closed(CloseReason::Shutdown), play.server.cut()),
+            (1, 0)
+        );
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_take_its_replies_is_cut_at_the_drain_time_out() {
+    echo(narrow(), settings(), |play| {
+        let (stuck, other) = (play.connect(), play.connect());
+        push(play, stuck, &pattern(5000));
+        play.ask(other, b"hello");
+        drain(play);
+        play.pass(DRAIN - NANOSECOND);
+        assert_eq!(play.counters().connections_now, 1);
+        assert!(!play.server.is_done());
+        play.pass(NANOSECOND);
+        assert!(play.server.is_done());
+        assert_eq!((play.closed(CloseReason::Cut), play.server.cut()), (1, 1));
+    });
+}
+
+#[test]
+fn a_peer_that_only_lingers_when_time_is_up_is_not_counted_as_cut() {
+    let settings = Settings {
+        drain_timeout: LINGER_TIMEOUT / 2,
+        ..settings()
+    };
+    under_both(
+        Config::default(),
+        settings,
+        framing("u16be", 16),
+        Echo,
+        |play| {
+            let peer = play.connect();
+            play.send(peer, &hex("FFFF"));
+            drain(play);
+            play.pass(LINGER_TIMEOUT / 2);
+            assert!(play.server.is_done());
+            assert_eq!(
+                (play.closed(CloseReason::TooLong), play.server.cut()),
+                (1, 0)
+            );
+        },
+    );
+}
+
+#[test]
+fn half_a_frame_does_not_delay_the_end() {
+    under_both(
+        Config::default(),
+        settings(),
+        framing("u16be", 16),
+        Echo,
+        |play| {
+            let peer = play.connect();
+            play.send(peer, &hex("0003616263 000361"));
+            drain(play);
+            assert_eq!(play.receive(peer), hex("0003616263"));
+            assert!(play.server.is_done());
+        },
+    );
+}
+
+#[test]
+fn who_waits_for_a_workspace_keeps_its_turn_and_is_served_before_the_end() {
+    let settings = Settings {
+        workspaces: 1,
+        ..settings()
+    };
+    echo(narrow(), settings, |play| {
+        let [holder, second, third] = [0; 3].map(|_| play.connect());
+        let sent = push(play, holder, &pattern(5000));
+        play.send(second, b"hello");
+        play.send(third, b"hello");
+        let before = play.counters().clone();
+        assert_eq!(before.workspace_waits, 2);
+        drain(play);
+        let counters = play.counters();
+        assert_eq!(counters.workspace_waits, 2, "they were waiting already");
+        assert_eq!(counters.interest_changes, before.interest_changes);
+        assert_eq!(play.receive(holder).len(), sent);
+        assert_eq!(play.receive(second), b"hello");
+        assert_eq!(play.receive(third), b"hello");
+        assert!(play.server.is_done());
+    });
+}
+
+#[test]
+fn to_drain_twice_is_to_drain_once() {
+    echo(narrow(), settings(), |play| {
+        let peer = play.connect();
+        push(play, peer, &pattern(5000));
+        drain(play);
+        play.pass(DRAIN / 2);
+        drain(play);
+        play.pass(DRAIN / 2);
+        assert!(play.server.is_done());
+    });
+}

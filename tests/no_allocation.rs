@@ -1,0 +1,253 @@
+//! Nothing allocates after start-up: a server on a thread of its own, real clients, and an
+//! allocator that counts.
+//!
+//! Counts are kept for each thread, so what the clients allocate does not matter. It is counted
+//! from the moment [`Server::new`] returns, without any warming up: first connections, requests of
+//! all sizes, slow readers, refused frames, closes and the shutdown itself are all included.
+
+// A global allocator cannot be had without it.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use mynah::connection::{CloseReason, Protocol};
+use mynah::drive::counters::Counters;
+use mynah::drive::workspaces::WorkspaceSize;
+use mynah::drive::{Server, Settings};
+use mynah::framing::Framing;
+use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Time, Trigger, Waker};
+use mynah::service::{Echo, Service, UpperUnicode};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `System` with this layout, for all that we give do.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+const FRAME_MAX: usize = 64 << 10;
+
+/// What a server did, and how often its thread allocated meanwhile.
+struct Outcome {
+    counters: Counters,
+    allocations: u64,
+}
+
+/// Serves until woken, then drains, all on the calling thread.
+fn serve<S: Service>(
+    service: S,
+    framing: &str,
+    trigger: Trigger,
+    ready: &mpsc::Sender<(SocketAddr, Waker)>,
+) -> Outcome {
+    let mut linux = Linux::new(false).expect("epoll");
+    let options = ListenOptions {
+        backlog: 1024,
+        reuse_port: false,
+        nodelay: true,
+        keepalive: None,
+        user_timeout: None,
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: None,
+    };
+    let any_port = "127.0.0.1:0".parse().expect("an address");
+    let listener = linux.listen(&any_port, &options).expect("a free port");
+    let Ok(Address::Tcp(address)) = linux.local(&listener) else {
+        panic!("it is bound")
+    };
+    let waker = linux.waker();
+    let framing = Framing::parse(framing).and_then(|framing| framing.limited(FRAME_MAX));
+    let protocol = Protocol {
+        framing: framing.expect("a framing"),
+        service,
+    };
+    let workspace = WorkspaceSize {
+        inbound: FRAME_MAX,
+        outbound: protocol.reply_max(FRAME_MAX),
+    };
+    let settings = Settings {
+        connections_max: 100,
+        workspaces: 8,
+        workspace,
+        trigger,
+        idle_timeout: Some(Duration::from_secs(60)),
+        stall_timeout: Some(Duration::from_secs(60)),
+        drain_timeout: Duration::from_secs(10),
+    };
+    let mut server = Server::new(linux, vec![listener], protocol, settings).expect("it starts");
+    ready.send((address, waker)).expect("the test waits for it");
+    let before = allocations();
+    while !server.is_done() {
+        let attention = server.turn(Time::NEVER).expect("a turn does not fail");
+        if attention.wake_up {
+            server.kernel_mut().take_wake_up().expect("it was woken");
+            server.drain();
+        }
+    }
+    Outcome {
+        allocations: allocations() - before,
+        counters: server.counters().clone(),
+    }
+}
+
+/// Runs `clients` against a server on another thread, then ends it.
+fn measure<S: Service + Send + 'static>(
+    service: S,
+    framing: &'static str,
+    trigger: Trigger,
+    clients: impl FnOnce(SocketAddr),
+) -> Counters {
+    let (ready, started) = mpsc::channel();
+    let thread = thread::spawn(move || serve(service, framing, trigger, &ready));
+    let (address, waker) = started.recv().expect("it starts");
+    clients(address);
+    waker.wake();
+    let outcome = thread.join().expect("it ends");
+    let Outcome {
+        counters,
+        allocations,
+    } = outcome;
+    assert_eq!(allocations, 0, "{framing} under {trigger:?}: {counters}");
+    counters
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_nodelay(true).expect("it is a socket");
+    stream
+}
+
+/// Sends `request` and reads as many bytes as `reply` has.
+fn ask(stream: &mut TcpStream, request: &[u8], reply: &[u8]) {
+    stream.write_all(request).expect("it is open");
+    let mut heard = vec![0; reply.len()];
+    stream.read_exact(&mut heard).expect("an answer comes");
+    assert!(heard == reply, "another answer was expected");
+}
+
+#[test]
+fn the_allocator_counts() {
+    let before = allocations();
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(allocations(), before + 1);
+}
+
+#[test]
+fn echo_allocates_nothing_from_first_to_last() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let counters = measure(Echo, "raw", trigger, |address| {
+            let mut streams: Vec<TcpStream> = (0..90).map(|_| connect(address)).collect();
+            for round in 0..30 {
+                for stream in &mut streams {
+                    ask(
+                        stream,
+                        &vec![b'.'; 1 + 17 * round],
+                        &vec![b'.'; 1 + 17 * round],
+                    );
+                }
+            }
+            drop(streams);
+            for _ in 0..500 {
+                let mut stream = connect(address);
+                ask(&mut stream, b"hello", b"hello");
+            }
+        });
+        assert_eq!(counters.connections_total, 590);
+        assert!(counters.frames >= 90 * 30 + 500);
+    }
+}
+
+/// Writes until the server takes no more although it serves `other`: it waits for us to read.
+fn write_until_stalled(stream: &mut TcpStream, other: &mut TcpStream) -> usize {
+    let chunk = vec![b'.'; 64 << 10];
+    let (mut written, mut refused) = (0, 0);
+    stream.set_nonblocking(true).expect("it is a socket");
+    while refused < 500 {
+        match stream.write(&chunk) {
+            Ok(count) => {
+                written += count;
+                refused = 0;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                ask(other, b"hello", b"hello");
+                refused += 1;
+            }
+        }
+    }
+    stream.set_nonblocking(false).expect("it is a socket");
+    written
+}
+
+#[test]
+fn a_peer_that_reads_late_costs_no_allocation_either() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let counters = measure(Echo, "raw", trigger, |address| {
+            let (mut stream, mut other) = (connect(address), connect(address));
+            let written = write_until_stalled(&mut stream, &mut other);
+            stream.shutdown(Shutdown::Write).expect("it is open");
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).expect("all comes back");
+            assert_eq!(heard.len(), written);
+        });
+        assert!(counters.short_writes > 0 && counters.interest_changes >= 2);
+        assert_eq!(counters.bytes_out, counters.bytes_in);
+    }
+}
+
+#[test]
+fn frames_of_another_length_and_refused_ones_allocate_nothing() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let counters = measure(UpperUnicode, "u16be", trigger, |address| {
+            let (request, reply) = ("\0\u{3}aß", "\0\u{3}ASS");
+            let grows = ("\0\u{3}a\u{149}", "\0\u{4}A\u{2bc}N");
+            let mut stream = connect(address);
+            for _ in 0..2000 {
+                ask(&mut stream, request.as_bytes(), reply.as_bytes());
+                ask(
+                    &mut stream,
+                    grows.0.repeat(16).as_bytes(),
+                    grows.1.repeat(16).as_bytes(),
+                );
+            }
+            for _ in 0..100 {
+                let mut stream = connect(address);
+                stream.write_all(b"\xff\xff").expect("it is open");
+                let mut heard = Vec::new();
+                stream
+                    .read_to_end(&mut heard)
+                    .expect("it is ended in order");
+                assert!(heard.is_empty());
+            }
+        });
+        assert_eq!(counters.frames, 2000 * 17);
+        assert_eq!(counters.closed[CloseReason::TooLong as usize], 100);
+    }
+}
