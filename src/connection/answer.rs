@@ -148,12 +148,19 @@ impl<S: Service> Connection<S> {
     ) -> Result<(), Stop> {
         let Workspace { inbound, outbound } = workspace;
         let room = outbound.room();
-        if protocol.reply_max(bounds.payload_end - bounds.payload) > room {
+        // Older answers that lie in outbound go out first: an answer in place must not pass them,
+        // and so needs room behind them.
+        let in_order = outbound.is_empty() && inbound.joins();
+        let need = |frame: usize, payload: usize| match protocol.reply_max(payload) {
+            reply if in_order => reply,
+            reply => reply.max(frame),
+        };
+        if need(bounds.frame, bounds.payload_end - bounds.payload) > room {
             if protocol.framing.has_boundaries() {
                 return Err(Stop::NoRoom);
             }
             // Without boundaries any front part is as good a message as the whole.
-            while bounds.frame > 0 && protocol.reply_max(bounds.frame) > room {
+            while bounds.frame > 0 && need(bounds.frame, bounds.frame) > room {
                 bounds.frame /= 2;
             }
             if bounds.frame == 0 {
@@ -161,10 +168,8 @@ impl<S: Service> Connection<S> {
             }
             bounds.payload_end = bounds.frame;
         }
-        let need = protocol.reply_max(bounds.payload_end - bounds.payload);
+        let need = need(bounds.frame, bounds.payload_end - bounds.payload);
         let overhead = protocol.framing.overhead();
-        // Older answers that lie in outbound go out first: an answer in place must not pass them.
-        let in_order = outbound.is_empty() && inbound.joins();
         let space = outbound.space(need);
         let mut reply = Reply::new(&mut space[overhead.front..need - overhead.back]);
         let frame = &mut inbound.undecoded()[..bounds.frame];

@@ -6,9 +6,9 @@
 
 use mynah::connection::{CloseReason, Want};
 use mynah::framing::{FrameError, Framing, Raw};
-use mynah::service::{Echo, Upper, UpperUnicode};
+use mynah::service::{Answer, Echo, Reply, Request, Service, Upper, UpperUnicode};
 
-use crate::talk::{Talk, framing, hex};
+use crate::talk::{Talk, framing, hex, pairs_of_cuts};
 
 const RAW: Framing = Framing::Raw(Raw);
 
@@ -88,6 +88,41 @@ fn neighbouring_answers_go_out_in_one_write() {
     talk.writes(usize::MAX);
     assert!(!talk.holds_nothing(), "a frame has begun");
     assert_eq!(talk.wants(), Want::Read);
+}
+
+/// Answers questions with another text, and everything else where it lies.
+#[derive(Clone, Copy)]
+struct Oracle;
+
+impl Service for Oracle {
+    type State = ();
+
+    fn reply_max(&self, _payload: usize) -> usize {
+        3
+    }
+
+    fn serve(&mut self, _state: &mut (), request: Request<'_>, reply: &mut Reply<'_>) -> Answer {
+        if request.payload != b"?" {
+            return Answer::InPlace;
+        }
+        reply.push(b"yes");
+        Answer::Written
+    }
+}
+
+#[test]
+fn an_answer_in_place_never_passes_an_older_one_that_was_written() {
+    let stream = b"\x01?\x0ait is long\x01?\x01?\x01!\x0ait is long\x00\x01?\x01!";
+    let answer = b"\x03yes\x0ait is long\x03yes\x03yes\x01!\x0ait is long\x00\x03yes\x01!";
+    for outbound in [4, 11, 12, 20, 64] {
+        for most in [1, 5, usize::MAX] {
+            for pieces in pairs_of_cuts(stream) {
+                let mut talk = Talk::new(framing("u8", 16), Oracle, 64, outbound);
+                assert_eq!(talk.play(&pieces, most), Want::Close);
+                assert_eq!(talk.answer, answer);
+            }
+        }
+    }
 }
 
 #[test]
