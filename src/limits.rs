@@ -92,6 +92,12 @@ pub const OPERATIONS_PER_EVENT: usize = 16;
 pub const BYTES_PER_EVENT: u64 = MIB as u64;
 /// Connections taken in at one event, so that a crowd at the door does not starve those inside.
 pub const ACCEPTS_PER_TURN: u32 = 64;
+/// How long the kernel may keep a connection that has sent nothing from a listener with
+/// `--defer-accept` (`TCP_DEFER_ACCEPT`): a client that waits for the server to speak first is
+/// delayed by this, more or less.
+pub const DEFER_ACCEPT: Duration = Duration::from_secs(1);
+/// The longest spin: beyond this a loop that never sleeps is meant, and should be said otherwise.
+pub const SPIN_MAX: Duration = Duration::from_millis(100);
 /// How long a listener rests at first when descriptors are out.
 pub const DOOR_REST_MIN: Duration = Duration::from_millis(10);
 /// How long it rests at most: whoever waits is served so soon after a descriptor is free, and ten

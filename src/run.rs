@@ -252,7 +252,7 @@ fn open_listeners<K: Opener>(
         user_timeout: Some(limits::USER_TIMEOUT),
         receive_buffer: None,
         send_buffer: None,
-        defer_accept: None,
+        defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
     };
     let mut listeners = Vec::new();
     for address in addresses {
@@ -272,6 +272,8 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
         workspaces: plan.workspaces,
         workspace: plan.workspace,
         trigger: options.trigger,
+        defer_accept: options.defer_accept,
+        spin: options.spin,
         idle_timeout: options.idle_timeout,
         stall_timeout: options.stall_timeout,
         drain_timeout: options.drain_timeout,

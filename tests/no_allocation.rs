@@ -97,6 +97,8 @@ fn serve<S: Service>(
         workspaces: 8,
         workspace,
         trigger,
+        defer_accept: false,
+        spin: None,
         idle_timeout: Some(Duration::from_secs(60)),
         stall_timeout: Some(Duration::from_secs(60)),
         drain_timeout: Duration::from_secs(10),

@@ -80,7 +80,7 @@ impl<Socket> Door<Socket> {
 impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Takes in what waits at one listener, up to a budget.
     pub(super) fn accept(&mut self, number: u32) {
-        let turn = self.counters.epoll_wait;
+        let turn = self.turns;
         let again = self.door.last_turn.is_some_and(|last| last + 1 == turn);
         self.door.stride = if again {
             (self.door.stride * 2).min(ACCEPTS_PER_TURN)
@@ -121,7 +121,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         match self.kernel.accept(listener) {
             Ok(socket) => {
                 self.door.rest = DOOR_REST_MIN;
-                self.admit(socket);
+                // Of a crowd, most have sent their first bytes while they waited.
+                let has_spoken = self.settings.defer_accept || self.door.stride > 1;
+                self.admit(socket, has_spoken);
                 if self.peers.is_full() {
                     self.counters.refused_slots += 1;
                     self.close_the_door(State::Full);

@@ -22,27 +22,37 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             self.counters.stale_events += 1;
             return;
         };
-        if readiness == Readiness::IN && peer.is_at_rest() && self.goes_straight {
-            let Some(space) = self.workspaces.borrow() else {
-                return self.wait_for_workspace(token);
-            };
-            let mut pump = Pump {
-                kernel: &mut self.kernel,
-                protocol: &mut self.protocol,
-                counters: &mut self.counters,
-                reading: self.reading,
-                now: self.now,
-            };
-            match pump.go_straight(peer, space) {
-                Course::Done => return,
-                course => return self.leave_the_straight(token, course),
+        if readiness == Readiness::IN && peer.is_at_rest() {
+            match self.try_straight(token) {
+                Some(Course::Done) => return,
+                Some(course) => return self.leave_the_straight(token, course),
+                None => {}
             }
         }
         self.advance_by_steps(token, readiness);
     }
 
+    /// Takes the straight course, if this service and the times allow it, with a borrowed
+    /// workspace.
+    #[inline]
+    pub(super) fn try_straight(&mut self, token: Token) -> Option<Course> {
+        if !self.goes_straight {
+            return None;
+        }
+        let peer = self.peers.get_mut(token)?;
+        let space = self.workspaces.borrow()?;
+        let mut pump = Pump {
+            kernel: &mut self.kernel,
+            protocol: &mut self.protocol,
+            counters: &mut self.counters,
+            reading: self.reading,
+            now: self.now,
+        };
+        Some(pump.go_straight(peer, space))
+    }
+
     #[cold]
-    fn leave_the_straight(&mut self, token: Token, course: Course) {
+    pub(super) fn leave_the_straight(&mut self, token: Token, course: Course) {
         match course {
             Course::Done => {}
             Course::Over(want) => self.settle(

@@ -12,7 +12,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::connection::{CloseReason, Connection, Protocol};
+use crate::connection::{CloseReason, Connection, Protocol, Want};
 use crate::framing::FrameError;
 use crate::kernel::{
     ALARM, Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
@@ -23,7 +23,7 @@ use crate::service::Service;
 use super::accept::Door;
 use super::counters::Counters;
 use super::drain::Drain;
-use super::pump::{Peer, Reading};
+use super::pump::{Course, Peer, Reading};
 use super::queue::Queue;
 use super::slots::Slots;
 use super::throttle::Throttle;
@@ -41,6 +41,10 @@ pub struct Settings {
     pub workspace: WorkspaceSize,
     /// Level or edge.
     pub trigger: Trigger,
+    /// Connections come with their first data: read it before they are registered.
+    pub defer_accept: bool,
+    /// How long to look for events before sleeping.
+    pub spin: Option<Duration>,
     /// How long a peer may say nothing.
     pub idle_timeout: Option<Duration>,
     /// How long a peer may take nothing of what it is owed.
@@ -70,6 +74,7 @@ pub struct Server<K: Poller + Opener, S: Service> {
     /// Those that have more to do at once: stopped for their budget, or just lent a workspace.
     pub(super) ready: Queue,
     pub(super) now: Time,
+    pub(super) turns: u64,
     /// When to read a second time; this is the whole difference between the two triggers.
     pub(super) reading: Reading,
     /// Connections at rest may be read and answered without a lease: every answer is in place, and
@@ -100,6 +105,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let slots = settings.connections_max;
         Ok(Server {
             now: kernel.now(),
+            turns: 0,
             door: Door::new(kernel.reserve()?),
             kernel,
             listeners,
@@ -142,8 +148,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     pub fn turn(&mut self, until: Time) -> io::Result<Attention> {
         let had_more_to_do = self.ready.len();
         let deadline = self.deadline();
-        self.counters.epoll_wait += 1;
-        let count = self.kernel.wait(&mut self.events, deadline.min(until))?;
+        let count = self.wait(deadline.min(until))?;
+        self.turns += 1;
         self.now = self.kernel.now();
         self.counters.events += count as u64;
         let mut attention = Attention::default();
@@ -161,6 +167,24 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             self.expire();
         }
         Ok(attention)
+    }
+
+    /// Fills the batch; sleeps until `until` if need be, after having spun for as long as was
+    /// asked.
+    #[inline]
+    fn wait(&mut self, until: Time) -> io::Result<usize> {
+        if let Some(span) = self.settings.spin {
+            let spin_until = self.now.after(span).min(until);
+            while self.kernel.now() < spin_until {
+                self.counters.epoll_wait += 1;
+                match self.kernel.wait(&mut self.events, Time::default())? {
+                    0 => {}
+                    count => return Ok(count),
+                }
+            }
+        }
+        self.counters.epoll_wait += 1;
+        self.kernel.wait(&mut self.events, until)
     }
 
     /// What it has done so far.
@@ -217,8 +241,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Takes a new connection in, or closes it when it cannot be watched.
-    pub(super) fn admit(&mut self, socket: K::Socket) {
+    /// Takes a new connection in, or closes it when it cannot be watched. One that is likely to
+    /// have spoken already is answered first: that saves it a wait.
+    pub(super) fn admit(&mut self, socket: K::Socket, has_spoken: bool) {
         let interest = Interest::READ.under(self.settings.trigger);
         let peer = Peer {
             socket,
@@ -234,10 +259,18 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         };
         self.counters.connections_total += 1;
         self.counters.connections_now += 1;
-        self.counters.epoll_ctl += 1;
+        let course = if has_spoken {
+            self.try_straight(token)
+        } else {
+            None
+        };
+        if let Some(Course::Over(Want::Close)) = course {
+            return self.release(token);
+        }
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
+        self.counters.epoll_ctl += 1;
         if let Err(error) = self.kernel.register(&peer.socket, token, interest) {
             log::warn!("epoll_ctl: {error}: the connection is closed");
             self.counters.refused_registration += 1;
@@ -245,6 +278,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             return self.release(token);
         }
         self.arm(token);
+        if let Some(course) = course {
+            self.leave_the_straight(token, course);
+        }
     }
 
     /// The only place where a connection ends.

@@ -83,6 +83,10 @@ pub struct Serve {
     pub nodelay: bool,
     /// How epoll reports readiness.
     pub trigger: Trigger,
+    /// How long to look for events before sleeping; `None` sleeps at once.
+    pub spin: Option<Duration>,
+    /// Take connections in only when they have sent something.
+    pub defer_accept: bool,
     /// Time between two lines of statistics; `None` prints none.
     pub stats_interval: Option<Duration>,
 }
@@ -105,7 +109,9 @@ impl Default for Serve {
             stall_timeout: Some(limits::STALL_TIMEOUT_DEFAULT),
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             nodelay: true,
-            trigger: Trigger::Level,
+            trigger: Trigger::Edge,
+            spin: None,
+            defer_accept: false,
             stats_interval: None,
         }
     }

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::limits::{
-    BACKLOG_MAX, CONNECTIONS_MAX, FRAME_MAX_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
+    BACKLOG_MAX, CONNECTIONS_MAX, FRAME_MAX_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, SPIN_MAX,
     STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
 };
 
@@ -177,6 +177,15 @@ const FLAGS: &[Flag] = &[
         effect: Effect::Switch(|options, text| put(&mut options.serve.nodelay, switch(text))),
     },
     Flag {
+        long: "--defer-accept",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "take a connection in only when it has sent something",
+        default: |options| switch_text(options.serve.defer_accept),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.defer_accept, switch(text))),
+    },
+    Flag {
         long: "--service",
         short: None,
         group: "Service",
@@ -306,6 +315,18 @@ const FLAGS: &[Flag] = &[
         default: |options| name_of(&options.serve.trigger, TRIGGERS).to_owned(),
         effect: Effect::Value("MODE", |options, text| {
             put(&mut options.serve.trigger, choice(text, TRIGGERS))
+        }),
+    },
+    Flag {
+        long: "--spin",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "look for events so long before sleeping: lower latency for CPU",
+        default: |options| time_or_off_text(options.serve.spin),
+        effect: Effect::Value("TIME", |options, text| {
+            let times = Duration::from_micros(1)..=SPIN_MAX;
+            put(&mut options.serve.spin, time_or_off(text, times))
         }),
     },
     Flag {

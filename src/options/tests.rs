@@ -57,8 +57,8 @@ fn every_value_reaches_its_field() {
     let parsed = serve(
         "serve upper --unicode --listen 127.0.0.1:0 --listen=127.0.0.1:1 --frame u32be \
          --frame-max 64k --threads 2 --max-connections 7 --max-memory=1g --backlog 5 \
-         --idle-timeout off --stall-timeout 5s --drain-timeout 0 --nodelay=off --trigger edge \
-         --stats 1s",
+         --idle-timeout off --stall-timeout 5s --drain-timeout 0 --nodelay=off --trigger level \
+         --stats 1s --spin 50us --defer-accept",
     );
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
@@ -75,7 +75,9 @@ fn every_value_reaches_its_field() {
         stall_timeout: Some(Duration::from_secs(5)),
         drain_timeout: Duration::ZERO,
         nodelay: false,
-        trigger: Trigger::Edge,
+        trigger: Trigger::Level,
+        spin: Some(Duration::from_micros(50)),
+        defer_accept: true,
         stats_interval: Some(Duration::from_secs(1)),
     };
     assert_eq!(parsed, expected);

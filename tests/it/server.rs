@@ -44,6 +44,8 @@ fn settings() -> Settings {
             outbound: 4096,
         },
         trigger: Trigger::Level,
+        defer_accept: false,
+        spin: None,
         idle_timeout: Some(IDLE),
         stall_timeout: Some(STALL),
         drain_timeout: DRAIN,

@@ -153,6 +153,8 @@ fn a_frame_in_two_parts_costs_two_recvs_and_one_send() {
 #[test]
 fn a_sleeping_server_wakes_up_for_nobody() {
     let settings = Settings {
+        defer_accept: false,
+        spin: None,
         idle_timeout: None,
         ..settings()
     };
