@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use mynah::options::{self, Parsed};
-use mynah::run::{self, Exit, Failure};
+use mynah::run::{self, Exit, Failure, print};
 
 fn main() -> ExitCode {
     match start() {
@@ -33,20 +33,6 @@ fn start() -> Result<(), Failure> {
             start_logger();
             run::run(command)
         }
-    }
-}
-
-/// Writes `text` to stdout. A reader that went away has read enough.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("stdout: {error}")))
-        }
-        _ => Ok(()),
     }
 }
 

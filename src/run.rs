@@ -7,7 +7,7 @@ mod bench;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::connection::Protocol;
@@ -72,6 +72,24 @@ impl Failure {
             code: 128_u8.wrapping_add(signal as u8),
             line: String::new(),
         }
+    }
+}
+
+/// Writes `text` to stdout. A reader that went away has read enough.
+///
+/// # Errors
+///
+/// What else refuses it.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("stdout: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_document_without_a_file_goes_to_stdout() {
+        for line in [
+            &["7007", "--json"][..],
+            &["7007", "--json", "--churn"],
+            &["7007", "--json=-"],
+        ] {
+            let bench = parse_words(line).expect("enough");
+            assert_eq!(bench.json.as_deref(), Some("-".as_ref()), "{line:?}");
+        }
+        let bench = parse_words(&["7007", "--json", "out.json"]).expect("enough");
+        assert_eq!(bench.json.as_deref(), Some("out.json".as_ref()));
+    }
+
+    #[test]
     fn every_value_reaches_its_field() {
         let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
                     --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le --protocol http \

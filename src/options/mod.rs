@@ -214,7 +214,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String>
                 return Err(format!("{}: {name} takes no value", shown(arg)));
             }
             (Effect::Switch(set), value) => apply(&mut options, *set, value.unwrap_or("on"))?,
-            (Effect::Value(_, set), Some(value)) => apply(&mut options, *set, value)?,
+            (Effect::Value(_, set) | Effect::Output(set), Some(value)) => {
+                apply(&mut options, *set, value)?;
+            }
+            (Effect::Output(set), None) => {
+                let is_file =
+                    |next: &OsString| next == "-" || !next.as_encoded_bytes().starts_with(b"-");
+                let file = args.next_if(is_file).unwrap_or_else(|| "-".into());
+                apply(&mut options, *set, utf8(&file)?)?;
+            }
             (Effect::Value(value, set), None) => {
                 // A flag is not the value of the flag before it, which lacks its own.
                 let is_value = |next: &OsString| !next.as_encoded_bytes().starts_with(b"--");
@@ -294,6 +302,7 @@ fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
         Effect::Help | Effect::Version => String::new(),
         Effect::Switch(_) => "[=on|off]".to_owned(),
         Effect::Value(name, _) => format!(" {name}"),
+        Effect::Output(_) => " [FILE]".to_owned(),
     };
     let short = flag
         .short

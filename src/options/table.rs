@@ -63,6 +63,8 @@ pub(super) enum Effect {
     Switch(Apply),
     /// Takes a value, shown in the help by this name.
     Value(&'static str, Apply),
+    /// Takes the name of a file to write, and means stdout alone.
+    Output(Apply),
 }
 
 /// Reads a value, checks it and stores it; or tells what would be right.
@@ -142,7 +144,6 @@ pub(super) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
     bench::FLAGS.iter().chain(connect::FLAGS).chain(FLAGS)
 }
 
-/// The flags of the first command, and of all.
 const FLAGS: &[Flag] = &[
     Flag {
         long: "--listen",

@@ -14,7 +14,7 @@ use crate::load::run::RunError;
 use crate::load::session::{self, Session, SessionError};
 use crate::load::{document, picture, report};
 
-use super::{Exit, Failure, io_failure};
+use super::{Exit, Failure, io_failure, print};
 
 /// Descriptors that are no connection: the standard ones, pollers, what `/proc` is read through.
 const DESCRIPTORS_FIXED: u64 = 32;
@@ -27,7 +27,14 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     let open = || Linux::new(false);
     let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
     let session = session.map_err(failure)?;
-    print(&report::text(&session))?;
+    // Whoever reads a document from stdout does not want a report around it.
+    let files = [&session.bench.json, &session.bench.svg, &session.bench.hgrm];
+    if files.into_iter().flatten().any(|path| is_stdout(path)) {
+        // A closed stderr leaves the document.
+        let _ = io::stderr().write_all(report::text(&session).as_bytes());
+    } else {
+        print(&report::text(&session))?;
+    }
     write_files(&session)?;
     verdict(&session)
 }
@@ -55,20 +62,6 @@ fn failure(error: SessionError) -> Failure {
     }
 }
 
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        // A reader that went away has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn write_files(session: &Session) -> Result<(), Failure> {
     let write = |path: &Option<std::path::PathBuf>, text: &dyn Fn() -> String| match path {
         Some(path) => write_file(path, &text()),
@@ -84,7 +77,14 @@ fn write_files(session: &Session) -> Result<(), Failure> {
     })
 }
 
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    if is_stdout(path) {
+        return print(text);
+    }
     let failed = |error| Failure::new(Exit::Io, format!("{}: {error}", path.display()));
     fs::write(path, text).map_err(failed)
 }

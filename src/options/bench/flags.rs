@@ -277,9 +277,9 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
     row(
         RESULT,
         "--json",
-        "write every input and every figure",
+        "write every input and every figure; stdout when no file is named",
         none,
-        Effect::Value("FILE", |options, text| {
+        Effect::Output(|options, text| {
             options.bench.bench.json = Some(text.into());
             Ok(())
         }),
@@ -289,7 +289,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         "--hgrm",
         "write the percentiles as HdrHistogram text",
         none,
-        Effect::Value("FILE", |options, text| {
+        Effect::Output(|options, text| {
             options.bench.bench.hgrm = Some(text.into());
             Ok(())
         }),
@@ -299,7 +299,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         "--svg",
         "draw percentiles, rate over time, and ratios",
         none,
-        Effect::Value("FILE", |options, text| {
+        Effect::Output(|options, text| {
             options.bench.bench.svg = Some(text.into());
             Ok(())
         }),
