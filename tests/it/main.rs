@@ -1,5 +1,6 @@
 //! The integration tests, one binary: a module a subject.
 
+mod binary;
 mod client;
 mod connection;
 mod frames;

@@ -1,0 +1,222 @@
+//! Starting it: what it says when asked wrongly, what it prints, and who may stop listening to it.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::server::{Ended, Server};
+use super::{FEW, ask, say};
+
+#[test]
+fn a_wrong_word_gets_one_line_with_the_nearest_right_one() {
+    for (args, line) in [
+        (
+            &["--thread", "2"][..],
+            "mynah: --thread: unknown, did you mean --threads?",
+        ),
+        (&["uper"], "mynah: uper: unknown, did you mean upper?"),
+        (
+            &["--trigger", "levle"],
+            "mynah: --trigger levle: unknown, did you mean level?",
+        ),
+        (&["--threads", "0"], "mynah: --threads 0: must be 1 to 64"),
+        (
+            &["--idle-timeout=5"],
+            "mynah: --idle-timeout 5: needs a unit, such as 5s or 5ms, or off",
+        ),
+        (
+            &["--threads"],
+            "mynah: --threads: needs a value, --threads N",
+        ),
+    ] {
+        let refused = Ended::run(args);
+        assert_eq!(
+            (refused.code, refused.stderr),
+            (Some(1), vec![line.to_owned()])
+        );
+        assert_eq!(refused.stdout, [""; 0], "{args:?}");
+    }
+    for args in [
+        &["--frame", "u33be"][..],
+        &["--listen", "nowhere:x"],
+        &["--unicode"],
+        &["echo", "echo"],
+        &["--max-connections", "1", "--threads", "2"],
+        &[FEW[0], FEW[1], "--frame", "u32be", "--frame-max", "3"],
+    ] {
+        let refused = Ended::run(args);
+        assert_eq!(
+            (refused.code, refused.stderr.len()),
+            (Some(1), 1),
+            "{args:?}: {:?}",
+            refused.stderr
+        );
+        assert!(refused.stderr[0].len() < 200, "{:?}", refused.stderr);
+    }
+}
+
+#[test]
+fn too_little_memory_is_one_line_that_says_how_much_would_do() {
+    let refused = Ended::run(&[&FEW[..], &["--max-memory", "4m"]].concat());
+    assert_eq!(
+        (refused.code, refused.stderr.len()),
+        (Some(1), 1),
+        "{:?}",
+        refused.stderr
+    );
+    let needed = refused.stderr[0]
+        .split(' ')
+        .nth_back(1)
+        .expect("a number of bytes");
+    let server = Server::start(&[&FEW[..], &["--max-memory", needed]].concat());
+    assert_eq!(server.announced(" bytes of memory").to_string(), needed);
+    assert_eq!(ask(&mut server.connect(), b"enough"), b"enough");
+    server.end();
+}
+
+#[test]
+fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
+    let lowered = [
+        "sh",
+        "-c",
+        r#"ulimit -Sn 60 && ulimit -Hn 60 && exec "$0" "$@""#,
+    ];
+    let server = Server::start_under(&lowered, &[], &[]);
+    let warning = server.hears("--max-connections 10000");
+    let fit = server.announced(" connections");
+    assert!(warning.contains(&format!("only {fit} fit")), "{warning}");
+    assert!((20..60).contains(&fit));
+    // All of them fit indeed.
+    let mut peers: Vec<_> = (0..fit).map(|_| server.connect()).collect();
+    for peer in &mut peers {
+        assert_eq!(ask(peer, b"in"), b"in");
+    }
+    assert_eq!(server.stats().get("refused_resources"), 0);
+    drop(peers);
+    server.end();
+
+    let none = [
+        "-c",
+        r#"ulimit -n 12 && exec "$0""#,
+        env!("CARGO_BIN_EXE_mynah"),
+    ];
+    let refused = Command::new("sh").args(none).output().expect("a shell");
+    let line = String::from_utf8(refused.stderr).expect("UTF-8");
+    assert_eq!(
+        (refused.status.code(), line.lines().count()),
+        (Some(2), 1),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_low_soft_limit_is_raised_without_a_word() {
+    let low = ["sh", "-c", r#"ulimit -Sn 64 && exec "$0" "$@""#];
+    let server = Server::start_under(&low, &[], &["--max-connections", "100"]);
+    assert_eq!(server.announced(" connections"), 100);
+    let mut peers: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    assert_eq!(ask(&mut peers[99], b"in"), b"in");
+    drop(peers);
+    server.end();
+}
+
+#[test]
+fn a_line_of_counts_comes_so_often() {
+    let server = Server::start(&["--stats", "100ms"]);
+    assert_eq!(ask(&mut server.connect(), b"count me"), b"count me");
+    let begin = Instant::now();
+    let first = server.next_stats();
+    let second = server.next_stats();
+    assert!(begin.elapsed() >= Duration::from_millis(100));
+    assert!(second.get("epoll_wait") > first.get("epoll_wait"));
+    assert_eq!(second.get("bytes_out"), 8);
+    server.end();
+}
+
+#[test]
+fn a_closed_stdout_changes_nothing_but_what_is_printed() {
+    let mut server = Server::start(&["--stats", "100ms"]);
+    let mut peer = server.connect();
+    assert_eq!(ask(&mut peer, b"before"), b"before");
+    server.close_stdout();
+    for _ in 0..3 {
+        server.signal("USR1");
+        assert_eq!(ask(&mut peer, b"after"), b"after");
+    }
+    drop(peer);
+    server.end();
+    let quiet = r#""$0" --help | true; "$0" --version >&-"#;
+    let heard = Command::new("bash")
+        .args([
+            "-c",
+            &format!("set -o pipefail; {quiet}"),
+            env!("CARGO_BIN_EXE_mynah"),
+        ])
+        .output();
+    let Ok(heard) = heard else {
+        return say("skipping: bash is not installed");
+    };
+    assert_eq!(String::from_utf8_lossy(&heard.stderr), "");
+    assert!(heard.status.success(), "{:?}", heard.status);
+}
+
+#[test]
+fn a_full_stdout_does_not_hold_up_the_loop() {
+    let server = Server::start(&[]);
+    let mut peer = server.connect();
+    // Nobody takes these lines, and a pipe holds not even a hundred of them.
+    for _ in 0..200 {
+        server.signal("USR1");
+        assert_eq!(ask(&mut peer, b"go on"), b"go on");
+    }
+    drop(peer);
+    let printed = server.end().stdout.len();
+    assert!((50..200).contains(&printed), "{printed} lines");
+}
+
+#[test]
+fn the_calls_can_be_read_along() {
+    let watched = [("RUST_LOG", "mynah::calls=trace")];
+    let server = Server::start_under(&[], &watched, &[]);
+    assert_eq!(ask(&mut server.connect(), b"hello"), b"hello");
+    for call in ["accept4(", "epoll_ctl(ADD, ", "recv(", "send("] {
+        let line = server.hears(call);
+        assert!(line.starts_with("TRACE mynah::calls "), "{line}");
+        assert!(
+            !call.starts_with("send") || line.ends_with(", 5) = 5"),
+            "{line}"
+        );
+    }
+    server.end();
+}
+
+#[test]
+fn help_and_version_go_to_stdout_and_fit_a_terminal() {
+    let help = Ended::run(&["--help"]);
+    assert_eq!((help.code, help.stderr.len()), (Some(0), 0));
+    assert!(help.stdout.len() > 30);
+    assert!(help.stdout.iter().all(|line| line.chars().count() <= 100));
+    let version = Ended::run(&["--version"]);
+    assert_eq!(
+        version.stdout,
+        [concat!("mynah ", env!("CARGO_PKG_VERSION"))]
+    );
+}
+
+#[test]
+fn it_is_ready_soon_after_its_start() {
+    let mut spans: Vec<Duration> = (0..21)
+        .map(|_| {
+            let begin = Instant::now();
+            let server = Server::start(&[]);
+            let span = begin.elapsed();
+            drop(server);
+            span
+        })
+        .collect();
+    spans.sort();
+    say(format_args!(
+        "from start to ready line, 21 starts: median {:?}, least {:?}",
+        spans[10], spans[0]
+    ));
+    assert!(spans[10] < Duration::from_secs(2), "{spans:?}");
+}

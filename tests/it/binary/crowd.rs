@@ -1,0 +1,147 @@
+//! Many at once: all are answered, one too many waits, and who rests costs next to nothing.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+
+use mynah::kernel::process;
+
+use super::server::{Server, until};
+use super::{ask, say};
+
+const CROWD: usize = 10_000;
+
+/// Sends each a word and then hears each, so that many ask at the same time.
+fn ask_all(peers: &mut [TcpStream]) {
+    for peer in peers.iter_mut() {
+        peer.write_all(b"hello").expect("the server reads");
+    }
+    for (number, peer) in peers.iter_mut().enumerate() {
+        let mut reply = [0; 5];
+        let heard = peer.read_exact(&mut reply);
+        assert!(
+            heard.is_ok() && &reply == b"hello",
+            "{number}: {heard:?} {reply:?}"
+        );
+    }
+}
+
+#[test]
+fn ten_thousand_are_served_at_once_and_one_more_waits_until_one_leaves() {
+    let limit = process::raise_descriptor_limit().expect("getrlimit(2)");
+    if limit < CROWD as u64 + 500 {
+        return say(format_args!(
+            "skipping: {CROWD} connections need more than {limit} descriptors"
+        ));
+    }
+    let server = Server::start(&["--max-connections", &CROWD.to_string()]);
+    assert_eq!(ask(&mut server.connect(), b"first"), b"first");
+    until("the first one is gone", || {
+        server.stats().get("connections_now") == 0
+    });
+    let (descriptors, before) = (server.descriptors(), server.memory("RssAnon"));
+
+    let mut peers = Vec::new();
+    while peers.len() < CROWD {
+        // No more at a time than fit the backlog of an ordinary machine.
+        let mut some: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+        ask_all(&mut some);
+        peers.append(&mut some);
+    }
+    let grown = server.memory("RssAnon").saturating_sub(before);
+    let accepts = server.stats().get("accept4");
+    say(format_args!(
+        "{CROWD} idle connections that have each spoken once: RssAnon {before} before, {} after, \
+         {} bytes each; accept4 was called {accepts} times",
+        before + grown,
+        grown / CROWD as u64
+    ));
+    assert!(grown <= 150 * CROWD as u64);
+
+    let mut late = server.connect();
+    late.write_all(b"me too").expect("the backlog takes it");
+    // All have been answered once more since it knocked, so it has been passed over.
+    ask_all(&mut peers);
+    late.set_nonblocking(true).expect("an option");
+    let silence = late.read(&mut [0; 6]).map_err(|error| error.kind());
+    assert_eq!(silence, Err(ErrorKind::WouldBlock));
+    let stats = server.stats();
+    assert_eq!(stats.get("connections_now"), CROWD as u64);
+    assert!(stats.get("refused_slots") > 0);
+
+    late.set_nonblocking(false).expect("an option");
+    peers.pop();
+    let mut reply = [0; 6];
+    late.read_exact(&mut reply).expect("it is let in");
+    assert_eq!(&reply, b"me too");
+
+    drop((peers, late));
+    until("all are gone", || {
+        server.stats().get("connections_now") == 0
+    });
+    assert_eq!(server.descriptors(), descriptors);
+    server.end();
+}
+
+#[test]
+fn the_idle_cost_no_wake_up() {
+    let server = Server::start(&[]);
+    let mut peers: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    ask_all(&mut peers);
+    let before = server.stats().get("epoll_wait");
+    let between = server.stats().get("epoll_wait");
+    let after = server.stats().get("epoll_wait");
+    // What each asking costs is all that there is.
+    assert_eq!(between - before, after - between);
+    assert!(after - between <= 2);
+    server.end();
+}
+
+#[test]
+fn workers_share_the_peers_and_their_counts_are_added_up() {
+    let server = Server::start(&["--threads", "2"]);
+    let mut peers: Vec<TcpStream> = (0..64).map(|_| server.connect()).collect();
+    ask_all(&mut peers);
+    let before = switches(&server);
+    for _ in 0..9 {
+        ask_all(&mut peers);
+    }
+    let after = switches(&server);
+    assert_eq!((before.len(), after.len()), (2, 2));
+    for (before, after) in before.iter().zip(&after) {
+        assert!(
+            after > before,
+            "a worker has slept through: {before} {after}"
+        );
+    }
+    let stats = server.stats();
+    assert_eq!(
+        (stats.get("connections_now"), stats.get("frames")),
+        (64, 640)
+    );
+    assert_eq!(
+        (stats.get("bytes_in"), stats.get("bytes_out")),
+        (3200, 3200)
+    );
+    drop(peers);
+    server.end();
+}
+
+/// How often each thread has gone to sleep of itself, as each wait for events does.
+fn switches(server: &Server) -> Vec<u64> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("proc(5)");
+    let mut counts: Vec<(String, u64)> = tasks
+        .map(|task| {
+            let path = task.expect("proc(5)").path();
+            let status = fs::read_to_string(path.join("status")).expect("proc(5)");
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("voluntary"))
+                .expect("a count");
+            let count = line.split_whitespace().nth(1).expect("a number");
+            (path.display().to_string(), count.parse().expect("a number"))
+        })
+        .collect();
+    counts.sort();
+    counts.into_iter().map(|(_, count)| count).collect()
+}

@@ -1,0 +1,129 @@
+//! How it ends: with every reply delivered, in bounded time, and with a code that says which.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::server::{PATIENCE, Server};
+use super::{MIB, ask, pattern, rest, stuff};
+
+/// A server that owes its peer megabytes.
+fn indebted(args: &[&str]) -> (Server, TcpStream) {
+    let server = Server::start(args);
+    let mut peer = server.connect();
+    peer.set_nonblocking(true).expect("an option");
+    let sent = stuff(&server, &mut peer);
+    peer.set_nonblocking(false).expect("an option");
+    assert!(sent > MIB);
+    (server, peer)
+}
+
+#[test]
+fn a_second_signal_ends_at_once_although_a_peer_reads_nothing() {
+    for (first, second, code) in [
+        ("TERM", "TERM", 143),
+        ("TERM", "INT", 130),
+        ("INT", "INT", 130),
+    ] {
+        let (server, _peer) = indebted(&["--stall-timeout", "off", "--drain-timeout", "1h"]);
+        server.signal(first);
+        server.hears("draining");
+        let begin = Instant::now();
+        server.signal(second);
+        assert_eq!(server.ended().code, Some(code));
+        assert!(begin.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_drain_that_takes_too_long_cuts_and_says_so() {
+    let (server, _peer) = indebted(&["--drain-timeout", "100ms", "--stall-timeout", "off"]);
+    server.signal("TERM");
+    let ended = server.ended();
+    assert_eq!(ended.code, Some(10));
+    assert!(
+        ended.stderr.iter().any(|line| line.contains("cut 1 ")),
+        "{:?}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn the_idle_are_sent_home_at_once_and_nobody_else_is_let_in() {
+    for threads in ["1", "2"] {
+        let server = Server::start(&["--drain-timeout", "1h", "--threads", threads]);
+        let mut peers: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
+        for peer in &mut peers {
+            assert_eq!(ask(peer, b"x"), b"x");
+        }
+        let address = server.address();
+        server.signal("INT");
+        for mut peer in peers {
+            assert_eq!(rest(&mut peer), b"");
+        }
+        assert_eq!(server.ended().code, Some(0));
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
+
+#[test]
+fn a_peer_that_never_stops_talking_does_not_hold_up_the_end() {
+    let server = Server::start(&[]);
+    let mut peer = server.connect();
+    let mut writer = peer.try_clone().expect("a second handle");
+    let talking =
+        std::thread::spawn(move || while writer.write_all(b"and another thing").is_ok() {});
+    let mut reply = [0; 4096];
+    assert!(peer.read(&mut reply).expect("it is answered") > 0);
+    server.signal("TERM");
+    let begin = Instant::now();
+    while peer.read(&mut reply).is_ok_and(|count| count > 0) {}
+    assert_eq!(server.ended().code, Some(0));
+    assert!(begin.elapsed() < PATIENCE / 2);
+    drop(peer);
+    talking.join().expect("it was interrupted");
+}
+
+#[test]
+fn the_idle_time_out_closes_and_is_counted_with_its_reason() {
+    let server = Server::start(&["--idle-timeout", "50ms"]);
+    let mut peer = server.connect();
+    let begin = Instant::now();
+    assert_eq!(ask(&mut peer, b"x"), b"x");
+    assert_eq!(rest(&mut peer), b"");
+    assert!(begin.elapsed() >= Duration::from_millis(50));
+    let mut silent = server.connect();
+    assert_eq!(rest(&mut silent), b"");
+    let stats = server.stats();
+    assert_eq!(
+        (stats.get("closed_idle"), stats.get("connections_now")),
+        (2, 0)
+    );
+    server.end();
+}
+
+#[test]
+fn every_way_of_leaving_gives_its_descriptor_back() {
+    let server = Server::start(&[]);
+    assert_eq!(ask(&mut server.connect(), b"x"), b"x");
+    super::server::until("the first one is gone", || {
+        server.stats().get("connections_now") == 0
+    });
+    let before = server.descriptors();
+    for turn in 0..30 {
+        let mut peer = server.connect();
+        assert_eq!(ask(&mut peer, b"x"), b"x");
+        match turn % 3 {
+            // Gone with a reply unread, which resets.
+            0 => peer.write_all(&pattern(1000)).expect("the server reads"),
+            1 => peer.shutdown(Shutdown::Write).expect("still connected"),
+            _ => {}
+        }
+    }
+    super::server::until("all are gone", || {
+        server.stats().get("connections_now") == 0
+    });
+    assert_eq!(server.descriptors(), before);
+    assert_eq!(server.stats().get("close"), 31);
+    server.end();
+}

@@ -1,0 +1,104 @@
+//! Memory has a ceiling that is announced, and nothing that peers do lifts it.
+
+use std::io::{ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+
+use super::server::{PATIENCE, Server, until};
+use super::{MIB, ask, pattern};
+
+/// A local server: the kernel gives its connections small buffers, so it takes little to fill them.
+fn local(name: &str, args: &[&str]) -> (Server, String) {
+    let path = format!("@mynah-{}-{name}", std::process::id());
+    let address = format!("unix:{path}");
+    (
+        Server::start(&[args, &["--listen", &address]].concat()),
+        path,
+    )
+}
+
+fn connect(name: &str) -> UnixStream {
+    let address = super::addresses::abstract_name(name);
+    let peer = UnixStream::connect_addr(&address).expect("somebody listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    peer
+}
+
+#[test]
+fn peers_that_read_nothing_do_not_lift_the_ceiling() {
+    let limits = [
+        "--max-memory",
+        "8m",
+        "--max-connections",
+        "100",
+        "--stall-timeout",
+        "off",
+    ];
+    for service in [
+        &["echo"][..],
+        &["upper", "--unicode"],
+        &["echo", "--frame", "u32be"],
+    ] {
+        let (server, name) = local("ceiling", &[service, &limits].concat());
+        let ceiling = server.announced(" bytes of memory");
+        assert!(ceiling <= 8 * MIB as u64);
+        let mut peers: Vec<UnixStream> = (0..50).map(|_| connect(&name)).collect();
+        let (mut moved, frame) = (0, frame());
+        until("every workspace is lent and nothing moves", || {
+            peers.iter_mut().for_each(|peer| fill(peer, &frame));
+            let (stats, before) = (server.stats(), moved);
+            moved = stats.get("bytes_in") + stats.get("bytes_out");
+            stats.get("workspace_waits") > 0 && moved == before
+        });
+        let peak = server.memory("VmHWM");
+        assert!(
+            peak <= ceiling + MIB as u64,
+            "{service:?}: {peak} bytes, {ceiling} announced"
+        );
+        assert_eq!(server.stats().get("connections_now"), 50);
+        drop(peers);
+        server.end();
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_makes_room_for_those_who_wait() {
+    // Room for a single workspace: whoever holds it holds up everybody.
+    let limits = [
+        "--max-memory",
+        "4600k",
+        "--max-connections",
+        "20",
+        "--stall-timeout",
+        "500ms",
+    ];
+    let (server, name) = local("stalled", &limits);
+    let (mut stuck, frame) = (connect(&name), frame());
+    until("it is owed too much", || {
+        fill(&mut stuck, &frame);
+        server.stats().get("short_writes") > 0
+    });
+    let mut late = connect(&name);
+    assert_eq!(ask(&mut late, b"hi"), b"hi");
+    let stats = server.stats();
+    assert_eq!(
+        (stats.get("closed_stalled"), stats.get("connections_now")),
+        (1, 1)
+    );
+    server.end();
+}
+
+/// Writes a frame again and again until the kernel takes no more.
+fn fill(peer: &mut UnixStream, frame: &[u8]) {
+    peer.set_nonblocking(true).expect("an option");
+    let blocked = loop {
+        if let Err(error) = peer.write(frame) {
+            break error.kind();
+        }
+    };
+    assert_eq!(blocked, ErrorKind::WouldBlock);
+}
+
+/// A frame of 1 MiB as `u32be` has it; for others it is just bytes.
+fn frame() -> Vec<u8> {
+    [&(MIB as u32 - 4).to_be_bytes()[..], &pattern(MIB - 4)].concat()
+}

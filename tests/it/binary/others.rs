@@ -1,0 +1,84 @@
+//! Peers written by others: what everybody has at hand gets every byte back.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::server::Server;
+use super::{is_installed, pattern};
+
+/// Runs a peer, gives it `input`, and compares what it prints with that.
+fn echoes(program: &str, args: &[&str], input: Vec<u8>) {
+    // Each in its own time limit, which coreutils know how to keep.
+    let mut peer = Command::new("timeout")
+        .args(["20", program])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it is installed");
+    let mut stdin = peer.stdin.take().expect("a pipe");
+    let sent = input.clone();
+    let writing = std::thread::spawn(move || stdin.write_all(&sent));
+    let output = peer.wait_with_output().expect("it ends");
+    let written = writing.join().expect("no panic");
+    assert!(
+        written.is_ok() && output.status.success(),
+        "{program}: {:?}",
+        output.status
+    );
+    assert!(
+        output.stdout == input,
+        "{program}: {} bytes back",
+        output.stdout.len()
+    );
+}
+
+#[test]
+fn netcat_gets_every_byte_back() {
+    if !is_installed("nc") || !is_installed("timeout") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let port = server.address().port().to_string();
+    echoes("nc", &["-N", "127.0.0.1", &port], pattern(1 << 20));
+    server.end();
+}
+
+#[test]
+fn socat_gets_every_byte_back() {
+    if !is_installed("socat") || !is_installed("timeout") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let address = format!("TCP:{}", server.address());
+    echoes("socat", &["-t", "10", "-", &address], pattern(1 << 20));
+    server.end();
+}
+
+#[test]
+fn a_framed_client_in_python_gets_its_frames_back() {
+    if !is_installed("python3") || !is_installed("timeout") {
+        return;
+    }
+    let server = Server::start(&["--frame", "u32be"]);
+    let port = server.address().port().to_string();
+    // Each line of its input goes out as a frame, all of them before the first answer is read.
+    let script = r#"
+import socket, struct, sys
+lines = sys.stdin.buffer.read().splitlines()
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as peer:
+    stream = peer.makefile("rwb")
+    for line in lines:
+        stream.write(struct.pack(">I", len(line)) + line)
+    stream.flush()
+    for line in lines:
+        (length,) = struct.unpack(">I", stream.read(4))
+        sys.stdout.buffer.write(stream.read(length) + b"\n")
+"#;
+    echoes(
+        "python3",
+        &["-c", script, &port],
+        b"one\n\nthree\nand the fourth\n".repeat(100),
+    );
+    server.end();
+}

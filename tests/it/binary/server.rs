@@ -1,0 +1,290 @@
+//! A running mynah, seen from outside: started, watched through `/proc` and its statistics, ended.
+//!
+//! It listens on a port that the kernel chooses and is known by its ready line, so plays side by
+//! side do not meet. Every wait is bounded: a server that hangs fails its test instead of holding
+//! it up. Signals are sent by the shell, whose `kill` is built in, so no unsafe code is needed
+//! here. Whatever becomes of a test, its server is killed and reaped. proc(5), signal(7).
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the test has failed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mynah");
+
+/// A server, and all that it says.
+pub(super) struct Server {
+    child: Child,
+    stdout: Option<Receiver<String>>,
+    stderr: Receiver<String>,
+    /// The line that it announced itself with.
+    pub(super) ready: String,
+}
+
+/// One line of statistics: counts by name.
+pub(super) struct Stats(HashMap<String, u64>);
+
+/// How a program ended and what it had said.
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: Vec<String>,
+    pub(super) stderr: Vec<String>,
+}
+
+impl Server {
+    /// Starts it with these arguments, on a port of its own unless they say where.
+    pub(super) fn start(args: &[&str]) -> Server {
+        Server::start_under(&[], &[], args)
+    }
+
+    /// Starts it with variables in its environment and as the last words of another command.
+    pub(super) fn start_under(
+        wrapper: &[&str],
+        variables: &[(&str, &str)],
+        args: &[&str],
+    ) -> Server {
+        let mut words = [wrapper, &[PROGRAM], args].concat();
+        if !args.contains(&"--listen") {
+            words.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
+            .env_remove("RUST_LOG")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stdout = lines_of(child.stdout.take().expect("a pipe"));
+        let stderr = lines_of(child.stderr.take().expect("a pipe"));
+        let mut server = Server {
+            child,
+            stdout: None,
+            stderr,
+            ready: String::new(),
+        };
+        match stdout.recv_timeout(PATIENCE) {
+            Ok(line) if line.starts_with("ready: ") => server.ready = line,
+            other => {
+                let _ = server.child.kill();
+                panic!("{other:?} is no ready line: {:?}", server.ended().stderr);
+            }
+        }
+        server.stdout = Some(stdout);
+        server
+    }
+
+    /// Where it listens, as it says.
+    pub(super) fn addresses(&self) -> Vec<&str> {
+        let listed = self.ready.split(", ").nth(2).expect("addresses");
+        listed
+            .strip_prefix("on ")
+            .expect("addresses")
+            .split(' ')
+            .collect()
+    }
+
+    /// Where it listens when that is one TCP port.
+    pub(super) fn address(&self) -> SocketAddr {
+        let address = self.addresses()[0].strip_prefix("tcp://");
+        address.expect("TCP").parse().expect("an address")
+    }
+
+    /// The number before `unit` in the ready line.
+    pub(super) fn announced(&self, unit: &str) -> u64 {
+        let front = self.ready.split(unit).next().expect("a line");
+        let number = front.trim_end().rsplit(' ').next().expect("a word");
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("no {unit} in {:?}", self.ready))
+    }
+
+    pub(super) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a time-out");
+        stream.set_nodelay(true).expect("an option");
+        stream
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn signal(&self, name: &str) {
+        let command = format!("kill -s {name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &command]).status();
+        assert!(sent.expect("a shell").success(), "{command}");
+    }
+
+    /// Stops reading what it prints, as a reader does that has seen enough.
+    pub(super) fn close_stdout(&mut self) {
+        self.stdout = None;
+        // The reading thread lets go of the pipe with the next line.
+        self.signal("USR1");
+    }
+
+    /// Asks for its counts.
+    pub(super) fn stats(&self) -> Stats {
+        self.signal("USR1");
+        self.next_stats()
+    }
+
+    /// The next counts that it prints.
+    pub(super) fn next_stats(&self) -> Stats {
+        let stdout = self.stdout.as_ref().expect("stdout is open");
+        let line = stdout.recv_timeout(PATIENCE).expect("a line of counts");
+        let counts = line
+            .strip_prefix("stats ")
+            .expect("a line of counts")
+            .split(' ');
+        Stats(
+            counts
+                .map(|count| {
+                    let (name, value) = count.split_once('=').expect("name=count");
+                    (name.to_owned(), value.parse().expect("a count"))
+                })
+                .collect(),
+        )
+    }
+
+    /// Waits for the first line on stderr that contains `words`.
+    pub(super) fn hears(&self, words: &str) -> String {
+        loop {
+            match self.stderr.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("nothing about {words:?}: {error}"),
+            }
+        }
+    }
+
+    /// A number of kilobytes in `/proc/PID/status`, in bytes.
+    pub(super) fn memory(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("proc(5)");
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(field))
+            .expect("a known field");
+        let number = line.split_whitespace().nth(1).expect("a number");
+        number.parse::<u64>().expect("a number") << 10
+    }
+
+    /// How many descriptors it has open.
+    pub(super) fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(folder).expect("proc(5)").count()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(super) fn ended(mut self) -> Ended {
+        Ended::wait(&mut self.child, self.stdout.as_ref(), &self.stderr)
+    }
+
+    /// Ends it as a service manager would, and expects that all goes well.
+    pub(super) fn end(self) -> Ended {
+        self.signal("TERM");
+        let ended = self.ended();
+        assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+        ended
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has mostly ended by now, which is no error to report.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Stats {
+    pub(super) fn get(&self, name: &str) -> u64 {
+        *self
+            .0
+            .get(name)
+            .unwrap_or_else(|| panic!("nothing is called {name}"))
+    }
+}
+
+impl Ended {
+    /// Runs the program with arguments that should not make it stay.
+    pub(super) fn run(args: &[&str]) -> Ended {
+        let mut child = Command::new(PROGRAM)
+            .args(args)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stdout = lines_of(child.stdout.take().expect("a pipe"));
+        let stderr = lines_of(child.stderr.take().expect("a pipe"));
+        Ended::wait(&mut child, Some(&stdout), &stderr)
+    }
+
+    /// The end of a program is the end of its pipes; then it is only to be reaped.
+    fn wait(
+        child: &mut Child,
+        stdout: Option<&Receiver<String>>,
+        stderr: &Receiver<String>,
+    ) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let mut rest = |pipe: &Receiver<String>| {
+            let mut lines = Vec::new();
+            loop {
+                match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                    Ok(line) => lines.push(line),
+                    Err(RecvTimeoutError::Disconnected) => return lines,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let _ = child.kill();
+                        panic!("it has not ended: {lines:?}");
+                    }
+                }
+            }
+        };
+        let stderr = rest(stderr);
+        let stdout = stdout.map(&mut rest).unwrap_or_default();
+        let code = child.wait().expect("a child to reap").code();
+        Ended {
+            code,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// The lines that arrive on a pipe, read a few ahead of whoever wants them. So the pipe of a test
+/// that does not care for them is full some time, which a server has to bear.
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = sync_channel(16);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // Without a receiver nobody wants to know: the pipe is closed.
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Looks again and again until `holds`; the test has failed when that never comes.
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
