@@ -12,7 +12,7 @@ use crate::kernel::{Interest, Opener, Poller, Readiness, Token};
 use crate::service::Service;
 
 use super::Server;
-use super::pump::{Can, Course, Pump, Stopped};
+use super::pump::{Can, Course, Pump, Reading, Stopped};
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Does what a connection wants and tells the kernel what it wants next.
@@ -96,8 +96,11 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             peer.connection.close(CloseReason::Reset);
             return self.release(token);
         }
+        // An event of a socket that was watched only for writing says nothing about reading, and a
+        // drain goes on until a read finds nothing.
+        let to_the_last = self.reading == Reading::ToTheLast;
         let can = Can {
-            read: over || readiness.has(Readiness::IN),
+            read: over || to_the_last || readiness.has(Readiness::IN),
             write: over || readiness.has(Readiness::OUT) || !was_refused,
         };
         self.work(token, can);

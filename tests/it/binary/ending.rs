@@ -1,6 +1,7 @@
 //! How it ends: with every reply delivered, in bounded time, and with a code that says which.
 
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,55 @@ fn indebted(args: &[&str]) -> (Server, TcpStream) {
     peer.set_nonblocking(false).expect("an option");
     assert!(sent > MIB);
     (server, peer)
+}
+
+#[test]
+fn the_end_waits_until_every_reply_is_delivered() {
+    for args in [
+        &["--trigger", "level"][..],
+        &["--trigger", "edge"],
+        &["upper"],
+    ] {
+        let (server, mut peer) = indebted(args);
+        let arrived = server.stats().get("bytes_in") as usize + unread(&server, &peer);
+        server.signal("TERM");
+        server.hears("draining");
+        // What was still under way to the server has no claim to an answer, and the end of the
+        // stream may tell so by a reset.
+        let mut reply = Vec::new();
+        if let Err(error) = peer.read_to_end(&mut reply) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+        assert!(
+            reply.len() >= arrived,
+            "{args:?}: {} of {arrived} bytes",
+            reply.len()
+        );
+        let mut expected = pattern(reply.len());
+        if args[0] == "upper" {
+            expected.make_ascii_uppercase();
+        }
+        assert!(reply == expected, "{args:?}");
+        drop(peer);
+        let ended = server.ended();
+        assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+    }
+}
+
+/// Bytes that the kernel holds for the server and that it has not read, as proc(5) tells of
+/// `net/tcp`.
+fn unread(server: &Server, peer: &TcpStream) -> usize {
+    let peer = peer.local_addr().expect("an address").port();
+    let ends = [server.address().port(), peer].map(|port| format!(":{port:04X}"));
+    let table = fs::read_to_string("/proc/net/tcp").expect("proc(5)");
+    let queues = table.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_it = words[1].ends_with(&ends[0]) && words[2].ends_with(&ends[1]);
+        is_it.then(|| words[4].to_owned())
+    });
+    let queues = queues.expect("it is connected");
+    let (_, unread) = queues.split_once(':').expect("two queues");
+    usize::from_str_radix(unread, 16).expect("a number")
 }
 
 #[test]
