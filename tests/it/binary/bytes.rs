@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::thread;
 
 use super::server::Server;
-use super::{MIB, ask, pattern, rest};
+use super::{MIB, ask, pattern, rest, say};
 
 #[test]
 fn a_slow_reader_gets_64_mib_back_while_others_are_answered() {
@@ -53,6 +53,9 @@ fn a_slow_reader_gets_64_mib_back_while_others_are_answered() {
         assert_eq!(got, whole);
         sending.join().expect("all was sent");
         let (peak, ceiling) = (server.memory("VmHWM"), server.announced(" bytes of memory"));
+        say(format_args!(
+            "64 MiB to a slow reader, {trigger}: resident at most {peak} bytes, {ceiling} announced"
+        ));
         assert!(
             peak <= ceiling + MIB as u64,
             "{trigger}: {peak} bytes, {ceiling} announced"

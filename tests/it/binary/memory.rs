@@ -1,10 +1,13 @@
 //! Memory has a ceiling that is announced, and nothing that peers do lifts it.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::server::{PATIENCE, Server, until};
-use super::{MIB, ask, pattern};
+use super::{MIB, ask, pattern, rest, say};
+
+/// Room for a single workspace: whoever holds it holds up everybody.
+const SINGLE: [&str; 4] = ["--max-memory", "4600k", "--max-connections", "20"];
 
 /// A local server: the kernel gives its connections small buffers, so it takes little to fill them.
 fn local(name: &str, args: &[&str]) -> (Server, String) {
@@ -50,6 +53,10 @@ fn peers_that_read_nothing_do_not_lift_the_ceiling() {
             stats.get("workspace_waits") > 0 && moved == before
         });
         let peak = server.memory("VmHWM");
+        say(format_args!(
+            "50 peers that read nothing, {}: resident at most {peak} bytes, {ceiling} announced",
+            service.join(" ")
+        ));
         assert!(
             peak <= ceiling + MIB as u64,
             "{service:?}: {peak} bytes, {ceiling} announced"
@@ -62,21 +69,11 @@ fn peers_that_read_nothing_do_not_lift_the_ceiling() {
 
 #[test]
 fn a_peer_that_takes_nothing_makes_room_for_those_who_wait() {
-    // Room for a single workspace: whoever holds it holds up everybody.
-    let limits = [
-        "--max-memory",
-        "4600k",
-        "--max-connections",
-        "20",
-        "--stall-timeout",
-        "500ms",
-    ];
-    let (server, name) = local("stalled", &limits);
-    let (mut stuck, frame) = (connect(&name), frame());
-    until("it is owed too much", || {
-        fill(&mut stuck, &frame);
-        server.stats().get("short_writes") > 0
-    });
+    let (server, name) = local(
+        "stalled",
+        &[&SINGLE[..], &["--stall-timeout", "500ms"]].concat(),
+    );
+    let _stuck = hold_the_workspace(&server, &name);
     let mut late = connect(&name);
     assert_eq!(ask(&mut late, b"hi"), b"hi");
     let stats = server.stats();
@@ -85,6 +82,32 @@ fn a_peer_that_takes_nothing_makes_room_for_those_who_wait() {
         (1, 1)
     );
     server.end();
+}
+
+#[test]
+fn who_waits_for_memory_when_the_end_comes_is_still_answered() {
+    let (server, name) = local("last", &SINGLE);
+    let mut greedy = hold_the_workspace(&server, &name);
+    let mut late = connect(&name);
+    late.write_all(b"hi").expect("the server will read");
+    until("it waits", || server.stats().get("workspace_waits") > 0);
+    server.signal("TERM");
+    server.hears("draining");
+    greedy.set_nonblocking(false).expect("an option");
+    // Whether it ends well or is reset for what is unread does not matter here.
+    let _ = greedy.read_to_end(&mut Vec::new());
+    assert_eq!(rest(&mut late), b"hi");
+    assert_eq!(server.ended().code, Some(0));
+}
+
+/// A peer that is owed more than it takes.
+fn hold_the_workspace(server: &Server, name: &str) -> UnixStream {
+    let (mut peer, frame) = (connect(name), frame());
+    until("it is owed too much", || {
+        fill(&mut peer, &frame);
+        server.stats().get("short_writes") > 0
+    });
+    peer
 }
 
 /// Writes a frame again and again until the kernel takes no more.
