@@ -8,6 +8,7 @@ mod bench;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::connection::Protocol;
@@ -169,7 +170,10 @@ where
     match workers::run(servers, wakers, options.stats_interval).map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         Ending::Drained { cut: 0, counters } => {
-            log::info!("drained after {} connections", counters.connections_total);
+            log::info!(
+                "drained; connections served: {}",
+                counters.connections_total
+            );
             Ok(())
         }
         Ending::Drained { cut, .. } => {
@@ -316,9 +320,24 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
         options.connections_max,
         plan.ceiling,
     ));
-    if let Some(Address::Tcp(address)) = addresses.first() {
-        let (host, port) = (address.ip(), address.port());
-        log::info!("talk to it with: nc {host} {port}    (Ctrl-C here ends it)");
+    if let Some(address) = addresses.first() {
+        let hint = hint(address, options);
+        log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// A command that talks to the server at `address`.
+fn hint(address: &Address, options: &Serve) -> String {
+    match address {
+        Address::Tcp(tcp) if !options.framing.has_boundaries() => {
+            let (host, port) = (tcp.ip(), tcp.port());
+            match host {
+                IpAddr::V4(all) if all.is_unspecified() => format!("nc 127.0.0.1 {port}"),
+                IpAddr::V6(all) if all.is_unspecified() => format!("nc ::1 {port}"),
+                host => format!("nc {host} {port}"),
+            }
+        }
+        address => format!("mynah connect {address} --frame {}", options.framing),
     }
 }
 

@@ -130,7 +130,11 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                 }
             }
             Err(error) => match sort(&error) {
-                Refused::Empty => return false,
+                Refused::Empty => {
+                    // It was no crowd.
+                    self.door.last_turn = None;
+                    return false;
+                }
                 Refused::Passing => self.counters.accept_errors += 1,
                 Refused::Weather => self.rest(number, &error),
                 Refused::Bug => {
