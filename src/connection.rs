@@ -20,10 +20,12 @@
 
 mod answer;
 mod close_reason;
+mod refusal;
 mod workspace;
 
-use crate::framing::{FrameError, Framing};
+use crate::framing::{FrameError, Framing, Guess, OnTooLong};
 use crate::service::Service;
+use refusal::Trouble;
 
 pub use close_reason::CloseReason;
 pub use workspace::{Cursors, Workspace};
@@ -33,6 +35,8 @@ pub use workspace::{Cursors, Workspace};
 pub struct Protocol<S> {
     /// Where a message ends.
     pub framing: Framing,
+    /// What becomes of a frame over the limit.
+    pub on_too_long: OnTooLong,
     /// What to answer.
     pub service: S,
 }
@@ -57,6 +61,10 @@ impl<S: Service> Protocol<S> {
 enum State {
     /// Reading, answering, writing.
     Open,
+    /// A frame is to be thrown away, once that is reported.
+    Refusing,
+    /// The same as open, but what arrives belongs to a frame that is thrown away.
+    Skipping,
     /// The peer's end of stream was read; what came before it is still being answered.
     Finishing,
     /// We end it: nothing more is decoded, what is owed is still written.
@@ -74,6 +82,9 @@ pub enum Want {
     Read,
     /// Write what [`Workspace::owed`] says, then [`Connection::sent`].
     Write,
+    /// A frame is to be thrown away: say so, with [`Connection::take_error`], then
+    /// [`Connection::reported`].
+    Report,
     /// Send our FIN, then [`Connection::finished`].
     Shutdown,
     /// Read and throw away until the peer's stream ends, then [`Connection::ended`].
@@ -87,7 +98,8 @@ pub enum Want {
 pub struct Connection<S: Service> {
     state: State,
     reason: Option<CloseReason>,
-    wrong: Option<FrameError>,
+    guess: Option<Guess>,
+    trouble: Trouble,
     service: S::State,
 }
 
@@ -97,7 +109,8 @@ impl<S: Service> Default for Connection<S> {
         Connection {
             state: State::Open,
             reason: None,
-            wrong: None,
+            guess: None,
+            trouble: Trouble::None,
             service,
         }
     }
@@ -108,11 +121,14 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn wants(&self, owes: bool) -> Want {
         match (self.state, owes) {
-            (State::Open | State::Finishing | State::Draining, true) => Want::Write,
-            (State::Open, false) => Want::Read,
-            (State::Draining, false) => Want::Shutdown,
             (State::Lingering, _) => Want::Discard,
-            (State::Finishing | State::Closed, _) => Want::Close,
+            (State::Closed, _) => Want::Close,
+            // What was answered goes out first: an answer in place has no gap before it.
+            (_, true) => Want::Write,
+            (State::Open | State::Skipping, false) => Want::Read,
+            (State::Refusing, false) => Want::Report,
+            (State::Draining, false) => Want::Shutdown,
+            (State::Finishing, false) => Want::Close,
         }
     }
 
@@ -121,9 +137,18 @@ impl<S: Service> Connection<S> {
         self.reason.unwrap_or(CloseReason::EndOfStream)
     }
 
-    /// The frame error that ended it, once.
+    /// The frame error that ended it or is to be reported, once.
     pub fn take_error(&mut self) -> Option<FrameError> {
-        self.wrong.take()
+        let Trouble::Wrong(error) = self.trouble else {
+            return None;
+        };
+        self.trouble = Trouble::None;
+        Some(error)
+    }
+
+    /// What the peer seems to speak whose frame was refused last.
+    pub fn guess(&self) -> Option<Guess> {
+        self.guess
     }
 
     /// Whether it reads and answers, as opposed to being on its way to the end.
@@ -168,19 +193,29 @@ impl<S: Service> Connection<S> {
     pub fn ended(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
         match self.state {
             State::Open => self.state = State::Finishing,
+            State::Skipping => self.end_inside_a_frame(workspace),
             State::Lingering => self.state = State::Closed,
-            State::Finishing | State::Draining | State::Closed => {}
+            State::Refusing | State::Finishing | State::Draining | State::Closed => {}
         }
         self.resume(workspace, protocol)
     }
 
     /// The server ends the conversation: what is owed is still written, nothing more is answered.
     pub fn drain(&mut self, reason: CloseReason, workspace: &mut Workspace<'_>) {
-        if self.state == State::Open {
+        if matches!(self.state, State::Open | State::Refusing | State::Skipping) {
             self.state = State::Draining;
             self.because(reason);
             workspace.inbound.drop_undecoded();
         }
+    }
+
+    /// The frame that is thrown away was reported. Returns how many frames behind it were answered.
+    pub fn reported(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
+        debug_assert_eq!(self.state, State::Refusing);
+        let left = protocol.framing.span(workspace.inbound.undecoded());
+        self.trouble = Trouble::Skipping { came: 0, left };
+        self.state = State::Skipping;
+        self.resume(workspace, protocol)
     }
 
     /// Our FIN is sent.

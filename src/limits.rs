@@ -130,6 +130,8 @@ pub const CONNECT_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest header of a length field, up to its end or to what is stripped: what lies before a
 /// message that must fit in memory has no reason to be longer.
 pub const HEADER_MAX: usize = KIB;
+/// The longest delimiter: an end of message that nobody types needs no more to be rare.
+pub const DELIMITER_MAX: usize = 8;
 /// The largest correction of a length field in bytes, either way: beyond the longest frame it could
 /// only ever refuse everything.
 pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;

@@ -137,7 +137,11 @@ where
 {
     options.connections_max = connections_that_fit(&options)?;
     let framing = limited(options.framing, options.frame_size_max)?;
-    let protocol = Protocol { framing, service };
+    let protocol = Protocol {
+        framing,
+        on_too_long: options.on_too_long,
+        service,
+    };
     let demand = Demand {
         memory_max: options.memory_max,
         connections_max: options.connections_max as usize,

@@ -20,7 +20,7 @@ use mynah::connection::{CloseReason, Protocol};
 use mynah::drive::counters::Counters;
 use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
-use mynah::framing::Framing;
+use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Time, Trigger, Waker};
 use mynah::service::{Echo, Service, UpperUnicode};
 
@@ -86,6 +86,7 @@ fn serve<S: Service>(
     let framing = Framing::parse(framing).and_then(|framing| framing.limited(FRAME_MAX));
     let protocol = Protocol {
         framing: framing.expect("a framing"),
+        on_too_long: OnTooLong::Close,
         service,
     };
     let workspace = WorkspaceSize {

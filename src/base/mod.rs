@@ -2,6 +2,8 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod find;
 pub mod histogram;
 pub mod json;
+pub mod nearest;
 pub mod random;

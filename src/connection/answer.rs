@@ -5,7 +5,7 @@
 //! when the next frame is not whole, when its answer has no room, or when it never will be a frame.
 //! On the way of a byte: `framing` and `service` are asked here.
 
-use super::{CloseReason, Connection, Protocol, State, Workspace};
+use super::{Connection, Protocol, State, Workspace};
 use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing};
 use crate::service::{Answer, Reply, Request, Service};
 
@@ -13,11 +13,28 @@ impl<S: Service> Connection<S> {
     /// Answers what a connection that held nothing has just read, without a workspace: all of it,
     /// most often. Returns how many frames that were, and how many bytes. Only for a service that
     /// answers everything in place.
-    #[inline]
+    #[inline(always)]
     pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
         let run = match protocol.framing {
             Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, protocol),
             Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, protocol),
+            _ => return self.answer_apart(bytes, protocol),
+        };
+        (run.frames, run.bytes)
+    }
+
+    /// The same for framings whose own work is the larger part: called cold, so that the registers
+    /// of the two above are not given up for them.
+    #[cold]
+    fn answer_apart(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
+        let run = match protocol.framing {
+            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, protocol),
+            Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, protocol),
+            Framing::Line(line) => self.answer_in_place(&line, bytes, 0, protocol),
+            Framing::Delimiter(delimiter) => self.answer_in_place(&delimiter, bytes, 0, protocol),
+            Framing::Fixed(fixed) => self.answer_in_place(&fixed, bytes, 0, protocol),
+            Framing::Ascii(ascii) => self.answer_in_place(&ascii, bytes, 0, protocol),
+            Framing::Netstring(netstring) => self.answer_in_place(&netstring, bytes, 0, protocol),
         };
         (run.frames, run.bytes)
     }
@@ -29,6 +46,11 @@ impl<S: Service> Connection<S> {
         let frames = match protocol.framing {
             Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol),
             Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
+            Framing::Line(line) => self.answer_by(&line, workspace, protocol),
+            Framing::Delimiter(delimiter) => self.answer_by(&delimiter, workspace, protocol),
+            Framing::Fixed(fixed) => self.answer_by(&fixed, workspace, protocol),
+            Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
+            Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
         };
         workspace.inbound.compact();
         frames
@@ -40,6 +62,9 @@ impl<S: Service> Connection<S> {
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
     ) -> u64 {
+        if self.state == State::Skipping {
+            self.skip(decoder, workspace);
+        }
         if !matches!(self.state, State::Open | State::Finishing) {
             return 0;
         }
@@ -60,7 +85,8 @@ impl<S: Service> Connection<S> {
                 }
             }
             Stop::NoRoom => {}
-            Stop::Wrong(error) => self.fail(error, workspace),
+            Stop::Wrong(error) => self.refuse(error, workspace, protocol),
+            Stop::Unanswerable(error) => self.fail(error, None, workspace),
         }
         frames
     }
@@ -189,12 +215,9 @@ impl<S: Service> Connection<S> {
                 inbound.consume(bounds.frame);
             }
             Answer::Written => {
-                match protocol
-                    .framing
-                    .seal(&frame[..bounds.payload], space, filled)
-                {
+                match protocol.framing.seal(frame, space, filled) {
                     Ok(sealed) => outbound.advance(sealed),
-                    Err(error) => return Err(Stop::Wrong(error)),
+                    Err(error) => return Err(Stop::Unanswerable(error)),
                 }
                 inbound.consume(bounds.frame);
             }
@@ -204,11 +227,8 @@ impl<S: Service> Connection<S> {
 
     /// The peer's stream has ended and every whole frame is answered.
     fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
-        let held = workspace.inbound.undecoded().len();
-        if held > 0 {
-            self.because(CloseReason::Truncated);
-            self.wrong = Some(FrameError::Truncated { held });
-            workspace.inbound.drop_undecoded();
+        if !workspace.inbound.undecoded().is_empty() {
+            self.end_inside_a_frame(workspace);
         }
         let need = protocol.service.reply_max(0);
         if protocol.framing.has_boundaries() || need == 0 || need > workspace.outbound.room() {
@@ -218,24 +238,6 @@ impl<S: Service> Connection<S> {
         protocol.service.end(&mut self.service, &mut reply);
         let filled = reply.filled();
         workspace.outbound.advance(filled);
-    }
-
-    /// What was answered before the error is still owed; what came after it is not looked at.
-    #[cold]
-    fn fail(&mut self, error: FrameError, workspace: &mut Workspace<'_>) {
-        self.because(match error {
-            FrameError::TooLong { .. } => CloseReason::TooLong,
-            FrameError::Corrupted(_) => CloseReason::Corrupted,
-            FrameError::Truncated { .. } => CloseReason::Truncated,
-        });
-        self.wrong = Some(error);
-        // A peer that has ended its stream has nothing more to say: no need to linger for it.
-        if self.state == State::Open {
-            self.state = State::Draining;
-        } else {
-            self.state = State::Finishing;
-        }
-        workspace.inbound.drop_undecoded();
     }
 }
 
@@ -255,4 +257,6 @@ enum Stop {
     NoRoom,
     /// It never will be one.
     Wrong(FrameError),
+    /// Its answer can be put into no frame.
+    Unanswerable(FrameError),
 }

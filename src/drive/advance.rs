@@ -148,10 +148,34 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             self.ready.push(token.index());
         }
         match stopped.interest(self.settings.trigger) {
+            None if stopped.want == Want::Report => self.report(token),
             None => self.release(token),
             Some(interest) if interest != peer.registered => self.change_interest(token, interest),
             // It may have begun to linger, which has a deadline of its own.
             Some(_) => self.arm(token),
+        }
+    }
+
+    /// Counts and logs a frame that is to be thrown away, and goes on behind it: one a turn, so
+    /// that a peer that sends nothing else is no burden to the others.
+    #[cold]
+    fn report(&mut self, token: Token) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        let (wrong, guess) = (peer.connection.take_error(), peer.connection.guess());
+        // It is refused before it is gone, so there is a workspace that holds it.
+        if let Some(lease) = &peer.lease {
+            let mut workspace = self.workspaces.open(lease);
+            let protocol = &mut self.protocol;
+            self.counters.frames += peer.connection.reported(&mut workspace, protocol);
+            let at = workspace.cursors();
+            self.workspaces.leave(lease, at);
+        }
+        self.counters.frames_discarded += 1;
+        self.ready.push(token.index());
+        if let Some(error) = wrong {
+            self.complain(&error, guess, "frame is thrown away");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::connection::CloseReason;
+use crate::framing::FrameError;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -84,12 +85,26 @@ counters! {
     accept_errors,
     /// Connections that could not be registered.
     refused_registration,
-    /// Frames over the limit.
+    /// Frames over the limit that were thrown away.
+    frames_discarded,
+    /// Frames over the limit that ended a connection.
     refused_too_long,
     /// Frames that contradict themselves.
     refused_corrupted,
     /// Streams that ended inside a frame.
     refused_truncated,
+}
+
+impl Counters {
+    /// A frame error has ended a connection.
+    #[cold]
+    pub(super) fn refused(&mut self, error: &FrameError) {
+        *match error {
+            FrameError::TooLong { .. } | FrameError::Endless { .. } => &mut self.refused_too_long,
+            FrameError::Corrupted(_) => &mut self.refused_corrupted,
+            FrameError::Truncated { .. } => &mut self.refused_truncated,
+        } += 1;
+    }
 }
 
 #[cfg(test)]

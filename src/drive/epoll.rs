@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::connection::{CloseReason, Connection, Protocol, Want};
-use crate::framing::FrameError;
+use crate::framing::{FrameError, Guess};
 use crate::kernel::{
     ALARM, Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
 };
@@ -300,7 +300,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             peer.connection.reason().name()
         );
         if let Some(error) = peer.connection.take_error() {
-            self.complain(&error);
+            self.counters.refused(&error);
+            self.complain(&error, peer.connection.guess(), "connection is closed");
         }
         self.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
@@ -310,16 +311,15 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.reopen_the_door();
     }
 
-    /// Counts a frame error and logs it, at most once a second.
+    /// Logs what was wrong with a frame, at most once a second.
     #[cold]
-    fn complain(&mut self, error: &FrameError) {
-        match error {
-            FrameError::TooLong { .. } => self.counters.refused_too_long += 1,
-            FrameError::Corrupted(_) => self.counters.refused_corrupted += 1,
-            FrameError::Truncated { .. } => self.counters.refused_truncated += 1,
-        }
+    pub(super) fn complain(&mut self, error: &FrameError, guess: Option<Guess>, outcome: &str) {
         if let Some(more) = self.complaints.may_speak(self.now) {
-            log::warn!("{}: {error}: the connection is closed{more}", error.kind());
+            let kind = error.kind();
+            match guess {
+                Some(guess) => log::warn!("{kind}: {error}; {guess}: the {outcome}{more}"),
+                None => log::warn!("{kind}: {error}: the {outcome}{more}"),
+            }
         }
     }
 }

@@ -78,7 +78,10 @@ impl Demand {
             };
         }
         WorkspaceSize {
-            inbound: self.frame_size_max.max(READ_SIZE),
+            inbound: protocol
+                .framing
+                .frame_size_max(self.frame_size_max)
+                .max(READ_SIZE),
             outbound: protocol.reply_max(self.frame_size_max),
         }
     }
@@ -87,7 +90,7 @@ impl Demand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framing::{Framing, Raw};
+    use crate::framing::{Framing, OnTooLong, Raw};
     use crate::service::{Echo, UpperUnicode};
 
     const DEMAND: Demand = Demand {
@@ -99,6 +102,7 @@ mod tests {
     };
     const ECHO: Protocol<Echo> = Protocol {
         framing: Framing::Raw(Raw),
+        on_too_long: OnTooLong::Close,
         service: Echo,
     };
 
@@ -159,6 +163,7 @@ mod tests {
         let framing = Framing::parse("u32be").unwrap();
         let upper = Protocol {
             framing,
+            on_too_long: OnTooLong::Close,
             service: UpperUnicode,
         };
         let size = DEMAND.plan(&upper).unwrap().workspace;
@@ -166,6 +171,7 @@ mod tests {
         assert!(size.outbound >= upper.reply_max(DEMAND.frame_size_max - 4));
         let echo = Protocol {
             framing,
+            on_too_long: OnTooLong::Close,
             service: Echo,
         };
         assert_eq!(DEMAND.plan(&echo).unwrap().workspace.outbound, 0);

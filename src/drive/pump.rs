@@ -79,7 +79,7 @@ pub(super) struct Stopped {
 }
 
 impl Stopped {
-    /// What to ask the kernel for; nothing when the connection is over.
+    /// What to ask the kernel for; nothing when something else comes first, or nothing at all.
     #[inline]
     pub(super) fn interest(&self, trigger: Trigger) -> Option<Interest> {
         let interest = match self.want {
@@ -87,7 +87,7 @@ impl Stopped {
             Want::Write => Interest::WRITE,
             // Stopped here only for want of budget.
             Want::Shutdown => Interest::NONE,
-            Want::Close => return None,
+            Want::Report | Want::Close => return None,
         };
         Some(interest.under(trigger))
     }
@@ -196,7 +196,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     can.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
-                Want::Read | Want::Write | Want::Discard | Want::Close => {
+                Want::Read | Want::Write | Want::Discard | Want::Report | Want::Close => {
                     return Stopped {
                         want,
                         has_more: false,

@@ -19,8 +19,9 @@
 //! comparison.
 
 use std::fmt;
+use std::ops::Range;
 
-use super::{Bounds, Decode, Decoded, FrameError};
+use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 use crate::limits::{HEADER_MAX, LENGTH_ADJUST_MAX};
 
 /// The order of a field's bytes.
@@ -78,17 +79,11 @@ impl LengthField {
         }
     }
 
-    /// Reads a short name or `len:key=value,...`; `None` when `spec` is neither.
-    pub fn parse(spec: &str) -> Result<Option<LengthField>, String> {
-        for (name, size, order, signed) in SHORT_NAMES {
-            if spec == *name {
-                return Ok(Some(LengthField::prefix(*size, *order, *signed)));
-            }
-        }
-        match spec.strip_prefix("len:") {
-            Some(keys) => LengthField::parse_keys(keys).map(Some),
-            None if spec == "len" => LengthField::parse_keys("").map(Some),
-            None => Ok(None),
+    /// Reads a short name, or the keys behind `len:`.
+    pub fn parse(name: &str, keys: &str) -> Result<LengthField, String> {
+        match SHORT_NAMES.iter().find(|(short, ..)| *short == name) {
+            Some((_, size, order, signed)) => Ok(LengthField::prefix(*size, *order, *signed)),
+            None => LengthField::parse_keys(keys),
         }
     }
 
@@ -168,6 +163,19 @@ impl LengthField {
         self.strip
     }
 
+    /// Where in a frame the field lies.
+    pub fn place(&self) -> Range<usize> {
+        self.offset..self.offset + self.size
+    }
+
+    /// The field's value in a frame whose header is whole.
+    pub fn value(&self, frame: &[u8]) -> i128 {
+        match self.read(frame) {
+            field if self.signed => i128::from(field as i64),
+            field => i128::from(field),
+        }
+    }
+
     /// What is added to the field to get the frame.
     fn base(&self) -> i128 {
         i128::from(self.adjust) + (self.offset + self.size) as i128
@@ -217,14 +225,44 @@ impl LengthField {
             FrameError::Corrupted("the frame is shorter than what is stripped of it")
         }
     }
+}
 
-    /// See [`super::Framing::seal`].
-    pub fn seal(
-        &self,
-        request: &[u8],
-        space: &mut [u8],
-        payload: usize,
-    ) -> Result<usize, FrameError> {
+impl Decode for LengthField {
+    #[inline]
+    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+        let field_end = self.offset + self.size;
+        if bytes.len() < field_end {
+            return Decoded::Incomplete { looked: 0 };
+        }
+        let field = self.read(bytes);
+        if field.wrapping_sub(self.field_min) > self.field_span {
+            return Decoded::Wrong(self.refuse(field));
+        }
+        // A legal frame is at most the limit, which is a usize: nothing is lost here.
+        let frame = field.wrapping_add_signed(self.adjust) as usize + field_end;
+        if bytes.len() < frame {
+            return Decoded::Incomplete { looked: 0 };
+        }
+        Decoded::Frame(Bounds {
+            frame,
+            payload: self.header(),
+            payload_end: frame,
+        })
+    }
+
+    fn span(&self, bytes: &[u8]) -> u64 {
+        let frame = i128::from(self.read(bytes)) + self.base();
+        u64::try_from(frame).unwrap_or(u64::MAX)
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead {
+            front: self.header(),
+            back: 0,
+        }
+    }
+
+    fn seal(&self, request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
         let header = self.header();
         let frame = header + payload;
         let field = frame as i128 - self.base();
@@ -251,30 +289,6 @@ impl LengthField {
             Order::Little => place.copy_from_slice(&(field as u64).to_le_bytes()[..self.size]),
         }
         Ok(frame)
-    }
-}
-
-impl Decode for LengthField {
-    #[inline]
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
-        let field_end = self.offset + self.size;
-        if bytes.len() < field_end {
-            return Decoded::Incomplete { looked: 0 };
-        }
-        let field = self.read(bytes);
-        if field.wrapping_sub(self.field_min) > self.field_span {
-            return Decoded::Wrong(self.refuse(field));
-        }
-        // A legal frame is at most the limit, which is a usize: nothing is lost here.
-        let frame = field.wrapping_add_signed(self.adjust) as usize + field_end;
-        if bytes.len() < frame {
-            return Decoded::Incomplete { looked: 0 };
-        }
-        Decoded::Frame(Bounds {
-            frame,
-            payload: self.header(),
-            payload_end: frame,
-        })
     }
 }
 

@@ -7,33 +7,92 @@
 //! kept.
 //!
 //! On the way of a byte: `connection` asks, `service` is handed the payload. One file a framing,
-//! one row in [`Framing::parse`].
+//! one row in [`FRAMINGS`].
 
+mod ascii;
+mod delimiter;
+mod fixed;
+mod guess;
 mod length_field;
+mod line;
+mod netstring;
 mod raw;
+mod table;
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::FRAME_MAX_MAX;
 
+pub use ascii::Ascii;
+pub use delimiter::Delimiter;
+pub use fixed::Fixed;
+pub use guess::{GUESS_SIZE, Guess};
 pub use length_field::{LengthField, Order};
+pub use line::Line;
+pub use netstring::Netstring;
 pub use raw::Raw;
+pub use table::{FRAMINGS, Row};
 
 /// How a stream is cut into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A plain tag: hidden in another variant's spare values it costs three instructions a read.
+#[repr(u8)]
 pub enum Framing {
     /// No boundary: what arrived is the message.
     Raw(Raw),
     /// A binary length field in a header.
     LengthField(LengthField),
+    /// A line feed ends a message.
+    Line(Line),
+    /// Some bytes end a message.
+    Delimiter(Delimiter),
+    /// Messages of one length.
+    Fixed(Fixed),
+    /// A length of decimal digits.
+    Ascii(Ascii),
+    /// `12:hello world!,`
+    Netstring(Netstring),
 }
 
-/// The one question every framing answers.
+/// What is done about a frame over the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTooLong {
+    /// The stream ends there.
+    Close,
+    /// It is thrown away as it arrives, and the stream goes on behind it.
+    Discard,
+}
+
+/// What every framing can be asked.
 pub trait Decode {
     /// Looks at the front of `bytes`, of which `looked` were seen by an earlier call that answered
     /// [`Decoded::Incomplete`] with that number. `bytes` is never empty.
     fn decode(&self, bytes: &[u8], looked: usize) -> Decoded;
+
+    /// Bytes of the whole frame at the front of `bytes`, which was refused as too long, by what its
+    /// header announces; `u64::MAX` when only its end will tell.
+    fn span(&self, _bytes: &[u8]) -> u64 {
+        u64::MAX
+    }
+
+    /// Steps over what `bytes` hold of a frame that is thrown away, of which `left` bytes, more
+    /// than none, are still to come: how many of `bytes` those are, and how many are left then.
+    fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        Ok((here, left - here as u64))
+    }
+
+    /// Bytes that [`Decode::seal`] may need in front of and behind a payload, and that a request
+    /// may have there.
+    fn overhead(&self) -> Overhead {
+        Overhead::default()
+    }
+
+    /// Makes a frame of `payload` bytes that lie in `space` behind [`Overhead::front`] bytes, and
+    /// returns its length. Header and trailer take after `request`, the frame it answers, with the
+    /// length rewritten; an empty `request` gives the plainest ones there are.
+    fn seal(&self, request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError>;
 }
 
 /// A framing's answer.
@@ -66,8 +125,13 @@ pub struct Bounds {
 pub enum FrameError {
     /// The frame is longer than the limit.
     TooLong {
-        /// Bytes of the whole frame as announced, or as many as came without an end.
+        /// Bytes that it announces: of the whole frame, or of the payload, as the limit counts.
         frame: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// No end within the limit.
+    Endless {
         /// The limit.
         limit: u64,
     },
@@ -81,10 +145,18 @@ pub enum FrameError {
 }
 
 impl FrameError {
+    /// Whether the frame may be right, but for its length.
+    pub const fn is_too_long(&self) -> bool {
+        matches!(
+            self,
+            FrameError::TooLong { .. } | FrameError::Endless { .. }
+        )
+    }
+
     /// The name of the kind, as logs, statistics and `decode` print it.
     pub const fn kind(&self) -> &'static str {
         match self {
-            FrameError::TooLong { .. } => "too_long",
+            FrameError::TooLong { .. } | FrameError::Endless { .. } => "too_long",
             FrameError::Corrupted(_) => "corrupted",
             FrameError::Truncated { .. } => "truncated",
         }
@@ -98,11 +170,12 @@ impl fmt::Display for FrameError {
                 frame: u64::MAX,
                 limit,
             } => {
-                write!(f, "the frame is beyond 64 bits, the limit is {limit} bytes")
+                write!(f, "a length beyond 64 bits, the limit is {limit} bytes")
             }
             FrameError::TooLong { frame, limit } => {
-                write!(f, "the frame has {frame} bytes, the limit is {limit}")
+                write!(f, "{frame} bytes, the limit is {limit}")
             }
+            FrameError::Endless { limit } => write!(f, "no end within {limit} bytes"),
             FrameError::Corrupted(why) => f.write_str(why),
             FrameError::Truncated { held } => {
                 write!(f, "the stream ended {held} bytes into a frame")
@@ -111,35 +184,81 @@ impl fmt::Display for FrameError {
     }
 }
 
+/// Asks the framing that it is; the choice is made once, and the call is direct.
+macro_rules! each {
+    ($framing:expr, $is:ident => $asked:expr) => {
+        match $framing {
+            Framing::Raw($is) => $asked,
+            Framing::LengthField($is) => $asked,
+            Framing::Line($is) => $asked,
+            Framing::Delimiter($is) => $asked,
+            Framing::Fixed($is) => $asked,
+            Framing::Ascii($is) => $asked,
+            Framing::Netstring($is) => $asked,
+        }
+    };
+}
+
 impl Framing {
     /// Reads `spec` as `--frame` gives it, with the longest limit there is; the error is one line
     /// without the word itself.
     pub fn parse(spec: &str) -> Result<Framing, String> {
-        if spec == "raw" {
-            return Ok(Framing::Raw(Raw));
-        }
-        if let Some(field) = LengthField::parse(spec)? {
-            return Ok(Framing::LengthField(field.limited(FRAME_MAX_MAX)?));
-        }
-        Err("not a framing; try raw, u8, u16be, u32be, i32le, ... or \
-             len:offset=0,size=4,order=be,adjust=0,strip=0"
-            .to_string())
+        table::parse(spec)?.limited(FRAME_MAX_MAX)
     }
 
-    /// The same framing with `frame_max` as the limit of a whole frame; refuses a limit that admits
-    /// no frame.
+    /// The same framing with a limit, which is on the whole frame for length fields and on the
+    /// payload alone where the rest is made of text; refuses a limit that admits no frame.
     pub fn limited(self, frame_max: usize) -> Result<Framing, String> {
         Ok(match self {
             Framing::Raw(raw) => Framing::Raw(raw),
             Framing::LengthField(field) => Framing::LengthField(field.limited(frame_max)?),
+            Framing::Line(_) => Framing::Line(Line::limited(frame_max)),
+            Framing::Delimiter(delimiter) => Framing::Delimiter(delimiter.limited(frame_max)),
+            Framing::Fixed(fixed) => Framing::Fixed(fixed.limited(frame_max)?),
+            Framing::Ascii(ascii) => Framing::Ascii(ascii.limited(frame_max)),
+            Framing::Netstring(_) => Framing::Netstring(Netstring::limited(frame_max)),
         })
     }
 
-    /// The same framing, asked through its common name.
+    /// See [`Decode::decode`].
     pub fn decode(&self, bytes: &[u8], looked: usize) -> Decoded {
+        each!(self, framing => framing.decode(bytes, looked))
+    }
+
+    /// See [`Decode::span`].
+    pub fn span(&self, bytes: &[u8]) -> u64 {
+        each!(self, framing => framing.span(bytes))
+    }
+
+    /// See [`Decode::skip`].
+    pub fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        each!(self, framing => framing.skip(left, bytes))
+    }
+
+    /// See [`Decode::overhead`].
+    pub fn overhead(&self) -> Overhead {
+        each!(self, framing => framing.overhead())
+    }
+
+    /// See [`Decode::seal`].
+    pub fn seal(
+        &self,
+        request: &[u8],
+        space: &mut [u8],
+        payload: usize,
+    ) -> Result<usize, FrameError> {
+        each!(self, framing => framing.seal(request, space, payload))
+    }
+
+    /// Bytes of the longest whole frame under a limit of `frame_max`.
+    pub fn frame_size_max(&self, frame_max: usize) -> usize {
         match self {
-            Framing::Raw(raw) => raw.decode(bytes, looked),
-            Framing::LengthField(field) => field.decode(bytes, looked),
+            Framing::Raw(_) | Framing::LengthField(_) => frame_max,
+            Framing::Fixed(fixed) => fixed.size,
+            _ => {
+                let Overhead { front, back } = self.overhead();
+                frame_max.saturating_add(front + back)
+            }
         }
     }
 
@@ -148,29 +267,25 @@ impl Framing {
         !matches!(self, Framing::Raw(_))
     }
 
-    /// Bytes that [`Framing::seal`] may need in front of and behind a payload.
-    pub fn overhead(&self) -> Overhead {
+    /// Bytes at the front of a frame that are stripped of what `decode` shows. A service is never
+    /// handed a length field to change, which may be stripped for none.
+    pub fn strip(&self, bounds: &Bounds) -> usize {
         match self {
-            Framing::Raw(_) => Overhead { front: 0, back: 0 },
-            Framing::LengthField(field) => Overhead {
-                front: field.header(),
-                back: 0,
-            },
+            Framing::LengthField(field) => field.strip(),
+            _ => bounds.payload,
         }
     }
 
-    /// Makes a frame of `payload` bytes that lie in `space` behind [`Overhead::front`] bytes, and
-    /// returns its length. The header takes after `request`, the frame it answers, with its length
-    /// rewritten; an empty `request` gives a header of zeros and the length.
-    pub fn seal(
-        &self,
-        request: &[u8],
-        space: &mut [u8],
-        payload: usize,
-    ) -> Result<usize, FrameError> {
+    /// What a peer seems to be speaking whose frame, of which `bytes` came, was refused.
+    pub fn guess(&self, bytes: &[u8]) -> Option<Guess> {
+        let bytes = &bytes[..bytes.len().min(GUESS_SIZE)];
         match self {
-            Framing::Raw(_) => Ok(payload),
-            Framing::LengthField(field) => field.seal(request, space, payload),
+            Framing::Raw(_) => None,
+            Framing::LengthField(field) => {
+                let header = field.place().end.clamp(4, GUESS_SIZE).min(bytes.len());
+                guess::language(bytes).or_else(|| guess::text(&bytes[..header]))
+            }
+            _ => guess::language(bytes),
         }
     }
 }
@@ -197,6 +312,11 @@ impl fmt::Display for Framing {
         match self {
             Framing::Raw(_) => f.write_str("raw"),
             Framing::LengthField(field) => field.fmt(f),
+            Framing::Line(_) => f.write_str("line"),
+            Framing::Delimiter(delimiter) => delimiter.fmt(f),
+            Framing::Fixed(fixed) => write!(f, "fixed:{}", fixed.size),
+            Framing::Ascii(ascii) => write!(f, "ascii:{}", ascii.digits),
+            Framing::Netstring(_) => f.write_str("netstring"),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! TCP promises order and completeness, not the pieces in which they come; whoever needs those uses
 //! another framing. There is nothing here that could be wrong or incomplete.
 
-use super::{Bounds, Decode, Decoded};
+use super::{Bounds, Decode, Decoded, FrameError};
 
 /// The framing without frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ impl Decode for Raw {
             payload: 0,
             payload_end: bytes.len(),
         })
+    }
+
+    fn seal(
+        &self,
+        _request: &[u8],
+        _space: &mut [u8],
+        payload: usize,
+    ) -> Result<usize, FrameError> {
+        Ok(payload)
     }
 }
 

@@ -14,7 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::time::Duration;
 
-use crate::framing::{Framing, Raw};
+use crate::framing::{FRAMINGS, Framing, OnTooLong, Raw};
 use crate::kernel::{Address, Trigger};
 use crate::limits;
 use crate::load::bench::Bench;
@@ -65,6 +65,8 @@ pub struct Serve {
     pub framing: Framing,
     /// The longest frame in bytes, header included.
     pub frame_size_max: usize,
+    /// What becomes of a longer one.
+    pub on_too_long: OnTooLong,
     /// Workers.
     pub threads: usize,
     /// Connections at once, over all workers.
@@ -101,6 +103,7 @@ impl Default for Serve {
             unicode: false,
             framing: Framing::Raw(Raw),
             frame_size_max: limits::FRAME_MAX_DEFAULT,
+            on_too_long: OnTooLong::Close,
             threads: limits::THREADS_DEFAULT,
             connections_max: limits::CONNECTIONS_DEFAULT,
             memory_max: limits::MEMORY_DEFAULT,
@@ -281,6 +284,11 @@ fn help(command: &CommandRow) -> String {
         command.words.0,
         command.words.1.iter().map(owned),
     );
+
+    if command.flags().any(|flag| flag.long == "--frame") {
+        let rows = FRAMINGS.iter().map(|row| owned(&(row.words, row.about)));
+        section(&mut text, "Framings (--frame SPEC)", rows);
+    }
 
     let defaults = Options::default();
     let mut flags = command.flags().peekable();

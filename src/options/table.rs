@@ -7,6 +7,7 @@
 //! own options. Rows of a group stand together, in the order in which the help shows them.
 
 mod connect;
+mod lookup;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,11 +19,15 @@ use crate::limits::{
 
 use super::bench;
 use super::values::{
-    choice, count, nearest, nearest_or_all, put, size, size_text, switch, switch_text, time,
-    time_or_off, time_or_off_text, time_text,
+    choice, count, put, size, size_text, switch, switch_text, time, time_or_off, time_or_off_text,
+    time_text,
 };
 use super::{Command, Options, ServiceName, name_of};
+use crate::framing::OnTooLong;
 use crate::kernel::Trigger;
+#[cfg(test)]
+pub(super) use lookup::flags;
+pub(super) use lookup::{command, unknown_word};
 
 /// A command: what the first word may be.
 pub(super) struct CommandRow {
@@ -137,12 +142,11 @@ pub(super) const SERVICES: &[(&str, ServiceName)] =
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
     &[("level", Trigger::Level), ("edge", Trigger::Edge)];
 
-const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
+/// What becomes of a frame over the limit, by name.
+const ON_TOO_LONG: &[(&str, OnTooLong)] =
+    &[("close", OnTooLong::Close), ("discard", OnTooLong::Discard)];
 
-/// The flags of all commands; those that all of them know come last.
-pub(super) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
-    bench::FLAGS.iter().chain(connect::FLAGS).chain(FLAGS)
-}
+const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
 
 const FLAGS: &[Flag] = &[
     Flag {
@@ -211,7 +215,7 @@ const FLAGS: &[Flag] = &[
         short: None,
         group: "Service",
         commands: &[SERVE],
-        help: "where a message ends: raw, u16be, u32le, len:offset=..., ...",
+        help: "where a message ends, see Framings",
         default: |options| options.serve.framing.to_string(),
         effect: Effect::Value("SPEC", |options, text| {
             put(&mut options.serve.framing, text.parse())
@@ -222,13 +226,24 @@ const FLAGS: &[Flag] = &[
         short: None,
         group: "Service",
         commands: &[SERVE],
-        help: "longest frame with its header; a longer one ends the connection",
+        help: "longest frame, or payload where the framing is text",
         default: |options| size_text(options.serve.frame_size_max),
         effect: Effect::Value("SIZE", |options, text| {
             put(
                 &mut options.serve.frame_size_max,
                 size(text, 1..=FRAME_MAX_MAX),
             )
+        }),
+    },
+    Flag {
+        long: "--on-too-long",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "a longer one: close the connection, or discard it and go on",
+        default: |options| name_of(&options.serve.on_too_long, ON_TOO_LONG).to_owned(),
+        effect: Effect::Value("MODE", |options, text| {
+            put(&mut options.serve.on_too_long, choice(text, ON_TOO_LONG))
         }),
     },
     Flag {
@@ -361,40 +376,3 @@ const FLAGS: &[Flag] = &[
         effect: Effect::Version,
     },
 ];
-
-/// The command of this name.
-pub(super) fn command(name: &str) -> Option<&'static CommandRow> {
-    COMMANDS.iter().find(|row| row.name == name)
-}
-
-impl CommandRow {
-    /// The flags this command knows, in the order of the table.
-    pub(super) fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
-        let name = self.name;
-        flags().filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
-    }
-
-    /// The flag that is written like this; or what would be right.
-    pub(super) fn flag(&self, written: &str) -> Result<&'static Flag, String> {
-        let is = |flag: &&Flag| flag.long == written || flag.short == Some(written);
-        if let Some(flag) = self.flags().find(is) {
-            return Ok(flag);
-        }
-        if let Some(flag) = flags().find(is) {
-            return Err(format!(
-                "belongs to mynah {}",
-                flag.commands.join(" and mynah ")
-            ));
-        }
-        match nearest(written, self.flags().map(|flag| flag.long)) {
-            Some(near) => Err(format!("unknown, did you mean {near}?")),
-            None => Err(format!("unknown, see mynah {} --help", self.name)),
-        }
-    }
-}
-
-/// Why the first word, when it is not a command, was not understood.
-pub(super) fn unknown_word(word: &str) -> String {
-    let services = SERVICES.iter().map(|(name, _)| *name);
-    nearest_or_all(word, services.chain(COMMANDS.iter().map(|row| row.name)))
-}

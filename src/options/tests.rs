@@ -56,7 +56,8 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
 fn every_value_reaches_its_field() {
     let parsed = serve(
         "serve upper --unicode --listen 127.0.0.1:0 --listen=127.0.0.1:1 --frame u32be \
-         --frame-max 64k --threads 2 --max-connections 7 --max-memory=1g --backlog 5 \
+         --frame-max 64k --on-too-long discard --threads 2 --max-connections 7 \
+         --max-memory=1g --backlog 5 \
          --idle-timeout off --stall-timeout 5s --drain-timeout 0 --nodelay=off --trigger level \
          --stats 1s --spin 50us --defer-accept",
     );
@@ -67,6 +68,7 @@ fn every_value_reaches_its_field() {
         unicode: true,
         framing: "u32be".parse().expect("a framing"),
         frame_size_max: 65_536,
+        on_too_long: OnTooLong::Discard,
         threads: 2,
         connections_max: 7,
         memory_max: 1 << 30,

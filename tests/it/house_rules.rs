@@ -17,7 +17,7 @@ use grammar::{PathUse, Token, paths, tokens};
 /// Who may import whom: a floor and all it may name. What is not listed here does not exist.
 const FLOORS: &[(&str, &str)] = &[
     ("main", "options run"),
-    ("options", "limits framing kernel load"),
+    ("options", "limits base framing kernel load"),
     (
         "run",
         "options limits base framing service connection sys kernel drive client load",

@@ -18,7 +18,7 @@ use mynah::connection::{CloseReason, Protocol};
 use mynah::drive::counters::Counters;
 use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
-use mynah::framing::{Framing, Raw};
+use mynah::framing::{Framing, OnTooLong, Raw};
 use mynah::kernel::{Interest, Opener, Time, Token, Trigger};
 use mynah::service::{Echo, Service, UpperUnicode};
 
@@ -106,7 +106,14 @@ impl<S: Service> Play<S> {
         let listener = sim
             .listen(&address, &Sim::listen_options(8))
             .expect("the port is free");
-        let (trigger, protocol) = (settings.trigger, Protocol { framing, service });
+        let (trigger, protocol) = (
+            settings.trigger,
+            Protocol {
+                framing,
+                on_too_long: OnTooLong::Close,
+                service,
+            },
+        );
         let server = Server::new(sim, vec![listener], protocol, settings).expect("it starts");
         Play {
             server,

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
-use mynah::framing::Framing;
+use mynah::framing::{FrameError, Framing, OnTooLong};
 use mynah::service::Service;
 
 /// A framing with a limit on whole frames.
@@ -44,6 +44,8 @@ pub(crate) struct Talk<S: Service> {
     pub(crate) answer: Vec<u8>,
     /// Frames answered.
     pub(crate) frames: u64,
+    /// Frames that were thrown away, and why.
+    pub(crate) discarded: Vec<FrameError>,
     memory: (Vec<u8>, Vec<u8>),
     cursors: Cursors,
 }
@@ -53,9 +55,14 @@ impl<S: Service> Talk<S> {
     pub(crate) fn new(framing: Framing, service: S, inbound: usize, outbound: usize) -> Talk<S> {
         Talk {
             connection: Connection::default(),
-            protocol: Protocol { framing, service },
+            protocol: Protocol {
+                framing,
+                on_too_long: OnTooLong::Close,
+                service,
+            },
             answer: Vec::new(),
             frames: 0,
+            discarded: Vec::new(),
             memory: (vec![0; inbound], vec![0; outbound]),
             cursors: Cursors::default(),
         }
@@ -111,6 +118,15 @@ impl<S: Service> Talk<S> {
             .with(|connection, workspace, protocol| connection.sent(count, workspace, protocol));
     }
 
+    /// A frame that is to be thrown away is reported.
+    pub(crate) fn reports(&mut self) {
+        assert_eq!(self.wants(), Want::Report);
+        let error = self.connection.take_error();
+        self.discarded.push(error.expect("an error to report"));
+        self.frames +=
+            self.with(|connection, workspace, protocol| connection.reported(workspace, protocol));
+    }
+
     /// A read finds the end of the stream.
     pub(crate) fn ends(&mut self) {
         assert!(matches!(self.wants(), Want::Read | Want::Discard));
@@ -135,6 +151,7 @@ impl<S: Service> Talk<S> {
                     None => self.ends(),
                 },
                 Want::Write => self.writes(most),
+                Want::Report => self.reports(),
                 Want::Shutdown => self.connection.finished(),
                 over @ (Want::Discard | Want::Close) => return over,
             }

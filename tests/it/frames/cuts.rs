@@ -2,7 +2,7 @@
 
 use mynah::base::buffer::{Inbound, InboundCursors};
 use mynah::connection::{CloseReason, Connection, Protocol, Want};
-use mynah::framing::Raw;
+use mynah::framing::{OnTooLong, Raw};
 use mynah::service::{Echo, Service, Upper, UpperUnicode};
 
 use super::*;
@@ -124,7 +124,11 @@ fn what_is_answered_at_once_is_every_whole_frame_and_no_byte_more() {
         let middle = stream.len() - frame.len();
         for end in 1..=stream.len() {
             let (mut connection, service) = (Connection::default(), Upper);
-            let mut protocol = Protocol { framing, service };
+            let mut protocol = Protocol {
+                framing,
+                on_too_long: OnTooLong::Close,
+                service,
+            };
             let mut bytes = stream[..end].to_vec();
             let at_once = connection.answer_at_once(&mut bytes, &mut protocol);
             let ends = [frame.len(), middle, stream.len()];

@@ -1,0 +1,101 @@
+//! What a connection does about a frame that is none.
+//!
+//! ```text
+//!   Open --- wrong, or too long -------------------> Draining
+//!    |  ^
+//!    |  +--- all of it has come and is gone ----+
+//!    +------ too long, to be discarded ------> Skipping ---> the stream ends: truncated
+//! ```
+//!
+//! A frame that is thrown away costs no memory, however long it says it is: of what arrives only
+//! its count is kept, and the bytes that may be the beginning of its end. It is reported before it
+//! is gone, so that whoever drives the connection can count it and say why.
+
+use super::{CloseReason, Connection, Protocol, State, Workspace};
+use crate::framing::{Decode, FrameError, Guess, OnTooLong};
+use crate::service::Service;
+
+/// What is kept of a frame that is none; a connection without trouble pays no byte for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    /// This is to be told.
+    Wrong(FrameError),
+    /// A frame is thrown away: so many of its bytes came, and so many are still to come, `u64::MAX`
+    /// when only its end will tell.
+    Skipping { came: u64, left: u64 },
+}
+
+impl<S: Service> Connection<S> {
+    /// The frame at the front is refused: it ends the connection, or is thrown away.
+    #[cold]
+    pub(super) fn refuse(
+        &mut self,
+        error: FrameError,
+        workspace: &mut Workspace<'_>,
+        protocol: &Protocol<S>,
+    ) {
+        let bytes = workspace.inbound.undecoded();
+        let guess = protocol.framing.guess(bytes);
+        let discards = protocol.on_too_long == OnTooLong::Discard && error.is_too_long();
+        if !discards || self.state != State::Open {
+            return self.fail(error, guess, workspace);
+        }
+        self.state = State::Refusing;
+        (self.trouble, self.guess) = (Trouble::Wrong(error), guess);
+    }
+
+    /// Throws away what has arrived of a frame that is too long.
+    #[cold]
+    pub(super) fn skip<D: Decode>(&mut self, decoder: &D, workspace: &mut Workspace<'_>) {
+        let Trouble::Skipping { came, left } = &mut self.trouble else {
+            return;
+        };
+        match decoder.skip(*left, workspace.inbound.undecoded()) {
+            Ok((count, still)) => {
+                workspace.inbound.consume(count);
+                *came += count as u64;
+                *left = still;
+                if still == 0 {
+                    (self.state, self.trouble) = (State::Open, Trouble::None);
+                }
+            }
+            Err(error) => self.fail(error, None, workspace),
+        }
+    }
+
+    /// What was answered before the error is still owed; what came after it is not looked at.
+    #[cold]
+    pub(super) fn fail(
+        &mut self,
+        error: FrameError,
+        guess: Option<Guess>,
+        workspace: &mut Workspace<'_>,
+    ) {
+        self.because(match error {
+            FrameError::TooLong { .. } | FrameError::Endless { .. } => CloseReason::TooLong,
+            FrameError::Corrupted(_) => CloseReason::Corrupted,
+            FrameError::Truncated { .. } => CloseReason::Truncated,
+        });
+        (self.trouble, self.guess) = (Trouble::Wrong(error), guess);
+        // A peer that has ended its stream has nothing more to say: no need to linger for it.
+        if matches!(self.state, State::Open | State::Skipping) {
+            self.state = State::Draining;
+        } else {
+            self.state = State::Finishing;
+        }
+        workspace.inbound.drop_undecoded();
+    }
+
+    /// The peer's stream has ended before its last frame did.
+    #[cold]
+    pub(super) fn end_inside_a_frame(&mut self, workspace: &mut Workspace<'_>) {
+        let mut held = workspace.inbound.undecoded().len();
+        if let Trouble::Skipping { came, .. } = self.trouble {
+            held += came as usize;
+        }
+        self.state = State::Finishing;
+        self.fail(FrameError::Truncated { held }, None, workspace);
+    }
+}

@@ -1,0 +1,182 @@
+//! A length of decimal digits, padded with zeros to a fixed width.
+//!
+//! ```text
+//!   ascii:8     "00000012" "hello, world"         ascii:1     "6" "hello,"
+//!               | header  ||   payload  |
+//! ```
+//!
+//! The limit is on the payload, and it is judged at the header. What is not a digit is refused as
+//! soon as it is there.
+
+use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+
+/// A length in so many decimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ascii {
+    pub(super) digits: usize,
+    limit: u64,
+}
+
+/// Every number of so many digits fits 64 bits.
+const DIGITS_MAX: usize = 19;
+
+impl Ascii {
+    /// Reads how many digits there are.
+    pub fn parse(count: &str) -> Result<Ascii, String> {
+        let plain = count.bytes().all(|digit| digit.is_ascii_digit());
+        match count.parse() {
+            Ok(digits) if plain && (1..=DIGITS_MAX).contains(&digits) => Ok(Ascii {
+                digits,
+                limit: u64::MAX,
+            }),
+            _ => Err(format!("the digits must be 1 to {DIGITS_MAX}")),
+        }
+    }
+
+    /// The same digits in front of at most `limit` bytes, themselves not counted.
+    pub fn limited(self, limit: usize) -> Ascii {
+        let limit = limit as u64;
+        Ascii { limit, ..self }
+    }
+
+    /// The length at the front of `bytes`, once all its digits are there.
+    fn length(&self, bytes: &[u8]) -> Result<Option<u64>, FrameError> {
+        let mut length = 0;
+        for byte in bytes.iter().take(self.digits) {
+            if !byte.is_ascii_digit() {
+                return Err(FrameError::Corrupted("the length is not all digits"));
+            }
+            length = 10 * length + u64::from(byte - b'0');
+        }
+        Ok((bytes.len() >= self.digits).then_some(length))
+    }
+}
+
+impl Decode for Ascii {
+    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+        let length = match self.length(bytes) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Decoded::Incomplete { looked: 0 },
+            Err(error) => return Decoded::Wrong(error),
+        };
+        if length > self.limit {
+            return Decoded::Wrong(FrameError::TooLong {
+                frame: length,
+                limit: self.limit,
+            });
+        }
+        // The limit is a usize, but the digits in front of it may pass the end of the numbers.
+        let frame = (length as usize).saturating_add(self.digits);
+        if bytes.len() < frame {
+            return Decoded::Incomplete { looked: 0 };
+        }
+        Decoded::Frame(Bounds {
+            frame,
+            payload: self.digits,
+            payload_end: frame,
+        })
+    }
+
+    fn span(&self, bytes: &[u8]) -> u64 {
+        match self.length(bytes) {
+            Ok(Some(length)) => length.saturating_add(self.digits as u64),
+            _ => u64::MAX,
+        }
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead {
+            front: self.digits,
+            back: 0,
+        }
+    }
+
+    fn seal(&self, _request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        let mut rest = payload;
+        for place in space[..self.digits].iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        if rest > 0 {
+            return Err(FrameError::TooLong {
+                frame: payload as u64,
+                limit: 10_u64.pow(self.digits as u32) - 1,
+            });
+        }
+        Ok(self.digits + payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ascii(digits: &str, limit: usize) -> Ascii {
+        Ascii::parse(digits).unwrap().limited(limit)
+    }
+
+    fn frame(frame: usize, payload: usize) -> Decoded {
+        Decoded::Frame(Bounds {
+            frame,
+            payload,
+            payload_end: frame,
+        })
+    }
+
+    #[test]
+    fn the_digits_tell_how_many_bytes_follow_them() {
+        assert_eq!(ascii("1", 9).decode(b"6hello,7", 0), frame(7, 1));
+        assert_eq!(ascii("1", 9).decode(b"0", 0), frame(1, 1));
+        assert_eq!(ascii("3", 9).decode(b"002ab", 0), frame(5, 3));
+        let incomplete = Decoded::Incomplete { looked: 0 };
+        assert_eq!(ascii("3", 9).decode(b"00", 0), incomplete);
+        assert_eq!(ascii("3", 9).decode(b"002a", 0), incomplete);
+    }
+
+    #[test]
+    fn what_is_not_a_digit_is_refused_as_soon_as_it_is_there() {
+        for bytes in [b" ".as_slice(), b"0 ", b"-01", b"+01", b"0x1", b"GET"] {
+            let decoded = ascii("3", 9).decode(bytes, 0);
+            assert!(
+                matches!(decoded, Decoded::Wrong(FrameError::Corrupted(_))),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_payload_alone_and_is_judged_at_the_header() {
+        let incomplete = Decoded::Incomplete { looked: 0 };
+        assert_eq!(ascii("4", 120).decode(b"0119", 0), incomplete);
+        assert_eq!(ascii("4", 120).decode(b"0120", 0), incomplete);
+        let frame = 121;
+        let too_long = Decoded::Wrong(FrameError::TooLong { frame, limit: 120 });
+        assert_eq!(ascii("4", 120).decode(b"0121", 0), too_long);
+        assert_eq!(ascii("4", 120).span(b"0121"), 125);
+    }
+
+    #[test]
+    fn a_reply_is_padded_and_one_beyond_the_digits_is_refused() {
+        let mut space = *b"....hello";
+        assert_eq!(ascii("4", 9).seal(b"", &mut space, 5), Ok(9));
+        assert_eq!(&space, b"0005hello");
+        let error = FrameError::TooLong {
+            frame: 10,
+            limit: 9,
+        };
+        assert_eq!(ascii("1", 9).seal(b"", &mut [0; 11], 10), Err(error));
+    }
+
+    #[test]
+    fn there_are_1_to_19_digits() {
+        for count in ["", "0", "20", "-1", "+1", "x"] {
+            assert!(Ascii::parse(count).is_err(), "{count}");
+        }
+        let widest = ascii("19", 9);
+        let frame = 9_999_999_999_999_999_999;
+        let decoded = widest.decode(&[b'9'; 19], 0);
+        let error = FrameError::TooLong { frame, limit: 9 };
+        assert_eq!(decoded, Decoded::Wrong(error));
+        assert_eq!(widest.span(&[b'9'; 19]), frame + 19);
+    }
+}

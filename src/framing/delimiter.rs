@@ -1,0 +1,171 @@
+//! A delimiter of one to eight bytes that stands nowhere else.
+//!
+//! ```text
+//!   delim:2d2d    "hello" 2D 2D    the delimiter is looked for from the left: the first one ends
+//!                 |payload|
+//! ```
+//!
+//! The limit is on the payload and needs no end to be judged: when not even a delimiter that began
+//! with the last bytes could come in time, it is over. A look goes on where the earlier one ended,
+//! but for the bytes that may be the beginning of a delimiter.
+
+use std::fmt;
+
+use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+use crate::base::find::find;
+use crate::limits::DELIMITER_MAX;
+
+/// Messages that end with a delimiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delimiter {
+    bytes: [u8; DELIMITER_MAX],
+    length: usize,
+    limit: usize,
+}
+
+impl Delimiter {
+    /// Reads the delimiter from hexadecimal digits.
+    pub fn parse(digits: &str) -> Result<Delimiter, String> {
+        let mut bytes = [0; DELIMITER_MAX];
+        let length = digits.len() / 2;
+        let whole = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if !whole || length == 0 || length > DELIMITER_MAX {
+            return Err(format!(
+                "the delimiter must be 1 to {DELIMITER_MAX} bytes in hexadecimal, such as 0d0a"
+            ));
+        }
+        for (place, at) in bytes.iter_mut().zip((0..digits.len()).step_by(2)) {
+            *place = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|why| why.to_string())?;
+        }
+        Ok(Delimiter {
+            bytes,
+            length,
+            limit: usize::MAX,
+        })
+    }
+
+    /// The same delimiter behind messages of at most `limit` bytes, itself not counted.
+    pub fn limited(self, limit: usize) -> Delimiter {
+        Delimiter { limit, ..self }
+    }
+
+    fn delimiter(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// How many of the last bytes may be the beginning of a delimiter.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let begins = |count: &usize| bytes.ends_with(&self.bytes[..*count]);
+        (1..self.length).rev().find(begins).unwrap_or(0)
+    }
+}
+
+impl Decode for Delimiter {
+    fn decode(&self, bytes: &[u8], looked: usize) -> Decoded {
+        let reach = bytes.len().min(self.limit.saturating_add(self.length));
+        let found = find(&bytes[looked..reach], self.delimiter());
+        match found.map(|at| looked + at) {
+            Some(payload_end) => Decoded::Frame(Bounds {
+                frame: payload_end + self.length,
+                payload: 0,
+                payload_end,
+            }),
+            None if reach - self.begun(&bytes[..reach]) > self.limit => {
+                Decoded::Wrong(FrameError::Endless {
+                    limit: self.limit as u64,
+                })
+            }
+            None => Decoded::Incomplete {
+                looked: (reach + 1).saturating_sub(self.length),
+            },
+        }
+    }
+
+    fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        Ok(match find(bytes, self.delimiter()) {
+            Some(end) => (end + self.length, 0),
+            // What may be the beginning of the delimiter is kept until it is all of it, or none.
+            None => (bytes.len() - self.begun(bytes), left),
+        })
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead {
+            front: 0,
+            back: self.length,
+        }
+    }
+
+    fn seal(&self, _request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        let frame = payload + self.length;
+        space[payload..frame].copy_from_slice(self.delimiter());
+        Ok(frame)
+    }
+}
+
+impl fmt::Display for Delimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("delim:")?;
+        let mut bytes = self.delimiter().iter();
+        bytes.try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delimiter(digits: &str) -> Delimiter {
+        Delimiter::parse(digits).unwrap().limited(4)
+    }
+
+    fn frame(frame: usize, payload_end: usize) -> Decoded {
+        Decoded::Frame(Bounds {
+            frame,
+            payload: 0,
+            payload_end,
+        })
+    }
+
+    #[test]
+    fn the_first_delimiter_ends_the_message_even_after_false_starts() {
+        for (digits, bytes, decoded) in [
+            ("00", b"ab\0cd".as_slice(), frame(3, 2)),
+            ("0D0A", b"a\rb\r\nc", frame(5, 3)),
+            ("2d2d3e", b"---->", frame(5, 2)),
+            (
+                "0102030405060708",
+                b"\x01\x02\x03\x04\x05\x06\x07\x08",
+                frame(8, 0),
+            ),
+            ("2d2d", b"ab-", Decoded::Incomplete { looked: 2 }),
+        ] {
+            assert_eq!(delimiter(digits).decode(bytes, 0), decoded, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_payload_alone_and_waits_for_no_end() {
+        let endless = Decoded::Wrong(FrameError::Endless { limit: 4 });
+        for (bytes, decoded) in [
+            (b"abc-->".as_slice(), frame(6, 3)),
+            (b"abcd-->", frame(7, 4)),
+            (b"abcd", Decoded::Incomplete { looked: 2 }),
+            (b"abcd--", Decoded::Incomplete { looked: 4 }),
+            (b"abcde", endless),
+            (b"abcd-e", endless),
+            (b"abcd---", endless),
+            (b"abcde-->", endless),
+        ] {
+            assert_eq!(delimiter("2d2d3e").decode(bytes, 0), decoded, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_to_eight_bytes() {
+        for digits in ["", "0", "0g", "010203040506070809", "+1", "0 ", "é0"] {
+            assert!(Delimiter::parse(digits).is_err(), "{digits}");
+        }
+        assert_eq!(delimiter("0D0a").to_string(), "delim:0d0a");
+    }
+}

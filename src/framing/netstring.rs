@@ -1,0 +1,209 @@
+//! Netstrings: a length in as few decimal digits as it takes, a colon, the payload, a comma.
+//!
+//! ```text
+//!             "12" ":" "hello world!" ","
+//!             |header||   payload   |trailer
+//! ```
+//!
+//! See D. J. Bernstein, "Netstrings" (1997). A leading zero is refused, so that a length has one
+//! spelling; so is another byte where the comma belongs, for then the peer counts otherwise than we
+//! do. The limit is on the payload, and it is judged at the header; a header has 21 bytes at most.
+
+use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+
+/// Netstrings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Netstring {
+    limit: u64,
+}
+
+/// The digits of the largest number of 64 bits.
+const DIGITS_MAX: usize = 20;
+const NO_COMMA: FrameError = FrameError::Corrupted("no comma where the netstring ends");
+
+impl Netstring {
+    /// Netstrings with at most `limit` bytes of payload.
+    pub fn limited(limit: usize) -> Netstring {
+        let limit = limit as u64;
+        Netstring { limit }
+    }
+}
+
+/// The header at the front of `bytes`, once it is whole: its size and the length it tells. A length
+/// beyond 64 bits passes for the largest of them.
+fn header(bytes: &[u8]) -> Result<Option<(usize, u64)>, FrameError> {
+    let is_digit = |byte: &&u8| byte.is_ascii_digit();
+    let digits = bytes
+        .iter()
+        .take(DIGITS_MAX + 1)
+        .take_while(is_digit)
+        .count();
+    if digits == 0 {
+        return Err(FrameError::Corrupted("a netstring begins with its length"));
+    }
+    if bytes[0] == b'0' && digits > 1 {
+        return Err(FrameError::Corrupted("the length has a leading zero"));
+    }
+    if digits > DIGITS_MAX {
+        return Ok(Some((digits, u64::MAX)));
+    }
+    match bytes.get(digits) {
+        None => Ok(None),
+        Some(b':') => {
+            let append = |length: u64, digit: &u8| {
+                let tens = length.checked_mul(10)?;
+                tens.checked_add(u64::from(digit - b'0'))
+            };
+            let length = bytes[..digits].iter().try_fold(0, append);
+            Ok(Some((digits + 1, length.unwrap_or(u64::MAX))))
+        }
+        Some(_) => Err(FrameError::Corrupted("no colon after the length")),
+    }
+}
+
+impl Decode for Netstring {
+    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+        let (payload, length) = match header(bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Decoded::Incomplete { looked: 0 },
+            Err(error) => return Decoded::Wrong(error),
+        };
+        if length > self.limit {
+            return Decoded::Wrong(FrameError::TooLong {
+                frame: length,
+                limit: self.limit,
+            });
+        }
+        let payload_end = (length as usize).saturating_add(payload);
+        match bytes.get(payload_end) {
+            None => Decoded::Incomplete { looked: 0 },
+            Some(b',') => Decoded::Frame(Bounds {
+                frame: payload_end + 1,
+                payload,
+                payload_end,
+            }),
+            Some(_) => Decoded::Wrong(NO_COMMA),
+        }
+    }
+
+    fn span(&self, bytes: &[u8]) -> u64 {
+        match header(bytes) {
+            Ok(Some((header, length))) => length.saturating_add(header as u64 + 1),
+            _ => u64::MAX,
+        }
+    }
+
+    fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        match usize::try_from(left)
+            .ok()
+            .and_then(|left| bytes.get(left - 1))
+        {
+            None => Ok((bytes.len(), left - bytes.len() as u64)),
+            Some(b',') => Ok((left as usize, 0)),
+            Some(_) => Err(NO_COMMA),
+        }
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead {
+            front: DIGITS_MAX + 1,
+            back: 1,
+        }
+    }
+
+    fn seal(&self, _request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        let digits = payload.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let mut rest = payload;
+        for place in space[..digits].iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        space[digits] = b':';
+        // A service writes behind room for the longest header; this one is mostly shorter.
+        let written = self.overhead().front;
+        space.copy_within(written..written + payload, digits + 1);
+        space[digits + 1 + payload] = b',';
+        Ok(digits + payload + 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETSTRING: Netstring = Netstring { limit: 12 };
+
+    #[test]
+    fn the_example_of_its_author() {
+        let decoded = NETSTRING.decode(b"12:hello world!,", 0);
+        let bounds = Bounds {
+            frame: 16,
+            payload: 3,
+            payload_end: 15,
+        };
+        assert_eq!(decoded, Decoded::Frame(bounds));
+        let empty = Bounds {
+            frame: 3,
+            payload: 2,
+            payload_end: 2,
+        };
+        assert_eq!(NETSTRING.decode(b"0:,", 0), Decoded::Frame(empty));
+    }
+
+    #[test]
+    fn what_is_no_netstring_is_refused_as_soon_as_that_is_known() {
+        for bytes in [
+            b":".as_slice(),
+            b",",
+            b"x",
+            b"00",
+            b"01:",
+            b"1x",
+            b"1 :",
+            b"3:abc;",
+            b"0::",
+        ] {
+            let decoded = NETSTRING.decode(bytes, 0);
+            let corrupted = matches!(decoded, Decoded::Wrong(FrameError::Corrupted(_)));
+            assert!(corrupted, "{bytes:?}");
+        }
+        for bytes in [b"0".as_slice(), b"12", b"12:", b"3:abc"] {
+            let incomplete = Decoded::Incomplete { looked: 0 };
+            assert_eq!(NETSTRING.decode(bytes, 0), incomplete, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_payload_alone_and_is_judged_at_the_header() {
+        let error = |frame| Decoded::Wrong(FrameError::TooLong { frame, limit: 12 });
+        for (bytes, decoded, span) in [
+            (b"13:".as_slice(), error(13), 17),
+            (b"18446744073709551615:", error(u64::MAX), u64::MAX),
+            (b"99999999999999999999:", error(u64::MAX), u64::MAX),
+            (b"111111111111111111111", error(u64::MAX), u64::MAX),
+        ] {
+            assert_eq!(NETSTRING.decode(bytes, 0), decoded, "{bytes:?}");
+            assert_eq!(NETSTRING.span(bytes), span, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_moves_up_to_its_header() {
+        for payload in [&[][..], b"a", b"hello world!", &[b'x'; 100]] {
+            let front = NETSTRING.overhead().front;
+            let mut space = [&vec![b'.'; front], payload, b"."].concat();
+            let sealed = NETSTRING.seal(b"", &mut space, payload.len()).unwrap();
+            let text = String::from_utf8_lossy(payload);
+            let frame = format!("{}:{text},", payload.len());
+            assert_eq!(&space[..sealed], frame.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_thrown_away_must_end_with_a_comma_too() {
+        assert_eq!(NETSTRING.skip(6, b"3:abc"), Ok((5, 1)));
+        assert_eq!(NETSTRING.skip(6, b"3:abc,3"), Ok((6, 0)));
+        assert_eq!(NETSTRING.skip(6, b"3:abc;"), Err(NO_COMMA));
+        assert_eq!(NETSTRING.skip(u64::MAX, b"abc"), Ok((3, u64::MAX - 3)));
+    }
+}
