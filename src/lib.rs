@@ -18,6 +18,8 @@ pub mod kernel;
 
 pub mod drive;
 
+pub mod decode;
+
 pub mod client;
 pub mod load;
 

@@ -7,11 +7,12 @@ mod bench;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::net::IpAddr;
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::connection::Protocol;
+use crate::decode;
 use crate::drive::plan::{Demand, Plan};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
@@ -21,7 +22,7 @@ use crate::kernel::{
     block_signals, process,
 };
 use crate::limits;
-use crate::options::{Command, Connect, Serve, ServiceName};
+use crate::options::{Command, Connect, Decode, Serve, ServiceName};
 use crate::service::{Echo, Service, Upper, UpperUnicode};
 
 /// How the program ends when it does not end well; scripts tell the cases apart by the code.
@@ -108,6 +109,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
             (ServiceName::Upper, true) => serve(options, UpperUnicode),
         },
         Command::Connect(address, options) => connect(address, options),
+        Command::Decode(options) => decode(&options),
     }
 }
 
@@ -232,6 +234,33 @@ fn talk<K: Streams + Opener>(kernel: K, settings: client::Settings) -> Result<()
         _ => Exit::Io,
     };
     Err(Failure::new(exit, failure.to_string()))
+}
+
+/// Prints the frames of standard input.
+fn decode(options: &Decode) -> Result<(), Failure> {
+    let settings = decode::Settings {
+        framing: limited(options.framing, options.frame_size_max)?,
+        frame_size_max: options.frame_size_max,
+        on_too_long: options.on_too_long,
+        explain: options.explain,
+    };
+    let input = io::stdin().lock();
+    let mut output = BufWriter::new(io::stdout().lock());
+    let ended = if options.hex {
+        decode::decode(settings, &mut decode::HexLines::new(input), &mut output)
+    } else {
+        decode::decode(settings, &mut decode::Plain(input), &mut output)
+    };
+    ended.or_else(|failure| match failure {
+        // A reader that went away has read enough.
+        decode::Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        decode::Failure::Output(error) => Err(io_failure("stdout")(error)),
+        decode::Failure::Input(error) => Err(io_failure("stdin")(error)),
+        decode::Failure::Hex(line, why) => {
+            Err(Failure::new(Exit::Usage, format!("line {line}: {why}")))
+        }
+        decode::Failure::Wrong => Err(Failure::new(Exit::Protocol, "")),
+    })
 }
 
 /// The framing with its limit, which must admit a frame.

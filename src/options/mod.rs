@@ -41,6 +41,8 @@ pub enum Command {
     Bench(Box<Bench>),
     /// Talk to the server at an address.
     Connect(Address, Connect),
+    /// Print the frames of standard input.
+    Decode(Decode),
 }
 
 /// All that can be set, by the command it is set for, before it is known to be complete.
@@ -50,6 +52,7 @@ struct Options {
     bench: bench::Draft,
     connect_to: Option<Address>,
     connect: Connect,
+    decode: Decode,
 }
 
 /// The options of `mynah serve`.
@@ -135,6 +138,33 @@ pub struct Connect {
     pub no_jitter: bool,
     /// How long the server may keep us waiting; `None` is for ever.
     pub timeout: Option<Duration>,
+}
+
+/// The options of `mynah decode`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decode {
+    /// Where a message ends.
+    pub framing: Framing,
+    /// The longest frame in bytes.
+    pub frame_size_max: usize,
+    /// What becomes of a longer one.
+    pub on_too_long: OnTooLong,
+    /// Input is hex, a line an arrival.
+    pub hex: bool,
+    /// Draw each frame.
+    pub explain: bool,
+}
+
+impl Default for Decode {
+    fn default() -> Decode {
+        Decode {
+            framing: Framing::Raw(Raw),
+            frame_size_max: limits::FRAME_MAX_DEFAULT,
+            on_too_long: OnTooLong::Close,
+            hex: false,
+            explain: false,
+        }
+    }
 }
 
 impl Default for Connect {

@@ -7,6 +7,7 @@
 //! own options. Rows of a group stand together, in the order in which the help shows them.
 
 mod connect;
+mod decode;
 mod lookup;
 
 use std::ops::RangeInclusive;
@@ -78,7 +79,7 @@ pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 const SERVE: &str = "serve";
 
 /// The commands. The first one is meant when none is named.
-pub(super) const COMMANDS: &[CommandRow] = &[SERVE_ROW, bench::COMMAND, connect::ROW];
+pub(super) const COMMANDS: &[CommandRow] = &[SERVE_ROW, bench::COMMAND, connect::ROW, decode::ROW];
 
 const SERVE_ROW: CommandRow = CommandRow {
     name: SERVE,

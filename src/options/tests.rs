@@ -98,7 +98,7 @@ fn two_dashes_end_the_flags() {
     let error = parse_line("-- --threads").expect_err("a word");
     assert_eq!(
         error,
-        "--threads: unknown, must be echo or upper or serve or bench or connect"
+        "--threads: unknown, must be echo or upper or serve or bench or connect or decode"
     );
 }
 
@@ -126,7 +126,7 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ("sevre", "sevre: unknown, did you mean serve?"),
         (
             "proxy",
-            "proxy: unknown, must be echo or upper or serve or bench or connect",
+            "proxy: unknown, must be echo or upper or serve or bench or connect or decode",
         ),
         ("serve proxy", "proxy: unknown, must be echo or upper"),
         (

@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("options", "limits base framing kernel load"),
     (
         "run",
-        "options limits base framing service connection sys kernel drive client load",
+        "options limits base framing service connection sys kernel drive decode client load",
     ),
     ("limits", ""),
     ("base", "limits"),
@@ -30,6 +30,7 @@ const FLOORS: &[(&str, &str)] = &[
     ("sys", "limits"),
     ("kernel", "limits base sys"),
     ("drive", "limits base framing service connection kernel"),
+    ("decode", "limits base framing"),
     ("client", "limits base framing kernel"),
     ("load", "limits base framing kernel"),
 ];

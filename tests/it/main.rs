@@ -4,6 +4,7 @@ mod binary;
 mod client;
 mod connection;
 mod frames;
+mod framings;
 mod house_rules;
 mod load;
 mod server;

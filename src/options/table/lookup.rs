@@ -1,12 +1,13 @@
 //! What a word stands for: the row of a command or of a flag, or what would have been right.
 
 use super::super::bench;
-use super::{COMMANDS, CommandRow, FLAGS, Flag, SERVICES, connect};
+use super::{COMMANDS, CommandRow, FLAGS, Flag, SERVICES, connect, decode};
 use crate::base::nearest::{nearest, nearest_or_all};
 
 /// The flags of all commands; those that all of them know come last.
 pub(in crate::options) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
-    bench::FLAGS.iter().chain(connect::FLAGS).chain(FLAGS)
+    let commands = bench::FLAGS.iter().chain(connect::FLAGS);
+    commands.chain(decode::FLAGS).chain(FLAGS)
 }
 
 /// The command of this name.

@@ -1,0 +1,102 @@
+//! A frame as a box: what each part of it is, its bytes, and what they say.
+//!
+//! ```text
+//!   frame at byte 0: 9 bytes, 5 of them handed on
+//!   +-------------+----------------+
+//!   | length      | payload        |
+//!   | 00 00 00 05 | 68 65 6c 6c 6f |
+//!   | 5           | "hello"        |
+//!   +-------------+----------------+
+//! ```
+//!
+//! For a person: of a long part only the beginning is shown.
+
+use std::io::{self, Write};
+
+use crate::framing::{Bounds, Framing};
+
+/// Bytes of a part that are shown.
+const SHOWN: usize = 16;
+
+/// One part of a frame, as the three lines of its cell.
+struct Cell([String; 3]);
+
+impl Cell {
+    fn new(name: &str, bytes: &[u8], says: String) -> Cell {
+        let hex: Vec<String> = bytes
+            .iter()
+            .take(SHOWN)
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        let mut hex = hex.join(" ");
+        if bytes.len() > SHOWN {
+            hex += &format!(" ... {} bytes", bytes.len());
+        }
+        Cell([name.to_owned(), hex, says])
+    }
+
+    fn text(name: &str, bytes: &[u8]) -> Cell {
+        let shown = bytes[..bytes.len().min(SHOWN)].escape_ascii();
+        let more = if bytes.len() > SHOWN { "..." } else { "" };
+        Cell::new(name, bytes, format!("\"{shown}\"{more}"))
+    }
+
+    fn width(&self) -> usize {
+        self.0
+            .iter()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Draws `frame`, which begins at byte `at` of the stream.
+pub(super) fn draw(
+    output: &mut impl Write,
+    framing: &Framing,
+    at: u64,
+    frame: &[u8],
+    bounds: &Bounds,
+) -> io::Result<()> {
+    let handed_on = bounds.payload_end - framing.strip(bounds);
+    let size = frame.len();
+    writeln!(
+        output,
+        "frame at byte {at}: {size} bytes, {handed_on} of them handed on"
+    )?;
+    let cells = cells(framing, frame, bounds);
+    let edge: String = cells
+        .iter()
+        .map(|cell| format!("+-{}-", "-".repeat(cell.width())))
+        .collect();
+    writeln!(output, "{edge}+")?;
+    for row in 0..3 {
+        for cell in &cells {
+            write!(output, "| {:width$} ", cell.0[row], width = cell.width())?;
+        }
+        writeln!(output, "|")?;
+    }
+    writeln!(output, "{edge}+")
+}
+
+fn cells(framing: &Framing, frame: &[u8], bounds: &Bounds) -> Vec<Cell> {
+    let (header, rest) = frame.split_at(bounds.payload);
+    let (payload, trailer) = rest.split_at(bounds.payload_end - bounds.payload);
+    let mut cells = Vec::new();
+    if let Framing::LengthField(field) = framing {
+        let place = field.place();
+        let says = field.value(frame).to_string();
+        cells.push(Cell::text("header", &header[..place.start]));
+        cells.push(Cell::new("length", &header[place.clone()], says));
+        cells.push(Cell::text("header", &header[place.end..]));
+    } else {
+        cells.push(Cell::text("length", header));
+    }
+    // A part of no bytes is not there, but for the payload, which is what it is about.
+    cells.retain(|cell| !cell.0[1].is_empty());
+    cells.push(Cell::text("payload", payload));
+    if !trailer.is_empty() {
+        cells.push(Cell::text("end", trailer));
+    }
+    cells
+}

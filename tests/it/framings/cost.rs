@@ -1,0 +1,44 @@
+//! What a peer that sends byte by byte costs: counted in bytes looked at, never in time.
+
+use mynah::framing::{Decoded, Framing};
+
+/// Bytes that the framing may have looked at until it has one frame of this stream, which arrives
+/// byte by byte: those behind the place up to which an earlier look is remembered. That it looks at
+/// none before it is shown by putting `poison` there.
+fn bytes_looked_at(spec: &str, stream: &[u8], poison: u8) -> usize {
+    let framing = Framing::parse(spec).expect("a framing");
+    let (mut bytes, mut looked, mut total) = (stream.to_vec(), 0, 0);
+    for arrived in 1..=stream.len() {
+        total += arrived - looked;
+        match framing.decode(&bytes[..arrived], looked) {
+            Decoded::Incomplete { looked: now } => {
+                assert!((looked..=arrived).contains(&now), "{spec} forgets");
+                bytes[looked..now.saturating_sub(1)].fill(poison);
+                looked = now;
+            }
+            Decoded::Frame(bounds) => {
+                assert_eq!(bounds.frame, stream.len(), "{spec} looked back");
+                assert_eq!(arrived, stream.len());
+                return total;
+            }
+            Decoded::Wrong(error) => panic!("{spec}: {error}"),
+        }
+    }
+    panic!("{spec}: the frame never ended")
+}
+
+const SIZE: usize = 1 << 20;
+
+#[test]
+fn a_line_of_a_mebibyte_sent_byte_by_byte_is_looked_at_once() {
+    let stream = [&vec![b'x'; SIZE][..], b"\n"].concat();
+    let looked_at = bytes_looked_at("line", &stream, b'\n');
+    assert_eq!(looked_at, stream.len());
+}
+
+#[test]
+fn a_delimiter_of_eight_bytes_is_looked_for_at_most_eight_times_a_byte() {
+    let stream = [&vec![b'a'; SIZE][..], b"aaaaaaab"].concat();
+    let looked_at = bytes_looked_at("delim:6161616161616162", &stream, b'b');
+    assert!(looked_at <= 8 * stream.len(), "{looked_at}");
+}

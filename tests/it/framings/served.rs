@@ -1,0 +1,132 @@
+//! The real server and frames that are none: what it says, what it counts, and that it goes on.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: BufReader<ChildStderr>,
+    port: u16,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mynah"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut server = Server {
+            child,
+            stdout,
+            stderr,
+            port: 0,
+        };
+        let ready = line_with(&mut server.stdout, "ready");
+        let port = ready.split("127.0.0.1:").nth(1).expect("an address");
+        let digits: String = port.chars().take_while(char::is_ascii_digit).collect();
+        server.port = digits.parse().expect("a port");
+        server
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).expect("it listens")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only when it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next line that has `word` in it.
+fn line_with(lines: &mut impl BufRead, word: &str) -> String {
+    loop {
+        let mut line = String::new();
+        let count = lines.read_line(&mut line).expect("text");
+        assert!(count > 0, "it ended without {word}");
+        if line.contains(word) {
+            return line.trim_end().to_owned();
+        }
+    }
+}
+
+/// What is answered to `bytes`, to the end.
+fn answer(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let (mut peer, mut answer) = (server.connect(), Vec::new());
+    peer.write_all(bytes).expect("it reads");
+    peer.shutdown(Shutdown::Write).expect("it is connected");
+    peer.read_to_end(&mut answer).expect("it ends in order");
+    answer
+}
+
+#[test]
+fn a_peer_that_speaks_another_language_is_told_apart_in_the_log() {
+    for (bytes, told) in [
+        (
+            b"GET / HTTP/1.1\r\n\r\n".as_slice(),
+            "too_long: 1195725860 bytes, the limit is 1048576; 47 45 54 20 is \"GET \": the peer \
+             seems to speak HTTP: the connection is closed",
+        ),
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00",
+            "too_long: 369295622 bytes, the limit is 1048576; 16 03 01 is a TLS record: the peer \
+             seems to speak TLS: the connection is closed",
+        ),
+        (
+            b"\xff\xff\xff\xf0",
+            "too_long: 4294967284 bytes, the limit is 1048576: the connection is closed",
+        ),
+    ] {
+        let mut server = Server::start(&["--frame", "u32be"]);
+        assert_eq!(answer(&server, bytes), b"");
+        let line = line_with(&mut server.stderr, "too_long");
+        assert_eq!(line.trim_start_matches("WARN").trim_start(), told);
+    }
+}
+
+#[test]
+fn frames_that_are_thrown_away_are_counted_and_the_next_ones_answered() {
+    for trigger in ["level", "edge"] {
+        let args = [
+            "--frame",
+            "netstring",
+            "--frame-max",
+            "10",
+            "--on-too-long",
+            "discard",
+        ];
+        let more = ["--stats", "100ms", "--trigger", trigger];
+        let mut server = Server::start(&[&args[..], &more].concat());
+        let long = format!("1000000:{},", "x".repeat(1_000_000));
+        let mixed = [
+            "1:a,",
+            &long,
+            "2:bc,",
+            "11:12345678901,",
+            "11:12345678901,",
+            "3:def,",
+        ];
+        assert_eq!(
+            answer(&server, mixed.concat().as_bytes()),
+            b"1:a,2:bc,3:def,"
+        );
+        line_with(&mut server.stdout, "frames_discarded=3");
+        let line = line_with(&mut server.stderr, "too_long");
+        assert!(
+            line.ends_with("too_long: 1000000 bytes, the limit is 10: the frame is thrown away"),
+            "{line}"
+        );
+    }
+}
