@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!                 end of stream          all answered, nothing owed
-//!           Open ---------------> Finishing -----------------------> Closed
+//!  (Silent)-> Open ---------------> Finishing -----------------------> Closed
 //!            |                                                         ^
-//!            |  bad frame, shutdown            FIN sent, peer talks    |  end of stream, or time
+//!            |  bad frame, goodbye, shutdown   FIN sent, peer talks    |  end of stream, or time
 //!            +-----------------> Draining -----------------------> Lingering
 //! ```
 //!
@@ -24,7 +24,7 @@ mod refusal;
 mod workspace;
 
 use crate::framing::{FrameError, Framing, Guess, OnTooLong};
-use crate::service::Service;
+use crate::service::{Reply, Service};
 use refusal::Trouble;
 
 pub use close_reason::CloseReason;
@@ -73,6 +73,8 @@ enum State {
     Lingering,
     /// Over.
     Closed,
+    /// It has not begun: nobody has spoken, and it is the service's turn.
+    Silent,
 }
 
 /// The one thing a connection wants done next.
@@ -105,13 +107,16 @@ pub struct Connection<S: Service> {
 
 impl<S: Service> Default for Connection<S> {
     fn default() -> Connection<S> {
-        let service = S::State::default();
         Connection {
-            state: State::Open,
+            state: if S::SPEAKS_FIRST {
+                State::Silent
+            } else {
+                State::Open
+            },
             reason: None,
             guess: None,
             trouble: Trouble::None,
-            service,
+            service: S::State::default(),
         }
     }
 }
@@ -122,7 +127,7 @@ impl<S: Service> Connection<S> {
     pub fn wants(&self, owes: bool) -> Want {
         match (self.state, owes) {
             (State::Lingering, _) => Want::Discard,
-            (State::Closed, _) => Want::Close,
+            (State::Closed | State::Silent, _) => Want::Close,
             // What was answered goes out first: an answer in place has no gap before it.
             (_, true) => Want::Write,
             (State::Open | State::Skipping, false) => Want::Read,
@@ -162,6 +167,29 @@ impl<S: Service> Connection<S> {
         self.state == State::Lingering
     }
 
+    /// Whether [`Connection::begin`] is still to come.
+    #[inline]
+    pub fn is_silent(&self) -> bool {
+        S::SPEAKS_FIRST && self.state == State::Silent
+    }
+
+    /// The service says its first word, if it speaks first; `workspace` is pristine.
+    #[cold]
+    pub fn begin(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
+        debug_assert!(self.is_silent() && workspace.is_empty());
+        self.state = State::Open;
+        let need = protocol.reply_max(0);
+        let overhead = protocol.framing.overhead();
+        let space = workspace.outbound.space(need);
+        let mut reply = Reply::new(&mut space[overhead.front..need - overhead.back]);
+        protocol.service.begin(&mut self.service, &mut reply);
+        let filled = reply.filled();
+        match protocol.framing.seal(&[], space, filled) {
+            Ok(sealed) => workspace.outbound.advance(sealed),
+            Err(error) => self.fail(error, None, workspace),
+        }
+    }
+
     /// A read has put `count` bytes into the spare space. Returns how many frames were answered.
     pub fn received(
         &mut self,
@@ -195,7 +223,11 @@ impl<S: Service> Connection<S> {
             State::Open => self.state = State::Finishing,
             State::Skipping => self.end_inside_a_frame(workspace),
             State::Lingering => self.state = State::Closed,
-            State::Refusing | State::Finishing | State::Draining | State::Closed => {}
+            State::Silent
+            | State::Refusing
+            | State::Finishing
+            | State::Draining
+            | State::Closed => {}
         }
         self.resume(workspace, protocol)
     }

@@ -157,6 +157,14 @@ pub const PAIRS_DEFAULT: usize = 10;
 /// The fewest: one pair cannot tell how much pairs vary.
 pub const PAIRS_MIN: usize = 2;
 
+/// The longest text that `echo` puts in front of every message: a prompt, not a page.
+pub const PREFIX_SIZE_MAX: usize = KIB;
+/// The largest dictionary file: more words than any language has, and two of them, while one takes
+/// the other's place, are still a small part of the memory that a server has by default.
+pub const DICTIONARY_SIZE_MAX: usize = 4 * MIB;
+/// The longest translation: space for it is kept before the question is known.
+pub const TRANSLATION_SIZE_MAX: usize = 4 * KIB;
+
 const _: () = {
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
@@ -167,6 +175,9 @@ const _: () = {
     assert!(1 <= BACKLOG_DEFAULT && BACKLOG_DEFAULT <= BACKLOG_MAX);
     // Every worker must be able to hold a connection.
     assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);
+
+    // Offsets into a dictionary fit 32 bits, and two of them a small server.
+    assert!(4 * DICTIONARY_SIZE_MAX <= MEMORY_DEFAULT / 8);
 
     // Cursors into a frame, and a frame together with the header in front of it, fit 32 bits.
     assert!(FRAME_MAX_DEFAULT <= FRAME_MAX_MAX && FRAME_MAX_MAX <= (u32::MAX / 2) as usize);

@@ -4,6 +4,9 @@
 //! of ending into exit codes. Nothing here is on the way of a byte.
 
 mod bench;
+mod service;
+
+pub use service::{ServiceUser, with_service};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -22,8 +25,8 @@ use crate::kernel::{
     block_signals, process,
 };
 use crate::limits;
-use crate::options::{Command, Connect, Decode, Serve, ServiceName};
-use crate::service::{Echo, Service, Upper, UpperUnicode};
+use crate::options::{Command, Connect, Decode, Serve};
+use crate::service::Service;
 
 /// How the program ends when it does not end well; scripts tell the cases apart by the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,11 +106,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Bench(options) => bench::bench(*options),
-        Command::Serve(options) => match (options.service, options.unicode) {
-            (ServiceName::Echo, _) => serve(options, Echo),
-            (ServiceName::Upper, false) => serve(options, Upper),
-            (ServiceName::Upper, true) => serve(options, UpperUnicode),
-        },
+        Command::Serve(options) => with_service(&options, Serving((*options).clone())),
         Command::Connect(address, options) => connect(address, options),
         Command::Decode(options) => decode(&options),
     }
@@ -119,24 +118,33 @@ fn tells_calls() -> bool {
 }
 
 /// Serves on the kernel as it is; or, for who wants to read along, on one that tells every call.
-fn serve<S: Service + Copy + Send + 'static>(options: Serve, service: S) -> Result<(), Failure>
-where
-    S::State: Send,
-{
-    if tells_calls() {
-        serve_on(options, service, Traced)
-    } else {
-        serve_on(options, service, |linux| linux)
+struct Serving(Serve);
+
+impl ServiceUser for Serving {
+    type Outcome = Result<(), Failure>;
+
+    fn with<S>(self, load: impl FnMut() -> Result<S, String>) -> Result<(), Failure>
+    where
+        S: Service<State: Send> + Clone + Send + 'static,
+    {
+        if tells_calls() {
+            serve_on(self.0, load, Traced)
+        } else {
+            serve_on(self.0, load, |linux| linux)
+        }
     }
 }
 
-fn serve_on<K, S>(mut options: Serve, service: S, wrap: impl Fn(Linux) -> K) -> Result<(), Failure>
+fn serve_on<K, S>(
+    mut options: Serve,
+    mut load: impl FnMut() -> Result<S, String>,
+    wrap: impl Fn(Linux) -> K,
+) -> Result<(), Failure>
 where
-    K: Poller + Opener + Send + 'static,
-    K::Socket: Send,
-    S: Service + Copy + Send + 'static,
-    S::State: Send,
+    K: Poller<Socket: Send> + Opener + Send + 'static,
+    S: Service<State: Send> + Clone + Send + 'static,
 {
+    let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     options.connections_max = connections_that_fit(&options)?;
     let framing = limited(options.framing, options.frame_size_max)?;
     let protocol = Protocol {
@@ -173,7 +181,9 @@ where
         servers.push(server);
     }
     announce(&options, &addresses, &plan);
-    match workers::run(servers, wakers, options.stats_interval).map_err(io_failure("serving"))? {
+    match workers::run(servers, wakers, options.stats_interval, load)
+        .map_err(io_failure("serving"))?
+    {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         Ending::Drained { cut: 0, counters } => {
             log::info!(

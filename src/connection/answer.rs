@@ -5,7 +5,7 @@
 //! when the next frame is not whole, when its answer has no room, or when it never will be a frame.
 //! On the way of a byte: `framing` and `service` are asked here.
 
-use super::{Connection, Protocol, State, Workspace};
+use super::{CloseReason, Connection, Protocol, State, Workspace};
 use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing};
 use crate::service::{Answer, Reply, Request, Service};
 
@@ -68,7 +68,7 @@ impl<S: Service> Connection<S> {
         if !matches!(self.state, State::Open | State::Finishing) {
             return 0;
         }
-        let (frames, stop) = if protocol.service.reply_max(0) == 0 {
+        let (frames, stop) = if S::IN_PLACE {
             let looked = workspace.inbound.looked();
             let bytes = workspace.inbound.undecoded();
             let run = self.answer_in_place(decoder, bytes, looked, protocol);
@@ -197,7 +197,10 @@ impl<S: Service> Connection<S> {
         let need = need(bounds.frame, bounds.payload_end - bounds.payload);
         let overhead = protocol.framing.overhead();
         let space = outbound.space(need);
-        let mut reply = Reply::new(&mut space[overhead.front..need - overhead.back]);
+        let mut reply = Reply::new(match need {
+            0 => &mut [],
+            _ => &mut space[overhead.front..need - overhead.back],
+        });
         let frame = &mut inbound.undecoded()[..bounds.frame];
         let request = Request {
             payload: &mut frame[bounds.payload..bounds.payload_end],
@@ -214,12 +217,32 @@ impl<S: Service> Connection<S> {
                 outbound.advance(bounds.frame);
                 inbound.consume(bounds.frame);
             }
-            Answer::Written => {
-                match protocol.framing.seal(frame, space, filled) {
-                    Ok(sealed) => outbound.advance(sealed),
-                    Err(error) => return Err(Stop::Unanswerable(error)),
+            Answer::Nothing => inbound.consume(bounds.frame),
+            Answer::Part(taken) => {
+                debug_assert!(!protocol.framing.has_boundaries() && taken <= bounds.frame);
+                outbound.advance(filled);
+                if taken == 0 && bounds.frame < inbound.undecoded().len() {
+                    // It was shown less than there is, for want of room.
+                    return Err(Stop::NoRoom);
+                } else if taken == 0 {
+                    return Err(Stop::Short { looked: 0 });
+                }
+                inbound.consume(taken);
+            }
+            Answer::Written | Answer::Goodbye | Answer::Refused => {
+                // A goodbye may be wordless: then nothing is sent, not even an empty frame.
+                if filled > 0 || answer == Answer::Written {
+                    match protocol.framing.seal(frame, space, filled) {
+                        Ok(sealed) => outbound.advance(sealed),
+                        Err(error) => return Err(Stop::Unanswerable(error)),
+                    }
                 }
                 inbound.consume(bounds.frame);
+                match answer {
+                    Answer::Goodbye => self.take_leave(CloseReason::Goodbye, workspace),
+                    Answer::Refused => self.take_leave(CloseReason::Refused, workspace),
+                    _ => {}
+                }
             }
         }
         Ok(())

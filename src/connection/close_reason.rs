@@ -15,6 +15,10 @@ pub enum CloseReason {
     Corrupted,
     /// The stream ended inside a frame.
     Truncated,
+    /// The service ended the conversation, as its protocol has it.
+    Goodbye,
+    /// The service ended the conversation, because what the peer said is none.
+    Refused,
     /// No byte for the idle time-out.
     Idle,
     /// The peer took no byte of what it was owed for the stall time-out.
@@ -27,13 +31,15 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 10] = [
+    pub const ALL: [CloseReason; 12] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
         CloseReason::TooLong,
         CloseReason::Corrupted,
         CloseReason::Truncated,
+        CloseReason::Goodbye,
+        CloseReason::Refused,
         CloseReason::Idle,
         CloseReason::Stalled,
         CloseReason::Shutdown,
@@ -49,6 +55,8 @@ impl CloseReason {
             CloseReason::TooLong => "too_long",
             CloseReason::Corrupted => "corrupted",
             CloseReason::Truncated => "truncated",
+            CloseReason::Goodbye => "goodbye",
+            CloseReason::Refused => "refused",
             CloseReason::Idle => "idle",
             CloseReason::Stalled => "stalled",
             CloseReason::Shutdown => "shutdown",

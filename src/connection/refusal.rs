@@ -79,11 +79,20 @@ impl<S: Service> Connection<S> {
             FrameError::Truncated { .. } => CloseReason::Truncated,
         });
         (self.trouble, self.guess) = (Trouble::Wrong(error), guess);
+        self.leave(workspace);
+    }
+
+    /// The service has said its last word: goodbye, or that this was no request.
+    #[cold]
+    pub(super) fn take_leave(&mut self, reason: CloseReason, workspace: &mut Workspace<'_>) {
+        self.because(reason);
+        self.leave(workspace);
+    }
+
+    fn leave(&mut self, workspace: &mut Workspace<'_>) {
         // A peer that has ended its stream has nothing more to say: no need to linger for it.
         if matches!(self.state, State::Open | State::Skipping) {
             self.state = State::Draining;
-        } else {
-            self.state = State::Finishing;
         }
         workspace.inbound.drop_undecoded();
     }

@@ -115,6 +115,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             return self.wait_for_workspace(token);
         };
         let mut workspace = self.workspaces.open(&lease);
+        if peer.connection.is_silent() {
+            peer.connection.begin(&mut workspace, &mut self.protocol);
+        }
         let pump = Pump {
             kernel: &mut self.kernel,
             protocol: &mut self.protocol,

@@ -75,6 +75,8 @@ pub struct Server<K: Poller + Opener, S: Service> {
     pub(super) ready: Queue,
     pub(super) now: Time,
     pub(super) turns: u64,
+    /// When the service is told the time again.
+    next_tick: Time,
     /// When to read a second time; this is the whole difference between the two triggers.
     pub(super) reading: Reading,
     /// Connections at rest may be read and answered without a lease: every answer is in place, and
@@ -106,6 +108,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         Ok(Server {
             now: kernel.now(),
             turns: 0,
+            next_tick: Time::default(),
             door: Door::new(kernel.reserve()?),
             kernel,
             listeners,
@@ -117,7 +120,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                 Trigger::Level => Reading::Once,
                 Trigger::Edge => Reading::WhileFull,
             },
-            goes_straight: protocol.service.reply_max(0) == 0,
+            goes_straight: S::IN_PLACE,
             protocol,
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
@@ -151,6 +154,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let count = self.wait(deadline.min(until))?;
         self.turns += 1;
         self.now = self.kernel.now();
+        if S::TICKS && self.now >= self.next_tick {
+            self.tick();
+        }
         self.counters.events += count as u64;
         let mut attention = Attention::default();
         for place in 0..count {
@@ -187,6 +193,12 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.kernel.wait(&mut self.events, until)
     }
 
+    /// Answers with another service of the same kind from now on, to old connections too.
+    pub fn replace_service(&mut self, service: S) {
+        self.protocol.service = service;
+        self.next_tick = Time::default();
+    }
+
     /// What it has done so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -219,6 +231,15 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             _ => Time::NEVER,
         };
         self.timers.next().min(self.door.deadline()).min(drain)
+    }
+
+    /// Tells the service the time of day, and finds out when the next second begins.
+    #[cold]
+    fn tick(&mut self) {
+        let since_1970 = self.kernel.time_of_day();
+        self.protocol.service.tick(since_1970.as_secs());
+        let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
+        self.next_tick = self.now.after(Duration::from_secs(1) - gone);
     }
 
     /// An event of one of the loop's own descriptors.
@@ -277,9 +298,12 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             peer.connection.close(CloseReason::Failed);
             return self.release(token);
         }
+        let silent = peer.connection.is_silent();
         self.arm(token);
         if let Some(course) = course {
             self.leave_the_straight(token, course);
+        } else if silent {
+            self.advance(token, Readiness::NONE);
         }
     }
 

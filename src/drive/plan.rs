@@ -1,7 +1,8 @@
 //! How the memory ceiling is divided, worked out before anything is opened.
 //!
 //! ```text
-//!   ceiling = program + workers x (worker + workspaces x workspace) + connections x slot
+//!   ceiling = program + service + connections x slot
+//!           + workers x (worker + workspaces x workspace)
 //! ```
 //!
 //! Everything but the workspaces is given; of those there are as many as fit below the ceiling, and
@@ -45,8 +46,10 @@ impl Demand {
     pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
         let workspace = self.workspace(protocol);
         let each = workspace.stride() + Workspaces::CURSORS_SIZE;
-        let fixed =
-            PROGRAM_SIZE + self.threads * WORKER_SIZE + self.connections_max * self.slot_size;
+        let fixed = PROGRAM_SIZE
+            + protocol.service.memory_max()
+            + self.threads * WORKER_SIZE
+            + self.connections_max * self.slot_size;
         let needed = fixed.saturating_add(each.saturating_mul(self.threads));
         if self.memory_max < needed {
             return Err(format!(

@@ -1,4 +1,5 @@
-//! Several loops side by side that share nothing but orders: begin to drain, publish your counts.
+//! Several loops side by side that share nothing but orders: begin to drain, publish your counts,
+//! take this service in place of the one you have.
 //!
 //! The first worker runs on the calling thread and hears the signals; the others are woken by it.
 //! Each worker copies its counts out when asked and whoever answers last adds them up, so that
@@ -32,10 +33,12 @@ pub enum Ending {
 }
 
 /// What the workers tell each other.
-struct Orders {
+struct Orders<S> {
     drain: AtomicBool,
     /// Raised by each request for counts; a worker answers when it has not seen this one.
     request: AtomicU64,
+    /// The service that was read anew last, and how many were read before it.
+    news: Mutex<(u64, Option<S>)>,
     board: Mutex<Board>,
     wakers: Vec<Waker>,
 }
@@ -51,16 +54,17 @@ struct Board {
 }
 
 /// Runs every server to its end, a thread each, the first on this one. `wakers` wake them, in their
-/// order.
+/// order; `reload` makes a service anew, or tells why not.
 pub fn run<K, S>(
     servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
     stats_interval: Option<Duration>,
+    reload: impl FnMut() -> Result<S, String>,
 ) -> io::Result<Ending>
 where
     K: Poller + Opener + Send + 'static,
     K::Socket: Send,
-    S: Service + Send + 'static,
+    S: Service + Clone + Send + 'static,
     S::State: Send,
 {
     let counts = vec![Counters::default(); servers.len()];
@@ -73,6 +77,7 @@ where
     let orders = Arc::new(Orders {
         drain: AtomicBool::new(false),
         request: AtomicU64::new(0),
+        news: Mutex::new((0, None)),
         board: Mutex::new(board),
         wakers,
     });
@@ -84,6 +89,7 @@ where
             server,
             orders: Arc::clone(&orders),
             seen: 0,
+            reloads: 0,
             retired: false,
         });
     let first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
@@ -96,7 +102,7 @@ where
                 .spawn(move || worker.follow())?,
         );
     }
-    let ending = first.lead(stats_interval)?;
+    let ending = first.lead(stats_interval, reload)?;
     if let Ending::Drained { .. } = ending {
         for thread in threads {
             thread
@@ -110,13 +116,15 @@ where
 struct Worker<K: Poller + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
-    orders: Arc<Orders>,
+    orders: Arc<Orders<S>>,
     /// The last request for counts that it has answered.
     seen: u64,
+    /// How many services it has heard of that were read anew.
+    reloads: u64,
     retired: bool,
 }
 
-impl<K: Poller + Opener, S: Service> Worker<K, S> {
+impl<K: Poller + Opener, S: Service + Clone> Worker<K, S> {
     /// Turns until told to drain, and drained.
     fn follow(mut self) -> io::Result<()> {
         let ended = loop {
@@ -134,7 +142,11 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
     }
 
     /// Turns like the others, and beside it hears the signals, until the last of all has drained.
-    fn lead(mut self, stats_interval: Option<Duration>) -> io::Result<Ending> {
+    fn lead(
+        mut self,
+        stats_interval: Option<Duration>,
+        mut reload: impl FnMut() -> Result<S, String>,
+    ) -> io::Result<Ending> {
         let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
         let mut next_stats = next_after(self.server.now());
         // A worker that has drained turns on, to hear a second signal and the end of the others.
@@ -146,8 +158,18 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
             }
             if signals {
                 while let Some(signal) = self.server.kernel_mut().take_signal()? {
-                    if let Some(ending) = self.hear(signal) {
-                        return Ok(ending);
+                    match signal {
+                        Signal::Statistics => self.orders.request_counts(),
+                        Signal::Reload => {
+                            self.orders.order_reload(reload());
+                            self.obey();
+                        }
+                        Signal::Terminate(number) if self.orders.order_drain() => {
+                            return Ok(Ending::Stopped(number));
+                        }
+                        Signal::Terminate(_) => {
+                            log::info!("draining; a second signal ends at once");
+                        }
                     }
                 }
             }
@@ -180,25 +202,23 @@ impl<K: Poller + Opener, S: Service> Worker<K, S> {
             self.seen = request;
             self.orders.publish(self.number, self.server.counters());
         }
-    }
-
-    /// Turns a signal into an order; a second one to terminate is final.
-    fn hear(&mut self, signal: Signal) -> Option<Ending> {
-        match signal {
-            Signal::Statistics => self.orders.request_counts(),
-            Signal::Reload => log::info!("SIGHUP: there is nothing to read again"),
-            Signal::Terminate(number) if self.orders.order_drain() => {
-                return Some(Ending::Stopped(number));
+        match &*self.orders.news() {
+            (reloads, Some(service)) if *reloads != self.reloads => {
+                self.reloads = *reloads;
+                self.server.replace_service(service.clone());
             }
-            Signal::Terminate(_) => log::info!("draining; a second signal ends at once"),
+            _ => {}
         }
-        None
     }
 }
 
-impl Orders {
+impl<S> Orders<S> {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn news(&self) -> MutexGuard<'_, (u64, Option<S>)> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_all(&self) {
@@ -210,6 +230,20 @@ impl Orders {
         let before = self.drain.swap(true, Ordering::AcqRel);
         self.wake_all();
         before
+    }
+
+    /// Has everybody serve with what was read anew, or keeps what there is.
+    fn order_reload(&self, service: Result<S, String>) {
+        match service {
+            Ok(service) => {
+                let mut news = self.news();
+                *news = (news.0 + 1, Some(service));
+                drop(news);
+                self.wake_all();
+                log::info!("SIGHUP: read again");
+            }
+            Err(reason) => log::warn!("SIGHUP: {reason}; nothing has changed"),
+        }
     }
 
     /// Has everybody publish counts; the last one to do so prints the sum.
@@ -228,7 +262,10 @@ impl Orders {
     }
 
     /// A worker has drained: its last counts stay on the board.
-    fn retire<K: Poller + Opener, S: Service>(&self, number: usize, server: &Server<K, S>) {
+    fn retire<K: Poller + Opener>(&self, number: usize, server: &Server<K, S>)
+    where
+        S: Service,
+    {
         let mut board = self.board();
         board.counts[number].clone_from(server.counters());
         board.cut += server.cut();

@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::alarm::Alarm;
 use super::{Address, Event, Interest, Poller, SIGNALS, Signal, Sockets, Time, Token, WAKE_UP};
@@ -176,6 +177,10 @@ impl Poller for Linux {
     fn now(&mut self) -> Time {
         self.clock = Time::from_nanos(process::monotonic_nanoseconds());
         self.clock
+    }
+
+    fn time_of_day(&mut self) -> Duration {
+        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {

@@ -99,6 +99,9 @@ pub trait Poller: Sockets {
     /// The monotonic clock.
     fn now(&mut self) -> Time;
 
+    /// The time of day, as the span since 1970-01-01 00:00 UTC; it may be set back at any time.
+    fn time_of_day(&mut self) -> Duration;
+
     /// The next signal that has arrived, after [`Token::fixed`] of [`SIGNALS`] was reported.
     fn take_signal(&mut self) -> io::Result<Option<Signal>>;
 

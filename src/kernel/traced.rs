@@ -10,6 +10,7 @@
 
 use std::fmt::{Arguments, Debug, Display};
 use std::io;
+use std::time::Duration;
 
 use super::errno;
 use super::{
@@ -148,6 +149,10 @@ impl<K: Poller<Socket: Debug>> Poller for Traced<K> {
 
     fn now(&mut self) -> Time {
         self.0.now()
+    }
+
+    fn time_of_day(&mut self) -> Duration {
+        self.0.time_of_day()
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {

@@ -7,19 +7,22 @@
 //! along the arguments and sets the help.
 
 mod bench;
+mod services;
 mod table;
 mod values;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::framing::{FRAMINGS, Framing, OnTooLong, Raw};
 use crate::kernel::{Address, Trigger};
 use crate::limits;
 use crate::load::bench::Bench;
-use table::{COMMANDS, CommandRow, Effect, Flag, SERVICES};
+use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
+
+pub use services::ServiceName;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -36,7 +39,7 @@ pub enum Parsed {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Serve connections until a signal ends it.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Load servers and measure them.
     Bench(Box<Bench>),
     /// Talk to the server at an address.
@@ -49,6 +52,8 @@ pub enum Command {
 #[derive(Default)]
 struct Options {
     serve: Serve,
+    /// What `--frame` says, which is not the same as its default: that depends on the service.
+    framing: Option<Framing>,
     bench: bench::Draft,
     connect_to: Option<Address>,
     connect: Connect,
@@ -64,6 +69,10 @@ pub struct Serve {
     pub service: ServiceName,
     /// Upper-case all letters, not only those of ASCII; only for [`ServiceName::Upper`].
     pub unicode: bool,
+    /// Put in front of every reply; only for [`ServiceName::Echo`], and not empty.
+    pub prefix: Option<String>,
+    /// The dictionary; always there for [`ServiceName::Dict`], and only for it.
+    pub dictionary: Option<PathBuf>,
     /// Where a message ends.
     pub framing: Framing,
     /// The longest frame in bytes, header included.
@@ -104,6 +113,8 @@ impl Default for Serve {
             listen: Vec::new(),
             service: ServiceName::Echo,
             unicode: false,
+            prefix: None,
+            dictionary: None,
             framing: Framing::Raw(Raw),
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
@@ -177,21 +188,6 @@ impl Default for Connect {
             no_jitter: false,
             timeout: None,
         }
-    }
-}
-
-/// A service as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceName {
-    /// The same bytes.
-    Echo,
-    /// The same in upper case.
-    Upper,
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(name_of(self, SERVICES))
     }
 }
 

@@ -19,11 +19,12 @@ use crate::limits::{
 };
 
 use super::bench;
+use super::services::{self, SERVICES};
 use super::values::{
     choice, count, put, size, size_text, switch, switch_text, time, time_or_off, time_or_off_text,
     time_text,
 };
-use super::{Command, Options, ServiceName, name_of};
+use super::{Command, Options, name_of};
 use crate::framing::OnTooLong;
 use crate::kernel::Trigger;
 #[cfg(test)]
@@ -76,7 +77,7 @@ pub(super) enum Effect {
 /// Reads a value, checks it and stores it; or tells what would be right.
 pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 
-const SERVE: &str = "serve";
+pub(super) const SERVE: &str = "serve";
 
 /// The commands. The first one is meant when none is named.
 pub(super) const COMMANDS: &[CommandRow] = &[SERVE_ROW, bench::COMMAND, connect::ROW, decode::ROW];
@@ -92,24 +93,11 @@ const SERVE_ROW: CommandRow = CommandRow {
             options.serve.service
         )),
     },
-    words: (
-        "Services",
-        &[
-            ("echo", "send back every byte as it came; the default"),
-            (
-                "upper",
-                "send it back with a to z in upper case, all other bytes untouched",
-            ),
-        ],
-    ),
+    words: ("Services", &services::WORDS),
     finish: |options| {
         let mut serve = options.serve;
-        if serve.unicode && serve.service != ServiceName::Upper {
-            return Err(format!(
-                "--unicode: {} does not know it, only upper",
-                serve.service
-            ));
-        }
+        services::check(&serve)?;
+        serve.framing = services::framing(&serve, options.framing)?;
         if (serve.connections_max as usize) < serve.threads {
             return Err(format!(
                 "--max-connections {}: must be at least --threads, {}",
@@ -119,7 +107,7 @@ const SERVE_ROW: CommandRow = CommandRow {
         if serve.listen.is_empty() {
             serve.listen.push(LISTEN_DEFAULT.parse()?);
         }
-        Ok(Command::Serve(serve))
+        Ok(Command::Serve(Box::new(serve)))
     },
     examples: &[
         ("mynah", "raw echo for this machine"),
@@ -134,10 +122,6 @@ const SERVE_ROW: CommandRow = CommandRow {
         ("RUST_LOG=debug mynah --stats 5s", "watch what it does"),
     ],
 };
-
-/// The services by name.
-pub(super) const SERVICES: &[(&str, ServiceName)] =
-    &[("echo", ServiceName::Echo), ("upper", ServiceName::Upper)];
 
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
@@ -202,24 +186,18 @@ const FLAGS: &[Flag] = &[
             put(&mut options.serve.service, choice(text, SERVICES))
         }),
     },
-    Flag {
-        long: "--unicode",
-        short: None,
-        group: "Service",
-        commands: &[SERVE],
-        help: "upper: all letters of UTF-8, so that the length may change",
-        default: |options| switch_text(options.serve.unicode),
-        effect: Effect::Switch(|options, text| put(&mut options.serve.unicode, switch(text))),
-    },
+    services::UNICODE,
+    services::PREFIX,
+    services::DICTIONARY,
     Flag {
         long: "--frame",
         short: None,
         group: "Service",
         commands: &[SERVE],
-        help: "where a message ends, see Framings",
+        help: "where a message ends, see Framings; texts: line",
         default: |options| options.serve.framing.to_string(),
         effect: Effect::Value("SPEC", |options, text| {
-            put(&mut options.serve.framing, text.parse())
+            put(&mut options.framing, text.parse().map(Some))
         }),
     },
     Flag {

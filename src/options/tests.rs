@@ -1,5 +1,6 @@
 //! What the command line promises, as one types it.
 
+use super::services::SERVICES;
 use super::*;
 use std::os::unix::ffi::OsStringExt;
 
@@ -19,7 +20,7 @@ fn parse_line(line: &str) -> Result<Parsed, String> {
 
 fn serve(line: &str) -> Serve {
     match parse_line(line) {
-        Ok(Parsed::Run(Command::Serve(serve))) => serve,
+        Ok(Parsed::Run(Command::Serve(serve))) => *serve,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -66,6 +67,8 @@ fn every_value_reaches_its_field() {
         listen: vec![address("127.0.0.1:0"), address("127.0.0.1:1")],
         service: ServiceName::Upper,
         unicode: true,
+        prefix: None,
+        dictionary: None,
         framing: "u32be".parse().expect("a framing"),
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
@@ -98,7 +101,8 @@ fn two_dashes_end_the_flags() {
     let error = parse_line("-- --threads").expect_err("a word");
     assert_eq!(
         error,
-        "--threads: unknown, must be echo or upper or serve or bench or connect or decode"
+        "--threads: unknown, must be echo or upper or discard or dict or robot \
+             or serve or bench or connect or decode"
     );
 }
 
@@ -126,9 +130,13 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ("sevre", "sevre: unknown, did you mean serve?"),
         (
             "proxy",
-            "proxy: unknown, must be echo or upper or serve or bench or connect or decode",
+            "proxy: unknown, must be echo or upper or discard or dict or robot \
+             or serve or bench or connect or decode",
         ),
-        ("serve proxy", "proxy: unknown, must be echo or upper"),
+        (
+            "serve proxy",
+            "proxy: unknown, must be echo or upper or discard or dict or robot",
+        ),
         (
             "--service eco",
             "--service eco: unknown, did you mean echo?",

@@ -1,5 +1,7 @@
 //! The same bytes again. Nothing is looked at, nothing is copied: the answer is the request where
-//! it lies.
+//! it lies. Only a prefix in front of it makes it a new text, and that is another service.
+
+use std::sync::Arc;
 
 use super::{Answer, Reply, Request, Service};
 
@@ -8,15 +10,42 @@ use super::{Answer, Reply, Request, Service};
 pub struct Echo;
 
 impl Service for Echo {
-    type State = ();
+    const IN_PLACE: bool = true;
 
-    #[inline]
-    fn reply_max(&self, _payload: usize) -> usize {
-        0
-    }
+    type State = ();
 
     #[inline]
     fn serve(&mut self, _state: &mut (), _request: Request<'_>, _reply: &mut Reply<'_>) -> Answer {
         Answer::InPlace
+    }
+}
+
+/// Sends every request back behind the same few bytes.
+#[derive(Clone, Debug)]
+pub struct PrefixedEcho {
+    prefix: Arc<[u8]>,
+}
+
+impl PrefixedEcho {
+    /// With `prefix`, which is not empty, in front.
+    pub fn new(prefix: &str) -> PrefixedEcho {
+        assert!(!prefix.is_empty());
+        PrefixedEcho {
+            prefix: prefix.as_bytes().into(),
+        }
+    }
+}
+
+impl Service for PrefixedEcho {
+    type State = ();
+
+    fn reply_max(&self, payload: usize) -> usize {
+        self.prefix.len().saturating_add(payload)
+    }
+
+    fn serve(&mut self, _state: &mut (), request: Request<'_>, reply: &mut Reply<'_>) -> Answer {
+        reply.push(&self.prefix);
+        reply.push(request.payload);
+        Answer::Written
     }
 }

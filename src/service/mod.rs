@@ -3,24 +3,56 @@
 //! A service is a type: the loop is compiled for each, so that an echo costs nothing for the
 //! others. It is handed the payload of one request and says where its answer is: the same bytes,
 //! changed or not, where they lie ([`Answer::InPlace`]), or another text in the [`Reply`]
-//! ([`Answer::Written`]). Whether a header belongs around it is not a service's business. On the
-//! way of a byte: `connection` calls, between `framing` and the write.
+//! ([`Answer::Written`]), or something rarer. Whether a header belongs around it is not a service's
+//! business. What it needs of the world, a file or the time of day, is brought to it: a value is
+//! made anew from its files, the time is told by [`Service::tick`]. On the way of a byte:
+//! `connection` calls, between `framing` and the write.
 
+mod dict;
+mod discard;
 mod echo;
+mod robot;
 mod upper;
 
-pub use echo::Echo;
+pub use dict::Dict;
+pub use discard::Discard;
+pub use echo::{Echo, PrefixedEcho};
+pub use robot::Robot;
 pub use upper::{Upper, UpperUnicode};
 
 /// A rule from requests to replies.
 pub trait Service {
+    /// Whether every answer is [`Answer::InPlace`]; then it is never asked about room.
+    const IN_PLACE: bool = false;
+
+    /// Whether [`Service::begin`] has something to say.
+    const SPEAKS_FIRST: bool = false;
+
+    /// Whether it asks for the time: then [`Service::tick`] tells it when a second has begun.
+    const TICKS: bool = false;
+
     /// What one connection remembers between two requests; kept in its slot, so keep it small.
     type State: Default;
 
     /// The most bytes that the answer to a payload of `payload` bytes can put into the [`Reply`];
     /// it never shrinks as `payload` grows, and a request is served only when so much room is
-    /// there. A service for which it is 0 answers everything in place.
-    fn reply_max(&self, payload: usize) -> usize;
+    /// there.
+    fn reply_max(&self, _payload: usize) -> usize {
+        0
+    }
+
+    /// Bytes that it holds for itself at most, all its copies together, for the memory ceiling.
+    fn memory_max(&self) -> usize {
+        0
+    }
+
+    /// It is `unix_seconds` after 1970-01-01 00:00 UTC. Told before any request of that second is
+    /// served, and not at all while there are no requests.
+    fn tick(&mut self, _unix_seconds: u64) {}
+
+    /// Somebody has connected, and is told this before it has said anything, at most
+    /// `reply_max(0)` bytes.
+    fn begin(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
 
     /// Answers one request.
     fn serve(
@@ -51,6 +83,17 @@ pub enum Answer {
     InPlace,
     /// In the [`Reply`].
     Written,
+    /// There is none.
+    Nothing,
+    /// In the [`Reply`], as far as there is one. Only so many bytes of the request were taken: the
+    /// others will be handed in again, most often together with what arrives after them, but fewer
+    /// of them when there is little room for replies. For messages whose bounds only the service
+    /// knows; not where a framing has drawn them.
+    Part(usize),
+    /// In the [`Reply`], or nowhere if that is empty; and then the conversation is over.
+    Goodbye,
+    /// The same, because this was no request.
+    Refused,
 }
 
 /// Room for an answer of another length than the request.

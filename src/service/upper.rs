@@ -16,12 +16,9 @@ use super::{Answer, Reply, Request, Service};
 pub struct Upper;
 
 impl Service for Upper {
-    type State = ();
+    const IN_PLACE: bool = true;
 
-    #[inline]
-    fn reply_max(&self, _payload: usize) -> usize {
-        0
-    }
+    type State = ();
 
     #[inline]
     fn serve(&mut self, _state: &mut (), request: Request<'_>, _reply: &mut Reply<'_>) -> Answer {

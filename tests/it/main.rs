@@ -3,11 +3,14 @@
 mod binary;
 mod client;
 mod connection;
+mod dictionary;
 mod frames;
 mod framings;
 mod house_rules;
 mod load;
 mod server;
+mod services;
 mod sim;
 mod sim_kernel;
 mod talk;
+mod transcripts;

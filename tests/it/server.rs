@@ -9,6 +9,7 @@ mod door;
 mod ending;
 mod golden;
 mod pool;
+mod speaking;
 mod stale;
 mod time;
 

@@ -57,8 +57,10 @@ fn peers_that_read_nothing_do_not_lift_the_ceiling() {
             "50 peers that read nothing, {}: resident at most {peak} bytes, {ceiling} announced",
             service.join(" ")
         ));
+        // An unoptimized program is itself larger than what is counted for it.
+        let slack = if cfg!(debug_assertions) { 2 * MIB } else { MIB };
         assert!(
-            peak <= ceiling + MIB as u64,
+            peak <= ceiling + slack as u64,
             "{service:?}: {peak} bytes, {ceiling} announced"
         );
         assert_eq!(server.stats().get("connections_now"), 50);

@@ -7,6 +7,7 @@
 //! one away. epoll_wait(2), epoll_ctl(2).
 
 use std::io;
+use std::time::Duration;
 
 use libc::{EINTR, ENOMEM, ENOSPC};
 use mynah::kernel::{Event, Interest, Poller, Readiness, SIGNALS, Signal, Time, Token, WAKE_UP};
@@ -243,6 +244,11 @@ impl Poller for Sim {
 
     fn now(&mut self) -> Time {
         self.now
+    }
+
+    /// The clock on the wall showed 1994-11-06 08:49:37 UTC when the simulated one started at 0.
+    fn time_of_day(&mut self) -> Duration {
+        Duration::from_secs(784_111_777) + self.now.since(Time::default())
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {

@@ -1,0 +1,140 @@
+//! The services as the command line names them.
+//!
+//! A new service is its variant, its line for the help and its row in [`SERVICES`]; what belongs to
+//! one service alone is held against the others here. Which type a name stands for, only `run`
+//! knows.
+
+use std::fmt;
+
+use super::table::{Effect, Flag, SERVE};
+use super::values::{put, switch, switch_text};
+use super::{Serve, name_of};
+use crate::framing::{Framing, Raw};
+use crate::limits::PREFIX_SIZE_MAX;
+
+/// A service as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceName {
+    /// The same bytes, or the same behind a prefix.
+    Echo,
+    /// The same in upper case.
+    Upper,
+    /// Nothing.
+    Discard,
+    /// The translation of a word.
+    Dict,
+    /// What the robot of a help line says.
+    Robot,
+}
+
+impl ServiceName {
+    /// What it does, for the help.
+    const fn about(self) -> &'static str {
+        match self {
+            ServiceName::Echo => "send back every byte as it came; the default",
+            ServiceName::Upper => "send it back with a to z in upper case, all else untouched",
+            ServiceName::Discard => "take everything and send nothing",
+            ServiceName::Dict => "send the translation of each word in --dictionary",
+            ServiceName::Robot => "greet, and answer from a menu",
+        }
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(self, SERVICES))
+    }
+}
+
+/// The services by name.
+pub(super) const SERVICES: &[(&str, ServiceName)] = &[
+    ("echo", ServiceName::Echo),
+    ("upper", ServiceName::Upper),
+    ("discard", ServiceName::Discard),
+    ("dict", ServiceName::Dict),
+    ("robot", ServiceName::Robot),
+];
+
+/// The services for the help.
+pub(super) const WORDS: [(&str, &str); SERVICES.len()] = {
+    let mut words = [("", ""); SERVICES.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = (SERVICES[at].0, SERVICES[at].1.about());
+        at += 1;
+    }
+    words
+};
+
+/// Holds the flags that belong to one service against the service that was chosen.
+pub(super) fn check(serve: &Serve) -> Result<(), String> {
+    for (flag, given, owner) in [
+        ("--unicode", serve.unicode, ServiceName::Upper),
+        ("--prefix", serve.prefix.is_some(), ServiceName::Echo),
+        (
+            "--dictionary",
+            serve.dictionary.is_some(),
+            ServiceName::Dict,
+        ),
+    ] {
+        if given && serve.service != owner {
+            let service = serve.service;
+            return Err(format!("{flag}: {service} does not know it, only {owner}"));
+        }
+    }
+    if serve.service == ServiceName::Dict && serve.dictionary.is_none() {
+        return Err("dict: needs --dictionary FILE".to_owned());
+    }
+    Ok(())
+}
+
+/// Where messages end when this was `named`: services that speak in texts take a line for one.
+pub(super) fn framing(serve: &Serve, named: Option<Framing>) -> Result<Framing, String> {
+    let raw = Framing::Raw(Raw);
+    match (serve.service, named) {
+        (_, Some(named)) => Ok(named),
+        (ServiceName::Dict | ServiceName::Robot, None) => "line".parse(),
+        (ServiceName::Echo, None) if serve.prefix.is_some() => "line".parse(),
+        (_, None) => Ok(raw),
+    }
+}
+
+/// Only for `upper`.
+pub(super) const UNICODE: Flag = Flag {
+    long: "--unicode",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "upper: all letters of UTF-8, so that the length may change",
+    default: |options| switch_text(options.serve.unicode),
+    effect: Effect::Switch(|options, text| put(&mut options.serve.unicode, switch(text))),
+};
+
+/// Only for `echo`.
+pub(super) const PREFIX: Flag = Flag {
+    long: "--prefix",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "echo: put this in front of every message",
+    default: |_| String::new(),
+    effect: Effect::Value("TEXT", |options, text| match text.len() {
+        1..=PREFIX_SIZE_MAX => put(&mut options.serve.prefix, Ok(Some(text.to_owned()))),
+        length => Err(format!(
+            "has {length} bytes, must have 1 to {PREFIX_SIZE_MAX}"
+        )),
+    }),
+};
+
+/// Only for `dict`, which cannot do without.
+pub(super) const DICTIONARY: Flag = Flag {
+    long: "--dictionary",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "dict: the file, WORD: TRANSLATION a line; SIGHUP reads it again",
+    default: |_| String::new(),
+    effect: Effect::Value("FILE", |options, text| {
+        put(&mut options.serve.dictionary, Ok(Some(text.into())))
+    }),
+};

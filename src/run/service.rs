@@ -1,0 +1,63 @@
+//! Which type a service's name stands for, and what it is made of.
+//!
+//! The loop is compiled for each service, so whoever wants one "by its name" has to be ready for
+//! any: a [`ServiceUser`]. The server is one, and the players of transcripts are others. Files are
+//! read here, and nowhere else in the program.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::limits::DICTIONARY_SIZE_MAX;
+use crate::options::{Serve, ServiceName};
+use crate::service::{Dict, Discard, Echo, PrefixedEcho, Robot, Service, Upper, UpperUnicode};
+
+/// Whoever can do something with any service.
+pub trait ServiceUser {
+    /// What comes of it.
+    type Outcome;
+
+    /// Takes a service, which `load` makes; and makes again, when its files may have changed.
+    fn with<S>(self, load: impl FnMut() -> Result<S, String>) -> Self::Outcome
+    where
+        S: Service<State: Send> + Clone + Send + 'static;
+}
+
+/// Calls `user` with the service that the options name.
+pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
+    match (options.service, &options.prefix, &options.dictionary) {
+        (ServiceName::Echo, Some(prefix), _) => user.with(once(PrefixedEcho::new(prefix))),
+        (ServiceName::Echo, None, _) => user.with(once(Echo)),
+        (ServiceName::Upper, ..) if options.unicode => user.with(once(UpperUnicode)),
+        (ServiceName::Upper, ..) => user.with(once(Upper)),
+        (ServiceName::Discard, ..) => user.with(once(Discard)),
+        (ServiceName::Dict, _, path) => {
+            let path = path.clone().unwrap_or_default();
+            user.with(move || load_dictionary(&path))
+        }
+        (ServiceName::Robot, ..) => user.with(once(Robot)),
+    }
+}
+
+/// A service that is made of nothing that could change.
+fn once<S>(service: S) -> impl FnMut() -> Result<S, String> {
+    let mut service = Some(service);
+    move || {
+        service
+            .take()
+            .ok_or_else(|| "there is nothing to read again".to_owned())
+    }
+}
+
+fn load_dictionary(path: &Path) -> Result<Dict, String> {
+    let mut text = Vec::new();
+    // One byte more than allowed shows that the file is too long.
+    File::open(path)
+        .and_then(|file| {
+            let enough = DICTIONARY_SIZE_MAX as u64 + 1;
+            file.take(enough).read_to_end(&mut text)
+        })
+        .map_err(|error| error.to_string())
+        .and_then(|_| Dict::parse(text))
+        .map_err(|reason| format!("--dictionary {}: {reason}", path.display()))
+}

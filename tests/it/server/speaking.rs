@@ -1,0 +1,69 @@
+//! A service that does more than answer: it speaks first and leaves.
+
+use super::*;
+use mynah::service::Robot;
+
+const GREETING: usize = 50;
+
+fn robot(settings: Settings, play: impl Fn(&mut Play<Robot>)) {
+    under_both(Config::default(), settings, Framing::Raw(Raw), Robot, play);
+}
+
+#[test]
+fn a_greeting_goes_out_at_once_and_before_anything_is_read() {
+    robot(settings(), |play| {
+        play.sim().clear_journal();
+        let peer = play.connect();
+        assert_eq!(play.calls(), "accept4, epoll_ctl ADD, send");
+        assert_eq!(play.receive(peer).len(), GREETING);
+        assert_eq!(play.server.workspaces_lent(), 0);
+        play.sim().finish(peer);
+        play.quiet();
+        assert_eq!(play.closed(CloseReason::EndOfStream), 1);
+    });
+}
+
+#[test]
+fn a_greeting_waits_for_a_workspace_and_for_room() {
+    let scarce = Settings {
+        workspaces: 1,
+        ..settings()
+    };
+    let tight = Pipe {
+        send: 20,
+        receive: 10,
+    };
+    let config = Config {
+        reply: tight,
+        ..Config::default()
+    };
+    under_both(config, scarce, Framing::Raw(Raw), Robot, |play| {
+        let first = play.connect();
+        let second = play.connect();
+        play.send(second, b"0");
+        assert_eq!(
+            play.counters().workspace_waits,
+            1,
+            "the first holds the only one"
+        );
+        assert_eq!(play.receive(first).len(), GREETING);
+        assert_eq!(play.receive(second).len(), GREETING + 42);
+        play.sim().close_peer(first);
+        play.sim().close_peer(second);
+    });
+}
+
+#[test]
+fn after_a_goodbye_the_peer_may_talk_on_and_is_not_heard() {
+    robot(settings(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"exit");
+        assert_eq!(play.link(peer), Link::Finished);
+        play.send(peer, b"0");
+        assert_eq!(play.receive(peer).len(), GREETING);
+        play.sim().finish(peer);
+        play.quiet();
+        assert_eq!(play.closed(CloseReason::Goodbye), 1);
+        assert_eq!(play.counters().connections_now, 0);
+    });
+}

@@ -1,0 +1,143 @@
+//! Transcripts: conversations as small text files, each played on bytes, on the simulated kernel
+//! and on the real binary.
+//!
+//! ```text
+//!   # E1: every message comes back behind the prefix.       for the reader; the ids of wire rows
+//!   mynah echo --prefix 'echo# ' --frame u32be              how the server is started
+//!   > \x00\x00\x00\x01a                                     the peer sends
+//!   < \x00\x00\x00\x07echo# a                               this comes back, and nothing else
+//!   fin                                                     the peer ends its stream
+//!   over                                                    the server has ended its own
+//! ```
+//!
+//! Lines of one kind that follow each other are one text. `\x` and two digits, `\r`, `\n` and `\\`
+//! are one byte each, `\s` is a blank at the end of a line, and `\{29}` stands for any 29 bytes.
+//! `{here}` in an argument is the folder of the transcripts. On bytes each is played a second time
+//! with every byte sent on its own, which must not make a difference.
+
+mod binary;
+mod bytes;
+mod script;
+mod sim;
+
+use std::fs;
+use std::path::Path;
+
+use mynah::options::{self, Command, Parsed, Serve};
+use script::{Script, Step, matches};
+
+/// Whoever is at the other end of a conversation with a server.
+trait Line {
+    /// Sends `bytes`, and lets the server do what it does.
+    fn say(&mut self, bytes: &[u8]);
+
+    /// What has come since the last time; `expected` bytes are, and no more should be.
+    fn hear(&mut self, expected: usize) -> Vec<u8>;
+
+    /// Sends the end of the stream.
+    fn finish(&mut self);
+
+    /// Whether the server's stream has ended here.
+    fn is_over(&mut self) -> bool;
+}
+
+/// Plays `script` to its end.
+fn play(script: &Script, line: &mut impl Line) {
+    for step in &script.steps {
+        match step {
+            Step::Say(bytes) => line.say(bytes),
+            Step::Hear(pattern) => {
+                let heard = line.hear(pattern.len());
+                assert!(
+                    matches(pattern, &heard),
+                    "heard:    {}\nexpected: {}",
+                    heard.escape_ascii(),
+                    script::shown(pattern),
+                );
+            }
+            Step::Finish => line.finish(),
+            Step::Over => assert!(line.is_over(), "the server has not ended its stream"),
+        }
+    }
+}
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/transcripts"))
+}
+
+fn scripts() -> Vec<Script> {
+    let mut paths: Vec<_> = fs::read_dir(folder())
+        .expect("transcripts")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let text = fs::read_to_string(path).expect("UTF-8");
+        Script::parse(name.expect("UTF-8"), &text, folder())
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The options that a script's command line means.
+fn options_of(script: &Script) -> Serve {
+    match options::parse(script.args.iter().map(Into::into)) {
+        Ok(Parsed::Run(Command::Serve(serve))) => *serve,
+        other => panic!("{}: {other:?}", script.name),
+    }
+}
+
+#[test]
+fn every_transcript_plays_on_bytes() {
+    for script in scripts() {
+        println!("{}", script.name);
+        bytes::play(&script);
+    }
+}
+
+#[test]
+fn every_transcript_plays_on_the_simulated_kernel() {
+    for script in scripts() {
+        println!("{}", script.name);
+        sim::play(&script);
+    }
+}
+
+#[test]
+fn every_transcript_plays_on_the_binary() {
+    for script in scripts() {
+        println!("{}", script.name);
+        binary::play(&script);
+    }
+}
+
+#[test]
+fn every_service_has_a_transcript() {
+    let Ok(Parsed::Help(help)) = options::parse(["--help".into()]) else {
+        panic!("no help");
+    };
+    let services = help
+        .split("\n\n")
+        .find_map(|part| part.strip_prefix("Services:\n"));
+    let played: Vec<String> = scripts()
+        .iter()
+        .map(|script| options_of(script).service.to_string())
+        .collect();
+    for row in services.expect("a section").lines() {
+        let service = row.split_whitespace().next().expect("a name");
+        assert!(
+            played.iter().any(|one| one == service),
+            "{service} has none"
+        );
+    }
+}
+
+#[test]
+fn every_row_of_the_services_that_were_asked_for_is_played() {
+    let text: Vec<String> = scripts().into_iter().map(|script| script.comment).collect();
+    for id in ["E0", "E1", "E2", "E6", "P1", "P2", "P6", "P9", "D0"] {
+        let names = |comment: &String| comment.split([' ', ',', ':', '-']).any(|word| word == id);
+        assert!(text.iter().any(names), "no transcript of {id}");
+    }
+}

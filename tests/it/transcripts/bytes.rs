@@ -1,0 +1,145 @@
+//! Plays transcripts on the connection machine alone: no kernel, no loop, only buffers.
+
+use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::limits;
+use mynah::options::Serve;
+use mynah::run::{ServiceUser, with_service};
+use mynah::service::Service;
+
+use super::script::{Script, Step};
+use super::{Line, options_of};
+
+/// Plays it as it stands, and again in single bytes.
+pub(super) fn play(script: &Script) {
+    for single in [false, true] {
+        println!(
+            "  {}",
+            if single {
+                "in single bytes"
+            } else {
+                "as it stands"
+            }
+        );
+        let options = options_of(script);
+        with_service(&options, Playing(script, &options, single));
+    }
+}
+
+struct Playing<'a>(&'a Script, &'a Serve, bool);
+
+impl ServiceUser for Playing<'_> {
+    type Outcome = ();
+
+    fn with<S>(self, mut load: impl FnMut() -> Result<S, String>)
+    where
+        S: Service<State: Send> + Clone + Send + 'static,
+    {
+        let Playing(script, options, single) = self;
+        let framing = options.framing.limited(FRAME_MAX).expect("a limit");
+        let mut service = load().expect("a service");
+        service.tick(0);
+        let protocol = Protocol {
+            framing,
+            on_too_long: options.on_too_long,
+            service,
+        };
+        let outbound = protocol.reply_max(FRAME_MAX).max(limits::STREAM_REPLY_SIZE);
+        let mut talk = Talk {
+            connection: Connection::default(),
+            protocol,
+            memory: (vec![0; 2 * FRAME_MAX], vec![0; outbound]),
+            cursors: Default::default(),
+            heard: Vec::new(),
+            over: false,
+            single,
+        };
+        talk.work();
+        super::play(script, &mut talk);
+        if !script.steps.iter().any(|step| matches!(step, Step::Over)) {
+            assert!(!talk.over, "it is over, and the transcript does not say so");
+        }
+    }
+}
+
+const FRAME_MAX: usize = 4096;
+
+struct Talk<S: Service> {
+    connection: Connection<S>,
+    protocol: Protocol<S>,
+    memory: (Vec<u8>, Vec<u8>),
+    cursors: Cursors,
+    heard: Vec<u8>,
+    over: bool,
+    single: bool,
+}
+
+impl<S: Service> Talk<S> {
+    fn with<R>(
+        &mut self,
+        act: impl FnOnce(&mut Connection<S>, &mut Workspace<'_>, &mut Protocol<S>) -> R,
+    ) -> R {
+        let (inbound, outbound) = &mut self.memory;
+        let mut workspace = Workspace::new(inbound, outbound, self.cursors);
+        let answer = act(&mut self.connection, &mut workspace, &mut self.protocol);
+        self.cursors = workspace.cursors();
+        answer
+    }
+
+    /// Does all that is wanted, but for reading.
+    fn work(&mut self) {
+        if self.connection.is_silent() {
+            self.with(|connection, workspace, protocol| connection.begin(workspace, protocol));
+        }
+        loop {
+            let owed = self.with(|_, workspace, _| workspace.owed().to_vec());
+            match self.connection.wants(!owed.is_empty()) {
+                Want::Write => {
+                    self.heard.extend_from_slice(&owed);
+                    self.with(|connection, workspace, protocol| {
+                        connection.sent(owed.len(), workspace, protocol)
+                    });
+                }
+                Want::Report => {
+                    assert!(self.connection.take_error().is_some());
+                    self.with(|connection, workspace, protocol| {
+                        connection.reported(workspace, protocol)
+                    });
+                }
+                Want::Shutdown => self.connection.finished(),
+                Want::Read => return,
+                Want::Discard | Want::Close => {
+                    self.over = true;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<S: Service> Line for Talk<S> {
+    fn say(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(if self.single { 1 } else { bytes.len() }) {
+            if self.over {
+                return; // What comes now is thrown away.
+            }
+            self.with(|connection, workspace, protocol| {
+                workspace.inbound.spare()[..piece.len()].copy_from_slice(piece);
+                connection.received(piece.len(), workspace, protocol)
+            });
+            self.work();
+        }
+    }
+
+    fn hear(&mut self, _expected: usize) -> Vec<u8> {
+        std::mem::take(&mut self.heard)
+    }
+
+    fn finish(&mut self) {
+        self.with(|connection, workspace, protocol| connection.ended(workspace, protocol));
+        self.work();
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.over && self.heard.is_empty()
+    }
+}
