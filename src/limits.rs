@@ -165,6 +165,16 @@ pub const DICTIONARY_SIZE_MAX: usize = 4 * MIB;
 /// The longest translation: space for it is kept before the question is known.
 pub const TRANSLATION_SIZE_MAX: usize = 4 * KIB;
 
+/// The longest request line of HTTP. RFC 9112, 3 wants at least 8000 bytes to pass.
+pub const HTTP_REQUEST_LINE_MAX: usize = 8 * KIB;
+/// The longest head of an HTTP request, its request line included, and the longest trailer of a
+/// chunked body: what a browser with all its cookies sends, and a little more.
+pub const HTTP_HEAD_MAX: usize = 16 * KIB;
+/// The longest body of an HTTP request. It is read and dropped, so this bounds only patience.
+pub const HTTP_BODY_MAX: u64 = MIB as u64;
+/// The longest line that announces a chunk, its extensions included, which nobody uses.
+pub const HTTP_CHUNK_LINE_MAX: usize = 256;
+
 const _: () = {
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
@@ -176,6 +186,9 @@ const _: () = {
     // Every worker must be able to hold a connection.
     assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);
 
+    // The head of a request has room for its longest part, and lies whole in what a read fills.
+    assert!(HTTP_REQUEST_LINE_MAX <= HTTP_HEAD_MAX && HTTP_HEAD_MAX < READ_SIZE);
+    assert!(HTTP_CHUNK_LINE_MAX <= HTTP_HEAD_MAX);
     // Offsets into a dictionary fit 32 bits, and two of them a small server.
     assert!(4 * DICTIONARY_SIZE_MAX <= MEMORY_DEFAULT / 8);
 

@@ -22,7 +22,7 @@ use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Time, Trigger, Waker};
-use mynah::service::{Echo, Service, UpperUnicode};
+use mynah::service::{Dict, Echo, Http, Service, UpperUnicode};
 
 struct Counting;
 
@@ -252,5 +252,42 @@ fn frames_of_another_length_and_refused_ones_allocate_nothing() {
         });
         assert_eq!(counters.frames, 2000 * 17);
         assert_eq!(counters.closed[CloseReason::TooLong as usize], 100);
+    }
+}
+
+#[test]
+fn words_are_looked_up_without_an_allocation() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let dict = Dict::parse(b"one: eins\ntwo: zwei\n".to_vec()).expect("a dictionary");
+        let counters = measure(dict, "line", trigger, |address| {
+            let mut stream = connect(address);
+            for _ in 0..1000 {
+                ask(&mut stream, b"two\none\nsix\n", b"zwei\neins\nnot known\n");
+            }
+        });
+        assert_eq!(counters.frames, 3000);
+    }
+}
+
+#[test]
+fn http_allocates_nothing_for_requests_bodies_dates_and_refusals() {
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                          3\r\nabc\r\n0\r\n\r\n";
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let counters = measure(Http::default(), "raw", trigger, |address| {
+            for _ in 0..100 {
+                let mut stream = connect(address);
+                let requests = [&GET.repeat(16), POST, b"GET / HTTP/2.0\r\n"].concat();
+                stream.write_all(&requests).expect("it is open");
+                let mut heard = String::new();
+                stream
+                    .read_to_string(&mut heard)
+                    .expect("it is ended in order");
+                assert_eq!(heard.matches("Hello, World").count(), 17);
+                assert!(heard.contains("Hello, WorldHTTP/1.1 505 "));
+            }
+        });
+        assert_eq!(counters.closed[CloseReason::Refused as usize], 100);
     }
 }

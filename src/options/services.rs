@@ -25,6 +25,8 @@ pub enum ServiceName {
     Dict,
     /// What the robot of a help line says.
     Robot,
+    /// `Hello, World` by HTTP.
+    Http,
 }
 
 impl ServiceName {
@@ -36,6 +38,7 @@ impl ServiceName {
             ServiceName::Discard => "take everything and send nothing",
             ServiceName::Dict => "send the translation of each word in --dictionary",
             ServiceName::Robot => "greet, and answer from a menu",
+            ServiceName::Http => "send Hello, World to every request of HTTP/1.1 or HTTP/1.0",
         }
     }
 }
@@ -53,6 +56,7 @@ pub(super) const SERVICES: &[(&str, ServiceName)] = &[
     ("discard", ServiceName::Discard),
     ("dict", ServiceName::Dict),
     ("robot", ServiceName::Robot),
+    ("http", ServiceName::Http),
 ];
 
 /// The services for the help.
@@ -92,6 +96,9 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
 pub(super) fn framing(serve: &Serve, named: Option<Framing>) -> Result<Framing, String> {
     let raw = Framing::Raw(Raw);
     match (serve.service, named) {
+        (ServiceName::Http, Some(named)) if named != raw => Err(format!(
+            "--frame {named}: http finds its messages itself, it takes only raw"
+        )),
         (_, Some(named)) => Ok(named),
         (ServiceName::Dict | ServiceName::Robot, None) => "line".parse(),
         (ServiceName::Echo, None) if serve.prefix.is_some() => "line".parse(),

@@ -101,7 +101,7 @@ fn two_dashes_end_the_flags() {
     let error = parse_line("-- --threads").expect_err("a word");
     assert_eq!(
         error,
-        "--threads: unknown, must be echo or upper or discard or dict or robot \
+        "--threads: unknown, must be echo or upper or discard or dict or robot or http \
              or serve or bench or connect or decode"
     );
 }
@@ -130,12 +130,12 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ("sevre", "sevre: unknown, did you mean serve?"),
         (
             "proxy",
-            "proxy: unknown, must be echo or upper or discard or dict or robot \
+            "proxy: unknown, must be echo or upper or discard or dict or robot or http \
              or serve or bench or connect or decode",
         ),
         (
             "serve proxy",
-            "proxy: unknown, must be echo or upper or discard or dict or robot",
+            "proxy: unknown, must be echo or upper or discard or dict or robot or http",
         ),
         (
             "--service eco",

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use crate::limits::DICTIONARY_SIZE_MAX;
 use crate::options::{Serve, ServiceName};
-use crate::service::{Dict, Discard, Echo, PrefixedEcho, Robot, Service, Upper, UpperUnicode};
+use crate::service::{
+    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
+};
 
 /// Whoever can do something with any service.
 pub trait ServiceUser {
@@ -36,6 +38,7 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
             user.with(move || load_dictionary(&path))
         }
         (ServiceName::Robot, ..) => user.with(once(Robot)),
+        (ServiceName::Http, ..) => user.with(once(Http::default())),
     }
 }
 

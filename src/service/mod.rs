@@ -11,12 +11,14 @@
 mod dict;
 mod discard;
 mod echo;
+mod http;
 mod robot;
 mod upper;
 
 pub use dict::Dict;
 pub use discard::Discard;
 pub use echo::{Echo, PrefixedEcho};
+pub use http::Http;
 pub use robot::Robot;
 pub use upper::{Upper, UpperUnicode};
 

@@ -1,12 +1,72 @@
 //! Services on the machine without a kernel, where room is short: what only they ask of it.
 
-use mynah::connection::Want;
+use mynah::connection::{CloseReason, Want};
 use mynah::framing::{Framing, Raw};
-use mynah::service::{Discard, Robot};
+use mynah::service::{Discard, Http, Robot, Service};
 
 use crate::talk::{Talk, framing, hex};
 
 const RAW: Framing = Framing::Raw(Raw);
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// An HTTP connection with room for the answers to `requests` of these at once.
+fn http(requests: usize) -> Talk<Http> {
+    let service = Http::default();
+    let room = service.reply_max(requests * GET.len());
+    Talk::new(RAW, service, 4096, room)
+}
+
+#[test]
+fn requests_whose_replies_have_no_room_wait_and_are_all_answered_in_order() {
+    for requests in [1, 2, 7, 100] {
+        for most in [1, 100, usize::MAX] {
+            let mut talk = http(requests);
+            let end = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            let over = talk.play(&[&GET.repeat(100), end], most);
+            assert_eq!(over, Want::Discard);
+            assert_eq!(talk.connection.reason(), CloseReason::Goodbye);
+            let answer = String::from_utf8(std::mem::take(&mut talk.answer)).expect("text");
+            assert_eq!(
+                answer.matches("Hello, World").count(),
+                101,
+                "{requests} {most}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_that_one_read_brings_is_owed_to_one_write() {
+    let mut talk = http(16);
+    talk.reads(&GET.repeat(16));
+    let owed = String::from_utf8(talk.owed()).expect("text");
+    assert_eq!(owed.matches("Hello, World").count(), 16);
+    assert_eq!(talk.frames, 1, "one run of bytes");
+}
+
+#[test]
+fn an_unfinished_head_is_kept_and_one_that_stays_so_is_truncated() {
+    let mut talk = http(1);
+    talk.reads(&GET[..20]);
+    assert_eq!((talk.wants(), talk.holds_nothing()), (Want::Read, false));
+    talk.ends();
+    assert_eq!(talk.wants(), Want::Close);
+    assert_eq!(talk.connection.reason(), CloseReason::Truncated);
+}
+
+#[test]
+fn a_body_that_is_dropped_leaves_nothing_behind() {
+    let mut talk = http(1);
+    talk.reads(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n");
+    talk.reads(&[b'b'; 2000]);
+    assert!(
+        talk.holds_nothing(),
+        "a connection inside a body needs no workspace"
+    );
+    talk.reads(&[b'b'; 1000]);
+    assert_eq!(talk.wants(), Want::Write);
+}
+
 #[test]
 fn a_wordless_goodbye_sends_not_even_an_empty_frame() {
     let mut talk = Talk::new(framing("u16be", 64), Robot, 64, 64);

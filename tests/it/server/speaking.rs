@@ -1,7 +1,7 @@
-//! A service that does more than answer: it speaks first and leaves.
+//! Services that do more than answer: one that speaks first and leaves, one that asks for the time.
 
 use super::*;
-use mynah::service::Robot;
+use mynah::service::{Http, Robot};
 
 const GREETING: usize = 50;
 
@@ -66,4 +66,45 @@ fn after_a_goodbye_the_peer_may_talk_on_and_is_not_heard() {
         assert_eq!(play.closed(CloseReason::Goodbye), 1);
         assert_eq!(play.counters().connections_now, 0);
     });
+}
+
+#[test]
+fn the_date_is_that_of_the_second_in_which_the_request_came() {
+    under_both(
+        Config::default(),
+        settings(),
+        Framing::Raw(Raw),
+        Http::default(),
+        |play| {
+            let peer = play.connect();
+            let date = |play: &mut Play<Http>| {
+                play.send(peer, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+                let reply = String::from_utf8(play.receive(peer)).expect("text");
+                let date = reply.lines().find_map(|line| line.strip_prefix("Date: "));
+                date.expect("a date").to_owned()
+            };
+            // The simulated clock starts one second after 08:49:37.
+            assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:38 GMT");
+            play.pass(Duration::from_millis(999));
+            assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:38 GMT");
+            play.pass(Duration::from_millis(1));
+            assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:39 GMT");
+            play.pass(Duration::from_secs(20));
+            assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:59 GMT");
+            play.sim().close_peer(peer);
+        },
+    );
+}
+
+#[test]
+fn an_idle_server_is_not_woken_to_learn_the_time() {
+    under_both(
+        Config::default(),
+        settings(),
+        Framing::Raw(Raw),
+        Http::default(),
+        |play| {
+            assert_eq!(play.quiet(), Time::NEVER);
+        },
+    );
 }
