@@ -116,7 +116,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     /// The straight course of a connection at rest: one read, all of it answered where it lies, one
     /// write that takes it all. Nearly every event goes this way, so it is kept free of everything
     /// that another course may need; what is not straight is handed over where it left the way.
-    #[inline]
+    #[inline(always)]
     pub(super) fn go_straight(&mut self, peer: &mut Peer<K, S>, space: &mut [u8]) -> Course {
         self.counters.recv += 1;
         let count = match self.kernel.read(&peer.socket, space) {
