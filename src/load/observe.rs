@@ -1,15 +1,17 @@
 //! What the processes cost while a run is going on, read from `/proc`.
 //!
-//! Measured from outside, so that any server can be: processor time from the scheduler's own
-//! nanoseconds (`schedstat`), its split into user and system from the coarser ticks of `stat`,
-//! memory and switches from `status`. A server's children count as the server. Everything is a sum
-//! since the start of a process; two samples make a difference. The files are read twice a run,
-//! never by the threads that carry the load. Man pages: proc_pid_stat(5), proc_pid_status(5),
+//! Measured from outside, so that any server can be: processor time from the process's own clock,
+//! its split into user and system from the coarser ticks of `stat`, memory and switches from
+//! `status`. A server's children count as the server. Everything is a sum since the start of a
+//! process; two samples make a difference. The files are read twice a run, never by the threads
+//! that carry the load. Man pages: clock_getcpuclockid(3), proc_pid_stat(5), proc_pid_status(5),
 //! proc_stat(5); Documentation/scheduler/sched-stats.rst.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+
+use crate::kernel::process;
 
 /// `stat` counts in hundredths of a second on every Linux (`USER_HZ`, time(7)).
 const TICK_NS: u64 = 10_000_000;
@@ -17,7 +19,7 @@ const TICK_NS: u64 = 10_000_000;
 /// What a process and its children have used up to one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time of the threads that live, by the scheduler.
+    /// Processor time of all threads, ended ones included, by the scheduler.
     pub running_ns: u64,
     /// Ticks in user mode, those of ended threads and children included.
     pub user_ticks: u64,
@@ -49,10 +51,11 @@ impl Usage {
     }
 
     fn add(&mut self, pid: u32, children: &mut Vec<u32>) -> io::Result<()> {
+        // First, because it belongs to the moment of the call, and a thousand tasks take a while.
+        self.running_ns += process::cpu_nanoseconds(pid)?;
         let root = Path::new("/proc").join(pid.to_string());
         for task in fs::read_dir(root.join("task"))? {
             let task = task?.path();
-            self.running_ns += number(&read(&task.join("schedstat")), 0);
             let status = read(&task.join("status"));
             self.switches_voluntary += field(&status, "voluntary_ctxt_switches:");
             self.switches_forced += field(&status, "nonvoluntary_ctxt_switches:");
@@ -73,7 +76,7 @@ impl Usage {
         Ok(())
     }
 
-    /// Processor time spent since `earlier`. The scheduler's figure is exact but forgets threads
+    /// Processor time spent since `earlier`. The scheduler's figure is exact but forgets children
     /// that ended; where the ticks tell of much more, they are right.
     pub fn cpu_ns_since(&self, earlier: &Usage) -> u64 {
         let exact = self.running_ns.saturating_sub(earlier.running_ns);
@@ -222,7 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn ended_threads_are_not_forgotten() {
+    fn a_thread_that_has_ended_since_still_counts() {
+        let ours = std::process::id();
+        let before = Usage::of(ours).expect("we are there");
+        let work = || {
+            let mut sum = 0u64;
+            while thread_cpu_ns(this_thread()) < 30_000_000 {
+                sum = (0..100_000).fold(sum, |sum, number| std::hint::black_box(sum ^ number));
+            }
+        };
+        std::thread::spawn(work).join().expect("it only counts");
+        let after = Usage::of(ours).expect("we are there");
+        assert!(after.cpu_ns_since(&before) >= 25_000_000);
+    }
+
+    #[test]
+    fn ended_children_are_not_forgotten() {
         let before = Usage {
             running_ns: 100,
             user_ticks: 10,

@@ -2,7 +2,8 @@
 //!
 //! Small safe questions that the standard library has no answer to, offered as they are to the
 //! floors above through `kernel`. How many descriptors are enough is not known here. Man pages:
-//! getrlimit(2), sched_setaffinity(2), clock_gettime(2), poll(2), sysconf(3).
+//! getrlimit(2), sched_setaffinity(2), clock_gettime(2), clock_getcpuclockid(3), poll(2),
+//! sysconf(3).
 
 use std::io;
 use std::mem;
@@ -70,6 +71,24 @@ pub fn monotonic_nanoseconds() -> u64 {
     // Only a clock that does not exist or a bad pointer can be refused, and this is neither.
     debug_assert_eq!(answer, 0);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Processor time that all threads of process `pid` have used, in nanoseconds, ended ones included.
+/// Any process may ask: clock_getcpuclockid(3).
+pub fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
+    let mut clock = 0;
+    // SAFETY: the number is ours to write and outlives the call.
+    match unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) } {
+        0 => {}
+        errno => return Err(io::Error::from_raw_os_error(errno)),
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is ours to write and outlives the call.
+    check(unsafe { libc::clock_gettime(clock, &mut time) })?;
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 /// Whether a write to `fd` would not block at this moment.
