@@ -1,0 +1,195 @@
+//! What can be counted rather than timed: memory for a connection, system calls and instructions
+//! for a request.
+//!
+//! Each is the difference of two measurements that differ in nothing but the number of
+//! connections or requests, divided by that number: what a program spends once, at its start or
+//! at the first request, is in neither. Man pages: strace(1), callgrind of valgrind(1),
+//! proc_pid_status(5).
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use mynah::load::spawn::Spawned;
+
+use super::rounds::load;
+use super::servers::{MYNAH, Server};
+use super::{Halt, Scope};
+
+const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
+
+const CONNECTIONS: (usize, usize) = (100, 10_000);
+
+/// Bytes of server memory for an idle connection, by the server's index; or why they are not known.
+pub(crate) type Memory = Vec<(usize, Result<f64, String>)>;
+
+/// Measures the memory for a connection that has spoken and is silent now.
+pub(crate) fn memory(scope: &Scope, servers: &[Server]) -> Result<Memory, Halt> {
+    let mut rows = Vec::new();
+    if !scope.wants("memory") {
+        return Ok(rows);
+    }
+    for (index, server) in servers.iter().enumerate() {
+        eprintln!("memory of {}", server.name);
+        rows.push((index, memory_per_connection(server).or_failed()?));
+    }
+    Ok(rows)
+}
+
+fn memory_per_connection(server: &Server) -> Result<f64, Halt> {
+    let started = Spawned::start(&server.command, None)?;
+    let frame = server.frame();
+    let peak = |connections: usize| {
+        // Each speaks once and is idle otherwise: 20,000 requests a second.
+        let words = format!(
+            "{} {frame} --connections {connections} --rate 20k --duration 600ms --warmup 0s",
+            started.address()
+        );
+        let session = load(&words)?;
+        match session.servers[0].failures.first() {
+            Some(failure) => Err(Halt::Failed(failure.clone())),
+            None => Ok(peak_bytes(started.pid())?),
+        }
+    };
+    let (few, many) = CONNECTIONS;
+    let (before, after) = (peak(few)?, peak(many)?);
+    Ok((after - before) / (many - few) as f64)
+}
+
+/// The most memory a process has had.
+fn peak_bytes(pid: u32) -> Result<f64, String> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    Ok(kilobytes.ok_or_else(|| format!("{file} has no VmHWM"))? * 1024.0)
+}
+
+trait OrFailed<T> {
+    /// What fails here is told in the table; an interruption ends everything.
+    fn or_failed(self) -> Result<Result<T, String>, Halt>;
+}
+
+impl<T> OrFailed<T> for Result<T, Halt> {
+    fn or_failed(self) -> Result<Result<T, String>, Halt> {
+        match self {
+            Ok(value) => Ok(Ok(value)),
+            Err(Halt::Failed(why)) => Ok(Err(why)),
+            Err(Halt::Interrupted) => Err(Halt::Interrupted),
+        }
+    }
+}
+
+/// What one request costs a server.
+pub(crate) struct Cost {
+    pub(crate) name: String,
+    /// System calls, by name; or why there are none.
+    pub(crate) calls: Result<Vec<(String, f64)>, String>,
+    /// Instructions in user mode; or why there are none.
+    pub(crate) instructions: Result<f64, String>,
+}
+
+/// The costs of ours, and of the base beside it.
+pub(crate) fn costs(scope: &Scope, base: &str) -> Result<Vec<Cost>, Halt> {
+    let mut costs = Vec::new();
+    if !scope.wants("calls") {
+        return Ok(costs);
+    }
+    let mynah = format!("'{MYNAH}' echo --listen {{port}}");
+    let framed = format!("{mynah} --frame u32be");
+    let edge = format!("{mynah} --trigger edge");
+    for (name, command, words) in [
+        ("bare loop, ping-pong 100", base, "--connections 100"),
+        ("mynah, ping-pong 100", &mynah, "--connections 100"),
+        ("mynah edge, ping-pong 100", &edge, "--connections 100"),
+        (
+            "mynah, 16 deep x 100",
+            &mynah,
+            "--connections 100 --pipeline 16",
+        ),
+        (
+            "mynah, u32be 100",
+            &framed,
+            "--connections 100 --frame u32be",
+        ),
+        (
+            "mynah, u32be 16 deep x 100",
+            &framed,
+            "--connections 100 --frame u32be --pipeline 16",
+        ),
+    ] {
+        eprintln!("calls and instructions of {name}");
+        costs.push(Cost {
+            name: name.to_owned(),
+            calls: calls(command, words).or_failed()?,
+            instructions: instructions(command, words).or_failed()?,
+        });
+    }
+    Ok(costs)
+}
+
+const REQUESTS: (u64, u64) = (10_000, 30_000);
+
+/// Runs `command` below `tool` for two numbers of requests, and reads the tool's file after each.
+fn twice<T>(
+    tool: &str,
+    file: &str,
+    (command, words): (&str, &str),
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<(T, T), Halt> {
+    let name = tool.split(' ').next().unwrap_or_default();
+    let mut probe = Command::new(name);
+    if let Err(error) = probe.arg("--version").stdout(Stdio::null()).status() {
+        return Err(Halt::Failed(format!("{name}: {error}")));
+    }
+    let once = |requests: u64| {
+        let server = Spawned::start(&format!("{tool} {command}"), None)?;
+        load(&format!(
+            "{} {words} --requests {requests}",
+            server.address()
+        ))?;
+        // Its end is when the file is written.
+        drop(server);
+        let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+        read(&text).ok_or_else(|| Halt::Failed(format!("{file} has no total")))
+    };
+    Ok((once(REQUESTS.0)?, once(REQUESTS.1)?))
+}
+
+fn per_request(difference: f64) -> f64 {
+    difference / (REQUESTS.1 - REQUESTS.0) as f64
+}
+
+fn calls(command: &str, words: &str) -> Result<Vec<(String, f64)>, Halt> {
+    let file = format!("{SCRATCH}/calls.txt");
+    let tool = format!("strace -f -c -o '{file}'");
+    let read = |text: &str| {
+        let calls: Vec<(String, f64)> = text.lines().filter_map(call).collect();
+        (!calls.is_empty()).then_some(calls)
+    };
+    let (few, many) = twice(&tool, &file, (command, words), read)?;
+    let counted = many.into_iter().map(|(name, count)| {
+        let before = few.iter().find(|(other, _)| *other == name);
+        let before = before.map_or(0.0, |(_, count)| *count);
+        (name, per_request(count - before))
+    });
+    // What happens once in thousands of requests belongs to the start or the end.
+    Ok(counted.filter(|(_, count)| *count >= 0.0005).collect())
+}
+
+/// A line of strace's summary: share, seconds, time for a call, calls, perhaps errors, name.
+fn call(line: &str) -> Option<(String, f64)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let name = words.last().filter(|name| **name != "total")?;
+    Some(((*name).to_owned(), words.get(3)?.parse().ok()?))
+}
+
+fn instructions(command: &str, words: &str) -> Result<f64, Halt> {
+    let file = format!("{SCRATCH}/callgrind.out");
+    let tool = format!("valgrind --tool=callgrind '--callgrind-out-file={file}'");
+    let total = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("totals:"));
+        line?.trim().parse::<f64>().ok()
+    };
+    let (few, many) = twice(&tool, &file, (command, words), total)?;
+    Ok(per_request(many - few))
+}

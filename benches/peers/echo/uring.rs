@@ -1,0 +1,238 @@
+//! io_uring as it is meant to be used: one multishot accept, one multishot receive for each
+//! connection into buffers that all share, completions run by this thread alone.
+//!
+//! Received buffers are sent from where they lie and lent out again afterwards. A connection has
+//! one send in flight, because two could overtake each other. Man pages: io_uring(7),
+//! io_uring_setup_buf_ring(3).
+
+use std::alloc::{self, Layout};
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::{BufRingEntry, Fd};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+const BUFFERS: u16 = 512;
+const BUFFER_SIZE: usize = 16 << 10;
+const GROUP: u16 = 0;
+const PAGE_SIZE: usize = 4096;
+
+const ACCEPT: u64 = 0;
+const RECEIVE: u64 = 1;
+const SEND: u64 = 2;
+
+/// Whether this kernel has all that is used here and allows it; or what it says.
+pub(crate) fn available() -> io::Result<()> {
+    Buffers::new(&ring()?).map(drop)
+}
+
+pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
+    let ring = ring()?;
+    let buffers = Buffers::new(&ring)?;
+    let mut server = Server {
+        ring,
+        buffers,
+        connections: Vec::new(),
+        starved: Vec::new(),
+    };
+    let door = listener.into_raw_fd();
+    let accept = || opcode::AcceptMulti::new(Fd(door)).build();
+    server.submit(accept().user_data(ACCEPT));
+    let mut done = Vec::new();
+    loop {
+        server.ring.submit_and_wait(1)?;
+        done.extend(server.ring.completion());
+        for entry in done.drain(..) {
+            let socket = (entry.user_data() >> 8) as i32;
+            match entry.user_data() & 0xff {
+                ACCEPT => {
+                    if !cqueue::more(entry.flags()) {
+                        server.submit(accept().user_data(ACCEPT));
+                    }
+                    server.accepted(entry.result());
+                }
+                RECEIVE => server.received(socket, &entry),
+                _ => server.sent(socket, entry.result()),
+            }
+        }
+    }
+}
+
+fn ring() -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_cqsize(4096)
+        .build(1024)
+}
+
+/// What is received and not sent yet, in order: buffer, from where on, up to where.
+#[derive(Default)]
+struct Connection {
+    unsent: VecDeque<(u16, usize, usize)>,
+    ended: bool,
+}
+
+struct Server {
+    ring: IoUring,
+    buffers: Buffers,
+    connections: Vec<Connection>,
+    /// Those whose receive ended because all buffers were out.
+    starved: Vec<i32>,
+}
+
+impl Server {
+    fn submit(&mut self, entry: squeue::Entry) {
+        // SAFETY: what an entry points to is a buffer of `self.buffers`, which is never freed, or
+        // nothing.
+        while unsafe { self.ring.submission().push(&entry) }.is_err() {
+            // A full queue is handed over; the kernel takes what it can.
+            let _ = self.ring.submit();
+        }
+    }
+
+    fn accepted(&mut self, socket: i32) {
+        let Ok(place) = usize::try_from(socket) else {
+            return;
+        };
+        set_nodelay(socket);
+        let count = self.connections.len().max(place + 1);
+        self.connections.resize_with(count, Connection::default);
+        self.receive(socket);
+    }
+
+    fn receive(&mut self, socket: i32) {
+        let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
+        self.submit(entry.user_data(RECEIVE | (socket as u64) << 8));
+    }
+
+    fn received(&mut self, socket: i32, entry: &cqueue::Entry) {
+        let connection = &mut self.connections[socket as usize];
+        let more = cqueue::more(entry.flags());
+        match (
+            usize::try_from(entry.result()),
+            cqueue::buffer_select(entry.flags()),
+        ) {
+            (Ok(count @ 1..), Some(buffer)) => {
+                connection.unsent.push_back((buffer, 0, count));
+                let waits = connection.unsent.len() > 1;
+                if !more {
+                    self.receive(socket);
+                }
+                if !waits {
+                    self.send(socket);
+                }
+            }
+            _ if entry.result() == -libc::ENOBUFS => self.starved.push(socket),
+            _ => {
+                connection.ended = true;
+                self.close_if_done(socket);
+            }
+        }
+    }
+
+    fn send(&mut self, socket: i32) {
+        let Some(&(buffer, from, to)) = self.connections[socket as usize].unsent.front() else {
+            return;
+        };
+        let bytes = &self.buffers.bytes(buffer)[from..to];
+        let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), bytes.len() as u32)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build();
+        self.submit(entry.user_data(SEND | (socket as u64) << 8));
+    }
+
+    fn sent(&mut self, socket: i32, result: i32) {
+        let unsent = &mut self.connections[socket as usize].unsent;
+        let Some((buffer, from, to)) = unsent.pop_front() else {
+            return;
+        };
+        match usize::try_from(result) {
+            Ok(count) if from + count < to => unsent.push_front((buffer, from + count, to)),
+            Ok(_) => self.buffers.give_back(buffer),
+            Err(_) => {
+                self.buffers.give_back(buffer);
+                for (buffer, ..) in unsent.drain(..) {
+                    self.buffers.give_back(buffer);
+                }
+            }
+        }
+        self.send(socket);
+        if let Some(hungry) = self.starved.pop() {
+            self.receive(hungry);
+        }
+        self.close_if_done(socket);
+    }
+
+    fn close_if_done(&mut self, socket: i32) {
+        let connection = &mut self.connections[socket as usize];
+        if connection.ended && connection.unsent.is_empty() {
+            connection.ended = false;
+            // SAFETY: the descriptor is ours, its receive has ended and no send is in flight.
+            unsafe { libc::close(socket) };
+        }
+    }
+}
+
+fn set_nodelay(socket: i32) {
+    let on = 1_i32;
+    let (value, size) = (&raw const on, size_of::<i32>() as u32);
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_NODELAY);
+    // SAFETY: `value` points to `size` bytes that outlive the call; a failure costs speed only.
+    unsafe { libc::setsockopt(socket, level, name, value.cast(), size) };
+}
+
+/// The shared buffers and the ring through which the kernel takes them.
+struct Buffers {
+    memory: Vec<u8>,
+    ring: *mut BufRingEntry,
+    tail: u16,
+}
+
+impl Buffers {
+    fn new(uring: &IoUring) -> io::Result<Buffers> {
+        let size = usize::from(BUFFERS) * size_of::<BufRingEntry>();
+        let layout = Layout::from_size_align(size, PAGE_SIZE).map_err(io::Error::other)?;
+        // SAFETY: the layout has a size. The memory is never freed: the kernel keeps it.
+        let ring: *mut BufRingEntry = unsafe { alloc::alloc_zeroed(layout) }.cast();
+        if ring.is_null() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let submitter = uring.submitter();
+        // SAFETY: the ring is page-aligned, zeroed, has BUFFERS entries and is never freed.
+        unsafe { submitter.register_buf_ring_with_flags(ring as u64, BUFFERS, GROUP, 0) }?;
+        let mut buffers = Buffers {
+            memory: vec![0; usize::from(BUFFERS) * BUFFER_SIZE],
+            ring,
+            tail: 0,
+        };
+        (0..BUFFERS).for_each(|buffer| buffers.give_back(buffer));
+        Ok(buffers)
+    }
+
+    fn bytes(&self, buffer: u16) -> &[u8] {
+        &self.memory[usize::from(buffer) * BUFFER_SIZE..][..BUFFER_SIZE]
+    }
+
+    /// Lends a buffer to the kernel again.
+    fn give_back(&mut self, buffer: u16) {
+        let address = self.bytes(buffer).as_ptr() as u64;
+        let place = usize::from(self.tail & (BUFFERS - 1));
+        // SAFETY: `place` is below BUFFERS, the entries of the ring.
+        let entry = unsafe { self.ring.add(place) };
+        // SAFETY: the kernel reads no entry from the tail on, and this is the one at the tail.
+        let entry = unsafe { &mut *entry };
+        entry.set_addr(address);
+        entry.set_len(BUFFER_SIZE as u32);
+        entry.set_bid(buffer);
+        self.tail = self.tail.wrapping_add(1);
+        // SAFETY: `ring` is the first entry of a ring that was zeroed, which initialises it.
+        let tail = unsafe { BufRingEntry::tail(self.ring) };
+        // SAFETY: the tail is two aligned bytes that we alone write and the kernel reads.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+        tail.store(self.tail, Ordering::Release);
+    }
+}

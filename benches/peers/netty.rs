@@ -1,0 +1,42 @@
+//! Netty from Debian's packages: libnetty-java, and any JDK.
+//!
+//! The source beside this file is compiled each time, which takes a second or two; where a package
+//! is missing, the answer is which.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/netty/Echo.java");
+const CLASSES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/netty");
+const JARS: &str = "/usr/share/java";
+
+const NEEDED: [&str; 6] = [
+    "netty-buffer",
+    "netty-codec",
+    "netty-common",
+    "netty-handler",
+    "netty-resolver",
+    "netty-transport",
+];
+
+/// The command that starts it, without its arguments.
+pub(crate) fn compile() -> Result<String, String> {
+    let mut path = String::new();
+    for jar in NEEDED {
+        let file = format!("{JARS}/{jar}.jar");
+        if !Path::new(&file).exists() {
+            return Err(format!("{file} is missing: apt-get install libnetty-java"));
+        }
+        path += &format!("{file}:");
+    }
+    fs::create_dir_all(CLASSES).map_err(|error| format!("{CLASSES}: {error}"))?;
+    let compiler = Command::new("javac")
+        .args(["-cp", &path, "-d", CLASSES, SOURCE])
+        .output()
+        .map_err(|error| format!("javac: {error}: apt-get install default-jdk-headless"))?;
+    if !compiler.status.success() {
+        return Err(String::from_utf8_lossy(&compiler.stderr).into_owned());
+    }
+    Ok(format!("java -cp '{path}{CLASSES}' Echo"))
+}

@@ -1,0 +1,57 @@
+// Netty as its user guide writes an echo: Echo PORT raw|framed. One event loop thread, on NIO,
+// because Debian leaves out the library that its epoll needs; all answers of one read are flushed
+// together.
+
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.nio.NioEventLoopGroup;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import io.netty.handler.codec.LengthFieldBasedFrameDecoder;
+import io.netty.handler.codec.LengthFieldPrepender;
+
+public final class Echo extends ChannelInboundHandlerAdapter {
+    private static final int FRAME_SIZE_MAX = 1 << 20;
+
+    public static void main(String[] arguments) throws InterruptedException {
+        int port = Integer.parseInt(arguments[0]);
+        boolean framed = arguments[1].equals("framed");
+        EventLoopGroup group = new NioEventLoopGroup(1);
+        ServerBootstrap server = new ServerBootstrap()
+            .group(group)
+            .channel(NioServerSocketChannel.class)
+            .option(ChannelOption.SO_BACKLOG, 4096)
+            .childOption(ChannelOption.TCP_NODELAY, true)
+            .childHandler(new ChannelInitializer<Channel>() {
+                @Override
+                protected void initChannel(Channel channel) {
+                    if (framed) {
+                        channel.pipeline().addLast(
+                            new LengthFieldBasedFrameDecoder(FRAME_SIZE_MAX, 0, 4, 0, 4),
+                            new LengthFieldPrepender(4));
+                    }
+                    channel.pipeline().addLast(new Echo());
+                }
+            });
+        server.bind("127.0.0.1", port).sync().channel().closeFuture().sync();
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext context, Object message) {
+        context.write(message);
+    }
+
+    @Override
+    public void channelReadComplete(ChannelHandlerContext context) {
+        context.flush();
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        context.close();
+    }
+}

@@ -1,0 +1,164 @@
+//! The rounds: each workload is put to all servers in turn, on one processor, again and again.
+//!
+//! Servers are started once, warmed, and stay for all workloads, so that a just-in-time compiler
+//! has had its time. The generator is that of `mynah bench --same-core`, called as a library; what
+//! it is asked is what its command line would be. The ratio is fair between servers that answer a
+//! batch of requests in as many sends, because then the generator has the same work with both;
+//! where they do not, the table's microseconds say more.
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use mynah::kernel::Linux;
+use mynah::load::observe;
+use mynah::load::progress::Progress;
+use mynah::load::run::RunError;
+use mynah::load::session::{self, Session, SessionError};
+use mynah::load::spawn::Spawned;
+use mynah::options::{self, Command, Parsed};
+
+use super::servers::Server;
+use super::workloads::{self, Workload};
+use super::{Halt, Scope};
+
+/// What one server made of one workload.
+pub(crate) struct Cell {
+    /// Server CPU over generator CPU, over that of the base in the same round: the median, and the
+    /// half of the rounds around it; not a number when no round had a request answered.
+    pub(crate) ratio: f64,
+    pub(crate) quartiles: (f64, f64),
+    /// Server CPU for a request in nanoseconds: the median.
+    pub(crate) cpu_ns: f64,
+    /// Connections that broke.
+    pub(crate) errors: u64,
+}
+
+/// A workload, and the servers that took it, by their index.
+pub(crate) struct Row {
+    pub(crate) workload: &'static Workload,
+    pub(crate) cells: Vec<(usize, Cell)>,
+}
+
+/// Runs all that is wanted.
+pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
+    let core = observe::processors().pop().unwrap_or(0);
+    let wanted = workloads::ALL
+        .iter()
+        .filter(|workload| scope.wants(workload.name));
+    let wanted: Vec<&Workload> = wanted.collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let started: Result<Vec<Spawned>, String> = servers
+        .iter()
+        .map(|server| Spawned::start(&server.command, Some(core)))
+        .collect();
+    let started = started?;
+    for (server, spawned) in servers.iter().zip(&started) {
+        if server.starts_slowly {
+            warm(scope, server, spawned)?;
+        }
+    }
+    let mut rows = Vec::new();
+    for workload in wanted {
+        let start = Instant::now();
+        let takers: Vec<usize> = (0..servers.len())
+            .filter(|&index| servers[index].takes(workload))
+            .collect();
+        let words = words(scope, workload, takers.iter().map(|&index| &started[index]));
+        let session = match load(&words) {
+            Err(Halt::Failed(why)) => {
+                eprintln!("skipped: {}: {why}", workload.name);
+                continue;
+            }
+            session => session?,
+        };
+        let cells = takers.iter().zip(cells(&session));
+        rows.push(Row {
+            workload,
+            cells: cells.map(|(&index, cell)| (index, cell)).collect(),
+        });
+        eprintln!(
+            "{:<28} {:.0} s",
+            workload.name,
+            start.elapsed().as_secs_f64()
+        );
+    }
+    Ok(rows)
+}
+
+/// Loads a server until there is little left to compile.
+fn warm(scope: &Scope, server: &Server, spawned: &Spawned) -> Result<(), Halt> {
+    let (address, frame) = (spawned.address(), server.frame());
+    for load_of in ["--connections 100", "--connections 100 --pipeline 16"] {
+        let time = if scope.quick { "1s" } else { "10s" };
+        load(&format!("{address} {frame} {load_of} --duration {time}"))?;
+    }
+    Ok(())
+}
+
+fn words<'a>(
+    scope: &Scope,
+    workload: &Workload,
+    servers: impl Iterator<Item = &'a Spawned>,
+) -> String {
+    let times = match scope.quick {
+        true => "--duration 150ms --warmup 50ms",
+        false => "--duration 1s --warmup 200ms",
+    };
+    let mut words = format!("{} {times} --same-core", workload.words);
+    for (index, server) in servers.enumerate() {
+        let vs = if index == 0 { "" } else { "--vs " };
+        words += &format!(" {vs}{} --server-pid {}", server.address(), server.pid());
+    }
+    words + &format!(" --pairs {}", scope.rounds)
+}
+
+/// Does what `mynah bench WORDS` does, up to its report.
+pub(crate) fn load(words: &str) -> Result<Session, Halt> {
+    let all = format!("bench {words}");
+    let bench = match options::parse(all.split_whitespace().map(OsString::from))? {
+        Parsed::Run(Command::Bench(bench)) => *bench,
+        _ => return Err(Halt::Failed(format!("'{words}' is no load"))),
+    };
+    let mut kernel = Linux::new(true).map_err(|error| error.to_string())?;
+    let open = || Linux::new(false);
+    match session::run(bench, &mut kernel, &open, &mut Progress::on_terminal()) {
+        Ok(session) if session.interrupted.is_none() => Ok(session),
+        Ok(_) | Err(SessionError::Run(RunError::Interrupted(_))) => Err(Halt::Interrupted),
+        Err(error) => Err(Halt::Failed(format!("{words}: {error:?}"))),
+    }
+}
+
+/// The cells of a row, from the runs of all servers.
+fn cells(session: &Session) -> Vec<Cell> {
+    let figure = |server: usize, name: &str| -> Vec<f64> {
+        let runs = session.servers[server].runs.iter();
+        runs.map(|run| run.named(name).unwrap_or(f64::NAN))
+            .collect()
+    };
+    let base = figure(0, "cpu_ratio");
+    let cell = |index: usize| {
+        let mut ratios: Vec<f64> = figure(index, "cpu_ratio")
+            .iter()
+            .zip(&base)
+            .map(|(ratio, base)| ratio / base)
+            .filter(|ratio| ratio.is_finite() && *ratio > 0.0)
+            .collect();
+        Cell {
+            ratio: quantile(&mut ratios, 0.5),
+            quartiles: (quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75)),
+            cpu_ns: quantile(&mut figure(index, "cpu"), 0.5),
+            errors: session.servers[index].errors(),
+        }
+    };
+    (0..session.servers.len()).map(cell).collect()
+}
+
+/// The value below which `part` of the values lie, between two of them in proportion.
+pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = part * (values.len().max(1) - 1) as f64;
+    let at = |place: f64| values.get(place as usize).copied().unwrap_or(f64::NAN);
+    at(place.floor()) + (at(place.ceil()) - at(place.floor())) * place.fract()
+}
