@@ -103,9 +103,9 @@ impl LengthField {
             match key {
                 "offset" => field.offset = number(HEADER_MAX)?,
                 "strip" => field.strip = number(HEADER_MAX)?,
-                "size" => match number(8)? {
-                    size @ (1 | 2 | 3 | 4 | 8) => field.size = size,
-                    size => return Err(format!("size {size} must be 1, 2, 3, 4 or 8")),
+                "size" => match number(8) {
+                    Ok(size @ (1 | 2 | 3 | 4 | 8)) => field.size = size,
+                    _ => return Err(format!("size '{value}' must be 1, 2, 3, 4 or 8")),
                 },
                 "order" => match value {
                     "be" => field.order = Order::Big,
@@ -113,7 +113,9 @@ impl LengthField {
                     _ => return Err(format!("order '{value}' must be be or le")),
                 },
                 "adjust" => match value.parse::<i64>() {
-                    Ok(adjust) if adjust.abs() <= LENGTH_ADJUST_MAX => field.adjust = adjust,
+                    Ok(adjust) if (-LENGTH_ADJUST_MAX..=LENGTH_ADJUST_MAX).contains(&adjust) => {
+                        field.adjust = adjust;
+                    }
                     _ => {
                         return Err(format!(
                             "adjust '{value}' must be within {LENGTH_ADJUST_MAX}"

@@ -49,6 +49,25 @@ fn a_limit_that_admits_no_frame_is_refused_at_start() {
 }
 
 #[test]
+fn a_key_is_taken_up_to_its_bound_and_refused_beyond_it() {
+    for (taken, beyond) in [
+        ("size=8", "size=9"),
+        ("offset=1024", "offset=1025"),
+        ("strip=1024", "strip=1025"),
+        ("size=8,adjust=-1073741824", "size=8,adjust=-1073741825"),
+        ("size=8", "size=8,adjust=-9223372036854775808"),
+    ] {
+        assert!(Framing::parse(&format!("len:{taken}")).is_ok(), "{taken}");
+        assert!(
+            Framing::parse(&format!("len:{beyond}")).is_err(),
+            "{beyond}"
+        );
+    }
+    let sizes = Framing::parse("len:size=9").expect_err("there are no nine bytes");
+    assert_eq!(sizes, "size '9' must be 1, 2, 3, 4 or 8");
+}
+
+#[test]
 fn a_length_that_counts_its_header_may_not_be_less_than_it() {
     let counts_itself = framing("len:offset=0,size=2,adjust=-2,strip=0", LIMIT);
     assert_eq!(
