@@ -26,7 +26,7 @@ use super::values::{
 };
 use super::{Command, Options, name_of};
 use crate::framing::OnTooLong;
-use crate::kernel::Trigger;
+use crate::kernel::{Address, Trigger};
 #[cfg(test)]
 pub(super) use lookup::flags;
 pub(super) use lookup::{command, unknown_word};
@@ -102,6 +102,14 @@ const SERVE_ROW: CommandRow = CommandRow {
             return Err(format!(
                 "--max-connections {}: must be at least --threads, {}",
                 serve.connections_max, serve.threads
+            ));
+        }
+        // Without SO_REUSEPORT, which only TCP has, a second worker would find the name in use.
+        let is_local = |address: &&Address| matches!(address, Address::Unix(_));
+        if let (Some(address), 2..) = (serve.listen.iter().find(is_local), serve.threads) {
+            return Err(format!(
+                "--listen {address}: only one worker can listen there, and --threads is {}",
+                serve.threads
             ));
         }
         if serve.listen.is_empty() {

@@ -151,6 +151,10 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
             "--threads 4 --max-connections 3",
             "--max-connections 3: must be at least --threads, 4",
         ),
+        (
+            "--threads 2 --listen 0 --listen unix:/here",
+            "--listen unix:/here: only one worker can listen there, and --threads is 2",
+        ),
         ("--frame-max 2g", "--frame-max 2g: must be 1 to 1g"),
         (
             "--idle-timeout 5",
