@@ -5,10 +5,12 @@
 //! `println!`, which panics when nobody reads: `mynah --help | head -1` is a quiet success.
 
 use std::env;
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
+use env_logger::Target;
 use mynah::options::{self, Parsed};
+use mynah::run::log_writer::LogWriter;
 use mynah::run::{self, Exit, Failure, print};
 
 fn main() -> ExitCode {
@@ -16,8 +18,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.line.is_empty() {
-                // A closed stderr leaves the exit code to tell.
-                let _ = writeln!(io::stderr(), "mynah: {}", failure.line);
+                // A stderr that is closed, or full, leaves the exit code to tell.
+                let _ = LogWriter.write_all(format!("mynah: {}\n", failure.line).as_bytes());
             }
             ExitCode::from(failure.code)
         }
@@ -49,5 +51,6 @@ fn start_logger() {
             }
             level => writeln!(line, "{level:<5} {}", record.args()),
         })
+        .target(Target::Pipe(Box::new(LogWriter)))
         .init();
 }

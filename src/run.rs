@@ -4,9 +4,8 @@
 //! of ending into exit codes. Nothing here is on the way of a byte.
 
 mod bench;
+pub mod log_writer;
 mod service;
-
-pub use service::{ServiceUser, with_service};
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -27,6 +26,8 @@ use crate::kernel::{
 use crate::limits;
 use crate::options::{Command, Connect, Decode, Serve};
 use crate::service::Service;
+
+pub use service::{ServiceUser, with_service};
 
 /// How the program ends when it does not end well; scripts tell the cases apart by the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -174,6 +174,19 @@ fn a_full_stdout_does_not_hold_up_the_loop() {
 }
 
 #[test]
+fn a_full_stderr_does_not_hold_up_the_loop() {
+    let watched = [("RUST_LOG", "mynah::calls=trace")];
+    let server = Server::start_under(&[], &watched, &[]);
+    let mut peer = server.connect();
+    // Nobody takes these lines, some hundred bytes a request, and a pipe holds 64 KiB of them.
+    for _ in 0..2_000 {
+        assert_eq!(ask(&mut peer, b"go on"), b"go on");
+    }
+    drop(peer);
+    server.end();
+}
+
+#[test]
 fn the_calls_can_be_read_along() {
     let watched = [("RUST_LOG", "mynah::calls=trace")];
     let server = Server::start_under(&[], &watched, &[]);
