@@ -89,7 +89,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             return;
         };
         let over = readiness.has(OVER);
-        peer.read_to_end |= over;
+        peer.read_to_end |= over || readiness.has(Readiness::PRI);
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
         if over && nothing_asked && peer.lease.is_none() {

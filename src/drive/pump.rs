@@ -26,7 +26,7 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) lease: Option<Lease>,
     /// What the kernel was last told.
     pub(super) registered: Interest,
-    /// Its end was announced: a short read is not the last one.
+    /// Its end was announced, or an urgent byte: a short read is not the last one.
     pub(super) read_to_end: bool,
     /// When bytes last moved, or when it began to linger.
     pub(super) active_at: Time,

@@ -216,9 +216,9 @@ const fn mask(interest: Interest) -> u32 {
     if interest.contains(Interest::EDGE) {
         mask |= epoll::EDGE;
     }
-    // A level shows the end of the stream by itself; an edge that came with data would hide it.
+    // A level shows what a short read has left, an edge hides it: the end, or what is after PRI.
     if interest.contains(Interest::READ.and(Interest::EDGE)) {
-        mask |= epoll::RDHUP;
+        mask |= epoll::RDHUP | epoll::PRI;
     }
     mask
 }
@@ -263,7 +263,7 @@ mod tests {
         );
         assert_eq!(
             mask(read.and(Interest::EDGE)),
-            epoll::IN | epoll::RDHUP | epoll::EDGE
+            epoll::IN | epoll::PRI | epoll::RDHUP | epoll::EDGE
         );
         assert_eq!(mask(read.and(Interest::WRITE)), epoll::IN | epoll::OUT);
     }

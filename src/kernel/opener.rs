@@ -86,6 +86,8 @@ fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io
         return Ok(());
     };
     Setting::REUSE_ADDRESS.set(fd, 1)?;
+    // Else the kernel takes such a byte out of the stream, and it is lost.
+    Setting::URGENT_INLINE.set(fd, 1)?;
     if address.is_ipv6() {
         // So that 0.0.0.0 and [::] can be bound side by side, whatever net.ipv6.bindv6only says.
         Setting::ONLY_V6.set(fd, 1)?;
@@ -205,6 +207,7 @@ mod tests {
         let (_near, far) = meet(&mut linux, &listener)?;
         for (setting, value) in [
             (Setting::NO_DELAY, 1),
+            (Setting::URGENT_INLINE, 1),
             (Setting::KEEP_ALIVE, 1),
             (Setting::KEEP_IDLE, 30),
             (Setting::KEEP_INTERVAL, 10),

@@ -56,8 +56,7 @@ impl fmt::Debug for Token {
 
 /// *Interest*: what the loop asks to be told about one socket.
 ///
-/// An empty interest still gets errors and hang-ups, which cannot be masked. Out-of-band data is
-/// never asked for.
+/// An empty interest still gets errors and hang-ups, which cannot be masked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interest(u8);
 
@@ -69,8 +68,8 @@ impl Interest {
     /// The send buffer has room.
     pub const WRITE: Interest = Interest(2);
     /// Report changes (edge-triggered) instead of states (level-triggered). With
-    /// [`Interest::READ`] this also asks for the peer's half-close, which an edge that came
-    /// together with data would otherwise hide.
+    /// [`Interest::READ`] this also asks for the peer's half-close and for urgent bytes, which an
+    /// edge that came together with data would otherwise hide.
     pub const EDGE: Interest = Interest(4);
 
     /// Both interests together.
@@ -132,6 +131,8 @@ impl Readiness {
     pub const NONE: Readiness = Readiness(0);
     /// `EPOLLIN`: a read will not block.
     pub const IN: Readiness = Readiness(0x001);
+    /// `EPOLLPRI`: an urgent byte has come, before which a read stops short.
+    pub const PRI: Readiness = Readiness(0x002);
     /// `EPOLLOUT`: a write will not block.
     pub const OUT: Readiness = Readiness(0x004);
     /// `EPOLLERR`: an error is pending; never masked.
@@ -167,6 +168,7 @@ impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
             (Readiness::IN, "IN"),
+            (Readiness::PRI, "PRI"),
             (Readiness::OUT, "OUT"),
             (Readiness::ERR, "ERR"),
             (Readiness::HUP, "HUP"),
@@ -221,8 +223,14 @@ mod tests {
 
     #[test]
     fn readiness_has_the_bits_of_epoll() {
-        let ours = [Readiness::IN, Readiness::OUT, Readiness::RDHUP].map(Readiness::bits);
-        assert_eq!(ours, [epoll::IN, epoll::OUT, epoll::RDHUP]);
+        let ours = [
+            Readiness::IN,
+            Readiness::PRI,
+            Readiness::OUT,
+            Readiness::RDHUP,
+        ];
+        let theirs = [epoll::IN, epoll::PRI, epoll::OUT, epoll::RDHUP];
+        assert_eq!(ours.map(Readiness::bits), theirs);
     }
 
     #[test]

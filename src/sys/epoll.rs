@@ -20,6 +20,7 @@ use super::{check, retry};
 
 pub(crate) const IN: u32 = libc::EPOLLIN as u32;
 pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
+pub(crate) const PRI: u32 = libc::EPOLLPRI as u32;
 pub(crate) const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 pub(crate) const EDGE: u32 = libc::EPOLLET as u32;
 

@@ -124,6 +124,8 @@ impl Setting {
     pub(crate) const REUSE_ADDRESS: Setting = Setting(libc::SOL_SOCKET, libc::SO_REUSEADDR);
     pub(crate) const REUSE_PORT: Setting = Setting(libc::SOL_SOCKET, libc::SO_REUSEPORT);
     pub(crate) const KEEP_ALIVE: Setting = Setting(libc::SOL_SOCKET, libc::SO_KEEPALIVE);
+    /// Urgent bytes stay in the stream, as RFC 6093 asks of everybody.
+    pub(crate) const URGENT_INLINE: Setting = Setting(libc::SOL_SOCKET, libc::SO_OOBINLINE);
     pub(crate) const RECEIVE_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_RCVBUF);
     pub(crate) const SEND_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_SNDBUF);
     pub(crate) const ONLY_V6: Setting = Setting(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
@@ -265,6 +267,7 @@ mod tests {
             Setting::REUSE_ADDRESS,
             Setting::REUSE_PORT,
             Setting::KEEP_ALIVE,
+            Setting::URGENT_INLINE,
         ];
         for setting in on.into_iter().chain([Setting::NO_DELAY, Setting::ONLY_V6]) {
             setting.set(fd, 1)?;

@@ -56,6 +56,35 @@ fn socat_gets_every_byte_back() {
 }
 
 #[test]
+fn what_follows_an_urgent_byte_is_not_left_behind() {
+    if !is_installed("python3") || !is_installed("timeout") {
+        return;
+    }
+    // All of it is there before the server looks: a read stops short before the urgent byte.
+    let script = r#"
+import os, signal, socket, sys
+port, server = map(int, sys.argv[1:])
+with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+    os.kill(server, signal.SIGSTOP)
+    while open(f"/proc/{server}/stat").read().rpartition(") ")[2][0] != "T":
+        pass
+    peer.sendall(b"before ")
+    peer.send(b"!", socket.MSG_OOB)
+    peer.sendall(b" after")
+    os.kill(server, signal.SIGCONT)
+    sys.stdout.buffer.write(peer.makefile("rb").read(14))
+"#;
+    for trigger in ["level", "edge"] {
+        let server = Server::start(&["--trigger", trigger]);
+        let port = server.address().port().to_string();
+        let pid = server.pid().to_string();
+        let args = ["-c", script, &port, &pid];
+        echoes("python3", &args, b"before ! after".to_vec());
+        server.end();
+    }
+}
+
+#[test]
 fn a_framed_client_in_python_gets_its_frames_back() {
     if !is_installed("python3") || !is_installed("timeout") {
         return;
