@@ -19,6 +19,9 @@ use crate::sim::{Config, Peer, Sim, Socket};
 
 pub(crate) const SERVICES: [&str; 3] = ["echo", "upper", "upper, unicode"];
 
+/// The one that mynah uses when nobody says.
+const TRIGGER: Trigger = Trigger::Edge;
+
 const PAYLOAD: &str = "the quick brown fox jumps over the lazy dog, and then once again";
 /// As long, and with letters whose upper case has another length in UTF-8.
 const PAYLOAD_UNICODE: &str = "der Fuß läuft über die Straße, naïve ﬁsh, čtyři žluté koně: ok";
@@ -138,7 +141,7 @@ fn calls_by_hand(mut kernel: Sim, listener: &Socket, batch: usize, reply: Vec<u8
     for place in 0..batch {
         let socket = kernel.accept(listener).expect("somebody has connected");
         let token = Token::new(place as u32, 1);
-        let registered = kernel.register(&socket, token, Interest::READ);
+        let registered = kernel.register(&socket, token, Interest::READ.under(TRIGGER));
         registered.expect("no faults");
         sockets.push(socket);
     }
@@ -178,7 +181,7 @@ fn server<S: Service + 'static>(
         connections_max,
         workspaces: plan.workspaces,
         workspace: plan.workspace,
-        trigger: Trigger::Level,
+        trigger: TRIGGER,
         idle_timeout: Some(IDLE_TIMEOUT_DEFAULT),
         stall_timeout: Some(STALL_TIMEOUT_DEFAULT),
         drain_timeout: DRAIN_TIMEOUT_DEFAULT,
