@@ -68,7 +68,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                     return;
                 };
                 let Some(lease) = self.workspaces.lend() else {
-                    return;
+                    unreachable!("it was borrowed a moment ago, and nothing was lent since");
                 };
                 self.workspaces
                     .leave(&lease, (at, OutboundCursors::default()));

@@ -80,12 +80,10 @@ impl Demand {
                 outbound: replies,
             };
         }
+        let longest = protocol.framing.frame_size_max(self.frame_size_max);
         WorkspaceSize {
-            inbound: protocol
-                .framing
-                .frame_size_max(self.frame_size_max)
-                .max(READ_SIZE),
-            outbound: protocol.reply_max(self.frame_size_max),
+            inbound: longest.max(READ_SIZE),
+            outbound: protocol.reply_max(longest),
         }
     }
 }

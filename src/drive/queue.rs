@@ -5,13 +5,15 @@
 //! collect stale ones without bound. Here a slot is in a queue once or not at all, and leaves from
 //! the middle in one step. The array is zeroed memory, untouched until a slot first waits.
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Link {
-    /// Neighbours as slot + 1; 0 is none.
-    before: u32,
-    behind: u32,
-    queued: bool,
-}
+/// The neighbours before and behind: 0 when the slot does not wait, [`NOBODY`] at an end, else the
+/// neighbour's slot and [`FIRST`]. A plain array, because only of those zeros come as untouched
+/// pages.
+type Link = [u32; 2];
+
+const BEFORE: usize = 0;
+const BEHIND: usize = 1;
+const NOBODY: u32 = 1;
+const FIRST: u32 = 2;
 
 /// A queue of slot numbers below its capacity.
 #[derive(Debug)]
@@ -29,9 +31,9 @@ impl Queue {
     /// For slots `0..capacity`.
     pub fn new(capacity: usize) -> Queue {
         Queue {
-            links: vec![Link::default(); capacity],
-            first: 0,
-            last: 0,
+            links: vec![[0; 2]; capacity],
+            first: NOBODY,
+            last: NOBODY,
             len: 0,
         }
     }
@@ -49,49 +51,41 @@ impl Queue {
 
     /// Puts `slot` at the end, unless it waits already; tells whether it did not.
     pub fn push(&mut self, slot: u32) -> bool {
-        if self.links[slot as usize].queued {
+        if self.links[slot as usize] != [0; 2] {
             return false;
         }
-        self.links[slot as usize] = Link {
-            before: self.last,
-            behind: 0,
-            queued: true,
-        };
+        self.links[slot as usize] = [self.last, NOBODY];
         match self.last {
-            0 => self.first = slot + 1,
-            last => self.links[last as usize - 1].behind = slot + 1,
+            NOBODY => self.first = slot + FIRST,
+            last => self.links[(last - FIRST) as usize][BEHIND] = slot + FIRST,
         }
-        self.last = slot + 1;
+        self.last = slot + FIRST;
         self.len += 1;
         true
     }
 
     /// Takes the first one out.
     pub fn pop(&mut self) -> Option<u32> {
-        let slot = self.first.checked_sub(1)?;
+        let slot = self.first.checked_sub(FIRST)?;
         self.remove(slot);
         Some(slot)
     }
 
     /// Takes `slot` out from wherever it stands, if it waits.
     pub fn remove(&mut self, slot: u32) {
-        let Link {
-            before,
-            behind,
-            queued,
-        } = self.links[slot as usize];
-        if !queued {
+        let [before, behind] = self.links[slot as usize];
+        if before == 0 {
             return;
         }
         match before {
-            0 => self.first = behind,
-            before => self.links[before as usize - 1].behind = behind,
+            NOBODY => self.first = behind,
+            before => self.links[(before - FIRST) as usize][BEHIND] = behind,
         }
         match behind {
-            0 => self.last = before,
-            behind => self.links[behind as usize - 1].before = before,
+            NOBODY => self.last = before,
+            behind => self.links[(behind - FIRST) as usize][BEFORE] = before,
         }
-        self.links[slot as usize] = Link::default();
+        self.links[slot as usize] = [0; 2];
         self.len -= 1;
     }
 }

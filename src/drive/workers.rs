@@ -5,14 +5,14 @@
 //! Each worker copies its counts out when asked and whoever answers last adds them up, so that
 //! counting itself is never shared. See signalfd(2), eventfd(2).
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{Opener, Poller, Signal, Time, Waker, process};
+use crate::kernel::{Opener, Poller, Signal, Time, Waker, write_now};
 use crate::service::Service;
 
 use super::Server;
@@ -47,9 +47,10 @@ struct Orders<S> {
 struct Board {
     /// The latest of each worker.
     counts: Vec<Counters>,
-    running: usize,
-    /// Answers that are still awaited.
-    awaited: usize,
+    /// Who has not drained yet.
+    runs: Vec<bool>,
+    /// Whose answer to the last request is still to come.
+    awaited: Vec<bool>,
     cut: u64,
 }
 
@@ -69,9 +70,9 @@ where
 {
     let counts = vec![Counters::default(); servers.len()];
     let board = Board {
-        running: counts.len(),
+        runs: vec![true; counts.len()],
+        awaited: vec![false; counts.len()],
         counts,
-        awaited: 0,
         cut: 0,
     };
     let orders = Arc::new(Orders {
@@ -150,7 +151,7 @@ impl<K: Poller + Opener, S: Service + Clone> Worker<K, S> {
         let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
         let mut next_stats = next_after(self.server.now());
         // A worker that has drained turns on, to hear a second signal and the end of the others.
-        while !self.retired || self.orders.board().running > 0 {
+        while !self.retired || self.orders.board().runs.contains(&true) {
             let signals = self.turn(next_stats)?;
             if self.server.now() >= next_stats {
                 self.orders.request_counts();
@@ -249,16 +250,15 @@ impl<S> Orders<S> {
     /// Has everybody publish counts; the last one to do so prints the sum.
     fn request_counts(&self) {
         let mut board = self.board();
-        board.awaited = board.running;
+        let Board { awaited, runs, .. } = &mut *board;
+        awaited.clone_from(runs);
         drop(board);
         self.request.fetch_add(1, Ordering::AcqRel);
         self.wake_all();
     }
 
     fn publish(&self, number: usize, counters: &Counters) {
-        let mut board = self.board();
-        board.counts[number].clone_from(counters);
-        board.answered();
+        self.board().publish(number, counters);
     }
 
     /// A worker has drained: its last counts stay on the board.
@@ -267,11 +267,9 @@ impl<S> Orders<S> {
         S: Service,
     {
         let mut board = self.board();
-        board.counts[number].clone_from(server.counters());
+        board.publish(number, server.counters());
+        board.runs[number] = false;
         board.cut += server.cut();
-        board.running -= 1;
-        board.awaited = board.awaited.min(board.running + 1);
-        board.answered();
         drop(board);
         self.wake_all();
     }
@@ -292,20 +290,18 @@ impl Board {
         sum
     }
 
-    /// One answer has come; the last one prints the sum.
-    fn answered(&mut self) {
-        if self.awaited == 1 {
+    /// The counts of one worker, up to now; with the last that was awaited the sum is printed.
+    fn publish(&mut self, number: usize, counters: &Counters) {
+        self.counts[number].clone_from(counters);
+        let was_awaited = std::mem::take(&mut self.awaited[number]);
+        if was_awaited && !self.awaited.contains(&true) {
             print_line(&self.sum().to_string());
         }
-        self.awaited = self.awaited.saturating_sub(1);
     }
 }
 
 /// Prints to stdout, unless nobody reads it: a full pipe must not stop the loop.
 pub fn print_line(line: &str) {
-    let mut stdout = io::stdout().lock();
-    if process::writable_now(stdout.as_fd()).unwrap_or(false) {
-        // A reader that went away has read enough.
-        let _ = writeln!(stdout, "{line}");
-    }
+    // A reader that went away has read enough.
+    let _ = write_now(io::stdout().as_fd(), format!("{line}\n").as_bytes());
 }

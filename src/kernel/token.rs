@@ -50,7 +50,13 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.index(), self.generation())
+        match (self.generation(), self.index()) {
+            (0, super::SIGNALS) => f.write_str("signals"),
+            (0, super::WAKE_UP) => f.write_str("wake-up"),
+            (0, super::ALARM) => f.write_str("alarm"),
+            (0, number) => write!(f, "listener-{number}"),
+            (generation, index) => write!(f, "{index}.{generation}"),
+        }
     }
 }
 

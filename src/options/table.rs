@@ -249,7 +249,7 @@ const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "connections at once; more wait in the backlog",
+        help: "connections at once, shared out to the workers; more wait",
         default: |options| options.serve.connections_max.to_string(),
         effect: Effect::Value("N", |options, text| {
             put(
@@ -263,7 +263,7 @@ const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "ceiling of all buffers together",
+        help: "ceiling of the whole process",
         default: |options| size_text(options.serve.memory_max),
         effect: Effect::Value("SIZE", |options, text| {
             put(

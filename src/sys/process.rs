@@ -7,9 +7,8 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::{check, retry};
+use super::check;
 
 /// How many descriptors this process may have open: the soft limit, and the hard one above it.
 pub fn descriptor_limit() -> io::Result<(u64, u64)> {
@@ -91,31 +90,8 @@ pub fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Whether a write to `fd` would not block at this moment.
-pub fn writable_now(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut asked = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
-    // SAFETY: `asked` is one structure, ours to write, and outlives the call.
-    retry(|| unsafe { libc::poll(&mut asked, 1, 0) })?;
-    Ok(asked.revents & libc::POLLOUT != 0)
-}
-
-/// Bytes in a page of memory.
-pub fn page_size() -> usize {
-    // SAFETY: the call takes no pointer.
-    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    assert!(bytes > 0, "every Linux tells its page size");
-    bytes as usize
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::fd::AsFd;
-    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -155,20 +131,5 @@ mod tests {
     fn the_clock_does_not_run_backwards() {
         let early = monotonic_nanoseconds();
         assert!(early > 0 && monotonic_nanoseconds() >= early);
-    }
-
-    #[test]
-    fn a_full_socket_is_not_writable_now() -> io::Result<()> {
-        let (mut writer, _reader) = UnixStream::pair()?;
-        assert!(writable_now(writer.as_fd())?);
-        writer.set_nonblocking(true)?;
-        while writer.write(&[0; 4096]).is_ok() {}
-        assert!(!writable_now(writer.as_fd())?);
-        Ok(())
-    }
-
-    #[test]
-    fn a_page_is_a_power_of_two() {
-        assert!(page_size().is_power_of_two());
     }
 }
