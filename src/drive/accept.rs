@@ -121,9 +121,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         match self.kernel.accept(listener) {
             Ok(socket) => {
                 self.door.rest = DOOR_REST_MIN;
-                // Of a crowd, most have sent their first bytes while they waited.
-                let has_spoken = self.settings.defer_accept || self.door.stride > 1;
-                self.admit(socket, has_spoken);
+                self.admit(socket);
                 if self.peers.is_full() {
                     self.counters.refused_slots += 1;
                     self.close_the_door(State::Full);

@@ -262,9 +262,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Takes a new connection in, or closes it when it cannot be watched. One that is likely to
-    /// have spoken already is answered first: that saves it a wait.
-    pub(super) fn admit(&mut self, socket: K::Socket, has_spoken: bool) {
+    /// Takes a new connection in, or closes it when it cannot be watched. With
+    /// `--defer-accept` it comes with its first data and is answered first: that saves it a wait.
+    pub(super) fn admit(&mut self, socket: K::Socket) {
         let interest = Interest::READ.under(self.settings.trigger);
         let peer = Peer {
             socket,
@@ -280,7 +280,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         };
         self.counters.connections_total += 1;
         self.counters.connections_now += 1;
-        let course = if has_spoken {
+        let course = if self.settings.defer_accept {
             self.try_straight(token)
         } else {
             None

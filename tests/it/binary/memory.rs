@@ -7,7 +7,7 @@ use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, say};
 
 /// Room for a single workspace: whoever holds it holds up everybody.
-const SINGLE: [&str; 4] = ["--max-memory", "4600k", "--max-connections", "20"];
+const SINGLE: [&str; 4] = ["--max-memory", "4850k", "--max-connections", "20"];
 
 /// A local server: the kernel gives its connections small buffers, so it takes little to fill them.
 fn local(name: &str, args: &[&str]) -> (Server, String) {
