@@ -60,6 +60,9 @@ pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10 * 60);
 /// How long a peer may take no byte of what it is owed: several retransmissions of a bad line, not
 /// more, since it holds a workspace all the while.
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a frame may take from its first byte to its last: a mebibyte at the speed of a bad
+/// mobile line, and much less than an attacker who dribbles would like to hold a workspace.
+pub const FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long an ending server waits for its last replies to be taken: what service managers grant
 /// before they kill.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -103,6 +106,14 @@ pub const DOOR_REST_MIN: Duration = Duration::from_millis(10);
 /// How long it rests at most: whoever waits is served so soon after a descriptor is free, and ten
 /// tries a second cost no measurable CPU.
 pub const DOOR_REST_MAX: Duration = Duration::from_millis(100);
+/// After what time a read or write is tried again for which the kernel had no memory (`ENOBUFS`,
+/// `ENOMEM`); twice as long each further time. Nothing reports when there is some again.
+pub const MEMORY_RETRY_MIN: Duration = Duration::from_millis(1);
+/// How often it is tried again before the connection is closed: a second in all.
+pub const MEMORY_RETRIES_MAX: u8 = 10;
+/// Accepts that may fail in passing, one after the other, before the listener rests: an error that
+/// leaves the connection in the queue (a firewall's `EPERM`) would be reported for ever.
+pub const ACCEPT_ERRORS_MAX: u32 = 64;
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -110,6 +121,8 @@ pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// tenth less than with half of it and no more than with twice of it, and small ones touch only the
 /// pages they fill.
 pub const READ_SIZE: usize = 512 * KIB;
+/// Bytes that a read may throw away at once, on the stack: whoever lingers has little left to say.
+pub const DISCARD_SIZE: usize = 16 * KIB;
 /// Bytes kept for answers of another length where messages have no boundary and so no longest one.
 pub const STREAM_REPLY_SIZE: usize = 256 * KIB;
 /// Descriptors that are not connections: standard streams, the epoll instance, signals, wake-up,
@@ -201,6 +214,11 @@ const _: () = {
 
     // A lingering connection ends before the drain it is part of does.
     assert!(LINGER_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
+    // A frame whose peer is merely slow is not taken for idle.
+    assert!(FRAME_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
+    // The tries for memory end before a peer could be said to stall.
+    let memory_retries_ms = MEMORY_RETRY_MIN.as_millis() << MEMORY_RETRIES_MAX;
+    assert!(memory_retries_ms < STALL_TIMEOUT_DEFAULT.as_millis());
     // A peer that stalls, or is gone, is noticed before one that is merely silent.
     assert!(STALL_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
     assert!(KEEPALIVE.as_millis() + USER_TIMEOUT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use crate::client::{self, Backoff, Client, Source};
 use crate::connection::Protocol;
 use crate::decode;
-use crate::drive::plan::{Demand, Plan};
+use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::framing::Framing;
@@ -158,7 +158,7 @@ where
         connections_max: options.connections_max as usize,
         threads: options.threads,
         frame_size_max: options.frame_size_max,
-        slot_size: Server::<K, S>::slot_size(),
+        slot_size: Server::<K, S>::slot_size(options.connections_per_ip_max.is_some()),
     };
     let plan = demand.plan(&protocol).map_err(|reason| {
         Failure::new(
@@ -332,9 +332,9 @@ fn open_listeners<K: Opener>(
 }
 
 fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
-    let (all, threads) = (options.connections_max as usize, options.threads);
+    let share = |all: u32| share(all, options.threads, worker);
     Settings {
-        connections_max: all / threads + usize::from(worker < all % threads),
+        connections_max: share(options.connections_max) as usize,
         workspaces: plan.workspaces,
         workspace: plan.workspace,
         trigger: options.trigger,
@@ -342,6 +342,8 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
         spin: options.spin,
         idle_timeout: options.idle_timeout,
         stall_timeout: options.stall_timeout,
+        frame_timeout: options.frame_timeout,
+        connections_per_ip_max: options.connections_per_ip_max.map(share),
         drain_timeout: options.drain_timeout,
     }
 }
@@ -349,13 +351,9 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
 /// The ready line, on stdout for whoever started this, and a hint for a person.
 fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
-    let workers = if options.threads == 1 {
-        "worker"
-    } else {
-        "workers"
-    };
+    let plural = if options.threads == 1 { "" } else { "s" };
     workers::print_line(&format!(
-        "ready: service {}, frame {}, on {}, {} {workers}, at most {} connections, \
+        "ready: service {}, frame {}, on {}, {} worker{plural}, at most {} connections, \
          at most {} bytes of memory",
         options.service,
         options.framing,

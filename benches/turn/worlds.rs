@@ -174,7 +174,7 @@ fn server<S: Service + 'static>(
         connections_max,
         threads: 1,
         frame_size_max: FRAME_MAX_DEFAULT,
-        slot_size: Server::<Sim, S>::slot_size(),
+        slot_size: Server::<Sim, S>::slot_size(false),
     };
     let plan = demand.plan(&protocol)?;
     let settings = Settings {
@@ -184,6 +184,8 @@ fn server<S: Service + 'static>(
         trigger: TRIGGER,
         idle_timeout: Some(IDLE_TIMEOUT_DEFAULT),
         stall_timeout: Some(STALL_TIMEOUT_DEFAULT),
+        frame_timeout: Some(mynah::limits::FRAME_TIMEOUT_DEFAULT),
+        connections_per_ip_max: None,
         drain_timeout: DRAIN_TIMEOUT_DEFAULT,
         defer_accept: false,
         spin: None,

@@ -1,5 +1,7 @@
 //! The one list of why connections end, as statistics and logs name it.
 
+use crate::framing::FrameError;
+
 /// Why a connection ended. The first reason stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
@@ -23,15 +25,31 @@ pub enum CloseReason {
     Idle,
     /// The peer took no byte of what it was owed for the stall time-out.
     Stalled,
+    /// A frame was not whole within the frame time-out.
+    SlowFrame,
+    /// It had something to say, and no workspace was free for the idle time-out.
+    Starved,
+    /// The kernel had no memory for its bytes, however often it was tried.
+    Exhausted,
     /// The server is shutting down, and it had all its answers.
     Shutdown,
     /// The server is shutting down, and time was up before it had all its answers.
     Cut,
 }
 
+impl From<&FrameError> for CloseReason {
+    fn from(error: &FrameError) -> CloseReason {
+        match error {
+            FrameError::TooLong { .. } | FrameError::Endless { .. } => CloseReason::TooLong,
+            FrameError::Corrupted(_) => CloseReason::Corrupted,
+            FrameError::Truncated { .. } => CloseReason::Truncated,
+        }
+    }
+}
+
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 12] = [
+    pub const ALL: [CloseReason; 15] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -42,6 +60,9 @@ impl CloseReason {
         CloseReason::Refused,
         CloseReason::Idle,
         CloseReason::Stalled,
+        CloseReason::SlowFrame,
+        CloseReason::Starved,
+        CloseReason::Exhausted,
         CloseReason::Shutdown,
         CloseReason::Cut,
     ];
@@ -59,8 +80,22 @@ impl CloseReason {
             CloseReason::Refused => "refused",
             CloseReason::Idle => "idle",
             CloseReason::Stalled => "stalled",
+            CloseReason::SlowFrame => "slow_frame",
+            CloseReason::Starved => "starved",
+            CloseReason::Exhausted => "exhausted",
             CloseReason::Shutdown => "shutdown",
             CloseReason::Cut => "cut",
+        }
+    }
+
+    /// The limit it ran into, for those that whoever runs the server wants to hear of.
+    pub const fn limit(self) -> Option<&'static str> {
+        match self {
+            CloseReason::Stalled => Some("the peer took nothing of its answers in time"),
+            CloseReason::SlowFrame => Some("the frame was not whole in time"),
+            CloseReason::Starved => Some("no workspace was free in time, more memory would help"),
+            CloseReason::Exhausted => Some("the kernel had no memory for its bytes"),
+            _ => None,
         }
     }
 }

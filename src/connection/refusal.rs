@@ -73,11 +73,7 @@ impl<S: Service> Connection<S> {
         guess: Option<Guess>,
         workspace: &mut Workspace<'_>,
     ) {
-        self.because(match error {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => CloseReason::TooLong,
-            FrameError::Corrupted(_) => CloseReason::Corrupted,
-            FrameError::Truncated { .. } => CloseReason::Truncated,
-        });
+        self.because(CloseReason::from(&error));
         (self.trouble, self.guess) = (Trouble::Wrong(error), guess);
         self.leave(workspace);
     }

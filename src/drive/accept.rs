@@ -10,8 +10,8 @@
 use std::io;
 use std::time::Duration;
 
-use crate::kernel::{Interest, Opener, Poller, Time, Token, errno};
-use crate::limits::{ACCEPTS_PER_TURN, DOOR_REST_MAX, DOOR_REST_MIN};
+use crate::kernel::{Address, Interest, Opener, Poller, Time, Token, errno};
+use crate::limits::{ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, DOOR_REST_MAX, DOOR_REST_MIN};
 use crate::service::Service;
 
 use super::Server;
@@ -30,7 +30,12 @@ pub(super) struct Door<Socket> {
     rest: Duration,
     /// Given up for a moment when there is no other descriptor.
     reserve: Option<Socket>,
+    /// Accepts that failed in passing since the last one that did not.
+    errors: u32,
+    /// The kernel could not be told whether the door is open.
+    is_mistold: bool,
     complaints: Throttle,
+    crowds: Throttle,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +68,19 @@ impl<Socket> Door<Socket> {
             last_turn: None,
             rest: DOOR_REST_MIN,
             reserve: Some(reserve),
+            errors: 0,
+            is_mistold: false,
             complaints: Throttle::default(),
+            crowds: Throttle::default(),
         }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub(super) fn has_reserve(&self) -> bool {
+        self.reserve.is_some()
     }
 
     /// When to try again by itself.
@@ -80,6 +96,10 @@ impl<Socket> Door<Socket> {
 impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Takes in what waits at one listener, up to a budget.
     pub(super) fn accept(&mut self, number: u32) {
+        if self.door.is_mistold {
+            // It is reported although nobody asked for it.
+            self.watch_the_listeners();
+        }
         let turn = self.turns;
         let again = self.door.last_turn.is_some_and(|last| last + 1 == turn);
         self.door.stride = if again {
@@ -119,37 +139,63 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         }
         self.counters.accept4 += 1;
         match self.kernel.accept(listener) {
-            Ok(socket) => {
-                self.door.rest = DOOR_REST_MIN;
-                self.admit(socket);
-                if self.peers.is_full() {
-                    self.counters.refused_slots += 1;
-                    self.close_the_door(State::Full);
-                }
-            }
+            Ok(socket) => self.welcome(socket),
             Err(error) => match sort(&error) {
                 Refused::Empty => {
                     // It was no crowd.
                     self.door.last_turn = None;
                     return false;
                 }
-                Refused::Passing => self.counters.accept_errors += 1,
-                Refused::Weather => self.rest(number, &error),
-                Refused::Bug => {
-                    log::error!("accept4: {error}: this is a mistake in mynah");
-                    self.rest(number, &error);
+                Refused::Passing if self.door.errors < ACCEPT_ERRORS_MAX => {
+                    self.counters.accept_errors += 1;
+                    self.door.errors += 1;
                 }
+                _ => self.rest(number, &error),
             },
         }
         true
     }
 
+    /// Takes one in, unless its address has as many as it may have.
+    fn welcome(&mut self, socket: K::Socket) {
+        self.door.rest = DOOR_REST_MIN;
+        self.door.errors = 0;
+        let address = match self.per_ip.is_on() {
+            true => self.kernel.peer(&socket).ok(),
+            false => None,
+        };
+        // Who has no address, or none any more, is not counted.
+        let peer = match address {
+            Some(Address::Tcp(peer)) => Some(peer),
+            _ => None,
+        };
+        if let Some(peer) = peer.filter(|peer| !self.per_ip.has_room(*peer)) {
+            self.counters.refused_per_ip += 1;
+            if let Some(more) = self.door.crowds.may_speak(self.now) {
+                log::warn!(
+                    "{}: has too many connections, one more is refused{more}",
+                    peer.ip()
+                );
+            }
+            return self.kernel.close(socket);
+        }
+        self.admit(socket, peer);
+        if self.peers.is_full() {
+            self.counters.refused_slots += 1;
+            self.close_the_door(State::Full);
+        }
+    }
+
     #[cold]
     fn rest(&mut self, number: u32, error: &io::Error) {
         self.counters.refused_resources += 1;
+        self.door.errors = 0;
         if let Some(more) = self.door.complaints.may_speak(self.now) {
             let rest = self.door.rest;
-            log::warn!("accept4: {error}: the listener rests for {rest:?}{more}");
+            match sort(error) {
+                Refused::Bug => log::error!("accept4: {error}: this is a mistake in mynah{more}"),
+                _ => log::warn!("accept4: {error}: the listener rests for {rest:?}{more}"),
+            }
         }
         if let (Some(reserve), Some(listener)) = (
             self.door.reserve.take(),
@@ -175,7 +221,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
 
     fn close_the_door(&mut self, state: State) {
         self.door.state = state;
-        self.watch_the_listeners(Interest::NONE);
+        self.watch_the_listeners();
     }
 
     /// A connection has left: its slot and its descriptor are free for another.
@@ -183,7 +229,11 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         if self.door.state != State::Open && !self.peers.is_full() {
             self.restore_the_reserve();
             self.door.state = State::Open;
-            self.watch_the_listeners(Interest::READ);
+            self.watch_the_listeners();
+            if self.door.is_mistold {
+                // Nothing would be reported: to be tried again.
+                self.door.state = State::Resting(self.now.after(DOOR_REST_MAX));
+            }
         }
     }
 
@@ -194,12 +244,21 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         }
     }
 
-    fn watch_the_listeners(&mut self, interest: Interest) {
+    /// Tells the kernel whether the door is open.
+    fn watch_the_listeners(&mut self) {
+        let interest = match self.door.state {
+            State::Open => Interest::READ,
+            State::Full | State::Resting(_) => Interest::NONE,
+        };
+        self.door.is_mistold = false;
         for (number, listener) in self.listeners.iter().enumerate() {
             self.counters.epoll_ctl += 1;
             let token = Token::fixed(number as u32);
             if let Err(error) = self.kernel.reregister(listener, token, interest) {
-                log::error!("epoll_ctl on a listener: {error}");
+                self.door.is_mistold = true;
+                if let Some(more) = self.door.complaints.may_speak(self.now) {
+                    log::warn!("epoll_ctl on a listener: {error}: tried again{more}");
+                }
             }
         }
     }

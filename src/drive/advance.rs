@@ -6,8 +6,10 @@
 //! with a workspace on lease, and if there is none, waits for one. Neighbours: `epoll` calls,
 //! `pump` moves the bytes.
 
+use std::io;
+
 use crate::base::buffer::OutboundCursors;
-use crate::connection::{CloseReason, Want};
+use crate::connection::{CloseReason, Cursors, Want, Workspace};
 use crate::kernel::{Interest, Opener, Poller, Readiness, Token};
 use crate::service::Service;
 
@@ -46,6 +48,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             kernel: &mut self.kernel,
             protocol: &mut self.protocol,
             counters: &mut self.counters,
+            complaints: &mut self.complaints,
             reading: self.reading,
             now: self.now,
         };
@@ -88,11 +91,13 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
+        peer.paused = false;
         let over = readiness.has(OVER);
         peer.read_to_end |= over || readiness.has(Readiness::PRI);
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
-        if over && nothing_asked && peer.lease.is_none() {
+        let broken = readiness.has(Readiness::HUP.and(Readiness::ERR));
+        if broken && nothing_asked && peer.lease.is_none() {
             // Nothing is asked and these cannot be masked: heard once, they are heard for ever.
             peer.connection.close(CloseReason::Reset);
             return self.release(token);
@@ -112,30 +117,43 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.lend()) else {
-            return self.wait_for_workspace(token);
+        let lingers = peer.connection.is_lingering();
+        let lease = match peer.lease.take() {
+            None if !lingers => self.workspaces.lend(),
+            held => held,
         };
-        let mut workspace = self.workspaces.open(&lease);
-        if peer.connection.is_silent() {
-            peer.connection.begin(&mut workspace, &mut self.protocol);
-        }
-        let pump = Pump {
+        let mut pump = Pump {
             kernel: &mut self.kernel,
             protocol: &mut self.protocol,
             counters: &mut self.counters,
+            complaints: &mut self.complaints,
             reading: self.reading,
             now: self.now,
         };
+        let Some(lease) = lease else {
+            if !lingers {
+                return self.wait_for_workspace(token);
+            }
+            let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
+            let stopped = pump.run(peer, &mut nothing, can);
+            return self.settle(token, &stopped);
+        };
+        let frames = pump.counters.frames;
+        let mut workspace = self.workspaces.open(&lease);
+        if peer.connection.is_silent() {
+            peer.connection.begin(&mut workspace, pump.protocol);
+        }
         let stopped = pump.run(peer, &mut workspace, can);
+        let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
+            && stopped.want != Want::Discard
+            && !peer.paused;
         if workspace.is_empty() {
             self.workspaces.give_back(lease);
         } else {
             let at = workspace.cursors();
             self.workspaces.leave(&lease, at);
-            peer.lease = Some(lease);
+            self.keep(token, lease, stopped.want, frames);
         }
-        let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
-            && stopped.want != Want::Discard;
         if !settled || stopped.has_more || !self.waiting.is_empty() {
             self.settle(token, &stopped);
         }
@@ -147,6 +165,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
+        if peer.paused && stopped.want != Want::Close {
+            return self.pause(token);
+        }
         // Before its interest is changed: should that fail, it is released and loses its turn.
         if stopped.has_more {
             self.ready.push(token.index());
@@ -184,7 +205,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     }
 
     #[cold]
-    fn change_interest(&mut self, token: Token, interest: Interest) {
+    pub(super) fn change_interest(&mut self, token: Token, interest: Interest) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
@@ -195,38 +216,19 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                 peer.registered = interest;
                 self.arm(token);
             }
-            Err(error) => {
-                log::warn!("epoll_ctl: {error}: the connection is closed");
-                peer.connection.close(CloseReason::Failed);
-                self.release(token);
-            }
+            Err(error) => self.fail(token, &error),
         }
     }
 
-    /// A connection has something to read and no workspace to read it into: it stops asking, or a
-    /// readiness that nobody takes up would be reported for ever, and waits its turn.
+    /// The kernel cannot watch a connection: that is its end and nobody else's.
     #[cold]
-    fn wait_for_workspace(&mut self, token: Token) {
-        if self.waiting.push(token.index()) {
-            self.counters.workspace_waits += 1;
-            self.change_interest(token, Interest::NONE.under(self.settings.trigger));
+    pub(super) fn fail(&mut self, token: Token, error: &io::Error) {
+        self.counters.refused_registration += 1;
+        if let Some(peer) = self.peers.get_mut(token) {
+            peer.connection.close(CloseReason::Failed);
         }
-    }
-
-    /// Workspaces that came back go to those who have waited longest.
-    pub(super) fn lend_to_whoever_waits(&mut self) {
-        while !self.waiting.is_empty() {
-            let Some(lease) = self.workspaces.lend() else {
-                return;
-            };
-            let waiting = self.waiting.pop().and_then(|slot| self.peers.token(slot));
-            match waiting.and_then(|token| Some((token, self.peers.get_mut(token)?))) {
-                Some((token, peer)) => {
-                    peer.lease = Some(lease);
-                    self.ready.push(token.index());
-                }
-                None => self.workspaces.give_back(lease),
-            }
-        }
+        let what = format_args!("epoll_ctl: {error}");
+        self.complaints.warn(CloseReason::Failed, self.now, &what);
+        self.release(token);
     }
 }

@@ -83,7 +83,11 @@ counters! {
     refused_resources,
     /// Accepts that failed in passing: the peer gave up, or the network did.
     accept_errors,
-    /// Connections that could not be registered.
+    /// Reads and writes that the kernel refused for want of memory.
+    refused_memory,
+    /// Connections over the limit for their address.
+    refused_per_ip,
+    /// Connections that the kernel could not watch, or not as they wanted.
     refused_registration,
     /// Frames over the limit that were thrown away.
     frames_discarded,

@@ -10,6 +10,7 @@
 //! 9.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connection::{CloseReason, Connection, Protocol, Want};
@@ -23,10 +24,11 @@ use crate::service::Service;
 use super::accept::Door;
 use super::counters::Counters;
 use super::drain::Drain;
+use super::per_ip::PerIp;
 use super::pump::{Course, Peer, Reading};
 use super::queue::Queue;
 use super::slots::Slots;
-use super::throttle::Throttle;
+use super::throttle::Complaints;
 use super::timers::Timers;
 use super::workspaces::{WorkspaceSize, Workspaces};
 
@@ -49,6 +51,10 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// How long a peer may take nothing of what it is owed.
     pub stall_timeout: Option<Duration>,
+    /// How long a frame may take, from its first byte to its last.
+    pub frame_timeout: Option<Duration>,
+    /// Connections at once from one address.
+    pub connections_per_ip_max: Option<u32>,
     /// How long a shutdown may take.
     pub drain_timeout: Duration,
 }
@@ -87,8 +93,9 @@ pub struct Server<K: Poller + Opener, S: Service> {
     pub(super) waiting: Queue,
     pub(super) timers: Timers,
     pub(super) workspaces: Workspaces,
+    pub(super) per_ip: PerIp,
     events: Vec<Event>,
-    complaints: Throttle,
+    pub(super) complaints: Complaints,
 }
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
@@ -125,15 +132,18 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
             workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
+            per_ip: PerIp::new(settings.connections_per_ip_max, slots),
             events: vec![Event::default(); EVENTS_PER_TURN],
-            complaints: Throttle::default(),
+            complaints: Complaints::default(),
             settings,
         })
     }
 
-    /// Bytes that each connection takes at most, beside the workspace it may have on loan.
-    pub const fn slot_size() -> usize {
-        Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + 2 * Queue::SLOT_SIZE
+    /// Bytes that each connection takes at most, beside the workspace it may have on loan; more if
+    /// there is a limit for each address.
+    pub const fn slot_size(per_ip: bool) -> usize {
+        let counted = if per_ip { PerIp::SLOT_SIZE } else { 0 };
+        Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + 2 * Queue::SLOT_SIZE + counted
     }
 
     /// Turns until something needs attention, all is done, or the clock reads `until`.
@@ -248,7 +258,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             SIGNALS => attention.signals = true,
             WAKE_UP => attention.wake_up = true,
             ALARM => {}
-            listener => self.accept(listener),
+            listener => {
+                self.accept(listener);
+            }
         }
     }
 
@@ -264,7 +276,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
 
     /// Takes a new connection in, or closes it when it cannot be watched. With
     /// `--defer-accept` it comes with its first data and is answered first: that saves it a wait.
-    pub(super) fn admit(&mut self, socket: K::Socket) {
+    pub(super) fn admit(&mut self, socket: K::Socket, address: Option<SocketAddr>) {
         let interest = Interest::READ.under(self.settings.trigger);
         let peer = Peer {
             socket,
@@ -272,12 +284,17 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             lease: None,
             registered: interest,
             read_to_end: false,
+            refusals: 0,
+            paused: false,
             active_at: self.now,
         };
         let token = match self.peers.insert(peer) {
             Ok(token) => token,
             Err(peer) => return self.kernel.close(peer.socket),
         };
+        if let Some(address) = address {
+            self.per_ip.enter(token.index(), address);
+        }
         self.counters.connections_total += 1;
         self.counters.connections_now += 1;
         let course = if self.settings.defer_accept {
@@ -293,10 +310,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         };
         self.counters.epoll_ctl += 1;
         if let Err(error) = self.kernel.register(&peer.socket, token, interest) {
-            log::warn!("epoll_ctl: {error}: the connection is closed");
-            self.counters.refused_registration += 1;
-            peer.connection.close(CloseReason::Failed);
-            return self.release(token);
+            return self.fail(token, &error);
         }
         let silent = peer.connection.is_silent();
         self.arm(token);
@@ -316,16 +330,18 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.timers.disarm(slot);
         self.ready.remove(slot);
         self.waiting.remove(slot);
+        self.per_ip.leave(slot);
         self.counters.connections_now -= 1;
         self.counters.close += 1;
         self.counters.closed[peer.connection.reason() as usize] += 1;
-        log::debug!(
-            "connection {token:?} closed: {}",
-            peer.connection.reason().name()
-        );
-        if let Some(error) = peer.connection.take_error() {
-            self.counters.refused(&error);
-            self.complain(&error, peer.connection.guess(), "connection is closed");
+        let reason = peer.connection.reason();
+        log::debug!("connection {token:?} closed: {}", reason.name());
+        match peer.connection.take_error() {
+            Some(error) => {
+                self.counters.refused(&error);
+                self.complain(&error, peer.connection.guess(), "connection is closed");
+            }
+            None => self.complaints.warn_of(reason, self.now),
         }
         self.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
@@ -338,7 +354,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Logs what was wrong with a frame, at most once a second.
     #[cold]
     pub(super) fn complain(&mut self, error: &FrameError, guess: Option<Guess>, outcome: &str) {
-        if let Some(more) = self.complaints.may_speak(self.now) {
+        let reason = CloseReason::from(error);
+        if let Some(more) = self.complaints.of(reason).may_speak(self.now) {
             let kind = error.kind();
             match guess {
                 Some(guess) => log::warn!("{kind}: {error}; {guess}: the {outcome}{more}"),

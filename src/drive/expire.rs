@@ -5,21 +5,19 @@
 //! deadline, which may be early and must not be late: it is set anew when the kind of waiting
 //! changes, and looked at again when it comes.
 
+use std::time::Duration;
+
 use crate::connection::CloseReason;
 use crate::kernel::{Interest, Opener, Poller, Time, Token};
-use crate::limits::LINGER_TIMEOUT;
+use crate::limits::{LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
-use super::pump::Peer;
-use super::{Server, Settings};
+use super::Server;
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Sets the deadline of a connection anew, because what it waits for has changed.
     pub(super) fn arm(&mut self, token: Token) {
-        let Some(peer) = self.peers.get_mut(token) else {
-            return;
-        };
-        match self.settings.deadline(peer) {
+        match self.deadline_of(token).0 {
             Time::NEVER => self.timers.disarm(token.index()),
             deadline => self.timers.arm(token.index(), deadline),
         }
@@ -35,17 +33,16 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             let Some(peer) = self.peers.get_mut(token) else {
                 continue;
             };
-            if self.settings.deadline(peer) > self.now {
+            if peer.paused {
+                self.ready.push(slot);
+                continue;
+            }
+            let (deadline, reason) = self.deadline_of(token);
+            if deadline > self.now {
                 self.arm(token);
                 continue;
             }
-            if !peer.connection.is_lingering() {
-                let stalled = peer.registered.contains(Interest::WRITE);
-                let reason = if stalled {
-                    CloseReason::Stalled
-                } else {
-                    CloseReason::Idle
-                };
+            if let Some(peer) = self.peers.get_mut(token) {
                 peer.connection.close(reason);
             }
             self.release(token);
@@ -53,18 +50,56 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.reopen_the_door_in_time();
         self.drain_on();
     }
-}
 
-impl Settings {
-    /// When `peer` is to be closed if nothing moves until then.
-    fn deadline<K: Poller, S: Service>(&self, peer: &Peer<K, S>) -> Time {
-        let timeout = if peer.connection.is_lingering() {
-            Some(LINGER_TIMEOUT)
-        } else if peer.registered.contains(Interest::WRITE) {
-            self.stall_timeout
-        } else {
-            self.idle_timeout
+    /// The kernel has no memory for this connection's bytes and will not report when it has: it
+    /// asks for nothing, and tries again after a while, twice as long each time.
+    #[cold]
+    pub(super) fn pause(&mut self, token: Token) {
+        let nothing = Interest::NONE.under(self.settings.trigger);
+        let registered = self.peers.get_mut(token).map(|peer| peer.registered);
+        if registered != Some(nothing) {
+            self.change_interest(token, nothing);
+        }
+        if let Some(peer) = self.peers.get_mut(token) {
+            peer.paused = true;
+            let span = MEMORY_RETRY_MIN * (1 << (peer.refusals - 1));
+            self.timers.arm(token.index(), self.now.after(span));
+        }
+    }
+
+    /// When a connection is to be closed if nothing moves until then, and why.
+    pub(super) fn deadline_of(&mut self, token: Token) -> (Time, CloseReason) {
+        const NEVER: (Time, CloseReason) = (Time::NEVER, CloseReason::Idle);
+        let Some(peer) = self.peers.get_mut(token) else {
+            return NEVER;
         };
-        timeout.map_or(Time::NEVER, |timeout| peer.active_at.after(timeout))
+        let after = |span: Option<Duration>, start: Time, reason| {
+            (span.map_or(Time::NEVER, |span| start.after(span)), reason)
+        };
+        if peer.connection.is_lingering() {
+            let reason = peer.connection.reason();
+            return after(Some(LINGER_TIMEOUT), peer.active_at, reason);
+        }
+        if peer.registered.contains(Interest::WRITE) {
+            return after(
+                self.settings.stall_timeout,
+                peer.active_at,
+                CloseReason::Stalled,
+            );
+        }
+        let waits = self.waiting.contains(token.index());
+        let silent = if waits {
+            CloseReason::Starved
+        } else {
+            CloseReason::Idle
+        };
+        let idle = after(self.settings.idle_timeout, peer.active_at, silent);
+        let since = peer
+            .lease
+            .as_ref()
+            .map(|lease| self.workspaces.frame_since(lease));
+        let timeout = self.settings.frame_timeout;
+        let frame = since.map_or(NEVER, |since| after(timeout, since, CloseReason::SlowFrame));
+        if frame.0 < idle.0 { frame } else { idle }
     }
 }

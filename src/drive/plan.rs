@@ -88,6 +88,13 @@ impl Demand {
     }
 }
 
+/// What `worker` gets of `all` that is divided among `threads`.
+pub fn share(all: u32, threads: usize, worker: usize) -> u32 {
+    // There are at most THREADS_MAX of them.
+    let (threads, worker) = (threads as u32, worker as u32);
+    all / threads + u32::from(worker < all % threads)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,21 +1,18 @@
 //! Between the kernel and the machine: does for one connection what it wants, until it wants what
 //! the kernel is not ready for, or until its budget for this turn is spent.
 //!
-//! The errors of reading and writing are sorted here and nowhere else. Would-block is an answer,
-//! not an error. What the peer or the network did ends this connection quietly; what neither did
-//! ends it too, and says so louder. No error leaves this file: one peer's trouble is never
-//! another's. Writes are tried at once and without asking; only what was refused becomes an
-//! interest. See recv(2), send(2), shutdown(2).
-
-use std::io::{self, ErrorKind};
+//! Writes are tried at once and without asking; only what was refused becomes an interest. Errors
+//! are sorted next door, in `refusal`, and none leaves: one peer's trouble is never another's. See
+//! recv(2), send(2), shutdown(2).
 
 use crate::base::buffer::InboundCursors;
 use crate::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
 use crate::kernel::{Interest, Sockets, Time, Trigger};
-use crate::limits::{BYTES_PER_EVENT, OPERATIONS_PER_EVENT};
+use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, OPERATIONS_PER_EVENT};
 use crate::service::Service;
 
 use super::counters::Counters;
+use super::throttle::Complaints;
 use super::workspaces::Lease;
 
 /// A connection and what the loop knows about it.
@@ -28,7 +25,11 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) registered: Interest,
     /// Its end was announced, or an urgent byte: a short read is not the last one.
     pub(super) read_to_end: bool,
-    /// When bytes last moved, or when it began to linger.
+    /// How often, one after the other, the kernel had no memory for its bytes.
+    pub(super) refusals: u8,
+    /// It asks for nothing until its deadline, and then tries again.
+    pub(super) paused: bool,
+    /// When bytes last moved, or when it began to linger or to wait for a workspace.
     pub(super) active_at: Time,
 }
 
@@ -108,6 +109,7 @@ pub(super) struct Pump<'a, K: Sockets, S: Service> {
     pub(super) kernel: &'a mut K,
     pub(super) protocol: &'a mut Protocol<S>,
     pub(super) counters: &'a mut Counters,
+    pub(super) complaints: &'a mut Complaints,
     pub(super) reading: Reading,
     pub(super) now: Time,
 }
@@ -172,7 +174,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
 
     /// Works on `peer` as far as `can` and its budget go.
     pub(super) fn run(
-        mut self,
+        &mut self,
         peer: &mut Peer<K, S>,
         workspace: &mut Workspace<'_>,
         mut can: Can,
@@ -187,12 +189,14 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     let pumped = self.pump_in(peer, workspace);
                     can.read = self.reads_again(peer, pumped);
                 }
-                Want::Read if self.is_shutting_down() => self.leave(peer, workspace),
+                Want::Read if self.is_shutting_down() && !peer.paused => {
+                    self.leave(peer, workspace)
+                }
                 Want::Write if can.write => {
                     can.write = self.pump_out(peer, workspace) == Pumped::All;
                 }
                 Want::Discard if can.read => {
-                    let pumped = self.discard(peer, workspace);
+                    let pumped = self.discard(peer);
                     can.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
@@ -218,7 +222,8 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     fn reads_again(&self, peer: &Peer<K, S>, pumped: Pumped) -> bool {
         match (pumped, self.reading) {
             (Pumped::Nothing, _) => false,
-            (Pumped::All, Reading::WhileFull) | (_, Reading::ToTheLast) => true,
+            // What is read when no more is to be read is thrown away, but to the end all the same.
+            (Pumped::All, Reading::WhileFull | Reading::NoMore) | (_, Reading::ToTheLast) => true,
             _ => peer.read_to_end,
         }
     }
@@ -246,6 +251,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                 self.counters.bytes_in += count as u64;
                 self.counters.frames += peer.connection.received(count, workspace, self.protocol);
                 peer.active_at = self.now;
+                (peer.refusals, peer.paused) = (0, false);
                 if count == asked {
                     Pumped::All
                 } else {
@@ -270,6 +276,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                 self.counters.bytes_out += count as u64;
                 self.counters.frames += peer.connection.sent(count, workspace, self.protocol);
                 peer.active_at = self.now;
+                (peer.refusals, peer.paused) = (0, false);
                 if count == asked {
                     return Pumped::All;
                 }
@@ -284,10 +291,11 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     }
 
     /// Reads once and throws it away: a lingering peer is listened to only for its end.
-    fn discard(&mut self, peer: &mut Peer<K, S>, workspace: &mut Workspace<'_>) -> Pumped {
-        let space = workspace.inbound.spare();
+    /// It needs no workspace for that, and so never waits for one.
+    fn discard(&mut self, peer: &mut Peer<K, S>) -> Pumped {
+        let mut space = [0; DISCARD_SIZE];
         self.counters.recv += 1;
-        match self.kernel.read(&peer.socket, space) {
+        match self.kernel.read(&peer.socket, &mut space) {
             Ok(0) => {
                 peer.connection.close(CloseReason::EndOfStream);
                 Pumped::Part
@@ -305,24 +313,6 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                 _ => Pumped::Nothing,
             },
         }
-    }
-
-    #[cold]
-    fn refused_read(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
-        if error.kind() == ErrorKind::WouldBlock {
-            self.counters.spurious_events += 1;
-            return Want::Read;
-        }
-        end_by(error, &mut peer.connection, "recv")
-    }
-
-    #[cold]
-    fn refused_write(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
-        if error.kind() == ErrorKind::WouldBlock {
-            self.counters.short_writes += 1;
-            return Want::Write;
-        }
-        end_by(error, &mut peer.connection, "send")
     }
 
     /// Ends our direction; from now on only the peer's end, or time, is awaited.
@@ -347,31 +337,4 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
             peer.connection.drain(CloseReason::Shutdown, workspace);
         }
     }
-}
-
-/// Ends a connection for an error that is not would-block.
-fn end_by<S: Service>(error: &io::Error, connection: &mut Connection<S>, call: &str) -> Want {
-    if is_the_peers_doing(error) {
-        connection.close(CloseReason::Reset);
-    } else {
-        log::warn!("{call}: {error}: the connection is closed");
-        connection.close(CloseReason::Failed);
-    }
-    Want::Close
-}
-
-/// Errors that say something about the peer or the way to it, and nothing about us.
-fn is_the_peers_doing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::BrokenPipe
-            | ErrorKind::NotConnected
-            | ErrorKind::TimedOut
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown
-    )
 }

@@ -49,6 +49,11 @@ impl Queue {
         self.len == 0
     }
 
+    /// Whether `slot` waits.
+    pub fn contains(&self, slot: u32) -> bool {
+        self.links[slot as usize] != [0; 2]
+    }
+
     /// Puts `slot` at the end, unless it waits already; tells whether it did not.
     pub fn push(&mut self, slot: u32) -> bool {
         if self.links[slot as usize] != [0; 2] {

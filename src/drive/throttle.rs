@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::clock::Time;
+use crate::connection::CloseReason;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,6 +37,32 @@ impl fmt::Display for Swallowed {
         match self.0 {
             0 => Ok(()),
             count => write!(f, " ({count} more like this were not logged)"),
+        }
+    }
+}
+
+/// A throttle for each reason that connections end for.
+#[derive(Debug, Default)]
+pub(super) struct Complaints([Throttle; CloseReason::ALL.len()]);
+
+impl Complaints {
+    /// The one for `reason`.
+    pub(super) fn of(&mut self, reason: CloseReason) -> &mut Throttle {
+        &mut self.0[reason as usize]
+    }
+
+    /// Tells what was wrong with a connection that is closed for `reason`.
+    #[cold]
+    pub(super) fn warn(&mut self, reason: CloseReason, now: Time, what: &dyn fmt::Display) {
+        if let Some(more) = self.of(reason).may_speak(now) {
+            log::warn!("{}: {what}: the connection is closed{more}", reason.name());
+        }
+    }
+
+    /// Tells that a connection ran into a limit, if `reason` is one.
+    pub(super) fn warn_of(&mut self, reason: CloseReason, now: Time) {
+        if let Some(limit) = reason.limit() {
+            self.warn(reason, now, &limit);
         }
     }
 }

@@ -47,6 +47,13 @@ impl Timers {
         self.sift_down(place);
     }
 
+    /// Sets the deadline of `slot`, unless it has one that is not later.
+    pub fn arm_by(&mut self, slot: u32, deadline: Time) {
+        if deadline < self.armed(slot) {
+            self.arm(slot, deadline);
+        }
+    }
+
     /// Takes the deadline of `slot` away, if it has one.
     pub fn disarm(&mut self, slot: u32) {
         let place = self.places[slot as usize];
@@ -59,6 +66,14 @@ impl Timers {
         if place < self.heap.len() {
             let place = self.sift_up(place);
             self.sift_down(place);
+        }
+    }
+
+    /// The deadline of `slot`, [`Time::NEVER`] when it has none.
+    pub fn armed(&self, slot: u32) -> Time {
+        match self.places[slot as usize] {
+            0 => Time::NEVER,
+            place => self.heap[place as usize - 1].0,
         }
     }
 

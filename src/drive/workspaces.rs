@@ -12,7 +12,7 @@
 use std::io;
 
 use crate::connection::{Cursors, Workspace};
-use crate::kernel::Mapping;
+use crate::kernel::{Mapping, Time};
 
 /// The right to use one workspace.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,12 +45,14 @@ pub struct Workspaces {
     stride: usize,
     /// Where those on loan were left.
     cursors: Vec<Cursors>,
+    /// When the first byte of the frame in each arrived; [`Time::NEVER`] when none is under way.
+    frames_since: Vec<Time>,
     free: Vec<u32>,
 }
 
 impl Workspaces {
     /// Bytes kept for each workspace beside its stride.
-    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<u32>();
+    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<Time>() + size_of::<u32>();
 
     /// Reserves `count` workspaces of `size`.
     pub fn new(count: usize, size: WorkspaceSize) -> io::Result<Workspaces> {
@@ -59,6 +61,7 @@ impl Workspaces {
             size,
             stride: size.stride(),
             cursors: vec![Default::default(); count],
+            frames_since: vec![Time::NEVER; count],
             free: (0..count as u32).rev().collect(),
         })
     }
@@ -104,10 +107,21 @@ impl Workspaces {
         self.cursors[lease.0 as usize] = at;
     }
 
+    /// When the first byte of the frame in it arrived; [`Time::NEVER`] when none is under way.
+    pub fn frame_since(&self, lease: &Lease) -> Time {
+        self.frames_since[lease.0 as usize]
+    }
+
+    /// Notes when the first byte of the frame in it arrived.
+    pub fn set_frame_since(&mut self, lease: &Lease, since: Time) {
+        self.frames_since[lease.0 as usize] = since;
+    }
+
     /// Takes one back, with whatever is still in it.
     #[inline]
     pub fn give_back(&mut self, lease: Lease) {
         self.cursors[lease.0 as usize] = Cursors::default();
+        self.frames_since[lease.0 as usize] = Time::NEVER;
         self.free.push(lease.0);
     }
 }

@@ -26,6 +26,8 @@ pub use services::ServiceName;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
+// There is one, and it is taken apart at once.
+#[allow(clippy::large_enum_variant)]
 pub enum Parsed {
     /// Run this.
     Run(Command),
@@ -83,6 +85,8 @@ pub struct Serve {
     pub threads: usize,
     /// Connections at once, over all workers.
     pub connections_max: u32,
+    /// Connections at once from one address, over all workers; `None` is no limit.
+    pub connections_per_ip_max: Option<u32>,
     /// Bytes of all buffers together, over all workers.
     pub memory_max: usize,
     /// Connections that may wait to be accepted.
@@ -91,6 +95,8 @@ pub struct Serve {
     pub idle_timeout: Option<Duration>,
     /// How long a peer may take no byte of what it is owed; `None` is for ever.
     pub stall_timeout: Option<Duration>,
+    /// How long a frame may take from its first byte to its last; `None` is for ever.
+    pub frame_timeout: Option<Duration>,
     /// How long the end waits for replies to be taken; zero does not wait.
     pub drain_timeout: Duration,
     /// `TCP_NODELAY`.
@@ -120,10 +126,12 @@ impl Default for Serve {
             on_too_long: OnTooLong::Close,
             threads: limits::THREADS_DEFAULT,
             connections_max: limits::CONNECTIONS_DEFAULT,
+            connections_per_ip_max: None,
             memory_max: limits::MEMORY_DEFAULT,
             backlog: limits::BACKLOG_DEFAULT,
             idle_timeout: Some(limits::IDLE_TIMEOUT_DEFAULT),
             stall_timeout: Some(limits::STALL_TIMEOUT_DEFAULT),
+            frame_timeout: Some(limits::FRAME_TIMEOUT_DEFAULT),
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             nodelay: true,
             trigger: Trigger::Edge,

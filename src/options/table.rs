@@ -9,24 +9,18 @@
 mod connect;
 mod decode;
 mod lookup;
+mod serve;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::limits::{
-    BACKLOG_MAX, CONNECTIONS_MAX, FRAME_MAX_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, SPIN_MAX,
-    STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
-};
+use crate::limits::{FRAME_MAX_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 
 use super::bench;
-use super::services::{self, SERVICES};
-use super::values::{
-    choice, count, put, size, size_text, switch, switch_text, time, time_or_off, time_or_off_text,
-    time_text,
-};
-use super::{Command, Options, name_of};
+use super::services::SERVICES;
+use super::{Command, Options};
 use crate::framing::OnTooLong;
-use crate::kernel::{Address, Trigger};
+use crate::kernel::Trigger;
 #[cfg(test)]
 pub(super) use lookup::flags;
 pub(super) use lookup::{command, unknown_word};
@@ -80,56 +74,7 @@ pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 pub(super) const SERVE: &str = "serve";
 
 /// The commands. The first one is meant when none is named.
-pub(super) const COMMANDS: &[CommandRow] = &[SERVE_ROW, bench::COMMAND, connect::ROW, decode::ROW];
-
-const SERVE_ROW: CommandRow = CommandRow {
-    name: SERVE,
-    about: "answer everyone who connects; the default",
-    usage: "mynah [serve] [SERVICE] [OPTIONS]",
-    word: |options, position, text| match position {
-        0 => put(&mut options.serve.service, choice(text, SERVICES)),
-        _ => Err(format!(
-            "serve takes one SERVICE, and has {}",
-            options.serve.service
-        )),
-    },
-    words: ("Services", &services::WORDS),
-    finish: |options| {
-        let mut serve = options.serve;
-        services::check(&serve)?;
-        serve.framing = services::framing(&serve, options.framing)?;
-        if (serve.connections_max as usize) < serve.threads {
-            return Err(format!(
-                "--max-connections {}: must be at least --threads, {}",
-                serve.connections_max, serve.threads
-            ));
-        }
-        // Without SO_REUSEPORT, which only TCP has, a second worker would find the name in use.
-        let is_local = |address: &&Address| matches!(address, Address::Unix(_));
-        if let (Some(address), 2..) = (serve.listen.iter().find(is_local), serve.threads) {
-            return Err(format!(
-                "--listen {address}: only one worker can listen there, and --threads is {}",
-                serve.threads
-            ));
-        }
-        if serve.listen.is_empty() {
-            serve.listen.push(LISTEN_DEFAULT.parse()?);
-        }
-        Ok(Command::Serve(Box::new(serve)))
-    },
-    examples: &[
-        ("mynah", "raw echo for this machine"),
-        (
-            "mynah upper --listen 0.0.0.0:7007 --listen [::]:7007",
-            "to everyone, IPv4 and IPv6",
-        ),
-        (
-            "mynah echo --frame u32be --frame-max 64k --threads 2",
-            "length-framed echo, two workers",
-        ),
-        ("RUST_LOG=debug mynah --stats 5s", "watch what it does"),
-    ],
-};
+pub(super) const COMMANDS: &[CommandRow] = &[serve::ROW, bench::COMMAND, connect::ROW, decode::ROW];
 
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
@@ -142,208 +87,6 @@ const ON_TOO_LONG: &[(&str, OnTooLong)] =
 const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
 
 const FLAGS: &[Flag] = &[
-    Flag {
-        long: "--listen",
-        short: None,
-        group: "Listening",
-        commands: &[SERVE],
-        help: "where to listen; may be repeated",
-        default: |_| LISTEN_DEFAULT.to_owned(),
-        effect: Effect::Value("ADDR", |options, text| {
-            options.serve.listen.push(text.parse()?);
-            Ok(())
-        }),
-    },
-    Flag {
-        long: "--backlog",
-        short: None,
-        group: "Listening",
-        commands: &[SERVE],
-        help: "connections that may wait to be accepted",
-        default: |options| options.serve.backlog.to_string(),
-        effect: Effect::Value("N", |options, text| {
-            put(&mut options.serve.backlog, count(text, 1..=BACKLOG_MAX))
-        }),
-    },
-    Flag {
-        long: "--nodelay",
-        short: None,
-        group: "Listening",
-        commands: &[SERVE],
-        help: "send small replies at once (TCP_NODELAY)",
-        default: |options| switch_text(options.serve.nodelay),
-        effect: Effect::Switch(|options, text| put(&mut options.serve.nodelay, switch(text))),
-    },
-    Flag {
-        long: "--defer-accept",
-        short: None,
-        group: "Listening",
-        commands: &[SERVE],
-        help: "take a connection in only when it has sent something",
-        default: |options| switch_text(options.serve.defer_accept),
-        effect: Effect::Switch(|options, text| put(&mut options.serve.defer_accept, switch(text))),
-    },
-    Flag {
-        long: "--service",
-        short: None,
-        group: "Service",
-        commands: &[SERVE],
-        help: "the service by name, like the word SERVICE",
-        default: |options| options.serve.service.to_string(),
-        effect: Effect::Value("NAME", |options, text| {
-            put(&mut options.serve.service, choice(text, SERVICES))
-        }),
-    },
-    services::UNICODE,
-    services::PREFIX,
-    services::DICTIONARY,
-    Flag {
-        long: "--frame",
-        short: None,
-        group: "Service",
-        commands: &[SERVE],
-        help: "where a message ends, see Framings; texts: line",
-        default: |options| options.serve.framing.to_string(),
-        effect: Effect::Value("SPEC", |options, text| {
-            put(&mut options.framing, text.parse().map(Some))
-        }),
-    },
-    Flag {
-        long: "--frame-max",
-        short: None,
-        group: "Service",
-        commands: &[SERVE],
-        help: "longest frame, or payload where the framing is text",
-        default: |options| size_text(options.serve.frame_size_max),
-        effect: Effect::Value("SIZE", |options, text| {
-            put(
-                &mut options.serve.frame_size_max,
-                size(text, 1..=FRAME_MAX_MAX),
-            )
-        }),
-    },
-    Flag {
-        long: "--on-too-long",
-        short: None,
-        group: "Service",
-        commands: &[SERVE],
-        help: "a longer one: close the connection, or discard it and go on",
-        default: |options| name_of(&options.serve.on_too_long, ON_TOO_LONG).to_owned(),
-        effect: Effect::Value("MODE", |options, text| {
-            put(&mut options.serve.on_too_long, choice(text, ON_TOO_LONG))
-        }),
-    },
-    Flag {
-        long: "--threads",
-        short: None,
-        group: "Limits",
-        commands: &[SERVE],
-        help: "workers, each with its own loop; they share nothing",
-        default: |options| options.serve.threads.to_string(),
-        effect: Effect::Value("N", |options, text| {
-            put(&mut options.serve.threads, count(text, 1..=THREADS_MAX))
-        }),
-    },
-    Flag {
-        long: "--max-connections",
-        short: None,
-        group: "Limits",
-        commands: &[SERVE],
-        help: "connections at once, shared out to the workers; more wait",
-        default: |options| options.serve.connections_max.to_string(),
-        effect: Effect::Value("N", |options, text| {
-            put(
-                &mut options.serve.connections_max,
-                count(text, 1..=CONNECTIONS_MAX),
-            )
-        }),
-    },
-    Flag {
-        long: "--max-memory",
-        short: None,
-        group: "Limits",
-        commands: &[SERVE],
-        help: "ceiling of the whole process",
-        default: |options| size_text(options.serve.memory_max),
-        effect: Effect::Value("SIZE", |options, text| {
-            put(
-                &mut options.serve.memory_max,
-                size(text, MEMORY_MIN..=MEMORY_MAX),
-            )
-        }),
-    },
-    Flag {
-        long: "--idle-timeout",
-        short: None,
-        group: "Limits",
-        commands: &[SERVE],
-        help: "close a peer that says nothing for so long",
-        default: |options| time_or_off_text(options.serve.idle_timeout),
-        effect: Effect::Value("TIME", |options, text| {
-            put(&mut options.serve.idle_timeout, time_or_off(text, TIMEOUTS))
-        }),
-    },
-    Flag {
-        long: "--stall-timeout",
-        short: None,
-        group: "Limits",
-        commands: &[SERVE],
-        help: "close a peer that takes no byte of what it is owed for so long",
-        default: |options| time_or_off_text(options.serve.stall_timeout),
-        effect: Effect::Value("TIME", |options, text| {
-            put(
-                &mut options.serve.stall_timeout,
-                time_or_off(text, TIMEOUTS),
-            )
-        }),
-    },
-    Flag {
-        long: "--drain-timeout",
-        short: None,
-        group: "Limits",
-        commands: &[SERVE],
-        help: "when ending, wait so long for replies to be taken",
-        default: |options| time_text(options.serve.drain_timeout),
-        effect: Effect::Value("TIME", |options, text| {
-            let times = Duration::ZERO..=TIMEOUT_MAX;
-            put(&mut options.serve.drain_timeout, time(text, times))
-        }),
-    },
-    Flag {
-        long: "--trigger",
-        short: None,
-        group: "Loop",
-        commands: &[SERVE],
-        help: "how epoll reports readiness: level or edge",
-        default: |options| name_of(&options.serve.trigger, TRIGGERS).to_owned(),
-        effect: Effect::Value("MODE", |options, text| {
-            put(&mut options.serve.trigger, choice(text, TRIGGERS))
-        }),
-    },
-    Flag {
-        long: "--spin",
-        short: None,
-        group: "Loop",
-        commands: &[SERVE],
-        help: "look for events so long before sleeping: lower latency for CPU",
-        default: |options| time_or_off_text(options.serve.spin),
-        effect: Effect::Value("TIME", |options, text| {
-            let times = Duration::from_micros(1)..=SPIN_MAX;
-            put(&mut options.serve.spin, time_or_off(text, times))
-        }),
-    },
-    Flag {
-        long: "--stats",
-        short: None,
-        group: "Loop",
-        commands: &[SERVE],
-        help: "print a line of counters so often; SIGUSR1 prints one at any time",
-        default: |options| time_or_off_text(options.serve.stats_interval),
-        effect: Effect::Value("INTERVAL", |options, text| {
-            let times = STATS_INTERVAL_MIN..=TIMEOUT_MAX;
-            put(&mut options.serve.stats_interval, time_or_off(text, times))
-        }),
-    },
     Flag {
         long: "--help",
         short: Some("-h"),

@@ -37,6 +37,22 @@ where
     }
 }
 
+/// A whole number within `range`, or `off`, or 0 for the same.
+pub(super) fn count_or_off(text: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, String> {
+    match text {
+        "off" | "0" => Ok(None),
+        _ => match count(text, range) {
+            Ok(count) => Ok(Some(count)),
+            Err(reason) => Err(format!("{reason}, or off")),
+        },
+    }
+}
+
+/// A number as [`count_or_off`] reads it.
+pub(super) fn count_or_off_text(count: Option<u32>) -> String {
+    count.map_or_else(|| "off".to_owned(), |count| count.to_string())
+}
+
 const SIZES: &[(&str, usize)] = &[("g", GIB), ("m", MIB), ("k", KIB), ("", 1)];
 
 /// A size in bytes within `range`: a number, alone or with `k`, `m` or `g` in powers of 1024.

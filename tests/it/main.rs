@@ -1,6 +1,7 @@
 //! The integration tests, one binary: a module a subject.
 
 mod binary;
+mod bounds;
 mod client;
 mod connection;
 mod dictionary;

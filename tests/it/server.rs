@@ -49,6 +49,8 @@ fn settings() -> Settings {
         spin: None,
         idle_timeout: Some(IDLE),
         stall_timeout: Some(STALL),
+        frame_timeout: None,
+        connections_per_ip_max: None,
         drain_timeout: DRAIN,
     }
 }

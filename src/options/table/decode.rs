@@ -4,8 +4,9 @@
 //! instead of answered.
 
 use super::super::Command;
+use super::super::name_of;
 use super::super::values::{choice, put, size, size_text, switch, switch_text};
-use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, name_of};
+use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG};
 
 const DECODE: &str = "decode";
 

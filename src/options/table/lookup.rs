@@ -1,12 +1,13 @@
 //! What a word stands for: the row of a command or of a flag, or what would have been right.
 
 use super::super::bench;
-use super::{COMMANDS, CommandRow, FLAGS, Flag, SERVICES, connect, decode};
+use super::{COMMANDS, CommandRow, FLAGS, Flag, SERVICES, connect, decode, serve};
 use crate::base::nearest::{nearest, nearest_or_all};
 
 /// The flags of all commands; those that all of them know come last.
 pub(in crate::options) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
-    let commands = bench::FLAGS.iter().chain(connect::FLAGS);
+    let serve = serve::FLAGS.iter();
+    let commands = serve.chain(bench::FLAGS).chain(connect::FLAGS);
     commands.chain(decode::FLAGS).chain(FLAGS)
 }
 

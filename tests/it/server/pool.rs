@@ -126,7 +126,7 @@ fn who_waits_past_the_idle_time_out_is_closed_with_that_reason() {
         play.pass(IDLE / 2);
         play.send(holder, &hex("62"));
         play.pass(IDLE / 2);
-        assert_eq!(play.closed(CloseReason::Idle), 2);
+        assert_eq!(play.closed(CloseReason::Starved), 2);
         play.sim().reset(holder);
         play.quiet();
     });

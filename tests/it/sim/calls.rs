@@ -8,7 +8,7 @@
 
 use std::io;
 
-use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOTCONN};
+use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOMEM, ENOTCONN};
 use mynah::kernel::{Address, Event, Readiness, Sockets};
 
 use super::faults::STARVED_MAX;
@@ -137,6 +137,9 @@ impl Sim {
         self.enter(Name::Recv)?;
         let (index, side) = self.table.stream(number).ok_or(ENOTCONN)?;
         let most = self.pairs[index].ends[side].readable().min(space.len());
+        if most > 0 && self.dice.chance(self.faults.no_memory) {
+            return Err(ENOMEM);
+        }
         if most > 0 && self.dice.chance(self.faults.would_block) {
             return Err(EAGAIN);
         }

@@ -33,6 +33,9 @@ pub struct Faults {
     pub starved: f64,
     /// EPOLL_CTL_ADD answers ENOMEM or ENOSPC.
     pub unregistered: f64,
+    /// recv or EPOLL_CTL_MOD answer ENOMEM, and no edge follows. Not one of the swarm, for not every
+    /// program can live with it.
+    pub no_memory: f64,
     /// The peer of the socket that is used, or of any during a wait, sends RST.
     pub reset: f64,
     /// The same peer sends FIN, and goes on reading.
@@ -57,6 +60,28 @@ impl Faults {
         Faults::default()
     }
 
+    /// Every fault by its name.
+    pub fn each(&mut self) -> [(&'static str, &mut f64); 16] {
+        [
+            ("short_read", &mut self.short_read),
+            ("short_write", &mut self.short_write),
+            ("would_block", &mut self.would_block),
+            ("no_buffers", &mut self.no_buffers),
+            ("aborted", &mut self.aborted),
+            ("starved", &mut self.starved),
+            ("unregistered", &mut self.unregistered),
+            ("no_memory", &mut self.no_memory),
+            ("reset", &mut self.reset),
+            ("half_close", &mut self.half_close),
+            ("interrupted", &mut self.interrupted),
+            ("shuffled", &mut self.shuffled),
+            ("duplicated", &mut self.duplicated),
+            ("spurious", &mut self.spurious),
+            ("stale", &mut self.stale),
+            ("leap", &mut self.leap),
+        ]
+    }
+
     /// Draws which faults there are and how likely: half of them are on, some rare and some
     /// frequent. Those that end a connection stay rare enough for it to have said something
     /// before.
@@ -74,6 +99,7 @@ impl Faults {
             aborted: draw() / 5.0,
             starved: draw() / 10.0,
             unregistered: draw() / 10.0,
+            no_memory: 0.0,
             reset: draw() / 50.0,
             half_close: draw() / 50.0,
             interrupted: draw(),

@@ -25,7 +25,7 @@ mod table;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mynah::kernel::{Address, Event, Interest, ListenOptions, Signal, Time, Token};
+use mynah::kernel::{Address, Event, Interest, ListenOptions, Readiness, Signal, Time, Token};
 
 pub use dice::Dice;
 pub use faults::Faults;
@@ -216,6 +216,26 @@ impl Sim {
     /// What is asked under `token`.
     pub fn registered(&self, token: Token) -> Option<Interest> {
         self.table.registered(token)
+    }
+
+    /// How many listeners are open.
+    pub fn listening(&self) -> usize {
+        self.listening.len()
+    }
+
+    /// Whether a connection waits to be accepted.
+    pub fn is_called_on(&self) -> bool {
+        let mut listeners = self.listening.iter();
+        listeners.any(|&number| {
+            let listener = self.table.listener(number);
+            listener.is_some_and(|listener| !listener.queue.is_empty())
+        })
+    }
+
+    /// What is true of the socket registered under `token`, asked or not.
+    pub fn readiness(&mut self, token: Token) -> Readiness {
+        let number = self.table.number_of(token);
+        number.map_or(Readiness::NONE, |number| self.peek(number))
     }
 
     /// How often `name` was called so far.

@@ -224,7 +224,10 @@ impl Pair {
         }
         let count = bytes.len().min(reader.room());
         writer.no_space |= count < bytes.len();
-        if count == 0 && !bytes.is_empty() {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if count == 0 {
             return Err(EAGAIN);
         }
         if reader.owner == Owner::Closed {

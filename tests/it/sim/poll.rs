@@ -28,7 +28,7 @@ impl Sim {
         found
     }
 
-    fn peek(&mut self, number: u32) -> Readiness {
+    pub(super) fn peek(&mut self, number: u32) -> Readiness {
         match self.table.file(number) {
             File::Blank => Readiness::OUT.and(Readiness::HUP),
             File::Listener(listener) if listener.queue.is_empty() => Readiness::NONE,
@@ -76,6 +76,9 @@ impl Sim {
 
     fn modify(&mut self, number: u32, token: Token, interest: Interest) -> Answer<()> {
         self.enter(Name::Modify)?;
+        if self.dice.chance(self.faults.no_memory) {
+            return Err(ENOMEM);
+        }
         self.table.reregister(number, token, interest)?;
         self.look(number, interest);
         Ok(())

@@ -269,6 +269,16 @@ impl Table {
             .map(|found| found.interest)
     }
 
+    /// The number of the socket that is registered under `token`.
+    pub(super) fn number_of(&self, token: Token) -> Option<u32> {
+        let is = |entry: &Option<Entry>| {
+            let registered = entry.as_ref().and_then(|entry| entry.registered.as_ref());
+            registered.is_some_and(|registration| registration.token == token)
+        };
+        let place = self.entries.iter().position(is)?;
+        Some(FIRST + place as u32)
+    }
+
     fn entry(&self, number: u32) -> Option<&Entry> {
         self.entries
             .get(number.checked_sub(FIRST)? as usize)?

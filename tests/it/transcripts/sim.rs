@@ -49,7 +49,7 @@ impl ServiceUser for Playing<'_> {
             connections_max: 2,
             threads: 1,
             frame_size_max: options.frame_size_max,
-            slot_size: Server::<Sim, S>::slot_size(),
+            slot_size: Server::<Sim, S>::slot_size(options.connections_per_ip_max.is_some()),
         };
         let plan = demand.plan(&protocol).expect("memory enough");
         let settings = Settings {
@@ -59,6 +59,8 @@ impl ServiceUser for Playing<'_> {
             trigger,
             idle_timeout: options.idle_timeout,
             stall_timeout: options.stall_timeout,
+            frame_timeout: options.frame_timeout,
+            connections_per_ip_max: options.connections_per_ip_max,
             defer_accept: options.defer_accept,
             spin: options.spin,
             drain_timeout: options.drain_timeout,

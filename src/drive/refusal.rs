@@ -1,0 +1,76 @@
+//! What the errors of reading and writing mean; they are sorted here and nowhere else.
+//!
+//! Would-block is an answer, not an error. That the kernel has no memory just now is weather: the
+//! bytes are kept and it is tried again, a bounded number of times. What the peer or the network
+//! did ends this connection quietly; what neither did ends it too, and says so louder. See recv(2),
+//! send(2), tcp(7).
+
+use std::io::{self, ErrorKind};
+
+use crate::connection::{CloseReason, Want};
+use crate::kernel::{Sockets, errno};
+use crate::limits::MEMORY_RETRIES_MAX;
+use crate::service::Service;
+
+use super::pump::{Peer, Pump};
+
+impl<K: Sockets, S: Service> Pump<'_, K, S> {
+    #[cold]
+    pub(super) fn refused_read(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
+        if error.kind() == ErrorKind::WouldBlock {
+            self.counters.spurious_events += 1;
+            return Want::Read;
+        }
+        self.end_by(error, peer, "recv")
+    }
+
+    #[cold]
+    pub(super) fn refused_write(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
+        if error.kind() == ErrorKind::WouldBlock {
+            self.counters.short_writes += 1;
+            return Want::Write;
+        }
+        self.end_by(error, peer, "send")
+    }
+
+    /// Ends a connection for an error that is not would-block, unless it may be over soon.
+    fn end_by(&mut self, error: &io::Error, peer: &mut Peer<K, S>, call: &str) -> Want {
+        if matches!(error.raw_os_error(), Some(errno::ENOBUFS | errno::ENOMEM)) {
+            // Nothing was taken and nothing is lost: the bytes stay where they are (send(2)).
+            self.counters.refused_memory += 1;
+            peer.refusals += 1;
+            peer.paused = peer.refusals <= MEMORY_RETRIES_MAX;
+            if peer.paused {
+                return if call == "send" {
+                    Want::Write
+                } else {
+                    Want::Read
+                };
+            }
+            peer.connection.close(CloseReason::Exhausted);
+        } else if is_the_peers_doing(error) {
+            peer.connection.close(CloseReason::Reset);
+        } else {
+            let what = format_args!("{call}: {error}");
+            self.complaints.warn(CloseReason::Failed, self.now, &what);
+            peer.connection.close(CloseReason::Failed);
+        }
+        Want::Close
+    }
+}
+
+/// Errors that say something about the peer or the way to it, and nothing about us.
+fn is_the_peers_doing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+            | ErrorKind::TimedOut
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
+}

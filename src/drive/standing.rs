@@ -1,0 +1,93 @@
+//! The loop looked at from outside, between two turns: what tests hold against the kernel and
+//! against each other.
+//!
+//! It changes nothing and is not on the way of a byte. What it tells of a connection is worked out
+//! from the connection itself, never read back from what the loop has noted, where there is a
+//! choice: that is what makes the comparison worth something.
+
+use crate::connection::Want;
+use crate::kernel::{Interest, Opener, Poller, Time, Token};
+use crate::service::Service;
+
+use super::Server;
+
+/// How one connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its name.
+    pub token: Token,
+    /// What the loop believes the kernel was told last.
+    pub registered: Interest,
+    /// What it wants next.
+    pub want: Want,
+    /// A workspace is lent to it.
+    pub lent: bool,
+    /// The workspace has bytes in it.
+    pub holds: bool,
+    /// It has more to do in the next turn.
+    pub has_more: bool,
+    /// It waits for a workspace.
+    pub waits: bool,
+    /// It waits for the kernel to have memory.
+    pub paused: bool,
+    /// When it is closed if nothing moves until then.
+    pub deadline: Time,
+    /// When it is looked at again; never later than the deadline, unless it is paused.
+    pub armed: Time,
+}
+
+impl<K: Poller + Opener, S: Service> Server<K, S> {
+    /// Shows how every connection stands.
+    pub fn for_each_connection(&mut self, mut look: impl FnMut(Standing)) {
+        for slot in 0..self.peers.used() {
+            let Some(token) = self.peers.token(slot) else {
+                continue;
+            };
+            let (deadline, _) = self.deadline_of(token);
+            let Some(peer) = self.peers.get_mut(token) else {
+                continue;
+            };
+            let workspace = peer.lease.as_ref().map(|lease| self.workspaces.open(lease));
+            let owes = workspace
+                .as_ref()
+                .is_some_and(|workspace| !workspace.owed().is_empty());
+            look(Standing {
+                token,
+                registered: peer.registered,
+                want: peer.connection.wants(owes),
+                lent: workspace.is_some(),
+                holds: workspace.is_some_and(|workspace| !workspace.is_empty()),
+                has_more: self.ready.contains(slot),
+                waits: self.waiting.contains(slot),
+                paused: peer.paused,
+                deadline,
+                armed: self.timers.armed(slot),
+            });
+        }
+    }
+
+    /// How many descriptors it holds, beside those of the kernel itself.
+    pub fn descriptors(&self) -> usize {
+        self.peers.len() + self.listeners.len() + usize::from(self.door.has_reserve())
+    }
+
+    /// Whether new connections are taken in.
+    pub fn is_open(&self) -> bool {
+        self.door.is_open() && !self.listeners.is_empty()
+    }
+
+    /// Whether every slot is taken.
+    pub fn is_full(&self) -> bool {
+        self.peers.is_full()
+    }
+
+    /// Whether it has more to do before it may sleep.
+    pub fn has_more(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Workspaces lent and not.
+    pub fn workspaces(&self) -> usize {
+        self.workspaces.count()
+    }
+}

@@ -1,0 +1,134 @@
+//! Each bound of the server at its edge: the last moment or count at which nothing happens yet, and
+//! the first at which it does. And what the swarm has found, each bug as a small play of its own.
+//!
+//! The server is the real one on the simulated kernel, a step at a time, so a moment is a
+//! nanosecond and nothing is left to luck.
+
+mod door;
+mod hold;
+mod memory;
+
+use std::time::Duration;
+
+use libc::{ENOBUFS, ENOMEM, EPERM};
+use mynah::connection::{CloseReason, Protocol};
+use mynah::drive::workspaces::WorkspaceSize;
+use mynah::drive::{Server, Settings};
+use mynah::framing::{Framing, OnTooLong};
+use mynah::kernel::{Opener, Time, Trigger};
+use mynah::limits::{
+    ACCEPT_ERRORS_MAX, DOOR_REST_MAX, DOOR_REST_MIN, LINGER_TIMEOUT, MEMORY_RETRIES_MAX,
+};
+use mynah::service::Echo;
+
+use crate::sim::{Config, Link, Peer, Pipe, Sim};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_nanos(1);
+
+/// A server of length-framed echo, and its kernel.
+struct Stage {
+    server: Server<Sim, Echo>,
+}
+
+/// Four connections, two workspaces, no time-outs.
+fn plain() -> Settings {
+    Settings {
+        connections_max: 4,
+        workspaces: 2,
+        workspace: WorkspaceSize {
+            inbound: 64,
+            outbound: 0,
+        },
+        trigger: Trigger::Level,
+        idle_timeout: None,
+        stall_timeout: None,
+        defer_accept: false,
+        spin: None,
+        frame_timeout: None,
+        connections_per_ip_max: None,
+        drain_timeout: 10 * SECOND,
+    }
+}
+
+impl Stage {
+    fn new(settings: Settings) -> Stage {
+        Stage::with(settings, Config::default())
+    }
+
+    fn with(settings: Settings, config: Config) -> Stage {
+        let mut sim = Sim::new(config);
+        let address = "tcp://127.0.0.1:0".parse().expect("an address");
+        let listener = sim.listen(&address, &Sim::listen_options(16));
+        let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
+        let protocol = Protocol {
+            framing: framing.expect("a framing"),
+            service: Echo,
+            on_too_long: OnTooLong::Close,
+        };
+        let listeners = vec![listener.expect("a listener")];
+        Stage {
+            server: Server::new(sim, listeners, protocol, settings).expect("a server"),
+        }
+    }
+
+    fn sim(&mut self) -> &mut Sim {
+        self.server.kernel_mut()
+    }
+
+    /// Turns until there is nothing to do at this moment.
+    fn settle(&mut self) {
+        let now = self.sim().time();
+        self.sim().stop_at(now);
+        for _ in 0..1000 {
+            self.server.turn(Time::NEVER).expect("a turn");
+            let asleep = self.sim().asleep();
+            if asleep.is_some_and(|until| until > now) && !self.server.has_more() {
+                return;
+            }
+        }
+        panic!("it does not come to rest:\n{}", self.sim().trace());
+    }
+
+    /// Lets time pass, the server doing what it has to do meanwhile.
+    fn pass(&mut self, span: Duration) {
+        let until = self.sim().time().after(span);
+        self.sim().stop_at(until);
+        while self.sim().time() < until {
+            self.server.turn(Time::NEVER).expect("a turn");
+        }
+        self.settle();
+    }
+
+    fn connect(&mut self) -> Peer {
+        let peer = self.sim().connect(0);
+        self.settle();
+        peer
+    }
+
+    fn say(&mut self, peer: Peer, bytes: &[u8]) {
+        assert_eq!(self.sim().send(peer, bytes), bytes.len());
+        self.settle();
+    }
+
+    fn hear(&mut self, peer: Peer) -> Vec<u8> {
+        let bytes = self.sim().receive_all(peer);
+        self.settle();
+        bytes
+    }
+
+    fn link(&mut self, peer: Peer) -> Link {
+        self.sim().peer_state(peer).link
+    }
+
+    fn closed(&self, reason: CloseReason) -> u64 {
+        self.server.counters().closed[reason as usize]
+    }
+
+    /// Orders the next `count` calls of `name` to fail.
+    fn fail(&mut self, name: &str, count: u32, errno: i32) {
+        for k in 1..=u64::from(count) {
+            self.sim().fail(name, k, errno);
+        }
+    }
+}

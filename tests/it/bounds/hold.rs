@@ -1,0 +1,198 @@
+//! How long a workspace may be held: slow frames, slow readers, and who waits for them.
+
+use super::*;
+
+fn framed(timeout: Duration) -> Stage {
+    Stage::new(Settings {
+        frame_timeout: Some(timeout),
+        workspaces: 1,
+        ..plain()
+    })
+}
+
+#[test]
+fn a_frame_has_until_the_frame_timeout_and_no_moment_longer() {
+    for (late, ended) in [(0, false), (1, true), (2, true)] {
+        let mut stage = framed(SECOND);
+        let peer = stage.connect();
+        stage.say(peer, b"\x02a");
+        stage.pass(SECOND - MOMENT);
+        stage.pass(MOMENT * late);
+        assert_eq!(
+            stage.closed(CloseReason::SlowFrame) == 1,
+            ended,
+            "{late} late"
+        );
+        if !ended {
+            stage.say(peer, b"b");
+            assert_eq!(stage.hear(peer), b"\x02ab");
+        }
+    }
+}
+
+#[test]
+fn a_byte_a_second_does_not_hold_a_workspace_for_ever() {
+    let mut stage = framed(30 * SECOND);
+    let (slow, other) = (stage.connect(), stage.connect());
+    stage.say(slow, b"\x3f");
+    stage.say(other, b"\x01x");
+    assert_eq!(
+        stage.hear(other),
+        b"",
+        "there is one workspace and it is taken"
+    );
+    for _ in 0..29 {
+        stage.pass(SECOND);
+        stage.say(slow, b".");
+    }
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    stage.pass(SECOND);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
+    assert_eq!(stage.hear(other), b"\x01x");
+}
+
+#[test]
+fn every_frame_has_the_whole_time_for_itself() {
+    let mut stage = framed(SECOND);
+    let peer = stage.connect();
+    stage.say(peer, b"\x01");
+    for _ in 0..5 {
+        stage.pass(SECOND - MOMENT);
+        stage.say(peer, b"x\x01");
+        assert_eq!(stage.hear(peer), b"\x01x");
+    }
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    stage.pass(SECOND);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
+}
+
+#[test]
+fn between_frames_the_frame_timeout_does_not_run() {
+    let mut stage = framed(SECOND);
+    let peer = stage.connect();
+    stage.say(peer, b"\x02a");
+    stage.say(peer, b"b");
+    stage.pass(100 * SECOND);
+    assert_eq!(stage.link(peer), Link::Open);
+}
+
+/// A peer that has filled the pipes and reads nothing, and another that waits for its workspace.
+fn stalled(idle_timeout: Option<Duration>) -> (Stage, Peer) {
+    let pipe = Pipe {
+        send: 8,
+        receive: 8,
+    };
+    let settings = Settings {
+        stall_timeout: Some(SECOND),
+        idle_timeout,
+        workspaces: 1,
+        ..plain()
+    };
+    let config = Config {
+        reply: pipe,
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let (stuck, other) = (stage.connect(), stage.connect());
+    stage.say(stuck, &[b"\x1f".as_slice(), &[b'.'; 31]].concat());
+    stage.say(other, b"\x01x");
+    (stage, other)
+}
+
+#[test]
+fn whoever_takes_no_byte_for_the_stall_timeout_makes_room_for_who_waits() {
+    let (mut stage, other) = stalled(None);
+    stage.pass(SECOND - MOMENT);
+    assert_eq!(stage.hear(other), b"");
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::Stalled), 1);
+    assert_eq!(stage.hear(other), b"\x01x");
+}
+
+#[test]
+fn a_wait_that_ends_in_the_very_turn_of_its_deadline_has_ended_well() {
+    // Found by the swarm, seed 82199: it was lent a workspace and then closed for being idle.
+    let (mut stage, other) = stalled(Some(SECOND));
+    stage.pass(SECOND);
+    assert_eq!(stage.closed(CloseReason::Stalled), 1);
+    assert_eq!(stage.hear(other), b"\x01x");
+}
+
+#[test]
+fn whoever_waits_for_a_workspace_for_the_idle_timeout_is_told_apart_from_the_idle() {
+    let settings = Settings {
+        idle_timeout: Some(SECOND),
+        workspaces: 1,
+        ..plain()
+    };
+    let mut stage = Stage::new(settings);
+    let (holder, other) = (stage.connect(), stage.connect());
+    stage.say(holder, b"\x3f");
+    stage.pass(SECOND / 2);
+    stage.say(other, b"\x01x");
+    for _ in 0..2 {
+        stage.say(holder, b".");
+        stage.pass(SECOND / 2 - MOMENT);
+    }
+    assert_eq!(
+        stage.closed(CloseReason::Starved),
+        0,
+        "its time counts from when it spoke"
+    );
+    stage.say(holder, b".");
+    stage.pass(2 * MOMENT);
+    assert_eq!(stage.closed(CloseReason::Starved), 1);
+    assert_eq!(stage.closed(CloseReason::Idle), 0);
+}
+
+#[test]
+fn whoever_lingers_needs_no_workspace_to_be_heard_out() {
+    // Found by the swarm, seed 145568: it waited for one, its FIN was a HUP, and it was closed at
+    // once, which destroyed the reply that was still on its way.
+    let settings = Settings {
+        workspaces: 1,
+        ..plain()
+    };
+    let config = Config {
+        reply: Pipe {
+            send: 60,
+            receive: 1,
+        },
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let (liar, holder) = (stage.connect(), stage.connect());
+    stage.say(liar, b"\x03abc\xff");
+    stage.say(holder, b"\x3f");
+    stage.say(liar, b"more of it");
+    stage.sim().finish(liar);
+    stage.settle();
+    assert_eq!(stage.hear(liar), b"\x03abc");
+    assert_eq!(stage.link(liar), Link::Finished);
+}
+
+#[test]
+fn with_edges_too_a_lingering_peer_is_heard_out_while_the_server_ends() {
+    // Found by the swarm, seed 10440: the rest of what filled the read was never read.
+    let settings = Settings {
+        trigger: Trigger::Edge,
+        ..plain()
+    };
+    let config = Config {
+        reply: Pipe {
+            send: 8,
+            receive: 8,
+        },
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let peer = stage.connect();
+    stage.say(peer, &[b"\x1f".as_slice(), &[b'.'; 31]].concat());
+    stage.server.drain();
+    stage.pass(SECOND + MOMENT);
+    assert_eq!(stage.hear(peer).len() + stage.hear(peer).len(), 32);
+    stage.say(peer, &vec![b'.'; 40_000]);
+    assert_eq!(stage.server.counters().bytes_in, 32 + 40_000);
+    stage.pass(LINGER_TIMEOUT);
+    assert_eq!(stage.link(peer), Link::Finished);
+}
