@@ -13,5 +13,7 @@ mod server;
 mod services;
 mod sim;
 mod sim_kernel;
+mod swarm;
+mod swarm_seeds;
 mod talk;
 mod transcripts;

@@ -1,0 +1,202 @@
+//! A peer as it is played: one step between two turns of the server.
+//!
+//! It sends, receives and ends as its part says, and remembers every byte. It refuses to know the
+//! server; what it learns, it learns from its end of the connection. Invariant: what it has heard
+//! is always a front part of what it must hear, and all of it when the server had no reason to stop
+//! earlier.
+
+use crate::sim::{Dice, Link, Peer, Pipe, Sim};
+
+use super::world::{Kind, Part};
+
+/// How a peer's conversation went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// It heard all that it had to hear.
+    Complete,
+    /// It gave up, or a fault killed it: a front part is all one can ask for.
+    Own,
+    /// The server, or the door, ended it although it was still owed something.
+    Early,
+}
+
+pub struct Actor {
+    pub part: Part,
+    peer: Option<Peer>,
+    dice: Dice,
+    age: usize,
+    said: usize,
+    heard: Vec<u8>,
+    pub end: Option<End>,
+}
+
+impl Actor {
+    pub fn new(part: &Part) -> Actor {
+        let (part, dice) = (part.clone(), Dice::new(part.seed));
+        Actor {
+            part,
+            peer: None,
+            dice,
+            age: 0,
+            said: 0,
+            heard: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// Whether it never gives cause to a time-out. Who lies has only as long as the server lingers.
+    pub fn is_timely(&self, reply: Pipe) -> bool {
+        match self.part.kind {
+            Kind::Honest | Kind::HalfClosing => !self.part.talk.is_wrong(usize::MAX),
+            Kind::Lying => reply.receive >= 300,
+            _ => false,
+        }
+    }
+
+    /// Does what its part says for one step; tells what it did.
+    pub fn step(&mut self, sim: &mut Sim, step: usize) -> Option<String> {
+        if self.end.is_some() || step < self.part.arrives {
+            return None;
+        }
+        let Some(peer) = self.peer else {
+            if sim.listening() == 0 {
+                self.end = Some(End::Own);
+                return Some("finds nobody listening".to_owned());
+            }
+            self.peer = Some(sim.connect(0));
+            return Some("connects".to_owned());
+        };
+        self.age += 1;
+        let (said, heard) = (self.said, self.heard.len());
+        self.talk(sim, peer);
+        self.listen(sim, peer);
+        self.judge(sim, peer);
+        let (said, heard) = (self.said - said, self.heard.len() - heard);
+        let link = sim.peer_state(peer).link;
+        let (all, owed) = (
+            self.part.talk.bytes.len(),
+            self.part.talk.answer(self.said).len(),
+        );
+        let told = format!(
+            "says {said} (now {} of {all}), hears {heard} (now {} of {owed}), {link:?}",
+            self.said,
+            self.heard.len()
+        );
+        match self.end {
+            Some(end) => {
+                let told = format!("{told}, ended: {end:?}");
+                sim.close_peer(peer);
+                Some(told)
+            }
+            None if said + heard > 0 => Some(told),
+            None => None,
+        }
+    }
+
+    fn talk(&mut self, sim: &mut Sim, peer: Peer) {
+        let Part {
+            kind,
+            turning_point,
+            talk,
+            ..
+        } = &self.part;
+        let stops_at = match kind {
+            Kind::Vanishing | Kind::Resetting | Kind::HalfClosing => *turning_point,
+            _ => talk.bytes.len(),
+        };
+        let left = stops_at - self.said;
+        let count = match kind {
+            Kind::ByteByByte => left.min(1),
+            Kind::Flooding | Kind::NeverReading => left,
+            _ => left.min(1 + self.dice.below(200)),
+        };
+        self.said += sim.send(peer, &talk.bytes[self.said..self.said + count]);
+        match kind {
+            Kind::HalfClosing if self.said == stops_at => sim.finish(peer),
+            Kind::Resetting if self.said == stops_at => sim.reset(peer),
+            _ => {}
+        }
+    }
+
+    fn listen(&mut self, sim: &mut Sim, peer: Peer) {
+        let silent = match self.part.kind {
+            Kind::NeverReading => true,
+            Kind::Vanishing => self.said == self.part.turning_point,
+            Kind::Flooding => self.age % 8 != 0,
+            _ => false,
+        };
+        match (silent, self.dice.chance(0.5)) {
+            (true, _) => {}
+            (false, true) => self.heard.extend(sim.receive_all(peer)),
+            (false, false) => {
+                let most = 1 + self.dice.below(100);
+                self.heard.extend(sim.receive(peer, most));
+            }
+        }
+    }
+
+    /// Sees whether it is over.
+    fn judge(&mut self, sim: &mut Sim, peer: Peer) {
+        let state = sim.peer_state(peer);
+        let killed = sim.killed(peer) || state.link == Link::Closed;
+        let silent = match self.part.kind {
+            Kind::NeverReading => true,
+            Kind::Vanishing => self.said == self.part.turning_point,
+            _ => false,
+        };
+        let all = self.said == self.part.talk.bytes.len();
+        let gives_up = match self.part.kind {
+            _ if state.link == Link::Connecting => self.age > 10 * self.part.patience,
+            Kind::NeverReading | Kind::Vanishing | Kind::Flooding => self.age > self.part.patience,
+            _ => false,
+        };
+        let over = state.unread == 0 && matches!(state.link, Link::Finished | Link::Reset);
+        let wrong = self.part.talk.is_wrong(self.said);
+        self.end = if killed || state.link == Link::Refused || gives_up || (over && silent) {
+            Some(End::Own)
+        } else if over {
+            let link_ended = state.link == Link::Finished;
+            let ended = state.shut && link_ended;
+            // Whoever has said all and is silent for long may be taken for idle.
+            let told = link_ended && all;
+            let complete = (ended || wrong || told) && self.lacks(ended) == 0;
+            Some(if complete { End::Complete } else { End::Early })
+        } else if all && !wrong && self.lacks(false) == 0 {
+            if self.part.finishes {
+                sim.finish(peer);
+                None
+            } else {
+                Some(End::Complete)
+            }
+        } else {
+            None
+        };
+    }
+
+    /// How many bytes it has still to hear, the stream having `ended` or not.
+    fn lacks(&self, ended: bool) -> usize {
+        let answer = self.part.talk.answer(self.said);
+        let held = if ended {
+            0
+        } else {
+            self.part.talk.held_back(self.said)
+        };
+        (answer.len() - held).saturating_sub(self.heard.len())
+    }
+
+    /// Panics when it heard what it should not have.
+    pub fn check(&self) {
+        let answer = self.part.talk.answer(self.said);
+        let length = self.heard.len();
+        assert!(
+            answer.starts_with(&self.heard),
+            "peer {} ({:?}) said {} and heard {length} bytes that are not a front part of the {} \
+             it must hear; they differ from {:?} on",
+            self.part.number,
+            self.part.kind,
+            self.said,
+            answer.len(),
+            answer.iter().zip(&self.heard).position(|(a, b)| a != b),
+        );
+    }
+}

@@ -1,0 +1,457 @@
+//! A world played from its start to the last closed descriptor, and what must hold meanwhile.
+//!
+//! The peers take a step each, then the loop turns until it would sleep past the next step. After
+//! every turn: what is registered is what is wanted; descriptors are slots, listeners and reserve;
+//! workspaces are lent to those that hold bytes and to no others; no deadline is missed; nothing
+//! spins, and nothing sleeps while there is something to do. At the end everybody who was owed
+//! bytes has them, and nothing is left. It refuses to know why a check fails: it panics.
+
+use std::fmt::Write as _;
+
+use mynah::connection::CloseReason;
+use mynah::connection::{Protocol, Want};
+use mynah::drive::counters::Counters;
+use mynah::drive::standing::Standing;
+use mynah::drive::{Server, Settings};
+use mynah::framing::OnTooLong;
+use mynah::kernel::{Interest, Opener, Readiness, Time};
+use mynah::limits::{DOOR_REST_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
+use mynah::service::{Echo, Service, Upper, UpperUnicode};
+
+use crate::sim::{Config, Dice, Faults, Sim};
+
+use super::actor::{Actor, End};
+use super::world::{Answering, World};
+
+/// Steps after which somebody must be stuck.
+const STEPS_MAX: usize = 60_000;
+/// Turns that may do nothing one after the other when no fault gives cause to it: an edge that is
+/// no news, and then quiet.
+const IDLE_TURNS_MAX: u32 = 2;
+/// The same when events lie: it is then a matter of chance, and this many are beyond it.
+const UNLUCKY_TURNS_MAX: u32 = 400;
+
+/// What a run came to, to be added up.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub turns: u64,
+    pub connections: u64,
+    pub bytes: u64,
+    pub complete: u64,
+    pub early: u64,
+    pub own: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.turns += other.turns;
+        self.connections += other.connections;
+        self.bytes += other.bytes;
+        self.complete += other.complete;
+        self.early += other.early;
+        self.own += other.own;
+    }
+}
+
+/// Plays `world`; panics at the first promise that is broken. What happened is written into
+/// `trace`, when there is one.
+pub fn play(world: &World, trace: Option<&mut String>) -> Tally {
+    match world.answering {
+        Answering::Echo => Stage::new(world, Echo, trace).play(),
+        Answering::Upper => Stage::new(world, Upper, trace).play(),
+        Answering::UpperUnicode => Stage::new(world, UpperUnicode, trace).play(),
+    }
+}
+
+struct Stage<'a, S: Service> {
+    world: &'a World,
+    server: Server<Sim, S>,
+    actors: Vec<Actor>,
+    dice: Dice,
+    trace: Option<&'a mut String>,
+    step: usize,
+    turns: u64,
+    idle_turns: u32,
+}
+
+impl<'a, S: Service> Stage<'a, S> {
+    fn new(world: &'a World, service: S, trace: Option<&'a mut String>) -> Stage<'a, S> {
+        let mut sim = Sim::new(Config {
+            request: world.request,
+            reply: world.reply,
+            descriptors: world.descriptors,
+            seed: world.seed,
+            faults: Faults::none(),
+        });
+        sim.keep_journal(trace.is_some());
+        let address = "tcp://127.0.0.1:0".parse().expect("an address");
+        let listener = sim.listen(&address, &Sim::listen_options(world.backlog));
+        let framing = world.shape.framing(world.limit);
+        let protocol = Protocol {
+            framing,
+            service,
+            on_too_long: OnTooLong::Close,
+        };
+        let settings = Settings {
+            connections_max: world.slots,
+            workspaces: world.workspaces,
+            workspace: world.workspace,
+            trigger: world.trigger,
+            idle_timeout: world.idle_timeout,
+            stall_timeout: world.stall_timeout,
+            defer_accept: world.defer_accept,
+            spin: None,
+            frame_timeout: world.frame_timeout,
+            connections_per_ip_max: world.connections_per_ip_max,
+            drain_timeout: world.drain_timeout,
+        };
+        let listeners = vec![listener.expect("nothing is in the way")];
+        let mut server = Server::new(sim, listeners, protocol, settings).expect("a start");
+        server.kernel_mut().set_faults(world.faults.clone());
+        let actors = world.parts.iter().map(Actor::new).collect();
+        let dice = Dice::new(!world.seed);
+        let (step, turns, idle_turns) = (0, 0, 0);
+        Stage {
+            world,
+            server,
+            actors,
+            dice,
+            trace,
+            step,
+            turns,
+            idle_turns,
+        }
+    }
+
+    fn play(mut self) -> Tally {
+        while self.actors.iter().any(|actor| actor.end.is_none()) {
+            if self.world.drains_at == Some(self.step) {
+                break;
+            }
+            self.act();
+            self.settle();
+            assert!(
+                self.step < STEPS_MAX,
+                "somebody is stuck: {}",
+                self.who_is_left()
+            );
+        }
+        let before = self.server.counters().clone();
+        self.judge(&before);
+        self.drain();
+        self.leave();
+        self.tally()
+    }
+
+    /// Everybody takes a step, in any order.
+    fn act(&mut self) {
+        self.step += 1;
+        let count = self.actors.len();
+        let first = self.dice.below(count);
+        for place in 0..count {
+            let actor = &mut self.actors[(first + place) % count];
+            let told = actor.step(self.server.kernel_mut(), self.step);
+            if let (Some(told), Some(trace)) = (told, &mut self.trace) {
+                let (number, kind) = (actor.part.number, actor.part.kind);
+                let _ = writeln!(trace, "    peer {number} ({kind:?}) {told}");
+            }
+        }
+    }
+
+    /// Turns until the server would sleep past the next step.
+    fn settle(&mut self) {
+        let pace = self
+            .world
+            .pace
+            .mul_f64(self.dice.below(1000) as f64 / 1000.0);
+        let until = self.server.kernel_mut().time().after(pace);
+        self.server.kernel_mut().stop_at(until);
+        while !self.turn() || self.server.kernel_mut().time() < until {}
+    }
+
+    /// One turn and its checks; tells whether the server slept and has nothing to do.
+    fn turn(&mut self) -> bool {
+        let before = self.progress();
+        self.server
+            .turn(Time::NEVER)
+            .expect("no fault ends the server");
+        self.turns += 1;
+        let progress = self.progress() != before;
+        self.write_down();
+        self.check();
+        let asleep = self.server.kernel_mut().asleep();
+        let now = self.server.kernel_mut().time();
+        let quiet = asleep.is_some_and(|until| until > now) && !self.server.has_more();
+        self.idle_turns = if progress || quiet {
+            0
+        } else {
+            self.idle_turns + 1
+        };
+        let most = if self.events_lie() {
+            UNLUCKY_TURNS_MAX
+        } else {
+            IDLE_TURNS_MAX
+        };
+        assert!(
+            self.idle_turns <= most,
+            "it spins: {} turns did nothing",
+            self.idle_turns
+        );
+        if let (Some(until), false, true) = (asleep, progress, quiet) {
+            self.check_sleep(until);
+        }
+        quiet
+    }
+
+    /// What differs whenever a turn did something, or time passed.
+    fn progress(&mut self) -> (Time, [u64; 8]) {
+        let c = self.server.counters();
+        let done = [
+            c.bytes_in,
+            c.bytes_out,
+            c.connections_total,
+            c.close,
+            c.epoll_ctl,
+            c.shutdown,
+            c.accept_errors,
+            c.frames,
+        ];
+        (self.server.kernel_mut().time(), done)
+    }
+
+    fn events_lie(&self) -> bool {
+        let faults = &self.world.faults;
+        let lies = [
+            faults.would_block,
+            faults.no_buffers,
+            faults.no_memory,
+            faults.interrupted,
+            faults.duplicated,
+            faults.spurious,
+            faults.stale,
+        ];
+        lies.iter().any(|probability| *probability > 0.0)
+    }
+
+    /// What holds between any two turns.
+    fn check(&mut self) {
+        let mut all = Vec::new();
+        self.server
+            .for_each_connection(|standing| all.push(standing));
+        let counters = self.server.counters();
+        assert_eq!(
+            counters.connections_now,
+            all.len() as u64,
+            "connections are counted"
+        );
+        let (held, lent) = (self.server.descriptors(), self.server.workspaces_lent());
+        assert_eq!(
+            held,
+            self.server.kernel_mut().open_sockets(),
+            "descriptors are what is held"
+        );
+        let holders = all.iter().filter(|standing| standing.lent).count();
+        assert_eq!(lent, holders, "every workspace lent is held by somebody");
+        for standing in &all {
+            self.check_one(standing);
+        }
+    }
+
+    fn check_one(&mut self, standing: &Standing) {
+        let Standing {
+            token,
+            registered,
+            lent,
+            holds,
+            has_more,
+            waits,
+            ..
+        } = *standing;
+        let told = self.server.kernel_mut().registered(token);
+        assert_eq!(
+            told,
+            Some(registered),
+            "the kernel was told what is noted: {standing:?}"
+        );
+        let interest = match standing.want {
+            _ if waits || standing.paused => Interest::NONE,
+            Want::Read | Want::Discard => Interest::READ,
+            Want::Write => Interest::WRITE,
+            Want::Shutdown | Want::Report | Want::Close => {
+                assert!(has_more, "nobody does what it wants: {standing:?}");
+                return;
+            }
+        };
+        let same = registered == interest.under(self.world.trigger);
+        assert!(
+            same || has_more,
+            "registered is not what is wanted: {standing:?}"
+        );
+        assert!(
+            !lent || holds || has_more,
+            "it holds a workspace and no bytes: {standing:?}"
+        );
+        assert!(!(waits && lent), "it waits for what it has: {standing:?}");
+        let all_lent = self.server.workspaces_lent() == self.server.workspaces();
+        assert!(
+            !waits || all_lent,
+            "it waits for a workspace and one is free: {standing:?}"
+        );
+        let now = self.server.now();
+        let latest = match standing.paused {
+            true => now.after(MEMORY_RETRY_MIN * (1 << MEMORY_RETRIES_MAX)),
+            false => standing.deadline,
+        };
+        assert!(
+            standing.armed <= latest || has_more,
+            "its deadline is missed: {standing:?}"
+        );
+    }
+
+    /// The server sleeps until then: nothing is ready that it wants.
+    fn check_sleep(&mut self, until: Time) {
+        let mut all = Vec::new();
+        self.server
+            .for_each_connection(|standing| all.push(standing));
+        for standing in all {
+            assert!(until <= standing.armed, "it oversleeps: {standing:?}");
+            if standing.waits || standing.paused {
+                continue;
+            }
+            let ready = self.server.kernel_mut().readiness(standing.token);
+            let missed = match standing.want {
+                Want::Write => ready.has(Readiness::OUT),
+                _ => ready.has(Readiness::IN),
+            };
+            assert!(!missed, "it sleeps and there is {ready:?} for {standing:?}");
+        }
+        if self.server.is_open() {
+            let called = self.server.kernel_mut().is_called_on();
+            assert!(!called, "it sleeps and somebody is at the door");
+        } else if !self.server.is_full() && self.server.kernel_mut().listening() > 0 {
+            let soon = self.server.kernel_mut().time().after(DOOR_REST_MAX);
+            assert!(until <= soon, "the door stays shut");
+        }
+    }
+
+    /// Every peer was answered rightly, and whoever was cut short was so for a reason.
+    fn judge(&mut self, counters: &Counters) {
+        self.actors.iter().for_each(Actor::check);
+        let closed = |reason: CloseReason| counters.closed[reason as usize];
+        let refused = counters.refused_registration
+            + counters.refused_resources
+            + counters.refused_per_ip
+            + closed(CloseReason::Starved)
+            + counters.refused_memory / (u64::from(MEMORY_RETRIES_MAX) + 1);
+        let late = closed(CloseReason::Idle)
+            + closed(CloseReason::Stalled)
+            + closed(CloseReason::SlowFrame)
+            // Time may leap over the end of a lingering close.
+            + closed(CloseReason::TooLong)
+            + closed(CloseReason::Corrupted);
+        let early = |timely: bool| {
+            let cut = |actor: &&Actor| {
+                actor.end == Some(End::Early) && (!timely || actor.is_timely(self.world.reply))
+            };
+            self.actors.iter().filter(cut).count() as u64
+        };
+        let leaps = self.world.faults.leap > 0.0;
+        let excused = refused + if leaps { late } else { 0 };
+        assert!(
+            early(true) <= excused,
+            "{} peers in time were cut short: {counters}",
+            early(true)
+        );
+        assert!(
+            early(false) <= refused + late,
+            "{} peers were cut short: {counters}",
+            early(false)
+        );
+    }
+
+    /// The server ends, in time, whatever the peers do.
+    fn drain(&mut self) {
+        self.note("the server is told to end");
+        self.server.drain();
+        let most = self.world.drain_timeout;
+        let until = self.server.kernel_mut().time().after(most);
+        while !self.server.is_done() {
+            self.act();
+            self.settle();
+            let late = self.server.kernel_mut().time().since(until);
+            assert!(
+                late <= self.world.pace || self.server.is_done(),
+                "the end comes too late"
+            );
+        }
+        self.actors.iter().for_each(Actor::check);
+    }
+
+    /// Nothing is left.
+    fn leave(&mut self) {
+        let counters = self.server.counters().clone();
+        let closed: u64 = counters.closed.iter().sum();
+        assert_eq!(
+            closed, counters.connections_total,
+            "every connection ended for a reason"
+        );
+        assert_eq!(
+            self.server.workspaces_lent(),
+            0,
+            "every workspace came back"
+        );
+        self.check();
+        self.server.kernel_mut().set_faults(Faults::none());
+        self.server.kernel_mut().stop_at(Time::NEVER);
+        // The first one may still tell of what was closed.
+        for _ in 0..3 {
+            self.turn();
+        }
+        let asleep = self.server.kernel_mut().asleep();
+        assert_eq!(asleep, Some(Time::NEVER), "there is nothing to wake up for");
+    }
+
+    fn tally(&self) -> Tally {
+        let counters = self.server.counters();
+        let ends = |end| {
+            self.actors
+                .iter()
+                .filter(|actor| actor.end == Some(end))
+                .count() as u64
+        };
+        Tally {
+            turns: self.turns,
+            connections: counters.connections_total,
+            bytes: counters.bytes_in + counters.bytes_out,
+            complete: ends(End::Complete),
+            early: ends(End::Early),
+            own: ends(End::Own),
+        }
+    }
+
+    fn who_is_left(&mut self) -> String {
+        let mut text = String::new();
+        for actor in self.actors.iter().filter(|actor| actor.end.is_none()) {
+            let _ = write!(text, "peer {} ({:?}), ", actor.part.number, actor.part.kind);
+        }
+        self.server.for_each_connection(|standing| {
+            let _ = write!(text, "{standing:?}, ");
+        });
+        text
+    }
+
+    /// Moves the calls of the last turn into the trace.
+    fn write_down(&mut self) {
+        if let Some(trace) = &mut self.trace {
+            let sim = self.server.kernel_mut();
+            let _ = write!(trace, "{}", sim.trace());
+            sim.clear_journal();
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        if let Some(trace) = &mut self.trace {
+            let _ = writeln!(trace, "    {text}");
+        }
+    }
+}

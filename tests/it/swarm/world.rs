@@ -1,0 +1,221 @@
+//! The drawing of a world from a seed: all that is left to chance but what happens in the calls.
+//!
+//! Sizes are small, so that bounds are met all the time and a run takes a millisecond. It knows
+//! nothing of turns. Invariant: what a peer says and does comes from dice of its own, so that
+//! leaving another peer or a fault out changes as little as can be.
+
+use std::time::Duration;
+
+use mynah::drive::workspaces::WorkspaceSize;
+use mynah::kernel::Trigger;
+
+use crate::sim::{Dice, Faults, Pipe};
+
+use super::script::{SHAPES, Shape, Talk};
+
+/// A service and its oracle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answering {
+    Echo,
+    Upper,
+    UpperUnicode,
+}
+
+impl Answering {
+    /// The answer to one message.
+    pub fn answer(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Answering::Echo => bytes.to_vec(),
+            Answering::Upper => bytes.to_ascii_uppercase(),
+            Answering::UpperUnicode => {
+                let chunks = bytes.utf8_chunks();
+                let upper = chunks.map(|chunk| {
+                    [chunk.valid().to_uppercase().as_bytes(), chunk.invalid()].concat()
+                });
+                upper.collect::<Vec<_>>().concat()
+            }
+        }
+    }
+}
+
+/// The temper of a peer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Says its part, hears all, closes.
+    Honest,
+    /// The same, a byte at a time.
+    ByteByByte,
+    /// Says as much as fits, and listens now and then.
+    Flooding,
+    /// Listens to nothing.
+    NeverReading,
+    /// Stops in the middle without a word, and closes much later.
+    Vanishing,
+    /// Ends with RST in the middle.
+    Resetting,
+    /// Ends its stream in the middle, and hears all.
+    HalfClosing,
+    /// Says its part and then something that is no frame.
+    Lying,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Honest,
+    Kind::ByteByByte,
+    Kind::Flooding,
+    Kind::NeverReading,
+    Kind::Vanishing,
+    Kind::Resetting,
+    Kind::HalfClosing,
+    Kind::Lying,
+];
+
+/// One peer's part.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its number, which stays when others are left out.
+    pub number: usize,
+    pub kind: Kind,
+    pub talk: Talk,
+    /// The step at which it connects.
+    pub arrives: usize,
+    /// How many bytes it says before it does what its kind does.
+    pub turning_point: usize,
+    /// After how many steps it gives up.
+    pub patience: usize,
+    /// Once all was said and heard, end with FIN and hear the server's, instead of closing.
+    pub finishes: bool,
+    pub seed: u64,
+}
+
+/// All there is to a run.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub seed: u64,
+    pub faults: Faults,
+    pub shape: Shape,
+    pub limit: usize,
+    pub answering: Answering,
+    pub trigger: Trigger,
+    pub defer_accept: bool,
+    pub slots: usize,
+    pub workspaces: usize,
+    pub workspace: WorkspaceSize,
+    pub idle_timeout: Option<Duration>,
+    pub stall_timeout: Option<Duration>,
+    pub frame_timeout: Option<Duration>,
+    pub connections_per_ip_max: Option<u32>,
+    pub drain_timeout: Duration,
+    pub request: Pipe,
+    pub reply: Pipe,
+    pub backlog: u32,
+    pub descriptors: usize,
+    /// The longest time between two steps of the peers.
+    pub pace: Duration,
+    /// The step at which the server is told to end, if not after the last peer.
+    pub drains_at: Option<usize>,
+    pub parts: Vec<Part>,
+}
+
+impl World {
+    /// The world of `seed`.
+    pub fn draw(seed: u64) -> World {
+        let mut dice = Dice::new(seed ^ 0x5eed_0000_0000_0000);
+        let shape = SHAPES[dice.below(SHAPES.len())];
+        let answering = [Answering::Echo, Answering::Upper, Answering::UpperUnicode][dice.below(3)];
+        let limit = shape.header.max(1) + [0, 1, 20, 100, 200][dice.below(5)];
+        let slots = 1 + dice.below(8);
+        let read = [1, 16, 100, 700][dice.below(4)];
+        let workspace = WorkspaceSize {
+            inbound: if shape.is_raw() {
+                read
+            } else {
+                limit.max(read)
+            },
+            outbound: match (answering, shape.is_raw()) {
+                (Answering::UpperUnicode, true) => 12 + [0, 1, 100][dice.below(3)],
+                (Answering::UpperUnicode, false) => 3 * (limit + 3) + shape.header,
+                _ => 0,
+            },
+        };
+        let mut pipe = || {
+            let mut size = || [1, 7, 60, 300, 4096][dice.below(5)];
+            Pipe {
+                send: size(),
+                receive: size(),
+            }
+        };
+        let (request, reply) = (pipe(), pipe());
+        let narrow = [request, reply].map(|pipe| pipe.send.min(pipe.receive));
+        let longest = 100 * narrow[0].min(narrow[1]).clamp(2, 30);
+        let mut world = World {
+            seed,
+            faults: Faults::swarm(seed),
+            shape,
+            limit,
+            answering,
+            trigger: [Trigger::Level, Trigger::Edge][dice.below(2)],
+            defer_accept: dice.chance(0.3),
+            slots,
+            workspaces: 1 + dice.below(slots),
+            workspace,
+            idle_timeout: timeout(&mut dice),
+            stall_timeout: timeout(&mut dice),
+            frame_timeout: timeout(&mut dice).map(|span| span * 10),
+            connections_per_ip_max: dice.chance(0.1).then(|| 1 + dice.below(slots) as u32),
+            drain_timeout: Duration::from_millis([0, 500, 3000][dice.below(3)]),
+            request,
+            reply,
+            backlog: [0, 2, 128][dice.below(3)],
+            descriptors: if dice.chance(0.2) {
+                3 + dice.below(slots)
+            } else {
+                1 << 16
+            },
+            pace: Duration::from_millis([1, 10, 50][dice.below(3)]),
+            drains_at: dice.chance(0.3).then(|| dice.below(100)),
+            parts: Vec::new(),
+        };
+        world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
+        let peers = 1 + dice.below(10);
+        world.parts = (0..peers)
+            .map(|number| world.draw_part(number, longest))
+            .collect();
+        world
+    }
+
+    fn draw_part(&self, number: usize, longest: usize) -> Part {
+        let seed = self.seed.wrapping_mul(31).wrapping_add(number as u64 + 1);
+        let mut dice = Dice::new(seed);
+        let kind = match dice.chance(0.4) {
+            true => Kind::Honest,
+            false => KINDS[dice.below(KINDS.len())],
+        };
+        let size = match kind {
+            Kind::ByteByByte => dice.below(60),
+            Kind::Flooding | Kind::NeverReading => 2 * longest,
+            _ => dice.below(longest),
+        };
+        let (shape, lies) = (&self.shape, kind == Kind::Lying);
+        let talk = Talk::draw(&mut dice, shape, self.limit, self.answering, size, lies);
+        Part {
+            number,
+            kind,
+            arrives: dice.below(30),
+            turning_point: dice.below(talk.bytes.len() + 1),
+            patience: 40 + dice.below(200),
+            finishes: dice.chance(0.5),
+            seed: dice.next(),
+            talk,
+        }
+    }
+}
+
+/// None, or so long that a peer who acts at every step is never late.
+fn timeout(dice: &mut Dice) -> Option<Duration> {
+    [
+        None,
+        Some(Duration::from_secs(1)),
+        Some(Duration::from_secs(7)),
+    ][dice.below(3)]
+}
