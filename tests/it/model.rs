@@ -1,0 +1,315 @@
+//! The connection machine, tried exhaustively: every sequence of inputs up to a length.
+//!
+//! Buffers hold a few bytes, so that every bound is met within a handful of steps. After each input
+//! the machine must want something that its state allows, and what was written so far must be the
+//! front of what the bytes received so far are answered with. It knows nothing of sockets; the
+//! drawing in connection.rs is what it holds the machine to.
+
+use std::collections::BTreeSet;
+
+use mynah::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
+use mynah::framing::{Framing, OnTooLong};
+use mynah::service::{Echo, Service, UpperUnicode};
+
+use crate::swarm::Answering;
+
+const LENGTH: usize = 14;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Input {
+    /// A read of so many bytes, or of as many as fit.
+    Received(usize),
+    /// A read of 0.
+    Ended,
+    /// A write that took so many bytes, or all.
+    Sent(usize),
+    /// Our FIN went out.
+    Finished,
+    /// What is to be thrown away was reported.
+    Reported,
+    /// The server shuts down.
+    Drain,
+    /// A time-out, or an error.
+    Close,
+}
+
+const INPUTS: [Input; 9] = [
+    Input::Received(1),
+    Input::Received(usize::MAX),
+    Input::Ended,
+    Input::Sent(1),
+    Input::Sent(usize::MAX),
+    Input::Finished,
+    Input::Reported,
+    Input::Drain,
+    Input::Close,
+];
+
+/// A machine, its buffers, and both directions of its stream.
+struct Trial<'a, S: Service> {
+    connection: Connection<S>,
+    protocol: Protocol<S>,
+    inbound: [u8; 6],
+    outbound: Vec<u8>,
+    at: Cursors,
+    stream: &'a [u8],
+    received: usize,
+    written: Vec<u8>,
+    ended: bool,
+}
+
+impl<S: Service> Trial<'_, S> {
+    fn wants(&mut self) -> Want {
+        let workspace = Workspace::new(&mut self.inbound, &mut self.outbound, self.at);
+        self.connection.wants(workspace.owes())
+    }
+
+    /// Whether this input can come now.
+    fn allows(&mut self, input: Input) -> bool {
+        match (input, self.wants()) {
+            (_, Want::Close) => false,
+            (Input::Received(_), want) => want == Want::Read && self.received < self.stream.len(),
+            (Input::Ended, want) => matches!(want, Want::Read | Want::Discard),
+            (Input::Sent(_), want) => want == Want::Write,
+            (Input::Finished, want) => want == Want::Shutdown,
+            (Input::Reported, want) => want == Want::Report,
+            (Input::Drain, want) => want == Want::Read,
+            (Input::Close, _) => true,
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
+        let mut workspace = Workspace::new(&mut self.inbound, &mut self.outbound, self.at);
+        match input {
+            Input::Received(most) => {
+                let spare = workspace.inbound.spare();
+                assert!(!spare.is_empty(), "it wants to read and has no room");
+                let count = most.min(spare.len()).min(self.stream.len() - self.received);
+                spare[..count].copy_from_slice(&self.stream[self.received..][..count]);
+                self.received += count;
+                self.connection
+                    .received(count, &mut workspace, &mut self.protocol);
+            }
+            Input::Ended => {
+                self.ended = true;
+                self.connection.ended(&mut workspace, &mut self.protocol);
+            }
+            Input::Sent(most) => {
+                let count = most.min(workspace.owed().len());
+                self.written.extend_from_slice(&workspace.owed()[..count]);
+                self.connection
+                    .sent(count, &mut workspace, &mut self.protocol);
+            }
+            Input::Finished => self.connection.finished(),
+            Input::Reported => {
+                self.connection.reported(&mut workspace, &mut self.protocol);
+            }
+            Input::Drain => self.connection.drain(CloseReason::Shutdown, &mut workspace),
+            Input::Close => self.connection.close(CloseReason::Idle),
+        }
+        self.at = workspace.cursors();
+    }
+}
+
+/// What was seen over all sequences.
+#[derive(Default)]
+struct Seen {
+    wants: BTreeSet<String>,
+    reasons: BTreeSet<&'static str>,
+    sequences: u64,
+}
+
+type Answer<'a> = &'a dyn Fn(&[u8], bool) -> Vec<u8>;
+
+struct Model<'a, S: Service + Clone> {
+    protocol: Protocol<S>,
+    outbound: usize,
+    stream: &'a [u8],
+    /// What the bytes are answered with, the stream having ended or not.
+    answer: Answer<'a>,
+}
+
+impl<S: Service + Clone> Model<'_, S> {
+    fn begin(&self) -> Trial<'_, S> {
+        Trial {
+            connection: Connection::default(),
+            protocol: self.protocol.clone(),
+            inbound: [0; 6],
+            outbound: vec![0; self.outbound],
+            at: Cursors::default(),
+            stream: self.stream,
+            received: 0,
+            written: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Tries every continuation of `path`.
+    fn explore(&self, path: &mut Vec<Input>, seen: &mut Seen) {
+        let mut trial = self.begin();
+        let mut before = Want::Read;
+        for input in path.iter() {
+            before = trial.wants();
+            trial.feed(*input);
+        }
+        let want = trial.wants();
+        self.check(&trial, before, want, path);
+        seen.sequences += 1;
+        seen.wants.insert(format!("{want:?}"));
+        if want == Want::Close {
+            seen.reasons.insert(trial.connection.reason().name());
+            return;
+        }
+        if path.len() == LENGTH {
+            return;
+        }
+        for input in INPUTS {
+            if trial.allows(input) {
+                path.push(input);
+                self.explore(path, seen);
+                path.pop();
+            }
+        }
+    }
+
+    fn check(&self, trial: &Trial<'_, S>, before: Want, want: Want, path: &[Input]) {
+        let answer = (self.answer)(&trial.stream[..trial.received], trial.ended);
+        let written = &trial.written;
+        assert!(
+            answer.starts_with(written),
+            "{path:?} wrote {written:?}, not {answer:?}"
+        );
+        let open = trial.connection.is_open();
+        let right = match want {
+            Want::Read => !trial.ended,
+            Want::Write | Want::Report => !trial.connection.is_lingering(),
+            Want::Shutdown => !open && !trial.connection.is_lingering(),
+            Want::Discard => trial.connection.is_lingering(),
+            Want::Close => true,
+        };
+        assert!(right, "{path:?} leads to {want:?}");
+        // Whoever is on the way to the end does not turn round.
+        let turned = before == Want::Discard && !matches!(want, Want::Discard | Want::Close)
+            || before == Want::Shutdown && matches!(want, Want::Read | Want::Write);
+        assert!(!turned, "{path:?} leads from {before:?} to {want:?}");
+        let forced = path
+            .iter()
+            .any(|input| matches!(input, Input::Close | Input::Drain));
+        if want == Want::Close && trial.ended && !forced && !path.contains(&Input::Finished) {
+            assert_eq!(*written, answer, "{path:?} ends without its last bytes");
+        }
+    }
+}
+
+/// Explores, and tells what was reached.
+fn explore<S: Service + Clone>(
+    spec: &str,
+    service: S,
+    on_too_long: OnTooLong,
+    outbound: usize,
+    stream: &[u8],
+    answer: Answer<'_>,
+) -> Seen {
+    let framing = Framing::parse(spec).and_then(|framing| framing.limited(4));
+    let framing = framing.expect("a framing");
+    let protocol = Protocol {
+        framing,
+        service,
+        on_too_long,
+    };
+    let model = Model {
+        protocol,
+        outbound,
+        stream,
+        answer,
+    };
+    let mut seen = Seen::default();
+    model.explore(&mut Vec::new(), &mut seen);
+    println!(
+        "{spec}: {} sequences, ends {:?}",
+        seen.sequences, seen.reasons
+    );
+    seen
+}
+
+/// The answers to whole frames of at most 3 bytes behind a one-byte length, up to a lie.
+fn framed(bytes: &[u8], _ended: bool) -> Vec<u8> {
+    answers(bytes, false)
+}
+
+/// The same, lies being thrown away when it `goes_on` behind them.
+fn answers(bytes: &[u8], goes_on: bool) -> Vec<u8> {
+    let (mut rest, mut answers) = (bytes, Vec::new());
+    while let Some((&length, after)) = rest.split_first() {
+        let length = usize::from(length);
+        if after.len() < length || (length > 3 && !goes_on) {
+            break;
+        }
+        if length <= 3 {
+            answers.extend_from_slice(&rest[..1 + length]);
+        }
+        rest = &after[length..];
+    }
+    answers
+}
+
+#[test]
+fn every_sequence_of_inputs_keeps_a_framed_connection_in_order() {
+    let seen = explore(
+        "u8",
+        Echo,
+        OnTooLong::Close,
+        0,
+        b"\x01a\x00\x03bcd\x02ef\x01g\x09hi",
+        &framed,
+    );
+    let all = ["Close", "Discard", "Read", "Shutdown", "Write"];
+    assert!(seen.wants.iter().eq(all.iter()), "{:?}", seen.wants);
+    for reason in ["end_of_stream", "truncated", "too_long", "shutdown", "idle"] {
+        assert!(
+            seen.reasons.contains(reason),
+            "{reason} of {:?}",
+            seen.reasons
+        );
+    }
+}
+
+#[test]
+fn every_sequence_of_inputs_throws_away_what_is_too_long_and_nothing_else() {
+    let stream = b"\x01a\x07bcdefgh\x01i\x04jklm\x00";
+    let answer = |bytes: &[u8], _ended: bool| answers(bytes, true);
+    let seen = explore("u8", Echo, OnTooLong::Discard, 0, stream, &answer);
+    assert!(seen.wants.contains("Report"), "{:?}", seen.wants);
+    assert!(!seen.reasons.contains("too_long"), "{:?}", seen.reasons);
+}
+
+#[test]
+fn every_sequence_of_inputs_keeps_a_raw_connection_in_order() {
+    let seen = explore(
+        "raw",
+        Echo,
+        OnTooLong::Close,
+        0,
+        b"abcdefghijklmnop",
+        &|bytes, _| bytes.to_vec(),
+    );
+    assert!(seen.reasons.contains("end_of_stream"));
+}
+
+#[test]
+fn every_sequence_of_inputs_keeps_answers_of_another_length_in_order() {
+    let stream = "aßΐ\u{20ac}bßΐ".as_bytes();
+    let seen = explore(
+        "raw",
+        UpperUnicode,
+        OnTooLong::Close,
+        14,
+        stream,
+        &|bytes, ended| {
+            // What is held back of a cut character comes with the rest of it, or with the end.
+            let known = if ended { bytes } else { stream };
+            Answering::UpperUnicode.answer(known)
+        },
+    );
+    assert!(seen.reasons.contains("end_of_stream"));
+}
