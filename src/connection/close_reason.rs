@@ -88,9 +88,10 @@ impl CloseReason {
         }
     }
 
-    /// The limit it ran into, for those that whoever runs the server wants to hear of.
+    /// What it ran into, for those that whoever runs the server wants to hear of.
     pub const fn limit(self) -> Option<&'static str> {
         match self {
+            CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
             CloseReason::Stalled => Some("the peer took nothing of its answers in time"),
             CloseReason::SlowFrame => Some("the frame was not whole in time"),
             CloseReason::Starved => Some("no workspace was free in time, more memory would help"),

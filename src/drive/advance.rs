@@ -48,7 +48,6 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             kernel: &mut self.kernel,
             protocol: &mut self.protocol,
             counters: &mut self.counters,
-            complaints: &mut self.complaints,
             reading: self.reading,
             now: self.now,
         };
@@ -126,7 +125,6 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             kernel: &mut self.kernel,
             protocol: &mut self.protocol,
             counters: &mut self.counters,
-            complaints: &mut self.complaints,
             reading: self.reading,
             now: self.now,
         };
@@ -225,10 +223,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     pub(super) fn fail(&mut self, token: Token, error: &io::Error) {
         self.counters.refused_registration += 1;
         if let Some(peer) = self.peers.get_mut(token) {
+            log::debug!("epoll_ctl: {error}");
             peer.connection.close(CloseReason::Failed);
         }
-        let what = format_args!("epoll_ctl: {error}");
-        self.complaints.warn(CloseReason::Failed, self.now, &what);
         self.release(token);
     }
 }

@@ -12,7 +12,6 @@ use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, OPERATIONS_PER_EVENT};
 use crate::service::Service;
 
 use super::counters::Counters;
-use super::throttle::Complaints;
 use super::workspaces::Lease;
 
 /// A connection and what the loop knows about it.
@@ -109,7 +108,6 @@ pub(super) struct Pump<'a, K: Sockets, S: Service> {
     pub(super) kernel: &'a mut K,
     pub(super) protocol: &'a mut Protocol<S>,
     pub(super) counters: &'a mut Counters,
-    pub(super) complaints: &'a mut Complaints,
     pub(super) reading: Reading,
     pub(super) now: Time,
 }

@@ -21,7 +21,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
             self.counters.spurious_events += 1;
             return Want::Read;
         }
-        self.end_by(error, peer, "recv")
+        self.end_by(error, peer, Want::Read)
     }
 
     #[cold]
@@ -30,29 +30,25 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
             self.counters.short_writes += 1;
             return Want::Write;
         }
-        self.end_by(error, peer, "send")
+        self.end_by(error, peer, Want::Write)
     }
 
-    /// Ends a connection for an error that is not would-block, unless it may be over soon.
-    fn end_by(&mut self, error: &io::Error, peer: &mut Peer<K, S>, call: &str) -> Want {
+    /// Ends a connection for an error that is not would-block, unless that may be over soon; then
+    /// it is to try `again`.
+    fn end_by(&mut self, error: &io::Error, peer: &mut Peer<K, S>, again: Want) -> Want {
         if matches!(error.raw_os_error(), Some(errno::ENOBUFS | errno::ENOMEM)) {
             // Nothing was taken and nothing is lost: the bytes stay where they are (send(2)).
             self.counters.refused_memory += 1;
             peer.refusals += 1;
             peer.paused = peer.refusals <= MEMORY_RETRIES_MAX;
             if peer.paused {
-                return if call == "send" {
-                    Want::Write
-                } else {
-                    Want::Read
-                };
+                return again;
             }
             peer.connection.close(CloseReason::Exhausted);
         } else if is_the_peers_doing(error) {
             peer.connection.close(CloseReason::Reset);
         } else {
-            let what = format_args!("{call}: {error}");
-            self.complaints.warn(CloseReason::Failed, self.now, &what);
+            log::debug!("{again:?}: {error}");
             peer.connection.close(CloseReason::Failed);
         }
         Want::Close

@@ -51,18 +51,12 @@ impl Complaints {
         &mut self.0[reason as usize]
     }
 
-    /// Tells what was wrong with a connection that is closed for `reason`.
-    #[cold]
-    pub(super) fn warn(&mut self, reason: CloseReason, now: Time, what: &dyn fmt::Display) {
+    /// Tells that a connection was closed for `reason`, if whoever runs the server wants to hear of
+    /// it.
+    pub(super) fn warn_of(&mut self, reason: CloseReason, now: Time) {
+        let Some(what) = reason.limit() else { return };
         if let Some(more) = self.of(reason).may_speak(now) {
             log::warn!("{}: {what}: the connection is closed{more}", reason.name());
-        }
-    }
-
-    /// Tells that a connection ran into a limit, if `reason` is one.
-    pub(super) fn warn_of(&mut self, reason: CloseReason, now: Time) {
-        if let Some(limit) = reason.limit() {
-            self.warn(reason, now, &limit);
         }
     }
 }
