@@ -11,6 +11,7 @@
 //! to the server. Nothing is allocated between the first request and the last. Neighbours:
 //! `connection` below, `run` above.
 
+mod lifetime;
 mod phases;
 mod traffic;
 

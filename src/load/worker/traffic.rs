@@ -1,8 +1,7 @@
-//! The worker's way with one connection: open it, say the next request, take the reply, lose it.
+//! The worker's way with a connection that stands: say the next request, take the reply.
 //!
-//! `ready` is the one entry for events and sorts them by the slot's stage; an error of one
-//! connection ends in `lose` and goes no further, save before the load has begun: a server that
-//! cannot be reached then is the answer to the whole run.
+//! `ready` is the one entry for events and sorts them by the slot's stage; how a connection comes
+//! to stand and how it ends is `lifetime`'s business.
 
 use super::*;
 
@@ -22,149 +21,6 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Err(cause) => self.lose(index, cause),
             },
         }
-    }
-
-    /// Opens the slots whose time has come, few at a time.
-    pub(super) fn open_due(&mut self) -> Result<(), Cause> {
-        while let Some(&(due, index)) = self.opening.front() {
-            let room = self.connecting < CONNECTING_MAX || self.job.plan.churn;
-            if due > self.now || !room {
-                break;
-            }
-            self.opening.pop_front();
-            self.open(index as usize, None)?;
-        }
-        Ok(())
-    }
-
-    /// Starts to connect; under churn with its request, which was due at `due`, or now.
-    fn open(&mut self, index: usize, due: Option<Time>) -> Result<(), Cause> {
-        let voice = index * self.job.plan.threads + self.job.index;
-        let opened_at = self.kernel.now();
-        let slot = &mut self.slots[index];
-        slot.generation = slot.generation.wrapping_add(1).max(1);
-        slot.opened_at = opened_at;
-        slot.connection.reset(
-            self.job.script,
-            voice as u64 + u64::from(slot.generation) * 7919,
-        );
-        let token = Token::new(index as u32, slot.generation);
-        if self.job.plan.churn && index < self.active {
-            let due = due.unwrap_or(opened_at);
-            if !self.may_begin(due) {
-                return Ok(());
-            }
-            self.begin(
-                index,
-                Stamp {
-                    sent: opened_at,
-                    due,
-                },
-            );
-        }
-        match self.connect(token, voice) {
-            Ok(socket) => {
-                let slot = &mut self.slots[index];
-                (slot.socket, slot.stage) = (Some(socket), Stage::Connecting);
-                self.connecting += 1;
-                Ok(())
-            }
-            // A unix listener whose queue is full says so at once instead of letting the peer wait
-            // (connect(2)).
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.job.plan.churn => {
-                self.opening
-                    .push_back((self.now.after(REOPEN_PAUSE), index as u32));
-                Ok(())
-            }
-            Err(error) => self.lose(index, Cause::Connect(error)),
-        }
-    }
-
-    fn connect(&mut self, token: Token, voice: usize) -> io::Result<K::Socket> {
-        let options = &self.options[voice % self.options.len()];
-        let opened = self.kernel.connect(self.job.target, options);
-        let socket = opened.map_err(|OpenError { error, .. }| error)?;
-        let both = Interest::READ.and(Interest::WRITE).and(Interest::EDGE);
-        match self.kernel.register(&socket, token, both) {
-            Ok(()) => Ok(socket),
-            Err(error) => {
-                self.kernel.close(socket);
-                Err(error)
-            }
-        }
-    }
-
-    fn connected(&mut self, index: usize) -> Result<(), Cause> {
-        let slot = &mut self.slots[index];
-        let Some(socket) = &slot.socket else {
-            return Ok(());
-        };
-        if let Err(error) = self.kernel.take_error(socket) {
-            return self.lose(index, Cause::Connect(error));
-        }
-        let connected_ns = self.now.since(slot.opened_at).as_nanos() as u64;
-        self.tally.connect.record(connected_ns);
-        self.connecting -= 1;
-        if index < self.active {
-            slot.stage = Stage::Open;
-            self.open += 1;
-        } else {
-            slot.stage = Stage::Idle;
-            self.idle += 1;
-        }
-        // Only under churn is anything owed already.
-        self.flush(index).or_else(|cause| self.lose(index, cause))
-    }
-
-    /// Gives a connection up. Before anything ever stood, that is the end of the run.
-    #[cold]
-    fn lose(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
-        let unreachable = matches!(cause, Cause::Connect(_)) && self.tally.connect.count() == 0;
-        if self.phase == Phase::Opening || unreachable {
-            return Err(cause);
-        }
-        let connection = &self.slots[index].connection;
-        self.tally.fail(Failure {
-            connection: index * self.job.plan.threads + self.job.index,
-            answered: connection.answered(),
-            in_flight: connection.in_flight(),
-            cause,
-        });
-        self.release(index);
-        if self.job.plan.churn && index < self.active {
-            self.renew(index, REOPEN_PAUSE)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn release(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        match slot.stage {
-            Stage::Connecting => self.connecting -= 1,
-            Stage::Open => self.open -= 1,
-            Stage::Idle => self.idle -= 1,
-            Stage::Closed => {}
-        }
-        self.in_flight -= slot.connection.in_flight();
-        slot.connection.abandon();
-        slot.stage = Stage::Closed;
-        if let Some(socket) = slot.socket.take() {
-            self.kernel.close(socket);
-        }
-    }
-
-    /// Churn: the next connection of this slot, now or after a pause.
-    fn renew(&mut self, index: usize, pause: Duration) -> Result<(), Cause> {
-        if self.schedule.is_some() {
-            self.set_free(index);
-        } else if pause == Duration::ZERO {
-            return self.open(index, None);
-        } else {
-            self.opening
-                .push_back((self.now.after(pause), index as u32));
-        }
-        Ok(())
     }
 
     /// Reads what came, and says what comes next.
@@ -279,12 +135,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     #[inline]
-    fn may_begin(&self, due: Time) -> bool {
+    pub(super) fn may_begin(&self, due: Time) -> bool {
         matches!(self.phase, Phase::Loading { end, .. } if due < end) && self.quota > 0
     }
 
     #[inline]
-    fn begin(&mut self, index: usize, stamp: Stamp) {
+    pub(super) fn begin(&mut self, index: usize, stamp: Stamp) {
         let connection = &mut self.slots[index].connection;
         let request = connection.begun();
         connection.begin(self.job.script);
@@ -349,7 +205,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     #[inline]
-    fn flush(&mut self, index: usize) -> Result<(), Cause> {
+    pub(super) fn flush(&mut self, index: usize) -> Result<(), Cause> {
         let slot = &mut self.slots[index];
         let Some(socket) = &slot.socket else {
             return Ok(());
