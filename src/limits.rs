@@ -156,6 +156,8 @@ pub const LOAD_CONNECTIONS_DEFAULT: usize = 50;
 pub const LOAD_SIZE_DEFAULT: usize = 64;
 /// The largest payload of a request: the generator holds a table of at least three.
 pub const LOAD_SIZE_MAX: usize = 64 * MIB;
+/// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP and UDP.
+pub const DATAGRAM_SIZE_MAX: usize = 65_535 - 20 - 8;
 /// Requests in flight on one connection at most: the generator keeps a stamp for each.
 pub const PIPELINE_MAX: usize = 1 << 16;
 /// How long a run is measured when nobody says: long enough for a percentile, short enough to wait.

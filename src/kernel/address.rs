@@ -13,13 +13,15 @@ use std::path::PathBuf;
 
 use crate::sys::address::{Name, RawAddress};
 
-/// Where a stream socket is, or can be reached.
+/// Where a socket is, or can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// TCP over IPv4 or IPv6.
     Tcp(SocketAddr),
     /// A local stream socket.
     Unix(UnixName),
+    /// Datagrams over IPv4 or IPv6.
+    Udp(SocketAddr),
 }
 
 /// What a local socket is called.
@@ -36,7 +38,7 @@ pub enum UnixName {
 impl Address {
     pub(super) fn to_raw(&self) -> io::Result<RawAddress> {
         match self {
-            Address::Tcp(address) => Ok(RawAddress::internet(*address)),
+            Address::Tcp(address) | Address::Udp(address) => Ok(RawAddress::internet(*address)),
             Address::Unix(UnixName::Path(path)) => RawAddress::local(path.as_os_str().as_bytes()),
             Address::Unix(UnixName::Abstract(name)) => {
                 RawAddress::local(&[b"\0", &name[..]].concat())
@@ -45,6 +47,7 @@ impl Address {
         }
     }
 
+    /// The address of a stream socket; the kernel's form does not tell TCP from UDP.
     pub(super) fn from_raw(raw: &RawAddress) -> io::Result<Address> {
         match raw.name() {
             Name::Internet(address) => Ok(Address::Tcp(address)),
@@ -63,6 +66,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => write!(f, "tcp://{address}"),
+            Address::Udp(address) => write!(f, "udp://{address}"),
             Address::Unix(UnixName::Path(path)) => {
                 f.write_str("unix:")?;
                 write_name(f, path.as_os_str().as_bytes())
@@ -106,6 +110,8 @@ mod tests {
             let raw = address.to_raw().expect("it fits");
             assert_eq!(Address::from_raw(&raw).ok(), Some(address));
         }
+        let datagrams: Address = "udp://[::1]:7".parse().expect("an address");
+        assert_eq!(datagrams.to_string(), "udp://[::1]:7");
         let unnamed = Address::Unix(UnixName::Unnamed);
         assert_eq!(unnamed.to_string(), "unix:");
         let raw = unnamed.to_raw().expect("it fits");

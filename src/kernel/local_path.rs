@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::{Address, UnixName};
 use crate::sys::address::RawAddress;
-use crate::sys::socket;
+use crate::sys::socket::{self, Kind};
 
 /// bind(2); a path that a dead server left behind is taken over.
 ///
@@ -36,7 +36,8 @@ fn is_abandoned(path: &Path, raw: &RawAddress) -> bool {
     // A connect is refused by any file, so being a socket is asked first; a link to one is not
     // one.
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let answer = || socket::open(raw).and_then(|probe| socket::connect(probe.as_fd(), raw));
+    let answer =
+        || socket::open(raw, Kind::Stream).and_then(|probe| socket::connect(probe.as_fd(), raw));
     is_socket && answer().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -72,7 +73,7 @@ pub(super) mod tests {
     fn try_to_bind(path: &Scratch) -> io::Result<OwnedFd> {
         let address = path.address();
         let raw = address.to_raw()?;
-        let socket = socket::open(&raw)?;
+        let socket = socket::open(&raw, Kind::Stream)?;
         bind(socket.as_fd(), &address, &raw)?;
         Ok(socket)
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::linux::{Linux, Socket};
 use super::local_path::bind;
 use super::{Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener};
-use crate::sys::socket::{self, Setting};
+use crate::sys::socket::{self, Kind, Setting};
 
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
 const KEEP_ALIVE_SECONDS_MAX: i32 = 32_767;
@@ -25,7 +25,7 @@ const KEEP_ALIVE_PROBES: i32 = 3;
 impl Opener for Linux {
     fn listen(&mut self, address: &Address, options: &ListenOptions) -> Result<Socket, OpenError> {
         let raw = address.to_raw().map_err(refused(OpenStep::Socket))?;
-        let listener = socket::open(&raw).map_err(refused(OpenStep::Socket))?;
+        let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
         bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
         let listened = socket::listen(listener.as_fd(), options.backlog);
@@ -39,7 +39,11 @@ impl Opener for Linux {
 
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
         let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
-        let socket = socket::open(&raw).map_err(refused(OpenStep::Socket))?;
+        let kind = match to {
+            Address::Tcp(_) | Address::Unix(_) => Kind::Stream,
+            Address::Udp(_) => Kind::Datagrams,
+        };
+        let socket = socket::open(&raw, kind).map_err(refused(OpenStep::Socket))?;
         if options.nodelay && matches!(to, Address::Tcp(_)) {
             let set = Setting::NO_DELAY.set(socket.as_fd(), 1);
             set.map_err(refused(OpenStep::Socket))?;

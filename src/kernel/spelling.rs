@@ -1,10 +1,9 @@
 //! Addresses as people write them.
 //!
-//! One syntax for every place that takes one: `7007`, `host:port`, `[::1]:port`,
-//! `tcp://host:port`, `unix:/path`, `unix:@name`. The parser is pure; only a host name is then
+//! One syntax for every place that takes one: `7007`, `host:port`, `[::1]:port`, `tcp://host:port`,
+//! `udp://host:port`, `unix:/path`, `unix:@name`. The parser is pure; only a host name is then
 //! looked up, and one made of digits and dots never is, because resolvers take `127.0.01` for an
-//! old spelling of something else. A refusal is one line: the input, what is wrong with it, and
-//! what would be right.
+//! old spelling of something else. A refusal is one line: the input, what is wrong, what is right.
 //!
 //! Its only neighbour is the type it yields. Man pages: ip(7), unix(7), getaddrinfo(3).
 
@@ -22,7 +21,7 @@ impl FromStr for Address {
     fn from_str(input: &str) -> Result<Address, String> {
         match parse(input)? {
             Parsed::Address(address) => Ok(address),
-            Parsed::Host(host, port) => resolve(host, port),
+            Parsed::Host(host, port, carrier) => resolve(host, port).map(carrier.at()),
         }
     }
 }
@@ -32,14 +31,30 @@ impl FromStr for Address {
 enum Parsed<'a> {
     Address(Address),
     /// A name that has to be looked up.
-    Host(&'a str, u16),
+    Host(&'a str, u16, Carrier),
+}
+
+/// What runs over IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    Tcp,
+    Udp,
+}
+
+impl Carrier {
+    fn at(self) -> fn(SocketAddr) -> Address {
+        match self {
+            Carrier::Tcp => Address::Tcp,
+            Carrier::Udp => Address::Udp,
+        }
+    }
 }
 
 fn parse(input: &str) -> Result<Parsed<'_>, String> {
     if let Some(name) = input.strip_prefix("unix:") {
         return parse_unix(name);
     }
-    for word in ["udp://", "unixgram:", "fd://"] {
+    for word in ["unixgram:", "fd://"] {
         if input.starts_with(word) {
             return Err(format!(
                 "{word} is not supported yet; write tcp://HOST:PORT or unix:/PATH"
@@ -47,8 +62,9 @@ fn parse(input: &str) -> Result<Parsed<'_>, String> {
         }
     }
     match input.split_once("://") {
-        None => parse_tcp(input),
-        Some(("tcp", rest)) => parse_tcp(rest),
+        None => parse_internet(input, Carrier::Tcp),
+        Some(("tcp", rest)) => parse_internet(rest, Carrier::Tcp),
+        Some(("udp", rest)) => parse_internet(rest, Carrier::Udp),
         Some((scheme, _)) => Err(format!(
             "the scheme {scheme:?} is not known; write tcp://HOST:PORT or unix:/PATH"
         )),
@@ -73,13 +89,13 @@ fn parse_unix(name: &str) -> Result<Parsed<'_>, String> {
     }
 }
 
-fn parse_tcp(input: &str) -> Result<Parsed<'_>, String> {
+fn parse_internet(input: &str, carrier: Carrier) -> Result<Parsed<'_>, String> {
     if input.is_empty() {
         return Err("it is empty; write a port such as 7007, or HOST:PORT".into());
     }
     if input.bytes().all(|byte| byte.is_ascii_digit()) {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, parse_port(input)?));
-        return Ok(Parsed::Address(Address::Tcp(here)));
+        return Ok(Parsed::Address(carrier.at()(here)));
     }
     // The last colon of `[::1]` is its own, not the port's.
     let parts = if input.ends_with(']') {
@@ -98,15 +114,15 @@ fn parse_tcp(input: &str) -> Result<Parsed<'_>, String> {
         let address: SocketAddrV6 = input.parse().map_err(|_| {
             format!("{host} is not an IPv6 address in brackets; write one like [::1]:{port}")
         })?;
-        return Ok(Parsed::Address(Address::Tcp(address.into())));
+        return Ok(Parsed::Address(carrier.at()(address.into())));
     }
     if host.contains(':') {
         return Err("an IPv6 address goes in brackets; write it like [::1]:7007".into());
     }
-    parse_host(host, parse_port(port)?)
+    parse_host(host, parse_port(port)?, carrier)
 }
 
-fn parse_host(host: &str, port: u16) -> Result<Parsed<'_>, String> {
+fn parse_host(host: &str, port: u16, carrier: Carrier) -> Result<Parsed<'_>, String> {
     if host.is_empty() {
         return Err(format!(
             "the host is missing; write 127.0.0.1:{port}, or 0.0.0.0:{port} for all"
@@ -121,7 +137,7 @@ fn parse_host(host: &str, port: u16) -> Result<Parsed<'_>, String> {
                 format!("write four numbers up to 255 without leading zeros, 127.0.0.1:{port}");
             format!("{host} is not a dotted quad; {right}")
         })?;
-        return Ok(Parsed::Address(Address::Tcp((quad, port).into())));
+        return Ok(Parsed::Address(carrier.at()((quad, port).into())));
     }
     if !host
         .chars()
@@ -131,7 +147,7 @@ fn parse_host(host: &str, port: u16) -> Result<Parsed<'_>, String> {
             "{host:?} is not a host name; write one like localhost:{port}"
         ));
     }
-    Ok(Parsed::Host(host, port))
+    Ok(Parsed::Host(host, port, carrier))
 }
 
 fn parse_port(port: &str) -> Result<u16, String> {
@@ -145,7 +161,7 @@ fn parse_port(port: &str) -> Result<u16, String> {
 }
 
 /// The first IPv4 address of `host` if it has one, so that `localhost` is where `7007` is.
-fn resolve(host: &str, port: u16) -> Result<Address, String> {
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
     let known = (host, port).to_socket_addrs();
     let known: Vec<_> = known
         .map_err(|error| format!("{host:?} cannot be looked up ({error}); write its number"))?
@@ -154,8 +170,9 @@ fn resolve(host: &str, port: u16) -> Result<Address, String> {
         .iter()
         .find(|address| address.is_ipv4())
         .or(known.first());
-    let address = first.ok_or_else(|| format!("{host:?} has no address; write its number"))?;
-    Ok(Address::Tcp(*address))
+    first
+        .copied()
+        .ok_or_else(|| format!("{host:?} has no address; write its number"))
 }
 
 #[cfg(test)]
@@ -215,7 +232,7 @@ mod tests {
             "ex\u{e4}mple",
         ] {
             let input = format!("{host}:80");
-            assert_eq!(parse(&input), Ok(Parsed::Host(host, 80)));
+            assert_eq!(parse(&input), Ok(Parsed::Host(host, 80, Carrier::Tcp)));
         }
     }
 
@@ -313,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_known_word_that_is_not_supported_is_told_apart_from_an_unknown_one() {
-        for input in ["udp://127.0.0.1:7", "unixgram:/a", "fd://3"] {
+        for input in ["unixgram:/a", "fd://3"] {
             assert!(refusal(input).contains("is not supported yet"), "{input}");
         }
         for input in [
@@ -359,13 +376,9 @@ mod tests {
 
     #[test]
     fn a_refusal_is_one_line_with_reason_and_remedy() {
-        let error = "127.0.01:80\n"
-            .parse::<Address>()
-            .expect_err("a wrong port");
-        assert_eq!(
-            error,
-            "the port \"80\\n\" is wrong; write a number from 0 to 65535"
-        );
+        let error = "127.0.01:80\n".parse::<Address>().expect_err("a port");
+        let wrong = "the port \"80\\n\" is wrong; write a number from 0 to 65535";
+        assert_eq!(error, wrong);
         let error = "127.0.01:80".parse::<Address>().expect_err("not a quad");
         assert!(
             error.contains("127.0.01 is not a dotted quad; write four numbers"),

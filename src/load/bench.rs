@@ -68,6 +68,13 @@ impl Bench {
         if !self.plan.sources.is_empty() && self.servers.iter().any(local) {
             return Err("--source-ip has no meaning for a unix socket".to_owned());
         }
+        for server in &self.servers {
+            if let Server::At(address @ Address::Udp(_)) = server {
+                self.plan
+                    .check_datagrams()
+                    .map_err(|reason| format!("{address}: {reason}"))?;
+            }
+        }
         let unknown = self
             .servers
             .iter()

@@ -9,17 +9,31 @@
 //!               inbound ->                                outbound ->
 //! ```
 //!
+//! A datagram is a request or a reply as a whole, there is one in flight, and it may be lost; then
+//! its connection gives it up and goes on with the next.
+//!
 //! Invariant: `unanswered` is the distance from `inbound` to `outbound` (of an echo; of HTTP it
 //! stays 0).
 
-use std::fmt;
-
-use super::http::{HttpError, Replies};
+use super::http::Replies;
 use super::script::Script;
+use super::wrong::Wrong;
+
+/// How requests and replies lie in what is written and read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// One after the other; a reply is the bytes of its request.
+    Stream,
+    /// The same, each in a datagram of its own.
+    Datagrams,
+    /// One after the other, in HTTP/1.1.
+    Http,
+}
 
 /// The state of one connection's conversation.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    speech: Speech,
     outbound: usize,
     owed: usize,
     next: usize,
@@ -32,58 +46,12 @@ pub struct Connection {
     replies: Option<Box<Replies>>,
 }
 
-/// A reply that is not the right one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// Another byte than the one that was sent.
-    Byte {
-        /// Which request of the connection, counted from 1.
-        request: u64,
-        /// Which byte of that request, counted from 0.
-        offset: usize,
-        /// What was sent.
-        expected: u8,
-        /// What came back.
-        found: u8,
-    },
-    /// More came than was asked for.
-    Surplus,
-    /// Not a reply in HTTP that can be followed.
-    Http(HttpError),
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Wrong::Byte {
-                request,
-                offset,
-                expected,
-                found,
-            } => write!(
-                f,
-                "wrong reply: byte {offset} of request {request} is {found:#04x}, \
-                 sent was {expected:#04x}"
-            ),
-            Wrong::Surplus => f.write_str("more came back than was sent"),
-            Wrong::Http(HttpError::NotHttp) => f.write_str("the reply is not HTTP/1"),
-            Wrong::Http(HttpError::Status(status)) => write!(f, "the reply has status {status}"),
-            Wrong::Http(HttpError::BadLength) => {
-                f.write_str("the reply's Content-Length is not a number")
-            }
-            Wrong::Http(HttpError::NoLength) => f.write_str("the reply has no Content-Length"),
-            Wrong::Http(HttpError::Chunked) => {
-                f.write_str("the reply uses Transfer-Encoding, which is not supported")
-            }
-        }
-    }
-}
-
 impl Connection {
     /// A connection that has said nothing.
-    pub fn new(http: bool) -> Connection {
-        let replies = http.then(|| Box::new(Replies::new()));
+    pub fn new(speech: Speech) -> Connection {
+        let replies = (speech == Speech::Http).then(|| Box::new(Replies::new()));
         Connection {
+            speech,
             outbound: 0,
             owed: 0,
             next: 0,
@@ -162,9 +130,10 @@ impl Connection {
     /// count.
     #[inline]
     pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
-        let answers = match &mut self.replies {
-            Some(replies) => replies.received(bytes).map_err(Wrong::Http)?,
-            None => self.echoed(script, bytes, verify)?,
+        let answers = match (&mut self.replies, self.speech) {
+            (Some(replies), _) => replies.received(bytes).map_err(Wrong::Http)?,
+            (None, Speech::Datagrams) => self.datagram(script, bytes, verify)?,
+            (None, _) => self.echoed(script, bytes, verify)?,
         };
         self.answered += u64::from(answers);
         if self.answered > self.begun {
@@ -172,6 +141,35 @@ impl Connection {
         } else {
             Ok(answers)
         }
+    }
+
+    /// The one reply that is waited for; or one to the request before, late or for the second time.
+    fn datagram(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
+        let before = script.preceding(self.awaited);
+        let is_late = self.unanswered == 0
+            || self.answered > 0
+                && bytes == script.slice(script.start(before), script.length(before));
+        if is_late {
+            return Ok(0);
+        }
+        if bytes.len() != self.left {
+            let (expected, found) = (self.left, bytes.len());
+            return Err(Wrong::Size { expected, found });
+        }
+        self.echoed(script, bytes, verify)
+    }
+
+    /// Stops waiting for the request that has been sent and not answered, if there is one.
+    pub fn give_up(&mut self, script: &Script) -> bool {
+        if self.unanswered == 0 {
+            return false;
+        }
+        self.inbound = script.advance(self.inbound, self.left);
+        self.unanswered -= self.left;
+        self.awaited = script.following(self.awaited);
+        self.left = script.length(self.awaited);
+        self.answered += 1;
+        true
     }
 
     #[inline]
@@ -245,7 +243,7 @@ mod tests {
     }
 
     fn fresh(script: &Script, voice: u64) -> Connection {
-        let mut connection = Connection::new(false);
+        let mut connection = Connection::new(Speech::Stream);
         connection.reset(script, voice);
         connection
     }
@@ -319,6 +317,36 @@ mod tests {
             one.received(&script, &theirs, true),
             Err(Wrong::Byte { request: 1, .. })
         ));
+    }
+
+    #[test]
+    fn a_lost_datagram_is_given_up_and_its_late_reply_passed_over() {
+        let script = script("raw", 8, 8);
+        let mut connection = Connection::new(Speech::Datagrams);
+        connection.reset(&script, 0);
+        assert!(!connection.give_up(&script));
+        let say = |connection: &mut Connection| {
+            connection.begin(&script);
+            let bytes = connection.outgoing(&script).to_vec();
+            connection.sent(&script, bytes.len());
+            bytes
+        };
+        let lost = say(&mut connection);
+        assert!(connection.give_up(&script));
+        assert_eq!((connection.answered(), connection.in_flight()), (1, 0));
+        assert_eq!(connection.received(&script, &lost, true), Ok(0));
+        let next = say(&mut connection);
+        assert_eq!(connection.received(&script, &lost, true), Ok(0));
+        assert_eq!(connection.received(&script, &next, true), Ok(1));
+        // Twice the same reply: nobody waits for the second.
+        assert_eq!(connection.received(&script, &next, true), Ok(0));
+        let last = say(&mut connection);
+        let size = Wrong::Size {
+            expected: 8,
+            found: 7,
+        };
+        assert_eq!(connection.received(&script, &last[..7], true), Err(size));
+        assert!(connection.received(&script, b"12345678", true).is_err());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   script      what is said and must be heard: one table for all
-//!   connection  one conversation: bytes only (http: its replies, when they are not the request)
+//!   connection  one conversation: bytes only (http: its replies, when they are not the request;
+//!               wrong: what can be wrong with them)
 //!   schedule    when requests are due in an open loop
 //!   worker      a thread: event loop, connections, clock -> tally
 //!   run         one run: workers, window, samples of the processes (observe) -> outcome
@@ -42,3 +43,4 @@ pub mod tally;
 pub mod timeline;
 pub mod units;
 pub mod worker;
+pub mod wrong;

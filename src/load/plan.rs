@@ -9,8 +9,9 @@ use std::time::Duration;
 use crate::framing::{Framing, Raw};
 use crate::kernel::Address;
 use crate::limits::{
-    CONNECTIONS_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_SIZE_DEFAULT,
-    LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
+    CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT,
+    LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT,
+    THREADS_MAX,
 };
 
 use super::schedule::Arrivals;
@@ -149,6 +150,29 @@ impl Plan {
             Pace::Open { rate, .. } if !(rate > 0.0 && rate <= 1e9) => {
                 Err("--rate must be above 0 and at most 1g".to_owned())
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is wrong with it for datagrams, in the same way.
+    pub fn check_datagrams(&self) -> Result<(), String> {
+        let wrong = |reason: &str| Err(reason.to_owned());
+        match self {
+            Plan { protocol, .. } if *protocol != Protocol::Echo => {
+                wrong("--protocol must be echo over datagrams")
+            }
+            Plan { framing, .. } if *framing != Framing::Raw(Raw) => {
+                wrong("a datagram is a frame by itself; --frame does not go with it")
+            }
+            Plan { pipeline: 2.., .. } => {
+                wrong("a datagram may be lost, so one is in flight; --connections gives more")
+            }
+            Plan { size: (0, _), .. } => wrong("--size must be at least 1"),
+            Plan {
+                size: (_, most), ..
+            } if *most > DATAGRAM_SIZE_MAX => Err(format!(
+                "--size must be at most {DATAGRAM_SIZE_MAX}, the most that a datagram carries"
+            )),
             _ => Ok(()),
         }
     }

@@ -150,6 +150,11 @@ impl Script {
         }
     }
 
+    /// The request before `index`.
+    pub fn preceding(&self, index: usize) -> usize {
+        index.checked_sub(1).unwrap_or(self.count() - 1)
+    }
+
     /// The position `count` bytes after `position`.
     pub fn advance(&self, position: usize, count: usize) -> usize {
         let moved = position + count;

@@ -10,8 +10,8 @@ use std::io;
 
 use crate::base::histogram::Histogram;
 
-use super::connection::Wrong;
 use super::timeline::Timeline;
+use super::wrong::Wrong;
 
 /// Failures that are told in full; the others are only counted.
 const FAILURES_KEPT: usize = 16;

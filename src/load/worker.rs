@@ -26,7 +26,7 @@ use crate::kernel::{
 };
 
 use super::board::{Board, Control};
-use super::connection::Connection;
+use super::connection::{Connection, Speech};
 use super::plan::{Pace, Plan, Protocol, Until};
 use super::schedule::Schedule;
 use super::script::Script;
@@ -39,6 +39,8 @@ const CONNECTING_MAX: usize = 64;
 const REOPEN_PAUSE: Duration = Duration::from_millis(10);
 /// How long a run that ends by a count waits for any reply before it gives up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After which a datagram that brought no reply is taken for lost.
+const LOSS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long replies are waited for after the window.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How soon word from the conductor is seen by a worker that has nothing to do.
@@ -114,6 +116,7 @@ struct Stamp {
 pub struct Worker<'a, K: Poller + Opener> {
     kernel: K,
     job: Job<'a>,
+    speech: Speech,
     slots: Vec<Slot<K::Socket>>,
     /// How many of the slots carry load; the others are idle connections.
     active: usize,
@@ -152,14 +155,18 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         let plan = job.plan;
         let active = plan.share(plan.connections as u64, job.index) as usize;
         let count = active + plan.share(plan.idle as u64, job.index) as usize;
-        let http = plan.protocol == Protocol::Http;
+        let speech = match (plan.protocol, job.target) {
+            (Protocol::Http, _) => Speech::Http,
+            (Protocol::Echo, Address::Udp(_)) => Speech::Datagrams,
+            (Protocol::Echo, _) => Speech::Stream,
+        };
         let slots = (0..count).map(|_| Slot {
             socket: None,
             stage: Stage::Closed,
             generation: 0,
             queued: false,
             opened_at: Time::default(),
-            connection: Connection::new(http),
+            connection: Connection::new(speech),
         });
         let depth = plan.pipeline.next_power_of_two();
         let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
@@ -179,6 +186,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         let mut worker = Worker {
             kernel,
             job,
+            speech,
             slots: slots.collect(),
             active,
             stamps: vec![Stamp::default(); active * depth],
@@ -248,6 +256,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         self.open_due()?;
         self.release_due()?;
         if self.now.since(self.published) >= PUBLISH_INTERVAL {
+            self.give_up_the_lost()?;
             self.publish();
         }
         Ok(())

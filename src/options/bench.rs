@@ -48,7 +48,10 @@ pub(super) const COMMAND: CommandRow = CommandRow {
     words: (
         "Servers",
         &[
-            ("ADDR", "one that runs: 7007, host:port, unix:/path, ..."),
+            (
+                "ADDR",
+                "one that runs: 7007, host:port, udp://host:port, unix:/path, ...",
+            ),
             (
                 "'CMD {port}'",
                 "one to start, on a free port, and to end afterwards",
@@ -274,7 +277,7 @@ mod tests {
                 "--source-ip",
             ),
             (&["unix:/a", "--source-ip", "127.0.0.2"], "--source-ip"),
-            (&["udp://127.0.0.1:7"], "udp"),
+            (&["udp://127.0.0.1:7", "--pipeline", "2"], "udp"),
         ] {
             let error = parse_words(words).expect_err("it is wrong");
             assert!(error.contains(option), "{words:?}: {error}");

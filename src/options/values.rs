@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::base::nearest::nearest_or_all;
+use crate::kernel::Address;
 use crate::limits::{GIB, KIB, MIB};
 
 /// Stores what was read in its place.
@@ -161,6 +162,17 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 /// A switch as [`switch`] reads it.
 pub(super) fn switch_text(on: bool) -> String {
     if on { "on" } else { "off" }.to_owned()
+}
+
+/// An address of streams: what is served, and what is talked to.
+pub(super) fn stream_address(text: &str) -> Result<Address, String> {
+    match text.parse()? {
+        Address::Udp(_) => Err(
+            "datagrams are only known to mynah bench yet; write tcp://HOST:PORT or unix:/PATH"
+                .to_owned(),
+        ),
+        address => Ok(address),
+    }
 }
 
 /// One of `choices`, by its name.

@@ -1,4 +1,4 @@
-//! Stream sockets: the calls, one function each.
+//! Sockets: the calls, one function each.
 //!
 //! Every socket made here is non-blocking and close-on-exec from its first moment; a flag set
 //! later would leave a gap for another thread's fork. The calls of the data path are inlined and
@@ -14,9 +14,20 @@ use libc::{c_int, socklen_t};
 use super::address::RawAddress;
 use super::{check, retry};
 
-/// A stream socket of the family of `address`.
-pub(crate) fn open(address: &RawAddress) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+/// What a socket carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Stream,
+    Datagrams,
+}
+
+/// A socket of the family of `address`.
+pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
+    let kind = match kind {
+        Kind::Stream => libc::SOCK_STREAM,
+        Kind::Datagrams => libc::SOCK_DGRAM,
+    };
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: the call takes no pointer.
     let number = retry(|| unsafe { libc::socket(address.family(), kind, 0) })?;
     // SAFETY: the number was just made for us and nobody else has it.
@@ -178,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_fresh_socket_neither_blocks_nor_outlives_an_exec() -> io::Result<()> {
-        let socket = open(&any_port("127.0.0.1:0"))?;
+        let socket = open(&any_port("127.0.0.1:0"), Kind::Stream)?;
         // SAFETY: the call takes no pointer.
         let status = check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
         // SAFETY: as above.
@@ -191,11 +202,11 @@ mod tests {
     #[test]
     fn bytes_go_both_ways_and_the_end_is_zero() -> io::Result<()> {
         let address = any_port("127.0.0.1:0");
-        let listener = open(&address)?;
+        let listener = open(&address, Kind::Stream)?;
         bind(listener.as_fd(), &address)?;
         listen(listener.as_fd(), 4)?;
         let bound = local(listener.as_fd())?;
-        let near = open(&bound)?;
+        let near = open(&bound, Kind::Stream)?;
         let started = connect(near.as_fd(), &bound).map_err(|error| error.raw_os_error());
         assert!(matches!(started, Ok(()) | Err(Some(libc::EINPROGRESS))));
         let far = accept(listener.as_fd())?;
@@ -248,10 +259,10 @@ mod tests {
     #[test]
     fn a_refused_connect_leaves_its_error_once() -> io::Result<()> {
         // Bound but not listening: the port cannot become anybody else's meanwhile.
-        let holder = open(&any_port("127.0.0.1:0"))?;
+        let holder = open(&any_port("127.0.0.1:0"), Kind::Stream)?;
         bind(holder.as_fd(), &any_port("127.0.0.1:0"))?;
         let nobody = local(holder.as_fd())?;
-        let socket = open(&nobody)?;
+        let socket = open(&nobody, Kind::Stream)?;
         let started = connect(socket.as_fd(), &nobody).map_err(|error| error.raw_os_error());
         assert_eq!(started, Err(Some(libc::EINPROGRESS)));
         let refused = take_error(socket.as_fd()).map_err(|error| error.kind());
@@ -261,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_setting_reads_back_what_was_set() -> io::Result<()> {
-        let socket = open(&any_port("[::1]:0"))?;
+        let socket = open(&any_port("[::1]:0"), Kind::Stream)?;
         let fd = socket.as_fd();
         let on = [
             Setting::REUSE_ADDRESS,

@@ -118,8 +118,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// The connection stands, as of now.
     fn stand(&mut self, index: usize) {
         let slot = &mut self.slots[index];
-        let connected_ns = self.now.since(slot.opened_at).as_nanos() as u64;
-        self.tally.connect.record(connected_ns);
+        if self.speech != Speech::Datagrams {
+            let connected_ns = self.now.since(slot.opened_at).as_nanos() as u64;
+            self.tally.connect.record(connected_ns);
+        }
         self.connecting -= 1;
         if index < self.active {
             slot.stage = Stage::Open;
@@ -133,7 +135,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Gives a connection up. Before anything ever stood, that is the end of the run.
     #[cold]
     pub(super) fn lose(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
-        let unreachable = matches!(cause, Cause::Connect(_)) && self.tally.connect.count() == 0;
+        // Datagrams have no handshake: only a reply shows that there is somebody.
+        let nobody_yet = match self.speech {
+            Speech::Datagrams => self.tally.service.count() == 0,
+            Speech::Stream | Speech::Http => self.tally.connect.count() == 0,
+        };
+        let unreachable = matches!(cause, Cause::Connect(_)) && nobody_yet;
         if self.phase == Phase::Opening || unreachable {
             return Err(cause);
         }

@@ -35,10 +35,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 return Ok(());
             };
             let count = match self.kernel.read(socket, &mut self.space) {
-                Ok(0) => return Err(Cause::Closed),
+                Ok(0) if self.speech != Speech::Datagrams => return Err(Cause::Closed),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Cause::Broken(error)),
+                Err(error) => return Err(self.broken(error)),
             };
             let bytes = &self.space[..count];
             let first = slot.connection.answered();
@@ -50,11 +50,19 @@ impl<K: Poller + Opener> Worker<'_, K> {
             answers += got;
             // A connection that has done its one request is not asked how it ends.
             let over = self.job.plan.churn && answers > 0;
-            more = (count == self.space.len() || readiness.has(ending)) && !over;
+            // Behind a late datagram there may be another, and no edge would tell of it.
+            let late = self.speech == Speech::Datagrams && got == 0;
+            more = (count == self.space.len() || readiness.has(ending) || late) && !over;
             if more {
                 self.now = self.kernel.now();
             }
         }
+        self.go_on(index, answers)
+    }
+
+    /// After `answers` replies: the next requests, as the load wants them.
+    #[inline]
+    fn go_on(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
         match answers {
             0 => self.flush(index),
             _ if self.job.plan.churn => {
@@ -226,8 +234,45 @@ impl<K: Poller + Opener> Worker<'_, K> {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(Cause::Broken(error)),
+                Err(error) => return Err(self.broken(error)),
             }
         }
+    }
+
+    /// What an error of a call on a connection means.
+    #[cold]
+    fn broken(&self, error: io::Error) -> Cause {
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        match self.speech {
+            // An earlier datagram found nobody: udp(7).
+            Speech::Datagrams if refused => Cause::Connect(error),
+            _ => Cause::Broken(error),
+        }
+    }
+
+    /// Goes on without the datagrams that have brought no reply in time.
+    pub(super) fn give_up_the_lost(&mut self) -> Result<(), Cause> {
+        if self.speech != Speech::Datagrams {
+            return Ok(());
+        }
+        for index in 0..self.active {
+            let request = self.slots[index].connection.answered();
+            let stamp = self.stamp(index, request);
+            let connection = &mut self.slots[index].connection;
+            let is_lost = connection.in_flight() > 0 && stamp.sent.after(LOSS_TIMEOUT) <= self.now;
+            if !is_lost || !connection.give_up(self.job.script) {
+                continue;
+            }
+            self.in_flight -= 1;
+            let start = match self.phase {
+                Phase::Loading { start, .. } | Phase::Draining { start, .. } => start,
+                Phase::Opening | Phase::Done => Time::NEVER,
+            };
+            self.tally.errors.unanswered += u64::from(stamp.due >= start);
+            self.moved = self.now;
+            self.go_on(index, 1)
+                .or_else(|cause| self.lose(index, cause))?;
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@
 
 use super::super::Command;
 use super::super::values::{
-    put, size, size_text, switch, switch_text, time_or_off, time_or_off_text,
+    put, size, size_text, stream_address, switch, switch_text, time_or_off, time_or_off_text,
 };
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS};
 
@@ -18,7 +18,7 @@ pub(super) const ROW: CommandRow = CommandRow {
     usage: "mynah connect ADDR [OPTIONS]",
     word: |options, _, text| match &options.connect_to {
         None => {
-            options.connect_to = Some(text.parse()?);
+            options.connect_to = Some(stream_address(text)?);
             Ok(())
         }
         Some(address) => Err(format!("connect takes one ADDR, and has {address}")),

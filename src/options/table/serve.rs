@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::super::services::{self, SERVICES};
 use super::super::values::{
-    choice, count, count_or_off, count_or_off_text, put, size, size_text, switch, switch_text,
-    time, time_or_off, time_or_off_text, time_text,
+    choice, count, count_or_off, count_or_off_text, put, size, size_text, stream_address, switch,
+    switch_text, time, time_or_off, time_or_off_text, time_text,
 };
 use super::super::{Command, name_of};
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
@@ -85,7 +85,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "where to listen; may be repeated",
         default: |_| LISTEN_DEFAULT.to_owned(),
         effect: Effect::Value("ADDR", |options, text| {
-            options.serve.listen.push(text.parse()?);
+            options.serve.listen.push(stream_address(text)?);
             Ok(())
         }),
     },

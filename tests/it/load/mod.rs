@@ -5,6 +5,7 @@
 //! second.
 
 mod command;
+mod datagrams;
 mod peer;
 mod runs;
 mod wellformed;

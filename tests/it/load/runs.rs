@@ -12,7 +12,7 @@ use mynah::load::script::Script;
 
 use super::peer;
 
-fn plan(requests: u64) -> Plan {
+pub(crate) fn plan(requests: u64) -> Plan {
     let until = Until::Requests(requests);
     Plan {
         connections: 5,
@@ -22,7 +22,7 @@ fn plan(requests: u64) -> Plan {
     }
 }
 
-fn load(plan: &Plan, address: Address) -> Result<Outcome, RunError> {
+pub(crate) fn load(plan: &Plan, address: Address) -> Result<Outcome, RunError> {
     plan.check().expect("the test's own plan");
     let script = match plan.protocol {
         Protocol::Http => Script::http(plan.pipeline),
@@ -52,7 +52,7 @@ fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
 }
 
 #[track_caller]
-fn assert_whole(outcome: &Outcome, requests: u64) {
+pub(crate) fn assert_whole(outcome: &Outcome, requests: u64) {
     let failures: Vec<String> = outcome
         .tally
         .failures
