@@ -37,11 +37,11 @@ pub(crate) fn memory(scope: &Scope, servers: &[Server]) -> Result<Memory, Halt> 
 
 fn memory_per_connection(server: &Server) -> Result<f64, Halt> {
     let started = Spawned::start(&server.command, None)?;
-    let frame = server.frame();
+    let speech = server.speech();
     let peak = |connections: usize| {
         // Each speaks once and is idle otherwise: 20,000 requests a second.
         let words = format!(
-            "{} {frame} --connections {connections} --rate 20k --duration 600ms --warmup 0s",
+            "{} {speech} --connections {connections} --rate 20k --duration 600ms --warmup 0s",
             started.address()
         );
         let session = load(&words)?;

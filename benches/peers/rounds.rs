@@ -18,12 +18,12 @@ use mynah::load::spawn::Spawned;
 use mynah::options::{self, Command, Parsed};
 
 use super::servers::Server;
-use super::workloads::{self, Workload};
+use super::workloads::{self, Measure, Workload};
 use super::{Halt, Scope};
 
 /// What one server made of one workload.
 pub(crate) struct Cell {
-    /// Server CPU over generator CPU, over that of the base in the same round: the median, and the
+    /// What the workload compares, over that of the base in the same round: the median, and the
     /// half of the rounds around it; not a number when no round had a request answered.
     pub(crate) ratio: f64,
     pub(crate) quartiles: (f64, f64),
@@ -73,7 +73,7 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
             }
             session => session?,
         };
-        let cells = takers.iter().zip(cells(&session));
+        let cells = takers.iter().zip(cells(&session, workload.measure));
         rows.push(Row {
             workload,
             cells: cells.map(|(&index, cell)| (index, cell)).collect(),
@@ -89,7 +89,7 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
 
 /// Loads a server until there is little left to compile.
 fn warm(scope: &Scope, server: &Server, spawned: &Spawned) -> Result<(), Halt> {
-    let (address, frame) = (spawned.address(), server.frame());
+    let (address, frame) = (spawned.address(), server.speech());
     for load_of in ["--connections 100", "--connections 100 --pipeline 16"] {
         let time = if scope.quick { "1s" } else { "10s" };
         load(&format!("{address} {frame} {load_of} --duration {time}"))?;
@@ -131,15 +131,19 @@ pub(crate) fn load(words: &str) -> Result<Session, Halt> {
 }
 
 /// The cells of a row, from the runs of all servers.
-fn cells(session: &Session) -> Vec<Cell> {
+fn cells(session: &Session, measure: Measure) -> Vec<Cell> {
     let figure = |server: usize, name: &str| -> Vec<f64> {
         let runs = session.servers[server].runs.iter();
         runs.map(|run| run.named(name).unwrap_or(f64::NAN))
             .collect()
     };
-    let base = figure(0, "cpu_ratio");
+    let compared = match measure {
+        Measure::Ratio => "cpu_ratio",
+        Measure::Cost => "cpu",
+    };
+    let base = figure(0, compared);
     let cell = |index: usize| {
-        let mut ratios: Vec<f64> = figure(index, "cpu_ratio")
+        let mut ratios: Vec<f64> = figure(index, compared)
             .iter()
             .zip(&base)
             .map(|(ratio, base)| ratio / base)

@@ -6,36 +6,32 @@
 
 use std::env;
 
-use super::workloads::Workload;
+use super::workloads::{Speech, Workload};
 use super::{Scope, echo, netty};
-
-/// The workloads that a server can take.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaks {
-    /// Bytes.
-    Raw,
-    /// Frames, u32be.
-    Frames,
-    /// Bytes, of which frames are made.
-    Both,
-}
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
-    pub(crate) speaks: Speaks,
+    /// What it can take: frames are bytes too, but not to a server that makes one read one reply.
+    pub(crate) speaks: &'static [Speech],
     pub(crate) command: String,
     /// It compiles itself while it runs, and is slow until it has.
     pub(crate) starts_slowly: bool,
 }
 
-/// The server that all ratios are to.
+/// The servers that all ratios are to.
 const BASE: &str = "bare loop";
+const BASE_HTTP: &str = "bare http loop";
+
+const RAW: &[Speech] = &[Speech::Raw];
+const FRAMES: &[Speech] = &[Speech::Frames];
+const BYTES: &[Speech] = &[Speech::Raw, Speech::Frames];
+const HTTP: &[Speech] = &[Speech::Http];
 
 /// The program that is measured.
 pub(crate) const MYNAH: &str = env!("CARGO_BIN_EXE_mynah");
 
 impl Server {
-    fn new(name: &'static str, speaks: Speaks, command: String) -> Server {
+    fn new(name: &'static str, speaks: &'static [Speech], command: String) -> Server {
         Server {
             name,
             speaks,
@@ -45,24 +41,21 @@ impl Server {
     }
 
     pub(crate) fn is_base(&self) -> bool {
-        self.name == BASE
+        self.name == BASE || self.name == BASE_HTTP
     }
 
-    /// The framing in which a load must speak to it, as an option of `mynah bench`.
-    pub(crate) fn frame(&self) -> &'static str {
+    /// How a load must speak to it, as an option of `mynah bench`.
+    pub(crate) fn speech(&self) -> &'static str {
         match self.speaks {
-            Speaks::Frames => "--frame u32be",
-            Speaks::Raw | Speaks::Both => "",
+            [Speech::Frames] => "--frame u32be",
+            [Speech::Http] => "--protocol http",
+            _ => "",
         }
     }
 
     /// Whether it takes this workload.
     pub(crate) fn takes(&self, workload: &Workload) -> bool {
-        match self.speaks {
-            Speaks::Raw => !workload.framed,
-            Speaks::Frames => workload.framed,
-            Speaks::Both => true,
-        }
+        self.speaks.contains(&workload.speech)
     }
 }
 
@@ -74,35 +67,40 @@ fn ourselves(name: &str) -> String {
 
 /// All that can be measured here, the base first; and why others cannot.
 pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
-    use Speaks::{Both, Frames, Raw};
     let mynah = |options: &str| format!("'{MYNAH}' echo --listen {{port}} {options}");
     let mut missing = Vec::new();
     let mut servers = vec![
-        Server::new(BASE, Both, ourselves("bare")),
-        Server::new("the same again", Raw, ourselves("bare")),
-        Server::new("bare framed loop", Frames, ourselves("bare-framed")),
-        Server::new("mynah, level", Raw, mynah("--trigger level")),
-        Server::new("mynah, edge", Raw, mynah("--trigger edge")),
+        Server::new(BASE, BYTES, ourselves("bare")),
+        Server::new("the same again", RAW, ourselves("bare")),
+        Server::new("bare framed loop", FRAMES, ourselves("bare-framed")),
+        Server::new("mynah, level", RAW, mynah("--trigger level")),
+        Server::new("mynah, edge", RAW, mynah("--trigger edge")),
         Server::new(
             "mynah u32be, level",
-            Frames,
+            FRAMES,
             mynah("--frame u32be --trigger level"),
         ),
         Server::new(
             "mynah u32be, edge",
-            Frames,
+            FRAMES,
             mynah("--frame u32be --trigger edge"),
         ),
-        Server::new("mio", Raw, ourselves("mio")),
-        Server::new("tokio, one thread", Raw, ourselves("tokio")),
-        Server::new("tokio-util codec", Frames, ourselves("codec")),
-        Server::new("a thread each", Raw, ourselves("threads")),
+        Server::new("mio", RAW, ourselves("mio")),
+        Server::new("tokio, one thread", RAW, ourselves("tokio")),
+        Server::new("tokio-util codec", FRAMES, ourselves("codec")),
+        Server::new(BASE_HTTP, HTTP, ourselves("bare-http")),
+        Server::new(
+            "mynah http",
+            HTTP,
+            format!("'{MYNAH}' http --listen {{port}}"),
+        ),
+        Server::new("a thread each", RAW, ourselves("threads")),
     ];
     match netty::compile() {
         Ok(command) => {
             for (name, speaks, word) in [
-                ("Netty, NIO", Raw, "raw"),
-                ("Netty, NIO, codec", Frames, "framed"),
+                ("Netty, NIO", RAW, "raw"),
+                ("Netty, NIO, codec", FRAMES, "framed"),
             ] {
                 servers.push(Server {
                     starts_slowly: true,
@@ -113,12 +111,12 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
         Err(why) => missing.push(format!("Netty: {why}")),
     }
     match echo::uring_available() {
-        Ok(()) => servers.push(Server::new("io_uring", Raw, ourselves("uring"))),
+        Ok(()) => servers.push(Server::new("io_uring", RAW, ourselves("uring"))),
         Err(error) => missing.push(format!("io_uring: this kernel says: {error}")),
     }
     for (name, command) in &scope.peers {
         // A handful of names that are needed until the end.
-        servers.push(Server::new(name.clone().leak(), Both, command.clone()));
+        servers.push(Server::new(name.clone().leak(), BYTES, command.clone()));
     }
     (servers, missing)
 }

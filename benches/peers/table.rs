@@ -4,6 +4,7 @@ use super::Scope;
 use super::counts::{Cost, Memory};
 use super::rounds::{Cell, Row};
 use super::servers::Server;
+use super::workloads::Speech;
 
 /// Prints all tables.
 pub(crate) fn print(
@@ -15,20 +16,20 @@ pub(crate) fn print(
     missing: &[String],
 ) {
     println!(
-        "Server CPU / generator CPU on one processor, over that of the bare loop in the same \
-         round; median of {} rounds:\n",
+        "Server CPU / generator CPU on one processor (1 MiB: server CPU alone), over that of the \
+         bare loop in the same round; median of {} rounds:\n",
         scope.rounds
     );
-    for framed in [false, true] {
+    for speech in [Speech::Raw, Speech::Frames, Speech::Http] {
         let rows: Vec<&Row> = (rows.iter())
-            .filter(|row| row.workload.framed == framed)
+            .filter(|row| row.workload.speech == speech)
             .collect();
         grid(servers, &rows, |cell| format!("{:.3}", cell.ratio));
     }
     println!("Microseconds of server CPU for a request, medians:\n");
-    for framed in [false, true] {
+    for speech in [Speech::Raw, Speech::Frames, Speech::Http] {
         let rows: Vec<&Row> = (rows.iter())
-            .filter(|row| row.workload.framed == framed)
+            .filter(|row| row.workload.speech == speech)
             .collect();
         grid(servers, &rows, |cell| significant(cell.cpu_ns / 1e3));
     }

@@ -9,6 +9,7 @@
 
 mod bare;
 mod bare_framed;
+mod bare_http;
 mod codec;
 mod mio;
 mod poll;
@@ -36,6 +37,7 @@ pub(crate) fn serve(name: &str, port: u16) -> io::Result<()> {
     match name {
         "bare" => bare::serve(listener),
         "bare-framed" => bare_framed::serve(listener),
+        "bare-http" => bare_http::serve(listener),
         "mio" => mio::serve(listener),
         "tokio" => tokio::serve(listener),
         "codec" => codec::serve(listener),
