@@ -1,5 +1,9 @@
 //! Peers written by others: what everybody has at hand gets every byte back.
 
+mod curl;
+mod netty;
+mod prefixes;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -82,32 +86,4 @@ with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
         echoes("python3", &args, b"before ! after".to_vec());
         server.end();
     }
-}
-
-#[test]
-fn a_framed_client_in_python_gets_its_frames_back() {
-    if !is_installed("python3") || !is_installed("timeout") {
-        return;
-    }
-    let server = Server::start(&["--frame", "u32be"]);
-    let port = server.address().port().to_string();
-    // Each line of its input goes out as a frame, all of them before the first answer is read.
-    let script = r#"
-import socket, struct, sys
-lines = sys.stdin.buffer.read().splitlines()
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as peer:
-    stream = peer.makefile("rwb")
-    for line in lines:
-        stream.write(struct.pack(">I", len(line)) + line)
-    stream.flush()
-    for line in lines:
-        (length,) = struct.unpack(">I", stream.read(4))
-        sys.stdout.buffer.write(stream.read(length) + b"\n")
-"#;
-    echoes(
-        "python3",
-        &["-c", script, &port],
-        b"one\n\nthree\nand the fourth\n".repeat(100),
-    );
-    server.end();
 }
