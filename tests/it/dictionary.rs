@@ -25,7 +25,7 @@ impl Words {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
+        let mut command = Command::new(crate::program::path());
         command
             .args(["dict", "--listen", "127.0.0.1:0", "--dictionary"])
             .arg(&self.0)

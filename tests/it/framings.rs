@@ -111,7 +111,7 @@ fn every_transcript_plays_on_a_connection_whatever_the_cuts() {
 #[test]
 fn every_transcript_plays_on_the_binary() {
     for script in scripts() {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
+        let mut command = Command::new(crate::program::path());
         command.args(["decode", "--hex", "--frame", &script.frame]);
         command.args(["--frame-max", &script.max.to_string()]);
         if script.discards() {
@@ -242,7 +242,7 @@ fn the_announced_length_is_the_length_that_is_thrown_away() {
 
 #[test]
 fn decode_ends_quietly_when_nobody_reads_its_output() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mynah"))
+    let mut child = Command::new(crate::program::path())
         .args(["decode", "--frame", "line"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -260,7 +260,7 @@ fn decode_ends_quietly_when_nobody_reads_its_output() {
 
 #[test]
 fn decode_names_the_line_that_is_no_hex() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mynah"))
+    let mut child = Command::new(crate::program::path())
         .args(["decode", "--hex"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

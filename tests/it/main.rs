@@ -11,6 +11,7 @@ mod framings;
 mod house_rules;
 mod load;
 mod model;
+mod program;
 mod server;
 mod services;
 mod sim;

@@ -94,11 +94,7 @@ fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
     drop(peers);
     server.end();
 
-    let none = [
-        "-c",
-        r#"ulimit -n 12 && exec "$0""#,
-        env!("CARGO_BIN_EXE_mynah"),
-    ];
+    let none = ["-c", r#"ulimit -n 12 && exec "$0""#, crate::program::path()];
     let refused = Command::new("sh").args(none).output().expect("a shell");
     let line = String::from_utf8(refused.stderr).expect("UTF-8");
     assert_eq!(
@@ -149,7 +145,7 @@ fn a_closed_stdout_changes_nothing_but_what_is_printed() {
         .args([
             "-c",
             &format!("set -o pipefail; {quiet}"),
-            env!("CARGO_BIN_EXE_mynah"),
+            crate::program::path(),
         ])
         .output();
     let Ok(heard) = heard else {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
 use mynah::kernel::process;
 
@@ -27,7 +29,7 @@ fn ask_all(peers: &mut [TcpStream]) {
 }
 
 #[test]
-fn ten_thousand_are_served_at_once_and_one_more_waits_until_one_leaves() {
+fn ten_thousand_are_served_at_once_and_idle_wake_nobody_and_one_more_waits() {
     let limit = process::raise_descriptor_limit().expect("getrlimit(2)");
     if limit < CROWD as u64 + 500 {
         return say(format_args!(
@@ -57,6 +59,16 @@ fn ten_thousand_are_served_at_once_and_one_more_waits_until_one_leaves() {
         grown / CROWD as u64
     ));
     assert!(grown <= 150 * CROWD as u64);
+
+    // That nothing wakes it takes its time to see.
+    until("it sleeps", || server.state() == 'S');
+    let switches = server.status("voluntary_ctxt_switches");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(
+        server.status("voluntary_ctxt_switches"),
+        switches,
+        "it was woken"
+    );
 
     let mut late = server.connect();
     late.write_all(b"me too").expect("the backlog takes it");

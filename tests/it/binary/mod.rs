@@ -11,6 +11,7 @@ mod calls;
 mod command_line;
 mod crowd;
 mod ending;
+mod hostile;
 mod memory;
 mod others;
 mod server;

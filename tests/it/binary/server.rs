@@ -14,10 +14,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::program;
+
 /// How long anything may take before the test has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mynah");
 
 /// A server, and all that it says.
 pub(super) struct Server {
@@ -50,7 +50,17 @@ impl Server {
         variables: &[(&str, &str)],
         args: &[&str],
     ) -> Server {
-        let mut words = [wrapper, &[PROGRAM], args].concat();
+        Server::try_start(wrapper, variables, args)
+            .unwrap_or_else(|ended| panic!("it has no ready line: {:?}", ended.stderr))
+    }
+
+    /// The same for one that may refuse to start, and then tells why.
+    pub(super) fn try_start(
+        wrapper: &[&str],
+        variables: &[(&str, &str)],
+        args: &[&str],
+    ) -> Result<Server, Ended> {
+        let mut words = [wrapper, &[program::path()], args].concat();
         if !args.contains(&"--listen") {
             words.extend(["--listen", "127.0.0.1:0"]);
         }
@@ -73,13 +83,14 @@ impl Server {
         };
         match stdout.recv_timeout(PATIENCE) {
             Ok(line) if line.starts_with("ready: ") => server.ready = line,
+            Err(RecvTimeoutError::Disconnected) => return Err(server.ended()),
             other => {
                 let _ = server.child.kill();
                 panic!("{other:?} is no ready line: {:?}", server.ended().stderr);
             }
         }
         server.stdout = Some(stdout);
-        server
+        Ok(server)
     }
 
     /// Where it listens, as it says.
@@ -142,20 +153,22 @@ impl Server {
 
     /// The next counts that it prints.
     pub(super) fn next_stats(&self) -> Stats {
+        self.stats_within(PATIENCE).expect("a line of counts")
+    }
+
+    /// The same, unless it prints none for so long.
+    pub(super) fn stats_within(&self, span: Duration) -> Option<Stats> {
         let stdout = self.stdout.as_ref().expect("stdout is open");
-        let line = stdout.recv_timeout(PATIENCE).expect("a line of counts");
+        let line = stdout.recv_timeout(span).ok()?;
         let counts = line
             .strip_prefix("stats ")
             .expect("a line of counts")
             .split(' ');
-        Stats(
-            counts
-                .map(|count| {
-                    let (name, value) = count.split_once('=').expect("name=count");
-                    (name.to_owned(), value.parse().expect("a count"))
-                })
-                .collect(),
-        )
+        let pairs = counts.map(|count| {
+            let (name, value) = count.split_once('=').expect("name=count");
+            (name.to_owned(), value.parse().expect("a count"))
+        });
+        Some(Stats(pairs.collect()))
     }
 
     /// Waits for the first line on stderr that contains `words`.
@@ -171,6 +184,11 @@ impl Server {
 
     /// A number of kilobytes in `/proc/PID/status`, in bytes.
     pub(super) fn memory(&self, field: &str) -> u64 {
+        self.status(field) << 10
+    }
+
+    /// A number in `/proc/PID/status`.
+    pub(super) fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("proc(5)");
         let line = status
@@ -178,7 +196,30 @@ impl Server {
             .find(|line| line.starts_with(field))
             .expect("a known field");
         let number = line.split_whitespace().nth(1).expect("a number");
-        number.parse::<u64>().expect("a number") << 10
+        number.parse().expect("a number")
+    }
+
+    /// The processor time that it has used so far, in ticks of 10 ms.
+    pub(super) fn processor_ticks(&self) -> u64 {
+        let stat = self.stat();
+        // `utime` and `stime` are the fields 14 and 15 of proc(5), where the state is 3.
+        let ticks = stat.split(' ').skip(11).take(2);
+        ticks
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
+    /// Whether it runs (R), sleeps (S), is stopped (T).
+    pub(super) fn state(&self) -> char {
+        self.stat().chars().next().expect("a state")
+    }
+
+    /// `/proc/PID/stat` from the state on.
+    fn stat(&self) -> String {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("proc(5)");
+        // The name in parentheses may hold anything.
+        stat.rsplit_once(") ").expect("a name").1.to_owned()
     }
 
     /// How many descriptors it has open.
@@ -221,7 +262,7 @@ impl Stats {
 impl Ended {
     /// Runs the program with arguments that should not make it stay.
     pub(super) fn run(args: &[&str]) -> Ended {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program::path())
             .args(args)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

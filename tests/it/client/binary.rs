@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 fn mynah(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
+    let mut command = Command::new(crate::program::path());
     command.args(args).env_remove("RUST_LOG");
     command
 }
@@ -197,11 +197,7 @@ fn c3_an_interrupt_is_exit_code_130() {
 fn c3_a_terminal_gets_a_prompt_and_quit_ends() {
     let server = Server::start(&["upper"]);
     // What is typed at once waits in the terminal until somebody reads it.
-    let client = format!(
-        "'{}' connect {}",
-        env!("CARGO_BIN_EXE_mynah"),
-        server.address
-    );
+    let client = format!("'{}' connect {}", crate::program::path(), server.address);
     let mut script = Command::new("script");
     script.args(["-qec", &client, "/dev/null"]);
     if Command::new("script").arg("-V").output().is_err() {

@@ -8,15 +8,14 @@ use std::{env, fs, process};
 
 use super::peer;
 use super::wellformed::{is_json, is_xml};
-
-const MYNAH: &str = env!("CARGO_BIN_EXE_mynah");
+use crate::program;
 
 fn server() -> String {
-    format!("{MYNAH} --listen 127.0.0.1:{{port}}")
+    format!("{} --listen 127.0.0.1:{{port}}", program::path())
 }
 
 fn bench(words: &[&str]) -> Output {
-    let mut command = Command::new(MYNAH);
+    let mut command = Command::new(program::path());
     command.arg("bench").args(words);
     command
         .output()
@@ -168,7 +167,7 @@ fn what_cannot_be_started_and_what_makes_no_sense_have_their_own_codes() {
 fn an_interrupt_reports_what_there_is_and_is_exit_130() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = listener.local_addr().expect("it is bound").to_string();
-    let mut command = Command::new(MYNAH);
+    let mut command = Command::new(program::path());
     command.args([
         "bench",
         &server,

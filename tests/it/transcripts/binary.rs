@@ -33,7 +33,7 @@ struct Program {
 
 impl Program {
     fn start(script: &Script, trigger: &str) -> Program {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mynah"))
+        let mut child = Command::new(crate::program::path())
             .args(&script.args)
             .args(["--listen", "127.0.0.1:0", "--trigger", trigger])
             .stdin(Stdio::null())

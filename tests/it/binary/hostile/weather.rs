@@ -1,0 +1,190 @@
+//! What no peer can do: descriptors taken away from a running server, a process that is stopped and
+//! continued, and clocks.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::server::{Server, until};
+use super::super::{ask, is_installed, rest, say};
+
+/// Lowers or raises the soft descriptor limit of a running server.
+fn limit_descriptors(server: &Server, count: usize) {
+    let (pid, limit) = (server.pid().to_string(), format!("--nofile={count}:"));
+    let done = Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    assert!(done.expect("it is installed").success(), "prlimit {limit}");
+}
+
+/// The number that its next descriptor would have, whatever else it was born with.
+fn next_descriptor(server: &Server) -> usize {
+    let path = |number| format!("/proc/{}/fd/{number}", server.pid());
+    // It is a link to what may not be a path, so its own metadata are looked at.
+    let is_free = |number: &usize| fs::symlink_metadata(path(*number)).is_err();
+    (0..).find(is_free).expect("a number")
+}
+
+/// What a peer that knocked has heard so far.
+#[derive(Debug, PartialEq, Eq)]
+enum Knock {
+    Silence,
+    Served,
+    Refused,
+}
+
+fn look(peer: &mut TcpStream) -> Knock {
+    let mut reply = [0; 8];
+    match peer.read(&mut reply) {
+        Ok(count) if count > 0 => {
+            assert_eq!(&reply[..count], b"knock");
+            Knock::Served
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Knock::Silence,
+        Ok(_) | Err(_) => Knock::Refused,
+    }
+}
+
+#[test]
+fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
+    if !is_installed("prlimit") {
+        return;
+    }
+    for trigger in ["level", "edge"] {
+        let server = Server::start(&["--trigger", trigger]);
+        let (mut stays, mut leaves) = (server.connect(), server.connect());
+        assert_eq!(ask(&mut stays, b"one"), b"one");
+        assert_eq!(ask(&mut leaves, b"two"), b"two");
+        let before = server.descriptors();
+        limit_descriptors(&server, next_descriptor(&server));
+        let mut knocking: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
+        for peer in &mut knocking {
+            peer.set_nonblocking(true).expect("an option");
+            // One that was refused already may say so here.
+            let _ = peer.write_all(b"knock");
+        }
+        server.hears("accept4: ");
+        // How much processor time a span costs can only be seen when it has passed.
+        let (ticks, begin) = (server.processor_ticks(), Instant::now());
+        thread::sleep(Duration::from_secs(2));
+        let spent = Duration::from_millis(10 * (server.processor_ticks() - ticks));
+        let share = spent.as_secs_f64() / begin.elapsed().as_secs_f64();
+        assert_eq!(ask(&mut stays, b"still here?"), b"still here?");
+        assert_eq!(ask(&mut leaves, b"and you?"), b"and you?");
+        let heard: Vec<Knock> = knocking.iter_mut().map(look).collect();
+        let refused = heard
+            .iter()
+            .filter(|knock| **knock == Knock::Refused)
+            .count();
+        let waiting = heard
+            .iter()
+            .filter(|knock| **knock == Knock::Silence)
+            .count();
+        assert_eq!(refused + waiting, knocking.len(), "somebody got in");
+        assert!(waiting > 0, "nobody was left to wait");
+
+        drop(leaves);
+        let begin = Instant::now();
+        let mut served = 0;
+        until("one of those who wait is served", || {
+            served = knocking
+                .iter_mut()
+                .filter_map(|peer| match look(peer) {
+                    Knock::Served => Some(()),
+                    _ => None,
+                })
+                .count();
+            served > 0
+        });
+        let took = begin.elapsed();
+        say(format_args!(
+            "out of descriptors, {trigger}: {:.1} % of a processor for 2 s, {refused} of {} \
+             refused, {waiting} waiting; one descriptor free: served after {took:?}",
+            100.0 * share,
+            knocking.len(),
+        ));
+        assert!(share <= 0.0101, "{spent:?} of processor time");
+        // What is promised is a tenth of a second, on a machine that has time for it.
+        assert!(took < Duration::from_secs(1), "served after {took:?}");
+        assert_eq!(served, 1);
+        assert!(server.descriptors() <= before);
+
+        limit_descriptors(&server, 1_000);
+        until("all have been served or refused", || {
+            knocking.retain_mut(|peer| look(peer) == Knock::Silence);
+            // The one that was served before has nothing more to hear.
+            knocking.len() == 1
+        });
+        assert_eq!(ask(&mut server.connect(), b"welcome"), b"welcome");
+        drop((knocking, stays));
+        until("all are gone", || {
+            server.stats().get("connections_now") == 0
+        });
+        assert_eq!(server.descriptors(), before - 2);
+        server.end();
+    }
+}
+
+/// Stops the server and waits until it stands still.
+fn stop(server: &Server) {
+    server.signal("STOP");
+    until("it is stopped", || server.state() == 'T');
+}
+
+#[test]
+fn a_server_that_was_stopped_goes_on_where_it_was() {
+    for trigger in ["level", "edge"] {
+        let server = Server::start(&["--trigger", trigger]);
+        let mut peer = server.connect();
+        for round in 0..20_u32 {
+            let word = round.to_be_bytes();
+            peer.write_all(&word[..2]).expect("the kernel takes it");
+            stop(&server);
+            peer.write_all(&word[2..]).expect("the kernel takes it");
+            let mut late = server.connect();
+            late.write_all(b"late").expect("the backlog takes it");
+            server.signal("CONT");
+            let mut reply = [0; 4];
+            peer.read_exact(&mut reply).expect("it is answered");
+            assert_eq!(reply, word);
+            late.read_exact(&mut reply).expect("it is answered");
+            assert_eq!(&reply, b"late");
+        }
+        drop(peer);
+        server.end();
+    }
+}
+
+#[test]
+fn no_deadline_looks_at_the_wall_clock() {
+    if !is_installed("valgrind") {
+        return;
+    }
+    // Under it every reading of a clock is a system call that it tells of, where it is otherwise
+    // done without the kernel.
+    let wrapper = ["valgrind", "--tool=none", "--trace-syscalls=yes", "-q"];
+    let log = std::env::temp_dir().join(format!("mynah-{}.clocks", std::process::id()));
+    let to_file = format!("--log-file={}", log.display());
+    let wrapper = [&wrapper[..], &[&to_file]].concat();
+    let server = Server::start_under(&wrapper, &[], &["--idle-timeout", "50ms"]);
+    let mut peer = server.connect();
+    for _ in 0..10 {
+        assert_eq!(ask(&mut peer, b"what time is it?"), b"what time is it?");
+    }
+    // A deadline is met, by the same clock.
+    assert_eq!(rest(&mut peer), b"");
+    server.end();
+    let told = fs::read_to_string(&log).expect("a log");
+    fs::remove_file(&log).expect("the log is ours");
+    let of = |words: &str| told.matches(words).count();
+    let (monotonic, wall) = (of("sys_clock_gettime( 1,"), of("sys_clock_gettime( 0,"));
+    say(format_args!(
+        "clocks read: monotonic {monotonic} times, wall {wall} times"
+    ));
+    assert!(monotonic >= 10, "{monotonic} readings");
+    assert_eq!((wall, of("sys_gettimeofday"), of("sys_time ")), (0, 0, 0));
+    assert!(of("sys_timerfd_create (1,") > 0, "another timer");
+}
