@@ -92,9 +92,9 @@ pub trait Poller: Sockets {
     fn deregister(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
     /// Sleeps until something is ready or the clock reads `until` ([`Time::NEVER`]: for ever), and
-    /// fills `events` from the front. A wait that a signal interrupted is an empty batch, and a
-    /// far deadline may end it early. The clock is taken to read what the last [`Poller::now`]
-    /// gave, so a loop reads it once a turn.
+    /// fills `events` from the front. A wait that a signal interrupts ends early with what is
+    /// ready, and a far deadline may end it early. The clock is taken to read what the last
+    /// [`Poller::now`] gave, so a loop reads it once a turn.
     fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize>;
 
     /// The monotonic clock.

@@ -103,6 +103,8 @@ impl Epoll {
     /// Waits until something is ready or `timeout` is over, and fills `events` from the front.
     ///
     /// `None` waits for ever. 0 events are what a time-out and an interrupting signal both give.
+    /// After a signal it is looked again, without sleeping: a process that was stopped goes on
+    /// here, and must hear what arrived meanwhile before it judges anybody by the clock.
     #[inline]
     pub(crate) fn wait(
         &mut self,
@@ -115,7 +117,10 @@ impl Epoll {
             Some(span) => self.wait_span(events, span),
         };
         match answer {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) if is_interrupted(&error) => match self.wait_milliseconds(events, 0) {
+                Err(error) if is_interrupted(&error) => Ok(0),
+                answer => answer,
+            },
             answer => answer,
         }
     }
@@ -163,6 +168,10 @@ impl Epoll {
         })?;
         Ok(filled as usize)
     }
+}
+
+fn is_interrupted(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted
 }
 
 fn capacity(events: &[Event]) -> c_int {

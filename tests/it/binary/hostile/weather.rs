@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::super::server::{Server, until};
 use super::super::{ask, is_installed, rest, say};
+use super::frame;
 
 /// Lowers or raises the soft descriptor limit of a running server.
 fn limit_descriptors(server: &Server, count: usize) {
@@ -156,6 +157,54 @@ fn a_server_that_was_stopped_goes_on_where_it_was() {
         drop(peer);
         server.end();
     }
+}
+
+#[test]
+fn who_spoke_while_the_time_jumped_is_answered_and_only_the_silent_have_timed_out() {
+    let timeouts = [
+        "--frame",
+        "u32be",
+        "--idle-timeout",
+        "400ms",
+        "--frame-timeout",
+        "400ms",
+        "--stall-timeout",
+        "400ms",
+    ];
+    let server = Server::start(&timeouts);
+    let (mut speaks, mut silent) = (server.connect(), server.connect());
+    assert_eq!(
+        ask(&mut silent, &frame(b"that is all")),
+        frame(b"that is all")
+    );
+    let whole = frame(b"while you slept");
+    speaks.write_all(&whole[..6]).expect("the server reads");
+    let half = until_it_has_read(&server, 15 + 6);
+    stop(&server);
+    speaks.write_all(&whole[6..]).expect("the kernel takes it");
+    // To a stopped process the clock jumps when it goes on.
+    thread::sleep(Duration::from_millis(600));
+    server.signal("CONT");
+    let mut reply = vec![0; whole.len()];
+    speaks.read_exact(&mut reply).expect("it is answered");
+    assert_eq!(reply, whole);
+    assert_eq!(rest(&mut silent), b"");
+    let stats = server.stats();
+    assert_eq!((half, stats.get("closed_slow_frame")), (1, 0));
+    assert!(stats.get("closed_idle") >= 1);
+    drop(speaks);
+    server.end();
+}
+
+/// Waits until so many bytes have been read, and tells how many frames were whole.
+fn until_it_has_read(server: &Server, bytes: u64) -> u64 {
+    let mut frames = 0;
+    until("it has read that much", || {
+        let stats = server.stats();
+        frames = stats.get("frames");
+        stats.get("bytes_in") >= bytes
+    });
+    frames
 }
 
 #[test]
