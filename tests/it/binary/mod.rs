@@ -12,6 +12,7 @@ mod command_line;
 mod crowd;
 mod ending;
 mod hostile;
+mod injected;
 mod memory;
 mod others;
 mod server;

@@ -1,0 +1,258 @@
+//! The real kernel, with one call of the server's failing: every call, with every errno that its
+//! page lists.
+//!
+//! `pages` has the table, `play` what the peers do and must hear, `tracer` the strace(1) that makes
+//! calls fail. As part of all tests each errno is played at one of the positions of its call, each
+//! at another. At every position, which takes some minutes:
+//!
+//! ```sh
+//! MYNAH_BINARY=$PWD/target/release/mynah \
+//!     cargo test --test it injected -- --include-ignored --nocapture every
+//! ```
+//!
+//! On the simulated kernel `every_position` does the same in no time, with short reads besides.
+
+mod pages;
+mod play;
+mod tracer;
+
+use std::collections::BTreeMap;
+
+use pages::{Phase, Row};
+use play::Outcome;
+use tracer::{Calls, Report, may_trace};
+
+use super::say;
+use super::server::{Ended, Server};
+
+/// Which positions of a call are played with an errno.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    One,
+    Every,
+}
+
+/// What is known and what has been seen.
+struct Course {
+    name: &'static str,
+    /// The calls of an undisturbed play, by trigger.
+    calls: [Calls; 2],
+    /// Faults that are there in each play.
+    beside: &'static [&'static str],
+    counts: BTreeMap<(&'static str, Outcome), u32>,
+    plays: usize,
+}
+
+const TRIGGERS: [&str; 2] = ["level", "edge"];
+/// What a server says of each connection, beside what it always says.
+const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "info,mynah::drive=debug")];
+
+fn start(
+    report: &Report,
+    name: &str,
+    trigger: &str,
+    calls: &str,
+    faults: &[String],
+) -> Result<Server, Ended> {
+    let wrapper = report.wrapper(calls, faults);
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let local = format!("mynah-{}-{name}", std::process::id());
+    let args = play::arguments(&local, trigger);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    Server::try_start(&wrapper, &TALKATIVE, &args)
+}
+
+impl Course {
+    fn new(name: &'static str, beside: &'static [&'static str]) -> Course {
+        let calls = TRIGGERS.map(|trigger| {
+            let report = Report::new();
+            let faults: Vec<String> = beside.iter().map(|fault| (*fault).to_owned()).collect();
+            let server = start(&report, name, trigger, "all", &faults);
+            let server = server.unwrap_or_else(|ended| panic!("{:?}", ended.stderr));
+            assert_eq!(play::play(server, true, false), Outcome::Intact);
+            Calls::learn(&report.read())
+        });
+        Course {
+            name,
+            calls,
+            beside,
+            counts: BTreeMap::new(),
+            plays: 0,
+        }
+    }
+
+    fn run(&mut self, rows: &'static [Row], choice: Choice) {
+        let errnos =
+            |row: &'static Row| row.errnos.split_whitespace().map(move |errno| (row, errno));
+        for (number, (row, errno)) in rows.iter().flat_map(errnos).enumerate() {
+            for side in 0..TRIGGERS.len() {
+                // A kernel that says so has nothing, and reports an edge when that has changed.
+                let is_level_only = errno == "EAGAIN" && ["recvfrom", "sendto"].contains(&row.call);
+                let chosen = if is_level_only {
+                    0
+                } else {
+                    number % TRIGGERS.len()
+                };
+                if side != chosen && (choice == Choice::One || is_level_only) {
+                    continue;
+                }
+                let mut positions = self.calls[side].positions(row);
+                assert!(!positions.is_empty(), "{row:?} is never called");
+                if choice == Choice::One {
+                    positions = vec![positions[number * 7 % positions.len()]];
+                }
+                for position in positions {
+                    self.play(row, errno, side, position);
+                }
+            }
+        }
+        for ((call, outcome), count) in &self.counts {
+            say(format_args!("{}: {call}: {outcome:?} {count}", self.name));
+        }
+        let missed: u32 = self
+            .counts
+            .iter()
+            .filter(|((_, outcome), _)| *outcome == Outcome::Missed)
+            .map(|(_, count)| count)
+            .sum();
+        assert!(
+            missed as usize * 5 <= self.plays,
+            "{missed} calls were not made"
+        );
+    }
+
+    fn play(&mut self, row: &'static Row, errno: &str, side: usize, position: u32) {
+        self.plays += 1;
+        let mut faults = vec![format!("{}:error={errno}:when={position}", row.call)];
+        faults.extend(self.beside.iter().map(|fault| (*fault).to_owned()));
+        let what = format!("{} {}", faults[0], TRIGGERS[side]);
+        let outcome = std::panic::catch_unwind(|| {
+            let report = Report::new();
+            let called = faults.iter().filter_map(|fault| fault.split(':').next());
+            let called: Vec<&str> = called.collect();
+            let started = start(
+                &report,
+                self.name,
+                TRIGGERS[side],
+                &called.join(","),
+                &faults,
+            );
+            let is_fatal = row.phase == Phase::Fatal;
+            let outcome = match (started, row.phase) {
+                (Ok(server), _) => play::play(server, row.call != "close", is_fatal),
+                (Err(ended), Phase::Start(code)) => {
+                    assert_eq!(ended.code, Some(code), "{:?}", ended.stderr);
+                    assert_eq!(ended.stderr.len(), 1, "{:?}", ended.stderr);
+                    assert!(ended.stderr[0].starts_with("mynah: "), "{:?}", ended.stderr);
+                    Outcome::Refused
+                }
+                (Err(ended), _) => panic!("it does not start: {:?}", ended.stderr),
+            };
+            let is_row = |line: &str| line.contains(row.call) && line.contains("(INJECTED)");
+            match report.read().lines().any(is_row) {
+                true => outcome,
+                false => Outcome::Missed,
+            }
+        });
+        let outcome = outcome.unwrap_or_else(|panic| {
+            say(format_args!("failed: {what}"));
+            std::panic::resume_unwind(panic)
+        });
+        if matches!(row.phase, Phase::Start(_) | Phase::Fatal) {
+            assert!(
+                matches!(outcome, Outcome::Refused | Outcome::Missed),
+                "{what}: {outcome:?}"
+            );
+        }
+        *self.counts.entry((row.call, outcome)).or_default() += 1;
+    }
+}
+
+fn course(name: &'static str, rows: &'static [Row], choice: Choice) {
+    if may_trace() {
+        Course::new(name, &[]).run(rows, choice);
+    }
+}
+
+#[test]
+fn whatever_fails_at_the_start_is_a_code_and_one_line() {
+    course("start", pages::STARTING, Choice::One);
+}
+
+#[test]
+fn whatever_fails_at_the_door_hurts_one_peer_at_most() {
+    course("door", pages::DOOR, Choice::One);
+}
+
+#[test]
+fn whatever_fails_while_bytes_are_moved_hurts_one_peer_at_most() {
+    course("bytes", pages::BYTES, Choice::One);
+}
+
+#[test]
+fn whatever_fails_in_the_loop_hurts_one_peer_at_most_or_ends_it_by_name() {
+    course("loop", pages::LOOP, Choice::One);
+}
+
+#[test]
+fn whatever_fails_at_the_end_of_a_connection_or_in_print_hurts_one_peer_at_most() {
+    course("rest", pages::REST, Choice::One);
+}
+
+const NO_TIMER: &[&str] = &["timerfd_settime:error=EINVAL"];
+
+#[test]
+fn whatever_fails_while_there_is_no_timer_is_borne_as_well() {
+    if may_trace() {
+        Course::new("no-timer", NO_TIMER).run(pages::SHORT_WAITS, Choice::One);
+    }
+}
+
+#[test]
+fn a_thread_that_cannot_be_started_is_a_code_and_one_line() {
+    if !may_trace() {
+        return;
+    }
+    for errno in ["EAGAIN", "EINVAL", "ENOMEM", "EPERM"] {
+        let report = Report::new();
+        // The C library tries the older call where this one is missing.
+        let faults = ["clone3", "clone"].map(|call| format!("{call}:error={errno}"));
+        let wrapper = report.wrapper("clone,clone3", &faults);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let args = ["--threads", "2", "--max-connections", "100"];
+        let ended = match Server::try_start(&wrapper, &[], &args) {
+            Ok(server) => server.ended(),
+            Err(ended) => ended,
+        };
+        let ours: Vec<&String> = ended
+            .stderr
+            .iter()
+            .filter(|line| line.starts_with("mynah: "))
+            .collect();
+        assert_eq!(
+            (ended.code, ours.len()),
+            (Some(7), 1),
+            "{errno}: {:?}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; the head of this file has the command"]
+fn every_call_fails_with_every_errno_at_every_position() {
+    if !may_trace() {
+        return;
+    }
+    let rows = [
+        pages::STARTING,
+        pages::DOOR,
+        pages::BYTES,
+        pages::LOOP,
+        pages::REST,
+    ];
+    for rows in rows {
+        Course::new("every", &[]).run(rows, Choice::Every);
+    }
+    Course::new("every", NO_TIMER).run(pages::SHORT_WAITS, Choice::Every);
+}
