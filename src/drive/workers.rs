@@ -161,10 +161,7 @@ impl<K: Poller + Opener, S: Service + Clone> Worker<K, S> {
                 while let Some(signal) = self.server.kernel_mut().take_signal()? {
                     match signal {
                         Signal::Statistics => self.orders.request_counts(),
-                        Signal::Reload => {
-                            self.orders.order_reload(reload());
-                            self.obey();
-                        }
+                        Signal::Reload => self.orders.order_reload(reload()),
                         Signal::Terminate(number) if self.orders.order_drain() => {
                             return Ok(Ending::Stopped(number));
                         }
@@ -172,6 +169,9 @@ impl<K: Poller + Opener, S: Service + Clone> Worker<K, S> {
                             log::info!("draining; a second signal ends at once");
                         }
                     }
+                    // Should its own wake-up have failed, the one who ordered follows all the same.
+                    self.obey();
+                    self.retire_if_done();
                 }
             }
         }
@@ -186,11 +186,16 @@ impl<K: Poller + Opener, S: Service + Clone> Worker<K, S> {
             self.server.kernel_mut().take_wake_up()?;
             self.obey();
         }
+        self.retire_if_done();
+        Ok(attention.signals)
+    }
+
+    /// Hands in its last counts once everybody is gone.
+    fn retire_if_done(&mut self) {
         if self.server.is_done() && !self.retired {
             self.retired = true;
             self.orders.retire(self.number, &self.server);
         }
-        Ok(attention.signals)
     }
 
     /// Does what was ordered since the last time.

@@ -239,6 +239,27 @@ fn a_thread_that_cannot_be_started_is_a_code_and_one_line() {
 }
 
 #[test]
+fn an_order_to_end_is_followed_although_no_wake_up_and_no_line_can_be_written() {
+    if !may_trace() {
+        return;
+    }
+    for errno in ["EAGAIN", "EBADF", "EINVAL", "EIO"] {
+        let report = Report::new();
+        // The first two are the ready line and a hint.
+        let wrapper = report.wrapper("write", &[format!("write:error={errno}:when=3+")]);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let server = Server::start_under(&wrapper, &[], &["--max-connections", "100"]);
+        let mut peer = server.connect();
+        assert_eq!(super::ask(&mut peer, b"x"), b"x");
+        // With a connection to end, and with none.
+        let left = (errno < "EB").then_some(peer);
+        server.signal("TERM");
+        assert!(left.is_none_or(|mut peer| super::rest(&mut peer).is_empty()));
+        assert_eq!(server.ended().code, Some(0), "{errno}");
+    }
+}
+
+#[test]
 #[ignore = "takes minutes; the head of this file has the command"]
 fn every_call_fails_with_every_errno_at_every_position() {
     if !may_trace() {
