@@ -57,9 +57,13 @@ pub const BACKLOG_MAX: u32 = i32::MAX as u32;
 /// How long a peer may say nothing when nobody says: longer than any person thinks at a terminal,
 /// shorter than dead peers may hold slots.
 pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10 * 60);
-/// How long a peer may take no byte of what it is owed: several retransmissions of a bad line, not
-/// more, since it holds a workspace all the while.
+/// How long a peer may hardly take anything of what it is owed: several retransmissions of a bad
+/// line, not more, since it holds a workspace all the while.
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// What a peer must take of what it is owed within that time when nobody says, unless it takes all:
+/// with half a kibibyte a second the worst of lines goes on, and who takes a byte now and then, to
+/// hold a workspace, does not.
+pub const STALL_SIZE_MIN_DEFAULT: usize = 16 * KIB;
 /// How long a frame may take from its first byte to its last: a mebibyte at the speed of a bad
 /// mobile line, and much less than an attacker who dribbles would like to hold a workspace.
 pub const FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -221,6 +225,8 @@ const _: () = {
     // The tries for memory end before a peer could be said to stall.
     let memory_retries_ms = MEMORY_RETRY_MIN.as_millis() << MEMORY_RETRIES_MAX;
     assert!(memory_retries_ms < STALL_TIMEOUT_DEFAULT.as_millis());
+    // What must be taken in time was also sent in time: it is no more than a frame may hold.
+    assert!(1 <= STALL_SIZE_MIN_DEFAULT && STALL_SIZE_MIN_DEFAULT <= FRAME_MAX_DEFAULT);
     // A peer that stalls, or is gone, is noticed before one that is merely silent.
     assert!(STALL_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
     assert!(KEEPALIVE.as_millis() + USER_TIMEOUT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());

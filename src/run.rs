@@ -342,6 +342,7 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
         spin: options.spin,
         idle_timeout: options.idle_timeout,
         stall_timeout: options.stall_timeout,
+        stall_size_min: options.stall_size_min,
         frame_timeout: options.frame_timeout,
         connections_per_ip_max: options.connections_per_ip_max.map(share),
         drain_timeout: options.drain_timeout,

@@ -102,6 +102,7 @@ fn serve<S: Service>(
         spin: None,
         idle_timeout: Some(Duration::from_secs(60)),
         stall_timeout: Some(Duration::from_secs(60)),
+        stall_size_min: 1,
         frame_timeout: Some(Duration::from_secs(60)),
         connections_per_ip_max: Some(1 << 20),
         drain_timeout: Duration::from_secs(10),

@@ -11,7 +11,7 @@ use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Event, Interest, Opener, Poller, Sockets, Time, Token, Trigger};
 use mynah::limits::{
     DRAIN_TIMEOUT_DEFAULT, EVENTS_PER_TURN, FRAME_MAX_DEFAULT, IDLE_TIMEOUT_DEFAULT,
-    MEMORY_DEFAULT, READ_SIZE, STALL_TIMEOUT_DEFAULT,
+    MEMORY_DEFAULT, READ_SIZE, STALL_SIZE_MIN_DEFAULT, STALL_TIMEOUT_DEFAULT,
 };
 use mynah::service::{Echo, Service, Upper, UpperUnicode};
 
@@ -184,6 +184,7 @@ fn server<S: Service + 'static>(
         trigger: TRIGGER,
         idle_timeout: Some(IDLE_TIMEOUT_DEFAULT),
         stall_timeout: Some(STALL_TIMEOUT_DEFAULT),
+        stall_size_min: STALL_SIZE_MIN_DEFAULT,
         frame_timeout: Some(mynah::limits::FRAME_TIMEOUT_DEFAULT),
         connections_per_ip_max: None,
         drain_timeout: DRAIN_TIMEOUT_DEFAULT,

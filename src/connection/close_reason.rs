@@ -23,7 +23,7 @@ pub enum CloseReason {
     Refused,
     /// No byte for the idle time-out.
     Idle,
-    /// The peer took no byte of what it was owed for the stall time-out.
+    /// The peer took too little of what it was owed within the stall time-out.
     Stalled,
     /// A frame was not whole within the frame time-out.
     SlowFrame,
@@ -92,7 +92,7 @@ impl CloseReason {
     pub const fn limit(self) -> Option<&'static str> {
         match self {
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
-            CloseReason::Stalled => Some("the peer took nothing of its answers in time"),
+            CloseReason::Stalled => Some("the peer took too little of its answers in time"),
             CloseReason::SlowFrame => Some("the frame was not whole in time"),
             CloseReason::Starved => Some("no workspace was free in time, more memory would help"),
             CloseReason::Exhausted => Some("the kernel had no memory for its bytes"),

@@ -14,6 +14,7 @@ use crate::kernel::{Interest, Opener, Poller, Readiness, Token};
 use crate::service::Service;
 
 use super::Server;
+use super::lending::Moved;
 use super::pump::{Can, Course, Pump, Reading, Stopped};
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
@@ -136,7 +137,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             let stopped = pump.run(peer, &mut nothing, can);
             return self.settle(token, &stopped);
         };
-        let frames = pump.counters.frames;
+        let before = Moved::of(pump.counters);
         let mut workspace = self.workspaces.open(&lease);
         if peer.connection.is_silent() {
             peer.connection.begin(&mut workspace, pump.protocol);
@@ -150,7 +151,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         } else {
             let at = workspace.cursors();
             self.workspaces.leave(&lease, at);
-            self.keep(token, lease, stopped.want, frames);
+            self.keep(token, lease, stopped.want, before);
         }
         if !settled || stopped.has_more || !self.waiting.is_empty() {
             self.settle(token, &stopped);

@@ -49,8 +49,10 @@ pub struct Settings {
     pub spin: Option<Duration>,
     /// How long a peer may say nothing.
     pub idle_timeout: Option<Duration>,
-    /// How long a peer may take nothing of what it is owed.
+    /// How long a peer may take next to nothing of what it is owed.
     pub stall_timeout: Option<Duration>,
+    /// What it must take in that time, unless it takes all.
+    pub stall_size_min: usize,
     /// How long a frame may take, from its first byte to its last.
     pub frame_timeout: Option<Duration>,
     /// Connections at once from one address.

@@ -1,9 +1,9 @@
 //! What happens when nothing happens: deadlines, and what becomes of those that miss theirs.
 //!
-//! What a connection waits for decides which time-out it is under; when bytes last moved, from when
-//! it counts. Both are read off the connection, so there is nothing to keep in step but the armed
-//! deadline, which may be early and must not be late: it is set anew when the kind of waiting
-//! changes, and looked at again when it comes.
+//! What a connection waits for decides which time-out it is under; when bytes last moved, or enough
+//! of them, from when it counts. Both are read off the connection, so there is nothing to keep in
+//! step but the armed deadline, which may be early and must not be late: it is set anew when the
+//! kind of waiting changes, and looked at again when it comes.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::limits::{LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
+use super::workspaces::Held;
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Sets the deadline of a connection anew, because what it waits for has changed.
@@ -80,12 +81,15 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             let reason = peer.connection.reason();
             return after(Some(LINGER_TIMEOUT), peer.active_at, reason);
         }
+        let lease = peer.lease.as_ref();
+        let held = lease.map_or(Held::Freely, |lease| self.workspaces.held(lease));
         if peer.registered.contains(Interest::WRITE) {
-            return after(
-                self.settings.stall_timeout,
-                peer.active_at,
-                CloseReason::Stalled,
-            );
+            let since = match held {
+                Held::ForReply { since, .. } => since,
+                // Something else was answered meanwhile, and it has its next turn at once.
+                _ => peer.active_at,
+            };
+            return after(self.settings.stall_timeout, since, CloseReason::Stalled);
         }
         let waits = self.waiting.contains(token.index());
         let silent = if waits {
@@ -94,12 +98,12 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             CloseReason::Idle
         };
         let idle = after(self.settings.idle_timeout, peer.active_at, silent);
-        let since = peer
-            .lease
-            .as_ref()
-            .map(|lease| self.workspaces.frame_since(lease));
-        let timeout = self.settings.frame_timeout;
-        let frame = since.map_or(NEVER, |since| after(timeout, since, CloseReason::SlowFrame));
+        let frame = match held {
+            Held::ForFrame { since } => {
+                after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
+            }
+            _ => NEVER,
+        };
         if frame.0 < idle.0 { frame } else { idle }
     }
 }

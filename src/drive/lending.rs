@@ -1,35 +1,68 @@
 //! Who keeps a workspace, and who waits for one.
 //!
 //! Between two turns a workspace is held by whoever has bytes in it and by nobody else. Two things
-//! bound how long: a peer that is owed bytes has its stall time-out, and one whose frame is under
-//! way has the frame time-out, which no byte renews, so that whoever sends one byte a second does
-//! not hold a workspace for ever ("slow loris", CVE-2007-6750). When all are lent, connections wait
-//! in order and ask the kernel for nothing, for a readiness that nobody takes up would be reported
-//! for ever.
+//! bound how long, and a byte now and then moves neither, so that nobody who dribbles holds a
+//! workspace for ever: one whose frame is under way has the frame time-out from its first byte to
+//! its last ("slow loris", CVE-2007-6750), and one that is owed bytes must take a least number of
+//! them within each stall time-out ("slow read"). When all are lent, connections wait in order and
+//! ask the kernel for nothing, for a readiness that nobody takes up would be reported for ever.
 
 use crate::connection::Want;
-use crate::kernel::{Interest, Opener, Poller, Time, Token};
+use crate::kernel::{Interest, Opener, Poller, Token};
 use crate::service::Service;
 
 use super::Server;
-use super::workspaces::Lease;
+use super::counters::Counters;
+use super::workspaces::{Held, Lease};
+
+/// How much was moved so far, over all connections.
+#[derive(Clone, Copy)]
+pub(super) struct Moved {
+    frames: u64,
+    bytes_out: u64,
+}
+
+impl Moved {
+    pub(super) fn of(counters: &Counters) -> Moved {
+        Moved {
+            frames: counters.frames,
+            bytes_out: counters.bytes_out,
+        }
+    }
+}
 
 impl<K: Poller + Opener, S: Service> Server<K, S> {
-    /// Leaves a workspace with a connection that has bytes in it. `frames` is what was counted
-    /// before it was worked on: if that has changed, what it holds is another frame than before.
-    pub(super) fn keep(&mut self, token: Token, lease: Lease, want: Want, frames: u64) {
-        let before = self.workspaces.frame_since(&lease);
-        let since = match want {
-            Want::Read if before == Time::NEVER || self.counters.frames != frames => self.now,
-            Want::Read => before,
-            // While it is owed something, it is for the peer to read and not to write.
-            _ => Time::NEVER,
+    /// Leaves a workspace with a connection that has bytes in it. `before` is what was counted
+    /// before it was worked on.
+    pub(super) fn keep(&mut self, token: Token, lease: Lease, want: Want, before: Moved) {
+        let now = self.now;
+        let after = Moved::of(&self.counters);
+        let held = match (want, self.workspaces.held(&lease)) {
+            (Want::Read, held @ Held::ForFrame { .. }) if after.frames == before.frames => held,
+            // Other frames were answered since: what is held is the beginning of the next.
+            (Want::Read, _) => Held::ForFrame { since: now },
+            (Want::Write, Held::ForReply { since, taken }) => {
+                let taken = taken + (after.bytes_out - before.bytes_out);
+                if taken < self.settings.stall_size_min as u64 {
+                    Held::ForReply { since, taken }
+                } else {
+                    Held::ForReply {
+                        since: now,
+                        taken: 0,
+                    }
+                }
+            }
+            (Want::Write, _) => Held::ForReply {
+                since: now,
+                taken: 0,
+            },
+            _ => Held::Freely,
         };
-        self.workspaces.set_frame_since(&lease, since);
+        self.workspaces.hold(&lease, held);
         if let Some(peer) = self.peers.get_mut(token) {
             peer.lease = Some(lease);
         }
-        if let Some(timeout) = self.settings.frame_timeout {
+        if let (Held::ForFrame { since }, Some(timeout)) = (held, self.settings.frame_timeout) {
             self.timers.arm_by(token.index(), since.after(timeout));
         }
     }

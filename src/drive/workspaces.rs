@@ -37,6 +37,26 @@ impl WorkspaceSize {
 /// The page size of every 64-bit machine this is likely to meet; only the layout depends on it.
 const PAGE: usize = 4096;
 
+/// What the holder of a workspace has to do in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    #[default]
+    Freely,
+    /// To send the rest of a frame, whose first byte came then.
+    ForFrame {
+        /// When.
+        since: Time,
+    },
+    /// To take what it is owed.
+    ForReply {
+        /// Since when it has not taken as much as it must.
+        since: Time,
+        /// What it has taken since.
+        taken: u64,
+    },
+}
+
 /// A fixed number of workspaces.
 #[derive(Debug)]
 pub struct Workspaces {
@@ -45,14 +65,14 @@ pub struct Workspaces {
     stride: usize,
     /// Where those on loan were left.
     cursors: Vec<Cursors>,
-    /// When the first byte of the frame in each arrived; [`Time::NEVER`] when none is under way.
-    frames_since: Vec<Time>,
+    /// For what, and since when.
+    held: Vec<Held>,
     free: Vec<u32>,
 }
 
 impl Workspaces {
     /// Bytes kept for each workspace beside its stride.
-    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<Time>() + size_of::<u32>();
+    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<Held>() + size_of::<u32>();
 
     /// Reserves `count` workspaces of `size`.
     pub fn new(count: usize, size: WorkspaceSize) -> io::Result<Workspaces> {
@@ -61,7 +81,7 @@ impl Workspaces {
             size,
             stride: size.stride(),
             cursors: vec![Default::default(); count],
-            frames_since: vec![Time::NEVER; count],
+            held: vec![Held::default(); count],
             free: (0..count as u32).rev().collect(),
         })
     }
@@ -107,21 +127,21 @@ impl Workspaces {
         self.cursors[lease.0 as usize] = at;
     }
 
-    /// When the first byte of the frame in it arrived; [`Time::NEVER`] when none is under way.
-    pub fn frame_since(&self, lease: &Lease) -> Time {
-        self.frames_since[lease.0 as usize]
+    /// What its holder has to do in time.
+    pub fn held(&self, lease: &Lease) -> Held {
+        self.held[lease.0 as usize]
     }
 
-    /// Notes when the first byte of the frame in it arrived.
-    pub fn set_frame_since(&mut self, lease: &Lease, since: Time) {
-        self.frames_since[lease.0 as usize] = since;
+    /// Notes what its holder has to do in time.
+    pub fn hold(&mut self, lease: &Lease, held: Held) {
+        self.held[lease.0 as usize] = held;
     }
 
     /// Takes one back, with whatever is still in it.
     #[inline]
     pub fn give_back(&mut self, lease: Lease) {
         self.cursors[lease.0 as usize] = Cursors::default();
-        self.frames_since[lease.0 as usize] = Time::NEVER;
+        self.held[lease.0 as usize] = Held::default();
         self.free.push(lease.0);
     }
 }

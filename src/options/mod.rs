@@ -93,8 +93,10 @@ pub struct Serve {
     pub backlog: u32,
     /// How long a peer may say nothing; `None` is for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long a peer may take no byte of what it is owed; `None` is for ever.
+    /// How long a peer may take next to nothing of what it is owed; `None` is for ever.
     pub stall_timeout: Option<Duration>,
+    /// Bytes that it must take in that time, unless it takes all.
+    pub stall_size_min: usize,
     /// How long a frame may take from its first byte to its last; `None` is for ever.
     pub frame_timeout: Option<Duration>,
     /// How long the end waits for replies to be taken; zero does not wait.
@@ -131,6 +133,7 @@ impl Default for Serve {
             backlog: limits::BACKLOG_DEFAULT,
             idle_timeout: Some(limits::IDLE_TIMEOUT_DEFAULT),
             stall_timeout: Some(limits::STALL_TIMEOUT_DEFAULT),
+            stall_size_min: limits::STALL_SIZE_MIN_DEFAULT,
             frame_timeout: Some(limits::FRAME_TIMEOUT_DEFAULT),
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             nodelay: true,

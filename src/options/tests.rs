@@ -59,8 +59,9 @@ fn every_value_reaches_its_field() {
         "serve upper --unicode --listen 127.0.0.1:0 --listen=127.0.0.1:1 --frame u32be \
          --frame-max 64k --on-too-long discard --threads 2 --max-connections 7 \
          --max-memory=1g --backlog 5 \
-         --idle-timeout off --stall-timeout 5s --frame-timeout 2s --max-connections-per-ip 4 \
-         --drain-timeout 0 --nodelay=off --trigger level --stats 1s --spin 50us --defer-accept",
+         --idle-timeout off --stall-timeout 5s --stall-min 2k --frame-timeout 2s \
+         --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
+         --spin 50us --defer-accept",
     );
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
@@ -78,6 +79,7 @@ fn every_value_reaches_its_field() {
         backlog: 5,
         idle_timeout: None,
         stall_timeout: Some(Duration::from_secs(5)),
+        stall_size_min: 2048,
         frame_timeout: Some(Duration::from_secs(2)),
         connections_per_ip_max: Some(4),
         drain_timeout: Duration::ZERO,

@@ -43,6 +43,7 @@ fn plain() -> Settings {
         trigger: Trigger::Level,
         idle_timeout: None,
         stall_timeout: None,
+        stall_size_min: 1,
         defer_accept: false,
         spin: None,
         frame_timeout: None,

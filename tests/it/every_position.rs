@@ -139,6 +139,7 @@ impl Play {
             trigger,
             idle_timeout: Some(Duration::from_secs(5)),
             stall_timeout: Some(Duration::from_secs(5)),
+            stall_size_min: 1,
             defer_accept: false,
             spin: None,
             frame_timeout: Some(Duration::from_secs(5)),

@@ -49,6 +49,7 @@ fn settings() -> Settings {
         spin: None,
         idle_timeout: Some(IDLE),
         stall_timeout: Some(STALL),
+        stall_size_min: 1,
         frame_timeout: None,
         connections_per_ip_max: None,
         drain_timeout: DRAIN,

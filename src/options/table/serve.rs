@@ -237,12 +237,26 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "close a peer that takes no byte of what it is owed for so long",
+        help: "close a peer that takes too little of its replies in so long",
         default: |options| time_or_off_text(options.serve.stall_timeout),
         effect: Effect::Value("TIME", |options, text| {
             put(
                 &mut options.serve.stall_timeout,
                 time_or_off(text, TIMEOUTS),
+            )
+        }),
+    },
+    Flag {
+        long: "--stall-min",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "what it must take in that time, unless it takes all",
+        default: |options| size_text(options.serve.stall_size_min),
+        effect: Effect::Value("SIZE", |options, text| {
+            put(
+                &mut options.serve.stall_size_min,
+                size(text, 1..=FRAME_MAX_MAX),
             )
         }),
     },

@@ -87,6 +87,25 @@ fn a_peer_that_takes_nothing_makes_room_for_those_who_wait() {
 }
 
 #[test]
+fn a_peer_that_dribbles_its_replies_makes_room_for_those_who_wait() {
+    let limits = ["--stall-timeout", "500ms", "--stall-min", "64m"];
+    let (server, name) = local("dribbler", &[&SINGLE[..], &limits].concat());
+    let mut slow = hold_the_workspace(&server, &name);
+    let mut late = connect(&name);
+    late.write_all(b"hi").expect("the server will read");
+    let (mut taken, mut some) = (0, [0; 1024]);
+    until("it took too little", || {
+        taken += slow.read(&mut some).unwrap_or(0);
+        server.stats().get("closed_stalled") == 1
+    });
+    assert!(taken > 0, "it did take bytes all the while");
+    let mut reply = [0; 2];
+    late.read_exact(&mut reply).expect("the server answers");
+    assert_eq!(&reply, b"hi");
+    server.end();
+}
+
+#[test]
 fn who_waits_for_memory_when_the_end_comes_is_still_answered() {
     let (server, name) = local("last", &SINGLE);
     let mut greedy = hold_the_workspace(&server, &name);

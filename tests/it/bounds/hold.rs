@@ -118,6 +118,80 @@ fn a_wait_that_ends_in_the_very_turn_of_its_deadline_has_ended_well() {
     assert_eq!(stage.hear(other), b"\x01x");
 }
 
+/// A peer that is owed 30 bytes, must take 4 a second of them, and gets one whenever it takes one;
+/// and another that waits for its workspace.
+fn dribbled() -> (Stage, Peer, Peer) {
+    let settings = Settings {
+        stall_timeout: Some(SECOND),
+        stall_size_min: 4,
+        workspaces: 1,
+        ..plain()
+    };
+    let pipe = Pipe {
+        send: 1,
+        receive: 1,
+    };
+    let config = Config {
+        reply: pipe,
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let (slow, other) = (stage.connect(), stage.connect());
+    stage.say(slow, &[b"\x1f".as_slice(), &[b'.'; 31]].concat());
+    stage.say(other, b"\x01x");
+    (stage, slow, other)
+}
+
+fn take(stage: &mut Stage, peer: Peer, count: u64) {
+    for _ in 0..count {
+        assert_eq!(stage.sim().receive(peer, 1).len(), 1);
+        stage.settle();
+    }
+}
+
+#[test]
+fn within_each_stall_timeout_as_much_as_the_least_must_be_taken() {
+    for (count, ended) in [(3, true), (4, false), (5, false)] {
+        let (mut stage, slow, _) = dribbled();
+        stage.pass(SECOND - MOMENT);
+        take(&mut stage, slow, count);
+        stage.pass(MOMENT);
+        assert_eq!(stage.closed(CloseReason::Stalled) == 1, ended, "{count}");
+        if !ended {
+            // As much again from then on, and not a moment longer.
+            take(&mut stage, slow, 2);
+            stage.pass(SECOND - 2 * MOMENT);
+            assert_eq!(stage.closed(CloseReason::Stalled), 0, "{count}");
+            stage.pass(MOMENT);
+            assert_eq!(stage.closed(CloseReason::Stalled), 1, "{count}");
+        }
+    }
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_hold_a_workspace_for_ever() {
+    let (mut stage, slow, other) = dribbled();
+    for _ in 0..3 {
+        stage.pass(SECOND / 4);
+        take(&mut stage, slow, 1);
+    }
+    assert_eq!(stage.closed(CloseReason::Stalled), 0);
+    assert_eq!(stage.hear(other), b"");
+    stage.pass(SECOND / 4);
+    assert_eq!(stage.closed(CloseReason::Stalled), 1);
+    assert_eq!(stage.hear(other), b"\x01x");
+}
+
+#[test]
+fn whoever_takes_all_it_is_owed_takes_enough_however_little_that_is() {
+    let (mut stage, slow, _) = dribbled();
+    take(&mut stage, slow, 28);
+    stage.pass(SECOND - MOMENT);
+    take(&mut stage, slow, 2);
+    stage.pass(100 * SECOND);
+    assert_eq!(stage.closed(CloseReason::Stalled), 0);
+}
+
 #[test]
 fn whoever_waits_for_a_workspace_for_the_idle_timeout_is_told_apart_from_the_idle() {
     let settings = Settings {

@@ -99,6 +99,7 @@ impl<'a, S: Service> Stage<'a, S> {
             trigger: world.trigger,
             idle_timeout: world.idle_timeout,
             stall_timeout: world.stall_timeout,
+            stall_size_min: world.stall_size_min,
             defer_accept: world.defer_accept,
             spin: None,
             frame_timeout: world.frame_timeout,

@@ -59,6 +59,7 @@ impl ServiceUser for Playing<'_> {
             trigger,
             idle_timeout: options.idle_timeout,
             stall_timeout: options.stall_timeout,
+            stall_size_min: options.stall_size_min,
             frame_timeout: options.frame_timeout,
             connections_per_ip_max: options.connections_per_ip_max,
             defer_accept: options.defer_accept,
