@@ -20,7 +20,7 @@ use crate::kernel::{Address, Trigger};
 use crate::limits;
 use crate::load::bench::Bench;
 use table::{COMMANDS, CommandRow, Effect, Flag};
-use values::shown;
+use values::{shown, visible};
 
 pub use services::ServiceName;
 
@@ -215,6 +215,11 @@ fn name_of<T: PartialEq>(value: &T, names: &[(&'static str, T)]) -> &'static str
 ///
 /// One line without the program's name: the input, the reason, what would be right.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
+    // A reason may quote what it is about, from wherever in the house it comes.
+    read(args).map_err(|line| visible(&line))
+}
+
+fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
     let mut args = args.into_iter().peekable();
     let named = args
         .peek()

@@ -192,6 +192,26 @@ fn an_argument_that_is_no_text_is_shown_without_loss() {
 }
 
 #[test]
+fn a_reason_that_quotes_its_input_is_one_line_that_prints() {
+    for (line, error) in [
+        (
+            "bench 7 --assert p99<\u{7}",
+            r#"--assert "p99<\u{7}": '\u{7}' is not a time such as 2ms"#,
+        ),
+        (
+            "--frame len:size=\n",
+            r#"--frame "len:size=\n": size '\n' must be 1, 2, 3, 4 or 8"#,
+        ),
+        (
+            "--threads 2 --listen unix:/a\u{1b}b",
+            r"--listen unix:/a\u{1b}b: only one worker can listen there, and --threads is 2",
+        ),
+    ] {
+        assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+#[test]
 fn help_and_version_come_first() {
     assert_eq!(parse_line("-V --bogus"), Ok(Parsed::Version));
     assert_eq!(parse_line("--version"), Ok(Parsed::Version));
