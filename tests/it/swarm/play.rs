@@ -1,27 +1,20 @@
 //! A world played from its start to the last closed descriptor, and what must hold meanwhile.
 //!
 //! The peers take a step each, then the loop turns until it would sleep past the next step. After
-//! every turn: what is registered is what is wanted; descriptors are slots, listeners and reserve;
-//! workspaces are lent to those that hold bytes and to no others; no deadline is missed; nothing
-//! spins, and nothing sleeps while there is something to do. At the end everybody who was owed
-//! bytes has them, and nothing is left. It refuses to know why a check fails: it panics.
+//! every turn it is looked at, and must not spin. At the end everybody who was owed bytes has them,
+//! and nothing is left. It refuses to know why a check fails: it panics.
 
 use std::fmt::Write as _;
 
-use mynah::connection::CloseReason;
-use mynah::connection::{Protocol, Want};
-use mynah::drive::counters::Counters;
-use mynah::drive::standing::Standing;
+use mynah::connection::Protocol;
 use mynah::drive::{Server, Settings};
-use mynah::framing::OnTooLong;
-use mynah::kernel::{Interest, Opener, Readiness, Time};
-use mynah::limits::{DOOR_REST_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
-use mynah::service::{Echo, Service, Upper, UpperUnicode};
+use mynah::kernel::{Opener, Time};
+use mynah::service::{Dict, Discard, Echo, PrefixedEcho, Robot, Service, Upper, UpperUnicode};
 
 use crate::sim::{Config, Dice, Faults, Sim};
 
 use super::actor::{Actor, End};
-use super::world::{Answering, World};
+use super::world::{Answering, DICTIONARY, PREFIX, World};
 
 /// Steps after which somebody must be stuck.
 const STEPS_MAX: usize = 60_000;
@@ -56,17 +49,24 @@ impl Tally {
 /// Plays `world`; panics at the first promise that is broken. What happened is written into
 /// `trace`, when there is one.
 pub fn play(world: &World, trace: Option<&mut String>) -> Tally {
-    match world.answering {
+    match world.manner.answering {
         Answering::Echo => Stage::new(world, Echo, trace).play(),
         Answering::Upper => Stage::new(world, Upper, trace).play(),
         Answering::UpperUnicode => Stage::new(world, UpperUnicode, trace).play(),
+        Answering::Discard => Stage::new(world, Discard, trace).play(),
+        Answering::Prefixed => Stage::new(world, PrefixedEcho::new(PREFIX), trace).play(),
+        Answering::Dict => {
+            let dict = Dict::parse(DICTIONARY.into()).expect("a dictionary");
+            Stage::new(world, dict, trace).play()
+        }
+        Answering::Robot => Stage::new(world, Robot, trace).play(),
     }
 }
 
-struct Stage<'a, S: Service> {
-    world: &'a World,
-    server: Server<Sim, S>,
-    actors: Vec<Actor>,
+pub(super) struct Stage<'a, S: Service> {
+    pub(super) world: &'a World,
+    pub(super) server: Server<Sim, S>,
+    pub(super) actors: Vec<Actor>,
     dice: Dice,
     trace: Option<&'a mut String>,
     step: usize,
@@ -86,16 +86,25 @@ impl<'a, S: Service> Stage<'a, S> {
         sim.keep_journal(trace.is_some());
         let address = "tcp://127.0.0.1:0".parse().expect("an address");
         let listener = sim.listen(&address, &Sim::listen_options(world.backlog));
-        let framing = world.shape.framing(world.limit);
+        let framing = world.manner.shape.framing(world.manner.limit);
         let protocol = Protocol {
             framing,
             service,
-            on_too_long: OnTooLong::Close,
+            on_too_long: world.manner.on_too_long,
         };
+        let longest = match framing.has_boundaries() {
+            true => framing.frame_size_max(world.manner.limit),
+            false => 1,
+        };
+        let mut workspace = world.workspace;
+        match protocol.reply_max(longest) {
+            0 => workspace.outbound = 0,
+            reply => workspace.outbound += reply,
+        }
         let settings = Settings {
             connections_max: world.slots,
             workspaces: world.workspaces,
-            workspace: world.workspace,
+            workspace,
             trigger: world.trigger,
             idle_timeout: world.idle_timeout,
             stall_timeout: world.stall_timeout,
@@ -232,142 +241,6 @@ impl<'a, S: Service> Stage<'a, S> {
             faults.stale,
         ];
         lies.iter().any(|probability| *probability > 0.0)
-    }
-
-    /// What holds between any two turns.
-    fn check(&mut self) {
-        let mut all = Vec::new();
-        self.server
-            .for_each_connection(|standing| all.push(standing));
-        let counters = self.server.counters();
-        assert_eq!(
-            counters.connections_now,
-            all.len() as u64,
-            "connections are counted"
-        );
-        let (held, lent) = (self.server.descriptors(), self.server.workspaces_lent());
-        assert_eq!(
-            held,
-            self.server.kernel_mut().open_sockets(),
-            "descriptors are what is held"
-        );
-        let holders = all.iter().filter(|standing| standing.lent).count();
-        assert_eq!(lent, holders, "every workspace lent is held by somebody");
-        for standing in &all {
-            self.check_one(standing);
-        }
-    }
-
-    fn check_one(&mut self, standing: &Standing) {
-        let Standing {
-            token,
-            registered,
-            lent,
-            holds,
-            has_more,
-            waits,
-            ..
-        } = *standing;
-        let told = self.server.kernel_mut().registered(token);
-        assert_eq!(
-            told,
-            Some(registered),
-            "the kernel was told what is noted: {standing:?}"
-        );
-        let interest = match standing.want {
-            _ if waits || standing.paused => Interest::NONE,
-            Want::Read | Want::Discard => Interest::READ,
-            Want::Write => Interest::WRITE,
-            Want::Shutdown | Want::Report | Want::Close => {
-                assert!(has_more, "nobody does what it wants: {standing:?}");
-                return;
-            }
-        };
-        let same = registered == interest.under(self.world.trigger);
-        assert!(
-            same || has_more,
-            "registered is not what is wanted: {standing:?}"
-        );
-        assert!(
-            !lent || holds || has_more,
-            "it holds a workspace and no bytes: {standing:?}"
-        );
-        assert!(!(waits && lent), "it waits for what it has: {standing:?}");
-        let all_lent = self.server.workspaces_lent() == self.server.workspaces();
-        assert!(
-            !waits || all_lent,
-            "it waits for a workspace and one is free: {standing:?}"
-        );
-        let now = self.server.now();
-        let latest = match standing.paused {
-            true => now.after(MEMORY_RETRY_MIN * (1 << MEMORY_RETRIES_MAX)),
-            false => standing.deadline,
-        };
-        assert!(
-            standing.armed <= latest || has_more,
-            "its deadline is missed: {standing:?}"
-        );
-    }
-
-    /// The server sleeps until then: nothing is ready that it wants.
-    fn check_sleep(&mut self, until: Time) {
-        let mut all = Vec::new();
-        self.server
-            .for_each_connection(|standing| all.push(standing));
-        for standing in all {
-            assert!(until <= standing.armed, "it oversleeps: {standing:?}");
-            if standing.waits || standing.paused {
-                continue;
-            }
-            let ready = self.server.kernel_mut().readiness(standing.token);
-            let missed = match standing.want {
-                Want::Write => ready.has(Readiness::OUT),
-                _ => ready.has(Readiness::IN),
-            };
-            assert!(!missed, "it sleeps and there is {ready:?} for {standing:?}");
-        }
-        if self.server.is_open() {
-            let called = self.server.kernel_mut().is_called_on();
-            assert!(!called, "it sleeps and somebody is at the door");
-        } else if !self.server.is_full() && self.server.kernel_mut().listening() > 0 {
-            let soon = self.server.kernel_mut().time().after(DOOR_REST_MAX);
-            assert!(until <= soon, "the door stays shut");
-        }
-    }
-
-    /// Every peer was answered rightly, and whoever was cut short was so for a reason.
-    fn judge(&mut self, counters: &Counters) {
-        self.actors.iter().for_each(Actor::check);
-        let closed = |reason: CloseReason| counters.closed[reason as usize];
-        let refused = counters.refused_registration
-            + counters.refused_resources
-            + counters.refused_per_ip
-            + closed(CloseReason::Starved)
-            + counters.refused_memory / (u64::from(MEMORY_RETRIES_MAX) + 1);
-        let late = closed(CloseReason::Idle)
-            + closed(CloseReason::Stalled)
-            + closed(CloseReason::SlowFrame)
-            // Time may leap over the end of a lingering close.
-            + closed(CloseReason::TooLong)
-            + closed(CloseReason::Corrupted);
-        let early = |timely: bool| {
-            let cut = |actor: &&Actor| {
-                actor.end == Some(End::Early) && (!timely || actor.is_timely(self.world.reply))
-            };
-            self.actors.iter().filter(cut).count() as u64
-        };
-        let leaps = self.world.faults.leap > 0.0;
-        let excused = refused + if leaps { late } else { 0 };
-        assert!(
-            early(true) <= excused,
-            "{} peers in time were cut short: {counters}",
-            early(true)
-        );
-        assert!(
-            early(false) <= refused + late,
-            "{} peers were cut short: {counters}",
-            early(false)
-        );
     }
 
     /// The server ends, in time, whatever the peers do.

@@ -4,107 +4,12 @@
 //! how far a connection came; it is asked what the answer to a front part of the bytes is. Where
 //! the stream has no boundary the answer is worked out from the bytes as a whole.
 
-use mynah::framing::Framing;
+use mynah::framing::OnTooLong;
 
 use crate::sim::Dice;
 
-use super::world::Answering;
-
-/// A framing as the test understands it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shape {
-    /// As the command line spells it.
-    pub spec: &'static str,
-    /// Where the length field is; a size of 0 means that there is none.
-    pub offset: usize,
-    pub size: usize,
-    pub little: bool,
-    pub signed: bool,
-    /// What the field counts less than the bytes behind it.
-    pub adjust: i64,
-    /// Where the payload begins.
-    pub header: usize,
-}
-
-const fn prefix(spec: &'static str, size: usize, little: bool, signed: bool) -> Shape {
-    let (offset, adjust, header) = (0, 0, size);
-    Shape {
-        spec,
-        offset,
-        size,
-        little,
-        signed,
-        adjust,
-        header,
-    }
-}
-
-const fn field(
-    spec: &'static str,
-    offset: usize,
-    size: usize,
-    adjust: i64,
-    header: usize,
-) -> Shape {
-    let (little, signed) = (false, false);
-    Shape {
-        spec,
-        offset,
-        size,
-        little,
-        signed,
-        adjust,
-        header,
-    }
-}
-
-/// What the worlds are drawn from.
-pub const SHAPES: &[Shape] = &[
-    prefix("raw", 0, false, false),
-    prefix("u8", 1, false, false),
-    prefix("u16be", 2, false, false),
-    prefix("u16le", 2, true, false),
-    prefix("u24be", 3, false, false),
-    prefix("u32be", 4, false, false),
-    prefix("u32le", 4, true, false),
-    prefix("i32be", 4, false, true),
-    prefix("u64be", 8, false, false),
-    field("len:offset=2,size=2,adjust=-4,strip=4", 2, 2, -4, 4),
-    field("len:offset=1,size=2,adjust=1,strip=4", 1, 2, 1, 4),
-    field("len:offset=3,size=1,adjust=0,strip=0", 3, 1, 0, 4),
-];
-
-impl Shape {
-    pub fn is_raw(&self) -> bool {
-        self.size == 0
-    }
-
-    /// The largest number that the field can say.
-    fn field_max(&self) -> i128 {
-        (1i128 << (8 * self.size - usize::from(self.signed))) - 1
-    }
-
-    /// The field of a frame, when it can be said.
-    fn field_of(&self, frame: usize) -> Option<i128> {
-        let field = frame as i128 - (self.offset + self.size) as i128 - i128::from(self.adjust);
-        (0..=self.field_max()).contains(&field).then_some(field)
-    }
-
-    fn put(&self, header: &mut [u8], field: i128) {
-        let bytes = field.to_be_bytes();
-        let place = &mut header[self.offset..self.offset + self.size];
-        place.copy_from_slice(&bytes[16 - self.size..]);
-        if self.little {
-            place.reverse();
-        }
-    }
-
-    /// The framing as the server has it.
-    pub fn framing(&self, limit: usize) -> Framing {
-        let framing = Framing::parse(self.spec).expect("a framing");
-        framing.limited(limit).expect("a limit that admits a frame")
-    }
-}
+use super::shape::Shape;
+use super::world::{Answering, Manner};
 
 /// A message's end, and the answers up to there.
 #[derive(Clone, Copy, Debug)]
@@ -119,22 +24,20 @@ pub struct Talk {
     pub bytes: Vec<u8>,
     answers: Vec<u8>,
     marks: Vec<Mark>,
-    /// Where the header of a frame ends that the server must refuse.
+    /// Where the server knows that it must end the conversation.
     wrong: Option<usize>,
     raw: Option<Answering>,
 }
 
 impl Talk {
-    /// About `size` bytes in the manner of `shape`, frames being at most `limit` long; with a lie
-    /// at the end when `lies`.
-    pub fn draw(
-        dice: &mut Dice,
-        shape: &Shape,
-        limit: usize,
-        answering: Answering,
-        size: usize,
-        lies: bool,
-    ) -> Talk {
+    /// About `size` bytes in this manner; with a lie at the end when `lies`.
+    pub fn draw(dice: &mut Dice, manner: &Manner, size: usize, lies: bool) -> Talk {
+        let Manner {
+            shape,
+            limit,
+            answering,
+            on_too_long,
+        } = *manner;
         let raw = shape.is_raw().then_some(answering);
         let (bytes, answers, marks) = (Vec::new(), Vec::new(), Vec::new());
         let mut talk = Talk {
@@ -148,58 +51,74 @@ impl Talk {
             talk.bytes = text(dice, size);
             return talk;
         }
-        while talk.bytes.len() < size && talk.wrong.is_none() {
-            let most = (limit - shape.header).min(size).max(1);
-            let length = match dice.below(4) {
-                0 => dice.below(4).min(limit - shape.header),
-                1 if dice.chance(0.2) => limit - shape.header,
-                _ => dice.below(most + 1).min(limit - shape.header),
-            };
-            talk.say(dice, shape, limit, answering, length);
+        if let Some(greeting) = answering.greeting() {
+            talk.hear(&shape, limit, &[], greeting.as_bytes());
         }
-        if lies && talk.wrong.is_none() {
-            let mut header: Vec<u8> = (0..shape.header).map(|_| dice.next() as u8).collect();
-            let lie = match shape.signed {
-                true => -1 - dice.below(1000) as i128,
-                false => shape.field_max(),
+        let longest = shape.payload_max(limit);
+        let discards = on_too_long == OnTooLong::Discard;
+        while talk.bytes.len() < size && talk.wrong.is_none() {
+            if discards && dice.chance(0.1) {
+                talk.bytes
+                    .extend(shape.too_long(dice, limit).unwrap_or_default());
+            }
+            let length = match dice.below(4) {
+                0 => dice.below(4).min(longest),
+                1 if dice.chance(0.2) => longest,
+                _ => dice.below(longest.min(size).max(1) + 1).min(longest),
             };
-            shape.put(&mut header, lie);
-            talk.bytes.extend(header);
-            talk.wrong = Some(talk.bytes.len());
-            talk.bytes.extend(text(dice, 50));
+            talk.say(dice, manner, length);
+        }
+        if let (true, None, Some((lie, goes_on))) = (lies, talk.wrong, shape.lie(dice, limit)) {
+            talk.bytes.extend(lie);
+            if goes_on && discards {
+                talk.bytes.extend([b'y'; 50]);
+            } else {
+                talk.wrong = Some(talk.bytes.len());
+                talk.bytes.extend(text(dice, 50));
+            }
         }
         talk
     }
 
-    /// One frame and its answer; too long an answer must end the conversation instead.
-    fn say(
-        &mut self,
-        dice: &mut Dice,
-        shape: &Shape,
-        limit: usize,
-        answering: Answering,
-        length: usize,
-    ) {
-        let Some(said) = shape.field_of(shape.header + length) else {
+    /// One frame and its answer.
+    fn say(&mut self, dice: &mut Dice, manner: &Manner, length: usize) {
+        let Manner {
+            shape,
+            limit,
+            answering,
+            ..
+        } = manner;
+        let word = answering
+            .word(dice)
+            .filter(|word| word.len() <= shape.payload_max(*limit));
+        let payload = word.map_or_else(|| text(dice, length), |word| word.as_bytes().to_vec());
+        let Some((request, payload)) = shape.request(dice, payload) else {
             return;
         };
-        let mut header: Vec<u8> = (0..shape.header).map(|_| dice.next() as u8).collect();
-        shape.put(&mut header, said);
-        let payload = text(dice, length);
-        self.bytes.extend_from_slice(&header);
-        self.bytes.extend_from_slice(&payload);
-        let reply = answering.answer(&payload);
-        let whole = header.len() + reply.len();
-        match shape.field_of(whole).filter(|_| whole <= limit) {
-            Some(field) => {
-                shape.put(&mut header, field);
-                self.answers.extend(header);
+        self.bytes.extend_from_slice(&request);
+        if answering.is_goodbye(&payload) {
+            self.wrong = Some(self.bytes.len());
+        } else if answering.is_silent() {
+            self.mark();
+        } else {
+            self.hear(shape, *limit, &request, &answering.answer(&payload));
+        }
+    }
+
+    /// An answer; one that fits no frame must end the conversation instead.
+    fn hear(&mut self, shape: &Shape, limit: usize, request: &[u8], reply: &[u8]) {
+        match shape.reply(request, reply, limit) {
+            Some(reply) => {
                 self.answers.extend(reply);
-                let (said, answered) = (self.bytes.len(), self.answers.len());
-                self.marks.push(Mark { said, answered });
+                self.mark();
             }
             None => self.wrong = Some(self.bytes.len()),
         }
+    }
+
+    fn mark(&mut self) {
+        let (said, answered) = (self.bytes.len(), self.answers.len());
+        self.marks.push(Mark { said, answered });
     }
 
     /// What must have been answered when the first `said` bytes and no more came.

@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use mynah::drive::workspaces::WorkspaceSize;
+use mynah::framing::OnTooLong;
 use mynah::kernel::Trigger;
 
 use crate::sim::{Dice, Faults, Pipe};
 
-use super::script::{SHAPES, Shape, Talk};
+use super::script::Talk;
+use super::shape::{SHAPES, Shape};
 
 /// A service and its oracle.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +21,26 @@ pub enum Answering {
     Echo,
     Upper,
     UpperUnicode,
+    Discard,
+    Prefixed,
+    Dict,
+    Robot,
 }
+
+/// Those whose answers do not depend on how a stream without boundaries is cut come first.
+const ANSWERINGS: [Answering; 7] = [
+    Answering::Echo,
+    Answering::Upper,
+    Answering::UpperUnicode,
+    Answering::Discard,
+    Answering::Prefixed,
+    Answering::Dict,
+    Answering::Robot,
+];
+const WHATEVER_THE_CUTS: usize = 4;
+
+pub const PREFIX: &str = "echo# ";
+pub const DICTIONARY: &str = "pear: 梨\napple: 苹果\na: b\n";
 
 impl Answering {
     /// The answer to one message.
@@ -34,6 +55,72 @@ impl Answering {
                 });
                 upper.collect::<Vec<_>>().concat()
             }
+            Answering::Discard => Vec::new(),
+            Answering::Prefixed => [PREFIX.as_bytes(), bytes].concat(),
+            Answering::Dict => match bytes {
+                b"pear" => "梨".into(),
+                b"apple" => "苹果".into(),
+                b"a" => "b".into(),
+                _ => "not known".into(),
+            },
+            Answering::Robot => match bytes {
+                b"0" => "通过可能会被录音.balabala一大推".into(),
+                _ => "请重新输入.".into(),
+            },
+        }
+    }
+
+    /// What it says before anybody else.
+    pub fn greeting(self) -> Option<&'static str> {
+        (self == Answering::Robot).then_some("欢迎致电 10086,请输入1xxx,0转人工服务.")
+    }
+
+    /// A word that means something to it, if it knows words.
+    pub fn word(self, dice: &mut Dice) -> Option<&'static str> {
+        let words: &[&str] = match self {
+            Answering::Dict => &["pear", "apple", "a", "plum", ""],
+            Answering::Robot => &["0", "0", "0", "1", "exit"],
+            _ => return None,
+        };
+        dice.chance(0.5).then(|| words[dice.below(words.len())])
+    }
+
+    pub fn is_goodbye(self, bytes: &[u8]) -> bool {
+        self == Answering::Robot && bytes == b"exit"
+    }
+
+    pub fn is_silent(self) -> bool {
+        self == Answering::Discard
+    }
+}
+
+/// How a server and its peers understand each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub shape: Shape,
+    pub limit: usize,
+    pub answering: Answering,
+    pub on_too_long: OnTooLong,
+}
+
+impl Manner {
+    fn draw(dice: &mut Dice) -> Manner {
+        let shape = SHAPES[dice.below(SHAPES.len())];
+        let answering = match shape.is_raw() {
+            true => ANSWERINGS[dice.below(WHATEVER_THE_CUTS)],
+            false => ANSWERINGS[dice.below(ANSWERINGS.len())],
+        };
+        // Room for the words of those who choose their own.
+        let words = match answering {
+            Answering::Dict | Answering::Robot => 60,
+            _ => 0,
+        };
+        let limit = shape.limit_min().max(1) + words + [0, 1, 20, 100, 200][dice.below(5)];
+        Manner {
+            shape,
+            limit,
+            answering,
+            on_too_long: [OnTooLong::Close, OnTooLong::Discard][dice.below(2)],
         }
     }
 }
@@ -93,9 +180,7 @@ pub struct Part {
 pub struct World {
     pub seed: u64,
     pub faults: Faults,
-    pub shape: Shape,
-    pub limit: usize,
-    pub answering: Answering,
+    pub manner: Manner,
     pub trigger: Trigger,
     pub defer_accept: bool,
     pub slots: usize,
@@ -122,22 +207,20 @@ impl World {
     /// The world of `seed`.
     pub fn draw(seed: u64) -> World {
         let mut dice = Dice::new(seed ^ 0x5eed_0000_0000_0000);
-        let shape = SHAPES[dice.below(SHAPES.len())];
-        let answering = [Answering::Echo, Answering::Upper, Answering::UpperUnicode][dice.below(3)];
-        let limit = shape.header.max(1) + [0, 1, 20, 100, 200][dice.below(5)];
+        let manner = Manner::draw(&mut dice);
         let slots = 1 + dice.below(8);
         let read = [1, 16, 100, 700][dice.below(4)];
         let workspace = WorkspaceSize {
-            inbound: if shape.is_raw() {
-                read
-            } else {
-                limit.max(read)
+            inbound: match manner.shape.is_raw() {
+                true => read,
+                false => manner
+                    .shape
+                    .framing(manner.limit)
+                    .frame_size_max(manner.limit)
+                    .max(read),
             },
-            outbound: match (answering, shape.is_raw()) {
-                (Answering::UpperUnicode, true) => 12 + [0, 1, 100][dice.below(3)],
-                (Answering::UpperUnicode, false) => 3 * (limit + 3) + shape.header,
-                _ => 0,
-            },
+            // Beyond what there must be.
+            outbound: [0, 1, 100][dice.below(3)],
         };
         let mut pipe = || {
             let mut size = || [1, 7, 60, 300, 4096][dice.below(5)];
@@ -152,9 +235,7 @@ impl World {
         let mut world = World {
             seed,
             faults: Faults::swarm(seed),
-            shape,
-            limit,
-            answering,
+            manner,
             trigger: [Trigger::Level, Trigger::Edge][dice.below(2)],
             defer_accept: dice.chance(0.3),
             slots,
@@ -198,8 +279,12 @@ impl World {
             Kind::Flooding | Kind::NeverReading => 2 * longest,
             _ => dice.below(longest),
         };
-        let (shape, lies) = (&self.shape, kind == Kind::Lying);
-        let talk = Talk::draw(&mut dice, shape, self.limit, self.answering, size, lies);
+        // Its answers are much longer than what is asked.
+        let size = match self.manner.answering {
+            Answering::Robot => size / 8,
+            _ => size,
+        };
+        let talk = Talk::draw(&mut dice, &self.manner, size, kind == Kind::Lying);
         Part {
             number,
             kind,

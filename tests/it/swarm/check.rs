@@ -1,0 +1,154 @@
+//! What must hold of a server between two turns, when it sleeps, and when all is said.
+//!
+//! What is registered is what is wanted; descriptors are slots, listeners and reserve; workspaces
+//! are lent to those that hold bytes and to no others; no deadline is missed; nothing sleeps while
+//! there is something to do. It turns nothing and changes nothing: it looks, and panics.
+
+use mynah::connection::{CloseReason, Want};
+use mynah::drive::counters::Counters;
+use mynah::drive::standing::Standing;
+use mynah::kernel::{Interest, Readiness, Time};
+use mynah::limits::{DOOR_REST_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
+use mynah::service::Service;
+
+use super::actor::{Actor, End};
+use super::play::Stage;
+
+impl<S: Service> Stage<'_, S> {
+    /// What holds between any two turns.
+    pub(super) fn check(&mut self) {
+        let mut all = Vec::new();
+        self.server
+            .for_each_connection(|standing| all.push(standing));
+        let counters = self.server.counters();
+        assert_eq!(
+            counters.connections_now,
+            all.len() as u64,
+            "connections are counted"
+        );
+        let (held, lent) = (self.server.descriptors(), self.server.workspaces_lent());
+        assert_eq!(
+            held,
+            self.server.kernel_mut().open_sockets(),
+            "descriptors are what is held"
+        );
+        let holders = all.iter().filter(|standing| standing.lent).count();
+        assert_eq!(lent, holders, "every workspace lent is held by somebody");
+        for standing in &all {
+            self.check_one(standing);
+        }
+    }
+
+    fn check_one(&mut self, standing: &Standing) {
+        let Standing {
+            token,
+            registered,
+            lent,
+            holds,
+            has_more,
+            waits,
+            ..
+        } = *standing;
+        let told = self.server.kernel_mut().registered(token);
+        assert_eq!(
+            told,
+            Some(registered),
+            "the kernel was told what is noted: {standing:?}"
+        );
+        let interest = match standing.want {
+            _ if waits || standing.paused => Interest::NONE,
+            Want::Read | Want::Discard => Interest::READ,
+            Want::Write => Interest::WRITE,
+            Want::Shutdown | Want::Report | Want::Close => {
+                assert!(has_more, "nobody does what it wants: {standing:?}");
+                return;
+            }
+        };
+        let same = registered == interest.under(self.world.trigger);
+        assert!(
+            same || has_more,
+            "registered is not what is wanted: {standing:?}"
+        );
+        assert!(
+            !lent || holds || has_more,
+            "it holds a workspace and no bytes: {standing:?}"
+        );
+        assert!(!(waits && lent), "it waits for what it has: {standing:?}");
+        let all_lent = self.server.workspaces_lent() == self.server.workspaces();
+        assert!(
+            !waits || all_lent,
+            "it waits for a workspace and one is free: {standing:?}"
+        );
+        let now = self.server.now();
+        let latest = match standing.paused {
+            true => now.after(MEMORY_RETRY_MIN * (1 << MEMORY_RETRIES_MAX)),
+            false => standing.deadline,
+        };
+        assert!(
+            standing.armed <= latest || has_more,
+            "its deadline is missed: {standing:?}"
+        );
+    }
+
+    /// The server sleeps until then: nothing is ready that it wants.
+    pub(super) fn check_sleep(&mut self, until: Time) {
+        let mut all = Vec::new();
+        self.server
+            .for_each_connection(|standing| all.push(standing));
+        for standing in all {
+            assert!(until <= standing.armed, "it oversleeps: {standing:?}");
+            if standing.waits || standing.paused {
+                continue;
+            }
+            let ready = self.server.kernel_mut().readiness(standing.token);
+            let missed = match standing.want {
+                Want::Write => ready.has(Readiness::OUT),
+                _ => ready.has(Readiness::IN),
+            };
+            assert!(!missed, "it sleeps and there is {ready:?} for {standing:?}");
+        }
+        if self.server.is_open() {
+            let called = self.server.kernel_mut().is_called_on();
+            assert!(!called, "it sleeps and somebody is at the door");
+        } else if !self.server.is_full() && self.server.kernel_mut().listening() > 0 {
+            let soon = self.server.kernel_mut().time().after(DOOR_REST_MAX);
+            assert!(until <= soon, "the door stays shut");
+        }
+    }
+
+    /// Every peer was answered rightly, and whoever was cut short was so for a reason.
+    pub(super) fn judge(&mut self, counters: &Counters) {
+        self.actors.iter().for_each(Actor::check);
+        let closed = |reason: CloseReason| counters.closed[reason as usize];
+        let refused = counters.refused_registration
+            + counters.refused_resources
+            + counters.refused_per_ip
+            + closed(CloseReason::Starved)
+            + counters.refused_memory / (u64::from(MEMORY_RETRIES_MAX) + 1);
+        let late = closed(CloseReason::Idle)
+            + closed(CloseReason::Stalled)
+            + closed(CloseReason::SlowFrame)
+            // Time may leap over the end of a lingering close.
+            + closed(CloseReason::TooLong)
+            + closed(CloseReason::Corrupted)
+            + closed(CloseReason::Goodbye);
+        let early = |timely: bool| {
+            let cut = |actor: &&Actor| {
+                actor.end == Some(End::Early) && (!timely || actor.is_timely(self.world.reply))
+            };
+            self.actors.iter().filter(cut).count() as u64
+        };
+        let leaps = self.world.faults.leap > 0.0;
+        let excused = refused + if leaps { late } else { 0 };
+        assert!(
+            early(true) <= excused,
+            "{} peers in time were cut short: {counters}",
+            early(true)
+        );
+        assert!(
+            early(false) <= refused + late,
+            "{} peers were cut short: {counters}",
+            early(false)
+        );
+    }
+}
