@@ -10,6 +10,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -255,6 +256,54 @@ fn frames_of_another_length_and_refused_ones_allocate_nothing() {
         });
         assert_eq!(counters.frames, 2000 * 17);
         assert_eq!(counters.closed[CloseReason::TooLong as usize], 100);
+    }
+}
+
+#[test]
+fn no_framing_allocates_for_a_length_that_a_peer_claims() {
+    const CLAIMS: [&[u8]; 7] = [
+        &[0xff; 9],
+        &[0x7f; 9],
+        &[0, 0, 0x40, 0, 0, 0, 0x40, 0, 0],
+        b"9999999999999999999999",
+        b"1048576:x",
+        b"GET / HTTP/1.1\r\n",
+        b"\x16\x03\x01\x02\0\x01\0\x01",
+    ];
+    let specs = [
+        "raw",
+        "line",
+        "delim:0d0a",
+        "fixed:1048576",
+        "ascii:8",
+        "ascii:19",
+        "netstring",
+        "u8",
+        "u16be",
+        "u24le",
+        "u32be",
+        "u64be",
+        "u64le",
+        "i32be",
+        "len:offset=1,size=8,adjust=9,strip=2",
+    ];
+    for (spec, limit) in specs
+        .iter()
+        .flat_map(|spec| [(spec, 1 << 20), (spec, 1 << 30)])
+    {
+        let framing = Framing::parse(spec).and_then(|framing| framing.limited(limit));
+        let framing = framing.expect("a framing");
+        let before = allocations();
+        for claim in CLAIMS {
+            for end in 1..=claim.len() {
+                let bytes = &claim[..end];
+                black_box(framing.decode(bytes, 0));
+                black_box(framing.guess(bytes));
+                let span = black_box(framing.span(bytes));
+                let _ = black_box(framing.skip(span, bytes));
+            }
+        }
+        assert_eq!(allocations() - before, 0, "{spec}");
     }
 }
 

@@ -295,44 +295,31 @@ fn any_arguments_get_an_answer_and_an_error_is_one_line() {
         state ^= state << 17;
         (state % below as u64) as usize
     };
-    let mut words: Vec<&[u8]> = table::flags().map(|flag| flag.long.as_bytes()).collect();
-    words.extend([
-        b"serve" as &[u8],
-        b"connect",
-        b"echo",
-        b"upper",
-        b"--",
-        b"-",
-        b"",
-        b"=",
-        b"on",
-        b"off",
-    ]);
-    words.extend([
-        b"0" as &[u8],
-        b"1",
-        b"99999999999999999999",
-        b"64k",
-        b"5",
-        b"10s",
-        b"-h",
-    ]);
-    words.extend([
-        b"raw" as &[u8],
-        b"edge",
-        b"127.0.0.1:0",
-        b"\xff",
-        b"\n",
-        b"\xe2\x80\xae",
-    ]);
+    let (defaults, mut words) = (Options::default(), Vec::new());
+    for flag in table::flags() {
+        words.extend([flag.long.to_owned(), (flag.default)(&defaults)]);
+    }
+    let named = COMMANDS.iter().map(|command| command.name);
+    let named = named.chain(SERVICES.iter().map(|(name, _)| *name));
+    let named = named.chain(FRAMINGS.iter().flat_map(|row| row.words.split(' ')));
+    words.extend(named.map(str::to_owned));
+    for more in [
+        "-- - = on off 0 1 5 99999999999999999999 64k 10s -1 -h -V 7007 [::1]:0 127.0.0.1:0 fd://3",
+        "unix:/a unix:@a udp://:1 fixed:0 ascii:8 delim:0d0a len:offset=1,size=3 p99<2ms rate>=1k",
+    ] {
+        words.extend(more.split(' ').map(str::to_owned));
+    }
+    words.extend(["", "\n", "\u{202e}", "\u{1b}[2J"].map(str::to_owned));
+    let mut words: Vec<Vec<u8>> = words.into_iter().map(String::into_bytes).collect();
+    words.push(b"\xff".to_vec());
     let (mut run, mut refused) = (0, 0);
     for _ in 0..20_000 {
         let args: Vec<OsString> = (0..random(6))
             .map(|_| {
-                let mut word = words[random(words.len())].to_vec();
+                let mut word = words[random(words.len())].clone();
                 if random(4) == 0 {
                     word.push(b'=');
-                    word.extend(words[random(words.len())]);
+                    word.extend_from_slice(&words[random(words.len())]);
                 }
                 if random(4) == 0 && !word.is_empty() {
                     let at = random(word.len());

@@ -8,6 +8,7 @@ mod dictionary;
 mod every_position;
 mod frames;
 mod framings;
+mod fuzz;
 mod house_rules;
 mod load;
 mod model;

@@ -1,0 +1,110 @@
+//! What a target draws from its input: a few bytes at the front, and the rest as it is.
+//!
+//! An input that is too short draws zeros, so every input means something and none is refused.
+
+use mynah::framing::Framing;
+
+/// The drawing of an input.
+pub struct Draw<'a>(pub &'a [u8]);
+
+impl<'a> Draw<'a> {
+    /// The next byte, 0 when there is none.
+    pub fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *first
+    }
+
+    /// A number below `end`, which is at most 256 and not 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::from(self.byte()) % end
+    }
+
+    /// The next `count` bytes, or as many as there are.
+    pub fn bytes(&mut self, count: usize) -> &'a [u8] {
+        let (bytes, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        bytes
+    }
+
+    /// Whether no byte is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Any framing, with its limit, which is small; and that limit.
+    pub fn framing(&mut self) -> (Framing, usize) {
+        loop {
+            let spec = self.spec();
+            // Most are small, so that both sides of it are met.
+            let limit = match self.byte() {
+                byte @ ..240 => 1 + usize::from(byte) % 70,
+                byte => 70 << (byte - 240),
+            };
+            let framing = Framing::parse(&spec).and_then(|framing| framing.limited(limit));
+            match framing {
+                Ok(framing) => return (framing, limit),
+                // No bytes are left that could make it another one.
+                Err(_) if self.is_empty() => {
+                    let raw = Framing::parse("raw").expect("it takes nothing");
+                    return (raw, limit);
+                }
+                Err(line) => assert!(!line.is_empty() && !line.contains('\n'), "{spec}: {line:?}"),
+            }
+        }
+    }
+
+    fn spec(&mut self) -> String {
+        const PLAIN: [&str; 14] = [
+            "raw",
+            "line",
+            "netstring",
+            "u8",
+            "u16be",
+            "u16le",
+            "u24be",
+            "u24le",
+            "u32be",
+            "u32le",
+            "u64be",
+            "u64le",
+            "i32be",
+            "i32le",
+        ];
+        match self.below(PLAIN.len() + 4) {
+            0 => {
+                let (offset, size) = (self.below(40), [1, 2, 3, 4, 8][self.below(5)]);
+                let order = ["be", "le"][self.below(2)];
+                let (adjust, strip) = (self.byte() as i8, self.below(60));
+                format!(
+                    "len:offset={offset},size={size},order={order},adjust={adjust},strip={strip}"
+                )
+            }
+            1 => {
+                let count = 1 + self.below(8);
+                let digits = self.bytes(count).iter().map(|byte| format!("{byte:02x}"));
+                format!("delim:{}", digits.collect::<String>())
+            }
+            2 => format!("fixed:{}", 1 + self.below(70)),
+            3 => format!("ascii:{}", 1 + self.below(12)),
+            plain => PLAIN[plain - 4].to_owned(),
+        }
+    }
+}
+
+/// `bytes` in pieces whose lengths are drawn from `cuts`, over and over; none is empty.
+pub fn pieces<'a>(mut bytes: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
+    let mut lengths = cuts.iter().cycle();
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        let length = lengths
+            .next()
+            .map_or(usize::MAX, |length| 1 + usize::from(*length));
+        let (piece, rest) = bytes.split_at(length.min(bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}

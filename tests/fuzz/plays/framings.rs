@@ -1,0 +1,232 @@
+//! Any framing and any bytes: whatever the cuts, the frames are the same; no look goes past what is
+//! there; nothing is looked at twice; what was sealed is decoded; and `mynah decode` prints the
+//! same lines for the same bytes, however they arrive.
+
+use std::io::Read;
+
+use mynah::decode::{self, Failure, HexLines, Plain, Settings};
+use mynah::framing::{Bounds, Decoded, FrameError, Framing, OnTooLong};
+
+use super::draw::{Draw, pieces};
+
+/// What a stream comes to: its frames, what is thrown away, how it ends.
+#[derive(Debug, PartialEq)]
+struct Cut {
+    frames: Vec<(usize, Bounds)>,
+    thrown_away: Vec<(usize, FrameError)>,
+    wrong: Option<(usize, FrameError)>,
+}
+
+/// Where `framing` cuts what arrives in `pieces`.
+fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut {
+    let mut cut = Cut {
+        frames: Vec::new(),
+        thrown_away: Vec::new(),
+        wrong: None,
+    };
+    let (mut at, mut arrived, mut known, mut skipping) = (0, 0, 0, None);
+    for piece in pieces {
+        arrived += piece.len();
+        while at < arrived {
+            // Exactly what is there, and nothing behind it.
+            let here = bytes[at..arrived].to_vec();
+            if let Some((start, left)) = skipping {
+                match framing.skip(left, &here) {
+                    Ok((count, left)) => {
+                        assert!(count <= here.len(), "{framing} steps over more than came");
+                        at += count;
+                        skipping = (left > 0).then_some((start, left));
+                        if left > 0 {
+                            break;
+                        }
+                        continue;
+                    }
+                    Err(error) => {
+                        cut.wrong = Some((start, error));
+                        return cut;
+                    }
+                }
+            }
+            match framing.decode(&here, known) {
+                Decoded::Frame(bounds) => {
+                    assert!(
+                        bounds.frame > 0 && bounds.frame <= here.len(),
+                        "{framing}: {bounds:?}"
+                    );
+                    assert!(
+                        bounds.payload <= bounds.payload_end,
+                        "{framing}: {bounds:?}"
+                    );
+                    assert!(bounds.payload_end <= bounds.frame, "{framing}: {bounds:?}");
+                    assert!(
+                        framing.strip(&bounds) <= bounds.payload_end,
+                        "{framing}: {bounds:?}"
+                    );
+                    // Without boundaries the cuts are the frames.
+                    if framing.has_boundaries() {
+                        cut.frames.push((at, bounds));
+                    }
+                    at += bounds.frame;
+                    known = 0;
+                }
+                Decoded::Incomplete { looked } => {
+                    assert!(looked <= here.len(), "{framing} has looked past the end");
+                    known = looked;
+                    break;
+                }
+                Decoded::Wrong(error) => {
+                    known = 0;
+                    let _ = framing.guess(&here).map(|guess| guess.to_string());
+                    if !(discards && error.is_too_long()) {
+                        cut.wrong = Some((at, error));
+                        return cut;
+                    }
+                    cut.thrown_away.push((at, error));
+                    let span = framing.span(&here);
+                    assert!(span > 0, "{framing} throws nothing away");
+                    skipping = Some((at, span));
+                }
+            }
+        }
+    }
+    cut
+}
+
+/// What `mynah decode` prints of `input`, and whether it found it right.
+fn printed(settings: Settings, input: impl Read) -> (String, bool) {
+    let mut output = Vec::new();
+    let ended = decode::decode(settings, &mut Plain(input), &mut output);
+    told(output, ended)
+}
+
+fn told(output: Vec<u8>, ended: Result<(), Failure>) -> (String, bool) {
+    let right = match ended {
+        Ok(()) => true,
+        Err(Failure::Wrong) => false,
+        Err(other) => panic!("neither input nor output can fail: {other:?}"),
+    };
+    let text = String::from_utf8(output).expect("text");
+    // What the peer seems to speak is guessed from as much as has arrived.
+    let lines = text.lines().map(|line| line.split("; ").next());
+    (lines.flatten().collect::<Vec<_>>().join("\n"), right)
+}
+
+/// A reader whose reads are the pieces.
+struct Pieces<'a>(Vec<&'a [u8]>);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+        let Some(piece) = self.0.first_mut() else {
+            return Ok(0);
+        };
+        let count = piece.len().min(space.len());
+        space[..count].copy_from_slice(&piece[..count]);
+        *piece = &piece[count..];
+        if piece.is_empty() {
+            self.0.remove(0);
+        }
+        Ok(count)
+    }
+}
+
+/// A payload sealed and decoded again.
+fn there_and_back(framing: &Framing, limit: usize, payload: &[u8], request: &[u8]) {
+    let overhead = framing.overhead();
+    let front = vec![0; overhead.front];
+    let back = vec![0; overhead.back];
+    let mut space = [&front, payload, &back].concat();
+    let Ok(length) = framing.seal(request, &mut space, payload.len()) else {
+        return;
+    };
+    assert!(length <= space.len(), "{framing}");
+    if length == 0 {
+        assert!(payload.is_empty() && !framing.has_boundaries(), "{framing}");
+        return;
+    }
+    let decoded = framing.decode(&space[..length], 0);
+    let marked = matches!(framing, Framing::Line(_) | Framing::Delimiter(_));
+    // Only a length field is asked whether its own frames are too long.
+    if payload.len() > limit && !matches!(framing, Framing::LengthField(_)) {
+        return;
+    }
+    let Decoded::Frame(bounds) = decoded else {
+        panic!("{framing}: {decoded:?} of what it has sealed");
+    };
+    if bounds.frame == length {
+        let whole = &space[..length];
+        let shown = &whole[bounds.payload..bounds.payload_end];
+        // A carriage return at the end of a line is taken for a part of its end.
+        let end = matches!(framing, Framing::Line(_)) && payload.ends_with(b"\r");
+        assert!(
+            end || whole.ends_with(payload) || shown == payload,
+            "{framing}"
+        );
+    } else {
+        // It holds what ends it, and comes back as more than one.
+        assert!(marked, "{framing}");
+    }
+}
+
+/// Plays `data`.
+pub fn play(data: &[u8]) {
+    let mut draw = Draw(data);
+    let (framing, limit) = draw.framing();
+    let mode = draw.byte();
+    let count = draw.below(8);
+    let cuts = draw.bytes(count);
+    let stream = draw.0;
+    // One byte has no order, so what is printed may be another framing; it reads alike.
+    let printed_alike = Framing::parse(&framing.to_string()).map(|again| again.to_string());
+    assert_eq!(printed_alike, Ok(framing.to_string()));
+
+    let discards = mode & 1 == 1;
+    let whole = cut(&framing, stream, &[stream], discards);
+    assert_eq!(
+        whole,
+        cut(&framing, stream, &pieces(stream, cuts), discards),
+        "{framing}"
+    );
+    assert_eq!(
+        whole,
+        cut(&framing, stream, &pieces(stream, &[0]), discards),
+        "{framing}"
+    );
+
+    let request = whole
+        .frames
+        .first()
+        .map_or(&[][..], |(at, bounds)| &stream[*at..at + bounds.frame]);
+    there_and_back(&framing, limit, stream, &[]);
+    if !request.is_empty() {
+        let payload = &stream[..stream.len().min(limit)];
+        there_and_back(&framing, limit, payload, request);
+    }
+
+    // One buffer of half a mebibyte a time: not for every input.
+    if mode & 0b110 == 0b110 {
+        let settings = Settings {
+            framing,
+            frame_size_max: limit,
+            on_too_long: if discards {
+                OnTooLong::Discard
+            } else {
+                OnTooLong::Close
+            },
+            explain: mode & 8 == 8,
+        };
+        let (text, right) = printed(settings, stream);
+        if framing.has_boundaries() {
+            let cut = printed(settings, Pieces(pieces(stream, cuts)));
+            assert_eq!((&text, right), (&cut.0, cut.1), "{framing}");
+        }
+        let mut output = Vec::new();
+        match decode::decode(settings, &mut HexLines::new(stream), &mut output) {
+            Err(Failure::Hex(..)) => {}
+            ended => drop(told(output, ended)),
+        }
+        let hex: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut output = Vec::new();
+        let ended = decode::decode(settings, &mut HexLines::new(hex.as_bytes()), &mut output);
+        assert_eq!(told(output, ended), (text, right), "{framing}");
+    }
+}

@@ -1,0 +1,92 @@
+//! What claims to be HTTP: whatever the cuts, the answers are the same; each is a response of a
+//! known kind; and behind a refusal nothing follows.
+
+use mynah::service::{Answer, Http, Reply, Request, Service};
+
+use super::draw::{Draw, pieces};
+
+/// What is answered to a stream that comes in `pieces`, and how it ended if it did.
+fn answers(http: &mut Http, pieces: &[&[u8]]) -> (Vec<u8>, Option<Answer>) {
+    let mut state = <Http as Service>::State::default();
+    let (mut held, mut said) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        let mut space = vec![0; http.reply_max(held.len())];
+        let mut reply = Reply::new(&mut space);
+        let request = Request {
+            payload: &mut held,
+            whole: false,
+        };
+        let answer = http.serve(&mut state, request, &mut reply);
+        let filled = reply.filled();
+        said.extend_from_slice(&space[..filled]);
+        match answer {
+            Answer::Part(taken) => drop(held.drain(..taken)),
+            Answer::Goodbye | Answer::Refused => return (said, Some(answer)),
+            other => panic!("{other:?} is no answer of http"),
+        }
+    }
+    (said, None)
+}
+
+/// The responses in `bytes`, head and body, without those that depend on when the request came.
+fn responses(bytes: &[u8]) -> Vec<(String, String)> {
+    let mut text = std::str::from_utf8(bytes).expect("text");
+    let mut responses = Vec::new();
+    while !text.is_empty() {
+        let (head, rest) = text.split_once("\r\n\r\n").expect("a head has an end");
+        let head = head.strip_prefix("HTTP/1.1 ").expect("a version");
+        // To HEAD there is none, and behind a refusal nothing else.
+        let after = match rest.strip_prefix("Hello, World") {
+            Some(after) if head.starts_with("200 ") => after,
+            _ if head.starts_with(['1', '2']) => rest,
+            _ => "",
+        };
+        let body = &rest[..rest.len() - after.len()];
+        text = after;
+        if head != "100 Continue" {
+            responses.push((head.to_owned(), body.to_owned()));
+        }
+    }
+    responses
+}
+
+/// Plays `data`.
+pub fn play(data: &[u8]) {
+    let mut draw = Draw(data);
+    let mut http = Http::default();
+    let seconds: [u8; 8] = std::array::from_fn(|_| draw.byte());
+    http.tick(u64::from_be_bytes(seconds));
+    let count = draw.below(8);
+    let (cuts, stream) = (draw.bytes(count), draw.0);
+
+    let (whole, ended) = answers(&mut http, &[stream]);
+    let responses_of_whole = responses(&whole);
+    for cuts in [cuts, &[0]] {
+        let (cut, end) = answers(&mut http, &pieces(stream, cuts));
+        assert_eq!((responses(&cut), end), (responses_of_whole.clone(), ended));
+    }
+    let last = responses_of_whole.len().saturating_sub(1);
+    for (number, (head, body)) in responses_of_whole.iter().enumerate() {
+        let status = head
+            .split(' ')
+            .next()
+            .and_then(|status| status.parse().ok());
+        let length = head
+            .split_once("Content-Length: ")
+            .expect("every body has a length");
+        let length = length
+            .1
+            .lines()
+            .next()
+            .and_then(|length| length.parse().ok());
+        assert!(body.is_empty() || length == Some(body.len()), "{head}");
+        match status {
+            Some(200) => assert!(ended != Some(Answer::Refused) || number < last, "{head}"),
+            Some(400 | 405 | 411 | 413 | 414 | 417 | 426 | 431 | 501 | 505) => {
+                assert!(ended == Some(Answer::Refused) && number == last, "{head}");
+            }
+            _ => panic!("{head}"),
+        }
+    }
+}

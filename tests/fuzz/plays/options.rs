@@ -1,0 +1,30 @@
+//! Any arguments: they are parsed, or refused with one line; and what may be printed is text.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use mynah::options::{Command, Parsed, parse};
+
+/// Plays `data`.
+pub fn play(data: &[u8]) {
+    // As /proc has them: a NUL ends each. No argument can hold one.
+    let args = data.split(|byte| *byte == 0);
+    let args: Vec<OsString> = args.map(|word| OsString::from_vec(word.to_vec())).collect();
+    let parsed = parse(args.clone());
+    match &parsed {
+        Ok(Parsed::Run(Command::Serve(serve))) => {
+            assert!(!serve.listen.is_empty() && serve.frame_size_max > 0);
+            assert!((1..=64).contains(&serve.threads));
+            assert!(serve.connections_max as usize >= serve.threads);
+        }
+        Ok(Parsed::Run(_) | Parsed::Version) => {}
+        Ok(Parsed::Help(text)) => assert!(text.ends_with('\n')),
+        Err(line) => {
+            assert!(
+                !line.is_empty() && !line.chars().any(char::is_control),
+                "{line:?}"
+            );
+        }
+    }
+    assert_eq!(parsed, parse(args));
+}
