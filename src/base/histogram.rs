@@ -297,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn the_deviation_is_that_of_all_that_was_recorded() {
+        let mut histogram = Histogram::new();
+        for value in [10, 14, 14, 10] {
+            histogram.record(value);
+        }
+        assert_eq!(histogram.deviation(), 2.0);
+    }
+
+    #[test]
     fn printed_percentiles_rise_and_end_with_everything() {
         let mut histogram = Histogram::new();
         (1..=10_000).for_each(|value| histogram.record(value * 1000));
@@ -306,7 +315,11 @@ mod tests {
                 && pair[0].value <= pair[1].value
                 && pair[0].seen <= pair[1].seen
         }));
-        assert!(lines.iter().any(|line| line.percent == 50.0));
+        let first = lines.iter().map(|line| line.percent).take(11);
+        let expected = [
+            0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 55.0, 60.0, 65.0, 70.0, 75.0,
+        ];
+        assert!(first.eq(expected), "five to every halving");
         assert_eq!(
             lines.last().map(|line| (line.percent, line.seen)),
             Some((100.0, 10_000))
