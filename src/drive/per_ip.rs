@@ -195,7 +195,7 @@ mod tests {
                 .wrapping_mul(6364136223846793005)
                 .wrapping_add(1442695040888963407);
             let slot = (chance >> 33) as u32 % SLOTS;
-            let address = SocketAddr::from(([10, 0, 0, (chance >> 48) as u8 % 12], 1));
+            let address = SocketAddr::from(([10, 0, 0, (chance >> 48) as u8 % 40], 1));
             if let Some(address) = inside.remove(&slot) {
                 table.leave(slot);
                 *map.get_mut(&address).unwrap() -= 1;

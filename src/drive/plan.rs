@@ -99,7 +99,7 @@ pub fn share(all: u32, threads: usize, worker: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::framing::{Framing, OnTooLong, Raw};
-    use crate::service::{Echo, UpperUnicode};
+    use crate::service::{Answer, Echo, Reply, Request, UpperUnicode};
 
     const DEMAND: Demand = Demand {
         memory_max: 64 << 20,
@@ -155,6 +155,47 @@ mod tests {
             .plan(&ECHO)
             .is_err()
         );
+    }
+
+    /// Answers like echo, and keeps something for itself.
+    struct Keeper;
+
+    impl Service for Keeper {
+        type State = ();
+
+        fn memory_max(&self) -> usize {
+            1 << 20
+        }
+
+        fn serve(&mut self, _: &mut (), _: Request<'_>, _: &mut Reply<'_>) -> Answer {
+            Answer::InPlace
+        }
+    }
+
+    #[test]
+    fn what_a_service_keeps_for_itself_is_within_the_ceiling() {
+        let keeper = Protocol {
+            framing: ECHO.framing,
+            on_too_long: OnTooLong::Close,
+            service: Keeper,
+        };
+        // Room for a workspace for each of the connections: the rest is what there must be.
+        let demand = Demand {
+            connections_max: 2,
+            ..DEMAND
+        };
+        let (with, without) = (demand.plan(&keeper), demand.plan(&ECHO));
+        let ceilings = (with.unwrap().ceiling, without.unwrap().ceiling);
+        assert_eq!(ceilings.0 - ceilings.1, 1 << 20);
+    }
+
+    #[test]
+    fn what_is_shared_out_is_all_there_is_and_nobody_gets_two_more() {
+        for (all, threads) in (0..20).flat_map(|all| (1..7).map(move |threads| (all, threads))) {
+            let shares = (0..threads).map(|worker| share(all, threads, worker));
+            assert_eq!(shares.clone().sum::<u32>(), all);
+            assert!(shares.clone().max().unwrap() - shares.min().unwrap() <= 1);
+        }
     }
 
     #[test]
