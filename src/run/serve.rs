@@ -1,0 +1,209 @@
+//! `mynah serve` from its options to its exit code.
+//!
+//! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
+//! printed when all of it is there. How serving ended becomes the program's own end.
+
+use std::net::IpAddr;
+
+use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
+use super::{ServiceUser, with_service};
+use crate::connection::Protocol;
+use crate::drive::plan::{Demand, Plan, share};
+use crate::drive::workers::{self, Ending};
+use crate::drive::{Server, Settings};
+use crate::kernel::{
+    Address, Linux, ListenOptions, Opener, Poller, Traced, Waker, block_signals, process,
+};
+use crate::limits;
+use crate::options::Serve;
+use crate::service::Service;
+
+/// Serves until a signal ends it.
+pub(super) fn serve(options: Serve) -> Result<(), Failure> {
+    with_service(&options.clone(), Serving(options))
+}
+
+/// Serves on the kernel as it is; or, for who wants to read along, on one that tells every call.
+struct Serving(Serve);
+
+impl ServiceUser for Serving {
+    type Outcome = Result<(), Failure>;
+
+    fn with<S>(self, load: impl FnMut() -> Result<S, String>) -> Result<(), Failure>
+    where
+        S: Service<State: Send> + Clone + Send + 'static,
+    {
+        if tells_calls() {
+            serve_on(self.0, load, Traced)
+        } else {
+            serve_on(self.0, load, |linux| linux)
+        }
+    }
+}
+
+fn serve_on<K, S>(
+    mut options: Serve,
+    mut load: impl FnMut() -> Result<S, String>,
+    wrap: impl Fn(Linux) -> K,
+) -> Result<(), Failure>
+where
+    K: Poller<Socket: Send> + Opener + Send + 'static,
+    S: Service<State: Send> + Clone + Send + 'static,
+{
+    let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
+    options.connections_max = connections_that_fit(&options)?;
+    let framing = limited(options.framing, options.frame_size_max)?;
+    let protocol = Protocol {
+        framing,
+        on_too_long: options.on_too_long,
+        service,
+    };
+    let demand = Demand {
+        memory_max: options.memory_max,
+        connections_max: options.connections_max as usize,
+        threads: options.threads,
+        frame_size_max: options.frame_size_max,
+        slot_size: Server::<K, S>::slot_size(options.connections_per_ip_max.is_some()),
+    };
+    let plan = demand.plan(&protocol).map_err(|reason| {
+        Failure::new(
+            Exit::Usage,
+            format!("--max-memory {}: {reason}", options.memory_max),
+        )
+    })?;
+
+    block_signals().map_err(io_failure("signals"))?;
+    let mut servers = Vec::new();
+    let mut wakers = Vec::<Waker>::new();
+    let mut addresses = options.listen.clone();
+    for worker in 0..options.threads {
+        let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
+        wakers.push(linux.waker());
+        let mut kernel = wrap(linux);
+        let listeners = open_listeners(&mut kernel, &mut addresses, &options)?;
+        let settings = settings(&options, &plan, worker);
+        let server = Server::new(kernel, listeners, protocol.clone(), settings)
+            .map_err(io_failure("starting a worker"))?;
+        servers.push(server);
+    }
+    announce(&options, &addresses, &plan);
+    match workers::run(servers, wakers, options.stats_interval, load)
+        .map_err(io_failure("serving"))?
+    {
+        Ending::Stopped(signal) => Err(Failure::signal(signal)),
+        Ending::Drained { cut: 0, counters } => {
+            log::info!(
+                "drained; connections served: {}",
+                counters.connections_total
+            );
+            Ok(())
+        }
+        Ending::Drained { cut, .. } => {
+            let line = format!("the drain time-out cut {cut} connections that were owed replies");
+            Err(Failure::new(Exit::DrainCut, line))
+        }
+    }
+}
+
+/// As many connections as were asked for, or as there can be descriptors for.
+fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
+    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
+    let others = limits::DESCRIPTORS_FIXED + threads * (limits::DESCRIPTORS_PER_WORKER + addresses);
+    let fit = limit.saturating_sub(others);
+    if fit < threads {
+        let line = format!("the descriptor limit {limit} leaves no room for connections");
+        return Err(Failure::new(Exit::Socket, line));
+    }
+    match u32::try_from(fit) {
+        Ok(fit) if fit < options.connections_max => {
+            log::warn!(
+                "--max-connections {}: only {fit} fit under the hard descriptor limit of {limit}",
+                options.connections_max
+            );
+            Ok(fit)
+        }
+        _ => Ok(options.connections_max),
+    }
+}
+
+/// One listener for each address. The first worker learns which ports the kernel chose, and the
+/// others listen there too.
+fn open_listeners<K: Opener>(
+    kernel: &mut K,
+    addresses: &mut [Address],
+    options: &Serve,
+) -> Result<Vec<K::Socket>, Failure> {
+    let listen = ListenOptions {
+        backlog: options.backlog,
+        reuse_port: options.threads > 1,
+        nodelay: options.nodelay,
+        keepalive: Some(limits::KEEPALIVE),
+        user_timeout: Some(limits::USER_TIMEOUT),
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
+    };
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = kernel
+            .listen(address, &listen)
+            .map_err(|error| open_failure(address, error))?;
+        *address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
+    let share = |all: u32| share(all, options.threads, worker);
+    Settings {
+        connections_max: share(options.connections_max) as usize,
+        workspaces: plan.workspaces,
+        workspace: plan.workspace,
+        trigger: options.trigger,
+        defer_accept: options.defer_accept,
+        spin: options.spin,
+        idle_timeout: options.idle_timeout,
+        stall_timeout: options.stall_timeout,
+        stall_size_min: options.stall_size_min,
+        frame_timeout: options.frame_timeout,
+        connections_per_ip_max: options.connections_per_ip_max.map(share),
+        drain_timeout: options.drain_timeout,
+    }
+}
+
+/// The ready line, on stdout for whoever started this, and a hint for a person.
+fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
+    let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    let plural = if options.threads == 1 { "" } else { "s" };
+    workers::print_line(&format!(
+        "ready: service {}, frame {}, on {}, {} worker{plural}, at most {} connections, \
+         at most {} bytes of memory",
+        options.service,
+        options.framing,
+        listed.join(" "),
+        options.threads,
+        options.connections_max,
+        plan.ceiling,
+    ));
+    if let Some(address) = addresses.first() {
+        let hint = hint(address, options);
+        log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// A command that talks to the server at `address`.
+fn hint(address: &Address, options: &Serve) -> String {
+    match address {
+        Address::Tcp(tcp) if !options.framing.has_boundaries() => {
+            let (host, port) = (tcp.ip(), tcp.port());
+            match host {
+                IpAddr::V4(all) if all.is_unspecified() => format!("nc 127.0.0.1 {port}"),
+                IpAddr::V6(all) if all.is_unspecified() => format!("nc ::1 {port}"),
+                host => format!("nc {host} {port}"),
+            }
+        }
+        address => format!("mynah connect {address} --frame {}", options.framing),
+    }
+}
