@@ -16,9 +16,11 @@
 //! owed before it; and we never close while the peer may still be sending, for that would destroy
 //! the last reply (RFC 1122 4.2.2.13).
 //!
+//! A request whose answer comes from the world is waited for in a state of its own, see `awaiting`.
 //! The buffers are on loan while there is something in them, and come in as a [`Workspace`].
 
 mod answer;
+mod awaiting;
 mod close_reason;
 mod refusal;
 mod workspace;
@@ -65,8 +67,12 @@ enum State {
     Refusing,
     /// The same as open, but what arrives belongs to a frame that is thrown away.
     Skipping,
+    /// The answer to the request at the front comes from the world; nothing is read meanwhile.
+    Awaiting,
     /// The peer's end of stream was read; what came before it is still being answered.
     Finishing,
+    /// Both.
+    AwaitingLast,
     /// We end it: nothing more is decoded, what is owed is still written.
     Draining,
     /// Our FIN is sent; what the peer still says is thrown away until it ends too.
@@ -82,6 +88,8 @@ enum State {
 pub enum Want {
     /// Read into the inbound spare space, then [`Connection::received`] or [`Connection::ended`].
     Read,
+    /// Perform [`Connection::effect`], then [`Connection::heard`]; nothing else is wanted before.
+    Await,
     /// Write what [`Workspace::owed`] says, then [`Connection::sent`].
     Write,
     /// A frame is to be thrown away: say so, with [`Connection::take_error`], then
@@ -132,6 +140,7 @@ impl<S: Service> Connection<S> {
             (_, true) => Want::Write,
             (State::Open | State::Skipping, false) => Want::Read,
             (State::Refusing, false) => Want::Report,
+            (State::Awaiting | State::AwaitingLast, false) => Want::Await,
             (State::Draining, false) => Want::Shutdown,
             (State::Finishing, false) => Want::Close,
         }
@@ -225,6 +234,8 @@ impl<S: Service> Connection<S> {
             State::Lingering => self.state = State::Closed,
             State::Silent
             | State::Refusing
+            | State::Awaiting
+            | State::AwaitingLast
             | State::Finishing
             | State::Draining
             | State::Closed => {}

@@ -185,6 +185,28 @@ pub const DICTIONARY_SIZE_MAX: usize = 4 * MIB;
 /// The longest translation: space for it is kept before the question is known.
 pub const TRANSLATION_SIZE_MAX: usize = 4 * KIB;
 
+/// Lines that `run` may be told to allow: a menu, not a shell.
+pub const ALLOWED_MAX: usize = 256;
+/// The longest of them.
+pub const COMMAND_SIZE_MAX: usize = KIB;
+/// Words of one of them at most: the array of pointers to them stands on the stack.
+pub const COMMAND_WORDS_MAX: usize = 64;
+/// How long a command may take, with all that it starts: a person still waits, and a place is free
+/// again soon.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that a command may say: a listing, not a download, because they are kept until the peer
+/// takes them.
+pub const COMMAND_OUTPUT_MAX: usize = 64 * KIB;
+/// Commands that one worker runs at once; who comes after them waits in order. Twice as many
+/// descriptors belong to them.
+pub const COMMANDS_MAX: usize = 64;
+/// Bytes of output that are taken at once, on the stack.
+pub const COMMAND_PIECE_SIZE: usize = 16 * KIB;
+/// When to look again for a process that was killed and whose end was not reported.
+pub const COMMAND_REAP_PAUSE: Duration = Duration::from_millis(100);
+/// The longest name of a peer, an IPv6 address with its scope and port, as `run` tells it.
+pub const PEER_NAME_MAX: usize = 64;
+
 /// The longest request line of HTTP. RFC 9112, 3 wants at least 8000 bytes to pass.
 pub const HTTP_REQUEST_LINE_MAX: usize = 8 * KIB;
 /// The longest head of an HTTP request, its request line included, and the longest trailer of a
@@ -209,6 +231,13 @@ const _: () = {
     // The head of a request has room for its longest part, and lies whole in what a read fills.
     assert!(HTTP_REQUEST_LINE_MAX <= HTTP_HEAD_MAX && HTTP_HEAD_MAX < READ_SIZE);
     assert!(HTTP_CHUNK_LINE_MAX <= HTTP_HEAD_MAX);
+    // A command ends before the drain that waits for it does, and a peer that waits for one is not
+    // taken for idle.
+    assert!(COMMAND_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
+    // All that a command says, and what is said about it, has room among answers without bounds;
+    // and a piece of it, and all the places, in what a worker takes.
+    assert!(COMMAND_OUTPUT_MAX + KIB <= STREAM_REPLY_SIZE);
+    assert!(COMMAND_PIECE_SIZE + COMMANDS_MAX * 256 <= WORKER_SIZE / 2);
     // Offsets into a dictionary fit 32 bits, and two of them a small server.
     assert!(4 * DICTIONARY_SIZE_MAX <= MEMORY_DEFAULT / 8);
 

@@ -85,6 +85,7 @@ impl<S: Service> Connection<S> {
                 }
             }
             Stop::NoRoom => {}
+            Stop::Awaits => self.begin_to_await(),
             Stop::Wrong(error) => self.refuse(error, workspace, protocol),
             Stop::Unanswerable(error) => self.fail(error, None, workspace),
         }
@@ -218,6 +219,10 @@ impl<S: Service> Connection<S> {
                 inbound.consume(bounds.frame);
             }
             Answer::Nothing => inbound.consume(bounds.frame),
+            Answer::Awaits => {
+                debug_assert!(S::AWAITS);
+                return Err(Stop::Awaits);
+            }
             Answer::Part(taken) => {
                 debug_assert!(!protocol.framing.has_boundaries() && taken <= bounds.frame);
                 outbound.advance(filled);
@@ -278,6 +283,8 @@ enum Stop {
     Short { looked: usize },
     /// There is no room for its answer.
     NoRoom,
+    /// Its answer comes from the world.
+    Awaits,
     /// It never will be one.
     Wrong(FrameError),
     /// Its answer can be put into no frame.

@@ -10,7 +10,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::kernel::{Address, Interest, Opener, Poller, Time, Token, errno};
+use crate::kernel::{Address, Interest, Opener, Spawner, Time, Token, errno};
 use crate::limits::{ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, DOOR_REST_MAX, DOOR_REST_MIN};
 use crate::service::Service;
 
@@ -93,7 +93,7 @@ impl<Socket> Door<Socket> {
     }
 }
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Takes in what waits at one listener, up to a budget.
     pub(super) fn accept(&mut self, number: u32) {
         if self.door.is_mistold {

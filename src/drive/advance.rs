@@ -10,14 +10,14 @@ use std::io;
 
 use crate::base::buffer::OutboundCursors;
 use crate::connection::{CloseReason, Cursors, Want, Workspace};
-use crate::kernel::{Interest, Opener, Poller, Readiness, Token};
+use crate::kernel::{Interest, Opener, Readiness, Spawner, Token};
 use crate::service::Service;
 
 use super::Server;
 use super::lending::Moved;
 use super::pump::{Can, Course, Pump, Reading, Stopped};
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Does what a connection wants and tells the kernel what it wants next.
     #[inline]
     pub(super) fn advance(&mut self, token: Token, readiness: Readiness) {
@@ -97,7 +97,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
         let broken = readiness.has(Readiness::HUP.and(Readiness::ERR));
-        if broken && nothing_asked && peer.lease.is_none() {
+        if broken && nothing_asked && (peer.lease.is_none() || peer.connection.awaits()) {
             // Nothing is asked and these cannot be masked: heard once, they are heard for ever.
             peer.connection.close(CloseReason::Reset);
             return self.release(token);
@@ -113,7 +113,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     }
 
     /// Works on a connection step by step, with a workspace of its own.
-    fn work(&mut self, token: Token, can: Can) {
+    pub(super) fn work(&mut self, token: Token, can: Can) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
@@ -145,6 +145,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         let stopped = pump.run(peer, &mut workspace, can);
         let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
             && stopped.want != Want::Discard
+            && !(S::AWAITS && stopped.want == Want::Await)
             && !peer.paused;
         if workspace.is_empty() {
             self.workspaces.give_back(lease);
@@ -161,6 +162,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// Makes what the kernel was told equal to what is wanted.
     fn settle(&mut self, token: Token, stopped: &Stopped) {
         self.lend_to_whoever_waits();
+        if S::AWAITS && stopped.want == Want::Await {
+            self.await_effect(token);
+        }
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };

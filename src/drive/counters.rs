@@ -89,6 +89,20 @@ counters! {
     refused_per_ip,
     /// Connections that the kernel could not watch, or not as they wanted.
     refused_registration,
+    /// Commands that run now and are waited for.
+    commands_now,
+    /// Commands started.
+    commands,
+    /// Requests that had to wait until a command of another had ended.
+    command_waits,
+    /// Commands that could not be started.
+    commands_not_started,
+    /// Commands ended because they said too much.
+    commands_cut,
+    /// Commands ended because they took too long.
+    commands_too_late,
+    /// Commands ended because nobody waited for them any more.
+    commands_abandoned,
     /// Frames over the limit that were thrown away.
     frames_discarded,
     /// Frames over the limit that ended a connection.

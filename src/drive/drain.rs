@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::connection::CloseReason;
-use crate::kernel::{Opener, Poller, Time};
+use crate::kernel::{Opener, Spawner, Time};
 use crate::limits::DRAIN_READ_TIMEOUT;
 use crate::service::Service;
 
@@ -51,7 +51,7 @@ impl Drain {
     }
 }
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Begins to shut down; [`Server::is_done`] tells when it is over.
     pub fn drain(&mut self) {
         if self.drain.is_some() {

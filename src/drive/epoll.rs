@@ -16,12 +16,13 @@ use std::time::Duration;
 use crate::connection::{CloseReason, Connection, Protocol, Want};
 use crate::framing::{FrameError, Guess};
 use crate::kernel::{
-    ALARM, Event, Interest, Opener, Poller, Readiness, SIGNALS, Time, Token, Trigger, WAKE_UP,
+    ALARM, Event, Interest, Opener, Readiness, SIGNALS, Spawner, Time, Token, Trigger, WAKE_UP,
 };
 use crate::limits::EVENTS_PER_TURN;
 use crate::service::Service;
 
 use super::accept::Door;
+use super::children::Children;
 use super::counters::Counters;
 use super::drain::Drain;
 use super::per_ip::PerIp;
@@ -71,7 +72,7 @@ pub struct Attention {
 }
 
 /// One worker: a kernel, a fixed number of connections, a service.
-pub struct Server<K: Poller + Opener, S: Service> {
+pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) kernel: K,
     pub(super) settings: Settings,
     pub(super) listeners: Vec<K::Socket>,
@@ -96,11 +97,13 @@ pub struct Server<K: Poller + Opener, S: Service> {
     pub(super) timers: Timers,
     pub(super) workspaces: Workspaces,
     pub(super) per_ip: PerIp,
+    /// Commands that connections wait for; none, unless the service awaits any.
+    pub(super) children: Children<K>,
     events: Vec<Event>,
     pub(super) complaints: Complaints,
 }
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Takes all the memory it will ever need, and starts to report `listeners`.
     pub fn new(
         mut kernel: K,
@@ -114,6 +117,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             kernel.register(listener, Token::fixed(number as u32), Interest::READ)?;
         }
         let slots = settings.connections_max;
+        let children = Self::places_for_commands(&mut kernel, &protocol, slots)?;
         Ok(Server {
             now: kernel.now(),
             turns: 0,
@@ -135,6 +139,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             timers: Timers::new(slots),
             workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
             per_ip: PerIp::new(settings.connections_per_ip_max, slots),
+            children,
             events: vec![Event::default(); EVENTS_PER_TURN],
             complaints: Complaints::default(),
             settings,
@@ -145,7 +150,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
     /// there is a limit for each address.
     pub const fn slot_size(per_ip: bool) -> usize {
         let counted = if per_ip { PerIp::SLOT_SIZE } else { 0 };
-        Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + 2 * Queue::SLOT_SIZE + counted
+        let queues = if S::AWAITS { 3 } else { 2 };
+        Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + queues * Queue::SLOT_SIZE + counted
     }
 
     /// Turns until something needs attention, all is done, or the clock reads `until`.
@@ -183,6 +189,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         }
         if self.now >= deadline {
             self.expire();
+        }
+        if S::AWAITS {
+            self.start_a_command();
         }
         Ok(attention)
     }
@@ -242,7 +251,12 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             Some(drain) if !self.peers.is_empty() => drain.deadline(),
             _ => Time::NEVER,
         };
-        self.timers.next().min(self.door.deadline()).min(drain)
+        let next = self.timers.next().min(self.door.deadline()).min(drain);
+        match S::AWAITS {
+            true if self.children.can_start() => self.now,
+            true => next.min(self.children.timers.next()),
+            false => next,
+        }
     }
 
     /// Tells the service the time of day, and finds out when the next second begins.
@@ -260,9 +274,12 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
             SIGNALS => attention.signals = true,
             WAKE_UP => attention.wake_up = true,
             ALARM => {}
-            listener => {
-                self.accept(listener);
-            }
+            listener => match token.as_child() {
+                Some((place, generation, end)) if S::AWAITS => {
+                    self.hear_of(place, generation, end);
+                }
+                _ => self.accept(listener),
+            },
         }
     }
 
@@ -333,6 +350,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
         self.ready.remove(slot);
         self.waiting.remove(slot);
         self.per_ip.leave(slot);
+        if S::AWAITS {
+            self.abandon(token);
+        }
         self.counters.connections_now -= 1;
         self.counters.close += 1;
         self.counters.closed[peer.connection.reason() as usize] += 1;

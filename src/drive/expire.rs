@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use crate::connection::CloseReason;
-use crate::kernel::{Interest, Opener, Poller, Time, Token};
+use crate::kernel::{Interest, Opener, Spawner, Time, Token};
 use crate::limits::{LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
 use super::workspaces::Held;
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Sets the deadline of a connection anew, because what it waits for has changed.
     pub(super) fn arm(&mut self, token: Token) {
         match self.deadline_of(token).0 {
@@ -47,6 +47,9 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                 peer.connection.close(reason);
             }
             self.release(token);
+        }
+        if S::AWAITS {
+            self.expire_commands();
         }
         self.reopen_the_door_in_time();
         self.drain_on();
@@ -90,6 +93,10 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                 _ => peer.active_at,
             };
             return after(self.settings.stall_timeout, since, CloseReason::Stalled);
+        }
+        if peer.connection.awaits() {
+            // It is not silent, it is kept waiting, and that has an end of its own.
+            return NEVER;
         }
         let waits = self.waiting.contains(token.index());
         let silent = if waits {

@@ -8,7 +8,7 @@
 //! ask the kernel for nothing, for a readiness that nobody takes up would be reported for ever.
 
 use crate::connection::Want;
-use crate::kernel::{Interest, Opener, Poller, Token};
+use crate::kernel::{Interest, Opener, Spawner, Token};
 use crate::service::Service;
 
 use super::Server;
@@ -31,7 +31,7 @@ impl Moved {
     }
 }
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Leaves a workspace with a connection that has bytes in it. `before` is what was counted
     /// before it was worked on.
     pub(super) fn keep(&mut self, token: Token, lease: Lease, want: Want, before: Moved) {

@@ -6,6 +6,8 @@
 
 mod accept;
 mod advance;
+mod children;
+mod commands;
 pub mod counters;
 mod drain;
 mod epoll;

@@ -70,6 +70,7 @@ impl Demand {
 
     fn workspace<S: Service>(&self, protocol: &Protocol<S>) -> WorkspaceSize {
         if !protocol.framing.has_boundaries() {
+            debug_assert!(protocol.awaited_max() <= STREAM_REPLY_SIZE);
             let replies = if protocol.reply_max(1) == 0 {
                 0
             } else {
@@ -83,7 +84,7 @@ impl Demand {
         let longest = protocol.framing.frame_size_max(self.frame_size_max);
         WorkspaceSize {
             inbound: longest.max(READ_SIZE),
-            outbound: protocol.reply_max(longest),
+            outbound: protocol.reply_max(longest).max(protocol.awaited_max()),
         }
     }
 }

@@ -87,6 +87,8 @@ impl Stopped {
             Want::Write => Interest::WRITE,
             // Stopped here only for want of budget.
             Want::Shutdown => Interest::NONE,
+            // What else it says can wait, and whether it is still there is told unasked.
+            Want::Await => Interest::NONE,
             Want::Report | Want::Close => return None,
         };
         Some(interest.under(trigger))
@@ -198,7 +200,12 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     can.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
-                Want::Read | Want::Write | Want::Discard | Want::Report | Want::Close => {
+                Want::Read
+                | Want::Await
+                | Want::Write
+                | Want::Discard
+                | Want::Report
+                | Want::Close => {
                     return Stopped {
                         want,
                         has_more: false,
@@ -212,7 +219,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         let want = peer.connection.wants(workspace.owes());
         Stopped {
             want,
-            has_more: want != Want::Close,
+            has_more: !matches!(want, Want::Close | Want::Await),
         }
     }
 

@@ -6,7 +6,7 @@
 //! choice: that is what makes the comparison worth something.
 
 use crate::connection::Want;
-use crate::kernel::{Interest, Opener, Poller, Time, Token};
+use crate::kernel::{Interest, Opener, Spawner, Time, Token};
 use crate::service::Service;
 
 use super::Server;
@@ -26,6 +26,8 @@ pub struct Standing {
     pub holds: bool,
     /// It has more to do in the next turn.
     pub has_more: bool,
+    /// It waits for news of its effect.
+    pub awaits: bool,
     /// It waits for a workspace.
     pub waits: bool,
     /// It waits for the kernel to have memory.
@@ -36,7 +38,7 @@ pub struct Standing {
     pub armed: Time,
 }
 
-impl<K: Poller + Opener, S: Service> Server<K, S> {
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Shows how every connection stands.
     pub fn for_each_connection(&mut self, mut look: impl FnMut(Standing)) {
         for slot in 0..self.peers.used() {
@@ -58,6 +60,7 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
                 lent: workspace.is_some(),
                 holds: workspace.is_some_and(|workspace| !workspace.is_empty()),
                 has_more: self.ready.contains(slot),
+                awaits: peer.connection.awaits(),
                 waits: self.waiting.contains(slot),
                 paused: peer.paused,
                 deadline,
@@ -68,7 +71,8 @@ impl<K: Poller + Opener, S: Service> Server<K, S> {
 
     /// How many descriptors it holds, beside those of the kernel itself.
     pub fn descriptors(&self) -> usize {
-        self.peers.len() + self.listeners.len() + usize::from(self.door.has_reserve())
+        let own = self.listeners.len() + usize::from(self.door.has_reserve());
+        self.peers.len() + self.children.descriptors() + own
     }
 
     /// Whether new connections are taken in.

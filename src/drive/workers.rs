@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{Opener, Poller, Signal, Time, Waker, write_now};
+use crate::kernel::{Opener, Signal, Spawner, Time, Waker, write_now};
 use crate::service::Service;
 
 use super::Server;
@@ -35,6 +35,8 @@ pub enum Ending {
 /// What the workers tell each other.
 struct Orders<S> {
     drain: AtomicBool,
+    /// The end is now: what was started for connections ends with it.
+    stop: AtomicBool,
     /// Raised by each request for counts; a worker answers when it has not seen this one.
     request: AtomicU64,
     /// The service that was read anew last, and how many were read before it.
@@ -63,7 +65,7 @@ pub fn run<K, S>(
     reload: impl FnMut() -> Result<S, String>,
 ) -> io::Result<Ending>
 where
-    K: Poller + Opener + Send + 'static,
+    K: Spawner + Opener + Send + 'static,
     K::Socket: Send,
     S: Service + Clone + Send + 'static,
     S::State: Send,
@@ -77,6 +79,7 @@ where
     };
     let orders = Arc::new(Orders {
         drain: AtomicBool::new(false),
+        stop: AtomicBool::new(false),
         request: AtomicU64::new(0),
         news: Mutex::new((0, None)),
         board: Mutex::new(board),
@@ -103,18 +106,24 @@ where
                 .spawn(move || worker.follow())?,
         );
     }
-    let ending = first.lead(stats_interval, reload)?;
-    if let Ending::Drained { .. } = ending {
+    let ending = first.lead(stats_interval, reload);
+    if let Ok(Ending::Drained { .. }) = ending {
         for thread in threads {
             thread
                 .join()
                 .map_err(|_| io::Error::other("a worker panicked"))??;
         }
+    } else if S::AWAITS {
+        // Threads end with the process, but what they have started does not.
+        orders.order_stop();
+        for thread in threads {
+            let _ = thread.join();
+        }
     }
-    Ok(ending)
+    ending
 }
 
-struct Worker<K: Poller + Opener, S: Service> {
+struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
     orders: Arc<Orders<S>>,
@@ -125,12 +134,12 @@ struct Worker<K: Poller + Opener, S: Service> {
     retired: bool,
 }
 
-impl<K: Poller + Opener, S: Service + Clone> Worker<K, S> {
+impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
     /// Turns until told to drain, and drained.
     fn follow(mut self) -> io::Result<()> {
         let ended = loop {
             match self.turn(Time::NEVER) {
-                Ok(_) if self.retired => return Ok(()),
+                Ok(_) if self.retired || self.orders.stop.load(Ordering::Acquire) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => break error,
             }
@@ -238,6 +247,12 @@ impl<S> Orders<S> {
         before
     }
 
+    /// Has everybody end at once.
+    fn order_stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
     /// Has everybody serve with what was read anew, or keeps what there is.
     fn order_reload(&self, service: Result<S, String>) {
         match service {
@@ -267,7 +282,7 @@ impl<S> Orders<S> {
     }
 
     /// A worker has drained: its last counts stay on the board.
-    fn retire<K: Poller + Opener>(&self, number: usize, server: &Server<K, S>)
+    fn retire<K: Spawner + Opener>(&self, number: usize, server: &Server<K, S>)
     where
         S: Service,
     {

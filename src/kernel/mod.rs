@@ -1,11 +1,12 @@
-//! The seam: everything the house asks of the operating system, as four traits.
+//! The seam: everything the house asks of the operating system, as five traits.
 //!
-//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] brings sockets into being, and [`Streams`]
-//! is for a program that is talked to through its own ends. [`Linux`] is the real one; the
-//! simulated kernel of the tests is another, and the loop is compiled for each of them: `Kernel` is
-//! a type, never a `dyn`. Every call answers with `io::Result` and none decides anything: what an
-//! error means for a connection is sorted by whoever called. A socket is an owned value: `close`
-//! consumes it, so it is closed once, and a `K::Socket` that is not registered cannot be reported.
+//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] brings sockets into being, [`Spawner`]
+//! processes, and [`Streams`] is for a program that is talked to through its own ends. [`Linux`] is
+//! the real one; the simulated kernel of the tests is another, and the loop is compiled for each of
+//! them: `Kernel` is a type, never a `dyn`. Every call answers with `io::Result` and none decides
+//! anything: what an error means for a connection is sorted by whoever called. A socket is an owned
+//! value: `close` consumes it, so it is closed once, and a `K::Socket` that is not registered
+//! cannot be reported.
 //!
 //! On the way of a byte this is the step before and after `drive`. Man pages: epoll(7), socket(7),
 //! tcp(7).
@@ -15,6 +16,7 @@ mod alarm;
 mod linux;
 mod local_path;
 mod opener;
+mod spawner;
 mod spelling;
 mod streams;
 mod token;
@@ -31,7 +33,8 @@ pub(crate) use crate::sys::stream::write as write_now;
 pub use crate::sys::{child, errno, process};
 pub use address::{Address, UnixName};
 pub use linux::{Linux, Socket, Waker, block_signals};
-pub use token::{Interest, Readiness, Token, Trigger};
+pub use spawner::{Command, find_program, words};
+pub use token::{ChildEnd, Interest, Readiness, Token, Trigger};
 pub use traced::Traced;
 
 /// What can be done with a socket that exists.
@@ -132,6 +135,47 @@ pub trait Opener: Sockets {
 
     /// A descriptor kept in reserve, to be given up when there are no others (`/dev/null`).
     fn reserve(&mut self) -> io::Result<Self::Socket>;
+}
+
+/// How programs are started, and what can be asked of them until they are reaped.
+///
+/// Both descriptors of a [`Child`] are sockets like others: registered, reported, closed. Nothing
+/// here waits for a program, and none outlives its group being killed.
+pub trait Spawner: Poller {
+    /// A line that can be run, prepared.
+    type Command: Send;
+
+    /// Cuts `line` into words at its blanks and finds the program: an absolute path, or a name in
+    /// the usual folders.
+    fn prepare(&mut self, line: &str) -> io::Result<Self::Command>;
+
+    /// Starts it as the leader of a process group of its own, with no environment, no descriptor
+    /// but `/dev/null` and the pipe, and no signal ignored or blocked: posix_spawn(3),
+    /// pidfd_open(2).
+    fn spawn(&mut self, command: &Self::Command) -> io::Result<Child<Self::Socket>>;
+
+    /// Reads at most `space.len()` bytes of what it says: read(2). 0 is the end, when nobody holds
+    /// the other end of the pipe any more.
+    fn take_output(&mut self, pipe: &Self::Socket, space: &mut [u8]) -> io::Result<usize>;
+
+    /// Kills all processes of the group that [`Child::id`] leads: kill(2) with SIGKILL. Not to be
+    /// called once it is reaped, for then the number may be another's.
+    fn kill(&mut self, id: u32) -> io::Result<()>;
+
+    /// Takes note that it has ended, after which it is no more: waitid(2) with `WNOHANG`. Tells
+    /// whether it had.
+    fn reap(&mut self, exit: &Self::Socket) -> io::Result<bool>;
+}
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Child<Socket> {
+    /// What it says on both of its outputs.
+    pub output: Socket,
+    /// Readable once it has ended.
+    pub exit: Socket,
+    /// The number of its process, and of the group that it leads.
+    pub id: u32,
 }
 
 /// The program's own ends, for a command that a person or a pipe talks to.

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use crate::limits::COMMANDS_MAX;
 use crate::sys::epoll::Event;
 
 /// A slot's name: its index and its generation at the time it was registered.
@@ -25,6 +26,33 @@ impl Token {
     /// Names one of the loop's own descriptors: a listener, the signals, the wake-up.
     pub const fn fixed(number: u32) -> Token {
         Token::new(number, 0)
+    }
+
+    /// Names one end of the program in `place`, which is below [`COMMANDS_MAX`]. Of its
+    /// `generation` 23 bits are kept: enough for events that are stale for a moment.
+    pub const fn child(place: u32, generation: u32, end: ChildEnd) -> Token {
+        const { assert!(COMMANDS_MAX <= 64) }
+        Token::fixed(CHILDREN | (generation & GENERATIONS) << 8 | place << 1 | end as u32)
+    }
+
+    /// The place, the 23 bits and the end that [`Token::child`] was given.
+    pub const fn as_child(self) -> Option<(u32, u32, ChildEnd)> {
+        // The loop's own descriptors have the last numbers of all.
+        let is_child = self.generation() == 0
+            && self.index() & CHILDREN != 0
+            && self.index() < super::Stream::Output.token().index();
+        let end = match self.index() & 1 {
+            0 => ChildEnd::Output,
+            _ => ChildEnd::Exit,
+        };
+        match is_child {
+            true => Some((
+                self.index() >> 1 & 0x7f,
+                self.index() >> 8 & GENERATIONS,
+                end,
+            )),
+            false => None,
+        }
     }
 
     /// The 64 bits as epoll carries them.
@@ -48,8 +76,25 @@ impl Token {
     }
 }
 
+/// What is watched of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// What it says.
+    Output = 0,
+    /// That it has ended.
+    Exit = 1,
+}
+
+/// Set in the number of everything that belongs to a program; there are not so many listeners.
+const CHILDREN: u32 = 1 << 31;
+/// What is kept of a program's generation.
+const GENERATIONS: u32 = (1 << 23) - 1;
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((place, generation, end)) = self.as_child() {
+            return write!(f, "command-{place}.{generation} {end:?}");
+        }
         match (self.generation(), self.index()) {
             (0, super::SIGNALS) => f.write_str("signals"),
             (0, super::WAKE_UP) => f.write_str("wake-up"),
@@ -257,6 +302,26 @@ mod tests {
     fn the_loops_own_tokens_are_never_a_connections() {
         assert_eq!(Token::fixed(3).generation(), 0);
         assert_ne!(Token::fixed(3), Token::new(3, 1));
+    }
+
+    #[test]
+    fn the_ends_of_a_program_are_told_apart_from_all_others() {
+        for (place, generation) in [(0, 0), (63, 0), (5, 7), (0, GENERATIONS), (63, GENERATIONS)] {
+            for end in [ChildEnd::Output, ChildEnd::Exit] {
+                let token = Token::child(place, generation, end);
+                assert_eq!(token.as_child(), Some((place, generation, end)));
+            }
+        }
+        let wrapped = Token::child(1, GENERATIONS + 3, ChildEnd::Exit);
+        assert_eq!(wrapped, Token::child(1, 2, ChildEnd::Exit));
+        for number in [0, 7, super::super::SIGNALS, super::super::ALARM] {
+            assert_eq!(Token::fixed(number).as_child(), None);
+        }
+        assert_eq!(Token::new(CHILDREN, 1).as_child(), None);
+        assert_eq!(
+            format!("{:?}", Token::child(3, 9, ChildEnd::Exit)),
+            "command-3.9 Exit"
+        );
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::errno;
 use super::{
-    Address, ConnectOptions, Event, Interest, ListenOptions, OpenError, Opener, Poller, Signal,
-    Sockets, Stream, Streams, Time, Token,
+    Address, Child, ConnectOptions, Event, Interest, ListenOptions, OpenError, Opener, Poller,
+    Signal, Sockets, Spawner, Stream, Streams, Time, Token,
 };
 
 /// Another kernel, with every call logged.
@@ -192,6 +192,46 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
     fn reserve(&mut self) -> io::Result<K::Socket> {
         let answer = self.0.reserve();
         tell(format_args!("open(/dev/null)"), shown(&answer));
+        answer
+    }
+}
+
+impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
+    type Command = K::Command;
+
+    fn prepare(&mut self, line: &str) -> io::Result<K::Command> {
+        self.0.prepare(line)
+    }
+
+    fn spawn(&mut self, command: &K::Command) -> io::Result<Child<K::Socket>> {
+        let answer = self.0.spawn(command);
+        tell(format_args!("posix_spawn({command:?})"), shown(&answer));
+        answer
+    }
+
+    fn take_output(&mut self, pipe: &K::Socket, space: &mut [u8]) -> io::Result<usize> {
+        let answer = self.0.take_output(pipe, space);
+        tell(
+            format_args!("read({pipe:?}, {})", space.len()),
+            answer.as_ref(),
+        );
+        answer
+    }
+
+    fn kill(&mut self, id: u32) -> io::Result<()> {
+        let answer = self.0.kill(id);
+        tell(format_args!("kill(-{id}, SIGKILL)"), done(&answer));
+        answer
+    }
+
+    fn reap(&mut self, exit: &K::Socket) -> io::Result<bool> {
+        let answer = self.0.reap(exit);
+        tell(
+            format_args!("waitid(P_PIDFD, {exit:?}, WEXITED|WNOHANG)"),
+            answer
+                .as_ref()
+                .map(|over| if *over { "ended" } else { "runs" }),
+        );
         answer
     }
 }

@@ -75,6 +75,8 @@ pub struct Serve {
     pub prefix: Option<String>,
     /// The dictionary; always there for [`ServiceName::Dict`], and only for it.
     pub dictionary: Option<PathBuf>,
+    /// The lines that may be run; only for [`ServiceName::Run`].
+    pub allow: Vec<String>,
     /// Where a message ends.
     pub framing: Framing,
     /// The longest frame in bytes, header included.
@@ -123,6 +125,7 @@ impl Default for Serve {
             unicode: false,
             prefix: None,
             dictionary: None,
+            allow: Vec::new(),
             framing: Framing::Raw(Raw),
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,

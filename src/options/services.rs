@@ -8,9 +8,10 @@ use std::fmt;
 
 use super::table::{Effect, Flag, SERVE};
 use super::values::{put, switch, switch_text};
-use super::{Serve, name_of};
+use super::{Options, Serve, name_of};
 use crate::framing::{Framing, Raw};
-use crate::limits::PREFIX_SIZE_MAX;
+use crate::kernel::{Address, words};
+use crate::limits::{ALLOWED_MAX, COMMAND_SIZE_MAX, COMMAND_WORDS_MAX, PREFIX_SIZE_MAX};
 
 /// A service as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum ServiceName {
     Dict,
     /// What the robot of a help line says.
     Robot,
+    /// The output of allowed commands.
+    Run,
     /// `Hello, World` by HTTP.
     Http,
 }
@@ -38,6 +41,7 @@ impl ServiceName {
             ServiceName::Discard => "take everything and send nothing",
             ServiceName::Dict => "send the translation of each word in --dictionary",
             ServiceName::Robot => "greet, and answer from a menu",
+            ServiceName::Run => "run the commands of --allow and send what they say",
             ServiceName::Http => "send Hello, World to every request of HTTP/1.1 or HTTP/1.0",
         }
     }
@@ -56,6 +60,7 @@ pub(super) const SERVICES: &[(&str, ServiceName)] = &[
     ("discard", ServiceName::Discard),
     ("dict", ServiceName::Dict),
     ("robot", ServiceName::Robot),
+    ("run", ServiceName::Run),
     ("http", ServiceName::Http),
 ];
 
@@ -80,6 +85,7 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
             serve.dictionary.is_some(),
             ServiceName::Dict,
         ),
+        ("--allow", !serve.allow.is_empty(), ServiceName::Run),
     ] {
         if given && serve.service != owner {
             let service = serve.service;
@@ -89,7 +95,37 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
     if serve.service == ServiceName::Dict && serve.dictionary.is_none() {
         return Err("dict: needs --dictionary FILE".to_owned());
     }
-    Ok(())
+    let reaches_out = |address: &&Address| match address {
+        Address::Tcp(address) | Address::Udp(address) => !address.ip().is_loopback(),
+        Address::Unix(_) => false,
+    };
+    match serve.listen.iter().find(reaches_out) {
+        Some(address) if serve.service == ServiceName::Run => Err(format!(
+            "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Holds a line that may be run against what can be.
+fn allowed(options: &Options, line: &str) -> Result<String, String> {
+    let count = words(line).count();
+    if line.len() > COMMAND_SIZE_MAX || !(1..=COMMAND_WORDS_MAX).contains(&count) {
+        return Err(format!(
+            "must be 1 to {COMMAND_WORDS_MAX} words of {COMMAND_SIZE_MAX} bytes together"
+        ));
+    }
+    if line.contains(char::is_control) {
+        return Err("has a control character, must be a line of text".to_owned());
+    }
+    let program = words(line).next().unwrap_or_default();
+    if program.contains('/') && !program.starts_with('/') {
+        return Err("must name its program alone, or with its whole path".to_owned());
+    }
+    if options.serve.allow.len() == ALLOWED_MAX {
+        return Err(format!("must not be the one after {ALLOWED_MAX} others"));
+    }
+    Ok(line.to_owned())
 }
 
 /// Where messages end when this was `named`: services that speak in texts take a line for one.
@@ -99,8 +135,11 @@ pub(super) fn framing(serve: &Serve, named: Option<Framing>) -> Result<Framing, 
         (ServiceName::Http, Some(named)) if named != raw => Err(format!(
             "--frame {named}: http finds its messages itself, it takes only raw"
         )),
+        (ServiceName::Run, Some(named @ Framing::Fixed(_))) => Err(format!(
+            "--frame {named}: what a command says has any length, it takes no such frames"
+        )),
         (_, Some(named)) => Ok(named),
-        (ServiceName::Dict | ServiceName::Robot, None) => "line".parse(),
+        (ServiceName::Dict | ServiceName::Robot | ServiceName::Run, None) => "line".parse(),
         (ServiceName::Echo, None) if serve.prefix.is_some() => "line".parse(),
         (_, None) => Ok(raw),
     }
@@ -143,5 +182,20 @@ pub(super) const DICTIONARY: Flag = Flag {
     default: |_| String::new(),
     effect: Effect::Value("FILE", |options, text| {
         put(&mut options.serve.dictionary, Ok(Some(text.into())))
+    }),
+};
+
+/// Only for `run`, which does nothing without.
+pub(super) const ALLOW: Flag = Flag {
+    long: "--allow",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "run: a line that may be asked for; may be repeated, nothing else runs",
+    default: |_| String::new(),
+    effect: Effect::Value("COMMAND", |options, text| {
+        let line = allowed(options, text)?;
+        options.serve.allow.push(line);
+        Ok(())
     }),
 };

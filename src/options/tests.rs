@@ -70,6 +70,7 @@ fn every_value_reaches_its_field() {
         unicode: true,
         prefix: None,
         dictionary: None,
+        allow: Vec::new(),
         framing: "u32be".parse().expect("a framing"),
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
@@ -105,7 +106,7 @@ fn two_dashes_end_the_flags() {
     let error = parse_line("-- --threads").expect_err("a word");
     assert_eq!(
         error,
-        "--threads: unknown, must be echo or upper or discard or dict or robot or http \
+        "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
              or serve or bench or connect or decode"
     );
 }
@@ -134,12 +135,12 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ("sevre", "sevre: unknown, did you mean serve?"),
         (
             "proxy",
-            "proxy: unknown, must be echo or upper or discard or dict or robot or http \
+            "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
              or serve or bench or connect or decode",
         ),
         (
             "serve proxy",
-            "proxy: unknown, must be echo or upper or discard or dict or robot or http",
+            "proxy: unknown, must be echo or upper or discard or dict or robot or run or http",
         ),
         (
             "--service eco",

@@ -12,10 +12,11 @@ use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
-    Address, Linux, ListenOptions, Opener, Poller, Traced, Waker, block_signals, process,
+    Address, Linux, ListenOptions, Opener, Spawner, Traced, Waker, block_signals, find_program,
+    process,
 };
 use crate::limits;
-use crate::options::Serve;
+use crate::options::{Serve, ServiceName};
 use crate::service::Service;
 
 /// Serves until a signal ends it.
@@ -47,7 +48,7 @@ fn serve_on<K, S>(
     wrap: impl Fn(Linux) -> K,
 ) -> Result<(), Failure>
 where
-    K: Poller<Socket: Send> + Opener + Send + 'static,
+    K: Spawner<Socket: Send> + Opener + Send + 'static,
     S: Service<State: Send> + Clone + Send + 'static,
 {
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
@@ -87,6 +88,7 @@ where
         servers.push(server);
     }
     announce(&options, &addresses, &plan);
+    tell_what_is_allowed(&options);
     match workers::run(servers, wakers, options.stats_interval, load)
         .map_err(io_failure("serving"))?
     {
@@ -109,7 +111,13 @@ where
 fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
-    let others = limits::DESCRIPTORS_FIXED + threads * (limits::DESCRIPTORS_PER_WORKER + addresses);
+    let commands = match options.service {
+        // Two for each that runs, and one more for the pipe of the one that is being started.
+        ServiceName::Run => 2 * limits::COMMANDS_MAX as u64 + 1,
+        _ => 0,
+    };
+    let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
+    let others = limits::DESCRIPTORS_FIXED + threads * each;
     let fit = limit.saturating_sub(others);
     if fit < threads {
         let line = format!("the descriptor limit {limit} leaves no room for connections");
@@ -190,6 +198,20 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// What of `run` may surprise whoever has started it.
+fn tell_what_is_allowed(options: &Serve) {
+    if options.service != ServiceName::Run {
+        return;
+    }
+    if options.allow.is_empty() {
+        log::warn!("nothing is allowed, so every request is refused; --allow 'ls -l' allows one");
+    }
+    let missing = |line: &&String| find_program(line).is_none();
+    for line in options.allow.iter().filter(missing) {
+        log::warn!("--allow {line:?}: there is no such program now, so it cannot be started");
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::limits::DICTIONARY_SIZE_MAX;
 use crate::options::{Serve, ServiceName};
 use crate::service::{
-    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
+    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
 
 /// Whoever can do something with any service.
@@ -38,6 +38,11 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
             user.with(move || load_dictionary(&path))
         }
         (ServiceName::Robot, ..) => user.with(once(Robot)),
+        (ServiceName::Run, ..) => {
+            // Where a length comes first, an answer is data for a program, and the output alone.
+            let names_peer = options.framing.overhead().front == 0;
+            user.with(once(Run::new(options.allow.clone(), names_peer)))
+        }
         (ServiceName::Http, ..) => user.with(once(Http::default())),
     }
 }

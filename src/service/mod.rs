@@ -5,21 +5,26 @@
 //! changed or not, where they lie ([`Answer::InPlace`]), or another text in the [`Reply`]
 //! ([`Answer::Written`]), or something rarer. Whether a header belongs around it is not a service's
 //! business. What it needs of the world, a file or the time of day, is brought to it: a value is
-//! made anew from its files, the time is told by [`Service::tick`]. On the way of a byte:
-//! `connection` calls, between `framing` and the write.
+//! made anew from its files, the time is told by [`Service::tick`], and what only a request can
+//! know to ask for is an [`Effect`], whose outcome is told by [`Service::heard`]. On the way of a
+//! byte: `connection` calls, between `framing` and the write.
 
 mod dict;
 mod discard;
 mod echo;
+mod effect;
 mod http;
 mod robot;
+mod run;
 mod upper;
 
 pub use dict::Dict;
 pub use discard::Discard;
 pub use echo::{Echo, PrefixedEcho};
+pub use effect::{Effect, News};
 pub use http::Http;
 pub use robot::Robot;
+pub use run::Run;
 pub use upper::{Upper, UpperUnicode};
 
 /// A rule from requests to replies.
@@ -32,6 +37,9 @@ pub trait Service {
 
     /// Whether it asks for the time: then [`Service::tick`] tells it when a second has begun.
     const TICKS: bool = false;
+
+    /// Whether a request may be answered with [`Answer::Awaits`].
+    const AWAITS: bool = false;
 
     /// What one connection remembers between two requests; kept in its slot, so keep it small.
     type State: Default;
@@ -64,6 +72,32 @@ pub trait Service {
         reply: &mut Reply<'_>,
     ) -> Answer;
 
+    /// The lines that [`Effect::Command`] counts; they stay the same.
+    fn commands(&self) -> &[String] {
+        &[]
+    }
+
+    /// What the request waits for that was answered with [`Answer::Awaits`].
+    fn effect(&self, _state: &Self::State) -> Option<Effect> {
+        None
+    }
+
+    /// The most bytes that all the news of one effect can put into the [`Reply`] together.
+    fn awaited_max(&self) -> usize {
+        0
+    }
+
+    /// This is heard of it; `peer` is whom the answer is for, at most
+    /// [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
+    fn heard(
+        &mut self,
+        _state: &mut Self::State,
+        _peer: &str,
+        _news: News<'_>,
+        _reply: &mut Reply<'_>,
+    ) {
+    }
+
     /// The stream has ended: what was held back in `state` is answered now, at most `reply_max(0)`
     /// bytes.
     fn end(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
@@ -92,6 +126,9 @@ pub enum Answer {
     /// of them when there is little room for replies. For messages whose bounds only the service
     /// knows; not where a framing has drawn them.
     Part(usize),
+    /// It comes later, from what [`Service::effect`] says, and the requests behind it wait for it.
+    /// Only for services with [`Service::AWAITS`].
+    Awaits,
     /// In the [`Reply`], or nowhere if that is empty; and then the conversation is over.
     Goodbye,
     /// The same, because this was no request.
@@ -110,6 +147,12 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn new(space: &'a mut [u8]) -> Reply<'a> {
         Reply { space, filled: 0 }
+    }
+
+    /// A reply whose first `filled` bytes stand in `space` already.
+    #[inline]
+    pub fn resume(space: &'a mut [u8], filled: usize) -> Reply<'a> {
+        Reply { space, filled }
     }
 
     /// Adds `bytes`. A service that passes its own [`Service::reply_max`] is wrong, and stops here.

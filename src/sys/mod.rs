@@ -20,6 +20,7 @@ pub(crate) mod memory;
 pub mod process;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod spawn;
 pub(crate) mod stream;
 pub(crate) mod timerfd;
 

@@ -182,6 +182,8 @@ impl<S: Service + Clone> Model<'_, S> {
         let open = trial.connection.is_open();
         let right = match want {
             Want::Read => !trial.ended,
+            // None of these services awaits anything.
+            Want::Await => false,
             Want::Write | Want::Report => !trial.connection.is_lingering(),
             Want::Shutdown => !open && !trial.connection.is_lingering(),
             Want::Discard => trial.connection.is_lingering(),

@@ -5,6 +5,7 @@
 //! workspace back, every counted call one that was made. The plays are in the files below.
 
 mod bytes;
+mod commands;
 mod door;
 mod ending;
 mod golden;

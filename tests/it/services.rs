@@ -2,7 +2,7 @@
 
 use mynah::connection::{CloseReason, Want};
 use mynah::framing::{Framing, Raw};
-use mynah::service::{Discard, Http, Robot, Service};
+use mynah::service::{Discard, Http, News, Robot, Run, Service};
 
 use crate::talk::{Talk, framing, hex};
 
@@ -76,6 +76,52 @@ fn a_wordless_goodbye_sends_not_even_an_empty_frame() {
     assert_eq!(talk.wants(), Want::Shutdown);
     assert_eq!(talk.answer[..2], hex("0032"));
     assert_eq!(talk.answer.len(), 52);
+}
+
+#[test]
+fn an_answer_from_the_world_goes_out_in_order_however_little_each_write_takes() {
+    let names_peer = [("line", true), ("u16be", false), ("netstring", false)];
+    for ((spec, names_peer), most) in names_peer.into_iter().zip([1, 7, usize::MAX]) {
+        let service = Run::new(vec!["a".to_owned()], names_peer);
+        let framing = framing(spec, 1 << 20);
+        let room = service.awaited_max() + 16;
+        let mut talk = Talk::new(framing, service, 64, room);
+        let requests: [&[u8]; 2] = match spec {
+            "line" => [b"no\na\nno\n", b"a\n"],
+            "u16be" => [b"\0\x02no\0\x01a\0\x02no", b"\0\x01a"],
+            _ => [b"2:no,1:a,2:no,", b"1:a,"],
+        };
+        for request in requests {
+            talk.reads(request);
+            while talk.wants() == Want::Write {
+                talk.writes(most);
+            }
+            let mut drafted = 0;
+            for piece in [b"x".as_slice(), b"yz"] {
+                talk.hears(News::Output(piece), &mut drafted);
+                if talk.wants() == Want::Write {
+                    talk.writes(1);
+                }
+                while talk.wants() == Want::Write {
+                    talk.writes(most);
+                }
+            }
+            talk.hears(News::Ended, &mut drafted);
+            while talk.wants() == Want::Write {
+                talk.writes(most);
+            }
+        }
+        let answer = String::from_utf8(std::mem::take(&mut talk.answer)).expect("text");
+        let expected = match spec {
+            "line" => {
+                "坏人!\n@xyz\n坏人!\n@xyz\n".replace('@', "[::1]:7 execute done, result is : \n")
+            }
+            "u16be" => "@坏人!\0\x03xyz@坏人!\0\x03xyz".replace('@', "\0\x07"),
+            _ => "7:坏人!,3:xyz,7:坏人!,3:xyz,".to_owned(),
+        };
+        assert_eq!(answer, expected, "{spec}");
+        assert_eq!((talk.frames, talk.holds_nothing()), (4, true));
+    }
 }
 
 #[test]

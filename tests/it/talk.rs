@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
 use mynah::framing::{FrameError, Framing, OnTooLong};
-use mynah::service::Service;
+use mynah::service::{News, Service};
 
 /// A framing with a limit on whole frames.
 pub(crate) fn framing(spec: &str, frame_max: usize) -> Framing {
@@ -118,6 +118,14 @@ impl<S: Service> Talk<S> {
             .with(|connection, workspace, protocol| connection.sent(count, workspace, protocol));
     }
 
+    /// Something is heard of its effect.
+    pub(crate) fn hears(&mut self, news: News<'_>, drafted: &mut usize) {
+        assert_eq!(self.wants(), Want::Await);
+        self.frames += self.with(|connection, workspace, protocol| {
+            connection.heard(news, "[::1]:7", drafted, workspace, protocol)
+        });
+    }
+
     /// A frame that is to be thrown away is reported.
     pub(crate) fn reports(&mut self) {
         assert_eq!(self.wants(), Want::Report);
@@ -152,6 +160,7 @@ impl<S: Service> Talk<S> {
                 },
                 Want::Write => self.writes(most),
                 Want::Report => self.reports(),
+                Want::Await => panic!("the play has to tell the news"),
                 Want::Shutdown => self.connection.finished(),
                 over @ (Want::Discard | Want::Close) => return over,
             }

@@ -12,6 +12,7 @@
 //!
 //! Lines of one kind that follow each other are one text. `\x` and two digits, `\r`, `\n` and `\\`
 //! are one byte each, `\s` is a blank at the end of a line, and `\{29}` stands for any 29 bytes.
+//! A command to be run is one that the simulated kernel knows, and every machine has.
 //! `{here}` in an argument is the folder of the transcripts. On bytes each is played a second time
 //! with every byte sent on its own, which must not make a difference.
 
@@ -136,7 +137,9 @@ fn every_service_has_a_transcript() {
 #[test]
 fn every_row_of_the_services_that_were_asked_for_is_played() {
     let text: Vec<String> = scripts().into_iter().map(|script| script.comment).collect();
-    for id in ["E0", "E1", "E2", "E6", "P1", "P2", "P5", "P6", "P9", "D0"] {
+    for id in [
+        "E0", "E1", "E2", "E3", "E4", "E5", "E6", "P1", "P2", "P5", "P6", "P9", "P10", "P11", "D0",
+    ] {
         let names = |comment: &String| comment.split([' ', ',', ':', '-']).any(|word| word == id);
         assert!(text.iter().any(names), "no transcript of {id}");
     }

@@ -132,6 +132,7 @@ pub(super) const FLAGS: &[Flag] = &[
     services::UNICODE,
     services::PREFIX,
     services::DICTIONARY,
+    services::ALLOW,
     Flag {
         long: "--frame",
         short: None,

@@ -78,6 +78,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             Want::Report => assert!(!self.ended && !lingers),
             Want::Shutdown => assert!(empty && !self.connection.is_open() && !lingers),
             Want::Discard => assert!(empty && lingers),
+            Want::Await => panic!("none of these services awaits anything"),
             Want::Close => {}
         }
         let turned = match self.before {
@@ -162,7 +163,8 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             }
             Want::Shutdown => self.connection.finished(),
             Want::Discard => self.end(),
-            Want::Close => return true,
+            // `wants` allows neither: the one ends the play, the other is an error.
+            Want::Close | Want::Await => return true,
         }
         false
     }

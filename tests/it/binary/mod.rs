@@ -15,6 +15,7 @@ mod hostile;
 mod injected;
 mod memory;
 mod others;
+mod run;
 mod server;
 
 use std::fmt::Display;

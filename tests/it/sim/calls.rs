@@ -323,6 +323,8 @@ impl Sockets for Sim {
         }
         match self.table.close(socket).0 {
             File::Blank => {}
+            File::Output(id) => self.children.let_go(id),
+            File::Exit(_) => {}
             File::Stream { pair, side } => {
                 self.pairs[pair].close(side);
                 self.settle(pair);

@@ -32,10 +32,14 @@ pub(super) enum Name {
     Connect,
     Local,
     Open,
+    Spawn,
+    ReadPipe,
+    Kill,
+    Reap,
 }
 
 /// Texts in the order of [`Name`].
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 24] = [
     "accept4",
     "recv",
     "send",
@@ -56,6 +60,10 @@ const TEXTS: [&str; 20] = [
     "connect",
     "getsockname",
     "open",
+    "posix_spawn",
+    "read pipe",
+    "kill",
+    "waitid",
 ];
 
 impl Name {
@@ -137,6 +145,8 @@ impl fmt::Display for Errno {
             libc::ENOMEM => "ENOMEM",
             libc::ENOSPC => "ENOSPC",
             libc::EPERM => "EPERM",
+            libc::ENOENT => "ENOENT",
+            libc::ECHILD => "ECHILD",
             libc::EINVAL => "EINVAL",
             libc::EADDRINUSE => "EADDRINUSE",
             libc::ETIMEDOUT => "ETIMEDOUT",

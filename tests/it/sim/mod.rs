@@ -12,6 +12,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod calls;
+mod children;
 mod dice;
 mod faults;
 mod journal;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use mynah::kernel::{Address, Event, Interest, ListenOptions, Readiness, Signal, Time, Token};
 
+pub use children::{Program, program};
 pub use dice::Dice;
 pub use faults::Faults;
 pub use journal::{Argument, Call};
@@ -102,6 +104,7 @@ pub struct Sim {
     knocking: Vec<Knock>,
     signals: VecDeque<Signal>,
     streams: streams::Ends,
+    children: children::Processes,
     woken: bool,
     /// Until when, and up to how many, descriptors are to be had.
     starved: Option<(Time, usize)>,
@@ -131,6 +134,7 @@ impl Sim {
             knocking: Vec::new(),
             signals: VecDeque::new(),
             streams: streams::Ends::default(),
+            children: children::Processes::default(),
             woken: false,
             starved: None,
             buried: VecDeque::new(),

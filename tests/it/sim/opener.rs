@@ -193,7 +193,7 @@ impl Opener for Sim {
         let answer = self
             .enter(Name::Local)
             .and_then(|()| match self.table.file(socket.number) {
-                File::Blank => Err(EINVAL),
+                File::Blank | File::Output(_) | File::Exit(_) => Err(EINVAL),
                 File::Listener(listener) => Ok(listener.address.clone()),
                 File::Stream { pair, side } => Ok(self.pairs[*pair].addresses[*side].clone()),
             });

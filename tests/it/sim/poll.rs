@@ -34,6 +34,8 @@ impl Sim {
             File::Listener(listener) if listener.queue.is_empty() => Readiness::NONE,
             File::Listener(_) => Readiness::IN,
             File::Stream { pair, side } => self.pairs[*pair].poll(*side),
+            File::Output(id) => self.children.poll_output(*id),
+            File::Exit(id) => self.children.poll_exit(*id),
         }
     }
 

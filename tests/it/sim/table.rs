@@ -37,6 +37,10 @@ pub(super) enum File {
         pair: usize,
         side: usize,
     },
+    /// The reading end of what a process says, by its number.
+    Output(u32),
+    /// The end of a process.
+    Exit(u32),
 }
 
 pub(super) struct Listener {

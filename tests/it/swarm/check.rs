@@ -58,6 +58,7 @@ impl<S: Service> Stage<'_, S> {
         let interest = match standing.want {
             _ if waits || standing.paused => Interest::NONE,
             Want::Read | Want::Discard => Interest::READ,
+            Want::Await => Interest::NONE,
             Want::Write => Interest::WRITE,
             Want::Shutdown | Want::Report | Want::Close => {
                 assert!(has_more, "nobody does what it wants: {standing:?}");

@@ -1,13 +1,15 @@
 //! Plays transcripts on the connection machine alone: no kernel, no loop, only buffers.
 
 use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::kernel;
 use mynah::limits;
 use mynah::options::Serve;
 use mynah::run::{ServiceUser, with_service};
-use mynah::service::Service;
+use mynah::service::{Effect, News, Service};
 
 use super::script::{Script, Step};
 use super::{Line, options_of};
+use crate::sim::{Program, program};
 
 /// Plays it as it stands, and again in single bytes.
 pub(super) fn play(script: &Script) {
@@ -105,6 +107,7 @@ impl<S: Service> Talk<S> {
                         connection.reported(workspace, protocol)
                     });
                 }
+                Want::Await => self.perform(),
                 Want::Shutdown => self.connection.finished(),
                 Want::Read => return,
                 Want::Discard | Want::Close => {
@@ -112,6 +115,36 @@ impl<S: Service> Talk<S> {
                     return;
                 }
             }
+        }
+    }
+}
+
+impl<S: Service> Talk<S> {
+    /// Plays the command that is awaited, in single bytes too if that is how it is played.
+    fn perform(&mut self) {
+        let effect = self.connection.effect(&self.protocol);
+        let Some(Effect::Command(number)) = effect else {
+            panic!("what is awaited?");
+        };
+        let line = &self.protocol.service.commands()[number];
+        let words: Vec<String> = kernel::words(line).map(str::to_owned).collect();
+        let mut drafted = 0;
+        let single = self.single;
+        let mut hear = |news: News<'_>| {
+            self.with(|connection, workspace, protocol| {
+                connection.heard(news, "127.0.0.1:50000", &mut drafted, workspace, protocol)
+            });
+        };
+        match program(&words) {
+            Ok(Program::Says(bytes) | Program::Stays(bytes)) => {
+                let piece = if single { 1 } else { bytes.len().max(1) };
+                let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
+                pieces
+                    .into_iter()
+                    .for_each(|piece| hear(News::Output(piece)));
+                hear(News::Ended);
+            }
+            Err(_) => hear(News::NotStarted),
         }
     }
 }

@@ -1,0 +1,121 @@
+//! A request whose answer comes from the world: the machine stands still until the last of it is
+//! heard.
+//!
+//! ```text
+//!   Open      --- a request that awaits ---> Awaiting     --- the last news ---> Open
+//!   Finishing --- the same -------------->   AwaitingLast --- the same ------->  Finishing
+//! ```
+//!
+//! The request stays undecoded at the front, so that the answer can be framed after it, and nothing
+//! behind it is looked at. Where a frame has no header, what is heard is owed at once, and its
+//! trailer follows at the end. Where a length comes first the answer is *drafted*: it lies in
+//! outbound, behind the space of its header, and nobody owes it before its length is known. There
+//! is room for it all, because outbound is empty when the waiting begins.
+
+use super::{Connection, Protocol, State, Workspace};
+use crate::framing::Decoded;
+use crate::service::{Effect, News, Reply, Service};
+
+impl<S: Service> Protocol<S> {
+    /// Outbound bytes that an awaited answer may take in all, header and trailer included.
+    pub fn awaited_max(&self) -> usize {
+        match self.service.awaited_max() {
+            0 => 0,
+            awaited => {
+                let overhead = self.framing.overhead();
+                awaited.saturating_add(overhead.front + overhead.back)
+            }
+        }
+    }
+
+    /// How many of `most` bytes of output an answer has room for, where frames are short: a length
+    /// field of two bytes, or a low limit. It is found out by trying, and so only at the start.
+    pub fn output_max(&self, most: usize) -> usize {
+        let longest = self.service.awaited_max();
+        let mut space = vec![0; self.awaited_max()];
+        let mut fits = |payload| self.framing.seal(&[], &mut space, payload).is_ok();
+        if self.framing.overhead().front == 0 || fits(longest) {
+            return most;
+        }
+        let (mut least, mut above) = (0, longest);
+        while least + 1 < above {
+            let middle = least + (above - least) / 2;
+            match fits(middle) {
+                true => least = middle,
+                false => above = middle,
+            }
+        }
+        // What is said beside the output needs its room too.
+        least.saturating_sub(longest - most)
+    }
+}
+
+impl<S: Service> Connection<S> {
+    /// Whether it waits for news.
+    #[inline]
+    pub fn awaits(&self) -> bool {
+        S::AWAITS && matches!(self.state, State::Awaiting | State::AwaitingLast)
+    }
+
+    /// What its service wants done.
+    pub fn effect(&self, protocol: &Protocol<S>) -> Option<Effect> {
+        match self.awaits() {
+            true => protocol.service.effect(&self.service),
+            false => None,
+        }
+    }
+
+    /// A request awaits something.
+    pub(super) fn begin_to_await(&mut self) {
+        self.state = match self.state {
+            State::Finishing => State::AwaitingLast,
+            _ => State::Awaiting,
+        };
+    }
+
+    /// Something is heard of what it waits for, on behalf of `peer`. `drafted` counts the bytes of
+    /// the answer that nobody owes yet: 0 at first, and kept from one call to the next. Returns how
+    /// many frames were answered.
+    pub fn heard(
+        &mut self,
+        news: News<'_>,
+        peer: &str,
+        drafted: &mut usize,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+    ) -> u64 {
+        debug_assert!(self.awaits());
+        let Workspace { inbound, outbound } = workspace;
+        let overhead = protocol.framing.overhead();
+        let room = outbound.room();
+        let space = outbound.space(room);
+        let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
+        let service = &mut protocol.service;
+        service.heard(&mut self.service, peer, news, &mut reply);
+        let filled = reply.filled();
+        if !news.is_last() {
+            match overhead.front {
+                0 => outbound.advance(filled),
+                _ => *drafted = filled,
+            }
+            return 0;
+        }
+        let request = inbound.undecoded();
+        let frame = match protocol.framing.decode(request, 0) {
+            Decoded::Frame(bounds) => bounds.frame,
+            // It was a frame when it was served, and nothing was read since.
+            _ => request.len(),
+        };
+        let sealed = protocol.framing.seal(&request[..frame], space, filled);
+        inbound.consume(frame);
+        self.state = match self.state {
+            State::AwaitingLast => State::Finishing,
+            _ => State::Open,
+        };
+        match sealed {
+            Ok(sealed) => outbound.advance(sealed),
+            Err(error) => self.fail(error, None, workspace),
+        }
+        1 + self.resume(workspace, protocol)
+    }
+}

@@ -1,0 +1,206 @@
+//! The places of programs that run for connections, and the queue of those that want one.
+//!
+//! A fixed number of places, taken at start. A program has its place from being started until it is
+//! reaped, which may be later than its answer: one that was killed is somebody's no more, and keeps
+//! the place until its end is known. So there are never more processes than places, and a number
+//! that is signalled is never another's. It starts nothing and asks no kernel; next door, in
+//! `commands`, that is done.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::kernel::{Address, Spawner, Time, Token};
+use crate::limits::{COMMANDS_MAX, PEER_NAME_MAX};
+
+use super::queue::Queue;
+use super::throttle::Throttle;
+use super::timers::Timers;
+
+/// A program that runs, or has ended and is not reaped.
+pub(super) struct Running<Socket> {
+    /// The connection that waits for it, while one does.
+    pub(super) owner: Option<Token>,
+    /// What it says, to its end.
+    pub(super) output: Option<Socket>,
+    pub(super) exit: Socket,
+    pub(super) id: u32,
+    /// Tells its events from those of one that had its place before.
+    pub(super) generation: u32,
+    /// Its end was reported; it stays to be reaped until its group is killed.
+    pub(super) has_ended: bool,
+    /// Bytes that it has said.
+    pub(super) said: usize,
+    pub(super) answer: Answering,
+}
+
+/// What belongs to the answer of one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answering {
+    pub(super) peer: PeerName,
+    /// See [`crate::connection::Connection::heard`].
+    pub(super) drafted: usize,
+}
+
+/// All places of one worker.
+pub(super) struct Children<K: Spawner> {
+    pub(super) commands: Vec<K::Command>,
+    /// Bytes that each of them may say.
+    pub(super) output_max: usize,
+    places: Vec<Option<Running<K::Socket>>>,
+    free: usize,
+    /// How many were started, as far as a generation needs to know.
+    generation: u32,
+    /// Connections that wait for a place, by slot.
+    pub(super) waiting: Queue,
+    /// When each has run long enough, or is looked after again.
+    pub(super) timers: Timers,
+    pub(super) complaints: [Throttle; 3],
+}
+
+impl<K: Spawner> Children<K> {
+    /// For connections in slots below `slots`; without any, nothing is taken.
+    pub(super) fn new(commands: Vec<K::Command>, output_max: usize, slots: usize) -> Children<K> {
+        let count = COMMANDS_MAX.min(slots);
+        Children {
+            commands,
+            output_max,
+            places: (0..count).map(|_| None).collect(),
+            free: count,
+            generation: 0,
+            waiting: Queue::new(slots),
+            timers: Timers::new(count),
+            complaints: Default::default(),
+        }
+    }
+
+    /// Whether somebody waits and need not.
+    #[inline]
+    pub(super) fn can_start(&self) -> bool {
+        self.free > 0 && !self.waiting.is_empty()
+    }
+
+    /// Whether all places are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.free == 0
+    }
+
+    pub(super) fn get(&self, place: u32) -> Option<&Running<K::Socket>> {
+        self.places.get(place as usize)?.as_ref()
+    }
+
+    /// The generation of the next one, of which a token keeps all bits.
+    pub(super) fn next_generation(&mut self) -> u32 {
+        self.generation = (self.generation + 1) & 0x7f_ffff;
+        self.generation
+    }
+
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut Running<K::Socket>> {
+        self.places.get_mut(place as usize)?.as_mut()
+    }
+
+    /// A place that is free.
+    pub(super) fn vacant(&self) -> Option<u32> {
+        let place = self.places.iter().position(Option::is_none)?;
+        Some(place as u32)
+    }
+
+    /// Where the program runs that `owner` waits for.
+    pub(super) fn of(&self, owner: Token) -> Option<u32> {
+        let is_it = |it: &Option<Running<_>>| it.as_ref().is_some_and(|it| it.owner == Some(owner));
+        let place = self.places.iter().position(is_it)?;
+        Some(place as u32)
+    }
+
+    /// Gives `running` the free `place`, for `span`.
+    pub(super) fn settle(
+        &mut self,
+        place: u32,
+        running: Running<K::Socket>,
+        now: Time,
+        span: Duration,
+    ) {
+        debug_assert!(self.places[place as usize].is_none());
+        self.places[place as usize] = Some(running);
+        self.free -= 1;
+        self.timers.arm(place, now.after(span));
+    }
+
+    /// Frees `place`: its program is reaped.
+    pub(super) fn remove(&mut self, place: u32) -> Option<Running<K::Socket>> {
+        let running = self.places.get_mut(place as usize)?.take()?;
+        self.free += 1;
+        self.timers.disarm(place);
+        Some(running)
+    }
+
+    /// How many descriptors they hold together.
+    pub(super) fn descriptors(&self) -> usize {
+        let each = |running: &Running<_>| 1 + usize::from(running.output.is_some());
+        self.places.iter().flatten().map(each).sum()
+    }
+
+    /// How many places there are.
+    pub(super) fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+}
+
+/// Whom an answer is for, as it is told: an address and a port, and `unix` for local sockets, which
+/// may call themselves anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerName {
+    bytes: [u8; PEER_NAME_MAX],
+    length: usize,
+}
+
+impl Default for PeerName {
+    fn default() -> PeerName {
+        PeerName {
+            bytes: [0; PEER_NAME_MAX],
+            length: 0,
+        }
+    }
+}
+
+impl PeerName {
+    pub(super) fn of(address: Option<&Address>) -> PeerName {
+        let mut name = PeerName::default();
+        // A name that does not fit is cut, and there is none so long.
+        let _ = match address {
+            Some(Address::Tcp(address) | Address::Udp(address)) => write!(name, "{address}"),
+            Some(Address::Unix(_)) => name.write_str("unix"),
+            // It has gone; nobody will read this.
+            None => name.write_str("unknown"),
+        };
+        name
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for PeerName {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let space = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        space.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::UnixName;
+
+    #[test]
+    fn the_longest_address_has_room_and_a_local_name_is_not_repeated() {
+        let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535";
+        let address = Address::Tcp(longest.parse().expect("an address"));
+        assert_eq!(PeerName::of(Some(&address)).as_str(), longest);
+        let local = Address::Unix(UnixName::Abstract(b"\nx".to_vec()));
+        assert_eq!(PeerName::of(Some(&local)).as_str(), "unix");
+    }
+}

@@ -1,0 +1,185 @@
+//! Programs that are started beside the loop: which file a line means, and the calls behind
+//! [`Spawner`].
+//!
+//! A line is cut at its blanks, once, and its first word is looked for, once: a name in
+//! [`SEARCHED`], whatever `PATH` says, or an absolute path as it stands. There is no shell, so no
+//! other byte of it means anything. A program that is not found is no error here; each try to start
+//! it tells.
+//!
+//! posix_spawn(3) gives the new process all our descriptors until it executes, and execve(2) lets
+//! us go on before it closes them. What we close in that moment is closed for good a little later,
+//! and what epoll reports of it until then bears an old generation: measured, every tenth command
+//! of sixteen connections sees such an event. Man pages: environ(7), posix_spawn(3), execve(2).
+
+use std::ffi::{CString, OsStr};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::linux::{Linux, Socket};
+use super::{Child, Spawner, errno};
+use crate::sys::{child, spawn};
+
+/// Where a program without a slash in its name is looked for: what a login would give, and nothing
+/// that whoever started us could choose.
+const SEARCHED: [&str; 6] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+];
+
+/// A line that can be run, prepared.
+pub struct Command {
+    /// Where the program is, if there is one.
+    path: Option<CString>,
+    words: Vec<CString>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "{path:?}, {:?}", self.words),
+            None => write!(f, "not found, {:?}", self.words),
+        }
+    }
+}
+
+/// The words of a line.
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(' ').filter(|word| !word.is_empty())
+}
+
+/// The file that the first word of `line` means.
+pub fn find_program(line: &str) -> Option<PathBuf> {
+    let name = words(line).next()?;
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    };
+    if name.starts_with('/') {
+        return Some(PathBuf::from(name)).filter(is_program);
+    }
+    // Anything else with a slash would mean another file in another folder.
+    let mut places = SEARCHED.iter().filter(|_| !name.contains('/'));
+    places
+        .find_map(|folder| Some(Path::new(folder).join(name)).filter(is_program))
+        .filter(|_| name != "." && name != "..")
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(io::Error::from)
+}
+
+impl Spawner for Linux {
+    type Command = Command;
+
+    fn prepare(&mut self, line: &str) -> io::Result<Command> {
+        spawn::prepare()?;
+        let path = find_program(line).map(|path| c_string(path.as_os_str()));
+        let words = words(line).map(|word| c_string(OsStr::new(word)));
+        Ok(Command {
+            path: path.transpose()?,
+            words: words.collect::<io::Result<_>>()?,
+        })
+    }
+
+    fn spawn(&mut self, command: &Command) -> io::Result<Child<Socket>> {
+        let Some(path) = &command.path else {
+            return Err(io::Error::from_raw_os_error(errno::ENOENT));
+        };
+        let started = spawn::start(path, &command.words)?;
+        Ok(Child {
+            output: started.output.into(),
+            exit: started.exit.into(),
+            id: started.id,
+        })
+    }
+
+    fn take_output(&mut self, pipe: &Socket, space: &mut [u8]) -> io::Result<usize> {
+        spawn::read(pipe.as_fd(), space)
+    }
+
+    fn kill(&mut self, id: u32) -> io::Result<()> {
+        child::end_group(id, child::Ending::Forced)
+    }
+
+    fn reap(&mut self, exit: &Socket) -> io::Result<bool> {
+        spawn::reap(exit.as_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ChildEnd, Event, Interest, Poller, Time, Token};
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_fixed_places_and_a_path_is_taken_as_it_stands() {
+        let echo = find_program("echo a b").expect("a program");
+        assert!(echo.is_absolute() && echo.ends_with("echo"));
+        assert_eq!(find_program("/bin/sh"), Some(PathBuf::from("/bin/sh")));
+        for line in [
+            "",
+            " ",
+            "mynah-nowhere",
+            "/bin/nowhere",
+            "/bin",
+            "../bin/echo",
+            "bin/echo",
+            "./echo",
+            "..",
+            ".",
+        ] {
+            assert_eq!(find_program(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_at_blanks_and_nothing_else() {
+        let cut: Vec<&str> = words(" ls  -l 'a b' $x;\t*").collect();
+        assert_eq!(cut, ["ls", "-l", "'a", "b'", "$x;\t*"]);
+    }
+
+    #[test]
+    fn output_and_end_are_reported_under_their_tokens() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let command = linux.prepare("echo hello")?;
+        let child = linux.spawn(&command)?;
+        let tokens = [ChildEnd::Output, ChildEnd::Exit].map(|end| Token::child(3, 1, end));
+        linux.register(&child.output, tokens[0], Interest::READ)?;
+        linux.register(&child.exit, tokens[1], Interest::READ.and(Interest::EDGE))?;
+        let (mut said, mut ended, mut events) = (Vec::new(), false, [Event::default(); 4]);
+        while !ended || said != b"hello\n" {
+            let count = linux.wait(&mut events, Time::NEVER)?;
+            for event in &events[..count] {
+                match event.token().as_child() {
+                    Some((3, 1, ChildEnd::Output)) => {
+                        let mut space = [0; 16];
+                        let count = linux.take_output(&child.output, &mut space)?;
+                        said.extend_from_slice(&space[..count]);
+                    }
+                    Some((3, 1, ChildEnd::Exit)) => ended = true,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        linux.kill(child.id)?;
+        assert!(linux.reap(&child.exit)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_that_was_not_found_cannot_be_started() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let command = linux.prepare("mynah-nowhere")?;
+        let refused = linux.spawn(&command).map_err(|error| error.kind());
+        assert_eq!(refused.err(), Some(io::ErrorKind::NotFound));
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Runs commands that were allowed beforehand, each of them a whole line.
+//!
+//! ```text
+//!   ls -l      127.0.0.1:40000 execute done, result is :
+//!              total 4 ...                      and where lengths are told, this alone
+//!   true       the first line alone, or 执行成功 where lengths are told
+//!   rm -r /    坏人!                            not allowed, so not looked at further
+//!   nowhere    你要执行的命令不存在!            allowed, but it cannot be started
+//! ```
+//!
+//! A request is one of the allowed lines, byte for byte, or it is refused; nothing of it is ever
+//! taken apart. What a line means to the machine is not known here: the answer waits for an
+//! [`Effect`], and is put together from the [`News`] of it. What was cut short ends with a line
+//! that says so, lest a part be taken for the whole. The texts are those of the program this is
+//! after, but for its `resault`.
+
+use std::sync::Arc;
+
+use super::{Answer, Effect, News, Reply, Request, Service};
+use crate::limits::{ALLOWED_MAX, COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, PEER_NAME_MAX, THREADS_MAX};
+
+const NOT_ALLOWED: &str = "坏人!";
+const NOT_STARTED: &str = "你要执行的命令不存在!";
+const SAID_NOTHING: &str = "执行成功";
+const RESULT: &str = " execute done, result is : \n";
+
+const TOO_MUCH: &str = "mynah: cut, it says too much\n";
+const TOO_LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
+const _: () = assert!(COMMAND_TIMEOUT.as_secs() == 5);
+
+/// Runs what is allowed, and refuses all else.
+#[derive(Clone, Debug)]
+pub struct Run {
+    allowed: Arc<[String]>,
+    /// The answer begins with whom it is for; without it, it is the output alone.
+    names_peer: bool,
+}
+
+/// Where the one answer stands that a connection may be waiting for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Running {
+    command: u16,
+    has_begun: bool,
+    /// The last byte of the output was no line feed.
+    inside_line: bool,
+}
+
+impl Run {
+    /// Allows these lines. `names_peer` puts a line in front of their output.
+    pub fn new(allowed: Vec<String>, names_peer: bool) -> Run {
+        const { assert!(ALLOWED_MAX <= u16::MAX as usize) }
+        assert!(allowed.len() <= ALLOWED_MAX);
+        Run {
+            allowed: allowed.into(),
+            names_peer,
+        }
+    }
+}
+
+impl Service for Run {
+    const AWAITS: bool = true;
+
+    type State = Running;
+
+    fn reply_max(&self, _payload: usize) -> usize {
+        NOT_ALLOWED.len()
+    }
+
+    fn memory_max(&self) -> usize {
+        // Each worker cuts the lines into words of its own, and no word is shorter than a byte.
+        let word = size_of::<Box<str>>() + 1;
+        let lines = self.allowed.iter().map(|line| word * (line.len() + 4));
+        (1 + THREADS_MAX) * lines.sum::<usize>()
+    }
+
+    fn commands(&self) -> &[String] {
+        &self.allowed
+    }
+
+    fn serve(
+        &mut self,
+        state: &mut Running,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Answer {
+        let is_it = |line: &String| line.as_bytes() == request.payload;
+        match self.allowed.iter().position(is_it) {
+            Some(number) => {
+                state.command = number as u16;
+                Answer::Awaits
+            }
+            None => {
+                reply.push(NOT_ALLOWED.as_bytes());
+                Answer::Written
+            }
+        }
+    }
+
+    fn effect(&self, state: &Running) -> Option<Effect> {
+        Some(Effect::Command(usize::from(state.command)))
+    }
+
+    fn awaited_max(&self) -> usize {
+        const { assert!(NOT_STARTED.len() < RESULT.len() + TOO_MUCH.len()) }
+        PEER_NAME_MAX + RESULT.len() + COMMAND_OUTPUT_MAX + 1 + TOO_MUCH.len().max(TOO_LATE.len())
+    }
+
+    fn heard(&mut self, state: &mut Running, peer: &str, news: News<'_>, reply: &mut Reply<'_>) {
+        let is_first = !std::mem::replace(&mut state.has_begun, true);
+        if is_first && self.names_peer && news != News::NotStarted {
+            reply.push(peer.as_bytes());
+            reply.push(RESULT.as_bytes());
+        }
+        let ending = match news {
+            News::Output(bytes) => {
+                reply.push(bytes);
+                state.inside_line = !bytes.ends_with(b"\n");
+                return;
+            }
+            News::Ended if is_first && !self.names_peer => SAID_NOTHING,
+            News::Ended => "",
+            News::NotStarted => NOT_STARTED,
+            News::TooMuch => TOO_MUCH,
+            News::TooLate => TOO_LATE,
+        };
+        if state.inside_line && matches!(news, News::TooMuch | News::TooLate) {
+            reply.push(b"\n");
+        }
+        reply.push(ending.as_bytes());
+        *state = Running::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said to all of `news`.
+    fn answer(names_peer: bool, news: &[News<'_>]) -> String {
+        let mut run = Run::new(vec!["true".to_owned()], names_peer);
+        let (mut state, mut space) = (Running::default(), vec![0; run.awaited_max()]);
+        let mut reply = Reply::new(&mut space);
+        for news in news {
+            run.heard(&mut state, "[::1]:7", *news, &mut reply);
+        }
+        assert!(!state.has_begun, "the next one begins anew");
+        let filled = reply.filled();
+        String::from_utf8(space[..filled].to_vec()).expect("text")
+    }
+
+    #[test]
+    fn the_texts_are_the_originals() {
+        let bytes = [NOT_ALLOWED, NOT_STARTED, SAID_NOTHING].map(str::len);
+        assert_eq!(bytes, [7, 31, 12]);
+    }
+
+    #[test]
+    fn p10_an_answer_with_a_length_is_the_output_alone_and_never_nothing() {
+        let (a, b) = (News::Output(b"a\n"), News::Output(b"b"));
+        assert_eq!(answer(false, &[a, b, News::Ended]), "a\nb");
+        assert_eq!(answer(false, &[News::Ended]), "执行成功");
+        assert_eq!(answer(false, &[News::NotStarted]), "你要执行的命令不存在!");
+    }
+
+    #[test]
+    fn e3_another_answer_begins_with_its_peer() {
+        let begin = "[::1]:7 execute done, result is : \n";
+        assert_eq!(answer(true, &[News::Ended]), begin);
+        let said = [News::Output(b"a"), News::Output(b"b\n"), News::Ended];
+        assert_eq!(answer(true, &said), format!("{begin}ab\n"));
+        assert_eq!(answer(true, &[News::NotStarted]), "你要执行的命令不存在!");
+    }
+
+    #[test]
+    fn what_was_cut_says_so_on_a_line_of_its_own() {
+        assert_eq!(answer(false, &[News::TooLate]), TOO_LATE);
+        let cut = answer(false, &[News::Output(b"a\nb"), News::TooMuch]);
+        assert_eq!(cut, format!("a\nb\n{TOO_MUCH}"));
+        let cut = answer(false, &[News::Output(b"a\n"), News::TooLate]);
+        assert_eq!(cut, format!("a\n{TOO_LATE}"));
+    }
+
+    #[test]
+    fn the_longest_answer_has_its_room() {
+        let mut run = Run::new(Vec::new(), true);
+        let mut space = vec![0; run.awaited_max()];
+        let (mut state, mut reply) = (Running::default(), Reply::new(&mut space));
+        let (peer, most) = ("x".repeat(PEER_NAME_MAX), vec![b'x'; COMMAND_OUTPUT_MAX]);
+        run.heard(&mut state, &peer, News::Output(&most), &mut reply);
+        const { assert!(TOO_LATE.len() >= TOO_MUCH.len()) }
+        run.heard(&mut state, &peer, News::TooLate, &mut reply);
+        assert_eq!(reply.filled(), space.len());
+    }
+}

@@ -1,0 +1,433 @@
+//! Commands that connections wait for, on a machine without processes: what is said, when it ends,
+//! and who may start one.
+
+use super::*;
+use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, COMMANDS_MAX};
+use mynah::service::Run;
+
+const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
+const MUCH: &str = "mynah: cut, it says too much\n";
+
+fn allowed() -> Vec<String> {
+    ["held", "echo a", "nowhere", "yes"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// Buffers that hold whatever a command may say.
+fn roomy() -> Settings {
+    Settings {
+        workspace: WorkspaceSize {
+            inbound: 1024,
+            outbound: COMMAND_OUTPUT_MAX + 1024,
+        },
+        ..settings()
+    }
+}
+
+/// Plays `run` under both triggers; in the end no process is left.
+fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
+    let framing = crate::talk::framing(framing, 1 << 20);
+    let names_peer = framing.overhead().front == 0;
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        println!("under {trigger:?} trigger");
+        let settings = Settings {
+            trigger,
+            ..settings.clone()
+        };
+        let service = Run::new(allowed(), names_peer);
+        let mut stage = Play::new(Config::default(), settings, framing, service);
+        play(&mut stage);
+        stage.end();
+        assert_eq!(stage.sim().processes(), [0; 0], "a process is left");
+        let counters = stage.counters();
+        assert_eq!(counters.commands_now, 0, "{counters}");
+    }
+}
+
+fn lines(settings: Settings, play: impl Fn(&mut Play<Run>)) {
+    run("line", settings, play);
+}
+
+/// What `peer` hears, as text; its address made the same for all.
+fn hear(play: &mut Play<Run>, peer: Peer) -> String {
+    play.quiet();
+    let text = String::from_utf8(play.receive(peer)).expect("text");
+    let (begin, rest) = match text.split_once(" execute done, result is : \n") {
+        Some((address, rest)) if address.starts_with("127.0.0.1:") => ("RESULT:", rest),
+        _ => ("", text.as_str()),
+    };
+    format!("{begin}{rest}")
+}
+
+/// The one process there is.
+fn only(play: &mut Play<Run>) -> u32 {
+    let all = play.sim().processes();
+    assert_eq!(all.len(), 1, "{all:?}");
+    all[0]
+}
+
+#[test]
+fn what_a_command_says_is_passed_on_as_it_comes_and_its_end_ends_the_answer() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        assert_eq!(hear(play, peer), "");
+        play.sim().says(id, b"one");
+        assert_eq!(hear(play, peer), "RESULT:one");
+        play.sim().says(id, b" two\n");
+        assert_eq!(hear(play, peer), " two\n");
+        play.sim().ends(id, false);
+        assert_eq!(hear(play, peer), "\n");
+        play.ask_refused(peer);
+    });
+}
+
+#[test]
+fn p10_an_answer_with_a_length_comes_when_the_length_is_known() {
+    run("i32le", roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"\x04\0\0\0held");
+        let id = only(play);
+        play.sim().says(id, b"one");
+        assert_eq!(hear(play, peer), "");
+        play.sim().says(id, b" two");
+        assert_eq!(hear(play, peer), "");
+        play.sim().ends(id, false);
+        assert_eq!(hear(play, peer), "\x07\0\0\0one two");
+    });
+}
+
+#[test]
+fn a_command_costs_these_calls() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.sim().clear_journal();
+        play.send(peer, b"echo a\n");
+        assert_eq!(
+            play.calls(),
+            "recv, epoll_ctl MOD, getpeername, posix_spawn, epoll_ctl ADD, epoll_ctl ADD, \
+             read pipe, send, read pipe, close, kill, waitid, close, send, epoll_ctl MOD"
+        );
+        assert_eq!(hear(play, peer), "RESULT:a\n\n");
+    });
+}
+
+#[test]
+fn one_that_says_too_much_is_cut_and_killed_with_a_word_to_its_peer() {
+    run("i32le", roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"\x03\0\0\0yes");
+        let heard = play.receive(peer);
+        assert_eq!(heard.len(), 4 + COMMAND_OUTPUT_MAX + MUCH.len());
+        assert!(heard.ends_with(MUCH.as_bytes()));
+        assert_eq!(play.counters().commands_cut, 1);
+    });
+}
+
+#[test]
+fn where_frames_are_short_a_command_may_say_less() {
+    for (spec, header, longest) in [("u8", 1, 255), ("u16be", 2, 65_535)] {
+        run(spec, roomy(), |play| {
+            let peer = play.connect();
+            let length = &[0, 3][2 - header..];
+            play.send(peer, &[length, b"yes"].concat());
+            let heard = play.receive(peer);
+            assert!(heard.ends_with(MUCH.as_bytes()));
+            assert!(heard.len() > longest - 200 && heard.len() <= longest + header);
+            play.send(peer, &[length, b"yes"].concat());
+            assert_eq!(play.receive(peer), heard);
+        });
+    }
+}
+
+#[test]
+fn one_that_says_all_it_may_and_not_a_byte_more_is_not_cut() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.sim().says(id, &vec![b'x'; COMMAND_OUTPUT_MAX]);
+        play.quiet();
+        play.sim().ends(id, false);
+        assert_eq!(
+            hear(play, peer).len(),
+            "RESULT:".len() + COMMAND_OUTPUT_MAX + 1
+        );
+        assert_eq!(play.counters().commands_cut, 0);
+    });
+}
+
+#[test]
+fn one_that_takes_too_long_is_killed_at_its_time_and_not_before() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.sim().says(id, b"so far");
+        play.pass(COMMAND_TIMEOUT - NANOSECOND);
+        assert!(play.sim().is_running(id));
+        assert_eq!(hear(play, peer), "RESULT:so far");
+        play.pass(NANOSECOND);
+        assert_eq!(hear(play, peer), format!("\n{LATE}\n"));
+        assert_eq!(play.counters().commands_too_late, 1);
+        play.ask_refused(peer);
+    });
+}
+
+#[test]
+fn whoever_a_command_leaves_behind_is_heard_until_its_time_is_up() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.sim().ends(id, true);
+        play.quiet();
+        play.sim().says(id, b"late");
+        assert_eq!(hear(play, peer), "RESULT:late");
+        assert_eq!(
+            play.sim().calls("waitid"),
+            0,
+            "its number must stay its own"
+        );
+        play.pass(COMMAND_TIMEOUT);
+        assert_eq!(hear(play, peer), format!("\n{LATE}\n"));
+    });
+}
+
+#[test]
+fn one_that_closes_its_output_is_waited_for_all_the_same() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.sim().falls_silent(id);
+        play.quiet();
+        assert_eq!(hear(play, peer), "");
+        play.sim().ends(id, false);
+        assert_eq!(hear(play, peer), "RESULT:\n");
+    });
+}
+
+#[test]
+fn a_peer_that_resets_takes_its_command_with_it() {
+    lines(roomy(), |play| {
+        let (peer, other) = (play.connect(), play.connect());
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.sim().reset(peer);
+        play.quiet();
+        assert!(!play.sim().is_running(id));
+        assert_eq!(play.counters().commands_abandoned, 1);
+        assert_eq!(play.closed(CloseReason::Reset), 1);
+        play.ask_refused(other);
+    });
+}
+
+#[test]
+fn a_peer_that_only_ends_its_stream_is_answered() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"no\nheld\n");
+        play.sim().finish(peer);
+        play.quiet();
+        let id = only(play);
+        play.sim().says(id, b"x\n");
+        play.sim().ends(id, false);
+        assert!(hear(play, peer).ends_with("x\n\n"));
+        assert_eq!(play.link(peer), Link::Finished);
+        assert_eq!(play.closed(CloseReason::EndOfStream), 1);
+    });
+}
+
+#[test]
+fn a_killed_process_keeps_its_place_until_it_is_reaped_told_or_not() {
+    for told in [true, false] {
+        lines(roomy(), |play| {
+            let peer = play.connect();
+            play.sim().let_them_die_slowly();
+            play.send(peer, b"held\n");
+            let id = only(play);
+            play.pass(COMMAND_TIMEOUT);
+            // Its peer need not wait for the kernel.
+            assert!(hear(play, peer).ends_with(&format!("{LATE}\n")));
+            play.pass(Duration::from_secs(1));
+            assert_eq!(only(play), id);
+            play.sim().bury_the_killed(told);
+            play.pass(Duration::from_millis(100));
+        });
+    }
+}
+
+#[test]
+fn no_more_run_at_once_than_there_are_places_and_the_others_wait_in_order() {
+    let many = Settings {
+        connections_max: COMMANDS_MAX + 4,
+        workspaces: COMMANDS_MAX + 4,
+        ..roomy()
+    };
+    lines(many, |play| {
+        let peers: Vec<Peer> = (0..COMMANDS_MAX + 2).map(|_| play.connect()).collect();
+        for peer in &peers {
+            play.send(*peer, b"held\n");
+        }
+        let all = play.sim().processes();
+        assert_eq!(all.len(), COMMANDS_MAX);
+        assert_eq!(play.counters().command_waits, 2);
+        assert_eq!(
+            play.registered(COMMANDS_MAX as u32),
+            play.under(Interest::NONE)
+        );
+        // Somebody else is served meanwhile.
+        let other = play.connect();
+        play.ask_refused(other);
+        play.sim().ends(all[5], false);
+        play.quiet();
+        // The first that waits leaves, so the second is next.
+        play.sim().ends(all[6], false);
+        play.quiet();
+        assert_eq!(play.sim().processes().len(), COMMANDS_MAX);
+        assert_eq!(hear(play, peers[5]), "RESULT:\n");
+        for id in play.sim().processes() {
+            play.sim().ends(id, false);
+        }
+        for peer in &peers[COMMANDS_MAX..] {
+            assert_eq!(hear(play, *peer), "RESULT:\n");
+        }
+    });
+}
+
+#[test]
+fn one_that_waits_for_a_place_may_leave() {
+    let many = Settings {
+        connections_max: COMMANDS_MAX + 1,
+        workspaces: COMMANDS_MAX + 1,
+        ..roomy()
+    };
+    lines(many, |play| {
+        let peers: Vec<Peer> = (0..COMMANDS_MAX + 1).map(|_| play.connect()).collect();
+        for peer in &peers {
+            play.send(*peer, b"held\n");
+        }
+        play.sim().reset(peers[COMMANDS_MAX]);
+        play.quiet();
+        for id in play.sim().processes() {
+            play.sim().ends(id, false);
+        }
+        play.quiet();
+        assert_eq!(play.counters().commands, COMMANDS_MAX as u64);
+    });
+}
+
+#[test]
+fn what_cannot_be_started_is_told_so_whatever_the_reason() {
+    for (line, errno) in [
+        ("nowhere", None),
+        ("held", Some(libc::EAGAIN)),
+        ("held", Some(libc::ENOMEM)),
+        ("held", Some(libc::EMFILE)),
+    ] {
+        lines(roomy(), |play| {
+            if let Some(errno) = errno {
+                play.sim().fail("posix_spawn", 1, errno);
+            }
+            let peer = play.connect();
+            // Those behind it are answered too, without end and without depth.
+            let requests = format!("{line}\n").into_bytes();
+            play.send(peer, &requests);
+            assert_eq!(hear(play, peer), "你要执行的命令不存在!\n");
+            play.send(peer, &b"nowhere\n".repeat(50));
+            assert_eq!(hear(play, peer), "你要执行的命令不存在!\n".repeat(50));
+            assert_eq!(play.counters().commands_not_started, 51);
+        });
+    }
+}
+
+#[test]
+fn one_that_cannot_be_watched_does_not_run_on() {
+    for call in [2, 3] {
+        lines(roomy(), |play| {
+            let peer = play.connect();
+            play.sim().fail("epoll_ctl ADD", call - 1, libc::ENOSPC);
+            play.send(peer, b"held\n");
+            assert_eq!(hear(play, peer), "你要执行的命令不存在!\n");
+            assert_eq!(play.counters().refused_registration, 1);
+        });
+    }
+}
+
+#[test]
+fn a_drain_waits_for_the_command_and_for_what_was_asked_before() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\necho a\n");
+        let id = only(play);
+        play.server.drain();
+        play.fixed_sockets = 1;
+        play.pass(Duration::from_secs(3));
+        assert!(!play.server.is_done() && play.sim().is_running(id));
+        play.sim().ends(id, false);
+        assert!(hear(play, peer).ends_with("a\n\n"));
+        assert_eq!(play.link(peer), Link::Finished);
+        play.sim().finish(peer);
+        play.quiet();
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 0);
+    });
+}
+
+#[test]
+fn a_drain_that_takes_too_long_kills_what_runs() {
+    let short = Settings {
+        drain_timeout: Duration::from_secs(2),
+        ..roomy()
+    };
+    lines(short, |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        only(play);
+        play.server.drain();
+        play.fixed_sockets = 1;
+        play.pass(Duration::from_secs(2));
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 1);
+    });
+}
+
+#[test]
+fn one_whose_peer_takes_nothing_ends_with_the_stall_time_out() {
+    let tight = Config {
+        reply: Pipe {
+            send: 100,
+            receive: 100,
+        },
+        ..Config::default()
+    };
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let settings = Settings {
+            trigger,
+            stall_timeout: Some(Duration::from_secs(1)),
+            ..roomy()
+        };
+        let framing = crate::talk::framing("line", 512);
+        let service = Run::new(allowed(), true);
+        let mut play = Play::new(tight.clone(), settings, framing, service);
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(&mut play);
+        play.sim().says(id, &[b'x'; 1000]);
+        play.pass(Duration::from_secs(2));
+        assert!(!play.sim().is_running(id));
+        assert_eq!(play.closed(CloseReason::Stalled), 1);
+        play.end();
+    }
+}
+
+impl Play<Run> {
+    /// Asks for what is not allowed, and is refused.
+    fn ask_refused(&mut self, peer: Peer) {
+        self.send(peer, b"no\n");
+        assert_eq!(hear(self, peer), "坏人!\n");
+    }
+}
