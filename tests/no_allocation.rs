@@ -23,7 +23,7 @@ use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Time, Trigger, Waker};
-use mynah::service::{Dict, Echo, Http, Service, UpperUnicode};
+use mynah::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
 
 struct Counting;
 
@@ -92,7 +92,7 @@ fn serve<S: Service>(
     };
     let workspace = WorkspaceSize {
         inbound: FRAME_MAX,
-        outbound: protocol.reply_max(FRAME_MAX),
+        outbound: protocol.reply_max(FRAME_MAX).max(protocol.awaited_max()),
     };
     let settings = Settings {
         connections_max: 100,
@@ -318,6 +318,24 @@ fn words_are_looked_up_without_an_allocation() {
             }
         });
         assert_eq!(counters.frames, 3000);
+    }
+}
+
+#[test]
+fn commands_are_started_heard_and_reaped_without_an_allocation() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let allowed = ["echo hello", "mynah-nowhere"].map(str::to_owned);
+        let run = Run::new(allowed.to_vec(), false);
+        let counters = measure(run, "u16be", trigger, |address| {
+            let mut stream = connect(address);
+            for _ in 0..20 {
+                ask(&mut stream, b"\0\x0aecho hello", b"\0\x06hello\n");
+                ask(&mut stream, b"\0\x02no", "\0\x07坏人!".as_bytes());
+                let nowhere = "\0\x1f你要执行的命令不存在!".as_bytes();
+                ask(&mut stream, b"\0\x0dmynah-nowhere", nowhere);
+            }
+        });
+        assert_eq!((counters.frames, counters.commands), (60, 20));
     }
 }
 

@@ -424,6 +424,57 @@ fn one_whose_peer_takes_nothing_ends_with_the_stall_time_out() {
     }
 }
 
+#[test]
+fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
+    use libc::*;
+    let pages: [(&str, &[i32]); 8] = [
+        ("getpeername", &[EBADF, ENOBUFS, ENOTCONN]),
+        (
+            "posix_spawn",
+            &[E2BIG, EACCES, EAGAIN, EMFILE, ENFILE, ENOEXEC, ENOMEM],
+        ),
+        ("epoll_ctl ADD", &[ENOMEM, ENOSPC, EPERM]),
+        ("epoll_ctl MOD", &[ENOENT, ENOMEM]),
+        ("read pipe", &[EAGAIN, EIO, EINVAL]),
+        ("kill", &[EPERM, ESRCH]),
+        ("waitid", &[ECHILD, EINVAL]),
+        ("send", &[EAGAIN, ECONNRESET, ENOBUFS]),
+    ];
+    let mut tried = 0;
+    for (name, errnos) in pages {
+        for (errno, k) in errnos.iter().flat_map(|errno| [(*errno, 1), (*errno, 2)]) {
+            for trigger in [Trigger::Level, Trigger::Edge] {
+                println!("{name} number {k} fails with {errno}, {trigger:?}");
+                let settings = Settings { trigger, ..roomy() };
+                let framing = crate::talk::framing("line", 512);
+                let service = Run::new(allowed(), true);
+                let mut play = Play::new(Config::default(), settings, framing, service);
+                let (peer, other) = (play.connect(), play.connect());
+                play.sim().fail(name, k, errno);
+                play.send(peer, b"echo a\n");
+                play.pass(COMMAND_TIMEOUT + Duration::from_secs(1));
+                let heard = hear(&mut play, peer);
+                let whole = ["RESULT:a\n\n", "RESULT:\n", "你要执行的命令不存在!\n"];
+                let told = whole.contains(&heard.as_str()) || heard.ends_with(" a\n\n");
+                let counters = play.counters();
+                let ended: u64 = counters.closed.iter().sum();
+                assert!(
+                    told || heard.contains("a\n\n") || ended == 1,
+                    "{heard:?} {counters}"
+                );
+                assert_eq!(counters.commands_now, 0);
+                if name != "waitid" {
+                    assert_eq!(play.sim().processes(), [0; 0], "a process is left");
+                }
+                play.ask_refused(other);
+                play.end();
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 100);
+}
+
 impl Play<Run> {
     /// Asks for what is not allowed, and is refused.
     fn ask_refused(&mut self, peer: Peer) {
