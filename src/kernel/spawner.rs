@@ -8,8 +8,8 @@
 //!
 //! posix_spawn(3) gives the new process all our descriptors until it executes, and execve(2) lets
 //! us go on before it closes them. What we close in that moment is closed for good a little later,
-//! and what epoll reports of it until then bears an old generation: measured, every tenth command
-//! of sixteen connections sees such an event. Man pages: environ(7), posix_spawn(3), execve(2).
+//! and what epoll reports of it until then bears an old generation: measured with commands from
+//! sixteen connections, one in twenty to eighty. Man pages: environ(7), posix_spawn(3), execve(2).
 
 use std::ffi::{CString, OsStr};
 use std::fmt;
