@@ -32,6 +32,7 @@ static ALLOCATOR: Counting = Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 fn allocations() -> u64 {
@@ -42,6 +43,7 @@ fn allocations() -> u64 {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        BYTES.set(BYTES.get() + layout.size());
         // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
         unsafe { System.alloc(layout) }
     }
@@ -58,6 +60,32 @@ const FRAME_MAX: usize = 64 << 10;
 struct Outcome {
     counters: Counters,
     allocations: u64,
+}
+
+fn settings(slots: usize, per_ip: Option<u32>, size: WorkspaceSize, trigger: Trigger) -> Settings {
+    Settings {
+        connections_max: slots,
+        workspaces: 8,
+        workspace: size,
+        trigger,
+        defer_accept: false,
+        spin: None,
+        idle_timeout: Some(Duration::from_secs(60)),
+        stall_timeout: Some(Duration::from_secs(60)),
+        stall_size_min: 1,
+        frame_timeout: Some(Duration::from_secs(60)),
+        connections_per_ip_max: per_ip,
+        drain_timeout: Duration::from_secs(10),
+    }
+}
+
+fn protocol<S: Service>(framing: &str, service: S) -> Protocol<S> {
+    let framing = Framing::parse(framing).and_then(|framing| framing.limited(FRAME_MAX));
+    Protocol {
+        framing: framing.expect("a framing"),
+        on_too_long: OnTooLong::Close,
+        service,
+    }
 }
 
 /// Serves until woken, then drains, all on the calling thread.
@@ -84,30 +112,12 @@ fn serve<S: Service>(
         panic!("it is bound")
     };
     let waker = linux.waker();
-    let framing = Framing::parse(framing).and_then(|framing| framing.limited(FRAME_MAX));
-    let protocol = Protocol {
-        framing: framing.expect("a framing"),
-        on_too_long: OnTooLong::Close,
-        service,
-    };
+    let protocol = protocol(framing, service);
     let workspace = WorkspaceSize {
         inbound: FRAME_MAX,
         outbound: protocol.reply_max(FRAME_MAX).max(protocol.awaited_max()),
     };
-    let settings = Settings {
-        connections_max: 100,
-        workspaces: 8,
-        workspace,
-        trigger,
-        defer_accept: false,
-        spin: None,
-        idle_timeout: Some(Duration::from_secs(60)),
-        stall_timeout: Some(Duration::from_secs(60)),
-        stall_size_min: 1,
-        frame_timeout: Some(Duration::from_secs(60)),
-        connections_per_ip_max: Some(1 << 20),
-        drain_timeout: Duration::from_secs(10),
-    };
+    let settings = settings(100, Some(1 << 20), workspace, trigger);
     let mut server = Server::new(linux, vec![listener], protocol, settings).expect("it starts");
     ready.send((address, waker)).expect("the test waits for it");
     let before = allocations();
@@ -164,6 +174,32 @@ fn the_allocator_counts() {
     let before = allocations();
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(allocations(), before + 1);
+}
+
+/// Holds what 1,024 more slots take to what is announced for each.
+fn check_slots<S: Service + Clone>(service: &S, per_ip: Option<u32>) {
+    let (inbound, outbound) = (1 << 12, 1 << 12);
+    let workspace = WorkspaceSize { inbound, outbound };
+    let [few, many] = [1024, 2048].map(|slots| {
+        let protocol = protocol("line", service.clone());
+        let settings = settings(slots, per_ip, workspace, Trigger::Edge);
+        let linux = Linux::new(false).expect("epoll");
+        let before = BYTES.get();
+        drop(Server::new(linux, Vec::new(), protocol, settings).expect("it starts"));
+        BYTES.get() - before
+    });
+    let announced = Server::<Linux, S>::slot_size(per_ip.is_some()) * 1024;
+    // The table of addresses is sized in powers of two, and never filled to more than a half.
+    let grown = many - few;
+    assert!((announced / 2..=announced).contains(&grown), "{grown}");
+}
+
+#[test]
+fn a_slot_takes_what_is_announced_for_it() {
+    for per_ip in [None, Some(5)] {
+        check_slots(&Echo, per_ip);
+        check_slots(&Run::new(vec!["/bin/true".to_owned()], false), per_ip);
+    }
 }
 
 #[test]

@@ -57,7 +57,12 @@ pub(crate) const ALL: &[Workload] = &[
     // minute: so many addresses have enough of them.
     workload(
         Speech::Raw,
-        "churn",
+        "churn, one by one",
+        "--connections 1 --churn --source-ip 127.0.0.2..127.0.0.33",
+    ),
+    workload(
+        Speech::Raw,
+        "churn, 16 at once",
         "--connections 16 --churn --source-ip 127.0.0.2..127.0.0.33",
     ),
     workload(

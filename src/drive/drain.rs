@@ -1,9 +1,11 @@
 //! Shutting down without losing a byte.
 //!
 //! First the listeners: whoever waits in their queues has been promised a connection, so the queues
-//! are served and then closed. Then every connection is read to the last byte that has arrived,
-//! answered, and ended. Peers that go on talking are cut off from reading after a while, peers that
-//! do not take their answers at the drain time-out; only the latter count as cut.
+//! are served and then closed. While every slot is taken, who waits there waits on, and is let in
+//! as others leave, for as long as there is reading at all. Every connection is read to the last
+//! byte that has arrived, answered, and ended. Peers that go on talking are cut off from reading
+//! after a while, peers that do not take their answers at the drain time-out; only the latter count
+//! as cut.
 
 use std::time::Duration;
 
@@ -43,7 +45,7 @@ impl Drain {
     }
 
     /// The next time at which something has to be done.
-    pub(super) fn deadline(&self) -> Time {
+    fn deadline(&self) -> Time {
         match self.stage {
             Stage::Reading(until) => until.min(self.until),
             Stage::Writing => self.until,
@@ -60,19 +62,42 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.now = self.kernel.now();
         self.goes_straight = false;
         self.reading = Reading::ToTheLast;
-        for number in 0..self.listeners.len() {
-            self.accept_all(number as u32);
-        }
-        for listener in std::mem::take(&mut self.listeners) {
-            self.kernel.close(listener);
-        }
+        self.serve_the_queues();
         self.drain = Some(Drain::new(self.now, self.settings.drain_timeout));
         self.visit_everyone();
     }
 
+    /// Takes in who waits at the listeners, and closes these unless there are too few slots.
+    fn serve_the_queues(&mut self) {
+        for number in 0..self.listeners.len() {
+            self.accept_all(number as u32);
+        }
+        if !self.peers.is_full() {
+            self.close_the_listeners();
+        }
+    }
+
+    fn close_the_listeners(&mut self) {
+        for listener in std::mem::take(&mut self.listeners) {
+            self.kernel.close(listener);
+        }
+    }
+
     /// Whether it was drained and the last connection is gone.
     pub fn is_done(&self) -> bool {
-        self.drain.is_some() && self.peers.is_empty()
+        self.drain.is_some() && self.peers.is_empty() && self.listeners.is_empty()
+    }
+
+    /// When a shutdown has something to do even if nothing happens.
+    #[inline]
+    pub(super) fn drain_deadline(&self) -> Time {
+        match &self.drain {
+            // Somebody has left, and somebody else may be waiting for that.
+            Some(_) if !self.listeners.is_empty() && !self.peers.is_full() => self.now,
+            // Once everybody is gone there is nothing to be late for.
+            Some(drain) if !self.peers.is_empty() => drain.deadline(),
+            _ => Time::NEVER,
+        }
     }
 
     /// Every connection is looked at in the next turn, whether or not the kernel reports it.
@@ -91,12 +116,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Does what a shutdown has to do at its deadlines.
     pub(super) fn drain_on(&mut self) {
+        if self.drain.is_some() && !self.listeners.is_empty() && !self.peers.is_full() {
+            self.serve_the_queues();
+        }
         let Some(drain) = &mut self.drain else { return };
         match drain.stage {
             _ if self.now >= drain.until => self.cut_everyone(),
             Stage::Reading(until) if self.now >= until => {
                 drain.stage = Stage::Writing;
                 self.reading = Reading::NoMore;
+                self.close_the_listeners();
                 self.visit_everyone();
             }
             Stage::Reading(_) | Stage::Writing => {}
@@ -104,6 +133,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 
     fn cut_everyone(&mut self) {
+        self.close_the_listeners();
         for slot in 0..self.peers.used() {
             let Some(token) = self.peers.token(slot) else {
                 continue;

@@ -246,12 +246,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if !self.ready.is_empty() {
             return self.now;
         }
-        let drain = match &self.drain {
-            // Once everybody is gone there is nothing to be late for.
-            Some(drain) if !self.peers.is_empty() => drain.deadline(),
-            _ => Time::NEVER,
-        };
-        let next = self.timers.next().min(self.door.deadline()).min(drain);
+        let next = self.timers.next().min(self.door.deadline());
+        let next = next.min(self.drain_deadline());
         match S::AWAITS {
             true if self.children.can_start() => self.now,
             true => next.min(self.children.timers.next()),
@@ -333,6 +329,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let silent = peer.connection.is_silent();
         self.arm(token);
+        if self.drain.is_some() {
+            // It is to be read to the last byte and ended, like those who were there before.
+            self.ready.push(token.index());
+        }
         if let Some(course) = course {
             self.leave_the_straight(token, course);
         } else if silent {

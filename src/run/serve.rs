@@ -3,7 +3,7 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
 use super::{ServiceUser, with_service};
@@ -12,8 +12,8 @@ use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
-    Address, Linux, ListenOptions, Opener, Spawner, Traced, Waker, block_signals, find_program,
-    process,
+    Address, Linux, ListenOptions, Opener, Spawner, Traced, UnixName, Waker, block_signals,
+    find_program, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -217,15 +217,26 @@ fn tell_what_is_allowed(options: &Serve) {
 
 /// A command that talks to the server at `address`.
 fn hint(address: &Address, options: &Serve) -> String {
+    let is_http = options.service == ServiceName::Http;
     match address {
+        Address::Tcp(tcp) if is_http => format!("curl http://{}/", reachable(*tcp)),
+        Address::Unix(UnixName::Path(path)) if is_http => {
+            format!("curl --unix-socket {} http://localhost/", path.display())
+        }
         Address::Tcp(tcp) if !options.framing.has_boundaries() => {
-            let (host, port) = (tcp.ip(), tcp.port());
-            match host {
-                IpAddr::V4(all) if all.is_unspecified() => format!("nc 127.0.0.1 {port}"),
-                IpAddr::V6(all) if all.is_unspecified() => format!("nc ::1 {port}"),
-                host => format!("nc {host} {port}"),
-            }
+            let tcp = reachable(*tcp);
+            format!("nc {} {}", tcp.ip(), tcp.port())
         }
         address => format!("mynah connect {address} --frame {}", options.framing),
     }
+}
+
+/// Where a server that listens at `address` can be talked to from here.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

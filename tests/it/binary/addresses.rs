@@ -80,3 +80,18 @@ fn several_addresses_are_served_by_one_loop() {
     assert_eq!(server.stats().get("connections_total"), 2);
     server.end();
 }
+
+#[test]
+fn the_hint_names_a_tool_that_speaks_what_is_served() {
+    for (args, tool) in [
+        (&[][..], "nc 127.0.0.1 "),
+        (&["--listen", "0.0.0.0:0"], "nc 127.0.0.1 "),
+        (&["--frame", "u32be"], "mynah connect tcp://127.0.0.1:"),
+        (&["http"], "curl http://127.0.0.1:"),
+        (&["http", "--listen", "0.0.0.0:0"], "curl http://127.0.0.1:"),
+    ] {
+        let said = Server::start(args).end().stderr;
+        let hint = said.iter().find(|line| line.contains("talk to it with"));
+        assert!(hint.is_some_and(|hint| hint.contains(tool)), "{said:?}");
+    }
+}

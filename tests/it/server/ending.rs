@@ -132,15 +132,47 @@ fn a_listener_that_rests_is_asked_once_more() {
 }
 
 #[test]
-fn who_has_no_slot_when_it_ends_is_refused() {
+fn who_has_no_slot_when_it_ends_is_served_as_others_leave() {
+    let settings = Settings {
+        connections_max: 2,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        let inside = [0; 2].map(|_| play.connect());
+        let outside = [0; 5].map(|_| play.connect());
+        for peer in outside {
+            play.sim().send(peer, b"hello");
+        }
+        drain(play);
+        assert_eq!(inside.map(|peer| play.link(peer)), [Link::Finished; 2]);
+        for peer in outside {
+            assert_eq!(play.receive(peer), b"hello");
+            assert_eq!(play.link(peer), Link::Finished);
+        }
+        assert!(play.server.is_done());
+        assert_eq!(play.closed(CloseReason::Shutdown), 7);
+    });
+}
+
+#[test]
+fn who_finds_no_slot_while_there_is_reading_is_refused() {
     let settings = Settings {
         connections_max: 1,
         ..settings()
     };
-    echo(Config::default(), settings, |play| {
-        let (_inside, outside) = (play.connect(), play.connect());
-        drain(play);
+    echo(narrow(), settings, |play| {
+        let (slow, outside) = (play.connect(), play.connect());
+        push(play, slow, &pattern(5000));
+        play.server.drain();
+        play.quiet();
+        assert!(play.link(outside) != Link::Reset && !play.server.is_done());
+        play.pass(DRAIN_READ_TIMEOUT);
+        play.fixed_sockets = 1;
+        play.quiet();
         assert_eq!(play.link(outside), Link::Reset);
+        assert!(!play.server.is_done());
+        play.sim().reset(slow);
+        play.quiet();
         assert!(play.server.is_done());
     });
 }
