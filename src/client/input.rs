@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use super::{Failure, Settings, Source};
-use crate::framing::Framing;
+use crate::framing::{Decoded, FrameError, Framing};
 
 pub(super) struct Input {
     framing: Framing,
@@ -95,19 +95,37 @@ impl Input {
     }
 }
 
-/// Appends the frame of `payload`; the reason when this framing has none for it.
+/// Appends the frame of `payload`; the reason when this framing has none for it. What would come
+/// out at the other end as something else than one frame is none either: a payload that has the end
+/// of a frame in it, or one over the limit where only a reader judges that.
 pub(super) fn seal(
     framing: &Framing,
     payload: &[u8],
     unsent: &mut VecDeque<u8>,
 ) -> Result<(), String> {
+    let refused = |error| format!("{} bytes make no frame: {error}", payload.len());
     let overhead = framing.overhead();
     let mut space = vec![0; overhead.front + payload.len() + overhead.back];
     space[overhead.front..][..payload.len()].copy_from_slice(payload);
-    let frame = framing
+    let length = framing
         .seal(&[], &mut space, payload.len())
-        .map_err(|error| format!("{} bytes make no frame: {error}", payload.len()))?;
-    unsent.extend(&space[..frame]);
+        .map_err(refused)?;
+    let frame = &space[..length];
+    if framing.has_boundaries() {
+        match framing.decode(frame, 0) {
+            Decoded::Frame(bounds) if bounds.frame == length => {}
+            // The end is there; what is wrong is the length.
+            Decoded::Wrong(FrameError::Endless { limit }) => {
+                let frame = payload.len() as u64;
+                return Err(refused(FrameError::TooLong { frame, limit }));
+            }
+            Decoded::Wrong(error) => return Err(refused(error)),
+            Decoded::Frame(_) | Decoded::Incomplete { .. } => {
+                return Err(refused(FrameError::Corrupted("a frame ends inside them")));
+            }
+        }
+    }
+    unsent.extend(frame);
     Ok(())
 }
 
@@ -185,5 +203,36 @@ mod tests {
         );
         let typed = sent(input(Source::Terminal, "u16be"), &[&[b'x'; 99], b"\nok\n"]);
         assert_eq!(typed.0, b"\x00\x02ok");
+    }
+
+    #[test]
+    fn c4_a_line_that_would_come_out_as_two_frames_is_refused_by_its_number() {
+        let two = "3 bytes make no frame: a frame ends inside them";
+        for (frame, lines, before) in [
+            ("delim:2c", b"ok\na,b\n".as_slice(), b"ok,".as_slice()),
+            ("delim:2d2d", b"a-b\n-x-\n", b"a-b--"),
+        ] {
+            let (sent_before, reason) = sent(input(Source::Pipe, frame), &[lines]);
+            assert_eq!(sent_before, before, "{frame}");
+            assert_eq!(reason, format!("line 2: {two}"), "{frame}");
+        }
+        let typed = sent(input(Source::Terminal, "delim:2c"), &[b"a,b\nok\n"]);
+        assert_eq!(typed.0, b"ok,");
+        let line: Framing = "line".parse().expect("a framing");
+        let mut unsent = VecDeque::new();
+        assert_eq!(seal(&line, b"a\nb", &mut unsent), Err(two.to_owned()));
+        assert!(unsent.is_empty());
+    }
+
+    #[test]
+    fn c4_a_line_over_the_limit_is_refused_where_only_a_reader_judges_it() {
+        for frame in ["line", "delim:2c", "ascii:4", "netstring"] {
+            let longest = [&[b'x'; 100], b"\n".as_slice()].concat();
+            let (bytes, said) = sent(input(Source::Pipe, frame), &[&longest]);
+            assert_eq!((bytes.len() > 100, said), (true, "Something".to_owned()));
+            let (none, reason) = sent(input(Source::Pipe, frame), &[b"x", &longest]);
+            let expected = "line 1: 101 bytes make no frame: 101 bytes, the limit is 100";
+            assert_eq!((none, reason), (Vec::new(), expected.to_owned()), "{frame}");
+        }
     }
 }

@@ -217,19 +217,40 @@ fn c3_a_terminal_gets_a_prompt_and_quit_ends() {
 }
 
 #[test]
-fn c4_each_line_is_a_frame_both_ways() {
-    for frame in ["u8", "u16le", "u24be", "u32be", "u64le", "i32le"] {
+fn c4_each_line_is_a_frame_both_ways_in_every_framing() {
+    let any = (
+        b"hello,\nworld\n\n\xff".as_slice(),
+        "HELLO,\nWORLD\n\n0xff\n",
+        "hi",
+    );
+    let fives = (
+        b"hello\nworld\n\xff....".as_slice(),
+        "HELLO\nWORLD\n0xff2e2e2e2e\n",
+        "fives",
+    );
+    for (frame, (lines, replies, message)) in [
+        ("u8", any),
+        ("u16le", any),
+        ("u24be", any),
+        ("u32be", any),
+        ("u64le", any),
+        ("i32le", any),
+        ("len:offset=1,size=2,adjust=-3,strip=3", any),
+        ("line", any),
+        ("delim:7c7c", any),
+        ("fixed:5", fives),
+        ("ascii:4", any),
+        ("netstring", any),
+    ] {
         let server = Server::start(&["upper", "--frame", frame]);
-        let output = piped(
-            server.connect(&["--frame", frame]),
-            b"hello,\nworld\n\n\xff",
-        );
-        assert_eq!(text(&output.stdout), "HELLO,\nWORLD\n\n0xff\n", "{frame}");
-        assert_eq!(verdict(&output), (String::new(), Some(0)));
-        let once = piped(server.connect(&["--frame", frame, "--once", "hi"]), b"");
+        let output = piped(server.connect(&["--frame", frame]), lines);
+        assert_eq!(text(&output.stdout), replies, "{frame}");
+        assert_eq!(verdict(&output), (String::new(), Some(0)), "{frame}");
+        let once = piped(server.connect(&["--frame", frame, "--once", message]), b"");
         assert_eq!(
             (text(&once.stdout), once.status.code()),
-            ("HI\n".into(), Some(0))
+            (message.to_uppercase() + "\n", Some(0)),
+            "{frame}"
         );
     }
 }
@@ -266,6 +287,11 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
         (
             &[&nobody, "--frame", "u8", "--once", &"x".repeat(256)],
             "256 bytes make no frame",
+            1,
+        ),
+        (
+            &[&nobody, "--frame", "line", "--once", "a\nb"],
+            "3 bytes make no frame",
             1,
         ),
         (&[&nobody], "connect tcp://127.0.0.1:", 5),
