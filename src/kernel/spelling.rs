@@ -2,8 +2,9 @@
 //!
 //! One syntax for every place that takes one: `7007`, `host:port`, `[::1]:port`, `tcp://host:port`,
 //! `udp://host:port`, `unix:/path`, `unix:@name`. The parser is pure; only a host name is then
-//! looked up, and one made of digits and dots never is, because resolvers take `127.0.01` for an
-//! old spelling of something else. A refusal is one line: the input, what is wrong, what is right.
+//! looked up, and one that ends in a number, `0x7f.1` or `127.0.01`, never is, because resolvers
+//! take it for an old spelling of something else. A refusal is one line: the input, what is wrong,
+//! what is right.
 //!
 //! Its only neighbour is the type it yields. Man pages: ip(7), unix(7), getaddrinfo(3).
 
@@ -128,10 +129,7 @@ fn parse_host(host: &str, port: u16, carrier: Carrier) -> Result<Parsed<'_>, Str
             "the host is missing; write 127.0.0.1:{port}, or 0.0.0.0:{port} for all"
         ));
     }
-    if host
-        .bytes()
-        .all(|byte| byte == b'.' || byte.is_ascii_digit())
-    {
+    if ends_in_a_number(host) {
         let quad: Ipv4Addr = host.parse().map_err(|_| {
             let right =
                 format!("write four numbers up to 255 without leading zeros, 127.0.0.1:{port}");
@@ -148,6 +146,16 @@ fn parse_host(host: &str, port: u16, carrier: Carrier) -> Result<Parsed<'_>, Str
         ));
     }
     Ok(Parsed::Host(host, port, carrier))
+}
+
+/// Whether the last label of `host` makes it a number, by the URL standard's rule (3.5).
+fn ends_in_a_number(host: &str) -> bool {
+    let mut labels = host.trim_end_matches('.').rsplit('.');
+    let last = labels.next().unwrap_or("").to_ascii_lowercase();
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        None => last.bytes().all(|digit| digit.is_ascii_digit()),
+    }
 }
 
 fn parse_port(port: &str) -> Result<u16, String> {
@@ -229,6 +237,8 @@ mod tests {
             "example.org",
             "a-b_c.d",
             "10.example",
+            "0x7f.0xg",
+            "localhost.",
             "ex\u{e4}mple",
         ] {
             let input = format!("{host}:80");
@@ -237,17 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_digits_and_dots_is_a_dotted_quad_or_nothing() {
-        for host in [
-            "127.0.01",
-            "127.0.1",
-            "1",
-            "256.0.0.1",
-            "127.0.0.01",
-            "1.2.3.4.5",
-            "..",
-            ".",
-        ] {
+    fn a_host_that_ends_in_a_number_is_a_dotted_quad_or_nothing() {
+        let digits = "127.0.01 127.0.1 1 256.0.0.1 127.0.0.01 1.2.3.4.5 127.0.0.1. 1.. .. .";
+        let hex = "0x7f.0.0.1 0x7f.1 0X7f.1. 0x7f000001 127.0.0.0x1 127.0.0.0X1. 0x a.0xF a.1";
+        for host in digits.split(' ').chain(hex.split(' ')) {
             let reason = refusal(&format!("{host}:80"));
             assert!(
                 reason.starts_with(&format!("{host} is not a dotted quad")),
