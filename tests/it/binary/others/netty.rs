@@ -25,7 +25,7 @@ const JARS: [&str; 6] = [
 ];
 
 /// What mynah is told, and what Netty is told: order, offset, size, adjustment, strip.
-const ROWS: [(&str, &str); 16] = [
+const ROWS: [(&str, &str); 17] = [
     ("u8", "be,0,1,0,1"),
     ("u16be", "be,0,2,0,2"),
     ("u16le", "le,0,2,0,2"),
@@ -48,6 +48,10 @@ const ROWS: [(&str, &str); 16] = [
     (
         "len:offset=2,size=3,order=be,adjust=0,strip=0",
         "be,2,3,0,0",
+    ),
+    (
+        "len:offset=0,size=3,order=be,adjust=2,strip=0",
+        "be,0,3,2,0",
     ),
     (
         "len:offset=1,size=2,order=be,adjust=1,strip=3",
