@@ -127,7 +127,8 @@ pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 pub const READ_SIZE: usize = 512 * KIB;
 /// Bytes that a read may throw away at once, on the stack: whoever lingers has little left to say.
 pub const DISCARD_SIZE: usize = 16 * KIB;
-/// Bytes kept for answers of another length where messages have no boundary and so no longest one.
+/// Bytes kept for answers of another length, at least: where messages have no boundary there is no
+/// longest one, and where they are short those to many requests go out together.
 pub const STREAM_REPLY_SIZE: usize = 256 * KIB;
 /// Descriptors that are not connections: standard streams, the epoll instance, signals, wake-up,
 /// the reserve, and some for the logger and the C library.

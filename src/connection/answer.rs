@@ -52,7 +52,11 @@ impl<S: Service> Connection<S> {
             Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
             Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
         };
-        workspace.inbound.compact();
+        // While replies wait to go out nothing is read, and what waits behind them for their room
+        // would be moved again and again.
+        if workspace.outbound.is_empty() {
+            workspace.inbound.compact();
+        }
         frames
     }
 
@@ -153,8 +157,8 @@ impl<S: Service> Connection<S> {
             }
             let stop = match decoder.decode(bytes, looked) {
                 Decoded::Frame(bounds) => match self.serve(bounds, workspace, protocol) {
-                    Ok(()) => {
-                        frames += 1;
+                    Ok(answered) => {
+                        frames += u64::from(answered);
                         continue;
                     }
                     Err(stop) => stop,
@@ -166,13 +170,15 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Hands one frame to the service and puts its answer where it goes out in order.
+    /// Hands one frame to the service and puts its answer where it goes out in order. Tells whether
+    /// it was answered, or only a part of a request taken that says nothing by itself: whoever
+    /// sends such parts one by one is still at the same request.
     fn serve(
         &mut self,
         mut bounds: Bounds,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let Workspace { inbound, outbound } = workspace;
         let room = outbound.room();
         // Older answers that lie in outbound go out first: an answer in place must not pass them,
@@ -233,6 +239,7 @@ impl<S: Service> Connection<S> {
                     return Err(Stop::Short { looked: 0 });
                 }
                 inbound.consume(taken);
+                return Ok(filled > 0);
             }
             Answer::Written | Answer::Goodbye | Answer::Refused => {
                 // A goodbye may be wordless: then nothing is sent, not even an empty frame.
@@ -250,7 +257,7 @@ impl<S: Service> Connection<S> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The peer's stream has ended and every whole frame is answered.

@@ -82,9 +82,14 @@ impl Demand {
             };
         }
         let longest = protocol.framing.frame_size_max(self.frame_size_max);
+        let replies = match protocol.reply_max(longest).max(protocol.awaited_max()) {
+            0 => 0,
+            // However short they are, those to all requests of a read are to go out together.
+            reply => reply.max(STREAM_REPLY_SIZE),
+        };
         WorkspaceSize {
             inbound: longest.max(READ_SIZE),
-            outbound: protocol.reply_max(longest).max(protocol.awaited_max()),
+            outbound: replies,
         }
     }
 }
@@ -100,7 +105,7 @@ pub fn share(all: u32, threads: usize, worker: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::framing::{Framing, OnTooLong, Raw};
-    use crate::service::{Answer, Echo, Reply, Request, UpperUnicode};
+    use crate::service::{Answer, Echo, Reply, Request, Robot, UpperUnicode};
 
     const DEMAND: Demand = Demand {
         memory_max: 64 << 20,
@@ -225,5 +230,17 @@ mod tests {
             service: Echo,
         };
         assert_eq!(DEMAND.plan(&echo).unwrap().workspace.outbound, 0);
+    }
+
+    #[test]
+    fn short_replies_to_many_requests_have_room_together() {
+        let robot = Protocol {
+            framing: Framing::parse("line").unwrap(),
+            on_too_long: OnTooLong::Close,
+            service: Robot,
+        };
+        assert!(robot.reply_max(DEMAND.frame_size_max) < 100);
+        let size = DEMAND.plan(&robot).unwrap().workspace;
+        assert_eq!(size.outbound, STREAM_REPLY_SIZE);
     }
 }

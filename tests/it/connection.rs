@@ -6,7 +6,7 @@
 
 use mynah::connection::{CloseReason, Want};
 use mynah::framing::{FrameError, Framing, Raw};
-use mynah::service::{Answer, Echo, Reply, Request, Service, Upper, UpperUnicode};
+use mynah::service::{Answer, Echo, PrefixedEcho, Reply, Request, Service, Upper, UpperUnicode};
 
 use crate::talk::{Talk, framing, hex, pairs_of_cuts};
 
@@ -249,4 +249,35 @@ fn a_closed_connection_wants_to_be_closed_whatever_it_owes() {
     talk.reads(&hex("0161"));
     talk.connection.close(CloseReason::Stalled);
     assert_eq!(talk.wants(), Want::Close);
+}
+
+#[test]
+fn what_waits_behind_replies_for_their_room_is_not_moved() {
+    // There is room for one reply at a time.
+    let service = PrefixedEcho::new("echo# ");
+    let mut talk = Talk::new(framing("line", 64), service, 64, 12);
+    let said = b"a\nb\nc\nd\ne\n";
+    assert_eq!(talk.reads(said), said.len());
+    let waiting = |talk: &mut Talk<PrefixedEcho>| {
+        talk.with(|_, workspace, _| {
+            let start = workspace.inbound.undecoded().as_ptr() as usize;
+            (start, workspace.inbound.undecoded().len())
+        })
+    };
+    let mut before = waiting(&mut talk);
+    assert!(before.1 > 0, "all of it had room");
+    while talk.wants() == Want::Write {
+        talk.writes(1);
+        let after = waiting(&mut talk);
+        if after.1 > 0 {
+            let consumed = before.1 - after.1;
+            assert_eq!(after.0 - before.0, consumed, "it was moved");
+        }
+        before = after;
+    }
+    assert_eq!(
+        talk.answer,
+        b"echo# a\necho# b\necho# c\necho# d\necho# e\n"
+    );
+    assert!(talk.holds_nothing());
 }

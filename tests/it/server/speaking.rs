@@ -108,3 +108,33 @@ fn an_idle_server_is_not_woken_to_learn_the_time() {
         },
     );
 }
+
+#[test]
+fn a_request_of_http_has_its_time_as_a_whole_however_it_is_cut() {
+    let settings = Settings {
+        frame_timeout: Some(Duration::from_secs(1)),
+        ..settings()
+    };
+    let framing = Framing::Raw(Raw);
+    under_both(
+        Config::default(),
+        settings,
+        framing,
+        Http::default(),
+        |play| {
+            let (slow, other) = (play.connect(), play.connect());
+            // Each time the end of one field and the beginning of the next, so that something is held.
+            play.send(slow, b"GET / HTTP/1.1\r\nX");
+            for _ in 0..3 {
+                play.pass(Duration::from_millis(300));
+                play.send(slow, b":y\r\nX");
+                play.send(other, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+                assert!(play.receive(other).ends_with(b"Hello, World"));
+            }
+            assert_eq!(play.closed(CloseReason::SlowFrame), 0);
+            play.pass(Duration::from_millis(100));
+            assert_eq!(play.closed(CloseReason::SlowFrame), 1);
+            play.sim().close_peer(other);
+        },
+    );
+}
