@@ -84,6 +84,8 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) ready: Queue,
     pub(super) now: Time,
     pub(super) turns: u64,
+    /// Full batches in a row for which deadlines have waited.
+    pub(super) full_batches: u32,
     /// When the service is told the time again.
     next_tick: Time,
     /// When to read a second time; this is the whole difference between the two triggers.
@@ -121,6 +123,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         Ok(Server {
             now: kernel.now(),
             turns: 0,
+            full_batches: 0,
             next_tick: Time::default(),
             door: Door::new(kernel.reserve()?),
             kernel,
@@ -188,7 +191,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.resume(had_more_to_do);
         }
         if self.now >= deadline {
-            self.expire();
+            self.expire_unless_more_waits(count);
         }
         if S::AWAITS {
             self.start_a_command();

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use crate::connection::CloseReason;
-use crate::kernel::{Interest, Opener, Spawner, Time, Token};
-use crate::limits::{LINGER_TIMEOUT, MEMORY_RETRY_MIN};
+use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
+use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
@@ -24,9 +24,22 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
+    /// Looks at the deadlines, but not while a full batch says that more events wait: after a stop
+    /// (SIGSTOP) all deadlines have passed, and who has spoken meanwhile is to be heard first. Even
+    /// so it is done once everybody can have been in a batch.
+    pub(super) fn expire_unless_more_waits(&mut self, events: usize) {
+        let batches = (self.peers.used() as usize / EVENTS_PER_TURN) as u32 + 1;
+        if events == EVENTS_PER_TURN && self.full_batches < batches {
+            self.full_batches += 1;
+            return;
+        }
+        self.full_batches = 0;
+        self.expire();
+    }
+
     /// Ends those whose time is over. Activity has only moved true deadlines away from the armed
     /// ones, so each one that comes is looked at again.
-    pub(super) fn expire(&mut self) {
+    fn expire(&mut self) {
         while let Some(slot) = self.timers.pop_due(self.now) {
             let Some(token) = self.peers.token(slot) else {
                 continue;
@@ -43,10 +56,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.arm(token);
                 continue;
             }
+            if reason == CloseReason::Stalled && self.has_taken_enough(token) {
+                continue;
+            }
             if let Some(peer) = self.peers.get_mut(token) {
                 peer.connection.close(reason);
+                self.release(token);
             }
-            self.release(token);
         }
         if S::AWAITS {
             self.expire_commands();
@@ -69,6 +85,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let span = MEMORY_RETRY_MIN * (1 << (peer.refusals - 1));
             self.timers.arm(token.index(), self.now.after(span));
         }
+    }
+
+    /// Offers a reader that seems to have stalled the next bytes before it is blamed: there is no
+    /// event before a third of the send buffer is free, so it may have read much without a word.
+    fn has_taken_enough(&mut self, token: Token) -> bool {
+        self.advance(token, Readiness::OUT);
+        let (deadline, _) = self.deadline_of(token);
+        let enough = deadline > self.now;
+        if enough {
+            self.arm(token);
+        }
+        enough
     }
 
     /// When a connection is to be closed if nothing moves until then, and why.
@@ -106,7 +134,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let idle = after(self.settings.idle_timeout, peer.active_at, silent);
         let frame = match held {
-            Held::ForFrame { since } => {
+            Held::ForFrame { since, .. } => {
                 after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
             }
             _ => NEVER,

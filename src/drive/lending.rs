@@ -2,10 +2,12 @@
 //!
 //! Between two turns a workspace is held by whoever has bytes in it and by nobody else. Two things
 //! bound how long, and a byte now and then moves neither, so that nobody who dribbles holds a
-//! workspace for ever: one whose frame is under way has the frame time-out from its first byte to
-//! its last ("slow loris", CVE-2007-6750), and one that is owed bytes must take a least number of
-//! them within each stall time-out ("slow read"). When all are lent, connections wait in order and
-//! ask the kernel for nothing, for a readiness that nobody takes up would be reported for ever.
+//! workspace for ever. One whose frame is under way has the frame time-out from its first byte to
+//! its last ("slow loris", CVE-2007-6750); or, while others wait, from the first byte of several
+//! that follow each other, unless it sends the least that time asks for. And one that is owed bytes
+//! must take that least within each stall time-out ("slow read"). When all are lent, connections
+//! wait in order and ask the kernel for nothing, for a readiness that nobody takes up would be
+//! reported for ever.
 
 use crate::connection::Want;
 use crate::kernel::{Interest, Opener, Spawner, Token};
@@ -19,6 +21,7 @@ use super::workspaces::{Held, Lease};
 #[derive(Clone, Copy)]
 pub(super) struct Moved {
     frames: u64,
+    bytes_in: u64,
     bytes_out: u64,
 }
 
@@ -26,6 +29,7 @@ impl Moved {
     pub(super) fn of(counters: &Counters) -> Moved {
         Moved {
             frames: counters.frames,
+            bytes_in: counters.bytes_in,
             bytes_out: counters.bytes_out,
         }
     }
@@ -38,9 +42,26 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let now = self.now;
         let after = Moved::of(&self.counters);
         let held = match (want, self.workspaces.held(&lease)) {
-            (Want::Read, held @ Held::ForFrame { .. }) if after.frames == before.frames => held,
-            // Other frames were answered since: what is held is the beginning of the next.
-            (Want::Read, _) => Held::ForFrame { since: now },
+            (Want::Read, Held::ForFrame { since, heard }) => {
+                let heard = heard + (after.bytes_in - before.bytes_in);
+                // If other frames were answered since, what is held is the beginning of the next.
+                // But whoever ends a frame with each few bytes and begins another would hold it for
+                // ever, and others wait.
+                let is_next = after.frames != before.frames;
+                let is_fair =
+                    self.waiting.is_empty() || heard >= self.settings.stall_size_min as u64;
+                match is_next && is_fair {
+                    true => Held::ForFrame {
+                        since: now,
+                        heard: 0,
+                    },
+                    false => Held::ForFrame { since, heard },
+                }
+            }
+            (Want::Read, _) => Held::ForFrame {
+                since: now,
+                heard: 0,
+            },
             (Want::Write, Held::ForReply { since, taken }) => {
                 let taken = taken + (after.bytes_out - before.bytes_out);
                 if taken < self.settings.stall_size_min as u64 {
@@ -62,7 +83,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(peer) = self.peers.get_mut(token) {
             peer.lease = Some(lease);
         }
-        if let (Held::ForFrame { since }, Some(timeout)) = (held, self.settings.frame_timeout) {
+        if let (Held::ForFrame { since, .. }, Some(timeout)) = (held, self.settings.frame_timeout) {
             self.timers.arm_by(token.index(), since.after(timeout));
         }
     }

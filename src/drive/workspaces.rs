@@ -43,10 +43,13 @@ pub enum Held {
     /// Nothing.
     #[default]
     Freely,
-    /// To send the rest of a frame, whose first byte came then.
+    /// To send the rest of a frame.
     ForFrame {
-        /// When.
+        /// When its first byte came; or that of an earlier one, if frames have followed each other
+        /// without a gap, and so slowly that it was unfair to those who wait.
         since: Time,
+        /// Bytes that have come since.
+        heard: u64,
     },
     /// To take what it is owed.
     ForReply {

@@ -147,7 +147,8 @@ fn open_listeners<K: Opener>(
         reuse_port: options.threads > 1,
         nodelay: options.nodelay,
         keepalive: Some(limits::KEEPALIVE),
-        user_timeout: Some(limits::USER_TIMEOUT),
+        // It ends a zero window too, so it must not be shorter than what a reader may take.
+        user_timeout: (options.stall_timeout).map(|stall| stall.max(limits::USER_TIMEOUT)),
         receive_buffer: None,
         send_buffer: None,
         defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),

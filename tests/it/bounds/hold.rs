@@ -1,5 +1,7 @@
 //! How long a workspace may be held: slow frames, slow readers, and who waits for them.
 
+use mynah::limits::EVENTS_PER_TURN;
+
 use super::*;
 
 fn framed(timeout: Duration) -> Stage {
@@ -64,6 +66,31 @@ fn every_frame_has_the_whole_time_for_itself() {
     assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
     stage.pass(SECOND);
     assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
+}
+
+#[test]
+fn frames_that_follow_each_other_by_bytes_hold_no_workspace_while_others_wait() {
+    for (least, ended) in [(7, true), (6, false)] {
+        let mut stage = Stage::new(Settings {
+            frame_timeout: Some(SECOND),
+            stall_size_min: least,
+            workspaces: 1,
+            ..plain()
+        });
+        let (slow, other) = (stage.connect(), stage.connect());
+        stage.say(slow, b"\x01");
+        stage.say(other, b"\x01x");
+        for _ in 0..3 {
+            stage.pass(SECOND / 4);
+            stage.say(slow, b"x\x01");
+        }
+        assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+        assert_eq!(stage.hear(other), b"");
+        stage.pass(SECOND / 4);
+        // Six bytes have come since its first one.
+        assert_eq!(stage.closed(CloseReason::SlowFrame) == 1, ended, "{least}");
+        assert_eq!(stage.hear(other) == b"\x01x", ended);
+    }
 }
 
 #[test]
@@ -183,6 +210,35 @@ fn a_byte_now_and_then_does_not_hold_a_workspace_for_ever() {
 }
 
 #[test]
+fn who_has_read_without_an_event_is_offered_more_before_it_is_blamed() {
+    for (count, ended) in [(3, true), (4, false), (5, false)] {
+        let reply = Pipe {
+            send: 30,
+            receive: 6,
+        };
+        let config = Config {
+            reply,
+            ..Config::default()
+        };
+        let settings = Settings {
+            stall_timeout: Some(SECOND),
+            stall_size_min: 4,
+            ..plain()
+        };
+        let mut stage = Stage::with(settings, config);
+        let slow = stage.connect();
+        stage.say(slow, &[b"\x3f".as_slice(), &[b'.'; 63]].concat());
+        stage.pass(SECOND - MOMENT);
+        // Too little for the kernel to report room.
+        let events = stage.server.counters().events;
+        take(&mut stage, slow, count);
+        assert_eq!(stage.server.counters().events, events);
+        stage.pass(MOMENT);
+        assert_eq!(stage.closed(CloseReason::Stalled) == 1, ended, "{count}");
+    }
+}
+
+#[test]
 fn whoever_takes_all_it_is_owed_takes_enough_however_little_that_is() {
     let (mut stage, slow, _) = dribbled();
     take(&mut stage, slow, 28);
@@ -269,4 +325,27 @@ fn with_edges_too_a_lingering_peer_is_heard_out_while_the_server_ends() {
     assert_eq!(stage.server.counters().bytes_in, 32 + 40_000);
     stage.pass(LINGER_TIMEOUT);
     assert_eq!(stage.link(peer), Link::Finished);
+}
+
+#[test]
+fn after_a_long_stop_all_who_have_spoken_are_heard_before_any_deadline() {
+    let mut stage = Stage::new(Settings {
+        idle_timeout: Some(SECOND),
+        connections_max: 2 * EVENTS_PER_TURN + 9,
+        ..plain()
+    });
+    let peers: Vec<Peer> = (0..2 * EVENTS_PER_TURN + 9)
+        .map(|_| stage.connect())
+        .collect();
+    let (silent, speakers) = peers.split_first().expect("there are some");
+    stage.sim().advance(100 * SECOND);
+    for peer in speakers {
+        stage.sim().send(*peer, b"\x01x");
+    }
+    stage.settle();
+    assert_eq!(stage.closed(CloseReason::Idle), 1);
+    for peer in speakers {
+        assert_eq!(stage.hear(*peer), b"\x01x");
+    }
+    assert_eq!(stage.hear(*silent), b"");
 }
