@@ -4,8 +4,8 @@
 //! any: a [`ServiceUser`]. The server is one, and the players of transcripts are others. Files are
 //! read here, and nowhere else in the program.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::limits::DICTIONARY_SIZE_MAX;
@@ -58,14 +58,22 @@ fn once<S>(service: S) -> impl FnMut() -> Result<S, String> {
 }
 
 fn load_dictionary(path: &Path) -> Result<Dict, String> {
-    let mut text = Vec::new();
-    // One byte more than allowed shows that the file is too long.
-    File::open(path)
-        .and_then(|file| {
-            let enough = DICTIONARY_SIZE_MAX as u64 + 1;
-            file.take(enough).read_to_end(&mut text)
-        })
-        .map_err(|error| error.to_string())
-        .and_then(|_| Dict::parse(text))
+    read_regular(path, DICTIONARY_SIZE_MAX)
+        .and_then(Dict::parse)
         .map_err(|reason| format!("--dictionary {}: {reason}", path.display()))
+}
+
+/// Reads a file, and of a longer one no more than a byte over `most`, which shows that it is. It is
+/// looked at before it is opened: to open a FIFO, whose peers may never come, would wait for them,
+/// and a worker waits for nobody. See fifo(7).
+fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+    let wrong = |error: io::Error| error.to_string();
+    if !fs::metadata(path).map_err(wrong)?.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(wrong)?;
+    let mut file = file.take(most as u64 + 1);
+    file.read_to_end(&mut text).map_err(wrong)?;
+    Ok(text)
 }

@@ -7,15 +7,17 @@
 //! ```
 //!
 //! The text is checked whole before it serves, and a mistake is named by its line. It stays as it
-//! is, beside the sorted starts of its lines: a lookup is a binary search that allocates nothing.
-//! Where the text comes from is not known here; a clone shares it, so each worker may have one. A
-//! word is compared byte for byte.
+//! is, but for a byte order mark in front, beside the sorted starts of its lines: a lookup is a
+//! binary search that allocates nothing. Where the text comes from is not known here; a clone
+//! shares it, so each worker may have one. A word is compared byte for byte.
 
 use std::sync::Arc;
 
 use super::{Answer, Reply, Request, Service};
 use crate::limits::{DICTIONARY_SIZE_MAX, TRANSLATION_SIZE_MAX};
 
+/// U+FEFF, which some editors put in front of a text to say that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const NOT_KNOWN: &[u8] = b"not known";
 
 /// Translates.
@@ -37,9 +39,12 @@ impl Dict {
     /// # Errors
     ///
     /// The first line that is wrong and what is wrong with it, on one line.
-    pub fn parse(text: Vec<u8>) -> Result<Dict, String> {
+    pub fn parse(mut text: Vec<u8>) -> Result<Dict, String> {
         if text.len() > DICTIONARY_SIZE_MAX {
             return Err(format!("has more than {DICTIONARY_SIZE_MAX} bytes"));
+        }
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
         }
         let text = String::from_utf8(text).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -179,6 +184,15 @@ mod tests {
         ] {
             assert_eq!(translate(&dict, word), None, "{word:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let dict = parse("\u{feff}apple: 苹果\npear: 梨\n").unwrap();
+        assert_eq!(translate(&dict, "apple"), Some("苹果"));
+        assert_eq!(translate(&dict, "pear"), Some("梨"));
+        let error = parse("\u{feff}# fruit\napple\n").unwrap_err();
+        assert!(error.starts_with("line 2: has no colon"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The file of `dict`: read and checked at the start, read again at SIGHUP, on the real binary.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
+use std::{env, fs, process, thread};
 
 /// How long anything may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +23,13 @@ impl Words {
 
     fn write(&self, text: &str) {
         fs::write(&self.0, text).expect("a temporary file");
+    }
+
+    /// Puts a FIFO in its place, which nobody writes to.
+    fn become_a_fifo(&self) {
+        fs::remove_file(&self.0).expect("a file");
+        let made = Command::new("mkfifo").arg(&self.0).status();
+        assert!(made.expect("mkfifo(1)").success());
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -48,7 +56,7 @@ impl Drop for Words {
 struct Program {
     child: Child,
     address: String,
-    log: Lines<BufReader<ChildStderr>>,
+    log: Receiver<String>,
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -56,7 +64,12 @@ impl Program {
     fn start(words: &Words, args: &[&str]) -> Program {
         let mut child = words.command(args).spawn().expect("the program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (told, log) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = stderr.lines().map_while(Result::ok);
+            lines.for_each(|line| told.send(line).unwrap_or_default());
+        });
         let mut ready = String::new();
         stdout.read_line(&mut ready).expect("a line");
         let address = ready
@@ -78,14 +91,16 @@ impl Program {
     }
 
     /// Has the file read again, and waits for what is said about it.
-    fn reload(&mut self) -> String {
+    fn reload(&self) -> String {
         let command = format!("kill -s HUP {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &command]).status();
         assert!(sent.expect("a shell").success());
-        let mut lines = self.log.by_ref().map(|line| line.expect("a log"));
-        lines
-            .find(|line| line.contains("SIGHUP"))
-            .expect("a line about it")
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).expect("a line about it");
+            if line.contains("SIGHUP") {
+                return line;
+            }
+        }
     }
 }
 
@@ -112,7 +127,7 @@ fn ask(peer: &mut TcpStream, word: &str) -> String {
 #[test]
 fn a_reload_reaches_old_connections_and_a_bad_file_changes_nothing() {
     let words = Words::new("reload", "one: eins\ntwo: zwei\n");
-    let mut program = Program::start(&words, &[]);
+    let program = Program::start(&words, &[]);
     let mut peer = program.connect();
     assert_eq!(ask(&mut peer, "one"), "eins");
 
@@ -138,7 +153,7 @@ fn a_reload_reaches_old_connections_and_a_bad_file_changes_nothing() {
 #[test]
 fn a_reload_reaches_every_worker() {
     let words = Words::new("workers", "one: eins\n");
-    let mut program = Program::start(&words, &["--threads", "3"]);
+    let program = Program::start(&words, &["--threads", "3"]);
     let mut peers: Vec<TcpStream> = (0..32).map(|_| program.connect()).collect();
     for peer in &mut peers {
         assert_eq!(ask(peer, "one"), "eins");
@@ -166,4 +181,35 @@ fn a_bad_file_keeps_the_server_from_starting_and_says_which_line() {
     );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert_eq!(output.stdout, b"", "nothing is ready");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_the_start() {
+    let words = Words::new("fifo", "one: eins\n");
+    words.become_a_fifo();
+    let mut child = words.command(&[]).spawn().expect("the program starts");
+    let since = Instant::now();
+    while child.try_wait().expect("it is ours").is_none() {
+        if since.elapsed() > PATIENCE {
+            let _ = child.kill();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().expect("its end");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.ends_with(": is not a regular file\n"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_reload_that_meets_a_fifo_holds_up_nobody() {
+    let words = Words::new("fifo-reload", "one: eins\n");
+    let program = Program::start(&words, &[]);
+    let mut peer = program.connect();
+    words.become_a_fifo();
+    let line = program.reload();
+    let expected = ": is not a regular file; nothing has changed";
+    assert!(line.ends_with(expected), "{line}");
+    assert_eq!(ask(&mut peer, "one"), "eins");
 }
