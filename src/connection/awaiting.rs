@@ -29,13 +29,20 @@ impl<S: Service> Protocol<S> {
     }
 
     /// How many of `most` bytes of output an answer has room for, where frames are short: a length
-    /// field of two bytes, or a low limit. It is found out by trying, and so only at the start.
+    /// field of two bytes, or a low limit; 0 if some answers have none. It is found out by trying,
+    /// and so only at the start.
     pub fn output_max(&self, most: usize) -> usize {
         let longest = self.service.awaited_max();
         let mut space = vec![0; self.awaited_max()];
         let mut fits = |payload| self.framing.seal(&[], &mut space, payload).is_ok();
-        if self.framing.overhead().front == 0 || fits(longest) {
+        if self.framing.overhead().front == 0 {
             return most;
+        }
+        // A length field may be unable to tell of short frames, too.
+        match (fits(1), fits(longest)) {
+            (false, _) => return 0,
+            (true, true) => return most,
+            (true, false) => {}
         }
         let (mut least, mut above) = (0, longest);
         while least + 1 < above {

@@ -53,12 +53,7 @@ where
 {
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     options.connections_max = connections_that_fit(&options)?;
-    let framing = limited(options.framing, options.frame_size_max)?;
-    let protocol = Protocol {
-        framing,
-        on_too_long: options.on_too_long,
-        service,
-    };
+    let protocol = protocol(&options, service)?;
     let demand = Demand {
         memory_max: options.memory_max,
         connections_max: options.connections_max as usize,
@@ -105,6 +100,25 @@ where
             Err(Failure::new(Exit::DrainCut, line))
         }
     }
+}
+
+/// The service behind its framing, which must be able to carry all that may be answered.
+fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Failure> {
+    let (frame_max, output_max) = (options.frame_size_max, limits::COMMAND_OUTPUT_MAX);
+    let protocol = Protocol {
+        framing: limited(options.framing, frame_max)?,
+        on_too_long: options.on_too_long,
+        service,
+    };
+    if S::AWAITS && protocol.output_max(output_max) == 0 {
+        let least = protocol.service.awaited_max() - output_max + 1;
+        let line = format!(
+            "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
+            options.framing, options.service
+        );
+        return Err(Failure::new(Exit::Usage, line));
+    }
+    Ok(protocol)
 }
 
 /// As many connections as were asked for, or as there can be descriptors for.

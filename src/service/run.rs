@@ -28,6 +28,16 @@ const TOO_MUCH: &str = "mynah: cut, it says too much\n";
 const TOO_LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
 const _: () = assert!(COMMAND_TIMEOUT.as_secs() == 5);
 
+/// What may follow the output: the end of its last line, and a line about a cut.
+const ENDING_MAX: usize = 1 + if TOO_MUCH.len() > TOO_LATE.len() {
+    TOO_MUCH.len()
+} else {
+    TOO_LATE.len()
+};
+// Whoever has room for an ending has room for what is said instead of an output.
+const _: () = assert!(NOT_STARTED.len() <= ENDING_MAX && SAID_NOTHING.len() <= ENDING_MAX);
+const _: () = assert!(NOT_ALLOWED.len() <= ENDING_MAX);
+
 /// Runs what is allowed, and refuses all else.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -101,8 +111,11 @@ impl Service for Run {
     }
 
     fn awaited_max(&self) -> usize {
-        const { assert!(NOT_STARTED.len() < RESULT.len() + TOO_MUCH.len()) }
-        PEER_NAME_MAX + RESULT.len() + COMMAND_OUTPUT_MAX + 1 + TOO_MUCH.len().max(TOO_LATE.len())
+        let begin = match self.names_peer {
+            true => PEER_NAME_MAX + RESULT.len(),
+            false => 0,
+        };
+        begin + COMMAND_OUTPUT_MAX + ENDING_MAX
     }
 
     fn heard(&mut self, state: &mut Running, peer: &str, news: News<'_>, reply: &mut Reply<'_>) {
@@ -182,13 +195,15 @@ mod tests {
 
     #[test]
     fn the_longest_answer_has_its_room() {
-        let mut run = Run::new(Vec::new(), true);
-        let mut space = vec![0; run.awaited_max()];
-        let (mut state, mut reply) = (Running::default(), Reply::new(&mut space));
-        let (peer, most) = ("x".repeat(PEER_NAME_MAX), vec![b'x'; COMMAND_OUTPUT_MAX]);
-        run.heard(&mut state, &peer, News::Output(&most), &mut reply);
-        const { assert!(TOO_LATE.len() >= TOO_MUCH.len()) }
-        run.heard(&mut state, &peer, News::TooLate, &mut reply);
-        assert_eq!(reply.filled(), space.len());
+        for names_peer in [true, false] {
+            let mut run = Run::new(Vec::new(), names_peer);
+            let mut space = vec![0; run.awaited_max()];
+            let (mut state, mut reply) = (Running::default(), Reply::new(&mut space));
+            let (peer, most) = ("x".repeat(PEER_NAME_MAX), vec![b'x'; COMMAND_OUTPUT_MAX]);
+            run.heard(&mut state, &peer, News::Output(&most), &mut reply);
+            const { assert!(TOO_LATE.len() >= TOO_MUCH.len()) }
+            run.heard(&mut state, &peer, News::TooLate, &mut reply);
+            assert_eq!(reply.filled(), space.len());
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! and who may start one.
 
 use super::*;
+use mynah::framing::Framing;
 use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, COMMANDS_MAX};
 use mynah::service::Run;
 
@@ -27,7 +28,10 @@ fn roomy() -> Settings {
 
 /// Plays `run` under both triggers; in the end no process is left.
 fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
-    let framing = crate::talk::framing(framing, 1 << 20);
+    run_framed(crate::talk::framing(framing, 1 << 20), settings, play);
+}
+
+fn run_framed(framing: Framing, settings: Settings, play: impl Fn(&mut Play<Run>)) {
     let names_peer = framing.overhead().front == 0;
     for trigger in [Trigger::Level, Trigger::Edge] {
         println!("under {trigger:?} trigger");
@@ -128,16 +132,30 @@ fn one_that_says_too_much_is_cut_and_killed_with_a_word_to_its_peer() {
 
 #[test]
 fn where_frames_are_short_a_command_may_say_less() {
-    for (spec, header, longest) in [("u8", 1, 255), ("u16be", 2, 65_535)] {
-        run(spec, roomy(), |play| {
+    // What a frame holds, without the longest line that tells of a cut.
+    let room = 1 + LATE.len();
+    for (spec, frame_max, request, header, payload_max) in [
+        ("ascii:2", 1 << 20, &b"04held"[..], 2, 99),
+        ("u8", 1 << 20, b"\x04held", 1, 255),
+        ("u16be", 1 << 20, b"\0\x04held", 2, 65_535),
+        ("u16be", 130, b"\0\x04held", 2, 128),
+    ] {
+        let framing = crate::talk::framing(spec, frame_max);
+        run_framed(framing, roomy(), |play| {
             let peer = play.connect();
-            let length = &[0, 3][2 - header..];
-            play.send(peer, &[length, b"yes"].concat());
-            let heard = play.receive(peer);
-            assert!(heard.ends_with(MUCH.as_bytes()));
-            assert!(heard.len() > longest - 200 && heard.len() <= longest + header);
-            play.send(peer, &[length, b"yes"].concat());
-            assert_eq!(play.receive(peer), heard);
+            for more in [0, 1] {
+                play.send(peer, request);
+                let id = only(play);
+                let most = payload_max - room;
+                play.sim().says(id, &vec![b'x'; most + more]);
+                play.quiet();
+                play.sim().ends(id, false);
+                play.quiet();
+                let heard = play.receive(peer);
+                let cut = if more == 0 { 0 } else { 1 + MUCH.len() };
+                assert_eq!(heard.len(), header + most + cut, "{spec}");
+                assert_eq!(heard.ends_with(MUCH.as_bytes()), more > 0, "{spec}");
+            }
         });
     }
 }
