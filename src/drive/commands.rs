@@ -208,7 +208,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         if let Some((kind, what)) = complaint {
             if let Some(more) = self.children.complaints[kind].may_speak(self.now) {
-                log::warn!("a command {what}: it is killed with all that it has started{more}");
+                log::warn!("a command {what}: it is killed with its process group{more}");
             }
         }
         self.disown(place);

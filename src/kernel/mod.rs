@@ -149,7 +149,7 @@ pub trait Spawner: Poller {
     /// the usual folders.
     fn prepare(&mut self, line: &str) -> io::Result<Self::Command>;
 
-    /// Starts it as the leader of a process group of its own, with no environment, no descriptor
+    /// Starts it as the leader of a session of its own, with no environment, no descriptor
     /// but `/dev/null` and the pipe, and no signal ignored or blocked: posix_spawn(3),
     /// pidfd_open(2).
     fn spawn(&mut self, command: &Self::Command) -> io::Result<Child<Self::Socket>>;

@@ -3,12 +3,12 @@
 //!
 //! The program gets its words and nothing else of us: no shell, an empty environment, `/dev/null`
 //! to read, the pipe as stdout and stderr, every signal at its default and none held back, a
-//! process group of its own. posix_spawn(3) is vfork(2) with care: the calling thread stands still
-//! until the program runs or was refused, its memory is not copied, and the reason of a refusal
-//! comes back.
+//! session and process group of its own, and so no terminal that it could speak to or be ended by.
+//! posix_spawn(3) is vfork(2) with care: the calling thread stands still until the program runs or
+//! was refused, its memory is not copied, and the reason of a refusal comes back.
 //! What we open is close-on-exec; what we were ourselves started with is made so by [`prepare`].
 //! Which programs, how many and for how long is not known here. Man pages: posix_spawn(3),
-//! pidfd_open(2), waitid(2), close_range(2), execve(2).
+//! pidfd_open(2), waitid(2), close_range(2), execve(2), setsid(2).
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -64,7 +64,7 @@ pub(crate) fn start(path: &CStr, words: &[CString]) -> io::Result<Started> {
     actions.duplicate(&told, libc::STDOUT_FILENO)?;
     actions.duplicate(&told, libc::STDERR_FILENO)?;
     let mut attributes = Attributes::new(&mut attributes)?;
-    attributes.lead_a_group_with_plain_signals()?;
+    attributes.lead_a_session_with_plain_signals()?;
     let nothing = [ptr::null_mut::<c_char>()];
     let mut id = 0;
     // SAFETY: all are initialised and outlive the call; both arrays end with a null pointer, and
@@ -195,7 +195,7 @@ impl<'a> Attributes<'a> {
         Ok(Attributes(unsafe { place.assume_init_mut() }))
     }
 
-    fn lead_a_group_with_plain_signals(&mut self) -> io::Result<()> {
+    fn lead_a_session_with_plain_signals(&mut self) -> io::Result<()> {
         // SAFETY: the set is plain numbers, for which zero is a value: on Linux the empty set.
         let none: libc::sigset_t = unsafe { mem::zeroed() };
         let mut all = MaybeUninit::uninit();
@@ -209,11 +209,10 @@ impl<'a> Attributes<'a> {
         code(unsafe { libc::posix_spawnattr_setsigmask(self.0, &none) })?;
         // SAFETY: the structure was initialised, and the set is copied.
         code(unsafe { libc::posix_spawnattr_setsigdefault(self.0, &all) })?;
-        // SAFETY: the structure was initialised; group 0 is a new one.
-        code(unsafe { libc::posix_spawnattr_setpgroup(self.0, 0) })?;
         let flags = libc::POSIX_SPAWN_SETSIGMASK
             | libc::POSIX_SPAWN_SETSIGDEF
-            | libc::POSIX_SPAWN_SETPGROUP;
+            // Whoever leads a session leads a group.
+            | c_int::from(libc::POSIX_SPAWN_SETSID);
         // SAFETY: the structure was initialised.
         code(unsafe { libc::posix_spawnattr_setflags(self.0, flags as libc::c_short) })
     }

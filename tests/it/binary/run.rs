@@ -146,6 +146,52 @@ fn a_command_has_no_environment_and_nothing_to_read_and_both_outputs_are_heard()
 }
 
 #[test]
+fn a_command_leads_a_session_of_its_own_without_a_terminal() {
+    let server = allowing(&["cat /proc/self/stat"], &[]);
+    let stat = ask(&server, "cat /proc/self/stat");
+    // Process, name, state, parent, group, session, terminal: proc_pid_stat(5).
+    let fields: Vec<&str> = stat.split(' ').take(7).collect();
+    assert_eq!(
+        [fields[4], fields[5], fields[6]],
+        [fields[0], fields[0], "0"]
+    );
+    server.end();
+}
+
+#[test]
+fn frames_that_cannot_carry_every_answer_are_refused_at_the_start() {
+    for (frame, most) in [
+        ("ascii:1", "1m"),
+        ("netstring", "1m"),
+        ("u32be", "47"),
+        ("u32be", "48"),
+        ("len:offset=0,size=2,adjust=7", "1m"),
+    ] {
+        let args = [
+            "run",
+            "--listen",
+            "0",
+            "--frame",
+            frame,
+            "--frame-max",
+            most,
+        ];
+        if (frame, most) == ("u32be", "48") || frame == "netstring" {
+            Server::start(&args).end();
+            continue;
+        }
+        let ended = Ended::run(&args);
+        assert_eq!((ended.code, ended.stderr.len()), (Some(1), 1), "{frame}");
+        let line = &ended.stderr[0];
+        assert!(line.starts_with("mynah: --frame "), "{line}");
+        assert!(
+            line.ends_with(": run may answer with 1 to 44 bytes and more"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn too_much_output_is_cut_and_its_command_is_gone() {
     let server = allowing(&["yes"], &[]);
     let heard = ask(&server, "yes");
@@ -173,7 +219,7 @@ fn too_long_ends_the_whole_group_and_answers_with_what_there_was() {
     let leader = leader.parse().expect("a number");
     until("the group is gone", || group(leader) == 0);
     assert_eq!(children(&server), [0; 0]);
-    server.hears("takes too long");
+    server.hears("takes too long: it is killed with its process group");
     server.end();
 }
 
