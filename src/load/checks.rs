@@ -33,6 +33,12 @@ pub struct Check {
 /// should be.
 pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     let mut list = vec![client_share(figures, shared_core)];
+    if figures.requests == 0 {
+        list.push(Check {
+            doubtful: true,
+            text: "no request was answered: nothing was measured".to_owned(),
+        });
+    }
     list.extend(
         figures
             .server
@@ -185,6 +191,7 @@ mod tests {
     #[test]
     fn a_run_that_agrees_with_itself_raises_no_doubt() {
         let figures = Figures {
+            requests: 500_000,
             rate: 50_000.0,
             service: spans(990_000),
             client_cpu_share: 0.6,
@@ -196,6 +203,7 @@ mod tests {
     #[test]
     fn a_busy_generator_and_requests_that_wait_in_it_are_told() {
         let figures = Figures {
+            requests: 500_000,
             rate: 50_000.0,
             service: spans(300_000),
             client_cpu_share: 0.99,
@@ -207,6 +215,12 @@ mod tests {
                 && doubts[0].contains("bottleneck")
                 && doubts[1].contains("15.0 of 50")
         );
+    }
+
+    #[test]
+    fn a_run_without_a_reply_is_doubted() {
+        let found = doubts(&Plan::default(), &Figures::default());
+        assert!(found[0].contains("no request was answered"), "{found:?}");
     }
 
     #[test]
@@ -222,6 +236,7 @@ mod tests {
             ..ServerCost::default()
         });
         let figures = Figures {
+            requests: 1,
             client_cpu_share: 0.31,
             server,
             ..Figures::default()
@@ -237,6 +252,7 @@ mod tests {
             arrivals: Arrivals::Fixed,
         };
         let figures = Figures {
+            requests: 5000,
             rate: 500.0,
             unsent: 5000,
             lateness: spans(200_000),

@@ -135,12 +135,11 @@ impl Connection {
             (None, Speech::Datagrams) => self.datagram(script, bytes, verify)?,
             (None, _) => self.echoed(script, bytes, verify)?,
         };
-        self.answered += u64::from(answers);
-        if self.answered > self.begun {
-            Err(Wrong::Surplus)
-        } else {
-            Ok(answers)
+        if u64::from(answers) > self.in_flight() {
+            return Err(Wrong::Surplus);
         }
+        self.answered += u64::from(answers);
+        Ok(answers)
     }
 
     /// The one reply that is waited for; or one to the request before, late or for the second time.
@@ -347,6 +346,18 @@ mod tests {
         };
         assert_eq!(connection.received(&script, &last[..7], true), Err(size));
         assert!(connection.received(&script, b"12345678", true).is_err());
+    }
+
+    #[test]
+    fn more_replies_than_requests_leave_those_in_flight_as_they_were() {
+        let script = Script::http(4);
+        let mut connection = Connection::new(Speech::Http);
+        connection.reset(&script, 0);
+        (0..4).for_each(|_| connection.begin(&script));
+        let bytes = b"HTTP/1.1 204 No Content\r\n\r\n".repeat(8);
+        let surplus = connection.received(&script, &bytes, true);
+        assert_eq!(surplus, Err(Wrong::Surplus));
+        assert_eq!((connection.answered(), connection.in_flight()), (0, 4));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::figures::Figures;
 use super::observe;
 use super::plan::Plan;
 use super::progress::Progress;
+use super::report;
 use super::run::{self, Outcome, RunError, Target};
 use super::spawn::Spawned;
 use super::statistics::Estimate;
@@ -301,11 +302,22 @@ impl Session {
             .collect()
     }
 
-    /// Failures for which nobody has asked by an assertion.
-    pub fn unexpected_errors(&self) -> u64 {
-        if self.bench.assertions.iter().any(Assertion::is_about_errors) {
-            return 0;
-        }
-        self.servers.iter().map(Loaded::errors).sum()
+    /// What went wrong though nobody has asked for it by an assertion, a line for each server:
+    /// failures, and runs in which nothing was answered. Assertions are about the first server.
+    pub fn unexpected(&self) -> Vec<String> {
+        let asked = self.bench.assertions.iter().any(Assertion::is_about_errors);
+        let others = self.servers.iter().enumerate().skip(usize::from(asked));
+        let found = others.filter_map(|(index, server)| {
+            let what = match server.errors() {
+                0 if server.runs.iter().all(|run| run.requests > 0) => return None,
+                0 => "no request was answered".to_owned(),
+                errors => format!("{errors} errors"),
+            };
+            Some(match self.servers.len() {
+                1 => what,
+                _ => format!("{}: {what}", report::letter(index)),
+            })
+        });
+        found.collect()
     }
 }

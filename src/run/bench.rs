@@ -97,11 +97,10 @@ fn verdict(session: &Session) -> Result<(), Failure> {
     if !broken.is_empty() {
         return Err(Failure::new(Exit::Assertion, broken.join("; ")));
     }
-    match session.unexpected_errors() {
-        0 => Ok(()),
-        errors => Err(Failure::new(
-            Exit::Io,
-            format!("{errors} errors, see the report"),
-        )),
+    let unexpected = session.unexpected();
+    if unexpected.is_empty() {
+        return Ok(());
     }
+    let line = format!("{}, see the report", unexpected.join("; "));
+    Err(Failure::new(Exit::Io, line))
 }

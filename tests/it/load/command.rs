@@ -154,6 +154,45 @@ fn errors_are_told_and_are_exit_7_unless_they_are_asserted() {
 }
 
 #[test]
+fn a_server_that_never_answers_is_exit_7() {
+    let mute = peer::tcp(peer::mute).to_string();
+    let short = ["--warmup", "50ms", "--duration", "50ms"];
+    let (code, out, err) = told(&bench(&[&[mute.as_str()], &short[..]].concat()));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(7), "mynah: 50 errors, see the report\n")
+    );
+    assert!(out.contains("!!    no request was answered"), "{out}");
+}
+
+#[test]
+fn connections_that_a_server_leaves_waiting_are_exit_7() {
+    let server = format!("{} --max-connections 1", server());
+    let words = "--connections 2 --warmup 50ms --duration 50ms".split(' ');
+    let words: Vec<&str> = [server.as_str()].into_iter().chain(words).collect();
+    let (code, out, err) = told(&bench(&words));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(7), "mynah: 1 errors, see the report\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn an_assertion_about_errors_does_not_excuse_the_other_servers() {
+    let [echo, liar] = [peer::tcp(peer::echo), peer::tcp(peer::liar)].map(|at| at.to_string());
+    let words = "--pairs 2 --connections 1 --requests 100 --assert errors==0".split(' ');
+    let both = [echo.as_str(), "--vs", liar.as_str()];
+    let words: Vec<&str> = both.into_iter().chain(words).collect();
+    let (code, out, err) = told(&bench(&words));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(7), "mynah: B: 2 errors, see the report\n"),
+        "{out}"
+    );
+}
+
+#[test]
 fn what_cannot_be_started_and_what_makes_no_sense_have_their_own_codes() {
     assert_eq!(told(&bench(&["/nonexistent/server {port}"])).0, Some(6));
     let (code, _, err) = told(&bench(&["7007", "--connections", "0"]));

@@ -115,6 +115,16 @@ pub(crate) fn once(mut stream: TcpStream) {
     }
 }
 
+/// Answers whatever comes with eight pages at once.
+pub(crate) fn babbler(mut stream: TcpStream) {
+    let mut space = [0; 2048];
+    if let Ok(1..) = stream.read(&mut space) {
+        let pages = b"HTTP/1.1 204 No Content\r\n\r\n".repeat(8);
+        let _ = stream.write_all(&pages);
+        mute(stream);
+    }
+}
+
 /// Reads and never says a word.
 pub(crate) fn mute(mut stream: TcpStream) {
     let mut space = [0; 512];

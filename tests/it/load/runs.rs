@@ -326,6 +326,33 @@ fn a_server_that_leaves_is_told_apart_from_one_that_is_silent() {
 }
 
 #[test]
+fn a_request_of_the_warm_up_that_is_never_answered_is_told() {
+    let warmup = Duration::from_millis(50);
+    let until = Until::Time(Duration::from_millis(50));
+    let plan = Plan {
+        warmup,
+        until,
+        ..plan(1)
+    };
+    let tally = measure(&plan, peer::tcp(peer::mute)).tally;
+    assert_eq!((tally.errors.unanswered, tally.answered), (5, 0));
+}
+
+#[test]
+fn replies_that_nobody_asked_for_end_the_connection_and_do_not_upset_the_count() {
+    let plan = Plan {
+        protocol: Protocol::Http,
+        pipeline: 4,
+        connections: 1,
+        ..plan(1000)
+    };
+    let tally = measure(&plan, peer::tcp(peer::babbler)).tally;
+    assert_eq!((tally.errors.wrong, tally.errors.total()), (1, 1));
+    let told = tally.failures[0].to_string();
+    assert!(told.contains("after 0 replies, 4 in flight"), "{told}");
+}
+
+#[test]
 fn a_refused_connection_is_the_answer_to_the_whole_run() {
     for churn in [false, true] {
         let nobody = peer::nobody();
