@@ -157,6 +157,10 @@ pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
 
 /// Connections of the load generator when nobody says: enough that the server always has work.
 pub const LOAD_CONNECTIONS_DEFAULT: usize = 50;
+/// The least requests a second that an open loop may be asked for: one in a quarter of an hour.
+pub const LOAD_RATE_MIN: f64 = 0.001;
+/// The most: one a nanosecond, the clock's step.
+pub const LOAD_RATE_MAX: f64 = 1e9;
 /// Payload of a request when nobody says: the classic ping.
 pub const LOAD_SIZE_DEFAULT: usize = 64;
 /// The largest payload of a request: the generator holds a table of at least three.

@@ -102,6 +102,14 @@ pub fn ports_left(connects: u64, ports: u64) -> Check {
     }
 }
 
+/// What a server cost that ended during the run is not known.
+pub fn server_gone() -> Check {
+    Check {
+        doubtful: true,
+        text: "the server's process is gone, and with it what it cost".to_owned(),
+    }
+}
+
 /// Two that are never both idle fill their processor, unless others run there.
 fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
     let share = server.cpus + figures.client_cpu_share;

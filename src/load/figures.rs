@@ -93,7 +93,7 @@ pub struct Figures {
     pub rate: f64,
     /// Bytes a second that came back.
     pub bytes_rate: f64,
-    /// Connections that broke and requests never answered.
+    /// Connections that broke, requests never answered and requests never sent.
     pub errors: u64,
     /// Requests that were due and never sent.
     pub unsent: u64,
@@ -127,24 +127,32 @@ impl Figures {
                 0.0
             }
         };
-        let rate = per_second(tally.answered);
+        let rate = per_second(tally.completed);
         let sampled_ns = outcome.end.at.since(outcome.begin.at).as_nanos() as f64;
         // The samples are taken a moment off the window's ends: a rate of one divided by a rate of
-        // the other.
-        let sampled_requests = rate * sampled_ns / 1e9;
+        // the other. Those of a run by a count stand around all its replies.
+        let sampled_requests = match outcome.counted {
+            true => tally.completed as f64,
+            false => rate * sampled_ns / 1e9,
+        };
         let workers = outcome.begin.workers_ns.iter().zip(&outcome.end.workers_ns);
         let spent: Vec<u64> = workers
             .map(|(begin, end)| end.saturating_sub(*begin))
             .collect();
         let client_ns = spent.iter().sum::<u64>() as f64;
         let busiest = spent.iter().max().map_or(0.0, |&ns| ns as f64);
+        // A run that was stopped did not wait for its turn.
+        let unsent = match outcome.interrupted {
+            Some(_) => 0,
+            None => tally.unsent,
+        };
         Figures {
             elapsed_s,
             requests: tally.answered,
             rate,
             bytes_rate: per_second(tally.received_bytes),
-            errors: tally.errors.total(),
-            unsent: tally.unsent,
+            errors: tally.errors.total() + unsent,
+            unsent,
             service: Spans::of(&tally.service),
             response: Spans::of(&tally.response),
             connect: Spans::of(&tally.connect),
@@ -248,6 +256,20 @@ mod tests {
             (Some(9.0), Some(5.0))
         );
         assert_eq!(figures.named("connect:p99"), None);
+    }
+
+    #[test]
+    fn a_short_run_by_a_count_is_charged_for_its_own_requests_alone() {
+        let mut outcome = Outcome {
+            counted: true,
+            elapsed_ns: 1_000_000,
+            ..Outcome::default()
+        };
+        (outcome.tally.completed, outcome.tally.answered) = (100, 100);
+        (outcome.begin.workers_ns, outcome.end.workers_ns) = (vec![0], vec![1_000_000]);
+        outcome.end.at = crate::base::clock::Time::from_nanos(11_000_000);
+        let figures = Figures::of(&outcome);
+        assert_eq!(figures.client_cpu_ns_per_request, 10_000.0);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::framing::{Framing, Raw};
 use crate::kernel::Address;
 use crate::limits::{
     CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT,
-    LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT,
-    THREADS_MAX,
+    LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT,
+    PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
 
 use super::schedule::Arrivals;
@@ -147,9 +147,9 @@ impl Plan {
             _ => {}
         }
         match self.pace {
-            Pace::Open { rate, .. } if !(rate > 0.0 && rate <= 1e9) => {
-                Err("--rate must be above 0 and at most 1g".to_owned())
-            }
+            Pace::Open { rate, .. } if !(LOAD_RATE_MIN..=LOAD_RATE_MAX).contains(&rate) => Err(
+                format!("--rate must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} requests a second"),
+            ),
             _ => Ok(()),
         }
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn inputs_that_contradict_each_other_name_the_option() {
-        let cases: [(Plan, &str); 6] = [
+        let cases: [(Plan, &str); 7] = [
             (
                 Plan {
                     connections: 0,
@@ -226,6 +226,16 @@ mod tests {
                     ..Plan::default()
                 },
                 "--requests",
+            ),
+            (
+                Plan {
+                    pace: Pace::Open {
+                        rate: 1e-300,
+                        arrivals: Arrivals::Fixed,
+                    },
+                    ..Plan::default()
+                },
+                "--rate must be 0.001",
             ),
             (
                 Plan {

@@ -114,11 +114,16 @@ fn write_figures(out: &mut String, server: &Loaded, figures: &Figures) -> std::f
         rate,
         bytes_rate,
         errors,
+        unsent,
         ..
     } = *figures;
+    let told = match unsent {
+        0 => String::new(),
+        _ => format!(", {unsent} of them never sent"),
+    };
     writeln!(
         out,
-        "  requests      {requests} in {elapsed_s:.2} s, {errors} errors"
+        "  requests      {requests} in {elapsed_s:.2} s, {errors} errors{told}"
     )?;
     writeln!(
         out,

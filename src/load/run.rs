@@ -50,6 +50,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// The length of the measured window.
     pub elapsed_ns: u64,
+    /// Whether it ended by a count, so that the samples stand around all replies.
+    pub counted: bool,
     /// At the window's start.
     pub begin: Sample,
     /// At its end.
@@ -125,6 +127,7 @@ pub fn run<K: Poller + Opener>(
         };
         if let Until::Requests(_) = plan.until {
             outcome.elapsed_ns = outcome.tally.last_answer_ns;
+            outcome.counted = true;
         }
         Ok(outcome)
     })
@@ -210,6 +213,8 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
             self.show(None);
         }
+        // Without a warm-up the load begins at once, and would be ahead of its sample.
+        let before = self.plan.warmup.is_zero().then(|| self.sample());
         let go = self.kernel.now();
         let start = go.after(self.plan.warmup);
         let end = match self.plan.until {
@@ -218,11 +223,11 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         };
         self.control.set_window(go, start, end);
         let mut interrupted = self.watch(start, None)?;
-        let begin = self.sample()?;
+        let begin = before.unwrap_or_else(|| self.sample());
         if interrupted.is_none() {
             interrupted = self.watch(end, Some(start))?;
         }
-        let end_sample = self.sample()?;
+        let end_sample = self.sample();
         if interrupted.is_some() {
             self.control.stop();
         }
@@ -249,8 +254,11 @@ impl<K: Poller + Opener> Conductor<'_, K> {
     fn watch(&mut self, until: Time, start: Option<Time>) -> Result<Option<i32>, RunError> {
         loop {
             let now = self.kernel.now();
+            // A run by a count is over with its last reply.
+            let counted = matches!(self.plan.until, Until::Requests(_));
             let over = |board: &Board| {
-                board.sent_all.load(Ordering::Relaxed) || board.done.load(Ordering::Acquire)
+                !counted && board.sent_all.load(Ordering::Relaxed)
+                    || board.done.load(Ordering::Acquire)
             };
             if now >= until || self.all(over) {
                 return Ok(None);
@@ -281,20 +289,21 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         Ok(None)
     }
 
-    fn sample(&mut self) -> Result<Sample, RunError> {
+    fn sample(&mut self) -> Sample {
         let threads = self
             .boards
             .iter()
             .map(|board| board.thread.load(Ordering::Relaxed));
         let workers_ns = threads.map(observe::thread_cpu_ns).collect();
         let at = self.kernel.now();
-        let server = usage_of(self.target).map_err(RunError::Own)?;
-        Ok(Sample {
+        // A server that has died meanwhile costs nothing more, and is no reason to report nothing.
+        let server = usage_of(self.target).unwrap_or(None);
+        Sample {
             at,
             workers_ns,
             server,
             host: Host::now(),
-        })
+        }
     }
 
     /// Draws the progress line, when one is wanted and its time has come.

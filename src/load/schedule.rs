@@ -22,6 +22,9 @@ pub enum Arrivals {
     Poisson,
 }
 
+/// So many requests are passed over one by one; of more, the number is computed.
+const STEPS_MAX: u64 = 1 << 16;
+
 /// The moments at which one worker's requests are due.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -70,6 +73,23 @@ impl Schedule {
             Arrivals::Poisson => self.random.exponential(self.gap_ns),
         };
     }
+
+    /// Passes over the requests that are due before `end`, and tells how many they are (of very
+    /// many with gaps that vary: about how many).
+    pub fn pass(&mut self, end: Time) -> u64 {
+        let mut passed = 0;
+        while self.due() < end && passed < STEPS_MAX {
+            self.advance();
+            passed += 1;
+        }
+        if self.due() < end {
+            let left_ns = end.since(self.due()).as_nanos() as f64;
+            let more = (left_ns / self.gap_ns).ceil();
+            self.offset_ns += more * self.gap_ns;
+            passed += more as u64;
+        }
+        passed
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +124,19 @@ mod tests {
         let mut schedule = Schedule::new(30_000.0, Arrivals::Fixed, 0, 1, Time::default());
         let last = due(&mut schedule, 3_000_001)[3_000_000];
         assert!(last.abs_diff(100_000_000_000) < 1000, "{last}");
+    }
+
+    #[test]
+    fn ever_so_many_requests_are_passed_over_at_once() {
+        let hour = Time::from_nanos(3_600_000_000_000);
+        for arrivals in [Arrivals::Fixed, Arrivals::Poisson] {
+            let mut schedule = Schedule::new(1e9, arrivals, 0, 1, Time::default());
+            let passed = schedule.pass(hour);
+            assert!(passed.abs_diff(3_600_000_000_000) < 2000, "{passed}");
+            assert!(schedule.due() >= hour && schedule.pass(hour) == 0);
+        }
+        let mut schedule = Schedule::new(1000.0, Arrivals::Fixed, 0, 1, Time::default());
+        assert_eq!(schedule.pass(Time::from_nanos(5_000_001)), 6);
     }
 
     #[test]

@@ -227,6 +227,12 @@ impl Loaded {
         self.timeline = (tally.timeline, outcome.elapsed_ns);
     }
 
+    /// Whether its process was known and could not be asked in the last run.
+    fn is_gone(&self) -> bool {
+        let cost = self.runs.last().and_then(|run| run.server);
+        self.target.pid.is_some() && cost.is_none()
+    }
+
     fn ports_left(&self, plan: &Plan) -> Option<Check> {
         let tcp = matches!(self.target.address, Address::Tcp(_));
         let connects = self
@@ -280,6 +286,7 @@ impl Session {
                 checks::checks(&bench.plan, figures, bench.same_core)
             });
             found.extend(server.ports_left(&bench.plan));
+            found.extend(server.is_gone().then(checks::server_gone));
             found.into_iter().map(move |check| (index, check))
         });
         let checks = checks.collect();

@@ -101,6 +101,8 @@ impl Errors {
 pub struct Tally {
     /// Requests that began in the window and were answered.
     pub answered: u64,
+    /// Requests that were answered during the window, whenever they began.
+    pub completed: u64,
     /// Bytes that came back during the window.
     pub received_bytes: u64,
     /// Service time: from the send to the last byte of the reply.
@@ -117,7 +119,8 @@ pub struct Tally {
     pub errors: Errors,
     /// The first failures in full.
     pub failures: Vec<Failure>,
-    /// Requests that were due in the window and never sent, because no connection was free.
+    /// Requests that were due in the window and never sent, not even while the
+    /// last replies were waited for, because no connection was free.
     pub unsent: u64,
     /// When the last reply of the window came, in nanoseconds after its start.
     pub last_answer_ns: u64,
@@ -149,6 +152,7 @@ impl Tally {
     /// Adds everything of `other`.
     pub fn merge(&mut self, other: Tally) {
         self.answered += other.answered;
+        self.completed += other.completed;
         self.received_bytes += other.received_bytes;
         self.service.merge(&other.service);
         self.response.merge(&other.response);

@@ -87,9 +87,11 @@ enum Phase {
         start: Time,
         end: Time,
     },
-    /// Nothing new is sent; replies are waited for until the deadline.
+    /// Only what was due before the end and is overdue is still sent; replies are waited for until
+    /// the deadline.
     Draining {
         start: Time,
+        end: Time,
         deadline: Time,
     },
     Done,
@@ -275,7 +277,9 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             _ => Time::NEVER,
         };
         let request = match &self.schedule {
-            Some(schedule) if !self.free.is_empty() => schedule.due(),
+            Some(schedule) if !self.free.is_empty() && self.may_begin(schedule.due()) => {
+                schedule.due()
+            }
             _ => Time::NEVER,
         };
         let attention = self.now.after(attention);

@@ -42,10 +42,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
                     self.end_window(start);
                 }
             }
-            Phase::Draining { deadline, .. } if self.in_flight == 0 || self.now >= deadline => {
-                self.finish();
+            Phase::Draining { deadline, .. } => {
+                if self.now >= deadline || self.in_flight == 0 && !self.is_behind() {
+                    self.finish();
+                }
             }
-            Phase::Draining { .. } | Phase::Done => {}
+            Phase::Done => {}
         }
         Ok(())
     }
@@ -53,6 +55,24 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Whether a run that ends by a count waits for replies that do not come.
     fn is_stalled(&self) -> bool {
         self.quota < u64::MAX && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
+    }
+
+    /// Whether requests are overdue for which a connection will be free.
+    fn is_behind(&self) -> bool {
+        let able = self.open > 0 || self.job.plan.churn;
+        let due = self.schedule.as_ref().map(Schedule::due);
+        able && due.is_some_and(|due| self.may_begin(due))
+    }
+
+    /// Between which moments replies count for the throughput. A run by a count has no end.
+    #[inline]
+    pub(super) fn counting(&self) -> Option<(Time, Time)> {
+        match (self.phase, self.job.plan.until) {
+            (Phase::Loading { start, end }, _) => Some((start, end)),
+            (Phase::Draining { start, .. }, Until::Requests(_)) => Some((start, Time::NEVER)),
+            (Phase::Draining { start, end, .. }, Until::Time(_)) => Some((start, end)),
+            (Phase::Opening | Phase::Done, _) => None,
+        }
     }
 
     fn begin_load(&mut self, go: Time) -> Result<(), Cause> {
@@ -84,21 +104,22 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Phase::Loading { end, .. } => end.min(self.now),
             _ => self.now,
         };
-        if let (Some(schedule), true) = (&mut self.schedule, self.quota > 0) {
-            while schedule.due() < end {
-                self.tally.unsent += u64::from(schedule.due() >= start);
-                schedule.advance();
-            }
-        }
         self.opening.clear();
         self.job.board.sent_all.store(true, Ordering::Relaxed);
         self.phase = Phase::Draining {
             start,
+            end,
             deadline: self.now.after(DRAIN_TIMEOUT),
         };
     }
 
     fn finish(&mut self) {
+        if let (Phase::Draining { start, end, .. }, Some(schedule)) =
+            (self.phase, &mut self.schedule)
+        {
+            schedule.pass(start);
+            self.tally.unsent = schedule.pass(end).min(self.quota);
+        }
         let waited = matches!(self.phase, Phase::Draining { .. });
         // A run that was stopped did not wait, so that nobody can be blamed. Otherwise it does not
         // matter when a request was sent: a silent server answers none after the warm-up either.

@@ -81,12 +81,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
         self.in_flight -= u64::from(answers);
-        let start = match self.phase {
-            Phase::Loading { start, .. } | Phase::Draining { start, .. } => start,
-            Phase::Opening | Phase::Done => return,
+        let Some((start, end)) = self.counting() else {
+            return;
         };
-        if self.now >= start && matches!(self.phase, Phase::Loading { .. }) {
+        let elapsed = self.now.since(start).as_nanos() as u64;
+        if self.now >= start && self.now < end {
             self.tally.received_bytes += bytes as u64;
+            self.tally.completed += u64::from(answers);
+            self.tally.timeline.record(elapsed, u64::from(answers));
         }
         let open_loop = self.schedule.is_some();
         let (mut request, end) = (first, first + u64::from(answers));
@@ -109,9 +111,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         self.moved = self.now;
         if measured > 0 {
-            let elapsed = self.now.since(start).as_nanos() as u64;
             self.tally.answered += measured;
-            self.tally.timeline.record(elapsed, measured);
             self.tally.last_answer_ns = elapsed;
         }
     }
@@ -144,7 +144,19 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     #[inline]
     pub(super) fn may_begin(&self, due: Time) -> bool {
-        matches!(self.phase, Phase::Loading { end, .. } if due < end) && self.quota > 0
+        let wanted = match self.phase {
+            Phase::Loading { end, .. } => due < end,
+            Phase::Draining { end, .. } => due < end && self.schedule.is_some(),
+            Phase::Opening | Phase::Done => false,
+        };
+        wanted && self.quota > 0
+    }
+
+    /// Whether a request that was due at `due` belongs to the window.
+    #[inline]
+    fn is_measured(&self, due: Time) -> bool {
+        matches!(self.phase, Phase::Loading { start, .. } | Phase::Draining { start, .. }
+            if due >= start)
     }
 
     #[inline]
@@ -154,7 +166,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         connection.begin(self.job.script);
         self.stamps[index * self.depth + (request as usize & (self.depth - 1))] = stamp;
         self.in_flight += 1;
-        if matches!(self.phase, Phase::Loading { start, .. } if stamp.due >= start) {
+        if self.is_measured(stamp.due) {
             self.quota -= 1;
         }
     }
@@ -180,7 +192,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
             let sent = self.kernel.now();
             self.now = self.now.max(sent);
-            if matches!(self.phase, Phase::Loading { start, .. } if due >= start) {
+            if self.is_measured(due) {
                 // Waiting for a free connection is the server's doing, not the generator's.
                 let possible = due.max(self.free_since);
                 self.tally

@@ -193,6 +193,39 @@ fn an_assertion_about_errors_does_not_excuse_the_other_servers() {
 }
 
 #[test]
+fn a_server_that_dies_takes_its_cost_along_and_not_the_report() {
+    let mut dying = Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .expect("every system has it");
+    let pid = dying.id().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = listener.local_addr().expect("it is bound").to_string();
+    let words = "--connections 1 --warmup 0 --requests 2 --server-pid".split(' ');
+    let child = Command::new(program::path())
+        .args(["bench", &server])
+        .args(words)
+        .arg(&pid)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    let (mut stream, _) = listener.accept().expect("it connects");
+    let mut request = [0; 64];
+    stream.read_exact(&mut request).expect("it asks");
+    dying.kill().expect("it is ours");
+    dying.wait().expect("it was killed");
+    stream.write_all(&request).expect("it listens");
+    stream.read_exact(&mut request).expect("it asks again");
+    stream.write_all(&request).expect("it listens");
+    let (code, out, _) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.contains("2 in") && out.contains("process is gone"),
+        "{out}"
+    );
+}
+
+#[test]
 fn what_cannot_be_started_and_what_makes_no_sense_have_their_own_codes() {
     assert_eq!(told(&bench(&["/nonexistent/server {port}"])).0, Some(6));
     let (code, _, err) = told(&bench(&["7007", "--connections", "0"]));

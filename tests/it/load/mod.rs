@@ -6,6 +6,7 @@
 
 mod command;
 mod datagrams;
+mod overload;
 mod peer;
 mod runs;
 mod wellformed;

@@ -206,7 +206,7 @@ fn an_open_loop_keeps_its_rate_and_counts_from_when_requests_were_due() {
 #[test]
 fn a_server_that_cannot_keep_up_is_charged_for_what_had_to_wait() {
     let server = peer::tcp(|stream| {
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(400));
         peer::echo(stream);
     });
     let pace = Pace::Open {
@@ -225,8 +225,8 @@ fn a_server_that_cannot_keep_up_is_charged_for_what_had_to_wait() {
     );
     let tally = &outcome.tally;
     assert_eq!(
-        (tally.errors.total(), tally.answered + tally.unsent),
-        (0, 200)
+        (tally.errors.total(), tally.answered, tally.unsent),
+        (0, 200, 0)
     );
     // All but the first found the connection busy and were sent late: their service time hides it.
     assert!(tally.response.percentile(50.0) > tally.service.percentile(50.0));
