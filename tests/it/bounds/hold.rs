@@ -1,5 +1,6 @@
 //! How long a workspace may be held: slow frames, slow readers, and who waits for them.
 
+use libc::ENOBUFS;
 use mynah::limits::EVENTS_PER_TURN;
 
 use super::*;
@@ -209,26 +210,33 @@ fn a_byte_now_and_then_does_not_hold_a_workspace_for_ever() {
     assert_eq!(stage.hear(other), b"\x01x");
 }
 
+/// A peer that is owed more than the pipe holds, must take 4 bytes a second, and gets no event for
+/// them.
+fn unheard() -> (Stage, Peer) {
+    let reply = Pipe {
+        send: 30,
+        receive: 6,
+    };
+    let config = Config {
+        reply,
+        ..Config::default()
+    };
+    let settings = Settings {
+        stall_timeout: Some(SECOND),
+        stall_size_min: 4,
+        ..plain()
+    };
+    let mut stage = Stage::with(settings, config);
+    let slow = stage.connect();
+    stage.say(slow, &[b"\x3f".as_slice(), &[b'.'; 63]].concat());
+    stage.pass(SECOND - MOMENT);
+    (stage, slow)
+}
+
 #[test]
 fn who_has_read_without_an_event_is_offered_more_before_it_is_blamed() {
     for (count, ended) in [(3, true), (4, false), (5, false)] {
-        let reply = Pipe {
-            send: 30,
-            receive: 6,
-        };
-        let config = Config {
-            reply,
-            ..Config::default()
-        };
-        let settings = Settings {
-            stall_timeout: Some(SECOND),
-            stall_size_min: 4,
-            ..plain()
-        };
-        let mut stage = Stage::with(settings, config);
-        let slow = stage.connect();
-        stage.say(slow, &[b"\x3f".as_slice(), &[b'.'; 63]].concat());
-        stage.pass(SECOND - MOMENT);
+        let (mut stage, slow) = unheard();
         // Too little for the kernel to report room.
         let events = stage.server.counters().events;
         take(&mut stage, slow, count);
@@ -236,6 +244,21 @@ fn who_has_read_without_an_event_is_offered_more_before_it_is_blamed() {
         stage.pass(MOMENT);
         assert_eq!(stage.closed(CloseReason::Stalled) == 1, ended, "{count}");
     }
+}
+
+#[test]
+fn an_offer_for_which_the_kernel_has_no_memory_is_made_again() {
+    // Found by the swarm, seed 7000689: the time to try again was overwritten.
+    let (mut stage, slow) = unheard();
+    take(&mut stage, slow, 5);
+    stage.fail("send", 1, ENOBUFS);
+    stage.pass(MOMENT);
+    let mut heard = 5;
+    for _ in 0..20 {
+        stage.pass(SECOND / 4);
+        heard += stage.hear(slow).len();
+    }
+    assert_eq!((stage.closed(CloseReason::Stalled), heard), (0, 64));
 }
 
 #[test]
