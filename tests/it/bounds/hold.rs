@@ -1,6 +1,5 @@
 //! How long a workspace may be held: slow frames, slow readers, and who waits for them.
 
-use libc::ENOBUFS;
 use mynah::limits::EVENTS_PER_TURN;
 
 use super::*;
