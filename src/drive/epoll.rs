@@ -28,39 +28,11 @@ use super::drain::Drain;
 use super::per_ip::PerIp;
 use super::pump::{Course, Peer, Reading};
 use super::queue::Queue;
+use super::settings::Settings;
 use super::slots::Slots;
 use super::throttle::Complaints;
 use super::timers::Timers;
-use super::workspaces::{WorkspaceSize, Workspaces};
-
-/// What one loop is given to work with.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Connections at once.
-    pub connections_max: usize,
-    /// Workspaces to lend.
-    pub workspaces: usize,
-    /// The size of each.
-    pub workspace: WorkspaceSize,
-    /// Level or edge.
-    pub trigger: Trigger,
-    /// Connections come with their first data: read it before they are registered.
-    pub defer_accept: bool,
-    /// How long to look for events before sleeping.
-    pub spin: Option<Duration>,
-    /// How long a peer may say nothing.
-    pub idle_timeout: Option<Duration>,
-    /// How long a peer may take next to nothing of what it is owed.
-    pub stall_timeout: Option<Duration>,
-    /// What it must take in that time, unless it takes all.
-    pub stall_size_min: usize,
-    /// How long a frame may take, from its first byte to its last.
-    pub frame_timeout: Option<Duration>,
-    /// Connections at once from one address.
-    pub connections_per_ip_max: Option<u32>,
-    /// How long a shutdown may take.
-    pub drain_timeout: Duration,
-}
+use super::workspaces::Workspaces;
 
 /// What a turn found that is not the loop's own business.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,6 +18,7 @@ pub mod plan;
 mod pump;
 pub mod queue;
 mod refusal;
+mod settings;
 pub mod slots;
 pub mod standing;
 mod throttle;
@@ -25,4 +26,5 @@ pub mod timers;
 pub mod workers;
 pub mod workspaces;
 
-pub use epoll::{Attention, Server, Settings};
+pub use epoll::{Attention, Server};
+pub use settings::Settings;
