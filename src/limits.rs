@@ -91,6 +91,13 @@ pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Events fetched by one wait: more than 32 gain nothing measurable, and a batch of this size is
 /// three pages.
 pub const EVENTS_PER_TURN: usize = 512;
+/// Connections that are read from before the answers of all of them are sent: 8 gain 2 % of a
+/// request, 64 half a per cent more, and each keeps those before it waiting for as long as one read
+/// takes.
+pub const ANSWERS_PER_PHASE: usize = 32;
+/// Bytes of answers that are collected before they are sent. What is larger would be out of the
+/// nearest cache again when its turn comes.
+pub const ANSWERS_SIZE_PER_PHASE: usize = 32 << 10;
 /// Reads, writes and the like for one connection at one event. A peer that could go on waits for
 /// the others.
 pub const OPERATIONS_PER_EVENT: usize = 16;

@@ -36,6 +36,11 @@ impl InboundCursors {
             looked: 0,
         }
     }
+
+    /// How many bytes have arrived, counted from the front.
+    pub fn filled(&self) -> usize {
+        self.filled
+    }
 }
 
 /// Bytes that arrived: undecoded, or answered in place and owed.

@@ -8,7 +8,7 @@
 
 use std::io;
 
-use crate::base::buffer::OutboundCursors;
+use crate::base::buffer::{InboundCursors, OutboundCursors};
 use crate::connection::{CloseReason, Cursors, Want, Workspace};
 use crate::kernel::{Interest, Opener, Readiness, Spawner, Token};
 use crate::service::Service;
@@ -16,6 +16,7 @@ use crate::service::Service;
 use super::Server;
 use super::lending::Moved;
 use super::pump::{Can, Course, Pump, Reading, Stopped};
+use super::workspaces::Lease;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Does what a connection wants and tells the kernel what it wants next.
@@ -67,23 +68,29 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 },
             ),
             Course::Left(at, can) => {
-                let Some(peer) = self.peers.get_mut(token) else {
-                    return;
-                };
                 let Some(lease) = self.workspaces.lend() else {
                     unreachable!("it was borrowed a moment ago, and nothing was lent since");
                 };
-                self.workspaces
-                    .leave(&lease, (at, OutboundCursors::default()));
-                let mut workspace = self.workspaces.open(&lease);
-                // What follows the run that was answered at once is part of a frame, or wrong.
-                self.counters.frames += peer.connection.resume(&mut workspace, &mut self.protocol);
-                let at = workspace.cursors();
-                self.workspaces.leave(&lease, at);
-                peer.lease = Some(lease);
-                self.work(token, can);
+                self.go_on_with(token, lease, at, can);
             }
         }
+    }
+
+    /// Goes on step by step with bytes that came to lie in `lease` on the straight course.
+    #[cold]
+    pub(super) fn go_on_with(&mut self, token: Token, lease: Lease, at: InboundCursors, can: Can) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return self.workspaces.give_back(lease);
+        };
+        self.workspaces
+            .leave(&lease, (at, OutboundCursors::default()));
+        let mut workspace = self.workspaces.open(&lease);
+        // What follows the run that was answered at once is part of a frame, or wrong.
+        self.counters.frames += peer.connection.resume(&mut workspace, &mut self.protocol);
+        let at = workspace.cursors();
+        self.workspaces.leave(&lease, at);
+        peer.lease = Some(lease);
+        self.work(token, can);
     }
 
     fn advance_by_steps(&mut self, token: Token, readiness: Readiness) {

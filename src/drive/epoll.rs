@@ -18,7 +18,7 @@ use crate::framing::{FrameError, Guess};
 use crate::kernel::{
     ALARM, Event, Interest, Opener, Readiness, SIGNALS, Spawner, Time, Token, Trigger, WAKE_UP,
 };
-use crate::limits::EVENTS_PER_TURN;
+use crate::limits::{ANSWERS_PER_PHASE, EVENTS_PER_TURN};
 use crate::service::Service;
 
 use super::accept::Door;
@@ -26,6 +26,7 @@ use super::children::Children;
 use super::counters::Counters;
 use super::drain::Drain;
 use super::per_ip::PerIp;
+use super::phases::Answer;
 use super::pump::{Course, Peer, Reading};
 use super::queue::Queue;
 use super::settings::Settings;
@@ -73,7 +74,9 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) per_ip: PerIp,
     /// Commands that connections wait for; none, unless the service awaits any.
     pub(super) children: Children<K>,
-    events: Vec<Event>,
+    /// Answers that go out together; none between two batches.
+    pub(super) answers: Vec<Answer>,
+    pub(super) events: Vec<Event>,
     pub(super) complaints: Complaints,
 }
 
@@ -115,6 +118,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
             per_ip: PerIp::new(settings.connections_per_ip_max, slots),
             children,
+            answers: Vec::with_capacity(ANSWERS_PER_PHASE),
             events: vec![Event::default(); EVENTS_PER_TURN],
             complaints: Complaints::default(),
             settings,
@@ -152,12 +156,23 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         self.counters.events += count as u64;
         let mut attention = Attention::default();
-        for place in 0..count {
+        let mut place = 0;
+        while place < count {
+            // Alone, an event has nothing to share with others.
+            let next = match count {
+                1 => place,
+                _ => self.go_in_phases(place..count),
+            };
+            if next > place {
+                place = next;
+                continue;
+            }
             let event = self.events[place];
             match event.token() {
                 token if token.generation() == 0 => self.dispatch(token, &mut attention),
                 token => self.advance(token, event.readiness()),
             }
+            place += 1;
         }
         if had_more_to_do > 0 {
             self.resume(had_more_to_do);
@@ -276,6 +291,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read_to_end: false,
             refusals: 0,
             paused: false,
+            answered: false,
             active_at: self.now,
         };
         let token = match self.peers.insert(peer) {

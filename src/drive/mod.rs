@@ -14,6 +14,7 @@ mod epoll;
 mod expire;
 mod lending;
 pub mod per_ip;
+mod phases;
 pub mod plan;
 mod pump;
 pub mod queue;

@@ -28,6 +28,8 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) refusals: u8,
     /// It asks for nothing until its deadline, and then tries again.
     pub(super) paused: bool,
+    /// It was read from in this batch, and its answer goes out with those of the others.
+    pub(super) answered: bool,
     /// When bytes last moved, or when it began to linger or to wait for a workspace.
     pub(super) active_at: Time,
 }
@@ -36,7 +38,7 @@ impl<K: Sockets, S: Service> Peer<K, S> {
     /// Whether it holds no bytes and nothing but reading is due.
     #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
-        self.lease.is_none() && !self.read_to_end && self.connection.is_open()
+        self.lease.is_none() && !self.read_to_end && !self.answered && self.connection.is_open()
     }
 }
 
@@ -120,11 +122,24 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     /// that another course may need; what is not straight is handed over where it left the way.
     #[inline(always)]
     pub(super) fn go_straight(&mut self, peer: &mut Peer<K, S>, space: &mut [u8]) -> Course {
+        match self.receive_straight(peer, space) {
+            Ok(count) => self.send_straight(peer, &space[..count]),
+            Err(course) => course,
+        }
+    }
+
+    /// Its first half: reads, and answers all that came. Says how many bytes are owed now.
+    #[inline(always)]
+    pub(super) fn receive_straight(
+        &mut self,
+        peer: &mut Peer<K, S>,
+        space: &mut [u8],
+    ) -> Result<usize, Course> {
         self.counters.recv += 1;
         let count = match self.kernel.read(&peer.socket, space) {
-            Ok(0) => return self.meet_the_end(peer),
+            Ok(0) => return Err(self.meet_the_end(peer)),
             Ok(count) => count,
-            Err(error) => return Course::Over(self.refused_read(&error, peer)),
+            Err(error) => return Err(Course::Over(self.refused_read(&error, peer))),
         };
         peer.active_at = self.now;
         self.counters.bytes_in += count as u64;
@@ -134,14 +149,18 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         self.counters.frames += frames;
         if answered < count || filled {
             let left = InboundCursors::after(0, answered, count);
-            return Course::Left(
-                left,
-                Can {
-                    read: filled,
-                    write: true,
-                },
-            );
+            let can = Can {
+                read: filled,
+                write: true,
+            };
+            return Err(Course::Left(left, can));
         }
+        Ok(count)
+    }
+
+    /// Its second half: sends what is owed.
+    #[inline(always)]
+    pub(super) fn send_straight(&mut self, peer: &mut Peer<K, S>, bytes: &[u8]) -> Course {
         self.counters.send += 1;
         let sent = match self.kernel.write(&peer.socket, bytes) {
             Ok(sent) => sent,
@@ -151,18 +170,15 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
             },
         };
         self.counters.bytes_out += sent as u64;
-        if sent == count {
+        if sent == bytes.len() {
             return Course::Done;
         }
         self.counters.short_writes += u64::from(sent > 0);
-        let left = InboundCursors::after(sent, count, count);
-        Course::Left(
-            left,
-            Can {
-                read: false,
-                write: false,
-            },
-        )
+        let can = Can {
+            read: false,
+            write: false,
+        };
+        Course::Left(InboundCursors::after(sent, bytes.len(), bytes.len()), can)
     }
 
     #[cold]

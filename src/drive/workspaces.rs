@@ -10,6 +10,7 @@
 //! copied: a workspace has one holder.
 
 use std::io;
+use std::ops::Range;
 
 use crate::connection::{Cursors, Workspace};
 use crate::kernel::{Mapping, Time};
@@ -99,6 +100,12 @@ impl Workspaces {
         self.cursors.len() - self.free.len()
     }
 
+    /// How many may still be lent.
+    #[inline]
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Lends one, pristine.
     #[inline]
     pub fn lend(&mut self) -> Option<Lease> {
@@ -111,6 +118,24 @@ impl Workspaces {
     pub fn borrow(&mut self) -> Option<&mut [u8]> {
         let start = *self.free.last()? as usize * self.stride;
         Some(&mut self.memory[start..start + self.size.inbound])
+    }
+
+    /// The inbound space of the workspace that `lease` stands for, whatever is in it.
+    #[inline]
+    pub fn space(&mut self, lease: &Lease) -> &mut [u8] {
+        let start = lease.0 as usize * self.stride;
+        &mut self.memory[start..start + self.size.inbound]
+    }
+
+    /// Lends another, with a copy at its front of what lies in `range` of the space of `lease`.
+    #[cold]
+    pub fn lend_copy(&mut self, lease: &Lease, range: Range<usize>) -> Option<Lease> {
+        let copy = self.lend()?;
+        let from = lease.0 as usize * self.stride;
+        let range = from + range.start..from + range.end;
+        self.memory
+            .copy_within(range, copy.0 as usize * self.stride);
+        Some(copy)
     }
 
     /// The workspace that `lease` stands for, as it was left.
@@ -183,6 +208,17 @@ mod tests {
         let again = pool.lend().unwrap();
         assert_eq!(again.0, number);
         assert!(pool.open(&again).is_empty());
+    }
+
+    #[test]
+    fn a_copy_lies_at_the_front_of_another() {
+        let mut pool = Workspaces::new(2, SIZE).unwrap();
+        let lease = pool.lend().unwrap();
+        pool.space(&lease)[..6].copy_from_slice(b"abcdef");
+        let copy = pool.lend_copy(&lease, 2..5).unwrap();
+        assert_eq!(&pool.space(&copy)[..4], b"cde\0");
+        assert_eq!(&pool.space(&lease)[..6], b"abcdef");
+        assert_eq!(pool.lend_copy(&lease, 0..1), None, "there is no other left");
     }
 
     #[test]

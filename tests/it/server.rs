@@ -9,6 +9,7 @@ mod commands;
 mod door;
 mod ending;
 mod golden;
+mod phases;
 mod pool;
 mod speaking;
 mod stale;

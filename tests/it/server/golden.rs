@@ -3,7 +3,7 @@
 use super::*;
 
 /// Asserts the journal, in which `READ` stands for what the trigger registers.
-fn assert_calls<S: Service>(play: &mut Play<S>, expected: &str) {
+pub(super) fn assert_calls<S: Service>(play: &mut Play<S>, expected: &str) {
     let expected: String = expected
         .split('\n')
         .map(str::trim)
@@ -60,7 +60,7 @@ fn a_steady_echo_costs_one_recv_one_send_and_its_share_of_one_wait() {
 }
 
 #[test]
-fn three_requests_at_once_share_one_wait() {
+fn three_requests_at_once_share_one_wait_and_all_are_read_before_one_is_answered() {
     echo(Config::default(), settings(), |play| {
         let peers = [0; 3].map(|_| play.connect());
         play.sim().clear_journal();
@@ -72,10 +72,10 @@ fn three_requests_at_once_share_one_wait() {
             play,
             "epoll_wait() = 3
              recv(5) = 1
-             send(5, 1) = 1
              recv(6) = 2
-             send(6, 2) = 2
              recv(7) = 3
+             send(5, 1) = 1
+             send(6, 2) = 2
              send(7, 3) = 3",
         );
     });

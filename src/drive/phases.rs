@@ -1,0 +1,179 @@
+//! The two phases of a batch: first everybody who has sent something is read from and answered,
+//! then all the answers are sent.
+//!
+//! The kernel's way in and its way out are different code and different data, each larger than the
+//! nearest cache. Going one of them for many connections in a row costs 2 to 3 % less than going
+//! both for each. It is the straight course in two halves: for connections at rest, whose answers
+//! lie where their requests arrived, behind each other in one workspace.
+//!
+//! Invariants: between the phases nobody is released, and no answer is left between two calls; for
+//! every answer there is a workspace beside the one it lies in, so that what the kernel does not
+//! take can be kept.
+
+use std::ops::Range;
+
+use crate::kernel::{Opener, Readiness, Spawner, Token};
+use crate::limits::{ANSWERS_PER_PHASE, ANSWERS_SIZE_PER_PHASE};
+use crate::service::Service;
+
+use super::Server;
+use super::pump::{Course, Pump};
+use super::workspaces::Lease;
+
+/// An answer, and where in the workspace it lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    token: Token,
+    start: u32,
+    end: u32,
+}
+
+/// A connection that left the straight course, and where what it was read begins.
+struct Parted {
+    token: Token,
+    course: Course,
+    start: usize,
+}
+
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
+    /// Deals with as many of the events in `places` as go the straight course in a row, in two
+    /// phases. Returns the place behind them.
+    #[inline(never)]
+    pub(super) fn go_in_phases(&mut self, places: Range<usize>) -> usize {
+        let count_max = ANSWERS_PER_PHASE.min(self.workspaces.free().saturating_sub(1));
+        if !self.goes_straight || count_max == 0 {
+            return places.start;
+        }
+        let Some(lease) = self.workspaces.lend() else {
+            return places.start;
+        };
+        let mut place = places.start;
+        let parted = self.receive_until_one_parts(&mut place, places.end, count_max, &lease);
+        self.send_answers(&lease);
+        match parted {
+            None => self.workspaces.give_back(lease),
+            Some(Parted {
+                token,
+                course,
+                start,
+            }) => match course {
+                Course::Left(at, can) => {
+                    let read = start..start + at.filled();
+                    self.workspaces.space(&lease).copy_within(read, 0);
+                    self.go_on_with(token, lease, at, can);
+                }
+                course => {
+                    self.workspaces.give_back(lease);
+                    self.leave_the_straight(token, course);
+                }
+            },
+        }
+        place
+    }
+
+    /// The first phase: reads and answers from `place` on, until there is enough to send, the next
+    /// event is none for the straight course, or a connection leaves it.
+    #[inline(always)]
+    fn receive_until_one_parts(
+        &mut self,
+        place: &mut usize,
+        place_end: usize,
+        count_max: usize,
+        lease: &Lease,
+    ) -> Option<Parted> {
+        let space = self.workspaces.space(lease);
+        // At least half of the space is left to every read.
+        let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
+        let mut end = 0;
+        let mut pump = Pump {
+            kernel: &mut self.kernel,
+            protocol: &mut self.protocol,
+            counters: &mut self.counters,
+            reading: self.reading,
+            now: self.now,
+        };
+        for event in &self.events[*place..place_end] {
+            let token = event.token();
+            let peer = self.peers.get_mut(token)?;
+            let goes_straight = event.readiness() == Readiness::IN && peer.is_at_rest();
+            if !goes_straight || self.answers.len() >= count_max || end >= end_max {
+                return None;
+            }
+            *place += 1;
+            match pump.receive_straight(peer, &mut space[end..]) {
+                Ok(count) => {
+                    peer.answered = true;
+                    self.answers.push(Answer {
+                        token,
+                        start: end as u32,
+                        end: (end + count) as u32,
+                    });
+                    end += count;
+                }
+                Err(course) => {
+                    return Some(Parted {
+                        token,
+                        course,
+                        start: end,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// The second phase: sends all answers. What the kernel does not take goes to a workspace of
+    /// its own, for others still lie in this one.
+    #[inline(always)]
+    fn send_answers(&mut self, lease: &Lease) {
+        let mut sent = 0;
+        while let Some(Parted {
+            token,
+            course,
+            start,
+        }) = self.send_until_one_parts(&mut sent, lease)
+        {
+            match course {
+                Course::Left(at, can) => {
+                    let read = start..start + at.filled();
+                    let Some(copy) = self.workspaces.lend_copy(lease, read) else {
+                        unreachable!("no more was read than can be kept");
+                    };
+                    self.go_on_with(token, copy, at, can);
+                }
+                course => self.leave_the_straight(token, course),
+            }
+        }
+        self.answers.clear();
+    }
+
+    /// Sends all but the first `sent` answers, until the kernel does not take one.
+    #[inline(always)]
+    fn send_until_one_parts(&mut self, sent: &mut usize, lease: &Lease) -> Option<Parted> {
+        let space = self.workspaces.space(lease);
+        let mut pump = Pump {
+            kernel: &mut self.kernel,
+            protocol: &mut self.protocol,
+            counters: &mut self.counters,
+            reading: self.reading,
+            now: self.now,
+        };
+        for &Answer { token, start, end } in &self.answers[*sent..] {
+            *sent += 1;
+            let (start, end) = (start as usize, end as usize);
+            let peer = self.peers.get_mut(token)?;
+            peer.answered = false;
+            match pump.send_straight(peer, &space[start..end]) {
+                Course::Done => {}
+                course => {
+                    return Some(Parted {
+                        token,
+                        course,
+                        start,
+                    });
+                }
+            }
+        }
+        None
+    }
+}
