@@ -9,10 +9,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use mynah::load::spawn::Spawned;
-
 use super::rounds::load;
-use super::servers::{MYNAH, Server};
+use super::servers::{self, MYNAH, Server};
 use super::{Halt, Scope};
 
 const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
@@ -36,7 +34,7 @@ pub(crate) fn memory(scope: &Scope, servers: &[Server]) -> Result<Memory, Halt> 
 }
 
 fn memory_per_connection(server: &Server) -> Result<f64, Halt> {
-    let started = Spawned::start(&server.command, None)?;
+    let started = servers::start(&server.command, None)?;
     let speech = server.speech();
     let peak = |connections: usize| {
         // Each speaks once and is idle otherwise: 20,000 requests a second.
@@ -142,7 +140,7 @@ fn twice<T>(
         return Err(Halt::Failed(format!("{name}: {error}")));
     }
     let once = |requests: u64| {
-        let server = Spawned::start(&format!("{tool} {command}"), None)?;
+        let server = servers::start(&format!("{tool} {command}"), None)?;
         load(&format!(
             "{} {words} --requests {requests}",
             server.address()

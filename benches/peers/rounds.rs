@@ -17,7 +17,7 @@ use mynah::load::session::{self, Session, SessionError};
 use mynah::load::spawn::Spawned;
 use mynah::options::{self, Command, Parsed};
 
-use super::servers::Server;
+use super::servers::{self, Server};
 use super::workloads::{self, Measure, Workload};
 use super::{Halt, Scope};
 
@@ -49,9 +49,9 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let started: Result<Vec<Spawned>, String> = servers
+    let started: Result<Vec<Spawned>, Halt> = servers
         .iter()
-        .map(|server| Spawned::start(&server.command, Some(core)))
+        .map(|server| servers::start(&server.command, Some(core)))
         .collect();
     let started = started?;
     for (server, spawned) in servers.iter().zip(&started) {

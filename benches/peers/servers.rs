@@ -5,9 +5,12 @@
 //! left out with a line that says why.
 
 use std::env;
+use std::thread;
+
+use mynah::load::spawn::{Spawned, StartError};
 
 use super::workloads::{Speech, Workload};
-use super::{Scope, echo, netty};
+use super::{Halt, Scope, echo, netty};
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
@@ -57,6 +60,18 @@ impl Server {
     pub(crate) fn takes(&self, workload: &Workload) -> bool {
         self.speaks.contains(&workload.speech)
     }
+}
+
+/// Starts a server, on processor `core` alone if one is given.
+pub(crate) fn start(command: &str, core: Option<usize>) -> Result<Spawned, Halt> {
+    let pause = |span| {
+        thread::sleep(span);
+        Ok(None)
+    };
+    Spawned::start(command, core, pause).map_err(|error| match error {
+        StartError::Failed(line) => Halt::Failed(line),
+        StartError::Interrupted(_) => Halt::Interrupted,
+    })
 }
 
 /// The command that makes this bench a server.

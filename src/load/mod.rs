@@ -11,7 +11,8 @@
 //!   worker      a thread: event loop, connections, clock -> tally
 //!   run         one run: workers, window, samples of the processes (observe) -> outcome
 //!   bench       everything that is asked for
-//!   session     one server or several (spawn), once or in rounds (compare, statistics) -> figures
+//!   session     one server or several (servers: spawn, pinned), once or in rounds (compare,
+//!               statistics) -> figures
 //!   report      text; document: JSON; picture: SVG; progress: while it is going on
 //! ```
 //!
@@ -30,12 +31,14 @@ pub mod figures;
 pub mod http;
 pub mod observe;
 pub mod picture;
+pub mod pinned;
 pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod script;
+pub mod servers;
 pub mod session;
 pub mod spawn;
 pub mod statistics;

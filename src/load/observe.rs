@@ -50,7 +50,7 @@ impl Usage {
         Ok(usage)
     }
 
-    fn add(&mut self, pid: u32, children: &mut Vec<u32>) -> io::Result<()> {
+    fn add(&mut self, pid: u32, waiting: &mut Vec<u32>) -> io::Result<()> {
         // First, because it belongs to the moment of the call, and a thousand tasks take a while.
         self.running_ns += process::cpu_nanoseconds(pid)?;
         let root = Path::new("/proc").join(pid.to_string());
@@ -59,12 +59,7 @@ impl Usage {
             let status = read(&task.join("status"));
             self.switches_voluntary += field(&status, "voluntary_ctxt_switches:");
             self.switches_forced += field(&status, "nonvoluntary_ctxt_switches:");
-            let listed = read(&task.join("children"));
-            children.extend(
-                listed
-                    .split_whitespace()
-                    .filter_map(|child| child.parse::<u32>().ok()),
-            );
+            waiting.extend(children(&task));
         }
         let stat = fs::read_to_string(root.join("stat"))?;
         // The name in parentheses may hold anything, spaces and parentheses included.
@@ -119,11 +114,29 @@ pub fn this_thread() -> u64 {
     name.and_then(|name| name.parse().ok()).unwrap_or(0)
 }
 
-/// The threads of process `pid`.
+/// The threads of process `pid` and of its living descendants, its own first.
 pub fn threads(pid: u32) -> io::Result<Vec<i32>> {
-    let tasks = fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"))?;
-    let names = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
-    Ok(names.collect())
+    let (mut threads, mut waiting) = (Vec::new(), vec![pid]);
+    while let Some(next) = waiting.pop() {
+        let tasks = match fs::read_dir(Path::new("/proc").join(next.to_string()).join("task")) {
+            Err(error) if next == pid => return Err(error),
+            Err(_) => continue, // A child may end while it is looked at.
+            Ok(tasks) => tasks,
+        };
+        for task in tasks.filter_map(Result::ok) {
+            let name = task.file_name();
+            threads.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()));
+            waiting.extend(children(&task.path()));
+        }
+    }
+    Ok(threads)
+}
+
+/// The processes that a thread has started and that are still there.
+fn children(task: &Path) -> Vec<u32> {
+    let listed = read(&task.join("children"));
+    let numbers = listed.split_whitespace();
+    numbers.filter_map(|child| child.parse().ok()).collect()
 }
 
 /// The processors this process may run on.

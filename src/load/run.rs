@@ -186,6 +186,18 @@ pub fn usage_of(target: &Target) -> io::Result<Option<Usage>> {
     target.pid.map(named).transpose()
 }
 
+/// Sleeps until `until` or a little less, or until a signal asks for the end, which is then told.
+pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> {
+    let mut events = [Event::default(); 4];
+    kernel.wait(&mut events, until)?;
+    while let Some(signal) = kernel.take_signal()? {
+        if let Signal::Terminate(number) = signal {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
+
 struct Conductor<'a, K> {
     kernel: &'a mut K,
     control: &'a Control,
@@ -274,19 +286,8 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         self.boards.iter().all(is)
     }
 
-    /// Sleeps until `until` or a little less, or until a signal asks for the end, which is then
-    /// told.
     fn pause(&mut self, until: Time) -> Result<Option<i32>, RunError> {
-        let mut events = [Event::default(); 4];
-        self.kernel
-            .wait(&mut events, until)
-            .map_err(RunError::Own)?;
-        while let Some(signal) = self.kernel.take_signal().map_err(RunError::Own)? {
-            if let Signal::Terminate(number) = signal {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
+        pause(self.kernel, until).map_err(RunError::Own)
     }
 
     fn sample(&mut self) -> Sample {

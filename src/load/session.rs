@@ -9,10 +9,10 @@
 use std::io;
 
 use crate::base::histogram::Histogram;
-use crate::kernel::{Address, Opener, Poller, process};
+use crate::kernel::{Address, Opener, Poller};
 
 use super::assertion::Assertion;
-use super::bench::{Bench, Server};
+use super::bench::Bench;
 use super::checks::{self, Check};
 use super::compare::{self, Versus};
 use super::figures::Figures;
@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::report;
 use super::run::{self, Outcome, RunError, Target};
-use super::spawn::Spawned;
+use super::servers::Servers;
 use super::statistics::Estimate;
 use super::timeline::Timeline;
 
@@ -99,7 +99,8 @@ pub fn run<K: Poller + Opener>(
         .plan
         .pins
         .extend(core.filter(|_| bench.plan.pins.is_empty()));
-    let (_started, targets) = start(&bench, core)?;
+    let mut started = Servers::start(&bench, core, kernel)?;
+    let targets = started.targets.clone();
     let mut load = |plan: &Plan, target: &Target, title: String| {
         progress.title = title;
         run::run(plan, &script, target, kernel, open, progress)
@@ -109,7 +110,8 @@ pub fn run<K: Poller + Opener>(
     let mut servers = loaded?;
     if rounds > 1 {
         // Nobody is measured while caches, heaps and just-in-time compilers are still cold.
-        for server in &servers {
+        for (index, server) in servers.iter().enumerate() {
+            started.settle(index);
             let outcome = load(&bench.plan, &server.target, "warming up: ".to_owned())?;
             if let Some(signal) = outcome.interrupted {
                 return Err(RunError::Interrupted(signal).into());
@@ -120,6 +122,7 @@ pub fn run<K: Poller + Opener>(
     let mut interrupted = None;
     'rounds: for round in 0..rounds {
         for index in compare::order(round, servers.len()) {
+            started.settle(index);
             let server = &mut servers[index];
             let title = match rounds {
                 1 => String::new(),
@@ -150,50 +153,6 @@ fn shared_core(plan: &Plan) -> usize {
         .copied()
         .or_else(|| observe::processors().pop())
         .unwrap_or(0)
-}
-
-fn start(bench: &Bench, core: Option<usize>) -> Result<(Vec<Spawned>, Vec<Target>), SessionError> {
-    let (mut started, mut targets) = (Vec::new(), Vec::new());
-    let mut pids = bench.pids.iter().copied();
-    for server in &bench.servers {
-        targets.push(match server {
-            Server::At(address) => {
-                let pid = pids.next();
-                pin_all(pid, core).map_err(RunError::Own)?;
-                Target {
-                    name: address.to_string(),
-                    address: address.clone(),
-                    pid,
-                }
-            }
-            Server::Command(line) => {
-                let spawned = Spawned::start(line, core).map_err(SessionError::Start)?;
-                let (address, pid) = (spawned.address(), Some(spawned.pid()));
-                started.push(spawned);
-                Target {
-                    name: line.clone(),
-                    address,
-                    pid,
-                }
-            }
-        });
-    }
-    Ok((started, targets))
-}
-
-fn pin_all(pid: Option<u32>, core: Option<usize>) -> io::Result<()> {
-    if let (Some(pid), Some(core)) = (pid, core) {
-        let named = |error: io::Error| {
-            io::Error::new(
-                error.kind(),
-                format!("process {pid} on processor {core}: {error}"),
-            )
-        };
-        for thread in observe::threads(pid).map_err(named)? {
-            process::pin_task(thread, core).map_err(named)?;
-        }
-    }
-    Ok(())
 }
 
 impl Loaded {

@@ -16,8 +16,25 @@ use crate::kernel::Address;
 use crate::kernel::child::{self, Ending};
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// One try to connect to it; a signal waits for it.
+const TRY_TIMEOUT: Duration = Duration::from_millis(200);
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Why a server could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The line to print.
+    Failed(String),
+    /// A signal came before it was ready.
+    Interrupted(i32),
+}
+
+impl From<String> for StartError {
+    fn from(line: String) -> StartError {
+        StartError::Failed(line)
+    }
+}
 
 /// A server that lives as long as this value.
 #[derive(Debug)]
@@ -27,14 +44,21 @@ pub struct Spawned {
 }
 
 impl Spawned {
-    /// Starts `line`, on processor `cpu` alone if one is given, and waits until it accepts.
-    pub fn start(line: &str, cpu: Option<usize>) -> Result<Spawned, String> {
+    /// Starts `line`, on processor `cpu` alone if one is given, and waits until it accepts. What it
+    /// waits with is `pause`, which may tell of a signal.
+    pub fn start(
+        line: &str,
+        cpu: Option<usize>,
+        pause: impl FnMut(Duration) -> io::Result<Option<i32>>,
+    ) -> Result<Spawned, StartError> {
         let failed = |error: io::Error| format!("cannot start '{line}': {error}");
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let address = free.local_addr().map_err(failed)?;
         drop(free);
         let words = words(&line.replace("{port}", &address.port().to_string()))?;
-        let (program, arguments) = words.split_first().ok_or("--spawn needs a command")?;
+        let (program, arguments) = words
+            .split_first()
+            .ok_or_else(|| "--spawn needs a command".to_owned())?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -43,27 +67,33 @@ impl Spawned {
             .stderr(Stdio::null());
         let child = child::start(&mut command, cpu).map_err(failed)?;
         let mut server = Spawned { child, address };
-        server
-            .wait_until_it_accepts()
-            .map_err(|why| format!("'{line}' {why}"))?;
+        server.wait_until_it_accepts(line, pause)?;
         Ok(server)
     }
 
-    fn wait_until_it_accepts(&mut self) -> Result<(), String> {
+    fn wait_until_it_accepts(
+        &mut self,
+        line: &str,
+        mut pause: impl FnMut(Duration) -> io::Result<Option<i32>>,
+    ) -> Result<(), StartError> {
         let start = Instant::now();
         while start.elapsed() < START_TIMEOUT {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("ended before it accepted a connection: {status}"));
+                let why = format!("'{line}' ended before it accepted a connection: {status}");
+                return Err(StartError::Failed(why));
             }
-            if TcpStream::connect_timeout(&self.address, START_TIMEOUT).is_ok() {
+            if TcpStream::connect_timeout(&self.address, TRY_TIMEOUT).is_ok() {
                 return Ok(());
             }
-            thread::sleep(PAUSE);
+            match pause(PAUSE) {
+                Ok(None) => {}
+                Ok(Some(signal)) => return Err(StartError::Interrupted(signal)),
+                Err(error) => return Err(StartError::Failed(format!("signals: {error}"))),
+            }
         }
-        Err(format!(
-            "accepted no connection on {} within {START_TIMEOUT:?}",
-            self.address
-        ))
+        let address = self.address;
+        let why = format!("'{line}' accepted no connection on {address} within {START_TIMEOUT:?}");
+        Err(StartError::Failed(why))
     }
 
     /// Where it listens.
@@ -143,11 +173,33 @@ mod tests {
         assert!(words("a 'b").is_err() && words("a\\").is_err());
     }
 
+    /// What `line` has been refused for.
+    fn refusal(line: &str, signal: Option<i32>) -> StartError {
+        let pause = |span| {
+            thread::sleep(span);
+            Ok(signal)
+        };
+        Spawned::start(line, None, pause).expect_err("it listens to nobody")
+    }
+
     #[test]
     fn a_command_that_ends_at_once_or_is_not_there_says_so() {
-        let ended = Spawned::start("true", None).expect_err("it listens to nobody");
-        assert!(ended.contains("ended before"), "{ended}");
-        let missing = Spawned::start("/nonexistent/server {port}", None).expect_err("no such file");
-        assert!(missing.contains("cannot start"), "{missing}");
+        for (line, why) in [
+            ("true", "ended before"),
+            ("/nonexistent/server {port}", "cannot start"),
+            (" ", "needs a command"),
+        ] {
+            match refusal(line, None) {
+                StartError::Failed(told) => assert!(told.contains(why), "{told}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_signal_ends_the_wait_for_a_server_that_does_not_listen() {
+        let start = Instant::now();
+        assert_eq!(refusal("sleep 60", Some(2)), StartError::Interrupted(2));
+        assert!(start.elapsed() < START_TIMEOUT);
     }
 }

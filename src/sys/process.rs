@@ -5,6 +5,7 @@
 //! getrlimit(2), sched_setaffinity(2), clock_gettime(2), clock_getcpuclockid(3), poll(2),
 //! sysconf(3).
 
+use std::fmt;
 use std::io;
 use std::mem;
 
@@ -35,18 +36,55 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// The processors that a thread may run on.
+#[derive(Clone, Copy)]
+pub struct Processors(libc::cpu_set_t);
+
+impl Processors {
+    fn none() -> Processors {
+        // SAFETY: the set is an array of bits, for which zero is the empty one.
+        Processors(unsafe { mem::zeroed() })
+    }
+
+    /// Their numbers, counted from 0.
+    pub fn list(&self) -> Vec<usize> {
+        // SAFETY: the bits asked for are those inside the set.
+        let is_in = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &self.0) };
+        (0..libc::CPU_SETSIZE as usize).filter(is_in).collect()
+    }
+}
+
+impl fmt::Debug for Processors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.list().fmt(f)
+    }
+}
+
+/// Where thread `task` may run. Task 0 is the calling thread.
+pub fn affinity(task: i32) -> io::Result<Processors> {
+    let mut set = Processors::none();
+    // SAFETY: the set is ours to write and its size is its own.
+    check(unsafe { libc::sched_getaffinity(task, size_of_val(&set.0), &mut set.0) })?;
+    Ok(set)
+}
+
+/// Lets thread `task` run on these processors alone. Task 0 is the calling thread.
+pub fn set_affinity(task: i32, processors: &Processors) -> io::Result<()> {
+    let set = &processors.0;
+    // SAFETY: the set is only read and its size is its own.
+    check(unsafe { libc::sched_setaffinity(task, size_of_val(set), set) })?;
+    Ok(())
+}
+
 /// Keeps thread `task` on one processor, counted from 0. Task 0 is the calling thread.
 pub fn pin_task(task: i32, cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    // SAFETY: the set is an array of bits, for which zero is the empty one.
-    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    let mut one = Processors::none();
     // SAFETY: the bit is inside the set, as was checked above.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the set is only read and its size is its own.
-    check(unsafe { libc::sched_setaffinity(task, size_of_val(&set), &set) })?;
-    Ok(())
+    unsafe { libc::CPU_SET(cpu, &mut one.0) };
+    set_affinity(task, &one)
 }
 
 /// Has the kernel end the calling thread's waits as punctually as it can, instead of up to 50
@@ -113,9 +151,13 @@ mod tests {
     fn a_pinned_thread_runs_where_it_was_put() -> io::Result<()> {
         // SAFETY: the call takes no pointer.
         let here = check(unsafe { libc::sched_getcpu() })?;
+        let before = affinity(0)?;
         pin_task(0, here as usize)?;
         // SAFETY: as above.
         assert_eq!(check(unsafe { libc::sched_getcpu() })?, here);
+        assert_eq!(affinity(0)?.list(), [here as usize]);
+        set_affinity(0, &before)?;
+        assert_eq!(affinity(0)?.list(), before.list());
         Ok(())
     }
 

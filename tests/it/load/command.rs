@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::{env, fs, process};
 
 use super::peer;
@@ -14,7 +14,7 @@ fn server() -> String {
     format!("{} --listen 127.0.0.1:{{port}}", program::path())
 }
 
-fn bench(words: &[&str]) -> Output {
+pub(crate) fn bench(words: &[&str]) -> Output {
     let mut command = Command::new(program::path());
     command.arg("bench").args(words);
     command
@@ -23,7 +23,7 @@ fn bench(words: &[&str]) -> Output {
 }
 
 /// The exit code, and what was said on stdout and stderr.
-fn told(output: &Output) -> (Option<i32>, String, String) {
+pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         output.status.code(),
@@ -32,7 +32,15 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
-fn file(name: &str) -> PathBuf {
+/// What Ctrl-C does.
+pub(crate) fn interrupt(child: &Child) {
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.is_ok_and(|status| status.success()));
+}
+
+pub(crate) fn file(name: &str) -> PathBuf {
     env::temp_dir().join(format!("mynah-bench-{}-{name}", process::id()))
 }
 
@@ -260,10 +268,7 @@ fn an_interrupt_reports_what_there_is_and_is_exit_130() {
     stream.write_all(&request).expect("it listens");
     // The next request says that the reply to the first one was counted.
     stream.read_exact(&mut request).expect("it asks again");
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.is_ok_and(|status| status.success()));
+    interrupt(&child);
     let (code, out, _) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(130));
     assert!(

@@ -9,4 +9,5 @@ mod datagrams;
 mod overload;
 mod peer;
 mod runs;
+mod starting;
 mod wellformed;

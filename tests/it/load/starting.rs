@@ -1,0 +1,121 @@
+//! Servers that are started, or moved to a processor, for the measurement: what becomes of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::command::{file, interrupt, told};
+use crate::program;
+
+/// Looks for something until it is there, for so long that it must be.
+#[track_caller]
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        if let Some(found) = look() {
+            return found;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what}: not seen");
+}
+
+/// The processors that a process may run on, as the kernel lists them.
+fn places(pid: u32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    Some(line?.trim().to_owned())
+}
+
+#[test]
+fn a_signal_while_a_server_starts_ends_both() {
+    let child = Command::new(program::path())
+        .args(["bench", "sleep 60 {port}"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let server = wait_for("the server", || {
+        let listed = fs::read_to_string(&children).ok()?;
+        listed.split_whitespace().next()?.parse::<u32>().ok()
+    });
+    let start = Instant::now();
+    interrupt(&child);
+    let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(130), "", ""));
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(!Path::new(&format!("/proc/{server}")).exists());
+}
+
+/// A server that a shell has started, and the shell; both end with this value.
+struct Below {
+    shell: Child,
+    server: u32,
+    path: String,
+}
+
+impl Below {
+    fn start() -> Below {
+        let path = file("below").display().to_string();
+        let script = "\"$0\" --listen \"unix:$1\" 2>/dev/null & echo $!; wait";
+        let mut shell = Command::new("sh")
+            .args(["-c", script, program::path(), &path])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("every system has it");
+        let mut line = String::new();
+        let mut told = BufReader::new(shell.stdout.take().expect("it was piped"));
+        told.read_line(&mut line).expect("it tells a number");
+        let server = line.trim().parse().expect("it tells a number");
+        wait_for("a listener", || UnixStream::connect(&path).ok());
+        Below {
+            shell,
+            server,
+            path,
+        }
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.server.to_string()).status();
+        let _ = self.shell.wait();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[test]
+fn on_the_same_core_children_are_moved_too_and_all_have_their_place_back() {
+    let below = Below::start();
+    let pids = [below.shell.id(), below.server];
+    let before = pids.map(|pid| places(pid).expect("it lives"));
+    if !before[0].contains([',', '-']) {
+        println!("skipped: there is only one processor");
+        return;
+    }
+    let words = "--same-core --connections 1 --duration 1m --server-pid";
+    let bench = Command::new(program::path())
+        .args(["bench", &format!("unix:{}", below.path)])
+        .args(words.split(' '))
+        .arg(below.shell.id().to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary was built for this test");
+    wait_for("a child on one processor", || {
+        let now = pids.map(|pid| places(pid).unwrap_or_default());
+        let alone = |list: &String| !list.is_empty() && !list.contains([',', '-']);
+        (now[0] == now[1] && now.iter().all(alone)).then_some(())
+    });
+    interrupt(&bench);
+    let (code, out, _) = told(&bench.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(130), "{out}");
+    assert_eq!(pids.map(|pid| places(pid).expect("it lives")), before);
+}
