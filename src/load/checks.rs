@@ -5,13 +5,19 @@
 //! changes a figure.
 
 use super::figures::{Figures, ServerCost};
+use super::little;
+use super::observe::TICK_NS;
 use super::plan::{Pace, Plan};
 use super::units;
 
 /// A generator's thread that is busier than this could not have done more.
 const CLIENT_SHARE_MAX: f64 = 0.95;
-/// Below this part of the requests in flight by Little's law, the generator kept them waiting.
-const LITTLE_MIN: f64 = 0.5;
+/// One that is ready and is not let run for more than this part of the time is late with all it
+/// does.
+const CLIENT_WAIT_MAX: f64 = 0.1;
+/// Fewer ticks of the server's clock than this tell user from system to no better than a tenth,
+/// and come from a window in which little else than chance was counted.
+const TICKS_MIN: u64 = 10;
 /// On a shared processor, server and generator must have had at least this part of it.
 const SHARED_MIN: f64 = 0.9;
 const STEAL_MAX: f64 = 0.01;
@@ -33,12 +39,9 @@ pub struct Check {
 /// should be.
 pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     let mut list = vec![client_share(figures, shared_core)];
-    if figures.requests == 0 {
-        list.push(Check {
-            doubtful: true,
-            text: "no request was answered: nothing was measured".to_owned(),
-        });
-    }
+    list.extend((!shared_core).then(|| client_wait(figures)));
+    list.extend((figures.requests == 0).then(|| nothing_measured(figures)));
+    list.extend(figures.server.map(enough_ticks));
     list.extend(
         figures
             .server
@@ -46,7 +49,7 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
             .map(|server| undisturbed(figures, server)),
     );
     match plan.pace {
-        Pace::Closed if !plan.churn => list.extend(little(plan, figures, shared_core)),
+        Pace::Closed if !plan.churn => list.extend(little::check(plan, figures, shared_core)),
         Pace::Closed => {}
         Pace::Open { rate, .. } => {
             list.push(rate_reached(rate, figures));
@@ -60,17 +63,35 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
             figures.steal_share * 100.0
         ),
     });
-    if figures.unsent > 0 {
-        let text = format!(
-            "{} requests were due and never sent: response times are worse than told",
-            figures.unsent
-        );
-        list.push(Check {
-            doubtful: true,
-            text,
-        });
-    }
+    list.extend((figures.unsent > 0).then(|| unsent(figures)));
     list
+}
+
+/// Without a request of the window there is no latency, but there may be a rate.
+fn nothing_measured(figures: &Figures) -> Check {
+    let text = match figures.replies {
+        0 => "no request was answered: nothing was measured".to_owned(),
+        replies => format!(
+            "no request of the measured time was answered: no latency was measured, and the rate \
+             is that of {replies} replies to earlier ones"
+        ),
+    };
+    Check {
+        doubtful: true,
+        text,
+    }
+}
+
+fn unsent(figures: &Figures) -> Check {
+    let how = match figures.interrupted {
+        true => "not sent when the run was interrupted",
+        false => "never sent",
+    };
+    let count = figures.unsent;
+    Check {
+        doubtful: true,
+        text: format!("{count} requests were due and {how}: response times are worse than told"),
+    }
 }
 
 fn client_share(figures: &Figures, shared_core: bool) -> Check {
@@ -85,6 +106,20 @@ fn client_share(figures: &Figures, shared_core: bool) -> Check {
         doubtful,
         text: format!("the generator's busiest thread ran {percent:.0} % of the time{verdict}"),
     }
+}
+
+fn client_wait(figures: &Figures) -> Check {
+    let doubtful = figures.client_wait_share > CLIENT_WAIT_MAX;
+    let verdict = match doubtful {
+        true => format!(
+            ": more than {:.0} %, others run there",
+            CLIENT_WAIT_MAX * 100.0
+        ),
+        false => String::new(),
+    };
+    let percent = figures.client_wait_share * 100.0;
+    let text = format!("its threads waited for a processor {percent:.0} % at most{verdict}");
+    Check { doubtful, text }
 }
 
 /// Under churn, a closed connection keeps its port for a minute (tcp(7), TIME-WAIT). As they run
@@ -110,6 +145,24 @@ pub fn server_gone() -> Check {
     }
 }
 
+/// The kernel counts a process's time in ticks, of which there must be some.
+fn enough_ticks(server: ServerCost) -> Check {
+    let ticks = server.ticks;
+    let doubtful = ticks < TICKS_MIN;
+    let verdict = if doubtful {
+        format!(": its cost needs {TICKS_MIN} or more, so measure longer")
+    } else {
+        String::new()
+    };
+    Check {
+        doubtful,
+        text: format!(
+            "the server's CPU time is {ticks} ticks of {} ms{verdict}",
+            TICK_NS / 1_000_000
+        ),
+    }
+}
+
 /// Two that are never both idle fill their processor, unless others run there.
 fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
     let share = server.cpus + figures.client_cpu_share;
@@ -124,25 +177,6 @@ fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
         doubtful,
         text: format!("server and generator had {percent:.0} % of their processor{verdict}"),
     }
-}
-
-/// Little's law: requests in flight = rate x time in flight. What is missing lay in the generator.
-fn little(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check> {
-    let service = figures.service?;
-    let asked = (plan.connections * plan.pipeline) as f64;
-    let found = figures.rate * service.mean / 1e9;
-    let doubtful = found < asked * LITTLE_MIN && !shared_core && figures.errors == 0;
-    let verdict = if doubtful {
-        ": the rest waited in the generator"
-    } else {
-        ""
-    };
-    Some(Check {
-        doubtful,
-        text: format!(
-            "rate x mean service time is {found:.1} of {asked} requests in flight{verdict}"
-        ),
-    })
 }
 
 fn rate_reached(asked: f64, figures: &Figures) -> Check {
@@ -199,6 +233,7 @@ mod tests {
     #[test]
     fn a_run_that_agrees_with_itself_raises_no_doubt() {
         let figures = Figures {
+            elapsed_s: 10.0,
             requests: 500_000,
             rate: 50_000.0,
             service: spans(990_000),
@@ -211,17 +246,21 @@ mod tests {
     #[test]
     fn a_busy_generator_and_requests_that_wait_in_it_are_told() {
         let figures = Figures {
+            elapsed_s: 10.0,
             requests: 500_000,
             rate: 50_000.0,
             service: spans(300_000),
             client_cpu_share: 0.99,
+            client_wait_share: 0.11,
             ..Figures::default()
         };
         let doubts = doubts(&Plan::default(), &figures);
         assert!(
-            doubts.len() == 2
+            doubts.len() == 3
                 && doubts[0].contains("bottleneck")
-                && doubts[1].contains("15.0 of 50")
+                && doubts[1].contains("waited for a processor 11 %")
+                && doubts[2].contains("15.0 of 50"),
+            "{doubts:?}"
         );
     }
 
@@ -238,9 +277,33 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_ran_for_a_few_ticks_has_no_cost_worth_telling() {
+        for (ticks, doubtful) in [(0, true), (9, true), (10, false)] {
+            let server = Some(ServerCost {
+                ticks,
+                ..ServerCost::default()
+            });
+            let figures = Figures {
+                requests: 1,
+                server,
+                ..Figures::default()
+            };
+            let found = checks(&Plan::default(), &figures, false);
+            let text = format!("the server's CPU time is {ticks} ticks of 10 ms");
+            let check = found.iter().find(|check| check.text.starts_with(&text));
+            assert_eq!(
+                check.map(|check| check.doubtful),
+                Some(doubtful),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_shared_processor_must_not_have_been_shared_with_others() {
         let server = Some(ServerCost {
             cpus: 0.3,
+            ticks: 30,
             ..ServerCost::default()
         });
         let figures = Figures {
@@ -250,7 +313,7 @@ mod tests {
             ..Figures::default()
         };
         let found = checks(&Plan::default(), &figures, true);
-        assert!(found[1].doubtful && found[1].text.contains("61 % of their processor"));
+        assert!(found[2].doubtful && found[2].text.contains("61 % of their processor"));
     }
 
     #[test]

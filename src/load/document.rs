@@ -7,6 +7,7 @@ use crate::base::histogram::Histogram;
 use crate::base::json::Json;
 
 use super::figures::{Figures, PERCENTS, Spans};
+use super::observe::TICK_NS;
 use super::plan::{Pace, Plan, Protocol, Until};
 use super::schedule::Arrivals;
 use super::session::{Compared, Loaded, Session};
@@ -126,13 +127,25 @@ fn write_figures(json: &mut Json, figures: &Figures) {
     json.value("requests", figures.requests);
     json.float("rate_per_s", figures.rate);
     json.float("received_bytes_per_s", figures.bytes_rate);
+    json.value("replies", figures.replies);
     json.value("errors", figures.errors);
+    json.object("errors_by_kind", |json| {
+        for (name, _, count) in figures.errors_by_kind() {
+            json.value(name, count);
+        }
+    });
+    json.value("unanswered_requests", figures.kinds.unanswered);
     json.value("unsent_requests", figures.unsent);
+    if figures.interrupted {
+        json.value("requests_in_flight_at_interrupt", figures.cut_off);
+    }
     write_spans(json, "service_time", figures.service.as_ref());
     write_spans(json, "response_time", figures.response.as_ref());
     write_spans(json, "connect_time", figures.connect.as_ref());
+    json.value("connections_opened", figures.connections);
     write_spans(json, "send_lateness", figures.lateness.as_ref());
     json.float("client_busiest_thread_share", figures.client_cpu_share);
+    json.float("client_longest_wait_share", figures.client_wait_share);
     json.float(
         "client_cpu_ns_per_request",
         figures.client_cpu_ns_per_request,
@@ -142,8 +155,12 @@ fn write_figures(json: &mut Json, figures: &Figures) {
         json.object("server", |json| {
             let cpu = cost.cpu_ns_per_request;
             json.float("cpu_ns_per_request", cpu);
-            json.float("cpu_user_ns_per_request", cpu * cost.user_share);
-            json.float("cpu_system_ns_per_request", cpu * (1.0 - cost.user_share));
+            if let Some(share) = cost.user_share {
+                json.float("cpu_user_ns_per_request", cpu * share);
+                json.float("cpu_system_ns_per_request", cpu * (1.0 - share));
+            }
+            json.value("cpu_ticks", cost.ticks);
+            json.value("cpu_tick_ns", TICK_NS);
             json.float("cpu_ratio_to_client", cost.cpu_ratio_to_client);
             json.float("processors", cost.cpus);
             json.value("resident_bytes", cost.resident_bytes);

@@ -8,6 +8,7 @@
 use crate::base::histogram::Histogram;
 
 use super::run::Outcome;
+use super::tally::Errors;
 
 /// The spans of one kind, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -66,8 +67,10 @@ impl Spans {
 pub struct ServerCost {
     /// Processor time for a request, in nanoseconds.
     pub cpu_ns_per_request: f64,
-    /// The part of it in user mode, between 0 and 1.
-    pub user_share: f64,
+    /// The part of it in user mode, between 0 and 1, where a tick was counted.
+    pub user_share: Option<f64>,
+    /// Ticks of the clock that its time was counted in, 10 ms each.
+    pub ticks: u64,
     /// Processors in use on average.
     pub cpus: f64,
     /// Memory that was resident at the end.
@@ -87,26 +90,40 @@ pub struct ServerCost {
 pub struct Figures {
     /// The measured time in seconds.
     pub elapsed_s: f64,
-    /// Requests answered.
+    /// Requests that were due in that time and were answered.
     pub requests: u64,
-    /// Requests a second.
+    /// Replies that came in that time, whenever their requests were due.
+    pub replies: u64,
+    /// The same a second.
     pub rate: f64,
     /// Bytes a second that came back.
     pub bytes_rate: f64,
     /// Connections that broke, requests never answered and requests never sent.
     pub errors: u64,
-    /// Requests that were due and never sent.
+    /// Those of them that have a kind of their own.
+    pub kinds: Errors,
+    /// Requests that were due and never sent, or not yet when a signal ended the run.
     pub unsent: u64,
+    /// Requests in flight when a signal ended the run.
+    pub cut_off: u64,
+    /// Whether a signal ended it, and nobody can be blamed for what was not done yet.
+    pub interrupted: bool,
     /// From the send.
     pub service: Option<Spans>,
+    /// The longest from the send, in nanoseconds, of requests from before the measured time.
+    pub longest_carried_ns: u64,
     /// From when it was due (open loop).
     pub response: Option<Spans>,
-    /// From connect(2) until the connection stood.
+    /// From connect(2) until the connection stood, for those that carry the load.
     pub connect: Option<Spans>,
+    /// Connections that stood, idle ones and those of the warm-up included.
+    pub connections: u64,
     /// How late requests were sent (open loop).
     pub lateness: Option<Spans>,
     /// The busiest of the generator's threads: which part of the time it ran.
     pub client_cpu_share: f64,
+    /// Which part of the time the one that waited most was ready to run and was not let.
+    pub client_wait_share: f64,
     /// The generator's processor time for a request, in nanoseconds.
     pub client_cpu_ns_per_request: f64,
     /// Share of the machine's time that the hypervisor gave to others.
@@ -135,33 +152,72 @@ impl Figures {
             true => tally.completed as f64,
             false => rate * sampled_ns / 1e9,
         };
-        let workers = outcome.begin.workers_ns.iter().zip(&outcome.end.workers_ns);
-        let spent: Vec<u64> = workers
-            .map(|(begin, end)| end.saturating_sub(*begin))
-            .collect();
-        let client_ns = spent.iter().sum::<u64>() as f64;
-        let busiest = spent.iter().max().map_or(0.0, |&ns| ns as f64);
-        // A run that was stopped did not wait for its turn.
-        let unsent = match outcome.interrupted {
-            Some(_) => 0,
-            None => tally.unsent,
+        let since = |begin: &[u64], end: &[u64]| -> Vec<u64> {
+            let pairs = begin.iter().zip(end);
+            pairs
+                .map(|(begin, end)| end.saturating_sub(*begin))
+                .collect()
         };
+        let most = |spans: &[u64]| spans.iter().max().map_or(0.0, |&ns| ns as f64);
+        let spent = since(&outcome.begin.workers_ns, &outcome.end.workers_ns);
+        let waited = since(&outcome.begin.waited_ns, &outcome.end.waited_ns);
+        let client_ns = spent.iter().sum::<u64>() as f64;
+        let interrupted = outcome.interrupted.is_some();
+        let never_sent = if interrupted { 0 } else { tally.unsent };
         Figures {
             elapsed_s,
             requests: tally.answered,
+            replies: tally.completed,
             rate,
             bytes_rate: per_second(tally.received_bytes),
-            errors: tally.errors.total() + unsent,
-            unsent,
+            errors: tally.errors.total() + never_sent,
+            kinds: tally.errors,
+            unsent: tally.unsent,
+            cut_off: tally.cut_off,
+            interrupted,
             service: Spans::of(&tally.service),
+            longest_carried_ns: tally.longest_carried_ns,
             response: Spans::of(&tally.response),
             connect: Spans::of(&tally.connect),
+            connections: tally.connections,
             lateness: Spans::of(&tally.lateness),
-            client_cpu_share: ratio(busiest, sampled_ns),
+            client_cpu_share: ratio(most(&spent), sampled_ns),
+            client_wait_share: ratio(most(&waited), sampled_ns),
             client_cpu_ns_per_request: ratio(client_ns, sampled_requests),
             steal_share: outcome.end.host.steal_since(&outcome.begin.host),
             server: server_cost(outcome, sampled_ns, sampled_requests, client_ns),
         }
+    }
+
+    /// The errors by kind: each with the name that it has for programs, what it is called, and how
+    /// many there were. They add up to [`Figures::errors`].
+    pub fn errors_by_kind(&self) -> [(&'static str, &'static str, u64); 6] {
+        let kinds = &self.kinds;
+        let never_sent = if self.interrupted { 0 } else { self.unsent };
+        [
+            (
+                "connections_not_opened",
+                "connections not opened",
+                kinds.connect,
+            ),
+            (
+                "connections_closed",
+                "connections closed by the server",
+                kinds.closed,
+            ),
+            ("connections_broken", "connections broken", kinds.broken),
+            (
+                "connections_wrong",
+                "connections with a wrong reply",
+                kinds.wrong,
+            ),
+            (
+                "requests_unanswered",
+                "requests never answered",
+                kinds.unanswered,
+            ),
+            ("requests_unsent", "requests due and never sent", never_sent),
+        ]
     }
 
     /// The latency that counts: response time in an open loop, service time in a closed one.
@@ -176,6 +232,7 @@ impl Figures {
             "rate" => Some(self.rate),
             "requests" => Some(self.requests as f64),
             "errors" => Some(self.errors as f64),
+            "unanswered" => Some(self.kinds.unanswered as f64),
             "unsent" => Some(self.unsent as f64),
             "bytes_rate" => Some(self.bytes_rate),
             "client_cpu" => Some(self.client_cpu_ns_per_request),
@@ -217,6 +274,7 @@ fn server_cost(
     Some(ServerCost {
         cpu_ns_per_request: ratio(cpu_ns, sampled_requests),
         user_share: end.user_share_since(&begin),
+        ticks: end.ticks_since(&begin),
         cpus: ratio(cpu_ns, sampled_ns),
         resident_bytes: end.resident_bytes,
         bytes_per_connection: 0.0,

@@ -18,7 +18,7 @@
 //!
 //! Three rules hold everywhere: a request's time begins when it was due, nothing is allocated while
 //! requests are measured, and what the generator itself may have spoilt is said beside the figures
-//! (`checks`).
+//! (`checks`, `little`).
 
 pub mod assertion;
 pub mod bench;
@@ -29,6 +29,7 @@ pub mod connection;
 pub mod document;
 pub mod figures;
 pub mod http;
+pub mod little;
 pub mod observe;
 pub mod picture;
 pub mod pinned;

@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::kernel::process;
 
 /// `stat` counts in hundredths of a second on every Linux (`USER_HZ`, time(7)).
-const TICK_NS: u64 = 10_000_000;
+pub const TICK_NS: u64 = 10_000_000;
 
 /// What a process and its children have used up to one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Usage {
     /// that ended; where the ticks tell of much more, they are right.
     pub fn cpu_ns_since(&self, earlier: &Usage) -> u64 {
         let exact = self.running_ns.saturating_sub(earlier.running_ns);
-        let coarse = (self.ticks().saturating_sub(earlier.ticks())) * TICK_NS;
+        let coarse = self.ticks_since(earlier) * TICK_NS;
         if coarse > exact + exact / 20 + 5 * TICK_NS {
             coarse
         } else {
@@ -83,11 +83,17 @@ impl Usage {
         }
     }
 
-    /// Which part of the time since `earlier` was spent in user mode.
-    pub fn user_share_since(&self, earlier: &Usage) -> f64 {
+    /// Which part of the time since `earlier` was spent in user mode; not known before a tick has
+    /// been counted.
+    pub fn user_share_since(&self, earlier: &Usage) -> Option<f64> {
         let user = self.user_ticks.saturating_sub(earlier.user_ticks) as f64;
-        let all = self.ticks().saturating_sub(earlier.ticks()) as f64;
-        if all > 0.0 { user / all } else { 0.0 }
+        let all = self.ticks_since(earlier);
+        (all > 0).then(|| user / all as f64)
+    }
+
+    /// Ticks of [`TICK_NS`] that were counted since `earlier`.
+    pub fn ticks_since(&self, earlier: &Usage) -> u64 {
+        self.ticks().saturating_sub(earlier.ticks())
     }
 
     fn ticks(&self) -> u64 {
@@ -97,14 +103,17 @@ impl Usage {
 
 /// Processor time of one thread of this process, in nanoseconds.
 pub fn thread_cpu_ns(thread: u64) -> u64 {
-    number(
-        &read(
-            &Path::new("/proc/self/task")
-                .join(thread.to_string())
-                .join("schedstat"),
-        ),
-        0,
-    )
+    number(&schedstat(thread), 0)
+}
+
+/// How long it has been ready to run and was not let, in nanoseconds.
+pub fn thread_wait_ns(thread: u64) -> u64 {
+    number(&schedstat(thread), 1)
+}
+
+fn schedstat(thread: u64) -> String {
+    let task = Path::new("/proc/self/task").join(thread.to_string());
+    read(&task.join("schedstat"))
 }
 
 /// The kernel's number of the calling thread.
@@ -266,7 +275,8 @@ mod tests {
             ..Usage::default()
         };
         assert_eq!(after.cpu_ns_since(&before), 100 * TICK_NS);
-        assert_eq!(after.user_share_since(&before), 0.8);
+        assert_eq!(after.user_share_since(&before), Some(0.8));
+        assert_eq!(after.user_share_since(&after), None);
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn write_all(out: &mut String, session: &Session) -> std::fmt::Result {
                 ""
             };
             writeln!(out, "\n{title}{}{last}", server.target.name)?;
-            write_figures(out, server, figures)?;
+            write_figures(out, &session.bench.plan, server, figures)?;
         }
     }
     if !session.checks.is_empty() {
@@ -107,27 +107,43 @@ pub fn letter(index: usize) -> char {
     char::from(b'A' + (index % 26) as u8)
 }
 
-fn write_figures(out: &mut String, server: &Loaded, figures: &Figures) -> std::fmt::Result {
+fn write_figures(
+    out: &mut String,
+    plan: &Plan,
+    server: &Loaded,
+    figures: &Figures,
+) -> std::fmt::Result {
     let Figures {
         requests,
+        replies,
         elapsed_s,
         rate,
         bytes_rate,
         errors,
-        unsent,
         ..
     } = *figures;
-    let told = match unsent {
-        0 => String::new(),
-        _ => format!(", {unsent} of them never sent"),
+    let answered = match (requests, plan.pace) {
+        (0, Pace::Open { .. }) => format!("none of those due in {elapsed_s:.2} s was answered"),
+        (0, Pace::Closed) => format!("none of those sent in {elapsed_s:.2} s was answered"),
+        _ => format!("{requests} in {elapsed_s:.2} s"),
+    };
+    writeln!(out, "  requests      {answered}, {errors} errors")?;
+    write_errors(out, server)?;
+    if figures.interrupted {
+        let (flying, waiting) = (figures.cut_off, figures.unsent);
+        writeln!(
+            out,
+            "  interrupted   with {flying} requests in flight, {waiting} due and not sent"
+        )?;
+    }
+    // An overloaded server may be busy with the requests of the warm-up.
+    let earlier = match (requests, replies) {
+        (0, 1..) => ", all to earlier requests",
+        _ => "",
     };
     writeln!(
         out,
-        "  requests      {requests} in {elapsed_s:.2} s, {errors} errors{told}"
-    )?;
-    writeln!(
-        out,
-        "  throughput    {}/s, {}/s back",
+        "  throughput    {}/s, {}/s back{earlier}",
         count(rate),
         bytes(bytes_rate)
     )?;
@@ -151,6 +167,22 @@ fn write_figures(out: &mut String, server: &Loaded, figures: &Figures) -> std::f
     Ok(())
 }
 
+/// What the failures of all runs were, a line for each kind that there was.
+fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
+    let rounds = if server.runs.len() > 1 {
+        ", in all rounds"
+    } else {
+        ""
+    };
+    let kinds = server.errors_by_kind();
+    let told = kinds.into_iter().filter(|(_, _, count)| *count > 0);
+    for (index, (_, what, count)) in told.enumerate() {
+        let label = if index == 0 { "errors" } else { "" };
+        writeln!(out, "  {label:<13} {count} {what}{rounds}")?;
+    }
+    Ok(())
+}
+
 fn write_spans(out: &mut String, name: &str, spans: Option<&Spans>) -> std::fmt::Result {
     let Some(spans) = spans else { return Ok(()) };
     write!(out, "  {name:<13} {:>9}", span(spans.mean))?;
@@ -163,14 +195,18 @@ fn write_spans(out: &mut String, name: &str, spans: Option<&Spans>) -> std::fmt:
 
 fn write_cost(out: &mut String, cost: &ServerCost) -> std::fmt::Result {
     let cpu = cost.cpu_ns_per_request;
-    let user = cpu * cost.user_share;
+    let split = match cost.user_share {
+        Some(share) => format!(
+            "{} user, {} system",
+            span(cpu * share),
+            span(cpu - cpu * share)
+        ),
+        None => "user and system not told apart".to_owned(),
+    };
     writeln!(
         out,
-        "  server        {} CPU a request ({} user, {} system), {:.2} processors, \
-         {:.4} of the generator's",
+        "  server        {} CPU a request ({split}), {:.2} processors, {:.4} of the generator's",
         span(cpu),
-        span(user),
-        span(cpu - user),
         cost.cpus,
         cost.cpu_ratio_to_client,
     )?;

@@ -37,6 +37,8 @@ pub struct Sample {
     pub at: Time,
     /// Processor time of each worker.
     pub workers_ns: Vec<u64>,
+    /// How long each was ready to run and was not let.
+    pub waited_ns: Vec<u64>,
     /// The server, where its process is known.
     pub server: Option<Usage>,
     /// The whole machine.
@@ -295,13 +297,15 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             .boards
             .iter()
             .map(|board| board.thread.load(Ordering::Relaxed));
-        let workers_ns = threads.map(observe::thread_cpu_ns).collect();
+        let workers_ns = threads.clone().map(observe::thread_cpu_ns).collect();
+        let waited_ns = threads.map(observe::thread_wait_ns).collect();
         let at = self.kernel.now();
         // A server that has died meanwhile costs nothing more, and is no reason to report nothing.
         let server = usage_of(self.target).unwrap_or(None);
         Sample {
             at,
             workers_ns,
+            waited_ns,
             server,
             host: Host::now(),
         }

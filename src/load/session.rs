@@ -194,11 +194,7 @@ impl Loaded {
 
     fn ports_left(&self, plan: &Plan) -> Option<Check> {
         let tcp = matches!(self.target.address, Address::Tcp(_));
-        let connects = self
-            .runs
-            .iter()
-            .filter_map(|run| run.connect)
-            .map(|spans| spans.count);
+        let connects = self.runs.iter().map(|run| run.connections);
         let ports = observe::local_ports() * plan.sources.len().max(1) as u64;
         (plan.churn && tcp).then(|| checks::ports_left(connects.sum(), ports))
     }
@@ -206,6 +202,17 @@ impl Loaded {
     /// Failures of all runs.
     pub fn errors(&self) -> u64 {
         self.runs.iter().map(|figures| figures.errors).sum()
+    }
+
+    /// The same by kind, see [`Figures::errors_by_kind`].
+    pub fn errors_by_kind(&self) -> [(&'static str, &'static str, u64); 6] {
+        let mut sums = Figures::default().errors_by_kind();
+        for run in &self.runs {
+            for (sum, (_, _, count)) in sums.iter_mut().zip(run.errors_by_kind()) {
+                sum.2 += count;
+            }
+        }
+        sums
     }
 }
 

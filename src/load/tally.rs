@@ -94,6 +94,15 @@ impl Errors {
     pub fn total(&self) -> u64 {
         self.connect + self.closed + self.broken + self.wrong + self.unanswered
     }
+
+    /// Adds those of `other`.
+    pub fn merge(&mut self, other: &Errors) {
+        self.connect += other.connect;
+        self.closed += other.closed;
+        self.broken += other.broken;
+        self.wrong += other.wrong;
+        self.unanswered += other.unanswered;
+    }
 }
 
 /// The measurements of a worker, or of all of them together.
@@ -109,10 +118,16 @@ pub struct Tally {
     pub service: Histogram,
     /// Response time: from when the request was due. Empty in a closed loop.
     pub response: Histogram,
+    /// The longest service time of requests from before the window that were answered in it or
+    /// later; the histogram has those that began in it.
+    pub longest_carried_ns: u64,
     /// How late requests were sent while a connection was free for them. Empty in a closed loop.
     pub lateness: Histogram,
-    /// From connect(2) until the connection stood.
+    /// From connect(2) until the connection stood: of those that carry the load, under churn of
+    /// those whose request was measured.
     pub connect: Histogram,
+    /// Connections that stood, idle ones and those of the warm-up included.
+    pub connections: u64,
     /// Answers over time.
     pub timeline: Timeline,
     /// Failures by kind.
@@ -120,8 +135,11 @@ pub struct Tally {
     /// The first failures in full.
     pub failures: Vec<Failure>,
     /// Requests that were due in the window and never sent, not even while the
-    /// last replies were waited for, because no connection was free.
+    /// last replies were waited for, because no connection was free; of a run that a signal ended,
+    /// those that were not sent yet.
     pub unsent: u64,
+    /// Requests that were in flight when a signal ended the run.
+    pub cut_off: u64,
     /// When the last reply of the window came, in nanoseconds after its start.
     pub last_answer_ns: u64,
 }
@@ -158,15 +176,14 @@ impl Tally {
         self.response.merge(&other.response);
         self.lateness.merge(&other.lateness);
         self.connect.merge(&other.connect);
+        self.connections += other.connections;
         self.timeline.merge(&other.timeline);
-        self.errors.connect += other.errors.connect;
-        self.errors.closed += other.errors.closed;
-        self.errors.broken += other.errors.broken;
-        self.errors.wrong += other.errors.wrong;
-        self.errors.unanswered += other.errors.unanswered;
+        self.errors.merge(&other.errors);
         let room = FAILURES_KEPT.saturating_sub(self.failures.len());
         self.failures.extend(other.failures.into_iter().take(room));
+        self.longest_carried_ns = self.longest_carried_ns.max(other.longest_carried_ns);
         self.unsent += other.unsent;
+        self.cut_off += other.cut_off;
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
     }
 }

@@ -8,15 +8,20 @@
 use super::*;
 
 impl<K: Poller + Opener> Worker<'_, K> {
-    /// Opens the slots whose time has come, few at a time.
+    /// Opens the slots whose time has come: before the load one a turn, so that a connection that
+    /// stands is seen before the next one is begun and not charged for it.
     pub(super) fn open_due(&mut self) -> Result<(), Cause> {
+        let churn = self.job.plan.churn;
         while let Some(&(due, index)) = self.opening.front() {
-            let room = self.connecting < CONNECTING_MAX || self.job.plan.churn;
+            let room = self.connecting < CONNECTING_MAX || churn;
             if due > self.now || !room {
                 break;
             }
             self.opening.pop_front();
             self.open(index as usize, None)?;
+            if !churn {
+                break;
+            }
         }
         Ok(())
     }
@@ -89,10 +94,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if bytes.is_empty() {
             return Ok(());
         }
+        // What is taken was taken by a connection that stood before.
+        self.now = self.kernel.now();
         match self.kernel.write(socket, bytes) {
             Ok(count) => {
                 slot.connection.sent(self.job.script, count);
-                self.now = self.kernel.now();
                 self.stand(index);
                 Ok(())
             }
@@ -117,10 +123,16 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// The connection stands, as of now.
     fn stand(&mut self, index: usize) {
+        // Only the connections of the load are told of, and under churn those of the window.
+        let told = index < self.active
+            && (!self.job.plan.churn || self.is_measured(self.stamp(index, 0).due));
         let slot = &mut self.slots[index];
         if self.speech != Speech::Datagrams {
-            let connected_ns = self.now.since(slot.opened_at).as_nanos() as u64;
-            self.tally.connect.record(connected_ns);
+            self.tally.connections += 1;
+            if told {
+                let connected_ns = self.now.since(slot.opened_at).as_nanos() as u64;
+                self.tally.connect.record(connected_ns);
+            }
         }
         self.connecting -= 1;
         if index < self.active {
@@ -138,7 +150,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         // Datagrams have no handshake: only a reply shows that there is somebody.
         let nobody_yet = match self.speech {
             Speech::Datagrams => self.tally.service.count() == 0,
-            Speech::Stream | Speech::Http => self.tally.connect.count() == 0,
+            Speech::Stream | Speech::Http => self.tally.connections == 0,
         };
         let unreachable = matches!(cause, Cause::Connect(_)) && nobody_yet;
         if self.phase == Phase::Opening || unreachable {

@@ -123,8 +123,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let waited = matches!(self.phase, Phase::Draining { .. });
         // A run that was stopped did not wait, so that nobody can be blamed. Otherwise it does not
         // matter when a request was sent: a silent server answers none after the warm-up either.
-        if waited && !self.job.control.is_stopped() {
-            self.tally.errors.unanswered += self.in_flight;
+        match self.job.control.is_stopped() {
+            true => self.tally.cut_off += self.in_flight,
+            false if waited => self.tally.errors.unanswered += self.in_flight,
+            false => {}
         }
         self.publish();
         self.phase = Phase::Done;

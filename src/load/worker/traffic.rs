@@ -107,6 +107,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
                     let response = self.now.since(stamp.due).as_nanos() as u64;
                     self.tally.response.record_many(response, count);
                 }
+            } else if self.now >= start {
+                let service = self.now.since(stamp.sent).as_nanos() as u64;
+                self.tally.longest_carried_ns = self.tally.longest_carried_ns.max(service);
             }
         }
         self.moved = self.now;
@@ -154,7 +157,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Whether a request that was due at `due` belongs to the window.
     #[inline]
-    fn is_measured(&self, due: Time) -> bool {
+    pub(super) fn is_measured(&self, due: Time) -> bool {
         matches!(self.phase, Phase::Loading { start, .. } | Phase::Draining { start, .. }
             if due >= start)
     }

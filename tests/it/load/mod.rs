@@ -6,6 +6,7 @@
 
 mod command;
 mod datagrams;
+mod opening;
 mod overload;
 mod peer;
 mod runs;

@@ -4,7 +4,8 @@
 //! an error; and the throughput is what came back in the window, whatever was asked for.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mynah::kernel::Address;
@@ -13,11 +14,26 @@ use mynah::load::plan::{Pace, Plan, Until};
 use mynah::load::run::Outcome;
 use mynah::load::schedule::Arrivals;
 
+use super::command::{bench, interrupt, told};
 use super::peer;
 use super::runs::{load, plan};
+use super::wellformed::is_json;
+use crate::program;
 
 fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
     load(plan, Address::Tcp(server)).expect("the server is there")
+}
+
+/// Answers 200 times a second at most.
+fn slow(mut stream: TcpStream) {
+    let mut space = [0; 64];
+    while stream.read_exact(&mut space).is_ok() && stream.write_all(&space).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn words_for<'a>(server: &'a str, words: &'a str) -> Vec<&'a str> {
+    std::iter::once(server).chain(words.split(' ')).collect()
 }
 
 #[test]
@@ -37,12 +53,7 @@ fn what_can_never_be_sent_is_an_error_too() {
 
 #[test]
 fn throughput_counts_the_replies_of_the_window_whenever_their_requests_were_due() {
-    let server = peer::tcp(|mut stream| {
-        let mut space = [0; 64];
-        while stream.read_exact(&mut space).is_ok() && stream.write_all(&space).is_ok() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    });
+    let server = peer::tcp(slow);
     let (rate, arrivals) = (10_000.0, Arrivals::Fixed);
     let plan = Plan {
         pace: Pace::Open { rate, arrivals },
@@ -54,4 +65,71 @@ fn throughput_counts_the_replies_of_the_window_whenever_their_requests_were_due(
     let figures = Figures::of(&measure(&plan, server));
     // The window is spent on what the warm-up left behind, at 200 a second at most.
     assert!(figures.rate > 0.0 && figures.rate < 300.0, "{figures:?}");
+}
+
+#[test]
+fn a_rate_beside_no_answered_request_is_explained() {
+    let server = peer::tcp(slow).to_string();
+    let words = "--connections 1 --rate 10k --warmup 200ms --duration 100ms";
+    let (code, out, _) = told(&bench(&words_for(&server, words)));
+    assert_eq!(code, Some(7), "{out}");
+    for part in [
+        "none of those due in 0.10 s was answered",
+        "all to earlier requests",
+        "the rate is that of",
+    ] {
+        assert!(out.contains(part), "{part} is missing: {out}");
+    }
+}
+
+#[test]
+fn an_interrupted_open_loop_tells_what_was_not_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = listener.local_addr().expect("it is bound").to_string();
+    let words = "--connections 1 --rate 10k --warmup 0 --duration 1m --json";
+    let child = Command::new(program::path())
+        .arg("bench")
+        .args(words_for(&server, words))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    let (mut stream, _) = listener.accept().expect("it connects");
+    stream.read_exact(&mut [0; 64]).expect("it asks");
+    // The second request is due after 100 us, and cannot be sent.
+    std::thread::sleep(Duration::from_millis(50));
+    interrupt(&child);
+    let (code, json, report) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(130));
+    assert!(report.contains("with 1 requests in flight, "), "{report}");
+    assert!(!report.contains(" 0 due and not sent"), "{report}");
+    assert!(
+        json.contains("\"requests_in_flight_at_interrupt\": 1"),
+        "{json}"
+    );
+    assert!(!json.contains("\"unsent_requests\": 0"), "{json}");
+    assert!(json.contains("\"errors\": 0"), "{json}");
+}
+
+#[test]
+fn errors_are_listed_by_kind() {
+    let server = peer::tcp(peer::mute).to_string();
+    let words = "--connections 2 --rate 1k --warmup 0 --duration 100ms --json";
+    let (_, json, report) = told(&bench(&words_for(&server, words)));
+    for line in [
+        "  errors        2 requests never answered\n",
+        "                98 requests due and never sent\n",
+    ] {
+        assert!(report.contains(line), "{line} is missing: {report}");
+    }
+    assert!(is_json(&json), "{json}");
+    for line in [
+        "\"errors\": 100",
+        "\"connections_closed\": 0",
+        "\"requests_unanswered\": 2",
+        "\"requests_unsent\": 98",
+        "\"unanswered_requests\": 2",
+    ] {
+        assert!(json.contains(line), "{line} is missing: {json}");
+    }
 }

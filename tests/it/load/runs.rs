@@ -245,7 +245,8 @@ fn churn_opens_a_connection_for_each_request() {
         server,
     );
     assert_whole(&outcome, 200);
-    assert_eq!(outcome.tally.connect.count(), 202);
+    let tally = &outcome.tally;
+    assert_eq!((tally.connect.count(), tally.connections), (200, 202));
     let pace = Pace::Open {
         rate: 1000.0,
         arrivals: Arrivals::Fixed,
