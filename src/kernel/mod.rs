@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use crate::base::clock::Time;
 pub use crate::sys::epoll::Event;
 pub use crate::sys::memory::Mapping;
-pub(crate) use crate::sys::stream::write as write_now;
+pub(crate) use crate::sys::stream::{columns as terminal_columns, write as write_now};
 pub use crate::sys::{child, errno, process};
 pub use address::{Address, UnixName};
 pub use linux::{Linux, Socket, Waker, block_signals};

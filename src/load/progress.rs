@@ -1,20 +1,26 @@
 //! One line on a terminal while a run is going on; nothing where there is none.
 //!
 //! The line is drawn over itself a few times a second and wiped at the end, so that it leaves no
-//! trace in what is kept. What it shows is a glance: figures lag behind by a fifth of a second and
-//! are not the report's.
+//! trace in what is kept; one that did not fit would wrap and stay. So it has 79 columns at most,
+//! or those of a narrower terminal, and what is least missed is left out first. What it shows is a
+//! glance: figures lag behind by a fifth of a second and are not the report's.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::base::histogram::Histogram;
+use crate::kernel::terminal_columns;
 
 use super::plan::Until;
 use super::units;
 
 const INTERVAL: Duration = Duration::from_millis(250);
-const BAR: usize = 20;
+const COLUMNS_MAX: usize = 79;
+/// The bar has what the rest leaves, between these; without so much there is none.
+const BAR_MIN: usize = 5;
+const BAR_MAX: usize = 20;
 
 /// What is to be shown.
 #[derive(Debug)]
@@ -80,7 +86,8 @@ impl Progress {
 
     /// Draws the line over the one before.
     pub fn draw(&mut self, now: Time, glance: &Glance<'_>) {
-        let text = self.line(now, glance);
+        let columns = terminal_columns(io::stderr().as_fd()).unwrap_or(COLUMNS_MAX);
+        let text = self.line(now, glance, columns.min(COLUMNS_MAX));
         // A terminal that went away is no reason to stop measuring.
         let _ = write!(io::stderr(), "\r\x1b[K{text}");
         (self.drawn, self.cpu_ns) = (now, glance.cpu_ns);
@@ -97,7 +104,8 @@ impl Progress {
         (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, 0);
     }
 
-    fn line(&self, now: Time, glance: &Glance<'_>) -> String {
+    /// The line, of at most `columns`.
+    fn line(&self, now: Time, glance: &Glance<'_>, columns: usize) -> String {
         let Glance {
             name,
             until,
@@ -109,14 +117,17 @@ impl Progress {
             ..
         } = *glance;
         let since = now.since(self.drawn).as_secs_f64();
+        // A command may be long, and what comes behind it is what one looks for.
+        let title = cut(&self.title, columns / 3);
         let Some(elapsed) = elapsed else {
-            return format!("{}{name}: {open} connections, warming up", self.title);
+            let end = format!(": {open} connections, warming up");
+            let room = columns.saturating_sub(title.chars().count() + end.len());
+            return cut(&format!("{title}{}{end}", cut(name, room)), columns);
         };
         let part = match until {
             Until::Time(all) => elapsed.as_secs_f64() / all.as_secs_f64(),
             Until::Requests(all) => answered as f64 / all as f64,
         };
-        let filled = (part.min(1.0) * BAR as f64) as usize;
         // The workers tell their counts at moments of their own.
         let told = match self.at {
             Time::NEVER => elapsed.as_secs_f64(),
@@ -124,25 +135,64 @@ impl Progress {
         };
         let rate = answered.saturating_sub(self.answered) as f64 / told;
         let cpu = glance.cpu_ns.saturating_sub(self.cpu_ns) as f64 / 1e7 / since;
-        format!(
-            "{}[{:-<BAR$}] {:.1} s, {open} conn, {}/s, p50 {}, p99 {}, {errors} errors, \
-             client {cpu:.0} %",
-            self.title,
-            "#".repeat(filled),
-            elapsed.as_secs_f64(),
-            units::count(rate),
-            units::span(latency.percentile(50.0) as f64),
-            units::span(latency.percentile(99.0) as f64),
-        )
+        // Each with how soon it is left out.
+        let mut fields = vec![
+            (0, format!("{:.1} s", elapsed.as_secs_f64())),
+            (5, format!("{open} conn")),
+            (1, format!("{}/s", units::count(rate))),
+            (
+                4,
+                format!("p50 {}", units::span(latency.percentile(50.0) as f64)),
+            ),
+            (
+                2,
+                format!("p99 {}", units::span(latency.percentile(99.0) as f64)),
+            ),
+            (3, format!("{errors} errors")),
+            (6, format!("client {cpu:.0} %")),
+        ];
+        loop {
+            let texts: Vec<&str> = fields.iter().map(|(_, text)| text.as_str()).collect();
+            let text = format!("{title}{}", texts.join(", "));
+            let length = text.chars().count();
+            if length <= columns {
+                return format!("{}{text}", bar(part, columns - length));
+            }
+            let soonest = fields.iter().map(|(rank, _)| *rank).max();
+            fields.retain(|(rank, _)| Some(*rank) != soonest);
+            if fields.is_empty() {
+                return cut(&title, columns);
+            }
+        }
     }
+}
+
+/// A bar of which `part` is full, with the blank after it, in at most `room` columns.
+fn bar(part: f64, room: usize) -> String {
+    let width = room.saturating_sub(3).min(BAR_MAX);
+    if width < BAR_MIN {
+        return String::new();
+    }
+    let filled = (part.min(1.0) * width as f64) as usize;
+    format!("[{:-<width$}] ", "#".repeat(filled))
+}
+
+/// `text` in at most `columns`, with dots where its end was.
+fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let front: String = text.chars().take(columns.saturating_sub(3)).collect();
+    let dots = &"..."[..columns.min(3)];
+    format!("{front}{dots}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_line_tells_where_the_run_is() {
+    /// The line of a run that is at its half, in so many columns.
+    fn line(title: &str, connections: u64, columns: usize) -> String {
         let mut latency = Histogram::new();
         latency.record(100_000);
         let glance = Glance {
@@ -150,16 +200,45 @@ mod tests {
             until: Until::Time(Duration::from_secs(10)),
             elapsed: Some(Duration::from_secs(5)),
             at: Time::from_nanos(1_000_000_000),
-            open: 100,
+            open: connections,
             answered: 50_000,
             errors: 0,
             cpu_ns: 500_000_000,
             latency: &latency,
         };
-        let line = Progress::none().line(Time::from_nanos(1_000_000_000), &glance);
-        let expected = "[##########----------] 5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, \
-                        0 errors, client 50 %";
-        assert_eq!(line, expected);
+        let mut progress = Progress::none();
+        progress.title = title.to_owned();
+        progress.line(Time::from_nanos(1_000_000_000), &glance, columns)
+    }
+
+    #[test]
+    fn the_line_tells_where_the_run_is() {
+        let expected = "[##---] 5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, \
+                        client 50 %";
+        assert_eq!(line("", 100, 79), expected);
+    }
+
+    #[test]
+    fn what_is_least_missed_is_left_out_first_and_nothing_wraps() {
+        let all = "5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, client 50 %";
+        for (columns, expected) in [
+            (78, all),
+            (50, "5.0 s, 10.0k/s, p50 100 us, p99 100 us, 0 errors"),
+            (30, "5.0 s, 10.0k/s, p99 100 us"),
+            (25, "[####----] 5.0 s, 10.0k/s"),
+            (20, "5.0 s, 10.0k/s"),
+            (3, ""),
+        ] {
+            assert_eq!(line("", 100, columns), expected, "{columns} columns");
+        }
+        let title = "round 3/10, 'a command that is longer than a terminal has columns': ";
+        for columns in 0..=79 {
+            for title in ["", title] {
+                let text = line(title, 10_000, columns);
+                assert!(text.chars().count() <= columns, "{columns} columns: {text}");
+            }
+        }
+        assert!(line(title, 1, 79).contains("0 errors"));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! came from a shell would change it under everybody else who has it. Each call therefore asks
 //! poll(2) first and answers `WouldBlock` by itself. A write is at most `PIPE_BUF` bytes: a pipe
 //! that reports room has room for those, and a longer write would wait for the rest. Which stream
-//! is which is not known here. Man pages: poll(2), read(2), write(2), pipe(7).
+//! is which is not known here. Man pages: poll(2), read(2), write(2), pipe(7), ioctl_tty(2).
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::retry;
+use super::{check, retry};
 
 /// Reads what is there; 0 is the end.
 pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
@@ -27,6 +28,15 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: `length` bytes from `start` are initialised and outlive the call.
     let count = retry(|| unsafe { libc::write(fd.as_raw_fd(), start, length) })?;
     Ok(count as usize)
+}
+
+/// How many columns the terminal has that `fd` is, if it is one and knows: `TIOCGWINSZ`.
+pub(crate) fn columns(fd: BorrowedFd<'_>) -> Option<usize> {
+    // SAFETY: the structure is plain numbers, for which zero is a value.
+    let mut size: libc::winsize = unsafe { mem::zeroed() };
+    // SAFETY: the call writes a structure that is ours and outlives it.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &mut size) }).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Errors and hang-ups count as ready: the call that follows tells them.
@@ -83,6 +93,7 @@ mod tests {
         drop(far);
         assert_eq!(read(near.as_fd(), &mut [0; 8])?, 0);
         let null = File::open("/dev/null")?;
+        assert_eq!(columns(null.as_fd()), None);
         assert_eq!(read(null.as_fd(), &mut [0; 8])?, 0);
         let manifest = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?;
         let mut space = [0; 9];
