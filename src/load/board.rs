@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::clock::Time;
 use crate::base::histogram::Histogram;
 
+use super::page::FirstPage;
+
 /// What the conductor tells the workers.
 #[derive(Debug)]
 pub struct Control {
@@ -19,6 +21,8 @@ pub struct Control {
     end: AtomicU64,
     stop: AtomicBool,
     release: AtomicBool,
+    /// What the server has answered first, in HTTP.
+    pub first_page: FirstPage,
 }
 
 impl Default for Control {
@@ -30,6 +34,7 @@ impl Default for Control {
             end: never(),
             stop: AtomicBool::new(false),
             release: AtomicBool::new(false),
+            first_page: FirstPage::default(),
         }
     }
 }

@@ -16,6 +16,8 @@
 //! stays 0).
 
 use super::http::Replies;
+use super::lost::Lost;
+use super::page::FirstPage;
 use super::script::Script;
 use super::wrong::Wrong;
 
@@ -44,12 +46,13 @@ pub struct Connection {
     begun: u64,
     answered: u64,
     replies: Option<Box<Replies>>,
+    lost: Option<Box<Lost>>,
 }
 
 impl Connection {
-    /// A connection that has said nothing.
-    pub fn new(speech: Speech) -> Connection {
-        let replies = (speech == Speech::Http).then(|| Box::new(Replies::new()));
+    /// A connection that has said nothing. Replies in HTTP are held against `first`.
+    pub fn new(speech: Speech, first: &FirstPage) -> Connection {
+        let replies = (speech == Speech::Http).then(|| Box::new(Replies::new(first)));
         Connection {
             speech,
             outbound: 0,
@@ -62,6 +65,7 @@ impl Connection {
             begun: 0,
             answered: 0,
             replies,
+            lost: (speech == Speech::Datagrams).then(Box::default),
         }
     }
 
@@ -76,7 +80,10 @@ impl Connection {
         (self.owed, self.unanswered) = (0, 0);
         (self.begun, self.answered) = (0, 0);
         if let Some(replies) = &mut self.replies {
-            **replies = Replies::new();
+            replies.restart();
+        }
+        if let Some(lost) = &mut self.lost {
+            **lost = Lost::default();
         }
     }
 
@@ -131,7 +138,7 @@ impl Connection {
     #[inline]
     pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
         let answers = match (&mut self.replies, self.speech) {
-            (Some(replies), _) => replies.received(bytes).map_err(Wrong::Http)?,
+            (Some(replies), _) => replies.received(bytes, verify).map_err(Wrong::Http)?,
             (None, Speech::Datagrams) => self.datagram(script, bytes, verify)?,
             (None, _) => self.echoed(script, bytes, verify)?,
         };
@@ -142,12 +149,18 @@ impl Connection {
         Ok(answers)
     }
 
-    /// The one reply that is waited for; or one to the request before, late or for the second time.
+    /// The one reply that is waited for; or one to an earlier request, late or for the second time.
     fn datagram(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
-        let before = script.preceding(self.awaited);
+        if self.unanswered > 0 && bytes == script.request(self.awaited) {
+            return self.echoed(script, bytes, false);
+        }
+        // Short ones may say the same, so the one that is waited for comes first.
         let is_late = self.unanswered == 0
-            || self.answered > 0
-                && bytes == script.slice(script.start(before), script.length(before));
+            || self.answered > 0 && bytes == script.request(script.preceding(self.awaited))
+            || self
+                .lost
+                .as_ref()
+                .is_some_and(|lost| lost.has(script, bytes));
         if is_late {
             return Ok(0);
         }
@@ -162,6 +175,9 @@ impl Connection {
     pub fn give_up(&mut self, script: &Script) -> bool {
         if self.unanswered == 0 {
             return false;
+        }
+        if let Some(lost) = &mut self.lost {
+            lost.note(self.awaited);
         }
         self.inbound = script.advance(self.inbound, self.left);
         self.unanswered -= self.left;
@@ -242,7 +258,7 @@ mod tests {
     }
 
     fn fresh(script: &Script, voice: u64) -> Connection {
-        let mut connection = Connection::new(Speech::Stream);
+        let mut connection = Connection::new(Speech::Stream, &FirstPage::default());
         connection.reset(script, voice);
         connection
     }
@@ -321,7 +337,7 @@ mod tests {
     #[test]
     fn a_lost_datagram_is_given_up_and_its_late_reply_passed_over() {
         let script = script("raw", 8, 8);
-        let mut connection = Connection::new(Speech::Datagrams);
+        let mut connection = Connection::new(Speech::Datagrams, &FirstPage::default());
         connection.reset(&script, 0);
         assert!(!connection.give_up(&script));
         let say = |connection: &mut Connection| {
@@ -351,7 +367,7 @@ mod tests {
     #[test]
     fn more_replies_than_requests_leave_those_in_flight_as_they_were() {
         let script = Script::http(4);
-        let mut connection = Connection::new(Speech::Http);
+        let mut connection = Connection::new(Speech::Http, &FirstPage::default());
         connection.reset(&script, 0);
         (0..4).for_each(|_| connection.begin(&script));
         let bytes = b"HTTP/1.1 204 No Content\r\n\r\n".repeat(8);

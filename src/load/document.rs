@@ -136,6 +136,8 @@ fn write_figures(json: &mut Json, figures: &Figures) {
     });
     json.value("unanswered_requests", figures.kinds.unanswered);
     json.value("unsent_requests", figures.unsent);
+    json.value("late_replies", figures.late);
+    json.value("unanswered_requests_of_warmup", figures.lost_in_warmup);
     if figures.interrupted {
         json.value("requests_in_flight_at_interrupt", figures.cut_off);
     }

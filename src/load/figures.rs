@@ -106,6 +106,10 @@ pub struct Figures {
     pub unsent: u64,
     /// Requests in flight when a signal ended the run.
     pub cut_off: u64,
+    /// Datagrams that came after their request was given up, or for the second time.
+    pub late: u64,
+    /// Datagrams of the warm-up that brought no reply, and are no errors of the measured time.
+    pub lost_in_warmup: u64,
     /// Whether a signal ended it, and nobody can be blamed for what was not done yet.
     pub interrupted: bool,
     /// From the send.
@@ -174,6 +178,8 @@ impl Figures {
             kinds: tally.errors,
             unsent: tally.unsent,
             cut_off: tally.cut_off,
+            late: tally.late,
+            lost_in_warmup: tally.lost_in_warmup,
             interrupted,
             service: Spans::of(&tally.service),
             longest_carried_ns: tally.longest_carried_ns,

@@ -1,9 +1,13 @@
-//! Reads HTTP/1.1 replies in whatever pieces they come, and counts them.
+//! Reads HTTP/1.1 replies in whatever pieces they come, counts them, and compares each with the
+//! first.
 //!
 //! Only what a benchmark needs to stay in step: the status must be 2xx, and the body's length must
-//! be said by `Content-Length`. A chunked body is refused in words rather than guessed at. Lines
-//! are copied into a small fixed space as far as they fit; a header line that does not fit is none
-//! of those looked for. Source: RFC 9112.
+//! be said by `Content-Length`. A chunked body is refused in words rather than guessed at. The same
+//! question has the same answer: the status and the body of each reply must be those of the first
+//! one of all connections (`page`). Lines are copied into a small fixed space as far as they fit; a
+//! header line that does not fit is none of those looked for. Source: RFC 9112.
+
+use super::page::{Digest, FirstPage, Page};
 
 const LINE_MAX: usize = 56;
 
@@ -23,6 +27,8 @@ pub struct Replies {
     length: Option<u64>,
     line: [u8; LINE_MAX],
     used: usize,
+    digest: Digest,
+    first: FirstPage,
 }
 
 /// Why bytes are not a reply that can be followed.
@@ -38,28 +44,38 @@ pub enum HttpError {
     NoLength,
     /// `Transfer-Encoding` was used.
     Chunked,
-}
-
-impl Default for Replies {
-    fn default() -> Replies {
-        Replies::new()
-    }
+    /// Another status or another body than the first reply's.
+    Other {
+        /// What came.
+        found: Page,
+        /// What came first.
+        first: Page,
+    },
 }
 
 impl Replies {
-    /// Before the first byte.
-    pub fn new() -> Replies {
+    /// Before the first byte; the first of all replies goes to `first`.
+    pub fn new(first: &FirstPage) -> Replies {
         Replies {
             at: At::Status,
             status: 0,
             length: None,
             line: [0; LINE_MAX],
             used: 0,
+            digest: Digest::default(),
+            first: FirstPage::clone(first),
         }
     }
 
-    /// Takes `bytes` and tells how many replies ended in them.
-    pub fn received(&mut self, mut bytes: &[u8]) -> Result<u32, HttpError> {
+    /// Before the first byte of another connection.
+    pub fn restart(&mut self) {
+        (self.at, self.length, self.used) = (At::Status, None, 0);
+        self.digest = Digest::default();
+    }
+
+    /// Takes `bytes` and tells how many replies ended in them. With `verify`, each must be what the
+    /// first one was.
+    pub fn received(&mut self, mut bytes: &[u8], verify: bool) -> Result<u32, HttpError> {
         let mut ended = 0;
         while !bytes.is_empty() {
             if let At::Body { left } = &mut self.at {
@@ -67,6 +83,9 @@ impl Replies {
                     .len()
                     .min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= taken as u64;
+                if verify {
+                    self.digest.add(&bytes[..taken]);
+                }
                 bytes = &bytes[taken..];
             } else {
                 let line_end = bytes.iter().position(|&byte| byte == b'\n');
@@ -79,9 +98,21 @@ impl Replies {
             if self.at == (At::Body { left: 0 }) {
                 ended += 1;
                 (self.at, self.length) = (At::Status, None);
+                if verify {
+                    self.compare()?;
+                }
             }
         }
         Ok(ended)
+    }
+
+    /// Holds the reply that has ended against the first one.
+    fn compare(&mut self) -> Result<(), HttpError> {
+        let found = Page::new(self.status, std::mem::take(&mut self.digest));
+        match *self.first.get_or_init(|| found) {
+            first if first == found => Ok(()),
+            first => Err(HttpError::Other { found, first }),
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -140,6 +171,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wrong::Wrong;
     use super::*;
 
     const TWO: &[u8] = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH:  12 \r\n\
@@ -149,10 +181,10 @@ mod tests {
     #[test]
     fn replies_are_counted_in_any_pieces() {
         for piece in 1..=TWO.len() {
-            let mut replies = Replies::new();
+            let mut replies = Replies::new(&FirstPage::default());
             let counts = TWO
                 .chunks(piece)
-                .map(|bytes| replies.received(bytes).expect("well-formed"));
+                .map(|bytes| replies.received(bytes, false).expect("well-formed"));
             assert_eq!(counts.sum::<u32>(), 2, "in pieces of {piece}");
         }
     }
@@ -173,7 +205,44 @@ mod tests {
             ),
         ];
         for (bytes, error) in cases {
-            assert_eq!(Replies::new().received(bytes), Err(error));
+            let mut replies = Replies::new(&FirstPage::default());
+            assert_eq!(replies.received(bytes, true), Err(error));
+        }
+    }
+
+    fn page(status: u16, body: &str) -> Vec<u8> {
+        let length = body.len();
+        format!("HTTP/1.1 {status} OK\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    #[test]
+    fn every_reply_must_be_what_the_first_one_of_all_connections_was() {
+        let first = FirstPage::default();
+        let good = page(200, "Hello, World, and all who live in it");
+        let mut replies = Replies::new(&first);
+        assert_eq!(replies.received(&good.repeat(3), true), Ok(3));
+        for (bytes, told) in [
+            (
+                page(200, "Hello, World, and all who live in is"),
+                "not the first one's",
+            ),
+            (page(200, "Hello, World"), "12 bytes, the first one had 36"),
+            (
+                page(203, "Hello, World, and all who live in it"),
+                "status 203, the first one had 200",
+            ),
+        ] {
+            for piece in [1, 7, bytes.len()] {
+                let mut other = Replies::new(&first);
+                let heard: Vec<_> = bytes
+                    .chunks(piece)
+                    .map(|bytes| other.received(bytes, true))
+                    .collect();
+                let wrong = heard.last().and_then(|last| last.err());
+                let text = wrong.map(|wrong| Wrong::Http(wrong).to_string());
+                assert!(text.is_some_and(|text| text.contains(told)), "{told}");
+            }
+            assert_eq!(Replies::new(&first).received(&bytes, false), Ok(1));
         }
     }
 }

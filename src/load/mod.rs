@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!   script      what is said and must be heard: one table for all
-//!   connection  one conversation: bytes only (http: its replies, when they are not the request;
-//!               wrong: what can be wrong with them)
+//!   connection  one conversation: bytes only (http, page: its replies, when they are not the
+//!               request; lost: those that come late; wrong: what can be wrong with them)
 //!   schedule    when requests are due in an open loop
 //!   worker      a thread: event loop, connections, clock -> tally
 //!   run         one run: workers, window, samples of the processes (observe) -> outcome
@@ -30,7 +30,9 @@ pub mod document;
 pub mod figures;
 pub mod http;
 pub mod little;
+pub mod lost;
 pub mod observe;
+pub mod page;
 pub mod picture;
 pub mod pinned;
 pub mod plan;

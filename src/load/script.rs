@@ -15,7 +15,7 @@
 //! Invariant: from any position within the period, at least `margin` bytes are contiguous.
 
 use crate::base::random::Random;
-use crate::framing::{Decoded, Framing};
+use crate::framing::{Decoded, FrameError, Framing};
 
 /// The table is about this long when requests are small: long enough to tell connections apart,
 /// short enough to stay in the cache beside the kernel's own work.
@@ -45,9 +45,13 @@ impl Script {
         most: usize,
         depth: usize,
     ) -> Result<Script, String> {
-        // Any byte, unless the framing gives some of them a meaning of their own.
+        // Any byte, unless the framing gives some of them a meaning of their own: then letters, but
+        // for those that end a frame.
+        let own = own_bytes(framing);
+        let mut letters = LETTERS.to_vec();
+        letters.retain(|letter| !own.contains(letter));
         Script::framed(framing, least, most, depth, None)
-            .or_else(|_| Script::framed(framing, least, most, depth, Some(LETTERS)))
+            .or_else(|_| Script::framed(framing, least, most, depth, Some(&letters)))
     }
 
     /// The same short GET request over and over.
@@ -95,10 +99,10 @@ impl Script {
             });
             let length = framing
                 .seal(&[], &mut space, payload)
-                .map_err(|error| format!("{}: {error}", misfit(framing, payload)))?;
+                .map_err(|error| misfit(framing, payload, Some(error)))?;
             match framing.decode(&space[..length], 0) {
                 Decoded::Frame(bounds) if bounds.frame == length && length > 0 => {}
-                _ => return Err(misfit(framing, payload)),
+                _ => return Err(misfit(framing, payload, None)),
             }
             script.bytes.extend_from_slice(&space[..length]);
             script.starts.push(script.bytes.len());
@@ -141,6 +145,11 @@ impl Script {
         self.starts[index + 1] - self.starts[index]
     }
 
+    /// What request `index` says.
+    pub fn request(&self, index: usize) -> &[u8] {
+        &self.bytes[self.starts[index]..self.starts[index + 1]]
+    }
+
     /// The request after `index`.
     pub fn following(&self, index: usize) -> usize {
         if index + 1 == self.count() {
@@ -172,8 +181,27 @@ impl Script {
     }
 }
 
-fn misfit(framing: &Framing, payload: usize) -> String {
-    format!("a payload of {payload} bytes does not fit the framing '{framing}'")
+/// What a frame without a payload says: its end, where it is one that has to be looked for.
+fn own_bytes(framing: &Framing) -> Vec<u8> {
+    let overhead = framing.overhead();
+    let mut space = vec![0; overhead.front + overhead.back];
+    let sealed = framing.seal(&[], &mut space, 0);
+    space.truncate(sealed.unwrap_or(0));
+    space
+}
+
+/// The line names what was asked for, why it cannot be, and what can.
+fn misfit(framing: &Framing, payload: usize, error: Option<FrameError>) -> String {
+    let why = match (framing, error) {
+        (Framing::Raw(_), _) => "; nothing has no echo, --size must be at least 1".to_owned(),
+        (Framing::Fixed(_), _) => {
+            let size = framing.frame_size_max(usize::MAX);
+            format!("; --size must be {size}")
+        }
+        (_, Some(error)) => format!(": {error}; --size must be less"),
+        (_, None) => "; --size must be less".to_owned(),
+    };
+    format!("--size {payload}: does not fit the framing '{framing}'{why}")
 }
 
 #[cfg(test)]
@@ -221,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn no_payload_has_the_end_of_its_frame_in_it() {
+        for spec in [
+            "line",
+            "delim:61",
+            "delim:6162",
+            "delim:4142434445464748",
+            "delim:2b2b",
+            "delim:00",
+            "delim:ff",
+        ] {
+            let framing = framing(spec);
+            let script = Script::echo(&framing, 0, 300, 1).expect(spec);
+            for index in 0..script.count() {
+                let bytes = script.request(index);
+                assert_eq!(frame_of(&framing, bytes), Some(bytes.len()), "{spec}");
+            }
+        }
+    }
+
+    #[test]
     fn a_payload_that_the_length_field_cannot_say_is_refused() {
         let error = Script::echo(&framing("u8"), 300, 300, 1).expect_err("one byte says 255");
         assert!(error.contains("does not fit the framing 'u8'"), "{error}");
@@ -228,7 +276,10 @@ mod tests {
 
     #[test]
     fn a_request_of_no_bytes_has_no_reply_and_is_refused() {
-        assert!(Script::echo(&framing("raw"), 0, 10, 1).is_err());
+        let error = Script::echo(&framing("raw"), 0, 10, 1).expect_err("no bytes, no reply");
+        assert!(error.contains("--size must be at least 1"), "{error}");
+        let error = Script::echo(&framing("fixed:8"), 64, 64, 1).expect_err("not as long");
+        assert!(error.contains("--size must be 8"), "{error}");
         assert!(Script::echo(&framing("u32be"), 0, 0, 1).is_ok());
     }
 

@@ -140,6 +140,10 @@ pub struct Tally {
     pub unsent: u64,
     /// Requests that were in flight when a signal ended the run.
     pub cut_off: u64,
+    /// Datagrams that came after their request was given up, or for the second time.
+    pub late: u64,
+    /// Datagrams of the warm-up that brought no reply; those of the window are errors.
+    pub lost_in_warmup: u64,
     /// When the last reply of the window came, in nanoseconds after its start.
     pub last_answer_ns: u64,
 }
@@ -184,6 +188,8 @@ impl Tally {
         self.longest_carried_ns = self.longest_carried_ns.max(other.longest_carried_ns);
         self.unsent += other.unsent;
         self.cut_off += other.cut_off;
+        self.late += other.late;
+        self.lost_in_warmup += other.lost_in_warmup;
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
     }
 }

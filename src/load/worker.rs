@@ -37,6 +37,11 @@ use super::tally::{Cause, Failure, Tally};
 const CONNECTING_MAX: usize = 64;
 /// How long a connection that broke under `--churn` waits before it is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(10);
+/// The first pause before a full queue is tried again, and how often it is doubled.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+const RETRY_DOUBLINGS_MAX: u32 = 4;
+/// How long a full queue is tried before the load while no connection comes to stand.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a run that ends by a count waits for any reply before it gives up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// After which a datagram that brought no reply is taken for lost.
@@ -104,6 +109,8 @@ struct Slot<S> {
     /// Whether it stands in the queue of free connections (open loop).
     queued: bool,
     opened_at: Time,
+    /// How often a full queue has refused it.
+    tries: u8,
     connection: Connection,
 }
 
@@ -143,7 +150,7 @@ pub struct Worker<'a, K: Poller + Opener> {
     quota: u64,
     phase: Phase,
     now: Time,
-    /// When something last moved: a reply, or the load's beginning.
+    /// When something last moved: a reply, a connection that came to stand, the load's beginning.
     moved: Time,
     published: Time,
     tally: Tally,
@@ -168,7 +175,8 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             generation: 0,
             queued: false,
             opened_at: Time::default(),
-            connection: Connection::new(speech),
+            tries: 0,
+            connection: Connection::new(speech, &job.control.first_page),
         });
         let depth = plan.pipeline.next_power_of_two();
         let sources: Vec<Option<Address>> = match plan.sources.as_slice() {

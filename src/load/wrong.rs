@@ -55,6 +55,7 @@ impl fmt::Display for Wrong {
             Wrong::Surplus => f.write_str("more came back than was sent"),
             Wrong::Http(HttpError::NotHttp) => f.write_str("the reply is not HTTP/1"),
             Wrong::Http(HttpError::Status(status)) => write!(f, "the reply has status {status}"),
+            Wrong::Http(HttpError::Other { found, first }) => found.tell_from(first, f),
             Wrong::Http(HttpError::BadLength) => {
                 f.write_str("the reply's Content-Length is not a number")
             }

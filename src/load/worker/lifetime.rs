@@ -29,44 +29,56 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Starts to connect; under churn with its request, which was due at `due`, or now.
     pub(super) fn open(&mut self, index: usize, due: Option<Time>) -> Result<(), Cause> {
         let voice = index * self.job.plan.threads + self.job.index;
-        let opened_at = self.kernel.now();
+        let now = self.kernel.now();
         let slot = &mut self.slots[index];
         slot.generation = slot.generation.wrapping_add(1).max(1);
-        slot.opened_at = opened_at;
-        slot.connection.reset(
-            self.job.script,
-            voice as u64 + u64::from(slot.generation) * 7919,
-        );
         let token = Token::new(index as u32, slot.generation);
-        if self.job.plan.churn && index < self.active {
-            let due = due.unwrap_or(opened_at);
-            if !self.may_begin(due) {
-                return Ok(());
+        // Another try goes on with the time, and the request, of the first one.
+        if slot.tries == 0 {
+            let other = voice as u64 + u64::from(slot.generation) * 7919;
+            slot.opened_at = now;
+            slot.connection.reset(self.job.script, other);
+            if self.job.plan.churn && index < self.active {
+                let due = due.unwrap_or(now);
+                if !self.may_begin(due) {
+                    return Ok(());
+                }
+                self.begin(index, Stamp { sent: now, due });
             }
-            self.begin(
-                index,
-                Stamp {
-                    sent: opened_at,
-                    due,
-                },
-            );
         }
         match self.connect(token, voice) {
             Ok(socket) => {
                 let slot = &mut self.slots[index];
-                (slot.socket, slot.stage) = (Some(socket), Stage::Connecting);
+                (slot.socket, slot.stage, slot.tries) = (Some(socket), Stage::Connecting, 0);
                 self.connecting += 1;
                 self.speak_at_once(index)
             }
             // A unix listener whose queue is full says so at once instead of letting the peer wait
             // (connect(2)).
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.job.plan.churn => {
-                self.opening
-                    .push_back((self.now.after(REOPEN_PAUSE), index as u32));
-                Ok(())
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.try_again(index, error),
             Err(error) => self.lose(index, Cause::Connect(error)),
         }
+    }
+
+    /// The listener's queue was full. Before the load, only so long as others come to stand; a
+    /// request that is under way is waited for like any other.
+    fn try_again(&mut self, index: usize, error: io::Error) -> Result<(), Cause> {
+        if self.phase == Phase::Opening && self.now.since(self.moved) >= QUEUE_TIMEOUT {
+            let (kind, text) = (error.kind(), format!("its queue is full ({error})"));
+            return self.lose(index, Cause::Connect(io::Error::new(kind, text)));
+        }
+        let slot = &mut self.slots[index];
+        slot.tries = slot.tries.saturating_add(1);
+        let doublings = u32::from(slot.tries - 1).min(RETRY_DOUBLINGS_MAX);
+        self.open_after(RETRY_PAUSE * 2_u32.pow(doublings), index);
+        Ok(())
+    }
+
+    /// Puts a slot among those that are to be opened, in the order of their times.
+    pub(super) fn open_after(&mut self, pause: Duration, index: usize) {
+        let due = self.now.after(pause);
+        let place = self.opening.partition_point(|(other, _)| *other <= due);
+        self.opening.insert(place, (due, index as u32));
     }
 
     fn connect(&mut self, token: Token, voice: usize) -> io::Result<K::Socket> {
@@ -127,6 +139,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let told = index < self.active
             && (!self.job.plan.churn || self.is_measured(self.stamp(index, 0).due));
         let slot = &mut self.slots[index];
+        self.moved = self.now;
         if self.speech != Speech::Datagrams {
             self.tally.connections += 1;
             if told {
@@ -181,7 +194,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         self.in_flight -= slot.connection.in_flight();
         slot.connection.abandon();
-        slot.stage = Stage::Closed;
+        (slot.stage, slot.tries) = (Stage::Closed, 0);
         if let Some(socket) = slot.socket.take() {
             self.kernel.close(socket);
         }
@@ -194,8 +207,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         } else if pause == Duration::ZERO {
             return self.open(index, None);
         } else {
-            self.opening
-                .push_back((self.now.after(pause), index as u32));
+            self.open_after(pause, index);
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             match self.slots[index].stage {
                 Stage::Open => self.begin_conversation(index)?,
                 Stage::Closed if churn && self.schedule.is_none() => {
-                    self.opening.push_back((self.now, index as u32));
+                    self.open_after(Duration::ZERO, index);
                 }
                 Stage::Closed if churn => self.set_free(index),
                 _ => {}
@@ -104,7 +104,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Phase::Loading { end, .. } => end.min(self.now),
             _ => self.now,
         };
-        self.opening.clear();
+        // A request that a full queue holds up is under way.
+        let slots = &self.slots;
+        let is_held_up = |index: u32| slots[index as usize].connection.in_flight() > 0;
+        self.opening.retain(|(_, index)| is_held_up(*index));
         self.job.board.sent_all.store(true, Ordering::Relaxed);
         self.phase = Phase::Draining {
             start,

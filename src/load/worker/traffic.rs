@@ -52,6 +52,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             let over = self.job.plan.churn && answers > 0;
             // Behind a late datagram there may be another, and no edge would tell of it.
             let late = self.speech == Speech::Datagrams && got == 0;
+            self.tally.late += u64::from(late);
             more = (count == self.space.len() || readiness.has(ending) || late) && !over;
             if more {
                 self.now = self.kernel.now();
@@ -283,7 +284,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Phase::Loading { start, .. } | Phase::Draining { start, .. } => start,
                 Phase::Opening | Phase::Done => Time::NEVER,
             };
-            self.tally.errors.unanswered += u64::from(stamp.due >= start);
+            match stamp.due >= start {
+                true => self.tally.errors.unanswered += 1,
+                false => self.tally.lost_in_warmup += 1,
+            }
             self.moved = self.now;
             self.go_on(index, 1)
                 .or_else(|cause| self.lose(index, cause))?;

@@ -1,6 +1,7 @@
 //! Loading over UDP, where a reply may never come, come late, twice, or in another size.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -85,6 +86,62 @@ fn a_reply_that_comes_twice_is_heard_once() {
         echo(socket, number, bytes, peer);
     });
     assert_whole(&measure(&plan(100), stutterer), 100);
+}
+
+#[test]
+fn replies_to_requests_that_were_given_up_are_late_and_not_wrong() {
+    let slow = server(|socket, number, bytes, peer| {
+        static HELD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+        let mut held = HELD.lock().expect("nobody panics with it");
+        held.push(bytes.to_vec());
+        // The first two are answered with the third.
+        if number >= 3 {
+            held.drain(..)
+                .for_each(|bytes| echo(socket, number, &bytes, peer));
+        }
+    });
+    let plan = Plan {
+        connections: 1,
+        ..plan(4)
+    };
+    let tally = measure(&plan, slow).tally;
+    assert_eq!(
+        (tally.errors.wrong, tally.errors.unanswered),
+        (0, 2),
+        "{tally:?}"
+    );
+    assert_eq!((tally.answered, tally.late), (2, 2));
+}
+
+#[test]
+fn requests_that_say_the_same_are_told_apart_by_their_order() {
+    let plan = Plan {
+        size: (1, 1),
+        connections: 1,
+        ..plan(3000)
+    };
+    assert_whole(&measure(&plan, server(echo)), 3000);
+}
+
+#[test]
+fn a_datagram_of_the_warm_up_that_is_lost_is_told_apart() {
+    let forgetful = server(|socket, number, bytes, peer| {
+        if number > 1 {
+            echo(socket, number, bytes, peer);
+        }
+    });
+    let plan = Plan {
+        connections: 1,
+        warmup: Duration::from_millis(1400),
+        until: Until::Time(Duration::from_millis(50)),
+        ..plan(1)
+    };
+    let tally = measure(&plan, forgetful).tally;
+    assert_eq!(
+        (tally.errors.total(), tally.lost_in_warmup),
+        (0, 1),
+        "{tally:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod command;
 mod datagrams;
 mod opening;
 mod overload;
+mod pages;
 mod peer;
 mod runs;
 mod starting;

@@ -1,12 +1,17 @@
 //! How connections are opened: which of them are timed, and what a full queue means.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::Duration;
 
 use mynah::kernel::Address;
 use mynah::load::plan::{Plan, Until};
+use mynah::load::run::RunError;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::peer;
-use super::runs::{load, plan};
+use super::runs::{assert_whole, load, plan};
 
 #[test]
 fn only_connections_of_the_load_are_timed() {
@@ -35,4 +40,72 @@ fn under_churn_connections_of_the_warm_up_are_not_timed() {
     let tally = load(&plan, server).expect("the server is there").tally;
     assert!(tally.connect.count() > 0 && tally.connections > tally.connect.count());
     assert!(tally.connect.count() <= tally.answered + 5, "{tally:?}");
+}
+
+/// A local listener with room for one connection that is not accepted yet, and its path.
+fn narrow(name: &str) -> (UnixListener, Address) {
+    let path = std::env::temp_dir().join(format!("mynah-load-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    let address = SockAddr::unix(&path).expect("a short path");
+    socket.bind(&address).expect("a fresh path");
+    socket.listen(0).expect("it is bound");
+    let address = format!("unix:{}", path.display()).parse();
+    (
+        UnixListener::from(OwnedFd::from(socket)),
+        address.expect("an address"),
+    )
+}
+
+#[test]
+fn a_full_queue_is_tried_again_and_nothing_is_lost() {
+    let (listener, address) = narrow("slow");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || peer::echo(stream));
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+    for churn in [false, true] {
+        let plan = Plan {
+            connections: 8,
+            churn,
+            ..plan(60)
+        };
+        let outcome = load(&plan, address.clone()).expect("the server is there");
+        assert_whole(&outcome, 60);
+    }
+}
+
+#[test]
+fn a_queue_that_stays_full_is_the_answer_to_the_whole_run() {
+    let (_listener, address) = narrow("full");
+    match load(&plan(10), address) {
+        Err(RunError::Target(line)) => assert!(line.contains("its queue is full"), "{line}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_request_that_a_full_queue_held_up_to_the_end_is_unanswered() {
+    let (listener, address) = narrow("stuck");
+    // One is served, so that there is somebody; who comes next stays in the queue.
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("somebody comes");
+        peer::echo(stream);
+        thread::sleep(Duration::from_secs(60));
+    });
+    let plan = Plan {
+        connections: 4,
+        churn: true,
+        until: Until::Time(Duration::from_millis(200)),
+        ..plan(1)
+    };
+    let tally = load(&plan, address).expect("the server is there").tally;
+    assert_eq!(
+        (tally.answered, tally.errors.unanswered),
+        (1, 4),
+        "{tally:?}"
+    );
+    assert_eq!(tally.errors.total(), 4);
 }

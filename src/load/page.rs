@@ -1,0 +1,133 @@
+//! What a reply in HTTP amounts to, so that each can be held against the first.
+//!
+//! A page is its status and its body, and of the body its length and a digest: the bytes come in
+//! pieces, and to keep them would take memory that nobody has counted. The digest takes eight bytes
+//! at a time and turns on any change of one word; who wants to deceive it can. Bytes only.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// The first page of a run, where all connections find it.
+pub type FirstPage = Arc<OnceLock<Page>>;
+
+/// An odd number with as many ones as zeros, the golden ratio's fraction.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A body that is still coming.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Digest {
+    hash: u64,
+    /// Bytes that make no whole word yet, the first of them lowest.
+    held: u64,
+    length: u64,
+}
+
+impl Digest {
+    /// Takes the next bytes of the body.
+    #[inline]
+    pub fn add(&mut self, mut bytes: &[u8]) {
+        while self.length % 8 != 0 && !bytes.is_empty() {
+            self.take(bytes[0]);
+            bytes = &bytes[1..];
+        }
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(word);
+            self.mix(u64::from_le_bytes(eight));
+            self.length += 8;
+        }
+        words.remainder().iter().for_each(|&byte| self.take(byte));
+    }
+
+    #[inline]
+    fn take(&mut self, byte: u8) {
+        self.held |= u64::from(byte) << (self.length % 8 * 8);
+        self.length += 1;
+        if self.length % 8 == 0 {
+            self.mix(self.held);
+            self.held = 0;
+        }
+    }
+
+    /// No two words lead from the same hash to the same hash.
+    #[inline]
+    fn mix(&mut self, word: u64) {
+        self.hash = (self.hash.rotate_left(23) ^ word).wrapping_mul(SPREAD);
+    }
+}
+
+/// A page as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    status: u16,
+    length: u64,
+    hash: u64,
+}
+
+impl Page {
+    /// A page with this status, whose body has ended.
+    pub fn new(status: u16, mut body: Digest) -> Page {
+        body.mix(body.held);
+        Page {
+            status,
+            length: body.length,
+            hash: body.hash,
+        }
+    }
+
+    /// In which way this one is not `first`.
+    pub fn tell_from(&self, first: &Page, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (length, status) = (self.length, self.status);
+        if status != first.status {
+            let before = first.status;
+            write!(
+                f,
+                "wrong reply: status {status}, the first one had {before}"
+            )
+        } else if length != first.length {
+            let before = first.length;
+            write!(
+                f,
+                "wrong reply: a body of {length} bytes, the first one had {before}"
+            )
+        } else {
+            write!(
+                f,
+                "wrong reply: a body of {length} bytes that are not the first one's"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(pieces: &[&[u8]]) -> Page {
+        let mut digest = Digest::default();
+        pieces.iter().for_each(|piece| digest.add(piece));
+        Page::new(200, digest)
+    }
+
+    #[test]
+    fn a_body_in_any_two_pieces_is_the_same_page() {
+        let body: Vec<u8> = (0..50).collect();
+        for cut in 0..=body.len() {
+            let (front, back) = body.split_at(cut);
+            assert_eq!(page(&[front, back]), page(&[&body]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn any_bit_and_any_length_makes_another_page() {
+        let body = [0x5a; 21];
+        for bit in 0..body.len() * 8 {
+            let mut other = body;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(page(&[&other]), page(&[&body]), "bit {bit}");
+        }
+        let zeros = [0; 20];
+        assert_ne!(page(&[&zeros[..19]]), page(&[&zeros]));
+    }
+}
