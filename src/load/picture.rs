@@ -305,8 +305,32 @@ fn text(out: &mut String, x: f64, y: f64, class: &str, content: &str) {
     );
 }
 
+/// The text of an element. XML has no way to say most control characters, nor the last two of a
+/// plane: each is one that stands for it (XML 1.0, 2.2).
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            letter if letter.is_control() => out.push('\u{fffd}'),
+            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_ends_its_element_or_says_what_xml_cannot() {
+        let text = escape("a<b>&\0\u{1b}\n\u{ffff}\u{85}é\"'");
+        let stand_in = "\u{fffd}";
+        let expected = format!("a&lt;b&gt;&amp;{}é\"'", stand_in.repeat(5));
+        assert_eq!(text, expected);
+    }
 }

@@ -129,6 +129,20 @@ fn write_figures(
     };
     writeln!(out, "  requests      {answered}, {errors} errors")?;
     write_errors(out, server)?;
+    if figures.lost_in_warmup > 0 {
+        let lost = figures.lost_in_warmup;
+        writeln!(
+            out,
+            "  warm-up       {lost} requests never answered, counted nowhere else"
+        )?;
+    }
+    if figures.late > 0 {
+        let late = figures.late;
+        writeln!(
+            out,
+            "  late          {late} replies, after a second or for the second time"
+        )?;
+    }
     if figures.interrupted {
         let (flying, waiting) = (figures.cut_off, figures.unsent);
         writeln!(
@@ -262,9 +276,21 @@ fn write_comparison(out: &mut String, session: &Session) -> std::fmt::Result {
     Ok(())
 }
 
-/// The percentiles in the text form of HdrHistogram, values in milliseconds, as its plotters read
-/// it.
-pub fn hgrm(latency: &Histogram) -> String {
+/// The percentiles in the text form of HdrHistogram. Of several servers each has a block of its
+/// own, under a comment that names it.
+pub fn hgrm(session: &Session) -> String {
+    let blocks = session.servers.iter().enumerate().map(|(index, server)| {
+        let block = percentiles(&server.latency);
+        match session.servers.len() {
+            1 => block,
+            _ => format!("# {}  {}\n{block}", letter(index), server.target.name),
+        }
+    });
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+/// One block: values in milliseconds, as its plotters read it.
+fn percentiles(latency: &Histogram) -> String {
     let mut out = format!(
         "{:>12} {:>14} {:>10} {:>14}\n\n",
         "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
@@ -302,7 +328,7 @@ mod tests {
     fn hgrm_has_the_columns_that_plotters_expect() {
         let mut latency = Histogram::new();
         (1..=1000).for_each(|value| latency.record(value * 1000));
-        let text = hgrm(&latency);
+        let text = percentiles(&latency);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0].split_whitespace().collect::<Vec<_>>(),

@@ -1,11 +1,13 @@
 //! `mynah bench` from its options to its exit code.
 //!
 //! The load generator measures and tells; what is printed where, and what the shell sees, is
-//! decided here. Whatever could be measured is printed before anything is complained about.
+//! decided here. Files are opened before anything is measured, so that no figure is lost for a
+//! folder that is not there. Whatever could be measured is printed before anything is complained
+//! about.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::kernel::{Linux, block_signals, process};
 use crate::load::bench::Bench;
@@ -22,20 +24,23 @@ const DESCRIPTORS_PER_THREAD: u64 = 2;
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     check_descriptors(&bench)?;
+    let [json, svg, hgrm] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
+    let (json, svg, hgrm) = (json?, svg?, hgrm?);
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
     let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
     let session = session.map_err(failure)?;
     // Whoever reads a document from stdout does not want a report around it.
-    let files = [&session.bench.json, &session.bench.svg, &session.bench.hgrm];
-    if files.into_iter().flatten().any(|path| is_stdout(path)) {
+    if [&json, &svg, &hgrm].into_iter().any(Paper::is_stdout) {
         // A closed stderr leaves the document.
         let _ = io::stderr().write_all(report::text(&session).as_bytes());
     } else {
         print(&report::text(&session))?;
     }
-    write_files(&session)?;
+    json.write(|| document::json(&session))?;
+    svg.write(|| picture::svg(&session))?;
+    hgrm.write(|| report::hgrm(&session))?;
     verdict(&session)
 }
 
@@ -62,31 +67,68 @@ fn failure(error: SessionError) -> Failure {
     }
 }
 
-fn write_files(session: &Session) -> Result<(), Failure> {
-    let write = |path: &Option<std::path::PathBuf>, text: &dyn Fn() -> String| match path {
-        Some(path) => write_file(path, &text()),
-        None => Ok(()),
-    };
-    write(&session.bench.json, &|| document::json(session))?;
-    write(&session.bench.svg, &|| picture::svg(session))?;
-    write(&session.bench.hgrm, &|| {
-        session
-            .servers
-            .first()
-            .map_or_else(String::new, |first| report::hgrm(&first.latency))
-    })
+/// Where a document goes.
+enum Paper {
+    Nowhere,
+    Stdout,
+    File {
+        file: File,
+        path: PathBuf,
+        /// Whether it was not there before, and is not left behind empty.
+        is_new: bool,
+    },
 }
 
-fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
-fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
-    if is_stdout(path) {
-        return print(text);
+impl Paper {
+    fn open(path: &Option<PathBuf>) -> Result<Paper, Failure> {
+        let path = match path {
+            None => return Ok(Paper::Nowhere),
+            Some(path) if path == Path::new("-") => return Ok(Paper::Stdout),
+            Some(path) => path.clone(),
+        };
+        let new = OpenOptions::new().write(true).create_new(true).open(&path);
+        let (opened, is_new) = match new {
+            // What is there stays as it is until there is something to put in its place.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (OpenOptions::new().write(true).open(&path), false)
+            }
+            new => (new, true),
+        };
+        match opened {
+            Ok(file) => Ok(Paper::File { file, path, is_new }),
+            Err(error) => Err(io_failure(&path.display().to_string())(error)),
+        }
     }
-    let failed = |error| Failure::new(Exit::Io, format!("{}: {error}", path.display()));
-    fs::write(path, text).map_err(failed)
+
+    fn is_stdout(&self) -> bool {
+        matches!(self, Paper::Stdout)
+    }
+
+    fn write(mut self, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        match &mut self {
+            Paper::Nowhere => Ok(()),
+            Paper::Stdout => print(&text()),
+            Paper::File { file, path, is_new } => {
+                *is_new = false;
+                // A pipe has no length.
+                let _ = file.set_len(0);
+                let written = file.write_all(text().as_bytes());
+                written.map_err(io_failure(&path.display().to_string()))
+            }
+        }
+    }
+}
+
+impl Drop for Paper {
+    fn drop(&mut self) {
+        if let Paper::File {
+            path, is_new: true, ..
+        } = self
+        {
+            // Nothing was measured that could stand in it.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn verdict(session: &Session) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 
 mod command;
 mod datagrams;
+mod documents;
 mod opening;
 mod overload;
 mod pages;

@@ -1,0 +1,115 @@
+//! The files of `mynah bench`: when they are opened, what stands in them, whatever they are about.
+
+use std::fs;
+
+use super::command::{bench, file, told};
+use super::peer;
+use super::wellformed::{is_json, is_xml};
+use crate::program;
+
+#[test]
+fn a_file_that_cannot_be_written_is_found_before_the_run() {
+    let server = peer::tcp(peer::echo).to_string();
+    let there = file("there");
+    fs::write(&there, "kept").expect("a folder for files that go");
+    let there = there.to_str().expect("a plain name");
+    for option in ["--json", "--svg", "--hgrm"] {
+        let other = if option == "--json" {
+            "--svg"
+        } else {
+            "--json"
+        };
+        let words = [
+            &server,
+            "--duration",
+            "2s",
+            other,
+            there,
+            option,
+            "/nonexistent/file",
+        ];
+        let (code, out, err) = told(&bench(&words));
+        assert_eq!((code, out.as_str(), err.lines().count()), (Some(7), "", 1));
+        assert!(err.contains("/nonexistent/file: No such file"), "{err}");
+        assert_eq!(fs::read_to_string(there).expect("it is there"), "kept");
+    }
+    fs::remove_file(there).expect("it is ours");
+}
+
+#[test]
+fn a_run_that_never_was_leaves_no_file() {
+    let nobody = peer::nobody().to_string();
+    let path = file("never");
+    let words = [&nobody, "--json", path.to_str().expect("a plain name")];
+    assert_eq!(told(&bench(&words)).0, Some(5));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_longer_file_is_replaced_as_a_whole() {
+    let server = peer::tcp(peer::echo).to_string();
+    let path = file("longer");
+    fs::write(&path, "x".repeat(1 << 20)).expect("a folder for files that go");
+    let words = [
+        &server,
+        "--requests",
+        "10",
+        "--json",
+        path.to_str().expect("plain"),
+    ];
+    assert_eq!(told(&bench(&words)).0, Some(0));
+    let text = fs::read_to_string(&path).expect("it is there");
+    fs::remove_file(&path).expect("it is ours");
+    assert!(is_json(&text));
+}
+
+#[test]
+fn control_characters_of_a_command_reach_neither_picture_nor_terminal() {
+    // To the program the last word is a path that nobody uses, but for its bytes.
+    let program = program::path();
+    let server = format!("{program} --listen {{port}} --prefix '\u{1b}[31m<&\u{1}\u{7f}'");
+    let path = file("control");
+    let words = [
+        &server,
+        "--requests",
+        "10",
+        "--svg",
+        path.to_str().expect("plain"),
+    ];
+    let (_, out, err) = told(&bench(&words));
+    let svg = fs::read_to_string(&path).expect("it was written");
+    fs::remove_file(&path).expect("it is ours");
+    assert!(is_xml(&svg), "{svg}");
+    for text in [&out, &err, &svg] {
+        let odd = text
+            .chars()
+            .find(|letter| letter.is_control() && *letter != '\n');
+        assert_eq!(odd, None, "{text:?}");
+    }
+    assert!(
+        svg.contains("&lt;&amp;") && out.contains("\\u{1b}[31m<&"),
+        "{out}"
+    );
+}
+
+#[test]
+fn each_server_of_a_comparison_has_its_percentiles() {
+    let servers = [peer::tcp(peer::echo), peer::tcp(peer::echo)].map(|at| at.to_string());
+    let path = file("blocks");
+    let words = "--pairs 2 --connections 1 --requests 100 --hgrm".split(' ');
+    let both = [servers[0].as_str(), "--vs", servers[1].as_str()];
+    let words: Vec<&str> = both.into_iter().chain(words).collect();
+    let all = [&words[..], &[path.to_str().expect("plain")]].concat();
+    assert_eq!(told(&bench(&all)).0, Some(0));
+    let text = fs::read_to_string(&path).expect("it was written");
+    fs::remove_file(&path).expect("it is ours");
+    for (letter, server) in ["A", "B"].iter().zip(&servers) {
+        let named = format!("# {letter}  tcp://{server}\n       Value     Percentile");
+        assert!(text.contains(&named), "{text}");
+    }
+    assert_eq!(
+        text.matches("Total count    =          200]").count(),
+        2,
+        "{text}"
+    );
+}
