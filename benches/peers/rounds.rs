@@ -108,10 +108,14 @@ fn words<'a>(
     };
     let mut words = format!("{} {times} --same-core", workload.words);
     for (index, server) in servers.enumerate() {
-        let vs = if index == 0 { "" } else { "--vs " };
+        let vs = match index {
+            0 => String::new(),
+            1 => format!("--pairs {} --vs ", scope.rounds),
+            _ => "--vs ".to_owned(),
+        };
         words += &format!(" {vs}{} --server-pid {}", server.address(), server.pid());
     }
-    words + &format!(" --pairs {}", scope.rounds)
+    words
 }
 
 /// Does what `mynah bench WORDS` does, up to its report.

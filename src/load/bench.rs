@@ -69,12 +69,14 @@ impl Bench {
             return Err("--source-ip has no meaning for a unix socket".to_owned());
         }
         for server in &self.servers {
+            self.check_sources(server)?;
             if let Server::At(address @ Address::Udp(_)) = server {
                 self.plan
                     .check_datagrams()
                     .map_err(|reason| format!("{address}: {reason}"))?;
             }
         }
+        self.check_files()?;
         let unknown = self
             .servers
             .iter()
@@ -90,6 +92,53 @@ impl Bench {
                 "--server-pid is given {} times for {unknown} addresses",
                 self.pids.len()
             ));
+        }
+        Ok(())
+    }
+
+    /// An address of one family is no source for the other.
+    fn check_sources(&self, server: &Server) -> Result<(), String> {
+        let (is_ipv6, name) = match server {
+            Server::At(address @ (Address::Tcp(to) | Address::Udp(to))) => {
+                (to.is_ipv6(), address.to_string())
+            }
+            Server::At(Address::Unix(_)) => return Ok(()),
+            Server::Command(_) => (false, "a server on 127.0.0.1".to_owned()),
+        };
+        for source in &self.plan.sources {
+            match source {
+                Address::Tcp(from) if from.is_ipv6() != is_ipv6 => {
+                    let (ip, family) = (from.ip(), if is_ipv6 { "IPv6" } else { "IPv4" });
+                    return Err(format!(
+                        "--source-ip {ip}: not for {name}, which needs {family}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Two documents in one file are none.
+    fn check_files(&self) -> Result<(), String> {
+        let files = [
+            ("--json", &self.json),
+            ("--svg", &self.svg),
+            ("--hgrm", &self.hgrm),
+        ];
+        for (index, (name, file)) in files.iter().enumerate() {
+            let same = files[..index]
+                .iter()
+                .find(|(_, other)| file.is_some() && other == file);
+            if let (Some((other, _)), Some(file)) = (same, file) {
+                let place = match file.to_str() {
+                    Some("-") => "stdout".to_owned(),
+                    _ => file.display().to_string(),
+                };
+                return Err(format!(
+                    "{other} and {name} both go to {place}: name another file"
+                ));
+            }
         }
         Ok(())
     }

@@ -45,6 +45,7 @@ pub mod servers;
 pub mod session;
 pub mod spawn;
 pub mod statistics;
+pub mod surroundings;
 pub mod tally;
 pub mod timeline;
 pub mod units;

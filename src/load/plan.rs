@@ -79,7 +79,7 @@ pub struct Plan {
     pub sources: Vec<Address>,
     /// Echo or HTTP.
     pub protocol: Protocol,
-    /// Whether every byte of an echo is compared.
+    /// Whether every byte of an echo is compared, and every page with the first.
     pub verify: bool,
 }
 
@@ -137,6 +137,12 @@ impl Plan {
         if self.churn && self.pipeline > 1 {
             return Err(
                 "--churn closes after one request; --pipeline does not go with it".to_owned(),
+            );
+        }
+        if self.churn && self.idle == 0 && !self.ramp.is_zero() {
+            return Err(
+                "--churn opens its connections as the load goes on; --ramp has none to open"
+                    .to_owned(),
             );
         }
         match self.until {

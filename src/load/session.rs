@@ -23,6 +23,7 @@ use super::report;
 use super::run::{self, Outcome, RunError, Target};
 use super::servers::Servers;
 use super::statistics::Estimate;
+use super::surroundings;
 use super::timeline::Timeline;
 
 /// One server's runs.
@@ -94,6 +95,7 @@ pub fn run<K: Poller + Opener>(
 ) -> Result<Session, SessionError> {
     bench.check().map_err(SessionError::Usage)?;
     let script = bench.script().map_err(SessionError::Usage)?;
+    surroundings::check(&bench.plan).map_err(SessionError::Usage)?;
     let core = bench.same_core.then(|| shared_core(&bench.plan));
     bench
         .plan

@@ -8,10 +8,11 @@ mod flags;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::framing::{Framing, Raw};
 use crate::kernel::Address;
 use crate::limits::{LOAD_SIZE_MAX, PAIRS_DEFAULT};
 use crate::load::bench::{Bench, Server};
-use crate::load::plan::Pace;
+use crate::load::plan::{Pace, Protocol};
 use crate::load::schedule::Arrivals;
 
 use super::table::CommandRow;
@@ -34,6 +35,8 @@ pub(super) struct Draft {
     warmup: Option<Duration>,
     rate: Option<f64>,
     arrivals: Option<Arrivals>,
+    size: Option<(usize, usize)>,
+    framing: Option<Framing>,
     pairs: Option<usize>,
 }
 
@@ -96,6 +99,27 @@ fn finish(options: Options) -> Result<Command, String> {
     if draft.duration.is_some() && draft.requests.is_some() {
         return Err("--requests: not together with --duration".to_owned());
     }
+    if bench.plan.protocol == Protocol::Http {
+        // An option that nothing comes of is a misunderstanding, and figures that are one too.
+        if draft.size.is_some() {
+            return Err(
+                "--size: not together with --protocol http, a GET has no payload".to_owned(),
+            );
+        }
+        if draft
+            .framing
+            .is_some_and(|framing| framing != Framing::Raw(Raw))
+        {
+            return Err(
+                "--frame: not together with --protocol http, which frames itself".to_owned(),
+            );
+        }
+    }
+    if draft.pairs.is_some() && bench.servers.len() < 2 {
+        return Err("--pairs: only with a second server, such as --vs ADDR".to_owned());
+    }
+    bench.plan.size = draft.size.unwrap_or(bench.plan.size);
+    bench.plan.framing = draft.framing.unwrap_or(bench.plan.framing);
     bench.pairs = draft.pairs.unwrap_or(PAIRS_DEFAULT);
     bench.settle(draft.duration, draft.requests, draft.warmup);
     bench.check()?;
@@ -164,7 +188,7 @@ mod tests {
 
     use super::super::{Parsed, parse};
     use super::*;
-    use crate::load::plan::{Plan, Protocol, Until};
+    use crate::load::plan::{Plan, Until};
 
     fn parse_words(words: &[&str]) -> Result<Bench, String> {
         let words = ["bench"].iter().chain(words).map(OsString::from);
@@ -201,9 +225,9 @@ mod tests {
     #[test]
     fn every_value_reaches_its_field() {
         let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
-                    --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le --protocol http \
-                    --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 --pairs 3 \
-                    --source-ip 127.0.0.255..127.0.1.0,::1 --json a --hgrm b --svg c \
+                    --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
+                    --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
+                    --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 --json a --hgrm b --svg c \
                     --assert p99<2ms,errors==0";
         let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
         let source = |text: &str| Address::Tcp(text.parse().expect("an address"));
@@ -223,16 +247,16 @@ mod tests {
             churn: false,
             threads: 2,
             pins: vec![1, 0],
-            sources: ["127.0.0.255:0", "127.0.1.0:0", "[::1]:0"]
+            sources: ["127.0.0.255:0", "127.0.1.0:0", "127.9.9.9:0"]
                 .map(source)
                 .to_vec(),
-            protocol: Protocol::Http,
+            protocol: Protocol::Echo,
             verify: false,
         };
         assert_eq!(bench.plan, plan);
         assert_eq!(
             (bench.pids, bench.pairs, bench.assertions.len()),
-            (vec![77], 3, 2)
+            (vec![77], PAIRS_DEFAULT, 2)
         );
         let files = [bench.json, bench.hgrm, bench.svg].map(|file| file.expect("was given"));
         assert_eq!(
@@ -251,6 +275,10 @@ mod tests {
             (3, &Server::At(first))
         );
         assert_eq!(bench.servers[2], Server::Command("x {port}".to_owned()));
+        let counted = parse_words(&["7007", "--vs", "7008", "--pairs", "3"]).expect("enough");
+        assert_eq!(counted.pairs, 3);
+        let http = parse_words(&["7007", "--protocol", "http", "--frame", "raw"]).expect("enough");
+        assert_eq!(http.plan.protocol, Protocol::Http);
     }
 
     #[test]
@@ -277,6 +305,16 @@ mod tests {
                 "--source-ip",
             ),
             (&["unix:/a", "--source-ip", "127.0.0.2"], "--source-ip"),
+            (&["7007", "--source-ip", "127.0.0.2,::1"], "--source-ip ::1"),
+            (&["7007", "--protocol", "http", "--size", "64"], "--size"),
+            (
+                &["7007", "--frame", "u32be", "--protocol", "http"],
+                "--frame",
+            ),
+            (&["7007", "--churn", "--ramp", "1s"], "--ramp"),
+            (&["7007", "--pairs", "5"], "--pairs"),
+            (&["7007", "--json", "a", "--svg", "a"], "--json and --svg"),
+            (&["7007", "--hgrm", "--svg"], "--svg and --hgrm"),
             (&["udp://127.0.0.1:7", "--pipeline", "2"], "udp"),
         ] {
             let error = parse_words(words).expect_err("it is wrong");

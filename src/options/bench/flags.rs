@@ -109,7 +109,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         "payload of a request, or a range such as 16..4k",
         |options| options.bench.bench.plan.size.0.to_string(),
         Effect::Value("SIZE", |options, text| {
-            put(&mut plan(options).size, sizes(text))
+            put(&mut options.bench.size, sizes(text).map(Some))
         }),
     ),
     row(
@@ -148,7 +148,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         "how requests are framed: raw, u32be, len:..., ...",
         |options| options.bench.bench.plan.framing.to_string(),
         Effect::Value("SPEC", |options, text| {
-            put(&mut plan(options).framing, text.parse())
+            put(&mut options.bench.framing, text.parse().map(Some))
         }),
     ),
     row(
@@ -163,7 +163,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
     row(
         LOAD,
         "--verify",
-        "full: compare every byte of an echo; off: count them",
+        "full: compare every byte (http: with the first reply); off: count",
         |_| "full".to_owned(),
         Effect::Value("MODE", |options, text| {
             put(&mut plan(options).verify, choice(text, VERIFY))
