@@ -87,10 +87,14 @@ fn unsent(figures: &Figures) -> Check {
         true => "not sent when the run was interrupted",
         false => "never sent",
     };
+    let verdict = match figures.requests {
+        0 => "",
+        _ => ": response times are worse than told",
+    };
     let count = figures.unsent;
     Check {
         doubtful: true,
-        text: format!("{count} requests were due and {how}: response times are worse than told"),
+        text: format!("{count} requests were due and {how}{verdict}"),
     }
 }
 
@@ -112,13 +116,14 @@ fn client_wait(figures: &Figures) -> Check {
     let doubtful = figures.client_wait_share > CLIENT_WAIT_MAX;
     let verdict = match doubtful {
         true => format!(
-            ": more than {:.0} %, others run there",
+            ", more than {:.0} %: it shares one, see --pin",
             CLIENT_WAIT_MAX * 100.0
         ),
         false => String::new(),
     };
     let percent = figures.client_wait_share * 100.0;
-    let text = format!("its threads waited for a processor {percent:.0} % at most{verdict}");
+    let text =
+        format!("one of its threads waited for a processor {percent:.0} % of the time{verdict}");
     Check { doubtful, text }
 }
 

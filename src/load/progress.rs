@@ -54,7 +54,8 @@ pub struct Progress {
     at: Time,
     answered: u64,
     cpu_ns: u64,
-    /// What stands before the line, such as which round of a comparison this is.
+    /// What stands before the line and ends in a colon and a blank, such as which round of a
+    /// comparison this is; or nothing.
     pub title: String,
 }
 
@@ -118,7 +119,10 @@ impl Progress {
         } = *glance;
         let since = now.since(self.drawn).as_secs_f64();
         // A command may be long, and what comes behind it is what one looks for.
-        let title = cut(&self.title, columns / 3);
+        let title = match self.title.strip_suffix(": ") {
+            Some(title) => format!("{}: ", cut(title, (columns / 3).saturating_sub(2))),
+            None => String::new(),
+        };
         let Some(elapsed) = elapsed else {
             let end = format!(": {open} connections, warming up");
             let room = columns.saturating_sub(title.chars().count() + end.len());
@@ -238,7 +242,11 @@ mod tests {
                 assert!(text.chars().count() <= columns, "{columns} columns: {text}");
             }
         }
-        assert!(line(title, 1, 79).contains("0 errors"));
+        let told = line(title, 1, 79);
+        assert!(
+            told.starts_with("round 3/10, 'a comman...: 5.0 s, "),
+            "{told}"
+        );
     }
 
     #[test]
