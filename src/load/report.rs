@@ -129,27 +129,7 @@ fn write_figures(
     };
     writeln!(out, "  requests      {answered}, {errors} errors")?;
     write_errors(out, server)?;
-    if figures.lost_in_warmup > 0 {
-        let lost = figures.lost_in_warmup;
-        writeln!(
-            out,
-            "  warm-up       {lost} requests never answered, counted nowhere else"
-        )?;
-    }
-    if figures.late > 0 {
-        let late = figures.late;
-        writeln!(
-            out,
-            "  late          {late} replies, after a second or for the second time"
-        )?;
-    }
-    if figures.interrupted {
-        let (flying, waiting) = (figures.cut_off, figures.unsent);
-        writeln!(
-            out,
-            "  interrupted   with {flying} requests in flight, {waiting} due and not sent"
-        )?;
-    }
+    write_asides(out, figures)?;
     // An overloaded server may be busy with the requests of the warm-up.
     let earlier = match (requests, replies) {
         (0, 1..) => ", all to earlier requests",
@@ -193,6 +173,32 @@ fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
     for (index, (_, what, count)) in told.enumerate() {
         let label = if index == 0 { "errors" } else { "" };
         writeln!(out, "  {label:<13} {count} {what}{rounds}")?;
+    }
+    Ok(())
+}
+
+/// What is no error and has to be known all the same.
+fn write_asides(out: &mut String, figures: &Figures) -> std::fmt::Result {
+    if figures.lost_in_warmup > 0 {
+        let lost = figures.lost_in_warmup;
+        writeln!(
+            out,
+            "  warm-up       {lost} requests never answered, counted nowhere else"
+        )?;
+    }
+    if figures.late > 0 {
+        let late = figures.late;
+        writeln!(
+            out,
+            "  late          {late} replies, after a second or for the second time"
+        )?;
+    }
+    if figures.interrupted {
+        let (flying, waiting) = (figures.cut_off, figures.unsent);
+        writeln!(
+            out,
+            "  interrupted   with {flying} requests in flight, {waiting} due and not sent"
+        )?;
     }
     Ok(())
 }

@@ -287,7 +287,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
     row(
         RESULT,
         "--hgrm",
-        "write the percentiles as HdrHistogram text",
+        "write the percentiles as HdrHistogram text, a block for each server",
         none,
         Effect::Output(|options, text| {
             options.bench.bench.hgrm = Some(text.into());
