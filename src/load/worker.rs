@@ -39,7 +39,7 @@ const CONNECTING_MAX: usize = 64;
 const REOPEN_PAUSE: Duration = Duration::from_millis(10);
 /// The first pause before a full queue is tried again, and how often it is doubled.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
-const RETRY_DOUBLINGS_MAX: u32 = 4;
+const RETRY_DOUBLINGS_MAX: u32 = 2;
 /// How long a full queue is tried before the load while no connection comes to stand.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a run that ends by a count waits for any reply before it gives up.
