@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Lines of one kind that follow each other are one text. `\x` and two digits, `\r`, `\n` and `\\`
-//! are one byte each, `\s` is a blank at the end of a line, and `\{29}` stands for any 29 bytes.
+//! are one byte each, `\s` is a blank at the end of a line, `a\*{300}` is 300 times the byte in
+//! front, and `\{29}` stands for any 29 bytes.
 //! A command to be run is one that the simulated kernel knows, and every machine has.
 //! `{here}` in an argument is the folder of the transcripts. On bytes each is played a second time
 //! with every byte sent on its own, which must not make a difference.
@@ -22,7 +23,7 @@ mod script;
 mod sim;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mynah::options::{self, Command, Parsed, Serve};
 use script::{Script, Step, matches};
@@ -66,14 +67,18 @@ fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/transcripts"))
 }
 
-fn scripts() -> Vec<Script> {
-    let mut paths: Vec<_> = fs::read_dir(folder())
+/// The transcripts in `folder`, in any order.
+fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder)
         .expect("transcripts")
         .map(|entry| entry.expect("a file").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
+}
+
+fn scripts() -> Vec<Script> {
+    let mut paths: Vec<_> = files(folder()).collect();
     paths.sort();
-    let read = |path: &std::path::PathBuf| {
+    let read = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
         let text = fs::read_to_string(path).expect("UTF-8");
         Script::parse(name.expect("UTF-8"), &text, folder())
@@ -134,13 +139,68 @@ fn every_service_has_a_transcript() {
     }
 }
 
+/// Whether `id` stands in `text` as a word.
+fn names(text: &str, id: &str) -> bool {
+    let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.any(|word| word == id)
+}
+
 #[test]
 fn every_row_of_the_services_that_were_asked_for_is_played() {
     let text: Vec<String> = scripts().into_iter().map(|script| script.comment).collect();
     for id in [
-        "E0", "E1", "E2", "E3", "E4", "E5", "E6", "P1", "P2", "P5", "P6", "P9", "P10", "P11", "D0",
+        "E0", "E1", "E2", "E3", "E4", "E5", "E6", "P1", "P2", "P5", "P6", "P7", "P8", "P9", "P10",
+        "P11", "D0",
     ] {
-        let names = |comment: &String| comment.split([' ', ',', ':', '-']).any(|word| word == id);
-        assert!(text.iter().any(names), "no transcript of {id}");
+        let played = text.iter().any(|comment| names(comment, id));
+        assert!(played, "no transcript of {id}");
+    }
+}
+
+#[test]
+fn every_status_of_http_is_played() {
+    let text: Vec<String> = scripts().into_iter().map(|script| script.comment).collect();
+    for status in ["400", "405", "413", "414", "431", "501", "505"] {
+        let plays = |comment: &String| names(comment, "P5") && names(comment, status);
+        assert!(text.iter().any(plays), "no transcript of {status}");
+    }
+}
+
+#[test]
+fn every_row_of_the_framings_that_were_asked_for_is_played() {
+    let read = |path: PathBuf| fs::read_to_string(path).expect("UTF-8");
+    let plays: Vec<String> = files(&folder().join("framings")).map(read).collect();
+    for id in ["K1", "K2", "K3", "K4", "K6", "K7"] {
+        let played = plays.iter().any(|play| names(play, id));
+        assert!(played, "no transcript of {id}");
+    }
+    // The rows of K7: offset, size, adjust, strip; and the short names.
+    for row in [
+        "0,2,0,0", "0,2,0,2", "0,2,-2,0", "2,3,0,0", "0,3,2,0", "1,2,1,3", "1,2,-3,3",
+    ] {
+        let begin = format!("# K7: {row}.");
+        let played = plays.iter().any(|play| play.starts_with(&begin));
+        assert!(played, "no transcript of K7 {row}");
+    }
+    for name in [
+        "u8", "u16be", "u16le", "u24be", "u24le", "u32be", "u32le", "u64be", "u64le", "i32be",
+        "i32le",
+    ] {
+        let line = format!("frame {name}");
+        let played = plays.iter().any(|play| play.lines().any(|one| one == line));
+        assert!(played, "no transcript of K7 {name}");
+    }
+}
+
+#[test]
+fn every_row_of_the_client_that_was_asked_for_has_tests_by_its_name() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/client");
+    let text: String = fs::read_dir(tests)
+        .expect("tests")
+        .map(|entry| fs::read_to_string(entry.expect("a file").path()).expect("UTF-8"))
+        .collect();
+    for id in ["c1", "c2", "c3", "c4"] {
+        let begin = format!("#[test]\nfn {id}_");
+        assert!(text.contains(&begin), "no test of {id}");
     }
 }

@@ -46,10 +46,11 @@ impl ServiceUser for Playing<'_> {
             service,
         };
         let outbound = protocol.reply_max(FRAME_MAX).max(limits::STREAM_REPLY_SIZE);
+        let inbound = (2 * FRAME_MAX).max(limits::HTTP_HEAD_MAX + 2);
         let mut talk = Talk {
             connection: Connection::default(),
             protocol,
-            memory: (vec![0; 2 * FRAME_MAX], vec![0; outbound]),
+            memory: (vec![0; inbound], vec![0; outbound]),
             cursors: Default::default(),
             heard: Vec::new(),
             over: false,
@@ -151,10 +152,20 @@ impl<S: Service> Talk<S> {
 
 impl<S: Service> Line for Talk<S> {
     fn say(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(if self.single { 1 } else { bytes.len() }) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
             if self.over {
                 return; // What comes now is thrown away.
             }
+            let spare = self.with(|_, workspace, _| workspace.inbound.spare().len());
+            assert!(spare > 0, "it wants to read and has no room");
+            let most = if self.single {
+                1
+            } else {
+                spare.min(rest.len())
+            };
+            let (piece, others) = rest.split_at(most);
+            rest = others;
             self.with(|connection, workspace, protocol| {
                 workspace.inbound.spare()[..piece.len()].copy_from_slice(piece);
                 connection.received(piece.len(), workspace, protocol)

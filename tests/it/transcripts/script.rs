@@ -96,18 +96,23 @@ fn pattern(text: &str) -> Vec<Pattern> {
                 let digits: String = rest.by_ref().take(2).map(char::from).collect();
                 bytes.push(Some(u8::from_str_radix(&digits, 16).expect("two digits")));
             }
-            Some(b'{') => {
-                let count: String = rest
-                    .by_ref()
-                    .take_while(|b| *b != b'}')
-                    .map(char::from)
-                    .collect();
-                bytes.extend(vec![None; count.parse().expect("a count")]);
+            Some(b'{') => bytes.extend(vec![None; count(&mut rest)]),
+            Some(b'*') => {
+                assert_eq!(rest.next(), Some(b'{'), "{text:?}: how often?");
+                let again = count(&mut rest).checked_sub(1).expect("once, at least");
+                let byte = *bytes.last().expect("a byte to be repeated");
+                bytes.extend(vec![byte; again]);
             }
             other => panic!("{text:?}: what is \\{other:?}?"),
         }
     }
     bytes
+}
+
+/// The number in front of a closing brace.
+fn count(rest: &mut impl Iterator<Item = u8>) -> usize {
+    let digits = rest.take_while(|byte| *byte != b'}').map(char::from);
+    digits.collect::<String>().parse().expect("a count")
 }
 
 /// Whether `bytes` are what was expected.
@@ -125,13 +130,12 @@ pub(super) fn shown(pattern: &[Pattern]) -> String {
 
 #[test]
 fn a_text_means_what_its_form_says() {
-    let text =
-        "# E1: x\nmynah echo --prefix 'a b ' {here}/f\n\n> a\\n\n> b\\x00\n< \\{2}\\s\nfin\nover";
+    let text = "# E1: x\nmynah echo --prefix 'a b ' {here}/f\n\n> a\\n\n> b\\x00\\*{3}c\n< \\{2}\\s\nfin\nover";
     let script = Script::parse("x", text, Path::new("/f"));
     assert_eq!(script.args, ["echo", "--prefix", "a b ", "/f/f"]);
     let [Step::Say(said), Step::Hear(heard), Step::Finish, Step::Over] = &script.steps[..] else {
         panic!("other steps");
     };
-    assert_eq!(said, b"a\nb\0");
+    assert_eq!(said, b"a\nb\0\0\0c");
     assert!(matches(heard, b"?! ") && !matches(heard, b"?!!") && !matches(heard, b"?!"));
 }
