@@ -4,10 +4,11 @@
 //! any: a [`ServiceUser`]. The server is one, and the players of transcripts are others. Files are
 //! read here, and nowhere else in the program.
 
-use std::fs::{self, File};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::kernel::file;
 use crate::limits::DICTIONARY_SIZE_MAX;
 use crate::options::{Serve, ServiceName};
 use crate::service::{
@@ -64,15 +65,18 @@ fn load_dictionary(path: &Path) -> Result<Dict, String> {
 }
 
 /// Reads a file, and of a longer one no more than a byte over `most`, which shows that it is. It is
-/// looked at before it is opened: to open a FIFO, whose peers may never come, would wait for them,
-/// and a worker waits for nobody. See fifo(7).
+/// looked at before it is opened, for to open a device may do something; and again when it is open,
+/// for another may have taken its place. Neither waits for anybody: a worker must not. See fifo(7).
 fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     let wrong = |error: io::Error| error.to_string();
-    if !fs::metadata(path).map_err(wrong)?.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
+    let regular = |seen: Metadata| match seen.is_file() {
+        true => Ok(()),
+        false => Err("is not a regular file".to_owned()),
+    };
+    regular(fs::metadata(path).map_err(wrong)?)?;
+    let file = file::open_at_once(path).map_err(wrong)?;
+    regular(file.metadata().map_err(wrong)?)?;
     let mut text = Vec::new();
-    let file = File::open(path).map_err(wrong)?;
     let mut file = file.take(most as u64 + 1);
     file.read_to_end(&mut text).map_err(wrong)?;
     Ok(text)

@@ -16,6 +16,7 @@ pub mod child;
 pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;
+pub mod file;
 pub(crate) mod memory;
 pub mod process;
 pub(crate) mod signal;

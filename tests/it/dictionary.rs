@@ -4,9 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
+
+use mynah::options::{self, Parsed};
+use mynah::run::{ServiceUser, with_service};
+use mynah::service::Service;
 
 /// How long anything may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -212,4 +216,60 @@ fn a_reload_that_meets_a_fifo_holds_up_nobody() {
     let expected = ": is not a regular file; nothing has changed";
     assert!(line.ends_with(expected), "{line}");
     assert_eq!(ask(&mut peer, "one"), "eins");
+}
+
+/// Loads the dictionary of these options so often, and on until it was there and was not; tells how
+/// often.
+struct Loading(u32);
+
+impl ServiceUser for Loading {
+    type Outcome = u32;
+
+    fn with<S>(self, mut load: impl FnMut() -> Result<S, String>) -> u32
+    where
+        S: Service<State: Send> + Clone + Send + 'static,
+    {
+        let (mut loaded, mut refused) = (0, 0);
+        while loaded == 0 || refused == 0 || loaded + refused < self.0 {
+            match load() {
+                Ok(_) => loaded += 1,
+                Err(reason) => {
+                    assert!(reason.ends_with("is not a regular file"), "{reason}");
+                    refused += 1;
+                }
+            }
+        }
+        loaded + refused
+    }
+}
+
+#[test]
+fn a_fifo_that_takes_the_files_place_while_it_is_opened_holds_up_nobody() {
+    let words = Words::new("swapped", "one: eins\n");
+    let file = Words::new("swapped-file", "one: eins\n");
+    let fifo = Words::new("swapped-fifo", "");
+    fifo.become_a_fifo();
+    let next = Words::new("swapped-next", "");
+    let path = words.0.to_str().expect("UTF-8");
+    let args = ["dict", "--dictionary", path].map(Into::into);
+    let Ok(Parsed::Run(options::Command::Serve(serve))) = options::parse(args) else {
+        panic!("these are options");
+    };
+    let (tell, loaded) = mpsc::channel();
+    thread::spawn(move || tell.send(with_service(&serve, Loading(3000))));
+    let since = Instant::now();
+    loop {
+        for other in [&fifo, &file] {
+            let _ = fs::remove_file(&next.0);
+            fs::hard_link(&other.0, &next.0).expect("a second name");
+            fs::rename(&next.0, &words.0).expect("it takes the place");
+        }
+        match loaded.try_recv() {
+            Ok(_) => break,
+            Err(TryRecvError::Empty) => {
+                assert!(since.elapsed() < PATIENCE, "it waits for the other end");
+            }
+            Err(TryRecvError::Disconnected) => panic!("loading has failed"),
+        }
+    }
 }

@@ -1,0 +1,17 @@
+//! Files, opened without waiting.
+//!
+//! To open a FIFO waits for its other end, which may never come, and a terminal may become the
+//! process's own; neither must happen to whoever was given the wrong path. What was opened is for
+//! the caller to ask, of the descriptor and not of the path, behind which something else may stand
+//! by then. Man pages: open(2), fifo(7).
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Opens `path` for reading. On a regular file the flags change nothing.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
