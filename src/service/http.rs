@@ -151,7 +151,13 @@ impl Service for Http {
                     *conversation = Conversation::default();
                 }
                 Err(refusal) => {
-                    self.refuse(&conversation.head, refusal, reply);
+                    // What is wrong with the first line keeps it from being read to its end.
+                    let unread = conversation.stage == Stage::RequestLine;
+                    let is_head = match unread {
+                        true => rest.starts_with(b"HEAD "),
+                        false => conversation.head.is_head(),
+                    };
+                    self.refuse(is_head, refusal, reply);
                     return Answer::Refused;
                 }
             }
@@ -181,7 +187,7 @@ impl Http {
     }
 
     #[cold]
-    fn refuse(&self, head: &Head, refusal: Refusal, reply: &mut Reply<'_>) {
+    fn refuse(&self, is_head: bool, refusal: Refusal, reply: &mut Reply<'_>) {
         let Refusal { status, reason } = refusal;
         let length = [
             b'0' + (reason.len() + 1) as u8 / 10,
@@ -197,7 +203,7 @@ impl Http {
         ] {
             reply.push(part);
         }
-        if !head.is_head() {
+        if !is_head {
             reply.push(reason.as_bytes());
             reply.push(b"\n");
         }

@@ -85,11 +85,7 @@ impl Head {
         if !matches!(method, b"GET" | b"HEAD" | b"POST" | b"PUT") {
             return Err(METHOD_NOT_ALLOWED);
         }
-        let absolute = |scheme: &[u8]| {
-            let front = target.get(..scheme.len());
-            front.is_some_and(|front| front.eq_ignore_ascii_case(scheme))
-        };
-        let is_target = target.starts_with(b"/") || absolute(b"http://") || absolute(b"https://");
+        let is_target = target.starts_with(b"/") || is_uri(target);
         if !is_target || target.contains(&b'\t') {
             return Err(Refusal::bad("the target is neither a path nor a URI"));
         }
@@ -114,7 +110,7 @@ impl Head {
                 }
                 self.has_host = true;
             }
-            6 if is("Expect") => self.expects = value.eq_ignore_ascii_case(b"100-continue"),
+            6 if is("Expect") => self.expects |= value.eq_ignore_ascii_case(b"100-continue"),
             10 if is("Connection") => {
                 for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     self.closes |= option.eq_ignore_ascii_case(b"close");
@@ -209,11 +205,13 @@ fn split_at_byte(line: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     Some((&line[..at], &line[at + 1..]))
 }
 
-/// The size of a chunk, from the line in front of it.
+/// The size of a chunk, from the line in front of it. Blanks may stand before an extension, and
+/// nowhere else (RFC 9112, 7.1.1).
 pub(super) fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let count = digits.clone().count();
-    if count == 0 || !matches!(line[count..], [] | [b';', ..]) {
+    let rest = &line[count..];
+    if count == 0 || !(rest.is_empty() || rest.trim_ascii_start().starts_with(b";")) {
         return Err(Refusal::bad("a chunk size is hexadecimal digits"));
     }
     let value = |digit: &u8| u64::from((*digit as char).to_digit(16).unwrap_or(0));
@@ -240,10 +238,42 @@ fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
-/// Whether these bytes can be a host and a port, or nothing (RFC 3986, 3.2.2).
+/// Whether these bytes can be a host and a port, or nothing (RFC 3986, 3.2.2 and 3.2.3).
 fn is_host(bytes: &[u8]) -> bool {
-    const HOST: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+;=:[]%");
-    bytes.iter().all(|byte| HOST[usize::from(*byte)])
+    const NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=%");
+    const ADDRESS: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:");
+    let are =
+        |known: &[bool; 256], bytes: &[u8]| bytes.iter().all(|byte| known[usize::from(*byte)]);
+    let port = match bytes {
+        [b'[', rest @ ..] => match split_at_byte(rest, b']') {
+            Some((address, port)) if !address.is_empty() && are(&ADDRESS, address) => port,
+            _ => return false,
+        },
+        _ => match bytes.iter().position(|byte| !NAME[usize::from(*byte)]) {
+            Some(end) => &bytes[end..],
+            None => return true,
+        },
+    };
+    match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// Whether these bytes begin as a URI of HTTP does; one without a host is none, and names of users
+/// have no place in it (RFC 9110, 4.2).
+fn is_uri(target: &[u8]) -> bool {
+    let after = |scheme: &[u8]| {
+        let (front, rest) = target.split_at_checked(scheme.len())?;
+        front.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let Some(rest) = after(b"http://").or_else(|| after(b"https://")) else {
+        return false;
+    };
+    let end = rest.iter().position(|byte| b"/?#".contains(byte));
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    is_host(authority) && !matches!(authority, [] | [b':', ..])
 }
 
 /// A table of letters, digits, and `others`.

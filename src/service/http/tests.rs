@@ -130,9 +130,12 @@ fn bodies_are_dropped_and_the_next_request_is_found() {
         format!("{POST}Content-Length: 5\r\n\r\nGET /"),
         format!("{POST}Content-Length: 0\r\n\r\n"),
         format!("{CHUNKED}5\r\nGET /\r\nA;name=\"value\"\r\n0123456789\r\n00\r\n\r\n"),
+        format!("{CHUNKED}5 ;a\r\nGET /\r\n1\t; b = \"c\"\r\n0\r\n0 \t;d\r\n\r\n"),
         format!("{CHUNKED}0\r\nExpires: never\r\nContent-Length: 7\r\n\r\n"),
         "PUT http://x/y HTTP/1.1\r\nhOST:\r\nTRANSFER-encoding: Chunked\r\n\r\n0\r\n\r\n"
             .to_owned(),
+        "GET HTTPS://x:8?y HTTP/1.1\r\nHost: x,y:80\r\n\r\n".to_owned(),
+        "HEAD http://[::1]:8 HTTP/1.1\r\nHost: [v1.x]:\r\n\r\n".to_owned(),
         "\r\n\r\nGET /?q HTTP/1.1\r\nHost: [::1]:80\r\nX: \ta\tb \r\nY:\r\n\r\n".to_owned(),
     ] {
         assert_eq!(
@@ -233,6 +236,11 @@ fn who_waits_for_a_word_before_the_body_gets_it_once() {
     assert_eq!(talk.said, CONTINUE);
     talk.hear(b"abc");
     assert_eq!(talk.said, format!("{CONTINUE}{HELLO}"));
+
+    let twice = expecting.replace("Expect", "Expect: 100-continue\r\nExpect: more\r\nX");
+    let mut talk = Talk::default();
+    talk.hear(twice.as_bytes());
+    assert_eq!(talk.said, CONTINUE);
 
     // Who sends the body at once, has none, or speaks HTTP/1.0, does not wait.
     assert_eq!(statuses(format!("{expecting}abc")), ["200"]);

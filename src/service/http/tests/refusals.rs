@@ -45,6 +45,26 @@ fn what_is_no_request_is_refused_with_its_reason_and_nothing_after_it_is_answere
             "400",
             "neither a path nor a URI",
         ),
+        (
+            "GET http:///x HTTP/1.1\r\n".to_owned(),
+            "400",
+            "neither a path nor a URI",
+        ),
+        (
+            "GET http://:80/ HTTP/1.1\r\n".to_owned(),
+            "400",
+            "neither a path nor a URI",
+        ),
+        (
+            "GET http://me@x/ HTTP/1.1\r\n".to_owned(),
+            "400",
+            "neither a path nor a URI",
+        ),
+        (
+            "GET http:/x HTTP/1.1\r\n".to_owned(),
+            "400",
+            "neither a path nor a URI",
+        ),
         ("GET / HTTP/1.1\n".to_owned(), "400", "an LF without its CR"),
         (
             "GET /\r HTTP/1.1\r\n".to_owned(),
@@ -91,6 +111,36 @@ fn what_is_no_request_is_refused_with_its_reason_and_nothing_after_it_is_answere
         (get("Host: y"), "400", "two Host fields"),
         (
             "GET / HTTP/1.1\r\nHost: a b\r\n".to_owned(),
+            "400",
+            "no host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: x:y\r\n".to_owned(),
+            "400",
+            "no host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: x/y\r\n".to_owned(),
+            "400",
+            "no host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: me@x\r\n".to_owned(),
+            "400",
+            "no host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: [::1\r\n".to_owned(),
+            "400",
+            "no host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: [::1]80\r\n".to_owned(),
+            "400",
+            "no host",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: ::1\r\n".to_owned(),
             "400",
             "no host",
         ),
@@ -190,9 +240,19 @@ fn what_is_no_request_is_refused_with_its_reason_and_nothing_after_it_is_answere
 
 #[test]
 fn a_refused_head_request_gets_no_body() {
-    let (said, _) = talk("HEAD / HTTP/1.1\r\n\r\n");
-    assert!(
-        said.starts_with("HTTP/1.1 400 ") && said.ends_with("\r\n\r\n"),
-        "{said}"
-    );
+    let long = format!("HEAD /{}", "x".repeat(HTTP_REQUEST_LINE_MAX));
+    for (request, status) in [
+        ("HEAD / HTTP/1.1\r\n\r\n", "400"),
+        ("HEAD / HTTP/1.1\r\nX : y\r\n", "400"),
+        ("HEAD x HTTP/1.1\r\n", "400"),
+        ("HEAD / HTTP/3.0\r\n", "505"),
+        ("HEAD /\0", "400"),
+        (&long, "414"),
+    ] {
+        let (said, end) = talk(format!("{GET}{request}"));
+        let said = said.strip_prefix(HELLO).expect("one");
+        assert_eq!(end, Some(Answer::Refused), "{request}");
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+        assert!(said.ends_with("\r\n\r\n"), "{said}");
+    }
 }
