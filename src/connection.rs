@@ -56,6 +56,21 @@ impl<S: Service> Protocol<S> {
             }
         }
     }
+
+    /// Why the first word of a service that speaks first fits no frame, if it does not; it is found
+    /// out by trying, and so only at the start.
+    pub fn greets(&mut self) -> Result<(), FrameError> {
+        if !S::SPEAKS_FIRST {
+            return Ok(());
+        }
+        let overhead = self.framing.overhead();
+        let mut space = vec![0; self.reply_max(0)];
+        let end = space.len() - overhead.back;
+        let mut reply = Reply::new(&mut space[overhead.front..end]);
+        self.service.begin(&mut S::State::default(), &mut reply);
+        let filled = reply.filled();
+        self.framing.seal(&[], &mut space, filled).map(|_| ())
+    }
 }
 
 /// Where a connection is in its life.

@@ -97,7 +97,7 @@ impl Input {
 
 /// Appends the frame of `payload`; the reason when this framing has none for it. What would come
 /// out at the other end as something else than one frame is none either: a payload that has the end
-/// of a frame in it, or one over the limit where only a reader judges that.
+/// of a frame in it.
 pub(super) fn seal(
     framing: &Framing,
     payload: &[u8],
@@ -114,11 +114,6 @@ pub(super) fn seal(
     if framing.has_boundaries() {
         match framing.decode(frame, 0) {
             Decoded::Frame(bounds) if bounds.frame == length => {}
-            // The end is there; what is wrong is the length.
-            Decoded::Wrong(FrameError::Endless { limit }) => {
-                let frame = payload.len() as u64;
-                return Err(refused(FrameError::TooLong { frame, limit }));
-            }
             Decoded::Wrong(error) => return Err(refused(error)),
             Decoded::Frame(_) | Decoded::Incomplete { .. } => {
                 return Err(refused(FrameError::Corrupted("a frame ends inside them")));
@@ -225,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn c4_a_line_over_the_limit_is_refused_where_only_a_reader_judges_it() {
+    fn c4_a_line_over_the_limit_of_payloads_is_refused() {
         for frame in ["line", "delim:2c", "ascii:4", "netstring"] {
             let longest = [&[b'x'; 100], b"\n".as_slice()].concat();
             let (bytes, said) = sent(input(Source::Pipe, frame), &[&longest]);

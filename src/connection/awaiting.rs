@@ -99,12 +99,13 @@ impl<S: Service> Connection<S> {
         let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
         let service = &mut protocol.service;
         service.heard(&mut self.service, peer, news, &mut reply);
-        let filled = reply.filled();
+        // What is owed as it comes has no length, and at its end only the trailer is missing.
+        let mut draft = reply.filled();
+        if overhead.front == 0 {
+            outbound.advance(std::mem::take(&mut draft));
+        }
         if !news.is_last() {
-            match overhead.front {
-                0 => outbound.advance(filled),
-                _ => *drafted = filled,
-            }
+            *drafted = draft;
             return 0;
         }
         let request = inbound.undecoded();
@@ -113,7 +114,9 @@ impl<S: Service> Connection<S> {
             // It was a frame when it was served, and nothing was read since.
             _ => request.len(),
         };
-        let sealed = protocol.framing.seal(&request[..frame], space, filled);
+        let room = outbound.room();
+        let space = outbound.space(room);
+        let sealed = protocol.framing.seal(&request[..frame], space, draft);
         inbound.consume(frame);
         self.state = match self.state {
             State::AwaitingLast => State::Finishing,

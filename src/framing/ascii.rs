@@ -92,16 +92,12 @@ impl Decode for Ascii {
     }
 
     fn seal(&self, _request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        let most = 10_u64.pow(self.digits as u32) - 1;
+        FrameError::if_over(payload as u64, self.limit.min(most))?;
         let mut rest = payload;
         for place in space[..self.digits].iter_mut().rev() {
             *place = b'0' + (rest % 10) as u8;
             rest /= 10;
-        }
-        if rest > 0 {
-            return Err(FrameError::TooLong {
-                frame: payload as u64,
-                limit: 10_u64.pow(self.digits as u32) - 1,
-            });
         }
         Ok(self.digits + payload)
     }
@@ -156,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_padded_and_one_beyond_the_digits_is_refused() {
+    fn a_reply_is_padded_and_one_beyond_the_digits_or_the_limit_is_refused() {
         let mut space = *b"....hello";
         assert_eq!(ascii("4", 9).seal(b"", &mut space, 5), Ok(9));
         assert_eq!(&space, b"0005hello");
@@ -164,7 +160,9 @@ mod tests {
             frame: 10,
             limit: 9,
         };
-        assert_eq!(ascii("1", 9).seal(b"", &mut [0; 11], 10), Err(error));
+        assert_eq!(ascii("1", 20).seal(b"", &mut [0; 11], 10), Err(error));
+        assert_eq!(ascii("2", 9).seal(b"", &mut [0; 11], 9), Ok(11));
+        assert_eq!(ascii("2", 9).seal(b"", &mut [0; 12], 10), Err(error));
     }
 
     #[test]

@@ -97,6 +97,7 @@ impl Decode for Delimiter {
     }
 
     fn seal(&self, _request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        FrameError::if_over(payload as u64, self.limit as u64)?;
         let frame = payload + self.length;
         space[payload..frame].copy_from_slice(self.delimiter());
         Ok(frame)
@@ -159,6 +160,13 @@ mod tests {
         ] {
             assert_eq!(delimiter("2d2d3e").decode(bytes, 0), decoded, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn the_limit_holds_for_a_reply_too() {
+        assert_eq!(delimiter("2d2d").seal(b"", &mut [0; 6], 4), Ok(6));
+        let error = FrameError::TooLong { frame: 5, limit: 4 };
+        assert_eq!(delimiter("2d2d").seal(b"", &mut [0; 7], 5), Err(error));
     }
 
     #[test]

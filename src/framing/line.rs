@@ -62,6 +62,7 @@ impl Decode for Line {
     }
 
     fn seal(&self, request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        FrameError::if_over(payload as u64, self.limit as u64)?;
         let end: &[u8] = if request.ends_with(CRLF) { CRLF } else { b"\n" };
         let frame = payload + end.len();
         space[payload..frame].copy_from_slice(end);
@@ -130,5 +131,12 @@ mod tests {
             assert_eq!(sealed, Ok(reply.len()));
             assert_eq!(&space[..reply.len()], reply);
         }
+    }
+
+    #[test]
+    fn the_limit_holds_for_a_reply_too() {
+        assert_eq!(LINE.seal(b"", &mut [0; 6], 4), Ok(5));
+        let error = FrameError::TooLong { frame: 5, limit: 4 };
+        assert_eq!(LINE.seal(b"", &mut [0; 7], 5), Err(error));
     }
 }

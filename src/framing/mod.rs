@@ -91,7 +91,8 @@ pub trait Decode {
 
     /// Makes a frame of `payload` bytes that lie in `space` behind [`Overhead::front`] bytes, and
     /// returns its length. Header and trailer take after `request`, the frame it answers, with the
-    /// length rewritten; an empty `request` gives the plainest ones there are.
+    /// length rewritten; an empty `request` gives the plainest ones there are. The limit holds for
+    /// both ways: a peer that was told the same one would refuse what is longer.
     fn seal(&self, request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError>;
 }
 
@@ -151,6 +152,14 @@ impl FrameError {
             self,
             FrameError::TooLong { .. } | FrameError::Endless { .. }
         )
+    }
+
+    /// Refuses what has more than `limit` bytes.
+    fn if_over(frame: u64, limit: u64) -> Result<(), FrameError> {
+        match frame > limit {
+            true => Err(FrameError::TooLong { frame, limit }),
+            false => Ok(()),
+        }
     }
 
     /// The name of the kind, as logs, statistics and `decode` print it.

@@ -112,6 +112,7 @@ impl Decode for Netstring {
     }
 
     fn seal(&self, _request: &[u8], space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
+        FrameError::if_over(payload as u64, self.limit)?;
         let digits = payload.checked_ilog10().map_or(1, |log| log as usize + 1);
         let mut rest = payload;
         for place in space[..digits].iter_mut().rev() {
@@ -189,14 +190,23 @@ mod tests {
 
     #[test]
     fn a_reply_moves_up_to_its_header() {
+        let netstring = Netstring { limit: 100 };
         for payload in [&[][..], b"a", b"hello world!", &[b'x'; 100]] {
-            let front = NETSTRING.overhead().front;
+            let front = netstring.overhead().front;
             let mut space = [&vec![b'.'; front], payload, b"."].concat();
-            let sealed = NETSTRING.seal(b"", &mut space, payload.len()).unwrap();
+            let sealed = netstring.seal(b"", &mut space, payload.len()).unwrap();
             let text = String::from_utf8_lossy(payload);
             let frame = format!("{}:{text},", payload.len());
             assert_eq!(&space[..sealed], frame.as_bytes());
         }
+    }
+
+    #[test]
+    fn the_limit_holds_for_a_reply_too() {
+        assert_eq!(NETSTRING.seal(b"", &mut [0; 34], 12), Ok(16));
+        let (frame, limit) = (13, 12);
+        let error = FrameError::TooLong { frame, limit };
+        assert_eq!(NETSTRING.seal(b"", &mut [0; 35], 13), Err(error));
     }
 
     #[test]

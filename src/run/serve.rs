@@ -105,11 +105,18 @@ where
 /// The service behind its framing, which must be able to carry all that may be answered.
 fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Failure> {
     let (frame_max, output_max) = (options.frame_size_max, limits::COMMAND_OUTPUT_MAX);
-    let protocol = Protocol {
+    let mut protocol = Protocol {
         framing: limited(options.framing, frame_max)?,
         on_too_long: options.on_too_long,
         service,
     };
+    if let Err(error) = protocol.greets() {
+        let line = format!(
+            "--frame {} --frame-max {frame_max}: {} cannot greet: {error}",
+            options.framing, options.service
+        );
+        return Err(Failure::new(Exit::Usage, line));
+    }
     if S::AWAITS && protocol.output_max(output_max) == 0 {
         let least = protocol.service.awaited_max() - output_max + 1;
         let line = format!(

@@ -149,7 +149,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Service",
         commands: &[SERVE],
-        help: "longest frame, or payload where the framing is text",
+        help: "longest frame either way, or payload where the framing is text",
         default: |options| size_text(options.serve.frame_size_max),
         effect: Effect::Value("SIZE", |options, text| {
             put(

@@ -130,7 +130,7 @@ impl Read for Pieces<'_> {
 }
 
 /// A payload sealed and decoded again.
-fn there_and_back(framing: &Framing, limit: usize, payload: &[u8], request: &[u8]) {
+fn there_and_back(framing: &Framing, payload: &[u8], request: &[u8]) {
     let overhead = framing.overhead();
     let front = vec![0; overhead.front];
     let back = vec![0; overhead.back];
@@ -145,10 +145,6 @@ fn there_and_back(framing: &Framing, limit: usize, payload: &[u8], request: &[u8
     }
     let decoded = framing.decode(&space[..length], 0);
     let marked = matches!(framing, Framing::Line(_) | Framing::Delimiter(_));
-    // Only a length field is asked whether its own frames are too long.
-    if payload.len() > limit && !matches!(framing, Framing::LengthField(_)) {
-        return;
-    }
     let Decoded::Frame(bounds) = decoded else {
         panic!("{framing}: {decoded:?} of what it has sealed");
     };
@@ -196,10 +192,10 @@ pub fn play(data: &[u8]) {
         .frames
         .first()
         .map_or(&[][..], |(at, bounds)| &stream[*at..at + bounds.frame]);
-    there_and_back(&framing, limit, stream, &[]);
+    there_and_back(&framing, stream, &[]);
     if !request.is_empty() {
         let payload = &stream[..stream.len().min(limit)];
-        there_and_back(&framing, limit, payload, request);
+        there_and_back(&framing, payload, request);
     }
 
     // One buffer of half a mebibyte a time: not for every input.

@@ -42,6 +42,8 @@ fn a_wrong_word_gets_one_line_with_the_nearest_right_one() {
         &["echo", "echo"],
         &["--max-connections", "1", "--threads", "2"],
         &[FEW[0], FEW[1], "--frame", "u32be", "--frame-max", "3"],
+        &["robot", "--frame-max", "49"],
+        &["robot", "--frame", "ascii:1"],
     ] {
         let refused = Ended::run(args);
         assert_eq!(

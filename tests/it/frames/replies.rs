@@ -1,7 +1,7 @@
 //! Replies as frames: what is sealed can be decoded, and what cannot be said is not sent.
 
 use mynah::connection::{CloseReason, Want};
-use mynah::service::UpperUnicode;
+use mynah::service::{News, PrefixedEcho, Robot, Run, UpperUnicode};
 
 use super::*;
 use crate::talk::Talk;
@@ -54,15 +54,88 @@ fn a_reply_too_long_for_its_field_ends_with_a_reason_after_all_before_it() {
     assert_eq!(talk.connection.take_error(), Some(error));
 }
 
+/// Framings whose frames have any length, each with the most bytes around a payload that its limit
+/// counts.
+const ANY_LENGTH: &[(&str, usize)] = &[
+    ("line", 0),
+    ("delim:7c7c", 0),
+    ("ascii:4", 0),
+    ("netstring", 0),
+    ("u8", 1),
+    ("u32be", 4),
+    ("i32le", 4),
+    ("len:offset=1,size=2,adjust=-3,strip=3", 3),
+];
+
+/// A frame of `payload`, header and trailer included.
+fn frame(framing: &Framing, payload: &[u8]) -> Vec<u8> {
+    let overhead = framing.overhead();
+    let mut space = [&vec![0; overhead.front], payload, &vec![0; overhead.back]].concat();
+    let size = framing.seal(&[], &mut space, payload.len());
+    space.truncate(size.expect("it fits"));
+    space
+}
+
 #[test]
-fn a_reply_over_the_limit_of_frames_is_not_sent_either() {
-    let u32be = framing("u32be", 8);
-    let request = hex("00000004")
-        .into_iter()
-        .chain("\u{149}\u{149}".bytes())
-        .collect::<Vec<u8>>();
-    let mut talk = Talk::new(u32be, UpperUnicode, 64, 64);
-    assert_eq!(talk.play(&[&request], usize::MAX), Want::Discard);
-    assert_eq!(talk.answer, b"");
-    assert_eq!(talk.connection.reason(), CloseReason::TooLong);
+fn a_reply_at_the_limit_is_sent_and_one_byte_over_it_ends_with_a_reason_in_every_framing() {
+    for (spec, header) in ANY_LENGTH {
+        let framing = framing(spec, header + 8);
+        // The letter has two bytes, and in upper case three.
+        let [under, at, over] = [4, 5, 6].map(|count| "a".repeat(count) + "\u{149}");
+        let upper = |text: &str| frame(&framing, text.to_uppercase().as_bytes());
+        let stream = [&under, &at, &over, &under].map(|text| frame(&framing, text.as_bytes()));
+        let mut talk = Talk::new(framing, UpperUnicode, 64, 64);
+        assert_eq!(talk.play(&[&stream.concat()], 3), Want::Discard, "{spec}");
+        assert_eq!(talk.answer, [upper(&under), upper(&at)].concat(), "{spec}");
+        assert_eq!(talk.connection.reason(), CloseReason::TooLong, "{spec}");
+        let (frame, limit) = (*header as u64 + 9, *header as u64 + 8);
+        let error = FrameError::TooLong { frame, limit };
+        assert_eq!(talk.connection.take_error(), Some(error), "{spec}");
+    }
+}
+
+#[test]
+fn a_prefix_that_lifts_a_message_over_the_limit_ends_with_a_reason() {
+    for (spec, header) in ANY_LENGTH {
+        let framing = framing(spec, header + 8);
+        let stream = [frame(&framing, b"ab"), frame(&framing, b"abc")].concat();
+        let mut talk = Talk::new(framing, PrefixedEcho::new("echo# "), 64, 64);
+        assert_eq!(talk.play(&[&stream], usize::MAX), Want::Discard, "{spec}");
+        assert_eq!(talk.answer, frame(&framing, b"echo# ab"), "{spec}");
+        assert_eq!(talk.connection.reason(), CloseReason::TooLong, "{spec}");
+    }
+}
+
+#[test]
+fn what_is_owed_as_it_comes_is_no_frame_and_knows_no_limit() {
+    for (spec, request, end) in [("line", "true\r\n", "\r\n"), ("delim:7c7c", "true||", "||")] {
+        let run = Run::new(vec!["true".to_owned()], true);
+        let mut talk = Talk::new(framing(spec, 8), run, 64, 1 << 17);
+        talk.reads(request.as_bytes());
+        let mut drafted = 0;
+        talk.hears(News::Output(b"more than eight bytes"), &mut drafted);
+        talk.writes(usize::MAX);
+        talk.hears(News::Ended, &mut drafted);
+        assert_eq!(talk.play(&[], usize::MAX), Want::Close);
+        let begin = "[::1]:7 execute done, result is : \n";
+        let expected = format!("{begin}more than eight bytes{end}");
+        assert_eq!(String::from_utf8_lossy(&talk.answer), expected);
+    }
+}
+
+#[test]
+fn a_greeting_that_fits_no_frame_is_known_at_the_start() {
+    for (spec, limit, fits) in [
+        ("line", 50, true),
+        ("line", 49, false),
+        ("u8", 51, true),
+        ("u8", 50, false),
+        ("ascii:1", 1 << 20, false),
+        ("fixed:50", 50, true),
+        ("fixed:51", 51, false),
+        ("raw", 1, true),
+    ] {
+        let mut protocol = Talk::new(framing(spec, limit), Robot, 0, 0).protocol;
+        assert_eq!(protocol.greets().is_ok(), fits, "{spec} {limit}");
+    }
 }

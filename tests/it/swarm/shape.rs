@@ -180,6 +180,10 @@ impl Shape {
     /// The frame that answers `request`; none, when there can be none, which ends the conversation.
     pub fn reply(&self, request: &[u8], payload: &[u8], limit: usize) -> Option<Vec<u8>> {
         let length = payload.len();
+        let counts_payload = !matches!(self.form, Form::Raw | Form::Field(_) | Form::Fixed(_));
+        if counts_payload && length > limit {
+            return None;
+        }
         Some(match self.form {
             Form::Raw => payload.to_vec(),
             Form::Field(field) => {
