@@ -130,6 +130,7 @@ fn connect(address: Address, options: Connect) -> Result<(), Failure> {
         source,
         terminal: io::stdout().is_terminal(),
         backoff: Backoff::new(tries, seed),
+        greeted: options.greeting,
         timeout: options.timeout,
         address,
     };

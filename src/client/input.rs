@@ -140,6 +140,7 @@ mod tests {
             source,
             terminal: false,
             backoff: Backoff::new(1, None),
+            greeted: false,
             timeout: None,
         })
     }

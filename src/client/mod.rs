@@ -51,6 +51,8 @@ pub struct Settings {
     pub terminal: bool,
     /// How often and when to try to connect.
     pub backoff: Backoff,
+    /// The server speaks first: its first message is not the reply to the only one.
+    pub greeted: bool,
     /// How long a try to connect, unsent bytes and an awaited reply may make no progress.
     pub timeout: Option<Duration>,
 }

@@ -22,6 +22,8 @@ pub(super) struct Screen {
     framing: Framing,
     terminal: bool,
     prompt: Prompt,
+    /// The next frame is no reply.
+    greeted: bool,
     /// Frames that are still to be printed.
     frames_left: usize,
     /// What arrived and makes no whole frame, or letter, yet.
@@ -44,6 +46,7 @@ impl Screen {
             framing: settings.framing,
             terminal: settings.terminal,
             prompt: if typed { Prompt::Hidden } else { Prompt::Never },
+            greeted: settings.greeted,
             frames_left: match settings.source {
                 Source::Message(_) => 1,
                 _ => usize::MAX,
@@ -124,10 +127,12 @@ impl Screen {
             }
             match self.framing.decode(bytes, self.looked) {
                 Decoded::Frame(bounds) => {
-                    payload(&bytes[bounds.payload..bounds.payload_end], &mut self.owed);
+                    if !std::mem::take(&mut self.greeted) {
+                        payload(&bytes[bounds.payload..bounds.payload_end], &mut self.owed);
+                        self.frames_left -= 1;
+                    }
                     at += bounds.frame;
                     self.looked = 0;
-                    self.frames_left -= 1;
                 }
                 Decoded::Incomplete { looked } => {
                     self.looked = looked;

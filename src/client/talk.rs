@@ -7,9 +7,10 @@
 //! Each arrow waits when what is behind it is full: nothing is read while there is more than
 //! [`READ_SIZE`] to pass on. At the end of the input our half of the connection is closed and the
 //! server's is read to its end, which is the end of everything; whatever was read is printed
-//! first. Only a person who typed `quit` does not wait for a server that goes on. A write that
-//! fails is not the end: what the server said before it broke the connection can still be read,
-//! and tells why. Man pages: shutdown(2), recv(2), send(2), epoll_ctl(2).
+//! first. Input that fails, or holds what is no message, has ended there, and the reason is told
+//! last. Only a person who typed `quit` does not wait for a server that goes on. A write that fails
+//! is not the end: what the server said before it broke the connection can still be read, and tells
+//! why. Man pages: shutdown(2), recv(2), send(2), epoll_ctl(2).
 
 use std::collections::VecDeque;
 use std::io::ErrorKind::{BrokenPipe, WouldBlock};
@@ -33,6 +34,8 @@ pub(super) struct Talk<S> {
     space: Box<[u8]>,
     ours: Ours,
     theirs: Theirs,
+    /// Why the input ended before its end, to be told when all has been answered.
+    refused: Option<Failure>,
     /// When it ends whether the server does or not.
     leave_at: Time,
     timeout: Option<Duration>,
@@ -92,6 +95,7 @@ impl<S> Talk<S> {
             space: vec![0; READ_SIZE].into(),
             ours,
             theirs: Theirs::Speaking,
+            refused: None,
             leave_at: Time::NEVER,
             timeout: settings.timeout,
             moved_at: now,
@@ -168,31 +172,54 @@ impl<S> Talk<S> {
         let file = self.watched[Stream::Input as usize] == Watched::Never;
         let reported = |token| events.iter().any(|event| event.token() == token);
         if self.hears() && (file || reported(Stream::Input.token())) {
-            self.hear(kernel, now)?;
+            if let Err(refused) = self.hear(kernel, now) {
+                // What was said before it is still sent, and answered.
+                self.refused = Some(refused);
+                self.ours = Ours::Ending;
+                self.screen.close(false);
+                self.moved_at = now;
+            }
         }
         if self.receives() && reported(self.token) {
             self.receive(kernel, now);
         }
-        if !self.pump(kernel, now)? {
-            return Ok(Some(Ending::Done));
+        let ending = match self.pump(kernel, now)? {
+            true => self.ending(now),
+            false => Some(Ok(Ending::Done)),
+        };
+        match (ending, self.refused.take()) {
+            (Some(Ok(_)), Some(refused)) => Err(refused),
+            (Some(Err(failure)), Some(refused)) => {
+                log::warn!("{failure}");
+                Err(refused)
+            }
+            (ending, refused) => {
+                self.refused = refused;
+                ending.transpose()
+            }
         }
+    }
+
+    /// How it ends, if there is nothing left to do.
+    fn ending(&mut self, now: Time) -> Option<Result<Ending, Failure>> {
+        let done = Some(Ok(Ending::Done));
         if self.screen.owed().is_empty() {
             if let Theirs::Ended(failure) = &mut self.theirs {
-                return failure.take().map_or(Ok(Some(Ending::Done)), Err);
+                return failure.take().map_or(done, |failure| Some(Err(failure)));
             }
             if self.screen.is_answered() {
-                return Ok(Some(Ending::Done));
+                return done;
             }
         }
         if now >= self.leave_at {
-            return Ok(Some(Ending::Done));
+            return done;
         }
         if now >= self.silent_until() {
             let span = self.timeout.unwrap_or_default();
             let line = format!("timed out: nothing from the server for {span:?}");
-            return Err(Failure::Io(line));
+            return Some(Err(Failure::Io(line)));
         }
-        Ok(None)
+        None
     }
 
     /// Passes on what is held; `false` when nobody takes what is printed any more.

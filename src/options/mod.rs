@@ -157,6 +157,8 @@ pub struct Connect {
     pub frame_size_max: usize,
     /// The only message, instead of those of standard input.
     pub once: Option<String>,
+    /// The server speaks first, and that is not the reply; only with `once`.
+    pub greeting: bool,
     /// Try to connect more than once.
     pub retry: bool,
     /// Do not draw the pauses between the tries; only with `retry`.
@@ -198,6 +200,7 @@ impl Default for Connect {
             framing: Framing::Raw(Raw),
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             once: None,
+            greeting: false,
             retry: false,
             no_jitter: false,
             timeout: None,

@@ -245,11 +245,13 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 #[test]
 fn a_client_is_told_where_to_and_how() {
     let address = "127.0.0.1:7007".parse().expect("an address");
-    let line = "connect --retry 7007 --no-jitter --once hi --frame u8 --frame-max 9 --timeout 1s";
+    let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
+                --timeout 1s";
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
         frame_size_max: 9,
         once: Some("hi".to_owned()),
+        greeting: true,
         retry: true,
         no_jitter: true,
         timeout: Some(Duration::from_secs(1)),
@@ -263,6 +265,14 @@ fn a_client_is_told_where_to_and_how() {
             "8: connect takes one ADDR, and has tcp://127.0.0.1:7",
         ),
         ("connect 7 --no-jitter", "--no-jitter: only with --retry"),
+        (
+            "connect 7 --once x --greeting",
+            "--greeting: only with --once and a --frame other than raw",
+        ),
+        (
+            "connect 7 --frame line --greeting",
+            "--greeting: only with --once and a --frame other than raw",
+        ),
         ("connect 7 --listen 8", "--listen: belongs to mynah serve"),
         ("--retry", "--retry: belongs to mynah connect"),
     ] {

@@ -28,6 +28,7 @@ fn settings() -> Settings {
         source: Source::Pipe,
         terminal: false,
         backoff: Backoff::new(1, None),
+        greeted: false,
         timeout: None,
     }
 }

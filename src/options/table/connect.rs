@@ -37,6 +37,10 @@ pub(super) const ROW: CommandRow = CommandRow {
         if options.connect.no_jitter && !options.connect.retry {
             return Err("--no-jitter: only with --retry".to_owned());
         }
+        let replies = options.connect.once.is_some() && options.connect.framing.has_boundaries();
+        if options.connect.greeting && !replies {
+            return Err("--greeting: only with --once and a --frame other than raw".to_owned());
+        }
         match options.connect_to {
             Some(address) => Ok(Command::Connect(address, options.connect)),
             None => Err("connect: needs an address, mynah connect ADDR".to_owned()),
@@ -92,6 +96,15 @@ pub(super) const FLAGS: &[Flag] = &[
             options.connect.once = Some(text.to_owned());
             Ok(())
         }),
+    },
+    Flag {
+        long: "--greeting",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "once: the server speaks first, and that is not the reply",
+        default: |options| switch_text(options.connect.greeting),
+        effect: Effect::Switch(|options, text| put(&mut options.connect.greeting, switch(text))),
     },
     Flag {
         long: "--retry",

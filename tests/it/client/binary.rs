@@ -266,6 +266,35 @@ fn c4_once_without_a_framing_prints_all_there_is() {
 }
 
 #[test]
+fn c4_the_reply_of_a_server_that_greets_is_what_comes_after_its_greeting() {
+    let server = Server::start(&["robot"]);
+    let line = ["--frame", "line", "--once", "0"];
+    let recorded = "通过可能会被录音.balabala一大推\n";
+    for (more, expected) in [
+        (&["--greeting"][..], recorded),
+        (&[], "欢迎致电 10086,请输入1xxx,0转人工服务.\n"),
+    ] {
+        let output = piped(server.connect(&[&line, more].concat()), b"");
+        assert_eq!(text(&output.stdout), expected);
+        assert_eq!(verdict(&output), (String::new(), Some(0)));
+    }
+}
+
+#[test]
+fn c4_the_replies_to_the_lines_before_a_refused_one_are_printed() {
+    let server = Server::start(&["upper", "--frame", "u8"]);
+    let lines = [b"one\ntwo\n".as_slice(), &[b'x'; 256], b"\nthree\n"].concat();
+    let output = piped(server.connect(&["--frame", "u8"]), &lines);
+    assert_eq!(text(&output.stdout), "ONE\nTWO\n");
+    let (said, code) = verdict(&output);
+    assert!(
+        said.starts_with("mynah: line 3: 256 bytes make no frame"),
+        "{said}"
+    );
+    assert_eq!((code, said.lines().count()), (Some(1), 1));
+}
+
+#[test]
 fn c4_every_way_to_fail_has_its_line_and_its_code() {
     let silent = played(|mut stream| {
         stream.read_to_end(&mut Vec::new()).expect("it ends");

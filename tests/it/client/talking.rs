@@ -278,6 +278,80 @@ fn c4_one_message_has_one_reply() {
 }
 
 #[test]
+fn c4_whoever_is_greeted_first_takes_the_message_after_that_for_the_reply() {
+    for greeted in [false, true] {
+        let (mut play, peer) = Play::hosted(Settings {
+            source: Source::Message(b"hi".to_vec()),
+            greeted,
+            ..framed("u8")
+        });
+        play.settle();
+        assert_eq!(play.sim().receive_all(peer), b"\x02hi");
+        play.sim().send(peer, b"\x07welcome");
+        play.settle();
+        assert_eq!(play.is_done(), !greeted);
+        if greeted {
+            assert_eq!(play.printed(), "");
+            play.sim().send(peer, b"\x03one\x03two");
+            play.settle();
+            assert!(play.is_done());
+            assert_eq!(play.printed(), "one\n");
+        } else {
+            assert_eq!(play.printed(), "welcome\n");
+        }
+    }
+    let (mut play, peer) = Play::hosted(Settings {
+        source: Source::Message(b"hi".to_vec()),
+        greeted: true,
+        ..framed("u8")
+    });
+    play.sim().send(peer, b"\x07welcome");
+    play.sim().finish(peer);
+    let failure = play.failure();
+    assert_eq!(failure, "the server ended its stream before it replied");
+}
+
+#[test]
+fn c4_what_is_answered_to_the_lines_before_a_refused_one_is_printed_before_that_is_told() {
+    let long = [&[b'x'; 300], b"\n".as_slice()].concat();
+    for (cause, refused) in [
+        (&long, "line 3: 300 bytes make no frame: "),
+        (&vec![b'x'; 2 << 20], "line 3: is longer than 1048576 bytes"),
+    ] {
+        let (mut play, peer) = Play::hosted(framed("u8"));
+        play.sim().type_in(b"one\ntwo\n");
+        play.sim().type_in(cause);
+        play.sim().type_in(b"never\n");
+        play.settle();
+        assert_eq!(play.sim().receive_all(peer), b"\x03one\x03two");
+        assert_eq!(play.sim().peer_state(peer).link, Link::Finished);
+        play.sim().send(peer, b"\x03ONE");
+        play.settle();
+        assert!(play.end.is_none(), "there is more to come");
+        play.sim().send(peer, b"\x03TWO");
+        play.sim().finish(peer);
+        let failure = play.failure();
+        assert!(failure.starts_with(refused), "{failure}");
+        assert!(matches!(play.end, Some(Err(Failure::Message(_)))));
+        assert_eq!(play.printed(), "ONE\nTWO\n");
+    }
+}
+
+#[test]
+fn c4_a_refused_line_is_told_although_nobody_answers_those_before_it() {
+    let settings = Settings {
+        timeout: Some(5 * SECOND),
+        ..framed("u8")
+    };
+    let (mut play, _peer) = Play::hosted(settings);
+    play.sim()
+        .type_in(&[b"one\n", &[b'x'; 300][..], b"\n"].concat());
+    let failure = play.failure();
+    assert!(failure.starts_with("line 2: 300 bytes"), "{failure}");
+    assert_eq!(play.seconds(), 5.0);
+}
+
+#[test]
 fn c4_a_wrong_frame_is_told_after_the_right_ones_before_it() {
     let (mut play, peer) = Play::hosted(framed("i32be"));
     play.sim().send(peer, b"\0\0\0\x02ok\xff\xff\xff\xff");
