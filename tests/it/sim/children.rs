@@ -95,6 +95,16 @@ impl Sim {
         self.children.all.keys().copied().collect()
     }
 
+    /// Whether any was not reaped.
+    pub fn has_processes(&self) -> bool {
+        !self.children.all.is_empty()
+    }
+
+    /// Bytes that were said and not read, all together.
+    pub fn unread_output(&self) -> usize {
+        self.children.all.values().map(|it| it.said.len()).sum()
+    }
+
     /// Whether it runs.
     pub fn is_running(&self, id: u32) -> bool {
         let process = self.children.all.get(&id);

@@ -189,7 +189,7 @@ impl Actor {
         let answer = self.part.talk.answer(self.said);
         let length = self.heard.len();
         assert!(
-            answer.starts_with(&self.heard),
+            self.part.talk.begins(&answer, &self.heard),
             "peer {} ({:?}) said {} and heard {length} bytes that are not a front part of the {} \
              it must hear; they differ from {:?} on",
             self.part.number,

@@ -104,6 +104,8 @@ impl<S: Service> Stage<'_, S> {
             let ready = self.server.kernel_mut().readiness(standing.token);
             let missed = match standing.want {
                 Want::Write => ready.has(Readiness::OUT),
+                // It is not read meanwhile; and it must be served, or waits for its process.
+                Want::Await => !self.server.kernel_mut().has_processes(),
                 _ => ready.has(Readiness::IN),
             };
             assert!(!missed, "it sleeps and there is {ready:?} for {standing:?}");
@@ -132,6 +134,7 @@ impl<S: Service> Stage<'_, S> {
             // Time may leap over the end of a lingering close.
             + closed(CloseReason::TooLong)
             + closed(CloseReason::Corrupted)
+            + closed(CloseReason::Refused)
             + closed(CloseReason::Goodbye);
         let early = |timely: bool| {
             let cut = |actor: &&Actor| {

@@ -9,12 +9,15 @@ use std::fmt::Write as _;
 use mynah::connection::Protocol;
 use mynah::drive::{Server, Settings};
 use mynah::kernel::{Opener, Time};
-use mynah::service::{Dict, Discard, Echo, PrefixedEcho, Robot, Service, Upper, UpperUnicode};
+use mynah::service::{
+    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
+};
 
 use crate::sim::{Config, Dice, Faults, Sim};
 
 use super::actor::{Actor, End};
-use super::world::{Answering, DICTIONARY, PREFIX, World};
+use super::http::LINE_MAX;
+use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
 
 /// Steps after which somebody must be stuck.
 const STEPS_MAX: usize = 60_000;
@@ -60,6 +63,12 @@ pub fn play(world: &World, trace: Option<&mut String>) -> Tally {
             Stage::new(world, dict, trace).play()
         }
         Answering::Robot => Stage::new(world, Robot, trace).play(),
+        Answering::Http => Stage::new(world, Http::default(), trace).play(),
+        Answering::Run => {
+            let lines = ALLOWED.map(str::to_owned).to_vec();
+            let run = Run::new(lines, !world.manner.shape.tells_lengths());
+            Stage::new(world, run, trace).play()
+        }
     }
 }
 
@@ -94,12 +103,17 @@ impl<'a, S: Service> Stage<'a, S> {
         };
         let longest = match framing.has_boundaries() {
             true => framing.frame_size_max(world.manner.limit),
+            // Shown in halves, more than a line of it is still there.
+            false if world.manner.answering == Answering::Http => 2 * LINE_MAX,
             false => 1,
         };
         let mut workspace = world.workspace;
-        match protocol.reply_max(longest) {
+        match protocol.reply_max(longest).max(protocol.awaited_max()) {
             0 => workspace.outbound = 0,
             reply => workspace.outbound += reply,
+        }
+        if world.slow_deaths {
+            sim.let_them_die_slowly();
         }
         let settings = Settings {
             connections_max: world.slots,
@@ -110,7 +124,7 @@ impl<'a, S: Service> Stage<'a, S> {
             stall_timeout: world.stall_timeout,
             stall_size_min: world.stall_size_min,
             defer_accept: world.defer_accept,
-            spin: None,
+            spin: world.spin,
             frame_timeout: world.frame_timeout,
             connections_per_ip_max: world.connections_per_ip_max,
             drain_timeout: world.drain_timeout,
@@ -166,9 +180,27 @@ impl<'a, S: Service> Stage<'a, S> {
                 let _ = writeln!(trace, "    peer {number} ({kind:?}) {told}");
             }
         }
+        if S::AWAITS {
+            self.end_processes();
+        }
     }
 
-    /// Turns until the server would sleep past the next step.
+    /// Some of the processes end by themselves, and some that were killed are dead at last.
+    fn end_processes(&mut self) {
+        let sim = self.server.kernel_mut();
+        for id in sim.processes() {
+            if sim.is_running(id) && self.dice.chance(0.3) {
+                sim.ends(id, false);
+            }
+        }
+        if self.dice.chance(0.2) {
+            let told = self.dice.chance(0.5);
+            sim.bury_the_killed(told);
+        }
+    }
+
+    /// Turns until the server would sleep past the next step. One that spins, while events lie, may
+    /// hardly ever sleep, and the peers do not wait for that.
     fn settle(&mut self) {
         let pace = self
             .world
@@ -176,7 +208,12 @@ impl<'a, S: Service> Stage<'a, S> {
             .mul_f64(self.dice.below(1000) as f64 / 1000.0);
         let until = self.server.kernel_mut().time().after(pace);
         self.server.kernel_mut().stop_at(until);
-        while !self.turn() || self.server.kernel_mut().time() < until {}
+        loop {
+            let sleeps = self.turn() || self.world.spin.is_some();
+            if sleeps && self.server.kernel_mut().time() >= until {
+                return;
+            }
+        }
     }
 
     /// One turn and its checks; tells whether the server slept and has nothing to do.
@@ -214,7 +251,9 @@ impl<'a, S: Service> Stage<'a, S> {
     }
 
     /// What differs whenever a turn did something, or time passed.
-    fn progress(&mut self) -> (Time, [u64; 8]) {
+    fn progress(&mut self) -> (Time, [u64; 11]) {
+        let sim = self.server.kernel_mut();
+        let (ended, unread) = (sim.calls("waitid"), sim.unread_output() as u64);
         let c = self.server.counters();
         let done = [
             c.bytes_in,
@@ -225,6 +264,9 @@ impl<'a, S: Service> Stage<'a, S> {
             c.shutdown,
             c.accept_errors,
             c.frames,
+            c.commands + c.commands_not_started,
+            ended,
+            unread,
         ];
         (self.server.kernel_mut().time(), done)
     }
@@ -277,12 +319,15 @@ impl<'a, S: Service> Stage<'a, S> {
         self.check();
         self.server.kernel_mut().set_faults(Faults::none());
         self.server.kernel_mut().stop_at(Time::NEVER);
+        self.server.kernel_mut().bury_the_killed(true);
         // The first one may still tell of what was closed.
         for _ in 0..3 {
             self.turn();
         }
         let asleep = self.server.kernel_mut().asleep();
         assert_eq!(asleep, Some(Time::NEVER), "there is nothing to wake up for");
+        let processes = self.server.kernel_mut().processes();
+        assert_eq!(processes, [0; 0], "every process is reaped");
     }
 
     fn tally(&self) -> Tally {

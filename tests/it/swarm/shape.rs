@@ -135,6 +135,30 @@ impl Shape {
         self.form == Form::Raw
     }
 
+    /// One whose frames hold all that `run` answers here, if the limit does.
+    pub fn draw_roomy(dice: &mut Dice) -> Shape {
+        loop {
+            let shape = SHAPES[dice.below(SHAPES.len())];
+            let small = match shape.form {
+                Form::Raw | Form::Fixed(_) => true,
+                Form::Field(field) => field.size == 1,
+                Form::Digits(digits) => digits == 1,
+                Form::Line | Form::Ended(_) | Form::Netstring => false,
+            };
+            if !small {
+                return shape;
+            }
+        }
+    }
+
+    /// Whether a length comes first.
+    pub fn tells_lengths(&self) -> bool {
+        matches!(
+            self.form,
+            Form::Field(_) | Form::Digits(_) | Form::Netstring
+        )
+    }
+
     /// The framing as the server has it.
     pub fn framing(&self, limit: usize) -> Framing {
         let framing = Framing::parse(self.spec).expect("a framing");

@@ -12,6 +12,7 @@ use mynah::kernel::Trigger;
 
 use crate::sim::{Dice, Faults, Pipe};
 
+use super::http::LINE_MAX;
 use super::script::Talk;
 use super::shape::{SHAPES, Shape};
 
@@ -25,6 +26,10 @@ pub enum Answering {
     Prefixed,
     Dict,
     Robot,
+    /// In worlds of its own: it finds its messages itself, see http.rs.
+    Http,
+    /// In worlds of its own: processes end when they do.
+    Run,
 }
 
 /// Those whose answers do not depend on how a stream without boundaries is cut come first.
@@ -40,6 +45,7 @@ const ANSWERINGS: [Answering; 7] = [
 const WHATEVER_THE_CUTS: usize = 4;
 
 pub const PREFIX: &str = "echo# ";
+pub const ALLOWED: [&str; 4] = ["echo hello world", "true", "held", "nowhere"];
 pub const DICTIONARY: &str = "pear: 梨\napple: 苹果\na: b\n";
 
 impl Answering {
@@ -67,6 +73,13 @@ impl Answering {
                 b"0" => "通过可能会被录音.balabala一大推".into(),
                 _ => "请重新输入.".into(),
             },
+            Answering::Run => match bytes {
+                b"echo hello world" => "hello world\n".into(),
+                b"true" | b"held" => Vec::new(),
+                b"nowhere" => "你要执行的命令不存在!".into(),
+                _ => "坏人!".into(),
+            },
+            Answering::Http => unreachable!("its messages are not cut out for it"),
         }
     }
 
@@ -80,6 +93,7 @@ impl Answering {
         let words: &[&str] = match self {
             Answering::Dict => &["pear", "apple", "a", "plum", ""],
             Answering::Robot => &["0", "0", "0", "1", "exit"],
+            Answering::Run => &["echo hello world", "true", "held", "nowhere", "rm"],
             _ => return None,
         };
         dice.chance(0.5).then(|| words[dice.below(words.len())])
@@ -105,14 +119,15 @@ pub struct Manner {
 
 impl Manner {
     fn draw(dice: &mut Dice) -> Manner {
-        let shape = SHAPES[dice.below(SHAPES.len())];
-        let answering = match shape.is_raw() {
-            true => ANSWERINGS[dice.below(WHATEVER_THE_CUTS)],
-            false => ANSWERINGS[dice.below(ANSWERINGS.len())],
+        let (shape, answering) = match dice.below(10) {
+            0 => (SHAPES[0], Answering::Http),
+            1 => (Shape::draw_roomy(dice), Answering::Run),
+            _ => Manner::draw_usual(dice),
         };
         // Room for the words of those who choose their own.
         let words = match answering {
             Answering::Dict | Answering::Robot => 60,
+            Answering::Run => 100,
             _ => 0,
         };
         let limit = shape.limit_min().max(1) + words + [0, 1, 20, 100, 200][dice.below(5)];
@@ -122,6 +137,15 @@ impl Manner {
             answering,
             on_too_long: [OnTooLong::Close, OnTooLong::Discard][dice.below(2)],
         }
+    }
+
+    fn draw_usual(dice: &mut Dice) -> (Shape, Answering) {
+        let shape = SHAPES[dice.below(SHAPES.len())];
+        let answering = match shape.is_raw() {
+            true => ANSWERINGS[dice.below(WHATEVER_THE_CUTS)],
+            false => ANSWERINGS[dice.below(ANSWERINGS.len())],
+        };
+        (shape, answering)
     }
 }
 
@@ -183,6 +207,9 @@ pub struct World {
     pub manner: Manner,
     pub trigger: Trigger,
     pub defer_accept: bool,
+    pub spin: Option<Duration>,
+    /// Processes that are killed take a while to die.
+    pub slow_deaths: bool,
     pub slots: usize,
     pub workspaces: usize,
     pub workspace: WorkspaceSize,
@@ -209,7 +236,10 @@ impl World {
         let mut dice = Dice::new(seed ^ 0x5eed_0000_0000_0000);
         let manner = Manner::draw(&mut dice);
         let slots = 1 + dice.below(8);
-        let read = [1, 16, 100, 700][dice.below(4)];
+        let read = [1, 16, 100, 700][dice.below(4)].max(match manner.answering {
+            Answering::Http => LINE_MAX,
+            _ => 1,
+        });
         let workspace = WorkspaceSize {
             inbound: match manner.shape.is_raw() {
                 true => read,
@@ -241,6 +271,10 @@ impl World {
             slots,
             workspaces: 1 + dice.below(slots),
             workspace,
+            spin: dice
+                .chance(0.2)
+                .then(|| Duration::from_micros([20, 200][dice.below(2)])),
+            slow_deaths: dice.chance(0.5),
             idle_timeout: timeout(&mut dice),
             stall_timeout: timeout(&mut dice),
             stall_size_min: [1, 2, 5][dice.below(3)],
@@ -260,6 +294,12 @@ impl World {
             parts: Vec::new(),
         };
         world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
+        if manner.answering == Answering::Run {
+            // What these do to a command is right, and changes its answer.
+            (world.faults.starved, world.faults.unregistered) = (0.0, 0.0);
+            world.faults.leap = 0.0;
+            world.descriptors = 1 << 16;
+        }
         let peers = 1 + dice.below(10);
         world.parts = (0..peers)
             .map(|number| world.draw_part(number, longest))
@@ -282,6 +322,7 @@ impl World {
         // Its answers are much longer than what is asked.
         let size = match self.manner.answering {
             Answering::Robot => size / 8,
+            Answering::Http | Answering::Run => size / 4,
             _ => size,
         };
         let talk = Talk::draw(&mut dice, &self.manner, size, kind == Kind::Lying);
