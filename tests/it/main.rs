@@ -6,6 +6,7 @@ mod client;
 mod connection;
 mod dictionary;
 mod every_position;
+mod faults;
 mod frames;
 mod framings;
 mod fuzz;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -157,3 +158,41 @@ fn switches(server: &Server) -> Vec<u64> {
     counts.sort();
     counts.into_iter().map(|(_, count)| count).collect()
 }
+
+#[test]
+fn an_address_has_so_many_connections_and_another_one_its_own() {
+    let server = Server::start(&["--max-connections-per-ip", "2"]);
+    let mut two = [server.connect(), server.connect()];
+    ask_all(&mut two);
+    let mut over = server.connect();
+    let mut nothing = [0];
+    // It may be reset before it reads the end.
+    assert!(!matches!(over.read(&mut nothing), Ok(1..)), "it is refused");
+    assert_eq!(server.stats().get("refused_per_ip"), 1);
+
+    let elsewhere = Command::new("python3")
+        .args([
+            "-c",
+            FROM_ANOTHER_ADDRESS,
+            &server.address().port().to_string(),
+        ])
+        .output();
+    match elsewhere {
+        Ok(output) => assert_eq!(output.stdout, b"hello\n", "{output:?}"),
+        Err(error) => say(format_args!("skipped in part: python3: {error}")),
+    }
+
+    let [one, two] = two;
+    drop(one);
+    until("one is gone", || server.stats().get("connections_now") == 1);
+    ask_all(&mut [two, server.connect()]);
+    server.end();
+}
+
+/// Says a word from 127.0.0.2, and prints what comes back.
+const FROM_ANOTHER_ADDRESS: &str = "
+import socket, sys
+peer = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10, ('127.0.0.2', 0))
+peer.sendall(b'hello')
+print(peer.recv(5).decode())
+";

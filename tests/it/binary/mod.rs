@@ -10,6 +10,7 @@ mod bytes;
 mod calls;
 mod command_line;
 mod crowd;
+mod dead;
 mod ending;
 mod hostile;
 mod injected;

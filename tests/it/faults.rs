@@ -1,0 +1,78 @@
+//! The 32 ways in which servers like this one have broken, by their numbers, and the tests that
+//! show what is right: here stands what is held where.
+//!
+//! A row names the faults of the simulated kernel that bring the thing about in every seed of the
+//! swarm, and the tests that were written for it. Those in `binary` see the real program on the
+//! real kernel, the others a server on the simulated one, or a part. To run those of a row, give
+//! their names to `cargo test`. The test at the end holds that all of them exist and none is
+//! ignored.
+
+mod rows;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::house_rules::{home, rust_files};
+use crate::sim::Faults;
+use rows::ROWS;
+
+/// Runs for minutes and is called by name.
+const LONG: &[&str] = &["whoever_a_wall_of_silence_has_taken_is_given_up_in_time"];
+
+/// The names of all tests in `text`, without those that are ignored.
+fn tests_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let (mut is_test, mut is_ignored) = (false, false);
+    for line in text.lines().map(str::trim) {
+        is_test |= line == "#[test]";
+        is_ignored |= line.starts_with("#[ignore");
+        let Some(rest) = line.strip_prefix("fn ") else {
+            continue;
+        };
+        let name = rest.split('(').next().unwrap_or_default();
+        if is_test && (!is_ignored || LONG.contains(&name)) {
+            names.push(name.to_owned());
+        }
+        (is_test, is_ignored) = (false, false);
+    }
+    names
+}
+
+#[test]
+fn each_of_the_32_faults_has_its_tests_and_all_of_them_are_there() {
+    let tests: BTreeSet<String> = ["src", "tests/it"]
+        .iter()
+        .flat_map(|folder| rust_files(&home().join(folder)))
+        .flat_map(|file: std::path::PathBuf| read(&file))
+        .collect();
+    let mut faults = Faults::none();
+    let simulated = faults.each().map(|(name, _)| name);
+    for (place, row) in ROWS.iter().enumerate() {
+        assert_eq!(row.number, place + 1, "in order: {}", row.what);
+        assert!(!row.tests.is_empty(), "{}: {}", row.number, row.what);
+        for test in row.tests {
+            assert!(tests.contains(*test), "{}: no test {test}", row.number);
+        }
+        for name in row.simulated.split_whitespace() {
+            assert!(simulated.contains(&name), "{}: no {name}", row.number);
+        }
+    }
+    assert_eq!(ROWS.len(), 32);
+    let named = |name: &str| ROWS.iter().any(|row| among(row.simulated, name));
+    assert!(simulated.into_iter().all(named), "each fault has a number");
+}
+
+fn read(file: &Path) -> Vec<String> {
+    tests_in(&fs::read_to_string(file).expect("source in UTF-8"))
+}
+
+fn among(words: &str, word: &str) -> bool {
+    words.split_whitespace().any(|one| one == word)
+}
+
+#[test]
+fn a_test_is_told_from_what_only_looks_like_one() {
+    let text = "#[test]\nfn one() {\n#[test]\n#[ignore = \"long\"]\nfn two() {\nfn three() {";
+    assert_eq!(tests_in(text), ["one"]);
+}
