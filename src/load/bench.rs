@@ -64,6 +64,11 @@ impl Bench {
         if self.same_core && self.plan.threads > 1 {
             return Err("--same-core has one thread; --threads does not go with it".to_owned());
         }
+        if self.same_core && self.plan.spin.is_some() {
+            return Err(
+                "--same-core has one processor, of which --spin would keep the server".to_owned(),
+            );
+        }
         let local = |server: &Server| matches!(server, Server::At(Address::Unix(_)));
         if !self.plan.sources.is_empty() && self.servers.iter().any(local) {
             return Err("--source-ip has no meaning for a unix socket".to_owned());

@@ -35,10 +35,10 @@ pub struct Check {
     pub text: String,
 }
 
-/// All checks of a run by `plan`. With `shared_core`, a generator that is always busy is as it
-/// should be.
+/// All checks of a run by `plan`. With `shared_core`, or when it spins, a generator that is always
+/// busy is as it should be.
 pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
-    let mut list = vec![client_share(figures, shared_core)];
+    let mut list = vec![client_share(figures, shared_core || plan.spin.is_some())];
     list.extend((!shared_core).then(|| client_wait(figures)));
     list.extend((figures.requests == 0).then(|| nothing_measured(figures)));
     list.extend(figures.server.map(enough_ticks));
@@ -98,9 +98,9 @@ fn unsent(figures: &Figures) -> Check {
     }
 }
 
-fn client_share(figures: &Figures, shared_core: bool) -> Check {
+fn client_share(figures: &Figures, always_busy: bool) -> Check {
     let percent = figures.client_cpu_share * 100.0;
-    let doubtful = figures.client_cpu_share > CLIENT_SHARE_MAX && !shared_core;
+    let doubtful = figures.client_cpu_share > CLIENT_SHARE_MAX && !always_busy;
     let verdict = if doubtful {
         ": it is the bottleneck, give it --threads"
     } else {

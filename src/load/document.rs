@@ -63,6 +63,8 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     }
     json.float("warmup_s", plan.warmup.as_secs_f64());
     json.float("ramp_s", plan.ramp.as_secs_f64());
+    let spin = plan.spin.unwrap_or_default();
+    json.float("spin_us", spin.as_secs_f64() * 1e6);
     json.value("size_min_bytes", plan.size.0);
     json.value("size_max_bytes", plan.size.1);
     json.value("pipeline", plan.pipeline);

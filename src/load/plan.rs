@@ -77,6 +77,8 @@ pub struct Plan {
     pub pins: Vec<usize>,
     /// The local addresses to connect from, in turn.
     pub sources: Vec<Address>,
+    /// How long a worker looks for events before it sleeps.
+    pub spin: Option<Duration>,
     /// Echo or HTTP.
     pub protocol: Protocol,
     /// Whether every byte of an echo is compared, and every page with the first.
@@ -99,6 +101,7 @@ impl Default for Plan {
             threads: THREADS_DEFAULT,
             pins: Vec::new(),
             sources: Vec::new(),
+            spin: None,
             protocol: Protocol::Echo,
             verify: true,
         }

@@ -92,6 +92,7 @@ pub fn inputs(plan: &Plan) -> String {
             .then(|| "a connection for each request, timed from its connect".to_owned()),
     );
     words.extend((plan.threads > 1).then(|| format!("{} threads", plan.threads)));
+    words.extend(plan.spin.map(|span| format!("spinning {span:?}")));
     words.extend((!plan.verify).then(|| "not verified".to_owned()));
     words.push(match plan.until {
         Until::Time(duration) => format!("{duration:?} after {:?} of warm-up", plan.warmup),

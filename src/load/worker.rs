@@ -252,11 +252,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
     }
 
     fn turn(&mut self) -> Result<(), Cause> {
-        let until = self.until();
-        let count = self
-            .kernel
-            .wait(&mut self.events, until)
-            .map_err(Cause::Broken)?;
+        let count = self.wait().map_err(Cause::Broken)?;
         self.now = self.kernel.now();
         self.follow()?;
         for at in 0..count {
@@ -270,6 +266,21 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             self.publish();
         }
         Ok(())
+    }
+
+    /// Fills the batch; sleeps only after having looked in vain for as long as the plan says.
+    fn wait(&mut self) -> io::Result<usize> {
+        let until = self.until();
+        if let Some(span) = self.job.plan.spin {
+            let spin_until = self.now.after(span).min(until);
+            while self.kernel.now() < spin_until {
+                match self.kernel.wait(&mut self.events, Time::default())? {
+                    0 => {}
+                    count => return Ok(count),
+                }
+            }
+        }
+        self.kernel.wait(&mut self.events, until)
     }
 
     /// When to look again, should nothing happen before.

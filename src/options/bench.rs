@@ -227,7 +227,7 @@ mod tests {
         let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
                     --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
                     --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
-                    --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 --json a --hgrm b --svg c \
+                    --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 --json a --hgrm b --svg c \
                     --assert p99<2ms,errors==0";
         let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
         let source = |text: &str| Address::Tcp(text.parse().expect("an address"));
@@ -250,6 +250,7 @@ mod tests {
             sources: ["127.0.0.255:0", "127.0.1.0:0", "127.9.9.9:0"]
                 .map(source)
                 .to_vec(),
+            spin: Some(Duration::from_micros(20)),
             protocol: Protocol::Echo,
             verify: false,
         };
@@ -313,6 +314,11 @@ mod tests {
             ),
             (&["7007", "--churn", "--ramp", "1s"], "--ramp"),
             (&["7007", "--pairs", "5"], "--pairs"),
+            (&["7007", "--spin", "101ms"], "--spin"),
+            (
+                &["--spawn", "x {port}", "--same-core", "--spin", "50us"],
+                "--spin",
+            ),
             (&["7007", "--json", "a", "--svg", "a"], "--json and --svg"),
             (&["7007", "--hgrm", "--svg"], "--svg and --hgrm"),
             (&["udp://127.0.0.1:7", "--pipeline", "2"], "udp"),

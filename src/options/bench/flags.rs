@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::limits::{CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, THREADS_MAX, TIMEOUT_MAX};
+use crate::limits::{CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, THREADS_MAX, TIMEOUT_MAX};
 use crate::load::assertion;
 use crate::load::bench::Server;
 use crate::load::plan::{Plan, Protocol};
@@ -11,7 +11,9 @@ use crate::load::schedule::Arrivals;
 
 use super::super::Options;
 use super::super::table::{Effect, Flag};
-use super::super::values::{choice, count, put, switch, switch_text, time};
+use super::super::values::{
+    choice, count, put, switch, switch_text, time, time_or_off, time_or_off_text,
+};
 use super::{BENCH, list, rate, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
@@ -26,6 +28,7 @@ fn plan(options: &mut Options) -> &mut Plan {
     &mut options.bench.bench.plan
 }
 
+const SPIN_TIMES: RangeInclusive<Duration> = Duration::from_micros(1)..=SPIN_MAX;
 const TIMES: RangeInclusive<Duration> = Duration::ZERO..=TIMEOUT_MAX;
 
 const fn row(
@@ -216,6 +219,15 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         none,
         Effect::Value("IPS", |options, text| {
             put(&mut plan(options).sources, sources(text))
+        }),
+    ),
+    row(
+        CLIENT,
+        "--spin",
+        "look for replies so long before sleeping: less latency for CPU",
+        |options| time_or_off_text(options.bench.bench.plan.spin),
+        Effect::Value("TIME", |options, text| {
+            put(&mut plan(options).spin, time_or_off(text, SPIN_TIMES))
         }),
     ),
     row(

@@ -95,6 +95,18 @@ fn exactly_as_many_requests_as_asked_are_answered() {
 }
 
 #[test]
+fn a_generator_that_spins_loses_nothing_and_sleeps_in_the_end() {
+    let server = peer::tcp(peer::echo);
+    for spin in [Duration::from_micros(20), Duration::from_millis(100)] {
+        let plan = Plan {
+            spin: Some(spin),
+            ..plan(500)
+        };
+        assert_whole(&measure(&plan, server), 500);
+    }
+}
+
+#[test]
 fn a_run_by_time_ends_in_time_and_counts_only_its_window() {
     let server = peer::tcp(peer::echo);
     // So long that a machine busy with other tests lets both sides run in between.
