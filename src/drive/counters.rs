@@ -89,6 +89,8 @@ counters! {
     refused_per_ip,
     /// Connections that the kernel could not watch, or not as they wanted.
     refused_registration,
+    /// Connections closed at the end of their lingering although the kernel held replies for them.
+    lingers_cut,
     /// Commands that run now and are waited for.
     commands_now,
     /// Commands started.

@@ -4,8 +4,8 @@
 //! are served and then closed. While every slot is taken, who waits there waits on, and is let in
 //! as others leave, for as long as there is reading at all. Every connection is read to the last
 //! byte that has arrived, answered, and ended. Peers that go on talking are cut off from reading
-//! after a while, peers that do not take their answers at the drain time-out; only the latter count
-//! as cut.
+//! after a while, peers that do not take their answers at the drain time-out, from us or from the
+//! kernel; only the latter count as cut.
 
 use std::time::Duration;
 
@@ -141,7 +141,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let Some(peer) = self.peers.get_mut(token) else {
                 continue;
             };
-            if let (Some(drain), false) = (&mut self.drain, peer.connection.is_lingering()) {
+            // Who lingers has all its replies, unless the kernel still holds some.
+            let is_owed = match peer.connection.is_lingering() {
+                true => peer.still_unsent(&mut self.kernel) > 0,
+                false => true,
+            };
+            if let (Some(drain), true) = (&mut self.drain, is_owed) {
                 drain.cut += 1;
             }
             peer.connection.close(CloseReason::Cut);

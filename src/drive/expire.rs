@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::connection::CloseReason;
 use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
-use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
+use crate::limits::{EVENTS_PER_TURN, LINGER_SIZE_MIN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
@@ -56,7 +56,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.arm(token);
                 continue;
             }
-            if reason == CloseReason::Stalled && self.has_taken_enough(token) {
+            let goes_on = match reason {
+                CloseReason::Stalled => self.has_taken_enough(token),
+                _ => self.lingers_on(token),
+            };
+            if goes_on {
                 continue;
             }
             if let Some(peer) = self.peers.get_mut(token) {
@@ -101,6 +105,31 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.arm(token);
         }
         enough
+    }
+
+    /// Lets a peer linger on while it takes what the kernel still holds of its replies: we were
+    /// done with them when our FIN was sent, but the peer may have megabytes to read, and a close
+    /// with unread input would destroy them (RFC 1122, 4.2.2.13). How long in all is bounded by
+    /// what a send buffer holds, since each time the least must be taken.
+    fn lingers_on(&mut self, token: Token) -> bool {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return false;
+        };
+        if !peer.connection.is_lingering() || peer.unsent == 0 {
+            return false;
+        }
+        let unsent = peer.still_unsent(&mut self.kernel);
+        let taken = peer.unsent.saturating_sub(unsent) as usize;
+        peer.unsent = unsent;
+        let least = self.settings.stall_size_min.min(LINGER_SIZE_MIN);
+        let goes_on = unsent > 0 && taken >= least;
+        if goes_on {
+            peer.active_at = self.now;
+            self.arm(token);
+        } else if unsent > 0 {
+            self.counters.lingers_cut += 1;
+        }
+        goes_on
     }
 
     /// When a connection is to be closed if nothing moves until then, and why.

@@ -30,6 +30,8 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) paused: bool,
     /// It was read from in this batch, and its answer goes out with those of the others.
     pub(super) answered: bool,
+    /// While it lingers: what the kernel held of its replies when that was last asked.
+    pub(super) unsent: u32,
     /// When bytes last moved, or when it began to linger or to wait for a workspace.
     pub(super) active_at: Time,
 }
@@ -39,6 +41,17 @@ impl<K: Sockets, S: Service> Peer<K, S> {
     #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
         self.lease.is_none() && !self.read_to_end && !self.answered && self.connection.is_open()
+    }
+
+    /// Bytes of its replies, our FIN being sent, that the peer's kernel has not acknowledged. What
+    /// cannot be told is nothing to wait for.
+    pub(super) fn still_unsent(&self, kernel: &mut K) -> u32 {
+        // The FIN counts as one, and nobody misses it.
+        const FIN: usize = 1;
+        match kernel.unsent(&self.socket) {
+            Ok(count) if count > FIN => u32::try_from(count).unwrap_or(u32::MAX),
+            _ => 0,
+        }
     }
 }
 
@@ -340,7 +353,10 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     fn shutdown(&mut self, peer: &mut Peer<K, S>) {
         self.counters.shutdown += 1;
         match self.kernel.shutdown(&peer.socket) {
-            Ok(()) => peer.connection.finished(),
+            Ok(()) => {
+                peer.connection.finished();
+                peer.unsent = peer.still_unsent(self.kernel);
+            }
             Err(_) => peer.connection.close(CloseReason::Reset),
         }
         peer.active_at = self.now;

@@ -6,6 +6,7 @@
 
 mod door;
 mod hold;
+mod linger;
 mod memory;
 
 use std::time::Duration;

@@ -5,8 +5,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::server::{PATIENCE, Server};
+use socket2::{Domain, Socket, Type};
+
+use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, stuff};
+
+/// What fits the send buffer of a socket whose peer reads slowly, and takes it long to read.
+const KERNEL_HOLDS: usize = 300_000;
 
 /// A server that owes its peer megabytes.
 fn indebted(args: &[&str]) -> (Server, TcpStream) {
@@ -96,6 +101,40 @@ fn a_drain_that_takes_too_long_cuts_and_says_so() {
         "{:?}",
         ended.stderr
     );
+}
+
+/// Reads `count` bytes in about `span`, and says a byte now and then; gives what came.
+fn read_slowly(peer: &mut TcpStream, count: usize, span: Duration) -> Vec<u8> {
+    const STEPS: usize = 100;
+    let mut reply = vec![0; count];
+    for part in reply.chunks_mut(count.div_ceil(STEPS)) {
+        // It is not read any more, and may be refused once the server is gone.
+        let _ = peer.write(b".");
+        peer.read_exact(part).expect("all that is owed arrives");
+        std::thread::sleep(span / STEPS as u32);
+    }
+    reply
+}
+
+#[test]
+fn what_the_kernel_holds_reaches_who_reads_slowly_and_talks_on() {
+    let server = Server::start(&["--drain-timeout", "1m"]);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(16 << 10).expect("an option");
+    let address = server.address().into();
+    socket.connect(&address).expect("somebody listens");
+    let mut peer = TcpStream::from(socket);
+    let requests = pattern(KERNEL_HOLDS);
+    peer.write_all(&requests).expect("the server reads");
+    until("all was read", || {
+        server.stats().get("bytes_in") == KERNEL_HOLDS as u64
+    });
+    server.signal("TERM");
+    server.hears("draining");
+    let reply = read_slowly(&mut peer, KERNEL_HOLDS, Duration::from_secs(6));
+    assert!(reply == requests, "a wrong byte");
+    drop(peer);
+    assert_eq!(server.ended().code, Some(0));
 }
 
 #[test]

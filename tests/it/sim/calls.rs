@@ -272,7 +272,7 @@ impl Sockets for Sim {
         self.table.check(socket);
         let answer = self
             .stream(Name::Unsent, socket)
-            .map(|(pair, side)| pair.ends[1 - side].unsent());
+            .map(|(pair, side)| pair.unsent(side));
         self.leave(
             Name::Unsent,
             Some(socket.number),

@@ -254,6 +254,12 @@ impl Pair {
         Ok(())
     }
 
+    /// Bytes that an end wrote and the other has no room for; a FIN that waits behind them is one.
+    pub(super) fn unsent(&self, side: usize) -> usize {
+        let fin_waits = self.ends[side].shut && !self.ends[1 - side].fin;
+        self.ends[1 - side].unsent() + usize::from(fin_waits)
+    }
+
     /// The end is given up: with FIN when everything received was read, else with RST.
     pub(super) fn close(&mut self, side: usize) {
         if self.ends[side].inbound.is_empty() && !self.connecting {

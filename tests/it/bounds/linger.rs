@@ -1,0 +1,146 @@
+//! How long a peer is read on after our FIN: while it takes what the kernel holds of its replies.
+
+use mynah::limits::{KIB, LINGER_SIZE_MIN};
+
+use super::*;
+
+/// Bytes of the replies, of which the peer's receive buffer holds [`RECEIVE`].
+const OWED: usize = 6 * KIB;
+const RECEIVE: usize = 2 * KIB;
+
+/// A peer that was answered, and whose next frame is none: it lingers, and the kernel holds what it
+/// has not read.
+fn lingering(settings: Settings) -> (Stage, Peer) {
+    let reply = Pipe {
+        send: 2 * OWED,
+        receive: RECEIVE,
+    };
+    let config = Config {
+        reply,
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let peer = stage.connect();
+    let frame = [b"\x1f".as_slice(), &[b'.'; 31]].concat();
+    stage.say(peer, &frame.repeat(OWED / 32));
+    stage.say(peer, b"\xff");
+    assert_eq!(stage.server.counters().shutdown, 1);
+    (stage, peer)
+}
+
+/// Much is to be taken of what is owed, but for the bound of lingering.
+fn strict() -> Settings {
+    Settings {
+        stall_size_min: 16 * KIB,
+        ..plain()
+    }
+}
+
+fn take(stage: &mut Stage, peer: Peer, mut count: usize) {
+    while count > 0 {
+        let taken = stage.sim().receive(peer, count).len();
+        assert!(taken > 0, "there is nothing to take");
+        count -= taken;
+        stage.settle();
+    }
+}
+
+#[test]
+fn who_lingers_must_take_the_least_in_time_and_is_then_let_go_on() {
+    for (count, ended) in [
+        (LINGER_SIZE_MIN - 1, true),
+        (LINGER_SIZE_MIN, false),
+        (LINGER_SIZE_MIN + 1, false),
+    ] {
+        let (mut stage, peer) = lingering(strict());
+        stage.say(peer, b"and another thing");
+        stage.pass(LINGER_TIMEOUT - MOMENT);
+        take(&mut stage, peer, count);
+        stage.pass(MOMENT);
+        let cut = u64::from(ended);
+        assert_eq!(stage.closed(CloseReason::TooLong), cut, "{count}");
+        assert_eq!(stage.server.counters().lingers_cut, cut, "{count}");
+        // As much again from then on.
+        stage.pass(LINGER_TIMEOUT - MOMENT);
+        assert_eq!(stage.closed(CloseReason::TooLong), cut, "{count}");
+        stage.pass(MOMENT);
+        assert_eq!(stage.closed(CloseReason::TooLong), 1, "{count}");
+    }
+}
+
+#[test]
+fn who_talks_on_and_reads_slowly_hears_all_that_it_is_owed() {
+    let (mut stage, peer) = lingering(strict());
+    for _ in 0..(OWED - RECEIVE) / LINGER_SIZE_MIN {
+        take(&mut stage, peer, LINGER_SIZE_MIN);
+        stage.say(peer, b"and another thing");
+        assert_eq!(stage.closed(CloseReason::TooLong), 0);
+        stage.pass(LINGER_TIMEOUT - MOMENT);
+    }
+    stage.pass(LINGER_TIMEOUT);
+    assert_eq!(stage.closed(CloseReason::TooLong), 1);
+    // What is in its own receive buffer survives the reset.
+    assert_eq!(stage.hear(peer).len(), RECEIVE);
+    assert_eq!(stage.server.counters().lingers_cut, 0);
+}
+
+#[test]
+fn who_has_acknowledged_everything_lingers_once() {
+    let (mut stage, peer) = lingering(strict());
+    take(&mut stage, peer, OWED - RECEIVE);
+    stage.pass(LINGER_TIMEOUT - MOMENT);
+    assert_eq!(stage.closed(CloseReason::TooLong), 0);
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::TooLong), 1);
+    assert_eq!(stage.hear(peer).len(), RECEIVE);
+    assert_eq!(stage.server.counters().lingers_cut, 0);
+}
+
+#[test]
+fn less_is_enough_where_less_is_asked_of_who_is_owed_replies() {
+    for (count, ended) in [(4, true), (5, false), (6, false)] {
+        let (mut stage, peer) = lingering(Settings {
+            stall_size_min: 5,
+            ..plain()
+        });
+        take(&mut stage, peer, count);
+        stage.pass(LINGER_TIMEOUT);
+        assert_eq!(
+            stage.closed(CloseReason::TooLong) == 1,
+            ended,
+            "{count} taken"
+        );
+    }
+}
+
+#[test]
+fn a_shutdown_counts_who_lingers_when_time_is_up_and_is_owed_what_the_kernel_holds() {
+    for (taken, cut) in [(OWED - RECEIVE - 2, 1), (OWED - RECEIVE, 0)] {
+        let (mut stage, peer) = lingering(Settings {
+            drain_timeout: LINGER_TIMEOUT / 2,
+            ..strict()
+        });
+        stage.server.drain();
+        stage.settle();
+        take(&mut stage, peer, taken);
+        stage.pass(LINGER_TIMEOUT / 2);
+        assert!(stage.server.is_done());
+        assert_eq!(stage.server.cut(), cut, "{taken} taken");
+    }
+}
+
+#[test]
+fn a_shutdown_waits_for_who_takes_what_the_kernel_holds() {
+    let (mut stage, peer) = lingering(strict());
+    stage.server.drain();
+    stage.settle();
+    for _ in 0..3 {
+        take(&mut stage, peer, LINGER_SIZE_MIN);
+        stage.pass(LINGER_TIMEOUT);
+        assert!(!stage.server.is_done());
+    }
+    take(&mut stage, peer, LINGER_SIZE_MIN);
+    stage.pass(LINGER_TIMEOUT);
+    assert!(stage.server.is_done());
+    assert_eq!((stage.server.cut(), stage.hear(peer).len()), (0, RECEIVE));
+}
