@@ -16,6 +16,9 @@
 //! owed before it; and we never close while the peer may still be sending, for that would destroy
 //! the last reply (RFC 1122 4.2.2.13).
 //!
+//! Frames cost time however short they are, so only so many are answered at a time: then it yields,
+//! in a state of its own, and wants to go on when the others had their turn.
+//!
 //! A request whose answer comes from the world is waited for in a state of its own, see `awaiting`.
 //! The buffers are on loan while there is something in them, and come in as a [`Workspace`].
 
@@ -88,6 +91,10 @@ enum State {
     Finishing,
     /// Both.
     AwaitingLast,
+    /// Open, with frames that are to be answered when the others had their turn.
+    Yielding,
+    /// Finishing, with such frames.
+    YieldingLast,
     /// We end it: nothing more is decoded, what is owed is still written.
     Draining,
     /// Our FIN is sent; what the peer still says is thrown away until it ends too.
@@ -107,6 +114,9 @@ pub enum Want {
     Await,
     /// Write what [`Workspace::owed`] says, then [`Connection::sent`].
     Write,
+    /// Answer on, with [`Connection::resume`], once others had their turn: frames are here that no
+    /// event will tell of.
+    Resume,
     /// A frame is to be thrown away: say so, with [`Connection::take_error`], then
     /// [`Connection::reported`].
     Report,
@@ -156,6 +166,7 @@ impl<S: Service> Connection<S> {
             (State::Open | State::Skipping, false) => Want::Read,
             (State::Refusing, false) => Want::Report,
             (State::Awaiting | State::AwaitingLast, false) => Want::Await,
+            (State::Yielding | State::YieldingLast, false) => Want::Resume,
             (State::Draining, false) => Want::Shutdown,
             (State::Finishing, false) => Want::Close,
         }
@@ -184,6 +195,11 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+
+    /// Whether frames wait until the others had their turn.
+    pub fn yields(&self) -> bool {
+        matches!(self.state, State::Yielding | State::YieldingLast)
     }
 
     /// Whether our FIN is sent and only the peer's is awaited.
@@ -251,6 +267,8 @@ impl<S: Service> Connection<S> {
             | State::Refusing
             | State::Awaiting
             | State::AwaitingLast
+            | State::Yielding
+            | State::YieldingLast
             | State::Finishing
             | State::Draining
             | State::Closed => {}
@@ -286,6 +304,22 @@ impl<S: Service> Connection<S> {
     pub fn close(&mut self, reason: CloseReason) {
         self.because(reason);
         self.state = State::Closed;
+    }
+
+    /// Enough was answered for now.
+    fn begin_to_yield(&mut self) {
+        self.state = match self.state {
+            State::Finishing => State::YieldingLast,
+            _ => State::Yielding,
+        };
+    }
+
+    /// The others had their turn.
+    fn go_on(&mut self) {
+        self.state = match self.state {
+            State::YieldingLast => State::Finishing,
+            _ => State::Open,
+        };
     }
 
     fn because(&mut self, reason: CloseReason) {

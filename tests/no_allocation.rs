@@ -23,6 +23,7 @@ use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Time, Trigger, Waker};
+use mynah::limits::FRAMES_PER_EVENT;
 use mynah::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
 
 struct Counting;
@@ -69,6 +70,7 @@ fn settings(slots: usize, per_ip: Option<u32>, size: WorkspaceSize, trigger: Tri
         workspace: size,
         trigger,
         defer_accept: false,
+        frames_per_event: FRAMES_PER_EVENT,
         spin: None,
         idle_timeout: Some(Duration::from_secs(60)),
         stall_timeout: Some(Duration::from_secs(60)),

@@ -10,8 +10,8 @@ use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Event, Interest, Opener, Poller, Sockets, Time, Token, Trigger};
 use mynah::limits::{
-    DRAIN_TIMEOUT_DEFAULT, EVENTS_PER_TURN, FRAME_MAX_DEFAULT, IDLE_TIMEOUT_DEFAULT,
-    MEMORY_DEFAULT, READ_SIZE, STALL_SIZE_MIN_DEFAULT, STALL_TIMEOUT_DEFAULT,
+    DRAIN_TIMEOUT_DEFAULT, EVENTS_PER_TURN, FRAME_MAX_DEFAULT, FRAMES_PER_EVENT,
+    IDLE_TIMEOUT_DEFAULT, MEMORY_DEFAULT, READ_SIZE, STALL_SIZE_MIN_DEFAULT, STALL_TIMEOUT_DEFAULT,
 };
 use mynah::service::{Echo, Service, Upper, UpperUnicode};
 
@@ -189,6 +189,7 @@ fn server<S: Service + 'static>(
         connections_per_ip_max: None,
         drain_timeout: DRAIN_TIMEOUT_DEFAULT,
         defer_accept: false,
+        frames_per_event: FRAMES_PER_EVENT,
         spin: None,
     };
     let mut server = Server::new(kernel, vec![listener], protocol, settings)

@@ -2,40 +2,49 @@
 //!
 //! Whole frames are decoded, served and their answers put where they go out in order: in place when
 //! the service leaves them there and nothing older waits in outbound, else in outbound. It stops
-//! when the next frame is not whole, when its answer has no room, or when it never will be a frame.
+//! when the next frame is not whole, when its answer has no room, when it never will be a frame, or
+//! when enough were answered for now.
 //! On the way of a byte: `framing` and `service` are asked here.
 
 use super::{CloseReason, Connection, Protocol, State, Workspace};
 use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing};
+use crate::limits::FRAMES_PER_EVENT;
 use crate::service::{Answer, Reply, Request, Service};
 
 impl<S: Service> Connection<S> {
     /// Answers what a connection that held nothing has just read, without a workspace: all of it,
-    /// most often. Returns how many frames that were, and how many bytes. Only for a service that
-    /// answers everything in place.
+    /// most often, and at most [`FRAMES_PER_EVENT`] frames. Returns how many that were, and how many
+    /// bytes. Only for a service that answers everything in place.
     #[inline(always)]
     pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
         let run = match protocol.framing {
-            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, protocol),
-            Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, protocol),
+            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, u64::MAX, protocol),
+            // A frame has a byte at least, so there is nothing to count.
+            Framing::LengthField(field) if bytes.len() <= FRAMES_PER_EVENT as usize => {
+                self.answer_in_place(&field, bytes, 0, u64::MAX, protocol)
+            }
             _ => return self.answer_apart(bytes, protocol),
         };
         (run.frames, run.bytes)
     }
 
-    /// The same for framings whose own work is the larger part: called cold, so that the registers
-    /// of the two above are not given up for them.
+    /// The same for framings whose own work is the larger part, and for crowds of frames: called
+    /// cold, so that the registers of the two above are not given up for them.
     #[cold]
     fn answer_apart(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
+        let most = FRAMES_PER_EVENT;
         let run = match protocol.framing {
-            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, protocol),
-            Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, protocol),
-            Framing::Line(line) => self.answer_in_place(&line, bytes, 0, protocol),
-            Framing::Delimiter(delimiter) => self.answer_in_place(&delimiter, bytes, 0, protocol),
-            Framing::Fixed(fixed) => self.answer_in_place(&fixed, bytes, 0, protocol),
-            Framing::Ascii(ascii) => self.answer_in_place(&ascii, bytes, 0, protocol),
-            Framing::Netstring(netstring) => self.answer_in_place(&netstring, bytes, 0, protocol),
+            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, most, protocol),
+            Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, most, protocol),
+            Framing::Line(line) => self.answer_in_place(&line, bytes, 0, most, protocol),
+            Framing::Delimiter(end) => self.answer_in_place(&end, bytes, 0, most, protocol),
+            Framing::Fixed(fixed) => self.answer_in_place(&fixed, bytes, 0, most, protocol),
+            Framing::Ascii(ascii) => self.answer_in_place(&ascii, bytes, 0, most, protocol),
+            Framing::Netstring(string) => self.answer_in_place(&string, bytes, 0, most, protocol),
         };
+        if matches!(run.stop, Stop::Enough) {
+            self.begin_to_yield();
+        }
         (run.frames, run.bytes)
     }
 
@@ -52,9 +61,9 @@ impl<S: Service> Connection<S> {
             Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
             Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
         };
-        // While replies wait to go out nothing is read, and what waits behind them for their room
+        // While replies wait to go out, or frames for their turn, nothing is read, and what waits
         // would be moved again and again.
-        if workspace.outbound.is_empty() {
+        if workspace.outbound.is_empty() && !self.yields() {
             workspace.inbound.compact();
         }
         frames
@@ -69,17 +78,25 @@ impl<S: Service> Connection<S> {
         if self.state == State::Skipping {
             self.skip(decoder, workspace);
         }
-        if !matches!(self.state, State::Open | State::Finishing) {
-            return 0;
+        let most = workspace.frames_left;
+        match self.state {
+            State::Open | State::Finishing => {}
+            State::Yielding | State::YieldingLast if most > 0 => self.go_on(),
+            _ => return 0,
         }
-        let (frames, stop) = if S::IN_PLACE {
+        let (frames, stop) = if !S::IN_PLACE {
+            self.answer_with_replies(decoder, workspace, protocol)
+        } else if most > 0 {
             let looked = workspace.inbound.looked();
             let bytes = workspace.inbound.undecoded();
-            let run = self.answer_in_place(decoder, bytes, looked, protocol);
+            let run = self.answer_in_place(decoder, bytes, looked, most, protocol);
             workspace.inbound.answer(run.bytes);
+            workspace.frames_left = most - run.frames;
             (run.frames, run.stop)
+        } else if workspace.inbound.undecoded().is_empty() {
+            (0, Stop::Short { looked: 0 })
         } else {
-            self.answer_with_replies(decoder, workspace, protocol)
+            (0, Stop::Enough)
         };
         match stop {
             Stop::Short { looked } => {
@@ -90,19 +107,22 @@ impl<S: Service> Connection<S> {
             }
             Stop::NoRoom => {}
             Stop::Awaits => self.begin_to_await(),
+            Stop::Enough => self.begin_to_yield(),
             Stop::Wrong(error) => self.refuse(error, workspace, protocol),
             Stop::Unanswerable(error) => self.fail(error, None, workspace),
         }
         frames
     }
 
-    /// Every answer lies where its request lies, so what is answered is one run from the front.
+    /// Every answer lies where its request lies, so what is answered is one run from the front, of
+    /// `most` frames at most, which are not 0.
     #[inline(always)]
     fn answer_in_place<D: Decode>(
         &mut self,
         decoder: &D,
         bytes: &mut [u8],
         mut looked: usize,
+        most: u64,
         protocol: &mut Protocol<S>,
     ) -> Run {
         let whole = protocol.framing.has_boundaries();
@@ -111,6 +131,9 @@ impl<S: Service> Connection<S> {
             let rest = &mut bytes[answered..];
             if rest.is_empty() {
                 break Stop::Short { looked: 0 };
+            }
+            if most != u64::MAX && frames == most {
+                break Stop::Enough;
             }
             match decoder.decode(rest, looked) {
                 Decoded::Frame(Bounds {
@@ -152,13 +175,19 @@ impl<S: Service> Connection<S> {
         loop {
             let looked = workspace.inbound.looked();
             let bytes = workspace.inbound.undecoded();
-            if bytes.is_empty() {
+            let held = bytes.len();
+            if held == 0 {
                 return (frames, Stop::Short { looked: 0 });
+            }
+            if workspace.frames_left == 0 {
+                return (frames, Stop::Enough);
             }
             let stop = match decoder.decode(bytes, looked) {
                 Decoded::Frame(bounds) => match self.serve(bounds, workspace, protocol) {
                     Ok(answered) => {
                         frames += u64::from(answered);
+                        let left = workspace.inbound.undecoded().len();
+                        workspace.spend(held - left);
                         continue;
                     }
                     Err(stop) => stop,
@@ -179,7 +208,9 @@ impl<S: Service> Connection<S> {
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
     ) -> Result<bool, Stop> {
-        let Workspace { inbound, outbound } = workspace;
+        let Workspace {
+            inbound, outbound, ..
+        } = workspace;
         let room = outbound.room();
         // Older answers that lie in outbound go out first: an answer in place must not pass them,
         // and so needs room behind them.
@@ -292,6 +323,8 @@ enum Stop {
     NoRoom,
     /// Its answer comes from the world.
     Awaits,
+    /// The others are to have their turn first.
+    Enough,
     /// It never will be one.
     Wrong(FrameError),
     /// Its answer can be put into no frame.

@@ -92,7 +92,9 @@ impl<S: Service> Connection<S> {
         protocol: &mut Protocol<S>,
     ) -> u64 {
         debug_assert!(self.awaits());
-        let Workspace { inbound, outbound } = workspace;
+        let Workspace {
+            inbound, outbound, ..
+        } = workspace;
         let overhead = protocol.framing.overhead();
         let room = outbound.room();
         let space = outbound.space(room);

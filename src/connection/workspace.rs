@@ -1,6 +1,7 @@
 //! What a connection is lent while it has bytes: both buffers together.
 
 use crate::base::buffer::{Inbound, InboundCursors, Outbound, OutboundCursors};
+use crate::limits::FRAME_WORK_SIZE;
 
 /// Where the buffers of a workspace stand.
 pub type Cursors = (InboundCursors, OutboundCursors);
@@ -12,17 +13,28 @@ pub struct Workspace<'a> {
     pub inbound: Inbound<'a>,
     /// Answers of another length.
     pub outbound: Outbound<'a>,
+    /// How many more frames may be answered before the others get their turn; where answers are put
+    /// together, each [`FRAME_WORK_SIZE`] bytes of a request count as one more.
+    pub frames_left: u64,
 }
 
 impl<'a> Workspace<'a> {
-    /// Both halves, standing where they were left.
+    /// Both halves, standing where they were left; without a bound for the frames.
     #[inline]
     pub fn new(inbound: &'a mut [u8], outbound: &'a mut [u8], at: Cursors) -> Workspace<'a> {
         let (at_in, at_out) = at;
         Workspace {
             inbound: Inbound::new(inbound, at_in),
             outbound: Outbound::new(outbound, at_out),
+            frames_left: u64::MAX,
         }
+    }
+
+    /// A frame, or another part of a request, was answered from so many bytes.
+    #[inline]
+    pub(super) fn spend(&mut self, bytes: usize) {
+        let cost = 1 + (bytes / FRAME_WORK_SIZE) as u64;
+        self.frames_left = self.frames_left.saturating_sub(cost);
     }
 
     /// Where both halves stand now.

@@ -85,12 +85,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.workspaces
             .leave(&lease, (at, OutboundCursors::default()));
         let mut workspace = self.workspaces.open(&lease);
-        // What follows the run that was answered at once is part of a frame, or wrong.
+        // After as many as may be answered at one event it yields; else what follows the run that
+        // was answered at once is part of a frame, or wrong.
+        let frames = match peer.connection.yields() {
+            true => 0,
+            false => self.settings.frames_per_event,
+        };
+        workspace.frames_left = frames;
         self.counters.frames += peer.connection.resume(&mut workspace, &mut self.protocol);
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
         peer.lease = Some(lease);
-        self.work(token, can);
+        self.work(token, can, frames);
     }
 
     fn advance_by_steps(&mut self, token: Token, readiness: Readiness) {
@@ -116,11 +122,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read: over || to_the_last || readiness.has(Readiness::IN),
             write: over || readiness.has(Readiness::OUT) || !was_refused,
         };
-        self.work(token, can);
+        self.work(token, can, self.settings.frames_per_event);
     }
 
-    /// Works on a connection step by step, with a workspace of its own.
-    pub(super) fn work(&mut self, token: Token, can: Can) {
+    /// Works on a connection step by step, with a workspace of its own, and answers at most `frames`.
+    pub(super) fn work(&mut self, token: Token, can: Can, frames: u64) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
@@ -146,6 +152,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let before = Moved::of(pump.counters);
         let mut workspace = self.workspaces.open(&lease);
+        workspace.frames_left = frames;
         if peer.connection.is_silent() {
             peer.connection.begin(&mut workspace, pump.protocol);
         }
@@ -202,6 +209,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         // It is refused before it is gone, so there is a workspace that holds it.
         if let Some(lease) = &peer.lease {
             let mut workspace = self.workspaces.open(lease);
+            workspace.frames_left = self.settings.frames_per_event;
             let protocol = &mut self.protocol;
             self.counters.frames += peer.connection.reported(&mut workspace, protocol);
             let at = workspace.cursors();

@@ -294,6 +294,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return answer;
         };
         let mut workspace = self.workspaces.open(lease);
+        workspace.frames_left = self.settings.frames_per_event;
         let name = answer.peer;
         let (name, drafted) = (name.as_str(), &mut answer.drafted);
         let (connection, protocol) = (&mut peer.connection, &mut self.protocol);
@@ -305,7 +306,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read: false,
             write: !peer.registered.contains(Interest::WRITE),
         };
-        self.work(token, can);
+        self.work(token, can, self.settings.frames_per_event);
         answer
     }
 }

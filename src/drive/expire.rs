@@ -167,7 +167,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let idle = after(self.settings.idle_timeout, peer.active_at, silent);
         let frame = match held {
-            Held::ForFrame { since, .. } => {
+            // Who is kept waiting is not late.
+            Held::ForFrame { since, .. } if !peer.connection.yields() => {
                 after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
             }
             _ => NEVER,

@@ -62,6 +62,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 since: now,
                 heard: 0,
             },
+            // It waits for its turn; what it has to send in time, it has to send all the same.
+            (Want::Resume, Held::ForFrame { since, heard }) => Held::ForFrame {
+                since,
+                heard: heard + (after.bytes_in - before.bytes_in),
+            },
             (Want::Write, Held::ForReply { since, taken }) => {
                 let taken = taken + (after.bytes_out - before.bytes_out);
                 if taken < self.settings.stall_size_min as u64 {

@@ -102,6 +102,8 @@ impl Stopped {
             Want::Write => Interest::WRITE,
             // Stopped here only for want of budget.
             Want::Shutdown => Interest::NONE,
+            // Here too; most often reading follows.
+            Want::Resume => Interest::READ,
             // What else it says can wait, and whether it is still there is told unasked.
             Want::Await => Interest::NONE,
             Want::Report | Want::Close => return None,
@@ -224,6 +226,12 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                 Want::Write if can.write => {
                     can.write = self.pump_out(peer, workspace) == Pumped::All;
                 }
+                Want::Resume if workspace.frames_left > 0 => {
+                    self.counters.frames += peer.connection.resume(workspace, self.protocol);
+                    // It was not silent, it was kept waiting.
+                    peer.active_at = self.now;
+                }
+                Want::Resume => break,
                 Want::Discard if can.read => {
                     let pumped = self.discard(peer);
                     can.read = self.reads_again(peer, pumped);

@@ -23,6 +23,9 @@ pub struct Settings {
     pub trigger: Trigger,
     /// Connections come with their first data: read it before they are registered.
     pub defer_accept: bool,
+    /// Frames answered for one connection at one event, step by step; not 0. The straight course
+    /// has a constant for it.
+    pub frames_per_event: u64,
     /// How long to look for events before sleeping.
     pub spin: Option<Duration>,
     /// How long a peer may say nothing.

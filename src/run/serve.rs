@@ -193,6 +193,7 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
         workspace: plan.workspace,
         trigger: options.trigger,
         defer_accept: options.defer_accept,
+        frames_per_event: limits::FRAMES_PER_EVENT,
         spin: options.spin,
         idle_timeout: options.idle_timeout,
         stall_timeout: options.stall_timeout,

@@ -4,6 +4,7 @@
 //! The server is the real one on the simulated kernel, a step at a time, so a moment is a
 //! nanosecond and nothing is left to luck.
 
+mod budget;
 mod door;
 mod hold;
 mod linger;
@@ -20,16 +21,16 @@ use mynah::kernel::{Opener, Time, Trigger};
 use mynah::limits::{
     ACCEPT_ERRORS_MAX, DOOR_REST_MAX, DOOR_REST_MIN, LINGER_TIMEOUT, MEMORY_RETRIES_MAX,
 };
-use mynah::service::Echo;
+use mynah::service::{Echo, Service};
 
 use crate::sim::{Config, Link, Peer, Pipe, Sim};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_nanos(1);
 
-/// A server of length-framed echo, and its kernel.
-struct Stage {
-    server: Server<Sim, Echo>,
+/// A server of frames behind a length of one byte, most often an echo, and its kernel.
+struct Stage<S: Service = Echo> {
+    server: Server<Sim, S>,
 }
 
 /// Four connections, two workspaces, no time-outs.
@@ -46,6 +47,7 @@ fn plain() -> Settings {
         stall_timeout: None,
         stall_size_min: 1,
         defer_accept: false,
+        frames_per_event: u64::MAX,
         spin: None,
         frame_timeout: None,
         connections_per_ip_max: None,
@@ -59,13 +61,19 @@ impl Stage {
     }
 
     fn with(settings: Settings, config: Config) -> Stage {
+        Stage::serving(Echo, settings, config)
+    }
+}
+
+impl<S: Service> Stage<S> {
+    fn serving(service: S, settings: Settings, config: Config) -> Stage<S> {
         let mut sim = Sim::new(config);
         let address = "tcp://127.0.0.1:0".parse().expect("an address");
         let listener = sim.listen(&address, &Sim::listen_options(16));
         let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
         let protocol = Protocol {
             framing: framing.expect("a framing"),
-            service: Echo,
+            service,
             on_too_long: OnTooLong::Close,
         };
         let listeners = vec![listener.expect("a listener")];

@@ -15,6 +15,7 @@ use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Opener, Time, Trigger};
+use mynah::limits::FRAMES_PER_EVENT;
 use mynah::service::Echo;
 
 use crate::sim::{Config, Peer, Pipe, Sim};
@@ -141,6 +142,7 @@ impl Play {
             stall_timeout: Some(Duration::from_secs(5)),
             stall_size_min: 1,
             defer_accept: false,
+            frames_per_event: FRAMES_PER_EVENT,
             spin: None,
             frame_timeout: Some(Duration::from_secs(5)),
             connections_per_ip_max: None,

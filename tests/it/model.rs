@@ -27,13 +27,15 @@ enum Input {
     Finished,
     /// What is to be thrown away was reported.
     Reported,
+    /// Others had their turn.
+    Resumed,
     /// The server shuts down.
     Drain,
     /// A time-out, or an error.
     Close,
 }
 
-const INPUTS: [Input; 9] = [
+const INPUTS: [Input; 10] = [
     Input::Received(1),
     Input::Received(usize::MAX),
     Input::Ended,
@@ -41,6 +43,7 @@ const INPUTS: [Input; 9] = [
     Input::Sent(usize::MAX),
     Input::Finished,
     Input::Reported,
+    Input::Resumed,
     Input::Drain,
     Input::Close,
 ];
@@ -56,6 +59,9 @@ struct Trial<'a, S: Service> {
     received: usize,
     written: Vec<u8>,
     ended: bool,
+    /// How many frames may be answered in one turn, and how many still in this one.
+    frames_most: u64,
+    frames_left: u64,
 }
 
 impl<S: Service> Trial<'_, S> {
@@ -73,6 +79,7 @@ impl<S: Service> Trial<'_, S> {
             (Input::Sent(_), want) => want == Want::Write,
             (Input::Finished, want) => want == Want::Shutdown,
             (Input::Reported, want) => want == Want::Report,
+            (Input::Resumed, want) => want == Want::Resume,
             (Input::Drain, want) => want == Want::Read,
             (Input::Close, _) => true,
         }
@@ -80,6 +87,11 @@ impl<S: Service> Trial<'_, S> {
 
     fn feed(&mut self, input: Input) {
         let mut workspace = Workspace::new(&mut self.inbound, &mut self.outbound, self.at);
+        // A write is no turn of its own.
+        if !matches!(input, Input::Sent(_)) {
+            self.frames_left = self.frames_most;
+        }
+        workspace.frames_left = self.frames_left;
         match input {
             Input::Received(most) => {
                 let spare = workspace.inbound.spare();
@@ -104,10 +116,14 @@ impl<S: Service> Trial<'_, S> {
             Input::Reported => {
                 self.connection.reported(&mut workspace, &mut self.protocol);
             }
+            Input::Resumed => {
+                let frames = self.connection.resume(&mut workspace, &mut self.protocol);
+                assert!(frames <= self.frames_most);
+            }
             Input::Drain => self.connection.drain(CloseReason::Shutdown, &mut workspace),
             Input::Close => self.connection.close(CloseReason::Idle),
         }
-        self.at = workspace.cursors();
+        (self.at, self.frames_left) = (workspace.cursors(), workspace.frames_left);
     }
 }
 
@@ -127,6 +143,7 @@ struct Model<'a, S: Service + Clone> {
     stream: &'a [u8],
     /// What the bytes are answered with, the stream having ended or not.
     answer: Answer<'a>,
+    frames_most: u64,
 }
 
 impl<S: Service + Clone> Model<'_, S> {
@@ -141,6 +158,8 @@ impl<S: Service + Clone> Model<'_, S> {
             received: 0,
             written: Vec::new(),
             ended: false,
+            frames_most: self.frames_most,
+            frames_left: self.frames_most,
         }
     }
 
@@ -184,7 +203,7 @@ impl<S: Service + Clone> Model<'_, S> {
             Want::Read => !trial.ended,
             // None of these services awaits anything.
             Want::Await => false,
-            Want::Write | Want::Report => !trial.connection.is_lingering(),
+            Want::Write | Want::Report | Want::Resume => !trial.connection.is_lingering(),
             Want::Shutdown => !open && !trial.connection.is_lingering(),
             Want::Discard => trial.connection.is_lingering(),
             Want::Close => true,
@@ -219,14 +238,17 @@ fn explore<S: Service + Clone>(
         service,
         on_too_long,
     };
-    let model = Model {
-        protocol,
-        outbound,
-        stream,
-        answer,
-    };
     let mut seen = Seen::default();
-    model.explore(&mut Vec::new(), &mut seen);
+    for frames_most in [u64::MAX, 1] {
+        let model = Model {
+            protocol: protocol.clone(),
+            outbound,
+            stream,
+            answer,
+            frames_most,
+        };
+        model.explore(&mut Vec::new(), &mut seen);
+    }
     println!(
         "{spec}: {} sequences, ends {:?}",
         seen.sequences, seen.reasons
@@ -265,7 +287,7 @@ fn every_sequence_of_inputs_keeps_a_framed_connection_in_order() {
         b"\x01a\x00\x03bcd\x02ef\x01g\x09hi",
         &framed,
     );
-    let all = ["Close", "Discard", "Read", "Shutdown", "Write"];
+    let all = ["Close", "Discard", "Read", "Resume", "Shutdown", "Write"];
     assert!(seen.wants.iter().eq(all.iter()), "{:?}", seen.wants);
     for reason in ["end_of_stream", "truncated", "too_long", "shutdown", "idle"] {
         assert!(

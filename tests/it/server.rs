@@ -23,6 +23,7 @@ use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong, Raw};
 use mynah::kernel::{Interest, Opener, Time, Token, Trigger};
+use mynah::limits::FRAMES_PER_EVENT;
 use mynah::service::{Echo, Service, UpperUnicode};
 
 use crate::sim::{Config, Faults, Link, Peer, Pipe, Sim};
@@ -48,6 +49,7 @@ fn settings() -> Settings {
         },
         trigger: Trigger::Level,
         defer_accept: false,
+        frames_per_event: FRAMES_PER_EVENT,
         spin: None,
         idle_timeout: Some(IDLE),
         stall_timeout: Some(STALL),

@@ -160,6 +160,7 @@ impl<S: Service> Talk<S> {
                 },
                 Want::Write => self.writes(most),
                 Want::Report => self.reports(),
+                Want::Resume => unreachable!("there is no bound for the frames"),
                 Want::Await => panic!("the play has to tell the news"),
                 Want::Shutdown => self.connection.finished(),
                 over @ (Want::Discard | Want::Close) => return over,

@@ -125,6 +125,7 @@ impl<'a, S: Service> Stage<'a, S> {
             stall_size_min: world.stall_size_min,
             defer_accept: world.defer_accept,
             spin: world.spin,
+            frames_per_event: world.frames_per_event,
             frame_timeout: world.frame_timeout,
             connections_per_ip_max: world.connections_per_ip_max,
             drain_timeout: world.drain_timeout,

@@ -210,6 +210,7 @@ pub struct World {
     pub spin: Option<Duration>,
     /// Processes that are killed take a while to die.
     pub slow_deaths: bool,
+    pub frames_per_event: u64,
     pub slots: usize,
     pub workspaces: usize,
     pub workspace: WorkspaceSize,
@@ -268,6 +269,7 @@ impl World {
             manner,
             trigger: [Trigger::Level, Trigger::Edge][dice.below(2)],
             defer_accept: dice.chance(0.3),
+            frames_per_event: [1, 2, 5, 1000][dice.below(4)],
             slots,
             workspaces: 1 + dice.below(slots),
             workspace,

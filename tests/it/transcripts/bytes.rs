@@ -109,6 +109,7 @@ impl<S: Service> Talk<S> {
                     });
                 }
                 Want::Await => self.perform(),
+                Want::Resume => unreachable!("there is no bound for the frames"),
                 Want::Shutdown => self.connection.finished(),
                 Want::Read => return,
                 Want::Discard | Want::Close => {

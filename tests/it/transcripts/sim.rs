@@ -63,6 +63,7 @@ impl ServiceUser for Playing<'_> {
             frame_timeout: options.frame_timeout,
             connections_per_ip_max: options.connections_per_ip_max,
             defer_accept: options.defer_accept,
+            frames_per_event: limits::FRAMES_PER_EVENT,
             spin: options.spin,
             drain_timeout: options.drain_timeout,
         };

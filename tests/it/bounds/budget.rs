@@ -1,0 +1,140 @@
+//! How much is answered for one connection at one event: so many frames, however short they are.
+
+use mynah::limits::{FRAME_WORK_SIZE, FRAMES_PER_EVENT, KIB};
+use mynah::service::{PrefixedEcho, UpperUnicode};
+
+use super::*;
+
+const BUDGET: u64 = 16;
+
+/// A server that answers [`BUDGET`] frames at an event.
+fn bounded(trigger: Trigger) -> Settings {
+    Settings {
+        frames_per_event: BUDGET,
+        workspace: WorkspaceSize {
+            inbound: 64 * KIB,
+            outbound: 128 * KIB,
+        },
+        trigger,
+        ..plain()
+    }
+}
+
+/// The same, and a peer.
+fn stage<S: Service>(service: S, trigger: Trigger) -> (Stage<S>, Peer) {
+    let mut stage = Stage::serving(service, bounded(trigger), Config::default());
+    let peer = stage.connect();
+    (stage, peer)
+}
+
+/// How many frames a turn answers.
+fn answered<S: Service>(stage: &mut Stage<S>) -> u64 {
+    let before = stage.server.counters().frames;
+    let now = stage.sim().time();
+    stage.sim().stop_at(now);
+    stage.server.turn(now).expect("a turn");
+    stage.server.counters().frames - before
+}
+
+fn empty_frames(count: u64) -> Vec<u8> {
+    vec![0; count as usize]
+}
+
+#[test]
+fn at_one_event_so_many_frames_are_answered_and_no_more() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        for (sent, at_first, has_more) in [
+            (FRAMES_PER_EVENT - 1, FRAMES_PER_EVENT - 1, false),
+            (FRAMES_PER_EVENT, FRAMES_PER_EVENT, false),
+            (FRAMES_PER_EVENT + 1, FRAMES_PER_EVENT, true),
+        ] {
+            let (mut stage, peer) = stage(Echo, trigger);
+            stage.sim().send(peer, &empty_frames(sent));
+            assert_eq!(answered(&mut stage), at_first, "{sent} {trigger:?}");
+            assert_eq!(stage.server.has_more(), has_more, "{sent} {trigger:?}");
+            stage.settle();
+            assert_eq!(stage.hear(peer), empty_frames(sent), "{sent} {trigger:?}");
+            assert_eq!(stage.server.counters().frames, sent);
+            assert_eq!(stage.server.workspaces_lent(), 0);
+        }
+    }
+}
+
+#[test]
+fn the_same_holds_where_answers_are_put_together() {
+    for (sent, at_first) in [
+        (BUDGET - 1, BUDGET - 1),
+        (BUDGET, BUDGET),
+        (BUDGET + 1, BUDGET),
+    ] {
+        let (mut stage, peer) = stage(PrefixedEcho::new("> "), Trigger::Level);
+        stage.sim().send(peer, &empty_frames(sent));
+        assert_eq!(answered(&mut stage), at_first, "{sent}");
+        stage.settle();
+        assert_eq!(stage.hear(peer), b"\x02> ".repeat(sent as usize), "{sent}");
+    }
+}
+
+#[test]
+fn there_long_frames_count_as_several() {
+    // With its header each is a byte short of counting twice, or has it.
+    for (length, at_first) in [
+        (FRAME_WORK_SIZE - 2, BUDGET),
+        (FRAME_WORK_SIZE - 1, BUDGET / 2),
+    ] {
+        let (mut stage, peer) = stage(UpperUnicode, Trigger::Level);
+        let frame = [&[length as u8], vec![b'.'; length].as_slice()].concat();
+        stage.sim().send(peer, &frame.repeat(20));
+        assert_eq!(answered(&mut stage), at_first, "{length}");
+        stage.settle();
+        assert_eq!(stage.hear(peer).len(), 20 * frame.len(), "{length}");
+    }
+}
+
+#[test]
+fn whoever_asks_little_is_answered_between_the_frames_of_a_flood() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, flooder) = stage(Echo, trigger);
+        let other = stage.connect();
+        stage
+            .sim()
+            .send(flooder, &empty_frames(3 * FRAMES_PER_EVENT));
+        answered(&mut stage);
+        stage.sim().send(other, b"\x01x");
+        answered(&mut stage);
+        assert_eq!(stage.sim().receive_all(other), b"\x01x");
+        assert!(stage.server.counters().frames < 2 * FRAMES_PER_EVENT);
+        stage.settle();
+        assert_eq!(stage.hear(flooder), empty_frames(3 * FRAMES_PER_EVENT));
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_waits_for_the_frames_before_it() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, peer) = stage(Echo, trigger);
+        stage.sim().send(peer, &empty_frames(2 * FRAMES_PER_EVENT));
+        stage.sim().finish(peer);
+        stage.settle();
+        assert_eq!(stage.hear(peer), empty_frames(2 * FRAMES_PER_EVENT));
+        assert_eq!(stage.closed(CloseReason::EndOfStream), 1);
+    }
+}
+
+#[test]
+fn who_waits_for_its_turn_is_neither_idle_nor_late() {
+    let mut stage = Stage::new(Settings {
+        idle_timeout: Some(SECOND / 2),
+        frame_timeout: Some(SECOND / 2),
+        ..bounded(Trigger::Level)
+    });
+    let peer = stage.connect();
+    stage.sim().send(peer, &empty_frames(20 * BUDGET));
+    while stage.server.counters().frames < 20 * BUDGET {
+        answered(&mut stage);
+        stage.sim().advance(SECOND);
+    }
+    assert_eq!(stage.sim().receive_all(peer), empty_frames(20 * BUDGET));
+    assert_eq!(stage.closed(CloseReason::Idle), 0);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+}
