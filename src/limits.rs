@@ -139,6 +139,9 @@ pub const MEMORY_RETRIES_MAX: u8 = 10;
 pub const ACCEPT_ERRORS_MAX: u32 = 64;
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// Reads that a peer has even after that, if it could not be heard before: all that a receive buffer
+/// holds, 32 MiB at most on a usual kernel, in reads of the usual size.
+pub const DRAIN_READS_MIN: u8 = 64;
 
 /// Bytes of the space that a read is offered, unless frames need more: messages of 1 MiB cost a
 /// tenth less than with half of it and no more than with twice of it, and small ones touch only the

@@ -4,8 +4,9 @@
 //! are served and then closed. While every slot is taken, who waits there waits on, and is let in
 //! as others leave, for as long as there is reading at all. Every connection is read to the last
 //! byte that has arrived, answered, and ended. Peers that go on talking are cut off from reading
-//! after a while, peers that do not take their answers at the drain time-out, from us or from the
-//! kernel; only the latter count as cut.
+//! after a while; but not who could not be heard by then, because others had all the memory or all
+//! the time. Peers that do not take their answers are cut off at the drain time-out, from us or
+//! from the kernel, and so is who could not be heard until then: these count as cut.
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub(super) struct Drain {
 enum Stage {
     /// What has arrived is still read, until this time at the latest.
     Reading(Time),
-    /// Only what is owed is written.
+    /// What is owed is written, and who could not be heard yet is.
     Writing,
 }
 

@@ -292,6 +292,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             refusals: 0,
             paused: false,
             answered: false,
+            last_reads: 0,
             unsent: 0,
             active_at: self.now,
         };

@@ -8,7 +8,7 @@
 use crate::base::buffer::InboundCursors;
 use crate::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
 use crate::kernel::{Interest, Sockets, Time, Trigger};
-use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, OPERATIONS_PER_EVENT};
+use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, DRAIN_READS_MIN, OPERATIONS_PER_EVENT};
 use crate::service::Service;
 
 use super::counters::Counters;
@@ -30,6 +30,8 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) paused: bool,
     /// It was read from in this batch, and its answer goes out with those of the others.
     pub(super) answered: bool,
+    /// Reads while the server is shutting down, up to [`DRAIN_READS_MIN`].
+    pub(super) last_reads: u8,
     /// While it lingers: what the kernel held of its replies when that was last asked.
     pub(super) unsent: u32,
     /// When bytes last moved, or when it began to linger or to wait for a workspace.
@@ -64,7 +66,8 @@ pub(super) enum Reading {
     WhileFull,
     /// Until nothing is there, and then the connection is ended: the server is shutting down.
     ToTheLast,
-    /// Never: the server has waited long enough for the last word.
+    /// The same, but no more than a few times in all: the server has waited long enough for the
+    /// last word of whoever it could hear.
     NoMore,
 }
 
@@ -211,12 +214,12 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         mut can: Can,
     ) -> Stopped {
         // A peer that was not read from while it was owed something may have sent more since.
-        can.read |= self.reading == Reading::ToTheLast;
+        can.read |= self.is_heard_to_the_last(peer);
         let enough = self.counters.bytes_in + BYTES_PER_EVENT;
         for _ in 0..OPERATIONS_PER_EVENT {
             let want = peer.connection.wants(workspace.owes());
             match want {
-                Want::Read if can.read && self.reading != Reading::NoMore => {
+                Want::Read if can.read && self.may_read(peer) => {
                     let pumped = self.pump_in(peer, workspace);
                     can.read = self.reads_again(peer, pumped);
                 }
@@ -265,9 +268,25 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         match (pumped, self.reading) {
             (Pumped::Nothing, _) => false,
             // What is read when no more is to be read is thrown away, but to the end all the same.
-            (Pumped::All, Reading::WhileFull | Reading::NoMore) | (_, Reading::ToTheLast) => true,
-            _ => peer.read_to_end,
+            (Pumped::All, Reading::WhileFull | Reading::NoMore) => true,
+            _ => peer.read_to_end || self.is_heard_to_the_last(peer),
         }
+    }
+
+    /// Whether a shutdown leaves it time for its last words. When the time for all is over, there
+    /// may be some who could not be heard yet, for want of a workspace or in a crowd.
+    #[inline]
+    fn is_heard_to_the_last(&self, peer: &Peer<K, S>) -> bool {
+        match self.reading {
+            Reading::Once | Reading::WhileFull => false,
+            Reading::ToTheLast => true,
+            Reading::NoMore => peer.last_reads < DRAIN_READS_MIN && !peer.connection.is_lingering(),
+        }
+    }
+
+    #[inline]
+    fn may_read(&self, peer: &Peer<K, S>) -> bool {
+        self.reading != Reading::NoMore || self.is_heard_to_the_last(peer)
     }
 
     #[inline]
@@ -284,6 +303,9 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
             "a read into no space looks like the end of the stream"
         );
         self.counters.recv += 1;
+        if self.is_shutting_down() {
+            peer.last_reads = peer.last_reads.saturating_add(1);
+        }
         match self.kernel.read(&peer.socket, space) {
             Ok(0) => {
                 self.counters.frames += peer.connection.ended(workspace, self.protocol);
@@ -375,7 +397,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     /// it is shut down and lingers.
     fn leave(&mut self, peer: &mut Peer<K, S>, workspace: &mut Workspace<'_>) {
         let acknowledged = matches!(self.kernel.unsent(&peer.socket), Ok(0));
-        if acknowledged && self.reading == Reading::ToTheLast {
+        if acknowledged && self.is_heard_to_the_last(peer) {
             workspace.inbound.drop_undecoded();
             peer.connection.close(CloseReason::Shutdown);
         } else {

@@ -300,6 +300,48 @@ fn who_waits_for_a_workspace_keeps_its_turn_and_is_served_before_the_end() {
 }
 
 #[test]
+fn who_gets_a_workspace_only_after_the_time_for_reading_is_answered_all_the_same() {
+    let settings = Settings {
+        workspaces: 1,
+        ..settings()
+    };
+    echo(narrow(), settings, |play| {
+        let [holder, second, third] = [0; 3].map(|_| play.connect());
+        let sent = push(play, holder, &pattern(5000));
+        play.send(second, b"hello");
+        drain(play);
+        // It arrives while the server listens no more, but before it can be heard.
+        play.pass(DRAIN_READ_TIMEOUT + NANOSECOND);
+        play.sim().send(third, b"hello too");
+        play.quiet();
+        assert_eq!(play.receive(holder).len(), sent);
+        assert_eq!(play.receive(second), b"hello");
+        assert_eq!(play.receive(third), b"hello too");
+        play.pass(LINGER_TIMEOUT);
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 0);
+    });
+}
+
+#[test]
+fn who_gets_no_workspace_before_the_time_is_up_is_counted_as_cut() {
+    let settings = Settings {
+        workspaces: 1,
+        stall_timeout: None,
+        ..settings()
+    };
+    echo(narrow(), settings, |play| {
+        let [holder, second] = [0; 2].map(|_| play.connect());
+        push(play, holder, &pattern(5000));
+        play.send(second, b"hello");
+        drain(play);
+        play.pass(DRAIN);
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 2);
+    });
+}
+
+#[test]
 fn to_drain_twice_is_to_drain_once() {
     echo(narrow(), settings(), |play| {
         let peer = play.connect();
