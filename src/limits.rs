@@ -137,6 +137,10 @@ pub const MEMORY_RETRIES_MAX: u8 = 10;
 /// Accepts that may fail in passing, one after the other, before the listener rests: an error that
 /// leaves the connection in the queue (a firewall's `EPERM`) would be reported for ever.
 pub const ACCEPT_ERRORS_MAX: u32 = 64;
+/// After a signal that ends the server, how long the same one is taken for its echo: timeout(1)
+/// sends it to its child and then to its group, microseconds apart, and nobody's fingers are so
+/// fast.
+pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads that a peer has even after that, if it could not be heard before: all that a receive buffer
@@ -247,6 +251,7 @@ pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 const _: () = {
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
+    assert!(SIGNAL_ECHO.as_millis() < 100);
     assert!(DRAIN_READ_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
     assert!(READ_SIZE as u64 <= BYTES_PER_EVENT);
     assert!(1 <= THREADS_DEFAULT && THREADS_DEFAULT <= THREADS_MAX);

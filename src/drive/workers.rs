@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::kernel::{Opener, Signal, Spawner, Time, Waker, write_now};
+use crate::limits::SIGNAL_ECHO;
 use crate::service::Service;
 
 use super::Server;
@@ -159,9 +160,13 @@ impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
     ) -> io::Result<Ending> {
         let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
         let mut next_stats = next_after(self.server.now());
+        // The signal that ended it, and until when the same one is its echo.
+        let mut echo: Option<(i32, Time)> = None;
         // A worker that has drained turns on, to hear a second signal and the end of the others.
         while !self.retired || self.orders.board().runs.contains(&true) {
-            let signals = self.turn(next_stats)?;
+            let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
+            let signals = self.turn(next_stats.min(echoes_until))?;
+            let now = self.server.now();
             if self.server.now() >= next_stats {
                 self.orders.request_counts();
                 next_stats = next_after(self.server.now());
@@ -171,11 +176,15 @@ impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
                     match signal {
                         Signal::Statistics => self.orders.request_counts(),
                         Signal::Reload => self.orders.order_reload(reload()),
+                        Signal::Terminate(number)
+                            if echo.is_some_and(|(it, until)| it == number && now < until) => {}
                         Signal::Terminate(number) if self.orders.order_drain() => {
                             return Ok(Ending::Stopped(number));
                         }
-                        Signal::Terminate(_) => {
-                            log::info!("draining; a second signal ends at once");
+                        Signal::Terminate(number) => {
+                            self.obey();
+                            let now = self.server.kernel_mut().now();
+                            echo = Some((number, now.after(SIGNAL_ECHO)));
                         }
                     }
                     // Should its own wake-up have failed, the one who ordered follows all the same.
@@ -183,6 +192,14 @@ impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
                     self.retire_if_done();
                 }
             }
+            // Told once it is true.
+            if echo.is_some_and(|(_, until)| now >= until) {
+                echo = None;
+                log::info!("draining; a second signal ends at once");
+            }
+        }
+        if echo.is_some() {
+            log::info!("draining");
         }
         Ok(self.orders.ending())
     }

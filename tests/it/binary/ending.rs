@@ -91,6 +91,20 @@ fn a_second_signal_ends_at_once_although_a_peer_reads_nothing() {
 }
 
 #[test]
+fn the_echo_of_a_signal_is_no_second_one() {
+    let (server, mut peer) = indebted(&["--stall-timeout", "off", "--drain-timeout", "1h"]);
+    let arrived = server.stats().get("bytes_in") as usize;
+    // As timeout(1) sends it, to its child and then to its group.
+    server.signal_twice("TERM");
+    server.hears("draining");
+    let mut reply = vec![0; arrived];
+    peer.read_exact(&mut reply)
+        .expect("it drains and does not stop");
+    drop(peer);
+    assert!(server.ended().code != Some(128 + 15));
+}
+
+#[test]
 fn a_drain_that_takes_too_long_cuts_and_says_so() {
     let (server, _peer) = indebted(&["--drain-timeout", "100ms", "--stall-timeout", "off"]);
     server.signal("TERM");

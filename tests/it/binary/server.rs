@@ -133,8 +133,17 @@ impl Server {
     }
 
     pub(super) fn signal(&self, name: &str) {
-        let command = format!("kill -s {name} {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &command]).status();
+        self.shell(&format!("kill -s {name} {}", self.child.id()));
+    }
+
+    /// Sends a signal twice, microseconds apart.
+    pub(super) fn signal_twice(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        self.shell(&format!("{kill}; {kill}"));
+    }
+
+    fn shell(&self, command: &str) {
+        let sent = Command::new("sh").args(["-c", command]).status();
         assert!(sent.expect("a shell").success(), "{command}");
     }
 
