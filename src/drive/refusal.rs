@@ -19,6 +19,8 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     pub(super) fn refused_read(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
         if error.kind() == ErrorKind::WouldBlock {
             self.counters.spurious_events += 1;
+            // An end that was announced would have been read; an urgent byte has been.
+            peer.read_to_end = false;
             return Want::Read;
         }
         self.end_by(error, peer, Want::Read)
