@@ -197,6 +197,13 @@ impl<S: Service> Connection<S> {
         self.state == State::Open
     }
 
+    /// Whether a frame is under way of which nothing is kept: it is thrown away, or its service
+    /// remembers what it needs.
+    #[inline]
+    pub fn is_amid(&self) -> bool {
+        self.state == State::Skipping || self.state == State::Open && S::is_amid(&self.service)
+    }
+
     /// Whether frames wait until the others had their turn.
     pub fn yields(&self) -> bool {
         matches!(self.state, State::Yielding | State::YieldingLast)

@@ -10,7 +10,7 @@ use std::io;
 
 use crate::base::buffer::{InboundCursors, OutboundCursors};
 use crate::connection::{CloseReason, Cursors, Want, Workspace};
-use crate::kernel::{Interest, Opener, Readiness, Spawner, Token};
+use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
 use crate::service::Service;
 
 use super::Server;
@@ -162,6 +162,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             && !(S::AWAITS && stopped.want == Want::Await)
             && !peer.paused;
         if workspace.is_empty() {
+            if peer.connection.is_amid() || peer.amid_since != Time::NEVER {
+                self.note_the_frame(token, &lease, before);
+            }
             self.workspaces.give_back(lease);
         } else {
             let at = workspace.cursors();

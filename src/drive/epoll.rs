@@ -293,6 +293,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             paused: false,
             answered: false,
             last_reads: 0,
+            amid_since: Time::NEVER,
             unsent: 0,
             active_at: self.now,
         };

@@ -166,10 +166,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             CloseReason::Idle
         };
         let idle = after(self.settings.idle_timeout, peer.active_at, silent);
+        let amid_since = peer.amid_since;
         let frame = match held {
             // Who is kept waiting is not late.
             Held::ForFrame { since, .. } if !peer.connection.yields() => {
                 after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
+            }
+            // Nothing of it is kept. Who waits for a workspace cannot send the rest of it.
+            Held::Freely if amid_since != Time::NEVER && !waits => {
+                let timeout = self.settings.frame_timeout;
+                after(timeout, amid_since, CloseReason::SlowFrame)
             }
             _ => NEVER,
         };

@@ -10,7 +10,7 @@
 //! reported for ever.
 
 use crate::connection::Want;
-use crate::kernel::{Interest, Opener, Spawner, Token};
+use crate::kernel::{Interest, Opener, Spawner, Time, Token};
 use crate::service::Service;
 
 use super::Server;
@@ -41,13 +41,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub(super) fn keep(&mut self, token: Token, lease: Lease, want: Want, before: Moved) {
         let now = self.now;
         let after = Moved::of(&self.counters);
-        let held = match (want, self.workspaces.held(&lease)) {
+        let is_next = after.frames != before.frames;
+        let was_held = self.workspaces.held(&lease);
+        let begun = self.begun(token, was_held, is_next);
+        let held = match (want, was_held) {
             (Want::Read, Held::ForFrame { since, heard }) => {
                 let heard = heard + (after.bytes_in - before.bytes_in);
                 // If other frames were answered since, what is held is the beginning of the next.
                 // But whoever ends a frame with each few bytes and begins another would hold it for
                 // ever, and others wait.
-                let is_next = after.frames != before.frames;
                 let is_fair =
                     self.waiting.is_empty() || heard >= self.settings.stall_size_min as u64;
                 match is_next && is_fair {
@@ -59,7 +61,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 }
             }
             (Want::Read, _) => Held::ForFrame {
-                since: now,
+                since: begun,
                 heard: 0,
             },
             // It waits for its turn; what it has to send in time, it has to send all the same.
@@ -87,9 +89,45 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.workspaces.hold(&lease, held);
         if let Some(peer) = self.peers.get_mut(token) {
             peer.lease = Some(lease);
+            peer.amid_since = match want {
+                // What is to be thrown away has begun with the header that is still there.
+                Want::Report => begun,
+                Want::Read if peer.connection.is_amid() => begun,
+                _ => Time::NEVER,
+            };
         }
         if let (Held::ForFrame { since, .. }, Some(timeout)) = (held, self.settings.frame_timeout) {
             self.timers.arm_by(token.index(), since.after(timeout));
+        }
+    }
+
+    /// Since when the frame is under way that a connection has got a part of.
+    fn begun(&mut self, token: Token, held: Held, is_next: bool) -> Time {
+        let earlier = self.peers.get_mut(token).map(|peer| peer.amid_since);
+        match (held, earlier) {
+            _ if is_next => self.now,
+            (Held::ForFrame { since, .. }, _) => since,
+            (_, Some(since)) if since != Time::NEVER => since,
+            _ => self.now,
+        }
+    }
+
+    /// A connection gives its workspace back; but a frame may be under way of which it keeps
+    /// nothing, and which has its time like any other.
+    #[cold]
+    pub(super) fn note_the_frame(&mut self, token: Token, lease: &Lease, before: Moved) {
+        let is_next = self.counters.frames != before.frames;
+        let begun = self.begun(token, self.workspaces.held(lease), is_next);
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if !peer.connection.is_amid() {
+            peer.amid_since = Time::NEVER;
+            return;
+        }
+        peer.amid_since = begun;
+        if let Some(timeout) = self.settings.frame_timeout {
+            self.timers.arm_by(token.index(), begun.after(timeout));
         }
     }
 
@@ -122,6 +160,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                     peer.lease = Some(lease);
                     // Its deadline may come in this very turn: it has waited, not been idle.
                     peer.active_at = self.now;
+                    if peer.amid_since != Time::NEVER {
+                        peer.amid_since = self.now;
+                    }
                     self.ready.push(token.index());
                 }
                 None => self.workspaces.give_back(lease),

@@ -34,6 +34,8 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) last_reads: u8,
     /// While it lingers: what the kernel held of its replies when that was last asked.
     pub(super) unsent: u32,
+    /// When the frame began that is under way and of which nothing is kept; else never.
+    pub(super) amid_since: Time,
     /// When bytes last moved, or when it began to linger or to wait for a workspace.
     pub(super) active_at: Time,
 }

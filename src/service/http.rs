@@ -123,6 +123,10 @@ impl Service for Http {
         self.hello[DATE_AT..DATE_AT + date.len()].copy_from_slice(&date);
     }
 
+    fn is_amid(conversation: &Conversation) -> bool {
+        conversation.stage != Stage::RequestLine
+    }
+
     fn serve(
         &mut self,
         conversation: &mut Conversation,

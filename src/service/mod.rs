@@ -64,6 +64,12 @@ pub trait Service {
     /// `reply_max(0)` bytes.
     fn begin(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
 
+    /// Whether a request has begun that is longer than what it was handed: what came of it is
+    /// remembered, and the rest has to come in time. Only for messages whose bounds it knows itself.
+    fn is_amid(_state: &Self::State) -> bool {
+        false
+    }
+
     /// Answers one request.
     fn serve(
         &mut self,

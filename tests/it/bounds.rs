@@ -4,6 +4,7 @@
 //! The server is the real one on the simulated kernel, a step at a time, so a moment is a
 //! nanosecond and nothing is left to luck.
 
+mod amid;
 mod budget;
 mod door;
 mod hold;
@@ -61,20 +62,27 @@ impl Stage {
     }
 
     fn with(settings: Settings, config: Config) -> Stage {
-        Stage::serving(Echo, settings, config)
+        let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
+        let framing = framing.expect("a framing");
+        Stage::serving(Echo, framing, OnTooLong::Close, settings, config)
     }
 }
 
 impl<S: Service> Stage<S> {
-    fn serving(service: S, settings: Settings, config: Config) -> Stage<S> {
+    fn serving(
+        service: S,
+        framing: Framing,
+        on_too_long: OnTooLong,
+        settings: Settings,
+        config: Config,
+    ) -> Stage<S> {
         let mut sim = Sim::new(config);
         let address = "tcp://127.0.0.1:0".parse().expect("an address");
         let listener = sim.listen(&address, &Sim::listen_options(16));
-        let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
         let protocol = Protocol {
-            framing: framing.expect("a framing"),
+            framing,
             service,
-            on_too_long: OnTooLong::Close,
+            on_too_long,
         };
         let listeners = vec![listener.expect("a listener")];
         Stage {

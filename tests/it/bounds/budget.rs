@@ -22,7 +22,10 @@ fn bounded(trigger: Trigger) -> Settings {
 
 /// The same, and a peer.
 fn stage<S: Service>(service: S, trigger: Trigger) -> (Stage<S>, Peer) {
-    let mut stage = Stage::serving(service, bounded(trigger), Config::default());
+    let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
+    let framing = framing.expect("a framing");
+    let (close, config) = (OnTooLong::Close, Config::default());
+    let mut stage = Stage::serving(service, framing, close, bounded(trigger), config);
     let peer = stage.connect();
     (stage, peer)
 }

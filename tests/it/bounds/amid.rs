@@ -1,0 +1,129 @@
+//! Frames of which nothing is kept have their time as well: those that are thrown away, and bodies.
+
+use mynah::kernel::Time;
+use mynah::service::Http;
+
+use super::*;
+
+/// A server of `framing` that throws away what is too long, and whose frames have a minute.
+fn stage<S: Service>(service: S, framing: &str) -> Stage<S> {
+    let framing = Framing::parse(framing).and_then(|framing| framing.limited(64));
+    let settings = Settings {
+        frame_timeout: Some(60 * SECOND),
+        workspace: WorkspaceSize {
+            inbound: 1024,
+            outbound: 4096,
+        },
+        ..plain()
+    };
+    let framing = framing.expect("a framing");
+    let discard = OnTooLong::Discard;
+    Stage::serving(service, framing, discard, settings, Config::default())
+}
+
+/// Says a byte of `rest` each second; tells when the peer was sent away.
+fn dribble<S: Service>(stage: &mut Stage<S>, peer: Peer, rest: u8) -> Option<Duration> {
+    let begin = stage.sim().time();
+    for _ in 0..200 {
+        if stage.closed(CloseReason::SlowFrame) == 1 {
+            return Some(stage.sim().time().since(begin));
+        }
+        stage.say(peer, &[rest]);
+        stage.pass(SECOND);
+    }
+    None
+}
+
+#[test]
+fn a_frame_that_is_thrown_away_byte_by_byte_ends_in_time() {
+    for (framing, header) in [
+        ("u32be", b"\xff\0\0\0".as_slice()),
+        ("line", &[b'x'; 80]),
+        // Each of its bytes may be the beginning of its end.
+        ("delim:2e2e2e21", &[b'x'; 80]),
+    ] {
+        let mut stage = stage(Echo, framing);
+        let peer = stage.connect();
+        stage.say(peer, header);
+        assert_eq!(stage.server.counters().frames_discarded, 1, "{framing}");
+        let ended = dribble(&mut stage, peer, b'.');
+        assert_eq!(ended, Some(60 * SECOND), "{framing}");
+    }
+}
+
+#[test]
+fn its_time_begins_with_the_first_byte_of_its_header() {
+    let mut stage = stage(Echo, "u32be");
+    let peer = stage.connect();
+    stage.say(peer, b"\xff\0\0");
+    stage.pass(50 * SECOND);
+    stage.say(peer, b"\0");
+    assert_eq!(stage.server.counters().frames_discarded, 1);
+    assert_eq!(dribble(&mut stage, peer, 0), Some(10 * SECOND));
+}
+
+#[test]
+fn each_frame_that_is_thrown_away_has_the_whole_time() {
+    let mut stage = stage(Echo, "u8");
+    let peer = stage.connect();
+    for _ in 0..5 {
+        stage.say(peer, &[100]);
+        for _ in 0..100 / 2 {
+            stage.pass(SECOND);
+            stage.say(peer, &[0; 2]);
+        }
+    }
+    assert_eq!(stage.server.counters().frames_discarded, 5);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    // And behind them nothing is late.
+    stage.pass(1000 * SECOND);
+    assert_eq!(stage.link(peer), Link::Open);
+    stage.say(peer, b"\x01x");
+    assert_eq!(stage.hear(peer), b"\x01x");
+}
+
+#[test]
+fn a_request_of_http_has_its_time_with_its_body() {
+    for head in [
+        "POST / HTTP/1.1\r\nHost:\r\nContent-Length: 1000\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n1ff\r\n",
+    ] {
+        let mut stage = stage(Http::default(), "raw");
+        let peer = stage.connect();
+        stage.say(peer, head.as_bytes());
+        assert_eq!(dribble(&mut stage, peer, b'.'), Some(60 * SECOND), "{head}");
+    }
+}
+
+#[test]
+fn a_request_of_http_line_by_line_ends_in_time() {
+    let mut stage = stage(Http::default(), "raw");
+    let peer = stage.connect();
+    stage.say(peer, b"GET / HTTP/1.1\r\n");
+    let begin: Time = stage.sim().time();
+    while stage.closed(CloseReason::SlowFrame) == 0 {
+        stage.say(peer, b"a: b\r\n");
+        stage.pass(SECOND);
+        assert!(stage.sim().time().since(begin) <= 60 * SECOND);
+    }
+    assert_eq!(stage.sim().time().since(begin), 60 * SECOND);
+}
+
+#[test]
+fn requests_with_bodies_have_their_time_each_and_none_between_them() {
+    let mut stage = stage(Http::default(), "raw");
+    let peer = stage.connect();
+    for _ in 0..3 {
+        stage.say(
+            peer,
+            b"POST / HTTP/1.1\r\nHost:\r\nContent-Length: 2\r\n\r\n",
+        );
+        stage.pass(40 * SECOND);
+        stage.say(peer, b"a");
+        stage.pass(19 * SECOND);
+        stage.say(peer, b"b");
+        assert!(stage.hear(peer).starts_with(b"HTTP/1.1 200"));
+        stage.pass(100 * SECOND);
+    }
+    assert_eq!(stage.link(peer), Link::Open);
+}
