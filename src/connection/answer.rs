@@ -13,8 +13,8 @@ use crate::service::{Answer, Reply, Request, Service};
 
 impl<S: Service> Connection<S> {
     /// Answers what a connection that held nothing has just read, without a workspace: all of it,
-    /// most often, and at most [`FRAMES_PER_EVENT`] frames. Returns how many that were, and how many
-    /// bytes. Only for a service that answers everything in place.
+    /// most often, and at most [`FRAMES_PER_EVENT`] frames. Returns how many that were, and how
+    /// many bytes. Only for a service that answers everything in place.
     #[inline(always)]
     pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
         let run = match protocol.framing {

@@ -125,7 +125,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.work(token, can, self.settings.frames_per_event);
     }
 
-    /// Works on a connection step by step, with a workspace of its own, and answers at most `frames`.
+    /// Works on a connection step by step, with a workspace of its own, and answers at most so many
+    /// `frames`.
     pub(super) fn work(&mut self, token: Token, can: Can, frames: u64) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;

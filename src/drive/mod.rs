@@ -13,6 +13,7 @@ mod drain;
 mod epoll;
 mod expire;
 mod lending;
+mod peer;
 pub mod per_ip;
 mod phases;
 pub mod plan;

@@ -12,7 +12,8 @@ use crate::kernel::{Sockets, errno};
 use crate::limits::MEMORY_RETRIES_MAX;
 use crate::service::Service;
 
-use super::pump::{Peer, Pump};
+use super::peer::Peer;
+use super::pump::Pump;
 
 impl<K: Sockets, S: Service> Pump<'_, K, S> {
     #[cold]

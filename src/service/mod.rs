@@ -65,7 +65,8 @@ pub trait Service {
     fn begin(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
 
     /// Whether a request has begun that is longer than what it was handed: what came of it is
-    /// remembered, and the rest has to come in time. Only for messages whose bounds it knows itself.
+    /// remembered, and the rest has to come in time. Only where the service knows the bounds of its
+    /// messages itself.
     fn is_amid(_state: &Self::State) -> bool {
         false
     }
