@@ -143,8 +143,8 @@ pub const ACCEPT_ERRORS_MAX: u32 = 64;
 pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// Reads that a peer has even after that, if it could not be heard before: all that a receive buffer
-/// holds, 32 MiB at most on a usual kernel, in reads of the usual size.
+/// Reads that a peer has even after that, if it could not be heard before: all that a receive
+/// buffer holds, 32 MiB at most on a usual kernel, in reads of the usual size.
 pub const DRAIN_READS_MIN: u8 = 64;
 
 /// Bytes of the space that a read is offered, unless frames need more: messages of 1 MiB cost a
@@ -159,6 +159,8 @@ pub const STREAM_REPLY_SIZE: usize = 256 * KIB;
 /// Descriptors that are not connections: standard streams, the epoll instance, signals, wake-up,
 /// the reserve, and some for the logger and the C library.
 pub const DESCRIPTORS_FIXED: u64 = 16;
+/// Of these the ones that whoever starts a program leaves open as a rule.
+pub const STANDARD_STREAMS: u64 = 3;
 /// Descriptors of each worker beside its listeners: epoll, alarm, wake-up, reserve.
 pub const DESCRIPTORS_PER_WORKER: u64 = 4;
 /// Memory of the program itself, counted into the ceiling: its text, the C library, the logger.
@@ -251,6 +253,7 @@ pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 const _: () = {
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
+    assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);
     assert!(SIGNAL_ECHO.as_millis() < 100);
     assert!(DRAIN_READ_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
     assert!(READ_SIZE as u64 <= BYTES_PER_EVENT);

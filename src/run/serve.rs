@@ -138,16 +138,24 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         _ => 0,
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
-    let others = limits::DESCRIPTORS_FIXED + threads * each;
+    // Whoever started us may have left more open than the standard streams, and they stay so.
+    let inherited = (process::open_descriptors())
+        .map_or(0, |open| open.saturating_sub(limits::STANDARD_STREAMS));
+    let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
+    let taken = match inherited {
+        0 => String::new(),
+        _ => format!(", of which {inherited} were open before"),
+    };
     let fit = limit.saturating_sub(others);
     if fit < threads {
-        let line = format!("the descriptor limit {limit} leaves no room for connections");
+        let line = format!("the descriptor limit {limit}{taken} leaves no room for connections");
         return Err(Failure::new(Exit::Socket, line));
     }
     match u32::try_from(fit) {
         Ok(fit) if fit < options.connections_max => {
             log::warn!(
-                "--max-connections {}: only {fit} fit under the hard descriptor limit of {limit}",
+                "--max-connections {}: only {fit} fit under the hard descriptor limit of \
+                 {limit}{taken}",
                 options.connections_max
             );
             Ok(fit)

@@ -6,6 +6,7 @@
 //! sysconf(3).
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::mem;
 
@@ -76,6 +77,13 @@ pub fn set_affinity(task: i32, processors: &Processors) -> io::Result<()> {
     Ok(())
 }
 
+/// How many descriptors this process has open, as proc(5) tells; none, if it does not.
+pub fn open_descriptors() -> Option<u64> {
+    let listed = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    // The list itself was open.
+    Some(listed.saturating_sub(1))
+}
+
 /// Keeps thread `task` on one processor, counted from 0. Task 0 is the calling thread.
 pub fn pin_task(task: i32, cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
@@ -138,6 +146,17 @@ mod tests {
         let (_, hard) = descriptor_limit()?;
         assert_eq!(raise_descriptor_limit()?, hard);
         assert_eq!(descriptor_limit()?, (hard, hard));
+        Ok(())
+    }
+
+    #[test]
+    fn a_descriptor_that_is_open_is_counted() -> io::Result<()> {
+        // Other tests of this process open and close theirs meanwhile.
+        let held: Vec<fs::File> = (0..200)
+            .map(|_| fs::File::open("/dev/null"))
+            .collect::<io::Result<_>>()?;
+        let count = open_descriptors().expect("proc(5)");
+        assert!(count >= held.len() as u64 + 3, "{count}");
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::server::{Ended, Server};
-use super::{FEW, ask, say};
+use super::{FEW, ask, is_installed, say};
 
 #[test]
 fn a_wrong_word_gets_one_line_with_the_nearest_right_one() {
@@ -104,6 +104,27 @@ fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
         (Some(2), 1),
         "{line}"
     );
+}
+
+#[test]
+fn descriptors_that_were_open_before_are_not_there_for_connections() {
+    if !is_installed("bash") {
+        return;
+    }
+    let script = r#"for n in {10..49}; do eval "exec $n</dev/null"; done
+        ulimit -n 100 && exec "$0" "$@""#;
+    let server = Server::start_under(&["bash", "-c", script], &[], &[]);
+    let warning = server.hears("--max-connections 10000");
+    assert!(warning.ends_with(" were open before"), "{warning}");
+    let fit = server.announced(" connections");
+    assert!((20..50).contains(&fit), "{warning}");
+    let mut peers: Vec<_> = (0..fit).map(|_| server.connect()).collect();
+    for peer in &mut peers {
+        assert_eq!(ask(peer, b"in"), b"in");
+    }
+    assert_eq!(server.stats().get("refused_resources"), 0);
+    drop(peers);
+    server.end();
 }
 
 #[test]
