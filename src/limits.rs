@@ -71,13 +71,9 @@ pub const FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// before they kill.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a connection we have ended is read on before it is closed: a few round trips around the
-/// world, so that the peer gets our last reply instead of a reset. It begins anew while the peer
-/// takes what the kernel still holds of its replies.
+/// world, so that the peer gets our last reply instead of a reset. While the kernel still holds
+/// replies it is how often that is looked at, and the stall time-out counts, as before our FIN.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// What such a peer must take of that each time, unless `--stall-min` asks for less or nothing is
-/// left: as much as is asked by default of who is owed replies. It bounds the lingering: two hours
-/// for the largest send buffer of a usual kernel, 4 MiB, and the worst of peers.
-pub const LINGER_SIZE_MIN: usize = KIB;
 /// The longest span that can be asked for: a year. Whoever means never says `off`.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The shortest time-out: below the kernel's own tick, a peer is not late but scheduled.
@@ -282,11 +278,8 @@ const _: () = {
     // By default each of the most workers can hold two of the longest requests and their replies.
     assert!(THREADS_MAX * 2 * 2 * FRAME_MAX_DEFAULT <= MEMORY_DEFAULT);
 
-    // A lingering connection that takes nothing ends before the drain it is part of does; and none
-    // must take more than it would have to before our FIN.
+    // A lingering connection that has taken everything ends before the drain it is part of does.
     assert!(LINGER_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
-    let lingers = (STALL_TIMEOUT_DEFAULT.as_millis() / LINGER_TIMEOUT.as_millis()) as usize;
-    assert!(LINGER_SIZE_MIN * lingers <= STALL_SIZE_MIN_DEFAULT);
     // A frame whose peer is merely slow is not taken for idle.
     assert!(FRAME_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
     // The tries for memory end before a peer could be said to stall.

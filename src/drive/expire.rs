@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::connection::CloseReason;
 use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
-use crate::limits::{EVENTS_PER_TURN, LINGER_SIZE_MIN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
+use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
@@ -51,16 +51,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.ready.push(slot);
                 continue;
             }
+            if peer.connection.is_lingering() && peer.unsent > 0 && self.lingers_on(token) {
+                continue;
+            }
             let (deadline, reason) = self.deadline_of(token);
             if deadline > self.now {
                 self.arm(token);
                 continue;
             }
-            let goes_on = match reason {
-                CloseReason::Stalled => self.has_taken_enough(token),
-                _ => self.lingers_on(token),
-            };
-            if goes_on {
+            if reason == CloseReason::Stalled && self.has_taken_enough(token) {
                 continue;
             }
             if let Some(peer) = self.peers.get_mut(token) {
@@ -109,27 +108,27 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Lets a peer linger on while it takes what the kernel still holds of its replies: we were
     /// done with them when our FIN was sent, but the peer may have megabytes to read, and a close
-    /// with unread input would destroy them (RFC 1122, 4.2.2.13). How long in all is bounded by
-    /// what a send buffer holds, since each time the least must be taken.
+    /// with unread input would destroy them (RFC 1122, 4.2.2.13). It must take as much in as long
+    /// a time as before; once all is taken, nothing is left to wait for.
     fn lingers_on(&mut self, token: Token) -> bool {
         let Some(peer) = self.peers.get_mut(token) else {
             return false;
         };
-        if !peer.connection.is_lingering() || peer.unsent == 0 {
-            return false;
-        }
         let unsent = peer.still_unsent(&mut self.kernel);
         let taken = peer.unsent.saturating_sub(unsent) as usize;
-        peer.unsent = unsent;
-        let least = self.settings.stall_size_min.min(LINGER_SIZE_MIN);
-        let goes_on = unsent > 0 && taken >= least;
-        if goes_on {
-            peer.active_at = self.now;
-            self.arm(token);
-        } else if unsent > 0 {
-            self.counters.lingers_cut += 1;
+        let timeout = self.settings.stall_timeout;
+        let stalled = timeout.map_or(Time::NEVER, |span| {
+            peer.active_at.after(span.max(LINGER_TIMEOUT))
+        });
+        if unsent > 0 && taken >= self.settings.stall_size_min.max(1) {
+            (peer.unsent, peer.active_at) = (unsent, self.now);
+        } else if unsent == 0 || self.now >= stalled {
+            self.counters.lingers_cut += u64::from(unsent > 0);
+            peer.unsent = 0;
+            return false;
         }
-        goes_on
+        self.arm(token);
+        true
     }
 
     /// When a connection is to be closed if nothing moves until then, and why.
@@ -142,8 +141,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             (span.map_or(Time::NEVER, |span| start.after(span)), reason)
         };
         if peer.connection.is_lingering() {
-            let reason = peer.connection.reason();
-            return after(Some(LINGER_TIMEOUT), peer.active_at, reason);
+            let (since, reason) = (peer.active_at, peer.connection.reason());
+            // While the kernel holds replies: not the end, but when to look again.
+            let looks = match peer.unsent {
+                0 => 0,
+                _ => self.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
+            };
+            let span = LINGER_TIMEOUT.saturating_mul(looks as u32 + 1);
+            return after(Some(span), since, reason);
         }
         let lease = peer.lease.as_ref();
         let held = lease.map_or(Held::Freely, |lease| self.workspaces.held(lease));

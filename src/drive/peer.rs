@@ -29,7 +29,7 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) answered: bool,
     /// Reads while the server is shutting down, up to [`DRAIN_READS_MIN`].
     pub(super) last_reads: u8,
-    /// While it lingers: what the kernel held of its replies when that was last asked.
+    /// While it lingers: what the kernel held of its replies at `active_at`.
     pub(super) unsent: u32,
     /// When the frame began that is under way and of which nothing is kept; else never.
     pub(super) amid_since: Time,

@@ -227,8 +227,8 @@ mod tests {
         let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
                     --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
                     --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
-                    --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 --json a --hgrm b --svg c \
-                    --assert p99<2ms,errors==0";
+                    --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 \
+                    --json a --hgrm b --svg c --assert p99<2ms,errors==0";
         let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
         let source = |text: &str| Address::Tcp(text.parse().expect("an address"));
         let plan = Plan {

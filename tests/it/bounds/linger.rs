@@ -1,6 +1,6 @@
 //! How long a peer is read on after our FIN: while it takes what the kernel holds of its replies.
 
-use mynah::limits::{KIB, LINGER_SIZE_MIN};
+use mynah::limits::KIB;
 
 use super::*;
 
@@ -28,10 +28,14 @@ fn lingering(settings: Settings) -> (Stage, Peer) {
     (stage, peer)
 }
 
-/// Much is to be taken of what is owed, but for the bound of lingering.
+/// What is to be taken in each stall time-out, which is seen at every third look.
+const LEAST: usize = KIB;
+const STALL: Duration = LINGER_TIMEOUT.saturating_mul(3);
+
 fn strict() -> Settings {
     Settings {
-        stall_size_min: 16 * KIB,
+        stall_size_min: LEAST,
+        stall_timeout: Some(STALL),
         ..plain()
     }
 }
@@ -46,22 +50,18 @@ fn take(stage: &mut Stage, peer: Peer, mut count: usize) {
 }
 
 #[test]
-fn who_lingers_must_take_the_least_in_time_and_is_then_let_go_on() {
-    for (count, ended) in [
-        (LINGER_SIZE_MIN - 1, true),
-        (LINGER_SIZE_MIN, false),
-        (LINGER_SIZE_MIN + 1, false),
-    ] {
+fn who_lingers_must_take_as_much_in_time_as_before() {
+    for (count, ended) in [(LEAST - 1, true), (LEAST, false), (LEAST + 1, false)] {
         let (mut stage, peer) = lingering(strict());
         stage.say(peer, b"and another thing");
-        stage.pass(LINGER_TIMEOUT - MOMENT);
+        stage.pass(STALL - MOMENT);
         take(&mut stage, peer, count);
         stage.pass(MOMENT);
         let cut = u64::from(ended);
         assert_eq!(stage.closed(CloseReason::TooLong), cut, "{count}");
         assert_eq!(stage.server.counters().lingers_cut, cut, "{count}");
-        // As much again from then on.
-        stage.pass(LINGER_TIMEOUT - MOMENT);
+        // As long again from then on.
+        stage.pass(STALL - MOMENT);
         assert_eq!(stage.closed(CloseReason::TooLong), cut, "{count}");
         stage.pass(MOMENT);
         assert_eq!(stage.closed(CloseReason::TooLong), 1, "{count}");
@@ -71,13 +71,13 @@ fn who_lingers_must_take_the_least_in_time_and_is_then_let_go_on() {
 #[test]
 fn who_talks_on_and_reads_slowly_hears_all_that_it_is_owed() {
     let (mut stage, peer) = lingering(strict());
-    for _ in 0..(OWED - RECEIVE) / LINGER_SIZE_MIN {
-        take(&mut stage, peer, LINGER_SIZE_MIN);
+    for _ in 0..(OWED - RECEIVE) / LEAST {
+        stage.pass(STALL - MOMENT);
+        take(&mut stage, peer, LEAST);
         stage.say(peer, b"and another thing");
         assert_eq!(stage.closed(CloseReason::TooLong), 0);
-        stage.pass(LINGER_TIMEOUT - MOMENT);
+        stage.pass(MOMENT);
     }
-    stage.pass(LINGER_TIMEOUT);
     assert_eq!(stage.closed(CloseReason::TooLong), 1);
     // What is in its own receive buffer survives the reset.
     assert_eq!(stage.hear(peer).len(), RECEIVE);
@@ -85,7 +85,7 @@ fn who_talks_on_and_reads_slowly_hears_all_that_it_is_owed() {
 }
 
 #[test]
-fn who_has_acknowledged_everything_lingers_once() {
+fn who_has_acknowledged_everything_lingers_no_longer_than_others() {
     let (mut stage, peer) = lingering(strict());
     take(&mut stage, peer, OWED - RECEIVE);
     stage.pass(LINGER_TIMEOUT - MOMENT);
@@ -97,20 +97,18 @@ fn who_has_acknowledged_everything_lingers_once() {
 }
 
 #[test]
-fn less_is_enough_where_less_is_asked_of_who_is_owed_replies() {
-    for (count, ended) in [(4, true), (5, false), (6, false)] {
-        let (mut stage, peer) = lingering(Settings {
-            stall_size_min: 5,
-            ..plain()
-        });
-        take(&mut stage, peer, count);
-        stage.pass(LINGER_TIMEOUT);
-        assert_eq!(
-            stage.closed(CloseReason::TooLong) == 1,
-            ended,
-            "{count} taken"
-        );
-    }
+fn without_a_stall_timeout_only_a_shutdown_ends_who_takes_nothing() {
+    let (mut stage, peer) = lingering(Settings {
+        stall_timeout: None,
+        drain_timeout: LINGER_TIMEOUT,
+        ..strict()
+    });
+    stage.pass(Duration::from_secs(3600));
+    assert_eq!(stage.closed(CloseReason::TooLong), 0);
+    stage.say(peer, b"and another thing");
+    stage.server.drain();
+    stage.pass(LINGER_TIMEOUT);
+    assert_eq!((stage.server.is_done(), stage.server.cut()), (true, 1));
 }
 
 #[test]
@@ -135,11 +133,11 @@ fn a_shutdown_waits_for_who_takes_what_the_kernel_holds() {
     stage.server.drain();
     stage.settle();
     for _ in 0..3 {
-        take(&mut stage, peer, LINGER_SIZE_MIN);
+        take(&mut stage, peer, LEAST);
         stage.pass(LINGER_TIMEOUT);
         assert!(!stage.server.is_done());
     }
-    take(&mut stage, peer, LINGER_SIZE_MIN);
+    take(&mut stage, peer, LEAST);
     stage.pass(LINGER_TIMEOUT);
     assert!(stage.server.is_done());
     assert_eq!((stage.server.cut(), stage.hear(peer).len()), (0, RECEIVE));
