@@ -135,6 +135,8 @@ pub struct Connection<S: Service> {
     reason: Option<CloseReason>,
     guess: Option<Guess>,
     trouble: Trouble,
+    /// A frame has ended since this was last asked.
+    ended: bool,
     service: S::State,
 }
 
@@ -149,12 +151,20 @@ impl<S: Service> Default for Connection<S> {
             reason: None,
             guess: None,
             trouble: Trouble::None,
+            ended: false,
             service: S::State::default(),
         }
     }
 }
 
 impl<S: Service> Connection<S> {
+    /// Whether a frame has ended, answered or thrown away, since this was last asked: what is held
+    /// now belongs to a later one. Not told of those that are answered at once.
+    #[inline]
+    pub fn take_end_of_frame(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
     /// What is to be done next; `owes` says whether its workspace, if it has one, owes bytes.
     #[inline]
     pub fn wants(&self, owes: bool) -> Want {

@@ -98,6 +98,7 @@ impl<S: Service> Connection<S> {
         } else {
             (0, Stop::Enough)
         };
+        self.ended |= frames > 0;
         match stop {
             Stop::Short { looked } => {
                 workspace.inbound.look(looked);

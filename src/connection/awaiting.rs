@@ -120,6 +120,7 @@ impl<S: Service> Connection<S> {
         let space = outbound.space(room);
         let sealed = protocol.framing.seal(&request[..frame], space, draft);
         inbound.consume(frame);
+        self.ended = true;
         self.state = match self.state {
             State::AwaitingLast => State::Finishing,
             _ => State::Open,

@@ -59,6 +59,7 @@ impl<S: Service> Connection<S> {
                 *left = still;
                 if still == 0 {
                     (self.state, self.trouble) = (State::Open, Trouble::None);
+                    self.ended = true;
                 }
             }
             Err(error) => self.fail(error, None, workspace),

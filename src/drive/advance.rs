@@ -164,7 +164,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             && !peer.paused;
         if workspace.is_empty() {
             if peer.connection.is_amid() || peer.amid_since != Time::NEVER {
-                self.note_the_frame(token, &lease, before);
+                self.note_the_frame(token, &lease);
             }
             self.workspaces.give_back(lease);
         } else {

@@ -20,7 +20,6 @@ use super::workspaces::{Held, Lease};
 /// How much was moved so far, over all connections.
 #[derive(Clone, Copy)]
 pub(super) struct Moved {
-    frames: u64,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -28,7 +27,6 @@ pub(super) struct Moved {
 impl Moved {
     pub(super) fn of(counters: &Counters) -> Moved {
         Moved {
-            frames: counters.frames,
             bytes_in: counters.bytes_in,
             bytes_out: counters.bytes_out,
         }
@@ -41,14 +39,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub(super) fn keep(&mut self, token: Token, lease: Lease, want: Want, before: Moved) {
         let now = self.now;
         let after = Moved::of(&self.counters);
-        let is_next = after.frames != before.frames;
+        let is_next = self.has_ended_a_frame(token);
         let was_held = self.workspaces.held(&lease);
         let begun = self.begun(token, was_held, is_next);
         let held = match (want, was_held) {
-            (Want::Read, Held::ForFrame { since, heard }) => {
+            // One that waits for its turn has to send in time what it has to send all the same.
+            (Want::Read | Want::Resume, Held::ForFrame { since, heard }) => {
                 let heard = heard + (after.bytes_in - before.bytes_in);
-                // If other frames were answered since, what is held is the beginning of the next.
-                // But whoever ends a frame with each few bytes and begins another would hold it for
+                // If a frame has ended since, what is held is the beginning of the next. But
+                // whoever ends a frame with each few bytes and begins another would hold it for
                 // ever, and others wait.
                 let is_fair =
                     self.waiting.is_empty() || heard >= self.settings.stall_size_min as u64;
@@ -63,11 +62,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             (Want::Read, _) => Held::ForFrame {
                 since: begun,
                 heard: 0,
-            },
-            // It waits for its turn; what it has to send in time, it has to send all the same.
-            (Want::Resume, Held::ForFrame { since, heard }) => Held::ForFrame {
-                since,
-                heard: heard + (after.bytes_in - before.bytes_in),
             },
             (Want::Write, Held::ForReply { since, taken }) => {
                 let taken = taken + (after.bytes_out - before.bytes_out);
@@ -101,6 +95,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
+    fn has_ended_a_frame(&mut self, token: Token) -> bool {
+        let peer = self.peers.get_mut(token);
+        peer.is_some_and(|peer| peer.connection.take_end_of_frame())
+    }
+
     /// Since when the frame is under way that a connection has got a part of.
     fn begun(&mut self, token: Token, held: Held, is_next: bool) -> Time {
         let earlier = self.peers.get_mut(token).map(|peer| peer.amid_since);
@@ -115,8 +114,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// A connection gives its workspace back; but a frame may be under way of which it keeps
     /// nothing, and which has its time like any other.
     #[cold]
-    pub(super) fn note_the_frame(&mut self, token: Token, lease: &Lease, before: Moved) {
-        let is_next = self.counters.frames != before.frames;
+    pub(super) fn note_the_frame(&mut self, token: Token, lease: &Lease) {
+        let is_next = self.has_ended_a_frame(token);
         let begun = self.begun(token, self.workspaces.held(lease), is_next);
         let Some(peer) = self.peers.get_mut(token) else {
             return;

@@ -161,7 +161,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         for &Answer { token, start, end } in &self.answers[*sent..] {
             *sent += 1;
             let (start, end) = (start as usize, end as usize);
-            let peer = self.peers.get_mut(token)?;
+            let Some(peer) = self.peers.get_mut(token) else {
+                unreachable!("nobody is released between the phases");
+            };
             peer.answered = false;
             match pump.send_straight(peer, &space[start..end]) {
                 Course::Done => {}

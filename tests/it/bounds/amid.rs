@@ -127,3 +127,32 @@ fn requests_with_bodies_have_their_time_each_and_none_between_them() {
     }
     assert_eq!(stage.link(peer), Link::Open);
 }
+
+#[test]
+fn each_frame_that_is_thrown_away_has_the_whole_time_although_the_next_comes_with_its_end() {
+    let mut stage = stage(Echo, "line");
+    let peer = stage.connect();
+    stage.say(peer, &[b'x'; 80]);
+    for _ in 0..6 {
+        stage.pass(25 * SECOND);
+        stage.say(peer, &[b"\n".as_slice(), &[b'x'; 80]].concat());
+    }
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    assert_eq!(stage.server.counters().frames_discarded, 7);
+    stage.pass(60 * SECOND - MOMENT);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
+}
+
+#[test]
+fn a_frame_behind_one_that_was_thrown_away_has_the_whole_time() {
+    let mut stage = stage(Echo, "line");
+    let peer = stage.connect();
+    stage.say(peer, &[b'x'; 80]);
+    stage.pass(50 * SECOND);
+    stage.say(peer, b"\nhel");
+    stage.pass(50 * SECOND);
+    stage.say(peer, b"lo\n");
+    assert_eq!(stage.hear(peer), b"hello\n");
+}

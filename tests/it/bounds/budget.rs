@@ -141,3 +141,28 @@ fn who_waits_for_its_turn_is_neither_idle_nor_late() {
     assert_eq!(stage.closed(CloseReason::Idle), 0);
     assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
 }
+
+#[test]
+fn a_part_behind_frames_that_used_up_the_turn_has_the_whole_frame_timeout() {
+    let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
+    let framing = framing.expect("a framing");
+    let settings = Settings {
+        frames_per_event: 1,
+        frame_timeout: Some(60 * SECOND),
+        ..bounded(Trigger::Edge)
+    };
+    let (close, config) = (OnTooLong::Close, Config::default());
+    let mut stage = Stage::serving(UpperUnicode, framing, close, settings, config);
+    let peer = stage.connect();
+    stage.say(peer, b"\x02a");
+    for _ in 0..6 {
+        stage.pass(25 * SECOND);
+        // The end of one, and the beginning of the next.
+        stage.say(peer, b"b\x02a");
+        assert_eq!(stage.hear(peer), b"\x02AB");
+    }
+    stage.pass(60 * SECOND - MOMENT);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
+}
