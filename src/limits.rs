@@ -108,7 +108,7 @@ pub const BYTES_PER_EVENT: u64 = MIB as u64;
 /// Frames answered for one connection at one event: of empty ones the bytes above are a million,
 /// which take tens of milliseconds. So many take tens of microseconds, and there are hardly more
 /// requests in flight on a connection.
-pub const FRAMES_PER_EVENT: u64 = 1024;
+pub const FRAMES_PER_EVENT: u64 = 2048;
 /// Bytes of a request that count as one frame more where its answer is put together: the slowest
 /// service, full upper case, takes a third of a microsecond for them.
 pub const FRAME_WORK_SIZE: usize = 64;
