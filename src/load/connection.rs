@@ -111,6 +111,14 @@ impl Connection {
         self.begun - self.answered
     }
 
+    /// Whether the other side has said that it answers nothing more here.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.replies
+            .as_ref()
+            .is_some_and(|replies| replies.is_over())
+    }
+
     /// Gives up on every reply that is still to come.
     pub fn abandon(&mut self) {
         self.answered = self.begun;

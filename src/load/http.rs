@@ -5,7 +5,8 @@
 //! be said by `Content-Length`. A chunked body is refused in words rather than guessed at. The same
 //! question has the same answer: the status and the body of each reply must be those of the first
 //! one of all connections (`page`). Lines are copied into a small fixed space as far as they fit; a
-//! header line that does not fit is none of those looked for. Source: RFC 9112.
+//! header line that does not fit is none of those looked for. A reply may say that it is the last
+//! one of its connection (9.3, 9.6): what comes behind it is not looked at. Source: RFC 9112.
 
 use super::page::{Digest, FirstPage, Page};
 
@@ -19,12 +20,29 @@ enum At {
     Body { left: u64 },
 }
 
+/// Whether a reply lets its connection stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Persists {
+    /// HTTP/1.1 does.
+    ByVersion,
+    /// HTTP/1.0 does not.
+    NotByVersion,
+    /// `Connection: keep-alive`
+    Kept,
+    /// `Connection: close`, whatever else is said.
+    Closed,
+}
+
 /// The replies of one connection.
 #[derive(Clone, Debug)]
 pub struct Replies {
     at: At,
     status: u16,
     length: Option<u64>,
+    /// What is said of the connection behind this reply.
+    persists: Persists,
+    /// Whether the last of all replies has ended.
+    is_over: bool,
     line: [u8; LINE_MAX],
     used: usize,
     digest: Digest,
@@ -60,6 +78,8 @@ impl Replies {
             at: At::Status,
             status: 0,
             length: None,
+            persists: Persists::ByVersion,
+            is_over: false,
             line: [0; LINE_MAX],
             used: 0,
             digest: Digest::default(),
@@ -70,14 +90,20 @@ impl Replies {
     /// Before the first byte of another connection.
     pub fn restart(&mut self) {
         (self.at, self.length, self.used) = (At::Status, None, 0);
+        self.is_over = false;
         self.digest = Digest::default();
+    }
+
+    /// Whether the server has said that it answers nothing more on this connection.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Takes `bytes` and tells how many replies ended in them. With `verify`, each must be what the
     /// first one was.
     pub fn received(&mut self, mut bytes: &[u8], verify: bool) -> Result<u32, HttpError> {
         let mut ended = 0;
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && !self.is_over {
             if let At::Body { left } = &mut self.at {
                 let taken = bytes
                     .len()
@@ -98,6 +124,7 @@ impl Replies {
             if self.at == (At::Body { left: 0 }) {
                 ended += 1;
                 (self.at, self.length) = (At::Status, None);
+                self.is_over = matches!(self.persists, Persists::NotByVersion | Persists::Closed);
                 if verify {
                     self.compare()?;
                 }
@@ -126,9 +153,24 @@ impl Replies {
         self.used = 0;
         match self.at {
             At::Status => {
-                let digits = match line {
-                    [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', rest @ ..] => rest.get(..3),
-                    _ => None,
+                let (minor, digits) = match line {
+                    [
+                        b'H',
+                        b'T',
+                        b'T',
+                        b'P',
+                        b'/',
+                        b'1',
+                        b'.',
+                        minor,
+                        b' ',
+                        rest @ ..,
+                    ] => (*minor, rest.get(..3)),
+                    _ => (b'1', None),
+                };
+                self.persists = match minor {
+                    b'0' => Persists::NotByVersion,
+                    _ => Persists::ByVersion,
                 };
                 self.status = digits.and_then(number).ok_or(HttpError::NotHttp)? as u16;
                 if self.status / 100 != 2 {
@@ -147,11 +189,29 @@ impl Replies {
                     self.length = Some(number(value).ok_or(HttpError::BadLength)?);
                 } else if value_of(line, b"transfer-encoding:").is_some() {
                     return Err(HttpError::Chunked);
+                } else if let Some(value) = value_of(line, b"connection:") {
+                    self.persists = self.persists.told(value);
                 }
             }
             At::Body { .. } => unreachable!("a body has no lines"),
         }
         Ok(())
+    }
+}
+
+impl Persists {
+    /// What holds after `Connection: options`.
+    fn told(self, options: &[u8]) -> Persists {
+        let has = |name: &[u8]| {
+            let mut options = options.split(|&byte| byte == b',');
+            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
+        };
+        match self {
+            Persists::Closed => Persists::Closed,
+            _ if has(b"close") => Persists::Closed,
+            _ if has(b"keep-alive") => Persists::Kept,
+            other => other,
+        }
     }
 }
 
@@ -207,6 +267,36 @@ mod tests {
         for (bytes, error) in cases {
             let mut replies = Replies::new(&FirstPage::default());
             assert_eq!(replies.received(bytes, true), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_reply_may_be_the_last_one_of_its_connection() {
+        for (head, is_over) in [
+            ("HTTP/1.1 200 OK\r\n", false),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: Upgrade, keep-alive\r\n",
+                false,
+            ),
+            ("HTTP/1.1 200 OK\r\nconnection:foo , Close\r\n", true),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n",
+                true,
+            ),
+            ("HTTP/1.0 200 OK\r\n", true),
+            ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", false),
+        ] {
+            let reply = format!("{head}Content-Length: 2\r\n\r\nab");
+            let mut replies = Replies::new(&FirstPage::default());
+            // Another reply behind the last one is none.
+            let count = if is_over { 1 } else { 2 };
+            assert_eq!(
+                replies.received(reply.repeat(2).as_bytes(), true),
+                Ok(count)
+            );
+            assert_eq!(replies.is_over(), is_over, "{head}");
+            replies.restart();
+            assert!(!replies.is_over());
         }
     }
 

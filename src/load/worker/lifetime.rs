@@ -2,8 +2,9 @@
 //!
 //! An error of one connection ends in `lose` and goes no further, save before the load has begun: a
 //! server that cannot be reached then is the answer to the whole run. Under churn a connection that
-//! is not there yet is spoken to at once, and only if that is too early is waited for. What is said
-//! and heard is `traffic`'s business. See connect(2), "EINPROGRESS".
+//! is not there yet is spoken to at once, and only if that is too early is waited for. A server in
+//! HTTP may announce a connection's last reply: then the next one takes its place. What is said and
+//! heard is `traffic`'s business. See connect(2), "EINPROGRESS".
 
 use super::*;
 
@@ -37,7 +38,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if slot.tries == 0 {
             let other = voice as u64 + u64::from(slot.generation) * 7919;
             slot.opened_at = now;
+            let unanswered = slot.connection.in_flight();
             slot.connection.reset(self.job.script, other);
+            (0..unanswered).for_each(|_| slot.connection.begin(self.job.script));
             if self.job.plan.churn && index < self.active {
                 let due = due.unwrap_or(now);
                 if !self.may_begin(due) {
@@ -51,7 +54,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 let slot = &mut self.slots[index];
                 (slot.socket, slot.stage, slot.tries) = (Some(socket), Stage::Connecting, 0);
                 self.connecting += 1;
-                self.speak_at_once(index)
+                match self.job.plan.churn {
+                    true => self.speak_at_once(index),
+                    false => Ok(()),
+                }
             }
             // A unix listener whose queue is full says so at once instead of letting the peer wait
             // (connect(2)).
@@ -129,8 +135,28 @@ impl<K: Poller + Opener> Worker<'_, K> {
             return self.lose(index, Cause::Connect(error));
         }
         self.stand(index);
-        // Only under churn is anything owed already.
-        self.flush(index).or_else(|cause| self.lose(index, cause))
+        let again = self.slots[index].stage == Stage::Open
+            && self.phase != Phase::Opening
+            && !self.job.plan.churn;
+        // Only under churn, or on a connection that was opened again, is anything owed already.
+        let spoken = match again {
+            true => self.resume(index),
+            false => self.flush(index),
+        };
+        spoken.or_else(|cause| self.lose(index, cause))
+    }
+
+    /// A connection that was opened again takes up its part of the load.
+    fn resume(&mut self, index: usize) -> Result<(), Cause> {
+        let in_flight = self.slots[index].connection.in_flight() as usize;
+        let room = self.job.plan.pipeline.saturating_sub(in_flight);
+        if self.schedule.is_none() {
+            return self.converse(index, room);
+        }
+        if room > 0 {
+            self.set_free(index);
+        }
+        self.flush(index)
     }
 
     /// The connection stands, as of now.
@@ -184,7 +210,37 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
+    /// The server has announced the connection's last reply: ends it, as RFC 9112, 9.6 wants it of
+    /// a client, and puts the next one in its place, if there is anything to say on it.
+    ///
+    /// Requests behind the last reply are unanswered by the server's right (9.3.2). They stay in
+    /// flight and are said again on the next connection; their times go on from when they were said
+    /// first, for it was the server that had them wait.
+    #[cold]
+    pub(super) fn reopen(&mut self, index: usize) -> Result<(), Cause> {
+        let connection = &self.slots[index].connection;
+        let (answered, in_flight) = (connection.answered(), connection.in_flight());
+        let next = self.schedule.as_ref().map_or(self.now, Schedule::due);
+        if in_flight == 0 && !self.may_begin(next) {
+            self.release(index);
+            return Ok(());
+        }
+        self.hang_up(index);
+        // The requests are counted from 0 again.
+        let stamps = &mut self.stamps[index * self.depth..][..self.depth];
+        stamps.rotate_left(answered as usize & (self.depth - 1));
+        self.open(index, None)
+    }
+
+    /// Ends a connection and forgets what was in flight on it.
     pub(super) fn release(&mut self, index: usize) {
+        self.hang_up(index);
+        let connection = &mut self.slots[index].connection;
+        self.in_flight -= connection.in_flight();
+        connection.abandon();
+    }
+
+    fn hang_up(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         match slot.stage {
             Stage::Connecting => self.connecting -= 1,
@@ -192,8 +248,6 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Stage::Idle => self.idle -= 1,
             Stage::Closed => {}
         }
-        self.in_flight -= slot.connection.in_flight();
-        slot.connection.abandon();
         (slot.stage, slot.tries) = (Stage::Closed, 0);
         if let Some(socket) = slot.socket.take() {
             self.kernel.close(socket);

@@ -37,8 +37,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Phase::Loading { start, end } => {
                 // What was due before the end goes out even if the end has passed meanwhile.
                 self.release_due()?;
-                let lost = self.open == 0 && !self.job.plan.churn;
-                if self.now >= end || self.quota == 0 || lost || self.is_stalled() {
+                if self.now >= end || self.quota == 0 || !self.is_able() || self.is_stalled() {
                     self.end_window(start);
                 }
             }
@@ -57,11 +56,16 @@ impl<K: Poller + Opener> Worker<'_, K> {
         self.quota < u64::MAX && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
     }
 
+    /// Whether there is, or will be, a connection that carries load.
+    fn is_able(&self) -> bool {
+        let coming = self.connecting > 0 || !self.opening.is_empty();
+        self.open > 0 || coming || self.job.plan.churn
+    }
+
     /// Whether requests are overdue for which a connection will be free.
     fn is_behind(&self) -> bool {
-        let able = self.open > 0 || self.job.plan.churn;
         let due = self.schedule.as_ref().map(Schedule::due);
-        able && due.is_some_and(|due| self.may_begin(due))
+        self.is_able() && due.is_some_and(|due| self.may_begin(due))
     }
 
     /// Between which moments replies count for the throughput. A run by a count has no end.
@@ -104,10 +108,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Phase::Loading { end, .. } => end.min(self.now),
             _ => self.now,
         };
-        // A request that a full queue holds up is under way.
-        let slots = &self.slots;
+        // A request that a full queue holds up is under way; without churn each slot is waited for.
+        let (slots, churn) = (&self.slots, self.job.plan.churn);
         let is_held_up = |index: u32| slots[index as usize].connection.in_flight() > 0;
-        self.opening.retain(|(_, index)| is_held_up(*index));
+        self.opening
+            .retain(|(_, index)| !churn || is_held_up(*index));
         self.job.board.sent_all.store(true, Ordering::Relaxed);
         self.phase = Phase::Draining {
             start,

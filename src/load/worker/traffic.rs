@@ -46,10 +46,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 .connection
                 .received(self.job.script, bytes, self.job.plan.verify);
             let got = got.map_err(Cause::Wrong)?;
+            let is_over = slot.connection.is_over();
             self.answered(index, first, got, count);
             answers += got;
-            // A connection that has done its one request is not asked how it ends.
-            let over = self.job.plan.churn && answers > 0;
+            // A connection that has done its one request, or brought the last reply that it was to
+            // bring, is not asked how it ends.
+            let over = self.job.plan.churn && answers > 0 || is_over;
             // Behind a late datagram there may be another, and no edge would tell of it.
             let late = self.speech == Speech::Datagrams && got == 0;
             self.tally.late += u64::from(late);
@@ -70,6 +72,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 self.release(index);
                 self.renew(index, Duration::ZERO)
             }
+            _ if self.slots[index].connection.is_over() => self.reopen(index),
             _ if self.schedule.is_some() => {
                 self.set_free(index);
                 self.flush(index)

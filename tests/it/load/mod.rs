@@ -7,6 +7,7 @@
 mod command;
 mod datagrams;
 mod documents;
+mod keepalive;
 mod opening;
 mod overload;
 mod pages;

@@ -1,0 +1,105 @@
+//! Servers in HTTP that end their connections after some replies, as RFC 9112 lets them.
+//!
+//! With the end announced, the load goes on over the next connection and nothing is an error; an
+//! end that comes without a word stays one.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use mynah::kernel::Address;
+use mynah::load::plan::{Pace, Plan, Protocol, Until};
+use mynah::load::schedule::Arrivals;
+use mynah::load::tally::Tally;
+
+use super::peer;
+use super::runs::{assert_whole, load, plan};
+
+/// Answers seven times with `head`, the last time with `last`, and ends the connection. What still
+/// comes is read and not answered.
+fn seven(mut stream: TcpStream, head: &str, last: &str) {
+    let mut held = Vec::new();
+    let mut space = [0; 2048];
+    let mut left = 7;
+    while let Ok(count @ 1..) = stream.read(&mut space) {
+        held.extend_from_slice(&space[..count]);
+        while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
+            held.drain(..end + 4);
+            left -= 1;
+            let head = if left == 0 { last } else { head };
+            let page = format!("{head}Content-Length: 5\r\n\r\nhello");
+            if stream.write_all(page.as_bytes()).is_err() {
+                return;
+            }
+            if left == 0 {
+                let _ = stream.shutdown(Shutdown::Write);
+                return peer::mute(stream);
+            }
+        }
+    }
+}
+
+fn announced(stream: TcpStream) {
+    let head = "HTTP/1.1 200 OK\r\n";
+    seven(stream, head, "HTTP/1.1 200 OK\r\nConnection: close\r\n");
+}
+
+fn in_http_1_0(stream: TcpStream) {
+    let head = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n";
+    seven(stream, head, "HTTP/1.0 200 OK\r\n");
+}
+
+fn without_a_word(stream: TcpStream) {
+    seven(stream, "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n");
+}
+
+fn http(requests: u64) -> Plan {
+    Plan {
+        protocol: Protocol::Http,
+        connections: 3,
+        ..plan(requests)
+    }
+}
+
+#[test]
+fn after_a_reply_that_was_announced_as_the_last_one_another_connection_goes_on() {
+    for server in [announced, in_http_1_0].map(peer::tcp).map(Address::Tcp) {
+        for (pipeline, connections) in [(1, 1), (1, 3), (4, 2)] {
+            let plan = Plan {
+                pipeline,
+                connections,
+                ..http(300)
+            };
+            let outcome = load(&plan, server.clone()).expect("the server is there");
+            assert_whole(&outcome, 300);
+            assert!(outcome.tally.connections >= 300 / 7);
+        }
+    }
+}
+
+#[test]
+fn an_open_loop_loses_none_of_its_requests_with_a_connection_that_ends() {
+    let server = Address::Tcp(peer::tcp(announced));
+    let (rate, arrivals) = (1000.0, Arrivals::Fixed);
+    for pipeline in [1, 4] {
+        let plan = Plan {
+            pace: Pace::Open { rate, arrivals },
+            until: Until::Time(Duration::from_millis(300)),
+            connections: 1,
+            pipeline,
+            ..http(1)
+        };
+        let outcome = load(&plan, server.clone()).expect("the server is there");
+        assert_whole(&outcome, outcome.tally.response.count());
+        assert_eq!((outcome.tally.answered, outcome.tally.unsent), (300, 0));
+    }
+}
+
+#[test]
+fn an_end_that_was_not_announced_is_an_error() {
+    let server = Address::Tcp(peer::tcp(without_a_word));
+    let Tally {
+        errors, answered, ..
+    } = load(&http(300), server).expect("the server is there").tally;
+    assert_eq!((errors.closed, errors.total(), answered), (3, 3, 21));
+}
