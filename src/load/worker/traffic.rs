@@ -5,6 +5,9 @@
 
 use super::*;
 
+/// That the other side has ended.
+const ENDING: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+
 impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     pub(super) fn ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
@@ -15,7 +18,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         match self.slots[index].stage {
             Stage::Closed => Ok(()),
-            Stage::Connecting => self.connected(index),
+            Stage::Connecting => {
+                self.connected(index)?;
+                self.also_ready(token, readiness)
+            }
             Stage::Open | Stage::Idle => match self.hear(index, readiness) {
                 Ok(()) => Ok(()),
                 Err(cause) => self.lose(index, cause),
@@ -23,12 +29,26 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
+    /// What the event that made a connection stand says besides: a server may have spoken, or have
+    /// ended it, by then, and an edge is not reported again.
+    #[cold]
+    fn also_ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
+        let index = token.index() as usize;
+        let slot = &self.slots[index];
+        let stands = slot.generation == token.generation()
+            && matches!(slot.stage, Stage::Open | Stage::Idle);
+        if !stands || !readiness.has(Readiness::IN.and(ENDING)) {
+            return Ok(());
+        }
+        self.hear(index, readiness)
+            .or_else(|cause| self.lose(index, cause))
+    }
+
     /// Reads what came, and says what comes next.
     #[inline]
     fn hear(&mut self, index: usize, readiness: Readiness) -> Result<(), Cause> {
-        let ending = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
         let mut answers = 0;
-        let mut more = readiness.has(Readiness::IN.and(ending));
+        let mut more = readiness.has(Readiness::IN.and(ENDING));
         while more {
             let slot = &mut self.slots[index];
             let Some(socket) = &slot.socket else {
@@ -55,7 +75,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             // Behind a late datagram there may be another, and no edge would tell of it.
             let late = self.speech == Speech::Datagrams && got == 0;
             self.tally.late += u64::from(late);
-            more = (count == self.space.len() || readiness.has(ending) || late) && !over;
+            more = (count == self.space.len() || readiness.has(ENDING) || late) && !over;
             if more {
                 self.now = self.kernel.now();
             }

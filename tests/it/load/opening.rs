@@ -1,5 +1,6 @@
 //! How connections are opened: which of them are timed, and what a full queue means.
 
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::thread;
@@ -108,4 +109,30 @@ fn a_request_that_a_full_queue_held_up_to_the_end_is_unanswered() {
         "{tally:?}"
     );
     assert_eq!(tally.errors.total(), 4);
+}
+
+#[test]
+fn a_connection_that_is_ended_as_soon_as_it_stands_is_seen() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let server = Address::Tcp(listener.local_addr().expect("it is bound"));
+    thread::spawn(move || {
+        for (count, stream) in listener.incoming().flatten().enumerate() {
+            // Two are kept, all others are ended at once.
+            if count < 2 {
+                thread::spawn(move || peer::echo(stream));
+            }
+        }
+    });
+    let plan = Plan {
+        connections: 2,
+        idle: 20,
+        until: Until::Time(Duration::from_millis(300)),
+        ..plan(1)
+    };
+    match load(&plan, server) {
+        Err(RunError::Target(line)) => assert!(line.contains("closed by the server"), "{line}"),
+        // A server that is slow to accept ends them when the load has begun.
+        Ok(outcome) => assert_eq!(outcome.tally.errors.closed, 20),
+        Err(other) => panic!("{other:?}"),
+    }
 }
