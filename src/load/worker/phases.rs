@@ -42,6 +42,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 }
             }
             Phase::Draining { deadline, .. } => {
+                let deadline = match self.is_all_begun() {
+                    true => deadline.max(self.moved.after(STALL_TIMEOUT)),
+                    false => deadline,
+                };
                 if self.now >= deadline || self.in_flight == 0 && !self.is_behind() {
                     self.finish();
                 }
@@ -54,6 +58,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Whether a run that ends by a count waits for replies that do not come.
     fn is_stalled(&self) -> bool {
         self.quota < u64::MAX && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
+    }
+
+    /// Whether a run that ends by a count has nothing left but to wait for its last replies, which
+    /// have no less time than those before.
+    fn is_all_begun(&self) -> bool {
+        self.quota == 0
     }
 
     /// Whether there is, or will be, a connection that carries load.
@@ -117,7 +127,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         self.phase = Phase::Draining {
             start,
             end,
-            deadline: self.now.after(DRAIN_TIMEOUT),
+            deadline: self.now.after(match self.is_all_begun() {
+                true => STALL_TIMEOUT,
+                false => DRAIN_TIMEOUT,
+            }),
         };
     }
 

@@ -16,7 +16,7 @@ use mynah::load::schedule::Arrivals;
 
 use super::command::{bench, interrupt, told};
 use super::peer;
-use super::runs::{load, plan};
+use super::runs::{assert_whole, load, plan};
 use super::wellformed::is_json;
 use crate::program;
 
@@ -132,4 +132,13 @@ fn errors_are_listed_by_kind() {
     ] {
         assert!(json.contains(line), "{line} is missing: {json}");
     }
+}
+
+#[test]
+fn the_last_replies_of_a_run_by_a_count_have_as_much_time_as_the_others() {
+    let server = peer::tcp(|stream| {
+        std::thread::sleep(Duration::from_millis(2500));
+        peer::echo(stream);
+    });
+    assert_whole(&measure(&plan(5), server), 5);
 }

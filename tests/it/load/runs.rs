@@ -328,6 +328,7 @@ fn a_server_that_leaves_is_told_apart_from_one_that_is_silent() {
     let silent = measure(
         &Plan {
             pipeline: 2,
+            until: Until::Time(Duration::from_millis(50)),
             ..plan(10)
         },
         peer::tcp(peer::mute),
