@@ -150,7 +150,7 @@ fn work<K: Poller + Opener>(
     };
     // An open loop's requests are to go out when they are due.
     let punctual = pinned.and_then(|()| process::wake_punctually());
-    let worked = punctual.and_then(|()| open()).map_err(Cause::Broken);
+    let worked = punctual.and_then(|()| open()).map_err(Cause::Own);
     let worked = worked.and_then(|kernel| Worker::new(kernel, job).run());
     job.board.done.store(true, Ordering::Release);
     // With the thread would go its entry in /proc, which the conductor has yet to read.
@@ -169,7 +169,7 @@ fn gather(
     for handle in handles {
         match handle.join() {
             Ok(Ok(tally)) => all.merge(tally),
-            Ok(Err(Cause::Broken(error))) => failed = Some(RunError::Own(error)),
+            Ok(Err(Cause::Own(error))) => failed = Some(RunError::Own(error)),
             Ok(Err(cause)) => {
                 failed = Some(RunError::Target(format!("{}: {cause}", target.address)))
             }

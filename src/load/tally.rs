@@ -25,6 +25,10 @@ pub enum Cause {
     Closed,
     /// Reading or writing failed.
     Broken(io::Error),
+    /// This connection was lost before the load began.
+    Early(usize, Box<Cause>),
+    /// Our own side failed.
+    Own(io::Error),
     /// What came back was not what had to come back.
     Wrong(Wrong),
 }
@@ -40,7 +44,8 @@ impl fmt::Display for Cause {
             }
             Cause::Connect(error) => write!(f, "cannot connect: {error}"),
             Cause::Closed => f.write_str("closed by the server"),
-            Cause::Broken(error) => error.fmt(f),
+            Cause::Broken(error) | Cause::Own(error) => error.fmt(f),
+            Cause::Early(connection, cause) => write!(f, "connection {connection}: {cause}"),
             Cause::Wrong(wrong) => wrong.fmt(f),
         }
     }
@@ -163,7 +168,7 @@ impl Tally {
         match failure.cause {
             Cause::Connect(_) => self.errors.connect += 1,
             Cause::Closed => self.errors.closed += 1,
-            Cause::Broken(_) => self.errors.broken += 1,
+            Cause::Broken(_) | Cause::Early(..) | Cause::Own(_) => self.errors.broken += 1,
             Cause::Wrong(_) => self.errors.wrong += 1,
         }
         if self.failures.len() < FAILURES_KEPT {

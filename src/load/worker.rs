@@ -252,7 +252,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
     }
 
     fn turn(&mut self) -> Result<(), Cause> {
-        let count = self.wait().map_err(Cause::Broken)?;
+        let count = self.wait().map_err(Cause::Own)?;
         self.now = self.kernel.now();
         self.follow()?;
         for at in 0..count {

@@ -192,12 +192,16 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Speech::Stream | Speech::Http => self.tally.connections == 0,
         };
         let unreachable = matches!(cause, Cause::Connect(_)) && nobody_yet;
+        let number = index * self.job.plan.threads + self.job.index;
         if self.phase == Phase::Opening || unreachable {
-            return Err(cause);
+            return Err(match cause {
+                Cause::Connect(_) => cause,
+                cause => Cause::Early(number, Box::new(cause)),
+            });
         }
         let connection = &self.slots[index].connection;
         self.tally.fail(Failure {
-            connection: index * self.job.plan.threads + self.job.index,
+            connection: number,
             answered: connection.answered(),
             in_flight: connection.in_flight(),
             cause,

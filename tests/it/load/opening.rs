@@ -136,3 +136,25 @@ fn a_connection_that_is_ended_as_soon_as_it_stands_is_seen() {
         Err(other) => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_reset_before_the_load_is_the_servers_doing_and_names_the_connection() {
+    let server = peer::tcp(|stream| {
+        // A connection that lingers for no time is reset.
+        let linger = Some(Duration::ZERO);
+        let socket = Socket::from(OwnedFd::from(stream));
+        socket.set_linger(linger).expect("a TCP socket has it");
+    });
+    let plan = Plan {
+        // Nothing is said for so long that all resets come before.
+        ramp: Duration::from_millis(500),
+        ..plan(100)
+    };
+    match load(&plan, Address::Tcp(server)) {
+        Err(RunError::Target(line)) => {
+            let named = line.contains(&server.to_string()) && line.contains("connection 0: ");
+            assert!(named && line.contains("reset"), "{line}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
