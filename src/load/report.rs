@@ -34,6 +34,12 @@ fn write_all(out: &mut String, session: &Session) -> std::fmt::Result {
     if session.interrupted.is_some() {
         writeln!(out, "          interrupted: this is what there is")?;
     }
+    if session.cut_short.is_some() {
+        writeln!(
+            out,
+            "          a run could not begin: this is what there is"
+        )?;
+    }
     for (index, server) in session.servers.iter().enumerate() {
         if let Some(figures) = server.runs.last() {
             let alone = session.servers.len() == 1;

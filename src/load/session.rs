@@ -67,6 +67,8 @@ pub struct Session {
     pub self_checks: Vec<(&'static str, Estimate)>,
     /// The signal that ended it early.
     pub interrupted: Option<i32>,
+    /// Why a later run could not begin, which ended it early too.
+    pub cut_short: Option<RunError>,
 }
 
 /// Why there is no session.
@@ -121,10 +123,11 @@ pub fn run<K: Poller + Opener>(
         }
     }
     let connections = bench.plan.connections + bench.plan.idle;
-    let mut interrupted = None;
+    let (mut interrupted, mut cut_short) = (None, None);
     'rounds: for round in 0..rounds {
         for index in compare::order(round, servers.len()) {
             started.settle(index);
+            let is_any_measured = servers.iter().any(|server| !server.runs.is_empty());
             let server = &mut servers[index];
             let title = match rounds {
                 1 => String::new(),
@@ -136,6 +139,10 @@ pub fn run<K: Poller + Opener>(
                     interrupted = Some(signal);
                     break 'rounds;
                 }
+                Err(error) if is_any_measured && !matches!(error, RunError::Interrupted(_)) => {
+                    cut_short = Some(error);
+                    break 'rounds;
+                }
                 outcome => outcome?,
             };
             interrupted = outcome.interrupted;
@@ -145,7 +152,9 @@ pub fn run<K: Poller + Opener>(
             }
         }
     }
-    Ok(Session::of(bench, servers, interrupted))
+    let mut session = Session::of(bench, servers, interrupted);
+    session.cut_short = cut_short;
+    Ok(session)
 }
 
 /// The processor that all share: the first one pinned to, or the last one allowed.
@@ -265,6 +274,7 @@ impl Session {
             compared,
             self_checks,
             interrupted,
+            cut_short: None,
         }
     }
 

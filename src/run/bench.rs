@@ -41,7 +41,7 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     json.write(|| document::json(&session))?;
     svg.write(|| picture::svg(&session))?;
     hgrm.write(|| report::hgrm(&session))?;
-    verdict(&session)
+    verdict(session)
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
@@ -131,9 +131,12 @@ impl Drop for Paper {
     }
 }
 
-fn verdict(session: &Session) -> Result<(), Failure> {
+fn verdict(session: Session) -> Result<(), Failure> {
     if let Some(signal) = session.interrupted {
         return Err(Failure::signal(signal));
+    }
+    if let Some(error) = session.cut_short {
+        return Err(failure(SessionError::Run(error)));
     }
     let broken = session.broken_assertions();
     if !broken.is_empty() {

@@ -1,6 +1,8 @@
 //! The files of `mynah bench`: when they are opened, what stands in them, whatever they are about.
 
 use std::fs;
+use std::net::TcpListener;
+use std::thread;
 
 use super::command::{bench, file, told};
 use super::peer;
@@ -112,4 +114,26 @@ fn each_server_of_a_comparison_has_its_percentiles() {
         2,
         "{text}"
     );
+}
+
+#[test]
+fn a_server_that_dies_between_its_rounds_leaves_what_was_measured() {
+    let echo = peer::tcp(peer::echo).to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let dying = listener.local_addr().expect("it is bound").to_string();
+    // One connection for the warm-up and one for a round, then nobody listens.
+    let server = thread::spawn(move || {
+        for stream in listener.incoming().flatten().take(2) {
+            thread::spawn(move || peer::echo(stream));
+        }
+    });
+    let words = "--pairs 3 --connections 1 --requests 50 --warmup 0".split(' ');
+    let both = [echo.as_str(), "--vs", dying.as_str()];
+    let words: Vec<&str> = both.into_iter().chain(words).collect();
+    let (code, out, err) = told(&bench(&words));
+    server.join().expect("it has served two");
+    assert_eq!(code, Some(5), "{out}{err}");
+    assert!(err.contains(&dying) && err.lines().count() == 1, "{err}");
+    let parts = ["a run could not begin", "50 in", "service time"];
+    assert!(parts.iter().all(|part| out.contains(part)), "{out}");
 }
