@@ -30,6 +30,9 @@ use super::worker::{Job, Worker};
 const OPENING_GLANCE: Duration = Duration::from_millis(1);
 const GLANCE: Duration = Duration::from_millis(10);
 
+/// SIGHUP, by number: the terminal is gone. There is no file to read again.
+const HANG_UP: i32 = 1;
+
 /// The time everybody has used up to one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
@@ -193,8 +196,10 @@ pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> 
     let mut events = [Event::default(); 4];
     kernel.wait(&mut events, until)?;
     while let Some(signal) = kernel.take_signal()? {
-        if let Signal::Terminate(number) = signal {
-            return Ok(Some(number));
+        match signal {
+            Signal::Terminate(number) => return Ok(Some(number)),
+            Signal::Reload => return Ok(Some(HANG_UP)),
+            Signal::Statistics => {}
         }
     }
     Ok(None)

@@ -34,8 +34,12 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
 
 /// What Ctrl-C does.
 pub(crate) fn interrupt(child: &Child) {
+    signal(child, "-INT");
+}
+
+pub(crate) fn signal(child: &Child, name: &str) {
     let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([name, &child.id().to_string()])
         .status();
     assert!(kill.is_ok_and(|status| status.success()));
 }

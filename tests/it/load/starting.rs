@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::command::{file, interrupt, told};
+use super::command::{file, interrupt, signal, told};
 use crate::program;
 
 /// Looks for something until it is there, for so long that it must be.
@@ -35,6 +35,12 @@ fn places(pid: u32) -> Option<String> {
 
 #[test]
 fn a_signal_while_a_server_starts_ends_both() {
+    for (name, code) in [("-INT", 130), ("-HUP", 129)] {
+        ends_both(name, code);
+    }
+}
+
+fn ends_both(name: &str, expected: i32) {
     let child = Command::new(program::path())
         .args(["bench", "sleep 60 {port}"])
         .stdout(Stdio::piped())
@@ -47,9 +53,9 @@ fn a_signal_while_a_server_starts_ends_both() {
         listed.split_whitespace().next()?.parse::<u32>().ok()
     });
     let start = Instant::now();
-    interrupt(&child);
+    signal(&child, name);
     let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
-    assert_eq!((code, out.as_str(), err.as_str()), (Some(130), "", ""));
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(expected), "", ""));
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(!Path::new(&format!("/proc/{server}")).exists());
 }
