@@ -270,9 +270,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Goes on with the first `count` of those that have more to do.
+    /// Goes on with the first `count` of those that have more to do, but with no more than an event
+    /// could tell of in a turn: a shutdown has everybody in there, and signals are to be heard.
     fn resume(&mut self, count: usize) {
-        for _ in 0..count {
+        for _ in 0..count.min(EVENTS_PER_TURN) {
             let Some(slot) = self.ready.pop() else { return };
             if let Some(token) = self.peers.token(slot) {
                 self.advance(token, Readiness::IN.and(Readiness::OUT));

@@ -1,6 +1,6 @@
 //! Shutting down: the queue first, then all that is owed, then the end, in bounded time.
 
-use mynah::limits::{DRAIN_READ_TIMEOUT, LINGER_TIMEOUT};
+use mynah::limits::{DRAIN_READ_TIMEOUT, EVENTS_PER_TURN, LINGER_TIMEOUT};
 
 use super::bytes::{pattern, push};
 use super::*;
@@ -33,6 +33,26 @@ fn idle_peers_are_closed_in_good_order() {
             (play.closed(CloseReason::Shutdown), play.server.cut()),
             (2, 0)
         );
+    });
+}
+
+#[test]
+fn a_crowd_is_sent_home_in_several_turns_so_that_signals_are_heard_in_between() {
+    const LATER: usize = 3;
+    let settings = Settings {
+        connections_max: EVENTS_PER_TURN + LATER,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        for _ in 0..EVENTS_PER_TURN + LATER {
+            play.connect();
+        }
+        play.server.drain();
+        play.fixed_sockets = 1;
+        play.turn();
+        assert_eq!(play.counters().connections_now, LATER as u64);
+        play.turn();
+        assert!(play.server.is_done());
     });
 }
 
