@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
-use crate::connection::CloseReason;
+use crate::connection::{CloseReason, Cursors, Want, Workspace};
 use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
 use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
+use super::pump::{Can, Course, Pump};
 use super::workspaces::Held;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -62,6 +63,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             if reason == CloseReason::Stalled && self.has_taken_enough(token) {
                 continue;
             }
+            let silent = matches!(reason, CloseReason::Idle | CloseReason::SlowFrame);
+            if silent && self.ends_behind_its_replies(token, reason) {
+                continue;
+            }
             if let Some(peer) = self.peers.get_mut(token) {
                 peer.connection.close(reason);
                 self.release(token);
@@ -104,6 +109,48 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.arm(token);
         }
         enough
+    }
+
+    /// Ends one that has said nothing for too long while the kernel holds bytes of its replies: it
+    /// may be reading all the while, and a close would destroy them as soon as it speaks. It is
+    /// sent our FIN behind them, and lingers. Tells whether that was so.
+    fn ends_behind_its_replies(&mut self, token: Token, reason: CloseReason) -> bool {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return false;
+        };
+        if !matches!(self.kernel.unsent(&peer.socket), Ok(1..)) {
+            return false;
+        }
+        let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
+        match &peer.lease {
+            Some(lease) => {
+                let mut workspace = self.workspaces.open(lease);
+                peer.connection.drain(reason, &mut workspace);
+            }
+            None => peer.connection.drain(reason, &mut nothing),
+        }
+        if peer.connection.wants(false) != Want::Shutdown {
+            return false;
+        }
+        // It owes nothing, or it would not be called silent, and what it had of a frame is dropped.
+        if let Some(lease) = peer.lease.take() {
+            self.workspaces.give_back(lease);
+        }
+        let mut pump = Pump {
+            kernel: &mut self.kernel,
+            protocol: &mut self.protocol,
+            counters: &mut self.counters,
+            reading: self.reading,
+            now: self.now,
+        };
+        // What it says meanwhile is an event.
+        let can = Can {
+            read: false,
+            write: false,
+        };
+        let stopped = pump.run(peer, &mut nothing, can);
+        self.leave_the_straight(token, Course::Over(stopped.want));
+        true
     }
 
     /// Lets a peer linger on while it takes what the kernel still holds of its replies: we were

@@ -142,3 +142,84 @@ fn a_shutdown_waits_for_who_takes_what_the_kernel_holds() {
     assert!(stage.server.is_done());
     assert_eq!((stage.server.cut(), stage.hear(peer).len()), (0, RECEIVE));
 }
+
+/// A peer whose frames were answered and that has said nothing since; what it has not read the
+/// kernel holds.
+fn silent(settings: Settings, last: &[u8]) -> (Stage, Peer) {
+    let reply = Pipe {
+        send: 2 * OWED,
+        receive: RECEIVE,
+    };
+    let config = Config {
+        reply,
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let peer = stage.connect();
+    let frame = [b"\x1f".as_slice(), &[b'.'; 31]].concat();
+    stage.say(peer, &frame.repeat(OWED / 32));
+    stage.say(peer, last);
+    (stage, peer)
+}
+
+#[test]
+fn the_silent_are_ended_behind_what_the_kernel_holds_of_their_replies() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        for (last, reason) in [
+            (&b""[..], CloseReason::Idle),
+            (b"\x02a", CloseReason::SlowFrame),
+        ] {
+            let settings = Settings {
+                trigger,
+                idle_timeout: Some(2 * SECOND),
+                frame_timeout: Some(SECOND),
+                ..strict()
+            };
+            let (mut stage, peer) = silent(settings, last);
+            stage.pass(2 * SECOND);
+            assert_eq!(stage.server.workspaces_lent(), 0);
+            assert_eq!(stage.server.counters().shutdown, 1, "{reason:?}");
+            for _ in 0..(OWED - RECEIVE) / LEAST {
+                stage.pass(STALL - MOMENT - SECOND);
+                take(&mut stage, peer, LEAST);
+                stage.say(peer, b"\x01x");
+                stage.pass(SECOND + MOMENT);
+            }
+            stage.pass(STALL);
+            assert_eq!(stage.hear(peer).len(), RECEIVE, "{reason:?}");
+            assert_eq!(stage.closed(reason), 1);
+            assert_eq!(stage.server.counters().closed.iter().sum::<u64>(), 1);
+        }
+    }
+}
+
+#[test]
+fn the_silent_that_take_nothing_are_not_waited_for_longer_than_a_stall() {
+    let (mut stage, _peer) = silent(
+        Settings {
+            idle_timeout: Some(SECOND),
+            ..strict()
+        },
+        b"",
+    );
+    stage.pass(SECOND + STALL - MOMENT);
+    assert_eq!(stage.closed(CloseReason::Idle), 0);
+    stage.pass(MOMENT);
+    let cut = stage.server.counters().lingers_cut;
+    assert_eq!((stage.closed(CloseReason::Idle), cut), (1, 1));
+}
+
+#[test]
+fn the_silent_that_have_taken_everything_are_closed_at_once() {
+    let (mut stage, peer) = silent(
+        Settings {
+            idle_timeout: Some(SECOND),
+            ..strict()
+        },
+        b"",
+    );
+    take(&mut stage, peer, OWED - RECEIVE);
+    stage.pass(SECOND);
+    assert_eq!(stage.closed(CloseReason::Idle), 1);
+    assert_eq!(stage.server.counters().shutdown, 0);
+}

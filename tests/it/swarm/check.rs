@@ -135,7 +135,9 @@ impl<S: Service> Stage<'_, S> {
             + closed(CloseReason::TooLong)
             + closed(CloseReason::Corrupted)
             + closed(CloseReason::Refused)
-            + closed(CloseReason::Goodbye);
+            + closed(CloseReason::Goodbye)
+            // Who was silent for too long lingers first, and is counted when it is gone.
+            + counters.shutdown.min(counters.connections_now);
         let early = |timely: bool| {
             let cut = |actor: &&Actor| {
                 actor.end == Some(End::Early) && (!timely || actor.is_timely(self.world.reply))
