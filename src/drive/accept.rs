@@ -118,7 +118,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Takes in all that wait at a listener, as long as there are slots and descriptors for them.
     pub(super) fn accept_all(&mut self, number: u32) {
         if self.door.deadline() != Time::NEVER {
-            // There is no later time to try again.
+            // It need not be later: time is short.
             self.door.state = State::Open;
         }
         // Some of those that wait may fail in passing; but not for ever, should an error stay.
@@ -188,8 +188,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     #[cold]
     fn rest(&mut self, number: u32, error: &io::Error) {
-        self.counters.refused_resources += 1;
         self.door.errors = 0;
+        if self.drain.is_some() {
+            // Whoever waits has been promised a connection; descriptors come back as others leave.
+            return self.rest_in_a_drain();
+        }
+        self.counters.refused_resources += 1;
         if let Some(more) = self.door.complaints.may_speak(self.now) {
             let rest = self.door.rest;
             match sort(error) {
@@ -208,13 +212,25 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             }
         }
         self.restore_the_reserve();
+        self.rest_for_longer_each_time();
+    }
+
+    /// The reserve has served: there is nobody to come whom to tell.
+    fn rest_in_a_drain(&mut self) {
+        match self.door.reserve.take() {
+            Some(reserve) => self.kernel.close(reserve),
+            None => self.rest_for_longer_each_time(),
+        }
+    }
+
+    fn rest_for_longer_each_time(&mut self) {
         let until = self.now.after(self.door.rest);
         self.door.rest = (self.door.rest * 2).min(DOOR_REST_MAX);
         self.close_the_door(State::Resting(until));
     }
 
     fn restore_the_reserve(&mut self) {
-        if self.door.reserve.is_none() {
+        if self.door.reserve.is_none() && self.drain.is_none() {
             self.door.reserve = self.kernel.reserve().ok();
         }
     }

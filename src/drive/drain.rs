@@ -1,18 +1,19 @@
 //! Shutting down without losing a byte.
 //!
 //! First the listeners: whoever waits in their queues has been promised a connection, so the queues
-//! are served and then closed. While every slot is taken, who waits there waits on, and is let in
-//! as others leave, for as long as there is reading at all. Every connection is read to the last
-//! byte that has arrived, answered, and ended. Peers that go on talking are cut off from reading
-//! after a while; but not who could not be heard by then, because others had all the memory or all
-//! the time. Peers that do not take their answers are cut off at the drain time-out, from us or
-//! from the kernel, and so is who could not be heard until then: these count as cut.
+//! are served and then closed. While every slot or descriptor is taken, who waits there waits on,
+//! and is let in as others leave; who still waits when time is up counts as cut. Every connection
+//! is read to the last byte that has arrived, answered, and ended. Peers that go on talking are cut
+//! off from reading after a while; but not who could not be heard by then, because others had all
+//! the memory or all the time. Peers that do not take their answers are cut off at the drain
+//! time-out, from us or from the kernel, and so is who could not be heard until then: these count
+//! as cut.
 
 use std::time::Duration;
 
 use crate::connection::CloseReason;
 use crate::kernel::{Opener, Spawner, Time};
-use crate::limits::DRAIN_READ_TIMEOUT;
+use crate::limits::{BACKLOG_DEFAULT, DRAIN_READ_TIMEOUT};
 use crate::service::Service;
 
 use super::Server;
@@ -63,19 +64,26 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.now = self.kernel.now();
         self.goes_straight = false;
         self.reading = Reading::ToTheLast;
-        self.serve_the_queues();
         self.drain = Some(Drain::new(self.now, self.settings.drain_timeout));
+        self.serve_the_queues();
         self.visit_everyone();
     }
 
-    /// Takes in who waits at the listeners, and closes these unless there are too few slots.
+    /// Takes in who waits at the listeners, and closes these unless there are too few slots or
+    /// descriptors.
     fn serve_the_queues(&mut self) {
         for number in 0..self.listeners.len() {
             self.accept_all(number as u32);
         }
-        if !self.peers.is_full() {
+        if self.door.is_open() {
             self.close_the_listeners();
         }
+    }
+
+    /// Whether somebody has left for whom somebody else may be waiting.
+    #[inline]
+    fn serves_the_queues_now(&self) -> bool {
+        !self.listeners.is_empty() && self.door.is_open()
     }
 
     fn close_the_listeners(&mut self) {
@@ -93,10 +101,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     pub(super) fn drain_deadline(&self) -> Time {
         match &self.drain {
-            // Somebody has left, and somebody else may be waiting for that.
-            Some(_) if !self.listeners.is_empty() && !self.peers.is_full() => self.now,
+            Some(_) if self.serves_the_queues_now() => self.now,
             // Once everybody is gone there is nothing to be late for.
-            Some(drain) if !self.peers.is_empty() => drain.deadline(),
+            Some(drain) if !self.peers.is_empty() || !self.listeners.is_empty() => drain.deadline(),
             _ => Time::NEVER,
         }
     }
@@ -117,7 +124,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Does what a shutdown has to do at its deadlines.
     pub(super) fn drain_on(&mut self) {
-        if self.drain.is_some() && !self.listeners.is_empty() && !self.peers.is_full() {
+        if self.drain.is_some() && self.serves_the_queues_now() {
             self.serve_the_queues();
         }
         let Some(drain) = &mut self.drain else { return };
@@ -126,15 +133,31 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Stage::Reading(until) if self.now >= until => {
                 drain.stage = Stage::Writing;
                 self.reading = Reading::NoMore;
-                self.close_the_listeners();
                 self.visit_everyone();
             }
             Stage::Reading(_) | Stage::Writing => {}
         }
     }
 
+    /// Time is up: for those inside, and for those who still wait at the listeners, who are taken
+    /// in only to be counted.
     fn cut_everyone(&mut self) {
+        self.cut_those_inside();
+        // As often as full queues can need, were there one slot; new ones may come all the while.
+        for _ in 0..BACKLOG_DEFAULT {
+            if self.listeners.is_empty() {
+                return;
+            }
+            self.serve_the_queues();
+            if self.peers.is_empty() {
+                break;
+            }
+            self.cut_those_inside();
+        }
         self.close_the_listeners();
+    }
+
+    fn cut_those_inside(&mut self) {
         for slot in 0..self.peers.used() {
             let Some(token) = self.peers.token(slot) else {
                 continue;

@@ -11,6 +11,7 @@ mod ending;
 mod golden;
 mod phases;
 mod pool;
+mod queues;
 mod speaking;
 mod stale;
 mod time;

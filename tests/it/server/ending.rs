@@ -175,29 +175,6 @@ fn who_has_no_slot_when_it_ends_is_served_as_others_leave() {
 }
 
 #[test]
-fn who_finds_no_slot_while_there_is_reading_is_refused() {
-    let settings = Settings {
-        connections_max: 1,
-        ..settings()
-    };
-    echo(narrow(), settings, |play| {
-        let (slow, outside) = (play.connect(), play.connect());
-        push(play, slow, &pattern(5000));
-        play.server.drain();
-        play.quiet();
-        assert!(play.link(outside) != Link::Reset && !play.server.is_done());
-        play.pass(DRAIN_READ_TIMEOUT);
-        play.fixed_sockets = 1;
-        play.quiet();
-        assert_eq!(play.link(outside), Link::Reset);
-        assert!(!play.server.is_done());
-        play.sim().reset(slow);
-        play.quiet();
-        assert!(play.server.is_done());
-    });
-}
-
-#[test]
 fn a_flooding_peer_is_read_from_for_a_bounded_time() {
     let workspace = WorkspaceSize {
         inbound: 64,

@@ -1,0 +1,97 @@
+//! Who still waits at the listener when the server shuts down: for a slot, or for a descriptor.
+
+use mynah::limits::{DOOR_REST_MAX, DRAIN_READ_TIMEOUT};
+
+use super::bytes::{pattern, push};
+use super::*;
+
+/// A server with one slot, which a peer holds that is owed replies and reads nothing.
+fn full() -> Settings {
+    Settings {
+        connections_max: 1,
+        stall_timeout: None,
+        ..settings()
+    }
+}
+
+#[test]
+fn who_waits_for_a_slot_is_served_however_late_it_gets_one() {
+    echo(narrow(), full(), |play| {
+        let (slow, outside) = (play.connect(), play.connect());
+        push(play, slow, &pattern(5000));
+        play.sim().send(outside, b"hello");
+        play.server.drain();
+        play.pass(DRAIN - NANOSECOND);
+        assert_eq!(play.link(outside), Link::Open);
+        play.fixed_sockets = 1;
+        play.sim().reset(slow);
+        play.quiet();
+        assert_eq!(play.receive(outside), b"hello");
+        assert_eq!(play.link(outside), Link::Finished);
+        play.sim().close_peer(outside);
+        play.quiet();
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 0);
+    });
+}
+
+#[test]
+fn who_still_waits_for_a_slot_when_time_is_up_counts_as_cut() {
+    echo(narrow(), full(), |play| {
+        let slow = play.connect();
+        let outside = [0; 3].map(|_| play.connect());
+        push(play, slow, &pattern(5000));
+        play.server.drain();
+        play.pass(DRAIN_READ_TIMEOUT);
+        assert!(!play.server.is_done());
+        play.fixed_sockets = 1;
+        play.pass(DRAIN);
+        assert!(play.server.is_done());
+        assert_eq!((play.closed(CloseReason::Cut), play.server.cut()), (4, 4));
+        assert!(outside.map(|peer| play.link(peer)) != [Link::Open; 3]);
+    });
+}
+
+#[test]
+fn out_of_descriptors_who_waits_is_served_as_others_leave() {
+    let settings = Settings {
+        connections_max: 100,
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        let inside = play.connect();
+        play.sim().limit_descriptors(FIXED_SOCKETS + 1);
+        let outside = [0; 7].map(|_| play.sim().connect(0));
+        for peer in outside {
+            play.sim().send(peer, b"hello");
+        }
+        play.server.drain();
+        play.fixed_sockets = 0;
+        play.quiet();
+        assert_eq!(play.link(inside), Link::Finished);
+        for peer in outside {
+            assert_eq!(play.receive(peer), b"hello");
+            assert_eq!(play.link(peer), Link::Finished);
+        }
+        assert!(play.server.is_done());
+        assert_eq!(play.closed(CloseReason::Shutdown), 8);
+        assert_eq!(play.counters().refused_resources, 0);
+    });
+}
+
+#[test]
+fn who_finds_no_descriptor_until_time_is_up_holds_up_nothing() {
+    echo(Config::default(), settings(), |play| {
+        let outside = play.sim().connect(0);
+        play.sim().limit_descriptors(0);
+        play.server.drain();
+        play.fixed_sockets = 0;
+        let waits = play.counters().epoll_wait;
+        play.pass(DRAIN);
+        assert!(play.server.is_done());
+        assert_eq!(play.link(outside), Link::Reset);
+        let rests = DRAIN.as_millis() / DOOR_REST_MAX.as_millis();
+        let waits = u128::from(play.counters().epoll_wait - waits);
+        assert!(waits <= 3 * rests, "{waits} waits, so it spins");
+    });
+}
