@@ -20,12 +20,8 @@ use super::throttle::Throttle;
 /// Whether new connections are taken in.
 pub(super) struct Door<Socket> {
     state: State,
-    /// How many to take in at one event: one, doubled while a listener is ready turn after turn. So
-    /// a single connection costs no second accept4 that finds nothing, and a crowd no wait for each
-    /// of its members.
-    stride: u32,
-    /// The turn in which a listener was last ready.
-    last_turn: Option<u64>,
+    /// One for each listener.
+    strides: Vec<Stride>,
     /// How long the next rest will be.
     rest: Duration,
     /// Given up for a moment when there is no other descriptor.
@@ -36,6 +32,27 @@ pub(super) struct Door<Socket> {
     is_mistold: bool,
     complaints: Throttle,
     crowds: Throttle,
+}
+
+/// How many to take in at one event of a listener: one, doubled while it is ready turn after turn.
+/// So a single connection costs no second accept4 that finds nothing, and a crowd no wait for each
+/// of its members.
+#[derive(Clone, Copy, Default)]
+struct Stride {
+    count: u32,
+    /// The turn in which the listener was last ready.
+    last_turn: Option<u64>,
+}
+
+impl Stride {
+    fn next(&mut self, turn: u64) -> u32 {
+        self.count = match self.last_turn {
+            Some(last) if last + 1 == turn => (self.count * 2).min(ACCEPTS_PER_TURN),
+            _ => 1,
+        };
+        self.last_turn = Some(turn);
+        self.count
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +78,10 @@ enum Refused {
 }
 
 impl<Socket> Door<Socket> {
-    pub(super) fn new(reserve: Socket) -> Door<Socket> {
+    pub(super) fn new(reserve: Socket, listeners: usize) -> Door<Socket> {
         Door {
             state: State::Open,
-            stride: 1,
-            last_turn: None,
+            strides: vec![Stride::default(); listeners],
             rest: DOOR_REST_MIN,
             reserve: Some(reserve),
             errors: 0,
@@ -100,15 +116,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             // It is reported although nobody asked for it.
             self.watch_the_listeners();
         }
-        let turn = self.turns;
-        let again = self.door.last_turn.is_some_and(|last| last + 1 == turn);
-        self.door.stride = if again {
-            (self.door.stride * 2).min(ACCEPTS_PER_TURN)
-        } else {
-            1
+        let Some(stride) = self.door.strides.get_mut(number as usize) else {
+            return;
         };
-        self.door.last_turn = Some(turn);
-        for _ in 0..self.door.stride {
+        for _ in 0..stride.next(self.turns) {
             if !self.accept_one(number) {
                 return;
             }
@@ -143,7 +154,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Err(error) => match sort(&error) {
                 Refused::Empty => {
                     // It was no crowd.
-                    self.door.last_turn = None;
+                    self.door.strides[number as usize].last_turn = None;
                     return false;
                 }
                 Refused::Passing if self.door.errors < ACCEPT_ERRORS_MAX => {

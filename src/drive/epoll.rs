@@ -101,7 +101,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             turns: 0,
             full_batches: 0,
             next_tick: Time::default(),
-            door: Door::new(kernel.reserve()?),
+            door: Door::new(kernel.reserve()?, listeners.len()),
             kernel,
             listeners,
             peers: Slots::new(slots),

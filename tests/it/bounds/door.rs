@@ -156,3 +156,39 @@ fn a_worker_that_has_drained_sleeps_until_the_others_have() {
     assert!(stage.server.is_done());
     assert_eq!(stage.sim().asleep(), Some(Time::NEVER));
 }
+
+#[test]
+fn a_crowd_at_two_listeners_is_let_in_as_fast_as_one_at_each() {
+    const CROWD: usize = 64;
+    let mut sim = Sim::new(Config::default());
+    let listeners = [1, 2].map(|port| {
+        let address = format!("tcp://127.0.0.1:{port}")
+            .parse()
+            .expect("an address");
+        sim.listen(&address, &Sim::listen_options(CROWD as u32))
+            .expect("a listener")
+    });
+    let settings = Settings {
+        connections_max: 2 * CROWD,
+        ..plain()
+    };
+    let protocol = Protocol {
+        framing: Framing::parse("u8").expect("a framing"),
+        service: Echo,
+        on_too_long: OnTooLong::Close,
+    };
+    let server = Server::new(sim, listeners.into(), protocol, settings).expect("a server");
+    let mut stage = Stage { server };
+    for number in 0..2 * CROWD {
+        stage.sim().connect(number % 2);
+    }
+    let before = stage.server.counters().epoll_wait;
+    stage.settle();
+    let counters = stage.server.counters();
+    assert_eq!(counters.connections_now, 2 * CROWD as u64);
+    let waits = counters.epoll_wait - before;
+    assert!(
+        waits <= 9,
+        "{waits} waits, for 1, 2, 4 .. 32, 1 and a quiet one"
+    );
+}
