@@ -62,7 +62,8 @@ pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10 * 60);
 pub const STALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// What a peer must take of what it is owed within that time when nobody says, unless it takes all:
 /// with half a kibibyte a second the worst of lines goes on, and who takes a byte now and then, to
-/// hold a workspace, does not.
+/// hold a workspace, does not. What is taken is what the peer's kernel acknowledges: with a large
+/// receive buffer it opens its window only a sixteenth of that at a time.
 pub const STALL_SIZE_MIN_DEFAULT: usize = 16 * KIB;
 /// How long a frame may take from its first byte to its last: a mebibyte at the speed of a bad
 /// mobile line, and much less than an attacker who dribbles would like to hold a workspace.

@@ -199,7 +199,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "the same from one IPv4 address or IPv6 /64; more are refused",
+        help: "so too from one IPv4 address or IPv6 /64; more are refused",
         default: |options| count_or_off_text(options.serve.connections_per_ip_max),
         effect: Effect::Value("N", |options, text| {
             put(
