@@ -19,10 +19,18 @@ use super::workspaces::Held;
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Sets the deadline of a connection anew, because what it waits for has changed.
     pub(super) fn arm(&mut self, token: Token) {
+        let slot = token.index();
         match self.deadline_of(token).0 {
-            Time::NEVER => self.timers.disarm(token.index()),
-            deadline => self.timers.arm(token.index(), deadline),
+            Time::NEVER => self.timers.disarm(slot),
+            // It may be when to look at it again, which what it says does not put off.
+            deadline if self.is_lingering(token) => self.timers.arm_by(slot, deadline),
+            deadline => self.timers.arm(slot, deadline),
         }
+    }
+
+    fn is_lingering(&mut self, token: Token) -> bool {
+        let peer = self.peers.get_mut(token);
+        peer.is_some_and(|peer| peer.connection.is_lingering())
     }
 
     /// Looks at the deadlines, but not while a full batch says that more events wait: after a stop

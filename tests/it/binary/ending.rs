@@ -176,7 +176,7 @@ fn a_peer_that_never_stops_talking_does_not_hold_up_the_end() {
     let mut writer = peer.try_clone().expect("a second handle");
     let talking =
         std::thread::spawn(move || while writer.write_all(b"and another thing").is_ok() {});
-    let mut reply = [0; 4096];
+    let mut reply = vec![0; 1 << 18];
     assert!(peer.read(&mut reply).expect("it is answered") > 0);
     server.signal("TERM");
     let begin = Instant::now();

@@ -97,6 +97,15 @@ fn who_has_acknowledged_everything_lingers_no_longer_than_others() {
 }
 
 #[test]
+fn who_talks_when_it_is_to_be_looked_at_lingers_no_longer_than_others() {
+    let (mut stage, peer) = lingering(strict());
+    take(&mut stage, peer, OWED - RECEIVE);
+    stage.sim().advance(LINGER_TIMEOUT);
+    stage.say(peer, b"and another thing");
+    assert_eq!(stage.closed(CloseReason::TooLong), 1);
+}
+
+#[test]
 fn without_a_stall_timeout_only_a_shutdown_ends_who_takes_nothing() {
     let (mut stage, peer) = lingering(Settings {
         stall_timeout: None,
