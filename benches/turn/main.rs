@@ -1,4 +1,5 @@
-//! What a request costs mynah itself, without the kernel: `cargo bench --bench turn`.
+//! What a request costs mynah itself, without the kernel: `cargo bench --bench turn`, or for the
+//! services whose names begin with a word, `cargo bench --bench turn -- upper`.
 //!
 //! The server runs on the simulated kernel of the tests. It is timed against a loop that makes the
 //! same calls with the same bytes and does nothing else; what it takes longer is its own. Times
@@ -8,6 +9,7 @@
 
 #[path = "../../tests/it/sim/mod.rs"]
 mod sim;
+mod talk;
 mod worlds;
 
 use std::env;
@@ -15,9 +17,9 @@ use std::fs;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use worlds::{Play, SERVICES};
+use talk::CASES;
+use worlds::Play;
 
-const FRAMINGS: [&str; 2] = ["raw", "u32be"];
 /// Connections that are ready at once, and so share one wait.
 const BATCHES: [usize; 2] = [1, 100];
 
@@ -92,7 +94,10 @@ fn main() -> ExitCode {
         }
         // Cargo says --bench when it is asked to measure, and not when it only tests.
         _ if !arguments.iter().any(|word| word == "--bench") => Ok(()),
-        _ => measure(),
+        _ => {
+            let word = arguments.iter().find(|word| !word.starts_with('-'));
+            measure(word.map_or("", String::as_str))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,7 +118,8 @@ fn play([service, framing, batch, by_hand, requests]: [&str; 5]) -> Result<(), S
     Ok(())
 }
 
-fn measure() -> Result<(), String> {
+/// Prints a line for each case of the services that begin with `word`.
+fn measure(word: &str) -> Result<(), String> {
     let counts = Command::new("valgrind")
         .arg("--version")
         .stdout(Stdio::null())
@@ -121,8 +127,9 @@ fn measure() -> Result<(), String> {
         .is_ok();
     println!("Of its own, for a request of 64 bytes:\n");
     println!("| service | frame | ready at once | ns | instructions |\n|---|---|--:|--:|--:|");
-    for service in SERVICES {
-        for framing in FRAMINGS {
+    let asked = CASES.iter().filter(|(name, _)| name.starts_with(word));
+    for (service, framings) in asked {
+        for framing in *framings {
             for batch in BATCHES {
                 let case = Case {
                     service,

@@ -13,18 +13,18 @@ use mynah::limits::{
     DRAIN_TIMEOUT_DEFAULT, EVENTS_PER_TURN, FRAME_MAX_DEFAULT, FRAMES_PER_EVENT,
     IDLE_TIMEOUT_DEFAULT, MEMORY_DEFAULT, READ_SIZE, STALL_SIZE_MIN_DEFAULT, STALL_TIMEOUT_DEFAULT,
 };
-use mynah::service::{Echo, Service, Upper, UpperUnicode};
+use mynah::service::{
+    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
+};
 
 use crate::sim::{Config, Peer, Sim, Socket};
-
-pub(crate) const SERVICES: [&str; 3] = ["echo", "upper", "upper, unicode"];
+use crate::talk::{self, PREFIX};
 
 /// The one that mynah uses when nobody says.
 const TRIGGER: Trigger = Trigger::Edge;
 
-const PAYLOAD: &str = "the quick brown fox jumps over the lazy dog, and then once again";
-/// As long, and with letters whose upper case has another length in UTF-8.
-const PAYLOAD_UNICODE: &str = "der Fuß läuft über die Straße, naïve ﬁsh, čtyři žluté koně: ok";
+/// The longest reply and a byte.
+const REPLY_SPACE: usize = 4096;
 
 /// Something that serves.
 trait World {
@@ -63,7 +63,9 @@ impl World for ByHand {
             let socket = &self.sockets[event.token().index() as usize];
             let read = self.kernel.read(socket, &mut self.buffer);
             assert!(read.expect("no faults") > 0);
-            self.kernel.write(socket, &self.reply).expect("no faults");
+            if !self.reply.is_empty() {
+                self.kernel.write(socket, &self.reply).expect("no faults");
+            }
         }
     }
 }
@@ -85,21 +87,7 @@ impl Play {
         batch: usize,
         by_hand: bool,
     ) -> Result<Play, String> {
-        let payload = match service {
-            "upper, unicode" => PAYLOAD_UNICODE,
-            _ => PAYLOAD,
-        };
-        let answer = match service {
-            "echo" => payload.to_owned(),
-            "upper" => payload.to_ascii_uppercase(),
-            _ => payload.to_uppercase(),
-        };
         let framing = Framing::parse(framing)?;
-        let framed = |payload: &str| match framing.has_boundaries() {
-            true => [&(payload.len() as u32).to_be_bytes(), payload.as_bytes()].concat(),
-            false => payload.as_bytes().to_vec(),
-        };
-        let (request, reply) = (framed(payload), framed(&answer));
         let mut kernel = Sim::new(Config::default());
         kernel.keep_journal(false);
         let address: Address = "tcp://127.0.0.1:7007".parse()?;
@@ -107,20 +95,41 @@ impl Play {
             .listen(&address, &Sim::listen_options(batch as u32))
             .map_err(|error| error.to_string())?;
         let peers: Vec<Peer> = (0..batch).map(|_| kernel.connect(0)).collect();
-        let world: Box<dyn World> = match (by_hand, service) {
-            (true, _) => Box::new(calls_by_hand(kernel, &listener, batch, reply.clone())),
-            (_, "echo") => server(kernel, listener, framing, Echo, batch)?,
-            (_, "upper") => server(kernel, listener, framing, Upper, batch)?,
-            _ => server(kernel, listener, framing, UpperUnicode, batch)?,
-        };
-        let heard = vec![0; reply.len() + 1];
-        Ok(Play {
-            world,
+        let request = talk::request(service, &framing)?;
+        let heard = vec![0; REPLY_SPACE];
+        if by_hand {
+            let reply = Play::new(service, &framing.to_string(), 1, false)?.reply;
+            return Ok(Play {
+                world: Box::new(calls_by_hand(kernel, &listener, batch, reply.clone())),
+                peers,
+                request,
+                reply,
+                heard,
+            });
+        }
+        let mut play = Play {
+            world: serve(service, kernel, listener, framing, batch)?,
             peers,
             request,
-            reply,
+            reply: Vec::new(),
             heard,
-        })
+        };
+        play.reply = play.learn();
+        match talk::is_right(&play.reply, service, &framing)? {
+            true => Ok(play),
+            false => Err(format!("{service}, {framing}: {:?}", play.reply)),
+        }
+    }
+
+    /// What is said to a request, behind a greeting if there is one.
+    fn learn(&mut self) -> Vec<u8> {
+        for peer in &self.peers {
+            self.world.kernel().receive_all(*peer);
+        }
+        let peer = self.peers[0];
+        self.world.kernel().send(peer, &self.request);
+        self.world.turn();
+        self.world.kernel().receive_all(peer)
     }
 
     /// Every peer asks, all are served in one turn, every peer is answered.
@@ -133,6 +142,28 @@ impl Play {
             let count = self.world.kernel().receive_into(*peer, &mut self.heard);
             assert_eq!(self.heard[..count], self.reply, "not the reply");
         }
+    }
+}
+
+/// A server of `service`, by its name in the table.
+fn serve(
+    service: &str,
+    kernel: Sim,
+    listener: Socket,
+    framing: Framing,
+    batch: usize,
+) -> Result<Box<dyn World>, String> {
+    let with = (kernel, listener, framing, batch);
+    match service {
+        "echo" => server(with, Echo),
+        "echo, prefix" => server(with, PrefixedEcho::new(PREFIX)),
+        "upper" => server(with, Upper),
+        "upper, unicode" => server(with, UpperUnicode),
+        "discard" => server(with, Discard),
+        "dict" => server(with, Dict::parse(talk::dictionary())?),
+        "robot" => server(with, Robot),
+        "http" => server(with, Http::default()),
+        _ => Err(format!("{service}: nobody answers so")),
     }
 }
 
@@ -156,11 +187,8 @@ fn calls_by_hand(mut kernel: Sim, listener: &Socket, batch: usize, reply: Vec<u8
 
 /// A server as `mynah` starts it by default, with all connections taken in.
 fn server<S: Service + 'static>(
-    kernel: Sim,
-    listener: Socket,
-    framing: Framing,
+    (kernel, listener, framing, batch): (Sim, Socket, Framing, usize),
     service: S,
-    batch: usize,
 ) -> Result<Box<dyn World>, String> {
     let framing = framing.limited(FRAME_MAX_DEFAULT)?;
     let protocol = Protocol {
