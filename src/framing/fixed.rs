@@ -53,9 +53,7 @@ impl Decode for Fixed {
         if payload == self.size {
             return Ok(payload);
         }
-        Err(FrameError::Corrupted(
-            "the reply is not as long as every frame must be",
-        ))
+        Err(FrameError::Corrupted("not the length that every frame has"))
     }
 }
 

@@ -131,16 +131,20 @@ fn allowed(options: &Options, line: &str) -> Result<String, String> {
 /// Where messages end when this was `named`: services that speak in texts take a line for one.
 pub(super) fn framing(serve: &Serve, named: Option<Framing>) -> Result<Framing, String> {
     let raw = Framing::Raw(Raw);
+    let texts = match serve.service {
+        ServiceName::Dict | ServiceName::Robot | ServiceName::Run => true,
+        _ => serve.prefix.is_some(),
+    };
     match (serve.service, named) {
         (ServiceName::Http, Some(named)) if named != raw => Err(format!(
             "--frame {named}: http finds its messages itself, it takes only raw"
         )),
-        (ServiceName::Run, Some(named @ Framing::Fixed(_))) => Err(format!(
-            "--frame {named}: what a command says has any length, it takes no such frames"
+        (_, Some(named @ Framing::Fixed(_))) if texts => Err(format!(
+            "--frame {named}: the answers are texts of any length, which need another framing, \
+             such as line"
         )),
         (_, Some(named)) => Ok(named),
-        (ServiceName::Dict | ServiceName::Robot | ServiceName::Run, None) => "line".parse(),
-        (ServiceName::Echo, None) if serve.prefix.is_some() => "line".parse(),
+        (_, None) if texts => "line".parse(),
         (_, None) => Ok(raw),
     }
 }

@@ -185,6 +185,27 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
 }
 
 #[test]
+fn a_framing_that_no_answer_fits_is_refused() {
+    let texts = "--frame fixed:9: the answers are texts of any length, which need another framing, \
+                 such as line";
+    for line in [
+        "run --frame fixed:9",
+        "robot --frame fixed:9",
+        "dict --dictionary words --frame fixed:9",
+        "echo --frame fixed:9 --prefix x",
+    ] {
+        assert_eq!(parse_line(line), Err(texts.to_owned()), "{line}");
+    }
+    for service in ["echo", "upper", "upper --unicode", "discard"] {
+        serve(&format!("{service} --frame fixed:9"));
+    }
+    assert_eq!(
+        parse_line("http --frame line"),
+        Err("--frame line: http finds its messages itself, it takes only raw".to_owned())
+    );
+}
+
+#[test]
 fn an_argument_that_is_no_text_is_shown_without_loss() {
     let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     let error = Err(r#""caf\xE9": is not UTF-8, must be text"#.to_owned());
