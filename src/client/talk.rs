@@ -34,6 +34,8 @@ pub(super) struct Talk<S> {
     space: Box<[u8]>,
     ours: Ours,
     theirs: Theirs,
+    /// One message was said, and nothing has come back.
+    unanswered: bool,
     /// Why the input ended before its end, to be told when all has been answered.
     refused: Option<Failure>,
     /// When it ends whether the server does or not.
@@ -77,8 +79,10 @@ impl<S> Talk<S> {
     /// A talk on `socket`, which is registered for writing under `token`.
     pub(super) fn new(socket: S, token: Token, settings: &Settings, now: Time) -> Talk<S> {
         let (mut unsent, mut ours) = (VecDeque::new(), Ours::Speaking);
+        let mut unanswered = false;
         if let Source::Message(frame) = &settings.source {
             unsent.extend(frame);
+            unanswered = !frame.is_empty();
             ours = match settings.framing.has_boundaries() {
                 true => Ours::Listening,
                 false => Ours::Ending,
@@ -95,6 +99,7 @@ impl<S> Talk<S> {
             space: vec![0; READ_SIZE].into(),
             ours,
             theirs: Theirs::Speaking,
+            unanswered,
             refused: None,
             leave_at: Time::NEVER,
             timeout: settings.timeout,
@@ -106,8 +111,11 @@ impl<S> Talk<S> {
         self.ours == Ours::Speaking && self.unsent.len() < READ_SIZE
     }
 
+    /// Whoever has the reply asks for nothing more: what comes behind it is no part of it.
     fn receives(&mut self) -> bool {
-        matches!(self.theirs, Theirs::Speaking) && self.screen.owed().len() < READ_SIZE
+        matches!(self.theirs, Theirs::Speaking)
+            && !self.screen.is_answered()
+            && self.screen.owed().len() < READ_SIZE
     }
 
     /// Registers what is wanted, where that has changed, and tells until when to wait.
@@ -269,6 +277,7 @@ impl<S> Talk<S> {
             }
             Ok(count) => {
                 self.moved_at = now;
+                self.unanswered = false;
                 let taken = self.screen.take(&self.space[..count]);
                 taken.map_err(Failure::Protocol)
             }
@@ -297,6 +306,8 @@ impl<S> Talk<S> {
             "took all that was said"
         } else if self.ours == Ours::Listening {
             "replied"
+        } else if self.unanswered {
+            "replied; it may want a --frame, such as line"
         } else {
             return Ok(());
         };

@@ -304,6 +304,7 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
         stream.shutdown(Shutdown::Write).expect("it is open");
         stream.read_to_end(&mut Vec::new()).expect("it ends");
     });
+    let lines = Server::start(&["upper", "--frame", "line"]);
     let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
     let nobody = gone.local_addr().expect("it is bound").to_string();
     drop(gone);
@@ -322,6 +323,16 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
             &[&nobody, "--frame", "line", "--once", "a\nb"],
             "3 bytes make no frame",
             1,
+        ),
+        (
+            &[&nobody, "--frame", "fixed:3", "--once", "ab"],
+            "2 bytes make no frame: not the length that every frame has",
+            1,
+        ),
+        (
+            &[&lines.address, "--once", "hi"],
+            "the server ended its stream before it replied; it may want a --frame, such as line",
+            7,
         ),
         (&[&nobody], "connect tcp://127.0.0.1:", 5),
         (

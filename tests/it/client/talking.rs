@@ -278,6 +278,54 @@ fn c4_one_message_has_one_reply() {
 }
 
 #[test]
+fn c4_a_reply_that_is_printed_slowly_is_a_reply_whatever_the_server_does_behind_it() {
+    for breaks in [false, true] {
+        let (mut play, peer) = Play::hosted(Settings {
+            source: Source::Message(b"hi".to_vec()),
+            ..framed("u8")
+        });
+        play.sim().let_print(Some(0));
+        play.settle();
+        play.sim().send(peer, b"\x03one");
+        play.settle();
+        if breaks {
+            play.sim().reset(peer);
+        } else {
+            play.sim().finish(peer);
+        }
+        play.settle();
+        assert!(play.end.is_none());
+        play.sim().let_print(None);
+        play.settle();
+        assert!(play.is_done(), "{:?}", play.end);
+        assert_eq!(play.printed(), "one\n");
+    }
+}
+
+#[test]
+fn c4_one_message_without_a_framing_that_nothing_comes_back_to_is_a_failure() {
+    for (message, failure) in [
+        (
+            "hi",
+            Some(
+                "the server ended its stream before it replied; it may want a --frame, such as line",
+            ),
+        ),
+        // Nothing was said, so nothing was to be answered.
+        ("", None),
+    ] {
+        let (mut play, peer) = Play::hosted(Settings {
+            source: Source::Message(message.into()),
+            ..settings()
+        });
+        play.settle();
+        play.sim().finish(peer);
+        let told = play.finish().as_ref().err().map(Failure::to_string);
+        assert_eq!(told.as_deref(), failure);
+    }
+}
+
+#[test]
 fn c4_whoever_is_greeted_first_takes_the_message_after_that_for_the_reply() {
     for greeted in [false, true] {
         let (mut play, peer) = Play::hosted(Settings {
