@@ -76,7 +76,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Messages",
         commands: &[CONNECT],
-        help: "longest frame with its header, either way",
+        help: "longest frame either way, or payload where the framing is text",
         default: |options| size_text(options.connect.frame_size_max),
         effect: Effect::Value("SIZE", |options, text| {
             put(
