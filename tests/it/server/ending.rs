@@ -1,6 +1,6 @@
 //! Shutting down: the queue first, then all that is owed, then the end, in bounded time.
 
-use mynah::limits::{DRAIN_READ_TIMEOUT, EVENTS_PER_TURN, LINGER_TIMEOUT};
+use mynah::limits::{DRAIN_READ_TIMEOUT, DRAIN_READS_MIN, EVENTS_PER_TURN, LINGER_TIMEOUT};
 
 use super::bytes::{pattern, push};
 use super::*;
@@ -318,6 +318,41 @@ fn who_gets_a_workspace_only_after_the_time_for_reading_is_answered_all_the_same
         assert!(play.server.is_done());
         assert_eq!(play.server.cut(), 0);
     });
+}
+
+#[test]
+fn who_could_not_be_heard_in_time_has_so_many_reads_and_no_more() {
+    const READ: usize = 64;
+    let settings = Settings {
+        workspaces: 1,
+        workspace: WorkspaceSize {
+            inbound: READ,
+            outbound: 0,
+        },
+        ..settings()
+    };
+    let most = usize::from(DRAIN_READS_MIN);
+    for reads in [most - 1, most, most + 1] {
+        let config = Config {
+            request: Pipe {
+                send: 2 * most * READ,
+                ..narrow().request
+            },
+            ..narrow()
+        };
+        echo(config, settings.clone(), |play| {
+            let [holder, late] = [0; 2].map(|_| play.connect());
+            let sent = push(play, holder, &pattern(1000));
+            drain(play);
+            play.pass(DRAIN_READ_TIMEOUT + NANOSECOND);
+            let said = pattern(reads * READ);
+            assert_eq!(play.sim().send(late, &said), said.len());
+            assert_eq!(play.receive(holder).len(), sent);
+            play.quiet();
+            let heard = reads.min(most) * READ;
+            assert_eq!(play.receive(late), said[..heard], "{reads} reads");
+        });
+    }
 }
 
 #[test]
