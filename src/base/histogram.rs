@@ -325,4 +325,20 @@ mod tests {
             Some((100.0, 10_000))
         );
     }
+
+    #[test]
+    fn a_value_that_covers_several_levels_stands_at_each_but_the_last_at_one() {
+        let mut histogram = Histogram::new();
+        histogram.record_many(1, 25);
+        histogram.record_many(9, 75);
+        let lines = histogram.percentiles();
+        let levels: Vec<_> = lines
+            .iter()
+            .map(|line| (line.percent, line.value))
+            .collect();
+        assert_eq!(
+            levels,
+            [(0.0, 1), (10.0, 1), (20.0, 1), (30.0, 9), (100.0, 9)]
+        );
+    }
 }

@@ -158,11 +158,12 @@ mod tests {
         json.objects("list", [1, 2], |json, n| json.value("n", n));
         json.objects("none", [0; 0], |json, n| json.value("n", n));
         json.floats("f", [0.5, f64::NAN]);
+        json.float("half", 0.5);
         json.value("yes", true);
         let tight: String = json.finish().split_whitespace().collect();
         assert_eq!(
             tight,
-            r#"{"a":1,"empty":{},"list":[{"n":1},{"n":2}],"none":[],"f":[0.5,null],"yes":true}"#
+            r#"{"a":1,"empty":{},"list":[{"n":1},{"n":2}],"none":[],"f":[0.5,null],"half":0.5,"yes":true}"#
         );
     }
 

@@ -265,5 +265,13 @@ impl<S: Service> Play<S> {
         ] {
             assert_eq!(counted, self.sim().calls(name), "{name} is miscounted");
         }
+        for (name, counted) in [
+            ("recv", counters.bytes_in),
+            ("send", counters.bytes_out),
+            ("epoll_wait", counters.events),
+        ] {
+            let answers = self.sim().answers(name);
+            assert_eq!(counted, answers, "what {name} answers is miscounted");
+        }
     }
 }

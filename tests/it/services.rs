@@ -1,7 +1,7 @@
 //! Services on the machine without a kernel, where room is short: what only they ask of it.
 
-use mynah::connection::{CloseReason, Want};
-use mynah::framing::{Framing, Raw};
+use mynah::connection::{CloseReason, Protocol, Want};
+use mynah::framing::{Framing, OnTooLong, Raw};
 use mynah::service::{Discard, Http, News, Robot, Run, Service};
 
 use crate::talk::{Talk, framing, hex};
@@ -134,5 +134,22 @@ fn discard_keeps_nothing_and_owes_nothing_whatever_the_framing() {
         let mut talk = Talk::new(framing, Discard, 64, 0);
         talk.reads(bytes);
         assert_eq!((talk.wants(), talk.holds_nothing()), (Want::Read, true));
+    }
+}
+
+#[test]
+fn an_answer_from_the_world_has_room_for_what_the_framing_puts_around_it() {
+    let service = || Run::new(vec!["a".to_owned()], false);
+    let said = service().awaited_max();
+    for spec in ["u32be", "netstring", "line", "raw"] {
+        let framing = framing(spec, 1 << 20);
+        let overhead = framing.overhead();
+        let protocol = Protocol {
+            framing,
+            service: service(),
+            on_too_long: OnTooLong::Close,
+        };
+        let room = said + overhead.front + overhead.back;
+        assert_eq!(protocol.awaited_max(), room, "{spec}");
     }
 }

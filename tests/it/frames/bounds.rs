@@ -174,3 +174,26 @@ fn a_refused_frame_costs_no_byte_of_its_body() {
     assert_eq!(talk.wants(), Want::Shutdown);
     assert!(talk.holds_nothing());
 }
+
+#[test]
+fn a_length_that_makes_no_frame_is_refused_with_its_reason() {
+    const EARLY: &str = "the frame ends before its length field does";
+    const STRIPPED: &str = "the frame is shorter than what is stripped of it";
+    for (spec, header, reason) in [
+        ("len:offset=0,size=2,adjust=-8", "0003", EARLY),
+        ("len:offset=0,size=2,adjust=-2", "0001", EARLY),
+        ("len:offset=1,size=2,adjust=-3,strip=3", "000002", EARLY),
+        ("len:offset=0,size=1,strip=3", "00", STRIPPED),
+        ("len:offset=0,size=1,strip=3", "01", STRIPPED),
+        ("i32be", "ffffffff", "the length field is negative"),
+    ] {
+        let refused = decode(&framing(spec, 64), &hex(header));
+        assert_eq!(
+            refused,
+            Err(FrameError::Corrupted(reason)),
+            "{spec} {header}"
+        );
+    }
+    let least = framing("len:offset=0,size=1,strip=3", 64);
+    assert!(decode(&least, &hex("02 aabb")).is_ok());
+}

@@ -161,6 +161,8 @@ pub(super) struct Journal {
     pub(super) on: bool,
     pub(super) calls: Vec<Call>,
     counts: [u64; TEXTS.len()],
+    /// What those that went well answered, added up.
+    sums: [u64; TEXTS.len()],
 }
 
 impl Journal {
@@ -169,6 +171,7 @@ impl Journal {
             on: true,
             calls: Vec::new(),
             counts: [0; TEXTS.len()],
+            sums: [0; TEXTS.len()],
         }
     }
 
@@ -180,6 +183,7 @@ impl Journal {
         result: Result<usize, i32>,
     ) {
         self.counts[name as usize] += 1;
+        self.sums[name as usize] += result.unwrap_or(0) as u64;
         if self.on {
             self.calls.push(Call {
                 name: name.text(),
@@ -191,12 +195,20 @@ impl Journal {
     }
 
     pub(super) fn count(&self, name: &str) -> u64 {
+        Journal::add(name, &self.counts)
+    }
+
+    pub(super) fn sum(&self, name: &str) -> u64 {
+        Journal::add(name, &self.sums)
+    }
+
+    fn add(name: &str, numbers: &[u64; TEXTS.len()]) -> u64 {
         check(name);
         TEXTS
             .iter()
-            .zip(&self.counts)
+            .zip(numbers)
             .filter(|(text, _)| matches(name, text))
-            .map(|(_, count)| count)
+            .map(|(_, number)| number)
             .sum()
     }
 

@@ -247,6 +247,11 @@ impl Sim {
         self.journal.count(name)
     }
 
+    /// What the calls of `name` that went well answered so far, added up: bytes, or events.
+    pub fn answers(&self, name: &str) -> u64 {
+        self.journal.sum(name)
+    }
+
     /// Switches the journal on or off; calls are counted either way.
     pub fn keep_journal(&mut self, on: bool) {
         self.journal.on = on;
