@@ -116,11 +116,13 @@ fn whoever_asks_little_is_answered_between_the_frames_of_a_flood() {
 fn the_end_of_the_stream_waits_for_the_frames_before_it() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = stage(Echo, trigger);
-        stage.sim().send(peer, &empty_frames(2 * FRAMES_PER_EVENT));
+        stage.sim().send(peer, &empty_frames(4 * FRAMES_PER_EVENT));
         stage.sim().finish(peer);
         stage.settle();
-        assert_eq!(stage.hear(peer), empty_frames(2 * FRAMES_PER_EVENT));
+        assert_eq!(stage.hear(peer), empty_frames(4 * FRAMES_PER_EVENT));
         assert_eq!(stage.closed(CloseReason::EndOfStream), 1);
+        let ends = stage.sim().ends_found();
+        assert_eq!(ends, 1, "found once, it is remembered");
     }
 }
 

@@ -247,13 +247,16 @@ fn a_peer_that_resets_takes_its_command_with_it() {
 fn a_peer_that_only_ends_its_stream_is_answered() {
     lines(roomy(), |play| {
         let peer = play.connect();
-        play.send(peer, b"no\nheld\n");
+        play.send(peer, b"no\nheld\nheld\n");
         play.sim().finish(peer);
         play.quiet();
-        let id = only(play);
-        play.sim().says(id, b"x\n");
-        play.sim().ends(id, false);
-        assert!(hear(play, peer).ends_with("x\n\n"));
+        for said in ["x\n", "y\n"] {
+            let id = only(play);
+            play.sim().says(id, said.as_bytes());
+            play.sim().ends(id, false);
+            assert!(hear(play, peer).ends_with(&format!("{said}\n")));
+        }
+        assert_eq!(play.sim().ends_found(), 1, "found once, it is remembered");
         assert_eq!(play.link(peer), Link::Finished);
         assert_eq!(play.closed(CloseReason::EndOfStream), 1);
     });

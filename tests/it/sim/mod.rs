@@ -267,6 +267,12 @@ impl Sim {
         &self.journal.calls
     }
 
+    /// How many reads in the journal have found the end of a stream.
+    pub fn ends_found(&self) -> usize {
+        let found = |call: &&Call| call.name == "recv" && call.result == Ok(0);
+        self.journal().iter().filter(found).count()
+    }
+
     /// The journal as lines in the manner of strace(1).
     pub fn trace(&self) -> String {
         self.journal.trace()
