@@ -31,6 +31,8 @@ pub enum Cause {
     Own(io::Error),
     /// What came back was not what had to come back.
     Wrong(Wrong),
+    /// A reply that ends with its connection was waited for until the end of the run.
+    Endless,
 }
 
 impl fmt::Display for Cause {
@@ -47,6 +49,9 @@ impl fmt::Display for Cause {
             Cause::Broken(error) | Cause::Own(error) => error.fmt(f),
             Cause::Early(connection, cause) => write!(f, "connection {connection}: {cause}"),
             Cause::Wrong(wrong) => wrong.fmt(f),
+            Cause::Endless => f.write_str(
+                "the reply says no length, so it ends with its connection, which did not end",
+            ),
         }
     }
 }
@@ -170,6 +175,7 @@ impl Tally {
             Cause::Closed => self.errors.closed += 1,
             Cause::Broken(_) | Cause::Early(..) | Cause::Own(_) => self.errors.broken += 1,
             Cause::Wrong(_) => self.errors.wrong += 1,
+            Cause::Endless => self.errors.unanswered += failure.in_flight,
         }
         if self.failures.len() < FAILURES_KEPT {
             self.failures.push(failure);

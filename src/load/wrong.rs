@@ -53,16 +53,7 @@ impl fmt::Display for Wrong {
                 "wrong reply: a datagram of {found} bytes, sent were {expected}"
             ),
             Wrong::Surplus => f.write_str("more came back than was sent"),
-            Wrong::Http(HttpError::NotHttp) => f.write_str("the reply is not HTTP/1"),
-            Wrong::Http(HttpError::Status(status)) => write!(f, "the reply has status {status}"),
-            Wrong::Http(HttpError::Other { found, first }) => found.tell_from(first, f),
-            Wrong::Http(HttpError::BadLength) => {
-                f.write_str("the reply's Content-Length is not a number")
-            }
-            Wrong::Http(HttpError::NoLength) => f.write_str("the reply has no Content-Length"),
-            Wrong::Http(HttpError::Chunked) => {
-                f.write_str("the reply uses Transfer-Encoding, which is not supported")
-            }
+            Wrong::Http(error) => error.fmt(f),
         }
     }
 }

@@ -29,7 +29,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Starts to connect; under churn with its request, which was due at `due`, or now.
     pub(super) fn open(&mut self, index: usize, due: Option<Time>) -> Result<(), Cause> {
-        let voice = index * self.job.plan.threads + self.job.index;
+        let voice = self.number(index);
         let now = self.kernel.now();
         let slot = &mut self.slots[index];
         slot.generation = slot.generation.wrapping_add(1).max(1);
@@ -192,26 +192,35 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Speech::Stream | Speech::Http => self.tally.connections == 0,
         };
         let unreachable = matches!(cause, Cause::Connect(_)) && nobody_yet;
-        let number = index * self.job.plan.threads + self.job.index;
         if self.phase == Phase::Opening || unreachable {
             return Err(match cause {
                 Cause::Connect(_) => cause,
-                cause => Cause::Early(number, Box::new(cause)),
+                cause => Cause::Early(self.number(index), Box::new(cause)),
             });
         }
-        let connection = &self.slots[index].connection;
-        self.tally.fail(Failure {
-            connection: number,
-            answered: connection.answered(),
-            in_flight: connection.in_flight(),
-            cause,
-        });
+        self.blame(index, cause);
         self.release(index);
         if self.job.plan.churn && index < self.active {
             self.renew(index, REOPEN_PAUSE)
         } else {
             Ok(())
         }
+    }
+
+    /// Notes that a connection broke, and with how much on it.
+    pub(super) fn blame(&mut self, index: usize, cause: Cause) {
+        let connection = &self.slots[index].connection;
+        self.tally.fail(Failure {
+            connection: self.number(index),
+            answered: connection.answered(),
+            in_flight: connection.in_flight(),
+            cause,
+        });
+    }
+
+    /// Which connection of all workers it is.
+    fn number(&self, index: usize) -> usize {
+        index * self.job.plan.threads + self.job.index
     }
 
     /// The server has announced the connection's last reply: ends it, as RFC 9112, 9.6 wants it of

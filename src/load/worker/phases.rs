@@ -146,10 +146,24 @@ impl<K: Poller + Opener> Worker<'_, K> {
         // matter when a request was sent: a silent server answers none after the warm-up either.
         match self.job.control.is_stopped() {
             true => self.tally.cut_off += self.in_flight,
-            false if waited => self.tally.errors.unanswered += self.in_flight,
+            false if waited => {
+                self.blame_the_endless();
+                self.tally.errors.unanswered += self.in_flight;
+            }
             false => {}
         }
         self.publish();
         self.phase = Phase::Done;
+    }
+
+    /// A server that says no length and leaves its connection open is told why nobody counts its
+    /// replies.
+    fn blame_the_endless(&mut self) {
+        for index in 0..self.active {
+            if self.in_flight > 0 && self.slots[index].connection.awaits_end() {
+                self.blame(index, Cause::Endless);
+                self.release(index);
+            }
+        }
     }
 }

@@ -55,7 +55,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 return Ok(());
             };
             let count = match self.kernel.read(socket, &mut self.space) {
-                Ok(0) if self.speech != Speech::Datagrams => return Err(Cause::Closed),
+                Ok(0) if self.speech != Speech::Datagrams => return self.ended(index, answers),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(self.broken(error)),
@@ -81,6 +81,22 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
         }
         self.go_on(index, answers)
+    }
+
+    /// The server has ended the connection, `answers` replies after the event, and with it a reply
+    /// that says no length.
+    #[cold]
+    fn ended(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
+        let connection = &mut self.slots[index].connection;
+        let first = connection.answered();
+        match connection.ended(self.job.plan.verify) {
+            Ok(0) => Err(Cause::Closed),
+            Ok(got) => {
+                self.answered(index, first, got, 0);
+                self.go_on(index, answers + got)
+            }
+            Err(wrong) => Err(Cause::Wrong(wrong)),
+        }
     }
 
     /// After `answers` replies: the next requests, as the load wants them.

@@ -1,0 +1,318 @@
+//! Replies as they come, and in pieces.
+
+use super::super::wrong::Wrong;
+use super::*;
+
+const TWO: &[u8] = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH:  12 \r\n\
+    X-Long: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n\
+    Hello, WorldHTTP/1.1 204 No Content\r\n\r\n";
+
+#[test]
+fn replies_are_counted_in_any_pieces() {
+    for piece in 1..=TWO.len() {
+        let mut replies = Replies::new(&FirstPage::default());
+        let counts = TWO
+            .chunks(piece)
+            .map(|bytes| replies.received(bytes, false).expect("well-formed"));
+        assert_eq!(counts.sum::<u32>(), 2, "in pieces of {piece}");
+    }
+}
+
+fn hear(bytes: &[u8]) -> Result<u32, HttpError> {
+    Replies::new(&FirstPage::default()).received(bytes, true)
+}
+
+/// Heads and what came behind them, with `BODY` in each.
+const BODY: &str = "Hello, World, and all who live in it";
+const CHUNKED: &[&str] = &[
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+     24\r\nHello, World, and all who live in it\r\n0\r\n\r\n",
+    "HTTP/1.1 200\r\ntransfer-ENCODING:Chunked \r\nContent-Length: 3\r\n\r\n\
+     0000000000000000000000000000000000000000000000000000000000000007\r\nHello, \r\n\
+     1d ; a=\"b;c\"\t;d\r\nWorld, and all who live in it\r\n\
+     0000\r\nX-Sum: 5\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "HTTP/1.1 200 OK\nContent-Length: x\nTransfer-Encoding: chunked\n\n\
+     1\t\r\nH\r\n01;\r\ne\r\n1C  \r\nllo, World, and all who live\r\n\
+     6;0123456789012345678901234567890123456789012345678901234567890123\r\n in it\r\n0\r\n\r\n",
+];
+
+#[test]
+fn a_chunked_body_is_the_same_page_however_it_is_chunked_and_cut() {
+    let first = FirstPage::default();
+    let plain = page(200, BODY);
+    assert_eq!(Replies::new(&first).received(&plain, true), Ok(1));
+    for reply in CHUNKED {
+        // Another one behind it shows that nothing is left over.
+        let bytes = [reply.as_bytes(), &plain].concat();
+        for piece in 1..=bytes.len() {
+            let mut replies = Replies::new(&first);
+            let counts = bytes
+                .chunks(piece)
+                .map(|bytes| replies.received(bytes, true).expect(reply));
+            assert_eq!(counts.sum::<u32>(), 2, "{reply} in pieces of {piece}");
+        }
+        for cut in 0..=bytes.len() {
+            let (front, back) = bytes.split_at(cut);
+            let mut replies = Replies::new(&first);
+            let counts = [front, back].map(|bytes| replies.received(bytes, true).expect(reply));
+            assert_eq!(counts.iter().sum::<u32>(), 2, "{reply} cut at {cut}");
+        }
+    }
+    let other = CHUNKED[0].replace("World", "Mars!");
+    let wrong = Replies::new(&first).received(other.as_bytes(), true);
+    assert!(matches!(wrong, Err(HttpError::Other { .. })), "{wrong:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_chunk_is_named_whatever_the_cuts() {
+    let long = "f".repeat(17);
+    let cases: &[(&str, &str)] = &[
+        ("\r\n", "a chunk size with 0x0d"),
+        (";a\r\n", "a chunk size with 0x3b"),
+        ("g\r\n", "a chunk size with 0x67"),
+        ("0x5\r\n", "a chunk size with 0x78"),
+        ("-5\r\n", "a chunk size with 0x2d"),
+        (" 5\r\n", "a chunk size with 0x20"),
+        ("5 5\r\n", "a chunk size with 0x35"),
+        (&long, "does not fit 64 bits"),
+        ("10000000000000000\r\n", "does not fit 64 bits"),
+        ("5\nhello", "0x0a where CR LF must end the line"),
+        ("5;a\nhello", "0x0a where CR LF must end the line"),
+        ("5\rhello", "0x68 where CR LF must end the line"),
+        ("5\r\nhello5\r\n", "0x35 where CR LF must end a chunk"),
+        ("5\r\nhello\n", "0x0a where CR LF must end a chunk"),
+        ("5\r\nhello\r0", "0x30 where CR LF must end a chunk"),
+        ("5\r\nhello, World\r\n", "0x2c where CR LF must end a chunk"),
+    ];
+    for (chunks, told) in cases {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let bytes = [head, chunks].concat();
+        for piece in 1..=bytes.len() {
+            let mut replies = Replies::new(&FirstPage::default());
+            let mut pieces = bytes.as_bytes().chunks(piece);
+            let wrong = pieces.find_map(|bytes| replies.received(bytes, true).err());
+            let text = wrong.map(|wrong| Wrong::Http(wrong).to_string());
+            let text = text.expect(chunks);
+            assert!(
+                text.contains(told) && !text.contains('\n'),
+                "{chunks}: {text}"
+            );
+        }
+    }
+    let most = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx";
+    assert_eq!(hear(most.as_bytes()), Ok(0));
+}
+
+#[test]
+fn what_cannot_be_followed_is_named() {
+    let status = |status| HttpError::Status(status);
+    let cases: &[(&str, HttpError)] = &[
+        ("hello\n", HttpError::NotHttp),
+        ("HTTP/2 200\r\n", HttpError::NotHttp),
+        ("HTTP/1.x 200 OK\r\n", HttpError::NotHttp),
+        ("HTTP/1.1 2000 OK\r\n", HttpError::NotHttp),
+        ("HTTP/1.1 20\r\n", HttpError::NotHttp),
+        ("HTTP/1.1 404 Not Found\r\n", status(404)),
+        ("HTTP/1.1 304 Not Modified\r\n", status(304)),
+        ("HTTP/1.1 300 Many\r\n", status(300)),
+        ("HTTP/1.1 199 ?\r\n\r\nHTTP/1.1 300 ?\r\n", status(300)),
+        ("HTTP/1.1 101 Switching Protocols\r\n", status(101)),
+        ("HTTP/1.1 099 ?\r\n", status(99)),
+    ];
+    for (bytes, error) in cases {
+        assert_eq!(hear(bytes.as_bytes()), Err(*error), "{bytes}");
+    }
+    let cases: &[(&str, HttpError)] = &[
+        ("Content-Length: 1x\r\n\r\n", HttpError::BadLength),
+        ("Content-Length: +1\r\n\r\n", HttpError::BadLength),
+        ("Content-Length:\r\n\r\n", HttpError::BadLength),
+        (
+            "Content-Length: 2\r\nContent-Length: 3\r\n\r\n",
+            HttpError::BadLength,
+        ),
+        ("Content-Length: 2, 3\r\n\r\n", HttpError::BadLength),
+        (
+            "Content-Length: 18446744073709551616\r\n\r\n",
+            HttpError::BadLength,
+        ),
+        ("Transfer-Encoding: gzip, chunked\r\n", HttpError::Coding),
+        ("Transfer-Encoding: identity\r\n", HttpError::Coding),
+        ("Transfer-Encoding:\r\n", HttpError::Coding),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            HttpError::Coding,
+        ),
+    ];
+    for (fields, error) in cases {
+        let bytes = ["HTTP/1.1 200 OK\r\n", fields].concat();
+        assert_eq!(hear(bytes.as_bytes()), Err(*error), "{fields}");
+    }
+    // What does not fit the space for lines is not taken for what fits.
+    let zeros = "0".repeat(LINE_MAX);
+    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {zeros}2\r\n\r\nab");
+    assert_eq!(hear(long.as_bytes()), Err(HttpError::BadLength));
+}
+
+#[test]
+fn a_length_that_is_said_again_is_one_length() {
+    for fields in [
+        "Content-Length: 2\r\ncontent-length:2",
+        "Content-Length: 2 , 2",
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nab").repeat(2);
+        assert_eq!(hear(bytes.as_bytes()), Ok(2), "{fields}");
+    }
+}
+
+#[test]
+fn interim_replies_are_passed_over_with_what_they_say() {
+    let bytes = "HTTP/1.1 100 Continue\r\n\r\n\
+        HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 7\r\nConnection: close\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab";
+    for piece in 1..=bytes.len() {
+        let mut replies = Replies::new(&FirstPage::default());
+        let counts = bytes
+            .as_bytes()
+            .chunks(piece)
+            .map(|bytes| replies.received(bytes, true).expect("well-formed"));
+        assert_eq!(counts.sum::<u32>(), 1, "in pieces of {piece}");
+        assert!(!replies.is_over());
+    }
+}
+
+#[test]
+fn a_status_without_a_body_has_none_whatever_the_head_says() {
+    for fields in [
+        "",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let bytes = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n").repeat(3);
+        assert_eq!(hear(bytes.as_bytes()), Ok(3), "{fields}");
+    }
+}
+
+#[test]
+fn a_line_of_blanks_ends_no_head() {
+    let blanks = " ".repeat(2 * LINE_MAX);
+    let bytes = format!("HTTP/1.1 200 OK\r\n \r\n{blanks}\r\nContent-Length: 2\r\n\r\nab");
+    assert_eq!(hear(bytes.as_bytes()), Ok(1));
+}
+
+#[test]
+fn a_reply_without_a_length_ends_with_its_connection() {
+    let first = FirstPage::default();
+    assert_eq!(Replies::new(&first).received(&page(200, BODY), true), Ok(1));
+    for head in [
+        "HTTP/1.0 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n",
+    ] {
+        let bytes = format!("{head}\r\n{BODY}");
+        let head_size = bytes.len() - BODY.len();
+        for cut in 0..bytes.len() {
+            let mut replies = Replies::new(&first);
+            let (front, back) = bytes.as_bytes().split_at(cut);
+            assert_eq!(replies.received(front, true), Ok(0));
+            if cut < head_size {
+                assert_eq!(replies.clone().connection_ended(true), Ok(0), "{cut}");
+            }
+            assert_eq!(replies.received(back, true), Ok(0));
+            assert!(replies.awaits_end() && !replies.is_over());
+            assert_eq!(replies.connection_ended(true), Ok(1), "{head} cut at {cut}");
+            assert!(replies.is_over() && !replies.awaits_end());
+            replies.restart();
+            assert!(!replies.is_over());
+            assert_eq!(replies.received(&page(200, BODY), true), Ok(1));
+        }
+        let mut short = Replies::new(&first);
+        let cut = &bytes.as_bytes()[..bytes.len() - 1];
+        assert_eq!(short.received(cut, true), Ok(0));
+        let wrong = short.connection_ended(true);
+        assert!(matches!(wrong, Err(HttpError::Other { .. })), "{wrong:?}");
+    }
+    // Who says a length has to keep it.
+    for bytes in [&page(200, BODY)[..50], CHUNKED[0].as_bytes()] {
+        let mut replies = Replies::new(&first);
+        assert_eq!(replies.received(&bytes[..50], true), Ok(0));
+        assert_eq!(replies.connection_ended(true), Ok(0));
+    }
+}
+
+#[test]
+fn a_reply_may_be_the_last_one_of_its_connection() {
+    for (head, is_over) in [
+        ("HTTP/1.1 200 OK\r\n", false),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: Upgrade, keep-alive\r\n",
+            false,
+        ),
+        ("HTTP/1.1 200 OK\r\nconnection:foo , Close\r\n", true),
+        (
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n",
+            true,
+        ),
+        ("HTTP/1.0 200 OK\r\n", true),
+        ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", false),
+    ] {
+        let reply = format!("{head}Content-Length: 2\r\n\r\nab");
+        let mut replies = Replies::new(&FirstPage::default());
+        // Another reply behind the last one is none.
+        let count = if is_over { 1 } else { 2 };
+        assert_eq!(
+            replies.received(reply.repeat(2).as_bytes(), true),
+            Ok(count)
+        );
+        assert_eq!(replies.is_over(), is_over, "{head}");
+        replies.restart();
+        assert!(!replies.is_over());
+    }
+}
+
+fn page(status: u16, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} OK\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+#[test]
+fn every_reply_must_be_what_the_first_one_of_all_connections_was() {
+    let first = FirstPage::default();
+    let good = page(200, "Hello, World, and all who live in it");
+    let mut replies = Replies::new(&first);
+    assert_eq!(replies.received(&good.repeat(3), true), Ok(3));
+    for (bytes, told) in [
+        (
+            page(200, "Hello, World, and all who live in is"),
+            "not the first one's",
+        ),
+        (page(200, "Hello, World"), "12 bytes, the first one had 36"),
+        (
+            page(203, "Hello, World, and all who live in it"),
+            "status 203, the first one had 200",
+        ),
+    ] {
+        for piece in [1, 7, bytes.len()] {
+            let mut other = Replies::new(&first);
+            let heard: Vec<_> = bytes
+                .chunks(piece)
+                .map(|bytes| other.received(bytes, true))
+                .collect();
+            let wrong = heard.last().and_then(|last| last.err());
+            let text = wrong.map(|wrong| Wrong::Http(wrong).to_string());
+            assert!(text.is_some_and(|text| text.contains(told)), "{told}");
+        }
+        assert_eq!(Replies::new(&first).received(&bytes, false), Ok(1));
+    }
+}
+
+#[test]
+fn a_chunked_reply_in_http_1_0_is_the_last_one_whatever_it_says() {
+    let reply = CHUNKED[0].replace(
+        "HTTP/1.1 200 OK",
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive",
+    );
+    let mut replies = Replies::new(&FirstPage::default());
+    assert_eq!(replies.received(reply.repeat(2).as_bytes(), true), Ok(1));
+    assert!(replies.is_over());
+}
