@@ -192,6 +192,11 @@ pub const LOAD_SIZE_DEFAULT: usize = 64;
 pub const LOAD_SIZE_MAX: usize = 64 * MIB;
 /// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP and UDP.
 pub const DATAGRAM_SIZE_MAX: usize = 65_535 - 20 - 8;
+/// The longest path that is asked for in HTTP: its request line has the 8000 bytes that every
+/// server should take (RFC 9112, 3).
+pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
+/// The longest host: what DNS can name (RFC 1035, 2.3.4), with a port.
+pub const LOAD_HOST_MAX: usize = 255 + ":65535".len();
 /// Requests in flight on one connection at most: the generator keeps a stamp for each.
 pub const PIPELINE_MAX: usize = 1 << 16;
 /// How long a run is measured when nobody says: long enough for a percentile, short enough to wait.

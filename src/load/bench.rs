@@ -14,8 +14,7 @@ use crate::limits::{
 };
 
 use super::assertion::Assertion;
-use super::plan::{Plan, Protocol, Until};
-use super::script::Script;
+use super::plan::{Plan, Until};
 
 /// Who is to be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,21 +145,6 @@ impl Bench {
             }
         }
         Ok(())
-    }
-
-    /// What will be said.
-    pub fn script(&self) -> Result<Script, String> {
-        let Plan {
-            protocol,
-            framing,
-            size,
-            pipeline,
-            ..
-        } = &self.plan;
-        match protocol {
-            Protocol::Http => Ok(Script::http(*pipeline)),
-            Protocol::Echo => Script::echo(framing, size.0, size.1, *pipeline),
-        }
     }
 
     /// Fills in what nobody said: a run that is one of many is shorter, and a counted one does not

@@ -91,6 +91,12 @@ fn write_plan(json: &mut Json, plan: &Plan) {
             "http"
         },
     );
+    if plan.protocol == Protocol::Http {
+        json.text("path", &plan.request.path);
+        if let Some(host) = &plan.request.host {
+            json.text("host", host);
+        }
+    }
     json.text("frame", &plan.framing.to_string());
     json.value("churn", plan.churn);
     json.value("verify", plan.verify);

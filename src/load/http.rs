@@ -19,6 +19,7 @@
 
 mod chunk;
 mod error;
+pub mod request;
 #[cfg(test)]
 mod tests;
 

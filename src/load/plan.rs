@@ -14,7 +14,9 @@ use crate::limits::{
     PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
 
+use super::http::request::Request;
 use super::schedule::Arrivals;
+use super::script::Script;
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub struct Plan {
     pub spin: Option<Duration>,
     /// Echo or HTTP.
     pub protocol: Protocol,
+    /// What is asked for in HTTP.
+    pub request: Request,
     /// Whether every byte of an echo is compared, and every page with the first.
     pub verify: bool,
 }
@@ -103,6 +107,7 @@ impl Default for Plan {
             sources: Vec::new(),
             spin: None,
             protocol: Protocol::Echo,
+            request: Request::default(),
             verify: true,
         }
     }
@@ -183,6 +188,15 @@ impl Plan {
                 "--size must be at most {DATAGRAM_SIZE_MAX}, the most that a datagram carries"
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// What will be said to the server at `address`.
+    pub fn script(&self, address: &Address) -> Result<Script, String> {
+        let Plan { size, pipeline, .. } = *self;
+        match self.protocol {
+            Protocol::Http => Ok(Script::same(&self.request.to_bytes(address), pipeline)),
+            Protocol::Echo => Script::echo(&self.framing, size.0, size.1, pipeline),
         }
     }
 

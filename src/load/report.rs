@@ -88,7 +88,7 @@ pub fn inputs(plan: &Plan) -> String {
         } => format!("open loop, {rate} requests/s (poisson)"),
     });
     words.push(match (plan.protocol, plan.size) {
-        (Protocol::Http, _) => "HTTP/1.1 GET".to_owned(),
+        (Protocol::Http, _) => plan.request.to_string(),
         (_, (least, most)) if least == most => format!("{least} bytes {}", plan.framing),
         (_, (least, most)) => format!("{least} to {most} bytes {}", plan.framing),
     });

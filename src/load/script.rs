@@ -25,7 +25,6 @@ const VARIED_BYTES: usize = 4 << 20;
 /// Pipelined requests go out in writes of at most about this size.
 const MARGIN_MAX: usize = 1 << 20;
 
-const HTTP_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
 
 /// The table of requests.
@@ -54,14 +53,12 @@ impl Script {
             .or_else(|_| Script::framed(framing, least, most, depth, Some(&letters)))
     }
 
-    /// The same short GET request over and over.
-    pub fn http(depth: usize) -> Script {
-        let count = (TABLE_BYTES / HTTP_REQUEST.len()) | 1;
-        let starts = (0..=count)
-            .map(|index| index * HTTP_REQUEST.len())
-            .collect();
+    /// The same request over and over.
+    pub fn same(request: &[u8], depth: usize) -> Script {
+        let count = (TABLE_BYTES / request.len()) | 1;
+        let starts = (0..=count).map(|index| index * request.len()).collect();
         Script {
-            bytes: HTTP_REQUEST.repeat(count),
+            bytes: request.repeat(count),
             starts,
         }
         .with_margin(depth)

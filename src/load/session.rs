@@ -9,7 +9,7 @@
 use std::io;
 
 use crate::base::histogram::Histogram;
-use crate::kernel::{Address, Opener, Poller};
+use crate::kernel::{Address, Opener, Poller, UnixName};
 
 use super::assertion::Assertion;
 use super::bench::Bench;
@@ -21,6 +21,7 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::report;
 use super::run::{self, Outcome, RunError, Target};
+use super::script::Script;
 use super::servers::Servers;
 use super::statistics::Estimate;
 use super::surroundings;
@@ -96,7 +97,9 @@ pub fn run<K: Poller + Opener>(
     progress: &mut Progress,
 ) -> Result<Session, SessionError> {
     bench.check().map_err(SessionError::Usage)?;
-    let script = bench.script().map_err(SessionError::Usage)?;
+    // What cannot be said to anybody is told before a server is started for it.
+    let nobody = Address::Unix(UnixName::Unnamed);
+    bench.plan.script(&nobody).map_err(SessionError::Usage)?;
     surroundings::check(&bench.plan).map_err(SessionError::Usage)?;
     let core = bench.same_core.then(|| shared_core(&bench.plan));
     bench
@@ -105,9 +108,12 @@ pub fn run<K: Poller + Opener>(
         .extend(core.filter(|_| bench.plan.pins.is_empty()));
     let mut started = Servers::start(&bench, core, kernel)?;
     let targets = started.targets.clone();
-    let mut load = |plan: &Plan, target: &Target, title: String| {
+    let scripts = targets.iter().map(|at| bench.plan.script(&at.address));
+    let scripts: Result<Vec<Script>, String> = scripts.collect();
+    let scripts = scripts.map_err(SessionError::Usage)?;
+    let mut load = |plan: &Plan, (script, target): (&Script, &Target), title: String| {
         progress.title = title;
-        run::run(plan, &script, target, kernel, open, progress)
+        run::run(plan, script, target, kernel, open, progress)
     };
     let rounds = if targets.len() > 1 { bench.pairs } else { 1 };
     let loaded: Result<Vec<Loaded>, RunError> = targets.into_iter().map(Loaded::new).collect();
@@ -116,7 +122,8 @@ pub fn run<K: Poller + Opener>(
         // Nobody is measured while caches, heaps and just-in-time compilers are still cold.
         for (index, server) in servers.iter().enumerate() {
             started.settle(index);
-            let outcome = load(&bench.plan, &server.target, "warming up: ".to_owned())?;
+            let title = "warming up: ".to_owned();
+            let outcome = load(&bench.plan, (&scripts[index], &server.target), title)?;
             if let Some(signal) = outcome.interrupted {
                 return Err(RunError::Interrupted(signal).into());
             }
@@ -133,7 +140,7 @@ pub fn run<K: Poller + Opener>(
                 1 => String::new(),
                 _ => format!("round {}/{rounds}, {}: ", round + 1, server.target.name),
             };
-            let outcome = match load(&bench.plan, &server.target, title) {
+            let outcome = match load(&bench.plan, (&scripts[index], &server.target), title) {
                 // What was measured before is worth telling.
                 Err(RunError::Interrupted(signal)) if round > 0 => {
                     interrupted = Some(signal);

@@ -37,6 +37,8 @@ pub(super) struct Draft {
     arrivals: Option<Arrivals>,
     size: Option<(usize, usize)>,
     framing: Option<Framing>,
+    path: Option<String>,
+    host: Option<String>,
     pairs: Option<usize>,
 }
 
@@ -79,11 +81,16 @@ pub(super) const COMMAND: CommandRow = CommandRow {
             "mynah bench 'mynah --listen {port}' --same-core",
             "CPU cost that hardly wobbles",
         ),
+        (
+            "mynah bench 8080 --protocol http --path '/x?y'",
+            "a page of an HTTP server",
+        ),
     ],
 };
 
 fn finish(options: Options) -> Result<Command, String> {
     let draft = options.bench;
+    draft.check_protocol()?;
     let mut bench = draft.bench;
     if let Some(first) = draft.address {
         bench.servers.insert(0, first);
@@ -99,31 +106,38 @@ fn finish(options: Options) -> Result<Command, String> {
     if draft.duration.is_some() && draft.requests.is_some() {
         return Err("--requests: not together with --duration".to_owned());
     }
-    if bench.plan.protocol == Protocol::Http {
-        // An option that nothing comes of is a misunderstanding, and figures that are one too.
-        if draft.size.is_some() {
-            return Err(
-                "--size: not together with --protocol http, a GET has no payload".to_owned(),
-            );
-        }
-        if draft
-            .framing
-            .is_some_and(|framing| framing != Framing::Raw(Raw))
-        {
-            return Err(
-                "--frame: not together with --protocol http, which frames itself".to_owned(),
-            );
-        }
-    }
     if draft.pairs.is_some() && bench.servers.len() < 2 {
         return Err("--pairs: only with a second server, such as --vs ADDR".to_owned());
     }
     bench.plan.size = draft.size.unwrap_or(bench.plan.size);
     bench.plan.framing = draft.framing.unwrap_or(bench.plan.framing);
+    bench.plan.request.path = draft.path.unwrap_or(bench.plan.request.path);
+    bench.plan.request.host = draft.host;
     bench.pairs = draft.pairs.unwrap_or(PAIRS_DEFAULT);
     bench.settle(draft.duration, draft.requests, draft.warmup);
     bench.check()?;
     Ok(Command::Bench(Box::new(bench)))
+}
+
+impl Draft {
+    /// An option that nothing comes of is a misunderstanding, and figures that are one too.
+    fn check_protocol(&self) -> Result<(), String> {
+        let is_http = self.bench.plan.protocol == Protocol::Http;
+        let is_framed = matches!(&self.framing, Some(framing) if *framing != Framing::Raw(Raw));
+        let only = |name: &str| Err(format!("{name}: only with --protocol http"));
+        let not = |line: &str| Err(line.to_owned());
+        match self {
+            _ if is_http && self.size.is_some() => {
+                not("--size: not together with --protocol http, a GET has no payload")
+            }
+            _ if is_http && is_framed => {
+                not("--frame: not together with --protocol http, which frames itself")
+            }
+            Draft { path: Some(_), .. } if !is_http => only("--path"),
+            Draft { host: Some(_), .. } if !is_http => only("--host"),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn server(text: &str) -> Result<Server, String> {
@@ -188,6 +202,7 @@ mod tests {
 
     use super::super::{Parsed, parse};
     use super::*;
+    use crate::load::http::request::Request;
     use crate::load::plan::{Plan, Until};
 
     fn parse_words(words: &[&str]) -> Result<Bench, String> {
@@ -252,6 +267,7 @@ mod tests {
                 .to_vec(),
             spin: Some(Duration::from_micros(20)),
             protocol: Protocol::Echo,
+            request: Request::default(),
             verify: false,
         };
         assert_eq!(bench.plan, plan);
@@ -280,6 +296,17 @@ mod tests {
         assert_eq!(counted.pairs, 3);
         let http = parse_words(&["7007", "--protocol", "http", "--frame", "raw"]).expect("enough");
         assert_eq!(http.plan.protocol, Protocol::Http);
+    }
+
+    #[test]
+    fn a_page_has_a_path_and_a_host() {
+        let line = "7007 --protocol http --path /x?y --host example.org:80";
+        let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
+        let request = Request {
+            path: "/x?y".to_owned(),
+            host: Some("example.org:80".to_owned()),
+        };
+        assert_eq!(bench.plan.request, request);
     }
 
     #[test]
@@ -312,6 +339,16 @@ mod tests {
                 &["7007", "--frame", "u32be", "--protocol", "http"],
                 "--frame",
             ),
+            (
+                &["7007", "--path", "/x"],
+                "--path: only with --protocol http",
+            ),
+            (
+                &["7007", "--host", "x", "--protocol", "echo"],
+                "--host: only with --protocol http",
+            ),
+            (&["7007", "--protocol", "http", "--path", "x"], "--path"),
+            (&["7007", "--protocol", "http", "--host", "a b"], "--host"),
             (&["7007", "--churn", "--ramp", "1s"], "--ramp"),
             (&["7007", "--pairs", "5"], "--pairs"),
             (&["7007", "--spin", "101ms"], "--spin"),

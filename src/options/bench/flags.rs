@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::limits::{CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, THREADS_MAX, TIMEOUT_MAX};
 use crate::load::assertion;
 use crate::load::bench::Server;
+use crate::load::http::request;
 use crate::load::plan::{Plan, Protocol};
 use crate::load::schedule::Arrivals;
 
@@ -161,6 +162,24 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         |_| "echo".to_owned(),
         Effect::Value("NAME", |options, text| {
             put(&mut plan(options).protocol, choice(text, PROTOCOLS))
+        }),
+    ),
+    row(
+        LOAD,
+        "--path",
+        "what to ask for over http, with its query",
+        |options| options.bench.bench.plan.request.path.clone(),
+        Effect::Value("PATH", |options, text| {
+            put(&mut options.bench.path, request::path(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--host",
+        "whose page it is, for servers that have several [the address]",
+        none,
+        Effect::Value("NAME", |options, text| {
+            put(&mut options.bench.host, request::host(text).map(Some))
         }),
     ),
     row(

@@ -8,7 +8,6 @@ use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use mynah::load::progress::Progress;
 use mynah::load::run::{self, Outcome, RunError, Target};
 use mynah::load::schedule::Arrivals;
-use mynah::load::script::Script;
 
 use super::peer;
 
@@ -24,12 +23,7 @@ pub(crate) fn plan(requests: u64) -> Plan {
 
 pub(crate) fn load(plan: &Plan, address: Address) -> Result<Outcome, RunError> {
     plan.check().expect("the test's own plan");
-    let script = match plan.protocol {
-        Protocol::Http => Script::http(plan.pipeline),
-        Protocol::Echo => {
-            Script::echo(&plan.framing, plan.size.0, plan.size.1, plan.pipeline).expect("fits")
-        }
-    };
+    let script = plan.script(&address).expect("it fits");
     let target = Target {
         name: address.to_string(),
         address,
