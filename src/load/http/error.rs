@@ -51,9 +51,9 @@ impl fmt::Display for HttpError {
             HttpError::BadLength => {
                 f.write_str("the reply's Content-Length is not a number, or not the same twice")
             }
-            HttpError::Coding => {
-                f.write_str("the reply has a Transfer-Encoding that is not chunked alone")
-            }
+            HttpError::Coding => f.write_str(
+                "the reply's Transfer-Encoding is not chunked alone, and no other is supported",
+            ),
             HttpError::ChunkSize { found } => write!(
                 f,
                 "the reply has a chunk size with {found:#04x}, which is no hexadecimal digit"

@@ -36,7 +36,7 @@ fn say(line: impl Display) {
 }
 
 /// Whether `program` can be started; says so when the play has to be skipped.
-fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let search = format!("command -v {program}");
     let found = Command::new("sh")
         .args(["-c", &search])

@@ -3,8 +3,8 @@
 //! With the end announced, the load goes on over the next connection and nothing is an error; an
 //! end that comes without a word stays one.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use mynah::kernel::Address;
@@ -12,31 +12,23 @@ use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use mynah::load::schedule::Arrivals;
 use mynah::load::tally::Tally;
 
-use super::peer;
+use super::peer::{self, leave};
 use super::runs::{assert_whole, load, plan};
 
 /// Answers seven times with `head`, the last time with `last`, and ends the connection. What still
 /// comes is read and not answered.
-fn seven(mut stream: TcpStream, head: &str, last: &str) {
-    let mut held = Vec::new();
-    let mut space = [0; 2048];
+fn seven(stream: TcpStream, head: &str, last: &str) {
     let mut left = 7;
-    while let Ok(count @ 1..) = stream.read(&mut space) {
-        held.extend_from_slice(&space[..count]);
-        while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
-            held.drain(..end + 4);
-            left -= 1;
-            let head = if left == 0 { last } else { head };
-            let page = format!("{head}Content-Length: 5\r\n\r\nhello");
-            if stream.write_all(page.as_bytes()).is_err() {
-                return;
-            }
-            if left == 0 {
-                let _ = stream.shutdown(Shutdown::Write);
-                return peer::mute(stream);
-            }
+    peer::pages(stream, |stream| {
+        left -= 1;
+        let head = if left == 0 { last } else { head };
+        let page = format!("{head}Content-Length: 5\r\n\r\nhello");
+        let written = stream.write_all(page.as_bytes());
+        if left == 0 {
+            leave(stream);
         }
-    }
+        written.is_ok() && left > 0
+    });
 }
 
 fn announced(stream: TcpStream) {

@@ -4,6 +4,7 @@
 //! share nothing but the wire. Every run ends by a count of requests or within a fraction of a
 //! second.
 
+mod bodies;
 mod command;
 mod datagrams;
 mod documents;
@@ -12,6 +13,7 @@ mod opening;
 mod overload;
 mod pages;
 mod peer;
+mod pythons;
 mod runs;
 mod starting;
 mod wellformed;

@@ -1,6 +1,6 @@
 //! Replies in HTTP that are not like the first one.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,21 +10,13 @@ use mynah::load::plan::{Plan, Protocol};
 use super::peer;
 use super::runs::{assert_whole, load, plan};
 
-/// Answers each request with `page`, which is told how many were answered before.
-fn serve(mut stream: TcpStream, page: impl Fn() -> String) {
-    let mut held = Vec::new();
-    let mut space = [0; 2048];
-    while let Ok(count @ 1..) = stream.read(&mut space) {
-        held.extend_from_slice(&space[..count]);
-        while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
-            held.drain(..end + 4);
-            let body = page();
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            if stream.write_all((head + &body).as_bytes()).is_err() {
-                return;
-            }
-        }
-    }
+/// Answers each request with `page`.
+fn serve(stream: TcpStream, page: impl Fn() -> String) {
+    peer::pages(stream, |stream| {
+        let body = page();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).is_ok()
+    });
 }
 
 #[test]

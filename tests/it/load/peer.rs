@@ -91,7 +91,7 @@ pub(crate) fn chatterer(mut stream: TcpStream) {
     }
 }
 
-/// Answers 10 times and says goodbye; what still comes is read, so that no reset hides the end.
+/// Answers 10 times and says goodbye.
 pub(crate) fn leaver(mut stream: TcpStream) {
     let mut space = [0; 64];
     for _ in 0..10 {
@@ -103,8 +103,7 @@ pub(crate) fn leaver(mut stream: TcpStream) {
             return;
         }
     }
-    let _ = stream.shutdown(Shutdown::Write);
-    mute(stream);
+    leave(&mut stream);
 }
 
 /// Answers once and closes.
@@ -125,6 +124,13 @@ pub(crate) fn babbler(mut stream: TcpStream) {
     }
 }
 
+/// Says goodbye; what still comes is read, so that no reset hides the end.
+pub(crate) fn leave(stream: &mut TcpStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut space = [0; 512];
+    while let Ok(1..) = stream.read(&mut space) {}
+}
+
 /// Reads and never says a word.
 pub(crate) fn mute(mut stream: TcpStream) {
     let mut space = [0; 512];
@@ -132,18 +138,22 @@ pub(crate) fn mute(mut stream: TcpStream) {
 }
 
 /// Answers each empty line, the end of a request, with a short page.
-pub(crate) fn http(mut stream: TcpStream) {
+pub(crate) fn http(stream: TcpStream) {
+    let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello, World";
+    pages(stream, |stream| stream.write_all(reply).is_ok());
+}
+
+/// Has `answer` answer each empty line, for as long as it wants.
+pub(crate) fn pages(mut stream: TcpStream, mut answer: impl FnMut(&mut TcpStream) -> bool) {
     let mut held = Vec::new();
     let mut space = [0; 2048];
     while let Ok(count @ 1..) = stream.read(&mut space) {
         held.extend_from_slice(&space[..count]);
-        let mut replies = Vec::new();
         while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
             held.drain(..end + 4);
-            replies.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello, World");
-        }
-        if stream.write_all(&replies).is_err() {
-            return;
+            if !answer(&mut stream) {
+                return;
+            }
         }
     }
 }
