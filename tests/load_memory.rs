@@ -14,11 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use mynah::kernel::{Address, Linux};
-use mynah::load::plan::{Pace, Plan, Until};
+use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use mynah::load::progress::Progress;
 use mynah::load::run::{self, Target};
 use mynah::load::schedule::Arrivals;
-use mynah::load::script::Script;
 
 struct Counting;
 
@@ -41,8 +40,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// An echo whose threads allocate only when they start.
-fn echo() -> SocketAddr {
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+    5\r\nhello\r\n1;x\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n";
+
+/// A server whose threads allocate only when they start: it answers whatever it reads with `reply`,
+/// or with the same.
+fn server(reply: Option<&'static [u8]>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     thread::spawn(move || {
@@ -50,7 +53,8 @@ fn echo() -> SocketAddr {
             thread::spawn(move || {
                 let mut space = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut space) {
-                    if stream.write_all(&space[..count]).is_err() {
+                    let reply = reply.unwrap_or(&space[..count]);
+                    if stream.write_all(reply).is_err() {
                         return;
                     }
                 }
@@ -61,8 +65,8 @@ fn echo() -> SocketAddr {
 }
 
 fn allocations(plan: &Plan, server: SocketAddr) -> u64 {
-    let script = Script::echo(&plan.framing, 16, 64, plan.pipeline).expect("raw takes all");
     let address = Address::Tcp(server);
+    let script = plan.script(&address).expect("raw takes all");
     let target = Target {
         name: address.to_string(),
         address,
@@ -86,15 +90,21 @@ fn allocations(plan: &Plan, server: SocketAddr) -> u64 {
 
 #[test]
 fn ten_times_the_requests_take_as_many_allocations() {
-    let server = echo();
     let open = Pace::Open {
         rate: 20_000.0,
         arrivals: Arrivals::Poisson,
     };
-    for pace in [Pace::Closed, open] {
+    let echo = (Protocol::Echo, 3, server(None));
+    // One at a time, so that what is read is one request.
+    let chunked = (Protocol::Http, 1, server(Some(CHUNKED)));
+    for (pace, (protocol, pipeline, server)) in
+        [(Pace::Closed, echo), (open, echo), (Pace::Closed, chunked)]
+    {
         let plan = |requests| Plan {
             connections: 4,
-            pipeline: 3,
+            size: (16, 64),
+            protocol,
+            pipeline,
             pace,
             until: Until::Requests(requests),
             warmup: Duration::ZERO,
@@ -105,6 +115,9 @@ fn ten_times_the_requests_take_as_many_allocations() {
             allocations(&plan(300), server),
             allocations(&plan(3000), server),
         );
-        assert!(many <= few + 20, "{few} and {many} allocations, {pace:?}");
+        assert!(
+            many <= few + 20,
+            "{few} and {many} allocations, {pace:?}, {protocol:?}"
+        );
     }
 }

@@ -127,8 +127,8 @@ fn client_wait(figures: &Figures) -> Check {
     Check { doubtful, text }
 }
 
-/// Under churn, a closed connection keeps its port for a minute (tcp(7), TIME-WAIT). As they run
-/// out, connect(2) searches longer and longer, and the generator's own cost is no longer even.
+/// A closed connection keeps its port for a minute (tcp(7), TIME-WAIT). As they run out, connect(2)
+/// searches longer and longer, and the generator's own cost is no longer even.
 pub fn ports_left(connects: u64, ports: u64) -> Check {
     let doubtful = connects > ports / 2;
     let verdict = if doubtful {

@@ -27,6 +27,8 @@ use super::page::{Digest, FirstPage, Page};
 use chunk::Seam;
 pub use error::HttpError;
 
+/// The longest line that is looked at as a whole: a length of all 20 digits, a coding, and some
+/// options of a connection have room.
 const LINE_MAX: usize = 56;
 
 /// Where in a reply the next byte stands.

@@ -214,7 +214,10 @@ impl Loaded {
         let tcp = matches!(self.target.address, Address::Tcp(_));
         let connects = self.runs.iter().map(|run| run.connections);
         let ports = observe::local_ports() * plan.sources.len().max(1) as u64;
-        (plan.churn && tcp).then(|| checks::ports_left(connects.sum(), ports))
+        // Those that a server in HTTP has ended were opened again.
+        let asked = (plan.connections + plan.idle) as u64;
+        let renewed = plan.churn || connects.clone().any(|count| count > asked);
+        (renewed && tcp).then(|| checks::ports_left(connects.sum(), ports))
     }
 
     /// Failures of all runs.

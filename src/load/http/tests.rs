@@ -2,6 +2,7 @@
 
 use super::super::wrong::Wrong;
 use super::*;
+use crate::base::random::Random;
 
 const TWO: &[u8] = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH:  12 \r\n\
     X-Long: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n\
@@ -147,10 +148,53 @@ fn what_cannot_be_followed_is_named() {
         let bytes = ["HTTP/1.1 200 OK\r\n", fields].concat();
         assert_eq!(hear(bytes.as_bytes()), Err(*error), "{fields}");
     }
-    // What does not fit the space for lines is not taken for what fits.
-    let zeros = "0".repeat(LINE_MAX);
-    let long = format!("HTTP/1.1 200 OK\r\nContent-Length: {zeros}2\r\n\r\nab");
-    assert_eq!(hear(long.as_bytes()), Err(HttpError::BadLength));
+}
+
+#[test]
+fn what_does_not_fit_the_space_for_lines_is_not_taken_for_what_does() {
+    for size in [LINE_MAX - 1, LINE_MAX, LINE_MAX + 1] {
+        let zeros = "0".repeat(size - "Content-Length: 2\r".len());
+        let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {zeros}2\r\n\r\nab");
+        let expected = match size {
+            ..=LINE_MAX => Ok(1),
+            _ => Err(HttpError::BadLength),
+        };
+        assert_eq!(hear(bytes.as_bytes()), expected, "{size}");
+    }
+}
+
+/// What becomes of `bytes` in pieces of up to `most`: replies and the state after them, or what is
+/// wrong.
+fn outcome(bytes: &[u8], most: u64, random: &mut Random) -> Result<(u32, bool, u32), HttpError> {
+    let mut replies = Replies::new(&FirstPage::default());
+    let (mut rest, mut count) = (bytes, 0);
+    while !rest.is_empty() {
+        let size = (random.below(most) as usize + 1).min(rest.len());
+        let (piece, after) = rest.split_at(size);
+        count += replies.received(piece, true)?;
+        rest = after;
+    }
+    let last = replies.connection_ended(true)?;
+    Ok((count, replies.is_over(), last))
+}
+
+#[test]
+fn whatever_chance_makes_of_replies_reads_the_same_in_any_pieces() {
+    let mut random = Random::new(9112);
+    let plain = page(200, BODY);
+    for round in 0..4000 {
+        let chunked = CHUNKED[round % CHUNKED.len()].as_bytes();
+        let mut bytes = [chunked, &plain, TWO, chunked].concat();
+        for _ in 0..random.below(4) {
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] = b"\r\n 0;9:xH"[random.below(9) as usize];
+        }
+        let whole = outcome(&bytes, u64::MAX >> 1, &mut random);
+        for most in [1, 3, 40] {
+            let cut = outcome(&bytes, most, &mut random);
+            assert_eq!(cut, whole, "{}", String::from_utf8_lossy(&bytes));
+        }
+    }
 }
 
 #[test]

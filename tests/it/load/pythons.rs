@@ -99,6 +99,7 @@ fn a_server_in_http_1_0_that_ends_each_connection_is_measured() {
     for words in ["", "--path /page", "--path /page?x --churn"] {
         let (out, _) = measure(&server, words, 0);
         assert!(out.contains("60 in") && out.contains("0 errors"), "{out}");
+        assert!(out.contains(" connections had "), "{out}");
     }
     fs::remove_dir_all(&folder).expect("it is ours");
 }
