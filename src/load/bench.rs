@@ -63,6 +63,9 @@ impl Bench {
         if self.same_core && self.plan.threads > 1 {
             return Err("--same-core has one thread; --threads does not go with it".to_owned());
         }
+        if self.same_core && self.plan.pins.len() > 1 {
+            return Err("--same-core has one processor; --pin must name that one alone".to_owned());
+        }
         if self.same_core && self.plan.spin.is_some() {
             return Err(
                 "--same-core has one processor, of which --spin would keep the server".to_owned(),

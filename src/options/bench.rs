@@ -356,6 +356,10 @@ mod tests {
                 &["--spawn", "x {port}", "--same-core", "--spin", "50us"],
                 "--spin",
             ),
+            (
+                &["--spawn", "x {port}", "--same-core", "--pin", "0,1"],
+                "--pin must name that one alone",
+            ),
             (&["7007", "--json", "a", "--svg", "a"], "--json and --svg"),
             (&["7007", "--hgrm", "--svg"], "--svg and --hgrm"),
             (&["udp://127.0.0.1:7", "--pipeline", "2"], "udp"),
