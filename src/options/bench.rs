@@ -109,10 +109,17 @@ fn finish(options: Options) -> Result<Command, String> {
     if draft.pairs.is_some() && bench.servers.len() < 2 {
         return Err("--pairs: only with a second server, such as --vs ADDR".to_owned());
     }
-    bench.plan.size = draft.size.unwrap_or(bench.plan.size);
     bench.plan.framing = draft.framing.unwrap_or(bench.plan.framing);
     bench.plan.request.path = draft.path.unwrap_or(bench.plan.request.path);
     bench.plan.request.host = draft.host;
+    bench.plan.size = match (draft.size, &bench.plan.framing) {
+        (Some(size), _) => size,
+        (None, framing @ Framing::Fixed(_)) => {
+            let size = framing.frame_size_max(LOAD_SIZE_MAX);
+            (size, size)
+        }
+        (None, _) => bench.plan.size,
+    };
     bench.pairs = draft.pairs.unwrap_or(PAIRS_DEFAULT);
     bench.settle(draft.duration, draft.requests, draft.warmup);
     bench.check()?;
@@ -280,6 +287,24 @@ mod tests {
             files.map(|file| file.display().to_string()),
             ["a", "b", "c"]
         );
+    }
+
+    #[test]
+    fn a_fixed_frame_says_how_large_the_payload_is() {
+        let bench = parse_words(&["7007", "--frame", "fixed:10"]).expect("enough");
+        assert_eq!(bench.plan.size, (10, 10));
+        let same = parse_words(&["7007", "--size", "10", "--frame", "fixed:10"]).expect("the same");
+        assert_eq!(same.plan, bench.plan);
+        assert!(bench.script().is_ok());
+        let most = format!("fixed:{LOAD_SIZE_MAX}");
+        let bench = parse_words(&["7007", "--frame", &most]).expect("the largest");
+        assert_eq!(bench.plan.size.1, LOAD_SIZE_MAX);
+        let over = format!("fixed:{}", LOAD_SIZE_MAX + 1);
+        let error = parse_words(&["7007", "--frame", &over]).expect_err("too large");
+        assert!(error.starts_with("--size must be 0 to 67108864"), "{error}");
+        let other = parse_words(&["7007", "--size", "64", "--frame", "fixed:10"]);
+        let error = other.expect("it parses").script().map(drop);
+        assert!(error.is_err_and(|line| line.contains("--size must be 10")));
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         LOAD,
         "--size",
         "payload of a request, or a range such as 16..4k",
-        |options| options.bench.bench.plan.size.0.to_string(),
+        |options| format!("{}; N with fixed:N", options.bench.bench.plan.size.0),
         Effect::Value("SIZE", |options, text| {
             put(&mut options.bench.size, sizes(text).map(Some))
         }),
