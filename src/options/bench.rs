@@ -166,8 +166,9 @@ fn sizes(text: &str) -> Result<(usize, usize), String> {
 /// A rate: a number, alone or with `k` or `m` in powers of 1000.
 fn rate(text: &str) -> Result<f64, String> {
     let units = [("k", 1e3), ("m", 1e6), ("", 1.0)];
+    let lower = text.to_ascii_lowercase();
     let read = |(unit, scale): &(&str, f64)| {
-        let digits = text.strip_suffix(unit)?;
+        let digits = lower.strip_suffix(unit)?;
         Some(digits.parse::<f64>().ok()? * scale)
     };
     let rate = units.iter().find_map(read);
@@ -287,6 +288,20 @@ mod tests {
             files.map(|file| file.display().to_string()),
             ["a", "b", "c"]
         );
+    }
+
+    #[test]
+    fn counts_and_rates_know_thousands() {
+        let line = "7007 --connections 1k --requests 1.5M --rate 20K --server-pid 1k";
+        let words: Vec<&str> = line.split(' ').collect();
+        let plan = parse_words(&words[..7]).expect("all are known").plan;
+        assert_eq!(
+            (plan.connections, plan.until),
+            (1000, Until::Requests(1_500_000))
+        );
+        assert!(matches!(plan.pace, Pace::Open { rate: 20_000.0, .. }));
+        let error = parse_words(&words).expect_err("no process is called so");
+        assert!(error.starts_with("--server-pid 1k: must be a whole number"));
     }
 
     #[test]

@@ -348,6 +348,12 @@ fn help(command: &CommandRow) -> String {
             members.map(|flag| flag_help(flag, &defaults)),
         );
     }
+    let is_named = |kind: &&(&str, &str)| {
+        let names = |flag: &Flag| matches!(flag.effect, Effect::Value(name, _) if name == kind.0);
+        command.flags().any(names)
+    };
+    let kinds = values::KINDS.iter().filter(is_named).map(owned);
+    section(&mut text, "Values", kinds);
     section(&mut text, "Examples", command.examples.iter().map(owned));
     text
 }

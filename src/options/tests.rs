@@ -167,7 +167,7 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ),
         (
             "--drain-timeout off",
-            "--drain-timeout off: must be a time, such as 500us, 20ms, 10s, 5m or 1h",
+            "--drain-timeout off: must be a time, such as 500us, 20ms, 1.5s, 5m or 1h",
         ),
         ("--nodelay=1", "--nodelay 1: must be on or off"),
         (

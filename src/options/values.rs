@@ -7,7 +7,6 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::base::nearest::nearest_or_all;
@@ -20,21 +19,52 @@ pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), Stri
     Ok(())
 }
 
-/// A whole number within `range`.
+/// What the values of flags are, for the help: by the name that stands behind a flag.
+pub(super) const KINDS: &[(&str, &str)] = &[
+    (
+        "N",
+        "a count, alone or with k, m or g in powers of 1000: 10k, 1.5m",
+    ),
+    ("RATE", "the same a second, and not only whole: 0.5, 20k"),
+    (
+        "SIZE",
+        "bytes, alone or with k, m or g in powers of 1024: 64k, 1.5m",
+    ),
+    (
+        "TIME",
+        "a number and its unit, us, ms, s, m or h: 500us, 1.5s",
+    ),
+];
+
+/// A whole number within `range`, as it stands: the name of something.
+pub(super) fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: TryFrom<u128> + PartialOrd + Display,
+{
+    whole(measure(text, &[("", 1)]), range)
+}
+
+const COUNTS: &[(&str, u64)] = &[("g", 1_000_000_000), ("m", 1_000_000), ("k", 1000), ("", 1)];
+
+/// A whole number within `range`: digits, alone or with `k`, `m` or `g` in powers of 1000.
 pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
 where
-    T: FromStr + PartialOrd + Display,
+    T: TryFrom<u128> + PartialOrd + Display,
 {
-    // `+5` is a number to the standard library; digits that do not fit the type are out of range.
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(number) if digits && range.contains(&number) => Ok(number),
-        _ if digits => Err(format!("must be {} to {}", range.start(), range.end())),
-        _ => Err(format!(
-            "must be a whole number, {} to {}",
-            range.start(),
-            range.end()
-        )),
+    whole(measure(text, COUNTS), range)
+}
+
+fn whole<T>(read: Option<u128>, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: TryFrom<u128> + PartialOrd + Display,
+{
+    let (least, most) = (range.start(), range.end());
+    let Some(value) = read else {
+        return Err(format!("must be a whole number, {least} to {most}"));
+    };
+    match T::try_from(value) {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("must be {least} to {most}")),
     }
 }
 
@@ -54,19 +84,20 @@ pub(super) fn count_or_off_text(count: Option<u32>) -> String {
     count.map_or_else(|| "off".to_owned(), |count| count.to_string())
 }
 
-const SIZES: &[(&str, usize)] = &[("g", GIB), ("m", MIB), ("k", KIB), ("", 1)];
+const SIZES: &[(&str, u64)] = &[
+    ("g", GIB as u64),
+    ("m", MIB as u64),
+    ("k", KIB as u64),
+    ("", 1),
+];
 
 /// A size in bytes within `range`: a number, alone or with `k`, `m` or `g` in powers of 1024.
 pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
-    let Some((digits, unit)) = measure(text, SIZES) else {
+    let Some(bytes) = measure(text, SIZES) else {
         return Err("must be a size, such as 512, 64k, 1m or 2g".to_owned());
     };
-    match digits
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit))
-    {
-        Some(size) if range.contains(&size) => Ok(size),
+    match usize::try_from(bytes) {
+        Ok(size) if range.contains(&size) => Ok(size),
         _ => Err(format!(
             "must be {} to {}",
             size_text(*range.start()),
@@ -77,38 +108,37 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, St
 
 /// A size as [`size`] reads it, in the largest unit that is exact.
 pub(super) fn size_text(size: usize) -> String {
-    match SIZES.iter().find(|(_, unit)| size != 0 && size % unit == 0) {
-        Some((suffix, unit)) => format!("{}{suffix}", size / unit),
+    let bytes = size as u64;
+    match SIZES
+        .iter()
+        .find(|(_, unit)| size != 0 && bytes % unit == 0)
+    {
+        Some((suffix, unit)) => format!("{}{suffix}", bytes / unit),
         None => size.to_string(),
     }
 }
 
+const SECOND: u64 = 1_000_000_000;
 const TIMES: &[(&str, u64)] = &[
-    ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
-    ("s", 1_000_000_000),
+    ("h", 3600 * SECOND),
+    ("m", 60 * SECOND),
+    ("s", SECOND),
     ("ms", 1_000_000),
     ("us", 1_000),
 ];
 
-/// A span within `range`: a number and its unit. Only 0 needs none.
+/// A span within `range`: a number and its unit, in whole nanoseconds. Only 0 needs none.
 pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
-    let (digits, unit) = match measure(text, TIMES) {
-        Some(measure) => measure,
-        None if text == "0" => (text, 1),
-        None if measure(text, &[("", 1)]).is_some() => {
+    let nanos = match measure(text, TIMES) {
+        Some(nanos) => nanos,
+        None if text == "0" => 0,
+        None if measure(text, &[("", SECOND)]).is_some() => {
             return Err(format!("needs a unit, such as {text}s or {text}ms"));
         }
-        None => return Err("must be a time, such as 500us, 20ms, 10s, 5m or 1h".to_owned()),
+        None => return Err("must be a time, such as 500us, 20ms, 1.5s, 5m or 1h".to_owned()),
     };
-    match digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit))
-    {
-        Some(nanos) if range.contains(&Duration::from_nanos(nanos)) => {
-            Ok(Duration::from_nanos(nanos))
-        }
+    match u64::try_from(nanos).map(Duration::from_nanos) {
+        Ok(span) if range.contains(&span) => Ok(span),
         _ => Err(format!(
             "must be {} to {}",
             time_text(*range.start()),
@@ -183,16 +213,28 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Resu
     }
 }
 
-/// Splits a number from its unit: the digits as they stand, and what one of the unit is worth.
-fn measure<'a, T: Copy>(text: &'a str, units: &[(&str, T)]) -> Option<(&'a str, T)> {
+/// What a number and its unit amount to, when that is whole: digits, a point and more of them if
+/// need be, and one of `units` in either case. What no type holds is the largest there is.
+fn measure(text: &str, units: &[(&str, u64)]) -> Option<u128> {
     let end = text
-        .find(|c: char| !c.is_ascii_digit())
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
-    let (digits, suffix) = text.split_at(end);
-    let unit = units
+    let (number, suffix) = text.split_at(end);
+    let (_, unit) = units
         .iter()
         .find(|(unit, _)| unit.eq_ignore_ascii_case(suffix))?;
-    (!digits.is_empty()).then_some((digits, unit.1))
+    let (unit, (whole, part)) = (
+        u128::from(*unit),
+        number.split_once('.').unwrap_or((number, "0")),
+    );
+    if whole.is_empty() || part.is_empty() || part.contains('.') {
+        return None;
+    }
+    let part = part.trim_end_matches('0');
+    let scale = 10_u128.checked_pow(part.len() as u32)?;
+    let scaled = part.parse().unwrap_or(0_u128).checked_mul(unit)?;
+    let whole = whole.parse().unwrap_or(u128::MAX).saturating_mul(unit);
+    (scaled % scale == 0).then(|| whole.saturating_add(scaled / scale))
 }
 
 /// A message as a terminal may get it: what does not print, or would end the line, is escaped.
@@ -236,9 +278,52 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", "+5", "-1", "1k", "1_000", " 1", "٣"] {
+        for text in ["", "+5", "-1", "1_000", " 1", "٣", "1kk", "k", "1e3"] {
             let reason = "must be a whole number, 1 to 64".to_owned();
             assert_eq!(count(text, 1..=64), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_knows_thousands_and_what_a_name_is_does_not() {
+        for (text, value) in [("10k", 10_000), ("1M", 1_000_000), ("2g", 2_000_000_000)] {
+            assert_eq!(count(text, 1..=u64::MAX), Ok(value), "{text}");
+            assert!(number(text, 1..=u64::MAX).is_err(), "{text}");
+        }
+        assert_eq!(count("18446744073709551615", 1..=u64::MAX), Ok(u64::MAX));
+        for text in ["18446744073709551616", "18446744073709552k", "65k"] {
+            let reason = "must be 1 to 64999".to_owned();
+            assert_eq!(count(text, 1..=64_999), Err(reason), "{text}");
+        }
+        assert_eq!(number("77", 1..=u32::MAX), Ok(77));
+    }
+
+    #[test]
+    fn a_point_is_taken_where_the_value_stays_exact() {
+        assert_eq!(count("1.5k", 1..=5000), Ok(1500));
+        assert_eq!(size("1.5m", 1..=GIB), Ok(3 << 19));
+        let all = Duration::ZERO..=Duration::MAX;
+        for (text, nanos) in [
+            ("1.5s", 1_500_000_000),
+            ("0.5m", 30_000_000_000),
+            ("1.000us", 1000),
+            ("0.001us", 1),
+            ("0.0s", 0),
+        ] {
+            let span = Duration::from_nanos(nanos);
+            assert_eq!(time(text, all.clone()), Ok(span), "{text}");
+        }
+        let long = format!("1.{}1s", "0".repeat(50));
+        for text in [
+            "1.5.s", ".s", ".5s", "1.s", "1..5s", "1.5.5s", "0.0001us", &long,
+        ] {
+            let reason = time(text, all.clone()).expect_err(text);
+            assert!(reason.contains("such as 500us"), "{text}: {reason}");
+        }
+        assert!(time("1.5", all).is_err_and(|why| why == "needs a unit, such as 1.5s or 1.5ms"));
+        for text in ["1.5", "1.", ".5k", "1.0005k"] {
+            assert!(count(text, 1..=5000).is_err(), "{text}");
+            assert!(size(text, 1..=GIB).is_err(), "{text}");
         }
     }
 
@@ -249,7 +334,7 @@ mod tests {
             assert_eq!(size(text, all.clone()), Ok(bytes));
             assert_eq!(size(&size_text(bytes), all.clone()), Ok(bytes));
         }
-        for text in ["", "k", "1.5m", "1kb", "-1", "1 k"] {
+        for text in ["", "k", "1.5", "1kb", "1kk", "-1", "1 k"] {
             assert!(
                 size(text, all.clone()).is_err_and(|why| why.contains("such as")),
                 "{text:?}"

@@ -13,7 +13,7 @@ use crate::load::schedule::Arrivals;
 use super::super::Options;
 use super::super::table::{Effect, Flag};
 use super::super::values::{
-    choice, count, put, switch, switch_text, time, time_or_off, time_or_off_text,
+    choice, count, number, put, switch, switch_text, time, time_or_off, time_or_off_text,
 };
 use super::{BENCH, list, rate, server, sizes, sources};
 
@@ -227,7 +227,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         Effect::Value("CPUS", |options, text| {
             put(
                 &mut plan(options).pins,
-                list(text, |cpu| count(cpu, 0..=1023)),
+                list(text, |cpu| number(cpu, 0..=1023)),
             )
         }),
     ),
@@ -259,7 +259,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
                 .bench
                 .bench
                 .pids
-                .push(count(text, 1..=i32::MAX as u32)?);
+                .push(number(text, 1..=i32::MAX as u32)?);
             Ok(())
         }),
     ),
