@@ -76,6 +76,18 @@ impl Assertion {
         self.name == "errors"
     }
 
+    /// Why a run will not measure its figure, in a line that names what would be right.
+    pub fn check_measured(&self, is_open_loop: bool, has_process: bool) -> Result<(), String> {
+        let why = if !Figures::may_have(&self.name, true, has_process) {
+            "needs the server's process: --server-pid or --spawn"
+        } else if !Figures::may_have(&self.name, is_open_loop, true) {
+            "there is a response time only with --rate; try service:"
+        } else {
+            return Ok(());
+        };
+        Err(format!("--assert '{}': {why}", self.text))
+    }
+
     /// Holds it against `figures`; the error is the line to print.
     pub fn check(&self, figures: &Figures) -> Result<(), String> {
         let value = figures

@@ -14,7 +14,7 @@ use crate::limits::{
 };
 
 use super::assertion::Assertion;
-use super::plan::{Plan, Until};
+use super::plan::{Pace, Plan, Until};
 
 /// Who is to be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +100,17 @@ impl Bench {
                 self.pids.len()
             ));
         }
-        Ok(())
+        self.check_assertions()
+    }
+
+    /// A condition on what is not measured could only fail, and only after the run. They are about
+    /// the first server.
+    fn check_assertions(&self) -> Result<(), String> {
+        let is_open_loop = matches!(self.plan.pace, Pace::Open { .. });
+        let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
+        let has_process = is_started || !self.pids.is_empty();
+        let mut conditions = self.assertions.iter();
+        conditions.try_for_each(|condition| condition.check_measured(is_open_loop, has_process))
     }
 
     /// An address of one family is no source for the other.

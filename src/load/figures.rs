@@ -257,11 +257,17 @@ impl Figures {
 
     /// Whether there is a figure called `name`.
     pub fn knows(name: &str) -> bool {
+        Figures::may_have(name, true, true)
+    }
+
+    /// Whether a run may measure `name`: response times are those of an open loop, and a server's
+    /// cost is known by its process.
+    pub fn may_have(name: &str, is_open_loop: bool, has_process: bool) -> bool {
         let all = Figures {
             service: Some(Spans::default()),
-            response: Some(Spans::default()),
+            response: is_open_loop.then(Spans::default),
             connect: Some(Spans::default()),
-            server: Some(ServerCost::default()),
+            server: has_process.then(ServerCost::default),
             ..Figures::default()
         };
         all.named(name).is_some()
