@@ -83,7 +83,6 @@ impl Bench {
                     .map_err(|reason| format!("{address}: {reason}"))?;
             }
         }
-        self.check_files()?;
         let unknown = self
             .servers
             .iter()
@@ -131,30 +130,6 @@ impl Bench {
                     ));
                 }
                 _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Two documents in one file are none.
-    fn check_files(&self) -> Result<(), String> {
-        let files = [
-            ("--json", &self.json),
-            ("--svg", &self.svg),
-            ("--hgrm", &self.hgrm),
-        ];
-        for (index, (name, file)) in files.iter().enumerate() {
-            let same = files[..index]
-                .iter()
-                .find(|(_, other)| file.is_some() && other == file);
-            if let (Some((other, _)), Some(file)) = (same, file) {
-                let place = match file.to_str() {
-                    Some("-") => "stdout".to_owned(),
-                    _ => file.display().to_string(),
-                };
-                return Err(format!(
-                    "{other} and {name} both go to {place}: name another file"
-                ));
             }
         }
         Ok(())

@@ -5,8 +5,11 @@
 //! folder that is not there. Whatever could be measured is printed before anything is complained
 //! about.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::kernel::{Linux, block_signals, process};
@@ -26,6 +29,7 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     check_descriptors(&bench)?;
     let [json, svg, hgrm] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
     let (json, svg, hgrm) = (json?, svg?, hgrm?);
+    check_papers(&[("--json", &json), ("--svg", &svg), ("--hgrm", &hgrm)])?;
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
@@ -53,6 +57,22 @@ fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
         let line =
             format!("{connections} connections: only {room} fit under the hard limit {limit}");
         return Err(Failure::new(Exit::Socket, line));
+    }
+    Ok(())
+}
+
+/// Two documents in one file are none, whatever names it has.
+fn check_papers(papers: &[(&str, &Paper)]) -> Result<(), Failure> {
+    let mut seen = Vec::new();
+    for (name, paper) in papers {
+        let Some(inode) = paper.inode()? else {
+            continue;
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == inode) {
+            let line = format!("{other} and {name} both go to {paper}: name another file");
+            return Err(Failure::new(Exit::Usage, line));
+        }
+        seen.push((name, inode));
     }
     Ok(())
 }
@@ -100,6 +120,20 @@ impl Paper {
         }
     }
 
+    /// The device and the number of the file, which no other one has.
+    fn inode(&self) -> Result<Option<(u64, u64)>, Failure> {
+        let metadata = match self {
+            Paper::Nowhere => return Ok(None),
+            Paper::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                stdout.and_then(|stdout| File::from(stdout).metadata())
+            }
+            Paper::File { file, .. } => file.metadata(),
+        };
+        let metadata = metadata.map_err(io_failure(&self.to_string()))?;
+        Ok(Some((metadata.dev(), metadata.ino())))
+    }
+
     fn is_stdout(&self) -> bool {
         matches!(self, Paper::Stdout)
     }
@@ -115,6 +149,16 @@ impl Paper {
                 let written = file.write_all(text().as_bytes());
                 written.map_err(io_failure(&path.display().to_string()))
             }
+        }
+    }
+}
+
+impl fmt::Display for Paper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Paper::Nowhere => f.write_str("nowhere"),
+            Paper::Stdout => f.write_str("stdout"),
+            Paper::File { path, .. } => write!(f, "{}", path.display()),
         }
     }
 }

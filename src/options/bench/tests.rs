@@ -226,8 +226,6 @@ fn what_does_not_go_together_is_refused_in_a_line_that_names_the_option() {
             &["7007", "--assert", "response:p99<1s"],
             "only with --rate; try service:",
         ),
-        (&["7007", "--json", "a", "--svg", "a"], "--json and --svg"),
-        (&["7007", "--hgrm", "--svg"], "--svg and --hgrm"),
         (&["udp://127.0.0.1:7", "--pipeline", "2"], "udp"),
     ] {
         let error = parse_words(words).expect_err("it is wrong");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::thread;
 
 use super::command::{bench, file, told};
@@ -36,6 +37,42 @@ fn a_file_that_cannot_be_written_is_found_before_the_run() {
         assert_eq!(fs::read_to_string(there).expect("it is there"), "kept");
     }
     fs::remove_file(there).expect("it is ours");
+}
+
+#[test]
+fn two_documents_in_one_file_are_refused_however_it_is_spelt() {
+    let server = peer::nobody().to_string();
+    let path = file("twice");
+    let plain = path.to_str().expect("a plain name");
+    let (folder, name) = plain.rsplit_once('/').expect("it lies in a folder");
+    let dotted = format!("{folder}/./{name}");
+    let link = file("twice-link");
+    symlink(&path, &link).expect("a folder for files that go");
+    let link = link.to_str().expect("a plain name");
+    for (words, told_line) in [
+        (
+            ["--json", plain, "--svg", plain],
+            format!("--json and --svg both go to {plain}: name another file"),
+        ),
+        (
+            ["--json", plain, "--hgrm", &dotted],
+            format!("--json and --hgrm both go to {dotted}: name another file"),
+        ),
+        (
+            ["--json", plain, "--svg", link],
+            format!("--json and --svg both go to {link}: name another file"),
+        ),
+        (
+            ["--hgrm", "-", "--svg", "-"],
+            "--svg and --hgrm both go to stdout: name another file".to_owned(),
+        ),
+    ] {
+        let (code, out, err) = told(&bench(&[&[server.as_str()], &words[..]].concat()));
+        let expected = format!("mynah: {told_line}\n");
+        assert_eq!((code, out.as_str(), err), (Some(1), "", expected));
+        assert!(!path.exists(), "{words:?}");
+    }
+    fs::remove_file(link).expect("it is ours");
 }
 
 #[test]
