@@ -199,6 +199,9 @@ pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
 pub const LOAD_HOST_MAX: usize = 255 + ":65535".len();
 /// Requests in flight on one connection at most: the generator keeps a stamp for each.
 pub const PIPELINE_MAX: usize = 1 << 16;
+/// Requests in flight on all connections at most: their stamps are a quarter of a gibibyte, and as
+/// many connections as there may be still have one each.
+pub const IN_FLIGHT_MAX: usize = 1 << 24;
 /// How long a run is measured when nobody says: long enough for a percentile, short enough to wait.
 pub const LOAD_DURATION_DEFAULT: Duration = Duration::from_secs(10);
 /// The same for each run of a comparison, of which there are many.
@@ -253,6 +256,7 @@ pub const HTTP_BODY_MAX: u64 = MIB as u64;
 pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 
 const _: () = {
+    assert!(CONNECTIONS_MAX as usize <= IN_FLIGHT_MAX && PIPELINE_MAX <= IN_FLIGHT_MAX);
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);

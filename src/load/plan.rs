@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::framing::{Framing, Raw};
 use crate::kernel::Address;
 use crate::limits::{
-    CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT,
-    LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT,
-    PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
+    CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT,
+    LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX,
+    LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
 
 use super::http::request::Request;
@@ -128,6 +128,12 @@ impl Plan {
         )?;
         within("--idle", self.idle, 0, CONNECTIONS_MAX as usize)?;
         within("--pipeline", self.pipeline, 1, PIPELINE_MAX)?;
+        if self.connections.saturating_mul(self.pipeline) > IN_FLIGHT_MAX {
+            return Err(format!(
+                "--pipeline {} on {} connections: must be at most {IN_FLIGHT_MAX} in all",
+                self.pipeline, self.connections
+            ));
+        }
         within("--threads", self.threads, 1, THREADS_MAX)?;
         within("--size", self.size.1, 0, LOAD_SIZE_MAX)?;
         if self.size.0 > self.size.1 {
@@ -278,6 +284,27 @@ mod tests {
             );
         }
         assert_eq!(Plan::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn connections_and_depth_are_bounded_together() {
+        for (connections, pipeline, is_fine) in [
+            (256, PIPELINE_MAX, true),
+            (IN_FLIGHT_MAX / 2 - 1, 2, true),
+            (IN_FLIGHT_MAX, 1, true),
+            (257, PIPELINE_MAX, false),
+            (IN_FLIGHT_MAX / 2 + 1, 2, false),
+        ] {
+            let plan = Plan {
+                connections,
+                pipeline,
+                ..Plan::default()
+            };
+            let checked = plan.check();
+            assert_eq!(checked.is_ok(), is_fine, "{checked:?}");
+            let names = |line: String| line.starts_with("--pipeline") && line.contains("16777216");
+            assert!(is_fine || checked.is_err_and(names));
+        }
     }
 
     #[test]

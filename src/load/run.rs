@@ -109,7 +109,15 @@ pub fn run<K: Poller + Opener>(
                 board,
                 index,
             };
-            handles.push(scope.spawn(move || work(job, open)));
+            match thread::Builder::new().spawn_scoped(scope, move || work(job, open)) {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    control.stop();
+                    control.release();
+                    let line = format!("thread {} of {}: {error}", index + 1, plan.threads);
+                    return Err(RunError::Own(io::Error::new(error.kind(), line)));
+                }
+            }
         }
         let conductor = Conductor {
             kernel,
@@ -154,7 +162,7 @@ fn work<K: Poller + Opener>(
     // An open loop's requests are to go out when they are due.
     let punctual = pinned.and_then(|()| process::wake_punctually());
     let worked = punctual.and_then(|()| open()).map_err(Cause::Own);
-    let worked = worked.and_then(|kernel| Worker::new(kernel, job).run());
+    let worked = worked.and_then(|kernel| Worker::new(kernel, job)?.run());
     job.board.done.store(true, Ordering::Release);
     // With the thread would go its entry in /proc, which the conductor has yet to read.
     while !job.control.is_released() {

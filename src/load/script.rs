@@ -81,9 +81,11 @@ impl Script {
         let most_count = if least == most { usize::MAX } else { 1024 };
         let count = (total / average.max(1)).clamp(2, most_count) | 1;
         let mut random = Random::new(0x6d79_6e61_6800 + count as u64);
-        let mut space = vec![0; overhead.front + most + overhead.back];
+        let longest = overhead.front + most + overhead.back;
+        let mut space = room(longest)?;
+        space.resize(longest, 0);
         let mut script = Script {
-            bytes: Vec::with_capacity(count * average),
+            bytes: room(count * average + margin(longest, depth))?,
             starts: vec![0],
         };
         for _ in 0..count {
@@ -113,7 +115,7 @@ impl Script {
             .map(|index| self.length(index))
             .max()
             .unwrap_or(0);
-        let margin = longest.saturating_mul(depth).min(MARGIN_MAX).max(longest);
+        let margin = margin(longest, depth);
         let period = self.period();
         self.bytes.reserve_exact(margin);
         for position in 0..margin {
@@ -175,6 +177,20 @@ impl Script {
     pub fn slice(&self, position: usize, length: usize) -> &[u8] {
         let end = (position + length).min(self.bytes.len());
         &self.bytes[position..end]
+    }
+}
+
+/// How much of the table is repeated, so that `depth` requests of `longest` bytes are one slice.
+fn margin(longest: usize, depth: usize) -> usize {
+    longest.saturating_mul(depth).min(MARGIN_MAX).max(longest)
+}
+
+/// Memory for `size` bytes of the table, or the line that says there is none.
+fn room(size: usize) -> Result<Vec<u8>, String> {
+    let mut room = Vec::new();
+    match room.try_reserve_exact(size) {
+        Ok(()) => Ok(room),
+        Err(_) => Err(format!("--size: no memory for {size} bytes of requests")),
     }
 }
 

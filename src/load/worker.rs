@@ -121,6 +121,20 @@ struct Stamp {
     due: Time,
 }
 
+/// Memory for `count` of `what`, which are taken before the load, or not at all.
+fn room<T>(what: &str, count: usize) -> Result<Vec<T>, Cause> {
+    let mut room = Vec::new();
+    let taken = room.try_reserve_exact(count);
+    let why = |_| {
+        io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!("no memory for {count} {what}"),
+        )
+    };
+    taken.map_err(why).map_err(Cause::Own)?;
+    Ok(room)
+}
+
 /// One thread's share of the load.
 pub struct Worker<'a, K: Poller + Opener> {
     kernel: K,
@@ -159,8 +173,8 @@ pub struct Worker<'a, K: Poller + Opener> {
 }
 
 impl<'a, K: Poller + Opener> Worker<'a, K> {
-    /// Takes all the memory that the run will need.
-    pub fn new(mut kernel: K, job: Job<'a>) -> Worker<'a, K> {
+    /// Takes all the memory that the run will need, or says what there is none for.
+    pub fn new(mut kernel: K, job: Job<'a>) -> Result<Worker<'a, K>, Cause> {
         let plan = job.plan;
         let active = plan.share(plan.connections as u64, job.index) as usize;
         let count = active + plan.share(plan.idle as u64, job.index) as usize;
@@ -169,7 +183,8 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             (Protocol::Echo, Address::Udp(_)) => Speech::Datagrams,
             (Protocol::Echo, _) => Speech::Stream,
         };
-        let slots = (0..count).map(|_| Slot {
+        let mut slots = room("connections", count)?;
+        slots.extend((0..count).map(|_| Slot {
             socket: None,
             stage: Stage::Closed,
             generation: 0,
@@ -177,8 +192,10 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             opened_at: Time::default(),
             tries: 0,
             connection: Connection::new(speech, &job.control.first_page),
-        });
+        }));
         let depth = plan.pipeline.next_power_of_two();
+        let mut stamps = room("requests in flight", active * depth)?;
+        stamps.resize(active * depth, Stamp::default());
         let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
@@ -193,19 +210,22 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             .1
             .saturating_mul(plan.pipeline)
             .next_power_of_two();
+        let answer_max = answer_max.clamp(64 << 10, 1 << 20);
+        let mut space = room("bytes of replies", answer_max)?;
+        space.resize(answer_max, 0);
         let mut worker = Worker {
             kernel,
             job,
             speech,
-            slots: slots.collect(),
+            slots,
             active,
-            stamps: vec![Stamp::default(); active * depth],
+            stamps,
             depth,
             options: options.collect(),
             schedule: None,
-            free: VecDeque::with_capacity(active),
+            free: room("connections", active)?.into(),
             free_since: now,
-            opening: VecDeque::with_capacity(count),
+            opening: room("connections", count)?.into(),
             connecting: 0,
             open: 0,
             idle: 0,
@@ -219,11 +239,11 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             moved: now,
             published: now,
             tally: Tally::new(),
-            space: vec![0; answer_max.clamp(64 << 10, 1 << 20)],
+            space,
             events: vec![Event::default(); EVENTS],
         };
         worker.plan_openings();
-        worker
+        Ok(worker)
     }
 
     fn plan_openings(&mut self) {

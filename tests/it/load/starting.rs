@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::{file, interrupt, signal, told};
+use super::peer;
 use crate::program;
 
 /// Looks for something until it is there, for so long that it must be.
@@ -124,4 +125,26 @@ fn on_the_same_core_children_are_moved_too_and_all_have_their_place_back() {
     let (code, out, _) = told(&bench.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(130), "{out}");
     assert_eq!(pids.map(|pid| places(pid).expect("it lives")), before);
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_one_line() {
+    let server = peer::tcp(peer::echo).to_string();
+    for (words, exit, why) in [
+        ("--threads 64 --connections 64", 7, "thread "),
+        ("--connections 256 --pipeline 65536", 7, "no memory for "),
+        ("--size 64m", 1, "--size: no memory for "),
+    ] {
+        let limited = "ulimit -v 150000 && exec timeout 20 \"$0\" bench \"$@\"";
+        let output = Command::new("sh")
+            .args(["-c", limited, program::path(), &server])
+            .args("--warmup 0 --duration 100ms".split(' '))
+            .args(words.split(' '))
+            .output()
+            .expect("every system has it");
+        let (code, out, err) = told(&output);
+        assert_eq!((code, out.as_str()), (Some(exit), ""), "{words}: {err}");
+        assert_eq!(err.lines().count(), 1, "{words}: {err}");
+        assert!(err.contains(why), "{words}: {err}");
+    }
 }
