@@ -251,6 +251,19 @@ fn write_cost(out: &mut String, cost: &ServerCost) -> std::fmt::Result {
 fn write_comparison(out: &mut String, session: &Session) -> std::fmt::Result {
     for (index, compared) in session.compared.iter().enumerate() {
         writeln!(out, "\n{} against A", letter(index + 1))?;
+        if compared.versus.is_empty() {
+            let (done, pairs) = (compared.pairs, session.bench.pairs);
+            let done = if done == 0 {
+                "none".to_owned()
+            } else {
+                done.to_string()
+            };
+            writeln!(
+                out,
+                "  no ratio: of {pairs} pairs {done} was finished, and it takes 2"
+            )?;
+            continue;
+        }
         let (ratio, interval) = ("ratio", "95 % interval");
         writeln!(out, "  {:<24} {ratio:>7}  {interval:<18} better in", "")?;
         for versus in &compared.versus {

@@ -49,6 +49,8 @@ pub struct Loaded {
 pub struct Compared {
     /// Its name.
     pub name: String,
+    /// Rounds in which all servers were loaded to the end.
+    pub pairs: usize,
     /// Figure by figure.
     pub versus: Vec<Versus>,
 }
@@ -204,6 +206,11 @@ impl Loaded {
         self.timeline = (tally.timeline, outcome.elapsed_ns);
     }
 
+    /// Runs that no signal cut short, and that may be held against others.
+    fn whole_runs(&self) -> usize {
+        self.runs.iter().filter(|run| !run.interrupted).count()
+    }
+
     /// Whether its process was known and could not be asked in the last run.
     fn is_gone(&self) -> bool {
         let cost = self.runs.last().and_then(|run| run.server);
@@ -239,11 +246,7 @@ impl Loaded {
 
 impl Session {
     fn of(bench: Bench, servers: Vec<Loaded>, interrupted: Option<i32>) -> Session {
-        let whole = servers
-            .iter()
-            .map(|server| server.runs.len())
-            .min()
-            .unwrap_or(0);
+        let whole = servers.iter().map(Loaded::whole_runs).min().unwrap_or(0);
         let rounds: Vec<Vec<Figures>> = (0..whole)
             .map(|round| {
                 servers
@@ -255,6 +258,7 @@ impl Session {
         let others = servers.iter().enumerate().skip(1);
         let compared = others.map(|(index, server)| Compared {
             name: server.target.name.clone(),
+            pairs: whole,
             versus: compare::versus(&rounds, index),
         });
         let compared: Vec<Compared> = compared.collect();

@@ -280,3 +280,37 @@ fn an_interrupt_reports_what_there_is_and_is_exit_130() {
         "{out}"
     );
 }
+
+#[test]
+fn an_interrupt_before_two_pairs_says_so_instead_of_an_empty_table() {
+    let echo = peer::tcp(peer::echo).to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let other = listener.local_addr().expect("it is bound").to_string();
+    let words = "--connections 1 --warmup 0 --requests 2".split(' ');
+    let child = Command::new(program::path())
+        .args(["bench", &echo, "--vs", &other])
+        .args(words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    // All of the run before the rounds, and half of the first round.
+    let mut request = [0; 64];
+    for answers in [2, 1] {
+        let (mut stream, _) = listener.accept().expect("it connects");
+        for _ in 0..answers {
+            stream.read_exact(&mut request).expect("it asks");
+            stream.write_all(&request).expect("it listens");
+        }
+        if answers == 1 {
+            stream.read_exact(&mut request).expect("it asks again");
+            interrupt(&child);
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest);
+        }
+    }
+    let (code, out, _) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(130), "{out}");
+    assert!(out.contains("2 in") && out.contains("1 in"), "{out}");
+    let line = "B against A\n  no ratio: of 10 pairs none was finished, and it takes 2\n";
+    assert!(out.ends_with(line), "{out}");
+}
