@@ -338,7 +338,7 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
     row(
         RESULT,
         "--assert",
-        "exit 8 unless these hold, such as 'p99<2ms,errors==0'",
+        "exit 8 unless these hold, of A with --vs, such as 'p99<2ms,errors==0'",
         none,
         Effect::Value("CONDITIONS", |options, text| {
             options

@@ -99,6 +99,13 @@ fn what_a_run_will_measure_may_be_asserted() {
 }
 
 #[test]
+fn the_help_says_whom_an_assertion_holds() {
+    let parsed = parse(["bench", "--help"].map(OsString::from));
+    let told = matches!(parsed, Ok(Parsed::Help(text)) if text.contains("of A with --vs"));
+    assert!(told);
+}
+
+#[test]
 fn counts_and_rates_know_thousands() {
     let line = "7007 --connections 1k --requests 1.5M --rate 20K --server-pid 1k";
     let words: Vec<&str> = line.split(' ').collect();
