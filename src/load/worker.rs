@@ -164,7 +164,8 @@ pub struct Worker<'a, K: Poller + Opener> {
     quota: u64,
     phase: Phase,
     now: Time,
-    /// When something last moved: a reply, a connection that came to stand, the load's beginning.
+    /// When something last moved: a reply, a connection that came to stand, a request after which
+    /// there is one to wait for.
     moved: Time,
     published: Time,
     tally: Tally,

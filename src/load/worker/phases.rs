@@ -167,3 +167,51 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Linux;
+
+    #[test]
+    fn a_stall_counts_from_the_first_request_that_went_unanswered() {
+        let plan = Plan {
+            connections: 2,
+            until: Until::Requests(9),
+            ..Plan::default()
+        };
+        let script = Script::echo(&plan.framing, 64, 64, 1).expect("raw takes all");
+        let (control, board) = (Control::default(), Board::default());
+        let job = Job {
+            plan: &plan,
+            script: &script,
+            target: &"7007".parse().expect("an address"),
+            control: &control,
+            board: &board,
+            index: 0,
+        };
+        let kernel = Linux::new(false).expect("epoll");
+        let mut worker = Worker::new(kernel, job).expect("it is small");
+        let (start, end) = (worker.now, Time::NEVER);
+        worker.phase = Phase::Loading { start, end };
+        let begin = |worker: &mut Worker<'_, Linux>, index: usize, now: Time| {
+            worker.now = now;
+            worker.begin(
+                index,
+                Stamp {
+                    sent: now,
+                    due: now,
+                },
+            );
+        };
+        // Nothing was asked for three times as long as an answer may take.
+        let asked = start.after(STALL_TIMEOUT * 3);
+        begin(&mut worker, 0, asked);
+        assert!(!worker.is_stalled());
+        // More requests are no answer to the first one.
+        begin(&mut worker, 1, asked.after(STALL_TIMEOUT / 2));
+        assert!(!worker.is_stalled());
+        worker.now = asked.after(STALL_TIMEOUT);
+        assert!(worker.is_stalled());
+    }
+}

@@ -208,6 +208,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let request = connection.begun();
         connection.begin(self.job.script);
         self.stamps[index * self.depth + (request as usize & (self.depth - 1))] = stamp;
+        // Who waits for nothing is not kept waiting.
+        if self.in_flight == 0 {
+            self.moved = stamp.sent;
+        }
         self.in_flight += 1;
         if self.is_measured(stamp.due) {
             self.quota -= 1;
