@@ -11,7 +11,7 @@
 //!   worker      a thread: event loop, connections, clock -> tally
 //!   run         one run: workers, window, samples of the processes (observe) -> outcome
 //!   bench       everything that is asked for
-//!   session     one server or several (servers: spawn, pinned), once or in rounds (compare,
+//!   session     one server or several (servers: spawn, last_words, pinned), once or in rounds (compare,
 //!               statistics) -> figures
 //!   report      text; document: JSON; picture: SVG; progress: while it is going on
 //! ```
@@ -29,6 +29,7 @@ pub mod connection;
 pub mod document;
 pub mod figures;
 pub mod http;
+pub mod last_words;
 pub mod little;
 pub mod lost;
 pub mod observe;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::kernel::Poller;
 
 use super::bench::{Bench, Server};
+use super::last_words::printable;
 use super::pinned::Pinned;
 use super::run::{self, RunError, Target};
 use super::session::SessionError;
@@ -85,27 +86,5 @@ impl Servers {
         if let Some(Some(pinned)) = self.pinned.get_mut(index) {
             let _ = pinned.renew();
         }
-    }
-}
-
-/// A command as a report can have it: on one line, and nothing in it that a terminal obeys.
-fn printable(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    for letter in line.chars() {
-        match letter.is_control() {
-            true => text.extend(letter.escape_default()),
-            false => text.push(letter),
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_is_told_on_one_line() {
-        assert_eq!(printable("a \u{1b}[1m'é'\n"), "a \\u{1b}[1m'é'\\n");
     }
 }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use crate::kernel::Address;
 use crate::kernel::child::{self, Ending};
 
+use super::last_words::LastWords;
+
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// One try to connect to it; a signal waits for it.
 const TRY_TIMEOUT: Duration = Duration::from_millis(200);
@@ -41,6 +43,8 @@ impl From<String> for StartError {
 pub struct Spawned {
     child: Child,
     address: SocketAddr,
+    /// What it says on stderr, for when it does not start.
+    last_words: Option<LastWords>,
 }
 
 impl Spawned {
@@ -64,9 +68,15 @@ impl Spawned {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(Stdio::piped());
         let child = child::start(&mut command, cpu).map_err(failed)?;
-        let mut server = Spawned { child, address };
+        let mut server = Spawned {
+            child,
+            address,
+            last_words: None,
+        };
+        let stderr = server.child.stderr.take().map(LastWords::of);
+        server.last_words = stderr.transpose().map_err(failed)?;
         server.wait_until_it_accepts(line, pause)?;
         Ok(server)
     }
@@ -79,7 +89,8 @@ impl Spawned {
         let start = Instant::now();
         while start.elapsed() < START_TIMEOUT {
             if let Ok(Some(status)) = self.child.try_wait() {
-                let why = format!("'{line}' ended before it accepted a connection: {status}");
+                let said = self.last_words();
+                let why = format!("'{line}' ended before it accepted a connection: {status}{said}");
                 return Err(StartError::Failed(why));
             }
             if TcpStream::connect_timeout(&self.address, TRY_TIMEOUT).is_ok() {
@@ -92,8 +103,15 @@ impl Spawned {
             }
         }
         let address = self.address;
-        let why = format!("'{line}' accepted no connection on {address} within {START_TIMEOUT:?}");
+        let said = self.last_words();
+        let why =
+            format!("'{line}' accepted no connection on {address} within {START_TIMEOUT:?}{said}");
         Err(StartError::Failed(why))
+    }
+
+    fn last_words(&self) -> String {
+        let words = self.last_words.as_ref();
+        words.map_or_else(String::new, LastWords::told)
     }
 
     /// Where it listens.
@@ -185,7 +203,11 @@ mod tests {
     #[test]
     fn a_command_that_ends_at_once_or_is_not_there_says_so() {
         for (line, why) in [
-            ("true", "ended before"),
+            (
+                "true",
+                "ended before it accepted a connection: exit status: 0",
+            ),
+            ("sh -c 'echo no >&2; exit 3' {port}", ": exit status: 3: no"),
             ("/nonexistent/server {port}", "cannot start"),
             (" ", "needs a command"),
         ] {
