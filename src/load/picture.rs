@@ -7,6 +7,7 @@
 
 use std::fmt::Write;
 
+use super::compare::Versus;
 use super::report;
 use super::session::Session;
 use super::units;
@@ -261,40 +262,42 @@ fn ratios(out: &mut String, session: &Session, y: f64) {
         for versus in &compared.versus {
             row += 24.0;
             text(out, LEFT, row, "", versus.label);
-            let (low, high, mean) = (
-                at(versus.estimate.low),
-                at(versus.estimate.high),
-                at(versus.estimate.ratio),
-            );
-            let middle = row - 4.0;
-            let _ = writeln!(
-                out,
-                "<path class=\"g\" d=\"M{:.1} {:.1}v20\"/>",
-                at(1.0),
-                middle - 10.0
-            );
-            let _ = writeln!(
-                out,
-                "<path d=\"M{low:.1} {middle:.1}H{high:.1}\" stroke=\"{colour}\" \
-                 stroke-width=\"6\" opacity=\".4\"/>\
-                 <path d=\"M{mean:.1} {:.1}v14\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-                middle - 7.0
-            );
-            for &ratio in &versus.ratios {
-                let _ = write!(
-                    out,
-                    "<circle cx=\"{:.1}\" cy=\"{middle:.1}\" r=\"2\" fill=\"{colour}\"/>",
-                    at(ratio)
-                );
-            }
-            let _ = writeln!(
-                out,
-                "<text x=\"{WIDTH}\" dx=\"-6\" y=\"{row:.1}\" text-anchor=\"end\">{:.3}</text>",
-                versus.estimate.ratio
-            );
+            interval(out, versus, row, colour, at);
         }
         row += 24.0;
     }
+}
+
+/// What one row shows; `at` tells where a ratio stands.
+fn interval(out: &mut String, versus: &Versus, row: f64, colour: &str, at: impl Fn(f64) -> f64) {
+    let estimate = versus.estimate;
+    let (low, high, mean) = (at(estimate.low), at(estimate.high), at(estimate.ratio));
+    let middle = row - 4.0;
+    let _ = writeln!(
+        out,
+        "<path class=\"g\" d=\"M{:.1} {:.1}v20\"/>",
+        at(1.0),
+        middle - 10.0
+    );
+    let _ = writeln!(
+        out,
+        "<path d=\"M{low:.1} {middle:.1}H{high:.1}\" stroke=\"{colour}\" \
+         stroke-width=\"6\" opacity=\".4\"/>\
+         <path d=\"M{mean:.1} {:.1}v14\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+        middle - 7.0
+    );
+    for &ratio in &versus.ratios {
+        let _ = write!(
+            out,
+            "<circle cx=\"{:.1}\" cy=\"{middle:.1}\" r=\"2\" fill=\"{colour}\"/>",
+            at(ratio)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<text x=\"{WIDTH}\" dx=\"-6\" y=\"{row:.1}\" text-anchor=\"end\">{:.3}</text>",
+        estimate.ratio
+    );
 }
 
 fn text(out: &mut String, x: f64, y: f64, class: &str, content: &str) {
