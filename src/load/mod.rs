@@ -11,8 +11,8 @@
 //!   worker      a thread: event loop, connections, clock -> tally
 //!   run         one run: workers, window, samples of the processes (observe) -> outcome
 //!   bench       everything that is asked for
-//!   session     one server or several (servers: spawn, last_words, pinned), once or in rounds (compare,
-//!               statistics) -> figures
+//!   session     one server or several (servers: spawn, last_words, pinned), once or in rounds
+//!               (compare, statistics) -> figures
 //!   report      text; document: JSON; picture: SVG; progress: while it is going on
 //! ```
 //!
