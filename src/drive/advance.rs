@@ -15,7 +15,7 @@ use crate::service::Service;
 
 use super::Server;
 use super::lending::Moved;
-use super::pump::{Can, Course, Pump, Reading, Stopped};
+use super::pump::{Can, Course, Reading, Stopped};
 use super::workspaces::Lease;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -23,7 +23,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     pub(super) fn advance(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.peers.get_mut(token) else {
-            self.counters.stale_events += 1;
+            self.pump.counters.stale_events += 1;
             return;
         };
         if readiness == Readiness::IN && peer.is_at_rest() {
@@ -46,14 +46,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let peer = self.peers.get_mut(token)?;
         let space = self.workspaces.borrow()?;
-        let mut pump = Pump {
-            kernel: &mut self.kernel,
-            protocol: &mut self.protocol,
-            counters: &mut self.counters,
-            reading: self.reading,
-            now: self.now,
-        };
-        Some(pump.go_straight(peer, space))
+        Some(self.pump.go_straight(peer, space))
     }
 
     #[cold]
@@ -92,7 +85,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             false => self.settings.frames_per_event,
         };
         workspace.frames_left = frames;
-        self.counters.frames += peer.connection.resume(&mut workspace, &mut self.protocol);
+        self.pump.counters.frames += peer
+            .connection
+            .resume(&mut workspace, &mut self.pump.protocol);
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
         peer.lease = Some(lease);
@@ -117,7 +112,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         // An event of a socket that was watched only for writing says nothing about reading, and a
         // drain goes on until a read finds nothing.
-        let to_the_last = self.reading == Reading::ToTheLast;
+        let to_the_last = self.pump.reading == Reading::ToTheLast;
         let can = Can {
             read: over || to_the_last || readiness.has(Readiness::IN),
             write: over || readiness.has(Readiness::OUT) || !was_refused,
@@ -136,28 +131,22 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             None if !lingers => self.workspaces.lend(),
             held => held,
         };
-        let mut pump = Pump {
-            kernel: &mut self.kernel,
-            protocol: &mut self.protocol,
-            counters: &mut self.counters,
-            reading: self.reading,
-            now: self.now,
-        };
         let Some(lease) = lease else {
             if !lingers {
                 return self.wait_for_workspace(token);
             }
             let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
-            let stopped = pump.run(peer, &mut nothing, can);
+            let stopped = self.pump.run(peer, &mut nothing, can);
             return self.settle(token, &stopped);
         };
-        let before = Moved::of(pump.counters);
+        let before = Moved::of(&self.pump.counters);
         let mut workspace = self.workspaces.open(&lease);
         workspace.frames_left = frames;
         if peer.connection.is_silent() {
-            peer.connection.begin(&mut workspace, pump.protocol);
+            peer.connection
+                .begin(&mut workspace, &mut self.pump.protocol);
         }
-        let stopped = pump.run(peer, &mut workspace, can);
+        let stopped = self.pump.run(peer, &mut workspace, can);
         let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
             && stopped.want != Want::Discard
             && !(S::AWAITS && stopped.want == Want::Await)
@@ -214,12 +203,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(lease) = &peer.lease {
             let mut workspace = self.workspaces.open(lease);
             workspace.frames_left = self.settings.frames_per_event;
-            let protocol = &mut self.protocol;
-            self.counters.frames += peer.connection.reported(&mut workspace, protocol);
+            let protocol = &mut self.pump.protocol;
+            self.pump.counters.frames += peer.connection.reported(&mut workspace, protocol);
             let at = workspace.cursors();
             self.workspaces.leave(lease, at);
         }
-        self.counters.frames_discarded += 1;
+        self.pump.counters.frames_discarded += 1;
         self.ready.push(token.index());
         if let Some(error) = wrong {
             self.complain(&error, guess, "frame is thrown away");
@@ -231,9 +220,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        self.counters.epoll_ctl += 1;
-        self.counters.interest_changes += 1;
-        match self.kernel.reregister(&peer.socket, token, interest) {
+        self.pump.counters.epoll_ctl += 1;
+        self.pump.counters.interest_changes += 1;
+        match self.pump.kernel.reregister(&peer.socket, token, interest) {
             Ok(()) => {
                 peer.registered = interest;
                 self.arm(token);
@@ -245,7 +234,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// The kernel cannot watch a connection: that is its end and nobody else's.
     #[cold]
     pub(super) fn fail(&mut self, token: Token, error: &io::Error) {
-        self.counters.refused_registration += 1;
+        self.pump.counters.refused_registration += 1;
         if let Some(peer) = self.peers.get_mut(token) {
             log::debug!("epoll_ctl: {error}");
             peer.connection.close(CloseReason::Failed);

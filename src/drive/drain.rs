@@ -61,10 +61,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if self.drain.is_some() {
             return;
         }
-        self.now = self.kernel.now();
+        self.pump.now = self.pump.kernel.now();
         self.goes_straight = false;
-        self.reading = Reading::ToTheLast;
-        self.drain = Some(Drain::new(self.now, self.settings.drain_timeout));
+        self.pump.reading = Reading::ToTheLast;
+        self.drain = Some(Drain::new(self.pump.now, self.settings.drain_timeout));
         self.serve_the_queues();
         self.visit_everyone();
     }
@@ -88,7 +88,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     fn close_the_listeners(&mut self) {
         for listener in std::mem::take(&mut self.listeners) {
-            self.kernel.close(listener);
+            self.pump.kernel.close(listener);
         }
     }
 
@@ -101,7 +101,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     pub(super) fn drain_deadline(&self) -> Time {
         match &self.drain {
-            Some(_) if self.serves_the_queues_now() => self.now,
+            Some(_) if self.serves_the_queues_now() => self.pump.now,
             // Once everybody is gone there is nothing to be late for.
             Some(drain) if !self.peers.is_empty() || !self.listeners.is_empty() => drain.deadline(),
             _ => Time::NEVER,
@@ -129,10 +129,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let Some(drain) = &mut self.drain else { return };
         match drain.stage {
-            _ if self.now >= drain.until => self.cut_everyone(),
-            Stage::Reading(until) if self.now >= until => {
+            _ if self.pump.now >= drain.until => self.cut_everyone(),
+            Stage::Reading(until) if self.pump.now >= until => {
                 drain.stage = Stage::Writing;
-                self.reading = Reading::NoMore;
+                self.pump.reading = Reading::NoMore;
                 self.visit_everyone();
             }
             Stage::Reading(_) | Stage::Writing => {}
@@ -167,7 +167,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             };
             // Who lingers has all its replies, unless the kernel still holds some.
             let is_owed = match peer.connection.is_lingering() {
-                true => peer.still_unsent(&mut self.kernel) > 0,
+                true => peer.still_unsent(&mut self.pump.kernel) > 0,
                 false => true,
             };
             if let (Some(drain), true) = (&mut self.drain, is_owed) {

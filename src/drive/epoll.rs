@@ -28,7 +28,7 @@ use super::drain::Drain;
 use super::peer::Peer;
 use super::per_ip::PerIp;
 use super::phases::Answer;
-use super::pump::{Course, Reading};
+use super::pump::{Course, Pump, Reading};
 use super::queue::Queue;
 use super::settings::Settings;
 use super::slots::Slots;
@@ -47,27 +47,22 @@ pub struct Attention {
 
 /// One worker: a kernel, a fixed number of connections, a service.
 pub struct Server<K: Spawner + Opener, S: Service> {
-    pub(super) kernel: K,
+    pub(super) pump: Pump<K, S>,
     pub(super) settings: Settings,
     pub(super) listeners: Vec<K::Socket>,
     pub(super) door: Door<K::Socket>,
     pub(super) peers: Slots<Peer<K, S>>,
-    pub(super) counters: Counters,
     pub(super) drain: Option<Drain>,
     /// Those that have more to do at once: stopped for their budget, or just lent a workspace.
     pub(super) ready: Queue,
-    pub(super) now: Time,
     pub(super) turns: u64,
     /// Full batches in a row for which deadlines have waited.
     pub(super) full_batches: u32,
     /// When the service is told the time again.
     next_tick: Time,
-    /// When to read a second time; this is the whole difference between the two triggers.
-    pub(super) reading: Reading,
     /// Connections at rest may be read and answered without a lease: every answer is in place, and
     /// the server is not shutting down.
     pub(super) goes_straight: bool,
-    pub(super) protocol: Protocol<S>,
     /// Those that wait for a workspace.
     pub(super) waiting: Queue,
     pub(super) timers: Timers,
@@ -97,23 +92,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let slots = settings.connections_max;
         let children = Self::places_for_commands(&mut kernel, &protocol, slots)?;
         Ok(Server {
-            now: kernel.now(),
             turns: 0,
             full_batches: 0,
             next_tick: Time::default(),
             door: Door::new(kernel.reserve()?, listeners.len()),
-            kernel,
             listeners,
             peers: Slots::new(slots),
-            counters,
             drain: None,
             ready: Queue::new(slots),
-            reading: match settings.trigger {
-                Trigger::Level => Reading::Once,
-                Trigger::Edge => Reading::WhileFull,
-            },
             goes_straight: S::IN_PLACE,
-            protocol,
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
             workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
@@ -122,6 +109,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             answers: Vec::with_capacity(ANSWERS_PER_PHASE),
             events: vec![Event::default(); EVENTS_PER_TURN],
             complaints: Complaints::default(),
+            pump: Pump {
+                now: kernel.now(),
+                kernel,
+                protocol,
+                counters,
+                reading: match settings.trigger {
+                    Trigger::Level => Reading::Once,
+                    Trigger::Edge => Reading::WhileFull,
+                },
+            },
             settings,
         })
     }
@@ -138,7 +135,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub fn run(&mut self, until: Time) -> io::Result<Attention> {
         loop {
             let attention = self.turn(until)?;
-            if attention != Attention::default() || self.now >= until || self.is_done() {
+            if attention != Attention::default() || self.pump.now >= until || self.is_done() {
                 return Ok(attention);
             }
         }
@@ -151,11 +148,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let deadline = self.deadline();
         let count = self.wait(deadline.min(until))?;
         self.turns += 1;
-        self.now = self.kernel.now();
-        if S::TICKS && self.now >= self.next_tick {
+        self.pump.now = self.pump.kernel.now();
+        if S::TICKS && self.pump.now >= self.next_tick {
             self.tick();
         }
-        self.counters.events += count as u64;
+        self.pump.counters.events += count as u64;
         let mut attention = Attention::default();
         let mut place = 0;
         while place < count {
@@ -178,7 +175,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if had_more_to_do > 0 {
             self.resume(had_more_to_do);
         }
-        if self.now >= deadline {
+        if self.pump.now >= deadline {
             self.expire_unless_more_waits(count);
         }
         if S::AWAITS {
@@ -192,38 +189,38 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     fn wait(&mut self, until: Time) -> io::Result<usize> {
         if let Some(span) = self.settings.spin {
-            let spin_until = self.now.after(span).min(until);
-            while self.kernel.now() < spin_until {
-                self.counters.epoll_wait += 1;
-                match self.kernel.wait(&mut self.events, Time::default())? {
+            let spin_until = self.pump.now.after(span).min(until);
+            while self.pump.kernel.now() < spin_until {
+                self.pump.counters.epoll_wait += 1;
+                match self.pump.kernel.wait(&mut self.events, Time::default())? {
                     0 => {}
                     count => return Ok(count),
                 }
             }
         }
-        self.counters.epoll_wait += 1;
-        self.kernel.wait(&mut self.events, until)
+        self.pump.counters.epoll_wait += 1;
+        self.pump.kernel.wait(&mut self.events, until)
     }
 
     /// Answers with another service of the same kind from now on, to old connections too.
     pub fn replace_service(&mut self, service: S) {
-        self.protocol.service = service;
+        self.pump.protocol.service = service;
         self.next_tick = Time::default();
     }
 
     /// What it has done so far.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.pump.counters
     }
 
     /// The time of the last turn.
     pub fn now(&self) -> Time {
-        self.now
+        self.pump.now
     }
 
     /// The kernel underneath.
     pub fn kernel_mut(&mut self) -> &mut K {
-        &mut self.kernel
+        &mut self.pump.kernel
     }
 
     /// Workspaces on loan now.
@@ -235,12 +232,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     fn deadline(&self) -> Time {
         if !self.ready.is_empty() {
-            return self.now;
+            return self.pump.now;
         }
         let next = self.timers.next().min(self.door.deadline());
         let next = next.min(self.drain_deadline());
         match S::AWAITS {
-            true if self.children.can_start() => self.now,
+            true if self.children.can_start() => self.pump.now,
             true => next.min(self.children.timers.next()),
             false => next,
         }
@@ -249,10 +246,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Tells the service the time of day, and finds out when the next second begins.
     #[cold]
     fn tick(&mut self) {
-        let since_1970 = self.kernel.time_of_day();
-        self.protocol.service.tick(since_1970.as_secs());
+        let since_1970 = self.pump.kernel.time_of_day();
+        self.pump.protocol.service.tick(since_1970.as_secs());
         let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
-        self.next_tick = self.now.after(Duration::from_secs(1) - gone);
+        self.next_tick = self.pump.now.after(Duration::from_secs(1) - gone);
     }
 
     /// An event of one of the loop's own descriptors.
@@ -297,17 +294,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             last_reads: 0,
             amid_since: Time::NEVER,
             unsent: 0,
-            active_at: self.now,
+            active_at: self.pump.now,
         };
         let token = match self.peers.insert(peer) {
             Ok(token) => token,
-            Err(peer) => return self.kernel.close(peer.socket),
+            Err(peer) => return self.pump.kernel.close(peer.socket),
         };
         if let Some(address) = address {
             self.per_ip.enter(token.index(), address);
         }
-        self.counters.connections_total += 1;
-        self.counters.connections_now += 1;
+        self.pump.counters.connections_total += 1;
+        self.pump.counters.connections_now += 1;
         let course = if self.settings.defer_accept {
             self.try_straight(token)
         } else {
@@ -319,8 +316,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        self.counters.epoll_ctl += 1;
-        if let Err(error) = self.kernel.register(&peer.socket, token, interest) {
+        self.pump.counters.epoll_ctl += 1;
+        if let Err(error) = self.pump.kernel.register(&peer.socket, token, interest) {
             return self.fail(token, &error);
         }
         let silent = peer.connection.is_silent();
@@ -349,19 +346,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if S::AWAITS {
             self.abandon(token);
         }
-        self.counters.connections_now -= 1;
-        self.counters.close += 1;
-        self.counters.closed[peer.connection.reason() as usize] += 1;
+        self.pump.counters.connections_now -= 1;
+        self.pump.counters.close += 1;
+        self.pump.counters.closed[peer.connection.reason() as usize] += 1;
         let reason = peer.connection.reason();
         log::debug!("connection {token:?} closed: {}", reason.name());
         match peer.connection.take_error() {
             Some(error) => {
-                self.counters.refused(&error);
+                self.pump.counters.refused(&error);
                 self.complain(&error, peer.connection.guess(), "connection is closed");
             }
-            None => self.complaints.warn_of(reason, self.now),
+            None => self.complaints.warn_of(reason, self.pump.now),
         }
-        self.kernel.close(peer.socket);
+        self.pump.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
             self.workspaces.give_back(lease);
             self.lend_to_whoever_waits();
@@ -373,7 +370,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[cold]
     pub(super) fn complain(&mut self, error: &FrameError, guess: Option<Guess>, outcome: &str) {
         let reason = CloseReason::from(error);
-        if let Some(more) = self.complaints.of(reason).may_speak(self.now) {
+        if let Some(more) = self.complaints.of(reason).may_speak(self.pump.now) {
             let kind = error.kind();
             match guess {
                 Some(guess) => log::warn!("{kind}: {error}; {guess}: the {outcome}{more}"),

@@ -13,7 +13,7 @@ use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
 use super::Server;
-use super::pump::{Can, Course, Pump};
+use super::pump::{Can, Course};
 use super::workspaces::Held;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -49,7 +49,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Ends those whose time is over. Activity has only moved true deadlines away from the armed
     /// ones, so each one that comes is looked at again.
     fn expire(&mut self) {
-        while let Some(slot) = self.timers.pop_due(self.now) {
+        while let Some(slot) = self.timers.pop_due(self.pump.now) {
             let Some(token) = self.peers.token(slot) else {
                 continue;
             };
@@ -64,7 +64,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 continue;
             }
             let (deadline, reason) = self.deadline_of(token);
-            if deadline > self.now {
+            if deadline > self.pump.now {
                 self.arm(token);
                 continue;
             }
@@ -99,7 +99,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(peer) = self.peers.get_mut(token) {
             peer.paused = true;
             let span = MEMORY_RETRY_MIN * (1 << (peer.refusals - 1));
-            self.timers.arm(token.index(), self.now.after(span));
+            self.timers.arm(token.index(), self.pump.now.after(span));
         }
     }
 
@@ -112,7 +112,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return true;
         }
         let (deadline, _) = self.deadline_of(token);
-        let enough = deadline > self.now;
+        let enough = deadline > self.pump.now;
         if enough {
             self.arm(token);
         }
@@ -126,7 +126,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return false;
         };
-        if !matches!(self.kernel.unsent(&peer.socket), Ok(1..)) {
+        if !matches!(self.pump.kernel.unsent(&peer.socket), Ok(1..)) {
             return false;
         }
         let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
@@ -144,19 +144,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(lease) = peer.lease.take() {
             self.workspaces.give_back(lease);
         }
-        let mut pump = Pump {
-            kernel: &mut self.kernel,
-            protocol: &mut self.protocol,
-            counters: &mut self.counters,
-            reading: self.reading,
-            now: self.now,
-        };
         // What it says meanwhile is an event.
         let can = Can {
             read: false,
             write: false,
         };
-        let stopped = pump.run(peer, &mut nothing, can);
+        let stopped = self.pump.run(peer, &mut nothing, can);
         self.leave_the_straight(token, Course::Over(stopped.want));
         true
     }
@@ -169,16 +162,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return false;
         };
-        let unsent = peer.still_unsent(&mut self.kernel);
+        let unsent = peer.still_unsent(&mut self.pump.kernel);
         let taken = peer.unsent.saturating_sub(unsent) as usize;
         let timeout = self.settings.stall_timeout;
         let stalled = timeout.map_or(Time::NEVER, |span| {
             peer.active_at.after(span.max(LINGER_TIMEOUT))
         });
         if unsent > 0 && taken >= self.settings.stall_size_min.max(1) {
-            (peer.unsent, peer.active_at) = (unsent, self.now);
-        } else if unsent == 0 || self.now >= stalled {
-            self.counters.lingers_cut += u64::from(unsent > 0);
+            (peer.unsent, peer.active_at) = (unsent, self.pump.now);
+        } else if unsent == 0 || self.pump.now >= stalled {
+            self.pump.counters.lingers_cut += u64::from(unsent > 0);
             peer.unsent = 0;
             return false;
         }
@@ -200,7 +193,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             // While the kernel holds replies: not the end, but when to look again.
             let looks = match peer.unsent {
                 0 => 0,
-                _ => self.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
+                _ => self.pump.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
             };
             let span = LINGER_TIMEOUT.saturating_mul(looks as u32 + 1);
             return after(Some(span), since, reason);

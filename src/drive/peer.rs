@@ -41,7 +41,9 @@ impl<K: Sockets, S: Service> Peer<K, S> {
     /// Whether it holds no bytes and nothing but reading is due.
     #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
-        self.lease.is_none() && !self.read_to_end && !self.answered && self.connection.is_open()
+        // Not `||`: a jump less for each request.
+        let is_due_more = self.read_to_end | self.answered;
+        self.lease.is_none() && !is_due_more && self.connection.is_open()
     }
 
     /// Bytes of its replies, our FIN being sent, that the peer's kernel has not acknowledged. What

@@ -17,7 +17,7 @@ use crate::limits::{ANSWERS_PER_PHASE, ANSWERS_SIZE_PER_PHASE};
 use crate::service::Service;
 
 use super::Server;
-use super::pump::{Course, Pump};
+use super::pump::Course;
 use super::workspaces::Lease;
 
 /// An answer, and where in the workspace it lies.
@@ -85,13 +85,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         // At least half of the space is left to every read.
         let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
         let mut end = 0;
-        let mut pump = Pump {
-            kernel: &mut self.kernel,
-            protocol: &mut self.protocol,
-            counters: &mut self.counters,
-            reading: self.reading,
-            now: self.now,
-        };
         for event in &self.events[*place..place_end] {
             let token = event.token();
             let peer = self.peers.get_mut(token)?;
@@ -100,7 +93,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 return None;
             }
             *place += 1;
-            match pump.receive_straight(peer, &mut space[end..]) {
+            match self.pump.receive_straight(peer, &mut space[end..]) {
                 Ok(count) => {
                     peer.answered = true;
                     self.answers.push(Answer {
@@ -151,13 +144,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline(always)]
     fn send_until_one_parts(&mut self, sent: &mut usize, lease: &Lease) -> Option<Parted> {
         let space = self.workspaces.space(lease);
-        let mut pump = Pump {
-            kernel: &mut self.kernel,
-            protocol: &mut self.protocol,
-            counters: &mut self.counters,
-            reading: self.reading,
-            now: self.now,
-        };
         for &Answer { token, start, end } in &self.answers[*sent..] {
             *sent += 1;
             let (start, end) = (start as usize, end as usize);
@@ -165,7 +151,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 unreachable!("nobody is released between the phases");
             };
             peer.answered = false;
-            match pump.send_straight(peer, &space[start..end]) {
+            match self.pump.send_straight(peer, &space[start..end]) {
                 Course::Done => {}
                 course => {
                     return Some(Parted {

@@ -83,15 +83,17 @@ enum Pumped {
 }
 
 /// What pumping needs beside the connection.
-pub(super) struct Pump<'a, K: Sockets, S: Service> {
-    pub(super) kernel: &'a mut K,
-    pub(super) protocol: &'a mut Protocol<S>,
-    pub(super) counters: &'a mut Counters,
+pub(super) struct Pump<K: Sockets, S: Service> {
+    pub(super) kernel: K,
+    pub(super) protocol: Protocol<S>,
+    pub(super) counters: Counters,
+    /// When to read a second time; this is the whole difference between the two triggers.
     pub(super) reading: Reading,
+    /// The time of this turn.
     pub(super) now: Time,
 }
 
-impl<K: Sockets, S: Service> Pump<'_, K, S> {
+impl<K: Sockets, S: Service> Pump<K, S> {
     /// The straight course of a connection at rest: one read, all of it answered where it lies, one
     /// write that takes it all. Nearly every event goes this way, so it is kept free of everything
     /// that another course may need; what is not straight is handed over where it left the way.
@@ -120,7 +122,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         self.counters.bytes_in += count as u64;
         let filled = count == space.len();
         let bytes = &mut space[..count];
-        let (frames, answered) = peer.connection.answer_at_once(bytes, self.protocol);
+        let (frames, answered) = peer.connection.answer_at_once(bytes, &mut self.protocol);
         self.counters.frames += frames;
         if answered < count || filled {
             let left = InboundCursors::after(0, answered, count);
@@ -159,7 +161,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
     #[cold]
     fn meet_the_end(&mut self, peer: &mut Peer<K, S>) -> Course {
         let mut empty = Workspace::new(&mut [], &mut [], Cursors::default());
-        self.counters.frames += peer.connection.ended(&mut empty, self.protocol);
+        self.counters.frames += peer.connection.ended(&mut empty, &mut self.protocol);
         Course::Over(peer.connection.wants(false))
     }
 
@@ -187,7 +189,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
                     can.write = self.pump_out(peer, workspace) == Pumped::All;
                 }
                 Want::Resume if workspace.frames_left > 0 => {
-                    self.counters.frames += peer.connection.resume(workspace, self.protocol);
+                    self.counters.frames += peer.connection.resume(workspace, &mut self.protocol);
                     // It was not silent, it was kept waiting.
                     peer.active_at = self.now;
                 }
@@ -265,12 +267,14 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         }
         match self.kernel.read(&peer.socket, space) {
             Ok(0) => {
-                self.counters.frames += peer.connection.ended(workspace, self.protocol);
+                self.counters.frames += peer.connection.ended(workspace, &mut self.protocol);
                 Pumped::Part
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                self.counters.frames += peer.connection.received(count, workspace, self.protocol);
+                self.counters.frames +=
+                    peer.connection
+                        .received(count, workspace, &mut self.protocol);
                 peer.active_at = self.now;
                 (peer.refusals, peer.paused) = (0, false);
                 if count == asked {
@@ -295,7 +299,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
                 self.counters.bytes_out += count as u64;
-                self.counters.frames += peer.connection.sent(count, workspace, self.protocol);
+                self.counters.frames += peer.connection.sent(count, workspace, &mut self.protocol);
                 peer.active_at = self.now;
                 (peer.refusals, peer.paused) = (0, false);
                 if count == asked {
@@ -342,7 +346,7 @@ impl<K: Sockets, S: Service> Pump<'_, K, S> {
         match self.kernel.shutdown(&peer.socket) {
             Ok(()) => {
                 peer.connection.finished();
-                peer.unsent = peer.still_unsent(self.kernel);
+                peer.unsent = peer.still_unsent(&mut self.kernel);
             }
             Err(_) => peer.connection.close(CloseReason::Reset),
         }

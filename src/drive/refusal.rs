@@ -15,7 +15,7 @@ use crate::service::Service;
 use super::peer::Peer;
 use super::pump::Pump;
 
-impl<K: Sockets, S: Service> Pump<'_, K, S> {
+impl<K: Sockets, S: Service> Pump<K, S> {
     #[cold]
     pub(super) fn refused_read(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
         if error.kind() == ErrorKind::WouldBlock {
