@@ -22,6 +22,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             self.counters.spurious_events += 1;
             // An end that was announced would have been read; an urgent byte has been.
             peer.read_to_end = false;
+            if !peer.paused {
+                // There was memory to find nothing: a refusal before was not the first of several.
+                peer.refusals = 0;
+            }
             return Want::Read;
         }
         self.end_by(error, peer, Want::Read)

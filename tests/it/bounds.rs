@@ -13,7 +13,7 @@ mod memory;
 
 use std::time::Duration;
 
-use libc::{ENOBUFS, ENOMEM, EPERM};
+use libc::{EAGAIN, ENOBUFS, ENOMEM, EPERM};
 use mynah::connection::{CloseReason, Protocol};
 use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
@@ -21,6 +21,7 @@ use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Opener, Time, Trigger};
 use mynah::limits::{
     ACCEPT_ERRORS_MAX, DOOR_REST_MAX, DOOR_REST_MIN, LINGER_TIMEOUT, MEMORY_RETRIES_MAX,
+    MEMORY_RETRY_MIN,
 };
 use mynah::service::{Echo, Service};
 

@@ -90,6 +90,24 @@ fn a_refusal_behind_bytes_that_went_through_is_the_first_one() {
 }
 
 #[test]
+fn a_refusal_before_requests_that_went_well_is_not_held_against_it() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, peer) = refused("recv", 0, ENOMEM, trigger);
+        assert_eq!(stage.hear(peer), b"\x03abc");
+        for _ in 0..=MEMORY_RETRIES_MAX {
+            // At the second try there is memory, and nothing to read; then there is.
+            stage.sim().fail("recv", 1, ENOMEM);
+            stage.sim().fail("recv", 2, EAGAIN);
+            stage.say(peer, b"\x03abc");
+            stage.pass(MEMORY_RETRY_MIN);
+            stage.say(peer, b"\x03abc");
+            assert_eq!(stage.hear(peer), b"\x03abc\x03abc");
+        }
+        assert_eq!(stage.closed(CloseReason::Exhausted), 0);
+    }
+}
+
+#[test]
 fn a_connection_that_cannot_be_watched_is_the_only_one_to_go() {
     for errno in [ENOMEM, libc::ENOSPC] {
         let mut stage = Stage::new(plain());
