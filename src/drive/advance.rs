@@ -18,8 +18,13 @@ use super::lending::Moved;
 use super::pump::{Can, Course, Reading, Stopped};
 use super::workspaces::Lease;
 
+/// The end of the stream may be here.
+const OVER: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+/// A short read may not be the last one: the end is behind it, or what follows an urgent byte.
+const TO_THE_END: Readiness = OVER.and(Readiness::PRI);
+
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Does what a connection wants and tells the kernel what it wants next.
+    /// Does at an event what a connection wants, and tells the kernel what it wants next.
     #[inline]
     pub(super) fn advance(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.peers.get_mut(token) else {
@@ -33,7 +38,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 None => {}
             }
         }
+        if self.ready.contains(token.index()) {
+            return self.leave_to_its_turn(token, readiness);
+        }
         self.advance_by_steps(token, readiness);
+    }
+
+    /// What has more to do has its turn behind the events, and would have two of them; what the
+    /// kernel reports again and what comes of trying need not be kept until then.
+    #[cold]
+    fn leave_to_its_turn(&mut self, token: Token, readiness: Readiness) {
+        if let Some(peer) = self.peers.get_mut(token) {
+            peer.read_to_end |= readiness.has(TO_THE_END);
+        }
     }
 
     /// Takes the straight course, if this service and the times allow it, with a borrowed
@@ -94,14 +111,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.work(token, can, frames);
     }
 
-    fn advance_by_steps(&mut self, token: Token, readiness: Readiness) {
-        const OVER: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+    /// The same, but not on the straight course.
+    pub(super) fn advance_by_steps(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
         peer.paused = false;
         let over = readiness.has(OVER);
-        peer.read_to_end |= over || readiness.has(Readiness::PRI);
+        peer.read_to_end |= readiness.has(TO_THE_END);
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
         let broken = readiness.has(Readiness::HUP.and(Readiness::ERR));

@@ -273,7 +273,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         for _ in 0..count.min(EVENTS_PER_TURN) {
             let Some(slot) = self.ready.pop() else { return };
             if let Some(token) = self.peers.token(slot) {
-                self.advance(token, Readiness::IN.and(Readiness::OUT));
+                self.advance_by_steps(token, Readiness::IN.and(Readiness::OUT));
             }
         }
     }
@@ -329,7 +329,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(course) = course {
             self.leave_the_straight(token, course);
         } else if silent {
-            self.advance(token, Readiness::NONE);
+            self.advance_by_steps(token, Readiness::NONE);
         }
     }
 

@@ -106,7 +106,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Offers a reader that seems to have stalled the next bytes before it is blamed: there is no
     /// event before a third of the send buffer is free, so it may have read much without a word.
     fn has_taken_enough(&mut self, token: Token) -> bool {
-        self.advance(token, Readiness::OUT);
+        self.advance_by_steps(token, Readiness::OUT);
         if self.peers.get_mut(token).is_none_or(|peer| peer.paused) {
             // It has left; or the kernel is out of memory, and when to try again is armed.
             return true;

@@ -113,6 +113,31 @@ fn whoever_asks_little_is_answered_between_the_frames_of_a_flood() {
 }
 
 #[test]
+fn whoever_yields_has_one_share_of_a_turn_whether_or_not_the_kernel_reports_it() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, peer) = stage(PrefixedEcho::new("> "), trigger);
+        // More than is read at once, so that under level trigger it is reported all the while.
+        let sent = stage.sim().send(peer, &empty_frames(128 * KIB as u64));
+        assert!(sent > 64 * KIB);
+        for turn in 0..10 {
+            assert_eq!(answered(&mut stage), BUDGET, "turn {turn} {trigger:?}");
+        }
+    }
+}
+
+#[test]
+fn whoever_yields_and_is_reset_is_gone_in_its_turn() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, peer) = stage(Echo, trigger);
+        stage.sim().send(peer, &empty_frames(3 * FRAMES_PER_EVENT));
+        answered(&mut stage);
+        stage.sim().reset(peer);
+        stage.settle();
+        assert_eq!(stage.closed(CloseReason::Reset), 1, "{trigger:?}");
+    }
+}
+
+#[test]
 fn the_end_of_the_stream_waits_for_the_frames_before_it() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = stage(Echo, trigger);
