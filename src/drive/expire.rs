@@ -171,8 +171,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if unsent > 0 && taken >= self.settings.stall_size_min.max(1) {
             (peer.unsent, peer.active_at) = (unsent, self.pump.now);
         } else if unsent == 0 || self.pump.now >= stalled {
-            self.pump.counters.lingers_cut += u64::from(unsent > 0);
             peer.unsent = 0;
+            if unsent > 0 {
+                self.pump.counters.lingers_cut += 1;
+                self.complaints.warn_of_a_linger(unsent, self.pump.now);
+            }
             return false;
         }
         self.arm(token);

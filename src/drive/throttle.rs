@@ -43,12 +43,15 @@ impl fmt::Display for Swallowed {
 
 /// A throttle for each reason that connections end for.
 #[derive(Debug, Default)]
-pub(super) struct Complaints([Throttle; CloseReason::ALL.len()]);
+pub(super) struct Complaints {
+    reasons: [Throttle; CloseReason::ALL.len()],
+    lingers: Throttle,
+}
 
 impl Complaints {
     /// The one for `reason`.
     pub(super) fn of(&mut self, reason: CloseReason) -> &mut Throttle {
-        &mut self.0[reason as usize]
+        &mut self.reasons[reason as usize]
     }
 
     /// Tells that a connection was closed for `reason`, if whoever runs the server wants to hear of
@@ -57,6 +60,16 @@ impl Complaints {
         let Some(what) = reason.limit() else { return };
         if let Some(more) = self.of(reason).may_speak(now) {
             log::warn!("{}: {what}: the connection is closed{more}", reason.name());
+        }
+    }
+
+    /// Tells that a connection is closed behind our FIN, with replies that its peer did not take.
+    pub(super) fn warn_of_a_linger(&mut self, unsent: u32, now: Time) {
+        if let Some(more) = self.lingers.may_speak(now) {
+            log::warn!(
+                "lingers_cut: {unsent} bytes of its last replies were not taken in time: \
+                 the connection is closed{more}"
+            );
         }
     }
 }
