@@ -22,6 +22,8 @@ pub(super) struct Door<Socket> {
     state: State,
     /// One for each listener.
     strides: Vec<Stride>,
+    /// How many at each listener are let in while the server shuts down.
+    promised: Vec<usize>,
     /// How long the next rest will be.
     rest: Duration,
     /// Given up for a moment when there is no other descriptor.
@@ -82,6 +84,7 @@ impl<Socket> Door<Socket> {
         Door {
             state: State::Open,
             strides: vec![Stride::default(); listeners],
+            promised: vec![usize::MAX; listeners],
             rest: DOOR_REST_MIN,
             reserve: Some(reserve),
             errors: 0,
@@ -93,6 +96,16 @@ impl<Socket> Door<Socket> {
 
     pub(super) fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+
+    /// From now on only as many are let in at a listener as wait there.
+    pub(super) fn promise(&mut self, number: usize, waiting: usize) {
+        self.promised[number] = waiting;
+    }
+
+    /// How many of those may still come.
+    pub(super) fn promised(&self, number: usize) -> usize {
+        self.promised[number]
     }
 
     pub(super) fn has_reserve(&self) -> bool {
@@ -145,12 +158,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(listener) = self.listeners.get(number as usize) else {
             return false;
         };
-        if self.door.state != State::Open {
+        let promised = self.door.promised(number as usize);
+        if self.door.state != State::Open || promised == 0 {
             return false;
         }
         self.pump.counters.accept4 += 1;
         match self.pump.kernel.accept(listener) {
-            Ok(socket) => self.welcome(socket),
+            Ok(socket) => {
+                self.door.promise(number as usize, promised - 1);
+                self.welcome(socket);
+            }
             Err(error) => match sort(&error) {
                 Refused::Empty => {
                     // It was no crowd.

@@ -2,7 +2,8 @@
 //!
 //! First the listeners: whoever waits in their queues has been promised a connection, so the queues
 //! are served and then closed. While every slot or descriptor is taken, who waits there waits on,
-//! and is let in as others leave; who still waits when time is up counts as cut. Every connection
+//! and is let in as others leave, but nobody who comes later, or a stream of newcomers would put
+//! off the end; who still waits when time is up counts as cut. Every connection
 //! is read to the last byte that has arrived, answered, and ended. Peers that go on talking are cut
 //! off from reading after a while; but not who could not be heard by then, because others had all
 //! the memory or all the time. Peers that do not take their answers are cut off at the drain
@@ -24,7 +25,7 @@ use super::pump::Reading;
 pub(super) struct Drain {
     stage: Stage,
     until: Time,
-    /// Connections closed at the end of the time-out although they were owed something.
+    /// Connections closed at the end of the time-out although they were owed something, or a place.
     cut: u64,
 }
 
@@ -66,11 +67,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.pump.reading = Reading::ToTheLast;
         self.drain = Some(Drain::new(self.pump.now, self.settings.drain_timeout));
         self.serve_the_queues();
+        for (number, listener) in self.listeners.iter().enumerate() {
+            // Where the kernel does not tell, until nobody waits, or as often as it may have held.
+            let waiting = self.pump.kernel.queued(listener);
+            let waiting = waiting.unwrap_or(BACKLOG_DEFAULT as usize);
+            self.door.promise(number, waiting);
+        }
         self.visit_everyone();
     }
 
-    /// Takes in who waits at the listeners, and closes these unless there are too few slots or
-    /// descriptors.
+    /// Takes in who waits at the listeners and may come, and closes these unless there are too few
+    /// slots or descriptors.
     fn serve_the_queues(&mut self) {
         for number in 0..self.listeners.len() {
             self.accept_all(number as u32);
@@ -117,7 +124,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Connections that a shutdown closed although they were owed something.
+    /// Connections that a shutdown closed although they were owed something, or never let in.
     pub fn cut(&self) -> u64 {
         self.drain.map_or(0, |drain| drain.cut)
     }
@@ -153,6 +160,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 break;
             }
             self.cut_those_inside();
+        }
+        for (number, listener) in self.listeners.iter().enumerate() {
+            let waiting = self.pump.kernel.queued(listener).unwrap_or(0);
+            let never_let_in = waiting.min(self.door.promised(number)) as u64;
+            if let Some(drain) = &mut self.drain {
+                drain.cut += never_let_in;
+            }
         }
         self.close_the_listeners();
     }

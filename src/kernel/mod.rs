@@ -125,6 +125,10 @@ pub trait Opener: Sockets {
     /// The address a socket is bound to, with the port the kernel chose: getsockname(2).
     fn local(&mut self, socket: &Self::Socket) -> io::Result<Address>;
 
+    /// Connections that wait at a listener to be accepted; an error where the kernel does not tell.
+    /// `TCP_INFO` of tcp(7).
+    fn queued(&mut self, listener: &Self::Socket) -> io::Result<usize>;
+
     /// Starts a non-blocking connect(2). `Ok` means that it is under way: wait until the socket is
     /// writable, then ask [`Sockets::take_error`]; writable alone is not connected.
     fn connect(

@@ -37,6 +37,10 @@ impl Opener for Linux {
         Address::from_raw(&socket::local(socket.as_fd())?)
     }
 
+    fn queued(&mut self, listener: &Socket) -> io::Result<usize> {
+        socket::queued(listener.as_fd())
+    }
+
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
         let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
         let kind = match to {
@@ -244,6 +248,23 @@ mod tests {
         );
         assert_eq!(Setting::USER_TIMEOUT.get(listener.as_fd())?, i32::MAX);
         assert!(Setting::DEFER_ACCEPT.get(listener.as_fd())? > 0);
+        Ok(())
+    }
+
+    #[test]
+    fn who_waits_at_a_listener_is_counted() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let there = linux.local(&listener)?;
+        assert_eq!(linux.queued(&listener)?, 0);
+        let _first = linux.connect(&there, &ConnectOptions::default())?;
+        let _second = linux.connect(&there, &ConnectOptions::default())?;
+        assert_eq!(linux.queued(&listener)?, 2);
+        let _taken = linux.accept(&listener)?;
+        assert_eq!(linux.queued(&listener)?, 1);
+        let name = format!("unix:@mynah-uncounted-{}", std::process::id());
+        let local = linux.listen(&address(&name), &PLAIN)?;
+        assert!(linux.queued(&local).is_err());
         Ok(())
     }
 

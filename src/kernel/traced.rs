@@ -182,6 +182,13 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
         answer
     }
 
+    fn queued(&mut self, listener: &K::Socket) -> io::Result<usize> {
+        let answer = self.0.queued(listener);
+        let call = format_args!("getsockopt({listener:?}, TCP_INFO)");
+        tell(call, answer.as_ref());
+        answer
+    }
+
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<K::Socket, OpenError> {
         let answer = self.0.connect(to, options);
         let shown = shown(&answer).map_err(|refused| &refused.error);

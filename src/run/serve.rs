@@ -96,7 +96,9 @@ where
             Ok(())
         }
         Ending::Drained { cut, .. } => {
-            let line = format!("the drain time-out cut {cut} connections that were owed replies");
+            let line = format!(
+                "the drain time-out cut {cut} connections that were owed replies or never let in"
+            );
             Err(Failure::new(Exit::DrainCut, line))
         }
     }

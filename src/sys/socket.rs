@@ -7,6 +7,7 @@
 //! ipv6(7), unix(7).
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, socklen_t};
@@ -99,6 +100,19 @@ pub(crate) fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
     // SAFETY: `TIOCOUTQ`, the same number as `SIOCOUTQ`, writes one int, which outlives the call.
     retry(|| unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) })?;
     Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Connections that wait to be accepted, of a listener of TCP: `TCP_INFO`, where for one that
+/// listens this is what is unacknowledged. Of other kinds it cannot be told.
+pub(crate) fn queued(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    // SAFETY: the structure is plain numbers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut size = size_of_val(&info) as socklen_t;
+    let start = (&raw mut info).cast();
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    // SAFETY: `size` bytes from `start` are those of `info`, which outlives the call.
+    retry(|| unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, start, &mut size) })?;
+    Ok(info.tcpi_unacked as usize)
 }
 
 /// The address that the socket is bound to.

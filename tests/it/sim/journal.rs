@@ -31,6 +31,7 @@ pub(super) enum Name {
     Listen,
     Connect,
     Local,
+    Queued,
     Open,
     Spawn,
     ReadPipe,
@@ -39,7 +40,7 @@ pub(super) enum Name {
 }
 
 /// Texts in the order of [`Name`].
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 25] = [
     "accept4",
     "recv",
     "send",
@@ -59,6 +60,7 @@ const TEXTS: [&str; 24] = [
     "listen",
     "connect",
     "getsockname",
+    "getsockopt TCP_INFO",
     "open",
     "posix_spawn",
     "read pipe",

@@ -206,6 +206,15 @@ impl Opener for Sim {
         )
     }
 
+    fn queued(&mut self, listener: &Socket) -> io::Result<usize> {
+        self.table.check(listener);
+        let number = listener.number;
+        let waiting = self.table.listener(number).map(|it| it.queue.len());
+        let answer = self.enter(Name::Queued).and(waiting.ok_or(EINVAL));
+        let number = Some(number);
+        self.leave(Name::Queued, number, Argument::None, answer, |&count| count)
+    }
+
     fn connect(
         &mut self,
         address: &Address,
