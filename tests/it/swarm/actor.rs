@@ -3,7 +3,11 @@
 //! It sends, receives and ends as its part says, and remembers every byte. It refuses to know the
 //! server; what it learns, it learns from its end of the connection. Invariant: what it has heard
 //! is always a front part of what it must hear, and all of it when the server had no reason to stop
-//! earlier.
+//! earlier. It has a clock of its own for how long its frames take.
+
+use std::time::Duration;
+
+use mynah::kernel::Time;
 
 use crate::sim::{Dice, Link, Peer, Pipe, Sim};
 
@@ -27,6 +31,10 @@ pub struct Actor {
     age: usize,
     said: usize,
     heard: Vec<u8>,
+    /// Where the frame that is under way begins, and when its first byte was sent.
+    frame: Option<(usize, Time)>,
+    /// The longest that a frame has taken so far.
+    slowest: Duration,
     pub end: Option<End>,
 }
 
@@ -40,6 +48,8 @@ impl Actor {
             age: 0,
             said: 0,
             heard: Vec::new(),
+            frame: None,
+            slowest: Duration::ZERO,
             end: None,
         }
     }
@@ -51,6 +61,15 @@ impl Actor {
             Kind::Lying => reply.receive >= 300,
             _ => false,
         }
+    }
+
+    /// Whether a frame of its has taken as long as `timeout`, up to `now`.
+    pub fn is_slow(&self, timeout: Option<Duration>, now: Time) -> bool {
+        let under_way = match (self.frame, self.end) {
+            (Some((_, begun)), None) => now.since(begun),
+            _ => Duration::ZERO,
+        };
+        timeout.is_some_and(|timeout| self.slowest.max(under_way) >= timeout)
     }
 
     /// Does what its part says for one step; tells what it did.
@@ -68,7 +87,15 @@ impl Actor {
         };
         self.age += 1;
         let (said, heard) = (self.said, self.heard.len());
+        let now = sim.time();
+        if let Some((_, begun)) = self.frame {
+            self.slowest = self.slowest.max(now.since(begun));
+        }
         self.talk(sim, peer);
+        self.frame = match (self.part.talk.under_way(self.said), self.frame) {
+            (Some(start), Some((same, begun))) if start == same => Some((start, begun)),
+            (start, _) => start.map(|start| (start, now)),
+        };
         self.listen(sim, peer);
         self.judge(sim, peer);
         let (said, heard) = (self.said - said, self.heard.len() - heard);

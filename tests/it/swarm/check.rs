@@ -122,6 +122,7 @@ impl<S: Service> Stage<'_, S> {
     /// Every peer was answered rightly, and whoever was cut short was so for a reason.
     pub(super) fn judge(&mut self, counters: &Counters) {
         self.actors.iter().for_each(Actor::check);
+        let now = self.server.kernel_mut().time();
         let closed = |reason: CloseReason| counters.closed[reason as usize];
         let refused = counters.refused_registration
             + counters.refused_resources
@@ -138,14 +139,30 @@ impl<S: Service> Stage<'_, S> {
             + closed(CloseReason::Goodbye)
             // Who was silent for too long lingers first, and is counted when it is gone.
             + counters.shutdown.min(counters.connections_now);
+        let slow = |actor: &&Actor| actor.is_slow(self.world.frame_timeout, now);
         let early = |timely: bool| {
             let cut = |actor: &&Actor| {
-                actor.end == Some(End::Early) && (!timely || actor.is_timely(self.world.reply))
+                let in_time = actor.is_timely(self.world.reply) && !slow(actor);
+                actor.end == Some(End::Early) && (!timely || in_time)
             };
             self.actors.iter().filter(cut).count() as u64
         };
         let leaps = self.world.faults.leap > 0.0;
-        let excused = refused + if leaps { late } else { 0 };
+        // The server's own delays are not the peers'; and while others wait for a workspace, a
+        // frame's time may be that of the one before it.
+        let delays = counters.refused_memory + counters.workspace_waits;
+        let slow_frames = closed(CloseReason::SlowFrame);
+        let excused = refused
+            + match (leaps, delays) {
+                (true, _) => late,
+                (false, 0) => 0,
+                (false, _) => slow_frames,
+            };
+        let too_slow = self.actors.iter().filter(slow).count() as u64;
+        assert!(
+            leaps || delays > 0 || slow_frames <= too_slow,
+            "{too_slow} peers were slow with a frame by their own clocks: {counters}"
+        );
         assert!(
             early(true) <= excused,
             "{} peers in time were cut short: {counters}",

@@ -25,6 +25,8 @@ pub struct Talk {
     pub bytes: Vec<u8>,
     answers: Vec<u8>,
     marks: Vec<Mark>,
+    /// Where frames end, answered or not.
+    ends: Vec<usize>,
     /// Where the server knows that it must end the conversation.
     wrong: Option<usize>,
     raw: Option<Answering>,
@@ -47,6 +49,7 @@ impl Talk {
             bytes,
             answers,
             marks,
+            ends: Vec::new(),
             wrong: None,
             raw,
             has_gaps: matches!(answering, Answering::Http | Answering::Run),
@@ -69,6 +72,7 @@ impl Talk {
             if discards && dice.chance(0.1) {
                 talk.bytes
                     .extend(shape.too_long(dice, limit).unwrap_or_default());
+                talk.ends.push(talk.bytes.len());
             }
             let length = match dice.below(4) {
                 0 => dice.below(4).min(longest),
@@ -102,6 +106,7 @@ impl Talk {
 
     fn exchange(&mut self, exchange: http::Exchange) {
         self.bytes.extend(exchange.request);
+        self.ends.push(self.bytes.len());
         self.answers.extend(exchange.reply);
         self.mark();
         if exchange.is_last {
@@ -125,6 +130,7 @@ impl Talk {
             return;
         };
         self.bytes.extend_from_slice(&request);
+        self.ends.push(self.bytes.len());
         if answering.is_goodbye(&payload) {
             self.wrong = Some(self.bytes.len());
         } else if answering.is_silent() {
@@ -184,6 +190,13 @@ impl Talk {
             .checked_sub(1)
             .map_or(0, |last| self.marks[last].answered);
         self.answers[..end].to_vec()
+    }
+
+    /// Where the frame begins of which a part is among the first `said` bytes, if one is.
+    pub fn under_way(&self, said: usize) -> Option<usize> {
+        let whole = self.ends.partition_point(|end| *end <= said);
+        let start = whole.checked_sub(1).map_or(0, |last| self.ends[last]);
+        (self.raw.is_none() && start < said).then_some(start)
     }
 
     /// Whether `heard` is a front part of `answer`.

@@ -280,7 +280,7 @@ impl World {
             idle_timeout: timeout(&mut dice),
             stall_timeout: timeout(&mut dice),
             stall_size_min: [1, 2, 5][dice.below(3)],
-            frame_timeout: timeout(&mut dice).map(|span| span * 10),
+            frame_timeout: timeout(&mut dice).map(|span| span.mul_f64([10.0, 0.2][dice.below(2)])),
             connections_per_ip_max: dice.chance(0.1).then(|| 1 + dice.below(slots) as u32),
             drain_timeout: Duration::from_millis([0, 500, 3000][dice.below(3)]),
             request,
