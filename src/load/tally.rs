@@ -35,6 +35,17 @@ pub enum Cause {
     Endless,
 }
 
+impl Cause {
+    /// What connecting ended with. Whoever is refused is told so by `ECONNREFUSED`; a connection
+    /// that is reset stood before, however short a time, and was not looked at in it (tcp(7)).
+    pub fn of_connecting(error: io::Error) -> Cause {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::Broken(error),
+            _ => Cause::Connect(error),
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -202,5 +213,23 @@ impl Tally {
         self.late += other.late;
         self.lost_in_warmup += other.lost_in_warmup;
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_reset_while_it_connects_was_connected() {
+        for (errno, told) in [
+            (libc::ECONNRESET, "Connection reset"),
+            (libc::EPIPE, "Broken pipe"),
+            (libc::ECONNREFUSED, "cannot connect: Connection refused"),
+            (libc::ETIMEDOUT, "cannot connect: Connection timed out"),
+        ] {
+            let cause = Cause::of_connecting(io::Error::from_raw_os_error(errno));
+            assert!(cause.to_string().starts_with(told), "{cause}");
+        }
     }
 }

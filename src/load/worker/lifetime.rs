@@ -122,7 +122,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             // Nobody will be told of it again: a call that fails takes the error from the socket.
-            Err(error) => self.lose(index, Cause::Connect(error)),
+            Err(error) => self.lose(index, Cause::of_connecting(error)),
         }
     }
 
@@ -132,7 +132,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             return Ok(());
         };
         if let Err(error) = self.kernel.take_error(socket) {
-            return self.lose(index, Cause::Connect(error));
+            return self.lose(index, Cause::of_connecting(error));
         }
         self.stand(index);
         let again = self.slots[index].stage == Stage::Open
