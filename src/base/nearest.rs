@@ -80,4 +80,27 @@ mod tests {
         }
         assert_eq!(nearest(&"a".repeat(1 << 20), known.into_iter()), None);
     }
+
+    #[test]
+    fn a_letter_more_or_less_or_another_or_two_swapped_count_one_each() {
+        for (from, to, distance) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abcd", "abcd", 0),
+            ("abcd", "acbd", 1),
+            ("ab", "ba", 1),
+            ("abcd", "badc", 2),
+            ("abcd", "abxd", 1),
+            ("abcd", "abd", 1),
+            ("kitten", "sitting", 3),
+            ("aab", "ab", 1),
+            ("aaab", "aaba", 1),
+            // Not by way of "ac", for what was swapped is not touched again.
+            ("ca", "abc", 3),
+        ] {
+            assert_eq!(edit_distance(from, to), distance, "{from} {to}");
+            assert_eq!(edit_distance(to, from), distance, "{to} {from}");
+        }
+    }
 }

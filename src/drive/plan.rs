@@ -196,6 +196,29 @@ mod tests {
     }
 
     #[test]
+    fn the_ceiling_is_the_sum_of_its_parts() {
+        let each = READ_SIZE + Workspaces::CURSORS_SIZE;
+        let fixed = PROGRAM_SIZE + (1 << 20) + 2 * WORKER_SIZE + 1000 * 100;
+        let keeper = Protocol {
+            framing: ECHO.framing,
+            on_too_long: OnTooLong::Close,
+            service: Keeper,
+        };
+        // A byte short of three workspaces for each worker, that, and a byte less than four.
+        for (more, workspaces) in [(6 * each - 1, 2), (6 * each, 3), (8 * each - 1, 3)] {
+            let memory_max = fixed + more;
+            let plan = Demand {
+                memory_max,
+                ..DEMAND
+            }
+            .plan(&keeper)
+            .unwrap();
+            let ceiling = fixed + 2 * workspaces * each;
+            assert_eq!((plan.workspaces, plan.ceiling), (workspaces, ceiling));
+        }
+    }
+
+    #[test]
     fn what_is_shared_out_is_all_there_is_and_nobody_gets_two_more() {
         for (all, threads) in (0..20).flat_map(|all| (1..7).map(move |threads| (all, threads))) {
             let shares = (0..threads).map(|worker| share(all, threads, worker));

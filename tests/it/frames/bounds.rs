@@ -197,3 +197,12 @@ fn a_length_that_makes_no_frame_is_refused_with_its_reason() {
     let least = framing("len:offset=0,size=1,strip=3", 64);
     assert!(decode(&least, &hex("02 aabb")).is_ok());
 }
+
+#[test]
+fn k4_a_length_of_ten_thousand_stands_in_little_endian() {
+    let framing = framing("i32le", 1 << 20);
+    let mut frame = vec![b'x'; 4 + 10_000];
+    assert_eq!(framing.seal(&[], &mut frame, 10_000), Ok(10_004));
+    assert_eq!(frame[..4], hex("10 27 00 00"));
+    assert!(decode(&framing, &frame).is_ok());
+}
