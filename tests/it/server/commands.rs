@@ -277,6 +277,7 @@ fn a_killed_process_keeps_its_place_until_it_is_reaped_told_or_not() {
             assert_eq!(only(play), id);
             play.sim().bury_the_killed(told);
             play.pass(Duration::from_millis(100));
+            assert_eq!(play.counters().commands_too_late, 1, "once for all");
         });
     }
 }
@@ -442,6 +443,24 @@ fn one_whose_peer_takes_nothing_ends_with_the_stall_time_out() {
         assert!(!play.sim().is_running(id));
         assert_eq!(play.closed(CloseReason::Stalled), 1);
         play.end();
+    }
+}
+
+#[test]
+fn an_output_that_is_not_ready_after_all_is_read_later_and_a_broken_one_no_more() {
+    for (errno, heard) in [(libc::EAGAIN, "RESULT:one two\n"), (libc::EIO, "RESULT:\n")] {
+        lines(roomy(), |play| {
+            let peer = play.connect();
+            play.send(peer, b"held\n");
+            let id = only(play);
+            play.sim().fail("read pipe", 1, errno);
+            play.sim().says(id, b"one");
+            play.quiet();
+            play.sim().says(id, b" two");
+            play.quiet();
+            play.sim().ends(id, false);
+            assert_eq!(hear(play, peer), heard);
+        });
     }
 }
 
