@@ -96,6 +96,10 @@ impl LengthField {
             let (key, value) = pair
                 .split_once('=')
                 .ok_or_else(|| format!("'{pair}' is not key=value"))?;
+            let same = |other: &&str| other.split('=').next() == Some(key);
+            if keys.split(',').filter(same).count() > 1 {
+                return Err(format!("'{key}' is given twice"));
+            }
             let number = |most: usize| match value.parse::<usize>() {
                 Ok(number) if number <= most => Ok(number),
                 _ => Err(format!("{key} '{value}' must be 0 to {most}")),

@@ -65,6 +65,10 @@ fn a_key_is_taken_up_to_its_bound_and_refused_beyond_it() {
     }
     let sizes = Framing::parse("len:size=9").expect_err("there are no nine bytes");
     assert_eq!(sizes, "size '9' must be 1, 2, 3, 4 or 8");
+    for twice in ["len:size=2,size=3", "len:size=2,order=le,size=2"] {
+        let refused = Framing::parse(twice).expect_err("which of them is meant?");
+        assert_eq!(refused, "'size' is given twice", "{twice}");
+    }
 }
 
 #[test]
