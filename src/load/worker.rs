@@ -3,8 +3,9 @@
 //! Each turn waits, reads the clock once, and looks at what is ready; a reply is read with one call
 //! and the next request goes out with one more. Every connection is registered once, for both
 //! directions and edge-triggered, when it is opened: its first event says that it stands, later
-//! ones bring replies, and `epoll_ctl` is never called again. By the rule of edges, a read that
-//! filled its space or came with the end of the stream is followed by another one (epoll(7)).
+//! ones bring replies, and `epoll_ctl` is called again only for a server that never pauses. By the
+//! rule of edges, a read that filled its space or came with the end of the stream is followed by
+//! another one (epoll(7)).
 //!
 //! A request's time begins at a clock read just before its write, and ends with the turn in which
 //! its reply was found, so that what the loop spends on other connections in between is not charged
@@ -54,6 +55,11 @@ const ATTENTION: Duration = Duration::from_millis(20);
 const ATTENTION_AT_START: Duration = Duration::from_millis(1);
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
 const EVENTS: usize = 256;
+/// What each connection is registered for.
+const INTEREST: Interest = Interest::READ.and(Interest::WRITE).and(Interest::EDGE);
+/// Reads of one connection on end, before others have their turn: a server may send faster than
+/// its replies can be looked at.
+const READS_PER_EVENT: usize = 16;
 
 /// What a worker shares with the others.
 #[derive(Clone, Copy, Debug)]

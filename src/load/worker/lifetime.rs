@@ -91,8 +91,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let options = &self.options[voice % self.options.len()];
         let opened = self.kernel.connect(self.job.target, options);
         let socket = opened.map_err(|OpenError { error, .. }| error)?;
-        let both = Interest::READ.and(Interest::WRITE).and(Interest::EDGE);
-        match self.kernel.register(&socket, token, both) {
+        match self.kernel.register(&socket, token, INTEREST) {
             Ok(()) => Ok(socket),
             Err(error) => {
                 self.kernel.close(socket);

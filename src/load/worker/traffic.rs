@@ -47,7 +47,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Reads what came, and says what comes next.
     #[inline]
     fn hear(&mut self, index: usize, readiness: Readiness) -> Result<(), Cause> {
-        let mut answers = 0;
+        let (mut answers, mut reads) = (0, 0);
         let mut more = readiness.has(Readiness::IN.and(ENDING));
         while more {
             let slot = &mut self.slots[index];
@@ -76,11 +76,28 @@ impl<K: Poller + Opener> Worker<'_, K> {
             let late = self.speech == Speech::Datagrams && got == 0;
             self.tally.late += u64::from(late);
             more = (count == self.space.len() || readiness.has(ENDING) || late) && !over;
+            reads += 1;
+            if more && reads == READS_PER_EVENT {
+                self.ask_again(index)?;
+                break;
+            }
             if more {
                 self.now = self.kernel.now();
             }
         }
         self.go_on(index, answers)
+    }
+
+    /// Leaves what there is still to read for another event, behind those of the others.
+    #[cold]
+    fn ask_again(&mut self, index: usize) -> Result<(), Cause> {
+        let slot = &self.slots[index];
+        let token = Token::new(index as u32, slot.generation);
+        let Some(socket) = &slot.socket else {
+            return Ok(());
+        };
+        let asked = self.kernel.reregister(socket, token, INTEREST);
+        asked.map_err(|error| self.broken(error))
     }
 
     /// The server has ended the connection, `answers` replies after the event, and with it a reply
@@ -338,3 +355,6 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
