@@ -31,6 +31,9 @@ pub use error::HttpError;
 /// options of a connection have room.
 const LINE_MAX: usize = 56;
 
+/// How each reply begins.
+const PREFIX: &[u8] = b"HTTP/1.";
+
 /// Where in a reply the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -210,8 +213,16 @@ impl Replies {
         self.used = self.used.saturating_add(piece.len());
         match line_end {
             Some(end) => self.line_ended().map(|()| end + 1),
+            // Whoever speaks something else may never end a line.
+            None if self.at == At::Status && !self.may_be_http() => Err(HttpError::NotHttp),
             None => Ok(bytes.len()),
         }
+    }
+
+    fn may_be_http(&self) -> bool {
+        let kept = &self.line[..self.used.min(LINE_MAX)];
+        let both = kept.len().min(PREFIX.len());
+        kept[..both] == PREFIX[..both]
     }
 
     fn line_ended(&mut self) -> Result<(), HttpError> {
@@ -294,7 +305,7 @@ impl Persistence {
 
 /// The version and the status that a first line says, whatever it says behind them.
 fn status_line(line: &[u8]) -> Option<(Version, u16)> {
-    let (version, rest) = match line.strip_prefix(b"HTTP/1.")? {
+    let (version, rest) = match line.strip_prefix(PREFIX)? {
         [b'0', b' ', rest @ ..] => (Version::Http10, rest),
         [b'1'..=b'9', b' ', rest @ ..] => (Version::Http11, rest),
         _ => return None,

@@ -360,3 +360,19 @@ fn a_chunked_reply_in_http_1_0_is_the_last_one_whatever_it_says() {
     assert_eq!(replies.received(reply.repeat(2).as_bytes(), true), Ok(1));
     assert!(replies.is_over());
 }
+
+#[test]
+fn what_does_not_begin_as_http_is_not_waited_for() {
+    for bytes in [
+        &b"<html>"[..],
+        b"HTTP/2",
+        b"\x15\x03\x01\x00\x02",
+        b"H\0",
+        b"GET / HTTP/1.1",
+    ] {
+        assert_eq!(hear(bytes), Err(HttpError::NotHttp), "{bytes:?}");
+    }
+    for size in 0..="HTTP/1.1 200".len() {
+        assert_eq!(hear(&b"HTTP/1.1 200"[..size]), Ok(0));
+    }
+}
