@@ -47,7 +47,7 @@ impl Assertion {
     fn parse(text: &str) -> Result<Assertion, String> {
         let at = text
             .find(['<', '>', '=', '!'])
-            .ok_or_else(|| format!("'{text}' compares nothing"))?;
+            .ok_or_else(|| format!("'{text}' compares nothing; write one like p99<2ms"))?;
         let (name, rest) = (text[..at].trim(), &text[at..]);
         let sign = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign));
         let (sign, comparison) =
@@ -74,6 +74,11 @@ impl Assertion {
     /// Whether it is about failures, which are then no failure of the run by themselves.
     pub fn is_about_errors(&self) -> bool {
         self.name == "errors"
+    }
+
+    /// Whether it is about how connections come to stand.
+    pub fn is_about_connecting(&self) -> bool {
+        self.name.starts_with("connect:")
     }
 
     /// Why a run will not measure its figure, in a line that names what would be right.
@@ -224,7 +229,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused_with_a_reason() {
         for (text, reason) in [
-            ("p99", "compares nothing"),
+            ("p99", "compares nothing; write"),
+            ("p99<2ms,", "'' compares nothing; write"),
             ("p98<1ms", "not a figure"),
             ("p99<2", "a time such as"),
             ("rate>fast", "a number such as"),

@@ -108,8 +108,17 @@ impl Bench {
         let is_open_loop = matches!(self.plan.pace, Pace::Open { .. });
         let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
         let has_process = is_started || !self.pids.is_empty();
-        let mut conditions = self.assertions.iter();
-        conditions.try_for_each(|condition| condition.check_measured(is_open_loop, has_process))
+        let is_udp = matches!(self.servers.first(), Some(Server::At(Address::Udp(_))));
+        for condition in &self.assertions {
+            if is_udp && condition.is_about_connecting() {
+                return Err(format!(
+                    "--assert '{}': datagrams have no connect time, nobody shakes hands",
+                    condition.text()
+                ));
+            }
+            condition.check_measured(is_open_loop, has_process)?;
+        }
+        Ok(())
     }
 
     /// An address of one family is no source for the other.
