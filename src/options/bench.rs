@@ -6,11 +6,12 @@
 mod flags;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::framing::{Framing, Raw};
 use crate::kernel::Address;
-use crate::limits::{LOAD_SIZE_MAX, PAIRS_DEFAULT};
+use crate::limits::{LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_MAX, PAIRS_DEFAULT};
 use crate::load::bench::{Bench, Server};
 use crate::load::plan::{Pace, Protocol};
 use crate::load::schedule::Arrivals;
@@ -149,9 +150,27 @@ impl Draft {
 
 fn server(text: &str) -> Result<Server, String> {
     match text.contains("{port}") {
+        _ if has_scheme(text, "http") => Err(instead_of_url(&text["http://".len()..])),
         true => Ok(Server::Command(text.to_owned())),
         false => text.parse().map(Server::At),
     }
+}
+
+fn has_scheme(text: &str, scheme: &str) -> bool {
+    let found = text.split_once("://");
+    found.is_some_and(|(found, _)| found.eq_ignore_ascii_case(scheme))
+}
+
+/// What says the same as the URL in HTTP of which this is the rest.
+fn instead_of_url(rest: &str) -> String {
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let port = match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => "",
+        _ => ":80",
+    };
+    let host = if host.is_empty() { "HOST" } else { host };
+    let path = if path.is_empty() { "/" } else { path };
+    format!("an ADDR is no URL; write {host}{port} --protocol http --path '{path}'")
 }
 
 /// A size, or a range of them.
@@ -163,17 +182,37 @@ fn sizes(text: &str) -> Result<(usize, usize), String> {
     ))
 }
 
-/// A rate: a number, alone or with `k` or `m` in powers of 1000.
+/// A rate: a number, whole or not, alone or with `k`, `m` or `g` in powers of 1000.
 fn rate(text: &str) -> Result<f64, String> {
-    let units = [("k", 1e3), ("m", 1e6), ("", 1.0)];
-    let lower = text.to_ascii_lowercase();
-    let read = |(unit, scale): &(&str, f64)| {
-        let digits = lower.strip_suffix(unit)?;
-        Some(digits.parse::<f64>().ok()? * scale)
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match text[number.len()..].to_ascii_lowercase().as_str() {
+        "k" => Some(1e3),
+        "m" => Some(1e6),
+        "g" => Some(1e9),
+        "" => Some(1.0),
+        _ => None,
     };
-    let rate = units.iter().find_map(read);
-    rate.filter(|rate| *rate > 0.0 && *rate <= 1e9)
-        .ok_or_else(|| "must be a rate, such as 500, 20k or 1.5m".to_owned())
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let is_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = [whole, part]
+        .iter()
+        .all(|digits| !digits.is_empty() && is_digits(digits));
+    let read = number.parse::<f64>().ok().filter(|_| is_plain);
+    match read.zip(scale).map(|(number, scale)| number * scale) {
+        Some(rate) if (LOAD_RATE_MIN..=LOAD_RATE_MAX).contains(&rate) => Ok(rate),
+        Some(_) => Err(format!(
+            "must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} a second"
+        )),
+        None => Err("must be a rate, such as 0.5, 500, 20k or 1.5m".to_owned()),
+    }
+}
+
+/// Where a document goes: a file, or `-`.
+fn paper(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must be a file, or - for stdout".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 /// Items between commas, each read by `read`.

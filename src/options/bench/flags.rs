@@ -15,7 +15,7 @@ use super::super::table::{Effect, Flag};
 use super::super::values::{
     choice, count, number, put, switch, switch_text, time, time_or_off, time_or_off_text,
 };
-use super::{BENCH, list, rate, server, sizes, sources};
+use super::{BENCH, list, paper, rate, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
 const PROTOCOLS: &[(&str, Protocol)] = &[("echo", Protocol::Echo), ("http", Protocol::Http)];
@@ -310,30 +310,21 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         "--json",
         "write every input and every figure; stdout when no file is named",
         none,
-        Effect::Output(|options, text| {
-            options.bench.bench.json = Some(text.into());
-            Ok(())
-        }),
+        Effect::Output(|options, text| put(&mut options.bench.bench.json, paper(text).map(Some))),
     ),
     row(
         RESULT,
         "--hgrm",
         "write the percentiles as HdrHistogram text, a block for each server",
         none,
-        Effect::Output(|options, text| {
-            options.bench.bench.hgrm = Some(text.into());
-            Ok(())
-        }),
+        Effect::Output(|options, text| put(&mut options.bench.bench.hgrm, paper(text).map(Some))),
     ),
     row(
         RESULT,
         "--svg",
         "draw percentiles, rate over time, and ratios",
         none,
-        Effect::Output(|options, text| {
-            options.bench.bench.svg = Some(text.into());
-            Ok(())
-        }),
+        Effect::Output(|options, text| put(&mut options.bench.bench.svg, paper(text).map(Some))),
     ),
     row(
         RESULT,

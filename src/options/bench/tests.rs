@@ -120,6 +120,60 @@ fn counts_and_rates_know_thousands() {
 }
 
 #[test]
+fn rates_are_written_as_counts_are_and_need_not_be_whole() {
+    for (text, rate) in [
+        ("0.001", 0.001),
+        ("0.3", 0.3),
+        ("1.0000001k", 1000.0001),
+        ("1g", 1e9),
+    ] {
+        let plan = parse_words(&["7007", "--rate", text]).expect(text).plan;
+        let found = match plan.pace {
+            Pace::Open { rate, .. } => rate,
+            Pace::Closed => 0.0,
+        };
+        assert!((found / rate - 1.0).abs() < 1e-12, "{text}: {found}");
+    }
+    for text in [
+        "", ".", "5.", ".5", "1e3", "+5", "-5", "inf", "nan", "k", "1kk", "1.2.3",
+    ] {
+        let error = parse_words(&["7007", "--rate", text]).expect_err(text);
+        assert!(error.contains("must be a rate, such as 0.5"), "{error}");
+    }
+    for text in ["0", "0.0009", "1.000000001g", "99999999999g"] {
+        let error = parse_words(&["7007", "--rate", text]).expect_err(text);
+        let told = format!("--rate {text}: must be 0.001 to 1000000000 a second");
+        assert_eq!(error, told);
+    }
+}
+
+#[test]
+fn a_url_is_answered_with_the_words_that_say_the_same() {
+    for (url, words) in [
+        (
+            "http://127.0.0.1:80/x?y",
+            "write 127.0.0.1:80 --protocol http --path '/x?y'",
+        ),
+        (
+            "HTTP://localhost",
+            "write localhost:80 --protocol http --path '/'",
+        ),
+        ("http://[::1]/", "write [::1]:80 --protocol http --path '/'"),
+        (
+            "http://[::1]:8080",
+            "write [::1]:8080 --protocol http --path '/'",
+        ),
+        ("http://", "write HOST:80 --protocol http --path '/'"),
+    ] {
+        for line in [&[url][..], &["7007", "--vs", url]] {
+            let error = parse_words(line).expect_err("it is no ADDR");
+            assert!(error.contains(&format!("{url}: ")), "{error}");
+            assert!(error.ends_with(words), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_fixed_frame_says_how_large_the_payload_is() {
     let bench = parse_words(&["7007", "--frame", "fixed:10"]).expect("enough");
     assert_eq!(bench.plan.size, (10, 10));
@@ -209,6 +263,13 @@ fn what_does_not_go_together_is_refused_in_a_line_that_names_the_option() {
         (&["7007", "--churn", "--ramp", "1s"], "--ramp"),
         (&["7007", "--pairs", "5"], "--pairs"),
         (&["7007", "--spin", "101ms"], "--spin"),
+        (&["7007", "--json="], "--json \"\": must be a file"),
+        (&["7007", "--svg", ""], "--svg \"\": must be a file"),
+        (&["7007", "--hgrm="], "or - for stdout"),
+        (
+            &["udp://127.0.0.1:7", "--assert", "connect:p99<1s"],
+            "'connect:p99<1s': datagrams have no connect time",
+        ),
         (
             &["--spawn", "x {port}", "--same-core", "--spin", "50us"],
             "--spin",
