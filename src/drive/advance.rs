@@ -48,9 +48,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// kernel reports again and what comes of trying need not be kept until then.
     #[cold]
     fn leave_to_its_turn(&mut self, token: Token, readiness: Readiness) {
-        if let Some(peer) = self.peers.get_mut(token) {
-            peer.read_to_end |= readiness.has(TO_THE_END);
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if peer.connection.awaits() {
+            // It tries nothing in its turn, and that its peer is gone may be told once.
+            return self.advance_by_steps(token, readiness);
         }
+        peer.read_to_end |= readiness.has(TO_THE_END);
     }
 
     /// Takes the straight course, if this service and the times allow it, with a borrowed

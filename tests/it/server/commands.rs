@@ -244,6 +244,22 @@ fn a_peer_that_resets_takes_its_command_with_it() {
 }
 
 #[test]
+fn a_peer_that_resets_when_the_server_has_begun_to_end_takes_its_command_with_it() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.server.drain();
+        play.sim().reset(peer);
+        play.fixed_sockets = 1;
+        play.quiet();
+        assert!(!play.sim().is_running(id));
+        assert_eq!(play.closed(CloseReason::Reset), 1);
+        assert!(play.server.is_done());
+    });
+}
+
+#[test]
 fn a_peer_that_only_ends_its_stream_is_answered() {
     lines(roomy(), |play| {
         let peer = play.connect();
