@@ -68,8 +68,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.drain = Some(Drain::new(self.pump.now, self.settings.drain_timeout));
         self.serve_the_queues();
         for (number, listener) in self.listeners.iter().enumerate() {
-            // Where the kernel does not tell, until nobody waits, or as often as it may have held.
-            let waiting = self.pump.kernel.queued(listener);
+            let kernel = &mut self.pump.kernel;
+            // Where the kernel does not tell, who is in the queue from now on was there before.
+            let waiting = kernel.queued(listener).or_else(|_| {
+                self.pump.counters.shutdown += 1;
+                kernel.turn_away(listener).map(|()| usize::MAX)
+            });
             let waiting = waiting.unwrap_or(BACKLOG_DEFAULT as usize);
             self.door.promise(number, waiting);
         }

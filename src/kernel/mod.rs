@@ -129,6 +129,10 @@ pub trait Opener: Sockets {
     /// `TCP_INFO` of tcp(7).
     fn queued(&mut self, listener: &Self::Socket) -> io::Result<usize>;
 
+    /// Has nobody else queued at a listener of unix(7); whoever waits there waits on: shutdown(2)
+    /// with `SHUT_RD`. One of tcp(7) would lose them.
+    fn turn_away(&mut self, listener: &Self::Socket) -> io::Result<()>;
+
     /// Starts a non-blocking connect(2). `Ok` means that it is under way: wait until the socket is
     /// writable, then ask [`Sockets::take_error`]; writable alone is not connected.
     fn connect(

@@ -41,6 +41,10 @@ impl Opener for Linux {
         socket::queued(listener.as_fd())
     }
 
+    fn turn_away(&mut self, listener: &Socket) -> io::Result<()> {
+        socket::shutdown_read(listener.as_fd())
+    }
+
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
         let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
         let kind = match to {
@@ -265,6 +269,27 @@ mod tests {
         let name = format!("unix:@mynah-uncounted-{}", std::process::id());
         let local = linux.listen(&address(&name), &PLAIN)?;
         assert!(linux.queued(&local).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn who_comes_to_a_listener_that_turns_away_is_refused_and_who_waits_there_is_not() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let there = address(&format!("unix:@mynah-turns-away-{}", std::process::id()));
+        let listener = linux.listen(&there, &PLAIN)?;
+        let waits = linux.connect(&there, &ConnectOptions::default())?;
+        linux.turn_away(&listener)?;
+        let late = linux.connect(&there, &ConnectOptions::default());
+        let refused = late.map(drop).map_err(|refused| refused.error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
+        let taken = linux.accept(&listener)?;
+        assert_eq!(linux.write(&taken, b"hello")?, 5);
+        assert_eq!(linux.read(&waits, &mut [0; 8])?, 5);
+        let nobody = linux.accept(&listener).map(drop);
+        assert_eq!(
+            nobody.map_err(|error| error.kind()),
+            Err(io::ErrorKind::WouldBlock)
+        );
         Ok(())
     }
 

@@ -189,6 +189,15 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
         answer
     }
 
+    fn turn_away(&mut self, listener: &K::Socket) -> io::Result<()> {
+        let answer = self.0.turn_away(listener);
+        tell(
+            format_args!("shutdown({listener:?}, SHUT_RD)"),
+            done(&answer),
+        );
+        answer
+    }
+
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<K::Socket, OpenError> {
         let answer = self.0.connect(to, options);
         let shown = shown(&answer).map_err(|refused| &refused.error);

@@ -94,6 +94,13 @@ pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the other direction; a listener of unix(7) refuses from now on, and keeps its queue.
+pub(crate) fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes no pointer.
+    retry(|| unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RD) })?;
+    Ok(())
+}
+
 /// Bytes sent that the other side has not acknowledged (tcp) or not read (unix): `SIOCOUTQ`.
 pub(crate) fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes: c_int = 0;

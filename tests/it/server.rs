@@ -110,8 +110,18 @@ struct Play<S: Service> {
 
 impl<S: Service> Play<S> {
     fn new(config: Config, settings: Settings, framing: Framing, service: S) -> Play<S> {
+        Play::at("127.0.0.1:7007", config, settings, framing, service)
+    }
+
+    fn at(
+        address: &str,
+        config: Config,
+        settings: Settings,
+        framing: Framing,
+        service: S,
+    ) -> Play<S> {
         let mut sim = Sim::new(config);
-        let address = "127.0.0.1:7007".parse().expect("an address");
+        let address = address.parse().expect("an address");
         let listener = sim
             .listen(&address, &Sim::listen_options(8))
             .expect("the port is free");

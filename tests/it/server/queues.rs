@@ -99,45 +99,56 @@ fn who_finds_no_descriptor_until_time_is_up_holds_up_nothing() {
 
 #[test]
 fn who_comes_after_the_signal_does_not_put_off_the_end() {
-    let settings = Settings {
-        connections_max: 2,
-        ..settings()
-    };
-    echo(narrow(), settings, |play| {
-        let inside = [0; 2].map(|_| play.connect());
-        for peer in inside {
-            push(play, peer, &pattern(5000));
+    for address in ["127.0.0.1:7007", "unix:@door"] {
+        for trigger in [Trigger::Level, Trigger::Edge] {
+            println!("at {address} under {trigger:?} trigger");
+            let settings = Settings {
+                connections_max: 2,
+                trigger,
+                ..settings()
+            };
+            let mut play = Play::at(address, narrow(), settings, Framing::Raw(Raw), Echo);
+            end_among_newcomers(&mut play);
+            play.end();
         }
-        let promised = [0; 3].map(|_| play.connect());
-        for peer in promised {
-            play.sim().send(peer, b"hello");
-        }
-        play.server.drain();
-        play.quiet();
-        for peer in inside {
-            play.sim().reset(peer);
-        }
-        let mut late = Vec::new();
-        while play.sim().listening() > 0 {
-            // More than may leave in a turn.
-            late.extend([0; 4].map(|_| play.sim().connect(0)));
-            play.turn();
-            assert!(late.len() < 100, "it lets in whoever comes");
-        }
-        play.fixed_sockets = 1;
-        play.quiet();
-        for peer in promised {
-            assert_eq!(play.receive(peer), b"hello");
-            play.sim().close_peer(peer);
-        }
-        play.quiet();
-        assert!(play.server.is_done());
-        assert_eq!(play.server.cut(), 0);
-        for peer in late {
-            assert!(matches!(
-                play.link(peer),
-                Link::Reset | Link::Refused | Link::Connecting
-            ));
-        }
-    });
+    }
+}
+
+/// Shuts a full server down at which three wait, and at which ever more arrive.
+fn end_among_newcomers(play: &mut Play<Echo>) {
+    let inside = [0; 2].map(|_| play.connect());
+    for peer in inside {
+        push(play, peer, &pattern(5000));
+    }
+    let promised = [0; 3].map(|_| play.connect());
+    for peer in promised {
+        play.sim().send(peer, b"hello");
+    }
+    play.server.drain();
+    play.quiet();
+    for peer in inside {
+        play.sim().reset(peer);
+    }
+    let mut late = Vec::new();
+    while play.sim().listening() > 0 {
+        // More than may leave in a turn.
+        late.extend([0; 4].map(|_| play.sim().connect(0)));
+        play.turn();
+        assert!(late.len() < 100, "it lets in whoever comes");
+    }
+    play.fixed_sockets = 1;
+    play.quiet();
+    for peer in promised {
+        assert_eq!(play.receive(peer), b"hello");
+        play.sim().close_peer(peer);
+    }
+    play.quiet();
+    assert!(play.server.is_done());
+    assert_eq!(play.server.cut(), 0);
+    for peer in late {
+        assert!(matches!(
+            play.link(peer),
+            Link::Reset | Link::Refused | Link::Connecting
+        ));
+    }
 }

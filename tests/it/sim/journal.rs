@@ -32,6 +32,7 @@ pub(super) enum Name {
     Connect,
     Local,
     Queued,
+    TurnAway,
     Open,
     Spawn,
     ReadPipe,
@@ -40,7 +41,7 @@ pub(super) enum Name {
 }
 
 /// Texts in the order of [`Name`].
-const TEXTS: [&str; 25] = [
+const TEXTS: [&str; 26] = [
     "accept4",
     "recv",
     "send",
@@ -61,6 +62,7 @@ const TEXTS: [&str; 25] = [
     "connect",
     "getsockname",
     "getsockopt TCP_INFO",
+    "shutdown SHUT_RD",
     "open",
     "posix_spawn",
     "read pipe",

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use libc::{EADDRINUSE, ECONNREFUSED, EINPROGRESS, EINVAL, ETIMEDOUT};
+use libc::{EADDRINUSE, ECONNREFUSED, EINPROGRESS, EINVAL, EOPNOTSUPP, ETIMEDOUT};
 use mynah::kernel::{
     Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Readiness, Sockets,
 };
@@ -109,6 +109,10 @@ impl Sim {
         let File::Listener(listener) = self.table.file(door) else {
             unreachable!("it listens")
         };
+        if listener.turns_away {
+            self.pairs[index].refuse(ECONNREFUSED);
+            return self.settle(index);
+        }
         if listener.queue.len() > listener.backlog {
             if retries == SYN_RETRIES {
                 self.pairs[index].refuse(ETIMEDOUT);
@@ -175,6 +179,7 @@ impl Opener for Sim {
                     address,
                     reuse_port,
                     backlog,
+                    turns_away: false,
                     queue: VecDeque::new(),
                 };
                 *self.table.file(socket.number) = File::Listener(listener);
@@ -209,10 +214,27 @@ impl Opener for Sim {
     fn queued(&mut self, listener: &Socket) -> io::Result<usize> {
         self.table.check(listener);
         let number = listener.number;
-        let waiting = self.table.listener(number).map(|it| it.queue.len());
-        let answer = self.enter(Name::Queued).and(waiting.ok_or(EINVAL));
+        let waiting = match self.table.listener(number) {
+            Some(it) if matches!(it.address, Address::Unix(_)) => Err(EOPNOTSUPP),
+            Some(it) => Ok(it.queue.len()),
+            None => Err(EINVAL),
+        };
+        let answer = self.enter(Name::Queued).and(waiting);
         let number = Some(number);
         self.leave(Name::Queued, number, Argument::None, answer, |&count| count)
+    }
+
+    fn turn_away(&mut self, listener: &Socket) -> io::Result<()> {
+        self.table.check(listener);
+        let number = listener.number;
+        let answer = self.enter(Name::TurnAway);
+        if let (Ok(()), File::Listener(listener)) = (answer, self.table.file(number)) {
+            let local = matches!(listener.address, Address::Unix(_));
+            assert!(local, "one of TCP loses those who wait");
+            listener.turns_away = true;
+        }
+        let number = Some(number);
+        self.leave(Name::TurnAway, number, Argument::None, answer, |()| 0)
     }
 
     fn connect(

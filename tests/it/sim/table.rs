@@ -47,6 +47,8 @@ pub(super) struct Listener {
     pub(super) address: Address,
     pub(super) reuse_port: bool,
     pub(super) backlog: usize,
+    /// Nobody else is queued.
+    pub(super) turns_away: bool,
     /// Established connections that wait to be accepted.
     pub(super) queue: VecDeque<usize>,
 }
