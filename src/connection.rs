@@ -278,7 +278,7 @@ impl<S: Service> Connection<S> {
     pub fn ended(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
         match self.state {
             State::Open => self.state = State::Finishing,
-            State::Skipping => self.end_inside_a_frame(workspace),
+            State::Skipping => self.end_inside_a_frame(workspace, protocol),
             State::Lingering => self.state = State::Closed,
             State::Silent
             | State::Refusing

@@ -15,7 +15,7 @@ mod hex;
 use std::io::{self, Write};
 
 use crate::base::buffer::{Inbound, InboundCursors};
-use crate::framing::{Bounds, Decoded, FrameError, Framing, OnTooLong};
+use crate::framing::{Bounds, Decoded, FrameError, Framing, Guess, OnTooLong};
 use crate::limits::READ_SIZE;
 pub use hex::HexLines;
 
@@ -92,7 +92,7 @@ pub fn decode(
         let mut inbound = Inbound::new(&mut memory, cursors);
         match arrivals.next(inbound.spare())? {
             Some(count) => inbound.advance(count),
-            None => return decoder.end(inbound.undecoded().len()),
+            None => return decoder.end(inbound.undecoded()),
         }
         decoder.take_frames(&mut inbound)?;
         inbound.compact();
@@ -164,21 +164,30 @@ impl<W: Write> Decoder<'_, W> {
         self.output.write_all(b"\n")
     }
 
-    /// The stream has ended with `held` bytes of a frame.
-    fn end(&mut self, held: usize) -> Result<(), Failure> {
-        let start = match self.skipping {
-            Some((start, _)) => start,
-            None if held > 0 => self.at,
-            None => return Ok(()),
+    /// The stream has ended amid a frame, of which `bytes` are left.
+    fn end(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let (start, guess) = match self.skipping {
+            Some((start, _)) => (start, None),
+            None if bytes.is_empty() => return Ok(()),
+            None => (self.at, self.settings.framing.guess_of_a_rest(bytes)),
         };
-        let held = (self.at - start) as usize + held;
-        self.refuse(start, &FrameError::Truncated { held }, &[])
+        let held = (self.at - start) as usize + bytes.len();
+        self.tell(start, &FrameError::Truncated { held }, guess)
     }
 
     /// Says what is wrong with the frame that begins at `start` with `bytes`.
     fn refuse(&mut self, start: u64, error: &FrameError, bytes: &[u8]) -> Result<(), Failure> {
+        self.tell(start, error, self.settings.framing.guess(bytes))
+    }
+
+    fn tell(
+        &mut self,
+        start: u64,
+        error: &FrameError,
+        guess: Option<Guess>,
+    ) -> Result<(), Failure> {
         let mut line = format!("error: {} at byte {start}: {error}", error.kind());
-        if let Some(guess) = self.settings.framing.guess(bytes) {
+        if let Some(guess) = guess {
             line += &format!("; {guess}");
         }
         line.push('\n');

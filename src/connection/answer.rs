@@ -309,7 +309,7 @@ impl<S: Service> Connection<S> {
     /// The peer's stream has ended and every whole frame is answered.
     fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         if !workspace.inbound.undecoded().is_empty() {
-            self.end_inside_a_frame(workspace);
+            self.end_inside_a_frame(workspace, protocol);
         }
         let need = protocol.service.reply_max(0);
         if protocol.framing.has_boundaries() || need == 0 || need > workspace.outbound.room() {

@@ -96,12 +96,18 @@ impl<S: Service> Connection<S> {
 
     /// The peer's stream has ended before its last frame did.
     #[cold]
-    pub(super) fn end_inside_a_frame(&mut self, workspace: &mut Workspace<'_>) {
-        let mut held = workspace.inbound.undecoded().len();
-        if let Trouble::Skipping { came, .. } = self.trouble {
-            held += came as usize;
-        }
+    pub(super) fn end_inside_a_frame(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        protocol: &Protocol<S>,
+    ) {
+        let bytes = workspace.inbound.undecoded();
+        let (held, guess) = match self.trouble {
+            // Its beginning is gone.
+            Trouble::Skipping { came, .. } => (bytes.len() + came as usize, None),
+            _ => (bytes.len(), protocol.framing.guess_of_a_rest(bytes)),
+        };
         self.state = State::Finishing;
-        self.fail(FrameError::Truncated { held }, None, workspace);
+        self.fail(FrameError::Truncated { held }, guess, workspace);
     }
 }

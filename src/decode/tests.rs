@@ -53,6 +53,12 @@ fn an_error_names_its_kind_and_the_byte_where_its_frame_begins() {
             "61\nerror: truncated at byte 3: the stream ended 3 bytes into a frame\n",
         ),
         (
+            "u8",
+            "47 45 54 20 2f",
+            "error: truncated at byte 0: the stream ended 5 bytes into a frame; 47 45 54 20 is \
+             \"GET \": the peer seems to speak HTTP\n",
+        ),
+        (
             "line",
             "61 0a 62",
             "61\nerror: truncated at byte 2: the stream ended 1 bytes into a frame\n",

@@ -297,6 +297,15 @@ impl Framing {
             _ => guess::language(bytes),
         }
     }
+
+    /// The same of one amid whose frame the stream ended, which was not refused: its length field
+    /// was believed, so that text in it says nothing, but a known beginning does.
+    pub fn guess_of_a_rest(&self, bytes: &[u8]) -> Option<Guess> {
+        match self {
+            Framing::LengthField(_) => guess::language(bytes),
+            _ => None,
+        }
+    }
 }
 
 /// What a framing adds to a payload, at most.

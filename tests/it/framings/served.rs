@@ -97,6 +97,34 @@ fn a_peer_that_speaks_another_language_is_told_apart_in_the_log() {
 }
 
 #[test]
+fn a_peer_that_leaves_amid_what_is_no_length_is_told_apart_in_the_log() {
+    for (frame, bytes, told) in [
+        (
+            "u16be",
+            b"GET / HTTP/1.1\r\n\r\n".as_slice(),
+            "truncated: the stream ended 18 bytes into a frame; 47 45 54 20 is \"GET \": the peer \
+             seems to speak HTTP: the connection is closed",
+        ),
+        // Text is told from a length by nothing, and what belongs to no length field is none.
+        (
+            "u8",
+            b"hello",
+            "truncated: the stream ended 5 bytes into a frame: the connection is closed",
+        ),
+        (
+            "line",
+            b"GET me",
+            "truncated: the stream ended 6 bytes into a frame: the connection is closed",
+        ),
+    ] {
+        let mut server = Server::start(&["--frame", frame]);
+        assert_eq!(answer(&server, bytes), b"");
+        let line = line_with(&mut server.stderr, "truncated");
+        assert_eq!(line.trim_start_matches("WARN").trim_start(), told);
+    }
+}
+
+#[test]
 fn frames_that_are_thrown_away_are_counted_and_the_next_ones_answered() {
     for trigger in ["level", "edge"] {
         let args = [
