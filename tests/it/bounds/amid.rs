@@ -156,3 +156,34 @@ fn a_frame_behind_one_that_was_thrown_away_has_the_whole_time() {
     stage.say(peer, b"lo\n");
     assert_eq!(stage.hear(peer), b"hello\n");
 }
+
+#[test]
+fn who_waits_for_a_workspace_amid_what_is_thrown_away_is_not_late_and_has_the_whole_time_then() {
+    let settings = Settings {
+        frame_timeout: Some(60 * SECOND),
+        workspaces: 1,
+        ..plain()
+    };
+    let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
+    let framing = framing.expect("a framing");
+    let discard = OnTooLong::Discard;
+    let mut stage = Stage::serving(Echo, framing, discard, settings, Config::default());
+    let (holder, other) = (stage.connect(), stage.connect());
+    stage.say(other, &[100]);
+    stage.pass(30 * SECOND);
+    stage.say(holder, b"\x3f");
+    stage.say(other, &[0; 2]);
+    assert_eq!(stage.server.counters().workspace_waits, 1);
+    stage.pass(60 * SECOND - MOMENT);
+    assert_eq!(
+        stage.closed(CloseReason::SlowFrame),
+        0,
+        "it is kept waiting"
+    );
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 1, "the holder is");
+    stage.pass(60 * SECOND - MOMENT);
+    assert_eq!(stage.link(other), Link::Open);
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 2);
+}
