@@ -8,9 +8,9 @@ use super::*;
 const OWED: usize = 6 * KIB;
 const RECEIVE: usize = 2 * KIB;
 
-/// A peer that was answered, and whose next frame is none: it lingers, and the kernel holds what it
-/// has not read.
-fn lingering(settings: Settings) -> (Stage, Peer) {
+/// A peer whose frames were answered, and that has said nothing since `last`; what it has not read
+/// the kernel holds.
+fn silent(settings: Settings, last: &[u8]) -> (Stage, Peer) {
     let reply = Pipe {
         send: 2 * OWED,
         receive: RECEIVE,
@@ -23,7 +23,13 @@ fn lingering(settings: Settings) -> (Stage, Peer) {
     let peer = stage.connect();
     let frame = [b"\x1f".as_slice(), &[b'.'; 31]].concat();
     stage.say(peer, &frame.repeat(OWED / 32));
-    stage.say(peer, b"\xff");
+    stage.say(peer, last);
+    (stage, peer)
+}
+
+/// The same, and its next frame is none: it lingers.
+fn lingering(settings: Settings) -> (Stage, Peer) {
+    let (stage, peer) = silent(settings, b"\xff");
     assert_eq!(stage.server.counters().shutdown, 1);
     (stage, peer)
 }
@@ -150,25 +156,6 @@ fn a_shutdown_waits_for_who_takes_what_the_kernel_holds() {
     stage.pass(LINGER_TIMEOUT);
     assert!(stage.server.is_done());
     assert_eq!((stage.server.cut(), stage.hear(peer).len()), (0, RECEIVE));
-}
-
-/// A peer whose frames were answered and that has said nothing since; what it has not read the
-/// kernel holds.
-fn silent(settings: Settings, last: &[u8]) -> (Stage, Peer) {
-    let reply = Pipe {
-        send: 2 * OWED,
-        receive: RECEIVE,
-    };
-    let config = Config {
-        reply,
-        ..Config::default()
-    };
-    let mut stage = Stage::with(settings, config);
-    let peer = stage.connect();
-    let frame = [b"\x1f".as_slice(), &[b'.'; 31]].concat();
-    stage.say(peer, &frame.repeat(OWED / 32));
-    stage.say(peer, last);
-    (stage, peer)
 }
 
 #[test]
