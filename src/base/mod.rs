@@ -7,3 +7,4 @@ pub mod histogram;
 pub mod json;
 pub mod nearest;
 pub mod random;
+pub mod visible;

@@ -5,12 +5,13 @@
 //! is there, is not known here. Man pages: ip(7), unix(7), getpeername(2).
 
 use std::ffi::OsStr;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::base::visible::visible;
 use crate::sys::address::{Name, RawAddress};
 
 /// Where a socket is, or can be reached.
@@ -82,15 +83,7 @@ impl fmt::Display for Address {
 
 /// A peer chooses its own name, so what could break a line of the log is escaped.
 fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
-    String::from_utf8_lossy(name)
-        .chars()
-        .try_for_each(|letter| {
-            if letter.is_control() {
-                write!(f, "{}", letter.escape_default())
-            } else {
-                f.write_char(letter)
-            }
-        })
+    f.write_str(&visible(&String::from_utf8_lossy(name)))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::base::visible::visible;
+
 /// Bytes that are kept: some lines, not a log.
 const KEPT_MAX: usize = 1 << 10;
 /// Lines that are told: of a backtrace the last, of an error with advice the ones before.
@@ -58,21 +60,9 @@ impl LastWords {
         let last = lines[lines.len().saturating_sub(LINES_TOLD)..].join(" / ");
         match last.is_empty() {
             true => last,
-            false => format!(": {}", printable(&last)),
+            false => format!(": {}", visible(&last)),
         }
     }
-}
-
-/// A text as a report can have it: on one line, and nothing in it that a terminal obeys.
-pub(super) fn printable(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    for letter in line.chars() {
-        match letter.is_control() {
-            true => text.extend(letter.escape_default()),
-            false => text.push(letter),
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -106,10 +96,5 @@ mod tests {
     fn who_says_much_does_not_wait_and_of_one_long_line_the_end_is_kept() {
         let long = told("head -c 200000 /dev/zero | tr '\\0' x >&2; printf end >&2");
         assert_eq!(long, format!(": {}end", "x".repeat(KEPT_MAX - 3)));
-    }
-
-    #[test]
-    fn a_command_is_told_on_one_line() {
-        assert_eq!(printable("a \u{1b}[1m'é'\n"), "a \\u{1b}[1m'é'\\n");
     }
 }

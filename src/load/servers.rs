@@ -8,10 +8,10 @@
 use std::io;
 use std::time::Duration;
 
+use crate::base::visible::visible;
 use crate::kernel::Poller;
 
 use super::bench::{Bench, Server};
-use super::last_words::printable;
 use super::pinned::Pinned;
 use super::run::{self, RunError, Target};
 use super::session::SessionError;
@@ -74,7 +74,7 @@ impl Servers {
         let (address, pid) = (spawned.address(), Some(spawned.pid()));
         self.spawned.push(spawned);
         Ok(Target {
-            name: printable(line),
+            name: visible(line),
             address,
             pid,
         })

@@ -15,12 +15,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::visible::visible;
 use crate::framing::{FRAMINGS, Framing, OnTooLong, Raw};
 use crate::kernel::{Address, Trigger};
 use crate::limits;
 use crate::load::bench::Bench;
 use table::{COMMANDS, CommandRow, Effect, Flag};
-use values::{shown, visible};
+use values::shown;
 
 pub use services::ServiceName;
 

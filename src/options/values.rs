@@ -237,18 +237,6 @@ fn measure(text: &str, units: &[(&str, u64)]) -> Option<u128> {
     (scaled % scale == 0).then(|| whole.saturating_add(scaled / scale))
 }
 
-/// A message as a terminal may get it: what does not print, or would end the line, is escaped.
-pub(super) fn visible(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    for letter in line.chars() {
-        match letter {
-            '\'' | '"' | '\\' => text.push(letter),
-            _ => text.extend(letter.escape_debug()),
-        }
-    }
-    text
-}
-
 /// A word of the input as a message may carry it: on one line, visible, and not longer than one.
 pub(super) fn shown(word: &str) -> String {
     const LONGEST: usize = 60;
