@@ -6,5 +6,6 @@ pub mod find;
 pub mod histogram;
 pub mod json;
 pub mod nearest;
+pub mod quantity;
 pub mod random;
 pub mod visible;

@@ -1,10 +1,12 @@
 //! `--assert 'p99<2ms,errors==0'`: what the user holds the figures to.
 //!
-//! A comma separates conditions; each is a figure's name, a comparison and a number. Times need a
-//! unit, sizes take `k m g` as powers of 1024, counts and rates as powers of 1000. A figure that
-//! was not measured fails its condition, for a test that tests nothing must not pass.
+//! A comma separates conditions; each is a figure's name, a comparison and a number as options take
+//! it: a time, a size, or a count. A figure that was not measured fails its condition, for a test
+//! that tests nothing must not pass.
 
 use std::fmt;
+
+use crate::base::quantity::Quantity;
 
 use super::figures::Figures;
 use super::units;
@@ -132,36 +134,13 @@ fn is_time(name: &str) -> bool {
 }
 
 fn number(name: &str, text: &str) -> Result<f64, String> {
-    const TIMES: [(&str, f64); 4] = [("ns", 1.0), ("us", 1e3), ("ms", 1e6), ("s", 1e9)];
-    const SIZES: [(&str, f64); 4] = [
-        ("k", 1024.0),
-        ("m", 1_048_576.0),
-        ("g", 1_073_741_824.0),
-        ("", 1.0),
-    ];
-    const COUNTS: [(&str, f64); 4] = [("k", 1e3), ("m", 1e6), ("g", 1e9), ("", 1.0)];
-    let units = match name {
-        _ if is_time(name) => TIMES,
-        "rss" => SIZES,
-        _ => COUNTS,
+    let kind = match name {
+        _ if is_time(name) => Quantity::Time,
+        "rss" => Quantity::Size,
+        _ => Quantity::Count,
     };
-    let read = |(unit, scale): &(&str, f64)| {
-        let digits = text.strip_suffix(unit)?;
-        digits
-            .parse::<f64>()
-            .ok()
-            .filter(|value| value.is_finite())
-            .map(|value| value * scale)
-    };
-    let example = if is_time(name) {
-        "a time such as 2ms"
-    } else {
-        "a number such as 100k"
-    };
-    units
-        .iter()
-        .find_map(read)
-        .ok_or_else(|| format!("'{text}' is not {example}"))
+    let read = kind.real(text);
+    read.ok_or_else(|| format!("{name} {}", kind.reason(text)))
 }
 
 #[cfg(test)]
@@ -227,13 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_spelled_as_the_value_of_an_option_is() {
+        for number in [
+            "", "+5", "-5", "1e3", "5.", ".5", "1_0", "inf", "nan", "5 ", "0x5",
+        ] {
+            for text in [
+                format!("p99<{number}ms"),
+                format!("rss<{number}k"),
+                format!("rate>{number}k"),
+            ] {
+                assert!(parse(&text).is_err(), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_refused_with_a_reason() {
         for (text, reason) in [
             ("p99", "compares nothing; write"),
             ("p99<2ms,", "'' compares nothing; write"),
             ("p98<1ms", "not a figure"),
-            ("p99<2", "a time such as"),
-            ("rate>fast", "a number such as"),
+            ("p99<2", "p99 needs a unit, such as 2s or 2ms"),
+            ("rate>fast", "rate must be a number, such as"),
             ("rate=5", "has no <"),
             ("", "compares nothing"),
             ("rate>inf", "a number"),

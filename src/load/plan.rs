@@ -168,7 +168,7 @@ impl Plan {
         }
         match self.pace {
             Pace::Open { rate, .. } if !(LOAD_RATE_MIN..=LOAD_RATE_MAX).contains(&rate) => Err(
-                format!("--rate must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} requests a second"),
+                format!("--rate must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} a second, not {rate}"),
             ),
             _ => Ok(()),
         }

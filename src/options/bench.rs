@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::framing::{Framing, Raw};
 use crate::kernel::Address;
-use crate::limits::{LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_MAX, PAIRS_DEFAULT};
+use crate::limits::{LOAD_SIZE_MAX, PAIRS_DEFAULT};
 use crate::load::bench::{Bench, Server};
 use crate::load::plan::{Pace, Protocol};
 use crate::load::schedule::Arrivals;
@@ -180,31 +180,6 @@ fn sizes(text: &str) -> Result<(usize, usize), String> {
         size(least, 0..=LOAD_SIZE_MAX)?,
         size(most, 0..=LOAD_SIZE_MAX)?,
     ))
-}
-
-/// A rate: a number, whole or not, alone or with `k`, `m` or `g` in powers of 1000.
-fn rate(text: &str) -> Result<f64, String> {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let scale = match text[number.len()..].to_ascii_lowercase().as_str() {
-        "k" => Some(1e3),
-        "m" => Some(1e6),
-        "g" => Some(1e9),
-        "" => Some(1.0),
-        _ => None,
-    };
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    let is_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    let is_plain = [whole, part]
-        .iter()
-        .all(|digits| !digits.is_empty() && is_digits(digits));
-    let read = number.parse::<f64>().ok().filter(|_| is_plain);
-    match read.zip(scale).map(|(number, scale)| number * scale) {
-        Some(rate) if (LOAD_RATE_MIN..=LOAD_RATE_MAX).contains(&rate) => Ok(rate),
-        Some(_) => Err(format!(
-            "must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} a second"
-        )),
-        None => Err("must be a rate, such as 0.5, 500, 20k or 1.5m".to_owned()),
-    }
 }
 
 /// Where a document goes: a file, or `-`.

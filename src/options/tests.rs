@@ -217,8 +217,8 @@ fn an_argument_that_is_no_text_is_shown_without_loss() {
 fn a_reason_that_quotes_its_input_is_one_line_that_prints() {
     for (line, error) in [
         (
-            "bench 7 --assert p99<\u{7}",
-            r#"--assert "p99<\u{7}": '\u{7}' is not a time such as 2ms"#,
+            "bench 7 --assert p99\u{7}",
+            r#"--assert "p99\u{7}": 'p99\u{7}' compares nothing; write one like p99<2ms"#,
         ),
         (
             "--frame len:size=\n",

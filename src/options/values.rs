@@ -3,15 +3,15 @@
 //! Each function reads one kind of value, checks it against its bounds and answers with the reason
 //! when it is wrong: what would be right, never the input itself, which the parser puts in front.
 //! Sizes and times are also written back, so that the help shows each default as one would type it.
-//! Nothing here knows which flag asks.
+//! How numbers are spelled is `base::quantity`'s business; nothing here knows which flag asks.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::base::nearest::nearest_or_all;
+use crate::base::quantity::Quantity;
 use crate::kernel::Address;
-use crate::limits::{GIB, KIB, MIB};
 
 /// Stores what was read in its place.
 pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
@@ -32,7 +32,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ),
     (
         "TIME",
-        "a number and its unit, us, ms, s, m or h: 500us, 1.5s",
+        "a number and its unit, ns, us, ms, s, m or h: 500us, 1.5s",
     ),
 ];
 
@@ -41,20 +41,18 @@ pub(super) fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, Strin
 where
     T: TryFrom<u128> + PartialOrd + Display,
 {
-    whole(measure(text, &[("", 1)]), range)
+    within(Quantity::Name.whole(text), range)
 }
-
-const COUNTS: &[(&str, u64)] = &[("g", 1_000_000_000), ("m", 1_000_000), ("k", 1000), ("", 1)];
 
 /// A whole number within `range`: digits, alone or with `k`, `m` or `g` in powers of 1000.
 pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: TryFrom<u128> + PartialOrd + Display,
 {
-    whole(measure(text, COUNTS), range)
+    within(Quantity::Count.whole(text), range)
 }
 
-fn whole<T>(read: Option<u128>, range: RangeInclusive<T>) -> Result<T, String>
+fn within<T>(read: Option<u128>, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: TryFrom<u128> + PartialOrd + Display,
 {
@@ -84,18 +82,10 @@ pub(super) fn count_or_off_text(count: Option<u32>) -> String {
     count.map_or_else(|| "off".to_owned(), |count| count.to_string())
 }
 
-const SIZES: &[(&str, u64)] = &[
-    ("g", GIB as u64),
-    ("m", MIB as u64),
-    ("k", KIB as u64),
-    ("", 1),
-];
-
 /// A size in bytes within `range`: a number, alone or with `k`, `m` or `g` in powers of 1024.
 pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
-    let Some(bytes) = measure(text, SIZES) else {
-        return Err("must be a size, such as 512, 64k, 1m or 2g".to_owned());
-    };
+    let read = Quantity::Size.whole(text);
+    let bytes = read.ok_or_else(|| Quantity::Size.reason(text))?;
     match usize::try_from(bytes) {
         Ok(size) if range.contains(&size) => Ok(size),
         _ => Err(format!(
@@ -108,35 +98,19 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, St
 
 /// A size as [`size`] reads it, in the largest unit that is exact.
 pub(super) fn size_text(size: usize) -> String {
-    let bytes = size as u64;
-    match SIZES
-        .iter()
-        .find(|(_, unit)| size != 0 && bytes % unit == 0)
-    {
-        Some((suffix, unit)) => format!("{}{suffix}", bytes / unit),
-        None => size.to_string(),
-    }
+    Quantity::Size.text(size as u128)
 }
 
-const SECOND: u64 = 1_000_000_000;
-const TIMES: &[(&str, u64)] = &[
-    ("h", 3600 * SECOND),
-    ("m", 60 * SECOND),
-    ("s", SECOND),
-    ("ms", 1_000_000),
-    ("us", 1_000),
-];
+/// A rate: a number, whole or not, alone or with `k`, `m` or `g` in powers of 1000.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    let read = Quantity::Count.real(text);
+    read.ok_or_else(|| Quantity::Count.reason(text))
+}
 
 /// A span within `range`: a number and its unit, in whole nanoseconds. Only 0 needs none.
 pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
-    let nanos = match measure(text, TIMES) {
-        Some(nanos) => nanos,
-        None if text == "0" => 0,
-        None if measure(text, &[("", SECOND)]).is_some() => {
-            return Err(format!("needs a unit, such as {text}s or {text}ms"));
-        }
-        None => return Err("must be a time, such as 500us, 20ms, 1.5s, 5m or 1h".to_owned()),
-    };
+    let read = Quantity::Time.whole(text);
+    let nanos = read.ok_or_else(|| Quantity::Time.reason(text))?;
     match u64::try_from(nanos).map(Duration::from_nanos) {
         Ok(span) if range.contains(&span) => Ok(span),
         _ => Err(format!(
@@ -149,14 +123,7 @@ pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Durati
 
 /// A span as [`time`] reads it, in the largest unit that is exact.
 pub(super) fn time_text(time: Duration) -> String {
-    let nanos = time.as_nanos();
-    match TIMES
-        .iter()
-        .find(|(_, unit)| nanos != 0 && nanos % u128::from(*unit) == 0)
-    {
-        Some((suffix, unit)) => format!("{}{suffix}", nanos / u128::from(*unit)),
-        None => "0".to_owned(),
-    }
+    Quantity::Time.text(time.as_nanos())
 }
 
 /// A span within `range`, or none: `off`, or 0 in any unit.
@@ -213,30 +180,6 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Resu
     }
 }
 
-/// What a number and its unit amount to, when that is whole: digits, a point and more of them if
-/// need be, and one of `units` in either case. What no type holds is the largest there is.
-fn measure(text: &str, units: &[(&str, u64)]) -> Option<u128> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let (_, unit) = units
-        .iter()
-        .find(|(unit, _)| unit.eq_ignore_ascii_case(suffix))?;
-    let (unit, (whole, part)) = (
-        u128::from(*unit),
-        number.split_once('.').unwrap_or((number, "0")),
-    );
-    if whole.is_empty() || part.is_empty() || part.contains('.') {
-        return None;
-    }
-    let part = part.trim_end_matches('0');
-    let scale = 10_u128.checked_pow(part.len() as u32)?;
-    let scaled = part.parse().unwrap_or(0_u128).checked_mul(unit)?;
-    let whole = whole.parse().unwrap_or(u128::MAX).saturating_mul(unit);
-    (scaled % scale == 0).then(|| whole.saturating_add(scaled / scale))
-}
-
 /// A word of the input as a message may carry it: on one line, visible, and not longer than one.
 pub(super) fn shown(word: &str) -> String {
     const LONGEST: usize = 60;
@@ -255,6 +198,7 @@ pub(super) fn shown(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{GIB, MIB};
 
     #[test]
     fn a_count_is_digits_within_its_range() {

@@ -13,9 +13,9 @@ use crate::load::schedule::Arrivals;
 use super::super::Options;
 use super::super::table::{Effect, Flag};
 use super::super::values::{
-    choice, count, number, put, switch, switch_text, time, time_or_off, time_or_off_text,
+    choice, count, number, put, rate, switch, switch_text, time, time_or_off, time_or_off_text,
 };
-use super::{BENCH, list, paper, rate, server, sizes, sources};
+use super::{BENCH, list, paper, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
 const PROTOCOLS: &[(&str, Protocol)] = &[("echo", Protocol::Echo), ("http", Protocol::Http)];
