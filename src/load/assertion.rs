@@ -8,13 +8,14 @@ use std::fmt;
 
 use crate::base::quantity::Quantity;
 
-use super::figures::Figures;
+use super::figures::{Figures, Needs};
 use super::units;
 
 /// One condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
     name: String,
+    needs: Needs,
     comparison: Comparison,
     bound: f64,
     text: String,
@@ -54,14 +55,13 @@ impl Assertion {
         let sign = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign));
         let (sign, comparison) =
             sign.ok_or_else(|| format!("'{text}' has no < <= > >= == or !="))?;
-        if !Figures::knows(name) {
-            return Err(format!(
-                "'{name}' is not a figure; try rate, errors, p50, p99, max, cpu or rss"
-            ));
-        }
+        let needs = Figures::needs(name).ok_or_else(|| {
+            format!("'{name}' is not a figure; try rate, errors, p50, p99, max, cpu or rss")
+        })?;
         let bound = number(name, rest[sign.len()..].trim())?;
         Ok(Assertion {
             name: name.to_owned(),
+            needs,
             comparison: *comparison,
             bound,
             text: text.trim().to_owned(),
@@ -78,21 +78,9 @@ impl Assertion {
         self.name == "errors"
     }
 
-    /// Whether it is about how connections come to stand.
-    pub fn is_about_connecting(&self) -> bool {
-        self.name.starts_with("connect:")
-    }
-
-    /// Why a run will not measure its figure, in a line that names what would be right.
-    pub fn check_measured(&self, is_open_loop: bool, has_process: bool) -> Result<(), String> {
-        let why = if !Figures::may_have(&self.name, true, has_process) {
-            "needs the server's process: --server-pid or --spawn"
-        } else if !Figures::may_have(&self.name, is_open_loop, true) {
-            "there is a response time only with --rate; try service:"
-        } else {
-            return Ok(());
-        };
-        Err(format!("--assert '{}': {why}", self.text))
+    /// What a run must have to measure its figure.
+    pub fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// Holds it against `figures`; the error is the line to print.

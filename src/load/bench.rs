@@ -14,6 +14,7 @@ use crate::limits::{
 };
 
 use super::assertion::Assertion;
+use super::figures::Needs;
 use super::plan::{Pace, Plan, Until};
 
 /// Who is to be loaded.
@@ -105,18 +106,22 @@ impl Bench {
     /// A condition on what is not measured could only fail, and only after the run. They are about
     /// the first server.
     fn check_assertions(&self) -> Result<(), String> {
-        let is_open_loop = matches!(self.plan.pace, Pace::Open { .. });
+        let is_closed_loop = self.plan.pace == Pace::Closed;
         let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
         let has_process = is_started || !self.pids.is_empty();
         let is_udp = matches!(self.servers.first(), Some(Server::At(Address::Udp(_))));
         for condition in &self.assertions {
-            if is_udp && condition.is_about_connecting() {
-                return Err(format!(
-                    "--assert '{}': datagrams have no connect time, nobody shakes hands",
-                    condition.text()
-                ));
-            }
-            condition.check_measured(is_open_loop, has_process)?;
+            let why = match condition.needs() {
+                Needs::Schedule if is_closed_loop => {
+                    "there is a response time only with --rate; try service:"
+                }
+                Needs::Handshake if is_udp => "datagrams have no connect time, nobody shakes hands",
+                Needs::Process if !has_process => {
+                    "needs the server's process: --server-pid or --spawn"
+                }
+                _ => continue,
+            };
+            return Err(format!("--assert '{}': {why}", condition.text()));
         }
         Ok(())
     }

@@ -85,6 +85,19 @@ pub struct ServerCost {
     pub cpu_ratio_to_client: f64,
 }
 
+/// What a run must have so that a figure can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Every run measures it.
+    Nothing,
+    /// An open loop, by whose schedule requests are due.
+    Schedule,
+    /// Connections that come to stand.
+    Handshake,
+    /// A server whose process is known.
+    Process,
+}
+
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -232,7 +245,7 @@ impl Figures {
     }
 
     /// The figure called `name`, times in nanoseconds; `None` when it was not measured. An unknown
-    /// name is refused before a run by [`Figures::knows`].
+    /// name is refused before a run by [`Figures::needs`].
     pub fn named(&self, name: &str) -> Option<f64> {
         match name {
             "rate" => Some(self.rate),
@@ -255,22 +268,24 @@ impl Figures {
         }
     }
 
-    /// Whether there is a figure called `name`.
-    pub fn knows(name: &str) -> bool {
-        Figures::may_have(name, true, true)
-    }
-
-    /// Whether a run may measure `name`: response times are those of an open loop, and a server's
-    /// cost is known by its process.
-    pub fn may_have(name: &str, is_open_loop: bool, has_process: bool) -> bool {
+    /// What a run must have to measure `name`; `None` when there is no such figure.
+    pub fn needs(name: &str) -> Option<Needs> {
         let all = Figures {
             service: Some(Spans::default()),
-            response: is_open_loop.then(Spans::default),
+            response: Some(Spans::default()),
             connect: Some(Spans::default()),
-            server: has_process.then(ServerCost::default),
+            server: Some(ServerCost::default()),
             ..Figures::default()
         };
-        all.named(name).is_some()
+        all.named(name)?;
+        let (mut closed, mut silent, mut unknown) = (all.clone(), all.clone(), all);
+        (closed.response, silent.connect, unknown.server) = (None, None, None);
+        Some(match name {
+            _ if closed.named(name).is_none() => Needs::Schedule,
+            _ if silent.named(name).is_none() => Needs::Handshake,
+            _ if unknown.named(name).is_none() => Needs::Process,
+            _ => Needs::Nothing,
+        })
     }
 }
 
@@ -344,18 +359,23 @@ mod tests {
 
     #[test]
     fn names_are_known_before_anything_was_measured() {
-        for name in [
-            "rate",
-            "errors",
-            "p50",
-            "p99.9",
-            "response:max",
-            "connect:mean",
-            "cpu",
-            "rss",
+        for (name, needs) in [
+            ("rate", Needs::Nothing),
+            ("errors", Needs::Nothing),
+            ("p50", Needs::Nothing),
+            ("p99.9", Needs::Nothing),
+            ("service:p99", Needs::Nothing),
+            ("client_cpu", Needs::Nothing),
+            ("response:max", Needs::Schedule),
+            ("connect:mean", Needs::Handshake),
+            ("cpu", Needs::Process),
+            ("cpu_ratio", Needs::Process),
+            ("rss", Needs::Process),
         ] {
-            assert!(Figures::knows(name), "{name}");
+            assert_eq!(Figures::needs(name), Some(needs), "{name}");
         }
-        assert!(!Figures::knows("p98") && !Figures::knows("service:"));
+        for name in ["p98", "service:", "service:rate", ""] {
+            assert_eq!(Figures::needs(name), None, "{name}");
+        }
     }
 }
