@@ -5,12 +5,14 @@
 //! second.
 
 mod bodies;
+mod breaking;
 mod command;
 mod datagrams;
 mod documents;
 mod keepalive;
 mod opening;
 mod overload;
+mod pacing;
 mod pages;
 mod peer;
 mod pythons;

@@ -4,25 +4,19 @@
 //! an error; and the throughput is what came back in the window, whatever was asked for.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mynah::kernel::Address;
 use mynah::load::figures::Figures;
 use mynah::load::plan::{Pace, Plan, Until};
-use mynah::load::run::Outcome;
 use mynah::load::schedule::Arrivals;
 
 use super::command::{bench, interrupt, told};
 use super::peer;
-use super::runs::{assert_whole, load, plan};
+use super::runs::{assert_whole, measure, plan};
 use super::wellformed::is_json;
 use crate::program;
-
-fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
-    load(plan, Address::Tcp(server)).expect("the server is there")
-}
 
 /// Answers 200 times a second at most.
 fn slow(mut stream: TcpStream) {

@@ -1,13 +1,12 @@
-//! Single runs through the library.
+//! Single runs through the library: as many requests, as long and over what as was asked.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mynah::kernel::{Address, Linux};
-use mynah::load::plan::{Pace, Plan, Protocol, Until};
+use mynah::load::plan::{Plan, Protocol, Until};
 use mynah::load::progress::Progress;
 use mynah::load::run::{self, Outcome, RunError, Target};
-use mynah::load::schedule::Arrivals;
 
 use super::peer;
 
@@ -41,7 +40,7 @@ pub(crate) fn load(plan: &Plan, address: Address) -> Result<Outcome, RunError> {
     )
 }
 
-fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
+pub(crate) fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
     load(plan, Address::Tcp(server)).expect("the server is there")
 }
 
@@ -181,206 +180,6 @@ fn unix_sockets_carry_the_same_load() {
     );
     std::fs::remove_file(&path).expect("it was there");
     assert_whole(&outcome.expect("the server is there"), 500);
-}
-
-#[test]
-fn an_open_loop_keeps_its_rate_and_counts_from_when_requests_were_due() {
-    let server = peer::tcp(peer::echo);
-    for (arrivals, threads) in [(Arrivals::Fixed, 2), (Arrivals::Poisson, 1)] {
-        let pace = Pace::Open {
-            rate: 2000.0,
-            arrivals,
-        };
-        let until = Until::Time(Duration::from_millis(300));
-        let outcome = measure(
-            &Plan {
-                pace,
-                until,
-                threads,
-                ..plan(1)
-            },
-            server,
-        );
-        let tally = &outcome.tally;
-        assert_eq!(tally.response.count(), tally.answered);
-        let all = tally.answered + tally.unsent;
-        assert!((500..700).contains(&all), "{all} of 600 requests");
-        assert!(tally.response.mean() >= tally.service.mean());
-    }
-}
-
-#[test]
-fn a_server_that_cannot_keep_up_is_charged_for_what_had_to_wait() {
-    let server = peer::tcp(|stream| {
-        std::thread::sleep(Duration::from_millis(400));
-        peer::echo(stream);
-    });
-    let pace = Pace::Open {
-        rate: 1000.0,
-        arrivals: Arrivals::Fixed,
-    };
-    let until = Until::Time(Duration::from_millis(200));
-    let outcome = measure(
-        &Plan {
-            pace,
-            until,
-            connections: 1,
-            ..plan(1)
-        },
-        server,
-    );
-    let tally = &outcome.tally;
-    assert_eq!(
-        (tally.errors.total(), tally.answered, tally.unsent),
-        (0, 200, 0)
-    );
-    // All but the first found the connection busy and were sent late: their service time hides it.
-    assert!(tally.response.percentile(50.0) > tally.service.percentile(50.0));
-    assert!(tally.lateness.percentile(50.0) < tally.response.percentile(50.0));
-}
-
-#[test]
-fn churn_opens_a_connection_for_each_request() {
-    let server = peer::tcp(peer::echo);
-    let outcome = measure(
-        &Plan {
-            churn: true,
-            idle: 2,
-            ..plan(200)
-        },
-        server,
-    );
-    assert_whole(&outcome, 200);
-    let tally = &outcome.tally;
-    assert_eq!((tally.connect.count(), tally.connections), (200, 202));
-    let pace = Pace::Open {
-        rate: 1000.0,
-        arrivals: Arrivals::Fixed,
-    };
-    assert_whole(
-        &measure(
-            &Plan {
-                churn: true,
-                pace,
-                ..plan(100)
-            },
-            server,
-        ),
-        100,
-    );
-}
-
-#[test]
-fn under_churn_a_server_may_close_after_its_reply() {
-    let plan = Plan {
-        churn: true,
-        ..plan(200)
-    };
-    assert_whole(&measure(&plan, peer::tcp(peer::once)), 200);
-}
-
-#[test]
-fn a_wrong_byte_names_the_connection_and_the_place() {
-    let outcome = measure(&plan(10_000), peer::tcp(peer::liar));
-    assert_eq!(outcome.tally.errors.wrong, 5);
-    let line = outcome.tally.failures[0].to_string();
-    assert!(
-        line.contains("wrong reply: byte 40 of request 16"),
-        "{line}"
-    );
-    let blind = measure(
-        &Plan {
-            verify: false,
-            ..plan(1000)
-        },
-        peer::tcp(peer::liar),
-    );
-    assert_whole(&blind, 1000);
-}
-
-#[test]
-fn more_than_was_sent_is_an_error_even_unverified() {
-    let outcome = measure(
-        &Plan {
-            verify: false,
-            ..plan(1000)
-        },
-        peer::tcp(peer::chatterer),
-    );
-    assert_eq!(outcome.tally.errors.wrong, 5);
-}
-
-#[test]
-fn a_server_that_leaves_is_told_apart_from_one_that_is_silent() {
-    let left = measure(&plan(10_000), peer::tcp(peer::leaver));
-    assert_eq!((left.tally.errors.closed, left.tally.answered), (5, 50));
-    assert!(
-        left.tally.failures[0]
-            .to_string()
-            .contains("closed by the server")
-    );
-    let silent = measure(
-        &Plan {
-            pipeline: 2,
-            until: Until::Time(Duration::from_millis(50)),
-            ..plan(10)
-        },
-        peer::tcp(peer::mute),
-    );
-    assert_eq!(
-        (silent.tally.errors.unanswered, silent.tally.answered),
-        (10, 0)
-    );
-}
-
-#[test]
-fn a_request_of_the_warm_up_that_is_never_answered_is_told() {
-    let warmup = Duration::from_millis(50);
-    let until = Until::Time(Duration::from_millis(50));
-    let plan = Plan {
-        warmup,
-        until,
-        ..plan(1)
-    };
-    let tally = measure(&plan, peer::tcp(peer::mute)).tally;
-    assert_eq!((tally.errors.unanswered, tally.answered), (5, 0));
-}
-
-#[test]
-fn replies_that_nobody_asked_for_end_the_connection_and_do_not_upset_the_count() {
-    let plan = Plan {
-        protocol: Protocol::Http,
-        pipeline: 4,
-        connections: 1,
-        ..plan(1000)
-    };
-    let tally = measure(&plan, peer::tcp(peer::babbler)).tally;
-    assert_eq!((tally.errors.wrong, tally.errors.total()), (1, 1));
-    let told = tally.failures[0].to_string();
-    assert!(told.contains("after 0 replies, 4 in flight"), "{told}");
-}
-
-#[test]
-fn a_refused_connection_is_the_answer_to_the_whole_run() {
-    for churn in [false, true] {
-        let nobody = peer::nobody();
-        match load(
-            &Plan {
-                churn,
-                threads: 2,
-                ..plan(10)
-            },
-            Address::Tcp(nobody),
-        ) {
-            Err(RunError::Target(line)) => {
-                assert!(
-                    line.contains(&nobody.to_string()) && line.contains("refused"),
-                    "{line}"
-                );
-            }
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 #[test]
