@@ -125,9 +125,10 @@ pub fn run<K: Poller + Opener>(
             boards: &boards,
             plan,
             target,
-            progress,
+            progress: &mut *progress,
         };
         let conducted = conductor.conduct();
+        progress.clear();
         if conducted.is_err() {
             control.stop();
         }
@@ -265,7 +266,6 @@ impl<K: Poller + Opener> Conductor<'_, K> {
                 self.control.stop();
             }
         }
-        self.progress.clear();
         let elapsed_ns = end.min(end_sample.at).since(start).as_nanos() as u64;
         Ok(Outcome {
             elapsed_ns,

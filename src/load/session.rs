@@ -144,12 +144,11 @@ pub fn run<K: Poller + Opener>(
             };
             let outcome = match load(&bench.plan, (&scripts[index], &server.target), title) {
                 // What was measured before is worth telling.
-                Err(RunError::Interrupted(signal)) if round > 0 => {
-                    interrupted = Some(signal);
-                    break 'rounds;
-                }
-                Err(error) if is_any_measured && !matches!(error, RunError::Interrupted(_)) => {
-                    cut_short = Some(error);
+                Err(error) if is_any_measured => {
+                    match error {
+                        RunError::Interrupted(signal) => interrupted = Some(signal),
+                        error => cut_short = Some(error),
+                    }
                     break 'rounds;
                 }
                 outcome => outcome?,

@@ -24,6 +24,7 @@ use super::{Exit, Failure, io_failure, print};
 /// Descriptors that are no connection: the standard ones, pollers, what `/proc` is read through.
 const DESCRIPTORS_FIXED: u64 = 32;
 const DESCRIPTORS_PER_THREAD: u64 = 2;
+const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     check_descriptors(&bench)?;
@@ -83,7 +84,10 @@ fn failure(error: SessionError) -> Failure {
         SessionError::Start(line) => Failure::new(Exit::Fork, line),
         SessionError::Run(RunError::Target(line)) => Failure::new(Exit::Connect, line),
         SessionError::Run(RunError::Own(error)) => Failure::new(Exit::Io, error.to_string()),
-        SessionError::Run(RunError::Interrupted(signal)) => Failure::signal(signal),
+        SessionError::Run(RunError::Interrupted(signal)) => Failure {
+            line: NOTHING.to_owned(),
+            ..Failure::signal(signal)
+        },
     }
 }
 

@@ -9,6 +9,7 @@ mod breaking;
 mod command;
 mod datagrams;
 mod documents;
+mod interrupts;
 mod keepalive;
 mod opening;
 mod overload;

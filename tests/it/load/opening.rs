@@ -44,7 +44,7 @@ fn under_churn_connections_of_the_warm_up_are_not_timed() {
 }
 
 /// A local listener with room for one connection that is not accepted yet, and its path.
-fn narrow(name: &str) -> (UnixListener, Address) {
+pub(crate) fn narrow(name: &str) -> (UnixListener, Address) {
     let path = std::env::temp_dir().join(format!("mynah-load-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
