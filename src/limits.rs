@@ -197,6 +197,9 @@ pub const DATAGRAM_SIZE_MAX: usize = 65_535 - 20 - 8;
 pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
 /// The longest host: what DNS can name (RFC 1035, 2.3.4), with a port.
 pub const LOAD_HOST_MAX: usize = 255 + ":65535".len();
+/// The longest head of a reply in HTTP, the interim replies before it included, the longest trailer
+/// and the longest line of a chunk size: as much as browsers take, and who sends more never ends.
+pub const LOAD_HEAD_MAX: usize = 256 * KIB;
 /// Requests in flight on one connection at most: the generator keeps a stamp for each.
 pub const PIPELINE_MAX: usize = 1 << 16;
 /// Requests in flight on all connections at most: their stamps are a quarter of a gibibyte, and as
@@ -272,6 +275,8 @@ const _: () = {
     // The head of a request has room for its longest part, and lies whole in what a read fills.
     assert!(HTTP_REQUEST_LINE_MAX <= HTTP_HEAD_MAX && HTTP_HEAD_MAX < READ_SIZE);
     assert!(HTTP_CHUNK_LINE_MAX <= HTTP_HEAD_MAX);
+    // What our own server takes of a client, its own client takes of others.
+    assert!(HTTP_HEAD_MAX <= LOAD_HEAD_MAX);
     // A command ends before the drain that waits for it does, and a peer that waits for one is not
     // taken for idle.
     assert!(COMMAND_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());

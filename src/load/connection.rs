@@ -22,7 +22,7 @@ use super::http::Replies;
 use super::lost::Lost;
 use super::page::FirstPage;
 use super::script::Script;
-use super::wrong::Wrong;
+use super::wrong::{Heard, Wrong};
 
 /// How requests and replies lie in what is written and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,23 +147,28 @@ impl Connection {
     /// Takes what came back and tells how many requests it completed. Without `verify` only lengths
     /// count.
     #[inline]
-    pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
-        let answers = match (&mut self.replies, self.speech) {
-            (Some(replies), _) => replies.received(bytes, verify).map_err(Wrong::Http)?,
-            (None, Speech::Datagrams) => self.datagram(script, bytes, verify)?,
-            (None, _) => self.echoed(script, bytes, verify)?,
-        };
-        self.count(answers)
+    pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
+        match (&mut self.replies, self.speech) {
+            (Some(replies), _) => {
+                let heard = replies.received(bytes, verify);
+                let is_amid = replies.is_amid();
+                self.asked_for(heard, is_amid)
+            }
+            (None, Speech::Datagrams) => self.datagram(script, bytes, verify),
+            (None, _) => self.echoed(script, bytes, verify),
+        }
     }
 
     /// The other side has ended the connection: tells whether that completed a request, which only
     /// a reply in HTTP without a length does.
-    pub fn ended(&mut self, verify: bool) -> Result<u32, Wrong> {
-        let answers = match &mut self.replies {
-            Some(replies) => replies.connection_ended(verify).map_err(Wrong::Http)?,
-            None => 0,
-        };
-        self.count(answers)
+    pub fn ended(&mut self, verify: bool) -> Heard {
+        match &mut self.replies {
+            Some(replies) => {
+                let heard = replies.connection_ended(verify);
+                self.asked_for(heard, false)
+            }
+            None => Heard::default(),
+        }
     }
 
     /// Whether a reply has begun that only the end of the connection completes.
@@ -173,17 +178,21 @@ impl Connection {
             .is_some_and(|replies| replies.awaits_end())
     }
 
+    /// Counts replies in HTTP. Those that nobody asked for are none, and neither is one that has
+    /// begun when no other is waited for.
     #[inline]
-    fn count(&mut self, answers: u32) -> Result<u32, Wrong> {
-        if u64::from(answers) > self.in_flight() {
-            return Err(Wrong::Surplus);
-        }
+    fn asked_for(&mut self, heard: Heard, is_amid: bool) -> Heard {
+        let awaited = u32::try_from(self.in_flight()).unwrap_or(u32::MAX);
+        let answers = heard.answers.min(awaited);
         self.answered += u64::from(answers);
-        Ok(answers)
+        let is_surplus = heard.answers > awaited || answers == awaited && is_amid;
+        let surplus = is_surplus.then_some(Wrong::Surplus);
+        let wrong = heard.wrong.or(surplus);
+        Heard { answers, wrong }
     }
 
     /// The one reply that is waited for; or one to an earlier request, late or for the second time.
-    fn datagram(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
+    fn datagram(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
         if self.unanswered > 0 && bytes == script.request(self.awaited) {
             return self.echoed(script, bytes, false);
         }
@@ -195,11 +204,14 @@ impl Connection {
                 .as_ref()
                 .is_some_and(|lost| lost.has(script, bytes));
         if is_late {
-            return Ok(0);
+            return Heard::default();
         }
         if bytes.len() != self.left {
             let (expected, found) = (self.left, bytes.len());
-            return Err(Wrong::Size { expected, found });
+            return Heard {
+                answers: 0,
+                wrong: Some(Wrong::Size { expected, found }),
+            };
         }
         self.echoed(script, bytes, verify)
     }
@@ -221,16 +233,15 @@ impl Connection {
     }
 
     #[inline]
-    fn echoed(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Result<u32, Wrong> {
-        if bytes.len() > self.unanswered {
-            return Err(Wrong::Surplus);
-        }
-        if verify {
-            self.verify(script, bytes)?;
-        }
-        self.unanswered -= bytes.len();
-        self.inbound = script.advance(self.inbound, bytes.len());
-        let (mut count, mut answers) = (bytes.len(), 0);
+    fn echoed(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
+        let awaited = &bytes[..bytes.len().min(self.unanswered)];
+        let good = match verify {
+            true => self.same(script, awaited),
+            false => awaited.len(),
+        };
+        self.unanswered -= good;
+        self.inbound = script.advance(self.inbound, good);
+        let (mut count, mut answers) = (good, 0);
         while count >= self.left {
             count -= self.left;
             answers += 1;
@@ -238,44 +249,40 @@ impl Connection {
             self.left = script.length(self.awaited);
         }
         self.left -= count;
-        Ok(answers)
+        self.answered += u64::from(answers);
+        let wrong = match bytes.get(good) {
+            None => None,
+            Some(_) if good == awaited.len() => Some(Wrong::Surplus),
+            Some(&found) => Some(self.difference(script, found)),
+        };
+        Heard { answers, wrong }
     }
 
+    /// How many of `bytes` come as they must, up to the first that does not.
     #[inline]
-    fn verify(&self, script: &Script, bytes: &[u8]) -> Result<(), Wrong> {
+    fn same(&self, script: &Script, bytes: &[u8]) -> usize {
         let mut compared = 0;
         while compared < bytes.len() {
             let position = script.advance(self.inbound, compared);
             let expected = script.slice(position, bytes.len() - compared);
-            if expected != &bytes[compared..compared + expected.len()] {
-                return Err(self.first_difference(script, bytes));
+            let found = &bytes[compared..][..expected.len()];
+            if expected != found {
+                let both = expected.iter().zip(found);
+                return compared + both.take_while(|(one, other)| one == other).count();
             }
             compared += expected.len();
         }
-        Ok(())
+        compared
     }
 
+    /// What is wrong with the next byte, which is `found`.
     #[cold]
-    fn first_difference(&self, script: &Script, bytes: &[u8]) -> Wrong {
-        let (mut awaited, mut request) = (self.awaited, self.answered + 1);
-        let (mut position, mut offset) = (self.inbound, script.length(awaited) - self.left);
-        for &found in bytes {
-            let expected = script.slice(position, 1)[0];
-            if found != expected {
-                return Wrong::Byte {
-                    request,
-                    offset,
-                    expected,
-                    found,
-                };
-            }
-            position = script.advance(position, 1);
-            offset += 1;
-            if offset == script.length(awaited) {
-                awaited = script.following(awaited);
-                (request, offset) = (request + 1, 0);
-            }
+    fn difference(&self, script: &Script, found: u8) -> Wrong {
+        Wrong::Byte {
+            request: self.answered + 1,
+            offset: script.length(self.awaited) - self.left,
+            expected: script.slice(self.inbound, 1)[0],
+            found,
         }
-        unreachable!("the slices compared different")
     }
 }

@@ -14,8 +14,8 @@
 //!
 //! The same question has the same answer: the status and the body of each reply must be those of
 //! the first one of all connections (`page`); how the body was cut is no part of it. Lines are
-//! copied into a small fixed space as far as they fit. A reply may be the last one of its
-//! connection (9.3, 9.6): what comes behind it is not looked at.
+//! copied into a small fixed space as far as they fit, and what is no body has a bound. A reply
+//! may be the last one of its connection (9.3, 9.6): what comes behind it is not looked at.
 
 mod chunk;
 mod error;
@@ -23,9 +23,12 @@ pub mod request;
 #[cfg(test)]
 mod tests;
 
+use crate::limits::LOAD_HEAD_MAX;
+
 use super::page::{Digest, FirstPage, Page};
+use super::wrong::{Heard, Wrong};
 use chunk::Seam;
-pub use error::HttpError;
+pub use error::{HttpError, Part};
 
 /// The longest line that is looked at as a whole: a length of all 20 digits, a coding, and some
 /// options of a connection have room.
@@ -87,6 +90,8 @@ pub struct Replies {
     line: [u8; LINE_MAX],
     /// Bytes of the line so far, of which `line` has the first.
     used: usize,
+    /// Bytes of the [`Part`] so far.
+    part_size: usize,
     digest: Digest,
     first: FirstPage,
 }
@@ -103,6 +108,7 @@ impl Replies {
             is_over: false,
             line: [0; LINE_MAX],
             used: 0,
+            part_size: 0,
             digest: Digest::default(),
             first: FirstPage::clone(first),
         }
@@ -110,7 +116,7 @@ impl Replies {
 
     /// Before the first byte of another connection.
     pub fn restart(&mut self) {
-        (self.at, self.used) = (At::Status, 0);
+        (self.at, self.used, self.part_size) = (At::Status, 0, 0);
         self.is_over = false;
         self.digest = Digest::default();
     }
@@ -125,19 +131,33 @@ impl Replies {
         self.at == At::UntilEnd
     }
 
+    /// Whether a reply has begun and not ended.
+    pub fn is_amid(&self) -> bool {
+        self.at != At::Status || self.part_size > 0
+    }
+
     /// Takes `bytes` and tells how many replies ended in them. With `verify`, each must be what the
     /// first one was.
-    pub fn received(&mut self, mut bytes: &[u8], verify: bool) -> Result<u32, HttpError> {
-        let mut ended = 0;
+    pub fn received(&mut self, bytes: &[u8], verify: bool) -> Heard {
+        let mut answers = 0;
+        let taken = self.take(bytes, verify, &mut answers);
+        let wrong = taken.err().map(Wrong::Http);
+        Heard { answers, wrong }
+    }
+
+    fn take(&mut self, mut bytes: &[u8], verify: bool, answers: &mut u32) -> Result<(), HttpError> {
         while !bytes.is_empty() && !self.is_over {
             let taken = match self.at {
                 At::Status | At::Header | At::Trailer => self.take_line(bytes)?,
                 At::Seam(seam) => {
-                    self.at = match seam.after(bytes[0])? {
-                        Seam::Chunk(0) => At::Trailer,
-                        Seam::Chunk(left) => At::Chunk { left },
-                        seam => At::Seam(seam),
-                    };
+                    let after = seam.after(bytes[0])?;
+                    self.grow(1)?;
+                    match after {
+                        Seam::First => self.begin(At::Seam(after)),
+                        Seam::Chunk(0) => self.begin(At::Trailer),
+                        Seam::Chunk(left) => self.begin(At::Chunk { left }),
+                        _ => self.at = At::Seam(after),
+                    }
                     1
                 }
                 At::Body { left } => {
@@ -158,21 +178,22 @@ impl Replies {
             };
             bytes = &bytes[taken..];
             if self.at == (At::Body { left: 0 }) {
-                ended += 1;
                 self.end(verify)?;
+                *answers += 1;
             }
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// The connection has ended; tells how many replies, one or none, ended with it.
-    pub fn connection_ended(&mut self, verify: bool) -> Result<u32, HttpError> {
+    pub fn connection_ended(&mut self, verify: bool) -> Heard {
         if self.at != At::UntilEnd {
-            return Ok(0);
+            return Heard::default();
         }
-        self.end(verify)?;
+        let wrong = self.end(verify).err().map(Wrong::Http);
         self.is_over = true;
-        Ok(1)
+        let answers = u32::from(wrong.is_none());
+        Heard { answers, wrong }
     }
 
     /// The reply has ended, and is held against the first one.
@@ -211,12 +232,32 @@ impl Replies {
         let kept = &piece[..piece.len().min(room)];
         self.line[LINE_MAX - room..][..kept.len()].copy_from_slice(kept);
         self.used = self.used.saturating_add(piece.len());
-        match line_end {
-            Some(end) => self.line_ended().map(|()| end + 1),
-            // Whoever speaks something else may never end a line.
-            None if self.at == At::Status && !self.may_be_http() => Err(HttpError::NotHttp),
-            None => Ok(bytes.len()),
+        // Whoever speaks something else may never end a line.
+        if self.at == At::Status && !self.may_be_http() {
+            return Err(HttpError::NotHttp);
         }
+        let taken = line_end.map_or(bytes.len(), |end| end + 1);
+        self.grow(taken)?;
+        match line_end {
+            Some(_) => self.line_ended().map(|()| taken),
+            None => Ok(taken),
+        }
+    }
+
+    /// The part goes on for `count` bytes, or for ever.
+    fn grow(&mut self, count: usize) -> Result<(), HttpError> {
+        self.part_size = self.part_size.saturating_add(count);
+        match self.at {
+            _ if self.part_size <= LOAD_HEAD_MAX => Ok(()),
+            At::Trailer => Err(HttpError::TooLong(Part::Trailer)),
+            At::Seam(_) => Err(HttpError::TooLong(Part::ChunkLine)),
+            _ => Err(HttpError::TooLong(Part::Head)),
+        }
+    }
+
+    /// Another part begins.
+    fn begin(&mut self, at: At) {
+        (self.at, self.part_size) = (at, 0);
     }
 
     fn may_be_http(&self) -> bool {
@@ -241,14 +282,17 @@ impl Replies {
                 self.at = At::Header;
             }
             At::Header if line.is_empty() => {
-                self.at = match (self.status, self.length) {
-                    (..200, _) => At::Status,
+                if self.status < 200 {
+                    self.at = At::Status;
+                    return Ok(());
+                }
+                self.begin(match (self.status, self.length) {
                     (204, _) => At::Body { left: 0 },
                     (_, Length::Chunked) => At::Seam(Seam::First),
                     (_, Length::Bytes(left)) => At::Body { left },
                     (_, Length::Bad) => return Err(HttpError::BadLength),
                     (_, Length::Unsaid) => At::UntilEnd,
-                };
+                });
             }
             At::Header => {
                 if let Some(value) = value_of(line, b"content-length:") {
@@ -265,7 +309,7 @@ impl Replies {
                     self.persistence = self.persistence.told(value);
                 }
             }
-            At::Trailer if line.is_empty() => self.at = At::Body { left: 0 },
+            At::Trailer if line.is_empty() => self.begin(At::Body { left: 0 }),
             At::Trailer => {}
             At::Body { .. } | At::Chunk { .. } | At::Seam(_) | At::UntilEnd => {
                 unreachable!("a body has no lines")

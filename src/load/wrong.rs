@@ -8,6 +8,16 @@ use std::fmt;
 
 use super::http::HttpError;
 
+/// What some bytes brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Heard {
+    /// Replies that ended in them, as they had to.
+    pub answers: u32,
+    /// What is wrong with the bytes behind those.
+    pub wrong: Option<Wrong>,
+}
+
 /// A reply that is not the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {

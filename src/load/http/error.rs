@@ -2,7 +2,20 @@
 
 use std::fmt;
 
+use crate::limits::LOAD_HEAD_MAX;
+
 use super::super::page::Page;
+
+/// What of a reply is no body, and is not waited for without end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All up to its body, the interim replies before it included.
+    Head,
+    /// The line that tells the size of a chunk.
+    ChunkLine,
+    /// What comes behind the last chunk.
+    Trailer,
+}
 
 /// Why bytes are not a reply that can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +45,8 @@ pub enum HttpError {
         /// What stands there.
         found: u8,
     },
+    /// A part of more than [`LOAD_HEAD_MAX`] bytes.
+    TooLong(Part),
     /// Another status or another body than the first reply's.
     Other {
         /// What came.
@@ -67,6 +82,17 @@ impl fmt::Display for HttpError {
             ),
             HttpError::ChunkEnd { found } => {
                 write!(f, "the reply has {found:#04x} where CR LF must end a chunk")
+            }
+            HttpError::TooLong(part) => {
+                let part = match part {
+                    Part::Head => "head",
+                    Part::ChunkLine => "line of a chunk size",
+                    Part::Trailer => "trailer",
+                };
+                write!(
+                    f,
+                    "the {part} of the reply is longer than {LOAD_HEAD_MAX} bytes"
+                )
             }
             HttpError::Other { found, first } => found.tell_from(first, f),
         }

@@ -1,8 +1,25 @@
 //! Replies as they come, and in pieces.
 
-use super::super::wrong::Wrong;
+mod bounds;
+mod last;
+
 use super::*;
 use crate::base::random::Random;
+
+/// Replies as a count, or what is wrong with the first that is wrong.
+trait Told {
+    fn told(self) -> Result<u32, HttpError>;
+}
+
+impl Told for Heard {
+    fn told(self) -> Result<u32, HttpError> {
+        match self.wrong {
+            None => Ok(self.answers),
+            Some(Wrong::Http(error)) => Err(error),
+            Some(other) => panic!("{other:?} is not about a reply"),
+        }
+    }
+}
 
 const TWO: &[u8] = b"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH:  12 \r\n\
     X-Long: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n\
@@ -14,13 +31,15 @@ fn replies_are_counted_in_any_pieces() {
         let mut replies = Replies::new(&FirstPage::default());
         let counts = TWO
             .chunks(piece)
-            .map(|bytes| replies.received(bytes, false).expect("well-formed"));
+            .map(|bytes| replies.received(bytes, false).told().expect("well-formed"));
         assert_eq!(counts.sum::<u32>(), 2, "in pieces of {piece}");
     }
 }
 
 fn hear(bytes: &[u8]) -> Result<u32, HttpError> {
-    Replies::new(&FirstPage::default()).received(bytes, true)
+    Replies::new(&FirstPage::default())
+        .received(bytes, true)
+        .told()
 }
 
 /// Heads and what came behind them, with `BODY` in each.
@@ -41,7 +60,7 @@ const CHUNKED: &[&str] = &[
 fn a_chunked_body_is_the_same_page_however_it_is_chunked_and_cut() {
     let first = FirstPage::default();
     let plain = page(200, BODY);
-    assert_eq!(Replies::new(&first).received(&plain, true), Ok(1));
+    assert_eq!(Replies::new(&first).received(&plain, true).told(), Ok(1));
     for reply in CHUNKED {
         // Another one behind it shows that nothing is left over.
         let bytes = [reply.as_bytes(), &plain].concat();
@@ -49,18 +68,19 @@ fn a_chunked_body_is_the_same_page_however_it_is_chunked_and_cut() {
             let mut replies = Replies::new(&first);
             let counts = bytes
                 .chunks(piece)
-                .map(|bytes| replies.received(bytes, true).expect(reply));
+                .map(|bytes| replies.received(bytes, true).told().expect(reply));
             assert_eq!(counts.sum::<u32>(), 2, "{reply} in pieces of {piece}");
         }
         for cut in 0..=bytes.len() {
             let (front, back) = bytes.split_at(cut);
             let mut replies = Replies::new(&first);
-            let counts = [front, back].map(|bytes| replies.received(bytes, true).expect(reply));
+            let counts =
+                [front, back].map(|bytes| replies.received(bytes, true).told().expect(reply));
             assert_eq!(counts.iter().sum::<u32>(), 2, "{reply} cut at {cut}");
         }
     }
     let other = CHUNKED[0].replace("World", "Mars!");
-    let wrong = Replies::new(&first).received(other.as_bytes(), true);
+    let wrong = Replies::new(&first).received(other.as_bytes(), true).told();
     assert!(matches!(wrong, Err(HttpError::Other { .. })), "{wrong:?}");
 }
 
@@ -91,7 +111,7 @@ fn what_is_wrong_with_a_chunk_is_named_whatever_the_cuts() {
         for piece in 1..=bytes.len() {
             let mut replies = Replies::new(&FirstPage::default());
             let mut pieces = bytes.as_bytes().chunks(piece);
-            let wrong = pieces.find_map(|bytes| replies.received(bytes, true).err());
+            let wrong = pieces.find_map(|bytes| replies.received(bytes, true).told().err());
             let text = wrong.map(|wrong| Wrong::Http(wrong).to_string());
             let text = text.expect(chunks);
             assert!(
@@ -171,10 +191,10 @@ fn outcome(bytes: &[u8], most: u64, random: &mut Random) -> Result<(u32, bool, u
     while !rest.is_empty() {
         let size = (random.below(most) as usize + 1).min(rest.len());
         let (piece, after) = rest.split_at(size);
-        count += replies.received(piece, true)?;
+        count += replies.received(piece, true).told()?;
         rest = after;
     }
-    let last = replies.connection_ended(true)?;
+    let last = replies.connection_ended(true).told()?;
     Ok((count, replies.is_over(), last))
 }
 
@@ -218,7 +238,7 @@ fn interim_replies_are_passed_over_with_what_they_say() {
         let counts = bytes
             .as_bytes()
             .chunks(piece)
-            .map(|bytes| replies.received(bytes, true).expect("well-formed"));
+            .map(|bytes| replies.received(bytes, true).told().expect("well-formed"));
         assert_eq!(counts.sum::<u32>(), 1, "in pieces of {piece}");
         assert!(!replies.is_over());
     }
@@ -243,77 +263,6 @@ fn a_line_of_blanks_ends_no_head() {
     assert_eq!(hear(bytes.as_bytes()), Ok(1));
 }
 
-#[test]
-fn a_reply_without_a_length_ends_with_its_connection() {
-    let first = FirstPage::default();
-    assert_eq!(Replies::new(&first).received(&page(200, BODY), true), Ok(1));
-    for head in [
-        "HTTP/1.0 200 OK\r\n",
-        "HTTP/1.1 200 OK\r\nConnection: close\r\n",
-        "HTTP/1.1 200 OK\r\n",
-        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n",
-    ] {
-        let bytes = format!("{head}\r\n{BODY}");
-        let head_size = bytes.len() - BODY.len();
-        for cut in 0..bytes.len() {
-            let mut replies = Replies::new(&first);
-            let (front, back) = bytes.as_bytes().split_at(cut);
-            assert_eq!(replies.received(front, true), Ok(0));
-            if cut < head_size {
-                assert_eq!(replies.clone().connection_ended(true), Ok(0), "{cut}");
-            }
-            assert_eq!(replies.received(back, true), Ok(0));
-            assert!(replies.awaits_end() && !replies.is_over());
-            assert_eq!(replies.connection_ended(true), Ok(1), "{head} cut at {cut}");
-            assert!(replies.is_over() && !replies.awaits_end());
-            replies.restart();
-            assert!(!replies.is_over());
-            assert_eq!(replies.received(&page(200, BODY), true), Ok(1));
-        }
-        let mut short = Replies::new(&first);
-        let cut = &bytes.as_bytes()[..bytes.len() - 1];
-        assert_eq!(short.received(cut, true), Ok(0));
-        let wrong = short.connection_ended(true);
-        assert!(matches!(wrong, Err(HttpError::Other { .. })), "{wrong:?}");
-    }
-    // Who says a length has to keep it.
-    for bytes in [&page(200, BODY)[..50], CHUNKED[0].as_bytes()] {
-        let mut replies = Replies::new(&first);
-        assert_eq!(replies.received(&bytes[..50], true), Ok(0));
-        assert_eq!(replies.connection_ended(true), Ok(0));
-    }
-}
-
-#[test]
-fn a_reply_may_be_the_last_one_of_its_connection() {
-    for (head, is_over) in [
-        ("HTTP/1.1 200 OK\r\n", false),
-        (
-            "HTTP/1.1 200 OK\r\nConnection: Upgrade, keep-alive\r\n",
-            false,
-        ),
-        ("HTTP/1.1 200 OK\r\nconnection:foo , Close\r\n", true),
-        (
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\n",
-            true,
-        ),
-        ("HTTP/1.0 200 OK\r\n", true),
-        ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n", false),
-    ] {
-        let reply = format!("{head}Content-Length: 2\r\n\r\nab");
-        let mut replies = Replies::new(&FirstPage::default());
-        // Another reply behind the last one is none.
-        let count = if is_over { 1 } else { 2 };
-        assert_eq!(
-            replies.received(reply.repeat(2).as_bytes(), true),
-            Ok(count)
-        );
-        assert_eq!(replies.is_over(), is_over, "{head}");
-        replies.restart();
-        assert!(!replies.is_over());
-    }
-}
-
 fn page(status: u16, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status} OK\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
@@ -324,7 +273,7 @@ fn every_reply_must_be_what_the_first_one_of_all_connections_was() {
     let first = FirstPage::default();
     let good = page(200, "Hello, World, and all who live in it");
     let mut replies = Replies::new(&first);
-    assert_eq!(replies.received(&good.repeat(3), true), Ok(3));
+    assert_eq!(replies.received(&good.repeat(3), true).told(), Ok(3));
     for (bytes, told) in [
         (
             page(200, "Hello, World, and all who live in is"),
@@ -340,25 +289,14 @@ fn every_reply_must_be_what_the_first_one_of_all_connections_was() {
             let mut other = Replies::new(&first);
             let heard: Vec<_> = bytes
                 .chunks(piece)
-                .map(|bytes| other.received(bytes, true))
+                .map(|bytes| other.received(bytes, true).told())
                 .collect();
             let wrong = heard.last().and_then(|last| last.err());
             let text = wrong.map(|wrong| Wrong::Http(wrong).to_string());
             assert!(text.is_some_and(|text| text.contains(told)), "{told}");
         }
-        assert_eq!(Replies::new(&first).received(&bytes, false), Ok(1));
+        assert_eq!(Replies::new(&first).received(&bytes, false).told(), Ok(1));
     }
-}
-
-#[test]
-fn a_chunked_reply_in_http_1_0_is_the_last_one_whatever_it_says() {
-    let reply = CHUNKED[0].replace(
-        "HTTP/1.1 200 OK",
-        "HTTP/1.0 200 OK\r\nConnection: keep-alive",
-    );
-    let mut replies = Replies::new(&FirstPage::default());
-    assert_eq!(replies.received(reply.repeat(2).as_bytes(), true), Ok(1));
-    assert!(replies.is_over());
 }
 
 #[test]
@@ -375,4 +313,16 @@ fn what_does_not_begin_as_http_is_not_waited_for() {
     for size in 0..="HTTP/1.1 200".len() {
         assert_eq!(hear(&b"HTTP/1.1 200"[..size]), Ok(0));
     }
+}
+
+#[test]
+fn good_replies_count_before_what_is_wrong_behind_them() {
+    let mut replies = Replies::new(&FirstPage::default());
+    let heard = replies.received(b"HTTP/1.1 204 a\r\n\r\nHTTP/1.1 204 b\r\n\r\nx", true);
+    let wrong = Some(Wrong::Http(HttpError::NotHttp));
+    assert_eq!(heard, Heard { answers: 2, wrong });
+    let first = page(200, BODY);
+    let other = page(200, "Hello, Mars!");
+    let heard = Replies::new(&FirstPage::default()).received(&[first, other].concat(), true);
+    assert!(heard.answers == 1 && heard.wrong.is_some(), "{heard:?}");
 }

@@ -62,12 +62,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
             };
             let bytes = &self.space[..count];
             let first = slot.connection.answered();
-            let got = slot
+            let heard = slot
                 .connection
                 .received(self.job.script, bytes, self.job.plan.verify);
-            let got = got.map_err(Cause::Wrong)?;
-            let is_over = slot.connection.is_over();
+            let (got, is_over) = (heard.answers, slot.connection.is_over());
             self.answered(index, first, got, count);
+            if let Some(wrong) = heard.wrong {
+                return Err(Cause::Wrong(wrong));
+            }
             answers += got;
             // A connection that has done its one request, or brought the last reply that it was to
             // bring, is not asked how it ends.
@@ -106,13 +108,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
     fn ended(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
         let connection = &mut self.slots[index].connection;
         let first = connection.answered();
-        match connection.ended(self.job.plan.verify) {
-            Ok(0) => Err(Cause::Closed),
-            Ok(got) => {
+        let heard = connection.ended(self.job.plan.verify);
+        match (heard.answers, heard.wrong) {
+            (_, Some(wrong)) => Err(Cause::Wrong(wrong)),
+            (0, None) => Err(Cause::Closed),
+            (got, None) => {
                 self.answered(index, first, got, 0);
                 self.go_on(index, answers + got)
             }
-            Err(wrong) => Err(Cause::Wrong(wrong)),
         }
     }
 

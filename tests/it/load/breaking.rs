@@ -1,5 +1,7 @@
 //! Servers that lie, leave, babble or say nothing: what is counted, and how it is told.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use mynah::kernel::Address;
@@ -87,7 +89,7 @@ fn replies_that_nobody_asked_for_end_the_connection_and_do_not_upset_the_count()
     let tally = measure(&plan, peer::tcp(peer::babbler)).tally;
     assert_eq!((tally.errors.wrong, tally.errors.total()), (1, 1));
     let told = tally.failures[0].to_string();
-    assert!(told.contains("after 0 replies, 4 in flight"), "{told}");
+    assert!(told.contains("after 4 replies, 0 in flight"), "{told}");
 }
 
 #[test]
@@ -110,5 +112,85 @@ fn a_refused_connection_is_the_answer_to_the_whole_run() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Answers with a page, and in the same write with what nobody has asked for.
+fn more_than_a_page<const MORE: usize>(stream: TcpStream) {
+    let bytes = [PAGE, MORES[MORE]].concat();
+    peer::pages(stream, |stream| stream.write_all(&bytes).is_ok());
+}
+
+const PAGE: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+const MORES: [&[u8]; 4] = [
+    PAGE,
+    PAGE.split_at(7).0,
+    b"<html>",
+    b"HTTP/1.1 408 Late\r\n\r\n",
+];
+
+#[test]
+fn a_good_page_counts_whatever_comes_behind_it_in_the_same_read() {
+    for (server, told) in [
+        (peer::tcp(more_than_a_page::<0>), "more came back"),
+        (peer::tcp(more_than_a_page::<1>), "more came back"),
+        (peer::tcp(more_than_a_page::<2>), "not HTTP/1"),
+        (peer::tcp(more_than_a_page::<3>), "status 408"),
+    ] {
+        let plan = Plan {
+            protocol: Protocol::Http,
+            connections: 1,
+            ..plan(100)
+        };
+        let tally = measure(&plan, server).tally;
+        assert_eq!((tally.answered, tally.errors.wrong), (1, 1), "{told}");
+        assert_eq!(tally.errors.total(), 1, "{told}");
+        let failure = &tally.failures[0];
+        assert_eq!((failure.answered, failure.in_flight), (1, 0), "{failure}");
+        assert!(failure.to_string().contains(told), "{failure}");
+    }
+}
+
+/// Begins a reply with `START`, and goes on with `AGAIN` for ever.
+fn without_end<const PART: usize>(stream: TcpStream) {
+    let (start, again) = PARTS[PART];
+    peer::pages(stream, |stream| {
+        let _ = stream.write_all(start.as_bytes());
+        while stream.write_all(again.repeat(100).as_bytes()).is_ok() {}
+        false
+    });
+}
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+const LAST_CHUNK: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+const PARTS: [(&str, &str); 4] = [
+    ("HTTP/1.1 200 OK\r\n", "X-Again: and again\r\n"),
+    ("", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+    (CHUNKED, "000000000000000000000000000"),
+    (LAST_CHUNK, "X-Again: and again\r\n"),
+];
+
+#[test]
+fn a_reply_that_does_not_come_to_its_point_breaks_its_connection() {
+    for (server, part) in [
+        (peer::tcp(without_end::<0>), "head"),
+        (peer::tcp(without_end::<1>), "head"),
+        (peer::tcp(without_end::<2>), "line of a chunk size"),
+        (peer::tcp(without_end::<3>), "trailer"),
+    ] {
+        let plan = Plan {
+            protocol: Protocol::Http,
+            connections: 1,
+            until: Until::Time(Duration::from_millis(500)),
+            ..plan(1)
+        };
+        let tally = measure(&plan, server).tally;
+        assert_eq!((tally.answered, tally.errors.wrong), (0, 1), "{part}");
+        assert_eq!(tally.errors.total(), 1, "{part}");
+        let told = tally.failures[0].to_string();
+        assert!(
+            told.contains(&format!("the {part} of the reply is longer than")),
+            "{told}"
+        );
     }
 }
