@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use mynah::kernel::{block_signals, process};
 
 use servers::Server;
+use workloads::Speech;
 
 const USAGE: &str = "\
 Usage: cargo bench --bench peers -- [OPTIONS]
@@ -37,7 +38,9 @@ Usage: cargo bench --bench peers -- [OPTIONS]
   --rounds N            runs of each server for each workload [9; 3 with --quick]
   --only WORD           workloads, memory, calls, and servers whose names contain WORD; may be
                         repeated; the bare loop always takes part
-  --peer NAME='CMD'     one more server; {port} in CMD is where it is to listen; may be repeated
+  --peer NAME='CMD'     one more server that echoes bytes; {port} in CMD is where it is to listen;
+                        may be repeated
+  --peer-http NAME='CMD'  the same that answers HTTP, beside the bare http loop
   --svg FILE            draw the ratios
   --list                print the workloads and servers, and what is missing for some
 ";
@@ -56,12 +59,19 @@ impl From<String> for Halt {
     }
 }
 
+/// A server that the caller adds.
+pub(crate) struct Peer {
+    name: String,
+    speaks: &'static [Speech],
+    command: String,
+}
+
 /// How much is to be measured.
 pub(crate) struct Scope {
     quick: bool,
     rounds: usize,
     only: Vec<String>,
-    peers: Vec<(String, String)>,
+    peers: Vec<Peer>,
     svg: Option<String>,
     list: bool,
 }
@@ -89,12 +99,20 @@ impl Scope {
                 }
                 "--only" => scope.only.push(value()?.clone()),
                 "--svg" => scope.svg = Some(value()?.clone()),
-                "--peer" => {
+                "--peer" | "--peer-http" => {
                     let peer = value()?
                         .split_once('=')
-                        .filter(|(_, c)| c.contains("{port}"));
-                    let (name, command) = peer.ok_or("--peer must be NAME='CMD {port}'")?;
-                    scope.peers.push((name.to_owned(), command.to_owned()));
+                        .filter(|(_, command)| command.contains("{port}"));
+                    let (name, command) =
+                        peer.ok_or_else(|| format!("{word} must be NAME='CMD {{port}}'"))?;
+                    scope.peers.push(Peer {
+                        name: name.to_owned(),
+                        speaks: match word.as_str() {
+                            "--peer-http" => servers::HTTP,
+                            _ => servers::BYTES,
+                        },
+                        command: command.to_owned(),
+                    });
                 }
                 _ => return Err(format!("{word} is unknown\n\n{USAGE}")),
             }

@@ -27,8 +27,8 @@ const BASE_HTTP: &str = "bare http loop";
 
 const RAW: &[Speech] = &[Speech::Raw];
 const FRAMES: &[Speech] = &[Speech::Frames];
-const BYTES: &[Speech] = &[Speech::Raw, Speech::Frames];
-const HTTP: &[Speech] = &[Speech::Http];
+pub(crate) const BYTES: &[Speech] = &[Speech::Raw, Speech::Frames];
+pub(crate) const HTTP: &[Speech] = &[Speech::Http];
 
 /// The program that is measured.
 pub(crate) const MYNAH: &str = env!("CARGO_BIN_EXE_mynah");
@@ -129,9 +129,10 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
         Ok(()) => servers.push(Server::new("io_uring", RAW, ourselves("uring"))),
         Err(error) => missing.push(format!("io_uring: this kernel says: {error}")),
     }
-    for (name, command) in &scope.peers {
+    for peer in &scope.peers {
         // A handful of names that are needed until the end.
-        servers.push(Server::new(name.clone().leak(), BYTES, command.clone()));
+        let name = peer.name.clone().leak();
+        servers.push(Server::new(name, peer.speaks, peer.command.clone()));
     }
     (servers, missing)
 }
