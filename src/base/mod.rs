@@ -2,6 +2,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod counted;
 pub mod find;
 pub mod histogram;
 pub mod json;

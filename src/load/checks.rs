@@ -4,6 +4,8 @@
 //! of the same run that must agree if it was not, and says in words what it found; none of them
 //! changes a figure.
 
+use crate::base::counted::counted;
+
 use super::figures::{Figures, ServerCost};
 use super::little;
 use super::observe::TICK_NS;
@@ -73,7 +75,8 @@ fn nothing_measured(figures: &Figures) -> Check {
         0 => "no request was answered: nothing was measured".to_owned(),
         replies => format!(
             "no request of the measured time was answered: no latency was measured, and the rate \
-             is that of {replies} replies to earlier ones"
+             is that of {} to earlier ones",
+            counted(replies, "reply", "replies")
         ),
     };
     Check {
@@ -91,10 +94,10 @@ fn unsent(figures: &Figures) -> Check {
         0 => "",
         _ => ": response times are worse than told",
     };
-    let count = figures.unsent;
+    let requests = counted(figures.unsent, "request was", "requests were");
     Check {
         doubtful: true,
-        text: format!("{count} requests were due and {how}{verdict}"),
+        text: format!("{requests} due and {how}{verdict}"),
     }
 }
 
@@ -136,9 +139,10 @@ pub fn ports_left(connects: u64, ports: u64) -> Check {
     } else {
         ""
     };
+    let connections = counted(connects, "connection", "connections");
     Check {
         doubtful,
-        text: format!("{connects} connections had {ports} local ports{verdict}"),
+        text: format!("{connections} had {ports} local ports{verdict}"),
     }
 }
 
@@ -162,7 +166,8 @@ fn enough_ticks(server: ServerCost) -> Check {
     Check {
         doubtful,
         text: format!(
-            "the server's CPU time is {ticks} ticks of {} ms{verdict}",
+            "the server's CPU time is {} of {} ms{verdict}",
+            counted(ticks, "tick", "ticks"),
             TICK_NS / 1_000_000
         ),
     }

@@ -208,34 +208,40 @@ impl Figures {
         }
     }
 
-    /// The errors by kind: each with the name that it has for programs, what it is called, and how
-    /// many there were. They add up to [`Figures::errors`].
-    pub fn errors_by_kind(&self) -> [(&'static str, &'static str, u64); 6] {
+    /// The errors by kind: each with the name that it has for programs, what there is one or many
+    /// of and what became of it, and how many there were. They add up to [`Figures::errors`].
+    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 6] {
         let kinds = &self.kinds;
         let never_sent = if self.interrupted { 0 } else { self.unsent };
+        let connections = |how| ["connection", "connections", how];
+        let requests = |how| ["request", "requests", how];
         [
             (
                 "connections_not_opened",
-                "connections not opened",
+                connections("not opened"),
                 kinds.connect,
             ),
             (
                 "connections_closed",
-                "connections closed by the server",
+                connections("closed by the server"),
                 kinds.closed,
             ),
-            ("connections_broken", "connections broken", kinds.broken),
+            ("connections_broken", connections("broken"), kinds.broken),
             (
                 "connections_wrong",
-                "connections with a wrong reply",
+                connections("with a wrong reply"),
                 kinds.wrong,
             ),
             (
                 "requests_unanswered",
-                "requests never answered",
+                requests("never answered"),
                 kinds.unanswered,
             ),
-            ("requests_unsent", "requests due and never sent", never_sent),
+            (
+                "requests_unsent",
+                requests("due and never sent"),
+                never_sent,
+            ),
         ]
     }
 

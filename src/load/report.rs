@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use crate::base::counted::counted;
 use crate::base::histogram::Histogram;
 
 use super::figures::{Figures, PERCENTS, ServerCost, Spans};
@@ -74,8 +75,8 @@ fn write_all(out: &mut String, session: &Session) -> std::fmt::Result {
 
 /// The inputs in one line.
 pub fn inputs(plan: &Plan) -> String {
-    let mut words = vec![format!("{} connections", plan.connections)];
-    words.extend((plan.idle > 0).then(|| format!("{} idle ones", plan.idle)));
+    let mut words = vec![counted(plan.connections, "connection", "connections")];
+    words.extend((plan.idle > 0).then(|| counted(plan.idle, "idle one", "idle ones")));
     words.push(match plan.pace {
         Pace::Closed => "closed loop".to_owned(),
         Pace::Open {
@@ -89,7 +90,9 @@ pub fn inputs(plan: &Plan) -> String {
     });
     words.push(match (plan.protocol, plan.size) {
         (Protocol::Http, _) => plan.request.to_string(),
-        (_, (least, most)) if least == most => format!("{least} bytes {}", plan.framing),
+        (_, (least, most)) if least == most => {
+            format!("{} {}", counted(least, "byte", "bytes"), plan.framing)
+        }
         (_, (least, most)) => format!("{least} to {most} bytes {}", plan.framing),
     });
     words.extend((plan.pipeline > 1).then(|| format!("{} deep", plan.pipeline)));
@@ -103,7 +106,8 @@ pub fn inputs(plan: &Plan) -> String {
     words.push(match plan.until {
         Until::Time(duration) => format!("{duration:?} after {:?} of warm-up", plan.warmup),
         Until::Requests(requests) => {
-            format!("{requests} requests after {:?} of warm-up", plan.warmup)
+            let requests = counted(requests, "request", "requests");
+            format!("{requests} after {:?} of warm-up", plan.warmup)
         }
     });
     words.join(", ")
@@ -134,7 +138,8 @@ fn write_figures(
         (0, Pace::Closed) => format!("none of those sent in {elapsed_s:.2} s was answered"),
         _ => format!("{requests} in {elapsed_s:.2} s"),
     };
-    writeln!(out, "  requests      {answered}, {errors} errors")?;
+    let errors = counted(errors, "error", "errors");
+    writeln!(out, "  requests      {answered}, {errors}")?;
     write_errors(out, server)?;
     write_asides(out, figures)?;
     // An overloaded server may be busy with the requests of the warm-up.
@@ -179,7 +184,9 @@ fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
     let told = kinds.into_iter().filter(|(_, _, count)| *count > 0);
     for (index, (_, what, count)) in told.enumerate() {
         let label = if index == 0 { "errors" } else { "" };
-        writeln!(out, "  {label:<13} {count} {what}{rounds}")?;
+        let [one, many, how] = what;
+        let what = counted(count, one, many);
+        writeln!(out, "  {label:<13} {what} {how}{rounds}")?;
     }
     Ok(())
 }
@@ -187,24 +194,25 @@ fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
 /// What is no error and has to be known all the same.
 fn write_asides(out: &mut String, figures: &Figures) -> std::fmt::Result {
     if figures.lost_in_warmup > 0 {
-        let lost = figures.lost_in_warmup;
+        let lost = counted(figures.lost_in_warmup, "request", "requests");
         writeln!(
             out,
-            "  warm-up       {lost} requests never answered, counted nowhere else"
+            "  warm-up       {lost} never answered, counted nowhere else"
         )?;
     }
     if figures.late > 0 {
-        let late = figures.late;
+        let late = counted(figures.late, "reply", "replies");
         writeln!(
             out,
-            "  late          {late} replies, after a second or for the second time"
+            "  late          {late}, after a second or for the second time"
         )?;
     }
     if figures.interrupted {
-        let (flying, waiting) = (figures.cut_off, figures.unsent);
+        let flying = counted(figures.cut_off, "request", "requests");
+        let waiting = figures.unsent;
         writeln!(
             out,
-            "  interrupted   with {flying} requests in flight, {waiting} due and not sent"
+            "  interrupted   with {flying} in flight, {waiting} due and not sent"
         )?;
     }
     Ok(())
@@ -239,11 +247,11 @@ fn write_cost(out: &mut String, cost: &ServerCost) -> std::fmt::Result {
     )?;
     writeln!(
         out,
-        "                {} resident, {} a connection, {} threads, \
+        "                {} resident, {} a connection, {}, \
          {:.3} context switches a request",
         bytes(cost.resident_bytes as f64),
         bytes(cost.bytes_per_connection),
-        cost.threads,
+        counted(cost.threads, "thread", "threads"),
         cost.switches_per_request,
     )
 }

@@ -8,6 +8,7 @@
 
 use std::io;
 
+use crate::base::counted::counted;
 use crate::base::histogram::Histogram;
 use crate::kernel::{Address, Opener, Poller, UnixName};
 
@@ -232,7 +233,7 @@ impl Loaded {
     }
 
     /// The same by kind, see [`Figures::errors_by_kind`].
-    pub fn errors_by_kind(&self) -> [(&'static str, &'static str, u64); 6] {
+    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 6] {
         let mut sums = Figures::default().errors_by_kind();
         for run in &self.runs {
             for (sum, (_, _, count)) in sums.iter_mut().zip(run.errors_by_kind()) {
@@ -309,7 +310,7 @@ impl Session {
             let what = match server.errors() {
                 0 if server.runs.iter().all(|run| run.requests > 0) => return None,
                 0 => "no request was answered".to_owned(),
-                errors => format!("{errors} errors"),
+                errors => counted(errors, "error", "errors"),
             };
             Some(match self.servers.len() {
                 1 => what,

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io;
 
+use crate::base::counted::counted;
 use crate::base::histogram::Histogram;
 
 use super::timeline::Timeline;
@@ -88,9 +89,10 @@ impl fmt::Display for Failure {
             in_flight,
             cause,
         } = self;
+        let replies = counted(*answered, "reply", "replies");
         write!(
             f,
-            "connection {connection}: {cause} (after {answered} replies, {in_flight} in flight)"
+            "connection {connection}: {cause} (after {replies}, {in_flight} in flight)"
         )
     }
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
 use super::{ServiceUser, with_service};
+use crate::base::counted::counted;
 use crate::connection::Protocol;
 use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
@@ -217,15 +218,14 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
 /// The ready line, on stdout for whoever started this, and a hint for a person.
 fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
-    let plural = if options.threads == 1 { "" } else { "s" };
     workers::print_line(&format!(
-        "ready: service {}, frame {}, on {}, {} worker{plural}, at most {} connections, \
+        "ready: service {}, frame {}, on {}, {}, at most {}, \
          at most {} bytes of memory",
         options.service,
         options.framing,
         listed.join(" "),
-        options.threads,
-        options.connections_max,
+        counted(options.threads, "worker", "workers"),
+        counted(options.connections_max, "connection", "connections"),
         plan.ceiling,
     ));
     if let Some(address) = addresses.first() {

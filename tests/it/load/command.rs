@@ -185,7 +185,7 @@ fn connections_that_a_server_leaves_waiting_are_exit_7() {
     let (code, out, err) = told(&bench(&words));
     assert_eq!(
         (code, err.as_str()),
-        (Some(7), "mynah: 1 errors, see the report\n"),
+        (Some(7), "mynah: 1 error, see the report\n"),
         "{out}"
     );
 }

@@ -95,7 +95,7 @@ fn an_interrupted_open_loop_tells_what_was_not_sent() {
     interrupt(&child);
     let (code, json, report) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(130));
-    assert!(report.contains("with 1 requests in flight, "), "{report}");
+    assert!(report.contains("with 1 request in flight, "), "{report}");
     assert!(!report.contains(" 0 due and not sent"), "{report}");
     assert!(
         json.contains("\"requests_in_flight_at_interrupt\": 1"),
