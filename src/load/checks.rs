@@ -10,6 +10,7 @@ use super::figures::{Figures, ServerCost};
 use super::little;
 use super::observe::TICK_NS;
 use super::plan::{Pace, Plan};
+use super::schedule::Arrivals;
 use super::units;
 
 /// A generator's thread that is busier than this could not have done more.
@@ -25,6 +26,8 @@ const SHARED_MIN: f64 = 0.9;
 const STEAL_MAX: f64 = 0.01;
 /// In an open loop, at least this part of the rate that was asked for must have been reached.
 const RATE_MIN: f64 = 0.99;
+/// Random arrivals fall short by chance, hardly ever by more than so many standard deviations.
+const RATE_DEVIATIONS_MAX: f64 = 3.0;
 /// Sending later than this part of the latency that is told makes it the generator's latency.
 const LATENESS_PART_MAX: f64 = 0.1;
 
@@ -53,8 +56,8 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     match plan.pace {
         Pace::Closed if !plan.churn => list.extend(little::check(plan, figures, shared_core)),
         Pace::Closed => {}
-        Pace::Open { rate, .. } => {
-            list.push(rate_reached(rate, figures));
+        Pace::Open { rate, arrivals } => {
+            list.push(rate_reached(rate, arrivals, figures));
             list.extend(lateness(figures));
         }
     }
@@ -189,8 +192,13 @@ fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
     }
 }
 
-fn rate_reached(asked: f64, figures: &Figures) -> Check {
-    let doubtful = figures.rate < asked * RATE_MIN;
+/// Of independent arrivals, as many as the root of their mean are one standard deviation.
+fn rate_reached(asked: f64, arrivals: Arrivals, figures: &Figures) -> Check {
+    let chance = match arrivals {
+        Arrivals::Fixed => 0.0,
+        Arrivals::Poisson => RATE_DEVIATIONS_MAX * (asked / figures.elapsed_s).sqrt(),
+    };
+    let doubtful = figures.rate < asked * RATE_MIN - chance;
     let verdict = if doubtful { ": not reached" } else { "" };
     let (reached, asked) = (units::count(figures.rate), units::count(asked));
     Check {
@@ -222,7 +230,6 @@ fn lateness(figures: &Figures) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::super::figures::Spans;
-    use super::super::schedule::Arrivals;
     use super::*;
 
     fn doubts(plan: &Plan, figures: &Figures) -> Vec<String> {
@@ -324,6 +331,24 @@ mod tests {
         };
         let found = checks(&Plan::default(), &figures, true);
         assert!(found[2].doubtful && found[2].text.contains("61 % of their processor"));
+    }
+
+    #[test]
+    fn what_chance_may_leave_out_of_random_arrivals_is_no_doubt() {
+        for (arrivals, rate, doubtful) in [
+            (Arrivals::Poisson, 430.0, false),
+            (Arrivals::Poisson, 420.0, true),
+            (Arrivals::Fixed, 496.0, false),
+            (Arrivals::Fixed, 494.0, true),
+        ] {
+            let figures = Figures {
+                elapsed_s: 1.0,
+                rate,
+                ..Figures::default()
+            };
+            let told = rate_reached(500.0, arrivals, &figures);
+            assert_eq!(told.doubtful, doubtful, "{arrivals:?}: {}", told.text);
+        }
     }
 
     #[test]
