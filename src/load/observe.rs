@@ -68,7 +68,11 @@ impl Usage {
         self.system_ticks += number(fields, 12) + number(fields, 14);
         self.threads += number(fields, 17);
         self.resident_bytes += field(&read(&root.join("status")), "VmRSS:") * 1024;
-        Ok(())
+        // Until its parent asks how it ended, it keeps its entry and its times, but no memory.
+        match fields.trim_start().starts_with('Z') && number(fields, 17) <= 1 {
+            true => Err(io::Error::new(io::ErrorKind::NotFound, "it has ended")),
+            false => Ok(()),
+        }
     }
 
     /// Processor time spent since `earlier`. The scheduler's figure is exact but forgets children
@@ -282,6 +286,21 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_is_an_error() {
         assert!(Usage::of(u32::MAX - 1).is_err());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_and_is_not_yet_fetched_is_gone() {
+        let mut child = std::process::Command::new("true")
+            .spawn()
+            .expect("every system has it");
+        let stat = format!("/proc/{}/stat", child.id());
+        let has_ended = || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "));
+        while !has_ended() {
+            std::thread::yield_now();
+        }
+        let usage = Usage::of(child.id());
+        child.wait().expect("it is ours");
+        assert!(usage.is_err(), "{usage:?}");
     }
 
     #[test]
