@@ -30,6 +30,9 @@ pub fn json(session: &Session) -> String {
         );
     });
     json.value("interrupted", session.interrupted.is_some());
+    if let Some(error) = &session.cut_short {
+        json.text("cut_short", &error.to_string());
+    }
     json.float("histogram_error", Histogram::ERROR);
     json.objects("servers", &session.servers, write_server);
     json.objects("checks", &session.checks, |json, (server, check)| {

@@ -10,6 +10,7 @@
 //! beforehand. When a connection cannot even be opened, there is nothing to measure, and that is
 //! the answer.
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
@@ -74,6 +75,16 @@ pub enum RunError {
     Own(io::Error),
     /// A signal came before the load began.
     Interrupted(i32),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Target(line) => f.write_str(line),
+            RunError::Own(error) => error.fmt(f),
+            RunError::Interrupted(signal) => write!(f, "signal {signal}"),
+        }
+    }
 }
 
 /// Who is loaded.

@@ -165,7 +165,9 @@ fn a_server_that_dies_between_its_rounds_leaves_what_was_measured() {
         }
     });
     let words = "--pairs 3 --connections 1 --requests 50 --warmup 0".split(' ');
-    let both = [echo.as_str(), "--vs", dying.as_str()];
+    let path = file("cut-short");
+    let json = path.to_str().expect("a plain name");
+    let both = [echo.as_str(), "--vs", dying.as_str(), "--json", json];
     let words: Vec<&str> = both.into_iter().chain(words).collect();
     let (code, out, err) = told(&bench(&words));
     server.join().expect("it has served two");
@@ -173,4 +175,8 @@ fn a_server_that_dies_between_its_rounds_leaves_what_was_measured() {
     assert!(err.contains(&dying) && err.lines().count() == 1, "{err}");
     let parts = ["a run could not begin", "50 in", "service time"];
     assert!(parts.iter().all(|part| out.contains(part)), "{out}");
+    let json = fs::read_to_string(&path).expect("it was written");
+    let told = format!("\"cut_short\": \"tcp://{dying}: cannot connect");
+    assert!(is_json(&json) && json.contains(&told), "{json}");
+    fs::remove_file(path).expect("it is ours");
 }
