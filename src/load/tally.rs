@@ -32,7 +32,9 @@ pub enum Cause {
     Own(io::Error),
     /// What came back was not what had to come back.
     Wrong(Wrong),
-    /// A reply that ends with its connection was waited for until the end of the run.
+    /// Its replies were waited for until the end of the run.
+    Silent,
+    /// So was a reply that ends with its connection.
     Endless,
 }
 
@@ -61,6 +63,7 @@ impl fmt::Display for Cause {
             Cause::Broken(error) | Cause::Own(error) => error.fmt(f),
             Cause::Early(connection, cause) => write!(f, "connection {connection}: {cause}"),
             Cause::Wrong(wrong) => wrong.fmt(f),
+            Cause::Silent => f.write_str("never answered"),
             Cause::Endless => f.write_str(
                 "the reply says no length, so it ends with its connection, which did not end",
             ),
@@ -188,7 +191,7 @@ impl Tally {
             Cause::Closed => self.errors.closed += 1,
             Cause::Broken(_) | Cause::Early(..) | Cause::Own(_) => self.errors.broken += 1,
             Cause::Wrong(_) => self.errors.wrong += 1,
-            Cause::Endless => self.errors.unanswered += failure.in_flight,
+            Cause::Silent | Cause::Endless => self.errors.unanswered += failure.in_flight,
         }
         if self.failures.len() < FAILURES_KEPT {
             self.failures.push(failure);

@@ -146,24 +146,27 @@ impl<K: Poller + Opener> Worker<'_, K> {
         // matter when a request was sent: a silent server answers none after the warm-up either.
         match self.job.control.is_stopped() {
             true => self.tally.cut_off += self.in_flight,
-            false if waited => {
-                self.blame_the_endless();
-                self.tally.errors.unanswered += self.in_flight;
-            }
+            false if waited => self.blame_the_silent(),
             false => {}
         }
         self.publish();
         self.phase = Phase::Done;
     }
 
-    /// A server that says no length and leaves its connection open is told why nobody counts its
-    /// replies.
-    fn blame_the_endless(&mut self) {
+    /// Names the connections on which something was not answered. A server that says no length and
+    /// leaves its connection open is told why nobody counts its replies.
+    fn blame_the_silent(&mut self) {
         for index in 0..self.active {
-            if self.in_flight > 0 && self.slots[index].connection.awaits_end() {
-                self.blame(index, Cause::Endless);
-                self.release(index);
+            let connection = &self.slots[index].connection;
+            if connection.in_flight() == 0 {
+                continue;
             }
+            let cause = match connection.awaits_end() {
+                true => Cause::Endless,
+                false => Cause::Silent,
+            };
+            self.blame(index, cause);
+            self.release(index);
         }
     }
 }

@@ -113,6 +113,8 @@ fn errors_are_listed_by_kind() {
     for line in [
         "  errors        2 requests never answered\n",
         "                98 requests due and never sent\n",
+        "  failed        connection 0: never answered (after 0 replies, 1 in flight)\n",
+        "  failed        connection 1: never answered (after 0 replies, 1 in flight)\n",
     ] {
         assert!(report.contains(line), "{line} is missing: {report}");
     }
