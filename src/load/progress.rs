@@ -139,19 +139,17 @@ impl Progress {
         };
         let rate = answered.saturating_sub(self.answered) as f64 / told;
         let cpu = glance.cpu_ns.saturating_sub(self.cpu_ns) as f64 / 1e7 / since;
+        let percentile = |percent| match latency.count() {
+            0 => "-".to_owned(),
+            _ => units::span(latency.percentile(percent) as f64),
+        };
         // Each with how soon it is left out.
         let mut fields = vec![
             (0, format!("{:.1} s", elapsed.as_secs_f64())),
             (5, format!("{open} conn")),
             (1, format!("{}/s", units::count(rate))),
-            (
-                4,
-                format!("p50 {}", units::span(latency.percentile(50.0) as f64)),
-            ),
-            (
-                2,
-                format!("p99 {}", units::span(latency.percentile(99.0) as f64)),
-            ),
+            (4, format!("p50 {}", percentile(50.0))),
+            (2, format!("p99 {}", percentile(99.0))),
             (3, format!("{errors} errors")),
             (6, format!("client {cpu:.0} %")),
         ];
@@ -220,6 +218,26 @@ mod tests {
         let expected = "[##---] 5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, \
                         client 50 %";
         assert_eq!(line("", 100, 79), expected);
+    }
+
+    #[test]
+    fn before_the_first_answer_there_is_no_percentile() {
+        let mut progress = Progress::none();
+        progress.title = "round 1/2, A: ".to_owned();
+        let glance = Glance {
+            name: "A",
+            until: Until::Time(Duration::from_secs(10)),
+            elapsed: Some(Duration::from_secs(5)),
+            at: Time::from_nanos(1_000_000_000),
+            open: 4,
+            answered: 0,
+            errors: 0,
+            cpu_ns: 0,
+            latency: &Histogram::new(),
+        };
+        let line = progress.line(Time::from_nanos(1_000_000_000), &glance, 79);
+        let told = "round 1/2, A: 5.0 s, 4 conn, 0/s, p50 -, p99 -, 0 errors, client 0 %";
+        assert!(line.ends_with(told), "{line}");
     }
 
     #[test]
