@@ -40,7 +40,7 @@ pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check>
     let percent = tolerance * 100.0;
     let tolerance = match is_judged {
         true => format!(", tolerance {percent:.1} %"),
-        false => String::new(),
+        false => ", not judged".to_owned(),
     };
     Some(Check {
         doubtful: !verdict.is_empty(),
@@ -178,7 +178,7 @@ mod tests {
         let mut figures = simulated(1, &plan(10), 1e9, SPANS[0].1, 1e6);
         figures.errors = 1;
         let told = judge(&plan(10), &figures);
-        let text = "rate x mean service time is 5.0 of 10 requests in flight";
+        let text = "rate x mean service time is 5.0 of 10 requests in flight, not judged";
         assert_eq!((told.doubtful, told.text.as_str()), (false, text));
     }
 }
