@@ -101,7 +101,10 @@ pub fn inputs(plan: &Plan) -> String {
             .then(|| "a connection for each request, timed from its connect".to_owned()),
     );
     words.extend((plan.threads > 1).then(|| format!("{} threads", plan.threads)));
-    words.extend(plan.spin.map(|span| format!("spinning {span:?}")));
+    words.extend(
+        plan.spin
+            .map(|time| format!("spinning {}", span(time.as_nanos() as f64))),
+    );
     words.extend((!plan.verify).then(|| "not verified".to_owned()));
     words.push(match plan.until {
         Until::Time(duration) => format!("{duration:?} after {:?} of warm-up", plan.warmup),
