@@ -274,8 +274,9 @@ impl<S: Service> Connection<S> {
         self.resume(workspace, protocol)
     }
 
-    /// The peer's stream has ended. Returns how many frames were answered.
-    pub fn ended(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
+    /// The peer's stream has ended. It is read from only when every whole frame is answered, so
+    /// none is answered now.
+    pub fn ended(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         match self.state {
             State::Open => self.state = State::Finishing,
             State::Skipping => self.end_inside_a_frame(workspace, protocol),
@@ -290,7 +291,8 @@ impl<S: Service> Connection<S> {
             | State::Draining
             | State::Closed => {}
         }
-        self.resume(workspace, protocol)
+        let frames = self.resume(workspace, protocol);
+        debug_assert_eq!(frames, 0, "it was read from too early");
     }
 
     /// The server ends the conversation: what is owed is still written, nothing more is answered.

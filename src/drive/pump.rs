@@ -161,7 +161,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     #[cold]
     fn meet_the_end(&mut self, peer: &mut Peer<K, S>) -> Course {
         let mut empty = Workspace::new(&mut [], &mut [], Cursors::default());
-        self.counters.frames += peer.connection.ended(&mut empty, &mut self.protocol);
+        peer.connection.ended(&mut empty, &mut self.protocol);
         Course::Over(peer.connection.wants(false))
     }
 
@@ -267,7 +267,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
         match self.kernel.read(&peer.socket, space) {
             Ok(0) => {
-                self.counters.frames += peer.connection.ended(workspace, &mut self.protocol);
+                peer.connection.ended(workspace, &mut self.protocol);
                 Pumped::Part
             }
             Ok(count) => {

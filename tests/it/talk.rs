@@ -138,8 +138,7 @@ impl<S: Service> Talk<S> {
     /// A read finds the end of the stream.
     pub(crate) fn ends(&mut self) {
         assert!(matches!(self.wants(), Want::Read | Want::Discard));
-        self.frames +=
-            self.with(|connection, workspace, protocol| connection.ended(workspace, protocol));
+        self.with(|connection, workspace, protocol| connection.ended(workspace, protocol));
     }
 
     /// Reads `pieces` one by one, each write taking at most `most` bytes, then the end of the
