@@ -200,6 +200,7 @@ fn too_much_output_is_cut_and_its_command_is_gone() {
     assert!(heard.ends_with(cut));
     until("it is reaped", || children(&server).is_empty());
     assert_eq!(server.stats().get("commands_cut"), 1);
+    server.hears("a command says too much: it is killed with its process group");
     server.end();
 }
 

@@ -434,6 +434,20 @@ fn a_drain_that_takes_too_long_kills_what_runs() {
 }
 
 #[test]
+fn a_server_that_ends_at_once_kills_whatever_runs_in_each_of_its_places() {
+    let service = Run::new(allowed(), true);
+    let framing = crate::talk::framing("line", 64);
+    let mut play = Play::new(Config::default(), roomy(), framing, service);
+    for _ in 0..roomy().connections_max {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+    }
+    assert_eq!(play.counters().commands_now, roomy().connections_max as u64);
+    // The machine is dropped with it, and tells who goes on.
+    drop(play);
+}
+
+#[test]
 fn one_whose_peer_takes_nothing_ends_with_the_stall_time_out() {
     let tight = Config {
         reply: Pipe {

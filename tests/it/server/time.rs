@@ -101,6 +101,22 @@ fn whatever_a_peer_takes_moves_the_stall_time_out_away() {
 }
 
 #[test]
+fn each_look_of_a_loop_that_spins_counts_as_a_wait() {
+    let settings = Settings {
+        spin: Some(Duration::from_micros(20)),
+        ..settings()
+    };
+    echo(Config::default(), settings, |play| {
+        let peer = play.connect();
+        let before = play.counters().epoll_wait;
+        play.ask(peer, b"hello");
+        let waits = play.counters().epoll_wait - before;
+        assert!(waits > 2, "{waits}: it has not spun");
+        // And at the end of every play they are what the kernel counted.
+    });
+}
+
+#[test]
 fn who_has_left_leaves_no_deadline_behind() {
     echo(Config::default(), settings(), |play| {
         let peer = play.connect();

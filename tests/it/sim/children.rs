@@ -3,8 +3,9 @@
 //! A few programs do what their names say at once; any other name is not found, but for `held`,
 //! which does nothing until the test plays it: it says, ends, or leaves somebody behind who keeps
 //! its pipe. It refuses to know what the server makes of it. Invariants: a group is never signalled
-//! and never reaped once its leader is reaped, for on Linux the number may be another's then; and
-//! as on Linux a pipe ends when nobody holds it, and a process that was not reaped stays.
+//! and never reaped once its leader is reaped, for on Linux the number may be another's then; as on
+//! Linux a pipe ends when nobody holds it, and a process that was not reaped stays; and however the
+//! server ends, none that it has not told to die goes on without it.
 //! posix_spawn(3), pipe(7), pidfd_open(2), waitid(2).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -45,6 +46,7 @@ struct Process {
     /// Somebody of the group still holds the pipe.
     holds_pipe: bool,
     has_ended: bool,
+    was_killed: bool,
     /// The numbers of its two descriptors.
     output: Option<u32>,
     exit: u32,
@@ -86,6 +88,16 @@ impl Processes {
             process.output = None;
             process.said.clear();
         }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let goes_on = |it: &&Process| !it.has_ended && !it.was_killed;
+        let left = self.all.values().filter(goes_on).count();
+        // A test that has failed may leave anything behind.
+        let counts = !std::thread::panicking();
+        assert!(left == 0 || !counts, "{left} processes go on without us");
     }
 }
 
@@ -217,6 +229,9 @@ impl Sim {
     }
 
     fn kill_group(&mut self, id: u32) -> Answer<()> {
+        if let Some(process) = self.children.all.get_mut(&id) {
+            process.was_killed = true;
+        }
         self.enter(Name::Kill)?;
         let known = self.children.all.contains_key(&id);
         assert!(known, "group {id} is gone: this might hit another's");
