@@ -162,8 +162,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if self.door.state != State::Open || promised == 0 {
             return false;
         }
-        self.pump.counters.accept4 += 1;
-        match self.pump.kernel.accept(listener) {
+        self.common.counters.accept4 += 1;
+        match self.common.kernel.accept(listener) {
             Ok(socket) => {
                 self.door.promise(number as usize, promised - 1);
                 self.welcome(socket);
@@ -175,7 +175,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                     return false;
                 }
                 Refused::Passing if self.door.errors < ACCEPT_ERRORS_MAX => {
-                    self.pump.counters.accept_errors += 1;
+                    self.common.counters.accept_errors += 1;
                     self.door.errors += 1;
                 }
                 _ => self.rest(number, &error),
@@ -189,7 +189,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.door.rest = DOOR_REST_MIN;
         self.door.errors = 0;
         let address = match self.per_ip.is_on() {
-            true => self.pump.kernel.peer(&socket).ok(),
+            true => self.common.kernel.peer(&socket).ok(),
             false => None,
         };
         // Who has no address, or none any more, is not counted.
@@ -198,18 +198,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             _ => None,
         };
         if let Some(peer) = peer.filter(|peer| !self.per_ip.has_room(*peer)) {
-            self.pump.counters.refused_per_ip += 1;
-            if let Some(more) = self.door.crowds.may_speak(self.pump.now) {
+            self.common.counters.refused_per_ip += 1;
+            if let Some(more) = self.door.crowds.may_speak(self.common.now) {
                 log::warn!(
                     "{}: has too many connections, one more is refused{more}",
                     peer.ip()
                 );
             }
-            return self.pump.kernel.close(socket);
+            return self.common.kernel.close(socket);
         }
         self.admit(socket, peer);
         if self.peers.is_full() {
-            self.pump.counters.refused_slots += 1;
+            self.common.counters.refused_slots += 1;
             self.close_the_door(State::Full);
         }
     }
@@ -221,8 +221,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             // Whoever waits has been promised a connection; descriptors come back as others leave.
             return self.rest_in_a_drain();
         }
-        self.pump.counters.refused_resources += 1;
-        if let Some(more) = self.door.complaints.may_speak(self.pump.now) {
+        self.common.counters.refused_resources += 1;
+        if let Some(more) = self.door.complaints.may_speak(self.common.now) {
             let rest = self.door.rest;
             match sort(error) {
                 Refused::Bug => log::error!("accept4: {error}: this is a mistake in mynah{more}"),
@@ -233,10 +233,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.door.reserve.take(),
             self.listeners.get(number as usize),
         ) {
-            self.pump.kernel.close(reserve);
-            self.pump.counters.accept4 += 1;
-            if let Ok(refused) = self.pump.kernel.accept(listener) {
-                self.pump.kernel.close(refused);
+            self.common.kernel.close(reserve);
+            self.common.counters.accept4 += 1;
+            if let Ok(refused) = self.common.kernel.accept(listener) {
+                self.common.kernel.close(refused);
             }
         }
         self.restore_the_reserve();
@@ -246,20 +246,20 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// The reserve has served: there is nobody to come whom to tell.
     fn rest_in_a_drain(&mut self) {
         match self.door.reserve.take() {
-            Some(reserve) => self.pump.kernel.close(reserve),
+            Some(reserve) => self.common.kernel.close(reserve),
             None => self.rest_for_longer_each_time(),
         }
     }
 
     fn rest_for_longer_each_time(&mut self) {
-        let until = self.pump.now.after(self.door.rest);
+        let until = self.common.now.after(self.door.rest);
         self.door.rest = (self.door.rest * 2).min(DOOR_REST_MAX);
         self.close_the_door(State::Resting(until));
     }
 
     fn restore_the_reserve(&mut self) {
         if self.door.reserve.is_none() && self.drain.is_none() {
-            self.door.reserve = self.pump.kernel.reserve().ok();
+            self.door.reserve = self.common.kernel.reserve().ok();
         }
     }
 
@@ -276,14 +276,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.watch_the_listeners();
             if self.door.is_mistold {
                 // Nothing would be reported: to be tried again.
-                self.door.state = State::Resting(self.pump.now.after(DOOR_REST_MAX));
+                self.door.state = State::Resting(self.common.now.after(DOOR_REST_MAX));
             }
         }
     }
 
     /// The rest is over.
     pub(super) fn reopen_the_door_in_time(&mut self) {
-        if self.door.deadline() <= self.pump.now {
+        if self.door.deadline() <= self.common.now {
             self.reopen_the_door();
         }
     }
@@ -296,11 +296,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         self.door.is_mistold = false;
         for (number, listener) in self.listeners.iter().enumerate() {
-            self.pump.counters.epoll_ctl += 1;
+            self.common.counters.epoll_ctl += 1;
             let token = Token::fixed(number as u32);
-            if let Err(error) = self.pump.kernel.reregister(listener, token, interest) {
+            if let Err(error) = self.common.kernel.reregister(listener, token, interest) {
                 self.door.is_mistold = true;
-                if let Some(more) = self.door.complaints.may_speak(self.pump.now) {
+                if let Some(more) = self.door.complaints.may_speak(self.common.now) {
                     log::warn!("epoll_ctl on a listener: {error}: tried again{more}");
                 }
             }

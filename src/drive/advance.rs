@@ -28,7 +28,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     pub(super) fn advance(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.peers.get_mut(token) else {
-            self.pump.counters.stale_events += 1;
+            self.common.counters.stale_events += 1;
             return;
         };
         if readiness == Readiness::IN && peer.is_at_rest() {
@@ -68,7 +68,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let peer = self.peers.get_mut(token)?;
         let space = self.workspaces.borrow()?;
-        Some(self.pump.go_straight(peer, space))
+        Some(self.common.go_straight(peer, space))
     }
 
     #[cold]
@@ -107,9 +107,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             false => self.settings.frames_per_event,
         };
         workspace.frames_left = frames;
-        self.pump.counters.frames += peer
+        self.common.counters.frames += peer
             .connection
-            .resume(&mut workspace, &mut self.pump.protocol);
+            .resume(&mut workspace, &mut self.common.protocol);
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
         peer.lease = Some(lease);
@@ -134,7 +134,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         // An event of a socket that was watched only for writing says nothing about reading, and a
         // drain goes on until a read finds nothing.
-        let to_the_last = self.pump.reading == Reading::ToTheLast;
+        let to_the_last = self.common.reading == Reading::ToTheLast;
         let can = Can {
             read: over || to_the_last || readiness.has(Readiness::IN),
             write: over || readiness.has(Readiness::OUT) || !was_refused,
@@ -158,17 +158,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 return self.wait_for_workspace(token);
             }
             let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
-            let stopped = self.pump.run(peer, &mut nothing, can);
+            let stopped = self.common.run(peer, &mut nothing, can);
             return self.settle(token, &stopped);
         };
-        let before = Moved::of(&self.pump.counters);
+        let before = Moved::of(&self.common.counters);
         let mut workspace = self.workspaces.open(&lease);
         workspace.frames_left = frames;
         if peer.connection.is_silent() {
             peer.connection
-                .begin(&mut workspace, &mut self.pump.protocol);
+                .begin(&mut workspace, &mut self.common.protocol);
         }
-        let stopped = self.pump.run(peer, &mut workspace, can);
+        let stopped = self.common.run(peer, &mut workspace, can);
         let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
             && stopped.want != Want::Discard
             && !(S::AWAITS && stopped.want == Want::Await)
@@ -225,12 +225,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(lease) = &peer.lease {
             let mut workspace = self.workspaces.open(lease);
             workspace.frames_left = self.settings.frames_per_event;
-            let protocol = &mut self.pump.protocol;
-            self.pump.counters.frames += peer.connection.reported(&mut workspace, protocol);
+            let protocol = &mut self.common.protocol;
+            self.common.counters.frames += peer.connection.reported(&mut workspace, protocol);
             let at = workspace.cursors();
             self.workspaces.leave(lease, at);
         }
-        self.pump.counters.frames_discarded += 1;
+        self.common.counters.frames_discarded += 1;
         self.ready.push(token.index());
         if let Some(error) = wrong {
             self.complain(&error, guess, "frame is thrown away");
@@ -242,9 +242,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        self.pump.counters.epoll_ctl += 1;
-        self.pump.counters.interest_changes += 1;
-        match self.pump.kernel.reregister(&peer.socket, token, interest) {
+        self.common.counters.epoll_ctl += 1;
+        self.common.counters.interest_changes += 1;
+        match self.common.kernel.reregister(&peer.socket, token, interest) {
             Ok(()) => {
                 peer.registered = interest;
                 self.arm(token);
@@ -256,7 +256,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// The kernel cannot watch a connection: that is its end and nobody else's.
     #[cold]
     pub(super) fn fail(&mut self, token: Token, error: &io::Error) {
-        self.pump.counters.refused_registration += 1;
+        self.common.counters.refused_registration += 1;
         if let Some(peer) = self.peers.get_mut(token) {
             log::debug!("epoll_ctl: {error}");
             peer.connection.close(CloseReason::Failed);

@@ -45,7 +45,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[cold]
     pub(super) fn await_effect(&mut self, token: Token) {
         if self.children.of(token).is_none() && self.children.waiting.push(token.index()) {
-            self.pump.counters.command_waits += u64::from(self.children.is_full());
+            self.common.counters.command_waits += u64::from(self.children.is_full());
         }
     }
 
@@ -62,21 +62,21 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        let Some(Effect::Command(number)) = peer.connection.effect(&self.pump.protocol) else {
+        let Some(Effect::Command(number)) = peer.connection.effect(&self.common.protocol) else {
             return;
         };
-        let address = self.pump.kernel.peer(&peer.socket).ok();
+        let address = self.common.kernel.peer(&peer.socket).ok();
         let answer = Answering {
             peer: PeerName::of(address.as_ref()),
             drafted: 0,
         };
         match self.spawn(place, number, token, answer) {
-            Ok(()) => self.pump.counters.commands += 1,
+            Ok(()) => self.common.counters.commands += 1,
             Err(error) => {
-                self.pump.counters.commands_not_started += 1;
-                let lines = self.pump.protocol.service.commands();
+                self.common.counters.commands_not_started += 1;
+                let lines = self.common.protocol.service.commands();
                 let line = lines.get(number).map_or("", String::as_str);
-                if let Some(more) = self.children.complaints[0].may_speak(self.pump.now) {
+                if let Some(more) = self.children.complaints[0].may_speak(self.common.now) {
                     log::warn!("{line:?} cannot be started: {error}{more}");
                 }
                 self.tell(token, answer, News::NotStarted);
@@ -94,7 +94,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(command) = self.children.commands.get(number) else {
             return Err(ErrorKind::NotFound.into());
         };
-        let child = self.pump.kernel.spawn(command)?;
+        let child = self.common.kernel.spawn(command)?;
         let generation = self.children.next_generation();
         let name = |end| Token::child(place, generation, end);
         let watched = self.watch(&child.output, name(ChildEnd::Output), Interest::READ);
@@ -113,19 +113,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             said: 0,
             answer,
         };
-        let (now, span) = (self.pump.now, COMMAND_TIMEOUT);
+        let (now, span) = (self.common.now, COMMAND_TIMEOUT);
         self.children.settle(place, running, now, span);
-        self.pump.counters.commands_now += 1;
+        self.common.counters.commands_now += 1;
         if watched.is_err() {
-            self.pump.counters.refused_registration += 1;
+            self.common.counters.refused_registration += 1;
             self.disown(place);
         }
         watched
     }
 
     fn watch(&mut self, socket: &K::Socket, token: Token, interest: Interest) -> io::Result<()> {
-        self.pump.counters.epoll_ctl += 1;
-        self.pump.kernel.register(socket, token, interest)
+        self.common.counters.epoll_ctl += 1;
+        self.common.kernel.register(socket, token, interest)
     }
 
     /// Something is reported of the program in `place`, or of one that had it before.
@@ -133,7 +133,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub(super) fn hear_of(&mut self, place: u32, generation: u32, end: ChildEnd) {
         let running = self.children.get_mut(place);
         match (end, running.filter(|it| it.generation == generation)) {
-            (_, None) => self.pump.counters.stale_events += 1,
+            (_, None) => self.common.counters.stale_events += 1,
             (ChildEnd::Exit, Some(running)) if running.owner.is_none() => self.reap(place),
             (ChildEnd::Exit, Some(running)) => {
                 running.has_ended = true;
@@ -159,7 +159,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let left = output_max - running.said;
         // One byte more than it may say shows that it says more.
         let asked = space.len().min(left + 1);
-        let count = match self.pump.kernel.take_output(output, &mut space[..asked]) {
+        let count = match self.common.kernel.take_output(output, &mut space[..asked]) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             Err(error) => {
@@ -171,7 +171,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         running.said += kept;
         if count == 0 {
             if let Some(output) = running.output.take() {
-                self.pump.kernel.close(output);
+                self.common.kernel.close(output);
             }
             return;
         }
@@ -183,7 +183,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             }
         }
         if count > kept {
-            self.pump.counters.commands_cut += 1;
+            self.common.counters.commands_cut += 1;
             self.end(place, News::TooMuch);
         }
     }
@@ -207,7 +207,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             _ => None,
         };
         if let Some((kind, what)) = complaint {
-            if let Some(more) = self.children.complaints[kind].may_speak(self.pump.now) {
+            if let Some(more) = self.children.complaints[kind].may_speak(self.common.now) {
                 log::warn!("a command {what}: it is killed with its process group{more}");
             }
         }
@@ -224,12 +224,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return;
         };
         if running.owner.take().is_some() {
-            self.pump.counters.commands_now -= 1;
+            self.common.counters.commands_now -= 1;
         }
         if let Some(output) = running.output.take() {
-            self.pump.kernel.close(output);
+            self.common.kernel.close(output);
         }
-        if let Err(error) = self.pump.kernel.kill(running.id) {
+        if let Err(error) = self.common.kernel.kill(running.id) {
             log::debug!("kill: {error}");
         }
         self.reap(place);
@@ -240,9 +240,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(running) = self.children.get(place) else {
             return;
         };
-        match self.pump.kernel.reap(&running.exit) {
+        match self.common.kernel.reap(&running.exit) {
             Ok(false) => {
-                let later = self.pump.now.after(COMMAND_REAP_PAUSE);
+                let later = self.common.now.after(COMMAND_REAP_PAUSE);
                 return self.children.timers.arm(place, later);
             }
             Ok(true) => {}
@@ -250,16 +250,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Err(error) => log::debug!("waitid: {error}"),
         }
         if let Some(running) = self.children.remove(place) {
-            self.pump.kernel.close(running.exit);
+            self.common.kernel.close(running.exit);
         }
     }
 
     /// Those that took too long, and those that were killed and whose end nobody reported.
     pub(super) fn expire_commands(&mut self) {
-        while let Some(place) = self.children.timers.pop_due(self.pump.now) {
+        while let Some(place) = self.children.timers.pop_due(self.common.now) {
             match self.children.get(place) {
                 Some(running) if running.owner.is_some() => {
-                    self.pump.counters.commands_too_late += 1;
+                    self.common.counters.commands_too_late += 1;
                     self.end(place, News::TooLate);
                 }
                 Some(_) => self.reap(place),
@@ -272,7 +272,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub(super) fn abandon(&mut self, token: Token) {
         self.children.waiting.remove(token.index());
         if let Some(place) = self.children.of(token) {
-            self.pump.counters.commands_abandoned += 1;
+            self.common.counters.commands_abandoned += 1;
             self.disown(place);
         }
     }
@@ -297,12 +297,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         workspace.frames_left = self.settings.frames_per_event;
         let name = answer.peer;
         let (name, drafted) = (name.as_str(), &mut answer.drafted);
-        let (connection, protocol) = (&mut peer.connection, &mut self.pump.protocol);
-        self.pump.counters.frames +=
+        let (connection, protocol) = (&mut peer.connection, &mut self.common.protocol);
+        self.common.counters.frames +=
             connection.heard(news, name, drafted, &mut workspace, protocol);
         let at = workspace.cursors();
         self.workspaces.leave(lease, at);
-        peer.active_at = self.pump.now;
+        peer.active_at = self.common.now;
         let can = Can {
             read: false,
             write: !peer.registered.contains(Interest::WRITE),

@@ -62,16 +62,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if self.drain.is_some() {
             return;
         }
-        self.pump.now = self.pump.kernel.now();
+        self.common.now = self.common.kernel.now();
         self.goes_straight = false;
-        self.pump.reading = Reading::ToTheLast;
-        self.drain = Some(Drain::new(self.pump.now, self.settings.drain_timeout));
+        self.common.reading = Reading::ToTheLast;
+        self.drain = Some(Drain::new(self.common.now, self.settings.drain_timeout));
         self.serve_the_queues();
         for (number, listener) in self.listeners.iter().enumerate() {
-            let kernel = &mut self.pump.kernel;
+            let kernel = &mut self.common.kernel;
             // Where the kernel does not tell, who is in the queue from now on was there before.
             let waiting = kernel.queued(listener).or_else(|_| {
-                self.pump.counters.shutdown += 1;
+                self.common.counters.shutdown += 1;
                 kernel.turn_away(listener).map(|()| usize::MAX)
             });
             let waiting = waiting.unwrap_or(BACKLOG_DEFAULT as usize);
@@ -99,7 +99,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     fn close_the_listeners(&mut self) {
         for listener in std::mem::take(&mut self.listeners) {
-            self.pump.kernel.close(listener);
+            self.common.kernel.close(listener);
         }
     }
 
@@ -112,7 +112,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     pub(super) fn drain_deadline(&self) -> Time {
         match &self.drain {
-            Some(_) if self.serves_the_queues_now() => self.pump.now,
+            Some(_) if self.serves_the_queues_now() => self.common.now,
             // Once everybody is gone there is nothing to be late for.
             Some(drain) if !self.peers.is_empty() || !self.listeners.is_empty() => drain.deadline(),
             _ => Time::NEVER,
@@ -140,10 +140,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let Some(drain) = &mut self.drain else { return };
         match drain.stage {
-            _ if self.pump.now >= drain.until => self.cut_everyone(),
-            Stage::Reading(until) if self.pump.now >= until => {
+            _ if self.common.now >= drain.until => self.cut_everyone(),
+            Stage::Reading(until) if self.common.now >= until => {
                 drain.stage = Stage::Writing;
-                self.pump.reading = Reading::NoMore;
+                self.common.reading = Reading::NoMore;
                 self.visit_everyone();
             }
             Stage::Reading(_) | Stage::Writing => {}
@@ -166,7 +166,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.cut_those_inside();
         }
         for (number, listener) in self.listeners.iter().enumerate() {
-            let waiting = self.pump.kernel.queued(listener).unwrap_or(0);
+            let waiting = self.common.kernel.queued(listener).unwrap_or(0);
             let never_let_in = waiting.min(self.door.promised(number)) as u64;
             if let Some(drain) = &mut self.drain {
                 drain.cut += never_let_in;
@@ -185,7 +185,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             };
             // Who lingers has all its replies, unless the kernel still holds some.
             let is_owed = match peer.connection.is_lingering() {
-                true => peer.still_unsent(&mut self.pump.kernel) > 0,
+                true => peer.still_unsent(&mut self.common.kernel) > 0,
                 false => true,
             };
             if let (Some(drain), true) = (&mut self.drain, is_owed) {

@@ -23,12 +23,13 @@ use crate::service::Service;
 
 use super::accept::Door;
 use super::children::Children;
+use super::common::Common;
 use super::counters::Counters;
 use super::drain::Drain;
 use super::peer::Peer;
 use super::per_ip::PerIp;
 use super::phases::Answer;
-use super::pump::{Course, Pump, Reading};
+use super::pump::{Course, Reading};
 use super::queue::Queue;
 use super::settings::Settings;
 use super::slots::Slots;
@@ -47,7 +48,7 @@ pub struct Attention {
 
 /// One worker: a kernel, a fixed number of connections, a service.
 pub struct Server<K: Spawner + Opener, S: Service> {
-    pub(super) pump: Pump<K, S>,
+    pub(super) common: Common<K, S>,
     pub(super) settings: Settings,
     pub(super) listeners: Vec<K::Socket>,
     pub(super) door: Door<K::Socket>,
@@ -109,7 +110,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             answers: Vec::with_capacity(ANSWERS_PER_PHASE),
             events: vec![Event::default(); EVENTS_PER_TURN],
             complaints: Complaints::default(),
-            pump: Pump {
+            common: Common {
                 now: kernel.now(),
                 kernel,
                 protocol,
@@ -135,7 +136,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub fn run(&mut self, until: Time) -> io::Result<Attention> {
         loop {
             let attention = self.turn(until)?;
-            if attention != Attention::default() || self.pump.now >= until || self.is_done() {
+            if attention != Attention::default() || self.common.now >= until || self.is_done() {
                 return Ok(attention);
             }
         }
@@ -148,11 +149,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let deadline = self.deadline();
         let count = self.wait(deadline.min(until))?;
         self.turns += 1;
-        self.pump.now = self.pump.kernel.now();
-        if S::TICKS && self.pump.now >= self.next_tick {
+        self.common.now = self.common.kernel.now();
+        if S::TICKS && self.common.now >= self.next_tick {
             self.tick();
         }
-        self.pump.counters.events += count as u64;
+        self.common.counters.events += count as u64;
         let mut attention = Attention::default();
         let mut place = 0;
         while place < count {
@@ -175,7 +176,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if had_more_to_do > 0 {
             self.resume(had_more_to_do);
         }
-        if self.pump.now >= deadline {
+        if self.common.now >= deadline {
             self.expire_unless_more_waits(count);
         }
         if S::AWAITS {
@@ -189,38 +190,38 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     fn wait(&mut self, until: Time) -> io::Result<usize> {
         if let Some(span) = self.settings.spin {
-            let spin_until = self.pump.now.after(span).min(until);
-            while self.pump.kernel.now() < spin_until {
-                self.pump.counters.epoll_wait += 1;
-                match self.pump.kernel.wait(&mut self.events, Time::default())? {
+            let spin_until = self.common.now.after(span).min(until);
+            while self.common.kernel.now() < spin_until {
+                self.common.counters.epoll_wait += 1;
+                match self.common.kernel.wait(&mut self.events, Time::default())? {
                     0 => {}
                     count => return Ok(count),
                 }
             }
         }
-        self.pump.counters.epoll_wait += 1;
-        self.pump.kernel.wait(&mut self.events, until)
+        self.common.counters.epoll_wait += 1;
+        self.common.kernel.wait(&mut self.events, until)
     }
 
     /// Answers with another service of the same kind from now on, to old connections too.
     pub fn replace_service(&mut self, service: S) {
-        self.pump.protocol.service = service;
+        self.common.protocol.service = service;
         self.next_tick = Time::default();
     }
 
     /// What it has done so far.
     pub fn counters(&self) -> &Counters {
-        &self.pump.counters
+        &self.common.counters
     }
 
     /// The time of the last turn.
     pub fn now(&self) -> Time {
-        self.pump.now
+        self.common.now
     }
 
     /// The kernel underneath.
     pub fn kernel_mut(&mut self) -> &mut K {
-        &mut self.pump.kernel
+        &mut self.common.kernel
     }
 
     /// Workspaces on loan now.
@@ -232,12 +233,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     fn deadline(&self) -> Time {
         if !self.ready.is_empty() {
-            return self.pump.now;
+            return self.common.now;
         }
         let next = self.timers.next().min(self.door.deadline());
         let next = next.min(self.drain_deadline());
         match S::AWAITS {
-            true if self.children.can_start() => self.pump.now,
+            true if self.children.can_start() => self.common.now,
             true => next.min(self.children.timers.next()),
             false => next,
         }
@@ -246,10 +247,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Tells the service the time of day, and finds out when the next second begins.
     #[cold]
     fn tick(&mut self) {
-        let since_1970 = self.pump.kernel.time_of_day();
-        self.pump.protocol.service.tick(since_1970.as_secs());
+        let since_1970 = self.common.kernel.time_of_day();
+        self.common.protocol.service.tick(since_1970.as_secs());
         let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
-        self.next_tick = self.pump.now.after(Duration::from_secs(1) - gone);
+        self.next_tick = self.common.now.after(Duration::from_secs(1) - gone);
     }
 
     /// An event of one of the loop's own descriptors.
@@ -294,17 +295,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             last_reads: 0,
             amid_since: Time::NEVER,
             unsent: 0,
-            active_at: self.pump.now,
+            active_at: self.common.now,
         };
         let token = match self.peers.insert(peer) {
             Ok(token) => token,
-            Err(peer) => return self.pump.kernel.close(peer.socket),
+            Err(peer) => return self.common.kernel.close(peer.socket),
         };
         if let Some(address) = address {
             self.per_ip.enter(token.index(), address);
         }
-        self.pump.counters.connections_total += 1;
-        self.pump.counters.connections_now += 1;
+        self.common.counters.connections_total += 1;
+        self.common.counters.connections_now += 1;
         let course = if self.settings.defer_accept {
             self.try_straight(token)
         } else {
@@ -316,8 +317,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        self.pump.counters.epoll_ctl += 1;
-        if let Err(error) = self.pump.kernel.register(&peer.socket, token, interest) {
+        self.common.counters.epoll_ctl += 1;
+        if let Err(error) = self.common.kernel.register(&peer.socket, token, interest) {
             return self.fail(token, &error);
         }
         let silent = peer.connection.is_silent();
@@ -346,19 +347,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if S::AWAITS {
             self.abandon(token);
         }
-        self.pump.counters.connections_now -= 1;
-        self.pump.counters.close += 1;
-        self.pump.counters.closed[peer.connection.reason() as usize] += 1;
+        self.common.counters.connections_now -= 1;
+        self.common.counters.close += 1;
+        self.common.counters.closed[peer.connection.reason() as usize] += 1;
         let reason = peer.connection.reason();
         log::debug!("connection {token:?} closed: {}", reason.name());
         match peer.connection.take_error() {
             Some(error) => {
-                self.pump.counters.refused(&error);
+                self.common.counters.refused(&error);
                 self.complain(&error, peer.connection.guess(), "connection is closed");
             }
-            None => self.complaints.warn_of(reason, self.pump.now),
+            None => self.complaints.warn_of(reason, self.common.now),
         }
-        self.pump.kernel.close(peer.socket);
+        self.common.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
             self.workspaces.give_back(lease);
             self.lend_to_whoever_waits();
@@ -370,7 +371,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[cold]
     pub(super) fn complain(&mut self, error: &FrameError, guess: Option<Guess>, outcome: &str) {
         let reason = CloseReason::from(error);
-        if let Some(more) = self.complaints.of(reason).may_speak(self.pump.now) {
+        if let Some(more) = self.complaints.of(reason).may_speak(self.common.now) {
             let kind = error.kind();
             match guess {
                 Some(guess) => log::warn!("{kind}: {error}; {guess}: the {outcome}{more}"),

@@ -49,7 +49,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Ends those whose time is over. Activity has only moved true deadlines away from the armed
     /// ones, so each one that comes is looked at again.
     fn expire(&mut self) {
-        while let Some(slot) = self.timers.pop_due(self.pump.now) {
+        while let Some(slot) = self.timers.pop_due(self.common.now) {
             let Some(token) = self.peers.token(slot) else {
                 continue;
             };
@@ -64,7 +64,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 continue;
             }
             let (deadline, reason) = self.deadline_of(token);
-            if deadline > self.pump.now {
+            if deadline > self.common.now {
                 self.arm(token);
                 continue;
             }
@@ -99,7 +99,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(peer) = self.peers.get_mut(token) {
             peer.paused = true;
             let span = MEMORY_RETRY_MIN * (1 << (peer.refusals - 1));
-            self.timers.arm(token.index(), self.pump.now.after(span));
+            self.timers.arm(token.index(), self.common.now.after(span));
         }
     }
 
@@ -112,7 +112,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return true;
         }
         let (deadline, _) = self.deadline_of(token);
-        let enough = deadline > self.pump.now;
+        let enough = deadline > self.common.now;
         if enough {
             self.arm(token);
         }
@@ -126,7 +126,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return false;
         };
-        if !matches!(self.pump.kernel.unsent(&peer.socket), Ok(1..)) {
+        if !matches!(self.common.kernel.unsent(&peer.socket), Ok(1..)) {
             return false;
         }
         let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
@@ -149,7 +149,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read: false,
             write: false,
         };
-        let stopped = self.pump.run(peer, &mut nothing, can);
+        let stopped = self.common.run(peer, &mut nothing, can);
         self.leave_the_straight(token, Course::Over(stopped.want));
         true
     }
@@ -162,19 +162,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return false;
         };
-        let unsent = peer.still_unsent(&mut self.pump.kernel);
+        let unsent = peer.still_unsent(&mut self.common.kernel);
         let taken = peer.unsent.saturating_sub(unsent) as usize;
         let timeout = self.settings.stall_timeout;
         let stalled = timeout.map_or(Time::NEVER, |span| {
             peer.active_at.after(span.max(LINGER_TIMEOUT))
         });
         if unsent > 0 && taken >= self.settings.stall_size_min.max(1) {
-            (peer.unsent, peer.active_at) = (unsent, self.pump.now);
-        } else if unsent == 0 || self.pump.now >= stalled {
+            (peer.unsent, peer.active_at) = (unsent, self.common.now);
+        } else if unsent == 0 || self.common.now >= stalled {
             peer.unsent = 0;
             if unsent > 0 {
-                self.pump.counters.lingers_cut += 1;
-                self.complaints.warn_of_a_linger(unsent, self.pump.now);
+                self.common.counters.lingers_cut += 1;
+                self.complaints.warn_of_a_linger(unsent, self.common.now);
             }
             return false;
         }
@@ -196,7 +196,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             // While the kernel holds replies: not the end, but when to look again.
             let looks = match peer.unsent {
                 0 => 0,
-                _ => self.pump.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
+                _ => self.common.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
             };
             let span = LINGER_TIMEOUT.saturating_mul(looks as u32 + 1);
             return after(Some(span), since, reason);

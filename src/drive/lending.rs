@@ -37,8 +37,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Leaves a workspace with a connection that has bytes in it. `before` is what was counted
     /// before it was worked on.
     pub(super) fn keep(&mut self, token: Token, lease: Lease, want: Want, before: Moved) {
-        let now = self.pump.now;
-        let after = Moved::of(&self.pump.counters);
+        let now = self.common.now;
+        let after = Moved::of(&self.common.counters);
         let is_next = self.has_ended_a_frame(token);
         let was_held = self.workspaces.held(&lease);
         let begun = self.begun(token, was_held, is_next);
@@ -104,10 +104,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     fn begun(&mut self, token: Token, held: Held, is_next: bool) -> Time {
         let earlier = self.peers.get_mut(token).map(|peer| peer.amid_since);
         match (held, earlier) {
-            _ if is_next => self.pump.now,
+            _ if is_next => self.common.now,
             (Held::ForFrame { since, .. }, _) => since,
             (_, Some(since)) if since != Time::NEVER => since,
-            _ => self.pump.now,
+            _ => self.common.now,
         }
     }
 
@@ -141,9 +141,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return;
         }
         // It has said something, or we would not be here: it is not idle, we are busy.
-        peer.active_at = self.pump.now;
+        peer.active_at = self.common.now;
         peer.paused = false;
-        self.pump.counters.workspace_waits += 1;
+        self.common.counters.workspace_waits += 1;
         self.change_interest(token, Interest::NONE.under(self.settings.trigger));
     }
 
@@ -158,9 +158,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 Some((token, peer)) => {
                     peer.lease = Some(lease);
                     // Its deadline may come in this very turn: it has waited, not been idle.
-                    peer.active_at = self.pump.now;
+                    peer.active_at = self.common.now;
                     if peer.amid_since != Time::NEVER {
-                        peer.amid_since = self.pump.now;
+                        peer.amid_since = self.common.now;
                     }
                     self.ready.push(token.index());
                 }

@@ -8,6 +8,7 @@ mod accept;
 mod advance;
 mod children;
 mod commands;
+mod common;
 pub mod counters;
 mod drain;
 mod epoll;

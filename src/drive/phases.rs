@@ -93,7 +93,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 return None;
             }
             *place += 1;
-            match self.pump.receive_straight(peer, &mut space[end..]) {
+            match self.common.receive_straight(peer, &mut space[end..]) {
                 Ok(count) => {
                     peer.answered = true;
                     self.answers.push(Answer {
@@ -151,7 +151,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 unreachable!("nobody is released between the phases");
             };
             peer.answered = false;
-            match self.pump.send_straight(peer, &space[start..end]) {
+            match self.common.send_straight(peer, &space[start..end]) {
                 Course::Done => {}
                 course => {
                     return Some(Parted {

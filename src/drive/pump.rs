@@ -6,12 +6,12 @@
 //! recv(2), send(2), shutdown(2).
 
 use crate::base::buffer::InboundCursors;
-use crate::connection::{CloseReason, Cursors, Protocol, Want, Workspace};
-use crate::kernel::{Interest, Sockets, Time, Trigger};
+use crate::connection::{CloseReason, Cursors, Want, Workspace};
+use crate::kernel::{Interest, Sockets, Trigger};
 use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, DRAIN_READS_MIN, OPERATIONS_PER_EVENT};
 use crate::service::Service;
 
-use super::counters::Counters;
+use super::common::Common;
 use super::peer::Peer;
 
 /// When to read a second time.
@@ -82,18 +82,7 @@ enum Pumped {
     Nothing,
 }
 
-/// What pumping needs beside the connection.
-pub(super) struct Pump<K: Sockets, S: Service> {
-    pub(super) kernel: K,
-    pub(super) protocol: Protocol<S>,
-    pub(super) counters: Counters,
-    /// When to read a second time; this is the whole difference between the two triggers.
-    pub(super) reading: Reading,
-    /// The time of this turn.
-    pub(super) now: Time,
-}
-
-impl<K: Sockets, S: Service> Pump<K, S> {
+impl<K: Sockets, S: Service> Common<K, S> {
     /// The straight course of a connection at rest: one read, all of it answered where it lies, one
     /// write that takes it all. Nearly every event goes this way, so it is kept free of everything
     /// that another course may need; what is not straight is handed over where it left the way.

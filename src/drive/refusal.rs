@@ -12,10 +12,10 @@ use crate::kernel::{Sockets, errno};
 use crate::limits::MEMORY_RETRIES_MAX;
 use crate::service::Service;
 
+use super::common::Common;
 use super::peer::Peer;
-use super::pump::Pump;
 
-impl<K: Sockets, S: Service> Pump<K, S> {
+impl<K: Sockets, S: Service> Common<K, S> {
     #[cold]
     pub(super) fn refused_read(&mut self, error: &io::Error, peer: &mut Peer<K, S>) -> Want {
         if error.kind() == ErrorKind::WouldBlock {
