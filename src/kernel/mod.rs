@@ -57,7 +57,8 @@ pub trait Sockets {
     /// Ends our direction with a FIN: shutdown(2) with `SHUT_WR`.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
-    /// Bytes written that the peer's kernel has not acknowledged: `SIOCOUTQ` of tcp(7).
+    /// Bytes written that the peer's kernel has not acknowledged, which a close may destroy:
+    /// `SIOCOUTQ` of tcp(7). There are none of a local socket: what it takes is with its reader.
     fn unsent(&mut self, socket: &Self::Socket) -> io::Result<usize>;
 
     /// The error that is pending, taken: `SO_ERROR` of socket(7). This is how a connect in

@@ -193,6 +193,9 @@ mod tests {
             let listener = linux.listen(&at, &PLAIN)?;
             let (near, far) = meet(&mut linux, &listener)?;
             assert_eq!(linux.write(&near, b"hello")?, 5);
+            if matches!(at, Address::Unix(_)) {
+                assert_eq!(linux.unsent(&near)?, 0, "{at}: unread is not unsent");
+            }
             let mut space = [0; 8];
             assert_eq!(linux.read(&far, &mut space)?, 5);
             assert!(linux.unsent(&near)? <= 5);

@@ -101,11 +101,15 @@ pub(crate) fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes sent that the other side has not acknowledged (tcp) or not read (unix): `SIOCOUTQ`.
+/// Bytes sent that the other side has not acknowledged: `SIOCOUTQ` of tcp(7). Of a local socket it
+/// tells what is unread, but that lies with its reader, who keeps it whatever becomes of this end.
 pub(crate) fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes: c_int = 0;
     // SAFETY: `TIOCOUTQ`, the same number as `SIOCOUTQ`, writes one int, which outlives the call.
     retry(|| unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) })?;
+    if bytes > 0 && Setting::DOMAIN.get(fd)? == libc::AF_UNIX {
+        return Ok(0);
+    }
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
@@ -158,6 +162,7 @@ impl Setting {
     pub(crate) const KEEP_ALIVE: Setting = Setting(libc::SOL_SOCKET, libc::SO_KEEPALIVE);
     /// Urgent bytes stay in the stream, as RFC 6093 asks of everybody.
     pub(crate) const URGENT_INLINE: Setting = Setting(libc::SOL_SOCKET, libc::SO_OOBINLINE);
+    const DOMAIN: Setting = Setting(libc::SOL_SOCKET, libc::SO_DOMAIN);
     pub(crate) const RECEIVE_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_RCVBUF);
     pub(crate) const SEND_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_SNDBUF);
     pub(crate) const ONLY_V6: Setting = Setting(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
@@ -267,13 +272,27 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_did_not_take_is_counted() -> io::Result<()> {
+    fn what_the_peers_kernel_did_not_take_is_counted() -> io::Result<()> {
+        let (near, _far) = connected()?;
+        near.set_nonblocking(true)?;
+        assert_eq!(unsent(near.as_fd())?, 0);
+        while send(near.as_fd(), &[0; 1 << 16]).is_ok() {}
+        assert!(unsent(near.as_fd())? > 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_local_socket_took_is_with_its_reader_and_stays_there() -> io::Result<()> {
         let (near, far) = std::os::unix::net::UnixStream::pair()?;
+        send(near.as_fd(), b"hello")?;
         assert_eq!(unsent(near.as_fd())?, 0);
-        send(near.as_fd(), &[0; 100])?;
-        assert!(unsent(near.as_fd())? >= 100);
-        receive(far.as_fd(), &mut [0; 100])?;
-        assert_eq!(unsent(near.as_fd())?, 0);
+        // What it has not read itself makes the other's last read a reset, as of TCP.
+        send(far.as_fd(), b"late")?;
+        drop(near);
+        let mut space = [0; 8];
+        assert_eq!(receive(far.as_fd(), &mut space)?, 5);
+        let reset = receive(far.as_fd(), &mut space).map_err(|error| error.kind());
+        assert_eq!(reset, Err(io::ErrorKind::ConnectionReset));
         Ok(())
     }
 

@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use super::memory::{connect, local};
 use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, stuff};
 
 /// What fits the send buffer of a socket whose peer reads slowly, and takes it long to read.
 const KERNEL_HOLDS: usize = 300_000;
+
+/// What fits the buffers of a local socket.
+const LOCAL_HOLDS: usize = 50_000;
 
 /// A server that owes its peer megabytes.
 fn indebted(args: &[&str]) -> (Server, TcpStream) {
@@ -202,6 +206,34 @@ fn the_idle_time_out_closes_and_is_counted_with_its_reason() {
         (stats.get("closed_idle"), stats.get("connections_now")),
         (2, 0)
     );
+    server.end();
+}
+
+#[test]
+fn replies_to_a_local_peer_are_with_it_and_the_end_does_not_wait_until_they_are_read() {
+    let limits = ["--drain-timeout", "1s", "--stall-timeout", "off"];
+    let (server, name) = local("end", &limits);
+    let mut peer = connect(&name);
+    let requests = pattern(LOCAL_HOLDS);
+    peer.write_all(&requests).expect("the server reads");
+    until("all is answered", || {
+        server.stats().get("bytes_out") == LOCAL_HOLDS as u64
+    });
+    // Were it waited for, it would be cut when time is up, and that has a code of its own.
+    server.end();
+    assert!(rest(&mut peer) == requests, "a wrong byte");
+}
+
+#[test]
+fn a_local_peer_that_is_sent_away_with_replies_unread_loses_none_even_if_it_talks_on() {
+    let (server, name) = local("idle", &["--idle-timeout", "50ms"]);
+    let mut peer = connect(&name);
+    let requests = pattern(LOCAL_HOLDS);
+    peer.write_all(&requests).expect("the server reads");
+    until("it is sent away", || server.stats().get("closed_idle") == 1);
+    let refused = peer.write(b".").map_err(|error| error.kind());
+    assert_eq!(refused, Err(ErrorKind::BrokenPipe));
+    assert!(rest(&mut peer) == requests, "a wrong byte");
     server.end();
 }
 

@@ -10,7 +10,7 @@ use super::{MIB, ask, pattern, rest, say};
 const SINGLE: [&str; 4] = ["--max-memory", "4850k", "--max-connections", "20"];
 
 /// A local server: the kernel gives its connections small buffers, so it takes little to fill them.
-fn local(name: &str, args: &[&str]) -> (Server, String) {
+pub(super) fn local(name: &str, args: &[&str]) -> (Server, String) {
     let path = format!("@mynah-{}-{name}", std::process::id());
     let address = format!("unix:{path}");
     (
@@ -19,7 +19,7 @@ fn local(name: &str, args: &[&str]) -> (Server, String) {
     )
 }
 
-fn connect(name: &str) -> UnixStream {
+pub(super) fn connect(name: &str) -> UnixStream {
     let address = super::addresses::abstract_name(name);
     let peer = UnixStream::connect_addr(&address).expect("somebody listens");
     peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
