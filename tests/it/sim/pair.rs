@@ -82,6 +82,11 @@ impl End {
         self.inbound.len().min(self.pipe.receive)
     }
 
+    /// Bytes written to this end that it has not read.
+    pub(super) fn held(&self) -> usize {
+        self.inbound.len()
+    }
+
     /// Bytes written to this end that its receive buffer had no room for.
     pub(super) fn unsent(&self) -> usize {
         self.inbound.len() - self.readable()

@@ -185,6 +185,12 @@ impl Sim {
         }
     }
 
+    /// Bytes that `peer` has sent and the server has not read.
+    pub fn unheard(&mut self, peer: Peer) -> usize {
+        let pair = self.pair_of(peer);
+        pair.map_or(0, |pair| pair.ends[1 - peer.side].held())
+    }
+
     /// Whether a fault ended this connection, so that bytes may be missing.
     pub fn killed(&self, peer: Peer) -> bool {
         self.killed.contains(&peer.serial)

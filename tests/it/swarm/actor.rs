@@ -33,6 +33,8 @@ pub struct Actor {
     heard: Vec<u8>,
     /// Where the frame that is under way begins, and when its first byte was sent.
     frame: Option<(usize, Time)>,
+    /// The same of one that the server has surely begun to wait for, and since when.
+    awaited: Option<(usize, Time)>,
     /// The longest that a frame has taken so far.
     slowest: Duration,
     pub end: Option<End>,
@@ -49,6 +51,7 @@ impl Actor {
             said: 0,
             heard: Vec::new(),
             frame: None,
+            awaited: None,
             slowest: Duration::ZERO,
             end: None,
         }
@@ -118,6 +121,41 @@ impl Actor {
             None if said + heard > 0 => Some(told),
             None => None,
         }
+    }
+
+    /// Where the frame begins for whose end alone the server waits, it having no more to do: it has
+    /// read all that was said, and answered the frames before.
+    fn waited_for(&self, sim: &mut Sim) -> Option<usize> {
+        let ((start, _), peer) = (self.frame?, self.peer?);
+        let state = sim.peer_state(peer);
+        let is_open = state.link == Link::Open && !state.shut && self.end.is_none();
+        let is_heard = sim.unheard(peer) == 0 && self.lacks(false) == 0;
+        let said = &self.part.talk.bytes[start..self.said];
+        // A blank line before a request of HTTP is no part of it (RFC 9112, 2.2).
+        let has_begun = said.iter().any(|byte| !b"\r\n".contains(byte));
+        let wrong = self.part.talk.is_wrong(self.said);
+        (is_open && is_heard && has_begun && !wrong).then_some(start)
+    }
+
+    /// Panics when the server, which has no more to do, has waited longer than `span` for the end
+    /// of a frame, and waits on.
+    pub fn check_is_cut(&mut self, sim: &mut Sim, span: Duration) {
+        let Some(start) = self.waited_for(sim) else {
+            return;
+        };
+        let now = sim.time();
+        let since = match self.awaited {
+            Some((same, since)) if same == start => since,
+            _ => now,
+        };
+        self.awaited = Some((start, since));
+        let waited = now.since(since);
+        assert!(
+            waited <= span,
+            "peer {} ({:?}) was waited for {waited:?} amid a frame, and was not cut",
+            self.part.number,
+            self.part.kind,
+        );
     }
 
     fn talk(&mut self, sim: &mut Sim, peer: Peer) {

@@ -119,6 +119,23 @@ impl<S: Service> Stage<'_, S> {
         }
     }
 
+    /// Whoever is clearly too slow with a frame was cut, unless the server itself had delays; the
+    /// other direction, that nobody else was, is for the end.
+    pub(super) fn check_the_slow(&mut self) {
+        let Some(timeout) = self.world.frame_timeout else {
+            return;
+        };
+        let counters = self.server.counters();
+        let delays = counters.refused_memory + counters.workspace_waits;
+        if delays > 0 || self.server.has_more() {
+            return;
+        }
+        let clearly = timeout + self.world.pace;
+        let sim = self.server.kernel_mut();
+        let check = |actor: &mut Actor| actor.check_is_cut(sim, clearly);
+        self.actors.iter_mut().for_each(check);
+    }
+
     /// Every peer was answered rightly, and whoever was cut short was so for a reason.
     pub(super) fn judge(&mut self, counters: &Counters) {
         self.actors.iter().for_each(Actor::check);

@@ -155,6 +155,7 @@ impl<'a, S: Service> Stage<'a, S> {
             }
             self.act();
             self.settle();
+            self.check_the_slow();
             assert!(
                 self.step < STEPS_MAX,
                 "somebody is stuck: {}",
