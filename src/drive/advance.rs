@@ -126,7 +126,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         peer.read_to_end |= readiness.has(TO_THE_END);
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
-        let broken = readiness.has(Readiness::HUP.and(Readiness::ERR));
+        let broken = readiness.has(match peer.connection.is_lingering() {
+            // A hang-up is but the peer's end behind ours. What it said before that is read as long
+            // as there may be memory: a close with it unread destroys replies.
+            true => Readiness::ERR,
+            false => Readiness::HUP.and(Readiness::ERR),
+        });
         if broken && nothing_asked && (peer.lease.is_none() || peer.connection.awaits()) {
             // Nothing is asked and these cannot be masked: heard once, they are heard for ever.
             peer.connection.close(CloseReason::Reset);

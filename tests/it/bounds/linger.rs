@@ -219,3 +219,21 @@ fn the_silent_that_have_taken_everything_are_closed_at_once() {
     assert_eq!(stage.closed(CloseReason::Idle), 1);
     assert_eq!(stage.server.counters().shutdown, 0);
 }
+
+#[test]
+fn who_has_ended_too_loses_no_reply_when_there_is_no_memory_to_read_it_on() {
+    // Found by the swarm, seed 41113352.
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, peer) = lingering(Settings {
+            trigger,
+            ..strict()
+        });
+        stage.fail("recv", 1, ENOMEM);
+        stage.say(peer, b"and another thing");
+        assert_eq!(stage.server.counters().refused_memory, 1);
+        stage.sim().finish(peer);
+        stage.settle();
+        assert_eq!(stage.hear(peer).len(), OWED, "{trigger:?}");
+        assert_eq!(stage.link(peer), Link::Finished, "{trigger:?}");
+    }
+}
