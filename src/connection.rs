@@ -196,7 +196,7 @@ impl<S: Service> Connection<S> {
         Some(error)
     }
 
-    /// What the peer seems to speak whose frame was refused last.
+    /// What the peer seems to speak whose frame is refused, or late.
     pub fn guess(&self) -> Option<Guess> {
         self.guess
     }
@@ -308,7 +308,7 @@ impl<S: Service> Connection<S> {
     pub fn reported(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
         debug_assert_eq!(self.state, State::Refusing);
         let left = protocol.framing.span(workspace.inbound.undecoded());
-        self.trouble = Trouble::Skipping { came: 0, left };
+        (self.trouble, self.guess) = (Trouble::Skipping { came: 0, left }, None);
         self.state = State::Skipping;
         self.resume(workspace, protocol)
     }

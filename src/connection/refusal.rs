@@ -94,6 +94,13 @@ impl<S: Service> Connection<S> {
         workspace.inbound.drop_undecoded();
     }
 
+    /// The frame under way was not whole in time: what has come of it may tell why.
+    #[cold]
+    pub fn guess_of_the_late(&mut self, workspace: &mut Workspace<'_>, protocol: &Protocol<S>) {
+        let bytes = workspace.inbound.undecoded();
+        self.guess = protocol.framing.guess_of_a_rest(bytes);
+    }
+
     /// The peer's stream has ended before its last frame did.
     #[cold]
     pub(super) fn end_inside_a_frame(

@@ -33,7 +33,7 @@ use super::pump::{Course, Reading};
 use super::queue::Queue;
 use super::settings::Settings;
 use super::slots::Slots;
-use super::throttle::Complaints;
+use super::throttle::{Complaints, Seems};
 use super::timers::Timers;
 use super::workspaces::Workspaces;
 
@@ -357,7 +357,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.common.counters.refused(&error);
                 self.complain(&error, peer.connection.guess(), "connection is closed");
             }
-            None => self.complaints.warn_of(reason, self.common.now),
+            None => {
+                let guess = peer.connection.guess();
+                self.complaints.warn_of(reason, guess, self.common.now);
+            }
         }
         self.common.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
@@ -372,11 +375,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub(super) fn complain(&mut self, error: &FrameError, guess: Option<Guess>, outcome: &str) {
         let reason = CloseReason::from(error);
         if let Some(more) = self.complaints.of(reason).may_speak(self.common.now) {
-            let kind = error.kind();
-            match guess {
-                Some(guess) => log::warn!("{kind}: {error}; {guess}: the {outcome}{more}"),
-                None => log::warn!("{kind}: {error}: the {outcome}{more}"),
-            }
+            let (kind, seems) = (error.kind(), Seems(guess));
+            log::warn!("{kind}: {error}{seems}: the {outcome}{more}");
         }
     }
 }

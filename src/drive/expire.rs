@@ -71,6 +71,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             if reason == CloseReason::Stalled && self.has_taken_enough(token) {
                 continue;
             }
+            if let (CloseReason::SlowFrame, Some(peer)) = (reason, self.peers.get_mut(token)) {
+                if let Some(lease) = &peer.lease {
+                    let mut workspace = self.workspaces.open(lease);
+                    peer.connection
+                        .guess_of_the_late(&mut workspace, &self.common.protocol);
+                }
+            }
             let silent = matches!(reason, CloseReason::Idle | CloseReason::SlowFrame);
             if silent && self.ends_behind_its_replies(token, reason) {
                 continue;

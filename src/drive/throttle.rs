@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::connection::CloseReason;
+use crate::framing::Guess;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,6 +42,18 @@ impl fmt::Display for Swallowed {
     }
 }
 
+/// What a peer seems to speak, behind what is wrong with it; prints as nothing when nobody knows.
+pub(super) struct Seems(pub(super) Option<Guess>);
+
+impl fmt::Display for Seems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(guess) => write!(f, "; {guess}"),
+        }
+    }
+}
+
 /// A throttle for each reason that connections end for.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
@@ -56,10 +69,11 @@ impl Complaints {
 
     /// Tells that a connection was closed for `reason`, if whoever runs the server wants to hear of
     /// it.
-    pub(super) fn warn_of(&mut self, reason: CloseReason, now: Time) {
+    pub(super) fn warn_of(&mut self, reason: CloseReason, guess: Option<Guess>, now: Time) {
         let Some(what) = reason.limit() else { return };
         if let Some(more) = self.of(reason).may_speak(now) {
-            log::warn!("{}: {what}: the connection is closed{more}", reason.name());
+            let (name, seems) = (reason.name(), Seems(guess));
+            log::warn!("{name}: {what}{seems}: the connection is closed{more}");
         }
     }
 

@@ -298,8 +298,9 @@ impl Framing {
         }
     }
 
-    /// The same of one amid whose frame the stream ended, which was not refused: its length field
-    /// was believed, so that text in it says nothing, but a known beginning does.
+    /// The same of one whose frame was not refused and has no end, for the stream has, or its time
+    /// is up: its length field was believed, so that text in it says nothing, but a known beginning
+    /// does.
     pub fn guess_of_a_rest(&self, bytes: &[u8]) -> Option<Guess> {
         match self {
             Framing::LengthField(_) => guess::language(bytes),

@@ -125,6 +125,41 @@ fn a_peer_that_leaves_amid_what_is_no_length_is_told_apart_in_the_log() {
 }
 
 #[test]
+fn a_peer_that_waits_amid_what_is_no_length_is_told_apart_in_the_log() {
+    for (frame, bytes, told) in [
+        (
+            "u16be",
+            b"GET / HTTP/1.1\r\n\r\n".as_slice(),
+            "slow_frame: the frame was not whole in time; 47 45 54 20 is \"GET \": the peer seems \
+             to speak HTTP: the connection is closed",
+        ),
+        (
+            "u16be",
+            b"\x16\x03\x01\x02\x00\x01\x00",
+            "slow_frame: the frame was not whole in time; 16 03 01 is a TLS record: the peer seems \
+             to speak TLS: the connection is closed",
+        ),
+        (
+            "u8",
+            b"hello",
+            "slow_frame: the frame was not whole in time: the connection is closed",
+        ),
+        (
+            "line",
+            b"GET me",
+            "slow_frame: the frame was not whole in time: the connection is closed",
+        ),
+    ] {
+        let mut server = Server::start(&["--frame", frame, "--frame-timeout", "50ms"]);
+        let mut peer = server.connect();
+        peer.write_all(bytes).expect("it reads");
+        assert_eq!(peer.read(&mut [0]).expect("it ends in order"), 0);
+        let line = line_with(&mut server.stderr, "slow_frame");
+        assert_eq!(line.trim_start_matches("WARN").trim_start(), told);
+    }
+}
+
+#[test]
 fn frames_that_are_thrown_away_are_counted_and_the_next_ones_answered() {
     for trigger in ["level", "edge"] {
         let args = [
