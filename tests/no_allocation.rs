@@ -22,7 +22,7 @@ use mynah::drive::counters::Counters;
 use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};
 use mynah::framing::{Framing, OnTooLong};
-use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Time, Trigger, Waker};
+use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Sharing, Time, Trigger, Waker};
 use mynah::limits::FRAMES_PER_EVENT;
 use mynah::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
 
@@ -100,7 +100,7 @@ fn serve<S: Service>(
     let mut linux = Linux::new(false).expect("epoll");
     let options = ListenOptions {
         backlog: 1024,
-        reuse_port: false,
+        sharing: Sharing::Alone,
         nodelay: true,
         keepalive: None,
         user_timeout: None,

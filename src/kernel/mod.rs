@@ -243,15 +243,27 @@ pub enum Signal {
     Reload,
 }
 
+/// `SO_REUSEPORT`: each worker has its own listener and the kernel spreads connections over them.
+/// It admits any other program of the same user, which is not meant: so the first has the address
+/// alone before it shares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody.
+    Alone,
+    /// Nobody yet.
+    First,
+    /// The first and others like it.
+    Next,
+}
+
 /// What a listener is opened with. Options of accepted sockets are set here too: on Linux they
 /// inherit them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
     /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
     pub backlog: u32,
-    /// `SO_REUSEPORT`: each worker has its own listener and the kernel spreads connections over
-    /// them.
-    pub reuse_port: bool,
+    /// Who else listens there.
+    pub sharing: Sharing,
     /// `TCP_NODELAY`: send small writes at once.
     pub nodelay: bool,
     /// `SO_KEEPALIVE` with this idle time before the first of three probes, and a third of it

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::linux::{Linux, Socket};
 use super::local_path::bind;
-use super::{Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener};
+use super::{Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing};
 use crate::sys::socket::{self, Kind, Setting};
 
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
@@ -28,6 +28,10 @@ impl Opener for Linux {
         let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
         bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
+        if options.sharing == Sharing::First {
+            let shared = Setting::REUSE_PORT.set(listener.as_fd(), 1);
+            shared.map_err(refused(OpenStep::Socket))?;
+        }
         let listened = socket::listen(listener.as_fd(), options.backlog);
         listened.map_err(refused(OpenStep::Listen))?;
         Ok(listener.into())
@@ -104,7 +108,7 @@ fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io
         // So that 0.0.0.0 and [::] can be bound side by side, whatever net.ipv6.bindv6only says.
         Setting::ONLY_V6.set(fd, 1)?;
     }
-    if options.reuse_port {
+    if options.sharing == Sharing::Next {
         Setting::REUSE_PORT.set(fd, 1)?;
     }
     if options.nodelay {
@@ -147,7 +151,7 @@ mod tests {
 
     const PLAIN: ListenOptions = ListenOptions {
         backlog: 16,
-        reuse_port: false,
+        sharing: Sharing::Alone,
         nodelay: false,
         keepalive: None,
         user_timeout: None,
@@ -299,15 +303,15 @@ mod tests {
     #[test]
     fn workers_share_a_port_only_when_asked() -> Outcome {
         let mut linux = Linux::new(false)?;
-        let shared = ListenOptions {
-            reuse_port: true,
-            ..PLAIN
-        };
-        let first = linux.listen(&address("0"), &shared)?;
-        let same = linux.local(&first)?;
-        linux.listen(&same, &shared)?;
-        let alone = kind(linux.listen(&same, &PLAIN));
-        assert_eq!(alone, (OpenStep::Bind, io::ErrorKind::AddrInUse));
+        let [alone, first, next] = [Sharing::Alone, Sharing::First, Sharing::Next]
+            .map(|sharing| ListenOptions { sharing, ..PLAIN });
+        let one = linux.listen(&address("0"), &first)?;
+        let same = linux.local(&one)?;
+        let _another = linux.listen(&same, &next)?;
+        for others in [&alone, &first] {
+            let refusal = kind(linux.listen(&same, others));
+            assert_eq!(refusal, (OpenStep::Bind, io::ErrorKind::AddrInUse));
+        }
         Ok(())
     }
 

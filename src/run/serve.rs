@@ -13,8 +13,8 @@ use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
-    Address, Linux, ListenOptions, Opener, Spawner, Traced, UnixName, Waker, block_signals,
-    find_program, process,
+    Address, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
+    block_signals, find_program, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -77,7 +77,7 @@ where
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
         let mut kernel = wrap(linux);
-        let listeners = open_listeners(&mut kernel, &mut addresses, &options)?;
+        let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
         let settings = settings(&options, &plan, worker);
         let server = Server::new(kernel, listeners, protocol.clone(), settings)
             .map_err(io_failure("starting a worker"))?;
@@ -173,10 +173,15 @@ fn open_listeners<K: Opener>(
     kernel: &mut K,
     addresses: &mut [Address],
     options: &Serve,
+    worker: usize,
 ) -> Result<Vec<K::Socket>, Failure> {
     let listen = ListenOptions {
         backlog: options.backlog,
-        reuse_port: options.threads > 1,
+        sharing: match (options.threads, worker) {
+            (1, _) => Sharing::Alone,
+            (_, 0) => Sharing::First,
+            _ => Sharing::Next,
+        },
         nodelay: options.nodelay,
         keepalive: Some(limits::KEEPALIVE),
         // It ends a zero window too, so it must not be shorter than what a reader may take.

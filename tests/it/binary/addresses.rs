@@ -69,6 +69,21 @@ fn a_port_in_use_is_one_line_and_code_3() {
 }
 
 #[test]
+fn a_port_in_use_is_refused_to_several_workers_too() {
+    let server = Server::start(&["--threads", "2"]);
+    let address = server.addresses()[0].to_string();
+    let line = format!("mynah: bind {address}: Address already in use (os error 98)");
+    for threads in ["1", "2"] {
+        let refused = Ended::run(&["--listen", &address, "--threads", threads]);
+        assert_eq!(
+            (refused.code, refused.stderr),
+            (Some(3), vec![line.clone()])
+        );
+    }
+    server.end();
+}
+
+#[test]
 fn several_addresses_are_served_by_one_loop() {
     let server = Server::start(&["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0"]);
     for address in server.addresses() {

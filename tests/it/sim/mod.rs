@@ -26,7 +26,9 @@ mod table;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mynah::kernel::{Address, Event, Interest, ListenOptions, Readiness, Signal, Time, Token};
+use mynah::kernel::{
+    Address, Event, Interest, ListenOptions, Readiness, Sharing, Signal, Time, Token,
+};
 
 pub use children::{Program, program};
 pub use dice::Dice;
@@ -147,7 +149,7 @@ impl Sim {
     pub fn listen_options(backlog: u32) -> ListenOptions {
         ListenOptions {
             backlog,
-            reuse_port: false,
+            sharing: Sharing::Alone,
             nodelay: false,
             keepalive: None,
             user_timeout: None,

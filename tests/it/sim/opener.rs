@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use libc::{EADDRINUSE, ECONNREFUSED, EINPROGRESS, EINVAL, EOPNOTSUPP, ETIMEDOUT};
 use mynah::kernel::{
-    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Readiness, Sockets,
+    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Readiness, Sharing,
+    Sockets,
 };
 
 use super::journal::{Argument, Name};
@@ -37,7 +38,7 @@ impl Sim {
             }
         }
         let collides = |other: &Listener| {
-            other.address == address && !(other.reuse_port && options.reuse_port)
+            other.address == address && !(other.reuse_port && options.sharing == Sharing::Next)
         };
         let mut listeners = self
             .listening
@@ -174,7 +175,8 @@ impl Opener for Sim {
         });
         match listening {
             Ok(address) => {
-                let (reuse_port, backlog) = (options.reuse_port, options.backlog as usize);
+                let reuse_port = options.sharing != Sharing::Alone;
+                let backlog = options.backlog as usize;
                 let listener = Listener {
                     address,
                     reuse_port,
