@@ -87,14 +87,11 @@ enum State {
     Skipping,
     /// The answer to the request at the front comes from the world; nothing is read meanwhile.
     Awaiting,
-    /// The peer's end of stream was read; what came before it is still being answered.
+    /// The peer's end of stream was read, and so every whole frame is answered; what is owed is
+    /// still written.
     Finishing,
-    /// Both.
-    AwaitingLast,
     /// Open, with frames that are to be answered when the others had their turn.
     Yielding,
-    /// Finishing, with such frames.
-    YieldingLast,
     /// We end it: nothing more is decoded, what is owed is still written.
     Draining,
     /// Our FIN is sent; what the peer still says is thrown away until it ends too.
@@ -175,8 +172,8 @@ impl<S: Service> Connection<S> {
             (_, true) => Want::Write,
             (State::Open | State::Skipping, false) => Want::Read,
             (State::Refusing, false) => Want::Report,
-            (State::Awaiting | State::AwaitingLast, false) => Want::Await,
-            (State::Yielding | State::YieldingLast, false) => Want::Resume,
+            (State::Awaiting, false) => Want::Await,
+            (State::Yielding, false) => Want::Resume,
             (State::Draining, false) => Want::Shutdown,
             (State::Finishing, false) => Want::Close,
         }
@@ -216,7 +213,7 @@ impl<S: Service> Connection<S> {
 
     /// Whether frames wait until the others had their turn.
     pub fn yields(&self) -> bool {
-        matches!(self.state, State::Yielding | State::YieldingLast)
+        self.state == State::Yielding
     }
 
     /// Whether our FIN is sent and only the peer's is awaited.
@@ -284,9 +281,7 @@ impl<S: Service> Connection<S> {
             State::Silent
             | State::Refusing
             | State::Awaiting
-            | State::AwaitingLast
             | State::Yielding
-            | State::YieldingLast
             | State::Finishing
             | State::Draining
             | State::Closed => {}
@@ -323,22 +318,6 @@ impl<S: Service> Connection<S> {
     pub fn close(&mut self, reason: CloseReason) {
         self.because(reason);
         self.state = State::Closed;
-    }
-
-    /// Enough was answered for now.
-    fn begin_to_yield(&mut self) {
-        self.state = match self.state {
-            State::Finishing => State::YieldingLast,
-            _ => State::Yielding,
-        };
-    }
-
-    /// The others had their turn.
-    fn go_on(&mut self) {
-        self.state = match self.state {
-            State::YieldingLast => State::Finishing,
-            _ => State::Open,
-        };
     }
 
     fn because(&mut self, reason: CloseReason) {

@@ -57,7 +57,7 @@ impl<S: Service> Connection<S> {
             Framing::Netstring(string) => self.answer_in_place(&string, bytes, 0, most, protocol),
         };
         if matches!(run.stop, Stop::Enough) {
-            self.begin_to_yield();
+            self.state = State::Yielding;
         }
         (run.frames, run.bytes)
     }
@@ -95,7 +95,7 @@ impl<S: Service> Connection<S> {
         let most = workspace.frames_left;
         match self.state {
             State::Open | State::Finishing => {}
-            State::Yielding | State::YieldingLast if most > 0 => self.go_on(),
+            State::Yielding if most > 0 => self.state = State::Open,
             _ => return 0,
         }
         let (frames, stop) = if !S::IN_PLACE {
@@ -121,8 +121,8 @@ impl<S: Service> Connection<S> {
                 }
             }
             Stop::NoRoom => {}
-            Stop::Awaits => self.begin_to_await(),
-            Stop::Enough => self.begin_to_yield(),
+            Stop::Awaits => self.state = State::Awaiting,
+            Stop::Enough => self.state = State::Yielding,
             Stop::Wrong(error) => self.refuse(error, workspace, protocol),
             Stop::Unanswerable(error) => self.fail(error, None, workspace),
         }
@@ -306,15 +306,16 @@ impl<S: Service> Connection<S> {
         Ok(true)
     }
 
-    /// The peer's stream has ended and every whole frame is answered.
+    /// The peer's stream has ended and every whole frame is answered. Nothing was owed when its end
+    /// was read, so there is room for what the service held back.
     fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         if !workspace.inbound.undecoded().is_empty() {
             self.end_inside_a_frame(workspace, protocol);
         }
-        let need = protocol.service.reply_max(0);
-        if protocol.framing.has_boundaries() || need == 0 || need > workspace.outbound.room() {
+        if protocol.framing.has_boundaries() {
             return;
         }
+        let need = protocol.service.reply_max(0);
         let mut reply = Reply::new(workspace.outbound.space(need));
         protocol.service.end(&mut self.service, &mut reply);
         let filled = reply.filled();

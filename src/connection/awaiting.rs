@@ -2,8 +2,7 @@
 //! heard.
 //!
 //! ```text
-//!   Open      --- a request that awaits ---> Awaiting     --- the last news ---> Open
-//!   Finishing --- the same -------------->   AwaitingLast --- the same ------->  Finishing
+//!   Open --- a request that awaits ---> Awaiting --- the last news ---> Open
 //! ```
 //!
 //! The request stays undecoded at the front, so that the answer can be framed after it, and nothing
@@ -61,7 +60,7 @@ impl<S: Service> Connection<S> {
     /// Whether it waits for news.
     #[inline]
     pub fn awaits(&self) -> bool {
-        S::AWAITS && matches!(self.state, State::Awaiting | State::AwaitingLast)
+        S::AWAITS && self.state == State::Awaiting
     }
 
     /// What its service wants done.
@@ -70,14 +69,6 @@ impl<S: Service> Connection<S> {
             true => protocol.service.effect(&self.service),
             false => None,
         }
-    }
-
-    /// A request awaits something.
-    pub(super) fn begin_to_await(&mut self) {
-        self.state = match self.state {
-            State::Finishing => State::AwaitingLast,
-            _ => State::Awaiting,
-        };
     }
 
     /// Something is heard of what it waits for, on behalf of `peer`. `drafted` counts the bytes of
@@ -121,10 +112,7 @@ impl<S: Service> Connection<S> {
         let sealed = protocol.framing.seal(&request[..frame], space, draft);
         inbound.consume(frame);
         self.ended = true;
-        self.state = match self.state {
-            State::AwaitingLast => State::Finishing,
-            _ => State::Open,
-        };
+        self.state = State::Open;
         match sealed {
             Ok(sealed) => outbound.advance(sealed),
             Err(error) => self.fail(error, None, workspace),

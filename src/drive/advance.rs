@@ -107,9 +107,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             false => self.settings.frames_per_event,
         };
         workspace.frames_left = frames;
-        self.common.counters.frames += peer
+        let answered = peer
             .connection
             .resume(&mut workspace, &mut self.common.protocol);
+        debug_assert_eq!(answered, 0, "it was left too early");
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
         peer.lease = Some(lease);
@@ -153,15 +154,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        let lingers = peer.connection.is_lingering();
-        let lease = match peer.lease.take() {
-            None if !lingers => self.workspaces.lend(),
-            held => held,
-        };
-        let Some(lease) = lease else {
-            if !lingers {
+        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.lend()) else {
+            if !peer.connection.is_lingering() {
                 return self.wait_for_workspace(token);
             }
+            // What it says is thrown away, and takes no room.
             let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
             let stopped = self.common.run(peer, &mut nothing, can);
             return self.settle(token, &stopped);

@@ -78,7 +78,7 @@ enum Pumped {
     All,
     /// Fewer bytes than were asked for: the kernel has no more to give or to take.
     Part,
-    /// Would block.
+    /// None: it would block, or it was the end.
     Nothing,
 }
 
@@ -272,10 +272,10 @@ impl<K: Sockets, S: Service> Common<K, S> {
                     Pumped::Part
                 }
             }
-            Err(error) => match self.refused_read(&error, peer) {
-                Want::Close => Pumped::Part,
-                _ => Pumped::Nothing,
-            },
+            Err(error) => {
+                self.refused_read(&error, peer);
+                Pumped::Nothing
+            }
         }
     }
 
@@ -297,10 +297,10 @@ impl<K: Sockets, S: Service> Common<K, S> {
                 self.counters.short_writes += 1;
                 Pumped::Part
             }
-            Err(error) => match self.refused_write(&error, peer) {
-                Want::Close => Pumped::Part,
-                _ => Pumped::Nothing,
-            },
+            Err(error) => {
+                self.refused_write(&error, peer);
+                Pumped::Nothing
+            }
         }
     }
 
@@ -322,10 +322,10 @@ impl<K: Sockets, S: Service> Common<K, S> {
                     Pumped::Part
                 }
             }
-            Err(error) => match self.refused_read(&error, peer) {
-                Want::Close => Pumped::Part,
-                _ => Pumped::Nothing,
-            },
+            Err(error) => {
+                self.refused_read(&error, peer);
+                Pumped::Nothing
+            }
         }
     }
 

@@ -281,3 +281,16 @@ fn what_waits_behind_replies_for_their_room_is_not_moved() {
     );
     assert!(talk.holds_nothing());
 }
+
+#[test]
+fn what_holds_no_end_of_a_frame_is_not_looked_at_again() {
+    fn looks_once<S: Service>(service: S) {
+        let mut talk = Talk::new(framing("line", 64), service, 128, 512);
+        talk.reads(b"no end");
+        talk.with(|_, workspace, _| workspace.inbound.undecoded().fill(b'\n'));
+        talk.reads(b"\n");
+        assert_eq!(talk.frames, 1, "it was taken for many lines");
+    }
+    looks_once(Echo);
+    looks_once(UpperUnicode);
+}

@@ -187,3 +187,14 @@ fn who_waits_for_a_workspace_amid_what_is_thrown_away_is_not_late_and_has_the_wh
     stage.pass(MOMENT);
     assert_eq!(stage.closed(CloseReason::SlowFrame), 2);
 }
+
+#[test]
+fn what_came_behind_a_frame_that_is_thrown_away_is_answered_and_counted() {
+    let mut stage = stage(Echo, "u8");
+    let peer = stage.connect();
+    let long = [&[80][..], &[b'x'; 80]].concat();
+    stage.say(peer, &[&b"\x01a"[..], &long, b"\x01b\x01c"].concat());
+    assert_eq!(stage.hear(peer), b"\x01a\x01b\x01c");
+    let counters = stage.server.counters();
+    assert_eq!((counters.frames, counters.frames_discarded), (3, 1));
+}

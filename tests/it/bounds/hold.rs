@@ -371,3 +371,30 @@ fn after_a_long_stop_all_who_have_spoken_are_heard_before_any_deadline() {
     }
     assert_eq!(stage.hear(*silent), b"");
 }
+
+#[test]
+fn who_always_has_more_to_say_puts_the_others_deadlines_off_by_one_round_at_most() {
+    let crowd = 2 * EVENTS_PER_TURN;
+    let mut stage = Stage::new(Settings {
+        idle_timeout: Some(SECOND),
+        connections_max: crowd + 1,
+        ..plain()
+    });
+    let peers: Vec<Peer> = (0..crowd + 1).map(|_| stage.connect()).collect();
+    let (silent, speakers) = peers.split_first().expect("there are some");
+    stage.sim().advance(SECOND);
+    let now = stage.sim().time();
+    stage.sim().stop_at(now);
+    let mut turns = 0;
+    while stage.closed(CloseReason::Idle) == 0 {
+        for peer in speakers {
+            stage.sim().send(*peer, b"\x01x");
+        }
+        stage.server.turn(Time::NEVER).expect("a turn");
+        turns += 1;
+        assert!(turns <= 4, "{turns}");
+    }
+    // 1,025 are in three batches, and the one behind them looks at the deadlines.
+    assert_eq!(turns, 4);
+    assert_eq!(stage.link(*silent), Link::Finished);
+}

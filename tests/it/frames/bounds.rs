@@ -46,6 +46,27 @@ fn a_limit_that_admits_no_frame_is_refused_at_start() {
     assert!(u32be.limited(3).is_err());
     let counts_what_is_not_there = Framing::parse("len:size=1,adjust=-300");
     assert!(counts_what_is_not_there.is_err());
+    // Of a byte, 255 alone makes a frame, the empty one.
+    assert!(Framing::parse("len:size=1,adjust=-255").is_ok());
+    assert!(Framing::parse("len:size=1,adjust=-256").is_err());
+}
+
+#[test]
+fn the_longest_frame_is_known_of_each_framing() {
+    for (spec, longest) in [
+        ("raw", 100),
+        ("u32be", 100),
+        ("fixed:7", 7),
+        ("line", 100 + 2),
+        ("delim:2e2e2e21", 100 + 4),
+        ("ascii:3", 100 + 3),
+        // 20 digits, a colon and a comma.
+        ("netstring", 100 + 22),
+    ] {
+        let framing = Framing::parse(spec).and_then(|framing| framing.limited(100));
+        let framing = framing.expect("a framing");
+        assert_eq!(framing.frame_size_max(100), longest, "{spec}");
+    }
 }
 
 #[test]

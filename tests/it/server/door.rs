@@ -57,6 +57,10 @@ fn a_crowd_is_let_in_in_few_turns_and_one_peer_costs_one_accept4() {
             "1, 2, 4, 2 and a quiet one"
         );
         assert!(counters.accept4 <= 11);
+        let accepts = counters.accept4;
+        play.pass(Duration::from_secs(1));
+        play.connect();
+        assert_eq!(play.counters().accept4, accepts + 1, "it is one again");
     });
 }
 

@@ -91,6 +91,11 @@ fn the_date_is_that_of_the_second_in_which_the_request_came() {
             assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:39 GMT");
             play.pass(Duration::from_secs(20));
             assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:59 GMT");
+            // It learns the time amid a second, which ends in less than one.
+            play.pass(Duration::from_millis(1500));
+            assert_eq!(date(play), "Sun, 06 Nov 1994 08:50:00 GMT");
+            play.pass(Duration::from_millis(500));
+            assert_eq!(date(play), "Sun, 06 Nov 1994 08:50:01 GMT");
             play.sim().close_peer(peer);
         },
     );
