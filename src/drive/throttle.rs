@@ -108,4 +108,13 @@ mod tests {
             " (2 more like this were not logged)"
         );
     }
+
+    #[test]
+    fn each_reason_has_its_own() {
+        let mut complaints = Complaints::default();
+        let mut speaks = |reason| complaints.of(reason).may_speak(Time::default()).is_some();
+        assert!(speaks(CloseReason::Stalled));
+        assert!(speaks(CloseReason::SlowFrame));
+        assert!(!speaks(CloseReason::Stalled));
+    }
 }

@@ -33,6 +33,7 @@ fn the_end_waits_until_every_reply_is_delivered() {
     for args in [
         &["--trigger", "level"][..],
         &["--trigger", "edge"],
+        &["--threads", "4"],
         &["upper"],
     ] {
         let (server, mut peer) = indebted(args);
@@ -79,12 +80,14 @@ fn unread(server: &Server, peer: &TcpStream) -> usize {
 
 #[test]
 fn a_second_signal_ends_at_once_although_a_peer_reads_nothing() {
-    for (first, second, code) in [
-        ("TERM", "TERM", 143),
-        ("TERM", "INT", 130),
-        ("INT", "INT", 130),
+    for (threads, first, second, code) in [
+        ("1", "TERM", "TERM", 143),
+        ("1", "TERM", "INT", 130),
+        ("1", "INT", "INT", 130),
+        ("4", "INT", "INT", 130),
     ] {
-        let (server, _peer) = indebted(&["--stall-timeout", "off", "--drain-timeout", "1h"]);
+        let args = ["--stall-timeout", "off", "--drain-timeout", "1h"];
+        let (server, _peer) = indebted(&[&args[..], &["--threads", threads]].concat());
         server.signal(first);
         server.hears("draining");
         let begin = Instant::now();
@@ -261,4 +264,17 @@ fn every_way_of_leaving_gives_its_descriptor_back() {
     assert_eq!(server.descriptors(), before);
     assert_eq!(server.stats().get("close"), 31);
     server.end();
+}
+
+#[test]
+fn who_is_cut_for_a_limit_is_told_of_in_the_log_with_the_reason() {
+    let slow = Server::start(&["--frame", "u32be", "--frame-timeout", "100ms"]);
+    let mut peer = slow.connect();
+    peer.write_all(&[0, 0, 0, 4, b'h'])
+        .expect("the server reads");
+    let told = slow.hears("slow_frame: the frame was not whole in time: the connection is closed");
+    assert!(told.starts_with("WARN"), "{told}");
+
+    let (stalled, _peer) = indebted(&["--stall-timeout", "100ms"]);
+    stalled.hears("stalled: the peer took too little of its answers in time: the connection");
 }

@@ -32,6 +32,10 @@ fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
 }
 
 fn run_framed(framing: Framing, settings: Settings, play: impl Fn(&mut Play<Run>)) {
+    run_on(Config::default(), framing, settings, play);
+}
+
+fn run_on(config: Config, framing: Framing, settings: Settings, play: impl Fn(&mut Play<Run>)) {
     let names_peer = framing.overhead().front == 0;
     for trigger in [Trigger::Level, Trigger::Edge] {
         println!("under {trigger:?} trigger");
@@ -40,7 +44,7 @@ fn run_framed(framing: Framing, settings: Settings, play: impl Fn(&mut Play<Run>
             ..settings.clone()
         };
         let service = Run::new(allowed(), names_peer);
-        let mut stage = Play::new(Config::default(), settings, framing, service);
+        let mut stage = Play::new(config.clone(), settings, framing, service);
         play(&mut stage);
         stage.end();
         assert_eq!(stage.sim().processes(), [0; 0], "a process is left");
@@ -84,6 +88,7 @@ fn what_a_command_says_is_passed_on_as_it_comes_and_its_end_ends_the_answer() {
         assert_eq!(hear(play, peer), " two\n");
         play.sim().ends(id, false);
         assert_eq!(hear(play, peer), "\n");
+        assert_eq!(play.counters().frames, 1);
         play.ask_refused(peer);
     });
 }
@@ -292,6 +297,10 @@ fn a_killed_process_keeps_its_place_until_it_is_reaped_told_or_not() {
             play.pass(Duration::from_secs(1));
             assert_eq!(only(play), id);
             play.sim().bury_the_killed(told);
+            if told {
+                play.turn();
+                assert_eq!(play.sim().processes(), [0; 0], "nobody looks again");
+            }
             play.pass(Duration::from_millis(100));
             assert_eq!(play.counters().commands_too_late, 1, "once for all");
         });
@@ -551,4 +560,29 @@ impl Play<Run> {
         self.send(peer, b"no\n");
         assert_eq!(hear(self, peer), "坏人!\n");
     }
+}
+
+#[test]
+fn late_news_of_a_command_do_not_reach_the_next_one_in_its_place() {
+    let late = Config {
+        faults: Faults {
+            stale: 1.0,
+            ..Faults::none()
+        },
+        ..Config::default()
+    };
+    run_on(late, framing("line", 100), roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        play.sim().says(id, b"one");
+        play.sim().ends(id, false);
+        assert_eq!(hear(play, peer), "RESULT:one\n");
+        play.send(peer, b"held\n");
+        let next = only(play);
+        assert!(play.counters().stale_events > 0);
+        play.sim().says(next, b"two");
+        play.sim().ends(next, false);
+        assert_eq!(hear(play, peer), "RESULT:two\n");
+    });
 }

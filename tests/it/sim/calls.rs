@@ -185,9 +185,10 @@ impl Sim {
         let Some(registration) = self.table.registration(socket.number) else {
             return;
         };
-        // The loop's own descriptors have no generation, so nothing could tell such an event from
-        // a new one.
-        if registration.token.generation() == 0 {
+        // Listeners and the loop's own descriptors have no generation, so nothing could tell such
+        // an event from a new one; those of a command have one of their own.
+        let token = registration.token;
+        if token.generation() == 0 && token.as_child().is_none() {
             return;
         }
         let bits = asked(registration.interest).bits() & (found.bits() | Readiness::IN.bits());
