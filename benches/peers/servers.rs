@@ -103,6 +103,7 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
         Server::new("mio", RAW, ourselves("mio")),
         Server::new("tokio, one thread", RAW, ourselves("tokio")),
         Server::new("tokio-util codec", FRAMES, ourselves("codec")),
+        Server::new("tokio-util, send", FRAMES, ourselves("codec-by-one")),
         Server::new(BASE_HTTP, HTTP, ourselves("bare-http")),
         Server::new(
             "mynah http",

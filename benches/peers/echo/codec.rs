@@ -1,7 +1,6 @@
-//! tokio-util's `LengthDelimitedCodec` at its best: every frame that is there is fed, then all are
-//! flushed together.
-//!
-//! Its plain `send` would flush each frame with a call of its own.
+//! tokio-util's `LengthDelimitedCodec`, twice: as its documentation uses it, where each frame is
+//! sent with a call of its own, and at its best, where every frame that is there is fed and then
+//! all are flushed together.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,11 +10,27 @@ use tokio::net::TcpStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
+/// Each frame by itself.
+pub(super) fn serve_by_one(listener: TcpListener) -> io::Result<()> {
     super::tokio::accept(listener, |stream| async {
         // The load generator tells of a connection that broke.
+        let _ = echo_by_one(stream).await;
+    })
+}
+
+/// All that are there together.
+pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
+    super::tokio::accept(listener, |stream| async {
         let _ = echo(stream).await;
     })
+}
+
+async fn echo_by_one(stream: TcpStream) -> io::Result<()> {
+    let mut framed = Framed::new(stream, LengthDelimitedCodec::new());
+    while let Some(frame) = framed.next().await {
+        framed.send(frame?.freeze()).await?;
+    }
+    Ok(())
 }
 
 async fn echo(stream: TcpStream) -> io::Result<()> {

@@ -41,6 +41,7 @@ pub(crate) fn serve(name: &str, port: u16) -> io::Result<()> {
         "mio" => mio::serve(listener),
         "tokio" => tokio::serve(listener),
         "codec" => codec::serve(listener),
+        "codec-by-one" => codec::serve_by_one(listener),
         "uring" => uring::serve(listener),
         "threads" => threads::serve(listener),
         _ => Err(io::Error::other(format!("there is no server {name}"))),
