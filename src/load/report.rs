@@ -5,9 +5,11 @@
 //! nothing that was not measured is shown as if it were.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::base::counted::counted;
 use crate::base::histogram::Histogram;
+use crate::base::quantity::Quantity;
 
 use super::figures::{Figures, PERCENTS, ServerCost, Spans};
 use super::plan::{Pace, Plan, Protocol, Until};
@@ -106,12 +108,14 @@ pub fn inputs(plan: &Plan) -> String {
             .map(|time| format!("spinning {}", span(time.as_nanos() as f64))),
     );
     words.extend((!plan.verify).then(|| "not verified".to_owned()));
-    words.push(match plan.until {
-        Until::Time(duration) => format!("{duration:?} after {:?} of warm-up", plan.warmup),
-        Until::Requests(requests) => {
-            let requests = counted(requests, "request", "requests");
-            format!("{requests} after {:?} of warm-up", plan.warmup)
-        }
+    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    let measured = match plan.until {
+        Until::Time(duration) => time(duration),
+        Until::Requests(requests) => counted(requests, "request", "requests"),
+    };
+    words.push(match plan.warmup {
+        Duration::ZERO => format!("{measured} without a warm-up"),
+        warmup => format!("{measured} after {} of warm-up", time(warmup)),
     });
     words.join(", ")
 }
