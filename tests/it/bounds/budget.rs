@@ -193,3 +193,29 @@ fn a_part_behind_frames_that_used_up_the_turn_has_the_whole_frame_timeout() {
     stage.pass(MOMENT);
     assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
 }
+
+#[test]
+fn who_has_its_frames_answered_one_a_turn_is_not_late_with_them() {
+    let mut stage = Stage::new(Settings {
+        frames_per_event: 1,
+        frame_timeout: Some(5 * SECOND),
+        // Another waits for the only workspace, so only this much would renew its time.
+        workspaces: 1,
+        stall_size_min: KIB,
+        ..plain()
+    });
+    let (peer, other) = (stage.connect(), stage.connect());
+    stage.say(peer, b"\x02a");
+    stage.say(other, b"\x01b");
+    stage
+        .sim()
+        .send(peer, &[&b"a"[..], &b"\x01x".repeat(10)].concat());
+    for _ in 0..10 {
+        answered(&mut stage);
+        stage.sim().advance(SECOND);
+    }
+    stage.settle();
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    assert_eq!(stage.hear(peer).len(), 3 + 10 * 2);
+    assert_eq!(stage.hear(other), b"\x01b");
+}

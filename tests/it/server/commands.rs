@@ -564,14 +564,16 @@ impl Play<Run> {
 
 #[test]
 fn late_news_of_a_command_do_not_reach_the_next_one_in_its_place() {
-    let late = Config {
-        faults: Faults {
-            stale: 1.0,
-            ..Faults::none()
-        },
+    let late = |stale| Faults {
+        stale,
+        ..Faults::none()
+    };
+    let config = Config {
+        // Kept, and not told yet.
+        faults: late(f64::MIN_POSITIVE),
         ..Config::default()
     };
-    run_on(late, framing("line", 100), roomy(), |play| {
+    run_on(config, framing("line", 100), roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
         let id = only(play);
@@ -580,9 +582,14 @@ fn late_news_of_a_command_do_not_reach_the_next_one_in_its_place() {
         assert_eq!(hear(play, peer), "RESULT:one\n");
         play.send(peer, b"held\n");
         let next = only(play);
+        play.sim().set_faults(late(1.0));
+        play.quiet();
         assert!(play.counters().stale_events > 0);
         play.sim().says(next, b"two");
+        // Were it taken for ended, this would be the last of it.
+        play.sim().falls_silent(next);
+        assert_eq!(hear(play, peer), "RESULT:two");
         play.sim().ends(next, false);
-        assert_eq!(hear(play, peer), "RESULT:two\n");
+        assert_eq!(hear(play, peer), "\n");
     });
 }

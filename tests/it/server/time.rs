@@ -107,9 +107,11 @@ fn each_look_of_a_loop_that_spins_counts_as_a_wait() {
         ..settings()
     };
     echo(Config::default(), settings, |play| {
-        let peer = play.connect();
+        play.connect();
+        let later = play.sim().time().after(Duration::from_millis(1));
+        play.sim().stop_at(later);
         let before = play.counters().epoll_wait;
-        play.ask(peer, b"hello");
+        play.server.turn(later).expect("a turn does not fail");
         let waits = play.counters().epoll_wait - before;
         assert!(waits > 2, "{waits}: it has not spun");
         // And at the end of every play they are what the kernel counted.
