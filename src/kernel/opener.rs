@@ -1,10 +1,10 @@
 //! How Linux opens sockets: the options before the address, the address before the queue.
 //!
 //! The order matters. Buffer sizes decide the window that the handshake offers, so they come
-//! before listen(2) and connect(2); `SO_REUSEADDR` must be there before bind(2). Options of
-//! accepted sockets are set on the listener, from which Linux inherits them, and cost nothing per
-//! connection. A local socket has none of TCP's options, and they are passed over. Man pages:
-//! socket(7), tcp(7), unix(7).
+//! before listen(2) and connect(2); `SO_REUSEADDR` must be there before bind(2), and `SO_REUSEPORT`
+//! not yet where somebody else's port is to be refused. Options of accepted sockets are set on the
+//! listener, from which Linux inherits them, and cost nothing per connection. A local socket has
+//! none of TCP's options, and they are passed over. Man pages: socket(7), tcp(7), unix(7).
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ impl Opener for Linux {
         let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
         bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
-        if options.sharing == Sharing::First {
+        if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
             let shared = Setting::REUSE_PORT.set(listener.as_fd(), 1);
             shared.map_err(refused(OpenStep::Socket))?;
         }
@@ -188,13 +188,18 @@ mod tests {
         let mut linux = Linux::new(false)?;
         let path = Scratch::new("carries");
         let name = format!("unix:@mynah-{}-carries", std::process::id());
+        // Only TCP has ports to share, and the others are not asked to.
+        let first = ListenOptions {
+            sharing: Sharing::First,
+            ..PLAIN
+        };
         for at in [
             address("tcp://127.0.0.1:0"),
             address("[::1]:0"),
             path.address(),
             address(&name),
         ] {
-            let listener = linux.listen(&at, &PLAIN)?;
+            let listener = linux.listen(&at, &first)?;
             let (near, far) = meet(&mut linux, &listener)?;
             assert_eq!(linux.write(&near, b"hello")?, 5);
             if matches!(at, Address::Unix(_)) {
