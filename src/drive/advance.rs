@@ -126,7 +126,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let over = readiness.has(OVER);
         peer.read_to_end |= readiness.has(TO_THE_END);
         let was_refused = peer.registered.contains(Interest::WRITE);
-        let nothing_asked = peer.registered == Interest::NONE.under(self.settings.trigger);
+        let nothing_asked = !peer.registered.contains(Interest::READ) && !was_refused;
         let broken = readiness.has(match peer.connection.is_lingering() {
             // A hang-up is but the peer's end behind ours. What it said before that is read as long
             // as there may be memory: a close with it unread destroys replies.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::connection::{CloseReason, Cursors, Want, Workspace};
-use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
+use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token, Trigger};
 use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
 use crate::service::Service;
 
@@ -98,7 +98,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// asks for nothing, and tries again after a while, twice as long each time.
     #[cold]
     pub(super) fn pause(&mut self, token: Token) {
-        let nothing = Interest::NONE.under(self.settings.trigger);
+        // A hang-up is told unasked: as an edge once, else in every turn, and each is a try.
+        let nothing = Interest::NONE.under(Trigger::Edge);
         let registered = self.peers.get_mut(token).map(|peer| peer.registered);
         if registered != Some(nothing) {
             self.change_interest(token, nothing);

@@ -78,7 +78,7 @@ enum Pumped {
     All,
     /// Fewer bytes than were asked for: the kernel has no more to give or to take.
     Part,
-    /// None: it would block, or it was the end.
+    /// None: it would block, or the connection is broken.
     Nothing,
 }
 
@@ -316,6 +316,7 @@ impl<K: Sockets, S: Service> Common<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
+                (peer.refusals, peer.paused) = (0, false);
                 if count == space.len() {
                     Pumped::All
                 } else {

@@ -237,3 +237,37 @@ fn who_has_ended_too_loses_no_reply_when_there_is_no_memory_to_read_it_on() {
         assert_eq!(stage.link(peer), Link::Finished, "{trigger:?}");
     }
 }
+
+#[test]
+fn who_lingers_is_read_on_however_often_there_was_no_memory_for_a_while() {
+    let (mut stage, peer) = lingering(strict());
+    for _ in 0..=MEMORY_RETRIES_MAX {
+        stage.fail("recv", 1, ENOMEM);
+        stage.say(peer, b".");
+        stage.pass(MEMORY_RETRY_MIN);
+        assert_eq!(stage.sim().unheard(peer), 0);
+    }
+    assert_eq!(stage.closed(CloseReason::Exhausted), 0);
+    assert_eq!(stage.hear(peer).len(), OWED);
+}
+
+#[test]
+fn who_has_ended_too_is_read_on_after_each_pause_and_not_at_once() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut stage, peer) = lingering(Settings {
+            trigger,
+            ..strict()
+        });
+        stage.fail("recv", MEMORY_RETRIES_MAX.into(), ENOMEM);
+        stage.say(peer, b"and another thing");
+        stage.sim().finish(peer);
+        stage.settle();
+        // The hang-up is told once, and once more it is tried.
+        assert_eq!(stage.server.counters().refused_memory, 2, "{trigger:?}");
+        stage.pass(2 * SECOND);
+        let refused = stage.server.counters().refused_memory;
+        assert_eq!(refused, MEMORY_RETRIES_MAX.into(), "{trigger:?}");
+        assert_eq!(stage.hear(peer).len(), OWED, "{trigger:?}");
+        assert_eq!(stage.link(peer), Link::Finished, "{trigger:?}");
+    }
+}

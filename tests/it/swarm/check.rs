@@ -7,7 +7,7 @@
 use mynah::connection::{CloseReason, Want};
 use mynah::drive::counters::Counters;
 use mynah::drive::standing::Standing;
-use mynah::kernel::{Interest, Readiness, Time};
+use mynah::kernel::{Interest, Readiness, Time, Trigger};
 use mynah::limits::{DOOR_REST_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
 use mynah::service::Service;
 
@@ -56,7 +56,9 @@ impl<S: Service> Stage<'_, S> {
             "the kernel was told what is noted: {standing:?}"
         );
         let interest = match standing.want {
-            _ if waits || standing.paused => Interest::NONE,
+            _ if waits => Interest::NONE,
+            // A hang-up is told unasked, and is to be told once.
+            _ if standing.paused => Interest::NONE.under(Trigger::Edge),
             Want::Read | Want::Discard => Interest::READ,
             Want::Await => Interest::NONE,
             Want::Write => Interest::WRITE,
