@@ -7,8 +7,8 @@
 //! ```
 //!
 //! There is no sign, no exponent, no blank, and no point without digits on both of its sides. What
-//! is wrong is told by what would be right, never by the input, which the caller puts in front. Who
-//! needs bounds holds the value against them.
+//! is wrong is told by what would be right; the input is the caller's to put in front. Who needs
+//! bounds holds the value against them.
 
 use crate::limits::{GIB, KIB, MIB};
 

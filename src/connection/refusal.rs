@@ -39,7 +39,7 @@ impl<S: Service> Connection<S> {
         let bytes = workspace.inbound.undecoded();
         let guess = protocol.framing.guess(bytes);
         let discards = protocol.on_too_long == OnTooLong::Discard && error.is_too_long();
-        if !discards || self.state != State::Open {
+        if !discards {
             return self.fail(error, guess, workspace);
         }
         self.state = State::Refusing;
