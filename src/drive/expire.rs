@@ -71,12 +71,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             if reason == CloseReason::Stalled && self.has_taken_enough(token) {
                 continue;
             }
-            if let (CloseReason::SlowFrame, Some(peer)) = (reason, self.peers.get_mut(token)) {
-                if let Some(lease) = &peer.lease {
-                    let mut workspace = self.workspaces.open(lease);
-                    peer.connection
-                        .guess_of_the_late(&mut workspace, &self.common.protocol);
-                }
+            if reason == CloseReason::SlowFrame {
+                self.guess_what_it_speaks(token);
             }
             let silent = matches!(reason, CloseReason::Idle | CloseReason::SlowFrame);
             if silent && self.ends_behind_its_replies(token, reason) {
@@ -92,6 +88,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         self.reopen_the_door_in_time();
         self.drain_on();
+    }
+
+    /// Somebody is late with a frame; what has come of it may tell why, and the log says so.
+    #[cold]
+    fn guess_what_it_speaks(&mut self, token: Token) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if let Some(lease) = &peer.lease {
+            let mut workspace = self.workspaces.open(lease);
+            peer.connection
+                .guess_of_the_late(&mut workspace, &self.common.protocol);
+        }
     }
 
     /// The kernel has no memory for this connection's bytes and will not report when it has: it

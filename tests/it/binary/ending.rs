@@ -171,7 +171,9 @@ fn the_idle_are_sent_home_at_once_and_nobody_else_is_let_in() {
         for mut peer in peers {
             assert_eq!(rest(&mut peer), b"");
         }
-        assert_eq!(server.ended().code, Some(0));
+        let ended = server.ended();
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.stdout.is_empty(), "nobody has asked for counts");
         assert!(TcpStream::connect(address).is_err());
     }
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mynah::limits::COMMAND_TIMEOUT;
+
 use super::server::{Ended, Server, until};
 use super::{is_installed, rest, say};
 
@@ -330,8 +332,13 @@ fn a_drain_waits_for_a_command_and_a_second_signal_kills_it() {
         let all = children(&server);
         server.signal("TERM");
         server.hears("draining");
+        let begin = Instant::now();
         server.signal("TERM");
         assert_eq!(server.ended().code, Some(143));
+        assert!(
+            begin.elapsed() < COMMAND_TIMEOUT / 2,
+            "it has waited for them"
+        );
         until("all are gone", || all.iter().all(|id| group(*id) == 0));
     }
 }
