@@ -208,7 +208,11 @@ impl<S: Service> Connection<S> {
     /// remembers what it needs.
     #[inline]
     pub fn is_amid(&self) -> bool {
-        self.state == State::Skipping || self.state == State::Open && S::is_amid(&self.service)
+        match self.state {
+            State::Skipping => true,
+            State::Open | State::Yielding => S::is_amid(&self.service),
+            _ => false,
+        }
     }
 
     /// Whether frames wait until the others had their turn.

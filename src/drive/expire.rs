@@ -242,7 +242,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let amid_since = peer.amid_since;
         let frame = match held {
             // Who is kept waiting is not late.
-            Held::ForFrame { since, .. } if !peer.connection.yields() => {
+            _ if peer.connection.yields() => NEVER,
+            Held::ForFrame { since, .. } => {
                 after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
             }
             // Nothing of it is kept. Who waits for a workspace cannot send the rest of it.

@@ -198,3 +198,37 @@ fn what_came_behind_a_frame_that_is_thrown_away_is_answered_and_counted() {
     let counters = stage.server.counters();
     assert_eq!((counters.frames, counters.frames_discarded), (3, 1));
 }
+
+#[test]
+fn who_sends_more_of_a_body_than_is_looked_at_in_a_turn_gains_no_time_by_it() {
+    let mut stage = Stage::serving(
+        Http::default(),
+        Framing::parse("raw").expect("a framing"),
+        OnTooLong::Close,
+        Settings {
+            frame_timeout: Some(60 * SECOND),
+            frames_per_event: 1,
+            workspace: WorkspaceSize {
+                inbound: 1024,
+                outbound: 4096,
+            },
+            ..plain()
+        },
+        Config::default(),
+    );
+    let peer = stage.connect();
+    let begin = stage.sim().time();
+    stage.say(
+        peer,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    for _ in 0..59 {
+        stage.pass(SECOND);
+        // A whole part, a part of the next, and its end for a turn of its own.
+        stage.say(peer, b"1\r\nx\r\n1");
+        stage.say(peer, b"\r\nx\r\n");
+    }
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+    stage.pass(begin.after(60 * SECOND).since(stage.server.now()));
+    assert_eq!(stage.closed(CloseReason::SlowFrame), 1);
+}
