@@ -86,7 +86,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             peer.amid_since = match want {
                 // What is to be thrown away has begun with the header that is still there.
                 Want::Report => begun,
-                _ if peer.connection.is_amid() => begun,
+                Want::Read | Want::Resume if peer.connection.is_amid() => begun,
                 // Of any other frame under way the workspace knows.
                 _ => Time::NEVER,
             };
