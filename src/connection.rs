@@ -60,17 +60,17 @@ impl<S: Service> Protocol<S> {
         }
     }
 
-    /// Why the first word of a service that speaks first fits no frame, if it does not; it is found
-    /// out by trying, and so only at the start.
-    pub fn greets(&mut self) -> Result<(), FrameError> {
-        if !S::SPEAKS_FIRST {
+    /// Why the greeting of a service that speaks first fits no frame, if it does not. The answer is
+    /// found by encoding the greeting, so this is for the start only.
+    pub fn greets(&self) -> Result<(), FrameError> {
+        let Some(greeting) = self.service.greeting() else {
             return Ok(());
-        }
+        };
         let overhead = self.framing.overhead();
         let mut space = vec![0; self.reply_max(0)];
         let end = space.len() - overhead.back;
         let mut reply = Reply::new(&mut space[overhead.front..end]);
-        self.service.begin(&mut S::State::default(), &mut reply);
+        greeting.greet(&mut self.service.open(), &mut reply);
         let filled = reply.filled();
         self.framing.seal(&[], &mut space, filled).map(|_| ())
     }
@@ -137,24 +137,29 @@ pub struct Connection<S: Service> {
     service: S::State,
 }
 
-impl<S: Service> Default for Connection<S> {
-    fn default() -> Connection<S> {
+impl<S: Service> Connection<S> {
+    /// A connection that was just accepted and is to be served by `service`.
+    #[inline]
+    pub fn new(service: &S) -> Connection<S> {
         Connection {
-            state: if S::SPEAKS_FIRST {
-                State::Silent
-            } else {
-                State::Open
+            state: match service.greeting() {
+                Some(_) => State::Silent,
+                None => State::Open,
             },
             reason: None,
             guess: None,
             trouble: Trouble::None,
             ended: false,
-            service: S::State::default(),
+            service: service.open(),
         }
     }
-}
 
-impl<S: Service> Connection<S> {
+    /// Whether all that arrives now is answered where it lies, see [`Service::in_place`].
+    #[inline]
+    pub fn is_in_place(&self, protocol: &Protocol<S>) -> bool {
+        self.state == State::Open && protocol.service.in_place(&self.service)
+    }
+
     /// Whether a frame has ended, answered or thrown away, since this was last asked: what is held
     /// now belongs to a later one. Not told of those that are answered at once.
     #[inline]
@@ -228,7 +233,7 @@ impl<S: Service> Connection<S> {
     /// Whether [`Connection::begin`] is still to come.
     #[inline]
     pub fn is_silent(&self) -> bool {
-        S::SPEAKS_FIRST && self.state == State::Silent
+        self.state == State::Silent
     }
 
     /// The service says its first word, if it speaks first; `workspace` is pristine.
@@ -240,7 +245,9 @@ impl<S: Service> Connection<S> {
         let overhead = protocol.framing.overhead();
         let space = workspace.outbound.space(need);
         let mut reply = Reply::new(&mut space[overhead.front..need - overhead.back]);
-        protocol.service.begin(&mut self.service, &mut reply);
+        if let Some(greeting) = protocol.service.greeting() {
+            greeting.greet(&mut self.service, &mut reply);
+        }
         let filled = reply.filled();
         match protocol.framing.seal(&[], space, filled) {
             Ok(sealed) => workspace.outbound.advance(sealed),

@@ -135,11 +135,7 @@ fn connect(address: Address, options: Connect) -> Result<(), Failure> {
         address,
     };
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
-    if tells_calls() {
-        talk(Traced(linux), settings)
-    } else {
-        talk(linux, settings)
-    }
+    talk(Traced::new(linux, tells_calls()), settings)
 }
 
 fn talk<K: Streams + Opener>(kernel: K, settings: client::Settings) -> Result<(), Failure> {

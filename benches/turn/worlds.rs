@@ -14,7 +14,7 @@ use mynah::limits::{
     IDLE_TIMEOUT_DEFAULT, MEMORY_DEFAULT, READ_SIZE, STALL_SIZE_MIN_DEFAULT, STALL_TIMEOUT_DEFAULT,
 };
 use mynah::service::{
-    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
+    AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
 };
 
 use crate::sim::{Config, Peer, Sim, Socket};
@@ -154,17 +154,18 @@ fn serve(
     batch: usize,
 ) -> Result<Box<dyn World>, String> {
     let with = (kernel, listener, framing, batch);
-    match service {
-        "echo" => server(with, Echo),
-        "echo, prefix" => server(with, PrefixedEcho::new(PREFIX)),
-        "upper" => server(with, Upper),
-        "upper, unicode" => server(with, UpperUnicode),
-        "discard" => server(with, Discard),
-        "dict" => server(with, Dict::parse(talk::dictionary())?),
-        "robot" => server(with, Robot),
-        "http" => server(with, Http::default()),
-        _ => Err(format!("{service}: nobody answers so")),
-    }
+    let service = match service {
+        "echo" => return server(with, Echo),
+        "echo, prefix" => PrefixedEcho::new(PREFIX).into(),
+        "upper" => Upper.into(),
+        "upper, unicode" => UpperUnicode.into(),
+        "discard" => Discard.into(),
+        "dict" => Dict::parse(talk::dictionary())?.into(),
+        "robot" => Robot.into(),
+        "http" => Http::default().into(),
+        _ => return Err(format!("{service}: there is no such service")),
+    };
+    server::<AnyService>(with, service)
 }
 
 fn calls_by_hand(mut kernel: Sim, listener: &Socket, batch: usize, reply: Vec<u8>) -> ByHand {
@@ -202,7 +203,7 @@ fn server<S: Service + 'static>(
         connections_max,
         threads: 1,
         frame_size_max: FRAME_MAX_DEFAULT,
-        slot_size: Server::<Sim, S>::slot_size(false),
+        slot_size: Server::<Sim, S>::slot_size(&protocol.service, false),
     };
     let plan = demand.plan(&protocol)?;
     let settings = Settings {

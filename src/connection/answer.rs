@@ -98,7 +98,7 @@ impl<S: Service> Connection<S> {
             State::Yielding if most > 0 => self.state = State::Open,
             _ => return 0,
         }
-        let (frames, stop) = if !S::IN_PLACE {
+        let (frames, stop) = if !protocol.service.in_place(&self.service) {
             self.answer_with_replies(decoder, workspace, protocol)
         } else if most > 0 {
             let looked = workspace.inbound.looked();
@@ -272,7 +272,7 @@ impl<S: Service> Connection<S> {
             }
             Answer::Nothing => inbound.consume(bounds.frame),
             Answer::Awaits => {
-                debug_assert!(S::AWAITS);
+                debug_assert!(protocol.service.effects().is_some());
                 return Err(Stop::Awaits);
             }
             Answer::Part(taken) => {

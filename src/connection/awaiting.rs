@@ -18,20 +18,21 @@ use crate::service::{Effect, News, Reply, Service};
 impl<S: Service> Protocol<S> {
     /// Outbound bytes that an awaited answer may take in all, header and trailer included.
     pub fn awaited_max(&self) -> usize {
-        match self.service.awaited_max() {
-            0 => 0,
-            awaited => {
-                let overhead = self.framing.overhead();
-                awaited.saturating_add(overhead.front + overhead.back)
-            }
-        }
+        self.service.effects().map_or(0, |effects| {
+            let overhead = self.framing.overhead();
+            let awaited = effects.awaited_max();
+            awaited.saturating_add(overhead.front + overhead.back)
+        })
     }
 
     /// How many of `most` bytes of output an answer has room for, where frames are short: a length
     /// field of two bytes, or a low limit; 0 if some answers have none. It is found out by trying,
     /// and so only at the start.
     pub fn output_max(&self, most: usize) -> usize {
-        let longest = self.service.awaited_max();
+        let Some(effects) = self.service.effects() else {
+            return most;
+        };
+        let longest = effects.awaited_max();
         let mut space = vec![0; self.awaited_max()];
         let mut fits = |payload| self.framing.seal(&[], &mut space, payload).is_ok();
         if self.framing.overhead().front == 0 {
@@ -60,15 +61,13 @@ impl<S: Service> Connection<S> {
     /// Whether it waits for news.
     #[inline]
     pub fn awaits(&self) -> bool {
-        S::AWAITS && self.state == State::Awaiting
+        self.state == State::Awaiting
     }
 
     /// What its service wants done.
     pub fn effect(&self, protocol: &Protocol<S>) -> Option<Effect> {
-        match self.awaits() {
-            true => protocol.service.effect(&self.service),
-            false => None,
-        }
+        let effects = protocol.service.effects().filter(|_| self.awaits())?;
+        Some(effects.effect(&self.service))
     }
 
     /// Something is heard of what it waits for, on behalf of `peer`. `drafted` counts the bytes of
@@ -90,8 +89,9 @@ impl<S: Service> Connection<S> {
         let room = outbound.room();
         let space = outbound.space(room);
         let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
-        let service = &mut protocol.service;
-        service.heard(&mut self.service, peer, news, &mut reply);
+        if let Some(effects) = protocol.service.effects() {
+            effects.heard(&mut self.service, peer, news, &mut reply);
+        }
         // What is owed as it comes has no length, and at its end only the trailer is missing.
         let mut draft = reply.filled();
         if overhead.front == 0 {

@@ -67,6 +67,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return None;
         }
         let peer = self.peers.get_mut(token)?;
+        if !peer.connection.is_in_place(&self.common.protocol) {
+            return None;
+        }
         let space = self.workspaces.borrow()?;
         Some(self.common.go_straight(peer, space))
     }
@@ -173,7 +176,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let stopped = self.common.run(peer, &mut workspace, can);
         let settled = stopped.interest(self.settings.trigger) == Some(peer.registered)
             && stopped.want != Want::Discard
-            && !(S::AWAITS && stopped.want == Want::Await)
+            && stopped.want != Want::Await
             && !peer.paused;
         if workspace.is_empty() {
             if peer.connection.is_amid() || peer.amid_since != Time::NEVER {
@@ -193,7 +196,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Makes what the kernel was told equal to what is wanted.
     fn settle(&mut self, token: Token, stopped: &Stopped) {
         self.lend_to_whoever_waits();
-        if S::AWAITS && stopped.want == Want::Await {
+        if stopped.want == Want::Await {
             self.await_effect(token);
         }
         let Some(peer) = self.peers.get_mut(token) else {

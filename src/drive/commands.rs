@@ -31,10 +31,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         protocol: &Protocol<S>,
         slots: usize,
     ) -> io::Result<Children<K>> {
-        if !S::AWAITS {
+        let Some(effects) = protocol.service.effects() else {
             return Ok(Children::new(Vec::new(), 0, 0));
-        }
-        let lines = protocol.service.commands().iter();
+        };
+        let lines = effects.commands().iter();
         let commands = lines.map(|line| kernel.prepare(line));
         let commands = commands.collect::<io::Result<Vec<_>>>()?;
         let output_max = protocol.output_max(COMMAND_OUTPUT_MAX);
@@ -74,7 +74,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Ok(()) => self.common.counters.commands += 1,
             Err(error) => {
                 self.common.counters.commands_not_started += 1;
-                let lines = self.common.protocol.service.commands();
+                let effects = self.common.protocol.service.effects();
+                let lines = effects.map_or(&[][..], |effects| effects.commands());
                 let line = lines.get(number).map_or("", String::as_str);
                 if let Some(more) = self.children.complaints[0].may_speak(self.common.now) {
                     log::warn!("{line:?} cannot be started: {error}{more}");
@@ -315,7 +316,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 impl<K: Spawner + Opener, S: Service> Drop for Server<K, S> {
     /// However it ends, no command goes on without it.
     fn drop(&mut self) {
-        if S::AWAITS {
+        if self.has_effects() {
             self.end_commands();
         }
     }

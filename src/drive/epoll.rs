@@ -101,7 +101,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             peers: Slots::new(slots),
             drain: None,
             ready: Queue::new(slots),
-            goes_straight: S::IN_PLACE,
+            goes_straight: true,
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
             workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
@@ -125,10 +125,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 
     /// Bytes that each connection takes at most, beside the workspace it may have on loan; more if
-    /// there is a limit for each address.
-    pub const fn slot_size(per_ip: bool) -> usize {
+    /// there is a limit for each address, or if requests wait for effects of `service`.
+    pub fn slot_size(service: &S, per_ip: bool) -> usize {
         let counted = if per_ip { PerIp::SLOT_SIZE } else { 0 };
-        let queues = if S::AWAITS { 3 } else { 2 };
+        let queues = match service.effects() {
+            Some(_) => 3,
+            None => 2,
+        };
         Slots::<Peer<K, S>>::SLOT_SIZE + Timers::SLOT_SIZE + queues * Queue::SLOT_SIZE + counted
     }
 
@@ -150,7 +153,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let count = self.wait(deadline.min(until))?;
         self.turns += 1;
         self.common.now = self.common.kernel.now();
-        if S::TICKS && self.common.now >= self.next_tick {
+        if self.common.now >= self.next_tick && self.common.protocol.service.clock().is_some() {
             self.tick();
         }
         self.common.counters.events += count as u64;
@@ -179,7 +182,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if self.common.now >= deadline {
             self.expire_unless_more_waits(count);
         }
-        if S::AWAITS {
+        if self.has_effects() {
             self.start_a_command();
         }
         Ok(attention)
@@ -207,6 +210,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub fn replace_service(&mut self, service: S) {
         self.common.protocol.service = service;
         self.next_tick = Time::default();
+    }
+
+    /// Whether answers may wait for effects. Constant, and so without cost, for an echo.
+    #[inline]
+    pub(super) fn has_effects(&self) -> bool {
+        self.common.protocol.service.effects().is_some()
     }
 
     /// What it has done so far.
@@ -237,7 +246,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let next = self.timers.next().min(self.door.deadline());
         let next = next.min(self.drain_deadline());
-        match S::AWAITS {
+        match self.has_effects() {
             true if self.children.can_start() => self.common.now,
             true => next.min(self.children.timers.next()),
             false => next,
@@ -248,7 +257,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[cold]
     fn tick(&mut self) {
         let since_1970 = self.common.kernel.time_of_day();
-        self.common.protocol.service.tick(since_1970.as_secs());
+        if let Some(clock) = self.common.protocol.service.clock() {
+            clock.tick(since_1970.as_secs());
+        }
         let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
         self.next_tick = self.common.now.after(Duration::from_secs(1) - gone);
     }
@@ -260,7 +271,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             WAKE_UP => attention.wake_up = true,
             ALARM => {}
             listener => match token.as_child() {
-                Some((place, generation, end)) if S::AWAITS => {
+                Some((place, generation, end)) if self.has_effects() => {
                     self.hear_of(place, generation, end);
                 }
                 _ => self.accept(listener),
@@ -285,7 +296,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let interest = Interest::READ.under(self.settings.trigger);
         let peer = Peer {
             socket,
-            connection: Connection::default(),
+            connection: Connection::new(&self.common.protocol.service),
             lease: None,
             registered: interest,
             read_to_end: false,
@@ -344,7 +355,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.ready.remove(slot);
         self.waiting.remove(slot);
         self.per_ip.leave(slot);
-        if S::AWAITS {
+        if self.has_effects() {
             self.abandon(token);
         }
         self.common.counters.connections_now -= 1;

@@ -83,7 +83,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.release(token);
             }
         }
-        if S::AWAITS {
+        if self.has_effects() {
             self.expire_commands();
         }
         self.reopen_the_door_in_time();

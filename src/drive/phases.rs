@@ -88,7 +88,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         for event in &self.events[*place..place_end] {
             let token = event.token();
             let peer = self.peers.get_mut(token)?;
-            let goes_straight = event.readiness() == Readiness::IN && peer.is_at_rest();
+            let goes_straight = event.readiness() == Readiness::IN
+                && peer.is_at_rest()
+                && peer.connection.is_in_place(&self.common.protocol);
             if !goes_straight || self.answers.len() >= count_max || end >= end_max {
                 return None;
             }

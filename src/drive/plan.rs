@@ -169,6 +169,8 @@ mod tests {
     impl Service for Keeper {
         type State = ();
 
+        fn open(&self) {}
+
         fn memory_max(&self) -> usize {
             1 << 20
         }

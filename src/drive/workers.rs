@@ -68,9 +68,9 @@ pub fn run<K, S>(
 where
     K: Spawner + Opener + Send + 'static,
     K::Socket: Send,
-    S: Service + Clone + Send + 'static,
-    S::State: Send,
+    S: Service<State: Send> + Clone + Send + 'static,
 {
+    let has_effects = servers.iter().any(Server::has_effects);
     let counts = vec![Counters::default(); servers.len()];
     let board = Board {
         runs: vec![true; counts.len()],
@@ -114,7 +114,7 @@ where
                 .join()
                 .map_err(|_| io::Error::other("a worker panicked"))??;
         }
-    } else if S::AWAITS {
+    } else if has_effects {
         // Threads end with the process, but what they have started does not.
         orders.order_stop();
         for thread in threads {

@@ -13,8 +13,8 @@ use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
-    Address, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
-    block_signals, find_program, process,
+    Address, Linux, ListenOptions, Opener, Sharing, Traced, UnixName, Waker, block_signals,
+    find_program, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -25,7 +25,6 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     with_service(&options.clone(), Serving(options))
 }
 
-/// Serves on the kernel as it is; or, for who wants to read along, on one that tells every call.
 struct Serving(Serve);
 
 impl ServiceUser for Serving {
@@ -35,21 +34,15 @@ impl ServiceUser for Serving {
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
-        if tells_calls() {
-            serve_on(self.0, load, Traced)
-        } else {
-            serve_on(self.0, load, |linux| linux)
-        }
+        serve_with(self.0, load)
     }
 }
 
-fn serve_on<K, S>(
+fn serve_with<S>(
     mut options: Serve,
     mut load: impl FnMut() -> Result<S, String>,
-    wrap: impl Fn(Linux) -> K,
 ) -> Result<(), Failure>
 where
-    K: Spawner<Socket: Send> + Opener + Send + 'static,
     S: Service<State: Send> + Clone + Send + 'static,
 {
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
@@ -60,7 +53,10 @@ where
         connections_max: options.connections_max as usize,
         threads: options.threads,
         frame_size_max: options.frame_size_max,
-        slot_size: Server::<K, S>::slot_size(options.connections_per_ip_max.is_some()),
+        slot_size: Server::<Traced<Linux>, S>::slot_size(
+            &protocol.service,
+            options.connections_per_ip_max.is_some(),
+        ),
     };
     let plan = demand.plan(&protocol).map_err(|reason| {
         Failure::new(
@@ -76,7 +72,7 @@ where
     for worker in 0..options.threads {
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
-        let mut kernel = wrap(linux);
+        let mut kernel = Traced::new(linux, tells_calls());
         let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
         let settings = settings(&options, &plan, worker);
         let server = Server::new(kernel, listeners, protocol.clone(), settings)
@@ -108,7 +104,7 @@ where
 /// The service behind its framing, which must be able to carry all that may be answered.
 fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Failure> {
     let (frame_max, output_max) = (options.frame_size_max, limits::COMMAND_OUTPUT_MAX);
-    let mut protocol = Protocol {
+    let protocol = Protocol {
         framing: limited(options.framing, frame_max)?,
         on_too_long: options.on_too_long,
         service,
@@ -120,8 +116,9 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         );
         return Err(Failure::new(Exit::Usage, line));
     }
-    if S::AWAITS && protocol.output_max(output_max) == 0 {
-        let least = protocol.service.awaited_max() - output_max + 1;
+    let effects = protocol.service.effects();
+    if let Some(effects) = effects.filter(|_| protocol.output_max(output_max) == 0) {
+        let least = effects.awaited_max() - output_max + 1;
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
             options.framing, options.service

@@ -1,8 +1,8 @@
-//! Which type a service's name stands for, and what it is made of.
+//! Makes the service that the options name.
 //!
-//! The loop is compiled for each service, so whoever wants one "by its name" has to be ready for
-//! any: a [`ServiceUser`]. The server is one, and the players of transcripts are others. Files are
-//! read here, and nowhere else in the program.
+//! The loop is compiled for [`Echo`] and for [`AnyService`], so the code that wants a service by
+//! its name is generic over both: a [`ServiceUser`]. The server is one, and the transcript players
+//! of the tests are others. This file alone reads the files of services.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -12,15 +12,15 @@ use crate::kernel::file;
 use crate::limits::DICTIONARY_SIZE_MAX;
 use crate::options::{Serve, ServiceName};
 use crate::service::{
-    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
+    AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
 
-/// Whoever can do something with any service.
+/// Code that can work with either type of service.
 pub trait ServiceUser {
-    /// What comes of it.
+    /// The result of that work.
     type Outcome;
 
-    /// Takes a service, which `load` makes; and makes again, when its files may have changed.
+    /// Takes a service, which `load` makes. A second call of `load` reads its files again.
     fn with<S>(self, load: impl FnMut() -> Result<S, String>) -> Self::Outcome
     where
         S: Service<State: Send> + Clone + Send + 'static;
@@ -28,24 +28,25 @@ pub trait ServiceUser {
 
 /// Calls `user` with the service that the options name.
 pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
-    match (options.service, &options.prefix, &options.dictionary) {
-        (ServiceName::Echo, Some(prefix), _) => user.with(once(PrefixedEcho::new(prefix))),
-        (ServiceName::Echo, None, _) => user.with(once(Echo)),
-        (ServiceName::Upper, ..) if options.unicode => user.with(once(UpperUnicode)),
-        (ServiceName::Upper, ..) => user.with(once(Upper)),
-        (ServiceName::Discard, ..) => user.with(once(Discard)),
-        (ServiceName::Dict, _, path) => {
-            let path = path.clone().unwrap_or_default();
-            user.with(move || load_dictionary(&path))
+    let service = match (options.service, &options.prefix) {
+        (ServiceName::Echo, None) => return user.with(once(Echo)),
+        (ServiceName::Echo, Some(prefix)) => PrefixedEcho::new(prefix).into(),
+        (ServiceName::Upper, _) if options.unicode => UpperUnicode.into(),
+        (ServiceName::Upper, _) => Upper.into(),
+        (ServiceName::Discard, _) => Discard.into(),
+        (ServiceName::Dict, _) => {
+            let path = options.dictionary.clone().unwrap_or_default();
+            return user.with(move || load_dictionary(&path).map(AnyService::Dict));
         }
-        (ServiceName::Robot, ..) => user.with(once(Robot)),
-        (ServiceName::Run, ..) => {
-            // Where a length comes first, an answer is data for a program, and the output alone.
+        (ServiceName::Robot, _) => Robot.into(),
+        (ServiceName::Run, _) => {
+            // Where a length comes first, a program reads the answer: it is the output alone.
             let names_peer = options.framing.overhead().front == 0;
-            user.with(once(Run::new(options.allow.clone(), names_peer)))
+            Run::new(options.allow.clone(), names_peer).into()
         }
-        (ServiceName::Http, ..) => user.with(once(Http::default())),
-    }
+        (ServiceName::Http, _) => Http::default().into(),
+    };
+    user.with(once::<AnyService>(service))
 }
 
 /// A service that is made of nothing that could change.

@@ -72,6 +72,8 @@ impl Dict {
 impl Service for Dict {
     type State = ();
 
+    fn open(&self) {}
+
     fn reply_max(&self, _payload: usize) -> usize {
         const { assert!(NOT_KNOWN.len() <= TRANSLATION_SIZE_MAX) }
         TRANSLATION_SIZE_MAX

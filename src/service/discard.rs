@@ -10,6 +10,8 @@ pub struct Discard;
 impl Service for Discard {
     type State = ();
 
+    fn open(&self) {}
+
     #[inline]
     fn serve(&mut self, _state: &mut (), _request: Request<'_>, _reply: &mut Reply<'_>) -> Answer {
         Answer::Nothing

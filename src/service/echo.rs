@@ -10,9 +10,14 @@ use super::{Answer, Reply, Request, Service};
 pub struct Echo;
 
 impl Service for Echo {
-    const IN_PLACE: bool = true;
-
     type State = ();
+
+    fn open(&self) {}
+
+    #[inline]
+    fn in_place(&self, _state: &()) -> bool {
+        true
+    }
 
     #[inline]
     fn serve(&mut self, _state: &mut (), _request: Request<'_>, _reply: &mut Reply<'_>) -> Answer {
@@ -38,6 +43,8 @@ impl PrefixedEcho {
 
 impl Service for PrefixedEcho {
     type State = ();
+
+    fn open(&self) {}
 
     fn reply_max(&self, payload: usize) -> usize {
         self.prefix.len().saturating_add(payload)

@@ -8,7 +8,7 @@
 /// What a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The output of one of [`Service::commands`](super::Service::commands), by its number.
+    /// The output of one of [`Effects::commands`](super::Effects::commands), by its number.
     Command(usize),
 }
 

@@ -20,7 +20,7 @@ mod date;
 mod head;
 mod line;
 
-use super::{Answer, Reply, Request, Service};
+use super::{Answer, Clock, Reply, Request, Service};
 use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
 use head::{Body, Head};
 use line::Lines;
@@ -109,18 +109,26 @@ impl Default for Http {
     }
 }
 
-impl Service for Http {
-    const TICKS: bool = true;
-
-    type State = Conversation;
-
-    fn reply_max(&self, payload: usize) -> usize {
-        reply_max(payload)
-    }
-
+impl Clock for Http {
     fn tick(&mut self, unix_seconds: u64) {
         let date = date::imf_fixdate(unix_seconds);
         self.hello[DATE_AT..DATE_AT + date.len()].copy_from_slice(&date);
+    }
+}
+
+impl Service for Http {
+    type State = Conversation;
+
+    fn open(&self) -> Conversation {
+        Conversation::default()
+    }
+
+    fn clock(&mut self) -> Option<&mut dyn Clock> {
+        Some(self)
+    }
+
+    fn reply_max(&self, payload: usize) -> usize {
+        reply_max(payload)
     }
 
     fn is_amid(conversation: &Conversation) -> bool {

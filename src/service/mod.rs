@@ -1,14 +1,18 @@
 //! What to answer. Bytes only: no socket, no clock, no idea of framing.
 //!
-//! A service is a type: the loop is compiled for each, so that an echo costs nothing for the
-//! others. It is handed the payload of one request and says where its answer is: the same bytes,
-//! changed or not, where they lie ([`Answer::InPlace`]), or another text in the [`Reply`]
-//! ([`Answer::Written`]), or something rarer. Whether a header belongs around it is not a service's
-//! business. What it needs of the world, a file or the time of day, is brought to it: a value is
-//! made anew from its files, the time is told by [`Service::tick`], and what only a request can
-//! know to ask for is an [`Effect`], whose outcome is told by [`Service::heard`]. On the way of a
-//! byte: `connection` calls, between `framing` and the write.
+//! A service gets the payload of one request and says where its answer is: the same bytes, changed
+//! or not, where they lie ([`Answer::InPlace`]), another text in the [`Reply`]
+//! ([`Answer::Written`]), or something rarer. A service knows no header and no trailer.
+//!
+//! What only some services can do is a trait of its own, and [`Service`] hands out the part that
+//! there is: [`Greeting`] speaks first, [`Clock`] is told the time, [`Effects`] answers from what a
+//! program says. Files are read elsewhere: a reload makes a new value of the service.
+//!
+//! The loop is compiled for [`Echo`], whose missing parts the compiler removes, and for
+//! [`AnyService`], one enum of all the others. On the path of a byte, `connection` calls a service
+//! between `framing` and the write. One file a service, one row in `any`.
 
+mod any;
 mod dict;
 mod discard;
 mod echo;
@@ -18,6 +22,7 @@ mod robot;
 mod run;
 mod upper;
 
+pub use any::{AnyService, AnyState};
 pub use dict::Dict;
 pub use discard::Discard;
 pub use echo::{Echo, PrefixedEcho};
@@ -29,20 +34,32 @@ pub use upper::{Upper, UpperUnicode};
 
 /// A rule from requests to replies.
 pub trait Service {
-    /// Whether every answer is [`Answer::InPlace`]; then it is never asked about room.
-    const IN_PLACE: bool = false;
+    /// What one connection remembers between two requests. Every slot holds one, so keep it small.
+    type State;
 
-    /// Whether [`Service::begin`] has something to say.
-    const SPEAKS_FIRST: bool = false;
+    /// The state of a connection that has just been accepted.
+    fn open(&self) -> Self::State;
 
-    /// Whether it asks for the time: then [`Service::tick`] tells it when a second has begun.
-    const TICKS: bool = false;
+    /// Whether every answer is [`Answer::InPlace`] while a connection is in this state. Such a
+    /// service is not asked about room.
+    fn in_place(&self, _state: &Self::State) -> bool {
+        false
+    }
 
-    /// Whether a request may be answered with [`Answer::Awaits`].
-    const AWAITS: bool = false;
+    /// The part that speaks first, if there is one.
+    fn greeting(&self) -> Option<&dyn Greeting<Self::State>> {
+        None
+    }
 
-    /// What one connection remembers between two requests; kept in its slot, so keep it small.
-    type State: Default;
+    /// The part that is told the time, if there is one.
+    fn clock(&mut self) -> Option<&mut dyn Clock> {
+        None
+    }
+
+    /// The part that answers from the effects of a request, if there is one.
+    fn effects(&self) -> Option<&dyn Effects<Self::State>> {
+        None
+    }
 
     /// The most bytes that the answer to a payload of `payload` bytes can put into the [`Reply`];
     /// it never shrinks as `payload` grows, and a request is served only when so much room is
@@ -55,14 +72,6 @@ pub trait Service {
     fn memory_max(&self) -> usize {
         0
     }
-
-    /// It is `unix_seconds` after 1970-01-01 00:00 UTC. Told before any request of that second is
-    /// served, and not at all while there are no requests.
-    fn tick(&mut self, _unix_seconds: u64) {}
-
-    /// Somebody has connected, and is told this before it has said anything, at most
-    /// `reply_max(0)` bytes.
-    fn begin(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
 
     /// Whether a request has begun that is longer than what it was handed: what came of it is
     /// remembered, and the rest has to come in time. Only where the service knows the bounds of its
@@ -79,35 +88,38 @@ pub trait Service {
         reply: &mut Reply<'_>,
     ) -> Answer;
 
-    /// The lines that [`Effect::Command`] counts; they stay the same.
-    fn commands(&self) -> &[String] {
-        &[]
-    }
-
-    /// What the request waits for that was answered with [`Answer::Awaits`].
-    fn effect(&self, _state: &Self::State) -> Option<Effect> {
-        None
-    }
-
-    /// The most bytes that all the news of one effect can put into the [`Reply`] together.
-    fn awaited_max(&self) -> usize {
-        0
-    }
-
-    /// This is heard of it; `peer` is whom the answer is for, at most
-    /// [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
-    fn heard(
-        &mut self,
-        _state: &mut Self::State,
-        _peer: &str,
-        _news: News<'_>,
-        _reply: &mut Reply<'_>,
-    ) {
-    }
-
     /// The stream has ended: what was held back in `state` is answered now, at most `reply_max(0)`
     /// bytes.
     fn end(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
+}
+
+/// The part of a service that speaks before the peer does.
+pub trait Greeting<State> {
+    /// Writes the greeting of a new connection, at most `reply_max(0)` bytes.
+    fn greet(&self, state: &mut State, reply: &mut Reply<'_>);
+}
+
+/// The part of a service that is told the time of day.
+pub trait Clock {
+    /// The time is `unix_seconds` after 1970-01-01 00:00 UTC. The call comes before the first
+    /// request of that second, and not at all while there are no requests.
+    fn tick(&mut self, unix_seconds: u64);
+}
+
+/// The part of a service whose answers wait for an [`Effect`].
+pub trait Effects<State> {
+    /// The lines that [`Effect::Command`] counts. They never change.
+    fn commands(&self) -> &[String];
+
+    /// What the request waits for that was answered with [`Answer::Awaits`].
+    fn effect(&self, state: &State) -> Effect;
+
+    /// The most bytes that all events of one effect together can put into the [`Reply`].
+    fn awaited_max(&self) -> usize;
+
+    /// Takes one event of the effect and writes what it adds to the answer. `peer` names the
+    /// receiver of the answer, in at most [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
+    fn heard(&self, state: &mut State, peer: &str, news: News<'_>, reply: &mut Reply<'_>);
 }
 
 /// One request.
@@ -134,7 +146,7 @@ pub enum Answer {
     /// knows; not where a framing has drawn them.
     Part(usize),
     /// It comes later, from what [`Service::effect`] says, and the requests behind it wait for it.
-    /// Only for services with [`Service::AWAITS`].
+    /// Only for services with [`Effects`].
     Awaits,
     /// In the [`Reply`], or nowhere if that is empty; and then the conversation is over.
     Goodbye,

@@ -10,7 +10,7 @@
 //!
 //! The texts are UTF-8 and are compared and sent byte for byte.
 
-use super::{Answer, Reply, Request, Service};
+use super::{Answer, Greeting, Reply, Request, Service};
 
 const GREETING: &str = "欢迎致电 10086,请输入1xxx,0转人工服务.";
 const RECORDED: &str = "通过可能会被录音.balabala一大推";
@@ -21,17 +21,17 @@ const AGAIN: &str = "请重新输入.";
 pub struct Robot;
 
 impl Service for Robot {
-    const SPEAKS_FIRST: bool = true;
-
     type State = ();
+
+    fn open(&self) {}
+
+    fn greeting(&self) -> Option<&dyn Greeting<()>> {
+        Some(self)
+    }
 
     fn reply_max(&self, _payload: usize) -> usize {
         const { assert!(GREETING.len() > RECORDED.len() && GREETING.len() > AGAIN.len()) }
         GREETING.len()
-    }
-
-    fn begin(&mut self, _state: &mut (), reply: &mut Reply<'_>) {
-        reply.push(GREETING.as_bytes());
     }
 
     fn serve(&mut self, _state: &mut (), request: Request<'_>, reply: &mut Reply<'_>) -> Answer {
@@ -41,6 +41,12 @@ impl Service for Robot {
             _ => reply.push(AGAIN.as_bytes()),
         }
         Answer::Written
+    }
+}
+
+impl Greeting<()> for Robot {
+    fn greet(&self, _state: &mut (), reply: &mut Reply<'_>) {
+        reply.push(GREETING.as_bytes());
     }
 }
 

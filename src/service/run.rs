@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Effect, News, Reply, Request, Service};
+use super::{Answer, Effect, Effects, News, Reply, Request, Service};
 use crate::limits::{ALLOWED_MAX, COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, PEER_NAME_MAX, THREADS_MAX};
 
 const NOT_ALLOWED: &str = "坏人!";
@@ -68,9 +68,15 @@ impl Run {
 }
 
 impl Service for Run {
-    const AWAITS: bool = true;
-
     type State = Running;
+
+    fn open(&self) -> Running {
+        Running::default()
+    }
+
+    fn effects(&self) -> Option<&dyn Effects<Running>> {
+        Some(self)
+    }
 
     fn reply_max(&self, _payload: usize) -> usize {
         NOT_ALLOWED.len()
@@ -81,10 +87,6 @@ impl Service for Run {
         let word = size_of::<Box<str>>() + 1;
         let lines = self.allowed.iter().map(|line| word * (line.len() + 4));
         (1 + THREADS_MAX) * lines.sum::<usize>()
-    }
-
-    fn commands(&self) -> &[String] {
-        &self.allowed
     }
 
     fn serve(
@@ -105,9 +107,15 @@ impl Service for Run {
             }
         }
     }
+}
 
-    fn effect(&self, state: &Running) -> Option<Effect> {
-        Some(Effect::Command(usize::from(state.command)))
+impl Effects<Running> for Run {
+    fn commands(&self) -> &[String] {
+        &self.allowed
+    }
+
+    fn effect(&self, state: &Running) -> Effect {
+        Effect::Command(usize::from(state.command))
     }
 
     fn awaited_max(&self) -> usize {
@@ -118,7 +126,7 @@ impl Service for Run {
         begin + COMMAND_OUTPUT_MAX + ENDING_MAX
     }
 
-    fn heard(&mut self, state: &mut Running, peer: &str, news: News<'_>, reply: &mut Reply<'_>) {
+    fn heard(&self, state: &mut Running, peer: &str, news: News<'_>, reply: &mut Reply<'_>) {
         let is_first = !std::mem::replace(&mut state.has_begun, true);
         if is_first && self.names_peer && news != News::NotStarted {
             reply.push(peer.as_bytes());
@@ -150,7 +158,7 @@ mod tests {
 
     /// What is said to all of `news`.
     fn answer(names_peer: bool, news: &[News<'_>]) -> String {
-        let mut run = Run::new(vec!["true".to_owned()], names_peer);
+        let run = Run::new(vec!["true".to_owned()], names_peer);
         let (mut state, mut space) = (Running::default(), vec![0; run.awaited_max()]);
         let mut reply = Reply::new(&mut space);
         for news in news {
@@ -196,7 +204,7 @@ mod tests {
     #[test]
     fn the_longest_answer_has_its_room() {
         for names_peer in [true, false] {
-            let mut run = Run::new(Vec::new(), names_peer);
+            let run = Run::new(Vec::new(), names_peer);
             let mut space = vec![0; run.awaited_max()];
             let (mut state, mut reply) = (Running::default(), Reply::new(&mut space));
             let (peer, most) = ("x".repeat(PEER_NAME_MAX), vec![b'x'; COMMAND_OUTPUT_MAX]);

@@ -16,9 +16,14 @@ use super::{Answer, Reply, Request, Service};
 pub struct Upper;
 
 impl Service for Upper {
-    const IN_PLACE: bool = true;
-
     type State = ();
+
+    fn open(&self) {}
+
+    #[inline]
+    fn in_place(&self, _state: &()) -> bool {
+        true
+    }
 
     #[inline]
     fn serve(&mut self, _state: &mut (), request: Request<'_>, _reply: &mut Reply<'_>) -> Answer {
@@ -46,6 +51,10 @@ pub struct Partial {
 
 impl Service for UpperUnicode {
     type State = Partial;
+
+    fn open(&self) -> Partial {
+        Partial::default()
+    }
 
     fn reply_max(&self, payload: usize) -> usize {
         // A held character may be completed by this payload, or turn out to be none.

@@ -97,6 +97,8 @@ struct Oracle;
 impl Service for Oracle {
     type State = ();
 
+    fn open(&self) {}
+
     fn reply_max(&self, _payload: usize) -> usize {
         3
     }

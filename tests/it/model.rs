@@ -149,7 +149,7 @@ struct Model<'a, S: Service + Clone> {
 impl<S: Service + Clone> Model<'_, S> {
     fn begin(&self) -> Trial<'_, S> {
         Trial {
-            connection: Connection::default(),
+            connection: Connection::new(&self.protocol.service),
             protocol: self.protocol.clone(),
             inbound: [0; 6],
             outbound: vec![0; self.outbound],

@@ -2,7 +2,7 @@
 
 use mynah::connection::{CloseReason, Protocol, Want};
 use mynah::framing::{Framing, OnTooLong, Raw};
-use mynah::service::{Discard, Http, News, Robot, Run, Service};
+use mynah::service::{Discard, Effects, Http, News, Robot, Run, Service};
 
 use crate::talk::{Talk, framing, hex};
 

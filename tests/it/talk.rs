@@ -54,7 +54,7 @@ impl<S: Service> Talk<S> {
     /// A connection whose buffers have these sizes.
     pub(crate) fn new(framing: Framing, service: S, inbound: usize, outbound: usize) -> Talk<S> {
         Talk {
-            connection: Connection::default(),
+            connection: Connection::new(&service),
             protocol: Protocol {
                 framing,
                 on_too_long: OnTooLong::Close,

@@ -34,7 +34,7 @@ struct Trial<'a, S: Service> {
 impl<'a, S: Service + Clone> Trial<'a, S> {
     fn new(protocol: &Protocol<S>, stream: &'a [u8], inbound: usize, outbound: usize) -> Self {
         let mut trial = Trial {
-            connection: Connection::default(),
+            connection: Connection::new(&protocol.service),
             protocol: protocol.clone(),
             inbound: vec![0; inbound],
             outbound: vec![0; outbound],
@@ -182,8 +182,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         let want = self.wants();
         let most = usize::from(order & 0x1f) + 1;
         let at_rest = want == Want::Read
-            && S::IN_PLACE
-            && self.connection.is_open()
+            && self.connection.is_in_place(&self.protocol)
             && self.with(|_, workspace, _| workspace.is_empty());
         match order {
             0xff if want == Want::Read => {
@@ -295,7 +294,8 @@ impl Play<'_> {
         }
         let bytes = &stream[..trial.received];
         let expected = answer(&protocol, bytes, trial.ended);
-        let lasting = if S::TICKS { timeless } else { <[u8]>::to_vec };
+        let is_http = protocol.service.clone().clock().is_some();
+        let lasting = if is_http { timeless } else { <[u8]>::to_vec };
         let (written, expected) = (lasting(&trial.written), lasting(&expected));
         if trial.forced {
             assert!(
@@ -311,9 +311,9 @@ impl Play<'_> {
     }
 
     /// What the buffers must have, and a little more.
-    fn sizes<S: Service>(&self, protocol: &Protocol<S>, stream: &[u8]) -> (usize, usize) {
+    fn sizes<S: Service + Clone>(&self, protocol: &Protocol<S>, stream: &[u8]) -> (usize, usize) {
         let framing = protocol.framing;
-        let is_http = S::TICKS;
+        let is_http = protocol.service.clone().clock().is_some();
         let (inbound, outbound) = if framing.has_boundaries() {
             let longest = framing.frame_size_max(self.limit);
             (longest, protocol.reply_max(longest))

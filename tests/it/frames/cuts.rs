@@ -123,7 +123,7 @@ fn what_is_answered_at_once_is_every_whole_frame_and_no_byte_more() {
         let stream = stream(&framing, &frame);
         let middle = stream.len() - frame.len();
         for end in 1..=stream.len() {
-            let (mut connection, service) = (Connection::default(), Upper);
+            let (mut connection, service) = (Connection::new(&Upper), Upper);
             let mut protocol = Protocol {
                 framing,
                 on_too_long: OnTooLong::Close,

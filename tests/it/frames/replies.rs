@@ -135,7 +135,7 @@ fn a_greeting_that_fits_no_frame_is_known_at_the_start() {
         ("fixed:51", 51, false),
         ("raw", 1, true),
     ] {
-        let mut protocol = Talk::new(framing(spec, limit), Robot, 0, 0).protocol;
+        let protocol = Talk::new(framing(spec, limit), Robot, 0, 0).protocol;
         assert_eq!(protocol.greets().is_ok(), fits, "{spec} {limit}");
     }
 }

@@ -10,7 +10,7 @@ use mynah::connection::Protocol;
 use mynah::drive::{Server, Settings};
 use mynah::kernel::{Opener, Time};
 use mynah::service::{
-    Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
+    AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
 
 use crate::sim::{Config, Dice, Faults, Sim};
@@ -52,24 +52,21 @@ impl Tally {
 /// Plays `world`; panics at the first promise that is broken. What happened is written into
 /// `trace`, when there is one.
 pub fn play(world: &World, trace: Option<&mut String>) -> Tally {
-    match world.manner.answering {
-        Answering::Echo => Stage::new(world, Echo, trace).play(),
-        Answering::Upper => Stage::new(world, Upper, trace).play(),
-        Answering::UpperUnicode => Stage::new(world, UpperUnicode, trace).play(),
-        Answering::Discard => Stage::new(world, Discard, trace).play(),
-        Answering::Prefixed => Stage::new(world, PrefixedEcho::new(PREFIX), trace).play(),
-        Answering::Dict => {
-            let dict = Dict::parse(DICTIONARY.into()).expect("a dictionary");
-            Stage::new(world, dict, trace).play()
-        }
-        Answering::Robot => Stage::new(world, Robot, trace).play(),
-        Answering::Http => Stage::new(world, Http::default(), trace).play(),
+    let service: AnyService = match world.manner.answering {
+        Answering::Echo => return Stage::new(world, Echo, trace).play(),
+        Answering::Upper => Upper.into(),
+        Answering::UpperUnicode => UpperUnicode.into(),
+        Answering::Discard => Discard.into(),
+        Answering::Prefixed => PrefixedEcho::new(PREFIX).into(),
+        Answering::Dict => Dict::parse(DICTIONARY.into()).expect("a dictionary").into(),
+        Answering::Robot => Robot.into(),
+        Answering::Http => Http::default().into(),
         Answering::Run => {
             let lines = ALLOWED.map(str::to_owned).to_vec();
-            let run = Run::new(lines, !world.manner.shape.tells_lengths());
-            Stage::new(world, run, trace).play()
+            Run::new(lines, !world.manner.shape.tells_lengths()).into()
         }
-    }
+    };
+    Stage::new(world, service, trace).play()
 }
 
 pub(super) struct Stage<'a, S: Service> {
@@ -182,7 +179,7 @@ impl<'a, S: Service> Stage<'a, S> {
                 let _ = writeln!(trace, "    peer {number} ({kind:?}) {told}");
             }
         }
-        if S::AWAITS {
+        if self.world.manner.answering == Answering::Run {
             self.end_processes();
         }
     }

@@ -39,7 +39,9 @@ impl ServiceUser for Playing<'_> {
         let Playing(script, options, single) = self;
         let framing = options.framing.limited(FRAME_MAX).expect("a limit");
         let mut service = load().expect("a service");
-        service.tick(0);
+        if let Some(clock) = service.clock() {
+            clock.tick(0);
+        }
         let protocol = Protocol {
             framing,
             on_too_long: options.on_too_long,
@@ -48,7 +50,7 @@ impl ServiceUser for Playing<'_> {
         let outbound = protocol.reply_max(FRAME_MAX).max(limits::STREAM_REPLY_SIZE);
         let inbound = (2 * FRAME_MAX).max(limits::HTTP_HEAD_MAX + 2);
         let mut talk = Talk {
-            connection: Connection::default(),
+            connection: Connection::new(&protocol.service),
             protocol,
             memory: (vec![0; inbound], vec![0; outbound]),
             cursors: Default::default(),
@@ -128,7 +130,8 @@ impl<S: Service> Talk<S> {
         let Some(Effect::Command(number)) = effect else {
             panic!("what is awaited?");
         };
-        let line = &self.protocol.service.commands()[number];
+        let effects = self.protocol.service.effects().expect("an effect");
+        let line = &effects.commands()[number];
         let words: Vec<String> = kernel::words(line).map(str::to_owned).collect();
         let mut drafted = 0;
         let single = self.single;

@@ -49,7 +49,10 @@ impl ServiceUser for Playing<'_> {
             connections_max: 2,
             threads: 1,
             frame_size_max: options.frame_size_max,
-            slot_size: Server::<Sim, S>::slot_size(options.connections_per_ip_max.is_some()),
+            slot_size: Server::<Sim, S>::slot_size(
+                &protocol.service,
+                options.connections_per_ip_max.is_some(),
+            ),
         };
         let plan = demand.plan(&protocol).expect("memory enough");
         let settings = Settings {
