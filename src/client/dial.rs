@@ -136,7 +136,9 @@ fn outcome<K: Opener>(kernel: &mut K, socket: &K::Socket, ready: Readiness) -> i
         }
         Ok(_) => Ok(true),
         // Nobody at the other end and no error: what was reported is not the end of the connect.
-        Err(error) if error.kind() == NotConnected && !ready.has(Readiness::HUP) => Ok(false),
+        Err(error) if error.kind() == NotConnected && !ready.intersects(Readiness::HUP) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

@@ -24,9 +24,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::framing::{FrameError, Framing};
-use crate::kernel::{
-    Address, Event, OpenError, Opener, Poller, SIGNALS, Signal, Streams, Time, Token,
-};
+use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
@@ -201,7 +199,7 @@ impl<K: Streams + Opener> Client<K> {
 
 /// Takes the signals, if that is what was reported.
 fn interrupted<K: Poller>(kernel: &mut K, events: &[Event]) -> Result<Option<Ending>, Failure> {
-    let signalled = |event: &Event| event.token() == Token::fixed(SIGNALS);
+    let signalled = |event: &Event| event.token() == Token::SIGNALS;
     if !events.iter().any(signalled) {
         return Ok(None);
     }

@@ -125,10 +125,10 @@ impl<S> Talk<S> {
     ) -> Result<Time, Failure> {
         let mut wanted = Interest::NONE;
         if self.receives() {
-            wanted = wanted.and(Interest::READ);
+            wanted |= Interest::READ;
         }
         if !self.unsent.is_empty() {
-            wanted = wanted.and(Interest::WRITE);
+            wanted |= Interest::WRITE;
         }
         if wanted != self.registered {
             let settled = match (self.registered, wanted) {

@@ -297,7 +297,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.door.is_mistold = false;
         for (number, listener) in self.listeners.iter().enumerate() {
             self.common.counters.epoll_ctl += 1;
-            let token = Token::fixed(number as u32);
+            let token = Token::listener(number as u32);
             if let Err(error) = self.common.kernel.reregister(listener, token, interest) {
                 self.door.is_mistold = true;
                 if let Some(more) = self.door.complaints.may_speak(self.common.now) {

@@ -19,9 +19,9 @@ use super::pump::{Can, Course, Reading, Stopped};
 use super::workspaces::Lease;
 
 /// The end of the stream may be here.
-const OVER: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+const OVER: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
 /// A short read may not be the last one: the end is behind it, or what follows an urgent byte.
-const TO_THE_END: Readiness = OVER.and(Readiness::PRI);
+const TO_THE_END: Readiness = OVER.union(Readiness::PRI);
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Does at an event what a connection wants, and tells the kernel what it wants next.
@@ -55,7 +55,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             // It tries nothing in its turn, and that its peer is gone may be told once.
             return self.advance_by_steps(token, readiness);
         }
-        peer.read_to_end |= readiness.has(TO_THE_END);
+        peer.read_to_end |= readiness.intersects(TO_THE_END);
     }
 
     /// Takes the straight course, if this service and the times allow it, with a borrowed
@@ -126,15 +126,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return;
         };
         peer.paused = false;
-        let over = readiness.has(OVER);
-        peer.read_to_end |= readiness.has(TO_THE_END);
+        let over = readiness.intersects(OVER);
+        peer.read_to_end |= readiness.intersects(TO_THE_END);
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = !peer.registered.contains(Interest::READ) && !was_refused;
-        let broken = readiness.has(match peer.connection.is_lingering() {
+        let broken = readiness.intersects(match peer.connection.is_lingering() {
             // A hang-up is but the peer's end behind ours. What it said before that is read as long
             // as there may be memory: a close with it unread destroys replies.
             true => Readiness::ERR,
-            false => Readiness::HUP.and(Readiness::ERR),
+            false => Readiness::HUP | Readiness::ERR,
         });
         if broken && nothing_asked && (peer.lease.is_none() || peer.connection.awaits()) {
             // Nothing is asked and these cannot be masked: heard once, they are heard for ever.
@@ -145,8 +145,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         // drain goes on until a read finds nothing.
         let to_the_last = self.common.reading == Reading::ToTheLast;
         let can = Can {
-            read: over || to_the_last || readiness.has(Readiness::IN),
-            write: over || readiness.has(Readiness::OUT) || !was_refused,
+            read: over || to_the_last || readiness.intersects(Readiness::IN),
+            write: over || readiness.intersects(Readiness::OUT) || !was_refused,
         };
         self.work(token, can, self.settings.frames_per_event);
     }

@@ -15,9 +15,7 @@ use std::time::Duration;
 
 use crate::connection::{CloseReason, Connection, Protocol, Want};
 use crate::framing::{FrameError, Guess};
-use crate::kernel::{
-    ALARM, Event, Interest, Opener, Readiness, SIGNALS, Spawner, Time, Token, Trigger, WAKE_UP,
-};
+use crate::kernel::{Event, Interest, Opener, Readiness, Source, Spawner, Time, Token, Trigger};
 use crate::limits::{ANSWERS_PER_PHASE, EVENTS_PER_TURN};
 use crate::service::Service;
 
@@ -88,7 +86,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let mut counters = Counters::default();
         for (number, listener) in listeners.iter().enumerate() {
             counters.epoll_ctl += 1;
-            kernel.register(listener, Token::fixed(number as u32), Interest::READ)?;
+            kernel.register(listener, Token::listener(number as u32), Interest::READ)?;
         }
         let slots = settings.connections_max;
         let children = Self::places_for_commands(&mut kernel, &protocol, slots)?;
@@ -266,16 +264,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// An event of one of the loop's own descriptors.
     fn dispatch(&mut self, token: Token, attention: &mut Attention) {
-        match token.index() {
-            SIGNALS => attention.signals = true,
-            WAKE_UP => attention.wake_up = true,
-            ALARM => {}
-            listener => match token.as_child() {
-                Some((place, generation, end)) if self.has_effects() => {
-                    self.hear_of(place, generation, end);
-                }
-                _ => self.accept(listener),
-            },
+        match token.source() {
+            Source::Signals => attention.signals = true,
+            Source::WakeUp => attention.wake_up = true,
+            Source::Listener(number) => self.accept(number),
+            Source::Child {
+                place,
+                generation,
+                end,
+            } => self.hear_of(place, generation, end),
+            Source::Timer | Source::Stream(_) | Source::Connection => {}
         }
     }
 
@@ -285,7 +283,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         for _ in 0..count.min(EVENTS_PER_TURN) {
             let Some(slot) = self.ready.pop() else { return };
             if let Some(token) = self.peers.token(slot) {
-                self.advance_by_steps(token, Readiness::IN.and(Readiness::OUT));
+                self.advance_by_steps(token, Readiness::IN | Readiness::OUT);
             }
         }
     }

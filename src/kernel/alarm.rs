@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use super::{ALARM, Time, Token};
+use super::{Time, Token};
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::timerfd;
 
@@ -28,11 +28,7 @@ pub(super) struct Alarm {
 impl Alarm {
     pub(super) fn new(epoll: &Epoll) -> io::Result<Alarm> {
         let timer = timerfd::create()?;
-        epoll.add(
-            timer.as_fd(),
-            Token::fixed(ALARM).bits(),
-            epoll::IN | epoll::EDGE,
-        )?;
+        epoll.add(timer.as_fd(), Token::TIMER.bits(), epoll::IN | epoll::EDGE)?;
         Ok(Alarm {
             timer,
             rings_at: Time::default(),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::alarm::Alarm;
-use super::{Address, Event, Interest, Poller, SIGNALS, Signal, Sockets, Time, Token, WAKE_UP};
+use super::{Address, Event, Interest, Poller, Signal, Sockets, Time, Token};
 use crate::sys::{epoll, epoll::Epoll, eventfd, process, signal, socket};
 
 /// The signals that the loop answers to.
@@ -70,7 +70,7 @@ impl Linux {
     pub fn new(signals: bool) -> io::Result<Linux> {
         let epoll = Epoll::new()?;
         let wake_up = Arc::new(eventfd::create()?);
-        epoll.add(wake_up.as_fd(), Token::fixed(WAKE_UP).bits(), epoll::IN)?;
+        epoll.add(wake_up.as_fd(), Token::WAKE_UP.bits(), epoll::IN)?;
         let mut linux = Linux {
             alarm: Alarm::new(&epoll)?,
             clock: Time::from_nanos(process::monotonic_nanoseconds()),
@@ -81,7 +81,7 @@ impl Linux {
         if signals {
             block_signals()?;
             let descriptor = signal::descriptor(&ANSWERED)?;
-            let token = Token::fixed(SIGNALS);
+            let token = Token::SIGNALS;
             linux
                 .epoll
                 .add(descriptor.as_fd(), token.bits(), epoll::IN)?;
@@ -101,7 +101,7 @@ impl Linux {
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// Has the poller report [`WAKE_UP`]; several calls before it looks are one.
+    /// Has the poller report [`Token::WAKE_UP`]; several calls before it looks are one.
     pub fn wake(&self) {
         // The only refusal is a full counter, and then the poller is being woken already.
         let _ = eventfd::add(self.0.as_fd(), 1);
@@ -217,7 +217,7 @@ const fn mask(interest: Interest) -> u32 {
         mask |= epoll::EDGE;
     }
     // A level shows what a short read has left, an edge hides it: the end, or what is after PRI.
-    if interest.contains(Interest::READ.and(Interest::EDGE)) {
+    if interest.contains(Interest::READ.union(Interest::EDGE)) {
         mask |= epoll::RDHUP | epoll::PRI;
     }
     mask
@@ -229,7 +229,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
-    use super::super::{ALARM, Readiness};
+    use super::super::Readiness;
     use super::*;
 
     /// A time that is over: look and do not sleep.
@@ -258,14 +258,14 @@ mod tests {
         assert_eq!(mask(Interest::WRITE), epoll::OUT);
         assert_eq!(mask(Interest::EDGE), epoll::EDGE);
         assert_eq!(
-            mask(Interest::WRITE.and(Interest::EDGE)),
+            mask(Interest::WRITE | Interest::EDGE),
             epoll::OUT | epoll::EDGE
         );
         assert_eq!(
-            mask(read.and(Interest::EDGE)),
+            mask(read | Interest::EDGE),
             epoll::IN | epoll::PRI | epoll::RDHUP | epoll::EDGE
         );
-        assert_eq!(mask(read.and(Interest::WRITE)), epoll::IN | epoll::OUT);
+        assert_eq!(mask(read | Interest::WRITE), epoll::IN | epoll::OUT);
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
             let mut linux = Linux::new(false)?;
             let (socket, mut peer) = pair()?;
             let token = Token::new(3, 7);
-            linux.register(&socket, token, Interest::READ.and(mode))?;
+            linux.register(&socket, token, Interest::READ | mode)?;
             assert_eq!(reported(&mut linux)?, []);
             peer.write_all(b"abc")?;
             assert_eq!(reported(&mut linux)?, [(token, Readiness::IN)]);
@@ -290,14 +290,10 @@ mod tests {
     fn the_end_that_came_with_data_shows_in_the_same_edge() -> io::Result<()> {
         let mut linux = Linux::new(false)?;
         let (socket, mut peer) = pair()?;
-        linux.register(
-            &socket,
-            Token::new(0, 1),
-            Interest::READ.and(Interest::EDGE),
-        )?;
+        linux.register(&socket, Token::new(0, 1), Interest::READ | Interest::EDGE)?;
         peer.write_all(b"abc")?;
         peer.shutdown(std::net::Shutdown::Write)?;
-        let both = Readiness::IN.and(Readiness::RDHUP);
+        let both = Readiness::IN | Readiness::RDHUP;
         assert_eq!(reported(&mut linux)?, [(Token::new(0, 1), both)]);
         Ok(())
     }
@@ -336,7 +332,7 @@ mod tests {
         });
         let mut events = [Event::default(); 8];
         assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
-        assert_eq!(events[0].token(), Token::fixed(WAKE_UP));
+        assert_eq!(events[0].token(), Token::WAKE_UP);
         assert!(thread.join().is_ok());
         linux.take_wake_up()?;
         linux.take_wake_up()?;
@@ -355,10 +351,7 @@ mod tests {
             (signal::INT, Signal::Terminate(signal::INT)),
         ] {
             signal::raise(number)?;
-            assert_eq!(
-                reported(&mut linux)?,
-                [(Token::fixed(SIGNALS), Readiness::IN)]
-            );
+            assert_eq!(reported(&mut linux)?, [(Token::SIGNALS, Readiness::IN)]);
             assert_eq!(linux.take_signal()?, Some(meaning));
             assert_eq!(linux.take_signal()?, None);
         }
@@ -391,7 +384,7 @@ mod tests {
             assert!(
                 events[..count]
                     .iter()
-                    .all(|event| event.token() == Token::fixed(ALARM))
+                    .all(|event| event.token() == Token::TIMER)
             );
             assert!(linux.now() >= until);
         }

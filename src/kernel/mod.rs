@@ -34,7 +34,7 @@ pub use crate::sys::{child, errno, file, process};
 pub use address::{Address, UnixName};
 pub use linux::{Linux, Socket, Waker, block_signals};
 pub use spawner::{Command, find_program, words};
-pub use token::{ChildEnd, Interest, Readiness, Token, Trigger};
+pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
 pub use traced::Traced;
 
 /// What can be done with a socket that exists.
@@ -107,10 +107,10 @@ pub trait Poller: Sockets {
     /// The time of day, as the span since 1970-01-01 00:00 UTC; it may be set back at any time.
     fn time_of_day(&mut self) -> Duration;
 
-    /// The next signal that has arrived, after [`Token::fixed`] of [`SIGNALS`] was reported.
+    /// The next signal that has arrived, after [`Source::Signals`] was reported.
     fn take_signal(&mut self) -> io::Result<Option<Signal>>;
 
-    /// Takes the wake-up back, after [`Token::fixed`] of [`WAKE_UP`] was reported.
+    /// Takes the wake-up back, after [`Source::WakeUp`] was reported.
     fn take_wake_up(&mut self) -> io::Result<()>;
 }
 
@@ -214,23 +214,14 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Under which it is reported.
+    /// The token under which the stream is reported.
     pub const fn token(self) -> Token {
-        // u32::MAX - 2 is the alarm's.
-        Token::fixed(match self {
-            Stream::Input => u32::MAX - 3,
-            Stream::Output => u32::MAX - 4,
-        })
+        match self {
+            Stream::Input => Token::INPUT,
+            Stream::Output => Token::OUTPUT,
+        }
     }
 }
-
-/// [`Token::fixed`] number under which signals are reported.
-pub const SIGNALS: u32 = u32::MAX;
-/// [`Token::fixed`] number under which wake-ups from other threads are reported.
-pub const WAKE_UP: u32 = u32::MAX - 1;
-/// [`Token::fixed`] number under which a kernel may report that a far deadline has come. There is
-/// nothing to do about it but to look at the clock.
-pub const ALARM: u32 = u32::MAX - 2;
 
 /// A signal, as what it asks of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -171,7 +171,7 @@ mod tests {
         linux.register(&near, Token::new(0, 1), Interest::WRITE)?;
         let mut events = [Event::default(); 4];
         assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
-        assert!(events[0].readiness().has(Readiness::OUT));
+        assert!(events[0].readiness().intersects(Readiness::OUT));
         linux.take_error(&near)?;
         linux.deregister(&near)?;
         let far = linux.accept(listener)?;

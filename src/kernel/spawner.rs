@@ -153,18 +153,18 @@ mod tests {
         let child = linux.spawn(&command)?;
         let tokens = [ChildEnd::Output, ChildEnd::Exit].map(|end| Token::child(3, 1, end));
         linux.register(&child.output, tokens[0], Interest::READ)?;
-        linux.register(&child.exit, tokens[1], Interest::READ.and(Interest::EDGE))?;
+        linux.register(&child.exit, tokens[1], Interest::READ | Interest::EDGE)?;
         let (mut said, mut ended, mut events) = (Vec::new(), false, [Event::default(); 4]);
         while !ended || said != b"hello\n" {
             let count = linux.wait(&mut events, Time::NEVER)?;
             for event in &events[..count] {
-                match event.token().as_child() {
-                    Some((3, 1, ChildEnd::Output)) => {
+                match event.token() {
+                    token if token == tokens[0] => {
                         let mut space = [0; 16];
                         let count = linux.take_output(&child.output, &mut space)?;
                         said.extend_from_slice(&space[..count]);
                     }
-                    Some((3, 1, ChildEnd::Exit)) => ended = true,
+                    token if token == tokens[1] => ended = true,
                     other => panic!("{other:?}"),
                 }
             }

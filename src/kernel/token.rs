@@ -7,51 +7,99 @@
 //! as stale. See epoll_ctl(2).
 
 use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
 
+use super::Stream;
 use crate::limits::COMMANDS_MAX;
 use crate::sys::epoll::Event;
 
 /// A slot's name: its index and its generation at the time it was registered.
 ///
-/// Generation 0 is never a connection's; it marks the loop's own descriptors ([`Token::fixed`]).
+/// A connection's generation starts at 1. Generation 0 marks the loop's own descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
+/// What a [`Token`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The connection in a slot, or one that held the slot before.
+    Connection,
+    /// A listener, by its number.
+    Listener(u32),
+    /// The signals that the process answers to.
+    Signals,
+    /// A wake-up from another thread.
+    WakeUp,
+    /// The timer of a far deadline. The only answer is to look at the clock.
+    Timer,
+    /// One end of a program.
+    Child {
+        /// The place of the program.
+        place: u32,
+        /// The last 23 bits of its generation.
+        generation: u32,
+        /// Which end.
+        end: ChildEnd,
+    },
+    /// A standard stream of this program.
+    Stream(Stream),
+}
+
 impl Token {
+    /// The signals.
+    pub const SIGNALS: Token = Token::own(u32::MAX);
+    /// The wake-up.
+    pub const WAKE_UP: Token = Token::own(u32::MAX - 1);
+    /// The timer.
+    pub const TIMER: Token = Token::own(u32::MAX - 2);
+    /// Standard input.
+    pub const INPUT: Token = Token::own(u32::MAX - 3);
+    /// Standard output.
+    pub const OUTPUT: Token = Token::own(u32::MAX - 4);
+
     /// Names the holder of slot `index` in its `generation`, which starts at 1.
     pub const fn new(index: u32, generation: u32) -> Token {
         Token((generation as u64) << 32 | index as u64)
     }
 
-    /// Names one of the loop's own descriptors: a listener, the signals, the wake-up.
-    pub const fn fixed(number: u32) -> Token {
+    /// Names one of the loop's own descriptors.
+    const fn own(number: u32) -> Token {
         Token::new(number, 0)
+    }
+
+    /// Names listener `number`.
+    pub const fn listener(number: u32) -> Token {
+        debug_assert!(number < CHILDREN);
+        Token::own(number)
     }
 
     /// Names one end of the program in `place`, which is below [`COMMANDS_MAX`]. Of its
     /// `generation` 23 bits are kept: enough for events that are stale for a moment.
     pub const fn child(place: u32, generation: u32, end: ChildEnd) -> Token {
         const { assert!(COMMANDS_MAX <= 64) }
-        Token::fixed(CHILDREN | (generation & GENERATIONS) << 8 | place << 1 | end as u32)
+        Token::own(CHILDREN | (generation & GENERATIONS) << 8 | place << 1 | end as u32)
     }
 
-    /// The place, the 23 bits and the end that [`Token::child`] was given.
-    pub const fn as_child(self) -> Option<(u32, u32, ChildEnd)> {
-        // The loop's own descriptors have the last numbers of all.
-        let is_child = self.generation() == 0
-            && self.index() & CHILDREN != 0
-            && self.index() < super::Stream::Output.token().index();
-        let end = match self.index() & 1 {
-            0 => ChildEnd::Output,
-            _ => ChildEnd::Exit,
-        };
-        match is_child {
-            true => Some((
-                self.index() >> 1 & 0x7f,
-                self.index() >> 8 & GENERATIONS,
-                end,
-            )),
-            false => None,
+    /// What this token stands for.
+    pub const fn source(self) -> Source {
+        if self.generation() != 0 {
+            return Source::Connection;
+        }
+        match self {
+            Token::SIGNALS => Source::Signals,
+            Token::WAKE_UP => Source::WakeUp,
+            Token::TIMER => Source::Timer,
+            Token::INPUT => Source::Stream(Stream::Input),
+            Token::OUTPUT => Source::Stream(Stream::Output),
+            _ if self.index() & CHILDREN != 0 => Source::Child {
+                place: self.index() >> 1 & 0x7f,
+                generation: self.index() >> 8 & GENERATIONS,
+                end: match self.index() & 1 {
+                    0 => ChildEnd::Output,
+                    _ => ChildEnd::Exit,
+                },
+            },
+            _ => Source::Listener(self.index()),
         }
     }
 
@@ -65,7 +113,7 @@ impl Token {
         Token(bits)
     }
 
-    /// The slot, or the number given to [`Token::fixed`].
+    /// The slot of a connection.
     pub const fn index(self) -> u32 {
         self.0 as u32
     }
@@ -92,15 +140,18 @@ const GENERATIONS: u32 = (1 << 23) - 1;
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((place, generation, end)) = self.as_child() {
-            return write!(f, "command-{place}.{generation} {end:?}");
-        }
-        match (self.generation(), self.index()) {
-            (0, super::SIGNALS) => f.write_str("signals"),
-            (0, super::WAKE_UP) => f.write_str("wake-up"),
-            (0, super::ALARM) => f.write_str("alarm"),
-            (0, number) => write!(f, "listener-{number}"),
-            (generation, index) => write!(f, "{index}.{generation}"),
+        match self.source() {
+            Source::Connection => write!(f, "{}.{}", self.index(), self.generation()),
+            Source::Listener(number) => write!(f, "listener-{number}"),
+            Source::Signals => f.write_str("signals"),
+            Source::WakeUp => f.write_str("wake-up"),
+            Source::Timer => f.write_str("alarm"),
+            Source::Child {
+                place,
+                generation,
+                end,
+            } => write!(f, "command-{place}.{generation} {end:?}"),
+            Source::Stream(stream) => stream.fmt(f),
         }
     }
 }
@@ -123,15 +174,31 @@ impl Interest {
     /// edge that came together with data would otherwise hide.
     pub const EDGE: Interest = Interest(4);
 
-    /// Both interests together.
+    /// Both interests together: `|`, for constants.
     #[must_use]
-    pub const fn and(self, other: Interest) -> Interest {
+    pub const fn union(self, other: Interest) -> Interest {
         Interest(self.0 | other.0)
     }
 
     /// Whether everything in `other` is asked for here.
     pub const fn contains(self, other: Interest) -> bool {
         self.0 & other.0 == other.0
+    }
+}
+
+impl BitOrAssign for Interest {
+    #[inline]
+    fn bitor_assign(&mut self, other: Interest) {
+        *self = self.union(other);
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    #[inline]
+    fn bitor(self, other: Interest) -> Interest {
+        self.union(other)
     }
 }
 
@@ -151,7 +218,7 @@ impl Interest {
     pub const fn under(self, trigger: Trigger) -> Interest {
         match trigger {
             Trigger::Level => self,
-            Trigger::Edge => self.and(Interest::EDGE),
+            Trigger::Edge => self.union(Interest::EDGE),
         }
     }
 }
@@ -203,15 +270,31 @@ impl Readiness {
         self.0
     }
 
-    /// Both together.
+    /// Both together: `|`, for constants.
     #[must_use]
-    pub const fn and(self, other: Readiness) -> Readiness {
+    pub const fn union(self, other: Readiness) -> Readiness {
         Readiness(self.0 | other.0)
     }
 
     /// Whether any bit of `other` is set here.
-    pub const fn has(self, other: Readiness) -> bool {
+    pub const fn intersects(self, other: Readiness) -> bool {
         self.0 & other.0 != 0
+    }
+}
+
+impl BitOrAssign for Readiness {
+    #[inline]
+    fn bitor_assign(&mut self, other: Readiness) {
+        *self = self.union(other);
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Readiness;
+
+    #[inline]
+    fn bitor(self, other: Readiness) -> Readiness {
+        self.union(other)
     }
 }
 
@@ -227,7 +310,7 @@ impl fmt::Debug for Readiness {
         ];
         let set: Vec<&str> = names
             .iter()
-            .filter(|(bit, _)| self.has(*bit))
+            .filter(|(bit, _)| self.intersects(*bit))
             .map(|(_, name)| *name)
             .collect();
         f.write_str(&set.join("|"))
@@ -266,9 +349,12 @@ mod tests {
 
     #[test]
     fn an_event_carries_token_and_readiness() {
-        let event = Event::new(Token::new(3, 9), Readiness::IN.and(Readiness::HUP));
+        let event = Event::new(Token::new(3, 9), Readiness::IN | Readiness::HUP);
         assert_eq!(event.token(), Token::new(3, 9));
-        assert!(event.readiness().has(Readiness::HUP) && !event.readiness().has(Readiness::OUT));
+        assert!(
+            event.readiness().intersects(Readiness::HUP)
+                && !event.readiness().intersects(Readiness::OUT)
+        );
         assert_eq!(format!("{event:?}"), "3.9 IN|HUP");
     }
 
@@ -300,8 +386,9 @@ mod tests {
 
     #[test]
     fn the_loops_own_tokens_are_never_a_connections() {
-        assert_eq!(Token::fixed(3).generation(), 0);
-        assert_ne!(Token::fixed(3), Token::new(3, 1));
+        assert_eq!(Token::listener(3).generation(), 0);
+        assert_ne!(Token::listener(3), Token::new(3, 1));
+        assert_eq!(Token::new(3, 1).source(), Source::Connection);
     }
 
     #[test]
@@ -309,15 +396,28 @@ mod tests {
         for (place, generation) in [(0, 0), (63, 0), (5, 7), (0, GENERATIONS), (63, GENERATIONS)] {
             for end in [ChildEnd::Output, ChildEnd::Exit] {
                 let token = Token::child(place, generation, end);
-                assert_eq!(token.as_child(), Some((place, generation, end)));
+                let source = Source::Child {
+                    place,
+                    generation,
+                    end,
+                };
+                assert_eq!(token.source(), source);
             }
         }
         let wrapped = Token::child(1, GENERATIONS + 3, ChildEnd::Exit);
         assert_eq!(wrapped, Token::child(1, 2, ChildEnd::Exit));
-        for number in [0, 7, super::super::SIGNALS, super::super::ALARM] {
-            assert_eq!(Token::fixed(number).as_child(), None);
+        for (token, source) in [
+            (Token::listener(0), Source::Listener(0)),
+            (Token::listener(7), Source::Listener(7)),
+            (Token::SIGNALS, Source::Signals),
+            (Token::WAKE_UP, Source::WakeUp),
+            (Token::TIMER, Source::Timer),
+            (Token::INPUT, Source::Stream(Stream::Input)),
+            (Token::OUTPUT, Source::Stream(Stream::Output)),
+            (Token::new(CHILDREN, 1), Source::Connection),
+        ] {
+            assert_eq!(token.source(), source);
         }
-        assert_eq!(Token::new(CHILDREN, 1).as_child(), None);
         assert_eq!(
             format!("{:?}", Token::child(3, 9, ChildEnd::Exit)),
             "command-3.9 Exit"
@@ -326,7 +426,7 @@ mod tests {
 
     #[test]
     fn interest_is_compared_as_a_whole() {
-        let both = Interest::READ.and(Interest::WRITE);
+        let both = Interest::READ | Interest::WRITE;
         assert!(both.contains(Interest::READ) && both.contains(Interest::WRITE));
         assert_ne!(both, Interest::READ);
         assert_eq!(

@@ -362,7 +362,7 @@ impl<K: Streams<Socket: Debug>> Streams for Traced<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Linux, WAKE_UP};
+    use super::super::Linux;
     use super::*;
 
     #[test]
@@ -379,7 +379,7 @@ mod tests {
         let mut traced = Traced::new(linux, true);
         let mut events = [Event::default(); 4];
         assert_eq!(traced.wait(&mut events, Time::NEVER)?, 1);
-        assert_eq!(events[0].token(), Token::fixed(WAKE_UP));
+        assert_eq!(events[0].token(), Token::WAKE_UP);
         traced.take_wake_up()?;
         assert_eq!(traced.wait(&mut events, Time::default())?, 0);
         let refused = traced

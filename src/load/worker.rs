@@ -56,7 +56,7 @@ const ATTENTION_AT_START: Duration = Duration::from_millis(1);
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
 const EVENTS: usize = 256;
 /// What each connection is registered for.
-const INTEREST: Interest = Interest::READ.and(Interest::WRITE).and(Interest::EDGE);
+const INTEREST: Interest = Interest::READ.union(Interest::WRITE).union(Interest::EDGE);
 /// Reads of one connection on end, before others have their turn: a server may send faster than
 /// its replies can be looked at.
 const READS_PER_EVENT: usize = 16;

@@ -1,7 +1,7 @@
 //! The rules of the house, held by reading its source as text.
 //!
 //! Which floor may import which, where `unsafe` may stand, what the floors that know only bytes
-//! must not name, how long a file and a line may be, what the package may depend on. Each rule is a
+//! must not name, how wide a line may be, what the package may depend on. Each rule is a
 //! function from source to findings, `file:line: what is wrong`; it is shown to fail on a small bad
 //! sample before it is held against `src/`. Comments and literals are skipped where a rule is about
 //! code: prose may say `kernel` anywhere.
@@ -44,10 +44,7 @@ fn among(words: &str, word: &str) -> bool {
     words.split(' ').any(|one| one == word)
 }
 
-const LINES_MAX: usize = 400;
 const COLUMNS_MAX: usize = 100;
-/// Files that may be longer, each for a reason.
-const LONG_FILES: &[&str] = &[];
 
 /// One file of `src/`: its path below it, such as `kernel/token.rs`, and its text.
 struct Source {
@@ -189,12 +186,8 @@ fn nothing_is_unwrapped(source: &Source) -> Vec<String> {
         .collect()
 }
 
-fn files_and_lines_are_short(source: &Source) -> Vec<String> {
-    let count = source.text.lines().count();
+fn lines_are_short(source: &Source) -> Vec<String> {
     let mut findings = Vec::new();
-    if count > LINES_MAX && !LONG_FILES.contains(&source.name.as_str()) {
-        findings.push(source.finding(count, format!("more than {LINES_MAX} lines")));
-    }
     for (number, line) in (1..).zip(source.text.lines()) {
         let columns = line.chars().count();
         if columns > COLUMNS_MAX {
@@ -228,7 +221,7 @@ const RULES: &[fn(&Source) -> Vec<String>] = &[
     bytes_floors_know_only_bytes,
     unsafe_has_one_home_and_a_reason,
     nothing_is_unwrapped,
-    files_and_lines_are_short,
+    lines_are_short,
 ];
 
 pub(crate) fn home() -> &'static Path {

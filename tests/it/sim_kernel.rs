@@ -17,14 +17,14 @@ use libc::{
     EPERM, EPIPE,
 };
 use mynah::kernel::{
-    Address, ConnectOptions, Event, Interest, Opener, Poller, Readiness, SIGNALS, Signal, Sockets,
-    Time, Token, WAKE_UP,
+    Address, ConnectOptions, Event, Interest, Opener, Poller, Readiness, Signal, Sockets, Time,
+    Token,
 };
 
 use crate::sim::{Config, Dice, Faults, Link, Peer, Pipe, Sim, Socket};
 
 const READ: Interest = Interest::READ;
-const ALL: Interest = READ.and(Interest::WRITE).and(Interest::EDGE);
+const ALL: Interest = READ.union(Interest::WRITE).union(Interest::EDGE);
 const TOKEN: Token = Token::new(1, 1);
 
 /// A machine with small pipes and a listener, and what is connected to it.

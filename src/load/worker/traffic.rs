@@ -6,7 +6,7 @@
 use super::*;
 
 /// That the other side has ended.
-const ENDING: Readiness = Readiness::RDHUP.and(Readiness::HUP).and(Readiness::ERR);
+const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
 
 impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
@@ -37,7 +37,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let slot = &self.slots[index];
         let stands = slot.generation == token.generation()
             && matches!(slot.stage, Stage::Open | Stage::Idle);
-        if !stands || !readiness.has(Readiness::IN.and(ENDING)) {
+        if !stands || !readiness.intersects(Readiness::IN | ENDING) {
             return Ok(());
         }
         self.hear(index, readiness)
@@ -48,7 +48,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     fn hear(&mut self, index: usize, readiness: Readiness) -> Result<(), Cause> {
         let (mut answers, mut reads) = (0, 0);
-        let mut more = readiness.has(Readiness::IN.and(ENDING));
+        let mut more = readiness.intersects(Readiness::IN | ENDING);
         while more {
             let slot = &mut self.slots[index];
             let Some(socket) = &slot.socket else {
@@ -77,7 +77,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             // Behind a late datagram there may be another, and no edge would tell of it.
             let late = self.speech == Speech::Datagrams && got == 0;
             self.tally.late += u64::from(late);
-            more = (count == self.space.len() || readiness.has(ENDING) || late) && !over;
+            more = (count == self.space.len() || readiness.intersects(ENDING) || late) && !over;
             reads += 1;
             if more && reads == READS_PER_EVENT {
                 self.ask_again(index)?;

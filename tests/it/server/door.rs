@@ -4,7 +4,7 @@ use mynah::limits::{DOOR_REST_MAX, DOOR_REST_MIN};
 
 use super::*;
 
-const LISTENER: Token = Token::fixed(0);
+const LISTENER: Token = Token::listener(0);
 
 #[test]
 fn while_slots_are_full_the_listener_rests_and_the_backlog_waits() {

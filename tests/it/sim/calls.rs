@@ -9,7 +9,7 @@
 use std::io;
 
 use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOMEM, ENOTCONN};
-use mynah::kernel::{Address, Event, Readiness, Sockets};
+use mynah::kernel::{Address, Event, Readiness, Sockets, Source};
 
 use super::faults::STARVED_MAX;
 use super::journal::{Argument, Name, matches};
@@ -188,7 +188,7 @@ impl Sim {
         // Listeners and the loop's own descriptors have no generation, so nothing could tell such
         // an event from a new one; those of a command have one of their own.
         let token = registration.token;
-        if token.generation() == 0 && token.as_child().is_none() {
+        if !matches!(token.source(), Source::Connection | Source::Child { .. }) {
             return;
         }
         let bits = asked(registration.interest).bits() & (found.bits() | Readiness::IN.bits());

@@ -70,7 +70,7 @@ impl Processes {
         match (process.said.is_empty(), process.holds_pipe) {
             (true, true) => Readiness::NONE,
             (false, true) => Readiness::IN,
-            (false, false) => Readiness::IN.and(Readiness::HUP),
+            (false, false) => Readiness::IN | Readiness::HUP,
             (true, false) => Readiness::HUP,
         }
     }

@@ -113,7 +113,7 @@ impl End {
     fn wake(&mut self, bits: Readiness) {
         self.wake = match self.wake {
             Some(Readiness::NONE) => Some(Readiness::NONE),
-            Some(before) if bits != Readiness::NONE => Some(before.and(bits)),
+            Some(before) if bits != Readiness::NONE => Some(before | bits),
             _ => Some(bits),
         };
     }
@@ -296,19 +296,19 @@ impl Pair {
         }
         let mut found = Readiness::NONE;
         if end.is_over() {
-            found = found.and(Readiness::HUP);
+            found |= Readiness::HUP;
         }
         if end.fin || end.dead {
-            found = found.and(Readiness::IN).and(Readiness::RDHUP);
+            found |= Readiness::IN | Readiness::RDHUP;
         }
         if end.readable() > 0 {
-            found = found.and(Readiness::IN);
+            found |= Readiness::IN;
         }
         if end.shut || end.dead || has_room {
-            found = found.and(Readiness::OUT);
+            found |= Readiness::OUT;
         }
         if end.error.is_some() {
-            found = found.and(Readiness::ERR);
+            found |= Readiness::ERR;
         }
         found
     }

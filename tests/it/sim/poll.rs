@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use libc::{EINTR, ENOMEM, ENOSPC};
-use mynah::kernel::{Event, Interest, Poller, Readiness, SIGNALS, Signal, Time, Token, WAKE_UP};
+use mynah::kernel::{Event, Interest, Poller, Readiness, Signal, Time, Token};
 
 use super::faults::LEAP_MAX;
 use super::journal::{Argument, Name};
@@ -26,14 +26,14 @@ impl Sim {
     pub(super) fn poll(&mut self, number: u32) -> Readiness {
         let found = self.peek(number);
         if let Some((pair, side)) = self.table.stream(number) {
-            self.pairs[pair].ends[side].no_space |= !found.has(Readiness::OUT);
+            self.pairs[pair].ends[side].no_space |= !found.intersects(Readiness::OUT);
         }
         found
     }
 
     pub(super) fn peek(&mut self, number: u32) -> Readiness {
         match self.table.file(number) {
-            File::Blank => Readiness::OUT.and(Readiness::HUP),
+            File::Blank => Readiness::OUT | Readiness::HUP,
             File::Listener(listener) if listener.queue.is_empty() => Readiness::NONE,
             File::Listener(_) => Readiness::IN,
             File::Stream { pair, side } => self.pairs[*pair].poll(*side),
@@ -57,7 +57,7 @@ impl Sim {
         } else {
             self.peek(number)
         };
-        if found.has(bits) {
+        if found.intersects(bits) {
             self.table.wake(number, bits);
         }
     }
@@ -92,9 +92,10 @@ impl Sim {
     /// Fills `events` with what is ready now.
     fn collect(&mut self, events: &mut [Event]) -> usize {
         let mut count = 0;
-        for (pending, number) in [(!self.signals.is_empty(), SIGNALS), (self.woken, WAKE_UP)] {
+        let signalled = !self.signals.is_empty();
+        for (pending, token) in [(signalled, Token::SIGNALS), (self.woken, Token::WAKE_UP)] {
             if pending && count < events.len() {
-                events[count] = Event::new(Token::fixed(number), Readiness::IN);
+                events[count] = Event::new(token, Readiness::IN);
                 count += 1;
             }
         }
@@ -139,7 +140,7 @@ impl Sim {
             let chosen = chosen.and_then(|number| self.table.registration(number));
             let chosen = chosen.map(|registration| (registration.token, registration.interest));
             // Errors and ends are never reported without cause.
-            let claimed = Readiness::IN.and(Readiness::OUT).bits();
+            let claimed = (Readiness::IN | Readiness::OUT).bits();
             if let Some((token, interest)) = chosen {
                 let bits = asked(interest).bits() & claimed;
                 if bits != 0 {

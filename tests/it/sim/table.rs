@@ -79,15 +79,15 @@ pub(super) struct Table {
 
 /// The bits that an interest lets through.
 pub(super) fn asked(interest: Interest) -> Readiness {
-    let mut bits = Readiness::ERR.and(Readiness::HUP);
+    let mut bits = Readiness::ERR | Readiness::HUP;
     if interest.contains(Interest::READ) {
-        bits = bits.and(Readiness::IN);
+        bits |= Readiness::IN;
     }
-    if interest.contains(Interest::READ.and(Interest::EDGE)) {
-        bits = bits.and(Readiness::RDHUP);
+    if interest.contains(Interest::READ | Interest::EDGE) {
+        bits |= Readiness::RDHUP;
     }
     if interest.contains(Interest::WRITE) {
-        bits = bits.and(Readiness::OUT);
+        bits |= Readiness::OUT;
     }
     bits
 }
@@ -230,7 +230,7 @@ impl Table {
         let Some(registration) = self.registration(number) else {
             return;
         };
-        let reached = bits == Readiness::NONE || asked(registration.interest).has(bits);
+        let reached = bits == Readiness::NONE || asked(registration.interest).intersects(bits);
         if reached && !registration.listed {
             registration.listed = true;
             let serial = registration.serial;

@@ -24,7 +24,7 @@ impl Edges {
             .wait(&mut events, Time::default())
             .expect("wait does not fail");
         for event in &events[..count] {
-            if event.readiness().has(Readiness::IN) {
+            if event.readiness().intersects(Readiness::IN) {
                 self.read(play);
             }
             self.write(play);

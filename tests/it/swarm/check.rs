@@ -105,10 +105,10 @@ impl<S: Service> Stage<'_, S> {
             }
             let ready = self.server.kernel_mut().readiness(standing.token);
             let missed = match standing.want {
-                Want::Write => ready.has(Readiness::OUT),
+                Want::Write => ready.intersects(Readiness::OUT),
                 // It is not read meanwhile; and it must be served, or waits for its process.
                 Want::Await => !self.server.kernel_mut().has_processes(),
-                _ => ready.has(Readiness::IN),
+                _ => ready.intersects(Readiness::IN),
             };
             assert!(!missed, "it sleeps and there is {ready:?} for {standing:?}");
         }
