@@ -220,6 +220,15 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// Whether the first bytes of a request have arrived and its last have not. A frame that is
+    /// thrown away is no request: nothing answers it.
+    pub fn is_mid_request(&self, workspace: &mut Workspace<'_>) -> bool {
+        match self.state {
+            State::Open => S::is_amid(&self.service) || !workspace.inbound.undecoded().is_empty(),
+            _ => false,
+        }
+    }
+
     /// Whether frames wait until the others had their turn.
     pub fn yields(&self) -> bool {
         self.state == State::Yielding

@@ -77,6 +77,7 @@ fn settings(slots: usize, per_ip: Option<u32>, size: WorkspaceSize, trigger: Tri
         stall_size_min: 1,
         frame_timeout: Some(Duration::from_secs(60)),
         connections_per_ip_max: per_ip,
+        backlog: 8,
         drain_timeout: Duration::from_secs(10),
     }
 }

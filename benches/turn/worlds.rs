@@ -216,6 +216,7 @@ fn server<S: Service + 'static>(
         stall_size_min: STALL_SIZE_MIN_DEFAULT,
         frame_timeout: Some(mynah::limits::FRAME_TIMEOUT_DEFAULT),
         connections_per_ip_max: None,
+        backlog: 8,
         drain_timeout: DRAIN_TIMEOUT_DEFAULT,
         defer_accept: false,
         frames_per_event: FRAMES_PER_EVENT,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::connection::CloseReason;
 use crate::kernel::{Opener, Spawner, Time};
-use crate::limits::{BACKLOG_DEFAULT, DRAIN_READ_TIMEOUT};
+use crate::limits::DRAIN_READ_TIMEOUT;
 use crate::service::Service;
 
 use super::Server;
@@ -74,7 +74,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.common.counters.shutdown += 1;
                 kernel.turn_away(listener).map(|()| usize::MAX)
             });
-            let waiting = waiting.unwrap_or(BACKLOG_DEFAULT as usize);
+            let waiting = waiting.unwrap_or(self.settings.backlog as usize);
             self.door.promise(number, waiting);
         }
         self.visit_everyone();
@@ -154,8 +154,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// in only to be counted.
     fn cut_everyone(&mut self) {
         self.cut_those_inside();
-        // As often as full queues can need, were there one slot; new ones may come all the while.
-        for _ in 0..BACKLOG_DEFAULT {
+        // With one slot, full queues take so many rounds. More connections may come meanwhile.
+        for _ in 0..self.settings.backlog {
             if self.listeners.is_empty() {
                 return;
             }

@@ -302,6 +302,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             paused: false,
             answered: false,
             last_reads: 0,
+            has_finished: false,
             amid_since: Time::NEVER,
             unsent: 0,
             active_at: self.common.now,

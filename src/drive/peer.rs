@@ -29,6 +29,8 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) answered: bool,
     /// Reads while the server is shutting down, up to [`DRAIN_READS_MIN`].
     pub(super) last_reads: u8,
+    /// A request has ended after the time for reading of a shutdown: no other is read.
+    pub(super) has_finished: bool,
     /// While it lingers: what the kernel held of its replies at `active_at`.
     pub(super) unsent: u32,
     /// When the frame began that is under way and of which nothing is kept; else never.

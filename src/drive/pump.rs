@@ -167,12 +167,18 @@ impl<K: Sockets, S: Service> Common<K, S> {
         for _ in 0..OPERATIONS_PER_EVENT {
             let want = peer.connection.wants(workspace.owes());
             match want {
-                Want::Read if can.read && self.may_read(peer) => {
+                Want::Read if can.read && self.may_read(peer, workspace) => {
                     let pumped = self.pump_in(peer, workspace);
                     can.read = self.reads_again(peer, pumped);
                 }
                 Want::Read if self.is_shutting_down() && !peer.paused => {
-                    self.leave(peer, workspace)
+                    if self.may_finish(peer, workspace) {
+                        return Stopped {
+                            want,
+                            has_more: false,
+                        };
+                    }
+                    self.leave(peer, workspace);
                 }
                 Want::Write if can.write => {
                     can.write = self.pump_out(peer, workspace) == Pumped::All;
@@ -233,8 +239,17 @@ impl<K: Sockets, S: Service> Common<K, S> {
     }
 
     #[inline]
-    fn may_read(&self, peer: &Peer<K, S>) -> bool {
-        self.reading != Reading::NoMore || self.is_heard_to_the_last(peer)
+    fn may_read(&self, peer: &Peer<K, S>, workspace: &mut Workspace<'_>) -> bool {
+        self.reading != Reading::NoMore
+            || self.is_heard_to_the_last(peer)
+            || self.may_finish(peer, workspace)
+    }
+
+    /// Whether a shutdown lets the peer send the rest of a request. After the time for reading the
+    /// one that is under way may be finished, and none behind it: a peer that always has the next
+    /// one under way would put off the end.
+    fn may_finish(&self, peer: &Peer<K, S>, workspace: &mut Workspace<'_>) -> bool {
+        !peer.has_finished && peer.connection.is_mid_request(workspace)
     }
 
     #[inline]
@@ -261,9 +276,11 @@ impl<K: Sockets, S: Service> Common<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                self.counters.frames +=
-                    peer.connection
-                        .received(count, workspace, &mut self.protocol);
+                let frames = peer
+                    .connection
+                    .received(count, workspace, &mut self.protocol);
+                self.counters.frames += frames;
+                peer.has_finished |= self.reading == Reading::NoMore && frames > 0;
                 peer.active_at = self.now;
                 (peer.refusals, peer.paused) = (0, false);
                 if count == asked {

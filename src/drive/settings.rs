@@ -38,6 +38,8 @@ pub struct Settings {
     pub frame_timeout: Option<Duration>,
     /// Connections at once from one address.
     pub connections_per_ip_max: Option<u32>,
+    /// Connections that may wait at each listener to be accepted.
+    pub backlog: u32,
     /// How long a shutdown may take.
     pub drain_timeout: Duration,
 }

@@ -213,6 +213,7 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
         stall_size_min: options.stall_size_min,
         frame_timeout: options.frame_timeout,
         connections_per_ip_max: options.connections_per_ip_max.map(share),
+        backlog: options.backlog,
         drain_timeout: options.drain_timeout,
     }
 }

@@ -53,6 +53,7 @@ fn plain() -> Settings {
         spin: None,
         frame_timeout: None,
         connections_per_ip_max: None,
+        backlog: 8,
         drain_timeout: 10 * SECOND,
     }
 }

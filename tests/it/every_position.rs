@@ -146,6 +146,7 @@ impl Play {
             spin: None,
             frame_timeout: Some(Duration::from_secs(5)),
             connections_per_ip_max: None,
+            backlog: 8,
             drain_timeout: Duration::from_secs(5),
         };
         let listeners = vec![listener.expect("it is not made to fail")];

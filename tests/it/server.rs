@@ -57,6 +57,7 @@ fn settings() -> Settings {
         stall_size_min: 1,
         frame_timeout: None,
         connections_per_ip_max: None,
+        backlog: 8,
         drain_timeout: DRAIN,
     }
 }
@@ -123,7 +124,7 @@ impl<S: Service> Play<S> {
         let mut sim = Sim::new(config);
         let address = address.parse().expect("an address");
         let listener = sim
-            .listen(&address, &Sim::listen_options(8))
+            .listen(&address, &Sim::listen_options(settings.backlog))
             .expect("the port is free");
         let (trigger, protocol) = (
             settings.trigger,

@@ -112,6 +112,37 @@ fn the_echo_of_a_signal_is_no_second_one() {
 }
 
 #[test]
+fn a_request_whose_first_bytes_arrived_before_the_signal_is_answered() {
+    let frame = [&500_u32.to_be_bytes()[..], &pattern(500)].concat();
+    let post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    for (args, request, reply) in [
+        (&["--frame", "u32be"][..], &frame[..], &frame[..]),
+        (&["--frame", "u32be", "--trigger", "level"], &frame, &frame),
+        (&["--frame", "u32be", "--threads", "2"], &frame, &frame),
+        (&["upper", "--frame", "line"], b"hello\n", b"HELLO\n"),
+        (&["http"], post, b"HTTP/1.1 200 OK\r\n"),
+    ] {
+        for cut in [1, request.len() / 2, request.len() - 1] {
+            let server = Server::start(args);
+            let mut peer = server.connect();
+            peer.write_all(&request[..cut]).expect("a write");
+            until("the server reads the first bytes", || {
+                server.stats().get("bytes_in") == cut as u64
+            });
+            server.signal("TERM");
+            server.hears("draining");
+            peer.write_all(&request[cut..]).expect("a write");
+            let mut answer = Vec::new();
+            peer.read_to_end(&mut answer)
+                .expect("a reply, then the end");
+            assert!(answer.starts_with(reply), "{args:?}, cut at {cut}");
+            let ended = server.ended();
+            assert_eq!(ended.code, Some(0), "{args:?}: {:?}", ended.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_drain_that_takes_too_long_cuts_and_says_so() {
     let (server, _peer) = indebted(&["--drain-timeout", "100ms", "--stall-timeout", "off"]);
     server.signal("TERM");

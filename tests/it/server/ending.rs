@@ -255,21 +255,95 @@ fn a_peer_that_only_lingers_when_time_is_up_is_not_counted_as_cut() {
     );
 }
 
+/// A frame of five bytes behind its length, and one that is cut after its second byte.
+const FRAME: &str = "000568656c6c6f";
+
+/// Begins to drain with the first three bytes of [`FRAME`] from one peer.
+fn drain_inside_a_frame(settings: Settings, play: impl Fn(&mut Play<Echo>, Peer)) {
+    let framing = framing("u16be", 16);
+    under_both(Config::default(), settings, framing, Echo, |stage| {
+        let peer = stage.connect();
+        stage.send(peer, &hex(FRAME)[..3]);
+        drain(stage);
+        assert!(!stage.server.is_done());
+        play(stage, peer);
+    });
+}
+
 #[test]
-fn half_a_frame_does_not_delay_the_end() {
-    under_both(
-        Config::default(),
-        settings(),
-        framing("u16be", 16),
-        Echo,
-        |play| {
-            let peer = play.connect();
-            play.send(peer, &hex("0003616263 000361"));
-            drain(play);
-            assert_eq!(play.receive(peer), hex("0003616263"));
+fn a_request_under_way_at_the_signal_is_finished_and_answered() {
+    // Before and after the time for reading, which bounds peers that go on talking.
+    for late in [Duration::from_millis(300), 3 * DRAIN_READ_TIMEOUT] {
+        drain_inside_a_frame(settings(), |play, peer| {
+            play.pass(late);
+            play.send(peer, &hex(FRAME)[3..]);
+            assert_eq!(play.receive(peer), hex(FRAME));
+            assert_eq!(play.link(peer), Link::Finished);
             assert!(play.server.is_done());
-        },
-    );
+            assert_eq!(
+                (play.closed(CloseReason::Shutdown), play.server.cut()),
+                (1, 0)
+            );
+        });
+    }
+}
+
+#[test]
+fn a_request_that_trickles_in_during_a_drain_has_its_frame_timeout() {
+    let settings = Settings {
+        frame_timeout: Some(Duration::from_secs(5)),
+        ..settings()
+    };
+    drain_inside_a_frame(settings, |play, peer| {
+        play.pass(Duration::from_secs(4));
+        play.send(peer, &hex(FRAME)[3..4]);
+        play.pass(Duration::from_secs(1) - NANOSECOND);
+        assert!(!play.server.is_done());
+        play.pass(NANOSECOND);
+        assert!(play.server.is_done());
+        assert_eq!(
+            (play.closed(CloseReason::SlowFrame), play.server.cut()),
+            (1, 0)
+        );
+    });
+}
+
+#[test]
+fn a_request_that_never_ends_is_cut_at_the_drain_timeout() {
+    drain_inside_a_frame(settings(), |play, _| {
+        play.pass(DRAIN - NANOSECOND);
+        assert!(!play.server.is_done());
+        play.pass(NANOSECOND);
+        assert!(play.server.is_done());
+        assert_eq!((play.closed(CloseReason::Cut), play.server.cut()), (1, 1));
+    });
+}
+
+#[test]
+fn after_the_time_for_reading_one_request_is_finished_and_none_behind_it() {
+    drain_inside_a_frame(settings(), |play, peer| {
+        play.pass(DRAIN_READ_TIMEOUT);
+        // The rest of the first request, and the beginning of another.
+        play.send(peer, &[&hex(FRAME)[3..], &hex(FRAME)[..3]].concat());
+        assert_eq!(play.receive(peer), hex(FRAME));
+        assert_eq!(play.link(peer), Link::Finished);
+        play.pass(LINGER_TIMEOUT);
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 0);
+    });
+}
+
+#[test]
+fn the_end_of_the_stream_inside_a_request_ends_a_drain() {
+    drain_inside_a_frame(settings(), |play, peer| {
+        play.sim().close_peer(peer);
+        play.quiet();
+        assert!(play.server.is_done());
+        assert_eq!(
+            (play.closed(CloseReason::Truncated), play.server.cut()),
+            (1, 0)
+        );
+    });
 }
 
 #[test]

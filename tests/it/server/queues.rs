@@ -1,6 +1,6 @@
 //! Who still waits at the listener when the server shuts down: for a slot, or for a descriptor.
 
-use mynah::limits::{DOOR_REST_MAX, DRAIN_READ_TIMEOUT};
+use mynah::limits::{BACKLOG_DEFAULT, DOOR_REST_MAX, DRAIN_READ_TIMEOUT};
 
 use super::bytes::{pattern, push};
 use super::*;
@@ -151,4 +151,26 @@ fn end_among_newcomers(play: &mut Play<Echo>) {
             Link::Reset | Link::Refused | Link::Connecting
         ));
     }
+}
+
+#[test]
+fn every_connection_in_a_queue_longer_than_the_default_counts_as_cut() {
+    const WAITING: u32 = BACKLOG_DEFAULT + 100;
+    let settings = Settings {
+        backlog: WAITING,
+        ..full()
+    };
+    // The kernel does not tell how many wait at a local listener, so they are accepted and counted.
+    let mut play = Play::at("unix:@queue", narrow(), settings, Framing::Raw(Raw), Echo);
+    let inside = play.connect();
+    push(&mut play, inside, &pattern(5000));
+    for _ in 0..WAITING {
+        play.sim().connect(0);
+    }
+    play.server.drain();
+    play.fixed_sockets = 1;
+    play.pass(DRAIN);
+    assert!(play.server.is_done());
+    assert_eq!(play.server.cut(), 1 + u64::from(WAITING));
+    play.end();
 }

@@ -125,6 +125,7 @@ impl<'a, S: Service> Stage<'a, S> {
             frames_per_event: world.frames_per_event,
             frame_timeout: world.frame_timeout,
             connections_per_ip_max: world.connections_per_ip_max,
+            backlog: world.backlog,
             drain_timeout: world.drain_timeout,
         };
         let listeners = vec![listener.expect("nothing is in the way")];

@@ -68,6 +68,7 @@ impl ServiceUser for Playing<'_> {
             defer_accept: options.defer_accept,
             frames_per_event: limits::FRAMES_PER_EVENT,
             spin: options.spin,
+            backlog: 8,
             drain_timeout: options.drain_timeout,
         };
         let mut sim = Sim::new(Config::default());

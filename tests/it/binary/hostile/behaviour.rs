@@ -205,6 +205,8 @@ fn sigterm_ends_well_and_soon_whatever_peers_do() {
             trigger,
             "--stall-timeout",
             "800ms",
+            "--frame-timeout",
+            "800ms",
             "--drain-timeout",
             "20s",
         ]);
