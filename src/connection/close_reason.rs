@@ -40,7 +40,9 @@ pub enum CloseReason {
 impl From<&FrameError> for CloseReason {
     fn from(error: &FrameError) -> CloseReason {
         match error {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => CloseReason::TooLong,
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                CloseReason::TooLong
+            }
             FrameError::Corrupted(_) => CloseReason::Corrupted,
             FrameError::Truncated { .. } => CloseReason::Truncated,
         }

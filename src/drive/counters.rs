@@ -120,7 +120,9 @@ impl Counters {
     #[cold]
     pub(super) fn refused(&mut self, error: &FrameError) {
         *match error {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => &mut self.refused_too_long,
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                &mut self.refused_too_long
+            }
             FrameError::Corrupted(_) => &mut self.refused_corrupted,
             FrameError::Truncated { .. } => &mut self.refused_truncated,
         } += 1;

@@ -3,8 +3,14 @@
 //! A framing is a value: `--frame` is parsed into one, and it answers [`Decode::decode`] with one
 //! of three things: a whole frame is here, more bytes are needed, or this can never become a frame.
 //! The caller keeps the cursor, and tells how far an earlier, incomplete look went, so that a scan
-//! never looks twice at a byte. A length is judged at the header, before a byte of the body is
-//! kept.
+//! never looks twice at a byte.
+//!
+//! **When a verdict comes.** With the first byte that makes it certain, and it is the same verdict
+//! however the bytes are cut. A length in digits is judged digit by digit: as soon as no further
+//! digit could bring it within the limit, it is too long. A text without a length is too long with
+//! the first byte that can neither be a part of it nor of its end. A binary length field is one
+//! number and is judged when it is whole, as Netty does, and not byte by byte: these few bytes also
+//! show what a wrong peer speaks. No byte of a body is needed for any of them.
 //!
 //! On the way of a byte: `connection` asks, `service` is handed the payload. One file a framing,
 //! one row in [`FRAMINGS`].
@@ -71,16 +77,16 @@ pub trait Decode {
     fn decode(&self, bytes: &[u8], looked: usize) -> Decoded;
 
     /// Bytes of the whole frame at the front of `bytes`, which was refused as too long, by what its
-    /// header announces; `u64::MAX` when only its end will tell.
+    /// header announces; `u64::MAX` when only its end, or the rest of its header, will tell.
     fn span(&self, _bytes: &[u8]) -> u64 {
         u64::MAX
     }
 
     /// Steps over what `bytes` hold of a frame that is thrown away, of which `left` bytes, more
     /// than none, are still to come: how many of `bytes` those are, and how many are left then.
+    /// `u64::MAX` is what [`Decode::span`] means by it, and stays so until more is known.
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
-        let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        Ok((here, left - here as u64))
+        Ok(step_over(left, bytes))
     }
 
     /// Bytes that [`Decode::seal`] may need in front of and behind a payload, and that a request
@@ -131,6 +137,13 @@ pub enum FrameError {
         /// The limit.
         limit: u64,
     },
+    /// The same, known before all digits of the length were there.
+    Longer {
+        /// The least that it can come to announce.
+        least: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// No end within the limit.
     Endless {
         /// The limit.
@@ -150,7 +163,7 @@ impl FrameError {
     pub const fn is_too_long(&self) -> bool {
         matches!(
             self,
-            FrameError::TooLong { .. } | FrameError::Endless { .. }
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. }
         )
     }
 
@@ -165,7 +178,9 @@ impl FrameError {
     /// The name of the kind, as logs, statistics and `decode` print it.
     pub const fn kind(&self) -> &'static str {
         match self {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => "too_long",
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                "too_long"
+            }
             FrameError::Corrupted(_) => "corrupted",
             FrameError::Truncated { .. } => "truncated",
         }
@@ -175,14 +190,14 @@ impl FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrameError::TooLong {
-                frame: u64::MAX,
-                limit,
-            } => {
-                write!(f, "a length beyond 64 bits, the limit is {limit} bytes")
-            }
             FrameError::TooLong { frame, limit } => {
                 write!(f, "{frame} bytes, the limit is {limit}")
+            }
+            FrameError::Longer {
+                limit: u64::MAX, ..
+            } => f.write_str("a length beyond 64 bits"),
+            FrameError::Longer { least, limit } => {
+                write!(f, "at least {least} bytes, the limit is {limit}")
             }
             FrameError::Endless { limit } => write!(f, "no end within {limit} bytes"),
             FrameError::Corrupted(why) => f.write_str(why),
@@ -191,6 +206,13 @@ impl fmt::Display for FrameError {
             }
         }
     }
+}
+
+/// Steps over `left` bytes, or over as many of them as `bytes` hold: how many those are, and how
+/// many are left then.
+fn step_over(left: u64, bytes: &[u8]) -> (usize, u64) {
+    let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+    (here, left - here as u64)
 }
 
 /// Asks the framing that it is; the choice is made once, and the call is direct.

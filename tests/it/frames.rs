@@ -7,6 +7,7 @@ mod bounds;
 mod cuts;
 mod netty;
 mod replies;
+mod verdicts;
 
 use mynah::framing::{Decoded, FrameError, Framing};
 
@@ -167,22 +168,4 @@ fn signed_fields_read_their_sign() {
         refused(&framing("u32be", LIMIT), &hex("80000000")),
         "too_long"
     );
-}
-
-#[test]
-fn a_length_of_as_many_digits_as_64_bits_have_is_read_exactly() {
-    let netstring = framing("netstring", LIMIT);
-    let too_long = |bytes: &[u8]| match netstring.decode(bytes, 0) {
-        Decoded::Wrong(FrameError::TooLong { frame, .. }) => frame,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(
-        too_long(b"10000000000000000000:"),
-        10_000_000_000_000_000_000
-    );
-    assert_eq!(too_long(b"18446744073709551616:"), u64::MAX);
-    assert_eq!(too_long(b"100000000000000000000"), u64::MAX);
-    // One that still lacks its colon may be no length at all.
-    let begun = netstring.decode(b"10000000000000000000", 0);
-    assert!(matches!(begun, Decoded::Incomplete { .. }), "{begun:?}");
 }

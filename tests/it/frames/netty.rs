@@ -127,7 +127,17 @@ fn fields() -> impl Iterator<Item = (Field, Framing)> {
 /// Values around every bound: of each width, of each sign, of the limit, of each adjustment.
 fn values() -> Vec<u64> {
     let mut values = Vec::new();
-    for middle in [0_i128, 255, 300, 1 << 16, 1 << 24, 1 << 30, 1 << 31, 1 << 32, 1 << 63] {
+    for middle in [
+        0_i128,
+        255,
+        300,
+        1 << 16,
+        1 << 24,
+        1 << 30,
+        1 << 31,
+        1 << 32,
+        1 << 63,
+    ] {
         for apart in -16..=16 {
             values.push((middle + apart) as u64);
             values.push((-middle + apart) as u64);
@@ -142,7 +152,11 @@ fn every_width_value_and_adjustment_gets_the_verdict_of_netty() {
     for (field, framing) in fields() {
         for bits in values() {
             let expected = field.by_netty(bits);
-            assert_eq!(field.by_mynah(&framing, bits), expected, "{framing} {bits:#x}");
+            assert_eq!(
+                field.by_mynah(&framing, bits),
+                expected,
+                "{framing} {bits:#x}"
+            );
             match expected {
                 Ok(_) => frames += 1,
                 Err(kind) => errors[usize::from(kind == "corrupted")] += 1,
