@@ -21,6 +21,7 @@ mod fixed;
 mod guess;
 mod length_field;
 mod line;
+mod long_delimiter;
 mod netstring;
 mod raw;
 mod table;
@@ -36,6 +37,7 @@ pub use fixed::Fixed;
 pub use guess::{GUESS_SIZE, Guess};
 pub use length_field::{LengthField, Order};
 pub use line::Line;
+pub use long_delimiter::LongDelimiter;
 pub use netstring::Netstring;
 pub use raw::Raw;
 pub use table::{FRAMINGS, Row};
@@ -51,8 +53,10 @@ pub enum Framing {
     LengthField(LengthField),
     /// A line feed ends a message.
     Line(Line),
-    /// Some bytes end a message.
+    /// A few bytes end a message.
     Delimiter(Delimiter),
+    /// Many bytes end a message.
+    LongDelimiter(LongDelimiter),
     /// Messages of one length.
     Fixed(Fixed),
     /// A length of decimal digits.
@@ -223,6 +227,7 @@ macro_rules! each {
             Framing::LengthField($is) => $asked,
             Framing::Line($is) => $asked,
             Framing::Delimiter($is) => $asked,
+            Framing::LongDelimiter($is) => $asked,
             Framing::Fixed($is) => $asked,
             Framing::Ascii($is) => $asked,
             Framing::Netstring($is) => $asked,
@@ -245,6 +250,7 @@ impl Framing {
             Framing::LengthField(field) => Framing::LengthField(field.limited(frame_max)?),
             Framing::Line(_) => Framing::Line(Line::limited(frame_max)),
             Framing::Delimiter(delimiter) => Framing::Delimiter(delimiter.limited(frame_max)),
+            Framing::LongDelimiter(long) => Framing::LongDelimiter(long.limited(frame_max)),
             Framing::Fixed(fixed) => Framing::Fixed(fixed.limited(frame_max)?),
             Framing::Ascii(ascii) => Framing::Ascii(ascii.limited(frame_max)),
             Framing::Netstring(_) => Framing::Netstring(Netstring::limited(frame_max)),
@@ -355,6 +361,7 @@ impl fmt::Display for Framing {
             Framing::LengthField(field) => field.fmt(f),
             Framing::Line(_) => f.write_str("line"),
             Framing::Delimiter(delimiter) => delimiter.fmt(f),
+            Framing::LongDelimiter(delimiter) => delimiter.fmt(f),
             Framing::Fixed(fixed) => write!(f, "fixed:{}", fixed.size),
             Framing::Ascii(ascii) => write!(f, "ascii:{}", ascii.digits),
             Framing::Netstring(_) => f.write_str("netstring"),

@@ -41,6 +41,8 @@ const TEXTS: &[(&str, usize, &[u8], usize)] = &[
     ("delim:2e2e21", 3, b".!x", 6),
     ("delim:2e2e2e21", 2, b".!x", 6),
     ("delim:2e212e2e", 2, b".!x", 6),
+    ("delim:2e2e2e2e2e2e2e2e21", 1, b".!", 10),
+    ("delim:2e212e212e2e212e2e", 1, b".!", 10),
     ("fixed:3", 3, b"x", 4),
 ];
 
@@ -147,6 +149,7 @@ const TOO_LONG: &[(&str, usize, &str)] = &[
     ("line", 4, "abcd\rx"),
     ("delim:2e2e", 4, "abcde"),
     ("delim:2e2e", 4, "abcd.x"),
+    ("delim:2e2e2e2e2e2e2e2e2e2e21", 4, "abcd..........x"),
 ];
 
 #[test]
