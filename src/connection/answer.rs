@@ -7,7 +7,7 @@
 //! On the way of a byte: `framing` and `service` are asked here.
 
 use super::{CloseReason, Connection, Protocol, State, Workspace};
-use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing, LengthField};
+use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing, Guess, LengthField};
 use crate::limits::FRAMES_PER_EVENT;
 use crate::service::{Answer, Reply, Request, Service};
 
@@ -289,7 +289,7 @@ impl<S: Service> Connection<S> {
                 inbound.consume(taken);
                 return Ok(filled > 0);
             }
-            Answer::Written | Answer::Goodbye | Answer::Refused => {
+            Answer::Written | Answer::Goodbye | Answer::Refused(_) => {
                 // A goodbye may be wordless: then nothing is sent, not even an empty frame.
                 if filled > 0 || answer == Answer::Written {
                     match protocol.framing.seal(frame, space, filled) {
@@ -297,10 +297,16 @@ impl<S: Service> Connection<S> {
                         Err(error) => return Err(Stop::Unanswerable(error)),
                     }
                 }
+                // Later lines of a request may begin like anything.
+                let begins = matches!(answer, Answer::Refused(_)) && !S::is_amid(&self.service);
+                let guess = match begins {
+                    true => Guess::beside_http(frame),
+                    false => None,
+                };
                 inbound.consume(bounds.frame);
                 match answer {
                     Answer::Goodbye => self.take_leave(CloseReason::Goodbye, workspace),
-                    Answer::Refused => self.take_leave(CloseReason::Refused, workspace),
+                    Answer::Refused(why) => self.fail(FrameError::Refused(why), guess, workspace),
                     _ => {}
                 }
             }
@@ -311,7 +317,7 @@ impl<S: Service> Connection<S> {
     /// The peer's stream has ended and every whole frame is answered. Nothing was owed when its end
     /// was read, so there is room for what the service held back.
     fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
-        if !workspace.inbound.undecoded().is_empty() {
+        if S::is_amid(&self.service) || !workspace.inbound.undecoded().is_empty() {
             self.end_inside_a_frame(workspace, protocol);
         }
         if protocol.framing.has_boundaries() {

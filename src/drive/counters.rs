@@ -113,6 +113,8 @@ counters! {
     refused_corrupted,
     /// Streams that ended inside a frame.
     refused_truncated,
+    /// Requests that are none, where the service finds their bounds itself.
+    refused_requests,
 }
 
 impl Counters {
@@ -125,6 +127,7 @@ impl Counters {
             }
             FrameError::Corrupted(_) => &mut self.refused_corrupted,
             FrameError::Truncated { .. } => &mut self.refused_truncated,
+            FrameError::Refused(_) => &mut self.refused_requests,
         } += 1;
     }
 }

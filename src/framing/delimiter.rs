@@ -1,4 +1,4 @@
-//! A delimiter of one to eight bytes that stands nowhere else; `long_delimiter` has the longer ones.
+//! A delimiter of one to eight bytes that stands nowhere else; longer ones are in `long_delimiter`.
 //!
 //! ```text
 //!   delim:2d2d    "hello" 2D 2D    the delimiter is looked for from the left: the first one ends

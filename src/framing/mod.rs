@@ -157,9 +157,12 @@ pub enum FrameError {
     Corrupted(&'static str),
     /// The stream ended inside a frame.
     Truncated {
-        /// Bytes that had arrived of it.
+        /// Bytes that had arrived of it; 0 where a service finds the bounds of its messages and
+        /// nothing is kept of them.
         held: usize,
     },
+    /// The service, which finds the bounds of its messages itself, says that this is none, and why.
+    Refused(&'static str),
 }
 
 impl FrameError {
@@ -187,6 +190,7 @@ impl FrameError {
             }
             FrameError::Corrupted(_) => "corrupted",
             FrameError::Truncated { .. } => "truncated",
+            FrameError::Refused(_) => "refused",
         }
     }
 }
@@ -204,7 +208,8 @@ impl fmt::Display for FrameError {
                 write!(f, "at least {least} bytes, the limit is {limit}")
             }
             FrameError::Endless { limit } => write!(f, "no end within {limit} bytes"),
-            FrameError::Corrupted(why) => f.write_str(why),
+            FrameError::Corrupted(why) | FrameError::Refused(why) => f.write_str(why),
+            FrameError::Truncated { held: 0 } => f.write_str("the stream ended inside a message"),
             FrameError::Truncated { held } => {
                 write!(f, "the stream ended {held} bytes into a frame")
             }

@@ -30,8 +30,8 @@ impl Netstring {
     }
 }
 
-/// The header at the front of `bytes`, once it is whole: its size, and the length it tells, which is
-/// not over `limit`.
+/// The header at the front of `bytes`, once it is whole: its size, and the length it tells, which
+/// is not over `limit`.
 fn header(bytes: &[u8], limit: u64) -> Result<Option<(usize, u64)>, FrameError> {
     let mut length: u64 = 0;
     for (at, byte) in bytes.iter().enumerate() {

@@ -154,6 +154,9 @@ impl Service for Http {
                     }
                     *conversation = Conversation::default();
                 }
+                // What was right is taken first, so that the refused bytes come to the front, where
+                // the connection looks at what the peer seems to speak.
+                Err(_) if taken > 0 => return Answer::Part(taken),
                 Err(refusal) => {
                     // What is wrong with the first line keeps it from being read to its end.
                     let unread = conversation.stage == Stage::RequestLine;
@@ -162,7 +165,7 @@ impl Service for Http {
                         false => conversation.head.is_head(),
                     };
                     self.refuse(is_head, refusal, reply);
-                    return Answer::Refused;
+                    return Answer::Refused(refusal.reason);
                 }
             }
         }

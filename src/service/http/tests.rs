@@ -265,5 +265,5 @@ fn the_shortest_requests_fit_the_room_that_is_kept_for_their_answers() {
     let mut talk = Talk::default();
     talk.hear(format!("{POST}Content-Length: 1\r\nExpect: 100-continue\r\n").as_bytes());
     talk.hear(format!("\r\nb{}\0", shortest.repeat(3)).as_bytes());
-    assert_eq!(talk.end, Some(Answer::Refused));
+    assert_eq!(talk.end, Some(Answer::Refused("a control byte")));
 }
