@@ -178,6 +178,10 @@ fn a_request_that_is_none_is_told_in_the_log_and_counted_as_a_frame_is() {
             "refused: a request line is METHOD TARGET VERSION; 53 53 48 2d is \"SSH-\": the peer \
              seems to speak SSH: the connection is closed",
         ),
+        (
+            b"BREW / HTTP/1.1\r\n",
+            "refused: the method is not known: the connection is closed",
+        ),
     ] {
         let mut server = Server::start(&["http", "--stats", "100ms"]);
         assert!(answer(&server, bytes).starts_with(b"HTTP/1.1 "));
