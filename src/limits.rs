@@ -174,8 +174,12 @@ pub const CONNECT_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest header of a length field, up to its end or to what is stripped: what lies before a
 /// message that must fit in memory has no reason to be longer.
 pub const HEADER_MAX: usize = KIB;
-/// The longest delimiter: an end of message that nobody types needs no more to be rare.
-pub const DELIMITER_MAX: usize = 8;
+/// The longest delimiter: the boundary of a multipart message has at most 70 characters (RFC 2046,
+/// 5.1.1), and those in use have 60 or fewer, dashes included.
+pub const DELIMITER_MAX: usize = 64;
+/// The longest delimiter that is compared anew at each place where it may begin. For more bytes the
+/// search that remembers what it has compared costs less.
+pub const DELIMITER_SHORT_MAX: usize = 8;
 /// The largest correction of a length field in bytes, either way: beyond the longest frame it could
 /// only ever refuse everything.
 pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
@@ -261,6 +265,8 @@ pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 const _: () = {
     assert!(CONNECTIONS_MAX as usize <= IN_FLIGHT_MAX && PIPELINE_MAX <= IN_FLIGHT_MAX);
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
+    // The parts of a long delimiter are counted in bytes of 8 bits.
+    assert!(DELIMITER_SHORT_MAX < DELIMITER_MAX && DELIMITER_MAX <= u8::MAX as usize);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);
     assert!(SIGNAL_ECHO.as_millis() < 100);

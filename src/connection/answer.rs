@@ -7,7 +7,7 @@
 //! On the way of a byte: `framing` and `service` are asked here.
 
 use super::{CloseReason, Connection, Protocol, State, Workspace};
-use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing, LengthField};
+use crate::framing::{Bounds, Decode, Decoded, FrameError, Framing, Guess, LengthField};
 use crate::limits::FRAMES_PER_EVENT;
 use crate::service::{Answer, Reply, Request, Service};
 
@@ -52,6 +52,7 @@ impl<S: Service> Connection<S> {
             Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, most, protocol),
             Framing::Line(line) => self.answer_in_place(&line, bytes, 0, most, protocol),
             Framing::Delimiter(end) => self.answer_in_place(&end, bytes, 0, most, protocol),
+            Framing::LongDelimiter(end) => self.answer_in_place(&end, bytes, 0, most, protocol),
             Framing::Fixed(fixed) => self.answer_in_place(&fixed, bytes, 0, most, protocol),
             Framing::Ascii(ascii) => self.answer_in_place(&ascii, bytes, 0, most, protocol),
             Framing::Netstring(string) => self.answer_in_place(&string, bytes, 0, most, protocol),
@@ -71,6 +72,7 @@ impl<S: Service> Connection<S> {
             Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
             Framing::Line(line) => self.answer_by(&line, workspace, protocol),
             Framing::Delimiter(delimiter) => self.answer_by(&delimiter, workspace, protocol),
+            Framing::LongDelimiter(long) => self.answer_by(&long, workspace, protocol),
             Framing::Fixed(fixed) => self.answer_by(&fixed, workspace, protocol),
             Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
             Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
@@ -287,7 +289,7 @@ impl<S: Service> Connection<S> {
                 inbound.consume(taken);
                 return Ok(filled > 0);
             }
-            Answer::Written | Answer::Goodbye | Answer::Refused => {
+            Answer::Written | Answer::Goodbye | Answer::Refused(_) => {
                 // A goodbye may be wordless: then nothing is sent, not even an empty frame.
                 if filled > 0 || answer == Answer::Written {
                     match protocol.framing.seal(frame, space, filled) {
@@ -295,10 +297,16 @@ impl<S: Service> Connection<S> {
                         Err(error) => return Err(Stop::Unanswerable(error)),
                     }
                 }
+                // Later lines of a request may begin like anything.
+                let begins = matches!(answer, Answer::Refused(_)) && !S::is_amid(&self.service);
+                let guess = match begins {
+                    true => Guess::beside_http(frame),
+                    false => None,
+                };
                 inbound.consume(bounds.frame);
                 match answer {
                     Answer::Goodbye => self.take_leave(CloseReason::Goodbye, workspace),
-                    Answer::Refused => self.take_leave(CloseReason::Refused, workspace),
+                    Answer::Refused(why) => self.fail(FrameError::Refused(why), guess, workspace),
                     _ => {}
                 }
             }
@@ -309,7 +317,7 @@ impl<S: Service> Connection<S> {
     /// The peer's stream has ended and every whole frame is answered. Nothing was owed when its end
     /// was read, so there is room for what the service held back.
     fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
-        if !workspace.inbound.undecoded().is_empty() {
+        if S::is_amid(&self.service) || !workspace.inbound.undecoded().is_empty() {
             self.end_inside_a_frame(workspace, protocol);
         }
         if protocol.framing.has_boundaries() {

@@ -40,9 +40,12 @@ pub enum CloseReason {
 impl From<&FrameError> for CloseReason {
     fn from(error: &FrameError) -> CloseReason {
         match error {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => CloseReason::TooLong,
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                CloseReason::TooLong
+            }
             FrameError::Corrupted(_) => CloseReason::Corrupted,
             FrameError::Truncated { .. } => CloseReason::Truncated,
+            FrameError::Refused(_) => CloseReason::Refused,
         }
     }
 }
@@ -88,15 +91,53 @@ impl CloseReason {
         }
     }
 
-    /// What it ran into, for those that whoever runs the server wants to hear of.
+    /// What the connection ran into, for the log.
+    ///
+    /// Nothing where the frame error says it, and nothing where a conversation ends as its protocol
+    /// has it, by its peer or with the server: these ends are counted, and told at debug.
     pub const fn limit(self) -> Option<&'static str> {
         match self {
+            CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
             CloseReason::Stalled => Some("the peer took too little of its answers in time"),
             CloseReason::SlowFrame => Some("the frame was not whole in time"),
             CloseReason::Starved => Some("no workspace was free in time, more memory would help"),
             CloseReason::Exhausted => Some("the kernel had no memory for its bytes"),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_told_in_the_log_or_is_an_end_that_a_conversation_has_anyway() {
+        let by_a_frame = [
+            FrameError::Endless { limit: 1 },
+            FrameError::Corrupted("x"),
+            FrameError::Truncated { held: 1 },
+            FrameError::Refused("x"),
+        ];
+        let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
+        for reason in CloseReason::ALL {
+            // The last two are told together at the end of the server.
+            let is_usual = matches!(
+                reason,
+                CloseReason::EndOfStream
+                    | CloseReason::Reset
+                    | CloseReason::Goodbye
+                    | CloseReason::Shutdown
+                    | CloseReason::Cut
+            );
+            let ways = [
+                is_usual,
+                by_a_frame.contains(&reason),
+                reason.limit().is_some(),
+            ];
+            let count = ways.iter().filter(|way| **way).count();
+            assert_eq!(count, 1, "{reason:?} is told in just one way: {ways:?}");
         }
     }
 }

@@ -79,7 +79,7 @@ impl<S: Service> Connection<S> {
         self.leave(workspace);
     }
 
-    /// The service has said its last word: goodbye, or that this was no request.
+    /// The service has said its last word.
     #[cold]
     pub(super) fn take_leave(&mut self, reason: CloseReason, workspace: &mut Workspace<'_>) {
         self.because(reason);
@@ -112,6 +112,8 @@ impl<S: Service> Connection<S> {
         let (held, guess) = match self.trouble {
             // Its beginning is gone.
             Trouble::Skipping { came, .. } => (bytes.len() + came as usize, None),
+            // What its service has taken of it was not counted.
+            _ if S::is_amid(&self.service) => (0, None),
             _ => (bytes.len(), protocol.framing.guess_of_a_rest(bytes)),
         };
         self.state = State::Finishing;

@@ -113,6 +113,8 @@ counters! {
     refused_corrupted,
     /// Streams that ended inside a frame.
     refused_truncated,
+    /// Requests that are none, where the service finds their bounds itself.
+    refused_requests,
 }
 
 impl Counters {
@@ -120,9 +122,12 @@ impl Counters {
     #[cold]
     pub(super) fn refused(&mut self, error: &FrameError) {
         *match error {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => &mut self.refused_too_long,
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                &mut self.refused_too_long
+            }
             FrameError::Corrupted(_) => &mut self.refused_corrupted,
             FrameError::Truncated { .. } => &mut self.refused_truncated,
+            FrameError::Refused(_) => &mut self.refused_requests,
         } += 1;
     }
 }

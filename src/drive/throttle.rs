@@ -67,13 +67,20 @@ impl Complaints {
         &mut self.reasons[reason as usize]
     }
 
-    /// Tells that a connection was closed for `reason`, if whoever runs the server wants to hear of
-    /// it.
+    /// Tells that a connection was closed for `reason`, if that is a limit of the server or a call
+    /// that failed. A peer that has nothing to say is no fault of anybody, and no warning.
     pub(super) fn warn_of(&mut self, reason: CloseReason, guess: Option<Guess>, now: Time) {
         let Some(what) = reason.limit() else { return };
         if let Some(more) = self.of(reason).may_speak(now) {
             let (name, seems) = (reason.name(), Seems(guess));
-            log::warn!("{name}: {what}{seems}: the connection is closed{more}");
+            let level = match reason {
+                CloseReason::Idle => log::Level::Info,
+                _ => log::Level::Warn,
+            };
+            log::log!(
+                level,
+                "{name}: {what}{seems}: the connection is closed{more}"
+            );
         }
     }
 

@@ -5,10 +5,11 @@
 //!               | header  ||   payload  |
 //! ```
 //!
-//! The limit is on the payload, and it is judged at the header. What is not a digit is refused as
+//! The limit is on the payload. The first digits already tell the least that the length can be, so
+//! one over the limit is refused at the digit that makes it so. What is not a digit is refused as
 //! soon as it is there.
 
-use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+use super::{Bounds, Decode, Decoded, FrameError, Overhead, step_over};
 
 /// A length in so many decimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,32 +40,51 @@ impl Ascii {
         Ascii { limit, ..self }
     }
 
-    /// The length at the front of `bytes`, once all its digits are there.
-    fn length(&self, bytes: &[u8]) -> Result<Option<u64>, FrameError> {
-        let mut length = 0;
+    /// The length at the front of `bytes`, once all its digits are there; not over `limit`.
+    fn length(&self, bytes: &[u8], limit: u64) -> Result<Option<u64>, FrameError> {
+        let append = |length: u64, byte: &u8| {
+            let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+            Some(10 * length + digit)
+        };
+        let digits = bytes.get(..self.digits);
+        let length = digits.and_then(|digits| digits.iter().try_fold(0, append));
+        match length {
+            Some(length) if length <= limit => Ok(Some(length)),
+            _ => self.judge(bytes, limit).map(|()| None),
+        }
+    }
+
+    /// The first byte that is wrong decides, also when all digits are there.
+    #[cold]
+    fn judge(&self, bytes: &[u8], limit: u64) -> Result<(), FrameError> {
+        let (mut least, mut place) = (0, 10_u64.pow(self.digits as u32 - 1));
         for byte in bytes.iter().take(self.digits) {
             if !byte.is_ascii_digit() {
                 return Err(FrameError::Corrupted("the length is not all digits"));
             }
-            length = 10 * length + u64::from(byte - b'0');
+            least += place * u64::from(byte - b'0');
+            match (least > limit, place) {
+                (false, _) => place /= 10,
+                (true, 1) => {
+                    return Err(FrameError::TooLong {
+                        frame: least,
+                        limit,
+                    });
+                }
+                (true, _) => return Err(FrameError::Longer { least, limit }),
+            }
         }
-        Ok((bytes.len() >= self.digits).then_some(length))
+        Ok(())
     }
 }
 
 impl Decode for Ascii {
     fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
-        let length = match self.length(bytes) {
+        let length = match self.length(bytes, self.limit) {
             Ok(Some(length)) => length,
             Ok(None) => return Decoded::Incomplete { looked: 0 },
             Err(error) => return Decoded::Wrong(error),
         };
-        if length > self.limit {
-            return Decoded::Wrong(FrameError::TooLong {
-                frame: length,
-                limit: self.limit,
-            });
-        }
         // The limit is a usize, but the digits in front of it may pass the end of the numbers.
         let frame = (length as usize).saturating_add(self.digits);
         if bytes.len() < frame {
@@ -78,10 +98,22 @@ impl Decode for Ascii {
     }
 
     fn span(&self, bytes: &[u8]) -> u64 {
-        match self.length(bytes) {
+        match self.length(bytes, u64::MAX) {
             Ok(Some(length)) => length.saturating_add(self.digits as u64),
             _ => u64::MAX,
         }
+    }
+
+    fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        let left = match left {
+            // The digits were judged before all were there, and are still at the front.
+            u64::MAX => match self.length(bytes, u64::MAX)? {
+                Some(length) => length.saturating_add(self.digits as u64),
+                None => return Ok((0, left)),
+            },
+            left => left,
+        };
+        Ok(step_over(left, bytes))
     }
 
     fn overhead(&self) -> Overhead {
@@ -141,14 +173,36 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_counts_the_payload_alone_and_is_judged_at_the_header() {
+    fn the_limit_counts_the_payload_alone_and_is_judged_with_the_digit_that_passes_it() {
         let incomplete = Decoded::Incomplete { looked: 0 };
-        assert_eq!(ascii("4", 120).decode(b"0119", 0), incomplete);
-        assert_eq!(ascii("4", 120).decode(b"0120", 0), incomplete);
+        let longer = |least| Decoded::Wrong(FrameError::Longer { least, limit: 120 });
         let frame = 121;
         let too_long = Decoded::Wrong(FrameError::TooLong { frame, limit: 120 });
-        assert_eq!(ascii("4", 120).decode(b"0121", 0), too_long);
+        for (bytes, decoded) in [
+            (b"01".as_slice(), incomplete),
+            (b"012", incomplete),
+            (b"0119", incomplete),
+            (b"0120", incomplete),
+            (b"0121", too_long),
+            (b"013", longer(130)),
+            (b"013x", longer(130)),
+            (b"02", longer(200)),
+            (b"1", longer(1000)),
+            (b"1234", longer(1000)),
+        ] {
+            assert_eq!(ascii("4", 120).decode(bytes, 0), decoded, "{bytes:?}");
+        }
         assert_eq!(ascii("4", 120).span(b"0121"), 125);
+        assert_eq!(ascii("4", 120).span(b"013"), u64::MAX);
+    }
+
+    #[test]
+    fn digits_that_were_judged_before_the_last_are_kept_until_they_tell_their_length() {
+        let ascii = ascii("4", 120);
+        assert_eq!(ascii.skip(u64::MAX, b"012"), Ok((0, u64::MAX)));
+        assert_eq!(ascii.skip(u64::MAX, b"0130ab"), Ok((6, 128)));
+        let error = FrameError::Corrupted("the length is not all digits");
+        assert_eq!(ascii.skip(u64::MAX, b"013x"), Err(error));
     }
 
     #[test]
@@ -171,10 +225,11 @@ mod tests {
             assert!(Ascii::parse(count).is_err(), "{count}");
         }
         let widest = ascii("19", 9);
-        let frame = 9_999_999_999_999_999_999;
-        let decoded = widest.decode(&[b'9'; 19], 0);
-        let error = FrameError::TooLong { frame, limit: 9 };
-        assert_eq!(decoded, Decoded::Wrong(error));
-        assert_eq!(widest.span(&[b'9'; 19]), frame + 19);
+        let error = FrameError::Longer {
+            least: 9_000_000_000_000_000_000,
+            limit: 9,
+        };
+        assert_eq!(widest.decode(&[b'9'; 19], 0), Decoded::Wrong(error));
+        assert_eq!(widest.span(&[b'9'; 19]), 9_999_999_999_999_999_999 + 19);
     }
 }

@@ -1,4 +1,4 @@
-//! A delimiter of one to eight bytes that stands nowhere else.
+//! A delimiter of one to eight bytes that stands nowhere else; longer ones are in `long_delimiter`.
 //!
 //! ```text
 //!   delim:2d2d    "hello" 2D 2D    the delimiter is looked for from the left: the first one ends
@@ -11,37 +11,55 @@
 
 use std::fmt;
 
-use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+use super::long_delimiter::LongDelimiter;
+use super::{Bounds, Decode, Decoded, FrameError, Framing, Overhead};
 use crate::base::find::find;
-use crate::limits::DELIMITER_MAX;
+use crate::limits::{DELIMITER_MAX, DELIMITER_SHORT_MAX};
 
 /// Messages that end with a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delimiter {
-    bytes: [u8; DELIMITER_MAX],
+    bytes: [u8; DELIMITER_SHORT_MAX],
     length: usize,
     limit: usize,
 }
 
+/// Reads a delimiter, long or short, from hexadecimal digits.
+pub(super) fn parse(digits: &str) -> Result<Framing, String> {
+    let whole = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !whole || !(1..=DELIMITER_MAX).contains(&(digits.len() / 2)) {
+        return Err(format!(
+            "the delimiter must be 1 to {DELIMITER_MAX} bytes in hexadecimal, such as 0d0a"
+        ));
+    }
+    let mut bytes = Vec::new();
+    for at in (0..digits.len()).step_by(2) {
+        let byte = u8::from_str_radix(&digits[at..at + 2], 16);
+        bytes.push(byte.map_err(|why| why.to_string())?);
+    }
+    Ok(match bytes.len() {
+        ..=DELIMITER_SHORT_MAX => Framing::Delimiter(Delimiter::new(&bytes)),
+        _ => Framing::LongDelimiter(LongDelimiter::new(&bytes)),
+    })
+}
+
+/// Writes a delimiter as it is read.
+pub(super) fn write_hex(delimiter: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("delim:")?;
+    let mut bytes = delimiter.iter();
+    bytes.try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
 impl Delimiter {
-    /// Reads the delimiter from hexadecimal digits.
-    pub fn parse(digits: &str) -> Result<Delimiter, String> {
-        let mut bytes = [0; DELIMITER_MAX];
-        let length = digits.len() / 2;
-        let whole = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if !whole || length == 0 || length > DELIMITER_MAX {
-            return Err(format!(
-                "the delimiter must be 1 to {DELIMITER_MAX} bytes in hexadecimal, such as 0d0a"
-            ));
-        }
-        for (place, at) in bytes.iter_mut().zip((0..digits.len()).step_by(2)) {
-            *place = u8::from_str_radix(&digits[at..at + 2], 16).map_err(|why| why.to_string())?;
-        }
-        Ok(Delimiter {
+    /// The delimiter `delimiter`, of at least one byte and at most [`DELIMITER_SHORT_MAX`].
+    fn new(delimiter: &[u8]) -> Delimiter {
+        let mut bytes = [0; DELIMITER_SHORT_MAX];
+        bytes[..delimiter.len()].copy_from_slice(delimiter);
+        Delimiter {
             bytes,
-            length,
+            length: delimiter.len(),
             limit: usize::MAX,
-        })
+        }
     }
 
     /// The same delimiter behind messages of at most `limit` bytes, itself not counted.
@@ -106,9 +124,7 @@ impl Decode for Delimiter {
 
 impl fmt::Display for Delimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("delim:")?;
-        let mut bytes = self.delimiter().iter();
-        bytes.try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(self.delimiter(), f)
     }
 }
 
@@ -116,8 +132,8 @@ impl fmt::Display for Delimiter {
 mod tests {
     use super::*;
 
-    fn delimiter(digits: &str) -> Delimiter {
-        Delimiter::parse(digits).unwrap().limited(4)
+    fn delimiter(digits: &str) -> Framing {
+        parse(digits).unwrap().limited(4).unwrap()
     }
 
     fn frame(frame: usize, payload_end: usize) -> Decoded {
@@ -170,10 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_is_one_to_eight_bytes() {
-        for digits in ["", "0", "0g", "010203040506070809", "+1", "0 ", "é0"] {
-            assert!(Delimiter::parse(digits).is_err(), "{digits}");
+    fn a_delimiter_is_1_to_64_bytes_in_hexadecimal() {
+        let long = "0a".repeat(DELIMITER_MAX + 1);
+        for digits in ["", "0", "0g", "+1", "0 ", "é0", &long] {
+            let error = parse(digits).expect_err(digits);
+            let told = "the delimiter must be 1 to 64 bytes in hexadecimal, such as 0d0a";
+            assert_eq!(error, told, "{digits}");
         }
-        assert_eq!(delimiter("0D0a").to_string(), "delim:0d0a");
+        for length in [1, 7, 8, 9, 63, 64] {
+            let digits = "0D0a".repeat(32)[..2 * length].to_owned();
+            let framing = parse(&digits).unwrap();
+            let is_short = matches!(framing, Framing::Delimiter(_));
+            assert_eq!(is_short, length <= DELIMITER_SHORT_MAX);
+            let printed = format!("delim:{}", digits.to_ascii_lowercase());
+            assert_eq!(framing.to_string(), printed);
+            assert_eq!(framing.overhead().back, length);
+        }
     }
 }

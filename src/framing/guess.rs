@@ -65,6 +65,11 @@ pub(super) fn text(bytes: &[u8]) -> Option<Guess> {
 }
 
 impl Guess {
+    /// What a peer seems to speak whose bytes were taken for a request of HTTP, and are none.
+    pub fn beside_http(bytes: &[u8]) -> Option<Guess> {
+        language(bytes).filter(|guess| guess.language != Language::Http)
+    }
+
     fn new(language: Language, bytes: &[u8]) -> Guess {
         let (mut first, shown) = ([0; 4], bytes.len().min(4));
         first[..shown].copy_from_slice(&bytes[..shown]);
@@ -96,6 +101,7 @@ impl fmt::Display for Guess {
 
 #[cfg(test)]
 mod tests {
+    use super::Guess;
     use crate::framing::Framing;
 
     fn guess(spec: &str, bytes: &[u8]) -> String {
@@ -142,6 +148,23 @@ mod tests {
         // The field itself must be text, all of it.
         assert_eq!(guess("u64be", b"abcd\0\0\0\0"), "");
         assert_ne!(guess("u64be", b"abcdefgh"), "");
+    }
+
+    #[test]
+    fn where_http_belongs_http_tells_nothing() {
+        let guess = |bytes: &[u8]| Guess::beside_http(bytes).map(|guess| guess.to_string());
+        for bytes in [
+            b"GET / HTTP/1.1".as_slice(),
+            b"PRI * HTTP/2.0",
+            b"hello",
+            b"",
+        ] {
+            assert_eq!(guess(bytes), None, "{bytes:?}");
+        }
+        let told = "16 03 01 is a TLS record: the peer seems to speak TLS";
+        assert_eq!(guess(b"\x16\x03\x01\x02\0").as_deref(), Some(told));
+        let told = "53 53 48 2d is \"SSH-\": the peer seems to speak SSH";
+        assert_eq!(guess(b"SSH-2.0-x\r\n").as_deref(), Some(told));
     }
 
     #[test]

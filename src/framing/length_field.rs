@@ -12,8 +12,11 @@
 //!
 //! `adjust` makes up for a length that counts more or less than what follows the field: negative
 //! when it counts the header as well. The limit is on the whole frame after adjustment, and it is
-//! judged at the header. The sum is exact for every field, 8-byte ones included: a frame beyond the
-//! range is too long, never corrupted.
+//! judged as soon as the field is whole.
+//!
+//! Netty reads fields of 1 to 4 bytes without a sign and one of 8 bytes with `getLong`, so the top
+//! bit of 8 bytes is a sign, and a negative field is corrupted. The sum is exact where Netty's
+//! `long` would wrap: a field that is not negative and makes a frame over the limit is too long.
 //!
 //! Fields that make a legal frame are one interval, worked out once, so a legal field costs one
 //! comparison.
@@ -39,6 +42,7 @@ pub struct LengthField {
     offset: usize,
     size: usize,
     order: Order,
+    /// The name says so; see [`LengthField::has_sign`].
     signed: bool,
     adjust: i64,
     strip: usize,
@@ -139,10 +143,8 @@ impl LengthField {
     pub fn limited(self, frame_max: usize) -> Result<LengthField, String> {
         let least = i128::from(self.header() as u64);
         let base = self.base();
-        let most_field = match (self.signed, self.size) {
-            (true, size) => (1i128 << (8 * size - 1)) - 1,
-            (false, size) => (1i128 << (8 * size)) - 1,
-        };
+        let value_bits = 8 * self.size - usize::from(self.has_sign());
+        let most_field = (1i128 << value_bits) - 1;
         let field_min = (least - base).max(0);
         let field_max = (frame_max as i128 - base).min(most_field);
         if field_max < field_min {
@@ -177,9 +179,14 @@ impl LengthField {
     /// The field's value in a frame whose header is whole.
     pub fn value(&self, frame: &[u8]) -> i128 {
         match self.read(frame) {
-            field if self.signed => i128::from(field as i64),
+            field if self.has_sign() => i128::from(field as i64),
             field => i128::from(field),
         }
+    }
+
+    /// Whether the top bit of the field is a sign. Eight bytes have one under every name.
+    fn has_sign(&self) -> bool {
+        self.signed || self.size == 8
     }
 
     /// What is added to the field to get the frame.
@@ -216,7 +223,7 @@ impl LengthField {
     /// Why `field` makes no legal frame.
     #[cold]
     fn refuse(&self, field: u64) -> FrameError {
-        if self.signed && (field as i64) < 0 {
+        if self.has_sign() && (field as i64) < 0 {
             return FrameError::Corrupted("the length field is negative");
         }
         let frame = i128::from(field) + self.base();

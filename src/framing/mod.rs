@@ -3,8 +3,14 @@
 //! A framing is a value: `--frame` is parsed into one, and it answers [`Decode::decode`] with one
 //! of three things: a whole frame is here, more bytes are needed, or this can never become a frame.
 //! The caller keeps the cursor, and tells how far an earlier, incomplete look went, so that a scan
-//! never looks twice at a byte. A length is judged at the header, before a byte of the body is
-//! kept.
+//! never looks twice at a byte.
+//!
+//! **When a verdict comes.** With the first byte that makes it certain, and it is the same verdict
+//! however the bytes are cut. A length in digits is judged digit by digit: as soon as no further
+//! digit could bring it within the limit, it is too long. A text without a length is too long with
+//! the first byte that can neither be a part of it nor of its end. A binary length field is one
+//! number and is judged when it is whole, as Netty does, and not byte by byte: these few bytes also
+//! show what a wrong peer speaks. No byte of a body is needed for any of them.
 //!
 //! On the way of a byte: `connection` asks, `service` is handed the payload. One file a framing,
 //! one row in [`FRAMINGS`].
@@ -15,6 +21,7 @@ mod fixed;
 mod guess;
 mod length_field;
 mod line;
+mod long_delimiter;
 mod netstring;
 mod raw;
 mod table;
@@ -30,6 +37,7 @@ pub use fixed::Fixed;
 pub use guess::{GUESS_SIZE, Guess};
 pub use length_field::{LengthField, Order};
 pub use line::Line;
+pub use long_delimiter::LongDelimiter;
 pub use netstring::Netstring;
 pub use raw::Raw;
 pub use table::{FRAMINGS, Row};
@@ -45,8 +53,10 @@ pub enum Framing {
     LengthField(LengthField),
     /// A line feed ends a message.
     Line(Line),
-    /// Some bytes end a message.
+    /// A few bytes end a message.
     Delimiter(Delimiter),
+    /// Many bytes end a message.
+    LongDelimiter(LongDelimiter),
     /// Messages of one length.
     Fixed(Fixed),
     /// A length of decimal digits.
@@ -71,16 +81,16 @@ pub trait Decode {
     fn decode(&self, bytes: &[u8], looked: usize) -> Decoded;
 
     /// Bytes of the whole frame at the front of `bytes`, which was refused as too long, by what its
-    /// header announces; `u64::MAX` when only its end will tell.
+    /// header announces; `u64::MAX` when only its end, or the rest of its header, will tell.
     fn span(&self, _bytes: &[u8]) -> u64 {
         u64::MAX
     }
 
     /// Steps over what `bytes` hold of a frame that is thrown away, of which `left` bytes, more
     /// than none, are still to come: how many of `bytes` those are, and how many are left then.
+    /// `u64::MAX` is what [`Decode::span`] means by it, and stays so until more is known.
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
-        let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
-        Ok((here, left - here as u64))
+        Ok(step_over(left, bytes))
     }
 
     /// Bytes that [`Decode::seal`] may need in front of and behind a payload, and that a request
@@ -131,6 +141,13 @@ pub enum FrameError {
         /// The limit.
         limit: u64,
     },
+    /// The same, known before all digits of the length were there.
+    Longer {
+        /// The least that it can come to announce.
+        least: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// No end within the limit.
     Endless {
         /// The limit.
@@ -140,9 +157,12 @@ pub enum FrameError {
     Corrupted(&'static str),
     /// The stream ended inside a frame.
     Truncated {
-        /// Bytes that had arrived of it.
+        /// Bytes that had arrived of it; 0 where a service finds the bounds of its messages and
+        /// nothing is kept of them.
         held: usize,
     },
+    /// The service, which finds the bounds of its messages itself, says that this is none, and why.
+    Refused(&'static str),
 }
 
 impl FrameError {
@@ -150,7 +170,7 @@ impl FrameError {
     pub const fn is_too_long(&self) -> bool {
         matches!(
             self,
-            FrameError::TooLong { .. } | FrameError::Endless { .. }
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. }
         )
     }
 
@@ -165,9 +185,12 @@ impl FrameError {
     /// The name of the kind, as logs, statistics and `decode` print it.
     pub const fn kind(&self) -> &'static str {
         match self {
-            FrameError::TooLong { .. } | FrameError::Endless { .. } => "too_long",
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                "too_long"
+            }
             FrameError::Corrupted(_) => "corrupted",
             FrameError::Truncated { .. } => "truncated",
+            FrameError::Refused(_) => "refused",
         }
     }
 }
@@ -175,22 +198,30 @@ impl FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrameError::TooLong {
-                frame: u64::MAX,
-                limit,
-            } => {
-                write!(f, "a length beyond 64 bits, the limit is {limit} bytes")
-            }
             FrameError::TooLong { frame, limit } => {
                 write!(f, "{frame} bytes, the limit is {limit}")
             }
+            FrameError::Longer {
+                limit: u64::MAX, ..
+            } => f.write_str("a length beyond 64 bits"),
+            FrameError::Longer { least, limit } => {
+                write!(f, "at least {least} bytes, the limit is {limit}")
+            }
             FrameError::Endless { limit } => write!(f, "no end within {limit} bytes"),
-            FrameError::Corrupted(why) => f.write_str(why),
+            FrameError::Corrupted(why) | FrameError::Refused(why) => f.write_str(why),
+            FrameError::Truncated { held: 0 } => f.write_str("the stream ended inside a message"),
             FrameError::Truncated { held } => {
                 write!(f, "the stream ended {held} bytes into a frame")
             }
         }
     }
+}
+
+/// Steps over `left` bytes, or over as many of them as `bytes` hold: how many those are, and how
+/// many are left then.
+fn step_over(left: u64, bytes: &[u8]) -> (usize, u64) {
+    let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+    (here, left - here as u64)
 }
 
 /// Asks the framing that it is; the choice is made once, and the call is direct.
@@ -201,6 +232,7 @@ macro_rules! each {
             Framing::LengthField($is) => $asked,
             Framing::Line($is) => $asked,
             Framing::Delimiter($is) => $asked,
+            Framing::LongDelimiter($is) => $asked,
             Framing::Fixed($is) => $asked,
             Framing::Ascii($is) => $asked,
             Framing::Netstring($is) => $asked,
@@ -223,6 +255,7 @@ impl Framing {
             Framing::LengthField(field) => Framing::LengthField(field.limited(frame_max)?),
             Framing::Line(_) => Framing::Line(Line::limited(frame_max)),
             Framing::Delimiter(delimiter) => Framing::Delimiter(delimiter.limited(frame_max)),
+            Framing::LongDelimiter(long) => Framing::LongDelimiter(long.limited(frame_max)),
             Framing::Fixed(fixed) => Framing::Fixed(fixed.limited(frame_max)?),
             Framing::Ascii(ascii) => Framing::Ascii(ascii.limited(frame_max)),
             Framing::Netstring(_) => Framing::Netstring(Netstring::limited(frame_max)),
@@ -333,6 +366,7 @@ impl fmt::Display for Framing {
             Framing::LengthField(field) => field.fmt(f),
             Framing::Line(_) => f.write_str("line"),
             Framing::Delimiter(delimiter) => delimiter.fmt(f),
+            Framing::LongDelimiter(delimiter) => delimiter.fmt(f),
             Framing::Fixed(fixed) => write!(f, "fixed:{}", fixed.size),
             Framing::Ascii(ascii) => write!(f, "ascii:{}", ascii.digits),
             Framing::Netstring(_) => f.write_str("netstring"),

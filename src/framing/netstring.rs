@@ -7,7 +7,8 @@
 //!
 //! See D. J. Bernstein, "Netstrings" (1997). A leading zero is refused, so that a length has one
 //! spelling; so is another byte where the comma belongs, for then the peer counts otherwise than we
-//! do. The limit is on the payload, and it is judged at the header; a header has 21 bytes at most.
+//! do. The limit is on the payload. Each further digit makes a length larger, so the digit that
+//! passes the limit is the last that is looked at; a header has 21 bytes at most.
 
 use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 
@@ -29,51 +30,41 @@ impl Netstring {
     }
 }
 
-/// The header at the front of `bytes`, once it is whole: its size and the length it tells. A length
-/// beyond 64 bits passes for the largest of them.
-fn header(bytes: &[u8]) -> Result<Option<(usize, u64)>, FrameError> {
-    let is_digit = |byte: &&u8| byte.is_ascii_digit();
-    let digits = bytes
-        .iter()
-        .take(DIGITS_MAX + 1)
-        .take_while(is_digit)
-        .count();
-    if digits == 0 {
-        return Err(FrameError::Corrupted("a netstring begins with its length"));
-    }
-    if bytes[0] == b'0' && digits > 1 {
-        return Err(FrameError::Corrupted("the length has a leading zero"));
-    }
-    if digits > DIGITS_MAX {
-        return Ok(Some((digits, u64::MAX)));
-    }
-    match bytes.get(digits) {
-        None => Ok(None),
-        Some(b':') => {
-            let append = |length: u64, digit: &u8| {
-                let tens = length.checked_mul(10)?;
-                tens.checked_add(u64::from(digit - b'0'))
-            };
-            let length = bytes[..digits].iter().try_fold(0, append);
-            Ok(Some((digits + 1, length.unwrap_or(u64::MAX))))
+/// The header at the front of `bytes`, once it is whole: its size, and the length it tells, which
+/// is not over `limit`.
+fn header(bytes: &[u8], limit: u64) -> Result<Option<(usize, u64)>, FrameError> {
+    let mut length: u64 = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if at > 0 && length == 0 => {
+                return Err(FrameError::Corrupted("the length has a leading zero"));
+            }
+            b'0'..=b'9' => {
+                let tens = length.checked_mul(10);
+                let longer = tens.and_then(|tens| tens.checked_add(u64::from(byte - b'0')));
+                length = longer.unwrap_or(u64::MAX);
+                if length > limit || longer.is_none() {
+                    let least = length;
+                    return Err(FrameError::Longer { least, limit });
+                }
+            }
+            _ if at == 0 => {
+                return Err(FrameError::Corrupted("a netstring begins with its length"));
+            }
+            b':' => return Ok(Some((at + 1, length))),
+            _ => return Err(FrameError::Corrupted("no colon after the length")),
         }
-        Some(_) => Err(FrameError::Corrupted("no colon after the length")),
     }
+    Ok(None)
 }
 
 impl Decode for Netstring {
     fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
-        let (payload, length) = match header(bytes) {
+        let (payload, length) = match header(bytes, self.limit) {
             Ok(Some(header)) => header,
             Ok(None) => return Decoded::Incomplete { looked: 0 },
             Err(error) => return Decoded::Wrong(error),
         };
-        if length > self.limit {
-            return Decoded::Wrong(FrameError::TooLong {
-                frame: length,
-                limit: self.limit,
-            });
-        }
         let payload_end = (length as usize).saturating_add(payload);
         match bytes.get(payload_end) {
             None => Decoded::Incomplete { looked: 0 },
@@ -87,13 +78,21 @@ impl Decode for Netstring {
     }
 
     fn span(&self, bytes: &[u8]) -> u64 {
-        match header(bytes) {
+        match header(bytes, u64::MAX) {
             Ok(Some((header, length))) => length.saturating_add(header as u64 + 1),
             _ => u64::MAX,
         }
     }
 
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        let left = match left {
+            // The header was judged before it was whole, and is still at the front.
+            u64::MAX => match header(bytes, u64::MAX)? {
+                Some((header, length)) => length.saturating_add(header as u64 + 1),
+                None => return Ok((0, left)),
+            },
+            left => left,
+        };
         match usize::try_from(left)
             .ok()
             .and_then(|left| bytes.get(left - 1))
@@ -175,16 +174,20 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_counts_the_payload_alone_and_is_judged_at_the_header() {
-        let error = |frame| Decoded::Wrong(FrameError::TooLong { frame, limit: 12 });
+    fn the_limit_counts_the_payload_alone_and_is_judged_with_the_digit_that_passes_it() {
+        let longer = |least| Decoded::Wrong(FrameError::Longer { least, limit: 12 });
         for (bytes, decoded, span) in [
-            (b"13:".as_slice(), error(13), 17),
-            (b"18446744073709551615:", error(u64::MAX), u64::MAX),
-            (b"99999999999999999999:", error(u64::MAX), u64::MAX),
-            (b"111111111111111111111", error(u64::MAX), u64::MAX),
+            (b"13".as_slice(), longer(13), u64::MAX),
+            (b"13:", longer(13), 17),
+            (b"1200x", longer(120), u64::MAX),
+            (b"18446744073709551600:", longer(18), u64::MAX),
+            (b"2", Decoded::Incomplete { looked: 0 }, u64::MAX),
+            (b"12", Decoded::Incomplete { looked: 0 }, u64::MAX),
         ] {
             assert_eq!(NETSTRING.decode(bytes, 0), decoded, "{bytes:?}");
-            assert_eq!(NETSTRING.span(bytes), span, "{bytes:?}");
+            if !matches!(decoded, Decoded::Incomplete { .. }) {
+                assert_eq!(NETSTRING.span(bytes), span, "{bytes:?}");
+            }
         }
     }
 
@@ -214,6 +217,25 @@ mod tests {
         assert_eq!(NETSTRING.skip(6, b"3:abc"), Ok((5, 1)));
         assert_eq!(NETSTRING.skip(6, b"3:abc,3"), Ok((6, 0)));
         assert_eq!(NETSTRING.skip(6, b"3:abc;"), Err(NO_COMMA));
-        assert_eq!(NETSTRING.skip(u64::MAX, b"abc"), Ok((3, u64::MAX - 3)));
+    }
+
+    #[test]
+    fn a_header_that_was_judged_before_its_end_is_kept_until_it_tells_its_length() {
+        for header in ["1", "13", "18446744073709551615"] {
+            assert_eq!(
+                NETSTRING.skip(u64::MAX, header.as_bytes()),
+                Ok((0, u64::MAX))
+            );
+        }
+        assert_eq!(NETSTRING.skip(u64::MAX, b"13:ab"), Ok((5, 12)));
+        assert_eq!(NETSTRING.skip(u64::MAX, b"3:abc,3"), Ok((6, 0)));
+        for (header, kind) in [
+            ("13x", "corrupted"),
+            ("18446744073709551616", "too_long"),
+            ("100000000000000000000", "too_long"),
+        ] {
+            let error = NETSTRING.skip(u64::MAX, header.as_bytes());
+            assert_eq!(error.map_err(|error| error.kind()), Err(kind), "{header}");
+        }
     }
 }

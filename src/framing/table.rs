@@ -3,7 +3,7 @@
 //! `--help`, the parser and the error for an unknown word all ask it, so none of them can miss one.
 //! What [`Framing`] prints is what is read here. A new framing is its file, its variant and a row.
 
-use super::{Ascii, Delimiter, Fixed, Framing, LengthField, Line, Netstring, Raw};
+use super::{Ascii, Fixed, Framing, LengthField, Line, Netstring, Raw, delimiter};
 use crate::base::nearest::nearest;
 
 /// One row: some words that are written alike.
@@ -35,8 +35,8 @@ pub const FRAMINGS: &[Row] = &[
     },
     Row {
         words: "delim:HEX",
-        about: "up to these one to eight bytes, such as delim:0d0a",
-        read: |_, digits| Delimiter::parse(digits).map(Framing::Delimiter),
+        about: "up to these 1 to 64 bytes, such as delim:0d0a",
+        read: |_, digits| delimiter::parse(digits),
     },
     Row {
         words: "fixed:N",

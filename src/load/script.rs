@@ -44,11 +44,12 @@ impl Script {
         most: usize,
         depth: usize,
     ) -> Result<Script, String> {
-        // Any byte, unless the framing gives some of them a meaning of their own: then letters, but
-        // for those that end a frame.
+        // Any byte, unless the framing gives some of them a meaning of their own: then letters. No
+        // end of a frame begins in a payload without its first byte. All its bytes may be all
+        // letters that there are.
         let own = own_bytes(framing);
         let mut letters = LETTERS.to_vec();
-        letters.retain(|letter| !own.contains(letter));
+        letters.retain(|letter| own.first() != Some(letter));
         Script::framed(framing, least, most, depth, None)
             .or_else(|_| Script::framed(framing, least, most, depth, Some(&letters)))
     }
@@ -271,6 +272,7 @@ mod tests {
             "delim:2b2b",
             "delim:00",
             "delim:ff",
+            "delim:616161616161616161616162",
         ] {
             let framing = framing(spec);
             let script = Script::echo(&framing, 0, 300, 1).expect(spec);
@@ -279,6 +281,16 @@ mod tests {
                 assert_eq!(frame_of(&framing, bytes), Some(bytes.len()), "{spec}");
             }
         }
+    }
+
+    #[test]
+    fn a_payload_over_the_limit_is_refused_where_the_delimiter_has_every_letter() {
+        let digits: String = LETTERS.iter().map(|byte| format!("{byte:02x}")).collect();
+        let framing = framing(&format!("delim:{digits}")).limited(100);
+        let framing = framing.expect("a limit");
+        assert!(Script::echo(&framing, 100, 100, 1).is_ok());
+        let error = Script::echo(&framing, 101, 101, 1).expect_err("the limit is 100");
+        assert!(error.contains("--size must be less"), "{error}");
     }
 
     #[test]

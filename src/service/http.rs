@@ -14,11 +14,18 @@
 //! connection keeps no more than an unfinished line, whatever the cuts. A body is read and dropped.
 //! What can be understood in two ways is refused and ends the connection, for in front of this
 //! server may stand another that understands it the other way (RFC 9112, 11.2, calls it request
-//! smuggling). `head` knows what the lines mean, `line` where they end, `date` how to write a time.
+//! smuggling). A request whose bounds are certain and whose method is not offered is answered with
+//! 405, and the next one is served.
+//!
+//! `head` knows what the lines mean, `target` and `letters` of which bytes their parts are made,
+//! `chunk` the line in front of a chunk, `line` where lines end, `date` how to write a time.
 
+mod chunk;
 mod date;
 mod head;
+mod letters;
 mod line;
+mod target;
 
 use super::{Answer, Clock, Reply, Request, Service};
 use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
@@ -34,15 +41,29 @@ pub struct Http {
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nServer: mynah\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
                      Content-Type: text/plain\r\nContent-Length: 12\r\n\r\nHello, World";
+const STATUS_LINE: &str = "HTTP/1.1 200 OK";
 const DATE_AT: usize = "HTTP/1.1 200 OK\r\nServer: mynah\r\nDate: ".len();
 const FIELDS_END: usize = HELLO.len() - "\r\nHello, World".len();
 const BODY_AT: usize = HELLO.len() - "Hello, World".len();
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+/// What comes before and behind the server and the date in the answer to a method that is not
+/// offered. No body: as many of these as of the others have to fit.
+const NOT_ALLOWED: [&str; 2] = [
+    "HTTP/1.1 405 Method Not Allowed",
+    "\r\nAllow: GET, HEAD, POST, PUT\r\nContent-Length: 0\r\n",
+];
 
 /// The longest reply to a request that is none.
 const REFUSAL_MAX: usize = 320;
 /// The longest other reply: the one above, and a word about the connection.
 const REPLY_MAX: usize = 160;
+const _: () = {
+    let connection = "Connection: keep-alive\r\n".len();
+    let server = DATE_AT + date::SIZE - STATUS_LINE.len();
+    let not_allowed = NOT_ALLOWED[0].len() + server + NOT_ALLOWED[1].len();
+    assert!(HELLO.len() + connection <= REPLY_MAX);
+    assert!(not_allowed + connection + "\r\n".len() <= REPLY_MAX);
+};
 /// The shortest request after which a connection goes on.
 const REQUEST_MIN: usize = "GET / HTTP/1.1\r\nHost:\r\n\r\n".len();
 
@@ -162,6 +183,9 @@ impl Service for Http {
                     }
                     *conversation = Conversation::default();
                 }
+                // What was right is taken first, so that the refused bytes come to the front, where
+                // the connection looks at what the peer seems to speak.
+                Err(_) if taken > 0 => return Answer::Part(taken),
                 Err(refusal) => {
                     // What is wrong with the first line keeps it from being read to its end.
                     let unread = conversation.stage == Stage::RequestLine;
@@ -170,7 +194,7 @@ impl Service for Http {
                         false => conversation.head.is_head(),
                     };
                     self.refuse(is_head, refusal, reply);
-                    return Answer::Refused;
+                    return Answer::Refused(refusal.reason);
                 }
             }
         }
@@ -187,6 +211,9 @@ impl Http {
         // More than half of what there is to answer for is still there when it is shown in halves,
         // and that has to hold the longest line.
         const { assert!(reply_max(2 * HTTP_HEAD_MAX) <= STREAM_REPLY_SIZE) }
+        if head.is_not_allowed() {
+            return self.tell_what_is_allowed(head, reply);
+        }
         let end = if head.is_head() { BODY_AT } else { HELLO.len() };
         match head.connection() {
             "" => reply.push(&self.hello[..end]),
@@ -199,6 +226,25 @@ impl Http {
     }
 
     #[cold]
+    fn tell_what_is_allowed(&self, head: &Head, reply: &mut Reply<'_>) {
+        let [status_line, fields] = NOT_ALLOWED;
+        for part in [
+            status_line.as_bytes(),
+            self.server_and_date(),
+            fields.as_bytes(),
+            head.connection().as_bytes(),
+            b"\r\n",
+        ] {
+            reply.push(part);
+        }
+    }
+
+    /// These fields, each with an end of line before it.
+    fn server_and_date(&self) -> &[u8] {
+        &self.hello[STATUS_LINE.len()..DATE_AT + date::SIZE]
+    }
+
+    #[cold]
     fn refuse(&self, is_head: bool, refusal: Refusal, reply: &mut Reply<'_>) {
         let Refusal { status, reason } = refusal;
         let length = [
@@ -208,7 +254,7 @@ impl Http {
         for part in [
             b"HTTP/1.1 ",
             status.as_bytes(),
-            &self.hello["HTTP/1.1 200 OK".len()..DATE_AT + date::SIZE],
+            self.server_and_date(),
             b"\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ",
             &length,
             b"\r\n\r\n",
@@ -284,7 +330,7 @@ impl Conversation {
     }
 
     fn begin_chunk(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let size = head::chunk_size(line)?;
+        let size = chunk::chunk_size(line)?;
         self.chunked = self.chunked.saturating_add(size);
         if self.chunked > HTTP_BODY_MAX {
             return Err(head::BODY_TOO_LONG);

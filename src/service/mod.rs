@@ -150,8 +150,9 @@ pub enum Answer {
     Awaits,
     /// In the [`Reply`], or nowhere if that is empty; and then the conversation is over.
     Goodbye,
-    /// The same, because this was no request.
-    Refused,
+    /// The same, because this was no request; for the log, why. The bytes that are none begin with
+    /// the first that was handed in.
+    Refused(&'static str),
 }
 
 /// Room for an answer of another length than the request.

@@ -1,7 +1,7 @@
 //! Services on the machine without a kernel, where room is short: what only they ask of it.
 
 use mynah::connection::{CloseReason, Protocol, Want};
-use mynah::framing::{Framing, OnTooLong, Raw};
+use mynah::framing::{FrameError, Framing, OnTooLong, Raw};
 use mynah::service::{Discard, Effects, Http, News, Robot, Run, Service};
 
 use crate::talk::{Talk, framing, hex};
@@ -52,6 +52,69 @@ fn an_unfinished_head_is_kept_and_one_that_stays_so_is_truncated() {
     talk.ends();
     assert_eq!(talk.wants(), Want::Close);
     assert_eq!(talk.connection.reason(), CloseReason::Truncated);
+}
+
+#[test]
+fn a_stream_that_ends_inside_a_request_is_truncated_wherever_that_is() {
+    let post = "POST / HTTP/1.1\r\nHost: x\r\n";
+    let length = format!("{post}Content-Length: 3\r\n\r\nab");
+    let chunks = format!("{post}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n");
+    for request in [&length, &chunks] {
+        for end in 1..=request.len() {
+            let mut talk = http(1);
+            let pieces = [GET, &request.as_bytes()[..end]];
+            assert_eq!(talk.play(&pieces, usize::MAX), Want::Close);
+            let rest = &request[..end];
+            assert_eq!(talk.connection.reason(), CloseReason::Truncated, "{rest:?}");
+            let error = talk.connection.take_error();
+            let is_told = matches!(error, Some(FrameError::Truncated { .. }));
+            assert!(is_told, "{rest:?}: {error:?}");
+        }
+    }
+    // Between two requests it ends in order, also behind an empty line.
+    for between in ["", "\r\n"] {
+        let mut talk = http(1);
+        talk.play(&[GET, between.as_bytes()], usize::MAX);
+        assert_eq!(talk.connection.reason(), CloseReason::EndOfStream);
+    }
+}
+
+#[test]
+fn a_refused_request_is_told_with_its_reason_and_what_its_peer_seems_to_speak() {
+    const TLS: &str = "16 03 01 is a TLS record: the peer seems to speak TLS";
+    const SSH: &str = "53 53 48 2d is \"SSH-\": the peer seems to speak SSH";
+    for (bytes, reason, seems) in [
+        (&b"\x16\x03\x01\x02\0"[..], "a control byte", TLS),
+        (
+            b"SSH-2.0-x\r\n",
+            "a request line is METHOD TARGET VERSION",
+            SSH,
+        ),
+        (
+            b"GET / HTTP/2.0\r\n",
+            "the version is neither HTTP/1.1 nor HTTP/1.0",
+            "",
+        ),
+        (b"hello\r\n", "a request line is METHOD TARGET VERSION", ""),
+        // A line of a head may begin like anything.
+        (
+            b"GET / HTTP/1.1\r\nSSH-x : y\r\n",
+            "a field name has a byte that no name has",
+            "",
+        ),
+    ] {
+        // Alone, behind a request of the same read, and behind one of an earlier read.
+        let behind = [GET, bytes].concat();
+        for pieces in [&[bytes][..], &[&behind], &[GET, bytes]] {
+            let mut talk = http(2);
+            assert_eq!(talk.play(pieces, usize::MAX), Want::Discard);
+            assert_eq!(talk.connection.reason(), CloseReason::Refused);
+            let error = talk.connection.take_error();
+            assert_eq!(error, Some(FrameError::Refused(reason)));
+            let guess = talk.connection.guess().map(|guess| guess.to_string());
+            assert_eq!(guess.unwrap_or_default(), seems, "{}", bytes.escape_ascii());
+        }
+    }
 }
 
 #[test]

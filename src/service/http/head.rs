@@ -1,15 +1,22 @@
-//! What the lines of a request mean: the request line, the few fields that change what is done, and
-//! the line in front of a chunk (RFC 9112, 3, 5, 6 and 7).
+//! What the lines of a request mean: the request line, and the few fields that change what is done
+//! (RFC 9112, 3, 5 and 6).
 //!
 //! A field that is not listed in [`Head::field`] is checked for its form and forgotten.
 
 use super::Refusal;
-use crate::base::find::find_byte;
+use super::letters::{is_token, split_at_byte};
+use super::target;
 use crate::limits::HTTP_BODY_MAX;
 
+/// For a known method that is not offered, where the connection cannot go on behind the request.
 const METHOD_NOT_ALLOWED: Refusal = Refusal {
     status: "405 Method Not Allowed\r\nAllow: GET, HEAD, POST, PUT",
     reason: "the method is none of GET, HEAD, POST and PUT",
+};
+/// For a method that neither RFC 9110, 9 nor RFC 5789 defines.
+pub(super) const METHOD_NOT_IMPLEMENTED: Refusal = Refusal {
+    status: "501 Not Implemented",
+    reason: "the method is not known",
 };
 const VERSION_NOT_SUPPORTED: Refusal = Refusal {
     status: "505 HTTP Version Not Supported",
@@ -28,13 +35,12 @@ pub(super) const BODY_TOO_LONG: Refusal = Refusal {
 /// What is known of a request so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Head {
-    is_head: bool,
+    method: Method,
     version: Version,
     has_host: bool,
     /// Content-Length.
     length: Option<u64>,
-    /// Transfer-Encoding: chunked.
-    is_chunked: bool,
+    codings: Codings,
     /// Connection: close.
     closes: bool,
     /// Connection: keep-alive.
@@ -49,6 +55,28 @@ enum Version {
     /// Or a later one of the same major version.
     #[default]
     Http11,
+}
+
+/// What is done about a method. Each is answered behind the body of its request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Method {
+    /// GET, POST or PUT.
+    #[default]
+    Served,
+    Head,
+    /// Known, and not offered.
+    NotAllowed,
+}
+
+/// What all Transfer-Encoding fields say together: several lines are one list (RFC 9110, 5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Codings {
+    #[default]
+    None,
+    /// Only such as are not undone here. Without chunked at its end the body has no end.
+    Others,
+    /// `chunked` alone.
+    Chunked,
 }
 
 /// What follows the head.
@@ -79,18 +107,28 @@ impl Head {
             }
             _ => return Err(not_three),
         };
-        if !is_token(method) {
-            return Err(Refusal::bad("the method has a byte that no method has"));
-        }
-        if !matches!(method, b"GET" | b"HEAD" | b"POST" | b"PUT") {
-            return Err(METHOD_NOT_ALLOWED);
-        }
-        let is_target = target.starts_with(b"/") || is_uri(target);
-        if !is_target || target.contains(&b'\t') {
+        let is_target = target::is_path(target) || target::is_uri(target);
+        let (method, is_target) = match method {
+            b"GET" | b"POST" | b"PUT" => (Method::Served, is_target),
+            b"HEAD" => (Method::Head, is_target),
+            b"DELETE" | b"PATCH" | b"TRACE" => (Method::NotAllowed, is_target),
+            b"OPTIONS" => (Method::NotAllowed, is_target || target == b"*"),
+            // What follows may have been meant for the far end of a tunnel, so that the connection
+            // does not go on (RFC 9110, 9.3.6).
+            b"CONNECT" if target::is_authority(target) => return Err(METHOD_NOT_ALLOWED),
+            b"CONNECT" => {
+                return Err(Refusal::bad(
+                    "the target of CONNECT is not a host and a port",
+                ));
+            }
+            _ if is_token(method) => return Err(METHOD_NOT_IMPLEMENTED),
+            _ => return Err(Refusal::bad("the method has a byte that no method has")),
+        };
+        if !is_target {
             return Err(Refusal::bad("the target is neither a path nor a URI"));
         }
         Ok(Head {
-            is_head: method == b"HEAD",
+            method,
             version,
             ..Head::default()
         })
@@ -105,14 +143,17 @@ impl Head {
                 if self.has_host {
                     return Err(Refusal::bad("two Host fields"));
                 }
-                if !is_host(value) {
+                if !target::is_host(value) {
                     return Err(Refusal::bad("the Host field holds no host"));
                 }
                 self.has_host = true;
             }
-            6 if is("Expect") => self.expects |= value.eq_ignore_ascii_case(b"100-continue"),
+            6 if is("Expect") => {
+                let mut all = elements(value);
+                self.expects |= all.any(|one| one.eq_ignore_ascii_case(b"100-continue"));
+            }
             10 if is("Connection") => {
-                for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                for option in elements(value) {
                     self.closes |= option.eq_ignore_ascii_case(b"close");
                     self.keeps_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
@@ -123,45 +164,50 @@ impl Head {
                 }
                 self.length = Some(content_length(value)?);
             }
-            17 if is("Transfer-Encoding") => self.transfer_encoding(value)?,
+            17 if is("Transfer-Encoding") => {
+                self.codings = elements(value).try_fold(self.codings, Codings::and)?;
+            }
             _ => {}
         }
         Ok(())
     }
 
-    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        let chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        if self.is_chunked {
-            return Err(Refusal::bad("two Transfer-Encoding fields"));
-        }
-        if chunked(value) {
-            self.is_chunked = true;
-            return Ok(());
-        }
-        // Without chunked at its end nobody can tell where the body ends.
-        match value.rsplit(|byte| *byte == b',').next() {
-            Some(last) if chunked(last) => Err(CODING_NOT_IMPLEMENTED),
-            _ => Err(Refusal::bad("the last transfer coding is not chunked")),
-        }
-    }
-
     /// What follows, now that the head is whole.
     pub(super) fn body(&self) -> Result<Body, Refusal> {
-        match (self.version, self.is_chunked, self.length) {
+        let body = match (self.version, self.codings, self.length) {
             (Version::Http11, ..) if !self.has_host => {
-                Err(Refusal::bad("HTTP/1.1 without a Host field"))
+                return Err(Refusal::bad("HTTP/1.1 without a Host field"));
             }
-            (_, true, Some(_)) => Err(Refusal::bad("both Content-Length and Transfer-Encoding")),
-            (Version::Http10, true, None) => Err(Refusal::bad("HTTP/1.0 with Transfer-Encoding")),
-            (Version::Http11, true, None) => Ok(Body::Chunked),
-            (_, false, None | Some(0)) => Ok(Body::None),
-            (_, false, Some(length)) => Ok(Body::Length(length)),
+            (_, Codings::Others | Codings::Chunked, Some(_)) => {
+                return Err(Refusal::bad("both Content-Length and Transfer-Encoding"));
+            }
+            (Version::Http10, Codings::Others | Codings::Chunked, None) => {
+                return Err(Refusal::bad("HTTP/1.0 with Transfer-Encoding"));
+            }
+            (_, Codings::Others, None) => {
+                return Err(Refusal::bad("the last transfer coding is not chunked"));
+            }
+            (Version::Http11, Codings::Chunked, None) => Body::Chunked,
+            (_, Codings::None, None | Some(0)) => Body::None,
+            (_, Codings::None, Some(length)) => Body::Length(length),
+        };
+        // Told at once, before the peer sends the body. Whether it is sent then is not known, so
+        // what follows could be either (RFC 9110, 10.1.1).
+        let is_awaited = self.expects_continue() && body != Body::None;
+        match self.method {
+            Method::NotAllowed if is_awaited => Err(METHOD_NOT_ALLOWED),
+            _ => Ok(body),
         }
     }
 
     /// Whether the reply goes without its body.
     pub(super) fn is_head(&self) -> bool {
-        self.is_head
+        self.method == Method::Head
+    }
+
+    /// Whether the method is known and not offered.
+    pub(super) fn is_not_allowed(&self) -> bool {
+        self.method == Method::NotAllowed
     }
 
     /// Whether the peer waits for `100 Continue`, which HTTP/1.0 does not know.
@@ -198,27 +244,25 @@ pub(super) fn divide(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     Ok((name, value.trim_ascii()))
 }
 
-/// What comes before the first `byte`, and what comes after it.
-#[inline]
-fn split_at_byte(line: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = find_byte(line, byte)?;
-    Some((&line[..at], &line[at + 1..]))
+/// The elements of a list, without the blanks around them (RFC 9110, 5.6.1).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// The size of a chunk, from the line in front of it. Blanks may stand before an extension, and
-/// nowhere else (RFC 9112, 7.1.1).
-pub(super) fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
-    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
-    let count = digits.clone().count();
-    let rest = &line[count..];
-    if count == 0 || !(rest.is_empty() || rest.trim_ascii_start().starts_with(b";")) {
-        return Err(Refusal::bad("a chunk size is hexadecimal digits"));
+impl Codings {
+    /// These, and `coding` behind them.
+    fn and(self, coding: &[u8]) -> Result<Codings, Refusal> {
+        let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        match self {
+            // Lists may have empty elements (RFC 9110, 5.6.1.2). Here servers differ about them.
+            _ if coding.is_empty() => Err(Refusal::bad("an empty transfer coding")),
+            Codings::None if is_chunked => Ok(Codings::Chunked),
+            Codings::Others if is_chunked => Err(CODING_NOT_IMPLEMENTED),
+            Codings::Chunked if is_chunked => Err(Refusal::bad("chunked twice")),
+            Codings::Chunked => Err(Refusal::bad("the last transfer coding is not chunked")),
+            Codings::None | Codings::Others => Ok(Codings::Others),
+        }
     }
-    let value = |digit: &u8| u64::from((*digit as char).to_digit(16).unwrap_or(0));
-    // What does not fit is over any limit.
-    let add = |size: u64, digit| size.checked_mul(16)?.checked_add(value(digit));
-    let size = digits.clone().try_fold(0, add);
-    size.ok_or(BODY_TOO_LONG)
 }
 
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
@@ -230,64 +274,4 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
         Some(length) if length <= HTTP_BODY_MAX => Ok(length),
         _ => Err(BODY_TOO_LONG),
     }
-}
-
-/// Whether these bytes can be a name (RFC 9110, 5.6.2).
-fn is_token(bytes: &[u8]) -> bool {
-    const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
-    !bytes.is_empty() && bytes.iter().all(|byte| TOKEN[usize::from(*byte)])
-}
-
-/// Whether these bytes can be a host and a port, or nothing (RFC 3986, 3.2.2 and 3.2.3).
-fn is_host(bytes: &[u8]) -> bool {
-    const NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=%");
-    const ADDRESS: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:");
-    let are =
-        |known: &[bool; 256], bytes: &[u8]| bytes.iter().all(|byte| known[usize::from(*byte)]);
-    let port = match bytes {
-        [b'[', rest @ ..] => match split_at_byte(rest, b']') {
-            Some((address, port)) if !address.is_empty() && are(&ADDRESS, address) => port,
-            _ => return false,
-        },
-        _ => match bytes.iter().position(|byte| !NAME[usize::from(*byte)]) {
-            Some(end) => &bytes[end..],
-            None => return true,
-        },
-    };
-    match port {
-        [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    }
-}
-
-/// Whether these bytes begin as a URI of HTTP does; one without a host is none, and names of users
-/// have no place in it (RFC 9110, 4.2).
-fn is_uri(target: &[u8]) -> bool {
-    let after = |scheme: &[u8]| {
-        let (front, rest) = target.split_at_checked(scheme.len())?;
-        front.eq_ignore_ascii_case(scheme).then_some(rest)
-    };
-    let Some(rest) = after(b"http://").or_else(|| after(b"https://")) else {
-        return false;
-    };
-    let end = rest.iter().position(|byte| b"/?#".contains(byte));
-    let authority = &rest[..end.unwrap_or(rest.len())];
-    is_host(authority) && !matches!(authority, [] | [b':', ..])
-}
-
-/// A table of letters, digits, and `others`.
-const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
-    }
-    table
 }

@@ -4,7 +4,9 @@
 //! over which two servers might differ (RFC 9112, 2.2). A byte is looked at once, however many
 //! pieces the line comes in, and a line that is too long is known before its end has come.
 
+use super::head::METHOD_NOT_IMPLEMENTED;
 use super::{Refusal, Stage};
+use crate::base::find::find_byte;
 use crate::limits::{HTTP_CHUNK_LINE_MAX, HTTP_HEAD_MAX, HTTP_REQUEST_LINE_MAX};
 
 const URI_TOO_LONG: Refusal = Refusal {
@@ -38,7 +40,13 @@ impl Lines {
         let end = looked + plain(&bytes[looked..]);
         let size = self.size + end + "\r\n".len();
         match stage {
-            Stage::RequestLine if end > HTTP_REQUEST_LINE_MAX => return Err(URI_TOO_LONG),
+            // RFC 9112, 3: a method longer than any that is known is answered with 501.
+            Stage::RequestLine if end > HTTP_REQUEST_LINE_MAX => {
+                return Err(match find_byte(&bytes[..end], b' ') {
+                    Some(_) => URI_TOO_LONG,
+                    None => METHOD_NOT_IMPLEMENTED,
+                });
+            }
             Stage::ChunkLine if end > HTTP_CHUNK_LINE_MAX => {
                 return Err(Refusal::bad("a chunk extension is too long"));
             }

@@ -1,6 +1,8 @@
 //! What is said to HTTP, and what it answers.
 
+mod fields;
 mod refusals;
+mod request_line;
 
 use super::*;
 use crate::limits::{HTTP_CHUNK_LINE_MAX, HTTP_REQUEST_LINE_MAX};
@@ -57,6 +59,30 @@ fn statuses(bytes: impl AsRef<[u8]>) -> Vec<String> {
     let (said, _) = talk(bytes);
     let lines = said.split("HTTP/1.1 ").skip(1);
     lines.map(|reply| reply[..3].to_owned()).collect()
+}
+
+/// What is answered to `request`, and whether a request behind it is answered too.
+fn verdict(request: &[u8]) -> (String, bool) {
+    let (said, end) = talk([request, GET.as_bytes()].concat());
+    let goes_on = end.is_none();
+    let said = match goes_on {
+        true => said.strip_suffix(HELLO).expect("an answer to what follows"),
+        false => &said,
+    };
+    let shown = request.escape_ascii();
+    assert_eq!(said.matches("\r\nServer: ").count(), 1, "{shown}: {said}");
+    let says_close = said.contains("\r\nConnection: close\r\n");
+    assert_eq!(says_close, !goes_on, "{shown}: {said}");
+    let status = said.strip_prefix("HTTP/1.1 ").expect("a status line");
+    (status[..3].to_owned(), goes_on)
+}
+
+/// Holds rows of a request, the status of its answer, and whether the connection goes on.
+fn hold(rows: &[(&str, &str, bool)]) {
+    for (request, status, goes_on) in rows {
+        let (found, on) = verdict(request.as_bytes());
+        assert_eq!((&found[..], on), (*status, *goes_on), "{request:?}");
+    }
 }
 
 #[test]
@@ -218,7 +244,10 @@ fn every_limit_holds_at_its_bound_and_not_beyond() {
 
 #[test]
 fn a_limit_does_not_wait_for_the_end_of_the_line() {
-    let line = "x".repeat(HTTP_REQUEST_LINE_MAX);
+    let method = "x".repeat(HTTP_REQUEST_LINE_MAX);
+    assert_eq!(talk(&method), (String::new(), None));
+    assert_eq!(statuses(method.clone() + "x"), ["501"]);
+    let line = "GET /".to_owned() + &method[5..];
     assert_eq!(talk(&line), (String::new(), None));
     assert_eq!(statuses(line + "x"), ["414"]);
     let head = format!("{POST}X: ");
@@ -265,5 +294,5 @@ fn the_shortest_requests_fit_the_room_that_is_kept_for_their_answers() {
     let mut talk = Talk::default();
     talk.hear(format!("{POST}Content-Length: 1\r\nExpect: 100-continue\r\n").as_bytes());
     talk.hear(format!("\r\nb{}\0", shortest.repeat(3)).as_bytes());
-    assert_eq!(talk.end, Some(Answer::Refused));
+    assert_eq!(talk.end, Some(Answer::Refused("a control byte")));
 }

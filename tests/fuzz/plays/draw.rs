@@ -83,9 +83,12 @@ impl<'a> Draw<'a> {
                 )
             }
             1 => {
-                let count = 1 + self.below(8);
+                // As many bytes as there are, over and over: the delimiter may be long, and then it
+                // repeats itself, which is what makes it hard to find.
+                let byte = usize::from(self.byte());
+                let (count, times) = (1 + byte % 8, 1 + byte / 8 % 8);
                 let digits = self.bytes(count).iter().map(|byte| format!("{byte:02x}"));
-                format!("delim:{}", digits.collect::<String>())
+                format!("delim:{}", digits.collect::<String>().repeat(times))
             }
             2 => format!("fixed:{}", 1 + self.below(70)),
             3 => format!("ascii:{}", 1 + self.below(12)),

@@ -144,7 +144,10 @@ fn there_and_back(framing: &Framing, payload: &[u8], request: &[u8]) {
         return;
     }
     let decoded = framing.decode(&space[..length], 0);
-    let marked = matches!(framing, Framing::Line(_) | Framing::Delimiter(_));
+    let marked = matches!(
+        framing,
+        Framing::Line(_) | Framing::Delimiter(_) | Framing::LongDelimiter(_)
+    );
     let Decoded::Frame(bounds) = decoded else {
         panic!("{framing}: {decoded:?} of what it has sealed");
     };

@@ -11,19 +11,26 @@ fn answers(http: &mut Http, pieces: &[&[u8]]) -> (Vec<u8>, Option<Answer>) {
     let (mut held, mut said) = (Vec::new(), Vec::new());
     for piece in pieces {
         held.extend_from_slice(piece);
-        let mut space = vec![0; http.reply_max(held.len())];
-        let mut reply = Reply::new(&mut space);
-        let request = Request {
-            payload: &mut held,
-            whole: false,
-        };
-        let answer = http.serve(&mut state, request, &mut reply);
-        let filled = reply.filled();
-        said.extend_from_slice(&space[..filled]);
-        match answer {
-            Answer::Part(taken) => drop(held.drain(..taken)),
-            Answer::Goodbye | Answer::Refused => return (said, Some(answer)),
-            other => panic!("{other:?} is no answer of http"),
+        // What is left is handed in again as long as some of it is taken.
+        let mut taken = held.len();
+        while taken > 0 && !held.is_empty() {
+            let mut space = vec![0; http.reply_max(held.len())];
+            let mut reply = Reply::new(&mut space);
+            let request = Request {
+                payload: &mut held,
+                whole: false,
+            };
+            let answer = http.serve(&mut state, request, &mut reply);
+            let filled = reply.filled();
+            said.extend_from_slice(&space[..filled]);
+            match answer {
+                Answer::Part(count) => {
+                    drop(held.drain(..count));
+                    taken = count;
+                }
+                Answer::Goodbye | Answer::Refused(_) => return (said, Some(answer)),
+                other => panic!("{other:?} is no answer of http"),
+            }
         }
     }
     (said, None)
@@ -39,7 +46,7 @@ fn responses(bytes: &[u8]) -> Vec<(String, String)> {
         // To HEAD there is none, and behind a refusal nothing else.
         let after = match rest.strip_prefix("Hello, World") {
             Some(after) if head.starts_with("200 ") => after,
-            _ if head.starts_with(['1', '2']) => rest,
+            _ if head.starts_with(['1', '2']) || head.contains("\r\nContent-Length: 0") => rest,
             _ => "",
         };
         let body = &rest[..rest.len() - after.len()];
@@ -81,10 +88,13 @@ pub fn play(data: &[u8]) {
             .next()
             .and_then(|length| length.parse().ok());
         assert!(body.is_empty() || length == Some(body.len()), "{head}");
+        let is_refused = matches!(ended, Some(Answer::Refused(_))) && number == last;
         match status {
-            Some(200) => assert!(ended != Some(Answer::Refused) || number < last, "{head}"),
+            Some(200) => assert!(!is_refused, "{head}"),
+            // A method that is known and not offered: the next request is answered.
+            Some(405) if length == Some(0) => assert!(!is_refused, "{head}"),
             Some(400 | 405 | 411 | 413 | 414 | 417 | 426 | 431 | 501 | 505) => {
-                assert!(ended == Some(Answer::Refused) && number == last, "{head}");
+                assert!(is_refused, "{head}");
             }
             _ => panic!("{head}"),
         }

@@ -256,7 +256,7 @@ pub(super) const ROWS: &[Row] = &[
         "the arithmetic of lengths wraps",
         "",
         &[
-            "eight_bytes_near_the_top_of_the_range_are_too_long_and_never_wrap",
+            "every_width_value_and_adjustment_gets_the_verdict_of_netty",
             "a_framing_without_a_limit_of_its_own_does_not_wrap_either",
             "a_length_that_counts_its_header_may_not_be_less_than_it",
         ],

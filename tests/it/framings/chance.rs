@@ -10,6 +10,8 @@ const SPECS: &[&str] = &[
     "delim:00",
     "delim:0d0a",
     "delim:61616162",
+    "delim:61616161616161616162",
+    "delim:6162616162616261616261610d0a",
     "fixed:5",
     "ascii:1",
     "ascii:3",

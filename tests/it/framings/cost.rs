@@ -13,7 +13,7 @@ fn bytes_looked_at(spec: &str, stream: &[u8], poison: u8) -> usize {
         match framing.decode(&bytes[..arrived], looked) {
             Decoded::Incomplete { looked: now } => {
                 assert!((looked..=arrived).contains(&now), "{spec} forgets");
-                bytes[looked..now.saturating_sub(1)].fill(poison);
+                bytes[looked..now.saturating_sub(1).max(looked)].fill(poison);
                 looked = now;
             }
             Decoded::Frame(bounds) => {
@@ -41,4 +41,17 @@ fn a_delimiter_of_eight_bytes_is_looked_for_at_most_eight_times_a_byte() {
     let stream = [&vec![b'a'; SIZE][..], b"aaaaaaab"].concat();
     let looked_at = bytes_looked_at("delim:6161616161616162", &stream, b'b');
     assert!(looked_at <= 8 * stream.len(), "{looked_at}");
+}
+
+#[test]
+fn a_delimiter_of_64_bytes_is_looked_for_from_where_it_may_have_begun() {
+    let (a, b) = ("61".repeat(63), "62");
+    let looked_at = |text: &[u8]| {
+        let stream = [text, &[b'a'; 63], b"b"].concat();
+        bytes_looked_at(&format!("delim:{a}{b}"), &stream, b'b')
+    };
+    // Of a text that begins no delimiter each byte is looked at once.
+    assert!(looked_at(&vec![b'x'; SIZE]) <= SIZE + 64 * 64);
+    // Of one that does, each further byte needs what has begun, and no more.
+    assert!(looked_at(&vec![b'a'; SIZE]) <= 64 * (SIZE + 64));
 }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// A server that ends with the test.
 struct Server {
@@ -160,6 +162,99 @@ fn a_peer_that_waits_amid_what_is_no_length_is_told_apart_in_the_log() {
 }
 
 #[test]
+fn a_request_that_is_none_is_told_in_the_log_and_counted_as_a_frame_is() {
+    for (bytes, told) in [
+        (
+            b"GET / HTTP/1.1\r\nHost : x\r\n\r\n".as_slice(),
+            "refused: a field name has a byte that no name has: the connection is closed",
+        ),
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00",
+            "refused: a control byte; 16 03 01 is a TLS record: the peer seems to speak TLS: the \
+             connection is closed",
+        ),
+        (
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            "refused: a request line is METHOD TARGET VERSION; 53 53 48 2d is \"SSH-\": the peer \
+             seems to speak SSH: the connection is closed",
+        ),
+        (
+            b"BREW / HTTP/1.1\r\n",
+            "refused: the method is not known: the connection is closed",
+        ),
+    ] {
+        let mut server = Server::start(&["http", "--stats", "100ms"]);
+        assert!(answer(&server, bytes).starts_with(b"HTTP/1.1 "));
+        let line = line_with(&mut server.stderr, "refused");
+        assert_eq!(line.trim_start_matches("WARN").trim_start(), told);
+        let counts = line_with(&mut server.stdout, "refused_requests=1");
+        assert!(counts.contains(" closed_refused=1 "), "{counts}");
+    }
+}
+
+#[test]
+fn a_request_that_ends_with_its_stream_is_told_in_the_log_and_counted() {
+    for (bytes, told) in [
+        (
+            b"GET / HT".as_slice(),
+            "truncated: the stream ended 8 bytes into a frame: the connection is closed",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\n",
+            "truncated: the stream ended inside a message: the connection is closed",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab",
+            "truncated: the stream ended inside a message: the connection is closed",
+        ),
+    ] {
+        let mut server = Server::start(&["http", "--stats", "100ms"]);
+        assert_eq!(answer(&server, bytes), b"");
+        let line = line_with(&mut server.stderr, "truncated");
+        assert_eq!(line.trim_start_matches("WARN").trim_start(), told);
+        line_with(&mut server.stdout, "refused_truncated=1");
+    }
+}
+
+#[test]
+fn refused_requests_are_told_once_a_second_and_the_others_are_counted() {
+    let mut server = Server::start(&["http"]);
+    let (port, is_told) = (server.port, AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_told.load(Ordering::Relaxed) {
+                let mut peer = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+                peer.write_all(b"\0").expect("it reads");
+                peer.shutdown(Shutdown::Write).expect("it is connected");
+                let mut answer = Vec::new();
+                peer.read_to_end(&mut answer).expect("it ends in order");
+                assert!(answer.starts_with(b"HTTP/1.1 400 "));
+            }
+        });
+        let first = line_with(&mut server.stderr, "refused");
+        let next = line_with(&mut server.stderr, "refused");
+        is_told.store(true, Ordering::Relaxed);
+        assert!(
+            first.ends_with("a control byte: the connection is closed"),
+            "{first}"
+        );
+        assert!(next.ends_with(" more like this were not logged)"), "{next}");
+    });
+}
+
+#[test]
+fn a_peer_that_says_nothing_for_too_long_is_told_in_the_log() {
+    let mut server = Server::start(&["--idle-timeout", "50ms", "--stats", "100ms"]);
+    let mut peer = server.connect();
+    assert_eq!(peer.read(&mut [0]).expect("it ends in order"), 0);
+    let line = line_with(&mut server.stderr, "idle: ");
+    let told = "INFO  idle: the peer sent and took nothing for the idle time-out: the connection \
+                is closed";
+    assert_eq!(line, told);
+    line_with(&mut server.stdout, "closed_idle=1");
+}
+
+#[test]
 fn frames_that_are_thrown_away_are_counted_and_the_next_ones_answered() {
     for trigger in ["level", "edge"] {
         let args = [
@@ -188,7 +283,9 @@ fn frames_that_are_thrown_away_are_counted_and_the_next_ones_answered() {
         line_with(&mut server.stdout, "frames_discarded=3");
         let line = line_with(&mut server.stderr, "too_long");
         assert!(
-            line.ends_with("too_long: 1000000 bytes, the limit is 10: the frame is thrown away"),
+            line.ends_with(
+                "too_long: at least 100 bytes, the limit is 10: the frame is thrown away"
+            ),
             "{line}"
         );
     }

@@ -24,8 +24,9 @@ pub struct Exchange {
 
 /// A request as it should be.
 pub fn exchange(dice: &mut Dice) -> Exchange {
-    let method = ["GET", "GET", "HEAD", "POST", "PUT"][dice.below(5)];
-    let target = ["/", "/a?b=c", "/\u{e9}", "http://x", "http://x:80/y"][dice.below(5)];
+    let method = ["GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"][dice.below(7)];
+    let target = ["/", "/a?b=c", "/%C3%A9", "http://x", "http://x:80/y"][dice.below(5)];
+    let is_offered = !matches!(method, "DELETE" | "OPTIONS");
     let (version, connection, is_last) = match dice.below(20) {
         0 => ("1.1", "close", true),
         1 => ("1.0", "", true),
@@ -78,10 +79,19 @@ pub fn exchange(dice: &mut Dice) -> Exchange {
         (false, "1.0") => "Connection: keep-alive\r\n",
         (false, _) => "",
     };
-    let mut reply = head("200 OK");
-    reply.extend(b"Content-Type: text/plain\r\nContent-Length: 12\r\n");
-    reply.extend(format!("{says}\r\n").as_bytes());
-    if method != "HEAD" {
+    let (status, fields) = match is_offered {
+        true => (
+            "200 OK",
+            "Content-Type: text/plain\r\nContent-Length: 12\r\n",
+        ),
+        false => (
+            "405 Method Not Allowed",
+            "Allow: GET, HEAD, POST, PUT\r\nContent-Length: 0\r\n",
+        ),
+    };
+    let mut reply = head(status);
+    reply.extend(format!("{fields}{says}\r\n").as_bytes());
+    if is_offered && method != "HEAD" {
         reply.extend(b"Hello, World");
     }
     Exchange {
@@ -96,7 +106,7 @@ pub fn lie(dice: &mut Dice) -> Exchange {
     const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\n";
     const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
     let bad = "400 Bad Request";
-    let (request, status, reason) = match dice.below(9) {
+    let (request, status, reason) = match dice.below(13) {
         0 => (
             format!("{POST}Content-Length: 3\r\n{CHUNKED}\r\n"),
             bad,
@@ -108,7 +118,7 @@ pub fn lie(dice: &mut Dice) -> Exchange {
             "HTTP/1.1 without a Host field",
         ),
         2 => (
-            "DELETE / HTTP/1.1\r\n".to_owned(),
+            "CONNECT x:80 HTTP/1.1\r\n".to_owned(),
             "405 Method Not Allowed\r\nAllow: GET, HEAD, POST, PUT",
             "the method is none of GET, HEAD, POST and PUT",
         ),
@@ -132,6 +142,26 @@ pub fn lie(dice: &mut Dice) -> Exchange {
             format!("{POST}Content-Length: 1048577\r\n"),
             "413 Content Too Large",
             "the body is too long",
+        ),
+        8 => (
+            "BREW / HTTP/1.1\r\n".to_owned(),
+            "501 Not Implemented",
+            "the method is not known",
+        ),
+        9 => (
+            "GET /\u{e9} HTTP/1.1\r\n".to_owned(),
+            bad,
+            "the target is neither a path nor a URI",
+        ),
+        10 => (
+            format!("{POST}{CHUNKED}\r\n2;\r\n"),
+            bad,
+            "a chunk extension is ;NAME or ;NAME=VALUE",
+        ),
+        11 => (
+            format!("{POST}Transfer-Encoding: gzip\r\n{CHUNKED}"),
+            "501 Not Implemented",
+            "a transfer coding beside chunked",
         ),
         _ => (
             format!("{POST}Transfer-Encoding: gzip, chunked\r\n"),
