@@ -81,6 +81,26 @@ impl fmt::Display for Address {
     }
 }
 
+/// Whether a socket that is bound to `local` and was connected to `to` is connected to itself.
+///
+/// If no server has the port, the kernel may choose this very port for the socket. TCP then
+/// connects the socket to itself (RFC 9293, 3.5: simultaneous open), and a datagram that it sends
+/// comes back to it.
+pub fn is_itself(local: &Address, to: &Address) -> bool {
+    use Address::{Tcp, Udp};
+    let (Tcp(local) | Udp(local), Tcp(to) | Udp(to)) = (local, to) else {
+        return false;
+    };
+    let (near, far) = (local.ip().to_canonical(), to.ip().to_canonical());
+    // The kernel takes an unspecified destination for this machine: of IPv4 for the socket's own
+    // address, of IPv6 for ::1.
+    let same = match far.is_unspecified() {
+        true => near.is_ipv4() || near.is_loopback(),
+        false => near == far,
+    };
+    same && local.port() == to.port()
+}
+
 /// A peer chooses its own name, so what could break a line of the log is escaped.
 fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
     f.write_str(&visible(&String::from_utf8_lossy(name)))
@@ -109,6 +129,33 @@ mod tests {
         assert_eq!(unnamed.to_string(), "unix:");
         let raw = unnamed.to_raw().expect("it fits");
         assert_eq!(Address::from_raw(&raw).ok(), Some(unnamed));
+    }
+
+    #[test]
+    fn a_socket_that_is_connected_to_itself_has_the_same_address_at_both_ends() {
+        let tcp = |text: &str| Address::Tcp(text.parse().expect("a socket address"));
+        for (local, to, is) in [
+            ("127.0.0.1:7", "127.0.0.1:7", true),
+            ("127.0.0.1:8", "127.0.0.1:7", false),
+            ("127.0.0.2:7", "127.0.0.1:7", false),
+            ("[::1]:7", "[::1]:7", true),
+            ("[::1]:8", "[::1]:7", false),
+            // Only the IP address and the port count: a flow label or a zone may be at one end.
+            ("[fe80::1%3]:7", "[fe80::1]:7", true),
+            ("127.0.0.1:7", "0.0.0.0:7", true),
+            ("127.0.0.9:7", "0.0.0.0:7", true),
+            ("[::1]:7", "[::]:7", true),
+            ("[fd00::1]:7", "[::]:7", false),
+            ("[::ffff:127.0.0.1]:7", "[::ffff:127.0.0.1]:7", true),
+            ("[::ffff:127.0.0.1]:7", "[::ffff:0.0.0.0]:7", true),
+        ] {
+            assert_eq!(is_itself(&tcp(local), &tcp(to)), is, "{local} to {to}");
+        }
+        let datagrams = Address::Udp(([127, 0, 0, 1], 7).into());
+        // getsockname(2) does not tell TCP from UDP.
+        assert!(is_itself(&tcp("127.0.0.1:7"), &datagrams));
+        let unnamed = Address::Unix(UnixName::Unnamed);
+        assert!(!is_itself(&unnamed, &unnamed));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use crate::sys::epoll::Event;
 pub use crate::sys::memory::Mapping;
 pub(crate) use crate::sys::stream::{columns as terminal_columns, write as write_now};
 pub use crate::sys::{child, errno, file, process};
-pub use address::{Address, UnixName};
+pub use address::{Address, UnixName, is_itself};
 pub use linux::{Linux, Socket, Waker, block_signals};
 pub use spawner::{Command, find_program, words};
 pub use token::{ChildEnd, Interest, Readiness, Token, Trigger};

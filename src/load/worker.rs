@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::kernel::{
-    Address, ConnectOptions, Event, Interest, OpenError, Opener, Poller, Readiness, Token,
+    Address, ConnectOptions, Event, Interest, OpenError, Opener, Poller, Readiness, Token, errno,
+    is_itself,
 };
 
 use super::board::{Board, Control};

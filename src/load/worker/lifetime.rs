@@ -91,12 +91,25 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let options = &self.options[voice % self.options.len()];
         let opened = self.kernel.connect(self.job.target, options);
         let socket = opened.map_err(|OpenError { error, .. }| error)?;
-        match self.kernel.register(&socket, token, INTEREST) {
+        let checked = self.check_local(&socket);
+        match checked.and_then(|()| self.kernel.register(&socket, token, INTEREST)) {
             Ok(()) => Ok(socket),
             Err(error) => {
                 self.kernel.close(socket);
                 Err(error)
             }
+        }
+    }
+
+    /// Refuses a socket that is connected to itself: the generator would measure its own echo. The
+    /// local address is known as soon as connect(2) returns, whether or not the peer has answered.
+    fn check_local(&mut self, socket: &K::Socket) -> io::Result<()> {
+        if let Address::Unix(_) = self.job.target {
+            return Ok(());
+        }
+        match is_itself(&self.kernel.local(socket)?, self.job.target) {
+            true => Err(io::Error::from_raw_os_error(errno::ECONNREFUSED)),
+            false => Ok(()),
         }
     }
 
