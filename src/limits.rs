@@ -165,6 +165,9 @@ pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// Memory of a worker beside its slots and workspaces: the stack it uses, its batch of events.
 pub const WORKER_SIZE: usize = 128 * KIB;
 
+/// Addresses of one name that are tried, one after the other. Names with more are those of large sites, where the first few fail
+/// only together.
+pub const NAME_ADDRESSES_MAX: usize = 8;
 /// Tries of a client that is to go on trying: together with their pauses two minutes, in which a
 /// server has restarted or will not.
 pub const CONNECT_TRIES: u32 = 8;
@@ -261,6 +264,7 @@ pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 const _: () = {
     assert!(CONNECTIONS_MAX as usize <= IN_FLIGHT_MAX && PIPELINE_MAX <= IN_FLIGHT_MAX);
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
+    assert!(1 <= NAME_ADDRESSES_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);
     assert!(SIGNAL_ECHO.as_millis() < 100);

@@ -131,7 +131,7 @@ mod tests {
 
     fn input(source: Source, frame: &str) -> Input {
         Input::new(&Settings {
-            address: "7007".parse().expect("an address"),
+            addresses: vec!["7007".parse().expect("an address")],
             framing: frame
                 .parse::<Framing>()
                 .and_then(|framing| framing.limited(100))

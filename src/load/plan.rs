@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::framing::{Framing, Raw};
-use crate::kernel::Address;
+use crate::kernel::{Address, Endpoint};
 use crate::limits::{
     CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT,
     LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX,
@@ -197,11 +197,35 @@ impl Plan {
         }
     }
 
-    /// What will be said to the server at `address`.
-    pub fn script(&self, address: &Address) -> Result<Script, String> {
+    /// What is wrong with it for a server at `address`, which is called `name`: what depends on the
+    /// address family.
+    pub fn check_family(&self, address: &Address, name: &str) -> Result<(), String> {
+        let (Address::Tcp(at) | Address::Udp(at)) = address else {
+            return Ok(());
+        };
+        for source in &self.sources {
+            match source {
+                Address::Tcp(from) if from.is_ipv6() != at.is_ipv6() => {
+                    let family = if at.is_ipv6() { "IPv6" } else { "IPv4" };
+                    let ip = from.ip();
+                    return Err(format!(
+                        "--source-ip {ip}: not for {name}, which needs {family}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What will be said to the server at `to`.
+    pub fn script(&self, to: impl Into<Endpoint>) -> Result<Script, String> {
         let Plan { size, pipeline, .. } = *self;
         match self.protocol {
-            Protocol::Http => Ok(Script::same(&self.request.to_bytes(address), pipeline)),
+            Protocol::Http => {
+                let request = self.request.to_bytes(&to.into());
+                Ok(Script::same(&request, pipeline))
+            }
             Protocol::Echo => Script::echo(&self.framing, size.0, size.1, pipeline),
         }
     }

@@ -176,6 +176,15 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ),
         ("--help=x", "--help=x: --help takes no value"),
         (
+            "7007",
+            "7007: an address follows --listen, or mynah connect; write --listen 7007",
+        ),
+        (
+            "serve localhost:7007",
+            "localhost:7007: an address follows --listen, or mynah connect; \
+             write --listen localhost:7007",
+        ),
+        (
             "--listen=",
             "--listen \"\": it is empty; write a port such as 7007, or HOST:PORT",
         ),

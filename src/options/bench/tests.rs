@@ -225,6 +225,68 @@ fn a_page_has_a_path_and_a_host() {
 }
 
 #[test]
+fn a_mistyped_server_gets_the_words_that_are_right() {
+    let localhost = "the port follows a colon; write localhost:7007";
+    for (text, told) in [
+        ("7202/", "an address has no path; write 7202"),
+        ("+7202", "a port has no sign; write 7202"),
+        (
+            "127.0.0.1 7007",
+            "the port follows a colon; write 127.0.0.1:7007",
+        ),
+        ("localhost 7007", localhost),
+        (
+            "python3 -m http.server",
+            "a command has {port} where its port goes; write 'python3 -m http.server {port}'",
+        ),
+        (
+            "mynah --listen 7007",
+            "a command has {port} where its port goes; write 'mynah --listen {port}'",
+        ),
+        (
+            "mynah --listen=127.0.0.1:7007",
+            "a command has {port} where its port goes; write 'mynah --listen=127.0.0.1:{port}'",
+        ),
+        (
+            "./server $PORT",
+            "a command has {port} where its port goes; write './server {port}'",
+        ),
+    ] {
+        let error = parse_words(&[text]).expect_err("it is no ADDR");
+        assert!(error.ends_with(told), "{error}");
+        if let Some((_, right)) = told.split_once("write ") {
+            assert!(parse_words(&[right.trim_matches('\'')]).is_ok(), "{right}");
+        }
+    }
+    assert!(parse_words(&["TCP://127.0.0.1:7007"]).is_ok());
+}
+
+#[test]
+fn a_source_may_have_an_interface() {
+    let words = ["[::1]:7", "--source-ip", "fe80::1%lo,::1"];
+    let sources = parse_words(&words)
+        .expect("an interface that is there")
+        .plan
+        .sources;
+    let told: Vec<String> = sources.iter().map(Address::to_string).collect();
+    assert_eq!(told, ["tcp://[fe80::1%lo]:0", "tcp://[::1]:0"]);
+    for (source, told) in [
+        (
+            "fe80::1%nosuch",
+            "--source-ip fe80::1%nosuch: there is no interface \"nosuch\"",
+        ),
+        (
+            "fe80::1",
+            "--source-ip fe80::1: fe80::1 is link-local and needs its interface",
+        ),
+        ("x", "--source-ip x: \"x\" is not an IP address"),
+    ] {
+        let error = parse_words(&["[::1]:7", "--source-ip", source]).expect_err("it is wrong");
+        assert!(error.starts_with(told), "{error}");
+    }
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_in_a_line_that_names_the_option() {
     for (words, option) in [
         (&[][..], "ADDR"),
