@@ -193,8 +193,11 @@ pub const LOAD_RATE_MAX: f64 = 1e9;
 pub const LOAD_SIZE_DEFAULT: usize = 64;
 /// The largest payload of a request: the generator holds a table of at least three.
 pub const LOAD_SIZE_MAX: usize = 64 * MIB;
-/// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP and UDP.
-pub const DATAGRAM_SIZE_MAX: usize = 65_535 - 20 - 8;
+/// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP (RFC 791,
+/// 3.1) and UDP.
+pub const DATAGRAM_SIZE_IPV4_MAX: usize = 65_535 - 20 - 8;
+/// The same over IPv6, whose length field does not count its own header (RFC 8200, 3).
+pub const DATAGRAM_SIZE_IPV6_MAX: usize = 65_535 - 8;
 /// The longest path that is asked for in HTTP: its request line has the 8000 bytes that every
 /// server should take (RFC 9112, 3).
 pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
@@ -264,6 +267,7 @@ pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 const _: () = {
     assert!(CONNECTIONS_MAX as usize <= IN_FLIGHT_MAX && PIPELINE_MAX <= IN_FLIGHT_MAX);
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
+    assert!(DATAGRAM_SIZE_IPV4_MAX < DATAGRAM_SIZE_IPV6_MAX);
     assert!(1 <= NAME_ADDRESSES_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);

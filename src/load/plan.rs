@@ -9,9 +9,10 @@ use std::time::Duration;
 use crate::framing::{Framing, Raw};
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
-    CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT,
-    LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX,
-    LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
+    CONNECTIONS_MAX, DATAGRAM_SIZE_IPV4_MAX, DATAGRAM_SIZE_IPV6_MAX, IN_FLIGHT_MAX,
+    LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN,
+    LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT,
+    THREADS_MAX,
 };
 
 use super::http::request::Request;
@@ -174,7 +175,7 @@ impl Plan {
         }
     }
 
-    /// What is wrong with it for datagrams, in the same way.
+    /// What is wrong with it for datagrams of either family, in the same way.
     pub fn check_datagrams(&self) -> Result<(), String> {
         let wrong = |reason: &str| Err(reason.to_owned());
         match self {
@@ -190,8 +191,9 @@ impl Plan {
             Plan { size: (0, _), .. } => wrong("--size must be at least 1"),
             Plan {
                 size: (_, most), ..
-            } if *most > DATAGRAM_SIZE_MAX => Err(format!(
-                "--size must be at most {DATAGRAM_SIZE_MAX}, the most that a datagram carries"
+            } if *most > DATAGRAM_SIZE_IPV6_MAX => Err(format!(
+                "--size must be at most {DATAGRAM_SIZE_IPV6_MAX}, the most that a datagram carries \
+                 over IPv6, or {DATAGRAM_SIZE_IPV4_MAX} over IPv4"
             )),
             _ => Ok(()),
         }
@@ -203,6 +205,14 @@ impl Plan {
         let (Address::Tcp(at) | Address::Udp(at)) = address else {
             return Ok(());
         };
+        // An IPv4-mapped address of IPv6 goes over the wire as IPv4.
+        let is_ipv4 = at.ip().to_canonical().is_ipv4();
+        if matches!(address, Address::Udp(_)) && is_ipv4 && self.size.1 > DATAGRAM_SIZE_IPV4_MAX {
+            return Err(format!(
+                "{name}: --size must be at most {DATAGRAM_SIZE_IPV4_MAX}, the most that a datagram \
+                 carries over IPv4"
+            ));
+        }
         for source in &self.sources {
             match source {
                 Address::Tcp(from) if from.is_ipv6() != at.is_ipv6() => {

@@ -255,3 +255,27 @@ fn a_page_is_asked_for_by_the_name_that_was_typed() {
         format!("GET / HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")
     );
 }
+
+#[test]
+fn the_largest_datagram_of_each_family_is_carried() {
+    for (ip, host, most) in [("::1", "[::1]", 65_527), ("127.0.0.1", "127.0.0.1", 65_507)] {
+        let Some(port) = echo(ip) else {
+            continue;
+        };
+        for (size, code) in [(most - 1, 0), (most, 0), (most + 1, 1)] {
+            let (at, size) = (format!("udp://{host}:{port}"), size.to_string());
+            let args = [
+                "bench",
+                &at,
+                "--size",
+                &size,
+                "--requests",
+                "20",
+                "--connections",
+                "1",
+            ];
+            let (exit, out, err) = told(&mynah(&args));
+            assert_eq!(exit, Some(code), "{at} {size}: {out}{err}");
+        }
+    }
+}

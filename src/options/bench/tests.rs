@@ -262,6 +262,25 @@ fn a_mistyped_server_gets_the_words_that_are_right() {
 }
 
 #[test]
+fn a_datagram_may_be_as_large_as_its_address_family_carries() {
+    for (server, most) in [
+        ("udp://127.0.0.1:7", 65_507),
+        ("udp://[::ffff:127.0.0.1]:7", 65_507),
+        ("udp://[::1]:7", 65_527),
+        // Which family a name has is not known yet.
+        ("udp://localhost:7", 65_527),
+    ] {
+        for size in most - 1..=most + 1 {
+            let parsed = parse_words(&[server, "--size", &size.to_string()]);
+            assert_eq!(parsed.is_ok(), size <= most, "{server} {size}: {parsed:?}");
+        }
+    }
+    let error = parse_words(&["udp://127.0.0.1:7", "--size", "65508"]).expect_err("too large");
+    let told = "--size must be at most 65507, the most that a datagram carries over IPv4";
+    assert_eq!(error, format!("udp://127.0.0.1:7: {told}"));
+}
+
+#[test]
 fn a_source_may_have_an_interface() {
     let words = ["[::1]:7", "--source-ip", "fe80::1%lo,::1"];
     let sources = parse_words(&words)
