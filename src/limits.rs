@@ -165,7 +165,14 @@ pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// Memory of a worker beside its slots and workspaces: the stack it uses, its batch of events.
 pub const WORKER_SIZE: usize = 128 * KIB;
 
-/// Addresses of one name that are tried, one after the other. Names with more are those of large sites, where the first few fail
+/// How long one connect may take by default: time for four SYNs, sent after 0, 1, 3 and 7 seconds,
+/// to be answered. Linux itself gives up after 2 minutes and 11 seconds.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long to wait before connecting again to a local listener whose queue is full: unix(7) does
+/// not report when there is room, and 100 tries a second cost no measurable CPU.
+pub const CONNECT_QUEUE_PAUSE: Duration = Duration::from_millis(10);
+/// Addresses of one name that are tried: as many connect time-outs are the longest that a try can
+/// take, 80 seconds by default. Names with more are those of large sites, where the first few fail
 /// only together.
 pub const NAME_ADDRESSES_MAX: usize = 8;
 /// Tries of a client that is to go on trying: together with their pauses two minutes, in which a
@@ -268,6 +275,7 @@ const _: () = {
     assert!(CONNECTIONS_MAX as usize <= IN_FLIGHT_MAX && PIPELINE_MAX <= IN_FLIGHT_MAX);
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     assert!(DATAGRAM_SIZE_IPV4_MAX < DATAGRAM_SIZE_IPV6_MAX);
+    assert!(CONNECT_QUEUE_PAUSE.as_millis() < CONNECT_TIMEOUT_DEFAULT.as_millis());
     assert!(1 <= NAME_ADDRESSES_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);

@@ -135,6 +135,11 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         terminal: io::stdout().is_terminal(),
         backoff: Backoff::new(tries, seed),
         greeted: options.greeting,
+        // A connect is one of the waits for the server, which --timeout bounds too.
+        connect_timeout: match (options.connect_timeout, options.timeout) {
+            (Some(connect), Some(any)) => Some(connect.min(any)),
+            (connect, any) => connect.or(any),
+        },
         timeout: options.timeout,
         addresses,
     };

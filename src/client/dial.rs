@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Resting ---- due ----> Trying ---- writable, no error, a peer ----> a socket to talk on
-//!    ^   ^                   |
+//!    ^   ^                   |   \
+//!    |   |                   |    `-- a local queue is full --> Queued -- due --> Trying
 //!    |   `-- the next address, at once
 //!    `------ the last address, if any error passes: a pause; if none does, or after the last try:
 //!            the failure
@@ -11,17 +12,20 @@
 //! A connect that does not wait ends by being writable, and so does one that failed: connect(2)
 //! has the outcome in `SO_ERROR`. A socket whose connect failed is in no state that portable
 //! programs may use again, so each connect opens another; its number is the generation of its
-//! token, so an event that is left over from an earlier one is recognised. What is said later is
-//! not known here.
+//! token, so an event that is left over from an earlier one is recognised. The connect time-out is
+//! for one address. What is said later is not known here.
 
 use std::io::{self, ErrorKind::NotConnected};
+use std::time::Duration;
 
 use super::backoff::{Backoff, passes};
 use super::{Attempt, Failure, Settings, reasons};
+use crate::base::quantity::Quantity;
 use crate::kernel::{
     Address, ConnectOptions, Event, Interest, OpenError, OpenStep, Opener, Poller, Readiness, Time,
     Token, errno,
 };
+use crate::limits::CONNECT_QUEUE_PAUSE;
 
 pub(super) struct Dial<S> {
     backoff: Backoff,
@@ -37,6 +41,8 @@ enum State<S> {
     Resting(Time),
     /// A connect is under way, and given up at `deadline`.
     Trying { socket: S, deadline: Time },
+    /// The queue of a local listener was full: to be tried `again`, and given up at `deadline`.
+    Queued { again: Time, deadline: Time },
 }
 
 impl<S> Dial<S> {
@@ -70,9 +76,11 @@ impl<S> Dial<S> {
                 State::Trying { deadline, .. } => return Ok(deadline),
                 State::Resting(until) if now < until => return Ok(until),
                 State::Resting(_) => {
-                    let timeout = settings.timeout;
+                    let timeout = settings.connect_timeout;
                     timeout.map_or(Time::NEVER, |span| now.after(span))
                 }
+                State::Queued { again, .. } if now < again => return Ok(again),
+                State::Queued { deadline, .. } => deadline,
             };
             let Some(address) = settings.addresses.get(self.attempts.len()) else {
                 self.rest(now)?;
@@ -86,6 +94,15 @@ impl<S> Dial<S> {
                         return Err(Failure::io("epoll_ctl")(error));
                     }
                     self.state = State::Trying { socket, deadline };
+                }
+                Err(refused) if is_queue_full(address, &refused) => {
+                    let again = now.after(CONNECT_QUEUE_PAUSE).min(deadline);
+                    self.state = State::Queued { again, deadline };
+                    if now >= deadline {
+                        let text = late("its queue was full for", settings.connect_timeout);
+                        let error = io::Error::new(io::ErrorKind::WouldBlock, text);
+                        self.fail(address, at_connect(error), now);
+                    }
                 }
                 Err(refused) => self.fail(address, refused, now),
             }
@@ -120,7 +137,10 @@ impl<S> Dial<S> {
                 self.state = State::Trying { socket, deadline };
                 return Ok(None);
             }
-            Ok(false) => io::Error::from_raw_os_error(errno::ETIMEDOUT),
+            Ok(false) => {
+                let text = late("no answer within", settings.connect_timeout);
+                io::Error::new(io::ErrorKind::TimedOut, text)
+            }
             Err(error) => error,
         };
         kernel.close(socket);
@@ -164,6 +184,19 @@ impl<S> Dial<S> {
 fn at_connect(error: io::Error) -> OpenError {
     let step = OpenStep::Connect;
     OpenError { step, error }
+}
+
+/// `what` and how long it took; only said when there is a time-out.
+fn late(what: &str, timeout: Option<Duration>) -> String {
+    let span = Quantity::Time.text(timeout.unwrap_or_default().as_nanos());
+    format!("{what} {span}")
+}
+
+/// A local socket has no SYN that could be sent again: a full queue is reported at once (unix(7)).
+/// Of TCP the same error means that no local port is free (connect(2)).
+fn is_queue_full(address: &Address, refused: &OpenError) -> bool {
+    let is_full = refused.error.raw_os_error() == Some(errno::EAGAIN);
+    is_full && refused.step == OpenStep::Connect && matches!(address, Address::Unix(_))
 }
 
 /// Whether the connect has succeeded; `false` when it is still under way.

@@ -141,6 +141,7 @@ mod tests {
             terminal: false,
             backoff: Backoff::new(1, None),
             greeted: false,
+            connect_timeout: None,
             timeout: None,
         })
     }

@@ -53,7 +53,9 @@ pub struct Settings {
     pub backoff: Backoff,
     /// The server speaks first: its first message is not the reply to the only one.
     pub greeted: bool,
-    /// How long a try to connect, unsent bytes and an awaited reply may make no progress.
+    /// How long a connect to one address may take.
+    pub connect_timeout: Option<Duration>,
+    /// How long unsent bytes and an awaited reply may make no progress.
     pub timeout: Option<Duration>,
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::framing::{Framing, Raw};
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
-    CONNECTIONS_MAX, DATAGRAM_SIZE_IPV4_MAX, DATAGRAM_SIZE_IPV6_MAX, IN_FLIGHT_MAX,
-    LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN,
+    CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_MAX, DATAGRAM_SIZE_IPV4_MAX, DATAGRAM_SIZE_IPV6_MAX,
+    IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN,
     LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT,
     THREADS_MAX,
 };
@@ -64,6 +64,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// The span over which the connections are opened.
     pub ramp: Duration,
+    /// How long one connection may take to be established; `None` is as long as the kernel tries.
+    pub connect_timeout: Option<Duration>,
     /// The smallest and the largest payload in bytes.
     pub size: (usize, usize),
     /// Requests in flight on one connection at most.
@@ -98,6 +100,7 @@ impl Default for Plan {
             until: Until::Time(LOAD_DURATION_DEFAULT),
             warmup: LOAD_WARMUP_DEFAULT,
             ramp: Duration::ZERO,
+            connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
             pipeline: 1,
             pace: Pace::Closed,

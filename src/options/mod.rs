@@ -164,7 +164,9 @@ pub struct Connect {
     pub retry: bool,
     /// Do not draw the pauses between the tries; only with `retry`.
     pub no_jitter: bool,
-    /// How long the server may keep us waiting; `None` is for ever.
+    /// How long a connect to one address may take; `None` is as long as the kernel tries.
+    pub connect_timeout: Option<Duration>,
+    /// How long any wait for the server may take; `None` is for ever.
     pub timeout: Option<Duration>,
 }
 
@@ -204,6 +206,7 @@ impl Default for Connect {
             greeting: false,
             retry: false,
             no_jitter: false,
+            connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
             timeout: None,
         }
     }

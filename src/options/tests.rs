@@ -276,7 +276,7 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 fn a_client_is_told_where_to_and_how() {
     let address = "127.0.0.1:7007".parse().expect("an address");
     let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
-                --timeout 1s";
+                --connect-timeout 2s --timeout 1s";
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
         frame_size_max: 9,
@@ -284,6 +284,7 @@ fn a_client_is_told_where_to_and_how() {
         greeting: true,
         retry: true,
         no_jitter: true,
+        connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
     };
     let connect = Command::Connect(address, expected);

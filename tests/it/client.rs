@@ -29,6 +29,7 @@ fn settings() -> Settings {
         terminal: false,
         backoff: Backoff::new(1, None),
         greeted: false,
+        connect_timeout: None,
         timeout: None,
     }
 }

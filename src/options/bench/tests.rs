@@ -42,6 +42,7 @@ fn a_document_without_a_file_goes_to_stdout() {
 #[test]
 fn every_value_reaches_its_field() {
     let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
+                --connect-timeout 5s \
                 --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
                 --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
                 --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 \
@@ -54,6 +55,7 @@ fn every_value_reaches_its_field() {
         until: Until::Requests(500),
         warmup: Duration::from_secs(3),
         ramp: Duration::from_secs(4),
+        connect_timeout: Some(Duration::from_secs(5)),
         size: (16, 4096),
         pipeline: 5,
         pace: Pace::Open {

@@ -125,6 +125,20 @@ pub(super) const FLAGS: &[Flag] = &[
         effect: Effect::Switch(|options, text| put(&mut options.connect.no_jitter, switch(text))),
     },
     Flag {
+        long: "--connect-timeout",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "longest connect to one address; --timeout bounds it too",
+        default: |options| time_or_off_text(options.connect.connect_timeout),
+        effect: Effect::Value("TIME", |options, text| {
+            put(
+                &mut options.connect.connect_timeout,
+                time_or_off(text, TIMEOUTS),
+            )
+        }),
+    },
+    Flag {
         long: "--timeout",
         short: None,
         group: "Connecting",

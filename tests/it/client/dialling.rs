@@ -148,7 +148,7 @@ fn c2_writable_alone_is_not_connected() {
         ..Faults::none()
     });
     let patient = Settings {
-        timeout: Some(SECOND / 2),
+        connect_timeout: Some(SECOND / 2),
         ..settings()
     };
     let mut play = Play::on(sim, patient);
@@ -160,7 +160,7 @@ fn c2_writable_alone_is_not_connected() {
     assert_eq!(play.sim().calls("send"), 0);
     play.sim().set_faults(Faults::none());
     play.sim().stop_at(Time::NEVER);
-    assert_eq!(refusal(&mut play), (OpenStep::Connect, ETIMEDOUT));
+    assert_eq!(play.failure(), "connect: no answer within 500ms");
     assert_eq!(play.seconds(), 0.5);
 }
 
@@ -279,4 +279,74 @@ fn each_try_is_at_all_addresses() {
         (play.sim().calls("connect"), play.seconds()),
         (8 * 3, 127.0)
     );
+}
+
+/// A machine on which no SYN to `address()` is answered: the queue of the listener is full.
+fn silent() -> Sim {
+    let mut sim = Sim::new(small());
+    let options = Sim::listen_options(0);
+    let _listener = sim.listen(&address(), &options).expect("the port is free");
+    sim.connect(0);
+    sim
+}
+
+#[test]
+fn the_connect_timeout_is_for_each_address() {
+    let second = three().remove(0);
+    let mut sim = silent();
+    sim.host(&second);
+    let settings = Settings {
+        addresses: vec![address(), second.clone()],
+        connect_timeout: Some(3 * SECOND),
+        ..settings()
+    };
+    let mut play = Play::on(sim, settings);
+    while play.sim().incoming(&second).is_none() {
+        play.turn();
+    }
+    assert_eq!(play.seconds(), 3.0);
+}
+
+#[test]
+fn the_connect_timeout_is_for_each_try() {
+    let settings = Settings {
+        connect_timeout: Some(3 * SECOND),
+        ..retrying(None)
+    };
+    let mut play = Play::on(silent(), settings);
+    assert_eq!(play.failure(), "connect: no answer within 3s");
+    assert_eq!(
+        (play.sim().calls("connect"), play.seconds()),
+        (8, 127.0 + 8.0 * 3.0)
+    );
+    assert_eq!(play.sim().open_sockets(), 1, "the listener");
+}
+
+#[test]
+fn a_full_queue_of_a_local_listener_is_tried_again_until_the_connect_timeout() {
+    let local: Address = "unix:@full".parse().expect("an address");
+    let settings = |connect_timeout| Settings {
+        addresses: vec![local.clone()],
+        connect_timeout,
+        ..settings()
+    };
+    let mut play = Play::new(settings(Some(SECOND)));
+    for k in 1..=200 {
+        play.sim().fail("connect", k, EAGAIN);
+    }
+    assert_eq!(play.failure(), "connect: its queue was full for 1s");
+    assert_eq!((play.sim().calls("connect"), play.seconds()), (101, 1.0));
+    // There is room again before the time is over, or there is no such time.
+    for timeout in [Some(SECOND), None] {
+        let mut sim = Sim::new(small());
+        sim.host(&local);
+        for k in 1..=50 {
+            sim.fail("connect", k, EAGAIN);
+        }
+        let mut play = Play::on(sim, settings(timeout));
+        while play.sim().incoming(&local).is_none() {
+            play.turn();
+        }
+        assert_eq!((play.sim().calls("connect"), play.seconds()), (51, 0.5));
+    }
 }

@@ -1,17 +1,21 @@
-//! What becomes of a connection that no server accepts.
+//! What becomes of a connection that no server accepts: one that is connected to itself, one that is
+//! never answered.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mynah::kernel::Address;
 use mynah::load::plan::{Pace, Plan, Until};
 use mynah::load::run::RunError;
 use mynah::load::schedule::Arrivals;
+use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::command::{bench, told};
 use super::peer;
 use super::runs::{load, plan};
-use crate::namespace::{self, told};
+use crate::namespace;
 
 /// A port of `ip` on which no server listens, over both protocols; `None` where there is no such IP.
 fn nobody(ip: &str) -> Option<SocketAddr> {
@@ -132,4 +136,84 @@ fn the_only_port_of_this_machine_does_not_answer_itself() {
             "{err}"
         );
     }
+}
+
+/// A TCP listener whose queue is full: a further SYN gets no answer. The connections that fill it
+/// live as long as the value.
+fn silent() -> (SocketAddr, (TcpListener, TcpStream)) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&SockAddr::from(any)).expect("a free port");
+    socket.listen(0).expect("it is bound");
+    let listener = TcpListener::from(OwnedFd::from(socket));
+    let address = listener.local_addr().expect("it is bound");
+    let queued = TcpStream::connect(address).expect("room for one");
+    (address, (listener, queued))
+}
+
+const SHORT: Duration = Duration::from_millis(300);
+
+#[test]
+fn a_server_that_answers_no_syn_ends_the_run_after_the_connect_timeout() {
+    let (address, _full) = silent();
+    for churn in [false, true] {
+        for idle in [0, 1] {
+            let plan = Plan {
+                connect_timeout: Some(SHORT),
+                churn,
+                idle,
+                ..plan(10)
+            };
+            let start = Instant::now();
+            match load(&plan, Address::Tcp(address)) {
+                Err(RunError::Target(line)) => {
+                    let told = format!("tcp://{address}: cannot connect: no answer within 300ms");
+                    assert_eq!(line, told);
+                }
+                other => panic!("churn {churn}, idle {idle}: {other:?}"),
+            }
+            assert!(start.elapsed() >= SHORT);
+        }
+    }
+}
+
+#[test]
+fn a_connection_under_churn_that_is_not_answered_is_an_error_and_not_the_end() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&SockAddr::from(any)).expect("a free port");
+    socket.listen(0).expect("it is bound");
+    let listener = TcpListener::from(OwnedFd::from(socket));
+    let address = listener.local_addr().expect("it is bound");
+    // One is served, and then no more: the next fills the queue, those after it get no answer.
+    thread::spawn(move || {
+        peer::once(listener.accept().expect("the first").0);
+        thread::sleep(Duration::from_secs(60));
+    });
+    let plan = Plan {
+        connections: 3,
+        churn: true,
+        connect_timeout: Some(SHORT / 3),
+        until: Until::Time(SHORT * 3),
+        ..plan(1)
+    };
+    let tally = load(&plan, Address::Tcp(address))
+        .expect("one was served")
+        .tally;
+    assert!(tally.errors.connect >= 2, "{:?}", tally.errors);
+    let told = tally.failures[0].to_string();
+    assert!(
+        told.contains("cannot connect: no answer within 100ms"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_connect_timeout_is_one_line_and_exit_5() {
+    let (address, _full) = silent();
+    let address = address.to_string();
+    let line = format!("mynah: tcp://{address}: cannot connect: no answer within 300ms\n");
+    let words = [&address, "--connect-timeout", "300ms"];
+    let output = bench(&words);
+    assert_eq!(told(&output), (Some(5), String::new(), line));
 }
