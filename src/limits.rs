@@ -165,6 +165,16 @@ pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// Memory of a worker beside its slots and workspaces: the stack it uses, its batch of events.
 pub const WORKER_SIZE: usize = 128 * KIB;
 
+/// How long one connect may take by default: time for four SYNs, sent after 0, 1, 3 and 7 seconds,
+/// to be answered. Linux itself gives up after 2 minutes and 11 seconds.
+pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long to wait before connecting again to a local listener whose queue is full: unix(7) does
+/// not report when there is room, and 100 tries a second cost no measurable CPU.
+pub const CONNECT_QUEUE_PAUSE: Duration = Duration::from_millis(10);
+/// Addresses of one name that are tried: as many connect time-outs are the longest that a try can
+/// take, 80 seconds by default. Names with more are those of large sites, where the first few fail
+/// only together.
+pub const NAME_ADDRESSES_MAX: usize = 8;
 /// Tries of a client that is to go on trying: together with their pauses two minutes, in which a
 /// server has restarted or will not.
 pub const CONNECT_TRIES: u32 = 8;
@@ -194,8 +204,11 @@ pub const LOAD_RATE_MAX: f64 = 1e9;
 pub const LOAD_SIZE_DEFAULT: usize = 64;
 /// The largest payload of a request: the generator holds a table of at least three.
 pub const LOAD_SIZE_MAX: usize = 64 * MIB;
-/// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP and UDP.
-pub const DATAGRAM_SIZE_MAX: usize = 65_535 - 20 - 8;
+/// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP (RFC 791,
+/// 3.1) and UDP.
+pub const DATAGRAM_SIZE_IPV4_MAX: usize = 65_535 - 20 - 8;
+/// The same over IPv6, whose length field does not count its own header (RFC 8200, 3).
+pub const DATAGRAM_SIZE_IPV6_MAX: usize = 65_535 - 8;
 /// The longest path that is asked for in HTTP: its request line has the 8000 bytes that every
 /// server should take (RFC 9112, 3).
 pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
@@ -267,6 +280,9 @@ const _: () = {
     assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
     // The parts of a long delimiter are counted in bytes of 8 bits.
     assert!(DELIMITER_SHORT_MAX < DELIMITER_MAX && DELIMITER_MAX <= u8::MAX as usize);
+    assert!(DATAGRAM_SIZE_IPV4_MAX < DATAGRAM_SIZE_IPV6_MAX);
+    assert!(CONNECT_QUEUE_PAUSE.as_millis() < CONNECT_TIMEOUT_DEFAULT.as_millis());
+    assert!(1 <= NAME_ADDRESSES_MAX);
     assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);
     assert!(SIGNAL_ECHO.as_millis() < 100);

@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
 use crate::framing::Framing;
-use crate::kernel::{Address, Linux, OpenError, OpenStep, Opener, Streams, Traced};
+use crate::kernel::{Address, Endpoint, Linux, OpenError, OpenStep, Opener, Streams, Traced};
 use crate::limits;
 use crate::options::{Command, Connect, Decode};
 
@@ -100,7 +100,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Bench(options) => bench::bench(*options),
         Command::Serve(options) => serve::serve(*options),
-        Command::Connect(address, options) => connect(address, options),
+        Command::Connect(endpoint, options) => connect(&endpoint, options),
         Command::Decode(options) => decode(&options),
     }
 }
@@ -110,8 +110,12 @@ fn tells_calls() -> bool {
     log::log_enabled!(target: "mynah::calls", log::Level::Trace)
 }
 
-/// Talks to the server at `address` until one of the two has enough.
-fn connect(address: Address, options: Connect) -> Result<(), Failure> {
+/// Talks to the server at `endpoint` until one of the two has enough.
+fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
+    // Looked up once, before the signals are blocked: a resolver hears none.
+    let addresses = endpoint
+        .resolve()
+        .map_err(|reason| Failure::new(Exit::Connect, format!("connect {endpoint}: {reason}")))?;
     let source = match options.once {
         Some(message) => Source::Message(message.into()),
         None if io::stdin().is_terminal() => Source::Terminal,
@@ -131,19 +135,27 @@ fn connect(address: Address, options: Connect) -> Result<(), Failure> {
         terminal: io::stdout().is_terminal(),
         backoff: Backoff::new(tries, seed),
         greeted: options.greeting,
+        // A connect is one of the waits for the server, which --timeout bounds too.
+        connect_timeout: match (options.connect_timeout, options.timeout) {
+            (Some(connect), Some(any)) => Some(connect.min(any)),
+            (connect, any) => connect.or(any),
+        },
         timeout: options.timeout,
-        address,
+        addresses,
     };
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
-    talk(Traced::new(linux, tells_calls()), settings)
+    talk(Traced::new(linux, tells_calls()), settings, endpoint)
 }
 
-fn talk<K: Streams + Opener>(kernel: K, settings: client::Settings) -> Result<(), Failure> {
-    let address = settings.address.clone();
+fn talk<K: Streams + Opener>(
+    kernel: K,
+    settings: client::Settings,
+    endpoint: &Endpoint,
+) -> Result<(), Failure> {
     let failure = match Client::new(kernel, settings).and_then(Client::run) {
         Ok(client::Ending::Done) => return Ok(()),
         Ok(client::Ending::Signal(number)) => return Err(Failure::signal(number)),
-        Err(client::Failure::Open(refused)) => return Err(open_failure(&address, refused)),
+        Err(client::Failure::Open(attempts)) => return Err(unreached(endpoint, attempts)),
         Err(failure) => failure,
     };
     let exit = match failure {
@@ -190,6 +202,21 @@ fn limited(framing: Framing, frame_size_max: usize) -> Result<Framing, Failure> 
 
 fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::new(Exit::Io, format!("{what}: {error}"))
+}
+
+/// The reason of an address; of a name, those of all its addresses.
+fn unreached(endpoint: &Endpoint, mut attempts: Vec<client::Attempt>) -> Failure {
+    if !endpoint.is_named() {
+        if let Some(client::Attempt { address, refused }) = attempts.pop() {
+            return open_failure(&address, refused);
+        }
+    }
+    let each = attempts.into_iter().map(|attempt| {
+        let Failure { line, .. } = open_failure(&attempt.address, attempt.refused);
+        line
+    });
+    let line = each.collect::<Vec<_>>().join("; ");
+    Failure::new(Exit::Connect, format!("{endpoint}: {line}"))
 }
 
 fn open_failure(address: &Address, refused: OpenError) -> Failure {

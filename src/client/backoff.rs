@@ -61,16 +61,23 @@ fn draw(state: &mut u64) -> f64 {
 /// Whether a connect that gave `error` may succeed later without anybody changing the command.
 pub(super) fn passes(error: &io::Error) -> bool {
     use errno::*;
-    matches!(
-        error.raw_os_error(),
-        // The server is not there, or not any more. A local server that has not started yet has
-        // no file (ENOENT).
-        Some(ECONNREFUSED | ECONNRESET | ECONNABORTED | ENOENT)
+    // These are ours, and have no number: the connect time-out is over, and a local server's queue
+    // was full until then.
+    let is_late = matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    );
+    is_late
+        || matches!(
+            error.raw_os_error(),
+            // The server is not there, or not any more. A local server that has not started yet has
+            // no file (ENOENT).
+            Some(ECONNREFUSED | ECONNRESET | ECONNABORTED | ENOENT)
             // The way to it is broken.
             | Some(ETIMEDOUT | EHOSTUNREACH | EHOSTDOWN | ENETUNREACH | ENETDOWN)
             // A local server's queue is full, or all ports of this machine are taken.
             | Some(EAGAIN | EADDRNOTAVAIL)
-    )
+        )
 }
 
 #[cfg(test)]

@@ -1,93 +1,128 @@
-//! Getting connected: tries, each with a socket of its own, and the pauses between them.
+//! Getting connected: tries, each at all addresses in order, and the pauses between them.
 //!
 //! ```text
-//!   Resting --- pause over ---> Trying --- writable, no error, a peer ---> a socket to talk on
-//!      ^                          |
-//!      +---- an error that passes-+---- any other, or the last try ---> the failure
+//!   Resting ---- due ----> Trying ---- writable, no error, a peer ----> a socket to talk on
+//!    ^   ^                   |   \
+//!    |   |                   |    `-- a local queue is full --> Queued -- due --> Trying
+//!    |   `-- the next address, at once
+//!    `------ the last address, if any error passes: a pause; if none does, or after the last try:
+//!            the failure
 //! ```
 //!
 //! A connect that does not wait ends by being writable, and so does one that failed: connect(2)
 //! has the outcome in `SO_ERROR`. A socket whose connect failed is in no state that portable
-//! programs may use again, so each try opens another; its number is the generation of its token,
-//! so an event that is left over from an earlier one is recognised. What is said later is not
-//! known here.
+//! programs may use again, so each connect opens another; its number is the generation of its
+//! token, so an event that is left over from an earlier one is recognised. The connect time-out is
+//! for one address. What is said later is not known here.
 
 use std::io::{self, ErrorKind::NotConnected};
+use std::time::Duration;
 
 use super::backoff::{Backoff, passes};
-use super::{Failure, Settings};
+use super::{Attempt, Failure, Settings, reasons};
+use crate::base::quantity::Quantity;
 use crate::kernel::{
-    ConnectOptions, Event, Interest, OpenError, OpenStep, Opener, Poller, Readiness, Time, Token,
-    errno,
+    Address, ConnectOptions, Event, Interest, OpenError, OpenStep, Opener, Poller, Readiness, Time,
+    Token, errno,
 };
+use crate::limits::CONNECT_QUEUE_PAUSE;
 
 pub(super) struct Dial<S> {
     backoff: Backoff,
+    /// Sockets that were opened so far.
+    sockets: u32,
+    /// The addresses that this try could not reach.
+    attempts: Vec<Attempt>,
     state: State<S>,
 }
 
 enum State<S> {
-    /// Nothing happens until then.
+    /// Nothing happens until then; then the next address is tried.
     Resting(Time),
-    /// A connect is under way, and given up then.
-    Trying(S, Time),
+    /// A connect is under way, and given up at `deadline`.
+    Trying { socket: S, deadline: Time },
+    /// The queue of a local listener was full: to be tried `again`, and given up at `deadline`.
+    Queued { again: Time, deadline: Time },
 }
 
 impl<S> Dial<S> {
     pub(super) fn new(backoff: Backoff, now: Time) -> Dial<S> {
         Dial {
             backoff,
+            sockets: 0,
+            attempts: Vec::new(),
             state: State::Resting(now),
         }
     }
 
-    /// The name of the socket of this try.
+    /// The name of the socket that was opened last.
     fn token(&self) -> Token {
-        Token::new(0, self.backoff.tries().0 + 1)
+        Token::new(0, self.sockets)
     }
 
-    /// Starts a try when one is due, and tells until when there is nothing to do.
+    /// Starts to connect when that is due, and tells until when there is nothing to do.
     pub(super) fn prepare<K: Poller + Opener<Socket = S>>(
         &mut self,
         kernel: &mut K,
         settings: &Settings,
         now: Time,
     ) -> Result<Time, Failure> {
-        match self.state {
-            State::Trying(_, deadline) => return Ok(deadline),
-            State::Resting(until) if now < until => return Ok(until),
-            State::Resting(_) => {}
-        }
         let options = ConnectOptions {
             nodelay: true,
             source: None,
         };
-        let socket = match kernel.connect(&settings.address, &options) {
-            Ok(socket) => socket,
-            Err(refused) => return self.rest(refused, now),
-        };
-        if let Err(error) = kernel.register(&socket, self.token(), Interest::WRITE) {
-            kernel.close(socket);
-            return Err(Failure::io("epoll_ctl")(error));
+        loop {
+            let deadline = match self.state {
+                State::Trying { deadline, .. } => return Ok(deadline),
+                State::Resting(until) if now < until => return Ok(until),
+                State::Resting(_) => {
+                    let timeout = settings.connect_timeout;
+                    timeout.map_or(Time::NEVER, |span| now.after(span))
+                }
+                State::Queued { again, .. } if now < again => return Ok(again),
+                State::Queued { deadline, .. } => deadline,
+            };
+            let Some(address) = settings.addresses.get(self.attempts.len()) else {
+                self.rest(now)?;
+                continue;
+            };
+            match kernel.connect(address, &options) {
+                Ok(socket) => {
+                    self.sockets += 1;
+                    if let Err(error) = kernel.register(&socket, self.token(), Interest::WRITE) {
+                        kernel.close(socket);
+                        return Err(Failure::io("epoll_ctl")(error));
+                    }
+                    self.state = State::Trying { socket, deadline };
+                }
+                Err(refused) if is_queue_full(address, &refused) => {
+                    let again = now.after(CONNECT_QUEUE_PAUSE).min(deadline);
+                    self.state = State::Queued { again, deadline };
+                    if now >= deadline {
+                        let text = late("its queue was full for", settings.connect_timeout);
+                        let error = io::Error::new(io::ErrorKind::WouldBlock, text);
+                        self.fail(address, at_connect(error), now);
+                    }
+                }
+                Err(refused) => self.fail(address, refused, now),
+            }
         }
-        let deadline = settings.timeout.map_or(Time::NEVER, |span| now.after(span));
-        self.state = State::Trying(socket, deadline);
-        Ok(deadline)
     }
 
-    /// Looks how the try has ended, if it has: the connected socket and the token it is still
+    /// Looks how the connect has ended, if it has: the connected socket and the token it is still
     /// registered under, for writing.
     pub(super) fn look<K: Poller + Opener<Socket = S>>(
         &mut self,
         kernel: &mut K,
+        settings: &Settings,
         events: &[Event],
         now: Time,
     ) -> Result<Option<(S, Token)>, Failure> {
         let token = self.token();
         let (socket, deadline) = match std::mem::replace(&mut self.state, State::Resting(now)) {
-            State::Trying(socket, deadline) => (socket, deadline),
-            resting => {
-                self.state = resting;
+            State::Trying { socket, deadline } => (socket, deadline),
+            other => {
+                self.state = other;
                 return Ok(None);
             }
         };
@@ -99,43 +134,82 @@ impl<S> Dial<S> {
         let error = match outcome {
             Ok(true) => return Ok(Some((socket, token))),
             Ok(false) if now < deadline => {
-                self.state = State::Trying(socket, deadline);
+                self.state = State::Trying { socket, deadline };
                 return Ok(None);
             }
-            Ok(false) => io::Error::from_raw_os_error(errno::ETIMEDOUT),
+            Ok(false) => {
+                let text = late("no answer within", settings.connect_timeout);
+                io::Error::new(io::ErrorKind::TimedOut, text)
+            }
             Err(error) => error,
         };
         kernel.close(socket);
-        let step = OpenStep::Connect;
-        self.rest(OpenError { step, error }, now).map(|_| None)
+        let address = &settings.addresses[self.attempts.len()];
+        self.fail(address, at_connect(error), now);
+        if self.attempts.len() == settings.addresses.len() {
+            self.rest(now)?;
+        }
+        Ok(None)
     }
 
-    /// A try has failed: until when to rest, or the failure when there is no other try.
-    fn rest(&mut self, refused: OpenError, now: Time) -> Result<Time, Failure> {
-        let worth_it = refused.step == OpenStep::Connect && passes(&refused.error);
-        let pause = if worth_it { self.backoff.pause() } else { None };
+    /// The address of this attempt could not be reached; the next one is tried at once.
+    fn fail(&mut self, address: &Address, refused: OpenError, now: Time) {
+        let address = address.clone();
+        self.attempts.push(Attempt { address, refused });
+        self.state = State::Resting(now);
+    }
+
+    /// A try has failed at all addresses: rests, or fails when there is no other try.
+    fn rest(&mut self, now: Time) -> Result<(), Failure> {
+        let attempts = std::mem::take(&mut self.attempts);
+        let is_worth_it = attempts.iter().any(|Attempt { refused, .. }| {
+            refused.step == OpenStep::Connect && passes(&refused.error)
+        });
+        let pause = if is_worth_it {
+            self.backoff.pause()
+        } else {
+            None
+        };
         let Some(pause) = pause else {
-            return Err(Failure::Open(refused));
+            return Err(Failure::Open(attempts));
         };
         let (made, all) = self.backoff.tries();
-        log::info!("try {made} of {all}: {refused}; the next in {pause:.1?}");
-        let until = now.after(pause);
-        self.state = State::Resting(until);
-        Ok(until)
+        let why = reasons(&attempts);
+        log::info!("try {made} of {all}: {why}; the next in {pause:.1?}");
+        self.state = State::Resting(now.after(pause));
+        Ok(())
     }
+}
+
+fn at_connect(error: io::Error) -> OpenError {
+    let step = OpenStep::Connect;
+    OpenError { step, error }
+}
+
+/// `what` and how long it took; only said when there is a time-out.
+fn late(what: &str, timeout: Option<Duration>) -> String {
+    let span = Quantity::Time.text(timeout.unwrap_or_default().as_nanos());
+    format!("{what} {span}")
+}
+
+/// A local socket has no SYN that could be sent again: a full queue is reported at once (unix(7)).
+/// Of TCP the same error means that no local port is free (connect(2)).
+fn is_queue_full(address: &Address, refused: &OpenError) -> bool {
+    let is_full = refused.error.raw_os_error() == Some(errno::EAGAIN);
+    is_full && refused.step == OpenStep::Connect && matches!(address, Address::Unix(_))
 }
 
 /// Whether the connect has succeeded; `false` when it is still under way.
 fn outcome<K: Opener>(kernel: &mut K, socket: &K::Socket, ready: Readiness) -> io::Result<bool> {
     kernel.take_error(socket)?;
     match kernel.peer(socket) {
-        // A port that nobody listens on may be the one that the kernel chooses for this very
+        // A port on which no server listens may be the one that the kernel chooses for this very
         // socket, and then TCP connects it to itself.
         Ok(peer) if kernel.local(socket)? == peer => {
             Err(io::Error::from_raw_os_error(errno::ECONNREFUSED))
         }
         Ok(_) => Ok(true),
-        // Nobody at the other end and no error: what was reported is not the end of the connect.
+        // No peer and no error: what was reported is not the end of the connect.
         Err(error) if error.kind() == NotConnected && !ready.intersects(Readiness::HUP) => {
             Ok(false)
         }

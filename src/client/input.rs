@@ -131,7 +131,7 @@ mod tests {
 
     fn input(source: Source, frame: &str) -> Input {
         Input::new(&Settings {
-            address: "7007".parse().expect("an address"),
+            addresses: vec!["7007".parse().expect("an address")],
             framing: frame
                 .parse::<Framing>()
                 .and_then(|framing| framing.limited(100))
@@ -141,6 +141,7 @@ mod tests {
             terminal: false,
             backoff: Backoff::new(1, None),
             greeted: false,
+            connect_timeout: None,
             timeout: None,
         })
     }

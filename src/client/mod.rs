@@ -37,8 +37,8 @@ const HANG_UP: i32 = 1;
 /// What a client is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who to talk to.
-    pub address: Address,
+    /// The addresses of the server, in the order in which they are tried; not empty.
+    pub addresses: Vec<Address>,
     /// Where a message ends; limited.
     pub framing: Framing,
     /// The longest message in bytes.
@@ -51,7 +51,9 @@ pub struct Settings {
     pub backoff: Backoff,
     /// The server speaks first: its first message is not the reply to the only one.
     pub greeted: bool,
-    /// How long a try to connect, unsent bytes and an awaited reply may make no progress.
+    /// How long a connect to one address may take.
+    pub connect_timeout: Option<Duration>,
+    /// How long unsent bytes and an awaited reply may make no progress.
     pub timeout: Option<Duration>,
 }
 
@@ -78,14 +80,35 @@ pub enum Ending {
 /// Why a client ends before its time.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nobody could be reached.
-    Open(OpenError),
+    /// No address could be reached; all of the last try.
+    Open(Vec<Attempt>),
     /// A call failed, or took too long.
     Io(String),
     /// The server sent what is no frame.
     Protocol(FrameError),
     /// A message cannot be sent in this framing.
     Message(String),
+}
+
+/// An address that could not be reached.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The address.
+    pub address: Address,
+    /// The call that failed, and its reason.
+    pub refused: OpenError,
+}
+
+/// One reason alone, or each behind its address.
+fn reasons(attempts: &[Attempt]) -> String {
+    if let [Attempt { refused, .. }] = attempts {
+        return refused.to_string();
+    }
+    let each = attempts.iter().map(|attempt| {
+        let Attempt { address, refused } = attempt;
+        format!("{address}: {refused}")
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 impl Failure {
@@ -97,7 +120,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Open(refused) => write!(f, "{refused}"),
+            Failure::Open(attempts) => f.write_str(&reasons(attempts)),
             Failure::Io(line) | Failure::Message(line) => f.write_str(line),
             Failure::Protocol(error) => write!(f, "{}: {error}", error.kind()),
         }
@@ -185,7 +208,7 @@ impl<K: Streams + Opener> Client<K> {
         }
         match stage {
             Stage::Dialling(dial) => {
-                if let Some((socket, token)) = dial.look(kernel, events, now)? {
+                if let Some((socket, token)) = dial.look(kernel, settings, events, now)? {
                     let mut talk = Box::new(Talk::new(socket, token, settings, now));
                     talk.pump(kernel, now)?;
                     *stage = Stage::Talking(talk);

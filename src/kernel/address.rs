@@ -1,18 +1,20 @@
 //! Where a socket is: its type, its way to the kernel and back, and how it prints.
 //!
 //! What is printed can be read in again by [`spelling`](super::spelling). A peer chooses its own
-//! local name, so printing trusts none of its bytes. That a name can be reached, or that anybody
-//! is there, is not known here. Man pages: ip(7), unix(7), getpeername(2).
+//! local name, so printing trusts none of its bytes. The interface of a link-local address is
+//! printed by its name. Whether a server is there is not known here. Man pages: ip(7), ipv6(7),
+//! unix(7), getpeername(2).
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::base::visible::visible;
 use crate::sys::address::{Name, RawAddress};
+use crate::sys::interface;
 
 /// Where a socket is, or can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,8 +68,8 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp(address) => write!(f, "tcp://{address}"),
-            Address::Udp(address) => write!(f, "udp://{address}"),
+            Address::Tcp(address) => write_socket(f, "tcp", address),
+            Address::Udp(address) => write_socket(f, "udp", address),
             Address::Unix(UnixName::Path(path)) => {
                 f.write_str("unix:")?;
                 write_name(f, path.as_os_str().as_bytes())
@@ -79,6 +81,74 @@ impl fmt::Display for Address {
             Address::Unix(UnixName::Unnamed) => f.write_str("unix:"),
         }
     }
+}
+
+fn write_socket(f: &mut fmt::Formatter<'_>, scheme: &str, address: &SocketAddr) -> fmt::Result {
+    match address {
+        SocketAddr::V4(address) => write!(f, "{scheme}://{address}"),
+        SocketAddr::V6(address) => {
+            write!(f, "{scheme}://[{}]:{}", zoned(address), address.port())
+        }
+    }
+}
+
+/// The IP address alone, with its interface where it has one: `fe80::1%eth0`.
+pub fn ip_text(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => zoned(address),
+    }
+}
+
+fn zoned(address: &SocketAddrV6) -> String {
+    match (address.ip(), address.scope_id()) {
+        (ip, 0) => ip.to_string(),
+        (ip, number) => {
+            // The interface may have gone since.
+            let name = interface::name(number).unwrap_or_else(|| number.to_string());
+            format!("{ip}%{}", visible(&name))
+        }
+    }
+}
+
+/// Why the kernel would refuse `address`, when it is link-local and its interface is not given: to
+/// bind(2) and connect(2) that is a bare `EINVAL` (ipv6(7)).
+pub fn lacks_interface(address: &SocketAddr) -> Option<String> {
+    match address {
+        SocketAddr::V6(address) if address.scope_id() == 0 && is_link_local(address.ip()) => {
+            let ip = address.ip();
+            Some(format!(
+                "{ip} is link-local and needs its interface, such as {ip}%eth0"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Unicast, and multicast to one interface or one link (RFC 4291, 2.5.6 and 2.7).
+fn is_link_local(ip: &Ipv6Addr) -> bool {
+    let [first, ..] = ip.segments();
+    first & 0xffc0 == 0xfe80 || matches!(first & 0xff0f, 0xff01 | 0xff02)
+}
+
+/// Whether a socket that is bound to `local` and was connected to `to` is connected to itself.
+///
+/// If no server has the port, the kernel may choose this very port for the socket. TCP then
+/// connects the socket to itself (RFC 9293, 3.5: simultaneous open), and a datagram that it sends
+/// comes back to it.
+pub fn is_itself(local: &Address, to: &Address) -> bool {
+    use Address::{Tcp, Udp};
+    let (Tcp(local) | Udp(local), Tcp(to) | Udp(to)) = (local, to) else {
+        return false;
+    };
+    let (near, far) = (local.ip().to_canonical(), to.ip().to_canonical());
+    // The kernel takes an unspecified destination for this machine: of IPv4 for the socket's own
+    // address, of IPv6 for ::1.
+    let same = match far.is_unspecified() {
+        true => near.is_ipv4() || near.is_loopback(),
+        false => near == far,
+    };
+    same && local.port() == to.port()
 }
 
 /// A peer chooses its own name, so what could break a line of the log is escaped.
@@ -109,6 +179,70 @@ mod tests {
         assert_eq!(unnamed.to_string(), "unix:");
         let raw = unnamed.to_raw().expect("it fits");
         assert_eq!(Address::from_raw(&raw).ok(), Some(unnamed));
+    }
+
+    #[test]
+    fn an_interface_is_printed_by_its_name() {
+        let lo = interface::number("lo").expect("every machine has it");
+        let numbered = SocketAddrV6::new([0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), 7, 0, lo);
+        assert_eq!(
+            Address::Tcp(numbered.into()).to_string(),
+            "tcp://[fe80::1%lo]:7"
+        );
+        assert_eq!(
+            Address::Udp(numbered.into()).to_string(),
+            "udp://[fe80::1%lo]:7"
+        );
+        assert_eq!(ip_text(&numbered.into()), "fe80::1%lo");
+        let gone = SocketAddrV6::new(*numbered.ip(), 7, 0, u32::MAX);
+        assert_eq!(ip_text(&gone.into()), "fe80::1%4294967295");
+        assert_eq!(ip_text(&([127, 0, 0, 1], 7).into()), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_link_local_address_needs_its_interface() {
+        for (text, needs) in [
+            ("[fe80::1]:7", true),
+            ("[febf::1]:7", true),
+            ("[ff02::1]:7", true),
+            ("[ff31::1]:7", true),
+            ("[fe80::1%1]:7", false),
+            ("[fec0::1]:7", false),
+            ("[fe7f::1]:7", false),
+            ("[ff05::1]:7", false),
+            ("[::1]:7", false),
+            ("169.254.0.1:7", false),
+        ] {
+            let address = text.parse().expect("a socket address");
+            assert_eq!(lacks_interface(&address).is_some(), needs, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_is_connected_to_itself_has_the_same_address_at_both_ends() {
+        let tcp = |text: &str| Address::Tcp(text.parse().expect("a socket address"));
+        for (local, to, is) in [
+            ("127.0.0.1:7", "127.0.0.1:7", true),
+            ("127.0.0.1:8", "127.0.0.1:7", false),
+            ("127.0.0.2:7", "127.0.0.1:7", false),
+            ("[::1]:7", "[::1]:7", true),
+            ("[::1]:8", "[::1]:7", false),
+            // Only the IP address and the port count: a flow label or a zone may be at one end.
+            ("[fe80::1%3]:7", "[fe80::1]:7", true),
+            ("127.0.0.1:7", "0.0.0.0:7", true),
+            ("127.0.0.9:7", "0.0.0.0:7", true),
+            ("[::1]:7", "[::]:7", true),
+            ("[fd00::1]:7", "[::]:7", false),
+            ("[::ffff:127.0.0.1]:7", "[::ffff:127.0.0.1]:7", true),
+            ("[::ffff:127.0.0.1]:7", "[::ffff:0.0.0.0]:7", true),
+        ] {
+            assert_eq!(is_itself(&tcp(local), &tcp(to)), is, "{local} to {to}");
+        }
+        let datagrams = Address::Udp(([127, 0, 0, 1], 7).into());
+        // getsockname(2) does not tell TCP from UDP.
+        assert!(is_itself(&tcp("127.0.0.1:7"), &datagrams));
+        let unnamed = Address::Unix(UnixName::Unnamed);
+        assert!(!is_itself(&unnamed, &unnamed));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod address;
 mod alarm;
+mod endpoint;
 mod linux;
 mod local_path;
 mod opener;
@@ -31,9 +32,11 @@ pub use crate::sys::epoll::Event;
 pub use crate::sys::memory::Mapping;
 pub(crate) use crate::sys::stream::{columns as terminal_columns, write as write_now};
 pub use crate::sys::{child, errno, file, process};
-pub use address::{Address, UnixName};
+pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
+pub use endpoint::{Endpoint, HostName};
 pub use linux::{Linux, Socket, Waker, block_signals};
 pub use spawner::{Command, find_program, words};
+pub use spelling::source;
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
 pub use traced::Traced;
 

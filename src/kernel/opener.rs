@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use super::linux::{Linux, Socket};
 use super::local_path::bind;
-use super::{Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing};
+use super::{
+    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
+};
 use crate::sys::socket::{self, Kind, Setting};
 
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
@@ -25,6 +27,7 @@ const KEEP_ALIVE_PROBES: i32 = 3;
 impl Opener for Linux {
     fn listen(&mut self, address: &Address, options: &ListenOptions) -> Result<Socket, OpenError> {
         let raw = address.to_raw().map_err(refused(OpenStep::Socket))?;
+        has_interface(address).map_err(refused(OpenStep::Bind))?;
         let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
         bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
@@ -51,6 +54,7 @@ impl Opener for Linux {
 
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
         let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
+        has_interface(to).map_err(refused(OpenStep::Connect))?;
         let kind = match to {
             Address::Tcp(_) | Address::Unix(_) => Kind::Stream,
             Address::Udp(_) => Kind::Datagrams,
@@ -78,6 +82,17 @@ impl Opener for Linux {
     fn reserve(&mut self) -> io::Result<Socket> {
         Ok(OwnedFd::from(fs::File::open("/dev/null")?).into())
     }
+}
+
+/// A link-local address without an interface leads nowhere, and the kernel's error does not say so.
+fn has_interface(address: &Address) -> io::Result<()> {
+    let lacking = match address {
+        Address::Tcp(at) | Address::Udp(at) => lacks_interface(at),
+        Address::Unix(_) => None,
+    };
+    lacking.map_or(Ok(()), |line| {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, line))
+    })
 }
 
 fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {

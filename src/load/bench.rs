@@ -4,10 +4,11 @@
 //! Plain data that the command line fills; what depends on several options is settled and held
 //! against each other here, before anything is opened. `session` carries it out.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kernel::Address;
+use crate::kernel::{Address, Endpoint};
 use crate::limits::{
     LOAD_DURATION_DEFAULT, LOAD_WARMUP_DEFAULT, PAIRS_MIN, ROUND_DURATION_DEFAULT,
     ROUND_WARMUP_DEFAULT,
@@ -21,7 +22,7 @@ use super::plan::{Pace, Plan, Until};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Server {
     /// One that is there.
-    At(Address),
+    At(Endpoint),
     /// One to be started by this command, in which `{port}` stands for its port.
     Command(String),
 }
@@ -72,17 +73,12 @@ impl Bench {
                 "--same-core has one processor, of which --spin would keep the server".to_owned(),
             );
         }
-        let local = |server: &Server| matches!(server, Server::At(Address::Unix(_)));
+        let local = |server: &Server| matches!(server, Server::At(at) if at.is_local());
         if !self.plan.sources.is_empty() && self.servers.iter().any(local) {
             return Err("--source-ip has no meaning for a unix socket".to_owned());
         }
         for server in &self.servers {
-            self.check_sources(server)?;
-            if let Server::At(address @ Address::Udp(_)) = server {
-                self.plan
-                    .check_datagrams()
-                    .map_err(|reason| format!("{address}: {reason}"))?;
-            }
+            self.check_server(server)?;
         }
         let unknown = self
             .servers
@@ -109,7 +105,7 @@ impl Bench {
         let is_closed_loop = self.plan.pace == Pace::Closed;
         let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
         let has_process = is_started || !self.pids.is_empty();
-        let is_udp = matches!(self.servers.first(), Some(Server::At(Address::Udp(_))));
+        let is_udp = matches!(self.servers.first(), Some(Server::At(at)) if at.is_udp());
         for condition in &self.assertions {
             let why = match condition.needs() {
                 Needs::Schedule if is_closed_loop => {
@@ -126,27 +122,26 @@ impl Bench {
         Ok(())
     }
 
-    /// An address of one family is no source for the other.
-    fn check_sources(&self, server: &Server) -> Result<(), String> {
-        let (is_ipv6, name) = match server {
-            Server::At(address @ (Address::Tcp(to) | Address::Udp(to))) => {
-                (to.is_ipv6(), address.to_string())
+    /// What is known of a server before its name is looked up. The addresses of a name are checked
+    /// when they are known.
+    fn check_server(&self, server: &Server) -> Result<(), String> {
+        match server {
+            Server::At(at) if at.is_udp() => self
+                .plan
+                .check_datagrams()
+                .map_err(|reason| format!("{at}: {reason}"))?,
+            _ => {}
+        }
+        match server {
+            Server::At(Endpoint::At(address)) => {
+                self.plan.check_family(address, &address.to_string())
             }
-            Server::At(Address::Unix(_)) => return Ok(()),
-            Server::Command(_) => (false, "a server on 127.0.0.1".to_owned()),
-        };
-        for source in &self.plan.sources {
-            match source {
-                Address::Tcp(from) if from.is_ipv6() != is_ipv6 => {
-                    let (ip, family) = (from.ip(), if is_ipv6 { "IPv6" } else { "IPv4" });
-                    return Err(format!(
-                        "--source-ip {ip}: not for {name}, which needs {family}"
-                    ));
-                }
-                _ => {}
+            Server::At(Endpoint::Named(_)) => Ok(()),
+            Server::Command(_) => {
+                let here = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+                self.plan.check_family(&here, "a server on 127.0.0.1")
             }
         }
-        Ok(())
     }
 
     /// Fills in what nobody said: a run that is one of many is shorter, and a counted one does not

@@ -66,6 +66,8 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     }
     json.float("warmup_s", plan.warmup.as_secs_f64());
     json.float("ramp_s", plan.ramp.as_secs_f64());
+    let connect_timeout = plan.connect_timeout.unwrap_or_default();
+    json.float("connect_timeout_s", connect_timeout.as_secs_f64());
     let spin = plan.spin.unwrap_or_default();
     json.float("spin_us", spin.as_secs_f64() * 1e6);
     json.value("size_min_bytes", plan.size.0);

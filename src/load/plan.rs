@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use crate::framing::{Framing, Raw};
-use crate::kernel::Address;
+use crate::kernel::{Address, Endpoint};
 use crate::limits::{
-    CONNECTIONS_MAX, DATAGRAM_SIZE_MAX, IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT,
-    LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX,
-    LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
+    CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_MAX, DATAGRAM_SIZE_IPV4_MAX, DATAGRAM_SIZE_IPV6_MAX,
+    IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN,
+    LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT,
+    THREADS_MAX,
 };
 
 use super::http::request::Request;
@@ -63,6 +64,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// The span over which the connections are opened.
     pub ramp: Duration,
+    /// How long one connection may take to be established; `None` is as long as the kernel tries.
+    pub connect_timeout: Option<Duration>,
     /// The smallest and the largest payload in bytes.
     pub size: (usize, usize),
     /// Requests in flight on one connection at most.
@@ -97,6 +100,7 @@ impl Default for Plan {
             until: Until::Time(LOAD_DURATION_DEFAULT),
             warmup: LOAD_WARMUP_DEFAULT,
             ramp: Duration::ZERO,
+            connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
             pipeline: 1,
             pace: Pace::Closed,
@@ -174,7 +178,7 @@ impl Plan {
         }
     }
 
-    /// What is wrong with it for datagrams, in the same way.
+    /// What is wrong with it for datagrams of either family, in the same way.
     pub fn check_datagrams(&self) -> Result<(), String> {
         let wrong = |reason: &str| Err(reason.to_owned());
         match self {
@@ -190,18 +194,51 @@ impl Plan {
             Plan { size: (0, _), .. } => wrong("--size must be at least 1"),
             Plan {
                 size: (_, most), ..
-            } if *most > DATAGRAM_SIZE_MAX => Err(format!(
-                "--size must be at most {DATAGRAM_SIZE_MAX}, the most that a datagram carries"
+            } if *most > DATAGRAM_SIZE_IPV6_MAX => Err(format!(
+                "--size must be at most {DATAGRAM_SIZE_IPV6_MAX}, the most that a datagram carries \
+                 over IPv6, or {DATAGRAM_SIZE_IPV4_MAX} over IPv4"
             )),
             _ => Ok(()),
         }
     }
 
-    /// What will be said to the server at `address`.
-    pub fn script(&self, address: &Address) -> Result<Script, String> {
+    /// What is wrong with it for a server at `address`, which is called `name`: what depends on the
+    /// address family.
+    pub fn check_family(&self, address: &Address, name: &str) -> Result<(), String> {
+        let (Address::Tcp(at) | Address::Udp(at)) = address else {
+            return Ok(());
+        };
+        // An IPv4-mapped address of IPv6 goes over the wire as IPv4.
+        let is_ipv4 = at.ip().to_canonical().is_ipv4();
+        if matches!(address, Address::Udp(_)) && is_ipv4 && self.size.1 > DATAGRAM_SIZE_IPV4_MAX {
+            return Err(format!(
+                "{name}: --size must be at most {DATAGRAM_SIZE_IPV4_MAX}, the most that a datagram \
+                 carries over IPv4"
+            ));
+        }
+        for source in &self.sources {
+            match source {
+                Address::Tcp(from) if from.is_ipv6() != at.is_ipv6() => {
+                    let family = if at.is_ipv6() { "IPv6" } else { "IPv4" };
+                    let ip = from.ip();
+                    return Err(format!(
+                        "--source-ip {ip}: not for {name}, which needs {family}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What will be said to the server at `to`.
+    pub fn script(&self, to: impl Into<Endpoint>) -> Result<Script, String> {
         let Plan { size, pipeline, .. } = *self;
         match self.protocol {
-            Protocol::Http => Ok(Script::same(&self.request.to_bytes(address), pipeline)),
+            Protocol::Http => {
+                let request = self.request.to_bytes(&to.into());
+                Ok(Script::same(&request, pipeline))
+            }
             Protocol::Echo => Script::echo(&self.framing, size.0, size.1, pipeline),
         }
     }

@@ -111,22 +111,31 @@ pub fn run<K: Poller + Opener>(
         .extend(core.filter(|_| bench.plan.pins.is_empty()));
     let mut started = Servers::start(&bench, core, kernel)?;
     let targets = started.targets.clone();
-    let scripts = targets.iter().map(|at| bench.plan.script(&at.address));
+    let mut candidates = std::mem::take(&mut started.candidates);
+    let scripts = candidates.iter().map(|of| bench.plan.script(&of.endpoint));
     let scripts: Result<Vec<Script>, String> = scripts.collect();
     let scripts = scripts.map_err(SessionError::Usage)?;
-    let mut load = |plan: &Plan, (script, target): (&Script, &Target), title: String| {
+    let mut load = |plan: &Plan, index: usize, target: &mut Target, title: String| {
         progress.title = title;
-        run::run(plan, script, target, kernel, open, progress)
+        loop {
+            match run::run(plan, &scripts[index], target, kernel, open, progress) {
+                Err(RunError::Target(refusal)) => candidates[index].next(target, refusal)?,
+                outcome => {
+                    candidates[index].settle();
+                    return outcome;
+                }
+            }
+        }
     };
     let rounds = if targets.len() > 1 { bench.pairs } else { 1 };
     let loaded: Result<Vec<Loaded>, RunError> = targets.into_iter().map(Loaded::new).collect();
     let mut servers = loaded?;
     if rounds > 1 {
         // Nobody is measured while caches, heaps and just-in-time compilers are still cold.
-        for (index, server) in servers.iter().enumerate() {
+        for (index, server) in servers.iter_mut().enumerate() {
             started.settle(index);
             let title = "warming up: ".to_owned();
-            let outcome = load(&bench.plan, (&scripts[index], &server.target), title)?;
+            let outcome = load(&bench.plan, index, &mut server.target, title)?;
             if let Some(signal) = outcome.interrupted {
                 return Err(RunError::Interrupted(signal).into());
             }
@@ -143,7 +152,7 @@ pub fn run<K: Poller + Opener>(
                 1 => String::new(),
                 _ => format!("round {}/{rounds}, {}: ", round + 1, server.target.name),
             };
-            let outcome = match load(&bench.plan, (&scripts[index], &server.target), title) {
+            let outcome = match load(&bench.plan, index, &mut server.target, title) {
                 // What was measured before is worth telling.
                 Err(error) if is_any_measured => {
                     match error {

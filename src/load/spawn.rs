@@ -93,7 +93,7 @@ impl Spawned {
                 let why = format!("'{line}' ended before it accepted a connection: {status}{said}");
                 return Err(StartError::Failed(why));
             }
-            if TcpStream::connect_timeout(&self.address, TRY_TIMEOUT).is_ok() {
+            if is_served(&self.address) {
                 return Ok(());
             }
             match pause(PAUSE) {
@@ -123,6 +123,13 @@ impl Spawned {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// Whether a server accepts at `address`. The kernel chose its port, and may choose it again for
+/// this connection; then TCP connects it to itself (RFC 9293, 3.5: simultaneous open).
+fn is_served(address: &SocketAddr) -> bool {
+    let connected = TcpStream::connect_timeout(address, TRY_TIMEOUT);
+    connected.is_ok_and(|stream| stream.local_addr().is_ok_and(|near| near != *address))
 }
 
 impl Drop for Spawned {

@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::kernel::{
-    Address, ConnectOptions, Event, Interest, OpenError, Opener, Poller, Readiness, Token,
+    Address, ConnectOptions, Event, Interest, OpenError, Opener, Poller, Readiness, Token, errno,
+    is_itself,
 };
 
 use super::board::{Board, Control};
@@ -41,8 +42,6 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(10);
 /// The first pause before a full queue is tried again, and how often it is doubled.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const RETRY_DOUBLINGS_MAX: u32 = 2;
-/// How long a full queue is tried before the load while no connection comes to stand.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a run that ends by a count waits for any reply before it gives up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// After which a datagram that brought no reply is taken for lost.
@@ -54,6 +53,9 @@ const ATTENTION: Duration = Duration::from_millis(20);
 /// The same while it waits for the word to begin.
 const ATTENTION_AT_START: Duration = Duration::from_millis(1);
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// How often in a connect time-out the worker looks for connections that have used it up. Each look
+/// is at all slots.
+const LOOKS_PER_CONNECT_TIMEOUT: u32 = 8;
 const EVENTS: usize = 256;
 /// What each connection is registered for.
 const INTEREST: Interest = Interest::READ.union(Interest::WRITE).union(Interest::EDGE);
@@ -174,6 +176,8 @@ pub struct Worker<'a, K: Poller + Opener> {
     /// there is one to wait for.
     moved: Time,
     published: Time,
+    /// When connections were last held against the connect time-out.
+    looked: Time,
     tally: Tally,
     space: Vec<u8>,
     events: Vec<Event>,
@@ -245,6 +249,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             now,
             moved: now,
             published: now,
+            looked: now,
             tally: Tally::new(),
             space,
             events: vec![Event::default(); EVENTS],
@@ -287,6 +292,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             self.ready(token, readiness)?;
         }
         self.open_due()?;
+        self.give_up_connecting()?;
         self.release_due()?;
         if self.now.since(self.published) >= PUBLISH_INTERVAL {
             self.give_up_the_lost()?;

@@ -5,12 +5,12 @@
 
 mod flags;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::framing::{Framing, Raw};
-use crate::kernel::Address;
+use crate::kernel::{Address, source};
 use crate::limits::{LOAD_SIZE_MAX, PAIRS_DEFAULT};
 use crate::load::bench::{Bench, Server};
 use crate::load::plan::{Pace, Protocol};
@@ -152,8 +152,37 @@ fn server(text: &str) -> Result<Server, String> {
     match text.contains("{port}") {
         _ if has_scheme(text, "http") => Err(instead_of_url(&text["http://".len()..])),
         true => Ok(Server::Command(text.to_owned())),
-        false => text.parse().map(Server::At),
+        false => text
+            .parse()
+            .map(Server::At)
+            .map_err(|why| match command(text) {
+                Some(right) => format!("a command has {{port}} where its port goes; write {right}"),
+                None => why,
+            }),
     }
+}
+
+/// `text` with `{port}` in it, if it looks like a command: several words, of which the first is no
+/// host in front of a port.
+fn command(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let (last, front) = words.split_last()?;
+    let is_host = |word: &str| word.contains(['.', ':']) && !word.contains('/');
+    match front {
+        [] => return None,
+        [host] if is_number(last) && (is_host(host) || *host == "localhost") => return None,
+        _ => {}
+    }
+    let front = front.join(" ");
+    let digits = last.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    // A port at the end is where the port goes, and so is a word that stands for one.
+    let last = match last.to_ascii_lowercase().as_str() {
+        "port" | "$port" | "${port}" | "{port}" | "<port>" | "%d" => "{port}".to_owned(),
+        _ if digits.is_empty() || digits.ends_with([':', '=']) => format!("{digits}{{port}}"),
+        _ => format!("{last} {{port}}"),
+    };
+    Some(format!("'{front} {last}'"))
 }
 
 fn has_scheme(text: &str, scheme: &str) -> bool {
@@ -200,22 +229,19 @@ fn sources(text: &str) -> Result<Vec<Address>, String> {
     let wrong = || "must be IP addresses, such as 127.0.0.2,127.0.1.1..127.0.1.64".to_owned();
     let mut all = Vec::new();
     for item in text.split(',') {
-        match item.split_once("..") {
-            Some((first, last)) => {
-                let bits = |text: &str| text.parse().map(Ipv4Addr::to_bits).map_err(|_| wrong());
-                let (first, last) = (bits(first)?, bits(last)?);
-                if last < first || last - first > SOURCES_MAX {
-                    return Err(wrong());
-                }
-                all.extend((first..=last).map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))));
-            }
-            None => all.push(item.parse().map_err(|_| wrong())?),
+        let Some((first, last)) = item.split_once("..") else {
+            all.push(source(item)?);
+            continue;
+        };
+        let bits = |text: &str| text.parse().map(Ipv4Addr::to_bits).map_err(|_| wrong());
+        let (first, last) = (bits(first)?, bits(last)?);
+        if last < first || last - first > SOURCES_MAX {
+            return Err(wrong());
         }
+        let range = (first..=last).map(Ipv4Addr::from_bits);
+        all.extend(range.map(|ip| Address::Tcp(SocketAddr::from((ip, 0)))));
     }
-    let addresses = all
-        .into_iter()
-        .map(|ip| Address::Tcp(SocketAddr::new(ip, 0)));
-    Ok(addresses.collect())
+    Ok(all)
 }
 
 #[cfg(test)]

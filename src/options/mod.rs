@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::base::visible::visible;
 use crate::framing::{FRAMINGS, Framing, OnTooLong, Raw};
-use crate::kernel::{Address, Trigger};
+use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::bench::Bench;
 use table::{COMMANDS, CommandRow, Effect, Flag};
@@ -45,8 +45,8 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Load servers and measure them.
     Bench(Box<Bench>),
-    /// Talk to the server at an address.
-    Connect(Address, Connect),
+    /// Talk to the server there.
+    Connect(Endpoint, Connect),
     /// Print the frames of standard input.
     Decode(Decode),
 }
@@ -58,7 +58,7 @@ struct Options {
     /// What `--frame` says, which is not the same as its default: that depends on the service.
     framing: Option<Framing>,
     bench: bench::Draft,
-    connect_to: Option<Address>,
+    connect_to: Option<Endpoint>,
     connect: Connect,
     decode: Decode,
 }
@@ -67,7 +67,7 @@ struct Options {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Serve {
     /// Where to listen; never empty.
-    pub listen: Vec<Address>,
+    pub listen: Vec<Endpoint>,
     /// What to answer.
     pub service: ServiceName,
     /// Upper-case all letters, not only those of ASCII; only for [`ServiceName::Upper`].
@@ -164,7 +164,9 @@ pub struct Connect {
     pub retry: bool,
     /// Do not draw the pauses between the tries; only with `retry`.
     pub no_jitter: bool,
-    /// How long the server may keep us waiting; `None` is for ever.
+    /// How long a connect to one address may take; `None` is as long as the kernel tries.
+    pub connect_timeout: Option<Duration>,
+    /// How long any wait for the server may take; `None` is for ever.
     pub timeout: Option<Duration>,
 }
 
@@ -204,6 +206,7 @@ impl Default for Connect {
             greeting: false,
             retry: false,
             no_jitter: false,
+            connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
             timeout: None,
         }
     }

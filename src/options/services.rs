@@ -10,7 +10,7 @@ use super::table::{Effect, Flag, SERVE};
 use super::values::{put, switch, switch_text};
 use super::{Options, Serve, name_of};
 use crate::framing::{Framing, Raw};
-use crate::kernel::{Address, words};
+use crate::kernel::{Address, Endpoint, words};
 use crate::limits::{ALLOWED_MAX, COMMAND_SIZE_MAX, COMMAND_WORDS_MAX, PREFIX_SIZE_MAX};
 
 /// A service as the command line names it.
@@ -95,15 +95,32 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
     if serve.service == ServiceName::Dict && serve.dictionary.is_none() {
         return Err("dict: needs --dictionary FILE".to_owned());
     }
-    let reaches_out = |address: &&Address| match address {
-        Address::Tcp(address) | Address::Udp(address) => !address.ip().is_loopback(),
-        Address::Unix(_) => false,
-    };
-    match serve.listen.iter().find(reaches_out) {
-        Some(address) if serve.service == ServiceName::Run => Err(format!(
-            "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
-        )),
-        _ => Ok(()),
+    for endpoint in &serve.listen {
+        if let Endpoint::At(address) = endpoint {
+            serve.service.check_address(address)?;
+        }
+    }
+    Ok(())
+}
+
+impl ServiceName {
+    /// Whether the service may listen at `address`. That of a name is known only once the name has
+    /// been looked up.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the address.
+    pub fn check_address(self, address: &Address) -> Result<(), String> {
+        let reaches_out = match address {
+            Address::Tcp(address) | Address::Udp(address) => !address.ip().is_loopback(),
+            Address::Unix(_) => false,
+        };
+        match reaches_out && self == ServiceName::Run {
+            true => Err(format!(
+                "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
+            )),
+            false => Ok(()),
+        }
     }
 }
 

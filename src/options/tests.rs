@@ -176,6 +176,15 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ),
         ("--help=x", "--help=x: --help takes no value"),
         (
+            "7007",
+            "7007: an address follows --listen, or mynah connect; write --listen 7007",
+        ),
+        (
+            "serve localhost:7007",
+            "localhost:7007: an address follows --listen, or mynah connect; \
+             write --listen localhost:7007",
+        ),
+        (
             "--listen=",
             "--listen \"\": it is empty; write a port such as 7007, or HOST:PORT",
         ),
@@ -267,7 +276,7 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 fn a_client_is_told_where_to_and_how() {
     let address = "127.0.0.1:7007".parse().expect("an address");
     let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
-                --timeout 1s";
+                --connect-timeout 2s --timeout 1s";
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
         frame_size_max: 9,
@@ -275,6 +284,7 @@ fn a_client_is_told_where_to_and_how() {
         greeting: true,
         retry: true,
         no_jitter: true,
+        connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
     };
     let connect = Command::Connect(address, expected);

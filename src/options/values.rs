@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::base::nearest::nearest_or_all;
 use crate::base::quantity::Quantity;
-use crate::kernel::Address;
+use crate::kernel::Endpoint;
 
 /// Stores what was read in its place.
 pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
@@ -161,15 +161,16 @@ pub(super) fn switch_text(on: bool) -> String {
     if on { "on" } else { "off" }.to_owned()
 }
 
-/// An address of streams: what is served, and what is talked to.
-pub(super) fn stream_address(text: &str) -> Result<Address, String> {
-    match text.parse()? {
-        Address::Udp(_) => Err(
+/// Where streams are served or connected to.
+pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Endpoint = text.parse()?;
+    if endpoint.is_udp() {
+        return Err(
             "datagrams are only known to mynah bench yet; write tcp://HOST:PORT or unix:/PATH"
                 .to_owned(),
-        ),
-        address => Ok(address),
+        );
     }
+    Ok(endpoint)
 }
 
 /// One of `choices`, by its name.

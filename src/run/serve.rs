@@ -3,7 +3,7 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
 use super::{ServiceUser, with_service};
@@ -13,8 +13,8 @@ use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
-    Address, Linux, ListenOptions, Opener, Sharing, Traced, UnixName, Waker, block_signals,
-    find_program, process,
+    Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, UnixName, Waker,
+    block_signals, find_program, ip_text, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -45,6 +45,12 @@ fn serve_with<S>(
 where
     S: Service<State: Send> + Clone + Send + 'static,
 {
+    // Names are looked up before the signals are blocked: a resolver hears none.
+    let mut addresses = (options.listen.iter().map(address_of)).collect::<Result<Vec<_>, _>>()?;
+    for address in &addresses {
+        let checked = options.service.check_address(address);
+        checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
+    }
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     options.connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
@@ -68,7 +74,6 @@ where
     block_signals().map_err(io_failure("signals"))?;
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
-    let mut addresses = options.listen.clone();
     for worker in 0..options.threads {
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
@@ -164,6 +169,20 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     }
 }
 
+/// The address to listen at: of a name the first of IPv4, so that `localhost` is where a port alone
+/// is, or else the first. Not all of them, because two listeners are asked for by two options; and
+/// no later one if the first is in use, because the port then belongs to another server.
+fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
+    let found = endpoint.resolve().and_then(|addresses| {
+        let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
+        let preferred = addresses.iter().find(is_ipv4).or(addresses.first());
+        preferred
+            .cloned()
+            .ok_or_else(|| "it has no address".to_owned())
+    });
+    found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
+}
+
 /// One listener for each address. The first worker learns which ports the kernel chose, and the
 /// others listen there too.
 fn open_listeners<K: Opener>(
@@ -255,24 +274,35 @@ fn tell_what_is_allowed(options: &Serve) {
 fn hint(address: &Address, options: &Serve) -> String {
     let is_http = options.service == ServiceName::Http;
     match address {
-        Address::Tcp(tcp) if is_http => format!("curl http://{}/", reachable(*tcp)),
+        Address::Tcp(tcp) if is_http => {
+            let tcp = reachable(*tcp);
+            match tcp {
+                SocketAddr::V4(_) => format!("curl http://{tcp}/"),
+                // In a URL the sign in front of an interface is written %25 (RFC 6874).
+                SocketAddr::V6(_) => {
+                    let ip = ip_text(&tcp).replace('%', "%25");
+                    format!("curl 'http://[{ip}]:{}/'", tcp.port())
+                }
+            }
+        }
         Address::Unix(UnixName::Path(path)) if is_http => {
             format!("curl --unix-socket {} http://localhost/", path.display())
         }
         Address::Tcp(tcp) if !options.framing.has_boundaries() => {
             let tcp = reachable(*tcp);
-            format!("nc {} {}", tcp.ip(), tcp.port())
+            format!("nc {} {}", ip_text(&tcp), tcp.port())
         }
         address => format!("mynah connect {address} --frame {}", options.framing),
     }
 }
 
-/// Where a server that listens at `address` can be talked to from here.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+/// Where a server that listens at `address` can be reached from this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }

@@ -17,6 +17,7 @@ pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;
 pub mod file;
+pub(crate) mod interface;
 pub(crate) mod memory;
 pub mod process;
 pub(crate) mod signal;

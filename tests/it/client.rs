@@ -22,13 +22,14 @@ fn address() -> Address {
 /// A pipe without framing, one try, no time-out.
 fn settings() -> Settings {
     Settings {
-        address: address(),
+        addresses: vec![address()],
         framing: "raw".parse().expect("a framing"),
         frame_size_max: 1 << 20,
         source: Source::Pipe,
         terminal: false,
         backoff: Backoff::new(1, None),
         greeted: false,
+        connect_timeout: None,
         timeout: None,
     }
 }

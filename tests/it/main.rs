@@ -13,6 +13,8 @@ mod fuzz;
 mod house_rules;
 mod load;
 mod model;
+mod names;
+mod namespace;
 mod program;
 mod server;
 mod services;

@@ -1,12 +1,14 @@
 //! What a server in HTTP is asked for: one page of one host, again and again.
 //!
 //! Both are checked as they are typed, because they go out as they stand: a blank or a line's end
-//! among them would ask for something else. Source: RFC 9112, 3; RFC 9110, 7.2.
+//! among them would ask for something else. Without a host, `Host` is the server's address as it
+//! was written, as curl and browsers send it: a server that has several hosts tells them apart by
+//! it. Source: RFC 9112, 3; RFC 9110, 7.2.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 
-use crate::kernel::Address;
+use crate::kernel::Endpoint;
 use crate::limits::{LOAD_HOST_MAX, LOAD_PATH_MAX};
 
 /// A page to ask for.
@@ -28,16 +30,13 @@ impl Default for Request {
 }
 
 impl Request {
-    /// What is said to the server at `address`.
-    pub fn to_bytes(&self, address: &Address) -> Vec<u8> {
+    /// What is said to the server at `to`.
+    pub fn to_bytes(&self, to: &Endpoint) -> Vec<u8> {
+        const DEFAULT_PORT: u16 = 80;
         let path = &self.path;
-        let host = match (&self.host, address) {
-            (Some(host), _) => host.clone(),
-            // A scope is nobody's business but this machine's (RFC 6874, 4).
-            (None, Address::Tcp(at) | Address::Udp(at)) => {
-                SocketAddr::new(at.ip(), at.port()).to_string()
-            }
-            (None, Address::Unix(_)) => "localhost".to_owned(),
+        let host = match &self.host {
+            Some(host) => host.clone(),
+            None => to.authority(DEFAULT_PORT),
         };
         format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
     }
@@ -108,7 +107,10 @@ mod tests {
         };
         let mut request = Request::default();
         for (address, host) in [
-            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("localhost:8080", "localhost:8080"),
+            ("localhost:80", "localhost"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("127.0.0.1:81", "127.0.0.1:81"),
             ("[::1]:7007", "[::1]:7007"),
             ("[fe80::1%3]:7007", "[fe80::1]:7007"),
             ("unix:/run/x", "localhost"),
@@ -192,7 +194,7 @@ mod tests {
             path: format!("/{}", long(LOAD_PATH_MAX - 1)),
             host: None,
         };
-        let bytes = request.to_bytes(&Address::Unix(crate::kernel::UnixName::Unnamed));
+        let bytes = request.to_bytes(&"unix:x".parse().expect("an address"));
         let line_end = bytes.iter().position(|&byte| byte == b'\r');
         assert_eq!(line_end, Some(8000));
         for size in [LOAD_HOST_MAX - 1, LOAD_HOST_MAX, LOAD_HOST_MAX + 1] {

@@ -7,6 +7,7 @@
 //! heard is `traffic`'s business. See connect(2), "EINPROGRESS".
 
 use super::*;
+use crate::base::quantity::Quantity;
 
 impl<K: Poller + Opener> Worker<'_, K> {
     /// Opens the slots whose time has come: before the load one a turn, so that a connection that
@@ -66,11 +67,19 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// The listener's queue was full. Before the load, only so long as others come to stand; a
-    /// request that is under way is waited for like any other.
+    /// The listener's queue was full. It is tried again within the connect time-out; before the
+    /// load, the time-out starts again with each connection that is established, because the queue
+    /// moves.
     fn try_again(&mut self, index: usize, error: io::Error) -> Result<(), Cause> {
-        if self.phase == Phase::Opening && self.now.since(self.moved) >= QUEUE_TIMEOUT {
-            let (kind, text) = (error.kind(), format!("its queue is full ({error})"));
+        let opened_at = self.slots[index].opened_at;
+        let since = match self.phase {
+            Phase::Opening => self.moved.max(opened_at),
+            _ => opened_at,
+        };
+        let timeout = self.job.plan.connect_timeout;
+        if let Some(timeout) = timeout.filter(|timeout| self.now.since(since) >= *timeout) {
+            let (kind, span) = (error.kind(), Quantity::Time.text(timeout.as_nanos()));
+            let text = format!("its queue is full after {span} ({error})");
             return self.lose(index, Cause::Connect(io::Error::new(kind, text)));
         }
         let slot = &mut self.slots[index];
@@ -91,13 +100,51 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let options = &self.options[voice % self.options.len()];
         let opened = self.kernel.connect(self.job.target, options);
         let socket = opened.map_err(|OpenError { error, .. }| error)?;
-        match self.kernel.register(&socket, token, INTEREST) {
+        let checked = self.check_local(&socket);
+        match checked.and_then(|()| self.kernel.register(&socket, token, INTEREST)) {
             Ok(()) => Ok(socket),
             Err(error) => {
                 self.kernel.close(socket);
                 Err(error)
             }
         }
+    }
+
+    /// Refuses a socket that is connected to itself: the generator would measure its own echo. The
+    /// local address is known as soon as connect(2) returns, whether or not the peer has answered.
+    fn check_local(&mut self, socket: &K::Socket) -> io::Result<()> {
+        if let Address::Unix(_) = self.job.target {
+            return Ok(());
+        }
+        match is_itself(&self.kernel.local(socket)?, self.job.target) {
+            true => Err(io::Error::from_raw_os_error(errno::ECONNREFUSED)),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives up the connections that were not established within the connect time-out. The kernel
+    /// itself sends a SYN again for more than two minutes (tcp(7), `tcp_syn_retries`).
+    pub(super) fn give_up_connecting(&mut self) -> Result<(), Cause> {
+        let Some(timeout) = self.job.plan.connect_timeout else {
+            return Ok(());
+        };
+        let interval = (timeout / LOOKS_PER_CONNECT_TIMEOUT).min(PUBLISH_INTERVAL);
+        if self.connecting == 0 || self.now.since(self.looked) < interval {
+            return Ok(());
+        }
+        self.looked = self.now;
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            if slot.stage == Stage::Connecting && self.now.since(slot.opened_at) >= timeout {
+                let text = format!(
+                    "no answer within {}",
+                    Quantity::Time.text(timeout.as_nanos())
+                );
+                let error = io::Error::new(io::ErrorKind::TimedOut, text);
+                self.lose(index, Cause::Connect(error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Under churn: says the request without waiting to hear that the connection stands, as a

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::limits::{CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, THREADS_MAX, TIMEOUT_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
+};
 use crate::load::assertion;
 use crate::load::bench::Server;
 use crate::load::http::request;
@@ -30,6 +32,7 @@ fn plan(options: &mut Options) -> &mut Plan {
 }
 
 const SPIN_TIMES: RangeInclusive<Duration> = Duration::from_micros(1)..=SPIN_MAX;
+const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
 const TIMES: RangeInclusive<Duration> = Duration::ZERO..=TIMEOUT_MAX;
 
 const fn row(
@@ -105,6 +108,18 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         none,
         Effect::Value("TIME", |options, text| {
             put(&mut plan(options).ramp, time(text, TIMES))
+        }),
+    ),
+    row(
+        LOAD,
+        "--connect-timeout",
+        "longest connect; of a name, at each of its addresses",
+        |options| time_or_off_text(options.bench.bench.plan.connect_timeout),
+        Effect::Value("TIME", |options, text| {
+            put(
+                &mut plan(options).connect_timeout,
+                time_or_off(text, TIMEOUTS),
+            )
         }),
     ),
     row(

@@ -42,6 +42,7 @@ fn a_document_without_a_file_goes_to_stdout() {
 #[test]
 fn every_value_reaches_its_field() {
     let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
+                --connect-timeout 5s \
                 --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
                 --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
                 --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 \
@@ -54,6 +55,7 @@ fn every_value_reaches_its_field() {
         until: Until::Requests(500),
         warmup: Duration::from_secs(3),
         ramp: Duration::from_secs(4),
+        connect_timeout: Some(Duration::from_secs(5)),
         size: (16, 4096),
         pipeline: 5,
         pace: Pace::Open {
@@ -222,6 +224,87 @@ fn a_page_has_a_path_and_a_host() {
         host: Some("example.org:80".to_owned()),
     };
     assert_eq!(bench.plan.request, request);
+}
+
+#[test]
+fn a_mistyped_server_gets_the_words_that_are_right() {
+    let localhost = "the port follows a colon; write localhost:7007";
+    for (text, told) in [
+        ("7202/", "an address has no path; write 7202"),
+        ("+7202", "a port has no sign; write 7202"),
+        (
+            "127.0.0.1 7007",
+            "the port follows a colon; write 127.0.0.1:7007",
+        ),
+        ("localhost 7007", localhost),
+        (
+            "python3 -m http.server",
+            "a command has {port} where its port goes; write 'python3 -m http.server {port}'",
+        ),
+        (
+            "mynah --listen 7007",
+            "a command has {port} where its port goes; write 'mynah --listen {port}'",
+        ),
+        (
+            "mynah --listen=127.0.0.1:7007",
+            "a command has {port} where its port goes; write 'mynah --listen=127.0.0.1:{port}'",
+        ),
+        (
+            "./server $PORT",
+            "a command has {port} where its port goes; write './server {port}'",
+        ),
+    ] {
+        let error = parse_words(&[text]).expect_err("it is no ADDR");
+        assert!(error.ends_with(told), "{error}");
+        if let Some((_, right)) = told.split_once("write ") {
+            assert!(parse_words(&[right.trim_matches('\'')]).is_ok(), "{right}");
+        }
+    }
+    assert!(parse_words(&["TCP://127.0.0.1:7007"]).is_ok());
+}
+
+#[test]
+fn a_datagram_may_be_as_large_as_its_address_family_carries() {
+    for (server, most) in [
+        ("udp://127.0.0.1:7", 65_507),
+        ("udp://[::ffff:127.0.0.1]:7", 65_507),
+        ("udp://[::1]:7", 65_527),
+        // Which family a name has is not known yet.
+        ("udp://localhost:7", 65_527),
+    ] {
+        for size in most - 1..=most + 1 {
+            let parsed = parse_words(&[server, "--size", &size.to_string()]);
+            assert_eq!(parsed.is_ok(), size <= most, "{server} {size}: {parsed:?}");
+        }
+    }
+    let error = parse_words(&["udp://127.0.0.1:7", "--size", "65508"]).expect_err("too large");
+    let told = "--size must be at most 65507, the most that a datagram carries over IPv4";
+    assert_eq!(error, format!("udp://127.0.0.1:7: {told}"));
+}
+
+#[test]
+fn a_source_may_have_an_interface() {
+    let words = ["[::1]:7", "--source-ip", "fe80::1%lo,::1"];
+    let sources = parse_words(&words)
+        .expect("an interface that is there")
+        .plan
+        .sources;
+    let told: Vec<String> = sources.iter().map(Address::to_string).collect();
+    assert_eq!(told, ["tcp://[fe80::1%lo]:0", "tcp://[::1]:0"]);
+    for (source, told) in [
+        (
+            "fe80::1%nosuch",
+            "--source-ip fe80::1%nosuch: there is no interface \"nosuch\"",
+        ),
+        (
+            "fe80::1",
+            "--source-ip fe80::1: fe80::1 is link-local and needs its interface",
+        ),
+        ("x", "--source-ip x: \"x\" is not an IP address"),
+    ] {
+        let error = parse_words(&["[::1]:7", "--source-ip", source]).expect_err("it is wrong");
+        assert!(error.starts_with(told), "{error}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::super::Command;
 use super::super::values::{
-    put, size, size_text, stream_address, switch, switch_text, time_or_off, time_or_off_text,
+    put, size, size_text, stream_endpoint, switch, switch_text, time_or_off, time_or_off_text,
 };
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS};
 
@@ -18,10 +18,10 @@ pub(super) const ROW: CommandRow = CommandRow {
     usage: "mynah connect ADDR [OPTIONS]",
     word: |options, _, text| match &options.connect_to {
         None => {
-            options.connect_to = Some(stream_address(text)?);
+            options.connect_to = Some(stream_endpoint(text)?);
             Ok(())
         }
-        Some(address) => Err(format!("connect takes one ADDR, and has {address}")),
+        Some(endpoint) => Err(format!("connect takes one ADDR, and has {endpoint}")),
     },
     words: (
         "Input",
@@ -42,7 +42,7 @@ pub(super) const ROW: CommandRow = CommandRow {
             return Err("--greeting: only with --once and a --frame other than raw".to_owned());
         }
         match options.connect_to {
-            Some(address) => Ok(Command::Connect(address, options.connect)),
+            Some(endpoint) => Ok(Command::Connect(endpoint, options.connect)),
             None => Err("connect: needs an address, mynah connect ADDR".to_owned()),
         }
     },
@@ -123,6 +123,20 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "retry: whole pauses instead of random parts of them",
         default: |options| switch_text(options.connect.no_jitter),
         effect: Effect::Switch(|options, text| put(&mut options.connect.no_jitter, switch(text))),
+    },
+    Flag {
+        long: "--connect-timeout",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "longest connect to one address; --timeout bounds it too",
+        default: |options| time_or_off_text(options.connect.connect_timeout),
+        effect: Effect::Value("TIME", |options, text| {
+            put(
+                &mut options.connect.connect_timeout,
+                time_or_off(text, TIMEOUTS),
+            )
+        }),
     },
     Flag {
         long: "--timeout",

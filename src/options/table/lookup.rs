@@ -3,6 +3,7 @@
 use super::super::bench;
 use super::{COMMANDS, CommandRow, FLAGS, Flag, SERVICES, connect, decode, serve};
 use crate::base::nearest::{nearest, nearest_or_all};
+use crate::kernel::Endpoint;
 
 /// The flags of all commands; those that all of them know come last.
 pub(in crate::options) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
@@ -45,5 +46,14 @@ impl CommandRow {
 /// Why the first word, when it is not a command, was not understood.
 pub(in crate::options) fn unknown_word(word: &str) -> String {
     let services = SERVICES.iter().map(|(name, _)| *name);
-    nearest_or_all(word, services.chain(COMMANDS.iter().map(|row| row.name)))
+    let known = services.chain(COMMANDS.iter().map(|row| row.name));
+    where_an_address_goes(word).unwrap_or_else(|| nearest_or_all(word, known))
+}
+
+/// What to write instead of `word` where no address is taken, if it is one.
+pub(in crate::options) fn where_an_address_goes(word: &str) -> Option<String> {
+    word.parse::<Endpoint>().ok()?;
+    Some(format!(
+        "an address follows --listen, or mynah connect; write --listen {word}"
+    ))
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::super::services::{self, SERVICES};
 use super::super::values::{
-    choice, count, count_or_off, count_or_off_text, put, size, size_text, stream_address, switch,
+    choice, count, count_or_off, count_or_off_text, put, size, size_text, stream_endpoint, switch,
     switch_text, time, time_or_off, time_or_off_text, time_text,
 };
 use super::super::{Command, name_of};
+use super::lookup::where_an_address_goes;
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
-use crate::kernel::Address;
+use crate::kernel::Endpoint;
 use crate::limits::{
     BACKLOG_MAX, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, SPIN_MAX,
     STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX,
@@ -23,7 +24,11 @@ pub(super) const ROW: CommandRow = CommandRow {
     about: "answer everyone who connects; the default",
     usage: "mynah [serve] [SERVICE] [OPTIONS]",
     word: |options, position, text| match position {
-        0 => put(&mut options.serve.service, choice(text, SERVICES)),
+        0 => {
+            let service = choice(text, SERVICES);
+            let named = service.map_err(|why| where_an_address_goes(text).unwrap_or(why));
+            put(&mut options.serve.service, named)
+        }
         _ => Err(format!(
             "serve takes one SERVICE, and has {}",
             options.serve.service
@@ -50,7 +55,7 @@ pub(super) const ROW: CommandRow = CommandRow {
             }
         }
         // Without SO_REUSEPORT, which only TCP has, a second worker would find the name in use.
-        let is_local = |address: &&Address| matches!(address, Address::Unix(_));
+        let is_local = |endpoint: &&Endpoint| endpoint.is_local();
         if let (Some(address), 2..) = (serve.listen.iter().find(is_local), serve.threads) {
             return Err(format!(
                 "--listen {address}: only one worker can listen there, and --threads is {}",
@@ -85,7 +90,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "where to listen; may be repeated",
         default: |_| LISTEN_DEFAULT.to_owned(),
         effect: Effect::Value("ADDR", |options, text| {
-            options.serve.listen.push(stream_address(text)?);
+            options.serve.listen.push(stream_endpoint(text)?);
             Ok(())
         }),
     },

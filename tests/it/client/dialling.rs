@@ -1,6 +1,7 @@
 //! C1 and C2: tries, pauses, and what counts as connected.
 
 use libc::{EACCES, EAGAIN, ECONNREFUSED, EMFILE, ENOENT, ETIMEDOUT};
+use mynah::client::Attempt;
 use mynah::kernel::{OpenStep, Opener, Signal};
 
 use super::*;
@@ -15,7 +16,10 @@ fn retrying(jitter: Option<u64>) -> Settings {
 
 fn refusal(play: &mut Play) -> (OpenStep, i32) {
     match play.finish() {
-        Err(Failure::Open(refused)) => {
+        Err(Failure::Open(attempts)) => {
+            let [Attempt { refused, .. }] = &attempts[..] else {
+                panic!("{attempts:?}");
+            };
             let errno = refused.error.raw_os_error().expect("an errno");
             (refused.step, errno)
         }
@@ -144,7 +148,7 @@ fn c2_writable_alone_is_not_connected() {
         ..Faults::none()
     });
     let patient = Settings {
-        timeout: Some(SECOND / 2),
+        connect_timeout: Some(SECOND / 2),
         ..settings()
     };
     let mut play = Play::on(sim, patient);
@@ -156,7 +160,7 @@ fn c2_writable_alone_is_not_connected() {
     assert_eq!(play.sim().calls("send"), 0);
     play.sim().set_faults(Faults::none());
     play.sim().stop_at(Time::NEVER);
-    assert_eq!(refusal(&mut play), (OpenStep::Connect, ETIMEDOUT));
+    assert_eq!(play.failure(), "connect: no answer within 500ms");
     assert_eq!(play.seconds(), 0.5);
 }
 
@@ -175,15 +179,174 @@ fn c2_a_socket_that_was_connected_to_itself_is_refused() {
     // The port that the kernel is about to choose.
     let itself = Address::Tcp(([127, 0, 0, 1], 32_769).into());
     sim.host(&itself);
-    let address = itself.clone();
+    let addresses = vec![itself.clone()];
     let mut play = Play::on(
         sim,
         Settings {
-            address,
+            addresses,
             ..settings()
         },
     );
     assert_eq!(refusal(&mut play), (OpenStep::Connect, ECONNREFUSED));
     let peer = play.sim().incoming(&itself).expect("it was connected");
     assert_eq!(play.sim().peer_state(peer).link, Link::Finished);
+}
+
+/// Three addresses of one name.
+fn three() -> Vec<Address> {
+    [2, 3, 4]
+        .map(|last| Address::Tcp(([127, 0, 0, last], 7).into()))
+        .to_vec()
+}
+
+#[test]
+fn every_address_is_tried_in_order_up_to_the_first_that_accepts() {
+    for accepts in 0..3_u8 {
+        let mut sim = Sim::new(small());
+        let addresses = three();
+        sim.host(&addresses[usize::from(accepts)]);
+        let reached = addresses[usize::from(accepts)].clone();
+        let settings = Settings {
+            addresses,
+            ..settings()
+        };
+        let mut play = Play::on(sim, settings);
+        while play.sim().calls("getpeername") == 0 {
+            play.turn();
+        }
+        assert!(play.sim().incoming(&reached).is_some());
+        assert_eq!(
+            (play.sim().calls("connect"), play.seconds()),
+            (u64::from(accepts) + 1, 0.0)
+        );
+        // Each address has a socket of its own, and those that were refused are closed.
+        assert_eq!(play.sim().open_sockets(), 1);
+    }
+}
+
+#[test]
+fn an_address_that_is_refused_at_once_is_followed_by_the_next() {
+    // A kernel without IPv6 refuses the socket, one without a route the connect.
+    for (call, errno) in [
+        ("socket", libc::EAFNOSUPPORT),
+        ("connect", libc::ENETUNREACH),
+    ] {
+        let mut sim = Sim::new(small());
+        let addresses = three();
+        sim.host(&addresses[1]);
+        sim.fail(call, 1, errno);
+        let reached = addresses[1].clone();
+        let mut play = Play::on(
+            sim,
+            Settings {
+                addresses,
+                ..settings()
+            },
+        );
+        play.turn();
+        assert!(play.sim().incoming(&reached).is_some(), "{call}");
+    }
+}
+
+#[test]
+fn the_failure_names_every_address_with_its_reason() {
+    let mut play = Play::on(
+        Sim::new(small()),
+        Settings {
+            addresses: three(),
+            ..settings()
+        },
+    );
+    play.sim().fail("connect", 2, EACCES);
+    let told = "tcp://127.0.0.2:7: connect: Connection refused (os error 111); \
+                tcp://127.0.0.3:7: connect: Permission denied (os error 13); \
+                tcp://127.0.0.4:7: connect: Connection refused (os error 111)";
+    assert_eq!(play.failure(), told);
+    assert_eq!(play.sim().open_sockets(), 0);
+}
+
+#[test]
+fn each_try_is_at_all_addresses() {
+    let mut play = Play::on(
+        Sim::new(small()),
+        Settings {
+            addresses: three(),
+            ..retrying(None)
+        },
+    );
+    assert!(matches!(play.finish(), Err(Failure::Open(attempts)) if attempts.len() == 3));
+    assert_eq!(
+        (play.sim().calls("connect"), play.seconds()),
+        (8 * 3, 127.0)
+    );
+}
+
+/// A machine on which no SYN to `address()` is answered: the queue of the listener is full.
+fn silent() -> Sim {
+    let mut sim = Sim::new(small());
+    let options = Sim::listen_options(0);
+    let _listener = sim.listen(&address(), &options).expect("the port is free");
+    sim.connect(0);
+    sim
+}
+
+#[test]
+fn the_connect_timeout_is_for_each_address() {
+    let second = three().remove(0);
+    let mut sim = silent();
+    sim.host(&second);
+    let settings = Settings {
+        addresses: vec![address(), second.clone()],
+        connect_timeout: Some(3 * SECOND),
+        ..settings()
+    };
+    let mut play = Play::on(sim, settings);
+    while play.sim().incoming(&second).is_none() {
+        play.turn();
+    }
+    assert_eq!(play.seconds(), 3.0);
+}
+
+#[test]
+fn the_connect_timeout_is_for_each_try() {
+    let settings = Settings {
+        connect_timeout: Some(3 * SECOND),
+        ..retrying(None)
+    };
+    let mut play = Play::on(silent(), settings);
+    assert_eq!(play.failure(), "connect: no answer within 3s");
+    assert_eq!(
+        (play.sim().calls("connect"), play.seconds()),
+        (8, 127.0 + 8.0 * 3.0)
+    );
+    assert_eq!(play.sim().open_sockets(), 1, "the listener");
+}
+
+#[test]
+fn a_full_queue_of_a_local_listener_is_tried_again_until_the_connect_timeout() {
+    let local: Address = "unix:@full".parse().expect("an address");
+    let settings = |connect_timeout| Settings {
+        addresses: vec![local.clone()],
+        connect_timeout,
+        ..settings()
+    };
+    let mut play = Play::new(settings(Some(SECOND)));
+    for k in 1..=200 {
+        play.sim().fail("connect", k, EAGAIN);
+    }
+    assert_eq!(play.failure(), "connect: its queue was full for 1s");
+    assert_eq!((play.sim().calls("connect"), play.seconds()), (101, 1.0));
+    // There is room again before the time is over, or there is no such time.
+    for timeout in [Some(SECOND), None] {
+        let mut sim = Sim::new(small());
+        sim.host(&local);
+        for k in 1..=50 {
+            sim.fail("connect", k, EAGAIN);
+        }
+        let mut play = Play::on(sim, settings(timeout));
+        while play.sim().incoming(&local).is_none() {
+            play.turn();
+        }
+        assert_eq!((play.sim().calls("connect"), play.seconds()), (51, 0.5));
+    }
 }

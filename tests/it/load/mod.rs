@@ -8,6 +8,7 @@ mod bodies;
 mod breaking;
 mod command;
 mod datagrams;
+mod dialling;
 mod documents;
 mod interrupts;
 mod keepalive;

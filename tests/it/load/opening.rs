@@ -81,7 +81,11 @@ fn a_full_queue_is_tried_again_and_nothing_is_lost() {
 #[test]
 fn a_queue_that_stays_full_is_the_answer_to_the_whole_run() {
     let (_listener, address) = narrow("full");
-    match load(&plan(10), address) {
+    let plan = Plan {
+        connect_timeout: Some(Duration::from_millis(200)),
+        ..plan(10)
+    };
+    match load(&plan, address) {
         Err(RunError::Target(line)) => assert!(line.contains("its queue is full"), "{line}"),
         other => panic!("{other:?}"),
     }

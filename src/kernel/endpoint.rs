@@ -1,0 +1,284 @@
+//! What an address names, before a host name in it is looked up.
+//!
+//! A name is looked up where it is used, not where it is parsed, and has any number of addresses,
+//! in the order in which they are to be tried (RFC 6724). The lookup is a parameter, so tests need
+//! no resolver. The text form is read by [`spelling`](super::spelling). Man page: getaddrinfo(3).
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use super::address::Address;
+use crate::limits::NAME_ADDRESSES_MAX;
+
+/// Where to listen or to connect, as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An address; there is nothing to look up.
+    At(Address),
+    /// A host name.
+    Named(HostName),
+}
+
+/// A host name with the port and the protocol on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) carrier: Carrier,
+}
+
+/// The protocols over IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Tcp,
+    Udp,
+}
+
+impl Carrier {
+    pub(super) fn at(self, address: SocketAddr) -> Address {
+        match self {
+            Carrier::Tcp => Address::Tcp(address),
+            Carrier::Udp => Address::Udp(address),
+        }
+    }
+
+    pub(super) fn scheme(self) -> &'static str {
+        match self {
+            Carrier::Tcp => "tcp://",
+            Carrier::Udp => "udp://",
+        }
+    }
+}
+
+impl Endpoint {
+    /// All addresses, in the order in which they are to be tried; at least one, and at most
+    /// [`NAME_ADDRESSES_MAX`]. Blocks while a name is looked up.
+    ///
+    /// # Errors
+    ///
+    /// The name has no address: one line that names it.
+    pub fn resolve(&self) -> Result<Vec<Address>, String> {
+        self.resolve_with(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
+    }
+
+    /// The same, with `look_up` in place of the resolver of this machine.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Endpoint::resolve`].
+    pub fn resolve_with(
+        &self,
+        look_up: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    ) -> Result<Vec<Address>, String> {
+        let HostName {
+            host,
+            port,
+            carrier,
+        } = match self {
+            Endpoint::At(address) => return Ok(vec![address.clone()]),
+            Endpoint::Named(name) => name,
+        };
+        let found = look_up(host, *port).map_err(|error| {
+            let text = error.to_string();
+            // The standard library's own words about it, which this line says already.
+            let reason = text.trim_start_matches("failed to lookup address information: ");
+            format!("{host:?} cannot be looked up ({reason}); write its number")
+        })?;
+        let mut addresses = Vec::new();
+        for address in found {
+            let address = carrier.at(address);
+            if !addresses.contains(&address) && addresses.len() < NAME_ADDRESSES_MAX {
+                addresses.push(address);
+            }
+        }
+        match addresses.is_empty() {
+            true => Err(format!("{host:?} has no address; write its number")),
+            false => Ok(addresses),
+        }
+    }
+
+    /// Whether it stands for datagrams over IP.
+    pub fn is_udp(&self) -> bool {
+        match self {
+            Endpoint::At(address) => matches!(address, Address::Udp(_)),
+            Endpoint::Named(name) => name.carrier == Carrier::Udp,
+        }
+    }
+
+    /// Whether it is a local socket.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Endpoint::At(Address::Unix(_)))
+    }
+
+    /// Whether it is a host name.
+    pub fn is_named(&self) -> bool {
+        matches!(self, Endpoint::Named(_))
+    }
+
+    /// The host of a URL that leads here, with the port unless that is `default_port` (RFC 9110,
+    /// 4.2.1 and 7.2).
+    ///
+    /// A zone has no meaning on another machine and is left out. A local socket has no host;
+    /// `localhost` is what curl sends for one.
+    pub fn authority(&self, default_port: u16) -> String {
+        let (host, port) = match self {
+            Endpoint::At(Address::Unix(_)) => return "localhost".to_owned(),
+            Endpoint::At(Address::Tcp(at) | Address::Udp(at)) => {
+                let host = match at {
+                    SocketAddr::V4(v4) => v4.ip().to_string(),
+                    SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+                };
+                (host, at.port())
+            }
+            Endpoint::Named(name) => (percent_encoded(&name.host), name.port),
+        };
+        match port == default_port {
+            true => host,
+            false => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// A name as a URL holds it: all but ASCII as its bytes (RFC 3986, 3.2.2).
+fn percent_encoded(host: &str) -> String {
+    let mut text = String::new();
+    for byte in host.bytes() {
+        match byte.is_ascii() {
+            true => text.push(char::from(byte)),
+            false => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
+}
+
+impl From<&Address> for Endpoint {
+    fn from(address: &Address) -> Endpoint {
+        Endpoint::At(address.clone())
+    }
+}
+
+impl From<&Endpoint> for Endpoint {
+    fn from(endpoint: &Endpoint) -> Endpoint {
+        endpoint.clone()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::At(address) => address.fmt(f),
+            Endpoint::Named(name) => {
+                let HostName {
+                    host,
+                    port,
+                    carrier,
+                } = name;
+                write!(f, "{}{host}:{port}", carrier.scheme())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str) -> Endpoint {
+        text.parse().expect("an endpoint")
+    }
+
+    fn socket(text: &str) -> SocketAddr {
+        text.parse().expect("a socket address")
+    }
+
+    #[test]
+    fn an_address_is_not_looked_up() {
+        for text in ["127.0.0.1:7", "udp://[::1]:7", "unix:/x"] {
+            let never =
+                |_: &str, _: u16| -> io::Result<Vec<SocketAddr>> { panic!("{text} is an address") };
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(endpoint(text).resolve_with(never), Ok(vec![address]));
+        }
+    }
+
+    #[test]
+    fn all_addresses_of_a_name_are_kept_in_the_resolvers_order_and_once() {
+        let look_up = |host: &str, port: u16| {
+            assert_eq!((host, port), ("both", 7));
+            let found = ["[::1]:7", "127.0.0.2:7", "127.0.0.1:7", "[::1]:7"];
+            Ok(found.map(socket).to_vec())
+        };
+        let expected = ["[::1]:7", "127.0.0.2:7", "127.0.0.1:7"].map(socket);
+        let tcp = endpoint("both:7").resolve_with(look_up);
+        assert_eq!(tcp, Ok(expected.map(Address::Tcp).to_vec()));
+        let udp = endpoint("udp://both:7").resolve_with(look_up);
+        assert_eq!(udp, Ok(expected.map(Address::Udp).to_vec()));
+    }
+
+    #[test]
+    fn the_number_of_addresses_is_bounded() {
+        for count in [
+            NAME_ADDRESSES_MAX - 1,
+            NAME_ADDRESSES_MAX,
+            NAME_ADDRESSES_MAX + 1,
+        ] {
+            let many = |_: &str, port: u16| {
+                let last = 1..=count as u8;
+                Ok(last.map(|last| ([127, 0, 0, last], port).into()).collect())
+            };
+            let found = endpoint("many:7").resolve_with(many).expect("addresses");
+            assert_eq!(found.len(), count.min(NAME_ADDRESSES_MAX));
+        }
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_one_line_that_names_it() {
+        let unknown = |_: &str, _: u16| {
+            Err(io::Error::other(
+                "failed to lookup address information: Name or service not known",
+            ))
+        };
+        let told = endpoint("nowhere:7").resolve_with(unknown);
+        let line = "\"nowhere\" cannot be looked up (Name or service not known); write its number";
+        assert_eq!(told, Err(line.to_owned()));
+        let told = endpoint("nowhere:7").resolve_with(|_, _| Ok(Vec::new()));
+        assert!(told.is_err_and(|line| line == "\"nowhere\" has no address; write its number"));
+    }
+
+    #[test]
+    fn localhost_is_found_without_a_network() {
+        for address in endpoint("localhost:7007").resolve().expect("a hosts file") {
+            let Address::Tcp(found) = address else {
+                panic!("{address} is not over TCP");
+            };
+            assert!(found.ip().is_loopback() && found.port() == 7007);
+        }
+    }
+
+    #[test]
+    fn the_authority_is_what_was_written() {
+        for (text, authority) in [
+            ("localhost:8080", "localhost:8080"),
+            ("LocalHost:8080", "LocalHost:8080"),
+            ("localhost:80", "localhost"),
+            ("ex\u{e4}mple:81", "ex%C3%A4mple:81"),
+            ("8080", "127.0.0.1:8080"),
+            ("80", "127.0.0.1"),
+            ("127.0.0.1:443", "127.0.0.1:443"),
+            ("[::1]:7007", "[::1]:7007"),
+            ("[::1]:80", "[::1]"),
+            ("[fe80::1%3]:7007", "[fe80::1]:7007"),
+            ("unix:/run/x", "localhost"),
+        ] {
+            assert_eq!(endpoint(text).authority(80), authority, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_in_again() {
+        for text in ["tcp://localhost:7", "udp://a.example:70", "tcp://[::1]:7"] {
+            assert_eq!(endpoint(text).to_string(), text);
+        }
+    }
+}
