@@ -14,7 +14,7 @@ use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
     Address, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
-    block_signals, find_program, process,
+    block_signals, find_program, give_large_blocks_back, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -31,7 +31,10 @@ struct Serving(Serve);
 impl ServiceUser for Serving {
     type Outcome = Result<(), Failure>;
 
-    fn with<S>(self, load: impl FnMut() -> Result<S, String>) -> Result<(), Failure>
+    fn with<S>(
+        self,
+        load: impl FnMut() -> Result<S, String> + Send + 'static,
+    ) -> Result<(), Failure>
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
@@ -45,13 +48,15 @@ impl ServiceUser for Serving {
 
 fn serve_on<K, S>(
     mut options: Serve,
-    mut load: impl FnMut() -> Result<S, String>,
+    mut load: impl FnMut() -> Result<S, String> + Send + 'static,
     wrap: impl Fn(Linux) -> K,
 ) -> Result<(), Failure>
 where
     K: Spawner<Socket: Send> + Opener + Send + 'static,
     S: Service<State: Send> + Clone + Send + 'static,
 {
+    // A reload takes as much as the service has and frees it again; the ceiling counts it twice.
+    give_large_blocks_back();
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     options.connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
@@ -83,6 +88,8 @@ where
             .map_err(io_failure("starting a worker"))?;
         servers.push(server);
     }
+    // The workers have theirs, and a reload is to free what they do not use any more.
+    drop(protocol);
     announce(&options, &addresses, &plan);
     tell_what_is_allowed(&options);
     match workers::run(servers, wakers, options.stats_interval, load)
