@@ -34,7 +34,7 @@ pub(crate) use crate::sys::stream::{columns as terminal_columns, write as write_
 pub use crate::sys::{child, errno, file, process};
 pub use address::{Address, UnixName};
 pub use linux::{Linux, Socket, Waker};
-pub use signals::block_signals;
+pub use signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
 pub use spawner::{Command, find_program, words};
 pub use token::{ChildEnd, Interest, Readiness, Token, Trigger};
 pub use traced::Traced;

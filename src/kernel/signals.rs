@@ -15,6 +15,8 @@ use crate::sys::signal;
 
 /// Those that end a program that is not told otherwise, and this one as well.
 const ENDING: [i32; 2] = [signal::TERM, signal::INT];
+/// Those that ask a server for something, and would end it before it could hear of them.
+const ASKING: [i32; 2] = [signal::USR1, signal::HUP];
 /// All that the loop answers to.
 const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP];
 
@@ -24,6 +26,26 @@ const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP
 pub fn block_signals() -> io::Result<()> {
     signal::ignore_broken_pipes()?;
     signal::block(&ANSWERED)
+}
+
+/// Lets SIGUSR1 and SIGHUP wait from here on, for a loop that comes later. SIGTERM and SIGINT still
+/// end the process at once: it owes nobody anything yet. But the first process of a namespace
+/// ignores them as long as they are not blocked, so there they wait as well.
+pub fn hold_signals_back() -> io::Result<()> {
+    match std::process::id() {
+        1 => signal::block(&ANSWERED),
+        _ => signal::block(&ASKING),
+    }
+}
+
+/// Lets all signals act again as they do on any program.
+pub fn let_signals_act() -> io::Result<()> {
+    signal::unblock(&ANSWERED)
+}
+
+/// Lets SIGHUP act again, for a program that has no file to read again.
+pub fn let_hang_ups_act() -> io::Result<()> {
+    signal::unblock(&[signal::HUP])
 }
 
 /// What has arrived and was blocked.

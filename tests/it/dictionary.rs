@@ -511,3 +511,31 @@ fn the_memory_of_many_reloads_is_that_of_two_dictionaries() {
         assert_eq!(program.ended(), Some(0));
     }
 }
+
+#[test]
+fn signals_that_come_while_the_dictionary_is_read_at_the_start_are_followed_afterwards() {
+    let words = Words::new("early", &large("first"));
+    let mut program = Program::spawn(&words, &[]);
+    program.reads();
+    program.signal("HUP");
+    program.signal("USR1");
+    program.becomes_ready();
+    assert!(program.prints().starts_with("stats "));
+    assert!(program.hears_of_a_reload().ends_with("SIGHUP: read again"));
+    assert_eq!(ask(&mut program.connect(), "word"), "first");
+    program.signal("TERM");
+    assert_eq!(program.ended(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_not_ready_yet_ends_at_once_when_it_is_told_to() {
+    for (name, number) in [("TERM", 15), ("INT", 2)] {
+        let words = Words::new(&format!("early-{name}"), &large("first"));
+        let mut program = Program::spawn(&words, &[]);
+        program.reads();
+        program.signal(name);
+        assert_eq!(program.prints(), "", "it is not ready");
+        let status = program.child.wait().expect("it is ours");
+        assert_eq!(status.signal(), Some(number));
+    }
+}
