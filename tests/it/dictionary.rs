@@ -14,6 +14,8 @@ use mynah::options::{self, Parsed};
 use mynah::run::{ServiceUser, with_service};
 use mynah::service::Service;
 
+use crate::binary::is_installed;
+
 /// How long anything may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -103,7 +105,11 @@ impl Program {
 
     /// Starts it, and does not wait until it serves.
     fn spawn(words: &Words, args: &[&str]) -> Program {
-        let mut child = words.command(args).spawn().expect("the program starts");
+        Program::spawn_by(words.command(args))
+    }
+
+    fn spawn_by(mut command: Command) -> Program {
+        let mut child = command.spawn().expect("the program starts");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (told, log) = mpsc::channel();
@@ -145,12 +151,7 @@ impl Program {
 
     /// What proc(5) tells of its memory.
     fn kilobytes(&self, field: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).expect("proc(5)");
-        // Before it is the program that was asked for it may have none.
-        let value = status.lines().find_map(|line| line.strip_prefix(field));
-        let value = value.and_then(|line| line.split_whitespace().next());
-        value.map_or(0, |value| value.parse().expect("a number"))
+        kilobytes_of(self.child.id(), field)
     }
 
     /// Waits until a reload is under way.
@@ -232,6 +233,14 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn kilobytes_of(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("proc(5)");
+    // Before it is the program that was asked for it may have none.
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    let value = value.and_then(|line| line.split_whitespace().next());
+    value.map_or(0, |value| value.parse().expect("a number"))
 }
 
 /// A shell that sends signals.
@@ -538,4 +547,40 @@ fn a_server_that_is_not_ready_yet_ends_at_once_when_it_is_told_to() {
         let status = program.child.wait().expect("it is ours");
         assert_eq!(status.signal(), Some(number));
     }
+}
+
+#[test]
+fn the_first_process_of_a_namespace_that_is_not_ready_yet_ends_when_it_is_told_to() {
+    const NAMESPACE: [&str; 3] = ["--pid", "--fork", "--kill-child"];
+    if !is_installed("unshare") {
+        return;
+    }
+    let tried = Command::new("unshare").args(NAMESPACE).arg("true").output();
+    if !tried.expect("unshare(1)").status.success() {
+        eprintln!("skipped: no namespace of processes may be made here");
+        return;
+    }
+    let words = Words::new("first", &large("first"));
+    let inner = words.command(&[]);
+    let mut command = Command::new("unshare");
+    command
+        .args(NAMESPACE)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut outer = Program::spawn_by(command);
+    let pid = outer.child.id();
+    let mut first = 0;
+    outer.until("its dictionary is in memory", || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("proc(5)");
+        let child = children.split_whitespace().next();
+        first = child.map_or(0, |child| child.parse().expect("a number"));
+        first != 0 && kilobytes_of(first, "VmData:") >= 2048
+    });
+    outer.shell(&format!("kill -s TERM {first}"));
+    // The kernel ignores the signal there, unless it is waited for.
+    assert_eq!(outer.ended(), Some(0));
 }
