@@ -138,6 +138,9 @@ pub const ACCEPT_ERRORS_MAX: u32 = 64;
 /// sends it to its child and then to its group, microseconds apart, and nobody's fingers are so
 /// fast.
 pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
+/// Signals taken in one turn: of each of the four kinds one can wait (signal(7)), and those that
+/// arrive while they are taken must not keep the loop from its connections.
+pub const SIGNALS_PER_TURN: usize = 8;
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads that a peer has even after that, if it could not be heard before: all that a receive
@@ -240,6 +243,11 @@ pub const PREFIX_SIZE_MAX: usize = KIB;
 /// The largest dictionary file: more words than any language has, and two of them, while one takes
 /// the other's place, are still a small part of the memory that a server has by default.
 pub const DICTIONARY_SIZE_MAX: usize = 4 * MIB;
+/// How often a file is read that changes while it is read: with the pauses between them half a
+/// second, in which an editor or a copy has come to its end.
+pub const FILE_READS_MAX: u32 = 10;
+/// The pause after the first of them; each further one is twice as long.
+pub const FILE_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest translation: space for it is kept before the question is known.
 pub const TRANSLATION_SIZE_MAX: usize = 4 * KIB;
 

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), Failure> {
+    run::hold_signals_back()?;
     let arguments = env::args_os().skip(1);
     match options::parse(arguments).map_err(|line| Failure::new(Exit::Usage, line))? {
         Parsed::Help(text) => print(&text),

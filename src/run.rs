@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
 use crate::framing::Framing;
-use crate::kernel::{Address, Endpoint, Linux, OpenError, OpenStep, Opener, Streams, Traced};
+use crate::kernel::{self, Address, Endpoint, Linux, OpenError, OpenStep, Opener, Streams, Traced};
 use crate::limits;
 use crate::options::{Command, Connect, Decode};
 
@@ -91,12 +91,30 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Runs a command to its end.
+/// Keeps SIGHUP and SIGUSR1 from ending a server that has just been started and cannot answer them
+/// yet. To be called first of all: names and files may take long.
+///
+/// # Errors
+///
+/// What the kernel says against it.
+pub fn hold_signals_back() -> Result<(), Failure> {
+    kernel::hold_signals_back().map_err(io_failure("signals"))
+}
+
+/// Runs a command to its end, after [`hold_signals_back`].
 ///
 /// # Errors
 ///
 /// What ended it before its time.
 pub fn run(command: Command) -> Result<(), Failure> {
+    // What is held back is for a server. A filter hears no signal at all, and neither of the two
+    // others has a file to read again.
+    match command {
+        Command::Serve(_) => Ok(()),
+        Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
+        Command::Decode(_) => kernel::let_signals_act(),
+    }
+    .map_err(io_failure("signals"))?;
     match command {
         Command::Bench(options) => bench::bench(*options),
         Command::Serve(options) => serve::serve(*options),

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::framing::{FrameError, Framing};
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
+use crate::limits::SIGNALS_PER_TURN;
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
@@ -226,11 +227,12 @@ fn interrupted<K: Poller>(kernel: &mut K, events: &[Event]) -> Result<Option<End
     if !events.iter().any(signalled) {
         return Ok(None);
     }
-    while let Some(signal) = kernel.take_signal().map_err(Failure::io("signals"))? {
-        match signal {
-            Signal::Terminate(number) => return Ok(Some(Ending::Signal(number))),
-            Signal::Reload => return Ok(Some(Ending::Signal(HANG_UP))),
-            Signal::Statistics => {}
+    for _ in 0..SIGNALS_PER_TURN {
+        match kernel.take_signal().map_err(Failure::io("signals"))? {
+            Some(Signal::Terminate(number)) => return Ok(Some(Ending::Signal(number))),
+            Some(Signal::Reload) => return Ok(Some(Ending::Signal(HANG_UP))),
+            Some(Signal::Statistics) => {}
+            None => break,
         }
     }
     Ok(None)

@@ -1,8 +1,9 @@
 //! The door: taking connections in, and when not to.
 //!
-//! The errors of accept are sorted here and nowhere else. That a peer has given up, or the network
-//! has, is no reason to stop. That descriptors or memory are out is weather: a descriptor kept in
-//! reserve is given up for a moment so that one peer learns of it, and then the listeners rest,
+//! The errors of accept are sorted here and nowhere else. An error that was pending on the new
+//! connection is counted, and the next connection is taken in the same turn. That descriptors or
+//! memory are out is weather: a descriptor kept in reserve is given up for a moment so that one
+//! peer learns of it, and then the listeners rest,
 //! growing a little longer each time, because a listener that stays ready would turn the loop into
 //! a spin. The first connection that leaves ends the rest. While every slot is taken they rest too,
 //! and the kernel's queue holds who comes. See accept(2), "Errors".
@@ -64,6 +65,17 @@ enum State {
     Full,
     /// Descriptors or memory are out; tried again at this time.
     Resting(Time),
+}
+
+/// What one call of accept came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepted {
+    /// A connection was taken from the queue.
+    One,
+    /// A connection was lost, or refused for now; the next one can be taken.
+    Lost,
+    /// The queue is empty, or the door is shut.
+    Nothing,
 }
 
 /// What an error of accept means.
@@ -132,8 +144,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(stride) = self.door.strides.get_mut(number as usize) else {
             return;
         };
-        for _ in 0..stride.next(self.turns) {
-            if !self.accept_one(number) {
+        let mut left = stride.next(self.turns);
+        // A lost connection does not use up the stride: the ones behind it are taken now, and need
+        // no further event of the listener.
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.accept_one(number) {
+                Accepted::One => left -= 1,
+                Accepted::Lost => {}
+                Accepted::Nothing => return,
+            }
+            if left == 0 {
                 return;
             }
         }
@@ -147,41 +167,45 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         // Some of those that wait may fail in passing; but not for ever, should an error stay.
         for _ in 0..self.settings.connections_max + ACCEPTS_PER_TURN as usize {
-            if !self.accept_one(number) {
+            if self.accept_one(number) == Accepted::Nothing {
                 return;
             }
         }
     }
 
-    /// Takes in one; tells whether there may be another.
-    fn accept_one(&mut self, number: u32) -> bool {
+    /// Calls accept once.
+    fn accept_one(&mut self, number: u32) -> Accepted {
         let Some(listener) = self.listeners.get(number as usize) else {
-            return false;
+            return Accepted::Nothing;
         };
         let promised = self.door.promised(number as usize);
         if self.door.state != State::Open || promised == 0 {
-            return false;
+            return Accepted::Nothing;
         }
         self.common.counters.accept4 += 1;
         match self.common.kernel.accept(listener) {
             Ok(socket) => {
                 self.door.promise(number as usize, promised - 1);
                 self.welcome(socket);
+                Accepted::One
             }
             Err(error) => match sort(&error) {
                 Refused::Empty => {
                     // It was no crowd.
                     self.door.strides[number as usize].last_turn = None;
-                    return false;
+                    Accepted::Nothing
                 }
                 Refused::Passing if self.door.errors < ACCEPT_ERRORS_MAX => {
                     self.common.counters.accept_errors += 1;
                     self.door.errors += 1;
+                    Accepted::Lost
                 }
-                _ => self.rest(number, &error),
+                _ => {
+                    self.rest(number, &error);
+                    Accepted::Lost
+                }
             },
         }
-        true
     }
 
     /// Takes one in, unless its address has as many as it may have.
@@ -229,18 +253,28 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 _ => log::warn!("accept4: {error}: the listener rests for {rest:?}{more}"),
             }
         }
-        if let (Some(reserve), Some(listener)) = (
-            self.door.reserve.take(),
-            self.listeners.get(number as usize),
-        ) {
-            self.common.kernel.close(reserve);
-            self.common.counters.accept4 += 1;
-            if let Ok(refused) = self.common.kernel.accept(listener) {
-                self.common.kernel.close(refused);
-            }
+        // After any other error there are descriptors: the peer is served when the rest is over.
+        if sort(error) == Refused::Weather {
+            self.turn_one_away(number);
         }
         self.restore_the_reserve();
         self.rest_for_longer_each_time();
+    }
+
+    /// Gives the reserve up so that one peer is accepted and closed: it learns at once that it is
+    /// not served.
+    fn turn_one_away(&mut self, number: u32) {
+        let Some(reserve) = self.door.reserve.take() else {
+            return;
+        };
+        self.common.kernel.close(reserve);
+        let Some(listener) = self.listeners.get(number as usize) else {
+            return;
+        };
+        self.common.counters.accept4 += 1;
+        if let Ok(refused) = self.common.kernel.accept(listener) {
+            self.common.kernel.close(refused);
+        }
     }
 
     /// The reserve has served: there is nobody to come whom to tell.
@@ -308,13 +342,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 }
 
+/// Sorts an error of a call on a listener that this program has opened.
 fn sort(error: &io::Error) -> Refused {
     match error.raw_os_error() {
         Some(errno::EAGAIN) => Refused::Empty,
         Some(errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM) => Refused::Weather,
-        Some(
-            errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EFAULT | errno::EOPNOTSUPP,
-        ) => Refused::Bug,
+        Some(errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EFAULT) => Refused::Bug,
+        // Linux passes a pending error of the new connection on as one of accept, EOPNOTSUPP among
+        // them: accept(2), "Error handling". As an error of the listener it means that the socket
+        // is of no stream type, and all listeners here are.
         _ => Refused::Passing,
     }
 }

@@ -116,6 +116,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(peer) = self.peers.get_mut(token) {
             peer.paused = true;
             let span = MEMORY_RETRY_MIN * (1 << (peer.refusals - 1));
+            self.put_off(token, span);
             self.timers.arm(token.index(), self.common.now.after(span));
         }
     }

@@ -7,7 +7,9 @@
 //! that follow each other, unless it sends the least that time asks for. And one that is owed bytes
 //! must take that least within each stall time-out ("slow read"). When all are lent, connections
 //! wait in order and ask the kernel for nothing, for a readiness that nobody takes up would be
-//! reported for ever.
+//! reported for ever. A deadline that was running before such a wait moves by the time waited.
+
+use std::time::Duration;
 
 use crate::connection::Want;
 use crate::kernel::{Interest, Opener, Spawner, Time, Token};
@@ -141,11 +143,27 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if !self.waiting.push(slot) {
             return;
         }
-        // It has said something, or we would not be here: it is not idle, we are busy.
+        // It has said something, or it would not wait. This is the time from which the wait counts.
         peer.active_at = self.common.now;
         peer.paused = false;
         self.common.counters.workspace_waits += 1;
         self.change_interest(token, Interest::NONE.under(self.settings.trigger));
+    }
+
+    /// A connection has to wait for `span`, and not for its peer: its deadlines move by just that.
+    pub(super) fn put_off(&mut self, token: Token, span: Duration) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if peer.connection.is_lingering() {
+            // It owes nothing, and is looked at again in any case.
+            return;
+        }
+        peer.active_at = peer.active_at.after(span);
+        peer.amid_since = peer.amid_since.after(span);
+        if let Some(lease) = &peer.lease {
+            self.workspaces.put_off(lease, span);
+        }
     }
 
     /// Workspaces that came back go to those who have waited longest.
@@ -158,11 +176,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             match waiting.and_then(|token| Some((token, self.peers.get_mut(token)?))) {
                 Some((token, peer)) => {
                     peer.lease = Some(lease);
-                    // Its deadline may come in this very turn: it has waited, not been idle.
+                    // The wait was for us: each deadline moves by exactly the time waited. A fresh
+                    // start would let a peer renew its frame for ever by waiting now and then.
+                    let waited = self.common.now.since(peer.active_at);
+                    peer.amid_since = peer.amid_since.after(waited);
                     peer.active_at = self.common.now;
-                    if peer.amid_since != Time::NEVER {
-                        peer.amid_since = self.common.now;
-                    }
                     self.ready.push(token.index());
                 }
                 None => self.workspaces.give_back(lease),

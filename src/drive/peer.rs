@@ -33,9 +33,11 @@ pub(super) struct Peer<K: Sockets, S: Service> {
     pub(super) has_finished: bool,
     /// While it lingers: what the kernel held of its replies at `active_at`.
     pub(super) unsent: u32,
-    /// When the frame began that is under way and of which nothing is kept; else never.
+    /// When the frame began that is under way and of which nothing is kept, and later by the time
+    /// for which the connection has waited for us since; else never.
     pub(super) amid_since: Time,
-    /// When bytes last moved, or when it began to linger or to wait for a workspace.
+    /// When bytes last moved, or when it began to linger or to wait for a workspace; later by the
+    /// time for which it has waited for the kernel's memory since.
     pub(super) active_at: Time,
 }
 

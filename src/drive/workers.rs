@@ -2,8 +2,10 @@
 //! take this service in place of the one you have.
 //!
 //! The first worker runs on the calling thread and hears the signals; the others are woken by it.
-//! Each worker copies its counts out when asked and whoever answers last adds them up, so that
-//! counting itself is never shared. See signalfd(2), eventfd(2).
+//! It takes all signals that have arrived before it follows any: those that end the server first,
+//! so that no flood of others hides them. A reload is `reload`'s and holds nobody up. Each worker
+//! copies its counts out when asked, and the last one to answer adds them up, so that counting
+//! itself is never shared. See signalfd(2), eventfd(2).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,12 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{Opener, Signal, Spawner, Time, Waker, write_now};
+use crate::kernel::{Opener, Spawner, Time, Waker, write_now};
 use crate::limits::SIGNAL_ECHO;
 use crate::service::Service;
 
 use super::Server;
 use super::counters::Counters;
+use super::reload::{News, Reloads};
+use super::signals::Signals;
 
 /// How serving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +44,8 @@ struct Orders<S> {
     stop: AtomicBool,
     /// Raised by each request for counts; a worker answers when it has not seen this one.
     request: AtomicU64,
-    /// The service that was read anew last, and how many were read before it.
-    news: Mutex<(u64, Option<S>)>,
+    /// The service that was read anew last.
+    news: Mutex<News<S>>,
     board: Mutex<Board>,
     wakers: Vec<Waker>,
 }
@@ -54,16 +58,18 @@ struct Board {
     runs: Vec<bool>,
     /// Whose answer to the last request is still to come.
     awaited: Vec<bool>,
+    /// Counts were asked for again meanwhile.
+    asked_again: bool,
     cut: u64,
 }
 
 /// Runs every server to its end, a thread each, the first on this one. `wakers` wake them, in their
-/// order; `reload` makes a service anew, or tells why not.
+/// order; `reload` makes a service anew, on a thread of its own, or tells why not.
 pub fn run<K, S>(
     servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
     stats_interval: Option<Duration>,
-    reload: impl FnMut() -> Result<S, String>,
+    reload: impl FnMut() -> Result<S, String> + Send + 'static,
 ) -> io::Result<Ending>
 where
     K: Spawner + Opener + Send + 'static,
@@ -75,14 +81,17 @@ where
     let board = Board {
         runs: vec![true; counts.len()],
         awaited: vec![false; counts.len()],
+        asked_again: false,
         counts,
         cut: 0,
     };
+    let lead = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let reloads = Reloads::new(reload, lead.clone());
     let orders = Arc::new(Orders {
         drain: AtomicBool::new(false),
         stop: AtomicBool::new(false),
         request: AtomicU64::new(0),
-        news: Mutex::new((0, None)),
+        news: Mutex::new(News::new()),
         board: Mutex::new(board),
         wakers,
     });
@@ -107,7 +116,7 @@ where
                 .spawn(move || worker.follow())?,
         );
     }
-    let ending = first.lead(stats_interval, reload);
+    let ending = first.lead(stats_interval, reloads);
     if let Ok(Ending::Drained { .. }) = ending {
         for thread in threads {
             thread
@@ -135,7 +144,7 @@ struct Worker<K: Spawner + Opener, S: Service> {
     retired: bool,
 }
 
-impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
+impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Turns until told to drain, and drained.
     fn follow(mut self) -> io::Result<()> {
         let ended = loop {
@@ -156,7 +165,7 @@ impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
     fn lead(
         mut self,
         stats_interval: Option<Duration>,
-        mut reload: impl FnMut() -> Result<S, String>,
+        mut reloads: Reloads<S>,
     ) -> io::Result<Ending> {
         let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
         let mut next_stats = next_after(self.server.now());
@@ -167,33 +176,40 @@ impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
             let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
             let signals = self.turn(next_stats.min(echoes_until))?;
             let now = self.server.now();
-            if self.server.now() >= next_stats {
+            if now >= next_stats {
                 self.orders.request_counts();
-                next_stats = next_after(self.server.now());
+                next_stats = next_after(now);
             }
-            if signals {
-                while let Some(signal) = self.server.kernel_mut().take_signal()? {
-                    match signal {
-                        Signal::Statistics => self.orders.request_counts(),
-                        Signal::Reload => self.orders.order_reload(reload()),
-                        // It was sent before the wait that reports it, and the turn before that
-                        // wait may have been long: when it is read says little. While nothing else
-                        // has been told it is an echo.
-                        Signal::Terminate(number) if echo.is_some_and(|(it, _)| it == number) => {}
-                        Signal::Terminate(number) if self.orders.order_drain() => {
-                            return Ok(Ending::Stopped(number));
-                        }
-                        Signal::Terminate(number) => {
-                            self.obey();
-                            let now = self.server.kernel_mut().now();
-                            echo = Some((number, now.after(SIGNAL_ECHO)));
-                        }
-                    }
-                    // Should its own wake-up have failed, the one who ordered follows all the same.
-                    self.obey();
-                    self.retire_if_done();
+            let signals = match signals {
+                true => Signals::take(self.server.kernel_mut())?,
+                false => Signals::default(),
+            };
+            for number in signals.terminations {
+                // It was sent before the wait that reports it, and the turn before that wait may
+                // have been long: when it is read says little. While nothing else has been told it
+                // is an echo.
+                if echo.is_some_and(|(it, _)| it == number) {
+                    continue;
                 }
+                if self.orders.order_drain() {
+                    return Ok(Ending::Stopped(number));
+                }
+                self.obey();
+                let now = self.server.kernel_mut().now();
+                echo = Some((number, now.after(SIGNAL_ECHO)));
             }
+            if signals.reload {
+                reloads.ask();
+            }
+            if signals.statistics {
+                self.orders.request_counts();
+            }
+            let orders = &self.orders;
+            let hand_over = |service| orders.hand_over(service);
+            reloads.advance(now, hand_over, || orders.news().is_taken());
+            // Should its own wake-up have failed, the one who ordered follows all the same.
+            self.obey();
+            self.retire_if_done();
             // Told once it is true.
             if echo.is_some_and(|(_, until)| now >= until) {
                 echo = None;
@@ -236,22 +252,21 @@ impl<K: Spawner + Opener, S: Service + Clone> Worker<K, S> {
             self.seen = request;
             self.orders.publish(self.number, self.server.counters());
         }
-        match &*self.orders.news() {
-            (reloads, Some(service)) if *reloads != self.reloads => {
-                self.reloads = *reloads;
-                self.server.replace_service(service.clone());
-            }
-            _ => {}
+        let newer = self.orders.news().newer(&mut self.reloads);
+        if let Some(service) = newer {
+            // This frees the old one, if no other worker has it.
+            self.server.replace_service(service);
+            self.orders.settle_news(self.number);
         }
     }
 }
 
-impl<S> Orders<S> {
+impl<S: Clone> Orders<S> {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn news(&self) -> MutexGuard<'_, (u64, Option<S>)> {
+    fn news(&self) -> MutexGuard<'_, News<S>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -272,24 +287,33 @@ impl<S> Orders<S> {
         self.wake_all();
     }
 
-    /// Has everybody serve with what was read anew, or keeps what there is.
-    fn order_reload(&self, service: Result<S, String>) {
-        match service {
-            Ok(service) => {
-                let mut news = self.news();
-                *news = (news.0 + 1, Some(service));
-                drop(news);
-                self.wake_all();
-                log::info!("SIGHUP: read again");
-            }
-            Err(reason) => log::warn!("SIGHUP: {reason}; nothing has changed"),
+    /// Has every worker serve with what was read anew.
+    fn hand_over(&self, service: S) {
+        // A worker that retires afterwards settles for itself.
+        let board = self.board();
+        self.news().publish(service, &board.runs);
+        drop(board);
+        self.wake_all();
+    }
+
+    /// A worker serves with the newest service, or no more at all; the last one wakes the first.
+    fn settle_news(&self, number: usize) {
+        let is_last = self.news().settle(number);
+        if let (true, Some(first)) = (is_last, self.wakers.first()) {
+            first.wake();
         }
     }
 
-    /// Has everybody publish counts; the last one to do so prints the sum.
+    /// Has everybody publish counts; the last one to do so prints the sum. Requests that come
+    /// before that are one more request after it, or a flood of them would keep all from coming to
+    /// an end.
     fn request_counts(&self) {
         let mut board = self.board();
         let Board { awaited, runs, .. } = &mut *board;
+        if awaited.contains(&true) {
+            board.asked_again = true;
+            return;
+        }
         awaited.clone_from(runs);
         drop(board);
         self.request.fetch_add(1, Ordering::AcqRel);
@@ -297,7 +321,10 @@ impl<S> Orders<S> {
     }
 
     fn publish(&self, number: usize, counters: &Counters) {
-        self.board().publish(number, counters);
+        let asked_again = self.board().publish(number, counters);
+        if asked_again {
+            self.request_counts();
+        }
     }
 
     /// A worker has drained: its last counts stay on the board.
@@ -306,10 +333,14 @@ impl<S> Orders<S> {
         S: Service,
     {
         let mut board = self.board();
-        board.publish(number, server.counters());
+        let asked_again = board.publish(number, server.counters());
         board.runs[number] = false;
         board.cut += server.cut();
         drop(board);
+        self.settle_news(number);
+        if asked_again {
+            self.request_counts();
+        }
         self.wake_all();
     }
 
@@ -330,12 +361,15 @@ impl Board {
     }
 
     /// The counts of one worker, up to now; with the last that was awaited the sum is printed.
-    fn publish(&mut self, number: usize, counters: &Counters) {
+    /// Tells whether they are to be asked for again.
+    fn publish(&mut self, number: usize, counters: &Counters) -> bool {
         self.counts[number].clone_from(counters);
         let was_awaited = std::mem::take(&mut self.awaited[number]);
-        if was_awaited && !self.awaited.contains(&true) {
-            print_line(&self.sum().to_string());
+        if !was_awaited || self.awaited.contains(&true) {
+            return false;
         }
+        print_line(&self.sum().to_string());
+        std::mem::take(&mut self.asked_again)
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::connection::{Cursors, Workspace};
 use crate::kernel::{Mapping, Time};
@@ -163,6 +164,16 @@ impl Workspaces {
     /// Notes what its holder has to do in time.
     pub fn hold(&mut self, lease: &Lease, held: Held) {
         self.held[lease.0 as usize] = held;
+    }
+
+    /// Moves the time from which its holder's deadline counts by `span`.
+    pub fn put_off(&mut self, lease: &Lease, span: Duration) {
+        match &mut self.held[lease.0 as usize] {
+            Held::ForFrame { since, .. } | Held::ForReply { since, .. } => {
+                *since = since.after(span);
+            }
+            Held::Freely => {}
+        }
     }
 
     /// Takes one back, with whatever is still in it.

@@ -17,19 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::alarm::Alarm;
+use super::signals::Signals;
 use super::{Address, Event, Interest, Poller, Signal, Sockets, Time, Token};
-use crate::sys::{epoll, epoll::Epoll, eventfd, process, signal, socket};
-
-/// The signals that the loop answers to.
-const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP];
-
-/// Keeps signals from ending the process: those that the loop answers to wait until it reads them,
-/// and writing to a closed pipe is an error like others. To be called before the first thread
-/// starts.
-pub fn block_signals() -> io::Result<()> {
-    signal::ignore_broken_pipes()?;
-    signal::block(&ANSWERED)
-}
+use crate::sys::{epoll, epoll::Epoll, eventfd, process, socket};
 
 /// An open descriptor, closed once. It prints as its number.
 pub struct Socket(OwnedFd);
@@ -60,11 +50,11 @@ pub struct Linux {
     /// The last reading, from which time-outs count.
     clock: Time,
     wake_up: Arc<OwnedFd>,
-    signals: Option<OwnedFd>,
+    signals: Option<Signals>,
 }
 
 impl Linux {
-    /// Opens a poller with its wake-up; with `signals` also what [`block_signals`] blocks is
+    /// Opens a poller with its wake-up; with `signals` also what [`super::block_signals`] blocks is
     /// reported here, and blocked now at the latest. At most one of several pollers should ask for
     /// signals.
     pub fn new(signals: bool) -> io::Result<Linux> {
@@ -79,13 +69,12 @@ impl Linux {
             signals: None,
         };
         if signals {
-            block_signals()?;
-            let descriptor = signal::descriptor(&ANSWERED)?;
+            let signals = Signals::new()?;
             let token = Token::SIGNALS;
             linux
                 .epoll
-                .add(descriptor.as_fd(), token.bits(), epoll::IN)?;
-            linux.signals = Some(descriptor);
+                .add(signals.descriptor(), token.bits(), epoll::IN)?;
+            linux.signals = Some(signals);
         }
         Ok(linux)
     }
@@ -184,16 +173,7 @@ impl Poller for Linux {
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {
-        let Some(descriptor) = &self.signals else {
-            return Ok(None);
-        };
-        match signal::take(descriptor.as_fd()) {
-            Ok(signal::USR1) => Ok(Some(Signal::Statistics)),
-            Ok(signal::HUP) => Ok(Some(Signal::Reload)),
-            Ok(number) => Ok(Some(Signal::Terminate(number))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.signals.as_ref().map_or(Ok(None), Signals::take)
     }
 
     fn take_wake_up(&mut self) -> io::Result<()> {
@@ -231,6 +211,7 @@ mod tests {
 
     use super::super::Readiness;
     use super::*;
+    use crate::sys::signal;
 
     /// A time that is over: look and do not sleep.
     const NOW: Time = Time::from_nanos(0);

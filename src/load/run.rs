@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::base::clock::Time;
 use crate::base::histogram::Histogram;
 use crate::kernel::{Address, Event, Opener, Poller, Signal, process};
+use crate::limits::SIGNALS_PER_TURN;
 
 use super::board::{Board, Control};
 use super::observe::{self, Host, Usage};
@@ -215,11 +216,12 @@ pub fn usage_of(target: &Target) -> io::Result<Option<Usage>> {
 pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> {
     let mut events = [Event::default(); 4];
     kernel.wait(&mut events, until)?;
-    while let Some(signal) = kernel.take_signal()? {
-        match signal {
-            Signal::Terminate(number) => return Ok(Some(number)),
-            Signal::Reload => return Ok(Some(HANG_UP)),
-            Signal::Statistics => {}
+    for _ in 0..SIGNALS_PER_TURN {
+        match kernel.take_signal()? {
+            Some(Signal::Terminate(number)) => return Ok(Some(number)),
+            Some(Signal::Reload) => return Ok(Some(HANG_UP)),
+            Some(Signal::Statistics) => {}
+            None => break,
         }
     }
     Ok(None)

@@ -14,7 +14,7 @@ use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
     Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, UnixName, Waker,
-    block_signals, find_program, ip_text, process,
+    block_signals, find_program, give_large_blocks_back, ip_text, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -30,7 +30,10 @@ struct Serving(Serve);
 impl ServiceUser for Serving {
     type Outcome = Result<(), Failure>;
 
-    fn with<S>(self, load: impl FnMut() -> Result<S, String>) -> Result<(), Failure>
+    fn with<S>(
+        self,
+        load: impl FnMut() -> Result<S, String> + Send + 'static,
+    ) -> Result<(), Failure>
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
@@ -40,7 +43,7 @@ impl ServiceUser for Serving {
 
 fn serve_with<S>(
     mut options: Serve,
-    mut load: impl FnMut() -> Result<S, String>,
+    mut load: impl FnMut() -> Result<S, String> + Send + 'static,
 ) -> Result<(), Failure>
 where
     S: Service<State: Send> + Clone + Send + 'static,
@@ -51,6 +54,8 @@ where
         let checked = options.service.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     }
+    // A reload takes as much as the service has and frees it again; the ceiling counts it twice.
+    give_large_blocks_back();
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     options.connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
@@ -84,6 +89,8 @@ where
             .map_err(io_failure("starting a worker"))?;
         servers.push(server);
     }
+    // The workers have theirs, and a reload is to free what they do not use any more.
+    drop(protocol);
     announce(&options, &addresses, &plan);
     tell_what_is_allowed(&options);
     match workers::run(servers, wakers, options.stats_interval, load)

@@ -10,6 +10,21 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::slice;
 
+/// Bytes from which on a block is mapped for itself: the C library's own first setting.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 128 << 10;
+
+/// Has the allocator give large blocks back to the kernel as soon as they are freed. Left to
+/// itself the C library keeps them once one was freed, in an arena of the thread that took them,
+/// and a block of another thread does not fit in there: mallopt(3), `M_MMAP_THRESHOLD`.
+pub fn give_large_blocks_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: this changes a setting of the allocator, which has a lock of its own.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 /// Zeroed bytes in pages of their own, given back on drop.
 #[derive(Debug)]
 pub struct Mapping {

@@ -21,9 +21,18 @@ pub(crate) const HUP: c_int = libc::SIGHUP;
 
 /// Holds these signals back from the calling thread and from all that it starts.
 pub(crate) fn block(signals: &[c_int]) -> io::Result<()> {
+    change_mask(libc::SIG_BLOCK, signals)
+}
+
+/// Lets these signals through again, and those of them at once that have arrived meanwhile.
+pub(crate) fn unblock(signals: &[c_int]) -> io::Result<()> {
+    change_mask(libc::SIG_UNBLOCK, signals)
+}
+
+fn change_mask(how: c_int, signals: &[c_int]) -> io::Result<()> {
     let set = set_of(signals)?;
     // SAFETY: the set is initialised and outlives the call; the old mask is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) } {
+    match unsafe { libc::pthread_sigmask(how, &set, ptr::null_mut()) } {
         0 => Ok(()),
         // Threads have no shared errno to spoil: these calls answer with the error itself.
         error => Err(io::Error::from_raw_os_error(error)),

@@ -13,7 +13,7 @@ mod memory;
 
 use std::time::Duration;
 
-use libc::{EAGAIN, ENOBUFS, ENOMEM, EPERM};
+use libc::{EAGAIN, ENOBUFS, ENOMEM, EOPNOTSUPP, EPERM};
 use mynah::connection::{CloseReason, Protocol};
 use mynah::drive::workspaces::WorkspaceSize;
 use mynah::drive::{Server, Settings};

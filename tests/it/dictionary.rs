@@ -1,7 +1,9 @@
 //! The file of `dict`: read and checked at the start, read again at SIGHUP, on the real binary.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -11,6 +13,8 @@ use std::{env, fs, process, thread};
 use mynah::options::{self, Parsed};
 use mynah::run::{ServiceUser, with_service};
 use mynah::service::Service;
+
+use crate::binary::is_installed;
 
 /// How long anything may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +31,13 @@ impl Words {
 
     fn write(&self, text: &str) {
         fs::write(&self.0, text).expect("a temporary file");
+    }
+
+    /// Puts another file in its place at once, as an editor does.
+    fn replace(&self, text: &str) {
+        let next = self.0.with_extension("next");
+        fs::write(&next, text).expect("a temporary file");
+        fs::rename(&next, &self.0).expect("it takes the place");
     }
 
     /// Puts a FIFO in its place, which nobody writes to.
@@ -56,35 +67,142 @@ impl Drop for Words {
     }
 }
 
+/// Words of a dictionary that takes long to check.
+const WORDS: usize = 30_000;
+
+/// A dictionary that takes long to check, and says `answer` to `word`.
+fn long(answer: &str) -> String {
+    let mut text = format!("word: {answer}\n");
+    for number in 0..WORDS {
+        writeln!(text, "w{number}: x").expect("room for it");
+    }
+    text
+}
+
+/// One that also takes more memory than a program has that has just been started.
+fn large(answer: &str) -> String {
+    let mut text = long(answer);
+    for number in 0..600 {
+        writeln!(text, "l{number}: {}", "x".repeat(4000)).expect("room for it");
+    }
+    text
+}
+
 /// A running server; killed and reaped whatever becomes of the test.
 struct Program {
     child: Child,
     address: String,
     log: Receiver<String>,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
     fn start(words: &Words, args: &[&str]) -> Program {
-        let mut child = words.command(args).spawn().expect("the program starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut program = Program::spawn(words, args);
+        program.becomes_ready();
+        program
+    }
+
+    /// Starts it, and does not wait until it serves.
+    fn spawn(words: &Words, args: &[&str]) -> Program {
+        Program::spawn_by(words.command(args))
+    }
+
+    fn spawn_by(mut command: Command) -> Program {
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (told, log) = mpsc::channel();
         thread::spawn(move || {
             let lines = stderr.lines().map_while(Result::ok);
             lines.for_each(|line| told.send(line).unwrap_or_default());
         });
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).expect("a line");
+        Program {
+            child,
+            address: String::new(),
+            log,
+            stdout,
+        }
+    }
+
+    /// Waits for the ready line.
+    fn becomes_ready(&mut self) {
+        let ready = self.prints();
         let address = ready
             .split("tcp://")
             .nth(1)
             .and_then(|rest| rest.split(',').next());
-        Program {
-            child,
-            address: address.unwrap_or_default().to_owned(),
-            log,
-            _stdout: stdout,
+        self.address = address.expect("a ready line").to_owned();
+    }
+
+    /// The next line on stdout; empty when there is none any more.
+    fn prints(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a line");
+        line
+    }
+
+    /// Waits until it has taken memory for the text of a large dictionary, which it then checks.
+    fn reads(&self) {
+        self.until("its dictionary is in memory", || {
+            self.kilobytes("VmData:") >= 2048
+        });
+    }
+
+    /// What proc(5) tells of its memory.
+    fn kilobytes(&self, field: &str) -> u64 {
+        kilobytes_of(self.child.id(), field)
+    }
+
+    /// Waits until a reload is under way.
+    fn reloads(&self) {
+        self.until("it reads on a thread", || self.has_thread("reload"));
+    }
+
+    fn has_thread(&self, name: &str) -> bool {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let threads = fs::read_dir(folder).expect("proc(5)").flatten();
+        let mut names =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+        names.any(|comm| comm.trim_end() == name)
+    }
+
+    fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let since = Instant::now();
+        while !holds() {
+            assert!(since.elapsed() < PATIENCE, "never: {what}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        self.shell(&format!("kill -s {name} {}", self.child.id()));
+    }
+
+    fn shell(&self, command: &str) {
+        let sent = Command::new("sh").args(["-c", command]).status();
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// Sends it these signals again and again, until it has ended or the storm is dropped.
+    fn storm(&self, names: &[&str], pause: &str) -> Storm {
+        let pid = self.child.id();
+        let kill = names.iter().map(|name| format!("kill -s {name} {pid}"));
+        let kills = kill.collect::<Vec<_>>().join(" && ");
+        let all = format!("while {kills}; do {pause}; done 2>/dev/null");
+        let shell = Command::new("sh").args(["-c", &all]).spawn();
+        Storm(shell.expect("a shell"))
+    }
+
+    /// Waits until it has ended, and gives its code.
+    fn ended(&mut self) -> Option<i32> {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status.code();
+            }
+            assert!(since.elapsed() < PATIENCE, "it does not end");
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -96,9 +214,11 @@ impl Program {
 
     /// Has the file read again, and waits for what is said about it.
     fn reload(&self) -> String {
-        let command = format!("kill -s HUP {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &command]).status();
-        assert!(sent.expect("a shell").success());
+        self.signal("HUP");
+        self.hears_of_a_reload()
+    }
+
+    fn hears_of_a_reload(&self) -> String {
         loop {
             let line = self.log.recv_timeout(PATIENCE).expect("a line about it");
             if line.contains("SIGHUP") {
@@ -112,6 +232,24 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn kilobytes_of(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("proc(5)");
+    // Before it is the program that was asked for it may have none.
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    let value = value.and_then(|line| line.split_whitespace().next());
+    value.map_or(0, |value| value.parse().expect("a number"))
+}
+
+/// A shell that sends signals.
+struct Storm(Child);
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -219,13 +357,13 @@ fn a_reload_that_meets_a_fifo_holds_up_nobody() {
 }
 
 /// Loads the dictionary of these options so often, and on until it was there and was not; tells how
-/// often.
+/// often that was. What takes its place while it is read is waited for.
 struct Loading(u32);
 
 impl ServiceUser for Loading {
     type Outcome = u32;
 
-    fn with<S>(self, mut load: impl FnMut() -> Result<S, String>) -> u32
+    fn with<S>(self, mut load: impl FnMut() -> Result<S, String> + Send + 'static) -> u32
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
@@ -234,8 +372,9 @@ impl ServiceUser for Loading {
             match load() {
                 Ok(_) => loaded += 1,
                 Err(reason) => {
-                    assert!(reason.ends_with("is not a regular file"), "{reason}");
-                    refused += 1;
+                    let is_fifo = reason.ends_with("is not a regular file");
+                    assert!(is_fifo || reason.contains("has changed"), "{reason}");
+                    refused += u32::from(is_fifo);
                 }
             }
         }
@@ -256,7 +395,7 @@ fn a_fifo_that_takes_the_files_place_while_it_is_opened_holds_up_nobody() {
         panic!("these are options");
     };
     let (tell, loaded) = mpsc::channel();
-    thread::spawn(move || tell.send(with_service(&serve, Loading(3000))));
+    thread::spawn(move || tell.send(with_service(&serve, Loading(500))));
     let since = Instant::now();
     loop {
         for other in [&fifo, &file] {
@@ -272,4 +411,176 @@ fn a_fifo_that_takes_the_files_place_while_it_is_opened_holds_up_nobody() {
             Err(TryRecvError::Disconnected) => panic!("loading has failed"),
         }
     }
+}
+
+#[test]
+fn reloads_without_end_hold_up_no_answer_and_no_end() {
+    for (signals, threads) in [(&["HUP"][..], "1"), (&["USR1", "HUP"], "3")] {
+        let words = Words::new("storm", &long("first"));
+        let mut program = Program::start(&words, &["--threads", threads]);
+        let mut peers: Vec<TcpStream> = (0..8).map(|_| program.connect()).collect();
+        // Statistics that nobody reads must not hold it up either.
+        let storm = program.storm(signals, "sleep 0.01");
+        let (since, mut longest) = (Instant::now(), Duration::ZERO);
+        for turn in 0..100 {
+            let asked = Instant::now();
+            let peer = &mut peers[turn % 8];
+            assert_eq!(ask(peer, "word"), "first");
+            longest = longest.max(asked.elapsed());
+            // In all of it a reload is under way, or the next one begins.
+        }
+        println!(
+            "100 answers in {:?}, the longest {longest:?}",
+            since.elapsed()
+        );
+        words.replace(&long("last"));
+        for peer in &mut peers {
+            program.until("the last contents are served", || {
+                ask(peer, "word") == "last"
+            });
+        }
+        program.signal("TERM");
+        assert_eq!(program.ended(), Some(0), "{signals:?} {threads}");
+        drop(storm);
+    }
+}
+
+#[test]
+fn signals_faster_than_they_can_be_taken_hold_up_no_answer_and_no_end() {
+    for (signal, args) in [
+        ("HUP", &[][..]),
+        ("USR1", &[]),
+        ("USR1", &["--threads", "3"]),
+    ] {
+        let words = Words::new(&format!("flood-{signal}-{}", args.len()), "one: eins\n");
+        let mut program = Program::start(&words, args);
+        let mut peer = program.connect();
+        let floods = [0; 2].map(|_| program.storm(&[signal; 8], ":"));
+        for _ in 0..200 {
+            assert_eq!(ask(&mut peer, "one"), "eins");
+        }
+        drop(peer);
+        program.signal("TERM");
+        assert_eq!(program.ended(), Some(0), "{signal}");
+        drop(floods);
+    }
+}
+
+#[test]
+fn a_request_during_a_reload_is_one_more_reload_and_is_not_lost() {
+    let words = Words::new("again", &long("0"));
+    let program = Program::start(&words, &["--threads", "2"]);
+    let mut peers: Vec<TcpStream> = (0..8).map(|_| program.connect()).collect();
+    for round in 1..=4 {
+        program.signal("HUP");
+        program.reloads();
+        // It may have been read already.
+        words.replace(&long(&round.to_string()));
+        program.signal("HUP");
+        for peer in &mut peers {
+            program.until("it is read once more", || {
+                ask(peer, "word") == round.to_string()
+            });
+        }
+        program.until("it rests", || !program.has_thread("reload"));
+    }
+}
+
+#[test]
+fn an_end_that_is_asked_for_during_a_reload_does_not_wait_for_it() {
+    // On a machine that is busy enough the reload may be over first: then it is tried again.
+    let is_in_time = (0..10).any(|_| {
+        let words = Words::new("end", &long("first"));
+        let mut program = Program::start(&words, &[]);
+        program.signal("HUP");
+        program.reloads();
+        program.signal("TERM");
+        assert_eq!(program.ended(), Some(0));
+        let mut lines = std::iter::from_fn(|| program.log.recv_timeout(PATIENCE).ok());
+        !lines.any(|line| line.contains("SIGHUP"))
+    });
+    assert!(is_in_time);
+}
+
+#[test]
+fn the_memory_of_many_reloads_is_that_of_two_dictionaries() {
+    for threads in ["1", "3"] {
+        let words = Words::new("memory", &large("0"));
+        let mut program = Program::start(&words, &["--threads", threads]);
+        let with_one = program.kilobytes("VmHWM:");
+        for _ in 0..6 {
+            assert!(program.reload().ends_with("read again"));
+        }
+        let grown = program.kilobytes("VmHWM:") - with_one;
+        let dictionary = large("0").len() as u64 / 1024;
+        // The thread that reads, its stack and its heap, come to some hundred.
+        let fits = grown < dictionary + 1024;
+        assert!(fits, "{grown} kB more than with one of {dictionary} kB");
+        program.signal("TERM");
+        assert_eq!(program.ended(), Some(0));
+    }
+}
+
+#[test]
+fn signals_that_come_while_the_dictionary_is_read_at_the_start_are_followed_afterwards() {
+    let words = Words::new("early", &large("first"));
+    let mut program = Program::spawn(&words, &[]);
+    program.reads();
+    program.signal("HUP");
+    program.signal("USR1");
+    program.becomes_ready();
+    assert!(program.prints().starts_with("stats "));
+    assert!(program.hears_of_a_reload().ends_with("SIGHUP: read again"));
+    assert_eq!(ask(&mut program.connect(), "word"), "first");
+    program.signal("TERM");
+    assert_eq!(program.ended(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_not_ready_yet_ends_at_once_when_it_is_told_to() {
+    for (name, number) in [("TERM", 15), ("INT", 2)] {
+        let words = Words::new(&format!("early-{name}"), &large("first"));
+        let mut program = Program::spawn(&words, &[]);
+        program.reads();
+        program.signal(name);
+        assert_eq!(program.prints(), "", "it is not ready");
+        let status = program.child.wait().expect("it is ours");
+        assert_eq!(status.signal(), Some(number));
+    }
+}
+
+#[test]
+fn the_first_process_of_a_namespace_that_is_not_ready_yet_ends_when_it_is_told_to() {
+    const NAMESPACE: [&str; 3] = ["--pid", "--fork", "--kill-child"];
+    if !is_installed("unshare") {
+        return;
+    }
+    let tried = Command::new("unshare").args(NAMESPACE).arg("true").output();
+    if !tried.expect("unshare(1)").status.success() {
+        eprintln!("skipped: no namespace of processes may be made here");
+        return;
+    }
+    let words = Words::new("first", &large("first"));
+    let inner = words.command(&[]);
+    let mut command = Command::new("unshare");
+    command
+        .args(NAMESPACE)
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut outer = Program::spawn_by(command);
+    let pid = outer.child.id();
+    let mut first = 0;
+    outer.until("its dictionary is in memory", || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("proc(5)");
+        let child = children.split_whitespace().next();
+        first = child.map_or(0, |child| child.parse().expect("a number"));
+        first != 0 && kilobytes_of(first, "VmData:") >= 2048
+    });
+    outer.shell(&format!("kill -s TERM {first}"));
+    // The kernel ignores the signal there, unless it is waited for.
+    assert_eq!(outer.ended(), Some(0));
 }

@@ -157,35 +157,128 @@ fn a_frame_behind_one_that_was_thrown_away_has_the_whole_time() {
     assert_eq!(stage.hear(peer), b"hello\n");
 }
 
+/// Frames of which nothing is kept, beside two accomplices that hold both workspaces.
+struct Waits<S: Service> {
+    stage: Stage<S>,
+    /// The peer whose frame is under way.
+    peer: Peer,
+    /// A byte of the rest of its frame.
+    rest: u8,
+    accomplices: [Peer; 2],
+    /// A frame of an accomplice in two parts: with the first it holds a workspace.
+    parts: [&'static [u8]; 2],
+}
+
+impl<S: Service> Waits<S> {
+    /// A frame has 2 seconds, and that of the peer begins with `head`.
+    fn new(service: S, framing: &str, head: &[u8], parts: [&'static [u8]; 2]) -> Waits<S> {
+        let settings = Settings {
+            frame_timeout: Some(2 * SECOND),
+            workspaces: 2,
+            workspace: WorkspaceSize {
+                inbound: 1024,
+                outbound: 4096,
+            },
+            ..plain()
+        };
+        let framing = Framing::parse(framing).and_then(|framing| framing.limited(64));
+        let framing = framing.expect("a framing");
+        let discard = OnTooLong::Discard;
+        let mut stage = Stage::serving(service, framing, discard, settings, Config::default());
+        let accomplices = [stage.connect(), stage.connect()];
+        let peer = stage.connect();
+        stage.say(peer, head);
+        assert_eq!(stage.server.workspaces_lent(), 0, "nothing of it is kept");
+        Waits {
+            stage,
+            peer,
+            rest: b'.',
+            accomplices,
+            parts,
+        }
+    }
+
+    /// The peer says a byte of its frame, and has to wait for `span` until it is read.
+    fn wait(&mut self, span: Duration) {
+        let before = self.stage.server.counters().workspace_waits;
+        for accomplice in self.accomplices {
+            self.stage.say(accomplice, self.parts[0]);
+        }
+        self.stage.say(self.peer, &[self.rest]);
+        self.stage.pass(span);
+        assert_eq!(self.stage.server.counters().workspace_waits, before + 1);
+        for accomplice in self.accomplices {
+            self.stage.say(accomplice, self.parts[1]);
+        }
+        assert_eq!(self.stage.server.workspaces_lent(), 0);
+    }
+
+    fn is_late(&self) -> bool {
+        self.stage.closed(CloseReason::SlowFrame) > 0
+    }
+}
+
+/// A frame that is thrown away, and the body of a request: both wait as `play` has it.
+fn each_kept_waiting(play: impl Fn(&mut dyn FnMut(Step) -> bool)) {
+    let mut thrown_away = Waits::new(Echo, "u8", b"\xff", [b"\x02a", b"b"]);
+    play(&mut |step| thrown_away.step(step));
+    let head = b"POST / HTTP/1.1\r\nHost:\r\nContent-Length: 1000\r\n\r\n";
+    let parts: [&[u8]; 2] = [b"GET / HTTP/1.1\r\nHo", b"st:\r\n\r\n"];
+    let mut body = Waits::new(Http::default(), "raw", head, parts);
+    play(&mut |step| body.step(step));
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    /// Time passes in which nothing is said.
+    Pass(Duration),
+    /// A byte is said, and read so much later.
+    Wait(Duration),
+}
+
+impl<S: Service> Waits<S> {
+    /// Does one step; tells whether the peer is late by then.
+    fn step(&mut self, step: Step) -> bool {
+        match step {
+            Step::Pass(span) => self.stage.pass(span),
+            Step::Wait(span) => self.wait(span),
+        }
+        self.is_late()
+    }
+}
+
 #[test]
-fn who_waits_for_a_workspace_amid_what_is_thrown_away_is_not_late_and_has_the_whole_time_then() {
-    let settings = Settings {
-        frame_timeout: Some(60 * SECOND),
-        workspaces: 1,
-        ..plain()
-    };
-    let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
-    let framing = framing.expect("a framing");
-    let discard = OnTooLong::Discard;
-    let mut stage = Stage::serving(Echo, framing, discard, settings, Config::default());
-    let (holder, other) = (stage.connect(), stage.connect());
-    stage.say(other, &[100]);
-    stage.pass(30 * SECOND);
-    stage.say(holder, b"\x3f");
-    stage.say(other, &[0; 2]);
-    assert_eq!(stage.server.counters().workspace_waits, 1);
-    stage.pass(60 * SECOND - MOMENT);
-    assert_eq!(
-        stage.closed(CloseReason::SlowFrame),
-        0,
-        "it is kept waiting"
-    );
-    stage.pass(MOMENT);
-    assert_eq!(stage.closed(CloseReason::SlowFrame), 1, "the holder is");
-    stage.pass(60 * SECOND - MOMENT);
-    assert_eq!(stage.link(other), Link::Open);
-    stage.pass(MOMENT);
-    assert_eq!(stage.closed(CloseReason::SlowFrame), 2);
+fn a_wait_for_a_workspace_moves_the_deadline_of_a_frame_by_the_time_waited() {
+    for waited in [MOMENT, SECOND / 10, 3 * SECOND / 2] {
+        each_kept_waiting(|step| {
+            assert!(!step(Step::Pass(3 * SECOND / 2)));
+            assert!(!step(Step::Wait(waited)));
+            assert!(!step(Step::Pass(SECOND / 2 - MOMENT)), "{waited:?}");
+            assert!(step(Step::Pass(MOMENT)), "{waited:?}");
+        });
+    }
+}
+
+#[test]
+fn a_frame_is_not_renewed_by_waits_for_a_workspace() {
+    each_kept_waiting(|step| {
+        // A tenth of a second of its own between two waits.
+        for _ in 0..19 {
+            assert!(!step(Step::Pass(SECOND / 10)));
+            assert!(!step(Step::Wait(SECOND / 2)));
+        }
+        assert!(!step(Step::Pass(SECOND / 10 - MOMENT)));
+        assert!(step(Step::Pass(MOMENT)));
+    });
+}
+
+#[test]
+fn a_frame_is_not_late_while_it_waits_for_a_workspace() {
+    each_kept_waiting(|step| {
+        assert!(!step(Step::Pass(2 * SECOND - MOMENT)));
+        assert!(!step(Step::Wait(2 * SECOND - MOMENT)));
+        assert!(step(Step::Pass(MOMENT)));
+    });
 }
 
 #[test]

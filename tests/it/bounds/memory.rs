@@ -133,3 +133,57 @@ fn whoever_waits_for_memory_and_hangs_up_does_not_make_it_spin() {
     stage.pass(SECOND);
     assert_eq!(stage.server.counters().connections_now, 0);
 }
+
+#[test]
+fn a_wait_for_memory_moves_the_deadline_of_a_frame_by_the_time_waited() {
+    for (name, errno) in [("recv", ENOMEM), ("recv", ENOBUFS)] {
+        for late in [MOMENT, Duration::ZERO] {
+            let mut stage = Stage::new(Settings {
+                frame_timeout: Some(Duration::from_millis(100)),
+                ..plain()
+            });
+            let peer = stage.connect();
+            stage.say(peer, b"\x03a");
+            stage.pass(Duration::from_millis(50));
+            // 1, 2, 4, 8, 16 and 32 milliseconds.
+            stage.fail(name, 6, errno);
+            stage.say(peer, b"b");
+            stage.pass(Duration::from_millis(63 + 50) - MOMENT);
+            assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
+            if late.is_zero() {
+                stage.say(peer, b"c");
+                assert_eq!(stage.hear(peer), b"\x03abc");
+            }
+            stage.pass(MOMENT);
+            let ended = stage.closed(CloseReason::SlowFrame) == 1;
+            assert_eq!(ended, !late.is_zero());
+        }
+    }
+}
+
+#[test]
+fn a_wait_for_memory_moves_the_deadline_of_a_reader_by_the_time_waited() {
+    let pipe = Pipe {
+        send: 4,
+        receive: 4,
+    };
+    let config = Config {
+        reply: pipe,
+        ..Config::default()
+    };
+    let settings = Settings {
+        stall_timeout: Some(Duration::from_millis(100)),
+        stall_size_min: 32,
+        ..plain()
+    };
+    let mut stage = Stage::with(settings, config);
+    let peer = stage.connect();
+    stage.say(peer, &[b"\x1f".as_slice(), &[b'.'; 31]].concat());
+    stage.pass(Duration::from_millis(50));
+    stage.fail("send", 6, ENOBUFS);
+    assert_eq!(stage.hear(peer).len(), 8, "the pipes were full");
+    stage.pass(Duration::from_millis(63 + 50) - MOMENT);
+    assert_eq!(stage.closed(CloseReason::Stalled), 0);
+    stage.pass(MOMENT);
+    assert_eq!(stage.closed(CloseReason::Stalled), 1);
+}

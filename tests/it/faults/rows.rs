@@ -88,7 +88,8 @@ pub(super) const ROWS: &[Row] = &[
         "aborted would_block",
         &[
             "an_accept_that_fails_in_passing_loses_nobody_else",
-            "an_accept_that_cannot_fail_so_rests_like_one_without_descriptors",
+            "a_crowd_behind_a_passing_error_is_let_in_without_another_newcomer",
+            "an_accept_that_cannot_fail_so_rests_and_loses_nobody",
             "whatever_fails_at_the_door_hurts_one_peer_at_most",
         ],
     ),

@@ -136,33 +136,136 @@ fn a_reserve_that_could_not_be_had_back_is_taken_when_the_door_opens_again() {
     });
 }
 
+/// The errors of accept4 that say nothing about the listener: those of accept(2), "Error handling",
+/// the other network errors of "Errors", and one that no page lists.
+const PASSING: [(&str, i32); 17] = [
+    ("EINTR", libc::EINTR),
+    ("ECONNABORTED", libc::ECONNABORTED),
+    ("EPERM", libc::EPERM),
+    ("ENETDOWN", libc::ENETDOWN),
+    ("EPROTO", libc::EPROTO),
+    ("ENOPROTOOPT", libc::ENOPROTOOPT),
+    ("EHOSTDOWN", libc::EHOSTDOWN),
+    ("ENONET", libc::ENONET),
+    ("EHOSTUNREACH", libc::EHOSTUNREACH),
+    ("EOPNOTSUPP", libc::EOPNOTSUPP),
+    ("ENETUNREACH", libc::ENETUNREACH),
+    ("ENOSR", libc::ENOSR),
+    ("ESOCKTNOSUPPORT", libc::ESOCKTNOSUPPORT),
+    ("EPROTONOSUPPORT", libc::EPROTONOSUPPORT),
+    ("ETIMEDOUT", libc::ETIMEDOUT),
+    ("ECONNREFUSED", libc::ECONNREFUSED),
+    ("EDQUOT", libc::EDQUOT),
+];
+const OUT_OF_RESOURCES: [(&str, i32); 4] = [
+    ("EMFILE", libc::EMFILE),
+    ("ENFILE", libc::ENFILE),
+    ("ENOBUFS", libc::ENOBUFS),
+    ("ENOMEM", libc::ENOMEM),
+];
+const MISTAKES: [(&str, i32); 4] = [
+    ("EBADF", libc::EBADF),
+    ("EINVAL", libc::EINVAL),
+    ("ENOTSOCK", libc::ENOTSOCK),
+    ("EFAULT", libc::EFAULT),
+];
+
 #[test]
 fn an_accept_that_fails_in_passing_loses_nobody_else() {
-    for errno in [
-        libc::ECONNABORTED,
-        libc::EPERM,
-        libc::EPROTO,
-        libc::ENETDOWN,
-    ] {
+    for (name, errno) in PASSING {
+        println!("{name}");
         echo(Config::default(), settings(), |play| {
             play.sim().fail("accept4", 1, errno);
-            let peer = play.connect();
+            let peer = play.sim().connect(0);
+            let waits = play.counters().epoll_wait;
+            play.turn();
+            let counters = play.counters();
+            assert_eq!(counters.epoll_wait, waits + 1);
+            assert_eq!(counters.connections_now, 1, "it is taken in the same turn");
+            assert_eq!((counters.accept_errors, counters.refused_resources), (1, 0));
             play.ask(peer, b"hello");
-            assert_eq!(play.counters().accept_errors, 1);
         });
     }
 }
 
 #[test]
-fn an_accept_that_cannot_fail_so_rests_like_one_without_descriptors() {
-    echo(Config::default(), settings(), |play| {
-        play.sim().fail("accept4", 1, libc::EINVAL);
-        play.sim().fail("accept4", 2, libc::EINVAL);
-        let peer = play.connect();
-        assert_eq!(play.counters().refused_resources, 1);
-        play.pass(DOOR_REST_MIN);
-        play.ask(peer, b"hello");
-    });
+fn a_crowd_behind_a_passing_error_is_let_in_without_another_newcomer() {
+    let settings = Settings {
+        connections_max: 100,
+        ..settings()
+    };
+    for (name, errno) in PASSING {
+        println!("{name}");
+        // At the first, in the middle, at the last, at the one that finds nothing; and several.
+        for failing in [&[1][..], &[3], &[5], &[6], &[1, 2, 3, 5, 8]] {
+            echo(Config::default(), settings.clone(), |play| {
+                for place in failing {
+                    play.sim().fail("accept4", *place, errno);
+                }
+                let peers = [0; 5].map(|_| play.sim().connect(0));
+                play.quiet();
+                let errors = failing.len() as u64;
+                assert_eq!(play.counters().accept_errors, errors, "{failing:?}");
+                for peer in peers {
+                    play.ask(peer, b"hello");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_passing_error_with_nothing_behind_it_is_no_spin() {
+    for (_, errno) in PASSING {
+        echo(Config::default(), settings(), |play| {
+            // The connection is gone with its error.
+            let peer = play.sim().connect(0);
+            play.sim().close_peer(peer);
+            play.sim().fail("accept4", 1, errno);
+            play.quiet();
+            let waits = play.counters().epoll_wait;
+            play.pass(Duration::from_secs(1));
+            assert!(play.counters().epoll_wait <= waits + 2);
+        });
+    }
+}
+
+#[test]
+fn an_accept_without_descriptors_or_memory_tells_one_peer_and_rests() {
+    for (name, errno) in OUT_OF_RESOURCES {
+        println!("{name}");
+        echo(Config::default(), settings(), |play| {
+            play.sim().fail("accept4", 1, errno);
+            let refused = play.sim().connect(0);
+            let waiting = play.sim().connect(0);
+            let now = play.sim().time();
+            assert_eq!(play.quiet(), now.after(DOOR_REST_MIN));
+            let links = (play.link(refused), play.link(waiting));
+            assert_eq!(links, (Link::Finished, Link::Open));
+            let counters = play.counters();
+            assert_eq!((counters.accept_errors, counters.refused_resources), (0, 1));
+            play.pass(DOOR_REST_MIN);
+            play.ask(waiting, b"hello");
+        });
+    }
+}
+
+#[test]
+fn an_accept_that_cannot_fail_so_rests_and_loses_nobody() {
+    for (name, errno) in MISTAKES {
+        println!("{name}");
+        echo(Config::default(), settings(), |play| {
+            play.sim().fail("accept4", 1, errno);
+            let peers = [0; 3].map(|_| play.sim().connect(0));
+            let now = play.sim().time();
+            assert_eq!(play.quiet(), now.after(DOOR_REST_MIN));
+            assert_eq!(play.counters().refused_resources, 1);
+            play.pass(DOOR_REST_MIN);
+            for peer in peers {
+                play.ask(peer, b"hello");
+            }
+        });
+    }
 }
 
 #[test]

@@ -241,3 +241,66 @@ fn sigterm_ends_well_and_soon_whatever_peers_do() {
         drop((idle, dribbles));
     }
 }
+
+/// Whether the server has ended this connection.
+fn is_ended(peer: &mut TcpStream) -> bool {
+    peer.set_nonblocking(true).expect("an option");
+    let ended = match peer.read(&mut [0; 64]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    };
+    peer.set_nonblocking(false).expect("an option");
+    ended
+}
+
+#[test]
+fn a_frame_ends_in_time_although_it_waits_for_a_workspace_now_and_then() {
+    const CYCLES: u64 = 40;
+    let http: &[&str] = &["http", "--max-memory", "6m"];
+    let body = "POST / HTTP/1.1\r\nHost:\r\nContent-Length: 1000\r\n\r\n";
+    let discard = "--frame u32be --on-too-long discard --frame-max 64k --max-memory 5500k";
+    let discard: Vec<&str> = discard.split(' ').collect();
+    for (args, head, part) in [
+        (http, body, "GET / HTTP/1.1\r\nHo"),
+        (&discard, "\x7f\0\0\0", "\0\0\0\x09half"),
+    ] {
+        // Its memory is that of two workspaces.
+        let limits = ["--max-connections", "4", "--frame-timeout", "500ms"];
+        let server = Server::start(&[args, &limits].concat());
+        let mut peer = server.connect();
+        peer.write_all(head.as_bytes()).expect("the server reads");
+        let (mut said, mut waited) = (head.len() as u64, 0);
+        let has_read = |count: u64| server.stats().get("bytes_in") >= count;
+        until("its head is read", || has_read(said));
+        let ended = (0..CYCLES).any(|_| {
+            thread::sleep(Duration::from_millis(100));
+            let accomplices = [0; 2].map(|_| {
+                let mut accomplice = server.connect();
+                accomplice.write_all(part.as_bytes()).expect("it reads");
+                accomplice
+            });
+            said += 2 * part.len() as u64;
+            until("both workspaces are held", || has_read(said));
+            if peer.write_all(b".").is_err() {
+                return true;
+            }
+            let mut is_over = false;
+            until("it waits for one, or is read", || {
+                let stats = server.stats();
+                let waits = stats.get("workspace_waits") > waited;
+                waited = stats.get("workspace_waits");
+                is_over = is_ended(&mut peer);
+                is_over || waits || stats.get("bytes_in") > said
+            });
+            drop(accomplices);
+            said += 1;
+            until("it is read", || {
+                is_over = is_over || is_ended(&mut peer);
+                is_over || has_read(said)
+            });
+            is_over
+        });
+        assert!(ended, "{args:?}: it is still there after {CYCLES} waits");
+        server.end();
+    }
+}

@@ -260,6 +260,34 @@ fn an_order_to_end_is_followed_although_no_wake_up_and_no_line_can_be_written() 
 }
 
 #[test]
+fn clients_that_come_one_by_one_are_all_served_although_an_accept_fails_in_passing() {
+    if !may_trace() {
+        return;
+    }
+    let errnos = "EOPNOTSUPP ENETDOWN EPROTO ENOPROTOOPT EHOSTDOWN ENONET EHOSTUNREACH \
+                  ENETUNREACH ECONNABORTED EPERM";
+    for (number, errno) in errnos.split_whitespace().enumerate() {
+        let report = Report::new();
+        let wrapper = report.wrapper("accept4", &[format!("accept4:error={errno}:when=2")]);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let trigger = TRIGGERS[number % TRIGGERS.len()];
+        let args = ["--max-connections", "100", "--trigger", trigger];
+        let server = Server::start_under(&wrapper, &[], &args);
+        // The connection of the second one is still in the queue when accept4 has failed.
+        for client in 1..=3 {
+            let reply = super::ask(&mut server.connect(), b"x");
+            assert_eq!(reply, b"x", "{errno} {trigger}: client {client}");
+        }
+        let stats = server.stats();
+        let counted = (stats.get("accept_errors"), stats.get("refused_resources"));
+        assert_eq!(counted, (1, 0), "{errno} {trigger}");
+        let ended = server.end();
+        assert!(ended.stderr.iter().all(|line| !line.contains("mistake")));
+        assert!(report.read().contains("(INJECTED)"), "{errno} {trigger}");
+    }
+}
+
+#[test]
 #[ignore = "takes minutes; the head of this file has the command"]
 fn every_call_fails_with_every_errno_at_every_position() {
     if !may_trace() {
