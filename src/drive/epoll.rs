@@ -16,7 +16,8 @@ use std::time::Duration;
 use crate::connection::{CloseReason, Connection, Protocol, Want};
 use crate::framing::{FrameError, Guess};
 use crate::kernel::{
-    ALARM, Event, Interest, Opener, Readiness, SIGNALS, Spawner, Time, Token, Trigger, WAKE_UP,
+    ALARM, CHILD_ENDED, Event, Interest, Opener, Readiness, SIGNALS, Spawner, Time, Token, Trigger,
+    WAKE_UP,
 };
 use crate::limits::{ANSWERS_PER_PHASE, EVENTS_PER_TURN};
 use crate::service::Service;
@@ -180,6 +181,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.expire_unless_more_waits(count);
         }
         if S::AWAITS {
+            self.reap_orphans();
             self.start_a_command();
         }
         Ok(attention)
@@ -238,8 +240,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let next = self.timers.next().min(self.door.deadline());
         let next = next.min(self.drain_deadline());
         match S::AWAITS {
-            true if self.children.can_start() => self.common.now,
-            true => next.min(self.children.timers.next()),
+            true => next.min(self.children.next_deadline(self.common.now)),
             false => next,
         }
     }
@@ -259,6 +260,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             SIGNALS => attention.signals = true,
             WAKE_UP => attention.wake_up = true,
             ALARM => {}
+            CHILD_ENDED if S::AWAITS => self.hear_of_children(),
             listener => match token.as_child() {
                 Some((place, generation, end)) if S::AWAITS => {
                     self.hear_of(place, generation, end);

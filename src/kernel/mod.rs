@@ -149,18 +149,28 @@ pub trait Opener: Sockets {
 /// How programs are started, and what can be asked of them until they are reaped.
 ///
 /// Both descriptors of a [`Child`] are sockets like others: registered, reported, closed. Nothing
-/// here waits for a program, and none outlives its group being killed.
+/// here waits for a program. A command is the process that was started and its process group; an
+/// *orphan* is a child that this process did not start but got when another one ended.
 pub trait Spawner: Poller {
     /// A line that can be run, prepared.
     type Command: Send;
+
+    /// Finds out whether programs can be watched here, before any is started. The poller that hears
+    /// signals also becomes the parent of orphans and reports under [`CHILD_ENDED`] that a child
+    /// has ended: PR_SET_CHILD_SUBREAPER of prctl(2), SIGCHLD.
+    ///
+    /// # Errors
+    ///
+    /// The call that is refused, and why.
+    fn supervise(&mut self) -> io::Result<()>;
 
     /// Cuts `line` into words at its blanks and finds the program: an absolute path, or a name in
     /// the usual folders.
     fn prepare(&mut self, line: &str) -> io::Result<Self::Command>;
 
     /// Starts it as the leader of a session of its own, with no environment, no descriptor
-    /// but `/dev/null` and the pipe, and no signal ignored or blocked: posix_spawn(3),
-    /// pidfd_open(2).
+    /// but `/dev/null` and the pipe, and no signal ignored or blocked: clone(2) with CLONE_PIDFD,
+    /// execve(2). It is killed when the calling thread ends. After an error nothing of it has run.
     fn spawn(&mut self, command: &Self::Command) -> io::Result<Child<Self::Socket>>;
 
     /// Reads at most `space.len()` bytes of what it says: read(2). 0 is the end, when nobody holds
@@ -174,6 +184,20 @@ pub trait Spawner: Poller {
     /// Takes note that it has ended, after which it is no more: waitid(2) with `WNOHANG`. Tells
     /// whether it had.
     fn reap(&mut self, exit: &Self::Socket) -> io::Result<bool>;
+
+    /// Whether it has ended; it stays to be reaped: waitid(2) with `WNOWAIT`.
+    fn has_ended(&mut self, exit: &Self::Socket) -> io::Result<bool>;
+
+    /// Takes the report back, after [`Token::fixed`] of [`CHILD_ENDED`] was reported.
+    fn take_child_report(&mut self) -> io::Result<()>;
+
+    /// The number of a child that has ended and stays to be reaped, started here or an orphan: the
+    /// one that is a child for longest. None where [`Spawner::supervise`] was not called. waitid(2)
+    /// with `P_ALL` and `WNOWAIT`.
+    fn ended_child(&mut self) -> io::Result<Option<u32>>;
+
+    /// Reaps the orphan with this number, which has ended: waitid(2) with `P_PID`.
+    fn reap_orphan(&mut self, id: u32) -> io::Result<()>;
 }
 
 /// A program that was started.
@@ -216,7 +240,7 @@ pub enum Stream {
 impl Stream {
     /// Under which it is reported.
     pub const fn token(self) -> Token {
-        // u32::MAX - 2 is the alarm's.
+        // u32::MAX - 2 is the alarm's, u32::MAX - 5 that of ended children.
         Token::fixed(match self {
             Stream::Input => u32::MAX - 3,
             Stream::Output => u32::MAX - 4,
@@ -231,6 +255,10 @@ pub const WAKE_UP: u32 = u32::MAX - 1;
 /// [`Token::fixed`] number under which a kernel may report that a far deadline has come. There is
 /// nothing to do about it but to look at the clock.
 pub const ALARM: u32 = u32::MAX - 2;
+
+/// [`Token::fixed`] number under which it is reported that a child of this process has ended, for
+/// whoever asked with [`Spawner::supervise`].
+pub const CHILD_ENDED: u32 = u32::MAX - 5;
 
 /// A signal, as what it asks of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,7 +40,7 @@ impl Token {
         // The loop's own descriptors have the last numbers of all.
         let is_child = self.generation() == 0
             && self.index() & CHILDREN != 0
-            && self.index() < super::Stream::Output.token().index();
+            && self.index() < super::CHILD_ENDED;
         let end = match self.index() & 1 {
             0 => ChildEnd::Output,
             _ => ChildEnd::Exit,
@@ -99,6 +99,7 @@ impl fmt::Debug for Token {
             (0, super::SIGNALS) => f.write_str("signals"),
             (0, super::WAKE_UP) => f.write_str("wake-up"),
             (0, super::ALARM) => f.write_str("alarm"),
+            (0, super::CHILD_ENDED) => f.write_str("child-ended"),
             (0, number) => write!(f, "listener-{number}"),
             (generation, index) => write!(f, "{index}.{generation}"),
         }
@@ -314,7 +315,8 @@ mod tests {
         }
         let wrapped = Token::child(1, GENERATIONS + 3, ChildEnd::Exit);
         assert_eq!(wrapped, Token::child(1, 2, ChildEnd::Exit));
-        for number in [0, 7, super::super::SIGNALS, super::super::ALARM] {
+        use super::super::{ALARM, CHILD_ENDED, SIGNALS};
+        for number in [0, 7, SIGNALS, ALARM, CHILD_ENDED] {
             assert_eq!(Token::fixed(number).as_child(), None);
         }
         assert_eq!(Token::new(CHILDREN, 1).as_child(), None);

@@ -215,13 +215,25 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
 impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
     type Command = K::Command;
 
+    fn supervise(&mut self) -> io::Result<()> {
+        let answer = self.0.supervise();
+        tell(
+            format_args!("prctl(PR_SET_CHILD_SUBREAPER, 1)"),
+            done(&answer),
+        );
+        answer
+    }
+
     fn prepare(&mut self, line: &str) -> io::Result<K::Command> {
         self.0.prepare(line)
     }
 
     fn spawn(&mut self, command: &K::Command) -> io::Result<Child<K::Socket>> {
         let answer = self.0.spawn(command);
-        tell(format_args!("posix_spawn({command:?})"), shown(&answer));
+        tell(
+            format_args!("clone(CLONE_PIDFD) + execve({command:?})"),
+            shown(&answer),
+        );
         answer
     }
 
@@ -248,6 +260,37 @@ impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
                 .as_ref()
                 .map(|over| if *over { "ended" } else { "runs" }),
         );
+        answer
+    }
+
+    fn has_ended(&mut self, exit: &K::Socket) -> io::Result<bool> {
+        let answer = self.0.has_ended(exit);
+        tell(
+            format_args!("waitid(P_PIDFD, {exit:?}, WEXITED|WNOHANG|WNOWAIT)"),
+            answer.as_ref(),
+        );
+        answer
+    }
+
+    fn take_child_report(&mut self) -> io::Result<()> {
+        let answer = self.0.take_child_report();
+        tell(format_args!("read(SIGCHLD)"), done(&answer));
+        answer
+    }
+
+    fn ended_child(&mut self) -> io::Result<Option<u32>> {
+        let answer = self.0.ended_child();
+        let shown = answer.as_ref().map(|id| id.unwrap_or(0));
+        tell(
+            format_args!("waitid(P_ALL, WEXITED|WNOHANG|WNOWAIT)"),
+            shown,
+        );
+        answer
+    }
+
+    fn reap_orphan(&mut self, id: u32) -> io::Result<()> {
+        let answer = self.0.reap_orphan(id);
+        tell(format_args!("waitid(P_PID, {id}, WEXITED)"), done(&answer));
         answer
     }
 }

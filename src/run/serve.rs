@@ -3,6 +3,7 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
@@ -14,7 +15,7 @@ use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
     Address, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
-    block_signals, find_program, process,
+    block_signals, child, find_program, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -70,6 +71,9 @@ where
     })?;
 
     block_signals().map_err(io_failure("signals"))?;
+    if !S::AWAITS {
+        child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
+    }
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut addresses = options.listen.clone();
@@ -77,6 +81,9 @@ where
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
         let mut kernel = wrap(linux);
+        if S::AWAITS {
+            kernel.supervise().map_err(cannot_watch)?;
+        }
         let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
         let settings = settings(&options, &plan, worker);
         let server = Server::new(kernel, listeners, protocol.clone(), settings)
@@ -103,6 +110,15 @@ where
             Err(Failure::new(Exit::DrainCut, line))
         }
     }
+}
+
+/// A command that was started must be watched to its end, so without that none is.
+fn cannot_watch(refused: io::Error) -> Failure {
+    let line = format!(
+        "run: commands cannot be watched here, so none is started: {refused}; it takes Linux 5.4 \
+         or newer and a sandbox that permits the call"
+    );
+    Failure::new(Exit::Fork, line)
 }
 
 /// The service behind its framing, which must be able to carry all that may be answered.
@@ -239,7 +255,7 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
     }
 }
 
-/// What of `run` may surprise whoever has started it.
+/// What of `run` may surprise the person who has started it.
 fn tell_what_is_allowed(options: &Serve) {
     if options.service != ServiceName::Run {
         return;

@@ -17,14 +17,14 @@ use super::{is_installed, rest, say};
 const RESULT: &str = " execute done, result is : \n";
 
 /// A server that allows these lines.
-fn allowing(lines: &[&str], more: &[&str]) -> Server {
+pub(super) fn allowing(lines: &[&str], more: &[&str]) -> Server {
     let allow = lines.iter().flat_map(|line| ["--allow", *line]);
     let args: Vec<&str> = ["run"].into_iter().chain(allow).collect();
     Server::start(&[&args[..], more].concat())
 }
 
 /// Asks for one line, ends the stream, and gives all that comes.
-fn ask(server: &Server, line: &str) -> String {
+pub(super) fn ask(server: &Server, line: &str) -> String {
     let mut peer = server.connect();
     writeln!(peer, "{line}").expect("the server reads");
     peer.shutdown(Shutdown::Write).expect("still connected");
@@ -37,7 +37,7 @@ fn ask(server: &Server, line: &str) -> String {
 }
 
 /// The processes that `server` has started and not reaped, as proc(5) tells.
-fn children(server: &Server) -> Vec<u32> {
+pub(super) fn children(server: &Server) -> Vec<u32> {
     let all = fs::read_dir("/proc").expect("proc(5)");
     let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_child = |id: &u32| stat(*id).is_some_and(|(_, parent, _)| parent == server.pid());
@@ -45,7 +45,7 @@ fn children(server: &Server) -> Vec<u32> {
 }
 
 /// The members of the process group that `leader` leads and that run.
-fn group(leader: u32) -> usize {
+pub(super) fn group(leader: u32) -> usize {
     let all = fs::read_dir("/proc").expect("proc(5)");
     let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_member =
@@ -54,7 +54,7 @@ fn group(leader: u32) -> usize {
 }
 
 /// State, parent and group of a process.
-fn stat(id: u32) -> Option<(char, u32, u32)> {
+pub(super) fn stat(id: u32) -> Option<(char, u32, u32)> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
     let mut words = rest.split(' ');
@@ -67,10 +67,10 @@ fn stat(id: u32) -> Option<(char, u32, u32)> {
 }
 
 /// A script in a file of its own.
-struct Script(PathBuf);
+pub(super) struct Script(PathBuf);
 
 impl Script {
-    fn new(name: &str, text: &str) -> Script {
+    pub(super) fn new(name: &str, text: &str) -> Script {
         let path = std::env::temp_dir().join(format!("mynah-{}-{name}.sh", std::process::id()));
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a temporary file");
         let mode = fs::Permissions::from_mode(0o755);
@@ -78,7 +78,7 @@ impl Script {
         Script(path)
     }
 
-    fn line(&self) -> &str {
+    pub(super) fn line(&self) -> &str {
         self.0.to_str().expect("UTF-8")
     }
 }
@@ -221,7 +221,7 @@ fn too_long_ends_the_whole_group_and_answers_with_what_there_was() {
     assert_eq!(rest, "mynah: cut, it took longer than 5 seconds\n\n");
     let leader = leader.parse().expect("a number");
     until("the group is gone", || group(leader) == 0);
-    assert_eq!(children(&server), [0; 0]);
+    until("all are reaped", || children(&server).is_empty());
     server.hears("takes too long: it is killed with its process group");
     server.end();
 }

@@ -10,7 +10,9 @@ use std::io;
 use std::time::Duration;
 
 use libc::{EINTR, ENOMEM, ENOSPC};
-use mynah::kernel::{Event, Interest, Poller, Readiness, SIGNALS, Signal, Time, Token, WAKE_UP};
+use mynah::kernel::{
+    CHILD_ENDED, Event, Interest, Poller, Readiness, SIGNALS, Signal, Time, Token, WAKE_UP,
+};
 
 use super::faults::LEAP_MAX;
 use super::journal::{Argument, Name};
@@ -92,7 +94,11 @@ impl Sim {
     /// Fills `events` with what is ready now.
     fn collect(&mut self, events: &mut [Event]) -> usize {
         let mut count = 0;
-        for (pending, number) in [(!self.signals.is_empty(), SIGNALS), (self.woken, WAKE_UP)] {
+        for (pending, number) in [
+            (!self.signals.is_empty(), SIGNALS),
+            (self.woken, WAKE_UP),
+            (self.children.reports(), CHILD_ENDED),
+        ] {
             if pending && count < events.len() {
                 events[count] = Event::new(Token::fixed(number), Readiness::IN);
                 count += 1;
