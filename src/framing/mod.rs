@@ -16,6 +16,7 @@ mod guess;
 mod length_field;
 mod line;
 mod netstring;
+mod opening;
 mod raw;
 mod table;
 
@@ -31,6 +32,7 @@ pub use guess::{GUESS_SIZE, Guess};
 pub use length_field::{LengthField, Order};
 pub use line::Line;
 pub use netstring::Netstring;
+pub use opening::Opening;
 pub use raw::Raw;
 pub use table::{FRAMINGS, Row};
 

@@ -13,6 +13,7 @@ use crate::connection::Protocol;
 use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
+use crate::framing::Opening;
 use crate::kernel::{
     Address, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
     block_signals, child, find_program, process,
@@ -266,6 +267,10 @@ fn tell_what_is_allowed(options: &Serve) {
     let missing = |line: &&String| find_program(line).is_none();
     for line in options.allow.iter().filter(missing) {
         log::warn!("--allow {line:?}: there is no such program now, so it cannot be started");
+    }
+    let opens_a_request = |line: &&String| Opening::default().look(line.as_bytes()).is_some();
+    for line in options.allow.iter().filter(opens_a_request) {
+        log::warn!("--allow {line:?}: a connection that begins so is taken for HTTP and closed");
     }
 }
 

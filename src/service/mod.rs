@@ -18,6 +18,8 @@ mod robot;
 mod run;
 mod upper;
 
+use crate::framing::Guess;
+
 pub use dict::Dict;
 pub use discard::Discard;
 pub use echo::{Echo, PrefixedEcho};
@@ -41,6 +43,10 @@ pub trait Service {
     /// Whether a request may be answered with [`Answer::Awaits`].
     const AWAITS: bool = false;
 
+    /// Whether [`Service::screen`] sees the bytes of a connection before requests are taken from
+    /// them.
+    const SCREENS: bool = false;
+
     /// What one connection remembers between two requests; kept in its slot, so keep it small.
     type State: Default;
 
@@ -63,6 +69,13 @@ pub trait Service {
     /// Somebody has connected, and is told this before it has said anything, at most
     /// `reply_max(0)` bytes.
     fn begin(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
+
+    /// The next bytes of a connection have arrived, in whatever pieces. Names another protocol if
+    /// the connection opens with one, and then none of its requests is served. Only for services
+    /// with [`Service::SCREENS`].
+    fn screen(&self, _state: &mut Self::State, _bytes: &[u8]) -> Option<Guess> {
+        None
+    }
 
     /// Whether a request has begun that is longer than what it was handed: what came of it is
     /// remembered, and the rest has to come in time. Only where the service knows the bounds of its

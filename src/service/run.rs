@@ -13,10 +13,14 @@
 //! [`Effect`], and is put together from the [`News`] of it. What was cut short ends with a line
 //! that says so, lest a part be taken for the whole. The texts are those of the program this is
 //! after, but for its `resault`.
+//!
+//! A browser of this machine reaches a server that only this machine reaches, and a web page
+//! chooses what the browser sends. So a connection that opens as a browser's does is not served.
 
 use std::sync::Arc;
 
 use super::{Answer, Effect, News, Reply, Request, Service};
+use crate::framing::{Guess, Opening};
 use crate::limits::{ALLOWED_MAX, COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, PEER_NAME_MAX, THREADS_MAX};
 
 const NOT_ALLOWED: &str = "坏人!";
@@ -46,9 +50,10 @@ pub struct Run {
     names_peer: bool,
 }
 
-/// Where the one answer stands that a connection may be waiting for.
+/// What a connection has opened with, and where the one answer stands that it may be waiting for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Running {
+    opening: Opening,
     command: u16,
     has_begun: bool,
     /// The last byte of the output was no line feed.
@@ -69,8 +74,13 @@ impl Run {
 
 impl Service for Run {
     const AWAITS: bool = true;
+    const SCREENS: bool = true;
 
     type State = Running;
+
+    fn screen(&self, state: &mut Running, bytes: &[u8]) -> Option<Guess> {
+        state.opening.look(bytes)
+    }
 
     fn reply_max(&self, _payload: usize) -> usize {
         NOT_ALLOWED.len()
@@ -140,7 +150,10 @@ impl Service for Run {
             reply.push(b"\n");
         }
         reply.push(ending.as_bytes());
-        *state = Running::default();
+        *state = Running {
+            opening: state.opening,
+            ..Running::default()
+        };
     }
 }
 

@@ -9,6 +9,7 @@ mod commands;
 mod door;
 mod ending;
 mod golden;
+mod openings;
 mod orphans;
 mod phases;
 mod pool;

@@ -1,5 +1,5 @@
 //! Commands under supervision: a command that runs is answered for, ends with mynah whatever ends
-//! mynah, inherits nothing that mynah has changed, and leaves no zombie.
+//! mynah, inherits nothing that mynah has changed, and leaves no zombie; and no web page runs one.
 //! See PR_SET_PDEATHSIG(2const), PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7).
 
 use std::collections::HashMap;
@@ -174,6 +174,94 @@ fn a_command_that_never_falls_silent_is_cut_at_its_time() {
     assert!(heard.ends_with("on\nmynah: cut, it took longer than 5 seconds\n\n"));
     let most = Duration::from_secs(15);
     assert!(took >= Duration::from_secs(5) && took < most, "{took:?}");
+    server.end();
+}
+
+/// Says `bytes` on a connection of its own, in two pieces, and gives all that comes.
+fn speak(server: &Server, bytes: &[u8], cut: usize) -> Vec<u8> {
+    let mut peer = server.connect();
+    peer.write_all(&bytes[..cut]).expect("the server reads");
+    if cut > 0 {
+        until("the first piece was read", || {
+            server.stats().get("bytes_in") >= cut as u64
+        });
+    }
+    // The server may have closed meanwhile.
+    let _ = peer.write_all(&bytes[cut..]);
+    let _ = peer.shutdown(Shutdown::Write);
+    let mut heard = Vec::new();
+    let _ = peer.read_to_end(&mut heard);
+    heard
+}
+
+#[test]
+fn a_request_of_a_browser_runs_nothing() {
+    let request = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\n\nuname -s\n";
+    for cut in [0, 3, 7] {
+        let server = allowing(&["uname -s"], &[]);
+        assert_eq!(speak(&server, request, cut), b"");
+        until("it is closed", || {
+            server.stats().get("closed_other_protocol") == 1
+        });
+        assert_eq!(server.stats().get("commands"), 0);
+        server.hears(
+            "WARN  other_protocol: a web page could have opened this connection; 50 4f 53 54 is \
+             \"POST\": the peer seems to speak HTTP: the connection is closed",
+        );
+        // Others are served.
+        assert_eq!(ask(&server, "uname -s"), "Linux\n\n");
+        server.end();
+    }
+}
+
+#[test]
+fn curl_runs_nothing() {
+    if !is_installed("curl") {
+        return;
+    }
+    for (number, (scheme, more)) in [
+        ("http", &["-X", "POST", "--data-binary", "\nuname -s\n"][..]),
+        ("http", &["--http2-prior-knowledge"]),
+        ("http", &["-X", "FOO", "--data-binary", "\nuname -s\n"]),
+        ("https", &["-k"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let server = allowing(&["uname -s"], &["--frame", "line"]);
+        let url = format!("{scheme}://{}/", server.address());
+        let status = Command::new("curl")
+            .args(["-s", "--max-time", "10"])
+            .args(more)
+            .arg(&url)
+            .stdout(Stdio::null())
+            .status();
+        let code = status.expect("it is installed").code();
+        assert_ne!(code, Some(0), "{number}: it was served");
+        // A curl without HTTP/2 sends nothing at all.
+        if server.stats().get("bytes_in") > 0 {
+            until("it is closed", || {
+                server.stats().get("closed_other_protocol") == 1
+            });
+        }
+        assert_eq!(server.stats().get("commands"), 0);
+        server.end();
+    }
+}
+
+#[test]
+fn an_allowed_line_that_reads_like_http_is_warned_of() {
+    let server = allowing(&["echo GET / HTTP/1.1", "echo / HTTP/1.1"], &[]);
+    let line = server.hears("WARN  --allow");
+    assert!(line.contains("\"echo / HTTP/1.1\": a connection that begins so is taken for HTTP"));
+    assert_eq!(ask(&server, "echo GET / HTTP/1.1"), "GET / HTTP/1.1\n\n");
+    // Behind another line it is as any other.
+    let mut peer = server.connect();
+    peer.write_all(b"no\necho / HTTP/1.1\n")
+        .expect("the server reads");
+    peer.shutdown(Shutdown::Write).expect("still connected");
+    let heard = String::from_utf8(rest(&mut peer)).expect("text");
+    assert!(heard.ends_with("result is : \n/ HTTP/1.1\n\n"), "{heard:?}");
     server.end();
 }
 
