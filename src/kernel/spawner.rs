@@ -88,7 +88,6 @@ impl Spawner for Linux {
         if self.signals.is_none() {
             return Ok(());
         }
-        signal::block(&[signal::CHLD])?;
         child::adopt_orphans()?;
         let ended = signal::descriptor(&[signal::CHLD])?;
         let token = Token::fixed(CHILD_ENDED);

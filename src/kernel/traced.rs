@@ -218,7 +218,7 @@ impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
     fn supervise(&mut self) -> io::Result<()> {
         let answer = self.0.supervise();
         tell(
-            format_args!("prctl(PR_SET_CHILD_SUBREAPER, 1)"),
+            format_args!("clone(CLONE_PIDFD) + waitid(P_PIDFD)"),
             done(&answer),
         );
         answer

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -67,25 +66,30 @@ pub(super) fn stat(id: u32) -> Option<(char, u32, u32)> {
 }
 
 /// A script in a file of its own.
-pub(super) struct Script(PathBuf);
+pub(super) struct Script {
+    path: PathBuf,
+    line: String,
+}
 
 impl Script {
     pub(super) fn new(name: &str, text: &str) -> Script {
         let path = std::env::temp_dir().join(format!("mynah-{}-{name}.sh", std::process::id()));
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a temporary file");
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&path, mode).expect("it is ours");
-        Script(path)
+        fs::write(&path, format!("{text}\n")).expect("a temporary file");
+        // Not executed itself: a process that another test starts meanwhile may have it open for
+        // writing, and then execve(2) answers ETXTBSY.
+        let line = format!("sh {}", path.display());
+        Script { path, line }
     }
 
+    /// The command that runs it.
     pub(super) fn line(&self) -> &str {
-        self.0.to_str().expect("UTF-8")
+        &self.line
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -165,6 +165,85 @@ fn a_command_gets_the_descriptor_limit_that_mynah_was_started_with() {
 }
 
 #[test]
+fn a_command_inherits_nothing_that_mynah_has_changed() {
+    // All that the kernel tells of a process and that a parent passes on.
+    const TOLD: &str = "limits oom_score_adj timerslack_ns coredump_filter personality cgroup";
+    const FIELDS: [&str; 12] = [
+        "Umask",
+        "Uid",
+        "Gid",
+        "Groups",
+        "CapInh",
+        "CapPrm",
+        "CapEff",
+        "CapBnd",
+        "CapAmb",
+        "NoNewPrivs",
+        "Seccomp:",
+        "Cpus_allowed",
+    ];
+    let files: Vec<String> = TOLD
+        .split(' ')
+        .map(|name| format!("/proc/self/{name}"))
+        .collect();
+    let line = format!(
+        "tail -n 99 /proc/self/status /proc/self/stat {}",
+        files.join(" ")
+    );
+    // The priority is the 19th field of proc_pid_stat(5), or the 16th from the state on.
+    let compared = |text: &str| -> Vec<String> {
+        let of_status = |line: &&str| FIELDS.iter().any(|field| line.starts_with(field));
+        let status = text.lines().filter(of_status).map(str::to_owned);
+        let nice = text.lines().find_map(|line| line.rsplit_once(") "));
+        let nice = nice.and_then(|(_, rest)| rest.split(' ').nth(16));
+        let (_, rest) = text.split_once("/proc/self/limits").expect("the limits");
+        let rest = rest.lines().map(str::to_owned);
+        status.chain(nice.map(str::to_owned)).chain(rest).collect()
+    };
+    let shell = "umask 027; ulimit -Sn 300; ulimit -Ss 4096; exec nice -n 3 \"$@\"";
+    let args = ["run", "--allow", &line, "--max-connections", "20"];
+    let server = Server::start_under(&under_shell(shell), &[], &args);
+    let heard = ask(&server, &line);
+    server.end();
+    let words = under_shell(shell);
+    let alone = Command::new(words[0])
+        .args(&words[1..])
+        .args(line.split(' '))
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let alone = String::from_utf8(alone.stdout).expect("text");
+    assert_eq!(compared(heard.trim_end()), compared(alone.trim_end()));
+    assert!(compared(&heard).len() > 25, "{heard}");
+}
+
+#[test]
+fn a_command_that_the_kernel_refuses_to_watch_is_not_said_to_be_missing() {
+    if !may_trace() {
+        return;
+    }
+    let mut answered = 0;
+    // Some of these calls belong to the start, and some to the connection.
+    for when in 4..12 {
+        let report = Report::new();
+        let fault = format!("epoll_ctl:error=ENOSPC:when={when}");
+        let words = report.wrapper("epoll_ctl", &[fault]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let args = ["run", "--allow", "echo a"];
+        let Ok(server) = Server::try_start(&words, &[], &args) else {
+            continue;
+        };
+        let heard = String::from_utf8(speak(&server, b"echo a\n", 0)).expect("text");
+        let is_whole = heard.ends_with("\na\n\n");
+        assert!(heard.is_empty() || is_whole, "{when}: {heard}");
+        answered += usize::from(is_whole);
+        assert_eq!(server.stats().get("commands_not_started"), 0);
+        server.end();
+    }
+    assert!(answered > 2, "{answered}");
+}
+
+#[test]
 fn a_command_that_never_falls_silent_is_cut_at_its_time() {
     let script = Script::new("never-silent", "while :; do echo on; sleep 0.1; done");
     let server = allowing(&[script.line()], &[]);
@@ -289,10 +368,10 @@ fn leave_children(server: &Server, parent: u32, scripts: &[Script]) {
     until("nothing is left", || offspring(parent).is_empty());
 }
 
-fn leaving() -> Vec<Script> {
+fn leaving(test: &str) -> Vec<Script> {
     let numbered = LEAVING.iter().enumerate();
     numbered
-        .map(|(number, (_, text))| Script::new(&format!("leaving-{number}"), text))
+        .map(|(number, (_, text))| Script::new(&format!("{test}-{number}"), text))
         .collect()
 }
 
@@ -301,7 +380,7 @@ fn children_that_commands_leave_behind_become_no_zombies() {
     if !is_installed("setsid") {
         return;
     }
-    let scripts = leaving();
+    let scripts = leaving("leaving");
     let lines: Vec<&str> = scripts.iter().map(Script::line).collect();
     for threads in ["1", "3"] {
         let server = allowing(&lines, &["--threads", threads]);
@@ -369,7 +448,7 @@ fn as_process_1(args: &[&str]) -> Option<(Server, u32)> {
 
 #[test]
 fn process_1_of_a_container_leaves_no_zombies() {
-    let scripts = leaving();
+    let scripts = leaving("leaving-to-1");
     let lines = scripts.iter().flat_map(|script| ["--allow", script.line()]);
     let args: Vec<&str> = ["run"].into_iter().chain(lines).collect();
     let Some((server, inner)) = as_process_1(&args) else {
