@@ -6,7 +6,7 @@
 //! each of them starts another as soon as the last has ended; and while each of them runs one that
 //! says more than it may. The last two want a processor for themselves, and the loop stands still
 //! while it starts a program. Everything is on one machine, which does all the work there is.
-//! posix_spawn(3), proc(5).
+//! clone(2), execve(2), proc(5).
 
 use std::error::Error;
 use std::fs;

@@ -5,7 +5,7 @@
 //!                 end of stream          all answered, nothing owed
 //!  (Silent)-> Open ---------------> Finishing -----------------------> Closed
 //!            |                                                         ^
-//!            |  bad frame, goodbye, shutdown   FIN sent, peer talks    |  end of stream, or time
+//!            |  refused, goodbye, shutdown     FIN sent, peer talks    |  end of stream, or time
 //!            +-----------------> Draining -----------------------> Lingering
 //! ```
 //!
@@ -272,6 +272,7 @@ impl<S: Service> Connection<S> {
         protocol: &mut Protocol<S>,
     ) -> u64 {
         workspace.inbound.advance(count);
+        self.screen(count, workspace, protocol);
         self.resume(workspace, protocol)
     }
 

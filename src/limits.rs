@@ -268,8 +268,15 @@ pub const COMMAND_OUTPUT_MAX: usize = 64 * KIB;
 pub const COMMANDS_MAX: usize = 64;
 /// Bytes of output that are taken at once, on the stack.
 pub const COMMAND_PIECE_SIZE: usize = 16 * KIB;
-/// When to look again for a process that was killed and whose end was not reported.
+/// When to look again at a process whose end epoll does not report: it was killed and is still
+/// dying, or epoll refused to watch it.
 pub const COMMAND_REAP_PAUSE: Duration = Duration::from_millis(100);
+/// Stack of a new process until it runs its program: a few frames of system calls, several times
+/// over for builds without optimization. It lies on the stack of the thread that starts it.
+pub const SPAWN_STACK_SIZE: usize = 32 * KIB;
+/// Inherited children that are reaped in one turn: as many as commands a worker runs, so a crowd of
+/// them delays the connections no longer than commands do.
+pub const ORPHANS_PER_TURN: usize = COMMANDS_MAX;
 /// The longest name of a peer, an IPv6 address with its scope and port, as `run` tells it.
 pub const PEER_NAME_MAX: usize = 64;
 
@@ -314,6 +321,7 @@ const _: () = {
     // and a piece of it, and all the places, in what a worker takes.
     assert!(COMMAND_OUTPUT_MAX + KIB <= STREAM_REPLY_SIZE);
     assert!(COMMAND_PIECE_SIZE + COMMANDS_MAX * 256 <= WORKER_SIZE / 2);
+    assert!(SPAWN_STACK_SIZE <= WORKER_SIZE / 2);
     // Offsets into a dictionary fit 32 bits, and two of them a small server.
     assert!(4 * DICTIONARY_SIZE_MAX <= MEMORY_DEFAULT / 8);
 

@@ -21,6 +21,8 @@ pub enum CloseReason {
     Goodbye,
     /// The service ended the conversation, because what the peer said is none.
     Refused,
+    /// The connection opened with another protocol, which its service does not let in.
+    OtherProtocol,
     /// No byte for the idle time-out.
     Idle,
     /// The peer took too little of what it was owed within the stall time-out.
@@ -52,7 +54,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 15] = [
+    pub const ALL: [CloseReason; 16] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -61,6 +63,7 @@ impl CloseReason {
         CloseReason::Truncated,
         CloseReason::Goodbye,
         CloseReason::Refused,
+        CloseReason::OtherProtocol,
         CloseReason::Idle,
         CloseReason::Stalled,
         CloseReason::SlowFrame,
@@ -81,6 +84,7 @@ impl CloseReason {
             CloseReason::Truncated => "truncated",
             CloseReason::Goodbye => "goodbye",
             CloseReason::Refused => "refused",
+            CloseReason::OtherProtocol => "other_protocol",
             CloseReason::Idle => "idle",
             CloseReason::Stalled => "stalled",
             CloseReason::SlowFrame => "slow_frame",
@@ -99,6 +103,7 @@ impl CloseReason {
         match self {
             CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
+            CloseReason::OtherProtocol => Some("a web page could have opened this connection"),
             CloseReason::Stalled => Some("the peer took too little of its answers in time"),
             CloseReason::SlowFrame => Some("the frame was not whole in time"),
             CloseReason::Starved => Some("no workspace was free in time, more memory would help"),

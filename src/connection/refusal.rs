@@ -1,7 +1,7 @@
-//! What a connection does about a frame that is none.
+//! What a connection does about a frame that is none, and about another protocol.
 //!
 //! ```text
-//!   Open --- wrong, or too long -------------------> Draining
+//!   Open --- wrong, too long, another protocol ----> Draining
 //!    |  ^
 //!    |  +--- all of it has come and is gone ----+
 //!    +------ too long, to be discarded ------> Skipping ---> the stream ends: truncated
@@ -77,6 +77,26 @@ impl<S: Service> Connection<S> {
         self.because(CloseReason::from(&error));
         (self.trouble, self.guess) = (Trouble::Wrong(error), guess);
         self.leave(workspace);
+    }
+
+    /// The last `count` bytes have just arrived. If the connection opens with another protocol,
+    /// none of them is decoded.
+    pub(super) fn screen(
+        &mut self,
+        count: usize,
+        workspace: &mut Workspace<'_>,
+        protocol: &Protocol<S>,
+    ) {
+        let Some(screen) = protocol.service.screen() else {
+            return;
+        };
+        let bytes = workspace.inbound.undecoded();
+        let new = &bytes[bytes.len() - count..];
+        let Some(guess) = screen.screen(&mut self.service, new) else {
+            return;
+        };
+        self.guess = Some(guess);
+        self.take_leave(CloseReason::OtherProtocol, workspace);
     }
 
     /// The service has said its last word.

@@ -1,16 +1,15 @@
 //! The places of programs that run for connections, and the queue of those that want one.
 //!
-//! A fixed number of places, taken at start. A program has its place from being started until it is
-//! reaped, which may be later than its answer: one that was killed is somebody's no more, and keeps
-//! the place until its end is known. So there are never more processes than places, and a number
-//! that is signalled is never another's. It starts nothing and asks no kernel; next door, in
-//! `commands`, that is done.
+//! A fixed number of places, taken at start. A program has its place from its start until it is
+//! reaped, which may be later than its answer: one that was killed belongs to no connection any
+//! more, and keeps the place until its end is known. So there are never more processes than places,
+//! and a number that is signalled is never that of another process. Nothing is started here and no
+//! kernel is asked; `commands` does that.
 
 use std::fmt::{self, Write};
-use std::time::Duration;
 
 use crate::kernel::{Address, Spawner, Time, Token};
-use crate::limits::{COMMANDS_MAX, PEER_NAME_MAX};
+use crate::limits::{COMMAND_REAP_PAUSE, COMMANDS_MAX, PEER_NAME_MAX};
 
 use super::queue::Queue;
 use super::throttle::Throttle;
@@ -28,9 +27,23 @@ pub(super) struct Running<Socket> {
     pub(super) generation: u32,
     /// Its end was reported; it stays to be reaped until its group is killed.
     pub(super) has_ended: bool,
+    /// epoll reports its output and its end; else it is looked at from time to time.
+    pub(super) is_watched: bool,
+    /// When it has run long enough. Counted from its start, and nothing moves it.
+    pub(super) deadline: Time,
     /// Bytes that it has said.
     pub(super) said: usize,
     pub(super) answer: Answering,
+}
+
+impl<Socket> Running<Socket> {
+    /// When its deadline is due, or a look at it that replaces the report of epoll.
+    pub(super) fn next_look(&self, now: Time) -> Time {
+        match self.is_watched {
+            true => self.deadline,
+            false => self.deadline.min(now.after(COMMAND_REAP_PAUSE)),
+        }
+    }
 }
 
 /// What belongs to the answer of one connection.
@@ -54,6 +67,8 @@ pub(super) struct Children<K: Spawner> {
     pub(super) waiting: Queue,
     /// When each has run long enough, or is looked after again.
     pub(super) timers: Timers,
+    /// A child has ended, or was reaped, since orphans were last looked for.
+    pub(super) looks_for_orphans: bool,
     pub(super) complaints: [Throttle; 3],
 }
 
@@ -69,14 +84,29 @@ impl<K: Spawner> Children<K> {
             generation: 0,
             waiting: Queue::new(slots),
             timers: Timers::new(count),
+            looks_for_orphans: false,
             complaints: Default::default(),
         }
     }
 
-    /// Whether somebody waits and need not.
+    /// Whether a connection waits for a place and one is free.
     #[inline]
     pub(super) fn can_start(&self) -> bool {
         self.free > 0 && !self.waiting.is_empty()
+    }
+
+    /// When there is something to do even if nothing is reported.
+    #[inline]
+    pub(super) fn next_deadline(&self, now: Time) -> Time {
+        match self.can_start() || self.looks_for_orphans {
+            true => now,
+            false => self.timers.next(),
+        }
+    }
+
+    /// Whether process `id` has a place here.
+    pub(super) fn has_process(&self, id: u32) -> bool {
+        self.places.iter().flatten().any(|running| running.id == id)
     }
 
     /// Whether all places are taken.
@@ -111,18 +141,12 @@ impl<K: Spawner> Children<K> {
         Some(place as u32)
     }
 
-    /// Gives `running` the free `place`, for `span`.
-    pub(super) fn settle(
-        &mut self,
-        place: u32,
-        running: Running<K::Socket>,
-        now: Time,
-        span: Duration,
-    ) {
+    /// Gives `running` the free `place`.
+    pub(super) fn settle(&mut self, place: u32, running: Running<K::Socket>, now: Time) {
         debug_assert!(self.places[place as usize].is_none());
+        self.timers.arm(place, running.next_look(now));
         self.places[place as usize] = Some(running);
         self.free -= 1;
-        self.timers.arm(place, now.after(span));
     }
 
     /// Frees `place`: its program is reaped.

@@ -1,17 +1,20 @@
-//! Commands that requests wait for: started, heard, ended and reaped by the loop that does all
+//! Commands that requests wait for: started, read, ended and reaped by the loop that does all
 //! else, which none of them holds up.
 //!
 //! ```text
-//!   connection wants Await --> waiting --> a place is free: posix_spawn --> output, piece by piece
-//!                                                                             |
-//!      answered  <-- reaped, group killed <-- said all and ended | too much | too late | peer gone
+//!   connection wants Await --> waiting --> a place is free: spawn --> output, piece by piece
+//!                                                                         |
+//!      answered  <-- reaped, group killed <-- all read and ended | too much | too late | peer gone
 //! ```
 //!
-//! What a command says goes into the buffer that its connection holds anyway. It is over when it
-//! has ended and nobody holds its pipe any more, so what it has started in the background is heard
-//! too; and then, or when it is too much or too late, its whole group is killed before it is
-//! reaped, for until then the group's number cannot be another's. Nothing of this is compiled for
-//! services that never await. See posix_spawn(3), pidfd_open(2), waitid(2), pipe(7).
+//! Output goes into the buffer that the connection holds anyway. A command is over when it has
+//! ended and no process holds its pipe any more, so the output of background processes counts too.
+//! Then, or if it is too much or too late, its whole group is killed before the command is reaped:
+//! until then no other process can get the group's number.
+//!
+//! A command that has been started is never given up for a failure of ours: its connection gets its
+//! answer. If epoll refuses to watch it, it is looked at from time to time instead. Nothing of this
+//! is compiled for services that never await. See clone(2), waitid(2), pipe(7).
 
 use std::io::{self, ErrorKind};
 
@@ -95,6 +98,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(command) = self.children.commands.get(number) else {
             return Err(ErrorKind::NotFound.into());
         };
+        // From here on it runs.
         let child = self.common.kernel.spawn(command)?;
         let generation = self.children.next_generation();
         let name = |end| Token::child(place, generation, end);
@@ -104,6 +108,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let once = Interest::READ.under(Trigger::Edge);
             self.watch(&child.exit, name(ChildEnd::Exit), once)
         });
+        if let Err(error) = &watched {
+            self.common.counters.refused_registration += 1;
+            log::debug!("epoll_ctl: {error}");
+        }
         let running = Running {
             owner: Some(owner),
             output: Some(child.output),
@@ -111,17 +119,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             id: child.id,
             generation,
             has_ended: false,
+            is_watched: watched.is_ok(),
+            deadline: self.common.now.after(COMMAND_TIMEOUT),
             said: 0,
             answer,
         };
-        let (now, span) = (self.common.now, COMMAND_TIMEOUT);
-        self.children.settle(place, running, now, span);
+        self.children.settle(place, running, self.common.now);
         self.common.counters.commands_now += 1;
-        if watched.is_err() {
-            self.common.counters.refused_registration += 1;
-            self.disown(place);
-        }
-        watched
+        Ok(())
     }
 
     fn watch(&mut self, socket: &K::Socket, token: Token, interest: Interest) -> io::Result<()> {
@@ -147,24 +152,24 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Reads once of what a command says, and hands it on.
-    fn take_output(&mut self, place: u32) {
+    /// Reads once of the output of a command, and hands it on; tells whether there was some.
+    fn take_output(&mut self, place: u32) -> bool {
         let mut space = [0; COMMAND_PIECE_SIZE];
         let output_max = self.children.output_max;
         let Some(running) = self.children.get_mut(place) else {
-            return;
+            return false;
         };
         let (Some(output), Some(owner)) = (&running.output, running.owner) else {
-            return;
+            return false;
         };
         let left = output_max - running.said;
         // One byte more than it may say shows that it says more.
         let asked = space.len().min(left + 1);
         let count = match self.common.kernel.take_output(output, &mut space[..asked]) {
             Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) => {
-                log::debug!("what a command says cannot be read: {error}");
+                log::debug!("the output of a command cannot be read: {error}");
                 0
             }
         };
@@ -174,7 +179,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             if let Some(output) = running.output.take() {
                 self.common.kernel.close(output);
             }
-            return;
+            return false;
         }
         let answer = running.answer;
         if kept > 0 {
@@ -186,6 +191,28 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if count > kept {
             self.common.counters.commands_cut += 1;
             self.end(place, News::TooMuch);
+        }
+        true
+    }
+
+    /// Looks at a command that epoll does not report, and again after a while if it is not over.
+    #[cold]
+    fn look_after(&mut self, place: u32) {
+        while self.take_output(place) {}
+        let Some(running) = self.children.get_mut(place) else {
+            return;
+        };
+        match self.common.kernel.has_ended(&running.exit) {
+            Ok(has_ended) => running.has_ended |= has_ended,
+            Err(error) => log::debug!("waitid: {error}"),
+        }
+        self.end_if_over(place);
+        match self.children.get(place) {
+            Some(running) if running.owner.is_some() => {
+                let next = running.next_look(self.common.now);
+                self.children.timers.arm(place, next);
+            }
+            _ => {}
         }
     }
 
@@ -218,8 +245,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// The program in `place` is nobody's any more: its group is killed, and it is reaped as soon
-    /// as it has ended.
+    /// No connection waits for the program in `place` any more: its group is killed, and it is
+    /// reaped as soon as it has ended.
     fn disown(&mut self, place: u32) {
         let Some(running) = self.children.get_mut(place) else {
             return;
@@ -253,18 +280,21 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(running) = self.children.remove(place) {
             self.common.kernel.close(running.exit);
         }
+        // It may have hidden others.
+        self.children.looks_for_orphans = true;
     }
 
-    /// Those that took too long, and those that were killed and whose end nobody reported.
+    /// Ends commands that took too long, and looks at those whose end epoll does not report.
     pub(super) fn expire_commands(&mut self) {
         while let Some(place) = self.children.timers.pop_due(self.common.now) {
             match self.children.get(place) {
-                Some(running) if running.owner.is_some() => {
+                None => {}
+                Some(running) if running.owner.is_none() => self.reap(place),
+                Some(running) if running.deadline > self.common.now => self.look_after(place),
+                Some(_) => {
                     self.common.counters.commands_too_late += 1;
                     self.end(place, News::TooLate);
                 }
-                Some(_) => self.reap(place),
-                None => {}
             }
         }
     }

@@ -181,6 +181,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.expire_unless_more_waits(count);
         }
         if self.has_effects() {
+            self.reap_orphans();
             self.start_a_command();
         }
         Ok(attention)
@@ -245,8 +246,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let next = self.timers.next().min(self.door.deadline());
         let next = next.min(self.drain_deadline());
         match self.has_effects() {
-            true if self.children.can_start() => self.common.now,
-            true => next.min(self.children.timers.next()),
+            true => next.min(self.children.next_deadline(self.common.now)),
             false => next,
         }
     }
@@ -268,6 +268,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Source::Signals => attention.signals = true,
             Source::WakeUp => attention.wake_up = true,
             Source::Listener(number) => self.accept(number),
+            Source::ChildEnded => self.hear_of_children(),
             Source::Child {
                 place,
                 generation,

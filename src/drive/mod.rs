@@ -14,6 +14,7 @@ mod drain;
 mod epoll;
 mod expire;
 mod lending;
+mod orphans;
 mod peer;
 pub mod per_ip;
 mod phases;

@@ -70,6 +70,16 @@ impl Guess {
         language(bytes).filter(|guess| guess.language != Language::Http)
     }
 
+    /// HTTP, by the first bytes of a request.
+    pub(super) fn http(bytes: &[u8]) -> Guess {
+        Guess::new(Language::Http, bytes)
+    }
+
+    /// TLS, by the first bytes of a record.
+    pub(super) fn tls(bytes: &[u8]) -> Guess {
+        Guess::new(Language::Tls, bytes)
+    }
+
     fn new(language: Language, bytes: &[u8]) -> Guess {
         let (mut first, shown) = ([0; 4], bytes.len().min(4));
         first[..shown].copy_from_slice(&bytes[..shown]);

@@ -23,6 +23,7 @@ mod length_field;
 mod line;
 mod long_delimiter;
 mod netstring;
+mod opening;
 mod raw;
 mod table;
 
@@ -39,6 +40,7 @@ pub use length_field::{LengthField, Order};
 pub use line::Line;
 pub use long_delimiter::LongDelimiter;
 pub use netstring::Netstring;
+pub use opening::Opening;
 pub use raw::Raw;
 pub use table::{FRAMINGS, Row};
 

@@ -50,7 +50,9 @@ pub struct Linux {
     /// The last reading, from which time-outs count.
     clock: Time,
     wake_up: Arc<OwnedFd>,
-    signals: Option<Signals>,
+    pub(super) signals: Option<Signals>,
+    /// Reports SIGCHLD; see [`super::Spawner::supervise`].
+    pub(super) ended_children: Option<OwnedFd>,
 }
 
 impl Linux {
@@ -67,6 +69,7 @@ impl Linux {
             epoll,
             wake_up,
             signals: None,
+            ended_children: None,
         };
         if signals {
             let signals = Signals::new()?;
@@ -225,28 +228,25 @@ mod tests {
     fn reported(linux: &mut Linux) -> io::Result<Vec<(Token, Readiness)>> {
         let mut events = [Event::default(); 8];
         let count = linux.wait(&mut events, NOW)?;
-        Ok(events[..count]
-            .iter()
-            .map(|event| (event.token(), event.readiness()))
-            .collect())
+        let report = |event: &Event| (event.token(), event.readiness());
+        Ok(events[..count].iter().map(report).collect())
     }
 
     #[test]
     fn each_interest_asks_for_its_own_mask() {
-        let read = Interest::READ;
-        assert_eq!(mask(Interest::NONE), 0);
-        assert_eq!(mask(read), epoll::IN);
-        assert_eq!(mask(Interest::WRITE), epoll::OUT);
-        assert_eq!(mask(Interest::EDGE), epoll::EDGE);
-        assert_eq!(
-            mask(Interest::WRITE | Interest::EDGE),
-            epoll::OUT | epoll::EDGE
-        );
-        assert_eq!(
-            mask(read | Interest::EDGE),
-            epoll::IN | epoll::PRI | epoll::RDHUP | epoll::EDGE
-        );
-        assert_eq!(mask(read | Interest::WRITE), epoll::IN | epoll::OUT);
+        let (read, write, edge) = (Interest::READ, Interest::WRITE, Interest::EDGE);
+        let read_edge = epoll::IN | epoll::PRI | epoll::RDHUP | epoll::EDGE;
+        for (interest, expected) in [
+            (Interest::NONE, 0),
+            (read, epoll::IN),
+            (write, epoll::OUT),
+            (edge, epoll::EDGE),
+            (write | edge, epoll::OUT | epoll::EDGE),
+            (read | edge, read_edge),
+            (read | write, epoll::IN | epoll::OUT),
+        ] {
+            assert_eq!(mask(interest), expected, "{interest:?}");
+        }
     }
 
     #[test]

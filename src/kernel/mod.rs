@@ -154,18 +154,28 @@ pub trait Opener: Sockets {
 /// How programs are started, and what can be asked of them until they are reaped.
 ///
 /// Both descriptors of a [`Child`] are sockets like others: registered, reported, closed. Nothing
-/// here waits for a program, and none outlives its group being killed.
+/// here waits for a program. A command is the process that was started and its process group; an
+/// *orphan* is a child that this process did not start but got when another one ended.
 pub trait Spawner: Poller {
     /// A line that can be run, prepared.
     type Command: Send;
+
+    /// Finds out whether programs can be watched here, before any is started. The poller that hears
+    /// signals also becomes the parent of orphans and reports under [`CHILD_ENDED`] that a child
+    /// has ended: PR_SET_CHILD_SUBREAPER of prctl(2), SIGCHLD.
+    ///
+    /// # Errors
+    ///
+    /// The call that is refused, and why.
+    fn supervise(&mut self) -> io::Result<()>;
 
     /// Cuts `line` into words at its blanks and finds the program: an absolute path, or a name in
     /// the usual folders.
     fn prepare(&mut self, line: &str) -> io::Result<Self::Command>;
 
     /// Starts it as the leader of a session of its own, with no environment, no descriptor
-    /// but `/dev/null` and the pipe, and no signal ignored or blocked: posix_spawn(3),
-    /// pidfd_open(2).
+    /// but `/dev/null` and the pipe, and no signal ignored or blocked: clone(2) with CLONE_PIDFD,
+    /// execve(2). It is killed when the calling thread ends. After an error nothing of it has run.
     fn spawn(&mut self, command: &Self::Command) -> io::Result<Child<Self::Socket>>;
 
     /// Reads at most `space.len()` bytes of what it says: read(2). 0 is the end, when nobody holds
@@ -179,6 +189,20 @@ pub trait Spawner: Poller {
     /// Takes note that it has ended, after which it is no more: waitid(2) with `WNOHANG`. Tells
     /// whether it had.
     fn reap(&mut self, exit: &Self::Socket) -> io::Result<bool>;
+
+    /// Whether it has ended; it stays to be reaped: waitid(2) with `WNOWAIT`.
+    fn has_ended(&mut self, exit: &Self::Socket) -> io::Result<bool>;
+
+    /// Takes the report back, after [`Token::fixed`] of [`CHILD_ENDED`] was reported.
+    fn take_child_report(&mut self) -> io::Result<()>;
+
+    /// The number of a child that has ended and stays to be reaped, started here or an orphan: the
+    /// one that is a child for longest. None where [`Spawner::supervise`] was not called. waitid(2)
+    /// with `P_ALL` and `WNOWAIT`.
+    fn ended_child(&mut self) -> io::Result<Option<u32>>;
+
+    /// Reaps the orphan with this number, which has ended: waitid(2) with `P_PID`.
+    fn reap_orphan(&mut self, id: u32) -> io::Result<()>;
 }
 
 /// A program that was started.

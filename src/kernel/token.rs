@@ -41,6 +41,8 @@ pub enum Source {
         /// Which end.
         end: ChildEnd,
     },
+    /// A child of this process has ended; see [`Spawner::supervise`](super::Spawner::supervise).
+    ChildEnded,
     /// A standard stream of this program.
     Stream(Stream),
 }
@@ -56,6 +58,8 @@ impl Token {
     pub const INPUT: Token = Token::own(u32::MAX - 3);
     /// Standard output.
     pub const OUTPUT: Token = Token::own(u32::MAX - 4);
+    /// The report that a child has ended.
+    pub const CHILD_ENDED: Token = Token::own(u32::MAX - 5);
 
     /// Names the holder of slot `index` in its `generation`, which starts at 1.
     pub const fn new(index: u32, generation: u32) -> Token {
@@ -91,6 +95,7 @@ impl Token {
             Token::TIMER => Source::Timer,
             Token::INPUT => Source::Stream(Stream::Input),
             Token::OUTPUT => Source::Stream(Stream::Output),
+            Token::CHILD_ENDED => Source::ChildEnded,
             _ if self.index() & CHILDREN != 0 => Source::Child {
                 place: self.index() >> 1 & 0x7f,
                 generation: self.index() >> 8 & GENERATIONS,
@@ -151,6 +156,7 @@ impl fmt::Debug for Token {
                 generation,
                 end,
             } => write!(f, "command-{place}.{generation} {end:?}"),
+            Source::ChildEnded => f.write_str("child-ended"),
             Source::Stream(stream) => stream.fmt(f),
         }
     }
@@ -414,6 +420,7 @@ mod tests {
             (Token::TIMER, Source::Timer),
             (Token::INPUT, Source::Stream(Stream::Input)),
             (Token::OUTPUT, Source::Stream(Stream::Output)),
+            (Token::CHILD_ENDED, Source::ChildEnded),
             (Token::new(CHILDREN, 1), Source::Connection),
         ] {
             assert_eq!(token.source(), source);

@@ -285,6 +285,17 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
 impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
     type Command = K::Command;
 
+    fn supervise(&mut self) -> io::Result<()> {
+        let answer = self.kernel.supervise();
+        if self.is_on {
+            tell(
+                format_args!("clone(CLONE_PIDFD) + waitid(P_PIDFD)"),
+                done(&answer),
+            );
+        }
+        answer
+    }
+
     fn prepare(&mut self, line: &str) -> io::Result<K::Command> {
         self.kernel.prepare(line)
     }
@@ -292,7 +303,10 @@ impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
     fn spawn(&mut self, command: &K::Command) -> io::Result<Child<K::Socket>> {
         let answer = self.kernel.spawn(command);
         if self.is_on {
-            tell(format_args!("posix_spawn({command:?})"), shown(&answer));
+            tell(
+                format_args!("clone(CLONE_PIDFD) + execve({command:?})"),
+                shown(&answer),
+            );
         }
         answer
     }
@@ -325,6 +339,45 @@ impl<K: Spawner<Socket: Debug, Command: Debug>> Spawner for Traced<K> {
                     .as_ref()
                     .map(|over| if *over { "ended" } else { "runs" }),
             );
+        }
+        answer
+    }
+
+    fn has_ended(&mut self, exit: &K::Socket) -> io::Result<bool> {
+        let answer = self.kernel.has_ended(exit);
+        if self.is_on {
+            tell(
+                format_args!("waitid(P_PIDFD, {exit:?}, WEXITED|WNOHANG|WNOWAIT)"),
+                answer.as_ref(),
+            );
+        }
+        answer
+    }
+
+    fn take_child_report(&mut self) -> io::Result<()> {
+        let answer = self.kernel.take_child_report();
+        if self.is_on {
+            tell(format_args!("read(SIGCHLD)"), done(&answer));
+        }
+        answer
+    }
+
+    fn ended_child(&mut self) -> io::Result<Option<u32>> {
+        let answer = self.kernel.ended_child();
+        if self.is_on {
+            let shown = answer.as_ref().map(|id| id.unwrap_or(0));
+            tell(
+                format_args!("waitid(P_ALL, WEXITED|WNOHANG|WNOWAIT)"),
+                shown,
+            );
+        }
+        answer
+    }
+
+    fn reap_orphan(&mut self, id: u32) -> io::Result<()> {
+        let answer = self.kernel.reap_orphan(id);
+        if self.is_on {
+            tell(format_args!("waitid(P_PID, {id}, WEXITED)"), done(&answer));
         }
         answer
     }

@@ -3,6 +3,7 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
@@ -12,9 +13,10 @@ use crate::connection::Protocol;
 use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
+use crate::framing::Opening;
 use crate::kernel::{
-    Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, UnixName, Waker,
-    block_signals, find_program, give_large_blocks_back, ip_text, process,
+    Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
+    block_signals, child, find_program, give_large_blocks_back, ip_text, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -77,12 +79,18 @@ where
     })?;
 
     block_signals().map_err(io_failure("signals"))?;
+    if protocol.service.effects().is_none() {
+        child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
+    }
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     for worker in 0..options.threads {
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
         let mut kernel = Traced::new(linux, tells_calls());
+        if protocol.service.effects().is_some() {
+            kernel.supervise().map_err(cannot_watch)?;
+        }
         let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
         let settings = settings(&options, &plan, worker);
         let server = Server::new(kernel, listeners, protocol.clone(), settings)
@@ -111,6 +119,15 @@ where
             Err(Failure::new(Exit::DrainCut, line))
         }
     }
+}
+
+/// A command that was started must be watched to its end, so without that none is.
+fn cannot_watch(refused: io::Error) -> Failure {
+    let line = format!(
+        "run: commands cannot be watched here, so none is started: {refused}; it takes Linux 5.4 \
+         or newer and a sandbox that permits the call"
+    );
+    Failure::new(Exit::Fork, line)
 }
 
 /// The service behind its framing, which must be able to carry all that may be answered.
@@ -263,7 +280,7 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
     }
 }
 
-/// What of `run` may surprise whoever has started it.
+/// What of `run` may surprise the person who has started it.
 fn tell_what_is_allowed(options: &Serve) {
     if options.service != ServiceName::Run {
         return;
@@ -274,6 +291,10 @@ fn tell_what_is_allowed(options: &Serve) {
     let missing = |line: &&String| find_program(line).is_none();
     for line in options.allow.iter().filter(missing) {
         log::warn!("--allow {line:?}: there is no such program now, so it cannot be started");
+    }
+    let opens_a_request = |line: &&String| Opening::default().look(line.as_bytes()).is_some();
+    for line in options.allow.iter().filter(opens_a_request) {
+        log::warn!("--allow {line:?}: a connection that begins so is taken for HTTP and closed");
     }
 }
 

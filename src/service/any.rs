@@ -8,8 +8,9 @@
 
 use super::{
     Answer, Clock, Dict, Discard, Effect, Effects, Greeting, Http, News, PrefixedEcho, Reply,
-    Request, Robot, Run, Service, Upper, UpperUnicode, http, run, upper,
+    Request, Robot, Run, Screen, Service, Upper, UpperUnicode, http, run, upper,
 };
+use crate::framing::Guess;
 
 /// Any service but the plain echo.
 #[derive(Clone, Debug)]
@@ -115,6 +116,14 @@ impl Service for AnyService {
         }
     }
 
+    #[inline]
+    fn screen(&self) -> Option<&dyn Screen<AnyState>> {
+        match self {
+            AnyService::Run(_) => Some(self),
+            _ => None,
+        }
+    }
+
     fn reply_max(&self, payload: usize) -> usize {
         match self {
             AnyService::Upper(upper) => upper.reply_max(payload),
@@ -167,6 +176,15 @@ impl Greeting<AnyState> for AnyService {
     fn greet(&self, _state: &mut AnyState, reply: &mut Reply<'_>) {
         if let AnyService::Robot(robot) = self {
             robot.greet(&mut (), reply);
+        }
+    }
+}
+
+impl Screen<AnyState> for AnyService {
+    fn screen(&self, state: &mut AnyState, bytes: &[u8]) -> Option<Guess> {
+        match (self, state) {
+            (AnyService::Run(run), AnyState::Running(state)) => Screen::screen(run, state, bytes),
+            _ => None,
         }
     }
 }

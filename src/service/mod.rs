@@ -22,6 +22,8 @@ mod robot;
 mod run;
 mod upper;
 
+use crate::framing::Guess;
+
 pub use any::{AnyService, AnyState};
 pub use dict::Dict;
 pub use discard::Discard;
@@ -61,6 +63,11 @@ pub trait Service {
         None
     }
 
+    /// The part that sees what arrives before requests are taken from it, if there is one.
+    fn screen(&self) -> Option<&dyn Screen<Self::State>> {
+        None
+    }
+
     /// The most bytes that the answer to a payload of `payload` bytes can put into the [`Reply`];
     /// it never shrinks as `payload` grows, and a request is served only when so much room is
     /// there.
@@ -97,6 +104,13 @@ pub trait Service {
 pub trait Greeting<State> {
     /// Writes the greeting of a new connection, at most `reply_max(0)` bytes.
     fn greet(&self, state: &mut State, reply: &mut Reply<'_>);
+}
+
+/// The part of a service that sees what arrives before requests are taken from it.
+pub trait Screen<State> {
+    /// The next bytes of a connection have arrived, in whatever pieces. Names another protocol if
+    /// the connection opens with one, and then none of its requests is served.
+    fn screen(&self, state: &mut State, bytes: &[u8]) -> Option<Guess>;
 }
 
 /// The part of a service that is told the time of day.

@@ -13,10 +13,14 @@
 //! [`Effect`], and is put together from the [`News`] of it. What was cut short ends with a line
 //! that says so, lest a part be taken for the whole. The texts are those of the program this is
 //! after, but for its `resault`.
+//!
+//! A browser of this machine reaches a server that only this machine reaches, and a web page
+//! chooses what the browser sends. So a connection that opens as a browser's does is not served.
 
 use std::sync::Arc;
 
-use super::{Answer, Effect, Effects, News, Reply, Request, Service};
+use super::{Answer, Effect, Effects, News, Reply, Request, Screen, Service};
+use crate::framing::{Guess, Opening};
 use crate::limits::{ALLOWED_MAX, COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, PEER_NAME_MAX, THREADS_MAX};
 
 const NOT_ALLOWED: &str = "坏人!";
@@ -46,9 +50,10 @@ pub struct Run {
     names_peer: bool,
 }
 
-/// Where the one answer stands that a connection may be waiting for.
+/// What a connection has opened with, and where the one answer stands that it may be waiting for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Running {
+    opening: Opening,
     command: u16,
     has_begun: bool,
     /// The last byte of the output was no line feed.
@@ -75,6 +80,10 @@ impl Service for Run {
     }
 
     fn effects(&self) -> Option<&dyn Effects<Running>> {
+        Some(self)
+    }
+
+    fn screen(&self) -> Option<&dyn Screen<Running>> {
         Some(self)
     }
 
@@ -106,6 +115,12 @@ impl Service for Run {
                 Answer::Written
             }
         }
+    }
+}
+
+impl Screen<Running> for Run {
+    fn screen(&self, state: &mut Running, bytes: &[u8]) -> Option<Guess> {
+        state.opening.look(bytes)
     }
 }
 
@@ -148,7 +163,10 @@ impl Effects<Running> for Run {
             reply.push(b"\n");
         }
         reply.push(ending.as_bytes());
-        *state = Running::default();
+        *state = Running {
+            opening: state.opening,
+            ..Running::default()
+        };
     }
 }
 

@@ -1,11 +1,14 @@
-//! Other processes: starting one so that it can be measured and ended, and moving threads to a
-//! processor.
+//! Other processes: starting one so that it can be measured and ended, and reaping children that
+//! this process did not start.
 //!
 //! A program that is started inherits the signal mask, and this house blocks the signals that would
 //! end it; so the mask is emptied between fork(2) and execve(2), where only async-signal-safe calls
 //! are allowed. The new process leads a group of its own, so that whatever it starts is ended with
-//! it, and dies with the thread that started it. Man pages: sched_setaffinity(2), kill(2),
-//! signal-safety(7), PR_SET_PDEATHSIG(2const).
+//! it, and dies with the thread that started it.
+//!
+//! A process whose parent has ended becomes a child of the next ancestor that is a subreaper, or of
+//! process 1, and stays a zombie until that one reaps it. Man pages: sched_setaffinity(2), kill(2),
+//! wait(2), signal-safety(7), PR_SET_PDEATHSIG(2const), PR_SET_CHILD_SUBREAPER(2const).
 
 use std::io;
 use std::mem;
@@ -13,8 +16,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::ptr;
 
-use super::check;
 use super::process::pin_task;
+use super::{check, retry};
 
 /// How a process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +32,16 @@ pub enum Ending {
 /// `cpu` alone, if one is given.
 pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     command.process_group(0);
+    // SAFETY: the call takes nothing and cannot fail.
+    let parent = unsafe { libc::getpid() };
     let prepare = move || {
         clear_signal_mask()?;
-        die_with_parent()?;
+        // SAFETY: SIG_DFL installs no code; this process may ignore the signal, the program not.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        die_with(parent)?;
         cpu.map_or(Ok(()), |cpu| pin_task(0, cpu))
     };
-    // SAFETY: the closure makes three system calls and neither allocates nor locks
+    // SAFETY: the closure makes a few system calls and neither allocates nor locks
     // (signal-safety(7)).
     unsafe { command.pre_exec(prepare) };
     command.spawn()
@@ -50,10 +57,17 @@ fn clear_signal_mask() -> io::Result<()> {
     }
 }
 
-fn die_with_parent() -> io::Result<()> {
+/// Has the calling process, which `parent` has started, killed when the thread that started it
+/// ends. An error if that thread's process has ended already. Async-signal-safe.
+pub(super) fn die_with(parent: libc::pid_t) -> io::Result<()> {
     // SAFETY: with this operation the call takes a number and no pointer.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-    Ok(())
+    // SAFETY: the call takes nothing and cannot fail.
+    match unsafe { libc::getppid() } == parent {
+        true => Ok(()),
+        // It ended before it was to be waited for, and no signal will tell.
+        false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+    }
 }
 
 /// Signals all processes of the group that `leader` leads.
@@ -67,6 +81,59 @@ pub fn end_group(leader: u32, ending: Ending) -> io::Result<()> {
     };
     // SAFETY: the call takes no pointer.
     check(unsafe { libc::kill(-group, signal) })?;
+    Ok(())
+}
+
+/// Waits for the end of one of the children that `kind` and `id` name, as waitid(2) has it; returns
+/// its number, or nothing if `flags` say not to wait and none has ended.
+pub(super) fn wait(kind: libc::idtype_t, id: u32, flags: libc::c_int) -> io::Result<Option<u32>> {
+    // SAFETY: the structure is plain numbers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: the structure is ours to write and outlives the call.
+    retry(|| unsafe { libc::waitid(kind, id, &mut info, libc::WEXITED | flags) })?;
+    // SAFETY: waitid(2) has filled in this field, or has left the zero.
+    let number = unsafe { info.si_pid() };
+    Ok(u32::try_from(number).ok().filter(|&number| number > 0))
+}
+
+/// Makes this process the parent of descendants whose own parent ends. Its children do not inherit
+/// this.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    let yes: libc::c_ulong = 1;
+    // SAFETY: with this operation the call takes a number and no pointer.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, yes) })?;
+    Ok(())
+}
+
+/// A child of the calling thread that has ended and stays to be reaped: the one that the thread has
+/// had longest. Orphans are children of the first thread of a process.
+pub(crate) fn ended() -> io::Result<Option<u32>> {
+    let look = libc::WNOHANG | libc::WNOWAIT | libc::__WNOTHREAD;
+    match wait(libc::P_ALL, 0, look) {
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
+        ended => ended,
+    }
+}
+
+/// Reaps child `id`, which has ended.
+pub(crate) fn reap(id: u32) -> io::Result<()> {
+    wait(libc::P_PID, id, libc::WNOHANG).map(drop)
+}
+
+/// Lets the kernel reap all children of this process: for one that starts none, but has some
+/// because it was executed in place of their parent, or because it is process 1.
+pub fn leave_all_to_the_kernel() -> io::Result<()> {
+    // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
+    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    // Those that have ended before stay all the same. Where they cannot be reaped, nothing is lost
+    // but their entries in the process table.
+    while let Ok(Some(id)) = ended() {
+        if reap(id).is_err() {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -9,32 +9,48 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::mem;
+use std::sync::OnceLock;
 
 use super::check;
 
+/// The descriptor limit that this process was started with, once it has been raised.
+static INITIAL_DESCRIPTOR_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
+
 /// How many descriptors this process may have open: the soft limit, and the hard one above it.
 pub fn descriptor_limit() -> io::Result<(u64, u64)> {
+    let limit = read_descriptor_limit()?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+fn read_descriptor_limit() -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the structure is ours to write and outlives the call.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
-    Ok((limit.rlim_cur, limit.rlim_max))
+    Ok(limit)
 }
 
 /// Raises the soft limit to the hard one, which needs no privilege, and tells what it is now.
+/// The old limit is remembered for programs that are started later.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let (soft, hard) = descriptor_limit()?;
-    if soft < hard {
-        let limit = libc::rlimit {
-            rlim_cur: hard,
-            rlim_max: hard,
-        };
+    let limit = read_descriptor_limit()?;
+    let raised = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        ..limit
+    };
+    if limit.rlim_cur < raised.rlim_cur {
+        INITIAL_DESCRIPTOR_LIMIT.get_or_init(|| limit);
         // SAFETY: the structure is only read and outlives the call.
-        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) })?;
     }
-    Ok(hard)
+    Ok(raised.rlim_max)
+}
+
+/// The limit that this process was started with, if it has been raised since.
+pub(super) fn initial_descriptor_limit() -> Option<libc::rlimit> {
+    INITIAL_DESCRIPTOR_LIMIT.get().copied()
 }
 
 /// The processors that a thread may run on.

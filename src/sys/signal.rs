@@ -18,6 +18,7 @@ pub(crate) const TERM: c_int = libc::SIGTERM;
 pub(crate) const INT: c_int = libc::SIGINT;
 pub(crate) const USR1: c_int = libc::SIGUSR1;
 pub(crate) const HUP: c_int = libc::SIGHUP;
+pub(crate) const CHLD: c_int = libc::SIGCHLD;
 
 /// Holds these signals back from the calling thread and from all that it starts.
 pub(crate) fn block(signals: &[c_int]) -> io::Result<()> {

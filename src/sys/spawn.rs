@@ -1,32 +1,43 @@
-//! Starting a program beside the loop: posix_spawn(3), one pipe for what it says, and a pidfd for
-//! its end.
+//! Starting a program beside the loop: clone(2) and execve(2), one pipe for its output, and a pidfd
+//! for its end.
 //!
-//! The program gets its words and nothing else of us: no shell, an empty environment, `/dev/null`
-//! to read, the pipe as stdout and stderr, every signal at its default and none held back, a
-//! session and process group of its own, and so no terminal that it could speak to or be ended by.
-//! posix_spawn(3) is vfork(2) with care: the calling thread stands still until the program runs or
-//! was refused, its memory is not copied, and the reason of a refusal comes back.
-//! What we open is close-on-exec; what we were ourselves started with is made so by [`prepare`].
-//! Which programs, how many and for how long is not known here. Man pages: posix_spawn(3),
-//! pidfd_open(2), waitid(2), close_range(2), execve(2), setsid(2).
+//! The program gets its words and nothing else of this process: no shell, an empty environment,
+//! `/dev/null` to read, the pipe as stdout and stderr, every signal at its default and none
+//! blocked, the descriptor limit that this process was started with, and a session and process
+//! group of its own, so no terminal. It is killed when the thread that started it ends, for
+//! whatever reason.
+//!
+//! The clone is that of vfork(2): the calling thread stands still until the program runs or the
+//! attempt has failed, memory is shared and not copied, and the reason of a failure comes back.
+//! posix_spawn(3) works the same way, but has neither PR_SET_PDEATHSIG nor a limit to set. The
+//! pidfd comes with the process (CLONE_PIDFD), so there is no moment at which a program runs and
+//! cannot be watched. Descriptors that this process opens are close-on-exec; [`prepare`] makes
+//! those so that it was started with. Which programs run, how many and for how long is not known
+//! here. Man pages: clone(2), execve(2), waitid(2), setsid(2), close_range(2),
+//! PR_SET_PDEATHSIG(2const).
 
+use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use libc::{c_char, c_int};
+use libc::{c_char, c_int, c_void};
 
-use super::{check, child, retry};
-use crate::limits::COMMAND_WORDS_MAX;
+use super::{check, child, process, retry};
+use crate::limits::{COMMAND_WORDS_MAX, SPAWN_STACK_SIZE};
 
 const NULL_DEVICE: &CStr = c"/dev/null";
+/// Signals of the kernel, and the bytes of a set of them.
+const SIGNALS: c_int = 64;
+const SIGNAL_SET_SIZE: usize = 8;
 
 /// A program that runs.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// The reading end of what it says, non-blocking.
+    /// The reading end of its output, non-blocking.
     pub(crate) output: OwnedFd,
     /// Readable when it has ended.
     pub(crate) exit: OwnedFd,
@@ -34,9 +45,9 @@ pub(crate) struct Started {
     pub(crate) id: u32,
 }
 
-/// Sees to it that programs inherit no descriptor that this process was started with, and that
-/// those that have ended stay to be reaped, which whoever started us may have refused: an ignored
-/// SIGCHLD outlives execve(2), and then a number is another's before it is asked for.
+/// Makes descriptors close-on-exec that this process was started with, and has ended children stay
+/// until they are reaped: an ignored SIGCHLD outlives execve(2), and with it the number of an ended
+/// child is free at once for another process.
 pub(crate) fn prepare() -> io::Result<()> {
     // SAFETY: SIG_DFL installs no code of ours that could run at a bad time.
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
@@ -48,49 +59,49 @@ pub(crate) fn prepare() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the program at `path` with `words`, at most [`COMMAND_WORDS_MAX`] of them.
+/// Starts a process that ends at once and watches its end. An error names the call that is refused
+/// here, by an old kernel or a sandbox; then no program can be watched.
+pub(crate) fn try_out() -> io::Result<()> {
+    let refused =
+        |call| move |error: io::Error| io::Error::new(error.kind(), format!("{call}: {error}"));
+    let (exit, _) = clone(&Order::new(None)).map_err(refused("clone(CLONE_PIDFD)"))?;
+    let pidfd = exit.as_raw_fd() as u32;
+    let ended = child::wait(libc::P_PIDFD, pidfd, 0).map_err(refused("waitid(P_PIDFD)"))?;
+    match ended {
+        Some(_) => Ok(()),
+        None => Err(io::Error::other("waitid(P_PIDFD) does not tell the end")),
+    }
+}
+
+/// Starts the program at `path` with `words`, at most [`COMMAND_WORDS_MAX`] of them. After an error
+/// no byte of the program has run.
 pub(crate) fn start(path: &CStr, words: &[CString]) -> io::Result<Started> {
-    let mut pointers = [ptr::null_mut::<c_char>(); COMMAND_WORDS_MAX + 1];
+    let mut pointers = [ptr::null::<c_char>(); COMMAND_WORDS_MAX + 1];
     if words.len() > COMMAND_WORDS_MAX {
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
     for (pointer, word) in pointers.iter_mut().zip(words) {
-        *pointer = word.as_ptr().cast_mut();
+        *pointer = word.as_ptr();
     }
     let (output, told) = pipe()?;
-    let (mut actions, mut attributes) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    let mut actions = Actions::new(&mut actions)?;
-    actions.open_null()?;
-    actions.duplicate(&told, libc::STDOUT_FILENO)?;
-    actions.duplicate(&told, libc::STDERR_FILENO)?;
-    let mut attributes = Attributes::new(&mut attributes)?;
-    attributes.lead_a_session_with_plain_signals()?;
-    let nothing = [ptr::null_mut::<c_char>()];
-    let mut id = 0;
-    // SAFETY: all are initialised and outlive the call; both arrays end with a null pointer, and
-    // the words they point to are not written to.
-    code(unsafe {
-        libc::posix_spawn(
-            &mut id,
-            path.as_ptr(),
-            actions.0,
-            attributes.0,
-            pointers.as_ptr(),
-            nothing.as_ptr(),
-        )
-    })?;
-    drop(told);
-    let id = id as u32;
-    match open_pidfd(id) {
-        Ok(exit) => Ok(Started { output, exit, id }),
-        Err(error) => {
-            abort(id);
-            Err(error)
+    let order = Order::new(Some(Program {
+        path,
+        words: &pointers,
+        output: told.as_raw_fd(),
+        limit: process::initial_descriptor_limit(),
+    }));
+    let (exit, id) = clone(&order)?;
+    match order.error.load(Ordering::Acquire) {
+        0 => Ok(Started { output, exit, id }),
+        error => {
+            // It has failed and is about to end, so this wait is short.
+            child::wait(libc::P_PIDFD, exit.as_raw_fd() as u32, 0)?;
+            Err(io::Error::from_raw_os_error(error))
         }
     }
 }
 
-/// Takes what a program has said; 0 when nobody is left who could say more.
+/// Takes output of a program; 0 when no process is left that could write more.
 pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (space.as_mut_ptr().cast(), space.len());
     // SAFETY: `length` bytes from `start` are ours to write and outlive the call.
@@ -100,25 +111,156 @@ pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
 
 /// Reaps the process behind a pidfd, if it has ended; tells whether it had.
 pub(crate) fn reap(exit: BorrowedFd<'_>) -> io::Result<bool> {
-    wait(libc::P_PIDFD, exit.as_raw_fd() as u32, libc::WNOHANG)
+    let reaped = child::wait(libc::P_PIDFD, exit.as_raw_fd() as u32, libc::WNOHANG)?;
+    Ok(reaped.is_some())
 }
 
-/// A process that nobody could watch is ended and waited for: it was started a moment ago, and does
-/// not run on.
-#[cold]
-fn abort(id: u32) {
-    // Neither can be refused: it is ours, and has not been reaped.
-    let _ = child::end_group(id, child::Ending::Forced);
-    let _ = wait(libc::P_PID, id, 0);
+/// Whether the process behind a pidfd has ended; it stays to be reaped.
+pub(crate) fn has_ended(exit: BorrowedFd<'_>) -> io::Result<bool> {
+    let look = libc::WNOHANG | libc::WNOWAIT;
+    let ended = child::wait(libc::P_PIDFD, exit.as_raw_fd() as u32, look)?;
+    Ok(ended.is_some())
 }
 
-fn wait(kind: libc::idtype_t, id: u32, flags: c_int) -> io::Result<bool> {
-    // SAFETY: the structure is plain numbers, for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    // SAFETY: the structure is ours to write and outlives the call.
-    retry(|| unsafe { libc::waitid(kind, id, &mut info, libc::WEXITED | flags) })?;
-    // SAFETY: waitid(2) has filled in these fields, or has left the zeros.
-    Ok(unsafe { info.si_pid() } != 0)
+/// What a new process is to do, on memory that it shares with the caller.
+struct Order<'a> {
+    /// The program to become; without one the process ends at once.
+    program: Option<Program<'a>>,
+    parent: libc::pid_t,
+    /// The pidfd of the process, which the kernel writes before the process runs; -1 where an old
+    /// kernel does not know the flag and ignores it.
+    pidfd: AtomicI32,
+    /// Why it has not become the program; 0 if it has.
+    error: AtomicI32,
+}
+
+struct Program<'a> {
+    path: &'a CStr,
+    /// Pointers to the words, a null pointer behind the last.
+    words: &'a [*const c_char],
+    output: c_int,
+    limit: Option<libc::rlimit>,
+}
+
+impl<'a> Order<'a> {
+    fn new(program: Option<Program<'a>>) -> Order<'a> {
+        Order {
+            program,
+            // SAFETY: the call takes nothing and cannot fail.
+            parent: unsafe { libc::getpid() },
+            pidfd: AtomicI32::new(-1),
+            error: AtomicI32::new(0),
+        }
+    }
+}
+
+/// The stack of a new process until it runs its program.
+#[repr(align(16))]
+struct Stack([MaybeUninit<u8>; SPAWN_STACK_SIZE]);
+
+/// Starts a process that carries out `order`; returns its pidfd and its number once it runs its
+/// program or has ended.
+#[inline(never)]
+fn clone(order: &Order<'_>) -> io::Result<(OwnedFd, u32)> {
+    let mut stack = Stack([MaybeUninit::uninit(); SPAWN_STACK_SIZE]);
+    // Stacks grow downwards.
+    let top = stack.0.as_mut_ptr_range().end.cast::<c_void>();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let argument = ptr::from_ref(order).cast_mut().cast::<c_void>();
+    let (pidfd, none) = (order.pidfd.as_ptr(), ptr::null_mut::<c_void>());
+    // A handler of this process must not run in the new one, whose memory is the same.
+    let mask = set_signal_mask(u64::MAX)?;
+    // SAFETY: because of CLONE_VFORK this thread stands still until the process has left the shared
+    // memory, so `stack` and `order` outlive its use of them; and the process only makes system
+    // calls there.
+    let id = check(unsafe { libc::clone(carry_out, top, flags, argument, pidfd, none, none) });
+    set_signal_mask(mask)?;
+    let id = id? as u32;
+    match order.pidfd.load(Ordering::Acquire) {
+        -1 => {
+            // It has seen the same and ended.
+            child::wait(libc::P_PID, id, 0)?;
+            Err(io::Error::from_raw_os_error(libc::ENOSYS))
+        }
+        // SAFETY: the kernel has just made the number for us, close-on-exec.
+        number => Ok((unsafe { OwnedFd::from_raw_fd(number) }, id)),
+    }
+}
+
+/// The new process; its return is its exit. Only async-signal-safe calls are made here, because
+/// other threads may hold any lock (signal-safety(7)).
+extern "C" fn carry_out(argument: *mut c_void) -> c_int {
+    const NOT_STARTED: c_int = 127;
+    // SAFETY: it is the order that `clone` was given, which lives until this process has left.
+    let order = unsafe { &*argument.cast::<Order<'_>>() };
+    let Some(program) = &order.program else {
+        return 0;
+    };
+    if order.pidfd.load(Ordering::Acquire) < 0 {
+        return NOT_STARTED;
+    }
+    let Err(error) = become_program(program, order.parent);
+    let error = error.raw_os_error().unwrap_or(libc::EINVAL);
+    order.error.store(error, Ordering::Release);
+    NOT_STARTED
+}
+
+fn become_program(program: &Program<'_>, parent: libc::pid_t) -> io::Result<Infallible> {
+    child::die_with(parent)?;
+    // SAFETY: the call takes nothing.
+    check(unsafe { libc::setsid() })?;
+    // The table of descriptors is a copy: nothing here changes the parent's.
+    // SAFETY: the number is that of this process's stdin, and nothing here uses it.
+    unsafe { libc::close(libc::STDIN_FILENO) };
+    // SAFETY: the path ends with NUL and outlives the call.
+    let null = check(unsafe { libc::open(NULL_DEVICE.as_ptr(), libc::O_RDONLY) })?;
+    if null != libc::STDIN_FILENO {
+        // SAFETY: the call takes numbers and no pointer.
+        check(unsafe { libc::dup2(null, libc::STDIN_FILENO) })?;
+        // SAFETY: the number was just made and is used no more.
+        unsafe { libc::close(null) };
+    }
+    for stream in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: the call takes numbers and no pointer.
+        check(unsafe { libc::dup2(program.output, stream) })?;
+    }
+    if let Some(limit) = &program.limit {
+        // SAFETY: the structure is only read and outlives the call.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) })?;
+    }
+    restore_signals()?;
+    let nothing = [ptr::null::<c_char>()];
+    let words = program.words.as_ptr();
+    // SAFETY: all three live until the call does not return or has failed, and both arrays end with
+    // a null pointer.
+    check(unsafe { libc::execve(program.path.as_ptr(), words, nothing.as_ptr()) })?;
+    Err(io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// Sets every signal to its default and blocks none.
+fn restore_signals() -> io::Result<()> {
+    // The kernel's own structure, at least as large as on any machine: zeros are SIG_DFL without
+    // flags. Not sigaction(3), which refuses two signals that the C library keeps for itself.
+    let default = [0_u64; 8];
+    let (action, before) = (default.as_ptr(), ptr::null_mut::<c_void>());
+    let changeable = |signal: &c_int| ![libc::SIGKILL, libc::SIGSTOP].contains(signal);
+    for signal in (1..=SIGNALS).filter(changeable) {
+        let number = libc::SYS_rt_sigaction;
+        // SAFETY: the structure is only read and outlives the call; the old one is not asked for.
+        check(unsafe { libc::syscall(number, signal, action, before, SIGNAL_SET_SIZE) })?;
+    }
+    set_signal_mask(0)?;
+    Ok(())
+}
+
+/// Blocks the signals in `mask`, a bit for each from 1 on, and no others; returns those that were
+/// blocked before. Not pthread_sigmask(3), which leaves out the same two.
+fn set_signal_mask(mask: u64) -> io::Result<u64> {
+    let (number, mut before) = (libc::SYS_rt_sigprocmask, 0_u64);
+    let (new, old) = (&raw const mask, &raw mut before);
+    // SAFETY: one set is only read, the other is ours to write, and both outlive the call.
+    check(unsafe { libc::syscall(number, libc::SIG_SETMASK, new, old, SIGNAL_SET_SIZE) })?;
+    Ok(before)
 }
 
 /// Both ends of a pipe, close-on-exec; only the reading one does not block, because the other is
@@ -134,95 +276,6 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: the call takes a number and no pointer.
     check(unsafe { libc::fcntl(reading.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
     Ok((reading, writing))
-}
-
-fn open_pidfd(id: u32) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes numbers and no pointer.
-    let number = check(unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0_u32) })?;
-    // SAFETY: the number was just made for us, close-on-exec, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number as c_int) })
-}
-
-/// These calls answer with the error itself.
-fn code(answer: c_int) -> io::Result<()> {
-    match answer {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
-}
-
-/// What a new process does with its descriptors. Borrowed, because it may not be moved.
-struct Actions<'a>(&'a mut libc::posix_spawn_file_actions_t);
-
-impl<'a> Actions<'a> {
-    fn new(place: &'a mut MaybeUninit<libc::posix_spawn_file_actions_t>) -> io::Result<Self> {
-        // SAFETY: the place is ours to write.
-        code(unsafe { libc::posix_spawn_file_actions_init(place.as_mut_ptr()) })?;
-        // SAFETY: it was initialised just above.
-        Ok(Actions(unsafe { place.assume_init_mut() }))
-    }
-
-    fn open_null(&mut self) -> io::Result<()> {
-        let (number, path) = (libc::STDIN_FILENO, NULL_DEVICE.as_ptr());
-        // SAFETY: the structure was initialised, and the path is copied.
-        code(unsafe {
-            libc::posix_spawn_file_actions_addopen(self.0, number, path, libc::O_RDONLY, 0)
-        })
-    }
-
-    fn duplicate(&mut self, from: &OwnedFd, to: c_int) -> io::Result<()> {
-        let from = from.as_raw_fd();
-        // SAFETY: the structure was initialised; the numbers are only noted.
-        code(unsafe { libc::posix_spawn_file_actions_adddup2(self.0, from, to) })
-    }
-}
-
-impl Drop for Actions<'_> {
-    fn drop(&mut self) {
-        // SAFETY: it was initialised, and is not used again.
-        unsafe { libc::posix_spawn_file_actions_destroy(self.0) };
-    }
-}
-
-/// What else is different in a new process. Borrowed, because it may not be moved.
-struct Attributes<'a>(&'a mut libc::posix_spawnattr_t);
-
-impl<'a> Attributes<'a> {
-    fn new(place: &'a mut MaybeUninit<libc::posix_spawnattr_t>) -> io::Result<Self> {
-        // SAFETY: the place is ours to write.
-        code(unsafe { libc::posix_spawnattr_init(place.as_mut_ptr()) })?;
-        // SAFETY: it was initialised just above.
-        Ok(Attributes(unsafe { place.assume_init_mut() }))
-    }
-
-    fn lead_a_session_with_plain_signals(&mut self) -> io::Result<()> {
-        // SAFETY: the set is plain numbers, for which zero is a value: on Linux the empty set.
-        let none: libc::sigset_t = unsafe { mem::zeroed() };
-        let mut all = MaybeUninit::uninit();
-        // Not sigfillset(3): it leaves out two that the C library keeps for itself, and would have
-        // new programs ignore.
-        // SAFETY: the set is ours to write, all of it.
-        unsafe { ptr::write_bytes(all.as_mut_ptr(), 0xff, 1) };
-        // SAFETY: the set is plain numbers, for which all ones is a value: every signal.
-        let all: libc::sigset_t = unsafe { all.assume_init() };
-        // SAFETY: the structure was initialised, and the set is copied.
-        code(unsafe { libc::posix_spawnattr_setsigmask(self.0, &none) })?;
-        // SAFETY: the structure was initialised, and the set is copied.
-        code(unsafe { libc::posix_spawnattr_setsigdefault(self.0, &all) })?;
-        let flags = libc::POSIX_SPAWN_SETSIGMASK
-            | libc::POSIX_SPAWN_SETSIGDEF
-            // Whoever leads a session leads a group.
-            | c_int::from(libc::POSIX_SPAWN_SETSID);
-        // SAFETY: the structure was initialised.
-        code(unsafe { libc::posix_spawnattr_setflags(self.0, flags as libc::c_short) })
-    }
-}
-
-impl Drop for Attributes<'_> {
-    fn drop(&mut self) {
-        // SAFETY: it was initialised, and is not used again.
-        unsafe { libc::posix_spawnattr_destroy(self.0) };
-    }
 }
 
 #[cfg(test)]

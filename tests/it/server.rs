@@ -9,6 +9,8 @@ mod commands;
 mod door;
 mod ending;
 mod golden;
+mod openings;
+mod orphans;
 mod phases;
 mod pool;
 mod queues;
@@ -114,11 +116,42 @@ impl<S: Service> Play<S> {
         Play::at("127.0.0.1:7007", config, settings, framing, service)
     }
 
+    /// A server that throws away what is too long.
+    fn discarding(settings: Settings, framing: Framing, service: S) -> Play<S> {
+        let (config, discard) = (Config::default(), OnTooLong::Discard);
+        Play::with(
+            "127.0.0.1:7007",
+            config,
+            settings,
+            framing,
+            discard,
+            service,
+        )
+    }
+
     fn at(
         address: &str,
         config: Config,
         settings: Settings,
         framing: Framing,
+        service: S,
+    ) -> Play<S> {
+        Play::with(
+            address,
+            config,
+            settings,
+            framing,
+            OnTooLong::Close,
+            service,
+        )
+    }
+
+    fn with(
+        address: &str,
+        config: Config,
+        settings: Settings,
+        framing: Framing,
+        on_too_long: OnTooLong,
         service: S,
     ) -> Play<S> {
         let mut sim = Sim::new(config);
@@ -130,7 +163,7 @@ impl<S: Service> Play<S> {
             settings.trigger,
             Protocol {
                 framing,
-                on_too_long: OnTooLong::Close,
+                on_too_long,
                 service,
             },
         );

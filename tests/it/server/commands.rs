@@ -3,7 +3,7 @@
 
 use super::*;
 use mynah::framing::Framing;
-use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, COMMANDS_MAX};
+use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_REAP_PAUSE, COMMAND_TIMEOUT, COMMANDS_MAX};
 use mynah::service::Run;
 
 const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
@@ -16,7 +16,7 @@ fn allowed() -> Vec<String> {
 }
 
 /// Buffers that hold whatever a command may say.
-fn roomy() -> Settings {
+pub(super) fn roomy() -> Settings {
     Settings {
         workspace: WorkspaceSize {
             inbound: 1024,
@@ -27,7 +27,7 @@ fn roomy() -> Settings {
 }
 
 /// Plays `run` under both triggers; in the end no process is left.
-fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
+pub(super) fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
     run_framed(crate::talk::framing(framing, 1 << 20), settings, play);
 }
 
@@ -53,12 +53,12 @@ fn run_on(config: Config, framing: Framing, settings: Settings, play: impl Fn(&m
     }
 }
 
-fn lines(settings: Settings, play: impl Fn(&mut Play<Run>)) {
+pub(super) fn lines(settings: Settings, play: impl Fn(&mut Play<Run>)) {
     run("line", settings, play);
 }
 
 /// What `peer` hears, as text; its address made the same for all.
-fn hear(play: &mut Play<Run>, peer: Peer) -> String {
+pub(super) fn hear(play: &mut Play<Run>, peer: Peer) -> String {
     play.quiet();
     let text = String::from_utf8(play.receive(peer)).expect("text");
     let (begin, rest) = match text.split_once(" execute done, result is : \n") {
@@ -69,7 +69,7 @@ fn hear(play: &mut Play<Run>, peer: Peer) -> String {
 }
 
 /// The one process there is.
-fn only(play: &mut Play<Run>) -> u32 {
+pub(super) fn only(play: &mut Play<Run>) -> u32 {
     let all = play.sim().processes();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0]
@@ -116,8 +116,8 @@ fn a_command_costs_these_calls() {
         play.send(peer, b"echo a\n");
         assert_eq!(
             play.calls(),
-            "recv, epoll_ctl MOD, getpeername, posix_spawn, epoll_ctl ADD, epoll_ctl ADD, \
-             read pipe, send, read pipe, close, kill, waitid, close, send, epoll_ctl MOD"
+            "recv, epoll_ctl MOD, getpeername, clone, epoll_ctl ADD, epoll_ctl ADD, \
+             read pipe, send, read pipe, close, kill, waitid P_PIDFD, close, send, epoll_ctl MOD"
         );
         assert_eq!(hear(play, peer), "RESULT:a\n\n");
     });
@@ -210,7 +210,7 @@ fn whoever_a_command_leaves_behind_is_heard_until_its_time_is_up() {
         play.sim().says(id, b"late");
         assert_eq!(hear(play, peer), "RESULT:late");
         assert_eq!(
-            play.sim().calls("waitid"),
+            play.sim().calls("waitid P_PIDFD"),
             0,
             "its number must stay its own"
         );
@@ -368,16 +368,20 @@ fn one_that_waits_for_a_place_may_leave() {
 }
 
 #[test]
-fn what_cannot_be_started_is_told_so_whatever_the_reason() {
+fn a_command_that_is_told_as_missing_has_not_run() {
     for (line, errno) in [
+        // The process was there before the program was found to be missing.
         ("nowhere", None),
         ("held", Some(libc::EAGAIN)),
         ("held", Some(libc::ENOMEM)),
-        ("held", Some(libc::EMFILE)),
+        // There is no process without a pidfd.
+        ("echo a", Some(libc::EMFILE)),
+        ("echo a", Some(libc::EPERM)),
+        ("echo a", Some(libc::ENOSYS)),
     ] {
         lines(roomy(), |play| {
             if let Some(errno) = errno {
-                play.sim().fail("posix_spawn", 1, errno);
+                play.sim().fail("clone", 1, errno);
             }
             let peer = play.connect();
             // Those behind it are answered too, without end and without depth.
@@ -387,21 +391,163 @@ fn what_cannot_be_started_is_told_so_whatever_the_reason() {
             play.send(peer, &b"nowhere\n".repeat(50));
             assert_eq!(hear(play, peer), "你要执行的命令不存在!\n".repeat(50));
             assert_eq!(play.counters().commands_not_started, 51);
+            assert_eq!(play.counters().commands, 0);
+            assert_eq!(play.sim().programs_run(), 0);
+        });
+    }
+}
+
+/// The `k`-th registration of a command is refused: of its output, then of its end.
+const REGISTRATIONS: [u64; 2] = [1, 2];
+
+#[test]
+fn a_command_that_epoll_refuses_to_watch_is_answered_whole() {
+    for k in REGISTRATIONS {
+        lines(roomy(), |play| {
+            let peer = play.connect();
+            play.sim().fail("epoll_ctl ADD", k, libc::ENOSPC);
+            play.send(peer, b"held\n");
+            let id = only(play);
+            play.sim().says(id, &[b'x'; COMMAND_OUTPUT_MAX]);
+            play.pass(Duration::from_secs(1));
+            let heard = hear(play, peer);
+            assert_eq!(heard.len(), "RESULT:".len() + COMMAND_OUTPUT_MAX);
+            play.sim().ends(id, false);
+            play.pass(COMMAND_REAP_PAUSE);
+            assert_eq!(hear(play, peer), "\n");
+            assert_eq!(play.counters().refused_registration, 1);
+            assert_eq!(play.counters().commands_not_started, 0);
+            play.ask_refused(peer);
         });
     }
 }
 
 #[test]
-fn one_that_cannot_be_watched_does_not_run_on() {
-    for call in [2, 3] {
+fn a_command_that_has_ended_before_it_is_watched_is_answered_whole() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"echo a\n");
+        assert_eq!(hear(play, peer), "RESULT:a\n\n");
+    });
+    for k in REGISTRATIONS {
         lines(roomy(), |play| {
             let peer = play.connect();
-            play.sim().fail("epoll_ctl ADD", call - 1, libc::ENOSPC);
-            play.send(peer, b"held\n");
-            assert_eq!(hear(play, peer), "你要执行的命令不存在!\n");
-            assert_eq!(play.counters().refused_registration, 1);
+            play.sim().fail("epoll_ctl ADD", k, libc::ENOMEM);
+            play.send(peer, b"echo a\n");
+            play.pass(COMMAND_REAP_PAUSE);
+            assert_eq!(hear(play, peer), "RESULT:a\n\n");
         });
     }
+}
+
+#[test]
+fn a_command_that_epoll_refuses_to_watch_keeps_its_limits() {
+    for k in REGISTRATIONS {
+        lines(roomy(), |play| {
+            let peer = play.connect();
+            play.sim().fail("epoll_ctl ADD", k, libc::ENOSPC);
+            play.send(peer, b"held\n");
+            let id = only(play);
+            play.pass(COMMAND_TIMEOUT - NANOSECOND);
+            assert!(play.sim().is_running(id));
+            play.pass(NANOSECOND);
+            assert_eq!(hear(play, peer), format!("RESULT:{LATE}\n"));
+            // The next one is watched as usual.
+            play.sim().fail("epoll_ctl ADD", k, libc::ENOSPC);
+            play.send(peer, b"yes\n");
+            play.pass(COMMAND_REAP_PAUSE);
+            assert!(hear(play, peer).ends_with(&format!("{MUCH}\n")));
+        });
+    }
+}
+
+#[test]
+fn the_peer_of_a_command_that_epoll_refuses_to_watch_may_leave() {
+    for k in REGISTRATIONS {
+        lines(roomy(), |play| {
+            let (peer, other) = (play.connect(), play.connect());
+            play.sim().fail("epoll_ctl ADD", k, libc::ENOSPC);
+            play.send(peer, b"held\n");
+            let id = only(play);
+            play.sim().reset(peer);
+            play.quiet();
+            assert!(!play.sim().is_running(id));
+            play.pass(COMMAND_TIMEOUT);
+            play.ask_refused(other);
+        });
+    }
+}
+
+#[test]
+fn output_does_not_renew_the_deadline_of_a_command() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\n");
+        let id = only(play);
+        for _ in 0..4 {
+            play.pass(Duration::from_secs(1));
+            play.sim().says(id, b"on\n");
+        }
+        play.pass(Duration::from_secs(1) - NANOSECOND);
+        play.sim().says(id, b"on\n");
+        play.quiet();
+        assert!(play.sim().is_running(id));
+        play.pass(NANOSECOND);
+        assert_eq!(
+            hear(play, peer),
+            format!("RESULT:{}{LATE}\n", "on\n".repeat(5))
+        );
+    });
+}
+
+#[test]
+fn each_command_of_a_connection_has_its_whole_time() {
+    lines(roomy(), |play| {
+        let peer = play.connect();
+        play.send(peer, b"held\nheld\nheld\n");
+        for _ in 0..2 {
+            let id = only(play);
+            play.pass(COMMAND_TIMEOUT - NANOSECOND);
+            assert!(play.sim().is_running(id));
+            play.pass(NANOSECOND);
+            assert_eq!(hear(play, peer), format!("RESULT:{LATE}\n"));
+        }
+        let id = only(play);
+        play.pass(Duration::from_secs(4));
+        play.sim().ends(id, false);
+        assert_eq!(hear(play, peer), "RESULT:\n");
+        assert_eq!(play.counters().commands_too_late, 2);
+    });
+}
+
+#[test]
+fn the_time_of_a_command_that_waited_for_a_place_counts_from_its_start() {
+    let many = Settings {
+        connections_max: COMMANDS_MAX + 1,
+        workspaces: COMMANDS_MAX + 1,
+        ..roomy()
+    };
+    lines(many, |play| {
+        let peers: Vec<Peer> = (0..COMMANDS_MAX + 1).map(|_| play.connect()).collect();
+        for peer in &peers {
+            play.send(*peer, b"held\n");
+        }
+        play.pass(Duration::from_secs(3));
+        let first = play.sim().processes()[0];
+        play.sim().ends(first, false);
+        play.quiet();
+        let last = *play.sim().processes().last().expect("one that waited");
+        play.pass(Duration::from_secs(2));
+        assert!(play.sim().is_running(last));
+        assert_eq!(play.counters().commands_too_late, COMMANDS_MAX as u64 - 1);
+        play.pass(Duration::from_secs(3) - NANOSECOND);
+        assert!(play.sim().is_running(last));
+        play.pass(NANOSECOND);
+        assert!(!play.sim().is_running(last));
+        for peer in &peers {
+            assert!(hear(play, *peer).ends_with('\n'));
+        }
+    });
 }
 
 #[test]
@@ -509,7 +655,7 @@ fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
     let pages: [(&str, &[i32]); 8] = [
         ("getpeername", &[EBADF, ENOBUFS, ENOTCONN]),
         (
-            "posix_spawn",
+            "clone",
             &[E2BIG, EACCES, EAGAIN, EMFILE, ENFILE, ENOEXEC, ENOMEM],
         ),
         ("epoll_ctl ADD", &[ENOMEM, ENOSPC, EPERM]),
@@ -542,6 +688,9 @@ fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
                     "{heard:?} {counters}"
                 );
                 assert_eq!(counters.commands_now, 0);
+                // One that ran is not said to be missing.
+                let missing = heard.contains("你要执行的命令不存在!");
+                assert!(!missing || play.sim().programs_run() == 0);
                 if name != "waitid" {
                     assert_eq!(play.sim().processes(), [0; 0], "a process is left");
                 }

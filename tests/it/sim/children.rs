@@ -1,12 +1,14 @@
 //! Processes without a process: `Spawner` of the seam.
 //!
 //! A few programs do what their names say at once; any other name is not found, but for `held`,
-//! which does nothing until the test plays it: it says, ends, or leaves somebody behind who keeps
-//! its pipe. It refuses to know what the server makes of it. Invariants: a group is never signalled
-//! and never reaped once its leader is reaped, for on Linux the number may be another's then; as on
-//! Linux a pipe ends when nobody holds it, and a process that was not reaped stays; and however the
-//! server ends, none that it has not told to die goes on without it.
-//! posix_spawn(3), pipe(7), pidfd_open(2), waitid(2).
+//! which does nothing until the test plays it: it writes, ends, or leaves a process behind that keeps
+//! its pipe. What the server makes of it is not known here. Invariants: a group is never signalled
+//! and never reaped once its leader is reaped, for on Linux another process may have the number then;
+//! as on Linux a pipe ends when no process holds it, a process that was not reaped stays, ended
+//! children are offered in the order in which they became children, SIGCHLD tells of any number of
+//! them once, and after a failed start nothing has run; and however the server ends, no process
+//! that it has not killed goes on without it, orphans excepted.
+//! clone(2), pipe(7), waitid(2), signalfd(2).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -47,6 +49,8 @@ struct Process {
     holds_pipe: bool,
     has_ended: bool,
     was_killed: bool,
+    /// The server did not start it.
+    is_orphan: bool,
     /// The numbers of its two descriptors.
     output: Option<u32>,
     exit: u32,
@@ -60,6 +64,12 @@ pub(super) struct Processes {
     /// Those that are killed take a while to die.
     is_slow: bool,
     dying: Vec<u32>,
+    /// Somebody has asked for orphans.
+    is_subreaper: bool,
+    /// SIGCHLD is pending.
+    has_news: bool,
+    /// Programs that have run, ended ones included.
+    ran: u64,
 }
 
 impl Processes {
@@ -82,6 +92,11 @@ impl Processes {
         }
     }
 
+    /// Whether it is to be reported that a child has ended.
+    pub(super) fn reports(&self) -> bool {
+        self.is_subreaper && self.has_news
+    }
+
     /// The reading end of its pipe is closed.
     pub(super) fn let_go(&mut self, id: u32) {
         if let Some(process) = self.all.get_mut(&id) {
@@ -93,7 +108,7 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        let goes_on = |it: &&Process| !it.has_ended && !it.was_killed;
+        let goes_on = |it: &&Process| !it.has_ended && !it.was_killed && !it.is_orphan;
         let left = self.all.values().filter(goes_on).count();
         // A test that has failed may leave anything behind.
         let counts = !std::thread::panicking();
@@ -107,9 +122,34 @@ impl Sim {
         self.children.all.keys().copied().collect()
     }
 
-    /// Whether any was not reaped.
+    /// How many programs have run so far.
+    pub fn programs_run(&self) -> u64 {
+        self.children.ran
+    }
+
+    /// A process becomes a child of the server, because its own parent has ended. It holds no pipe.
+    pub fn adopts(&mut self) -> u32 {
+        let orphan = Process {
+            is_orphan: true,
+            ..Process::default()
+        };
+        self.children.started += 1;
+        let id = 1000 + self.children.started;
+        self.children.all.insert(id, orphan);
+        id
+    }
+
+    /// All orphans that run end.
+    pub fn end_orphans(&mut self) {
+        let all = self.children.all.iter();
+        let run = all.filter(|(_, process)| process.is_orphan && !process.has_ended);
+        let run: Vec<u32> = run.map(|(id, _)| *id).collect();
+        run.into_iter().for_each(|id| self.ends(id, false));
+    }
+
+    /// Whether any that the server has started was not reaped.
     pub fn has_processes(&self) -> bool {
-        !self.children.all.is_empty()
+        self.children.all.values().any(|process| !process.is_orphan)
     }
 
     /// Bytes that were said and not read, all together.
@@ -148,9 +188,12 @@ impl Sim {
         };
         process.has_ended = true;
         process.holds_pipe &= leaving;
-        let exit = process.exit;
-        self.table.wake(exit, Readiness::IN);
-        self.wake_output(id);
+        let (exit, is_orphan) = (process.exit, process.is_orphan);
+        self.children.has_news = true;
+        if !is_orphan {
+            self.table.wake(exit, Readiness::IN);
+            self.wake_output(id);
+        }
     }
 
     /// From now on those that are killed die only when [`Sim::bury_the_killed`] says so.
@@ -177,19 +220,30 @@ impl Sim {
     }
 
     fn start(&mut self, command: &[String]) -> Answer<Child<Socket>> {
-        self.enter(Name::Spawn)?;
-        let does = program(command)?;
         let ceiling = self.ceiling();
-        self.children.started += 1;
-        let id = 1000 + self.children.started;
+        let id = 1001 + self.children.started;
         let output = self.table.open(File::Output(id), ceiling)?;
-        let exit = match self.table.open(File::Exit(id), ceiling) {
+        // The pidfd comes with the process: there is not one without the other.
+        let exit = self.enter(Name::Spawn);
+        let exit = match exit.and_then(|()| self.table.open(File::Exit(id), ceiling)) {
             Ok(exit) => exit,
             Err(errno) => {
                 self.table.close(output);
                 return Err(errno);
             }
         };
+        self.children.started += 1;
+        let does = match program(command) {
+            Ok(does) => does,
+            // The process was there, and ended before it was a program.
+            Err(errno) => {
+                self.table.close(output);
+                self.table.close(exit);
+                self.children.has_news = true;
+                return Err(errno);
+            }
+        };
+        self.children.ran += 1;
         let process = Process {
             holds_pipe: true,
             output: Some(output.number),
@@ -257,10 +311,40 @@ impl Sim {
             Some(_) => Ok(false),
         }
     }
+
+    fn look_at_end(&mut self, exit: &Socket) -> Answer<bool> {
+        self.enter(Name::HasEnded)?;
+        let File::Exit(id) = *self.table.file(exit.number) else {
+            panic!("descriptor {} is no pidfd", exit.number);
+        };
+        let process = self.children.all.get(&id).ok_or(ECHILD)?;
+        Ok(process.has_ended)
+    }
+
+    fn first_ended(&mut self) -> Answer<Option<u32>> {
+        self.enter(Name::EndedChild)?;
+        let mut all = self.children.all.iter();
+        let ended = all.find(|(_, process)| process.has_ended);
+        Ok(ended.map(|(id, _)| *id))
+    }
+
+    fn bury_orphan(&mut self, id: u32) -> Answer<()> {
+        self.enter(Name::ReapOrphan)?;
+        let process = self.children.all.get(&id).ok_or(ECHILD)?;
+        assert!(process.is_orphan, "{id} was started here");
+        assert!(process.has_ended, "{id} runs");
+        self.children.all.remove(&id);
+        Ok(())
+    }
 }
 
 impl Spawner for Sim {
     type Command = Vec<String>;
+
+    fn supervise(&mut self) -> io::Result<()> {
+        self.children.is_subreaper = true;
+        Ok(())
+    }
 
     fn prepare(&mut self, line: &str) -> io::Result<Vec<String>> {
         Ok(mynah::kernel::words(line).map(str::to_owned).collect())
@@ -295,5 +379,36 @@ impl Spawner for Sim {
         self.leave(Name::Reap, number, Argument::None, answer, |&over| {
             usize::from(over)
         })
+    }
+
+    fn has_ended(&mut self, exit: &Socket) -> io::Result<bool> {
+        self.table.check(exit);
+        let answer = self.look_at_end(exit);
+        let number = Some(exit.number);
+        self.leave(Name::HasEnded, number, Argument::None, answer, |&over| {
+            usize::from(over)
+        })
+    }
+
+    fn take_child_report(&mut self) -> io::Result<()> {
+        let answer = self.enter(Name::TakeChildReport);
+        let answer = answer.map(|()| self.children.has_news = false);
+        let name = Name::TakeChildReport;
+        self.leave(name, None, Argument::None, answer, |()| 0)
+    }
+
+    fn ended_child(&mut self) -> io::Result<Option<u32>> {
+        if !self.children.is_subreaper {
+            return Ok(None);
+        }
+        let answer = self.first_ended();
+        self.leave(Name::EndedChild, None, Argument::None, answer, |id| {
+            id.unwrap_or(0) as usize
+        })
+    }
+
+    fn reap_orphan(&mut self, id: u32) -> io::Result<()> {
+        let answer = self.bury_orphan(id);
+        self.leave(Name::ReapOrphan, Some(id), Argument::None, answer, |()| 0)
     }
 }

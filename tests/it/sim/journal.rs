@@ -38,10 +38,14 @@ pub(super) enum Name {
     ReadPipe,
     Kill,
     Reap,
+    HasEnded,
+    TakeChildReport,
+    EndedChild,
+    ReapOrphan,
 }
 
 /// Texts in the order of [`Name`].
-const TEXTS: [&str; 26] = [
+const TEXTS: [&str; 30] = [
     "accept4",
     "recv",
     "send",
@@ -64,10 +68,14 @@ const TEXTS: [&str; 26] = [
     "getsockopt TCP_INFO",
     "shutdown SHUT_RD",
     "open",
-    "posix_spawn",
+    "clone",
     "read pipe",
     "kill",
-    "waitid",
+    "waitid P_PIDFD",
+    "waitid WNOWAIT",
+    "read SIGCHLD",
+    "waitid P_ALL",
+    "waitid P_PID",
 ];
 
 impl Name {

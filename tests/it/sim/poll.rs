@@ -92,8 +92,11 @@ impl Sim {
     /// Fills `events` with what is ready now.
     fn collect(&mut self, events: &mut [Event]) -> usize {
         let mut count = 0;
-        let signalled = !self.signals.is_empty();
-        for (pending, token) in [(signalled, Token::SIGNALS), (self.woken, Token::WAKE_UP)] {
+        for (pending, token) in [
+            (!self.signals.is_empty(), Token::SIGNALS),
+            (self.woken, Token::WAKE_UP),
+            (self.children.reports(), Token::CHILD_ENDED),
+        ] {
             if pending && count < events.len() {
                 events[count] = Event::new(token, Readiness::IN);
                 count += 1;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use mynah::connection::Protocol;
 use mynah::drive::{Server, Settings};
-use mynah::kernel::{Opener, Time};
+use mynah::kernel::{Opener, Spawner, Time};
 use mynah::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
@@ -90,6 +90,9 @@ impl<'a, S: Service> Stage<'a, S> {
             faults: Faults::none(),
         });
         sim.keep_journal(trace.is_some());
+        if service.effects().is_some() {
+            sim.supervise().expect("it can be supervised");
+        }
         let address = "tcp://127.0.0.1:0".parse().expect("an address");
         let listener = sim.listen(&address, &Sim::listen_options(world.backlog));
         let framing = world.manner.shape.framing(world.manner.limit);
@@ -185,9 +188,13 @@ impl<'a, S: Service> Stage<'a, S> {
         }
     }
 
-    /// Some of the processes end by themselves, and some that were killed are dead at last.
+    /// Some of the processes end by themselves, some that were killed are dead at last, and others
+    /// become children of the server.
     fn end_processes(&mut self) {
         let sim = self.server.kernel_mut();
+        if self.dice.chance(0.05) {
+            sim.adopts();
+        }
         for id in sim.processes() {
             if sim.is_running(id) && self.dice.chance(0.3) {
                 sim.ends(id, false);
@@ -320,6 +327,7 @@ impl<'a, S: Service> Stage<'a, S> {
         self.server.kernel_mut().set_faults(Faults::none());
         self.server.kernel_mut().stop_at(Time::NEVER);
         self.server.kernel_mut().bury_the_killed(true);
+        self.server.kernel_mut().end_orphans();
         // The first one may still tell of what was closed.
         for _ in 0..3 {
             self.turn();

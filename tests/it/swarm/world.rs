@@ -298,7 +298,7 @@ impl World {
         world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
         if manner.answering == Answering::Run {
             // What these do to a command is right, and changes its answer.
-            (world.faults.starved, world.faults.unregistered) = (0.0, 0.0);
+            world.faults.starved = 0.0;
             world.faults.leap = 0.0;
             world.descriptors = 1 << 16;
         }
