@@ -109,8 +109,10 @@ impl<K: Sockets<Socket: Debug>> Sockets for Traced<K> {
 impl<K: Poller<Socket: Debug>> Poller for Traced<K> {
     fn register(&mut self, socket: &K::Socket, token: Token, interest: Interest) -> io::Result<()> {
         let answer = self.0.register(socket, token, interest);
-        let call = format_args!("epoll_ctl(ADD, {socket:?}, {token:?}, {interest:?})");
-        tell(call, done(&answer));
+        tell(
+            format_args!("epoll_ctl(ADD, {socket:?}, {token:?}, {interest:?})"),
+            done(&answer),
+        );
         answer
     }
 
@@ -121,8 +123,10 @@ impl<K: Poller<Socket: Debug>> Poller for Traced<K> {
         interest: Interest,
     ) -> io::Result<()> {
         let answer = self.0.reregister(socket, token, interest);
-        let call = format_args!("epoll_ctl(MOD, {socket:?}, {token:?}, {interest:?})");
-        tell(call, done(&answer));
+        tell(
+            format_args!("epoll_ctl(MOD, {socket:?}, {token:?}, {interest:?})"),
+            done(&answer),
+        );
         answer
     }
 
@@ -184,8 +188,10 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
 
     fn queued(&mut self, listener: &K::Socket) -> io::Result<usize> {
         let answer = self.0.queued(listener);
-        let call = format_args!("getsockopt({listener:?}, TCP_INFO)");
-        tell(call, answer.as_ref());
+        tell(
+            format_args!("getsockopt({listener:?}, TCP_INFO)"),
+            answer.as_ref(),
+        );
         answer
     }
 
