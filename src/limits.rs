@@ -27,7 +27,8 @@ pub const THREADS_DEFAULT: usize = 1;
 /// machine more of them only divide the same memory.
 pub const THREADS_MAX: usize = 64;
 
-/// Connections at once when nobody says: the classic ten thousand, at some megabyte of slots.
+/// Connections at once by default: the classic ten thousand, at about a megabyte of slots. Fewer
+/// where the descriptor limit has no room for them.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;
 /// Connections at most: far above the descriptors of one process (`fs.nr_open`, 2^20 by default),
 /// far below the 32 bits of a token's index.

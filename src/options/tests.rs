@@ -75,7 +75,7 @@ fn every_value_reaches_its_field() {
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
-        connections_max: 7,
+        connections_max: Some(7),
         memory_max: 1 << 30,
         backlog: 5,
         idle_timeout: None,

@@ -44,7 +44,7 @@ impl ServiceUser for Serving {
 }
 
 fn serve_on<K, S>(
-    mut options: Serve,
+    options: Serve,
     mut load: impl FnMut() -> Result<S, String>,
     wrap: impl Fn(Linux) -> K,
 ) -> Result<(), Failure>
@@ -53,11 +53,11 @@ where
     S: Service<State: Send> + Clone + Send + 'static,
 {
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
-    options.connections_max = connections_that_fit(&options)?;
+    let connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
     let demand = Demand {
         memory_max: options.memory_max,
-        connections_max: options.connections_max as usize,
+        connections_max: connections_max as usize,
         threads: options.threads,
         frame_size_max: options.frame_size_max,
         slot_size: Server::<K, S>::slot_size(options.connections_per_ip_max.is_some()),
@@ -78,12 +78,12 @@ where
         wakers.push(linux.waker());
         let mut kernel = wrap(linux);
         let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
-        let settings = settings(&options, &plan, worker);
+        let settings = settings(&options, connections_max, &plan, worker);
         let server = Server::new(kernel, listeners, protocol.clone(), settings)
             .map_err(io_failure("starting a worker"))?;
         servers.push(server);
     }
-    announce(&options, &addresses, &plan);
+    announce(&options, connections_max, &addresses, &plan);
     tell_what_is_allowed(&options);
     match workers::run(servers, wakers, options.stats_interval, load)
         .map_err(io_failure("serving"))?
@@ -131,7 +131,9 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
     Ok(protocol)
 }
 
-/// As many connections as were asked for, or as there can be descriptors for.
+/// As many connections as were asked for, or as there can be descriptors for. The default is
+/// reduced without a warning, because the user has not asked for that number and the ready line
+/// tells the one that holds.
 fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
@@ -141,7 +143,7 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         _ => 0,
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
-    // Whoever started us may have left more open than the standard streams, and they stay so.
+    // The parent process may have left more open than the standard streams, and they stay open.
     let inherited = (process::open_descriptors())
         .map_or(0, |open| open.saturating_sub(limits::STANDARD_STREAMS));
     let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
@@ -154,17 +156,16 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         let line = format!("the descriptor limit {limit}{taken} leaves no room for connections");
         return Err(Failure::new(Exit::Socket, line));
     }
-    match u32::try_from(fit) {
-        Ok(fit) if fit < options.connections_max => {
-            log::warn!(
-                "--max-connections {}: only {fit} fit under the hard descriptor limit of \
-                 {limit}{taken}",
-                options.connections_max
-            );
-            Ok(fit)
-        }
-        _ => Ok(options.connections_max),
+    let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+    match options.connections_max {
+        Some(asked) if fit < asked => log::warn!(
+            "--max-connections {asked}: only {fit} fit under the hard descriptor limit of \
+             {limit}{taken}"
+        ),
+        _ => {}
     }
+    let wanted = (options.connections_max).unwrap_or(limits::CONNECTIONS_DEFAULT);
+    Ok(wanted.min(fit))
 }
 
 /// One listener for each address. The first worker learns which ports the kernel chose, and the
@@ -201,10 +202,10 @@ fn open_listeners<K: Opener>(
     Ok(listeners)
 }
 
-fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
+fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
-        connections_max: share(options.connections_max) as usize,
+        connections_max: share(connections_max) as usize,
         workspaces: plan.workspaces,
         workspace: plan.workspace,
         trigger: options.trigger,
@@ -220,8 +221,8 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
     }
 }
 
-/// The ready line, on stdout for whoever started this, and a hint for a person.
-fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
+/// Prints the ready line on stdout, for scripts, and logs a hint for a person.
+fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
     workers::print_line(&format!(
         "ready: service {}, frame {}, on {}, {}, at most {}, \
@@ -230,7 +231,7 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
         options.framing,
         listed.join(" "),
         counted(options.threads, "worker", "workers"),
-        counted(options.connections_max, "connection", "connections"),
+        counted(connections_max, "connection", "connections"),
         plan.ceiling,
     ));
     if let Some(address) = addresses.first() {

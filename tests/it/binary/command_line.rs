@@ -75,19 +75,18 @@ fn too_little_memory_is_one_line_that_says_how_much_would_do() {
     server.end();
 }
 
-#[test]
-fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
-    let lowered = [
-        "sh",
-        "-c",
-        r#"ulimit -Sn 60 && ulimit -Hn 60 && exec "$0" "$@""#,
-    ];
-    let server = Server::start_under(&lowered, &[], &[]);
-    let warning = server.hears("--max-connections 10000");
+/// Starts the program with a hard limit of 60 descriptors.
+const FEW_DESCRIPTORS: [&str; 3] = [
+    "sh",
+    "-c",
+    r#"ulimit -Sn 60 && ulimit -Hn 60 && exec "$0" "$@""#,
+];
+
+/// Connects as many peers as the ready line promises, asks each something, and ends the server.
+#[track_caller]
+fn all_announced_connections_fit(server: Server, expected: std::ops::Range<u64>) {
     let fit = server.announced(" connections");
-    assert!(warning.contains(&format!("only {fit} fit")), "{warning}");
-    assert!((20..60).contains(&fit));
-    // All of them fit indeed.
+    assert!(expected.contains(&fit), "{fit} connections");
     let mut peers: Vec<_> = (0..fit).map(|_| server.connect()).collect();
     for peer in &mut peers {
         assert_eq!(ask(peer, b"in"), b"in");
@@ -95,6 +94,16 @@ fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
     assert_eq!(server.stats().get("refused_resources"), 0);
     drop(peers);
     server.end();
+}
+
+#[test]
+fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
+    let asked = ["--max-connections", "100"];
+    let server = Server::start_under(&FEW_DESCRIPTORS, &[], &asked);
+    let warning = server.hears("--max-connections 100");
+    let fit = server.announced(" connections");
+    assert!(warning.contains(&format!("only {fit} fit")), "{warning}");
+    all_announced_connections_fit(server, 20..60);
 
     let none = ["-c", r#"ulimit -n 12 && exec "$0""#, crate::program::path()];
     let refused = Command::new("sh").args(none).output().expect("a shell");
@@ -107,24 +116,25 @@ fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
 }
 
 #[test]
+fn the_default_of_connections_shrinks_to_the_descriptor_limit_without_a_word() {
+    let server = Server::start_under(&FEW_DESCRIPTORS, &[], &[]);
+    let first = server.hears("");
+    assert!(first.starts_with("INFO  talk to it with: "), "{first}");
+    all_announced_connections_fit(server, 20..60);
+}
+
+#[test]
 fn descriptors_that_were_open_before_are_not_there_for_connections() {
     if !is_installed("bash") {
         return;
     }
     let script = r#"for n in {10..49}; do eval "exec $n</dev/null"; done
         ulimit -n 100 && exec "$0" "$@""#;
-    let server = Server::start_under(&["bash", "-c", script], &[], &[]);
-    let warning = server.hears("--max-connections 10000");
+    let asked = ["--max-connections", "100"];
+    let server = Server::start_under(&["bash", "-c", script], &[], &asked);
+    let warning = server.hears("--max-connections 100");
     assert!(warning.ends_with(" were open before"), "{warning}");
-    let fit = server.announced(" connections");
-    assert!((20..50).contains(&fit), "{warning}");
-    let mut peers: Vec<_> = (0..fit).map(|_| server.connect()).collect();
-    for peer in &mut peers {
-        assert_eq!(ask(peer, b"in"), b"in");
-    }
-    assert_eq!(server.stats().get("refused_resources"), 0);
-    drop(peers);
-    server.end();
+    all_announced_connections_fit(server, 20..50);
 }
 
 #[test]
