@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
+use super::{Exit, Failure, io_failure, limited, memory, open_failure, tells_calls};
 use super::{ServiceUser, with_service};
 use crate::base::counted::counted;
 use crate::connection::Protocol;
@@ -69,6 +69,9 @@ where
         )
     })?;
 
+    // Room for all that is taken from here on, so that a low limit of address space (ulimit -v) is
+    // a line and not an abort.
+    drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();

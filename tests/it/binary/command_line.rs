@@ -1,6 +1,6 @@
 //! Starting it: what it says when asked wrongly, what it prints, and who may stop listening to it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::server::{Ended, Server};
@@ -73,6 +73,49 @@ fn too_little_memory_is_one_line_that_says_how_much_would_do() {
     assert_eq!(server.announced(" bytes of memory").to_string(), needed);
     assert_eq!(ask(&mut server.connect(), b"enough"), b"enough");
     server.end();
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_one_line_that_names_the_option() {
+    // Address space for the program itself, and for far less than a gibibyte.
+    let limited = r#"ulimit -v 400000 && exec "$0" "$@""#;
+    for (args, option) in [
+        (
+            &["decode", "--frame", "u32be", "--frame-max", "1g"][..],
+            "--frame-max",
+        ),
+        (
+            &["decode", "--frame", "line", "--frame-max", "1g", "--hex"],
+            "--frame-max",
+        ),
+        (
+            &["--max-memory", "1g", "--listen", "127.0.0.1:0"],
+            "--max-memory",
+        ),
+        (
+            &[
+                "--frame",
+                "u32be",
+                "--frame-max",
+                "1g",
+                "--max-memory",
+                "8g",
+            ],
+            "--max-memory",
+        ),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", limited, crate::program::path()])
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell");
+        let line = String::from_utf8_lossy(&output.stderr);
+        let front = format!("mynah: {option}: no room for ");
+        assert_eq!(output.status.code(), Some(7), "{args:?}: {line}");
+        assert!(line.starts_with(&front), "{args:?}: {line}");
+        assert!(line.lines().count() == 1 && output.stdout.is_empty());
+    }
 }
 
 /// Starts the program with a hard limit of 60 descriptors.
