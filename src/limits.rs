@@ -49,6 +49,15 @@ pub const MEMORY_MIN: usize = 64 * KIB;
 /// The highest ceiling: more than machines have, and sums of sizes stay far from overflow.
 pub const MEMORY_MAX: usize = 1024 * GIB;
 
+/// How long a start waits for the lock of the directory of a local path. A start holds the lock for
+/// some system calls; the bound is far above what a hundred starts at once take on a busy machine.
+pub const PATH_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an end waits for the same lock. Other connections wait meanwhile, and a path that stays
+/// behind is taken over by the next start.
+pub const PATH_LOCK_TIMEOUT_AT_END: Duration = Duration::from_millis(100);
+/// How often a process that waits for the lock tries again.
+pub const PATH_LOCK_PAUSE: Duration = Duration::from_millis(1);
+
 /// Connections that wait to be accepted when nobody says: the kernel's own `net.core.somaxconn`
 /// since Linux 5.4, to which it would cut a larger number.
 pub const BACKLOG_DEFAULT: u32 = 4096;
@@ -269,6 +278,9 @@ const _: () = {
     assert!(READ_SIZE as u64 <= BYTES_PER_EVENT);
     assert!(1 <= THREADS_DEFAULT && THREADS_DEFAULT <= THREADS_MAX);
     assert!(1 <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
+    assert!(PATH_LOCK_PAUSE.as_nanos() < PATH_LOCK_TIMEOUT_AT_END.as_nanos());
+    // An end that waits for a lock is still far from the end of its drain.
+    assert!(PATH_LOCK_TIMEOUT_AT_END.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
     assert!(1 <= BACKLOG_DEFAULT && BACKLOG_DEFAULT <= BACKLOG_MAX);
     // Every worker must be able to hold a connection.
     assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);

@@ -21,6 +21,7 @@ pub mod plan;
 mod pump;
 pub mod queue;
 mod refusal;
+mod resources;
 mod settings;
 pub mod slots;
 pub mod standing;

@@ -12,11 +12,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::alarm::Alarm;
+use super::local_path::BoundPath;
 use super::{Address, Event, Interest, Poller, SIGNALS, Signal, Sockets, Time, Token, WAKE_UP};
 use crate::sys::{epoll, epoll::Epoll, eventfd, process, signal, socket};
 
@@ -61,6 +62,8 @@ pub struct Linux {
     clock: Time,
     wake_up: Arc<OwnedFd>,
     signals: Option<OwnedFd>,
+    /// The paths of listeners that are open, by descriptor.
+    pub(super) bound: Vec<(RawFd, BoundPath)>,
 }
 
 impl Linux {
@@ -77,14 +80,13 @@ impl Linux {
             epoll,
             wake_up,
             signals: None,
+            bound: Vec::new(),
         };
         if signals {
             block_signals()?;
             let descriptor = signal::descriptor(&ANSWERED)?;
-            let token = Token::fixed(SIGNALS);
-            linux
-                .epoll
-                .add(descriptor.as_fd(), token.bits(), epoll::IN)?;
+            let (epoll, token) = (&linux.epoll, Token::fixed(SIGNALS).bits());
+            epoll.add(descriptor.as_fd(), token, epoll::IN)?;
             linux.signals = Some(descriptor);
         }
         Ok(linux)
@@ -118,10 +120,7 @@ impl Sockets for Linux {
 
     #[inline]
     fn read(&mut self, socket: &Socket, space: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(
-            !space.is_empty(),
-            "0 would be taken for the end of the stream"
-        );
+        debug_assert!(!space.is_empty(), "0 would mean the end of the stream");
         socket::receive(socket.as_fd(), space)
     }
 
@@ -227,7 +226,6 @@ const fn mask(interest: Interest) -> u32 {
 mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
     use super::super::{ALARM, Readiness};
     use super::*;

@@ -8,11 +8,11 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::linux::{Linux, Socket};
-use super::local_path::bind;
+use super::local_path;
 use super::{Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing};
 use crate::sys::socket::{self, Kind, Setting};
 
@@ -27,14 +27,26 @@ impl Opener for Linux {
         let raw = address.to_raw().map_err(refused(OpenStep::Socket))?;
         let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
-        bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
-        if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
-            let shared = Setting::REUSE_PORT.set(listener.as_fd(), 1);
-            shared.map_err(refused(OpenStep::Socket))?;
+        let lock = local_path::lock(address).map_err(refused(OpenStep::Bind))?;
+        let bound = local_path::bind(listener.as_fd(), address, &raw);
+        let bound = bound.map_err(refused(OpenStep::Bind))?;
+        let listening = start_to_listen(listener.as_fd(), address, options);
+        drop(lock);
+        if let Some(path) = bound {
+            match listening {
+                Ok(()) => self.bound.push((listener.as_raw_fd(), path)),
+                Err(_) => path.remove(),
+            }
         }
-        let listened = socket::listen(listener.as_fd(), options.backlog);
-        listened.map_err(refused(OpenStep::Listen))?;
-        Ok(listener.into())
+        listening.map(|()| listener.into())
+    }
+
+    fn close_listener(&mut self, listener: Socket) {
+        let number = listener.as_fd().as_raw_fd();
+        if let Some(place) = self.bound.iter().position(|(owner, _)| *owner == number) {
+            self.bound.swap_remove(place).1.remove();
+        }
+        drop(listener);
     }
 
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {
@@ -78,6 +90,19 @@ impl Opener for Linux {
     fn reserve(&mut self) -> io::Result<Socket> {
         Ok(OwnedFd::from(fs::File::open("/dev/null")?).into())
     }
+}
+
+/// The steps after bind(2).
+fn start_to_listen(
+    fd: BorrowedFd<'_>,
+    address: &Address,
+    options: &ListenOptions,
+) -> Result<(), OpenError> {
+    if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
+        let shared = Setting::REUSE_PORT.set(fd, 1);
+        shared.map_err(refused(OpenStep::Socket))?;
+    }
+    socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))
 }
 
 fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {

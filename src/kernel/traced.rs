@@ -180,6 +180,12 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
         answer
     }
 
+    fn close_listener(&mut self, listener: K::Socket) {
+        // Told before the call, after which there is no listener to name.
+        tell(format_args!("close({listener:?})"), Ok(0));
+        self.0.close_listener(listener);
+    }
+
     fn local(&mut self, socket: &K::Socket) -> io::Result<Address> {
         let answer = self.0.local(socket);
         tell(format_args!("getsockname({socket:?})"), answer.as_ref());

@@ -196,13 +196,37 @@ fn open_listeners<K: Opener>(
     };
     let mut listeners = Vec::new();
     for address in addresses {
-        let listener = kernel
-            .listen(address, &listen)
-            .map_err(|error| open_failure(address, error))?;
-        *address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
-        listeners.push(listener);
+        match open_listener(kernel, address, &listen) {
+            Ok(listener) => listeners.push(listener),
+            Err(failure) => {
+                for listener in listeners {
+                    kernel.close_listener(listener);
+                }
+                return Err(failure);
+            }
+        }
     }
     Ok(listeners)
+}
+
+/// Listens at `address`, which learns the port that the kernel chose.
+fn open_listener<K: Opener>(
+    kernel: &mut K,
+    address: &mut Address,
+    options: &ListenOptions,
+) -> Result<K::Socket, Failure> {
+    let opened = kernel.listen(address, options);
+    let listener = opened.map_err(|error| open_failure(address, error))?;
+    match kernel.local(&listener) {
+        Ok(local) => {
+            *address = local;
+            Ok(listener)
+        }
+        Err(error) => {
+            kernel.close_listener(listener);
+            Err(io_failure("getsockname")(error))
+        }
+    }
 }
 
 fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {

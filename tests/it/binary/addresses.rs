@@ -3,10 +3,13 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread;
 
+use super::injected::may_trace;
 use super::server::{Ended, PATIENCE, Server};
-use super::{FEW, ask, say};
+use super::{FEW, ask, say, stuff};
 
 /// The address of a name that begins with `@`.
 pub(super) fn abstract_name(name: &str) -> SocketAddr {
@@ -108,5 +111,175 @@ fn the_hint_names_a_tool_that_speaks_what_is_served() {
         let said = Server::start(args).end().stderr;
         let hint = said.iter().find(|line| line.contains("talk to it with"));
         assert!(hint.is_some_and(|hint| hint.contains(tool)), "{said:?}");
+    }
+}
+
+/// A directory that goes with its holder.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let name = format!("mynah-{}-{name}", std::process::id());
+        let directory = Directory(std::env::temp_dir().join(name));
+        fs::create_dir(&directory.0).expect("a directory of our own");
+        directory
+    }
+
+    /// The path of a socket in it, and what `--listen` takes for it.
+    fn socket(&self, name: &str) -> (PathBuf, String) {
+        let path = self.0.join(name);
+        let listen = format!("unix:{}", path.display());
+        (path, listen)
+    }
+
+    fn is_empty(&self) -> bool {
+        let mut entries = fs::read_dir(&self.0).expect("it is ours");
+        entries.next().is_none()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_local_path_is_removed_at_the_end_of_a_drain_and_at_a_second_signal() {
+    let directory = Directory::new("ends");
+    let (path, listen) = directory.socket("socket");
+    let (_, other) = directory.socket("other");
+    for args in [
+        &["--listen", &listen][..],
+        &[
+            "--listen",
+            &listen,
+            "--listen",
+            "127.0.0.1:0",
+            "--listen",
+            &other,
+        ],
+        &["--listen", &listen, "--max-connections", "1"],
+    ] {
+        let server = Server::start(args);
+        assert!(path.exists());
+        server.end();
+        assert!(directory.is_empty(), "{args:?}");
+    }
+    // The one slot is taken by a peer that reads nothing, so the drain keeps the listener.
+    let endless = [
+        "--max-connections",
+        "1",
+        "--drain-timeout",
+        "1h",
+        "--stall-timeout",
+        "off",
+    ];
+    let server = Server::start(&[&endless[..], &["--listen", &listen]].concat());
+    let mut peer = UnixStream::connect(&path).expect("somebody listens");
+    peer.set_nonblocking(true).expect("an option");
+    assert!(stuff(&server, &mut peer) > 0);
+    server.signal("TERM");
+    server.hears("draining");
+    assert!(path.exists());
+    server.signal("INT");
+    assert_eq!(server.ended().code, Some(130));
+    assert!(directory.is_empty());
+}
+
+#[test]
+fn a_start_that_fails_removes_the_local_paths_that_it_has_bound() {
+    let directory = Directory::new("fails");
+    let (_, listen) = directory.socket("socket");
+    let (_, other) = directory.socket("other");
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("an address").to_string();
+    for (args, code) in [
+        (
+            &["--listen", &listen, "--listen", &other, "--listen", &taken][..],
+            3,
+        ),
+        (&["--listen", &listen, "--listen", &listen], 3),
+        (&["--listen", &listen, "--threads", "2"], 1),
+    ] {
+        let refused = Ended::run(args);
+        assert_eq!(
+            (refused.code, refused.stderr.len()),
+            (Some(code), 1),
+            "{:?}",
+            refused.stderr
+        );
+        assert!(directory.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_start_that_fails_after_all_listeners_are_open_removes_their_paths() {
+    if !may_trace() {
+        return;
+    }
+    let directory = Directory::new("late");
+    let (_, listen) = directory.socket("socket");
+    for call in ["getsockname", "listen", "epoll_ctl"] {
+        let fault = format!("inject={call}:error=ENOMEM");
+        let strace = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", &fault];
+        let ended = match Server::try_start(&strace, &[], &["--listen", &listen]) {
+            Ok(_) => panic!("it started although {call} failed"),
+            Err(ended) => ended,
+        };
+        assert_eq!(ended.stderr.len(), 1, "{:?}", ended.stderr);
+        assert!(directory.is_empty(), "{call}");
+    }
+}
+
+#[test]
+fn a_local_path_that_another_server_has_taken_over_stays() {
+    let directory = Directory::new("taken-over");
+    let (path, listen) = directory.socket("socket");
+    let first = Server::start(&["--listen", &listen]);
+    fs::remove_file(&path).expect("it is ours");
+    let second = Server::start(&["--listen", &listen]);
+    first.end();
+    let mut peer = UnixStream::connect(&path).expect("the second one listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    assert_eq!(ask(&mut peer, b"still here"), b"still here");
+    drop(peer);
+    second.end();
+    assert!(directory.is_empty());
+    // A file that is no socket any more is not removed either.
+    let server = Server::start(&["--listen", &listen]);
+    fs::remove_file(&path).expect("it is ours");
+    fs::write(&path, "precious").expect("it is ours");
+    server.end();
+    assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+}
+
+#[test]
+fn of_several_starts_on_one_local_path_exactly_one_serves() {
+    const STARTS: usize = 6;
+    let directory = Directory::new("race");
+    for round in 0..25 {
+        let (path, listen) = directory.socket(&round.to_string());
+        if round % 2 == 1 {
+            // A path that a dead server has left.
+            drop(UnixListener::bind(&path).expect("it is ours"));
+        }
+        let start = || Server::try_start(&[], &[], &["--listen", &listen]);
+        let servers: Vec<_> = thread::scope(|scope| {
+            let starts: Vec<_> = (0..STARTS).map(|_| scope.spawn(start)).collect();
+            let joined = starts.into_iter().map(|start| start.join());
+            joined.map(|ended| ended.expect("no panic")).collect()
+        });
+        let mut serving = Vec::new();
+        for server in servers {
+            match server {
+                Ok(server) => serving.push(server),
+                Err(refused) => assert_eq!(refused.code, Some(3), "{:?}", refused.stderr),
+            }
+        }
+        assert_eq!(serving.len(), 1, "round {round}");
+        let mut peer = UnixStream::connect(&path).expect("it listens");
+        peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        assert_eq!(ask(&mut peer, b"only you"), b"only you");
     }
 }

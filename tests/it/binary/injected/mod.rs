@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 
 use pages::{Phase, Row};
 use play::Outcome;
-use tracer::{Calls, Report, may_trace};
+pub(super) use tracer::may_trace;
+use tracer::{Calls, Report};
 
 use super::say;
 use super::server::{Ended, Server};

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::server::until;
-use super::super::{is_installed, say};
+use super::super::{is_installed, skip};
 use super::pages::{Phase, Row};
 
 /// A report that strace writes, and takes its time to finish.
@@ -56,7 +56,7 @@ impl Drop for Report {
 }
 
 /// Whether strace is there and may trace; says so when the play has to be skipped.
-pub(super) fn may_trace() -> bool {
+pub(in super::super) fn may_trace() -> bool {
     if !is_installed("strace") {
         return false;
     }
@@ -65,7 +65,7 @@ pub(super) fn may_trace() -> bool {
         .output();
     let may = tried.is_ok_and(|output| output.status.success());
     if !may {
-        say("skipped: strace may not trace here");
+        skip("strace may not trace here");
     }
     may
 }
