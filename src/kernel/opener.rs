@@ -92,17 +92,19 @@ impl Opener for Linux {
     }
 }
 
-/// The steps after bind(2).
+/// The steps after bind(2). The port is shared only after it listens: two programs with
+/// `SO_REUSEADDR` can both bind a port, and then listen(2) refuses the second, unless both share.
 fn start_to_listen(
     fd: BorrowedFd<'_>,
     address: &Address,
     options: &ListenOptions,
 ) -> Result<(), OpenError> {
+    socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))?;
     if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
         let shared = Setting::REUSE_PORT.set(fd, 1);
         shared.map_err(refused(OpenStep::Socket))?;
     }
-    socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))
+    Ok(())
 }
 
 fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {

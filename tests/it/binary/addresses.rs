@@ -7,6 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::thread;
 
+use socket2::{Domain, Socket, Type};
+
 use super::injected::may_trace;
 use super::server::{Ended, PATIENCE, Server};
 use super::{FEW, ask, say, stuff};
@@ -281,5 +283,36 @@ fn of_several_starts_on_one_local_path_exactly_one_serves() {
         let mut peer = UnixStream::connect(&path).expect("it listens");
         peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         assert_eq!(ask(&mut peer, b"only you"), b"only you");
+    }
+}
+
+#[test]
+fn of_two_starts_with_several_workers_on_one_port_exactly_one_serves() {
+    if !may_trace() {
+        return;
+    }
+    // It holds the port and does not listen, so it is in nobody's way.
+    let holder = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    holder.set_reuse_address(true).expect("an option");
+    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    holder.bind(&any_port.into()).expect("a free port");
+    let address = holder.local_addr().expect("it is bound");
+    let listen = address.as_socket().expect("TCP").to_string();
+    // Each waits between its bind and its listen, in which the other one binds.
+    let slowly = "inject=listen:delay_enter=500000:when=1";
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", slowly];
+    let start = || Server::try_start(&strace, &[], &["--threads", "2", "--listen", &listen]);
+    let (one, other) = thread::scope(|scope| {
+        let one = scope.spawn(start);
+        let other = start();
+        (one.join().expect("no panic"), other)
+    });
+    let (serving, refused): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
+    assert_eq!((serving.len(), refused.len()), (1, 1));
+    for ended in refused.into_iter().filter_map(Result::err) {
+        assert!(matches!(ended.code, Some(3 | 4)), "{:?}", ended.stderr);
+        assert!(
+            ended.stderr[0].ends_with(&format!("{listen}: Address already in use (os error 98)"))
+        );
     }
 }
