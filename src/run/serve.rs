@@ -3,7 +3,9 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
+use std::env;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::id as process_id;
 
 use super::{Exit, Failure, io_failure, limited, memory, open_failure, tells_calls};
 use super::{ServiceUser, with_service};
@@ -87,6 +89,7 @@ where
         servers.push(server);
     }
     announce(&options, connections_max, &addresses, &plan);
+    warn_of_passed_sockets();
     tell_what_is_allowed(&options);
     match workers::run(servers, wakers, options.stats_interval, load)
         .map_err(io_failure("serving"))?
@@ -264,6 +267,19 @@ fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: 
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// Tells a user of socket activation, sd_listen_fds(3), that the sockets of the service manager are
+/// not served: the kernel still queues connections there, which get no answer.
+fn warn_of_passed_sockets() {
+    let variable = |name| env::var(name).unwrap_or_default();
+    let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
+    if pid == process_id().to_string() && !["", "0"].contains(&count.as_str()) {
+        log::warn!(
+            "LISTEN_FDS={count}: socket activation is not supported, and the sockets that were \
+             passed get no answer; only --listen says where to listen"
+        );
     }
 }
 

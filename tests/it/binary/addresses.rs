@@ -316,3 +316,24 @@ fn of_two_starts_with_several_workers_on_one_port_exactly_one_serves() {
         );
     }
 }
+
+#[test]
+fn sockets_that_a_service_manager_has_passed_are_told_of_once() {
+    // The shell's number becomes the server's.
+    let activated = ["sh", "-c", r#"LISTEN_PID=$$ exec "$0" "$@""#];
+    let warned = |wrapper: &[&str], variables: &[(&str, &str)]| {
+        let server = Server::start_under(wrapper, variables, &[]);
+        assert_eq!(ask(&mut server.connect(), b"as before"), b"as before");
+        let said = server.end().stderr;
+        let told = said.iter().filter(|line| line.contains("LISTEN_FDS"));
+        told.map(String::from).collect::<Vec<_>>()
+    };
+    let lines = warned(&activated, &[("LISTEN_FDS", "2")]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("WARN  LISTEN_FDS=2: "), "{lines:?}");
+    // Meant for another process, or nothing passed.
+    let others = [("LISTEN_FDS", "1"), ("LISTEN_PID", "1")];
+    assert_eq!(warned(&[], &others), [""; 0]);
+    assert_eq!(warned(&activated, &[("LISTEN_FDS", "0")]), [""; 0]);
+    assert_eq!(warned(&activated, &[]), [""; 0]);
+}
