@@ -18,6 +18,7 @@ mod server;
 mod services;
 mod sim;
 mod sim_kernel;
+mod skip;
 mod swarm;
 mod swarm_seeds;
 mod talk;

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::injected::may_trace;
 use super::server::{Ended, PATIENCE, Server};
-use super::{FEW, ask, say, stuff};
+use super::{FEW, ask, skip, stuff};
 
 /// The address of a name that begins with `@`.
 pub(super) fn abstract_name(name: &str) -> SocketAddr {
@@ -22,7 +22,7 @@ pub(super) fn abstract_name(name: &str) -> SocketAddr {
 #[test]
 fn it_listens_on_ipv6() {
     if TcpListener::bind("[::1]:0").is_err() {
-        return say("skipping: no IPv6 on this machine");
+        return skip("no IPv6 on this machine");
     }
     let server = Server::start(&["--listen", "[::1]:0"]);
     assert!(server.address().is_ipv6());
