@@ -25,6 +25,7 @@ use std::io::{self, ErrorKind, Read, Write};
 pub(crate) use crate::skip::is_installed;
 use crate::skip::skip;
 use server::Server;
+pub(crate) use server::until;
 
 const MIB: usize = 1 << 20;
 
