@@ -7,7 +7,7 @@
 //! Bytes come in as arrivals: reads of a file or pipe, or lines of hex, so that cuts can be played
 //! by hand. Each whole frame is a line of output, as soon as it is there. Memory is one buffer for
 //! the longest frame, whatever the stream. It knows bytes, a reader and a writer: no socket, no
-//! clock, no file. Neighbours: `framing` decides, `run` opens.
+//! clock, no file. Neighbours: `framing` decides, `run` opens and has the memory.
 
 mod explain;
 mod hex;
@@ -30,6 +30,14 @@ pub struct Settings {
     pub on_too_long: OnTooLong,
     /// Draw each frame instead of printing its payload.
     pub explain: bool,
+}
+
+impl Settings {
+    /// Bytes of memory that [`decode`] works in: the longest frame, and the usual read.
+    pub fn memory_size(&self) -> usize {
+        let largest = self.framing.frame_size_max(self.frame_size_max);
+        largest.max(READ_SIZE)
+    }
 }
 
 /// Where bytes come from, one arrival after the other.
@@ -69,18 +77,18 @@ pub enum Failure {
     Wrong,
 }
 
-/// Decodes everything that arrives, and prints it.
+/// Decodes everything that arrives, and prints it. `memory` has [`Settings::memory_size`] bytes.
 ///
 /// # Errors
 ///
 /// See [`Failure`].
 pub fn decode(
     settings: Settings,
+    memory: &mut [u8],
     arrivals: &mut impl Arrivals,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
-    let largest = settings.framing.frame_size_max(settings.frame_size_max);
-    let mut memory = vec![0; largest.max(READ_SIZE)];
+    debug_assert!(memory.len() >= settings.memory_size());
     let mut cursors = InboundCursors::default();
     let mut decoder = Decoder {
         settings,
@@ -89,7 +97,7 @@ pub fn decode(
         skipping: None,
     };
     loop {
-        let mut inbound = Inbound::new(&mut memory, cursors);
+        let mut inbound = Inbound::new(memory, cursors);
         match arrivals.next(inbound.spare())? {
             Some(count) => inbound.advance(count),
             None => return decoder.end(inbound.undecoded()),

@@ -25,3 +25,7 @@ pub mod load;
 
 pub mod options;
 pub mod run;
+
+#[cfg(test)]
+#[path = "../tests/time_limit/mod.rs"]
+mod time_limit;

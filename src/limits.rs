@@ -27,7 +27,8 @@ pub const THREADS_DEFAULT: usize = 1;
 /// machine more of them only divide the same memory.
 pub const THREADS_MAX: usize = 64;
 
-/// Connections at once when nobody says: the classic ten thousand, at some megabyte of slots.
+/// Connections at once by default: the classic ten thousand, at about a megabyte of slots. Fewer
+/// where the descriptor limit has no room for them.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;
 /// Connections at most: far above the descriptors of one process (`fs.nr_open`, 2^20 by default),
 /// far below the 32 bits of a token's index.
@@ -47,6 +48,15 @@ pub const MEMORY_DEFAULT: usize = 256 * MIB;
 pub const MEMORY_MIN: usize = 64 * KIB;
 /// The highest ceiling: more than machines have, and sums of sizes stay far from overflow.
 pub const MEMORY_MAX: usize = 1024 * GIB;
+
+/// How long a start waits for the lock of the directory of a local path. A start holds the lock for
+/// some system calls; the bound is far above what a hundred starts at once take on a busy machine.
+pub const PATH_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an end waits for the same lock. Other connections wait meanwhile, and a path that stays
+/// behind is taken over by the next start.
+pub const PATH_LOCK_TIMEOUT_AT_END: Duration = Duration::from_millis(100);
+/// How often a process that waits for the lock tries again.
+pub const PATH_LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// Connections that wait to be accepted when nobody says: the kernel's own `net.core.somaxconn`
 /// since Linux 5.4, to which it would cut a larger number.
@@ -305,6 +315,9 @@ const _: () = {
     assert!(READ_SIZE as u64 <= BYTES_PER_EVENT);
     assert!(1 <= THREADS_DEFAULT && THREADS_DEFAULT <= THREADS_MAX);
     assert!(1 <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
+    assert!(PATH_LOCK_PAUSE.as_nanos() < PATH_LOCK_TIMEOUT_AT_END.as_nanos());
+    // An end that waits for a lock is still far from the end of its drain.
+    assert!(PATH_LOCK_TIMEOUT_AT_END.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
     assert!(1 <= BACKLOG_DEFAULT && BACKLOG_DEFAULT <= BACKLOG_MAX);
     // Every worker must be able to hold a connection.
     assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);

@@ -15,7 +15,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
 use crate::framing::Framing;
-use crate::kernel::{self, Address, Endpoint, Linux, OpenError, OpenStep, Opener, Streams, Traced};
+use crate::kernel::{
+    self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, Streams, Traced,
+};
 use crate::limits;
 use crate::options::{Command, Connect, Decode};
 
@@ -192,12 +194,19 @@ fn decode(options: &Decode) -> Result<(), Failure> {
         on_too_long: options.on_too_long,
         explain: options.explain,
     };
+    let mut memory = memory("--frame-max", settings.memory_size())?;
     let input = io::stdin().lock();
     let mut output = BufWriter::new(io::stdout().lock());
     let ended = if options.hex {
-        decode::decode(settings, &mut decode::HexLines::new(input), &mut output)
+        let mut lines = decode::HexLines::new(input);
+        decode::decode(settings, &mut memory, &mut lines, &mut output)
     } else {
-        decode::decode(settings, &mut decode::Plain(input), &mut output)
+        decode::decode(
+            settings,
+            &mut memory,
+            &mut decode::Plain(input),
+            &mut output,
+        )
     };
     ended.or_else(|failure| match failure {
         // A reader that went away has read enough.
@@ -216,6 +225,14 @@ fn limited(framing: Framing, frame_size_max: usize) -> Result<Framing, Failure> 
     let refused = |reason| format!("--frame-max {frame_size_max}: {reason}");
     let limited = framing.limited(frame_size_max).map_err(refused);
     limited.map_err(|line| Failure::new(Exit::Usage, line))
+}
+
+/// Zeroed memory that takes none before it is touched; `option` is what asks for so much.
+fn memory(option: &str, size: usize) -> Result<Mapping, Failure> {
+    Mapping::new(size).map_err(|error| {
+        let line = format!("{option}: no room for {size} bytes of memory: {error}; ask for less");
+        Failure::new(Exit::Io, line)
+    })
 }
 
 fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {

@@ -6,6 +6,9 @@
 //! differs from time to time.
 #![allow(unsafe_code)]
 
+#[path = "time_limit/mod.rs"]
+mod time_limit;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -8,6 +8,9 @@
 // A global allocator cannot be had without it.
 #![allow(unsafe_code)]
 
+#[path = "time_limit/mod.rs"]
+mod time_limit;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;

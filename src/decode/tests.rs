@@ -15,7 +15,9 @@ fn settings(spec: &str, frame_size_max: usize, on_too_long: OnTooLong) -> Settin
 /// What is printed of lines of hex, and whether it ended well.
 fn printed(settings: Settings, lines: &str) -> (String, bool) {
     let mut output = Vec::new();
-    let ended = decode(settings, &mut HexLines::new(lines.as_bytes()), &mut output);
+    let mut memory = vec![0; settings.memory_size()];
+    let mut lines = HexLines::new(lines.as_bytes());
+    let ended = decode(settings, &mut memory, &mut lines, &mut output);
     (String::from_utf8(output).unwrap(), ended.is_ok())
 }
 
@@ -90,9 +92,10 @@ fn a_frame_that_is_thrown_away_leaves_the_stream_in_step() {
 #[test]
 fn a_line_that_is_not_hex_is_told_by_its_number() {
     for (lines, line) in [("00 0g", 1), ("00\n0", 2), ("00\n\n6 1\n", 3), ("zz", 1)] {
-        let mut output = Vec::new();
         let raw = settings("raw", 100, OnTooLong::Close);
-        let ended = decode(raw, &mut HexLines::new(lines.as_bytes()), &mut output);
+        let (mut memory, mut output) = (vec![0; raw.memory_size()], Vec::new());
+        let mut input = HexLines::new(lines.as_bytes());
+        let ended = decode(raw, &mut memory, &mut input, &mut output);
         assert!(
             matches!(ended, Err(Failure::Hex(number, _)) if number == line),
             "{lines:?}: {ended:?}"

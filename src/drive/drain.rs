@@ -97,9 +97,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         !self.listeners.is_empty() && self.door.is_open()
     }
 
-    fn close_the_listeners(&mut self) {
+    /// Closes the listeners, and removes the paths of the local ones.
+    pub(super) fn close_the_listeners(&mut self) {
         for listener in std::mem::take(&mut self.listeners) {
-            self.common.kernel.close(listener);
+            self.common.kernel.close_listener(listener);
         }
     }
 

@@ -29,6 +29,7 @@ use super::per_ip::PerIp;
 use super::phases::Answer;
 use super::pump::{Course, Reading};
 use super::queue::Queue;
+use super::resources::Resources;
 use super::settings::Settings;
 use super::slots::Slots;
 use super::throttle::{Complaints, Seems};
@@ -83,18 +84,29 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         protocol: Protocol<S>,
         settings: Settings,
     ) -> io::Result<Server<K, S>> {
-        let mut counters = Counters::default();
-        for (number, listener) in listeners.iter().enumerate() {
-            counters.epoll_ctl += 1;
-            kernel.register(listener, Token::listener(number as u32), Interest::READ)?;
-        }
+        let taken = Resources::take(&mut kernel, &listeners, &protocol, &settings);
+        let Resources {
+            children,
+            reserve,
+            workspaces,
+        } = match taken {
+            Ok(resources) => resources,
+            Err(error) => {
+                let close = |listener| kernel.close_listener(listener);
+                listeners.into_iter().for_each(close);
+                return Err(error);
+            }
+        };
+        let counters = Counters {
+            epoll_ctl: listeners.len() as u64,
+            ..Counters::default()
+        };
         let slots = settings.connections_max;
-        let children = Self::places_for_commands(&mut kernel, &protocol, slots)?;
         Ok(Server {
             turns: 0,
             full_batches: 0,
             next_tick: Time::default(),
-            door: Door::new(kernel.reserve()?, listeners.len()),
+            door: Door::new(reserve, listeners.len()),
             listeners,
             peers: Slots::new(slots),
             drain: None,
@@ -102,7 +114,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             goes_straight: true,
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
-            workspaces: Workspaces::new(settings.workspaces, settings.workspace)?,
+            workspaces,
             per_ip: PerIp::new(settings.connections_per_ip_max, slots),
             children,
             answers: Vec::with_capacity(ANSWERS_PER_PHASE),

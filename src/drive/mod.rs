@@ -23,6 +23,7 @@ mod pump;
 pub mod queue;
 mod refusal;
 mod reload;
+mod resources;
 mod settings;
 mod signals;
 pub mod slots;

@@ -106,7 +106,7 @@ where
             reloads: 0,
             retired: false,
         });
-    let first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
     let mut threads = Vec::new();
     for worker in workers {
         let name = format!("worker-{}", worker.number);
@@ -117,6 +117,9 @@ where
         );
     }
     let ending = first.lead(stats_interval, reloads);
+    // After a drain none is left. Only the first worker can have local listeners, whose paths are
+    // to be removed.
+    first.server.close_the_listeners();
     if let Ok(Ending::Drained { .. }) = ending {
         for thread in threads {
             thread
@@ -163,7 +166,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 
     /// Turns like the others, and beside it hears the signals, until the last of all has drained.
     fn lead(
-        mut self,
+        &mut self,
         stats_interval: Option<Duration>,
         mut reloads: Reloads<S>,
     ) -> io::Result<Ending> {

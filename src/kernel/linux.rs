@@ -12,11 +12,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::alarm::Alarm;
+use super::local_path::BoundPath;
 use super::signals::Signals;
 use super::{Address, Event, Interest, Poller, Signal, Sockets, Time, Token};
 use crate::sys::{epoll, epoll::Epoll, eventfd, process, socket};
@@ -53,6 +54,8 @@ pub struct Linux {
     pub(super) signals: Option<Signals>,
     /// Reports SIGCHLD; see [`super::Spawner::supervise`].
     pub(super) ended_children: Option<OwnedFd>,
+    /// The paths of listeners that are open, by descriptor.
+    pub(super) bound: Vec<(RawFd, BoundPath)>,
 }
 
 impl Linux {
@@ -70,6 +73,7 @@ impl Linux {
             wake_up,
             signals: None,
             ended_children: None,
+            bound: Vec::new(),
         };
         if signals {
             let signals = Signals::new()?;
@@ -110,10 +114,7 @@ impl Sockets for Linux {
 
     #[inline]
     fn read(&mut self, socket: &Socket, space: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(
-            !space.is_empty(),
-            "0 would be taken for the end of the stream"
-        );
+        debug_assert!(!space.is_empty(), "0 would mean the end of the stream");
         socket::receive(socket.as_fd(), space)
     }
 
@@ -210,7 +211,6 @@ const fn mask(interest: Interest) -> u32 {
 mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
     use super::super::Readiness;
     use super::*;

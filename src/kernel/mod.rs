@@ -128,6 +128,12 @@ pub trait Opener: Sockets {
         options: &ListenOptions,
     ) -> Result<Self::Socket, OpenError>;
 
+    /// Closes a listener. A path that it has bound is removed before, unless the path has become
+    /// another process's; so every end of a listener comes here and not to [`Sockets::close`].
+    fn close_listener(&mut self, listener: Self::Socket) {
+        self.close(listener);
+    }
+
     /// The address a socket is bound to, with the port the kernel chose: getsockname(2).
     fn local(&mut self, socket: &Self::Socket) -> io::Result<Address>;
 

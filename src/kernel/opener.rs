@@ -8,11 +8,11 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::linux::{Linux, Socket};
-use super::local_path::bind;
+use super::local_path;
 use super::{
     Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
 };
@@ -30,14 +30,26 @@ impl Opener for Linux {
         has_interface(address).map_err(refused(OpenStep::Bind))?;
         let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
-        bind(listener.as_fd(), address, &raw).map_err(refused(OpenStep::Bind))?;
-        if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
-            let shared = Setting::REUSE_PORT.set(listener.as_fd(), 1);
-            shared.map_err(refused(OpenStep::Socket))?;
+        let lock = local_path::lock(address).map_err(refused(OpenStep::Bind))?;
+        let bound = local_path::bind(listener.as_fd(), address, &raw);
+        let bound = bound.map_err(refused(OpenStep::Bind))?;
+        let listening = start_to_listen(listener.as_fd(), address, options);
+        drop(lock);
+        if let Some(path) = bound {
+            match listening {
+                Ok(()) => self.bound.push((listener.as_raw_fd(), path)),
+                Err(_) => path.remove(),
+            }
         }
-        let listened = socket::listen(listener.as_fd(), options.backlog);
-        listened.map_err(refused(OpenStep::Listen))?;
-        Ok(listener.into())
+        listening.map(|()| listener.into())
+    }
+
+    fn close_listener(&mut self, listener: Socket) {
+        let number = listener.as_fd().as_raw_fd();
+        if let Some(place) = self.bound.iter().position(|(owner, _)| *owner == number) {
+            self.bound.swap_remove(place).1.remove();
+        }
+        drop(listener);
     }
 
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {
@@ -93,6 +105,21 @@ fn has_interface(address: &Address) -> io::Result<()> {
     lacking.map_or(Ok(()), |line| {
         Err(io::Error::new(io::ErrorKind::InvalidInput, line))
     })
+}
+
+/// The steps after bind(2). The port is shared only after it listens: two programs with
+/// `SO_REUSEADDR` can both bind a port, and then listen(2) refuses the second, unless both share.
+fn start_to_listen(
+    fd: BorrowedFd<'_>,
+    address: &Address,
+    options: &ListenOptions,
+) -> Result<(), OpenError> {
+    socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))?;
+    if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
+        let shared = Setting::REUSE_PORT.set(fd, 1);
+        shared.map_err(refused(OpenStep::Socket))?;
+    }
+    Ok(())
 }
 
 fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {

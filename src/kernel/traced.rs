@@ -234,6 +234,14 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
         answer
     }
 
+    fn close_listener(&mut self, listener: K::Socket) {
+        if self.is_on {
+            // Before the call, because afterwards there is no listener left to name.
+            tell(format_args!("close({listener:?})"), Ok(0));
+        }
+        self.kernel.close_listener(listener);
+    }
+
     fn local(&mut self, socket: &K::Socket) -> io::Result<Address> {
         let answer = self.kernel.local(socket);
         if self.is_on {

@@ -86,8 +86,9 @@ pub struct Serve {
     pub on_too_long: OnTooLong,
     /// Workers.
     pub threads: usize,
-    /// Connections at once, over all workers.
-    pub connections_max: u32,
+    /// Connections at once, over all workers; `None` is the default, or fewer where the descriptor
+    /// limit has no room for it.
+    pub connections_max: Option<u32>,
     /// Connections at once from one address, over all workers; `None` is no limit.
     pub connections_per_ip_max: Option<u32>,
     /// Bytes of all buffers together, over all workers.
@@ -131,7 +132,7 @@ impl Default for Serve {
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             threads: limits::THREADS_DEFAULT,
-            connections_max: limits::CONNECTIONS_DEFAULT,
+            connections_max: None,
             connections_per_ip_max: None,
             memory_max: limits::MEMORY_DEFAULT,
             backlog: limits::BACKLOG_DEFAULT,

@@ -48,7 +48,17 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
         let default = (flag.default)(&defaults);
         if !default.is_empty() {
             let line = format!("{}={default}", flag.long);
-            assert_eq!(parse_line(&line), parse_line(""), "{line}");
+            let mut typed = parse_line(&line);
+            if let (Ok(Parsed::Run(Command::Serve(serve))), "--max-connections") =
+                (&mut typed, flag.long)
+            {
+                // A number that is typed warns where it does not fit, and is otherwise the default.
+                assert_eq!(
+                    serve.connections_max.take(),
+                    Some(limits::CONNECTIONS_DEFAULT)
+                );
+            }
+            assert_eq!(typed, parse_line(""), "{line}");
         }
     }
 }
@@ -75,7 +85,7 @@ fn every_value_reaches_its_field() {
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
-        connections_max: 7,
+        connections_max: Some(7),
         memory_max: 1 << 30,
         backlog: 5,
         idle_timeout: None,

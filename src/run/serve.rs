@@ -3,10 +3,12 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
+use std::env;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::id as process_id;
 
-use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
+use super::{Exit, Failure, io_failure, limited, memory, open_failure, tells_calls};
 use super::{ServiceUser, with_service};
 use crate::base::counted::counted;
 use crate::connection::Protocol;
@@ -44,7 +46,7 @@ impl ServiceUser for Serving {
 }
 
 fn serve_with<S>(
-    mut options: Serve,
+    options: Serve,
     mut load: impl FnMut() -> Result<S, String> + Send + 'static,
 ) -> Result<(), Failure>
 where
@@ -59,11 +61,11 @@ where
     // A reload takes as much as the service has and frees it again; the ceiling counts it twice.
     give_large_blocks_back();
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
-    options.connections_max = connections_that_fit(&options)?;
+    let connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
     let demand = Demand {
         memory_max: options.memory_max,
-        connections_max: options.connections_max as usize,
+        connections_max: connections_max as usize,
         threads: options.threads,
         frame_size_max: options.frame_size_max,
         slot_size: Server::<Traced<Linux>, S>::slot_size(
@@ -78,6 +80,9 @@ where
         )
     })?;
 
+    // Room for all that is taken from here on, so that a low limit of address space (ulimit -v) is
+    // a line and not an abort.
+    drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
     if protocol.service.effects().is_none() {
         child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
@@ -92,14 +97,15 @@ where
             kernel.supervise().map_err(cannot_watch)?;
         }
         let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
-        let settings = settings(&options, &plan, worker);
+        let settings = settings(&options, connections_max, &plan, worker);
         let server = Server::new(kernel, listeners, protocol.clone(), settings)
             .map_err(io_failure("starting a worker"))?;
         servers.push(server);
     }
     // The workers have theirs, and a reload is to free what they do not use any more.
     drop(protocol);
-    announce(&options, &addresses, &plan);
+    announce(&options, connections_max, &addresses, &plan);
+    warn_of_passed_sockets();
     tell_what_is_allowed(&options);
     match workers::run(servers, wakers, options.stats_interval, load)
         .map_err(io_failure("serving"))?
@@ -157,7 +163,9 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
     Ok(protocol)
 }
 
-/// As many connections as were asked for, or as there can be descriptors for.
+/// As many connections as were asked for, or as there can be descriptors for. The default is
+/// reduced without a warning, because the user has not asked for that number and the ready line
+/// tells the one that holds.
 fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
@@ -167,7 +175,7 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         _ => 0,
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
-    // Whoever started us may have left more open than the standard streams, and they stay so.
+    // The parent process may have left more open than the standard streams, and they stay open.
     let inherited = (process::open_descriptors())
         .map_or(0, |open| open.saturating_sub(limits::STANDARD_STREAMS));
     let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
@@ -180,17 +188,16 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         let line = format!("the descriptor limit {limit}{taken} leaves no room for connections");
         return Err(Failure::new(Exit::Socket, line));
     }
-    match u32::try_from(fit) {
-        Ok(fit) if fit < options.connections_max => {
-            log::warn!(
-                "--max-connections {}: only {fit} fit under the hard descriptor limit of \
-                 {limit}{taken}",
-                options.connections_max
-            );
-            Ok(fit)
-        }
-        _ => Ok(options.connections_max),
+    let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+    match options.connections_max {
+        Some(asked) if fit < asked => log::warn!(
+            "--max-connections {asked}: only {fit} fit under the hard descriptor limit of \
+             {limit}{taken}"
+        ),
+        _ => {}
     }
+    let wanted = (options.connections_max).unwrap_or(limits::CONNECTIONS_DEFAULT);
+    Ok(wanted.min(fit))
 }
 
 /// The address to listen at: of a name the first of IPv4, so that `localhost` is where a port alone
@@ -232,19 +239,43 @@ fn open_listeners<K: Opener>(
     };
     let mut listeners = Vec::new();
     for address in addresses {
-        let listener = kernel
-            .listen(address, &listen)
-            .map_err(|error| open_failure(address, error))?;
-        *address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
-        listeners.push(listener);
+        match open_listener(kernel, address, &listen) {
+            Ok(listener) => listeners.push(listener),
+            Err(failure) => {
+                for listener in listeners {
+                    kernel.close_listener(listener);
+                }
+                return Err(failure);
+            }
+        }
     }
     Ok(listeners)
 }
 
-fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
+/// Listens at `address`, which learns the port that the kernel chose.
+fn open_listener<K: Opener>(
+    kernel: &mut K,
+    address: &mut Address,
+    options: &ListenOptions,
+) -> Result<K::Socket, Failure> {
+    let opened = kernel.listen(address, options);
+    let listener = opened.map_err(|error| open_failure(address, error))?;
+    match kernel.local(&listener) {
+        Ok(local) => {
+            *address = local;
+            Ok(listener)
+        }
+        Err(error) => {
+            kernel.close_listener(listener);
+            Err(io_failure("getsockname")(error))
+        }
+    }
+}
+
+fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
-        connections_max: share(options.connections_max) as usize,
+        connections_max: share(connections_max) as usize,
         workspaces: plan.workspaces,
         workspace: plan.workspace,
         trigger: options.trigger,
@@ -261,8 +292,8 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
     }
 }
 
-/// The ready line, on stdout for whoever started this, and a hint for a person.
-fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
+/// Prints the ready line on stdout, for scripts, and logs a hint for a person.
+fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
     workers::print_line(&format!(
         "ready: service {}, frame {}, on {}, {}, at most {}, \
@@ -271,12 +302,25 @@ fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
         options.framing,
         listed.join(" "),
         counted(options.threads, "worker", "workers"),
-        counted(options.connections_max, "connection", "connections"),
+        counted(connections_max, "connection", "connections"),
         plan.ceiling,
     ));
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// Tells a user of socket activation, sd_listen_fds(3), that the sockets of the service manager are
+/// not served: the kernel still queues connections there, which get no answer.
+fn warn_of_passed_sockets() {
+    let variable = |name| env::var(name).unwrap_or_default();
+    let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
+    if pid == process_id().to_string() && !["", "0"].contains(&count.as_str()) {
+        log::warn!(
+            "LISTEN_FDS={count}: socket activation is not supported, and the sockets that were \
+             passed get no answer; only --listen says where to listen"
+        );
     }
 }
 

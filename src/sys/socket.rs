@@ -9,6 +9,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 use libc::{c_int, socklen_t};
 
@@ -60,13 +61,10 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()
 /// One connection from the queue; who it is can be asked later, and mostly nobody does.
 #[inline]
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let (flags, none) = (
-        libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
-        std::ptr::null_mut(),
-    );
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let (address, length) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: null pointers say that the address is not wanted.
-    let number =
-        retry(|| unsafe { libc::accept4(fd.as_raw_fd(), none, std::ptr::null_mut(), flags) })?;
+    let number = retry(|| unsafe { libc::accept4(fd.as_raw_fd(), address, length, flags) })?;
     // SAFETY: the number was just made for us and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

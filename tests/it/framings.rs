@@ -25,7 +25,9 @@ fn printed(script: &Script, arrivals: &[&[u8]]) -> (String, bool) {
     let lines: Vec<String> = arrivals.iter().map(|bytes| script::hex(bytes)).collect();
     let mut output = Vec::new();
     let mut input = HexLines::new(lines.join("\n").into_bytes().leak() as &[u8]);
-    let ended = match decode(script.settings(), &mut input, &mut output) {
+    let settings = script.settings();
+    let mut memory = vec![0; settings.memory_size()];
+    let ended = match decode(settings, &mut memory, &mut input, &mut output) {
         Ok(()) => true,
         Err(Failure::Wrong) => false,
         Err(failure) => panic!("{}: {failure:?}", script.name),

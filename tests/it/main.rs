@@ -10,6 +10,7 @@ mod faults;
 mod frames;
 mod framings;
 mod fuzz;
+mod hanging;
 mod house_rules;
 mod load;
 mod model;
@@ -20,7 +21,10 @@ mod server;
 mod services;
 mod sim;
 mod sim_kernel;
+mod skip;
 mod swarm;
 mod swarm_seeds;
 mod talk;
+#[path = "../time_limit/mod.rs"]
+mod time_limit;
 mod transcripts;

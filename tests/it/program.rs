@@ -9,6 +9,7 @@
 //!
 //! Nothing else in the tests knows where the program lies.
 
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// The path of the program.
@@ -18,6 +19,15 @@ pub(crate) fn path() -> &'static str {
         let named = std::env::var("MYNAH_BINARY");
         named.unwrap_or_else(|_| env!("CARGO_BIN_EXE_mynah").to_owned())
     })
+}
+
+/// Sends the signal `name`, such as `TERM`, to a process; tells whether the process was there. The
+/// kill of the shell is built in: kill(1) is a package of its own (procps) that a small system
+/// lacks.
+pub(crate) fn signal(pid: u32, name: &str) -> bool {
+    let kill = format!("kill -s {name} {pid}");
+    let sent = Command::new("sh").args(["-c", &kill]).status();
+    sent.expect("a shell").success()
 }
 
 /// Whether it is another than the tests': optimized differently, or watched.

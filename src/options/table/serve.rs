@@ -15,8 +15,8 @@ use super::lookup::where_an_address_goes;
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
 use crate::kernel::Endpoint;
 use crate::limits::{
-    BACKLOG_MAX, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, SPIN_MAX,
-    STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX,
+    BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
+    SPIN_MAX, STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX,
 };
 
 pub(super) const ROW: CommandRow = CommandRow {
@@ -39,17 +39,14 @@ pub(super) const ROW: CommandRow = CommandRow {
         let mut serve = options.serve;
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
-        if (serve.connections_max as usize) < serve.threads {
-            return Err(format!(
-                "--max-connections {}: must be at least --threads, {}",
-                serve.connections_max, serve.threads
-            ));
-        }
-        if let Some(each) = serve.connections_per_ip_max {
+        for (flag, limit) in [
+            ("--max-connections", serve.connections_max),
             // Workers share nothing: each counts its own part of the limit.
-            if (each as usize) < serve.threads {
+            ("--max-connections-per-ip", serve.connections_per_ip_max),
+        ] {
+            if let Some(limit) = limit.filter(|limit| (*limit as usize) < serve.threads) {
                 return Err(format!(
-                    "--max-connections-per-ip {each}: must be at least --threads, {}",
+                    "{flag} {limit}: must be at least --threads, {}",
                     serve.threads
                 ));
             }
@@ -191,11 +188,11 @@ pub(super) const FLAGS: &[Flag] = &[
         group: "Limits",
         commands: &[SERVE],
         help: "connections at once, shared out to the workers; more wait",
-        default: |options| options.serve.connections_max.to_string(),
+        default: |_| CONNECTIONS_DEFAULT.to_string(),
         effect: Effect::Value("N", |options, text| {
             put(
                 &mut options.serve.connections_max,
-                count(text, 1..=CONNECTIONS_MAX),
+                count(text, 1..=CONNECTIONS_MAX).map(Some),
             )
         }),
     },

@@ -95,7 +95,8 @@ fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut
 /// What `mynah decode` prints of `input`, and whether it found it right.
 fn printed(settings: Settings, input: impl Read) -> (String, bool) {
     let mut output = Vec::new();
-    let ended = decode::decode(settings, &mut Plain(input), &mut output);
+    let mut memory = vec![0; settings.memory_size()];
+    let ended = decode::decode(settings, &mut memory, &mut Plain(input), &mut output);
     told(output, ended)
 }
 
@@ -218,14 +219,16 @@ pub fn play(data: &[u8]) {
             let cut = printed(settings, Pieces(pieces(stream, cuts)));
             assert_eq!((&text, right), (&cut.0, cut.1), "{framing}");
         }
-        let mut output = Vec::new();
-        match decode::decode(settings, &mut HexLines::new(stream), &mut output) {
+        let (mut memory, mut output) = (vec![0; settings.memory_size()], Vec::new());
+        let mut lines = HexLines::new(stream);
+        match decode::decode(settings, &mut memory, &mut lines, &mut output) {
             Err(Failure::Hex(..)) => {}
             ended => drop(told(output, ended)),
         }
         let hex: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut output = Vec::new();
-        let ended = decode::decode(settings, &mut HexLines::new(hex.as_bytes()), &mut output);
+        let mut lines = HexLines::new(hex.as_bytes());
+        let ended = decode::decode(settings, &mut memory, &mut lines, &mut output);
         assert_eq!(told(output, ended), (text, right), "{framing}");
     }
 }

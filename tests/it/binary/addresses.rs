@@ -3,10 +3,15 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread;
 
+use socket2::{Domain, Socket, Type};
+
+use super::injected::may_trace;
 use super::server::{Ended, PATIENCE, Server};
-use super::{FEW, ask, say};
+use super::{FEW, ask, skip, stuff};
 
 /// The address of a name that begins with `@`.
 pub(super) fn abstract_name(name: &str) -> SocketAddr {
@@ -17,7 +22,7 @@ pub(super) fn abstract_name(name: &str) -> SocketAddr {
 #[test]
 fn it_listens_on_ipv6() {
     if TcpListener::bind("[::1]:0").is_err() {
-        return say("skipping: no IPv6 on this machine");
+        return skip("no IPv6 on this machine");
     }
     let server = Server::start(&["--listen", "[::1]:0"]);
     assert!(server.address().is_ipv6());
@@ -109,4 +114,226 @@ fn the_hint_names_a_tool_that_speaks_what_is_served() {
         let hint = said.iter().find(|line| line.contains("talk to it with"));
         assert!(hint.is_some_and(|hint| hint.contains(tool)), "{said:?}");
     }
+}
+
+/// A directory that goes with its holder.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let name = format!("mynah-{}-{name}", std::process::id());
+        let directory = Directory(std::env::temp_dir().join(name));
+        fs::create_dir(&directory.0).expect("a directory of our own");
+        directory
+    }
+
+    /// The path of a socket in it, and what `--listen` takes for it.
+    fn socket(&self, name: &str) -> (PathBuf, String) {
+        let path = self.0.join(name);
+        let listen = format!("unix:{}", path.display());
+        (path, listen)
+    }
+
+    fn is_empty(&self) -> bool {
+        let mut entries = fs::read_dir(&self.0).expect("it is ours");
+        entries.next().is_none()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_local_path_is_removed_at_the_end_of_a_drain_and_at_a_second_signal() {
+    let directory = Directory::new("ends");
+    let (path, listen) = directory.socket("socket");
+    let (_, other) = directory.socket("other");
+    for args in [
+        &["--listen", &listen][..],
+        &[
+            "--listen",
+            &listen,
+            "--listen",
+            "127.0.0.1:0",
+            "--listen",
+            &other,
+        ],
+        &["--listen", &listen, "--max-connections", "1"],
+    ] {
+        let server = Server::start(args);
+        assert!(path.exists());
+        server.end();
+        assert!(directory.is_empty(), "{args:?}");
+    }
+    // The one slot is taken by a peer that reads nothing, so the drain keeps the listener.
+    let endless = [
+        "--max-connections",
+        "1",
+        "--drain-timeout",
+        "1h",
+        "--stall-timeout",
+        "off",
+    ];
+    let server = Server::start(&[&endless[..], &["--listen", &listen]].concat());
+    let mut peer = UnixStream::connect(&path).expect("somebody listens");
+    peer.set_nonblocking(true).expect("an option");
+    assert!(stuff(&server, &mut peer) > 0);
+    server.signal("TERM");
+    server.hears("draining");
+    assert!(path.exists());
+    server.signal("INT");
+    assert_eq!(server.ended().code, Some(130));
+    assert!(directory.is_empty());
+}
+
+#[test]
+fn a_start_that_fails_removes_the_local_paths_that_it_has_bound() {
+    let directory = Directory::new("fails");
+    let (_, listen) = directory.socket("socket");
+    let (_, other) = directory.socket("other");
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("an address").to_string();
+    for (args, code) in [
+        (
+            &["--listen", &listen, "--listen", &other, "--listen", &taken][..],
+            3,
+        ),
+        (&["--listen", &listen, "--listen", &listen], 3),
+        (&["--listen", &listen, "--threads", "2"], 1),
+    ] {
+        let refused = Ended::run(args);
+        assert_eq!(
+            (refused.code, refused.stderr.len()),
+            (Some(code), 1),
+            "{:?}",
+            refused.stderr
+        );
+        assert!(directory.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_start_that_fails_after_all_listeners_are_open_removes_their_paths() {
+    if !may_trace() {
+        return;
+    }
+    let directory = Directory::new("late");
+    let (_, listen) = directory.socket("socket");
+    for call in ["getsockname", "listen", "epoll_ctl"] {
+        let fault = format!("inject={call}:error=ENOMEM");
+        let strace = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", &fault];
+        let ended = match Server::try_start(&strace, &[], &["--listen", &listen]) {
+            Ok(_) => panic!("it started although {call} failed"),
+            Err(ended) => ended,
+        };
+        assert_eq!(ended.stderr.len(), 1, "{:?}", ended.stderr);
+        assert!(directory.is_empty(), "{call}");
+    }
+}
+
+#[test]
+fn a_local_path_that_another_server_has_taken_over_stays() {
+    let directory = Directory::new("taken-over");
+    let (path, listen) = directory.socket("socket");
+    let first = Server::start(&["--listen", &listen]);
+    fs::remove_file(&path).expect("it is ours");
+    let second = Server::start(&["--listen", &listen]);
+    first.end();
+    let mut peer = UnixStream::connect(&path).expect("the second one listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    assert_eq!(ask(&mut peer, b"still here"), b"still here");
+    drop(peer);
+    second.end();
+    assert!(directory.is_empty());
+    // A file that is no socket any more is not removed either.
+    let server = Server::start(&["--listen", &listen]);
+    fs::remove_file(&path).expect("it is ours");
+    fs::write(&path, "precious").expect("it is ours");
+    server.end();
+    assert_eq!(fs::read(&path).expect("it is there"), b"precious");
+}
+
+#[test]
+fn of_several_starts_on_one_local_path_exactly_one_serves() {
+    const STARTS: usize = 6;
+    let directory = Directory::new("race");
+    for round in 0..25 {
+        let (path, listen) = directory.socket(&round.to_string());
+        if round % 2 == 1 {
+            // A path that a dead server has left.
+            drop(UnixListener::bind(&path).expect("it is ours"));
+        }
+        let start = || Server::try_start(&[], &[], &["--listen", &listen]);
+        let servers: Vec<_> = thread::scope(|scope| {
+            let starts: Vec<_> = (0..STARTS).map(|_| scope.spawn(start)).collect();
+            let joined = starts.into_iter().map(|start| start.join());
+            joined.map(|ended| ended.expect("no panic")).collect()
+        });
+        let mut serving = Vec::new();
+        for server in servers {
+            match server {
+                Ok(server) => serving.push(server),
+                Err(refused) => assert_eq!(refused.code, Some(3), "{:?}", refused.stderr),
+            }
+        }
+        assert_eq!(serving.len(), 1, "round {round}");
+        let mut peer = UnixStream::connect(&path).expect("it listens");
+        peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        assert_eq!(ask(&mut peer, b"only you"), b"only you");
+    }
+}
+
+#[test]
+fn of_two_starts_with_several_workers_on_one_port_exactly_one_serves() {
+    if !may_trace() {
+        return;
+    }
+    // It holds the port and does not listen, so it is in nobody's way.
+    let holder = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    holder.set_reuse_address(true).expect("an option");
+    let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    holder.bind(&any_port.into()).expect("a free port");
+    let address = holder.local_addr().expect("it is bound");
+    let listen = address.as_socket().expect("TCP").to_string();
+    // Each waits between its bind and its listen, in which the other one binds.
+    let slowly = "inject=listen:delay_enter=500000:when=1";
+    let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", slowly];
+    let start = || Server::try_start(&strace, &[], &["--threads", "2", "--listen", &listen]);
+    let (one, other) = thread::scope(|scope| {
+        let one = scope.spawn(start);
+        let other = start();
+        (one.join().expect("no panic"), other)
+    });
+    let (serving, refused): (Vec<_>, Vec<_>) = [one, other].into_iter().partition(Result::is_ok);
+    assert_eq!((serving.len(), refused.len()), (1, 1));
+    for ended in refused.into_iter().filter_map(Result::err) {
+        assert!(matches!(ended.code, Some(3 | 4)), "{:?}", ended.stderr);
+        assert!(
+            ended.stderr[0].ends_with(&format!("{listen}: Address already in use (os error 98)"))
+        );
+    }
+}
+
+#[test]
+fn sockets_that_a_service_manager_has_passed_are_told_of_once() {
+    // The shell's number becomes the server's.
+    let activated = ["sh", "-c", r#"LISTEN_PID=$$ exec "$0" "$@""#];
+    let warned = |wrapper: &[&str], variables: &[(&str, &str)]| {
+        let server = Server::start_under(wrapper, variables, &[]);
+        assert_eq!(ask(&mut server.connect(), b"as before"), b"as before");
+        let said = server.end().stderr;
+        let told = said.iter().filter(|line| line.contains("LISTEN_FDS"));
+        told.map(String::from).collect::<Vec<_>>()
+    };
+    let lines = warned(&activated, &[("LISTEN_FDS", "2")]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("WARN  LISTEN_FDS=2: "), "{lines:?}");
+    // Meant for another process, or nothing passed.
+    let others = [("LISTEN_FDS", "1"), ("LISTEN_PID", "1")];
+    assert_eq!(warned(&[], &others), [""; 0]);
+    assert_eq!(warned(&activated, &[("LISTEN_FDS", "0")]), [""; 0]);
+    assert_eq!(warned(&activated, &[]), [""; 0]);
 }

@@ -1,6 +1,6 @@
 //! Starting it: what it says when asked wrongly, what it prints, and who may stop listening to it.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::server::{Ended, Server};
@@ -76,18 +76,60 @@ fn too_little_memory_is_one_line_that_says_how_much_would_do() {
 }
 
 #[test]
-fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
-    let lowered = [
-        "sh",
-        "-c",
-        r#"ulimit -Sn 60 && ulimit -Hn 60 && exec "$0" "$@""#,
-    ];
-    let server = Server::start_under(&lowered, &[], &[]);
-    let warning = server.hears("--max-connections 10000");
+fn memory_that_cannot_be_had_is_one_line_that_names_the_option() {
+    // Address space for the program itself, and for far less than a gibibyte.
+    let limited = r#"ulimit -v 400000 && exec "$0" "$@""#;
+    for (args, option) in [
+        (
+            &["decode", "--frame", "u32be", "--frame-max", "1g"][..],
+            "--frame-max",
+        ),
+        (
+            &["decode", "--frame", "line", "--frame-max", "1g", "--hex"],
+            "--frame-max",
+        ),
+        (
+            &["--max-memory", "1g", "--listen", "127.0.0.1:0"],
+            "--max-memory",
+        ),
+        (
+            &[
+                "--frame",
+                "u32be",
+                "--frame-max",
+                "1g",
+                "--max-memory",
+                "8g",
+            ],
+            "--max-memory",
+        ),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", limited, crate::program::path()])
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell");
+        let line = String::from_utf8_lossy(&output.stderr);
+        let front = format!("mynah: {option}: no room for ");
+        assert_eq!(output.status.code(), Some(7), "{args:?}: {line}");
+        assert!(line.starts_with(&front), "{args:?}: {line}");
+        assert!(line.lines().count() == 1 && output.stdout.is_empty());
+    }
+}
+
+/// Starts the program with a hard limit of 60 descriptors.
+const FEW_DESCRIPTORS: [&str; 3] = [
+    "sh",
+    "-c",
+    r#"ulimit -Sn 60 && ulimit -Hn 60 && exec "$0" "$@""#,
+];
+
+/// Connects as many peers as the ready line promises, asks each something, and ends the server.
+#[track_caller]
+fn all_announced_connections_fit(server: Server, expected: std::ops::Range<u64>) {
     let fit = server.announced(" connections");
-    assert!(warning.contains(&format!("only {fit} fit")), "{warning}");
-    assert!((20..60).contains(&fit));
-    // All of them fit indeed.
+    assert!(expected.contains(&fit), "{fit} connections");
     let mut peers: Vec<_> = (0..fit).map(|_| server.connect()).collect();
     for peer in &mut peers {
         assert_eq!(ask(peer, b"in"), b"in");
@@ -95,6 +137,16 @@ fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
     assert_eq!(server.stats().get("refused_resources"), 0);
     drop(peers);
     server.end();
+}
+
+#[test]
+fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
+    let asked = ["--max-connections", "100"];
+    let server = Server::start_under(&FEW_DESCRIPTORS, &[], &asked);
+    let warning = server.hears("--max-connections 100");
+    let fit = server.announced(" connections");
+    assert!(warning.contains(&format!("only {fit} fit")), "{warning}");
+    all_announced_connections_fit(server, 20..60);
 
     let none = ["-c", r#"ulimit -n 12 && exec "$0""#, crate::program::path()];
     let refused = Command::new("sh").args(none).output().expect("a shell");
@@ -107,24 +159,25 @@ fn a_low_descriptor_limit_shrinks_the_connections_with_a_warning() {
 }
 
 #[test]
+fn the_default_of_connections_shrinks_to_the_descriptor_limit_without_a_word() {
+    let server = Server::start_under(&FEW_DESCRIPTORS, &[], &[]);
+    let first = server.hears("");
+    assert!(first.starts_with("INFO  talk to it with: "), "{first}");
+    all_announced_connections_fit(server, 20..60);
+}
+
+#[test]
 fn descriptors_that_were_open_before_are_not_there_for_connections() {
     if !is_installed("bash") {
         return;
     }
     let script = r#"for n in {10..49}; do eval "exec $n</dev/null"; done
         ulimit -n 100 && exec "$0" "$@""#;
-    let server = Server::start_under(&["bash", "-c", script], &[], &[]);
-    let warning = server.hears("--max-connections 10000");
+    let asked = ["--max-connections", "100"];
+    let server = Server::start_under(&["bash", "-c", script], &[], &asked);
+    let warning = server.hears("--max-connections 100");
     assert!(warning.ends_with(" were open before"), "{warning}");
-    let fit = server.announced(" connections");
-    assert!((20..50).contains(&fit), "{warning}");
-    let mut peers: Vec<_> = (0..fit).map(|_| server.connect()).collect();
-    for peer in &mut peers {
-        assert_eq!(ask(peer, b"in"), b"in");
-    }
-    assert_eq!(server.stats().get("refused_resources"), 0);
-    drop(peers);
-    server.end();
+    all_announced_connections_fit(server, 20..50);
 }
 
 #[test]
@@ -164,16 +217,14 @@ fn a_closed_stdout_changes_nothing_but_what_is_printed() {
     drop(peer);
     server.end();
     let quiet = r#""$0" --help | true; "$0" --version >&-"#;
+    if !is_installed("bash") {
+        return;
+    }
+    let script = format!("set -o pipefail; {quiet}");
     let heard = Command::new("bash")
-        .args([
-            "-c",
-            &format!("set -o pipefail; {quiet}"),
-            crate::program::path(),
-        ])
-        .output();
-    let Ok(heard) = heard else {
-        return say("skipping: bash is not installed");
-    };
+        .args(["-c", &script, crate::program::path()])
+        .output()
+        .expect("it is installed");
     assert_eq!(String::from_utf8_lossy(&heard.stderr), "");
     assert!(heard.status.success(), "{:?}", heard.status);
 }

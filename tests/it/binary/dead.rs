@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mynah::limits::{KEEPALIVE, STALL_TIMEOUT_DEFAULT, USER_TIMEOUT};
 
-use super::{is_installed, say};
+use super::{is_installed, say, skip};
 use crate::program;
 
 const WALL: &str = include_str!("dead.py");
@@ -28,7 +28,7 @@ fn whoever_a_wall_of_silence_has_taken_is_given_up_in_time() {
     }
     let may = Command::new("unshare").args(["-rn", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {
-        return say("skipped: no network namespace can be made here");
+        return skip("no network namespace can be made here");
     }
     let output = Command::new("unshare")
         .args(["-rn", "python3", "-c", WALL, program::path()])

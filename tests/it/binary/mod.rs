@@ -1,9 +1,9 @@
 //! The program itself, as its users meet it: the real binary on the real kernel.
 //!
 //! Each play starts a server of its own, talks to it through sockets and signals, and watches it
-//! through `/proc`. What a play needs and this machine lacks (strace, nc, IPv6, descriptors) makes
-//! it skip with a line on stderr. Some plays also measure; with `--nocapture` and `--release` their
-//! lines are the figures of the README.
+//! through `/proc`. A play whose needs this machine does not meet (strace, nc, IPv6, descriptors)
+//! is skipped with a line on stderr, see [`crate::skip`]. Some plays also measure; with
+//! `--nocapture` and `--release` their lines are the figures of the README.
 
 mod addresses;
 mod bytes;
@@ -22,32 +22,20 @@ mod supervision;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
-use std::process::{Command, Stdio};
 
+pub(crate) use crate::skip::is_installed;
+use crate::skip::skip;
 use server::Server;
+pub(crate) use server::until;
 
 const MIB: usize = 1 << 20;
 
 /// As many as fit under any descriptor limit, so that no warning joins the line that is expected.
 const FEW: [&str; 2] = ["--max-connections", "100"];
 
-/// Says a thing where cargo does not swallow it: that a play is skipped, or what one has measured.
+/// Prints a measured figure past the output capture of the test runner.
 fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Whether `program` can be started; says so when the play has to be skipped.
-pub(crate) fn is_installed(program: &str) -> bool {
-    let search = format!("command -v {program}");
-    let found = Command::new("sh")
-        .args(["-c", &search])
-        .stdout(Stdio::null())
-        .status();
-    let is_there = found.expect("a shell").success();
-    if !is_there {
-        say(format_args!("skipping: {program} is not installed"));
-    }
-    is_there
 }
 
 /// `count` bytes that repeat only every 251, so that a shift shows.

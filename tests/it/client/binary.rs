@@ -10,6 +10,8 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
+use crate::skip::is_installed;
+
 fn mynah(args: &[&str]) -> Command {
     let mut command = Command::new(crate::program::path());
     command.args(args).env_remove("RUST_LOG");
@@ -186,9 +188,7 @@ fn c3_an_interrupt_is_exit_code_130() {
         .expect("the binary starts");
     let stdout = client.stdout.as_mut().expect("it is piped");
     stdout.read_exact(&mut [0; 5]).expect("it talks");
-    let pid = client.id().to_string();
-    let kill = Command::new("kill").args(["-INT", &pid]).status();
-    assert!(kill.expect("kill is there").success());
+    assert!(crate::program::signal(client.id(), "INT"));
     assert_eq!(client.wait().expect("it ends").code(), Some(130));
     drop(hold);
 }
@@ -198,11 +198,11 @@ fn c3_a_terminal_gets_a_prompt_and_quit_ends() {
     let server = Server::start(&["upper"]);
     // What is typed at once waits in the terminal until somebody reads it.
     let client = format!("'{}' connect {}", crate::program::path(), server.address);
+    if !is_installed("script") {
+        return;
+    }
     let mut script = Command::new("script");
     script.args(["-qec", &client, "/dev/null"]);
-    if Command::new("script").arg("-V").output().is_err() {
-        return eprintln!("skipped: script(1) is not installed");
-    }
     let output = piped(script, b"hello\n\x1bc\nquit\n");
     let shown = text(&output.stdout);
     assert!(

@@ -310,6 +310,7 @@ pub(super) const ROWS: &[Row] = &[
         "starved",
         &[
             "a_low_descriptor_limit_shrinks_the_connections_with_a_warning",
+            "the_default_of_connections_shrinks_to_the_descriptor_limit_without_a_word",
             "a_low_soft_limit_is_raised_without_a_word",
         ],
     ),

@@ -34,14 +34,11 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
 
 /// What Ctrl-C does.
 pub(crate) fn interrupt(child: &Child) {
-    signal(child, "-INT");
+    signal(child, "INT");
 }
 
 pub(crate) fn signal(child: &Child, name: &str) {
-    let kill = Command::new("kill")
-        .args([name, &child.id().to_string()])
-        .status();
-    assert!(kill.is_ok_and(|status| status.success()));
+    assert!(program::signal(child.id(), name));
 }
 
 pub(crate) fn file(name: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::command::{bench, file, told};
 use super::wellformed::is_json;
-use crate::binary::is_installed;
+use crate::skip::is_installed;
 
 /// HTTP/1.1: `/chunked?SIZE` in chunks of SIZE, `/close` to the end of the connection; `/host` for
 /// one host alone.

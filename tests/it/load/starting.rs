@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::command::{file, interrupt, signal, told};
 use super::peer;
 use crate::program;
+use crate::skip::skip;
 
 /// Looks for something until it is there, for so long that it must be.
 #[track_caller]
@@ -36,7 +37,7 @@ fn places(pid: u32) -> Option<String> {
 
 #[test]
 fn a_signal_while_a_server_starts_ends_both() {
-    for (name, code) in [("-INT", 130), ("-HUP", 129)] {
+    for (name, code) in [("INT", 130), ("HUP", 129)] {
         ends_both(name, code);
     }
 }
@@ -93,7 +94,7 @@ impl Below {
 
 impl Drop for Below {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.server.to_string()).status();
+        program::signal(self.server, "TERM");
         let _ = self.shell.wait();
         let _ = fs::remove_file(&self.path);
     }
@@ -105,8 +106,7 @@ fn on_the_same_core_children_are_moved_too_and_all_have_their_place_back() {
     let pids = [below.shell.id(), below.server];
     let before = pids.map(|pid| places(pid).expect("it lives"));
     if !before[0].contains([',', '-']) {
-        println!("skipped: there is only one processor");
-        return;
+        return skip("there is only one processor");
     }
     let words = "--same-core --connections 1 --duration 1m --server-pid";
     let bench = Command::new(program::path())

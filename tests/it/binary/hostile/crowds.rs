@@ -8,7 +8,7 @@ use mynah::kernel::process;
 use socket2::SockRef;
 
 use super::super::server::{Server, until};
-use super::super::{ask, rest, say};
+use super::super::{ask, rest, say, skip};
 use super::{Dice, frame};
 
 /// Leaves at once and without a word: with RST instead of FIN, whatever is under way.
@@ -100,17 +100,18 @@ impl Talk {
     }
 }
 
-/// As many as may be, beside the ten thousand that another test has.
-fn crowd(wanted: usize) -> usize {
+/// As many as fit, beside the ten thousand connections that another test has. Tells what is skipped;
+/// nothing, where not even a small crowd fits.
+fn crowd(wanted: usize) -> Option<usize> {
     let limit = process::raise_descriptor_limit().expect("getrlimit(2)") as usize;
     let others = if limit > 10_500 { 10_500 } else { 500 };
     let crowd = wanted.min(limit.saturating_sub(others));
     if crowd < wanted {
-        say(format_args!(
-            "{crowd} instead of {wanted} fit under {limit} descriptors"
+        skip(format_args!(
+            "in part: {crowd} instead of {wanted} connections fit under {limit} descriptors"
         ));
     }
-    crowd
+    (crowd >= 100).then_some(crowd)
 }
 
 fn stream(dice: &mut Dice, is_framed: bool) -> Vec<u8> {
@@ -125,7 +126,9 @@ fn stream(dice: &mut Dice, is_framed: bool) -> Vec<u8> {
 
 #[test]
 fn five_thousand_talk_at_the_same_time_and_each_hears_its_own() {
-    let crowd = crowd(5_000);
+    let Some(crowd) = crowd(5_000) else {
+        return;
+    };
     for args in [
         &["--trigger", "edge"][..],
         &["--trigger", "level", "--frame", "u32be"],

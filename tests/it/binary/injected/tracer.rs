@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::server::until;
-use super::super::{is_installed, say};
+use super::super::{is_installed, skip};
 use super::pages::{Phase, Row};
 
 /// A report that strace writes, and takes its time to finish.
@@ -65,7 +65,7 @@ pub(crate) fn may_trace() -> bool {
         .output();
     let may = tried.is_ok_and(|output| output.status.success());
     if !may {
-        say("skipped: strace may not trace here");
+        skip("strace may not trace here");
     }
     may
 }

@@ -7,8 +7,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::super::is_installed;
 use super::super::server::Server;
-use super::super::{is_installed, say};
+use crate::skip::skip_without;
 
 const SOURCE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -68,10 +69,8 @@ fn netty_speaks_every_row_of_the_length_field_family() {
     if !["java", "timeout"].into_iter().all(is_installed) {
         return;
     }
-    if let Some(jar) = JARS.iter().find(|jar| !Path::new(jar).exists()) {
-        return say(format_args!(
-            "skipping: {jar} is missing (libnetty-java has it)"
-        ));
+    if !JARS.iter().all(|jar| Path::new(jar).exists()) {
+        return skip_without("libnetty-java");
     }
     let servers = ROWS.map(|(spec, _)| Server::start(&["--frame", spec]));
     let asked = servers.iter().zip(ROWS);

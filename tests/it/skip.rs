@@ -1,0 +1,62 @@
+//! Skipping: what a test does when this machine lacks what the test needs.
+//!
+//! Each skip is one line on stderr, past the output capture of the test runner:
+//!
+//! ```text
+//! skipped: binary::others::socat_gets_every_byte_back: program socat is not installed
+//! skipped: binary::addresses::it_listens_on_ipv6: no IPv6 on this machine
+//! ```
+//!
+//! `.ci/run` lists these lines, and fails for a program that could have been installed: so the
+//! words `program NAME is not installed` are fixed, and so is the test's full name in front.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// Tells that the running test is skipped, whole or in part, and why.
+pub(crate) fn skip(reason: impl Display) {
+    // The test runner names each test's thread after the test.
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // A closed stderr must not fail the test.
+    let _ = writeln!(io::stderr(), "skipped: {test}: {reason}");
+}
+
+/// Whether `program` can be used; if not, tells that the test is skipped.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", &probe(program)])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let is_there = found.expect("a shell").success();
+    if !is_there {
+        skip_without(program);
+    }
+    is_there
+}
+
+/// Tells that the running test is skipped because `program` is missing.
+pub(crate) fn skip_without(program: &str) {
+    skip(format_args!("program {program} is not installed"));
+}
+
+/// A shell command that succeeds where `program` does what the tests ask of it.
+fn probe(program: &str) -> String {
+    match program {
+        // The tests use -N, which only OpenBSD's netcat has.
+        "nc" => "nc -h 2>&1 | grep -q -e -N".to_owned(),
+        // A runtime without the compiler cannot run a source file.
+        "java" => "java --list-modules | grep -q '^jdk.compiler@'".to_owned(),
+        _ => format!("command -v {program}"),
+    }
+}
+
+#[test]
+fn a_program_is_found_or_the_test_is_skipped() {
+    assert!(is_installed("sh"));
+    assert_eq!(probe("strace"), "command -v strace");
+}
