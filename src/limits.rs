@@ -282,7 +282,7 @@ pub const COMMAND_PIECE_SIZE: usize = 16 * KIB;
 /// dying, or epoll refused to watch it.
 pub const COMMAND_REAP_PAUSE: Duration = Duration::from_millis(100);
 /// Stack of a new process until it runs its program: a few frames of system calls, several times
-/// over for builds without optimization. It lies on the stack of the thread that starts it.
+/// over for builds without optimization. It is there for that moment alone.
 pub const SPAWN_STACK_SIZE: usize = 32 * KIB;
 /// Inherited children that are reaped in one turn: as many as commands a worker runs, so a crowd of
 /// them delays the connections no longer than commands do.

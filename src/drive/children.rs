@@ -109,9 +109,10 @@ impl<K: Spawner> Children<K> {
         self.places.iter().flatten().any(|running| running.id == id)
     }
 
-    /// Whether all places are taken.
-    pub(super) fn is_full(&self) -> bool {
-        self.free == 0
+    /// Whether more connections wait for a place than places are free. Commands are started one a
+    /// turn, so places may be free that others are to get first.
+    pub(super) fn is_short(&self) -> bool {
+        self.waiting.len() > self.free
     }
 
     pub(super) fn get(&self, place: u32) -> Option<&Running<K::Socket>> {

@@ -48,7 +48,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[cold]
     pub(super) fn await_effect(&mut self, token: Token) {
         if self.children.of(token).is_none() && self.children.waiting.push(token.index()) {
-            self.common.counters.command_waits += u64::from(self.children.is_full());
+            self.common.counters.command_waits += u64::from(self.children.is_short());
         }
     }
 

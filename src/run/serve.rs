@@ -4,7 +4,7 @@
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
 use std::env;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::id as process_id;
 
@@ -129,10 +129,14 @@ where
 
 /// A command that was started must be watched to its end, so without that none is.
 fn cannot_watch(refused: io::Error) -> Failure {
-    let line = format!(
-        "run: commands cannot be watched here, so none is started: {refused}; it takes Linux 5.4 \
-         or newer and a sandbox that permits the call"
-    );
+    let needed = match refused.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
+            "; it takes Linux 5.4 or newer and a sandbox that permits the call"
+        }
+        _ => "",
+    };
+    let line =
+        format!("run: commands cannot be watched here, so none is started: {refused}{needed}");
     Failure::new(Exit::Fork, line)
 }
 

@@ -19,13 +19,13 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_char, c_int, c_void};
 
+use super::memory::Mapping;
 use super::{check, child, process, retry};
 use crate::limits::{COMMAND_WORDS_MAX, SPAWN_STACK_SIZE};
 
@@ -154,17 +154,13 @@ impl<'a> Order<'a> {
     }
 }
 
-/// The stack of a new process until it runs its program.
-#[repr(align(16))]
-struct Stack([MaybeUninit<u8>; SPAWN_STACK_SIZE]);
-
 /// Starts a process that carries out `order`; returns its pidfd and its number once it runs its
 /// program or has ended.
-#[inline(never)]
 fn clone(order: &Order<'_>) -> io::Result<(OwnedFd, u32)> {
-    let mut stack = Stack([MaybeUninit::uninit(); SPAWN_STACK_SIZE]);
-    // Stacks grow downwards.
-    let top = stack.0.as_mut_ptr_range().end.cast::<c_void>();
+    // Pages of its own: the frames of the new process never return, and what a sanitizer has noted
+    // of them must not lie in a frame of ours. Stacks grow downwards.
+    let mut stack = Mapping::new(SPAWN_STACK_SIZE)?;
+    let top = stack.as_mut_ptr_range().end.cast::<c_void>();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
     let argument = ptr::from_ref(order).cast_mut().cast::<c_void>();
     let (pidfd, none) = (order.pidfd.as_ptr(), ptr::null_mut::<c_void>());

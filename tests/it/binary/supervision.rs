@@ -9,6 +9,8 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mynah::limits::COMMANDS_MAX;
+
 use super::injected::{Report, may_trace};
 use super::run::{Script, allowing, ask, children, group, stat};
 use super::server::{Server, until};
@@ -68,12 +70,19 @@ fn a_kernel_on_which_commands_cannot_be_watched_runs_none() {
         (
             "clone",
             "clone:error=EPERM",
-            "clone(CLONE_PIDFD): Operation not permitted (os error 1)",
+            "clone(CLONE_PIDFD): Operation not permitted (os error 1); it takes Linux 5.4 or newer \
+             and a sandbox that permits the call",
         ),
         (
             "waitid",
             "waitid:error=EINVAL",
-            "waitid(P_PIDFD): Invalid argument (os error 22)",
+            "waitid(P_PIDFD): Invalid argument (os error 22); it takes Linux 5.4 or newer and a \
+             sandbox that permits the call",
+        ),
+        (
+            "clone",
+            "clone:error=EAGAIN",
+            "clone(CLONE_PIDFD): Resource temporarily unavailable (os error 11)",
         ),
     ] {
         let report = Report::new();
@@ -84,10 +93,8 @@ fn a_kernel_on_which_commands_cannot_be_watched_runs_none() {
             panic!("it has started although {fault}");
         };
         assert_eq!(ended.code, Some(6));
-        let line = format!(
-            "mynah: run: commands cannot be watched here, so none is started: {told}; it takes \
-             Linux 5.4 or newer and a sandbox that permits the call"
-        );
+        let line =
+            format!("mynah: run: commands cannot be watched here, so none is started: {told}");
         assert_eq!(ended.stderr, [line]);
         // Services without commands need none of it.
         let report = Report::new();
@@ -241,6 +248,30 @@ fn a_command_that_the_kernel_refuses_to_watch_is_not_said_to_be_missing() {
         server.end();
     }
     assert!(answered > 2, "{answered}");
+}
+
+#[test]
+fn the_command_after_the_last_place_waits_and_has_its_whole_time() {
+    let count = COMMANDS_MAX + 1;
+    let server = allowing(&["sleep 4"], &[]);
+    let begin = Instant::now();
+    let mut peers: Vec<TcpStream> = (0..count).map(|_| server.connect()).collect();
+    for peer in &mut peers {
+        writeln!(peer, "sleep 4").expect("the server reads");
+    }
+    until("one waits", || server.stats().get("command_waits") == 1);
+    assert!(server.stats().get("commands") <= COMMANDS_MAX as u64);
+    for peer in &mut peers {
+        peer.shutdown(Shutdown::Write).expect("still connected");
+        let heard = String::from_utf8(rest(peer)).expect("text");
+        assert!(heard.ends_with("result is : \n\n"), "{heard}");
+    }
+    // It was not cut, although it has taken longer than a command may from its request on.
+    assert!(begin.elapsed() >= Duration::from_secs(8));
+    let stats = server.stats();
+    assert_eq!(stats.get("commands"), count as u64);
+    assert_eq!(stats.get("commands_too_late"), 0);
+    server.end();
 }
 
 #[test]

@@ -346,6 +346,34 @@ fn no_more_run_at_once_than_there_are_places_and_the_others_wait_in_order() {
 }
 
 #[test]
+fn requests_that_come_in_one_turn_are_counted_as_waiting_if_places_run_out() {
+    for (more, waits) in [(0, 0), (1, 1), (2, 2)] {
+        let count = COMMANDS_MAX + more;
+        let many = Settings {
+            connections_max: count,
+            workspaces: count,
+            ..roomy()
+        };
+        lines(many, |play| {
+            let peers: Vec<Peer> = (0..count).map(|_| play.connect()).collect();
+            for peer in &peers {
+                play.sim().send(*peer, b"held\n");
+            }
+            play.quiet();
+            assert_eq!(play.counters().command_waits, waits);
+            while let Some(id) = play.sim().processes().first().copied() {
+                play.sim().ends(id, false);
+                play.quiet();
+            }
+            for peer in &peers {
+                assert_eq!(hear(play, *peer), "RESULT:\n");
+            }
+            assert_eq!(play.counters().commands, count as u64);
+        });
+    }
+}
+
+#[test]
 fn one_that_waits_for_a_place_may_leave() {
     let many = Settings {
         connections_max: COMMANDS_MAX + 1,
