@@ -295,17 +295,17 @@ impl Replies {
                 });
             }
             At::Header => {
-                if let Some(value) = value_of(line, b"content-length:") {
+                if let Some(value) = value_of(line, b"content-length")? {
                     let numbers = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
                     let told = |length: Length, number| length.told(number, is_whole);
                     self.length = numbers.fold(self.length, told);
-                } else if let Some(value) = value_of(line, b"transfer-encoding:") {
+                } else if let Some(value) = value_of(line, b"transfer-encoding")? {
                     let once = is_whole && self.length != Length::Chunked;
                     if !once || !value.eq_ignore_ascii_case(b"chunked") {
                         return Err(HttpError::Coding);
                     }
                     self.length = Length::Chunked;
-                } else if let Some(value) = value_of(line, b"connection:") {
+                } else if let Some(value) = value_of(line, b"connection")? {
                     self.persistence = self.persistence.told(value);
                 }
             }
@@ -359,9 +359,18 @@ fn status_line(line: &[u8]) -> Option<(Version, u16)> {
     Some((version, u16::try_from(status).ok()?))
 }
 
-fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let (front, value) = line.split_at_checked(name.len())?;
-    front.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+/// The value of the field `name`, if this is one. With blanks before its colon some clients take it
+/// for that field, and some for another (RFC 9112, 5.1).
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, HttpError> {
+    let Some((front, rest)) = line.split_at_checked(name.len()) else {
+        return Ok(None);
+    };
+    match rest {
+        _ if !front.eq_ignore_ascii_case(name) => Ok(None),
+        [b':', value @ ..] => Ok(Some(value.trim_ascii())),
+        _ if rest.trim_ascii_start().starts_with(b":") => Err(HttpError::FieldName),
+        _ => Ok(None),
+    }
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

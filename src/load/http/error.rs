@@ -26,6 +26,8 @@ pub enum HttpError {
     Status(u16),
     /// `Content-Length` is not a number, or there are two that differ.
     BadLength,
+    /// Blanks before the colon of a field that tells where the reply ends.
+    FieldName,
     /// A `Transfer-Encoding` other than `chunked`.
     Coding,
     /// A byte in a chunk's size that is no hexadecimal digit.
@@ -66,6 +68,9 @@ impl fmt::Display for HttpError {
             HttpError::BadLength => {
                 f.write_str("the reply's Content-Length is not a number, or not the same twice")
             }
+            HttpError::FieldName => f.write_str(
+                "the reply has blanks before the colon of a field that tells where it ends",
+            ),
             HttpError::Coding => f.write_str(
                 "the reply's Transfer-Encoding is not chunked alone, and no other is supported",
             ),

@@ -156,6 +156,9 @@ fn what_cannot_be_followed_is_named() {
             "Content-Length: 18446744073709551616\r\n\r\n",
             HttpError::BadLength,
         ),
+        ("Content-Length : 2\r\n", HttpError::FieldName),
+        ("Transfer-Encoding\t: chunked\r\n", HttpError::FieldName),
+        ("connection : close\r\n", HttpError::FieldName),
         ("Transfer-Encoding: gzip, chunked\r\n", HttpError::Coding),
         ("Transfer-Encoding: identity\r\n", HttpError::Coding),
         ("Transfer-Encoding:\r\n", HttpError::Coding),
@@ -242,6 +245,13 @@ fn interim_replies_are_passed_over_with_what_they_say() {
         assert_eq!(counts.sum::<u32>(), 1, "in pieces of {piece}");
         assert!(!replies.is_over());
     }
+}
+
+#[test]
+fn a_field_whose_name_begins_like_another_is_another() {
+    let fields = "Content-Length-X: 9\r\nContent-Length X: 9\r\nConnection\r\n";
+    let bytes = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nab");
+    assert_eq!(hear(bytes.as_bytes()), Ok(1));
 }
 
 #[test]
