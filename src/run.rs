@@ -11,6 +11,7 @@ mod service;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::thread;
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
@@ -132,10 +133,6 @@ fn tells_calls() -> bool {
 
 /// Talks to the server at `endpoint` until one of the two has enough.
 fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
-    // Looked up once, before the signals are blocked: a resolver hears none.
-    let addresses = endpoint
-        .resolve()
-        .map_err(|reason| Failure::new(Exit::Connect, format!("connect {endpoint}: {reason}")))?;
     let source = match options.once {
         Some(message) => Source::Message(message.into()),
         None if io::stdin().is_terminal() => Source::Terminal,
@@ -148,12 +145,14 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     } else {
         1
     };
+    let mut backoff = Backoff::new(tries, seed);
+    let addresses = look_up(endpoint, &mut backoff)?;
     let settings = client::Settings {
         framing: limited(options.framing, options.frame_size_max)?,
         frame_size_max: options.frame_size_max,
         source,
         terminal: io::stdout().is_terminal(),
-        backoff: Backoff::new(tries, seed),
+        backoff,
         greeted: options.greeting,
         // A connect is one of the waits for the server, which --timeout bounds too.
         connect_timeout: match (options.connect_timeout, options.timeout) {
@@ -165,6 +164,26 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     };
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
     talk(Traced::new(linux, tells_calls()), settings, endpoint)
+}
+
+/// All addresses of `endpoint`. A name that is not known yet, such as that of a container that
+/// starts, costs a try like a server that is not there yet.
+///
+/// Nothing has blocked the signals yet, so they end the lookup and the pauses.
+fn look_up(endpoint: &Endpoint, backoff: &mut Backoff) -> Result<Vec<Address>, Failure> {
+    loop {
+        let reason = match endpoint.resolve() {
+            Ok(addresses) => return Ok(addresses),
+            Err(reason) => reason,
+        };
+        let Some(pause) = backoff.pause() else {
+            let line = format!("connect {endpoint}: {reason}");
+            return Err(Failure::new(Exit::Connect, line));
+        };
+        let (made, all) = backoff.tries();
+        log::info!("try {made} of {all}: {reason}; the next in {pause:.1?}");
+        thread::sleep(pause);
+    }
 }
 
 fn talk<K: Streams + Opener>(

@@ -192,3 +192,45 @@ fn look_up<K: Poller>(endpoint: &Endpoint, kernel: &mut K) -> Result<Vec<Address
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates() -> (Target, Candidates) {
+        let endpoint: Endpoint = "three:7".parse().expect("a name");
+        let [first, second, third] =
+            [2, 3, 4].map(|last| Address::Tcp(([127, 0, 0, last], 7).into()));
+        let name = called(&endpoint, &first);
+        let address = first;
+        let candidates = Candidates::new(endpoint, vec![second, third]);
+        let pid = None;
+        (Target { name, address, pid }, candidates)
+    }
+
+    #[test]
+    fn the_next_address_is_taken_until_there_is_none() {
+        let (mut target, mut candidates) = candidates();
+        assert_eq!(target.name, "tcp://three:7 (127.0.0.2)");
+        for last in [3, 4] {
+            let moved = candidates.next(&mut target, format!("not {}", last - 1));
+            assert!(moved.is_ok());
+            assert_eq!(target.name, format!("tcp://three:7 (127.0.0.{last})"));
+            assert_eq!(target.address, Address::Tcp(([127, 0, 0, last], 7).into()));
+        }
+        let failed = candidates.next(&mut target, "not 4".to_owned());
+        let told = failed.map_err(|error| error.to_string());
+        assert_eq!(told, Err("not 2; not 3; not 4".to_owned()));
+    }
+
+    #[test]
+    fn later_runs_stay_at_the_address_of_the_first() {
+        let (mut target, mut candidates) = candidates();
+        assert!(candidates.next(&mut target, "not 2".to_owned()).is_ok());
+        candidates.settle();
+        let failed = candidates.next(&mut target, "gone".to_owned());
+        let told = failed.map_err(|error| error.to_string());
+        assert_eq!(told, Err("gone".to_owned()));
+        assert_eq!(target.name, "tcp://three:7 (127.0.0.3)");
+    }
+}

@@ -80,7 +80,9 @@ fn a_name_leads_to_the_address_on_which_a_server_is() {
                 let bench = format!("\"$MYNAH\" bench {at} {LOAD} {churn}");
                 let output = namespace::run_with_hosts(HOSTS, &bench).expect("as before");
                 let (code, out, err) = told(&output);
-                assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+                // On a machine that is busy, a datagram may be answered too late.
+                let is_done = code == Some(0) || scheme == "udp" && code == Some(7);
+                assert!(is_done, "{out}{err}");
                 assert!(out.contains(&format!("\n{at} ({ip})\n")), "{out}");
             }
         }
@@ -116,7 +118,6 @@ fn a_name_without_an_address_is_one_line_and_the_code_of_its_command() {
     let reason = "\"nosuch\" cannot be looked up (Name or service not known); write its number";
     for (words, line, code) in [
         ("connect nosuch:7", "connect tcp://nosuch:7: ", 5),
-        ("connect nosuch:7 --retry", "connect tcp://nosuch:7: ", 5),
         ("bench nosuch:7", "tcp://nosuch:7: ", 5),
         ("bench udp://nosuch:7", "udp://nosuch:7: ", 5),
         ("--listen nosuch:7", "bind tcp://nosuch:7: ", 3),
@@ -128,6 +129,25 @@ fn a_name_without_an_address_is_one_line_and_the_code_of_its_command() {
         let line = format!("mynah: {line}{reason}\n");
         assert_eq!(told(&output), (Some(code), String::new(), line));
     }
+}
+
+#[test]
+fn a_name_that_is_not_known_yet_is_looked_up_again_by_each_try() {
+    let Some(port) = echo("127.0.0.1") else {
+        return;
+    };
+    let script = format!(
+        "\"$MYNAH\" connect late:{port} --retry --no-jitter --once hi 2>&1 | \
+         {{ while read -r line; do echo \"$line\"; \
+         case \"$line\" in *'try 1 of 8: '*) echo 127.0.0.1 late >> /etc/hosts; esac; done; \
+         echo \"$line\"; }}"
+    );
+    let Some(output) = namespace::run_with_hosts(HOSTS, &script) else {
+        return;
+    };
+    let reason = "\"late\" cannot be looked up (Name or service not known); write its number";
+    let line = format!("INFO  try 1 of 8: {reason}; the next in 1.0s\nhi\n");
+    assert_eq!(told(&output).1, line);
 }
 
 #[test]
@@ -262,20 +282,19 @@ fn the_largest_datagram_of_each_family_is_carried() {
         let Some(port) = echo(ip) else {
             continue;
         };
-        for (size, code) in [(most - 1, 0), (most, 0), (most + 1, 1)] {
-            let (at, size) = (format!("udp://{host}:{port}"), size.to_string());
-            let args = [
-                "bench",
-                &at,
-                "--size",
-                &size,
-                "--requests",
-                "20",
-                "--connections",
-                "1",
-            ];
-            let (exit, out, err) = told(&mynah(&args));
-            assert_eq!(exit, Some(code), "{at} {size}: {out}{err}");
+        for size in most - 1..=most + 1 {
+            let at = format!("udp://{host}:{port}");
+            let words = format!("bench {at} --size {size} --requests 20 --connections 1");
+            let args: Vec<&str> = words.split(' ').collect();
+            let (code, out, err) = told(&mynah(&args));
+            if size > most {
+                assert_eq!((code, out.as_str()), (Some(1), ""), "{words}: {err}");
+                continue;
+            }
+            // On a machine that is busy, a datagram may be answered too late.
+            assert!(matches!(code, Some(0 | 7)), "{words}: {out}{err}");
+            let answered = !out.contains("none of those sent");
+            assert!(answered && !out.contains("wrong"), "{words}: {out}{err}");
         }
     }
 }

@@ -138,6 +138,22 @@ fn the_only_port_of_this_machine_does_not_answer_itself() {
     }
 }
 
+#[test]
+fn a_command_that_does_not_listen_is_not_taken_for_a_server() {
+    let prepare = "ip link set lo up && \
+                   echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range";
+    let script = format!("{prepare}; exec \"$MYNAH\" bench \"sh -c 'sleep 1; exit 3' {{port}}\"");
+    let Some(output) = namespace::run(&["-n"], prepare, &script) else {
+        return;
+    };
+    let (code, out, err) = told(&output);
+    assert_eq!((code, out.as_str()), (Some(6), ""), "{err}");
+    assert!(
+        err.contains("ended before it accepted a connection: exit status: 3"),
+        "{err}"
+    );
+}
+
 /// A TCP listener whose queue is full: a further SYN gets no answer. The connections that fill it
 /// live as long as the value.
 fn silent() -> (SocketAddr, (TcpListener, TcpStream)) {
@@ -149,6 +165,42 @@ fn silent() -> (SocketAddr, (TcpListener, TcpStream)) {
     let address = listener.local_addr().expect("it is bound");
     let queued = TcpStream::connect(address).expect("room for one");
     (address, (listener, queued))
+}
+
+#[test]
+fn a_route_that_drops_everything_ends_after_the_connect_timeout() {
+    // What is sent over one end of the pair arrives at the other, where no program is.
+    let prepare = "ip link add d0 type veth peer name d1 && ip link set d0 arp off && \
+                   ip addr add 192.0.2.1/24 dev d0 && ip link set d0 up && ip link set d1 up && \
+                   ip -6 addr add 2001:db8::1/64 dev d0 nodad";
+    for (address, at) in [
+        ("192.0.2.2:7", "tcp://192.0.2.2:7"),
+        ("[2001:db8::2]:7", "tcp://[2001:db8::2]:7"),
+    ] {
+        for (words, line) in [
+            (
+                "bench",
+                format!("{at}: cannot connect: no answer within 200ms"),
+            ),
+            (
+                "bench --churn",
+                format!("{at}: cannot connect: no answer within 200ms"),
+            ),
+            (
+                "bench --rate 50",
+                format!("{at}: cannot connect: no answer within 200ms"),
+            ),
+            ("connect", format!("connect {at}: no answer within 200ms")),
+        ] {
+            let script =
+                format!("{prepare}; exec \"$MYNAH\" {words} '{address}' --connect-timeout 200ms");
+            let Some(output) = namespace::run(&["-n"], prepare, &script) else {
+                return;
+            };
+            let line = format!("mynah: {line}\n");
+            assert_eq!(told(&output), (Some(5), String::new(), line), "{words}");
+        }
+    }
 }
 
 const SHORT: Duration = Duration::from_millis(300);
