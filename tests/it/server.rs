@@ -12,6 +12,7 @@ mod golden;
 mod phases;
 mod pool;
 mod queues;
+mod signals;
 mod speaking;
 mod stale;
 mod time;
