@@ -57,6 +57,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 continue;
             };
             if peer.paused {
+                let span = pause_after(peer.refusals);
+                self.put_off(token, span);
                 self.ready.push(slot);
                 continue;
             }
@@ -115,8 +117,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         if let Some(peer) = self.peers.get_mut(token) {
             peer.paused = true;
-            let span = MEMORY_RETRY_MIN * (1 << (peer.refusals - 1));
-            self.put_off(token, span);
+            let span = pause_after(peer.refusals);
             self.timers.arm(token.index(), self.common.now.after(span));
         }
     }
@@ -256,4 +257,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         if frame.0 < idle.0 { frame } else { idle }
     }
+}
+
+/// How long a connection waits for the kernel's memory after so many refusals in a row.
+fn pause_after(refusals: u8) -> Duration {
+    MEMORY_RETRY_MIN * (1 << refusals.saturating_sub(1))
 }

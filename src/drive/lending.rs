@@ -150,7 +150,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.change_interest(token, Interest::NONE.under(self.settings.trigger));
     }
 
-    /// A connection has to wait for `span`, and not for its peer: its deadlines move by just that.
+    /// A connection has waited for `span`, and not for its peer: its deadlines move by just that.
+    /// It is told afterwards, because no deadline may come nearer later on.
     pub(super) fn put_off(&mut self, token: Token, span: Duration) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;

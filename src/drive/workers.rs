@@ -381,3 +381,21 @@ pub fn print_line(line: &str) {
     // A reader that went away has read enough.
     let _ = write_now(io::stdout().as_fd(), format!("{line}\n").as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_for_counts_before_the_line_are_one_more_line() {
+        let mut board = Board {
+            counts: vec![Counters::default(); 2],
+            runs: vec![true; 2],
+            awaited: vec![true; 2],
+            asked_again: true,
+            cut: 0,
+        };
+        let again = [0, 0, 1, 1].map(|number| board.publish(number, &Counters::default()));
+        assert_eq!(again, [false, false, true, false]);
+    }
+}

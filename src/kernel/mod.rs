@@ -112,7 +112,8 @@ pub trait Poller: Sockets {
     /// The time of day, as the span since 1970-01-01 00:00 UTC; it may be set back at any time.
     fn time_of_day(&mut self) -> Duration;
 
-    /// The next signal that has arrived, after [`Source::Signals`] was reported.
+    /// The next signal that has arrived, after [`Source::Signals`] was reported: first those that
+    /// end the program, so that no flood of others hides them.
     fn take_signal(&mut self) -> io::Result<Option<Signal>>;
 
     /// Takes the wake-up back, after [`Source::WakeUp`] was reported.

@@ -459,6 +459,9 @@ fn signals_faster_than_they_can_be_taken_hold_up_no_answer_and_no_end() {
         for _ in 0..200 {
             assert_eq!(ask(&mut peer, "one"), "eins");
         }
+        if signal == "USR1" {
+            assert!(program.prints().starts_with("stats "));
+        }
         drop(peer);
         program.signal("TERM");
         assert_eq!(program.ended(), Some(0), "{signal}");

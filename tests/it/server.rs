@@ -14,6 +14,7 @@ mod orphans;
 mod phases;
 mod pool;
 mod queues;
+mod signals;
 mod speaking;
 mod stale;
 mod time;

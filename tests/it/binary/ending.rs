@@ -1,8 +1,10 @@
 //! How it ends: with every reply delivered, in bounded time, and with a code that says which.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -10,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 use super::memory::{connect, local};
 use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, stuff};
+use crate::program;
 
 /// What fits the send buffer of a socket whose peer reads slowly, and takes it long to read.
 const KERNEL_HOLDS: usize = 300_000;
@@ -310,4 +313,27 @@ fn who_is_cut_for_a_limit_is_told_of_in_the_log_with_the_reason() {
 
     let (stalled, _peer) = indebted(&["--stall-timeout", "100ms"]);
     stalled.hears("stalled: the peer took too little of its answers in time: the connection");
+}
+
+#[test]
+fn a_filter_ends_by_each_signal_that_a_server_would_follow() {
+    for (name, number) in [("HUP", 1), ("USR1", 10), ("TERM", 15), ("INT", 2)] {
+        let mut child = Command::new(program::path())
+            .args(["decode", "--frame", "line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let stdout = child.stdout.take().expect("a pipe");
+        stdin.write_all(b"abc\n").expect("it reads");
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        assert_eq!((read.expect("a line"), line.as_str()), (7, "616263\n"));
+        let kill = format!("kill -s {name} {}", child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.expect("a shell").success());
+        let status = child.wait().expect("a child to reap");
+        assert_eq!(status.signal(), Some(number), "{name}");
+    }
 }

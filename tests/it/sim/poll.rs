@@ -269,9 +269,11 @@ impl Poller for Sim {
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {
-        let answer = self
-            .enter(Name::TakeSignal)
-            .map(|()| self.signals.pop_front());
+        let answer = self.enter(Name::TakeSignal).map(|()| {
+            let ends = |signal: &Signal| matches!(signal, Signal::Terminate(_));
+            let place = self.signals.iter().position(ends).unwrap_or(0);
+            self.signals.remove(place)
+        });
         self.leave(Name::TakeSignal, None, Argument::None, answer, |signal| {
             usize::from(signal.is_some())
         })

@@ -252,3 +252,17 @@ fn signals_and_wake_ups_are_reported_until_taken() {
     play.sim.take_wake_up().expect("it was reported");
     assert_eq!(play.events(), "");
 }
+
+#[test]
+fn signals_that_end_are_taken_before_those_that_came_earlier() {
+    let mut play = Play::small();
+    let (first, last) = (Signal::Terminate(15), Signal::Terminate(2));
+    for signal in [Signal::Reload, Signal::Statistics, first, last] {
+        play.sim.raise(signal);
+    }
+    for signal in [first, last, Signal::Reload, Signal::Statistics] {
+        let taken = play.sim.take_signal().map_err(errno);
+        assert_eq!(taken, Ok(Some(signal)));
+    }
+    assert_eq!(play.sim.take_signal().map_err(errno), Ok(None));
+}
