@@ -21,4 +21,5 @@ mod sim_kernel;
 mod swarm;
 mod swarm_seeds;
 mod talk;
+mod terminal;
 mod transcripts;
