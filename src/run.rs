@@ -4,13 +4,13 @@
 //! more than a few lines stands in a file of its own below. Nothing here is on the way of a byte.
 
 mod bench;
-pub mod log_writer;
+pub mod output;
 mod serve;
 mod service;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal};
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
@@ -70,24 +70,6 @@ impl Failure {
             code: 128_u8.wrapping_add(signal as u8),
             line: String::new(),
         }
-    }
-}
-
-/// Writes `text` to stdout. A reader that went away has read enough.
-///
-/// # Errors
-///
-/// What else refuses it.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("stdout: {error}")))
-        }
-        _ => Ok(()),
     }
 }
 

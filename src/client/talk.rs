@@ -275,7 +275,7 @@ impl<S> Talk<S> {
                 said
             }
             Err(error) if error.kind() == WouldBlock => return Ok(()),
-            Err(error) => return Err(Failure::io("standard input")(error)),
+            Err(error) => return Err(Failure::io("stdin")(error)),
         };
         self.moved_at = now;
         if said == Said::Quit {
@@ -367,7 +367,7 @@ impl<S> Talk<S> {
                 Err(error) if error.kind() == WouldBlock => break,
                 // A reader that went away has read enough.
                 Err(error) if error.kind() == BrokenPipe => return Ok(false),
-                Err(error) => return Err(Failure::io("standard output")(error)),
+                Err(error) => return Err(Failure::io("stdout")(error)),
             }
         }
         Ok(true)

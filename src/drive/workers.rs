@@ -6,13 +6,12 @@
 //! counting itself is never shared. See signalfd(2), eventfd(2).
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{Opener, Signal, Spawner, Time, Waker, write_now};
+use crate::kernel::{OUTPUT_LINES, Opener, Signal, Spawner, Time, Waker, lines_dropped};
 use crate::limits::SIGNAL_ECHO;
 use crate::service::Service;
 
@@ -334,13 +333,10 @@ impl Board {
         self.counts[number].clone_from(counters);
         let was_awaited = std::mem::take(&mut self.awaited[number]);
         if was_awaited && !self.awaited.contains(&true) {
-            print_line(&self.sum().to_string());
+            let line = format!("{} log_lines_dropped={}\n", self.sum(), lines_dropped());
+            // The next line of counts tells how many were dropped; a line of its own would be no
+            // line of counts.
+            OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
         }
     }
-}
-
-/// Prints to stdout, unless nobody reads it: a full pipe must not stop the loop.
-pub fn print_line(line: &str) {
-    // A reader that went away has read enough.
-    let _ = write_now(io::stdout().as_fd(), format!("{line}\n").as_bytes());
 }

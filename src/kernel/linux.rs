@@ -21,7 +21,7 @@ use super::{Address, Event, Interest, Poller, SIGNALS, Signal, Sockets, Time, To
 use crate::sys::{epoll, epoll::Epoll, eventfd, process, signal, socket};
 
 /// The signals that the loop answers to.
-const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP];
+pub(super) const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP];
 
 /// Keeps signals from ending the process: those that the loop answers to wait until it reads them,
 /// and writing to a closed pipe is an error like others. To be called before the first thread

@@ -13,9 +13,11 @@
 
 mod address;
 mod alarm;
+mod lines;
 mod linux;
 mod local_path;
 mod opener;
+mod outlet;
 mod spawner;
 mod spelling;
 mod streams;
@@ -29,11 +31,14 @@ use std::time::Duration;
 pub use crate::base::clock::Time;
 pub use crate::sys::epoll::Event;
 pub use crate::sys::memory::Mapping;
-pub(crate) use crate::sys::stream::{columns as terminal_columns, write as write_now};
+pub(crate) use crate::sys::stream::columns as terminal_columns;
 pub use crate::sys::{child, errno, file, process};
 pub use address::{Address, UnixName};
+pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
 pub use linux::{Linux, Socket, Waker, block_signals};
+pub use outlet::outlet_descriptors;
 pub use spawner::{Command, find_program, words};
+pub use streams::release_signals;
 pub use token::{ChildEnd, Interest, Readiness, Token, Trigger};
 pub use traced::Traced;
 

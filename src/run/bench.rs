@@ -12,14 +12,16 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::kernel::{Linux, block_signals, process};
+use crate::kernel::{ERROR_LINES, Linux, block_signals, process, release_signals};
+use crate::limits::LAST_LINE_TIMEOUT;
 use crate::load::bench::Bench;
 use crate::load::progress::Progress;
 use crate::load::run::RunError;
 use crate::load::session::{self, Session, SessionError};
 use crate::load::{document, picture, report};
 
-use super::{Exit, Failure, io_failure, print};
+use super::output::print;
+use super::{Exit, Failure, io_failure};
 
 /// Descriptors that are no connection: the standard ones, pollers, what `/proc` is read through.
 const DESCRIPTORS_FIXED: u64 = 32;
@@ -36,10 +38,12 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     let open = || Linux::new(false);
     let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
     let session = session.map_err(failure)?;
-    // Whoever reads a document from stdout does not want a report around it.
+    // The results wait for their reader, and meanwhile a signal ends the program at once.
+    release_signals().map_err(io_failure("signals"))?;
+    // A document on stdout stands alone there.
     if [&json, &svg, &hgrm].into_iter().any(Paper::is_stdout) {
-        // A closed stderr leaves the document.
-        let _ = io::stderr().write_all(report::text(&session).as_bytes());
+        // A stderr that takes nothing leaves the document.
+        let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
     } else {
         print(&report::text(&session))?;
     }

@@ -3,6 +3,7 @@
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
 //! printed when all of it is there. How serving ended becomes the program's own end.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Exit, Failure, io_failure, limited, open_failure, tells_calls};
@@ -13,8 +14,8 @@ use crate::drive::plan::{Demand, Plan, share};
 use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::kernel::{
-    Address, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
-    block_signals, find_program, process,
+    Address, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner, Traced, UnixName, Waker,
+    block_signals, find_program, outlet_descriptors, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -142,8 +143,9 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
     // Whoever started us may have left more open than the standard streams, and they stay so.
-    let inherited = (process::open_descriptors())
-        .map_or(0, |open| open.saturating_sub(limits::STANDARD_STREAMS));
+    let inherited = (process::open_descriptors()).map_or(0, |open| {
+        open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
+    });
     let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
     let taken = match inherited {
         0 => String::new(),
@@ -220,19 +222,27 @@ fn settings(options: &Serve, plan: &Plan, worker: usize) -> Settings {
     }
 }
 
-/// The ready line, on stdout for whoever started this, and a hint for a person.
+/// The ready line, on stdout for a script, and a hint for a person. Nothing is served yet, so the
+/// line may wait for its reader, for a while.
 fn announce(options: &Serve, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
-    workers::print_line(&format!(
+    let ready = format!(
         "ready: service {}, frame {}, on {}, {}, at most {}, \
-         at most {} bytes of memory",
+         at most {} bytes of memory\n",
         options.service,
         options.framing,
         listed.join(" "),
         counted(options.threads, "worker", "workers"),
         counted(options.connections_max, "connection", "connections"),
         plan.ceiling,
-    ));
+    );
+    match OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT) {
+        // A reader that went away has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            log::warn!("the ready line is lost: stdout: {error}");
+        }
+        _ => {}
+    }
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");

@@ -6,8 +6,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::binary::is_installed;
 
@@ -70,6 +72,11 @@ impl Terminal {
             .expect("a terminal can be opened")
     }
 
+    /// Writes until there is no room left.
+    pub(crate) fn fill(&self) {
+        fill(&self.path);
+    }
+
     /// What is written to it from now on, and what it holds; the end comes when no program has it
     /// open.
     pub(crate) fn read(&mut self) -> BufReader<ChildStdout> {
@@ -83,5 +90,24 @@ impl Drop for Terminal {
         // It may have ended by itself.
         let _ = self.python.kill();
         let _ = self.python.wait();
+    }
+}
+
+/// Writes to a terminal or a pipe until there is no room left.
+pub(crate) fn fill(path: &Path) {
+    let mut end = OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+        .open(path)
+        .expect("it can be opened once more");
+    // The kernel moves what was written to the buffer of the other side a little later, and then
+    // there is room once more; no event tells that this was the last time.
+    let mut quiet = 0;
+    while quiet < 20 {
+        quiet += 1;
+        while end.write(&[b'.'; 4096]).is_ok() || end.write(b".").is_ok() {
+            quiet = 0;
+        }
+        thread::sleep(Duration::from_millis(2));
     }
 }

@@ -18,6 +18,7 @@ mod memory;
 mod others;
 mod run;
 mod server;
+mod streams;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};

@@ -15,7 +15,7 @@ mod opening;
 mod overload;
 mod pacing;
 mod pages;
-mod peer;
+pub(crate) mod peer;
 mod pythons;
 mod runs;
 mod starting;
