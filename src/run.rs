@@ -10,12 +10,14 @@ mod service;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, BufReader, BufWriter, IsTerminal};
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
 use crate::framing::Framing;
-use crate::kernel::{Address, Linux, OpenError, OpenStep, Opener, Streams, Traced};
+use crate::kernel::{
+    Address, Linux, OpenError, OpenStep, Opener, StandardInput, StandardOutput, Streams, Traced,
+};
 use crate::limits;
 use crate::options::{Command, Connect, Decode};
 
@@ -99,6 +101,10 @@ fn connect(address: Address, options: Connect) -> Result<(), Failure> {
         None if io::stdin().is_terminal() => Source::Terminal,
         None => Source::Pipe,
     };
+    if !matches!(source, Source::Message(_)) {
+        StandardInput::open().map_err(io_failure("stdin"))?;
+    }
+    StandardOutput::open().map_err(io_failure("stdout"))?;
     // The standard library's hash maps are seeded by the system, and so it has a seed to give.
     let seed = (!options.no_jitter).then(|| RandomState::new().hash_one(0));
     let tries = if options.retry {
@@ -148,10 +154,12 @@ fn decode(options: &Decode) -> Result<(), Failure> {
         on_too_long: options.on_too_long,
         explain: options.explain,
     };
-    let input = io::stdin().lock();
-    let mut output = BufWriter::new(io::stdout().lock());
+    let input = StandardInput::open().map_err(io_failure("stdin"))?;
+    let output = StandardOutput::open().map_err(io_failure("stdout"))?;
+    let mut output = BufWriter::new(output);
     let ended = if options.hex {
-        decode::decode(settings, &mut decode::HexLines::new(input), &mut output)
+        let mut lines = decode::HexLines::new(BufReader::new(input));
+        decode::decode(settings, &mut lines, &mut output)
     } else {
         decode::decode(settings, &mut decode::Plain(input), &mut output)
     };

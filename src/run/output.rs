@@ -16,7 +16,7 @@ use std::thread;
 
 use super::{Failure, io_failure};
 use crate::base::counted::counted;
-use crate::kernel::{ERROR_LINES, finish_lines};
+use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines};
 use crate::limits::LAST_LINE_TIMEOUT;
 
 /// Prepares the process: a panic is told without waiting.
@@ -54,11 +54,8 @@ pub fn finish() {
 ///
 /// What else refuses it.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    let written = StandardOutput::open().and_then(|mut out| out.write_all(text.as_bytes()));
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io_failure("stdout")(error)),
         _ => Ok(()),
     }

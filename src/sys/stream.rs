@@ -4,9 +4,9 @@
 //! came from a shell would change it under everybody else who has it. [`read`] and [`write`]
 //! therefore ask poll(2) first and answer `WouldBlock` by themselves. A write is at most `PIPE_BUF`
 //! bytes: a pipe that reports room has room for those, and a longer write would wait for the rest.
-//! Of a terminal that is not true: it reports room from one byte on. [`write_waiting`]
-//! waits, whether the open file has `O_NONBLOCK` or not. Which stream is which is not known here.
-//! Man pages: poll(2), read(2), write(2), send(2), pipe(7), ioctl_tty(2).
+//! Of a terminal that is not true: it reports room from one byte on. [`read_waiting`] and
+//! [`write_waiting`] wait, whether the open file has `O_NONBLOCK` or not. Which stream is which is
+//! not known here. Man pages: poll(2), read(2), write(2), send(2), pipe(7), ioctl_tty(2).
 
 use std::io;
 use std::mem;
@@ -37,6 +37,16 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: `length` bytes from `start` are initialised and outlive the call.
     let count = retry(|| unsafe { libc::send(fd.as_raw_fd(), start, length, flags) })?;
     Ok(count as usize)
+}
+
+/// Reads what comes next, and waits for it; 0 is the end.
+pub(crate) fn read_waiting(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
+    let (start, length) = (space.as_mut_ptr().cast(), space.len());
+    waiting(fd, libc::POLLIN, || {
+        // SAFETY: `length` bytes from `start` are ours to write and outlive the call.
+        let count = retry(|| unsafe { libc::read(fd.as_raw_fd(), start, length) })?;
+        Ok(count as usize)
+    })
 }
 
 /// Writes some of `bytes`, and waits until that is possible.

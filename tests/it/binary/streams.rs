@@ -1,5 +1,7 @@
-//! Standard streams that are not read, full or closed: the loop goes on.
+//! Standard streams that are not read, full or closed: the loop goes on, and a result is not lost
+//! silently.
 
+mod results;
 mod unread;
 
 use std::fs::{self, File};
@@ -218,4 +220,25 @@ fn code(child: &mut Child, what: &str) -> Option<i32> {
         }
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Runs the program from a shell, which does to its streams what `script` says; `"$@"` is the
+/// program with its arguments.
+fn by_shell(script: &str, args: &[&str]) -> std::process::Output {
+    Command::new("sh")
+        .args(["-c", script, "sh", crate::program::path()])
+        .args(args)
+        .env_remove("RUST_LOG")
+        .output()
+        .expect("a shell")
+}
+
+/// What was printed, said, and the code.
+fn told(output: &std::process::Output) -> (String, String, Option<i32>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
 }
