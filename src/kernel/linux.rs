@@ -27,7 +27,7 @@ pub(super) const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, 
 /// and writing to a closed pipe is an error like others. To be called before the first thread
 /// starts.
 pub fn block_signals() -> io::Result<()> {
-    signal::ignore_broken_pipes()?;
+    signal::ignore_failed_writes()?;
     signal::block(&ANSWERED)
 }
 

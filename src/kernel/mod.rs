@@ -40,7 +40,7 @@ pub use linux::{Linux, Socket, Waker, block_signals};
 pub use outlet::outlet_descriptors;
 pub use spawner::{Command, find_program, words};
 pub use standard::{StandardInput, StandardOutput};
-pub use streams::release_signals;
+pub use streams::{ignore_failed_writes, release_signals};
 pub use token::{ChildEnd, Interest, Readiness, Token, Trigger};
 pub use traced::Traced;
 

@@ -15,6 +15,12 @@ use super::linux::{ANSWERED, Linux};
 use super::{Stream, Streams, errno, outlet};
 use crate::sys::{epoll, signal, standard, stream};
 
+/// Makes a write to a closed pipe, or beyond the limit of a file's size, an error like others. What
+/// is started later gets the default action back.
+pub fn ignore_failed_writes() -> io::Result<()> {
+    signal::ignore_failed_writes()
+}
+
 /// Takes back what [`super::block_signals`] does: a signal ends a program that has left its loop
 /// and waits for the reader of its result. Signals that have arrived before are taken.
 pub fn release_signals() -> io::Result<()> {

@@ -16,11 +16,13 @@ use std::thread;
 
 use super::{Failure, io_failure};
 use crate::base::counted::counted;
-use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines};
+use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_failed_writes};
 use crate::limits::LAST_LINE_TIMEOUT;
 
-/// Prepares the process: a panic is told without waiting.
+/// Prepares the process: a write that fails is an error, and a panic is told without waiting.
 pub fn prepare() {
+    // Only a number that is no signal can be refused.
+    let _ = ignore_failed_writes();
     panic::set_hook(Box::new(tell_panic));
 }
 

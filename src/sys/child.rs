@@ -1,11 +1,11 @@
 //! Other processes: starting one so that it can be measured and ended, and moving threads to a
 //! processor.
 //!
-//! A program that is started inherits the signal mask, and this house blocks the signals that would
-//! end it; so the mask is emptied between fork(2) and execve(2), where only async-signal-safe calls
-//! are allowed. The new process leads a group of its own, so that whatever it starts is ended with
-//! it, and dies with the thread that started it. Man pages: sched_setaffinity(2), kill(2),
-//! signal-safety(7), PR_SET_PDEATHSIG(2const).
+//! A program that is started inherits which signals are blocked and which are ignored. mynah blocks
+//! those that would end it and ignores those of a failed write; both are undone between fork(2) and
+//! execve(2), where only async-signal-safe calls are allowed. The new process leads a group of its
+//! own, so that all that it starts is ended with it, and dies with the thread that started it.
+//! Man pages: sched_setaffinity(2), kill(2), signal-safety(7), PR_SET_PDEATHSIG(2const).
 
 use std::io;
 use std::mem;
@@ -13,8 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::ptr;
 
-use super::check;
 use super::process::pin_task;
+use super::{check, signal};
 
 /// How a process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +31,11 @@ pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     command.process_group(0);
     let prepare = move || {
         clear_signal_mask()?;
+        signal::heed_failed_writes()?;
         die_with_parent()?;
         cpu.map_or(Ok(()), |cpu| pin_task(0, cpu))
     };
-    // SAFETY: the closure makes three system calls and neither allocates nor locks
+    // SAFETY: the closure makes a few system calls and neither allocates nor locks
     // (signal-safety(7)).
     unsafe { command.pre_exec(prepare) };
     command.spawn()
@@ -72,7 +73,6 @@ pub fn end_group(leader: u32, ending: Ending) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::signal;
     use super::*;
 
     #[test]
@@ -85,6 +85,22 @@ mod tests {
             std::os::unix::process::ExitStatusExt::signal(&status),
             Some(signal::TERM)
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_started_process_ignores_no_signal_that_we_ignore() -> io::Result<()> {
+        signal::ignore_failed_writes()?;
+        let mut grep = Command::new("grep");
+        grep.args(["SigIgn", "/proc/self/status"]);
+        grep.stdout(std::process::Stdio::piped());
+        let output = start(&mut grep, None)?.wait_with_output()?;
+        let line = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ignored = line.split_whitespace().nth(1).expect("a set of signals");
+        let ignored = u64::from_str_radix(ignored, 16).expect("hex");
+        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+            assert_eq!(ignored >> (signal - 1) & 1, 0, "{line}");
+        }
         Ok(())
     }
 

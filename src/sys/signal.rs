@@ -30,12 +30,26 @@ pub(crate) fn block(signals: &[c_int]) -> io::Result<()> {
     }
 }
 
-/// Makes a write to a closed pipe fail with EPIPE instead of ending the process.
-pub(crate) fn ignore_broken_pipes() -> io::Result<()> {
-    // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
-    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    if before == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
+/// Makes a write that fails an error instead of the end of the process: EPIPE of a pipe without a
+/// reader (SIGPIPE), and EFBIG of a file that has reached the limit of setrlimit(2) (SIGXFSZ).
+pub(crate) fn ignore_failed_writes() -> io::Result<()> {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Gives what [`ignore_failed_writes`] ignores its default action: an ignored signal stays ignored
+/// in a program that is executed. Async-signal-safe, see signal-safety(7).
+pub(crate) fn heed_failed_writes() -> io::Result<()> {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_DFL installs no code of ours that could run at a bad time.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
     }
     Ok(())
 }
@@ -181,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
-        ignore_broken_pipes()?;
+        ignore_failed_writes()?;
         let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
         drop(reader);
         // As a file, because the standard library's sockets ask for no signal on their own.

@@ -1,6 +1,6 @@
-//! Results and their streams: closed, read-only, full.
+//! Results and their streams: closed, read-only, full; and what a file that may not grow does.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::{Reaped, all_of, by_shell, code, told};
+use super::super::server::Server;
+use super::{Reaped, Served, all_of, by_shell, code, told};
 use crate::load::peer;
 use crate::program;
 
@@ -152,6 +153,11 @@ impl Scratch {
         self.0.to_str().expect("text")
     }
 
+    fn append(&self) -> File {
+        let file = File::options().append(true).create(true).open(&self.0);
+        file.expect("room for a file")
+    }
+
     fn size(&self) -> u64 {
         fs::metadata(&self.0).map_or(0, |metadata| metadata.len())
     }
@@ -161,6 +167,59 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // It may never have been made.
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_server_goes_on_when_its_log_may_not_grow() {
+    for threads in ["1", "2"] {
+        let log = Scratch::new("log");
+        let limited = ["sh", "-c", r#"ulimit -f 1; exec "$@""#, "sh"];
+        let file = || Stdio::from(log.append());
+        let (args, trace) = (["--threads", threads], [("RUST_LOG", "trace")]);
+        let served = Served::start_under(&limited, &args, &trace, file(), file());
+        served.ask(50, "a file that may not grow");
+        let size = log.size();
+        assert!((512..=1024).contains(&size), "{size} bytes");
+        served.end("a file that may not grow");
+        assert_eq!(log.size(), size);
+    }
+}
+
+#[test]
+fn a_result_that_may_not_grow_is_exit_code_7_and_a_line() {
+    let (file, input) = (Scratch::new("result"), Scratch::new("input"));
+    fs::write(&input.0, "x".repeat(5000) + "\n").expect("room for a file");
+    let address = peer::tcp(peer::echo).to_string();
+    let bench = ["bench", &address, "--connections", "1", "--requests", "5"];
+    let with = |more: &[&'static str]| [&bench[..], more].concat();
+    let decode = vec!["decode", "--frame", "line"];
+    for args in [
+        vec!["--help"],
+        decode,
+        vec!["connect", address.as_str()],
+        with(&["--json", "-"]),
+        with(&["--svg", "-"]),
+    ] {
+        let script = format!(
+            r#"ulimit -f 1; exec "$@" <{} >{}"#,
+            input.path(),
+            file.path()
+        );
+        let (_, err, code) = told(&by_shell(&script, &args));
+        assert_eq!(code, Some(7), "{args:?}: {err}");
+        let line = "mynah: stdout: File too large (os error 27)";
+        assert_eq!(err.lines().last(), Some(line), "{args:?}");
+        assert!(file.size() >= 512, "{args:?}");
+    }
+    for option in ["--json", "--svg"] {
+        let script = r#"ulimit -f 1; exec "$@""#;
+        let args = [&bench[..], &[option, file.path()]].concat();
+        let (out, err, code) = told(&by_shell(script, &args));
+        assert_eq!(code, Some(7), "{option}: {err}");
+        let line = format!("mynah: {}: File too large (os error 27)\n", file.path());
+        assert_eq!(err, line);
+        assert!(out.contains("throughput"), "the report is printed: {out}");
     }
 }
 
@@ -184,4 +243,16 @@ fn a_full_file_does_not_keep_the_other_documents_from_being_written() {
     assert_eq!(code, Some(7), "{err}");
     assert!(err.starts_with("mynah: /dev/full: No space left"), "{err}");
     assert!(hgrm.size() > 100);
+}
+
+#[test]
+fn a_command_that_is_run_ignores_no_signal() {
+    let line = "grep SigIgn /proc/self/status";
+    let server = Server::start(&["run", "--allow", line]);
+    let mut peer = server.connect();
+    writeln!(peer, "{line}").expect("the server reads");
+    peer.shutdown(Shutdown::Write).expect("still connected");
+    let answer = String::from_utf8(super::super::rest(&mut peer)).expect("text");
+    assert!(answer.contains("SigIgn:\t0000000000000000"), "{answer}");
+    server.end();
 }
