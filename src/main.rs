@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use env_logger::Target;
 use mynah::options::{self, Parsed};
 use mynah::run::output::{self, LogWriter, print};
-use mynah::run::{self, Exit, Failure};
+use mynah::run::{self, Exit, Failure, log_filter};
 
 fn main() -> ExitCode {
     output::prepare();
@@ -35,18 +35,18 @@ fn start() -> Result<(), Failure> {
         Parsed::Help(text) => print(&text),
         Parsed::Version => print(concat!("mynah ", env!("CARGO_PKG_VERSION"), "\n")),
         Parsed::Run(command) => {
-            start_logger();
+            start_logger(&log_filter()?);
             run::run(command)
         }
     }
 }
 
-/// Logs to stderr: the level, the module below `info`, the message.
+/// Logs to stderr what `filter` lets pass: the level, the module below `info`, the message.
 ///
-/// `RUST_LOG` filters, and `info` is its default. There is no timestamp: the service manager adds its own.
-fn start_logger() {
-    let filter = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(filter)
+/// There is no timestamp: the service manager adds its own.
+fn start_logger(filter: &str) {
+    env_logger::Builder::new()
+        .parse_filters(filter)
         .format(|line, record| match record.level() {
             level if level > log::Level::Info => {
                 writeln!(line, "{level:<5} {} {}", record.target(), record.args())

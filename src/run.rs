@@ -4,6 +4,7 @@
 //! more than a few lines stands in a file of its own below. Nothing here is on the way of a byte.
 
 mod bench;
+mod log_filter;
 pub mod output;
 mod serve;
 mod service;
@@ -21,6 +22,7 @@ use crate::kernel::{
 use crate::limits;
 use crate::options::{Command, Connect, Decode};
 
+pub use log_filter::log_filter;
 pub use service::{ServiceUser, with_service};
 
 /// How the program ends when it does not end well; scripts tell the cases apart by the code.

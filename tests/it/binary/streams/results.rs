@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::super::server::Server;
-use super::{Reaped, Served, all_of, by_shell, code, told};
+use super::{Reaped, Served, Stuck, all_of, by_shell, code, told};
 use crate::load::peer;
 use crate::program;
 
@@ -255,4 +255,52 @@ fn a_command_that_is_run_ignores_no_signal() {
     let answer = String::from_utf8(super::super::rest(&mut peer)).expect("text");
     assert!(answer.contains("SigIgn:\t0000000000000000"), "{answer}");
     server.end();
+}
+
+#[test]
+fn a_wrong_log_filter_is_one_line_whatever_stderr_takes() {
+    let address = peer::tcp(peer::echo).to_string();
+    let commands = [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["connect", &address, "--once", "hello"],
+        &["bench", &address, "--requests", "5"],
+        &["decode", "--frame", "line"],
+    ];
+    for args in commands {
+        for (filter, reason) in [
+            ("a=b=c", "a=b=c has more than one '='"),
+            (
+                "info,mynah=wran",
+                "mynah=wran: wran is no level, did you mean warn?",
+            ),
+            ("a/b/c", "a/b/c has more than one '/'"),
+        ] {
+            let script = format!(r#"RUST_LOG='{filter}' exec "$@" </dev/null"#);
+            let line = format!(
+                "mynah: RUST_LOG: {reason}; right is a level, or such as mynah::calls=trace\n"
+            );
+            let expected = (String::new(), line, Some(1));
+            assert_eq!(told(&by_shell(&script, args)), expected, "{args:?}");
+        }
+        let script = r#"RUST_LOG=$(printf '\377') exec "$@" </dev/null"#;
+        let (_, err, exit) = told(&by_shell(script, args));
+        assert_eq!(exit, Some(1), "{err}");
+        assert!(err.starts_with("mynah: RUST_LOG: it is not UTF-8"), "{err}");
+        for redirect in ["2>/dev/full", "2>&-"] {
+            let script = format!(r#"RUST_LOG='a=b=c' exec "$@" </dev/null {redirect}"#);
+            let (_, _, exit) = told(&by_shell(&script, args));
+            assert_eq!(exit, Some(1), "{args:?} {redirect}");
+        }
+        for (what, stuck) in Stuck::all_full() {
+            let child = Command::new(program::path())
+                .args(args)
+                .env("RUST_LOG", "a=b=c")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(stuck.end())
+                .spawn();
+            let mut child = Reaped(child.expect("the program starts"));
+            assert_eq!(code(&mut child.0, what), Some(1), "{args:?} {what}");
+        }
+    }
 }
