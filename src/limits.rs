@@ -151,6 +151,11 @@ pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// Signals taken in one turn: of each of the four kinds one can wait (signal(7)), and those that
 /// arrive while they are taken must not keep the loop from its connections.
 pub const SIGNALS_PER_TURN: usize = 8;
+/// How long the ready line may wait for room on stdout before the loop starts: a script that reads
+/// it is there within seconds, and a terminal that stands still must not keep clients waiting.
+pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last lines on stderr may wait for room, when the loop has ended.
+pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads that a peer has even after that, if it could not be heard before: all that a receive
@@ -166,8 +171,8 @@ pub const DISCARD_SIZE: usize = 16 * KIB;
 /// Bytes kept for answers of another length, at least: where messages have no boundary there is no
 /// longest one, and where they are short those to many requests go out together.
 pub const STREAM_REPLY_SIZE: usize = 256 * KIB;
-/// Descriptors that are not connections: standard streams, the epoll instance, signals, wake-up,
-/// the reserve, and some for the logger and the C library.
+/// Descriptors that are not connections: standard streams and what they are written through, the
+/// epoll instance, signals, wake-up, the reserve, and some for the C library.
 pub const DESCRIPTORS_FIXED: u64 = 16;
 /// Of these the ones that whoever starts a program leaves open as a rule.
 pub const STANDARD_STREAMS: u64 = 3;

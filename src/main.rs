@@ -2,7 +2,8 @@
 //!
 //! Whatever goes wrong further down arrives here as one [`Failure`]: its line goes to stderr with
 //! the program's name in front, its code is what the shell sees. Nothing is ever written with
-//! `println!`, which panics when nobody reads: `mynah --help | head -1` is a quiet success.
+//! `println!` or `eprintln!`, which wait for a reader and panic without one:
+//! `mynah --help | head -1` is a quiet success.
 
 use std::env;
 use std::io::Write;
@@ -10,20 +11,22 @@ use std::process::ExitCode;
 
 use env_logger::Target;
 use mynah::options::{self, Parsed};
-use mynah::run::log_writer::LogWriter;
-use mynah::run::{self, Exit, Failure, print};
+use mynah::run::output::{self, LogWriter, print};
+use mynah::run::{self, Exit, Failure, log_filter};
 
 fn main() -> ExitCode {
-    match start() {
+    output::prepare();
+    let code = match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.line.is_empty() {
-                // A stderr that is closed, or full, leaves the exit code to tell.
-                let _ = LogWriter.write_all(format!("mynah: {}\n", failure.line).as_bytes());
+                output::complain(&failure.line);
             }
             ExitCode::from(failure.code)
         }
-    }
+    };
+    output::finish();
+    code
 }
 
 fn start() -> Result<(), Failure> {
@@ -33,19 +36,18 @@ fn start() -> Result<(), Failure> {
         Parsed::Help(text) => print(&text),
         Parsed::Version => print(concat!("mynah ", env!("CARGO_PKG_VERSION"), "\n")),
         Parsed::Run(command) => {
-            start_logger();
+            start_logger(&log_filter()?);
             run::run(command)
         }
     }
 }
 
-/// Logs to stderr: the level, the module when somebody asked for details, the message.
+/// Logs to stderr what `filter` lets pass: the level, the module below `info`, the message.
 ///
-/// `RUST_LOG` filters, and `info` is its default. There is no timestamp: the service manager adds
-/// its own.
-fn start_logger() {
-    let filter = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(filter)
+/// There is no timestamp: the service manager adds its own.
+fn start_logger(filter: &str) {
+    env_logger::Builder::new()
+        .parse_filters(filter)
         .format(|line, record| match record.level() {
             level if level > log::Level::Info => {
                 writeln!(line, "{level:<5} {} {}", record.target(), record.args())

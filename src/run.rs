@@ -4,24 +4,27 @@
 //! more than a few lines stands in a file of its own below. Nothing here is on the way of a byte.
 
 mod bench;
-pub mod log_writer;
+mod log_filter;
+pub mod output;
 mod serve;
 mod service;
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal};
 use std::thread;
 
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
 use crate::framing::Framing;
 use crate::kernel::{
-    self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, Streams, Traced,
+    self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, StandardInput,
+    StandardOutput, Streams, Traced,
 };
 use crate::limits;
 use crate::options::{Command, Connect, Decode};
 
+pub use log_filter::log_filter;
 pub use service::{ServiceUser, with_service};
 
 /// How the program ends when it does not end well; scripts tell the cases apart by the code.
@@ -76,24 +79,6 @@ impl Failure {
     }
 }
 
-/// Writes `text` to stdout. A reader that went away has read enough.
-///
-/// # Errors
-///
-/// What else refuses it.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Keeps SIGHUP and SIGUSR1 from ending a server that has just been started and cannot answer them
 /// yet. To be called first of all: names and files may take long.
 ///
@@ -138,6 +123,10 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         None if io::stdin().is_terminal() => Source::Terminal,
         None => Source::Pipe,
     };
+    if !matches!(source, Source::Message(_)) {
+        StandardInput::open().map_err(io_failure("stdin"))?;
+    }
+    StandardOutput::open().map_err(io_failure("stdout"))?;
     // The standard library's hash maps are seeded by the system, and so it has a seed to give.
     let seed = (!options.no_jitter).then(|| RandomState::new().hash_one(0));
     let tries = if options.retry {
@@ -214,10 +203,11 @@ fn decode(options: &Decode) -> Result<(), Failure> {
         explain: options.explain,
     };
     let mut memory = memory("--frame-max", settings.memory_size())?;
-    let input = io::stdin().lock();
-    let mut output = BufWriter::new(io::stdout().lock());
+    let input = StandardInput::open().map_err(io_failure("stdin"))?;
+    let output = StandardOutput::open().map_err(io_failure("stdout"))?;
+    let mut output = BufWriter::new(output);
     let ended = if options.hex {
-        let mut lines = decode::HexLines::new(input);
+        let mut lines = decode::HexLines::new(BufReader::new(input));
         decode::decode(settings, &mut memory, &mut lines, &mut output)
     } else {
         decode::decode(

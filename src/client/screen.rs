@@ -3,7 +3,8 @@
 //! Without a framing, bytes are printed as they come; on a terminal, which would obey them, control
 //! characters and what is not UTF-8 are escaped instead. With a framing, each payload ends a line:
 //! text as it is, everything else in hex, so that nothing a server says can move the cursor. The
-//! prompt is the last thing on the screen, and is wiped when a reply comes.
+//! prompt is the last thing on the screen, and is wiped when a reply comes. Before a message of our
+//! own the line that the server left open is ended.
 //!
 //! Bytes in, bytes out: whether they can be printed yet is not known here. Man page:
 //! console_codes(4).
@@ -22,6 +23,8 @@ pub(super) struct Screen {
     framing: Framing,
     terminal: bool,
     prompt: Prompt,
+    /// The cursor stands behind text of the server, the prompt aside.
+    amid_line: bool,
     /// The next frame is no reply.
     greeted: bool,
     /// Frames that are still to be printed.
@@ -46,6 +49,7 @@ impl Screen {
             framing: settings.framing,
             terminal: settings.terminal,
             prompt: if typed { Prompt::Hidden } else { Prompt::Never },
+            amid_line: false,
             greeted: settings.greeted,
             frames_left: match settings.source {
                 Source::Message(_) => 1,
@@ -71,6 +75,7 @@ impl Screen {
 
     /// A line was typed: the cursor is at the start of the next one.
     pub(super) fn typed(&mut self) {
+        self.amid_line = false;
         if self.prompt != Prompt::Never {
             self.prompt = Prompt::Hidden;
             self.show_prompt();
@@ -99,6 +104,7 @@ impl Screen {
         }
         self.wipe_prompt();
         self.held.extend_from_slice(bytes);
+        let before = self.owed.len();
         let answer = if self.framing.has_boundaries() {
             self.frames()
         } else {
@@ -106,15 +112,19 @@ impl Screen {
             self.held.drain(..shown);
             Ok(())
         };
+        self.look_at_cursor(before);
         // After half a line the prompt would look like a part of it.
-        if self
-            .owed
-            .back()
-            .is_none_or(|last| [b'\n', b'\r'].contains(last))
-        {
+        if !self.amid_line {
             self.show_prompt();
         }
         answer
+    }
+
+    /// Notes where the cursor stands behind all that is owed, of which `before` bytes are older.
+    fn look_at_cursor(&mut self, before: usize) {
+        if let Some(last) = self.owed.iter().skip(before).next_back() {
+            self.amid_line = *last != b'\n';
+        }
     }
 
     /// Prints the whole frames that are held.
@@ -153,9 +163,22 @@ impl Screen {
                 _ => Ok(()),
             };
         }
+        if !self.held.is_empty() {
+            self.wipe_prompt();
+        }
+        let before = self.owed.len();
         escape(&self.held, true, &mut self.owed);
         self.held.clear();
+        self.look_at_cursor(before);
         Ok(())
+    }
+
+    /// A message comes next: on a terminal it begins a line.
+    pub(super) fn end_line(&mut self) {
+        if self.terminal && self.amid_line {
+            self.owed.push_back(b'\n');
+            self.amid_line = false;
+        }
     }
 
     /// There is nothing more to be typed. Unless the last of it was a line, the cursor still stands

@@ -38,6 +38,8 @@ pub(super) struct Talk<S> {
     unanswered: bool,
     /// Why the input ended before its end, to be told when all has been answered.
     refused: Option<Failure>,
+    /// The server has ended while the input went on, to be told when all is printed.
+    left: bool,
     /// When it ends whether the server does or not.
     leave_at: Time,
     timeout: Option<Duration>,
@@ -101,6 +103,7 @@ impl<S> Talk<S> {
             theirs: Theirs::Speaking,
             unanswered,
             refused: None,
+            left: false,
             leave_at: Time::NEVER,
             timeout: settings.timeout,
             moved_at: now,
@@ -195,6 +198,14 @@ impl<S> Talk<S> {
             true => self.ending(now),
             false => Some(Ok(Ending::Done)),
         };
+        if ending.as_ref().is_some_and(|it| self.tells(it)) {
+            self.screen.end_line();
+            // All but this one byte is printed, and the message matters more.
+            let _ = self.print(kernel, now);
+        }
+        if ending.is_some() && self.left {
+            log::info!("the server has ended the connection");
+        }
         match (ending, self.refused.take()) {
             (Some(Ok(_)), Some(refused)) => Err(refused),
             (Some(Err(failure)), Some(refused)) => {
@@ -206,6 +217,11 @@ impl<S> Talk<S> {
                 ending.transpose()
             }
         }
+    }
+
+    /// Whether a message follows on stderr.
+    fn tells(&self, ending: &Result<Ending, Failure>) -> bool {
+        self.left || self.refused.is_some() || ending.is_err()
     }
 
     /// How it ends, if there is nothing left to do.
@@ -259,7 +275,7 @@ impl<S> Talk<S> {
                 said
             }
             Err(error) if error.kind() == WouldBlock => return Ok(()),
-            Err(error) => return Err(Failure::io("standard input")(error)),
+            Err(error) => return Err(Failure::io("stdin")(error)),
         };
         self.moved_at = now;
         if said == Said::Quit {
@@ -291,9 +307,7 @@ impl<S> Talk<S> {
 
     /// The server says no more, and so nothing more is said to it.
     fn end(&mut self, failure: Option<Failure>) {
-        if self.ours == Ours::Speaking && failure.is_none() {
-            log::info!("the server has ended the connection");
-        }
+        self.left = self.ours == Ours::Speaking && failure.is_none();
         self.theirs = Theirs::Ended(failure);
         self.ours = Ours::Ended;
         self.unsent.clear();
@@ -353,7 +367,7 @@ impl<S> Talk<S> {
                 Err(error) if error.kind() == WouldBlock => break,
                 // A reader that went away has read enough.
                 Err(error) if error.kind() == BrokenPipe => return Ok(false),
-                Err(error) => return Err(Failure::io("standard output")(error)),
+                Err(error) => return Err(Failure::io("stdout")(error)),
             }
         }
         Ok(true)

@@ -8,13 +8,12 @@
 //! itself is never shared. See signalfd(2), eventfd(2).
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{Opener, Spawner, Time, Waker, write_now};
+use crate::kernel::{OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped};
 use crate::limits::SIGNAL_ECHO;
 use crate::service::Service;
 
@@ -371,15 +370,12 @@ impl Board {
         if !was_awaited || self.awaited.contains(&true) {
             return false;
         }
-        print_line(&self.sum().to_string());
+        let line = format!("{} log_lines_dropped={}\n", self.sum(), lines_dropped());
+        // The next line of counts tells how many were dropped; a line of its own would be no line
+        // of counts.
+        OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
         std::mem::take(&mut self.asked_again)
     }
-}
-
-/// Prints to stdout, unless nobody reads it: a full pipe must not stop the loop.
-pub fn print_line(line: &str) {
-    // A reader that went away has read enough.
-    let _ = write_now(io::stdout().as_fd(), format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ const ENDING: [i32; 2] = [signal::TERM, signal::INT];
 /// Those that ask a server for something, and would end it before it could hear of them.
 const ASKING: [i32; 2] = [signal::USR1, signal::HUP];
 /// All that the loop answers to.
-const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP];
+pub(super) const ANSWERED: [i32; 4] = [signal::TERM, signal::INT, signal::USR1, signal::HUP];
 
 /// Keeps signals from ending the process: those that the loop answers to, and SIGCHLD, wait until
 /// it reads them, and writing to a closed pipe is an error like others. To be called before the
 /// first thread starts: a thread that does not block them may take them instead.
 pub fn block_signals() -> io::Result<()> {
-    signal::ignore_broken_pipes()?;
+    signal::ignore_failed_writes()?;
     signal::block(&[&ANSWERED[..], &[signal::CHLD]].concat())
 }
 

@@ -3,31 +3,50 @@
 //! A terminal, a pipe or a socket is watched by the same epoll instance as everything else; a
 //! regular file, and `/dev/null` with it, is refused by epoll with `EPERM` and needs no watching.
 //! Not wanted means not registered: the hang-up of a pipe cannot be masked, and would be reported
-//! for ever to whoever does not read it. The streams stay open to the end of the process, so their
-//! registrations end here and by nothing else. Man pages: epoll_ctl(2), stdin(3).
+//! for ever to a program that does not read it. The streams stay open to the end of the process, so
+//! their registrations end here and by nothing else. Standard output is written to through its
+//! `outlet`: a terminal that reports room may still hold up a write. Man pages: epoll_ctl(2),
+//! stdin(3).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::linux::Linux;
-use super::{Stream, Streams, errno};
-use crate::sys::{epoll, stream};
+use super::signals::ANSWERED;
+use super::{Stream, Streams, errno, outlet};
+use crate::sys::{epoll, signal, standard, stream};
+
+/// Makes a write to a closed pipe, or beyond the limit of a file's size, an error like others. What
+/// is started later gets the default action back.
+pub fn ignore_failed_writes() -> io::Result<()> {
+    signal::ignore_failed_writes()
+}
+
+/// Takes back what [`super::block_signals`] does: a signal ends a program that has left its loop
+/// and waits for the reader of its result. Signals that have arrived before are taken.
+pub fn release_signals() -> io::Result<()> {
+    signal::release(&ANSWERED)
+}
 
 impl Streams for Linux {
     fn watch(&mut self, stream: Stream, on: bool) -> io::Result<bool> {
         match stream {
-            Stream::Input => watch(self, io::stdin().as_fd(), stream, epoll::IN, on),
-            Stream::Output => watch(self, io::stdout().as_fd(), stream, epoll::OUT, on),
+            Stream::Input => watch(self, input(), stream, epoll::IN, on),
+            Stream::Output => watch(self, outlet::output().as_fd(), stream, epoll::OUT, on),
         }
     }
 
     fn input(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        stream::read(io::stdin().as_fd(), space)
+        stream::read(input(), space)
     }
 
     fn output(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        stream::write(io::stdout().as_fd(), bytes)
+        outlet::output().write(bytes)
     }
+}
+
+fn input() -> BorrowedFd<'static> {
+    standard::descriptor(standard::INPUT)
 }
 
 fn watch(

@@ -5,13 +5,13 @@
 //! or those of a narrower terminal, and what is least missed is left out first. What it shows is a
 //! glance: figures lag behind by a fifth of a second and are not the report's.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::base::clock::Time;
 use crate::base::histogram::Histogram;
-use crate::kernel::terminal_columns;
+use crate::kernel::{ERROR_LINES, terminal_columns};
 
 use super::plan::Until;
 use super::units;
@@ -89,8 +89,8 @@ impl Progress {
     pub fn draw(&mut self, now: Time, glance: &Glance<'_>) {
         let columns = terminal_columns(io::stderr().as_fd()).unwrap_or(COLUMNS_MAX);
         let text = self.line(now, glance, columns.min(COLUMNS_MAX));
-        // A terminal that went away is no reason to stop measuring.
-        let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        // A terminal that went away or stands still is no reason to stop measuring.
+        ERROR_LINES.offer(format!("\r\x1b[K{text}").as_bytes());
         (self.drawn, self.cpu_ns) = (now, glance.cpu_ns);
         if glance.elapsed.is_some() {
             (self.at, self.answered) = (glance.at, glance.answered);
@@ -100,7 +100,7 @@ impl Progress {
     /// Wipes it.
     pub fn clear(&mut self) {
         if self.wanted {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            ERROR_LINES.offer(b"\r\x1b[K");
         }
         (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, 0);
     }

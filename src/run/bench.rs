@@ -1,9 +1,9 @@
 //! `mynah bench` from its options to its exit code.
 //!
 //! The load generator measures and tells; what is printed where, and what the shell sees, is
-//! decided here. Files are opened before anything is measured, so that no figure is lost for a
-//! folder that is not there. Whatever could be measured is printed before anything is complained
-//! about.
+//! decided here. Stdout and the files are opened before anything is measured, so that no figure is
+//! lost for a folder that is not there. Whatever could be measured is printed before anything is
+//! complained about, and one file that is full does not keep the others from being written.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -12,14 +12,16 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::kernel::{Linux, block_signals, process};
+use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
+use crate::limits::LAST_LINE_TIMEOUT;
 use crate::load::bench::Bench;
 use crate::load::progress::Progress;
 use crate::load::run::RunError;
 use crate::load::session::{self, Session, SessionError};
 use crate::load::{document, picture, report};
 
-use super::{Exit, Failure, io_failure, print};
+use super::output::print;
+use super::{Exit, Failure, io_failure};
 
 /// Descriptors that are no connection: the standard ones, pollers, what `/proc` is read through.
 const DESCRIPTORS_FIXED: u64 = 32;
@@ -31,21 +33,27 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     let [json, svg, hgrm] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
     let (json, svg, hgrm) = (json?, svg?, hgrm?);
     check_papers(&[("--json", &json), ("--svg", &svg), ("--hgrm", &hgrm)])?;
+    StandardOutput::open().map_err(io_failure("stdout"))?;
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
     let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
     let session = session.map_err(failure)?;
-    // Whoever reads a document from stdout does not want a report around it.
-    if [&json, &svg, &hgrm].into_iter().any(Paper::is_stdout) {
-        // A closed stderr leaves the document.
-        let _ = io::stderr().write_all(report::text(&session).as_bytes());
+    // The results wait for their reader, and meanwhile a signal ends the program at once.
+    release_signals().map_err(io_failure("signals"))?;
+    // A document on stdout stands alone there.
+    let printed = if [&json, &svg, &hgrm].into_iter().any(Paper::is_stdout) {
+        // A stderr that takes nothing leaves the document.
+        let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
+        Ok(())
     } else {
-        print(&report::text(&session))?;
-    }
-    json.write(|| document::json(&session))?;
-    svg.write(|| picture::svg(&session))?;
-    hgrm.write(|| report::hgrm(&session))?;
+        print(&report::text(&session))
+    };
+    // Each is written whatever became of the one before, and the first error is told.
+    printed
+        .and(json.write(|| document::json(&session)))
+        .and(svg.write(|| picture::svg(&session)))
+        .and(hgrm.write(|| report::hgrm(&session)))?;
     verdict(session)
 }
 

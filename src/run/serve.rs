@@ -17,8 +17,9 @@ use crate::drive::workers::{self, Ending};
 use crate::drive::{Server, Settings};
 use crate::framing::Opening;
 use crate::kernel::{
-    Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Spawner, Traced, UnixName, Waker,
-    block_signals, child, find_program, give_large_blocks_back, ip_text, process,
+    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner, Traced,
+    UnixName, Waker, block_signals, child, find_program, give_large_blocks_back, ip_text,
+    outlet_descriptors, process,
 };
 use crate::limits;
 use crate::options::{Serve, ServiceName};
@@ -180,8 +181,9 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
     // The parent process may have left more open than the standard streams, and they stay open.
-    let inherited = (process::open_descriptors())
-        .map_or(0, |open| open.saturating_sub(limits::STANDARD_STREAMS));
+    let inherited = (process::open_descriptors()).map_or(0, |open| {
+        open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
+    });
     let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
     let taken = match inherited {
         0 => String::new(),
@@ -296,19 +298,27 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
     }
 }
 
-/// Prints the ready line on stdout, for scripts, and logs a hint for a person.
+/// Prints the ready line on stdout, for scripts, and logs a hint for a person. Nothing is served
+/// yet, so the line may wait for its reader, for a while.
 fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
-    workers::print_line(&format!(
+    let ready = format!(
         "ready: service {}, frame {}, on {}, {}, at most {}, \
-         at most {} bytes of memory",
+         at most {} bytes of memory\n",
         options.service,
         options.framing,
         listed.join(" "),
         counted(options.threads, "worker", "workers"),
         counted(connections_max, "connection", "connections"),
         plan.ceiling,
-    ));
+    );
+    match OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT) {
+        // A reader that went away has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            log::warn!("the ready line is lost: stdout: {error}");
+        }
+        _ => {}
+    }
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");

@@ -1,10 +1,10 @@
 //! Other processes: starting one so that it can be measured and ended, and reaping children that
 //! this process did not start.
 //!
-//! A program that is started inherits the signal mask, and this house blocks the signals that would
-//! end it; so the mask is emptied between fork(2) and execve(2), where only async-signal-safe calls
-//! are allowed. The new process leads a group of its own, so that whatever it starts is ended with
-//! it, and dies with the thread that started it.
+//! A program that is started inherits which signals are blocked and which are ignored. mynah blocks
+//! those that would end it and ignores those of a failed write; both are undone between fork(2) and
+//! execve(2), where only async-signal-safe calls are allowed. The new process leads a group of its
+//! own, so that all that it starts is ended with it, and dies with the thread that started it.
 //!
 //! A process whose parent has ended becomes a child of the next ancestor that is a subreaper, or of
 //! process 1, and stays a zombie until that one reaps it. Man pages: sched_setaffinity(2), kill(2),
@@ -17,7 +17,7 @@ use std::process::{Child, Command};
 use std::ptr;
 
 use super::process::pin_task;
-use super::{check, retry};
+use super::{check, retry, signal};
 
 /// How a process is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,7 @@ pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     let parent = unsafe { libc::getpid() };
     let prepare = move || {
         clear_signal_mask()?;
-        // SAFETY: SIG_DFL installs no code; this process may ignore the signal, the program not.
-        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_DFL) };
+        signal::heed_failed_writes()?;
         die_with(parent)?;
         cpu.map_or(Ok(()), |cpu| pin_task(0, cpu))
     };
@@ -139,7 +138,6 @@ pub fn leave_all_to_the_kernel() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::signal;
     use super::*;
 
     #[test]
@@ -152,6 +150,22 @@ mod tests {
             std::os::unix::process::ExitStatusExt::signal(&status),
             Some(signal::TERM)
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_started_process_ignores_no_signal_that_we_ignore() -> io::Result<()> {
+        signal::ignore_failed_writes()?;
+        let mut grep = Command::new("grep");
+        grep.args(["SigIgn", "/proc/self/status"]);
+        grep.stdout(std::process::Stdio::piped());
+        let output = start(&mut grep, None)?.wait_with_output()?;
+        let line = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ignored = line.split_whitespace().nth(1).expect("a set of signals");
+        let ignored = u64::from_str_radix(ignored, 16).expect("hex");
+        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+            assert_eq!(ignored >> (signal - 1) & 1, 0, "{line}");
+        }
         Ok(())
     }
 

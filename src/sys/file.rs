@@ -3,11 +3,11 @@
 //! The open of a FIFO waits for its other end, which may never come, and the open of a terminal may
 //! make it the process's own; neither must happen after a wrong path was given. What was opened is
 //! for the caller to ask, of the descriptor and not of the path, which may name something else by
-//! then. Man pages: open(2), fifo(7), flock(2).
+//! then. Man pages: open(2), fifo(7), flock(2), proc_pid_fd(5).
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -34,4 +34,20 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Opens what `fd` is open on once more, for writing without waiting: another open file of the same
+/// object, with flags of its own. Needs `/proc` and the permission to open the object.
+pub(crate) fn open_anew(fd: BorrowedFd<'_>) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
+}
+
+/// The major and the minor number of a device.
+pub(crate) fn device(number: u64) -> (u32, u32) {
+    (libc::major(number), libc::minor(number))
 }

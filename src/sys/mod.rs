@@ -23,6 +23,7 @@ pub mod process;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod spawn;
+pub(crate) mod standard;
 pub(crate) mod stream;
 pub(crate) mod timerfd;
 

@@ -40,14 +40,78 @@ fn change_mask(how: c_int, signals: &[c_int]) -> io::Result<()> {
     }
 }
 
-/// Makes a write to a closed pipe fail with EPIPE instead of ending the process.
-pub(crate) fn ignore_broken_pipes() -> io::Result<()> {
-    // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
-    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    if before == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
+/// Makes a write that fails an error instead of the end of the process: EPIPE of a pipe without a
+/// reader (SIGPIPE), and EFBIG of a file that has reached the limit of setrlimit(2) (SIGXFSZ).
+pub(crate) fn ignore_failed_writes() -> io::Result<()> {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
     }
     Ok(())
+}
+
+/// Gives what [`ignore_failed_writes`] ignores its default action: an ignored signal stays ignored
+/// in a program that is executed. Async-signal-safe, see signal-safety(7).
+pub(crate) fn heed_failed_writes() -> io::Result<()> {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_DFL installs no code of ours that could run at a bad time.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Takes those of `signals` that are pending, and lets later ones act at once again.
+pub(crate) fn release(signals: &[c_int]) -> io::Result<()> {
+    let set = set_of(signals)?;
+    let at_once = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the set and the span are initialised and outlive the call; no details are asked for.
+    while unsafe { libc::sigtimedwait(&set, ptr::null_mut(), &at_once) } > 0 {}
+    // SAFETY: the set is initialised and outlives the call; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Whether one of `signals` is blocked and has arrived.
+pub(crate) fn is_pending(signals: &[c_int]) -> io::Result<bool> {
+    let mut pending = set_of(&[])?;
+    // SAFETY: the set is ours to write and outlives the call.
+    retry(|| unsafe { libc::sigpending(&mut pending) })?;
+    for &signal in signals {
+        // SAFETY: the set was filled in just above.
+        if retry(|| unsafe { libc::sigismember(&pending, signal) })? == 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Runs `start` with every signal blocked, and so do the threads that it starts: a signal that is
+/// sent to the process is not for them.
+pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let mut before = set_of(&[])?;
+    let mut all = set_of(&[])?;
+    // SAFETY: the set is ours to write.
+    retry(|| unsafe { libc::sigfillset(&mut all) })?;
+    // SAFETY: both sets are initialised and outlive the call.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) } {
+        0 => {}
+        error => return Err(io::Error::from_raw_os_error(error)),
+    }
+    let started = start();
+    // SAFETY: the set is the mask from before and outlives the call.
+    match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) } {
+        0 => Ok(started),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// A descriptor that is readable while one of `signals` waits: non-blocking and close-on-exec.
@@ -108,13 +172,40 @@ mod tests {
     }
 
     #[test]
+    fn a_pending_signal_is_seen_and_a_release_takes_it() -> io::Result<()> {
+        block(&[USR1, HUP])?;
+        assert!(!is_pending(&[USR1, HUP])?);
+        raise(USR1)?;
+        assert!(is_pending(&[USR1, HUP])?);
+        assert!(!is_pending(&[HUP])?);
+        // Were it not taken, it would end the test now.
+        release(&[USR1, HUP])?;
+        assert!(!is_pending(&[USR1, HUP])?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_thread_can_be_started_without_signals() -> io::Result<()> {
+        let thread = without_signals(|| {
+            std::thread::spawn(|| {
+                raise(HUP)?;
+                is_pending(&[HUP])
+            })
+        })?;
+        let pending = thread.join().expect("it ends by itself");
+        assert!(pending?);
+        assert!(!is_pending(&[HUP])?);
+        Ok(())
+    }
+
+    #[test]
     fn a_number_that_is_no_signal_is_refused() {
         assert!(block(&[4_000]).is_err());
     }
 
     #[test]
     fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
-        ignore_broken_pipes()?;
+        ignore_failed_writes()?;
         let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
         drop(reader);
         // As a file, because the standard library's sockets ask for no signal on their own.

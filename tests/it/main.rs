@@ -25,6 +25,7 @@ mod skip;
 mod swarm;
 mod swarm_seeds;
 mod talk;
+mod terminal;
 #[path = "../time_limit/mod.rs"]
 mod time_limit;
 mod transcripts;

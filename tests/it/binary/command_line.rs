@@ -216,7 +216,7 @@ fn a_closed_stdout_changes_nothing_but_what_is_printed() {
     }
     drop(peer);
     server.end();
-    let quiet = r#""$0" --help | true; "$0" --version >&-"#;
+    let quiet = r#""$0" --help | true"#;
     if !is_installed("bash") {
         return;
     }

@@ -18,6 +18,7 @@ mod memory;
 mod others;
 mod run;
 mod server;
+mod streams;
 mod supervision;
 
 use std::fmt::Display;

@@ -317,7 +317,7 @@ impl Ended {
 
 /// The lines that arrive on a pipe, read a few ahead of whoever wants them. So the pipe of a test
 /// that does not care for them is full some time, which a server has to bear.
-fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+pub(super) fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = sync_channel(16);
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::skip::is_installed;
+use crate::terminal::Terminal;
 
 fn mynah(args: &[&str]) -> Command {
     let mut command = Command::new(crate::program::path());
@@ -359,4 +360,55 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
         );
         assert_eq!((exit, said.lines().count()), (Some(code), 1), "{args:?}");
     }
+}
+
+/// All that a client shows on a terminal, on which a server has played its part.
+fn shown(play: impl FnOnce(TcpStream) + Send + 'static, args: &[&str]) -> Option<String> {
+    let mut terminal = Terminal::open()?;
+    let address = played(play);
+    let mut client = mynah(&[&["connect", &address], args].concat())
+        .stdin(terminal.end())
+        .stdout(terminal.end())
+        .stderr(terminal.end())
+        .spawn()
+        .expect("the binary starts");
+    client.wait().expect("it ends");
+    let mut shown = String::new();
+    let mut screen = terminal.read();
+    screen.read_to_string(&mut shown).expect("text");
+    Some(shown)
+}
+
+#[test]
+fn c3_a_message_begins_a_line_of_its_own_on_a_terminal() {
+    let ended = "INFO  the server has ended the connection\r\n";
+    for (said, lines) in [
+        (&b"login: "[..], "> \r  \rlogin: \r\n"),
+        (b"bye\n", "> \r  \rbye\r\n> \r\n"),
+        // The first half of a letter.
+        (b"a \xe4\xbd", "> \r  \ra \\xe4\\xbd\r\n"),
+        (b"\xe4", "> \r  \r> \r  \r\\xe4\r\n"),
+        (b"", "> \r\n"),
+    ] {
+        let play = move |mut stream: TcpStream| stream.write_all(said).expect("it is taken");
+        let Some(shown) = shown(play, &[]) else {
+            return;
+        };
+        assert_eq!(shown, format!("{lines}{ended}"), "{said:?}");
+    }
+}
+
+#[test]
+fn c3_a_failure_begins_a_line_of_its_own_on_a_terminal() {
+    let (_hold, held) = mpsc::channel::<()>();
+    let silent = move |mut stream: TcpStream| {
+        stream.write_all(b"login: ").expect("it is taken");
+        held.recv().expect_err("the test is over");
+    };
+    let Some(shown) = shown(silent, &["--timeout", "100ms", "--once", "x"]) else {
+        return;
+    };
+    let (text, failure) = shown.split_once("\r\n").expect("two lines");
+    assert_eq!(text, "login: ");
+    assert!(failure.starts_with("mynah: timed out: "), "{failure}");
 }

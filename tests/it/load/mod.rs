@@ -16,7 +16,7 @@ mod opening;
 mod overload;
 mod pacing;
 mod pages;
-mod peer;
+pub(crate) mod peer;
 mod pythons;
 mod runs;
 mod starting;

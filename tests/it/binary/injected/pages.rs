@@ -3,7 +3,8 @@
 //!
 //! Left out: what the loader, the C library and Rust's runtime ask for themselves (`brk`,
 //! `mprotect`, `sigaltstack` and the like), which is not ours to judge; EINTR in unbounded numbers,
-//! because `sys` tries again; and the line `ready:`, by which a test knows its server.
+//! because `sys` tries again; poll(2), which comes only after a write without room; and the line
+//! `ready:`, by which a test knows its server.
 
 /// When a call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +184,6 @@ pub(super) const REST: &[Row] = &[
         "",
         "EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPERM EPIPE",
     ),
-    row(Serving, "poll", "", "EFAULT EINTR EINVAL ENOMEM"),
 ];
 
 /// Under a wait whose timer cannot be set: `timerfd_settime` fails as well, each time.

@@ -1,0 +1,313 @@
+//! Lines for standard output and standard error: whole or not at all, and never waited for.
+//!
+//! A line that finds no room is dropped and counted. A terminal or a socket may take a part of a
+//! line; the rest is kept and written before the next line begins, so lines do not run into each
+//! other. At most the rest of one line is kept. Only what is written before the loop starts or
+//! after it has ended may wait, and only for a span that the caller names. How a descriptor is
+//! written to is known in `outlet`; what a line says, above. Man page: write(2).
+
+use std::io::{self, ErrorKind};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::outlet::{self, Outlet};
+use crate::sys::signal;
+
+/// Lines of the log and of statistics that were dropped since the start.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// How long one wait for room lasts, after which signals are looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A standard stream that takes lines.
+#[derive(Debug)]
+pub struct Lines {
+    outlet: Place,
+    /// What is left of a line that was taken in part.
+    rest: Mutex<Vec<u8>>,
+    /// Lines dropped that no later line has told of; changed under the lock of the rest.
+    untold: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A standard stream, prepared at the first line.
+    Standard(fn() -> &'static Outlet),
+    #[cfg(test)]
+    Given(Outlet),
+}
+
+/// The lines of standard output: the ready line and statistics.
+pub static OUTPUT_LINES: Lines = Lines::new(Place::Standard(outlet::output));
+/// The lines of standard error: the log.
+pub static ERROR_LINES: Lines = Lines::new(Place::Standard(outlet::errors));
+
+/// How many lines have been dropped since the start, on either stream.
+pub fn lines_dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Writes the rest of every line that was taken in part, at most for `span` each. The program ends
+/// after it.
+pub fn finish_lines(span: Duration) {
+    for lines in [&OUTPUT_LINES, &ERROR_LINES] {
+        let is_whole = lines.rest.lock().is_ok_and(|rest| rest.is_empty());
+        if !is_whole {
+            // The program ends with the same code, whether the rest was taken or not.
+            let _ = lines.write_within(b"", span);
+        }
+    }
+    outlet::finish(span);
+}
+
+impl Lines {
+    const fn new(outlet: Place) -> Lines {
+        Lines {
+            outlet,
+            rest: Mutex::new(Vec::new()),
+            untold: AtomicU64::new(0),
+        }
+    }
+
+    /// Writes a line, its line feed included, or drops and counts it. If lines were dropped before,
+    /// `notice` makes a line out of their number, which is written first.
+    pub fn write(&self, line: &[u8], notice: impl FnOnce(u64) -> String) {
+        let mut rest = self.lock();
+        // Behind a notice that found no room the line would be out of order.
+        if !self.tell(&mut rest, notice) || !offer(self.outlet(), &mut rest, line) {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the notice alone, before the program ends: no line follows that could tell.
+    pub fn tell_dropped(&self, notice: impl FnOnce(u64) -> String) {
+        if self.untold.load(Ordering::Relaxed) > 0 {
+            self.tell(&mut self.lock(), notice);
+        }
+    }
+
+    /// Writes `text` if there is room, and forgets it otherwise: for what is soon drawn again.
+    pub fn offer(&self, text: &[u8]) {
+        offer(self.outlet(), &mut self.lock(), text);
+    }
+
+    /// The same for a panic, which may have interrupted a write to this very stream on this thread.
+    pub fn offer_unless_busy(&self, text: &[u8]) {
+        if let Ok(mut rest) = self.rest().try_lock() {
+            offer(self.outlet(), &mut rest, text);
+        }
+    }
+
+    /// Writes a line, its line feed included, and waits for room, at most for `span` in all. What
+    /// was not taken by then is kept and written before the next line. A signal that ends the
+    /// program ends the wait.
+    ///
+    /// # Errors
+    ///
+    /// What refuses it for another reason than room; then it is dropped.
+    pub fn write_within(&self, line: &[u8], span: Duration) -> io::Result<()> {
+        let (outlet, mut rest) = (self.outlet(), self.lock());
+        let deadline = Instant::now() + span;
+        rest.extend_from_slice(line);
+        loop {
+            match push(outlet, &mut rest) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    rest.clear();
+                    return Err(error);
+                }
+                Ok(()) => return Ok(()),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || signal::is_pending(&[signal::TERM, signal::INT])? {
+                return Ok(());
+            }
+            outlet.wait(left.min(LOOK))?;
+        }
+    }
+
+    /// Tells how many lines were dropped, if there are any; `false` when that finds no room.
+    fn tell(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
+        let untold = self.untold.load(Ordering::Relaxed);
+        if untold == 0 {
+            return true;
+        }
+        let told = offer(self.outlet(), rest, notice(untold).as_bytes());
+        if told {
+            self.untold.store(0, Ordering::Relaxed);
+        }
+        told
+    }
+
+    fn outlet(&self) -> &Outlet {
+        match &self.outlet {
+            Place::Standard(outlet) => outlet(),
+            #[cfg(test)]
+            Place::Given(outlet) => outlet,
+        }
+    }
+
+    /// What is left of the last line. Streams with one outlet have one line at a time.
+    fn rest(&self) -> &Mutex<Vec<u8>> {
+        match ptr::eq(self.outlet(), outlet::output()) {
+            true => &OUTPUT_LINES.rest,
+            false => &self.rest,
+        }
+    }
+
+    /// Nothing that holds the lock waits, except before the loop starts and after its end.
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.rest().lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes `line` if what is left of the one before it is taken, and at least a part of it; tells
+/// whether it is.
+fn offer(outlet: &Outlet, rest: &mut Vec<u8>, line: &[u8]) -> bool {
+    if push(outlet, rest).is_err() {
+        return false;
+    }
+    match write_all(outlet, line) {
+        (0, Err(_)) => false,
+        (taken, _) => {
+            rest.extend_from_slice(&line[taken..]);
+            true
+        }
+    }
+}
+
+/// Writes what is left of the line before.
+fn push(outlet: &Outlet, rest: &mut Vec<u8>) -> io::Result<()> {
+    let (taken, answer) = write_all(outlet, rest);
+    rest.drain(..taken);
+    answer
+}
+
+/// Writes until all of `bytes` is taken or an error comes; tells how much was taken.
+fn write_all(outlet: &Outlet, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match outlet.write(&bytes[taken..]) {
+            Ok(0) => return (taken, Err(ErrorKind::WriteZero.into())),
+            Ok(count) => taken += count,
+            Err(error) => return (taken, Err(error)),
+        }
+    }
+    (taken, Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn notice(dropped: u64) -> String {
+        format!("{dropped} dropped\n")
+    }
+
+    /// A stream of lines to one end of a socket pair, and the other end.
+    fn lines() -> (Lines, UnixStream) {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        far.set_nonblocking(true).expect("an option");
+        let near: &'static UnixStream = Box::leak(Box::new(near));
+        (Lines::new(Place::Given(Outlet::new(near.as_fd()))), far)
+    }
+
+    /// All that has arrived.
+    fn arrived(far: &mut UnixStream) -> String {
+        let mut text = Vec::new();
+        let end = far.read_to_end(&mut text);
+        let kind = end.expect_err("the other end is open").kind();
+        assert_eq!(kind, ErrorKind::WouldBlock);
+        String::from_utf8(text).expect("text")
+    }
+
+    #[test]
+    fn a_line_without_room_is_dropped_whole_and_a_later_one_tells_how_many() {
+        let (lines, mut far) = lines();
+        let line = "x".repeat(6_999) + "\n";
+        for _ in 0..1_000 {
+            lines.write(line.as_bytes(), notice);
+        }
+        let before = arrived(&mut far);
+        lines.write(b"later\n", notice);
+        let text = before + &arrived(&mut far);
+        let whole = text.lines().filter(|it| it.len() == 6_999).count();
+        let dropped = 1_000 - whole as u64;
+        assert!((1..1_000).contains(&whole));
+        let mut rest = text.lines().skip(whole);
+        assert_eq!(rest.next(), Some(notice(dropped).trim_end()));
+        assert_eq!((rest.next(), rest.next()), (Some("later"), None));
+        assert!(lines_dropped() >= dropped);
+        // It is told once.
+        lines.write(b"last\n", notice);
+        assert_eq!(arrived(&mut far), "last\n");
+    }
+
+    #[test]
+    fn a_line_that_waited_in_vain_is_finished_before_the_next() {
+        let (lines, mut far) = lines();
+        let long = "x".repeat(2 << 20) + "\n";
+        let span = Duration::from_millis(30);
+        let start = Instant::now();
+        lines.write_within(long.as_bytes(), span).expect("no error");
+        assert!(start.elapsed() >= span);
+        lines.write(b"dropped\n", notice);
+        let mut text = String::new();
+        while !text.ends_with("next\n") {
+            text += &arrived(&mut far);
+            lines.write(b"next\n", notice);
+        }
+        assert!(text.starts_with(&long));
+        assert!(
+            text[long.len()..].ends_with("dropped\nnext\n"),
+            "told first"
+        );
+        assert!(!text.contains("\ndropped\n"));
+    }
+
+    #[test]
+    fn a_reader_that_takes_its_time_gets_a_long_line_whole() {
+        let (lines, mut far) = lines();
+        far.set_nonblocking(false).expect("an option");
+        let long = "x".repeat(2 << 20) + "\n";
+        let mut got = vec![0; long.len()];
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| far.read_exact(&mut got));
+            let span = Duration::from_secs(60);
+            lines.write_within(long.as_bytes(), span).expect("no error");
+            reading.join().expect("no panic").expect("all of it");
+        });
+        assert!(got == long.as_bytes());
+    }
+
+    #[test]
+    fn a_signal_that_ends_the_program_ends_a_wait() {
+        let (lines, _far) = lines();
+        signal::block(&[signal::TERM]).expect("a signal");
+        signal::raise(signal::TERM).expect("a signal");
+        let start = Instant::now();
+        let span = Duration::from_secs(60);
+        let long = vec![b'x'; 2 << 20];
+        lines.write_within(&long, span).expect("no error");
+        assert!(start.elapsed() < span);
+    }
+
+    #[test]
+    fn an_error_is_told_to_a_line_that_waits_and_counts_for_one_that_does_not() {
+        let (lines, far) = lines();
+        drop(far);
+        let before = lines_dropped();
+        lines.write(b"lost\n", notice);
+        assert!(lines_dropped() > before);
+        let answer = lines.write_within(b"lost\n", Duration::from_secs(60));
+        let kind = answer.expect_err("nobody reads").kind();
+        assert_eq!(kind, ErrorKind::BrokenPipe);
+    }
+}

@@ -1,0 +1,359 @@
+//! Standard output and standard error, written to without ever waiting.
+//!
+//! The loop's thread writes lines here, and a write that sleeps stops all connections. `O_NONBLOCK`
+//! belongs to the open file, which the shell and other programs share, so the inherited one is left
+//! as it is. What is done instead depends on what the stream is:
+//!
+//! - a terminal or a pipe: another open file of the same object, with `O_NONBLOCK`, opened through
+//!   `/proc/self/fd`;
+//! - a socket: send(2) with `MSG_DONTWAIT`;
+//! - a regular file, a block device, `/dev/null` and its like: the inherited descriptor, because a
+//!   write waits for a disk at most. A file is not opened anew: the offset belongs to the open file
+//!   too, and what the shell writes later would overwrite what was written here;
+//! - a pipe that cannot be opened anew: poll(2), then at most `PIPE_BUF` bytes;
+//! - anything else: a thread that waits in place of the loop, behind a socket pair. It is the last
+//!   resort and started only then: beside a second thread each system call of the first one takes a
+//!   reference to its descriptor, which costs an echo 1.5 %.
+//!
+//! Without room a write answers `WouldBlock`, or takes a part. What a line is is not known here.
+//! Man pages: open(2), poll(2), proc_pid_fd(5), pty(7), pipe(7).
+
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::errno;
+use crate::sys::{file, signal, standard, stream};
+
+static OUTPUT: OnceLock<Outlet> = OnceLock::new();
+static ERRORS: OnceLock<Outlet> = OnceLock::new();
+
+/// Major number of the devices that are memory: `/dev/null`, `/dev/full` and their like.
+const MEMORY_DEVICES: u32 = 1;
+/// `/dev/ptmx`: opening it makes another terminal.
+const TERMINAL_MAKER: (u32, u32) = (5, 2);
+/// Bytes that the thread moves at once.
+const PIECE: usize = 4096;
+/// How often a thread that is behind is looked at.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A standard stream and the way to write to it.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    inherited: BorrowedFd<'static>,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// An open file of our own, with `O_NONBLOCK`.
+    Own(File),
+    Socket,
+    /// The inherited descriptor.
+    Shared,
+    Thread(Relay),
+    /// It cannot be written to, for the reason with this number.
+    Refused(i32),
+}
+
+/// Standard output; the way to it is chosen when it is first asked for.
+pub(crate) fn output() -> &'static Outlet {
+    OUTPUT.get_or_init(|| Outlet::new(standard::descriptor(standard::OUTPUT)))
+}
+
+/// Standard error; the way to it is chosen when it is first asked for. If both go to the same
+/// terminal, pipe or file, both are one outlet: a line that was taken in part is then finished
+/// before a line of the other stream.
+pub(crate) fn errors() -> &'static Outlet {
+    static ARE_ONE: OnceLock<bool> = OnceLock::new();
+    let are_one = || {
+        let objects = [standard::OUTPUT, standard::ERRORS].map(|number| {
+            let metadata = metadata(standard::descriptor(number)).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        });
+        objects[0].is_some() && objects[0] == objects[1] && output().is_open()
+    };
+    if *ARE_ONE.get_or_init(are_one) {
+        return output();
+    }
+    ERRORS.get_or_init(|| Outlet::new(standard::descriptor(standard::ERRORS)))
+}
+
+/// How many descriptors these two have opened so far.
+pub fn outlet_descriptors() -> u64 {
+    let outlets = [&OUTPUT, &ERRORS].into_iter().filter_map(OnceLock::get);
+    outlets.map(Outlet::descriptors).sum()
+}
+
+/// Waits until the threads, if there are any, have passed on all they were given, at most for
+/// `span` each.
+pub(crate) fn finish(span: Duration) {
+    for outlet in [&OUTPUT, &ERRORS].into_iter().filter_map(OnceLock::get) {
+        if let Way::Thread(relay) = &outlet.way {
+            relay.finish(span);
+        }
+    }
+}
+
+impl Outlet {
+    /// The outlet behind an inherited descriptor.
+    pub(super) fn new(inherited: BorrowedFd<'static>) -> Outlet {
+        let way = Way::to(inherited).unwrap_or_else(|error| {
+            let number = error.raw_os_error();
+            Way::Refused(number.unwrap_or(errno::EBADF))
+        });
+        Outlet { inherited, way }
+    }
+
+    /// Writes as much of `bytes` as is taken now; `WouldBlock` when that is nothing.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.way {
+            Way::Own(file) => write_again(file, bytes),
+            Way::Socket => stream::send(self.inherited, bytes),
+            Way::Shared => stream::write(self.inherited, bytes),
+            Way::Thread(relay) => relay.write(bytes),
+            Way::Refused(number) => Err(io::Error::from_raw_os_error(*number)),
+        }
+    }
+
+    /// Waits for room, at most for `span`. An error counts as room.
+    pub(crate) fn wait(&self, span: Duration) -> io::Result<()> {
+        stream::wait_for_room(self.as_fd(), span).map(drop)
+    }
+
+    fn is_open(&self) -> bool {
+        !matches!(self.way, Way::Refused(_))
+    }
+
+    fn descriptors(&self) -> u64 {
+        match self.way {
+            Way::Own(_) => 1,
+            Way::Thread(_) => 2,
+            Way::Socket | Way::Shared | Way::Refused(_) => 0,
+        }
+    }
+}
+
+impl AsFd for Outlet {
+    /// The descriptor whose room poll(2) and epoll(7) report.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.way {
+            Way::Own(file) => file.as_fd(),
+            Way::Thread(relay) => relay.near.as_fd(),
+            Way::Socket | Way::Shared | Way::Refused(_) => self.inherited,
+        }
+    }
+}
+
+impl Way {
+    fn to(inherited: BorrowedFd<'static>) -> io::Result<Way> {
+        let (_, writable) = stream::access(inherited)?;
+        if !writable {
+            // What was opened for reading only is not opened anew for writing.
+            return Err(io::Error::from_raw_os_error(errno::EBADF));
+        }
+        let metadata = metadata(inherited)?;
+        let kind = metadata.file_type();
+        let device = file::device(metadata.rdev());
+        if kind.is_socket() {
+            Ok(Way::Socket)
+        } else if kind.is_file() || kind.is_block_device() {
+            Ok(Way::Shared)
+        } else if kind.is_fifo() {
+            Ok(file::open_anew(inherited).map_or(Way::Shared, Way::Own))
+        } else if kind.is_char_device() && device.0 == MEMORY_DEVICES {
+            Ok(Way::Shared)
+        } else if inherited.is_terminal() && device != TERMINAL_MAKER {
+            // Not where the terminal is another user's, nor without /proc.
+            match file::open_anew(inherited) {
+                Ok(file) => Ok(Way::Own(file)),
+                Err(_) => Relay::start(inherited).map(Way::Thread),
+            }
+        } else {
+            Relay::start(inherited).map(Way::Thread)
+        }
+    }
+}
+
+fn metadata(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
+    File::from(fd.try_clone_to_owned()?).metadata()
+}
+
+fn write_again(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match file.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
+/// A thread that writes to a descriptor and waits as long as it must.
+///
+/// The socket pair bounds what it may be behind, to the kernel's send buffer
+/// (`net.core.wmem_default`).
+#[derive(Debug)]
+struct Relay {
+    near: UnixStream,
+    given: AtomicU64,
+    passed_on: Arc<AtomicU64>,
+}
+
+impl Relay {
+    fn start(to: BorrowedFd<'static>) -> io::Result<Relay> {
+        let (near, mut far) = UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        let passed_on = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&passed_on);
+        let pass_on = move || {
+            let mut piece = [0; PIECE];
+            while let Ok(length @ 1..) = far.read(&mut piece) {
+                let mut rest = &piece[..length];
+                while !rest.is_empty() {
+                    // An error ends the thread and closes its end, which the next write reports.
+                    let Ok(written) = stream::write_waiting(to, rest) else {
+                        return;
+                    };
+                    rest = &rest[written..];
+                    count.fetch_add(written as u64, Ordering::Release);
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("output".to_owned());
+        signal::without_signals(|| thread.spawn(pass_on))??;
+        Ok(Relay {
+            near,
+            given: AtomicU64::new(0),
+            passed_on,
+        })
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let count = stream::send(self.near.as_fd(), bytes)?;
+        self.given.fetch_add(count as u64, Ordering::AcqRel);
+        Ok(count)
+    }
+
+    fn finish(&self, span: Duration) {
+        let start = Instant::now();
+        let is_behind =
+            || self.passed_on.load(Ordering::Acquire) < self.given.load(Ordering::Acquire);
+        while is_behind() && start.elapsed() < span {
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// An outlet to a descriptor that stays open to the end of the tests, as standard streams do.
+    fn outlet(fd: impl Into<OwnedFd>) -> Outlet {
+        let fd: &'static OwnedFd = Box::leak(Box::new(fd.into()));
+        Outlet::new(fd.as_fd())
+    }
+
+    fn open(path: &str) -> File {
+        let mut options = File::options();
+        options.read(true).write(true);
+        options.open(path).expect("null(4), ptmx(4)")
+    }
+
+    /// A pipe that another process holds the reading end of.
+    fn pipe() -> (OwnedFd, Child) {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("1000").stdin(Stdio::piped());
+        let mut child = sleep.spawn().expect("every system has it");
+        let end = child.stdin.take().expect("a pipe").into();
+        (end, child)
+    }
+
+    fn kind<T>(answer: io::Result<T>) -> Result<T, ErrorKind> {
+        answer.map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn each_stream_has_its_way() -> io::Result<()> {
+        let (near, _far) = UnixStream::pair()?;
+        assert!(matches!(outlet(near).way, Way::Socket));
+        for device in ["/dev/null", "/dev/full"] {
+            assert!(matches!(outlet(open(device)).way, Way::Shared), "{device}");
+        }
+        let manifest = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?;
+        assert!(matches!(outlet(manifest).way, Way::Refused(errno::EBADF)));
+        // It is a terminal, but to open it anew makes another one.
+        assert!(matches!(outlet(open("/dev/ptmx")).way, Way::Thread(_)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_pipe_answers_and_the_flags_of_others_stay() -> io::Result<()> {
+        let (end, mut holder) = pipe();
+        let others = end.try_clone()?;
+        let outlet = outlet(end);
+        assert!(matches!(outlet.way, Way::Own(_)));
+        while outlet.write(&[b'.'; 10_000]).is_ok() {}
+        assert_eq!(kind(outlet.write(b".")), Err(ErrorKind::WouldBlock));
+        let flags = std::fs::read_to_string(format!(
+            "/proc/self/fdinfo/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&others)
+        ))?;
+        let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = i64::from_str_radix(flags.expect("proc(5)").trim(), 8).expect("octal");
+        assert_eq!(flags & 0o4000, 0, "O_NONBLOCK");
+        holder.kill()?;
+        holder.wait()?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_socket_answers() -> io::Result<()> {
+        let (near, far) = UnixStream::pair()?;
+        let outlet = outlet(near);
+        while outlet.write(&[b'.'; 10_000]).is_ok() {}
+        assert_eq!(kind(outlet.write(b".")), Err(ErrorKind::WouldBlock));
+        drop(far);
+        assert_eq!(kind(outlet.write(b".")), Err(ErrorKind::BrokenPipe));
+        Ok(())
+    }
+
+    #[test]
+    fn a_thread_takes_a_bounded_part_and_passes_it_on_in_order() -> io::Result<()> {
+        let (near, mut far) = UnixStream::pair()?;
+        let to: &'static UnixStream = Box::leak(Box::new(near));
+        let relay = Relay::start(to.as_fd())?;
+        let mut sent = Vec::new();
+        loop {
+            let next = [sent.len() as u8; 1000];
+            match relay.write(&next) {
+                Ok(count) => sent.extend_from_slice(&next[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            assert!(sent.len() < 10 << 20, "a bound");
+        }
+        let mut got = vec![0; sent.len()];
+        far.read_exact(&mut got)?;
+        assert!(got == sent);
+        relay.finish(Duration::from_secs(20));
+        let passed_on = relay.passed_on.load(Ordering::Acquire);
+        assert_eq!(passed_on, sent.len() as u64);
+        // The other side is gone: the thread ends, and the next writes say so.
+        drop(far);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while kind(relay.write(b"x")) != Err(ErrorKind::BrokenPipe) {
+            assert!(Instant::now() < deadline);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! A terminal whose other side stands still until the test wants it to read.
+//!
+//! A small Python program holds the master of a pseudo-terminal: to open one takes calls that the
+//! standard library does not have. Without Python a test skips. Man pages: pty(7), ptmx(4).
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::binary::is_installed;
+
+/// Prints the name of the slave, waits for a line, and then prints all that is written to the slave,
+/// to the end.
+const SCRIPT: &str = r#"
+import os, sys
+master, slave = os.openpty()
+print(os.ttyname(slave), flush=True)
+sys.stdin.readline()
+os.close(slave)
+try:
+    while True:
+        piece = os.read(master, 65536)
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+except OSError:
+    pass
+"#;
+
+/// A terminal, gone when it is dropped.
+pub(crate) struct Terminal {
+    python: Child,
+    orders: ChildStdin,
+    output: Option<BufReader<ChildStdout>>,
+    path: PathBuf,
+}
+
+impl Terminal {
+    /// A new terminal, unless Python is missing.
+    pub(crate) fn open() -> Option<Terminal> {
+        if !is_installed("python3") {
+            return None;
+        }
+        let mut python = Command::new("python3")
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        let orders = python.stdin.take().expect("a pipe");
+        let mut output = BufReader::new(python.stdout.take().expect("a pipe"));
+        let mut path = String::new();
+        output.read_line(&mut path).expect("the name of a terminal");
+        Some(Terminal {
+            python,
+            orders,
+            output: Some(output),
+            path: path.trim_end().into(),
+        })
+    }
+
+    /// The end that a program gets.
+    pub(crate) fn end(&self) -> File {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY)
+            .open(&self.path)
+            .expect("a terminal can be opened")
+    }
+
+    /// Writes until there is no room left.
+    pub(crate) fn fill(&self) {
+        fill(&self.path);
+    }
+
+    /// What is written to it from now on, and what it holds; the end comes when no program has it
+    /// open.
+    pub(crate) fn read(&mut self) -> BufReader<ChildStdout> {
+        writeln!(self.orders).expect("Python reads");
+        self.output.take().expect("it is read once")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.python.kill();
+        let _ = self.python.wait();
+    }
+}
+
+/// Writes to a terminal or a pipe until there is no room left.
+pub(crate) fn fill(path: &Path) {
+    let mut end = OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+        .open(path)
+        .expect("it can be opened once more");
+    // The kernel moves what was written to the buffer of the other side a little later, and then
+    // there is room once more; no event tells that this was the last time.
+    let mut quiet = 0;
+    while quiet < 20 {
+        quiet += 1;
+        while end.write(&[b'.'; 4096]).is_ok() || end.write(b".").is_ok() {
+            quiet = 0;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
