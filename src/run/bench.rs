@@ -17,7 +17,7 @@ use crate::load::bench::Bench;
 use crate::load::progress::Progress;
 use crate::load::run::RunError;
 use crate::load::session::{self, Session, SessionError};
-use crate::load::{document, picture, report};
+use crate::load::{document, hgrm, picture, report};
 
 use super::{Exit, Failure, io_failure, print};
 
@@ -28,16 +28,19 @@ const NOTHING: &str = "interrupted before anything was measured, there is nothin
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     check_descriptors(&bench)?;
-    let [json, svg, hgrm] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
-    let (json, svg, hgrm) = (json?, svg?, hgrm?);
-    check_papers(&[("--json", &json), ("--svg", &svg), ("--hgrm", &hgrm)])?;
+    let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
+    let (json, svg, percentiles) = (json?, svg?, percentiles?);
+    check_papers(&[("--json", &json), ("--svg", &svg), ("--hgrm", &percentiles)])?;
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
     let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
     let session = session.map_err(failure)?;
     // Whoever reads a document from stdout does not want a report around it.
-    if [&json, &svg, &hgrm].into_iter().any(Paper::is_stdout) {
+    if [&json, &svg, &percentiles]
+        .into_iter()
+        .any(Paper::is_stdout)
+    {
         // A closed stderr leaves the document.
         let _ = io::stderr().write_all(report::text(&session).as_bytes());
     } else {
@@ -45,7 +48,7 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     }
     json.write(|| document::json(&session))?;
     svg.write(|| picture::svg(&session))?;
-    hgrm.write(|| report::hgrm(&session))?;
+    percentiles.write(|| hgrm::hgrm(&session))?;
     verdict(session)
 }
 

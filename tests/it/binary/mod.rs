@@ -31,7 +31,7 @@ const MIB: usize = 1 << 20;
 const FEW: [&str; 2] = ["--max-connections", "100"];
 
 /// Says a thing where cargo does not swallow it: that a play is skipped, or what one has measured.
-fn say(line: impl Display) {
+pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -4,6 +4,7 @@
 //! share nothing but the wire. Every run ends by a count of requests or within a fraction of a
 //! second.
 
+mod accounting;
 mod bodies;
 mod breaking;
 mod command;
@@ -17,6 +18,8 @@ mod pacing;
 mod pages;
 mod peer;
 mod pythons;
+mod reconnecting;
 mod runs;
 mod starting;
+mod unknown;
 mod wellformed;
