@@ -248,6 +248,13 @@ pub const ROUND_DURATION_DEFAULT: Duration = Duration::from_secs(1);
 pub const LOAD_WARMUP_DEFAULT: Duration = Duration::from_secs(1);
 /// The same for each run of a comparison, whose servers have been warmed before.
 pub const ROUND_WARMUP_DEFAULT: Duration = Duration::from_millis(200);
+/// How long replies are waited for after the measured time when nothing else is asked for: the
+/// usual time after which a person gives up.
+pub const LOAD_GRACE_DEFAULT: Duration = Duration::from_secs(2);
+/// A connection that has stood this long, or has brought a reply, is a kept one: when the server
+/// closes it while nothing is in flight, it is opened again. One that ends sooner is an error, so
+/// a server that closes at once is not connected to in a loop.
+pub const LOAD_KEPT_MIN: Duration = Duration::from_millis(100);
 /// Rounds of a comparison when nobody says: enough for an interval, half a minute in all.
 pub const PAIRS_DEFAULT: usize = 10;
 /// The fewest: one pair cannot tell how much pairs vary.

@@ -44,7 +44,7 @@ fn memory_per_connection(server: &Server) -> Result<f64, Halt> {
         );
         let session = load(&words)?;
         match session.servers[0].failures.first() {
-            Some(failure) => Err(Halt::Failed(failure.clone())),
+            Some((_, failure)) => Err(Halt::Failed(failure.clone())),
             None => Ok(peak_bytes(started.pid())?),
         }
     };

@@ -73,11 +73,6 @@ impl Assertion {
         &self.text
     }
 
-    /// Whether it is about failures, which are then no failure of the run by themselves.
-    pub fn is_about_errors(&self) -> bool {
-        self.name == "errors"
-    }
-
     /// What a run must have to measure its figure.
     pub fn needs(&self) -> Needs {
         self.needs
@@ -85,9 +80,9 @@ impl Assertion {
 
     /// Holds it against `figures`; the error is the line to print.
     pub fn check(&self, figures: &Figures) -> Result<(), String> {
-        let value = figures
-            .named(&self.name)
-            .ok_or_else(|| format!("{self}: it was not measured"))?;
+        let Some(value) = figures.named(&self.name) else {
+            return Err(format!("{self}: {}", self.why_unknown(figures)));
+        };
         let bound = self.bound;
         let holds = match self.comparison {
             Comparison::Less => value < bound,
@@ -106,6 +101,17 @@ impl Assertion {
             Ok(())
         } else {
             Err(format!("{self}: it is {told}"))
+        }
+    }
+
+    /// Why `figures` do not have its figure.
+    fn why_unknown(&self, figures: &Figures) -> String {
+        let is_of_generator = self.name == "client_cpu";
+        match (&figures.server_unknown, self.needs) {
+            (Some(why), Needs::Process) => format!("it is not known: {why}"),
+            (None, Needs::Process) => "it is not known".to_owned(),
+            _ if is_of_generator => "it is not known".to_owned(),
+            _ => "it was not measured".to_owned(),
         }
     }
 }
@@ -133,7 +139,8 @@ fn number(name: &str, text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::{ServerCost, Spans};
+    use super::super::cost::ServerCost;
+    use super::super::figures::Spans;
     use super::*;
 
     fn figures() -> Figures {
@@ -142,7 +149,7 @@ mod tests {
             ..Spans::default()
         });
         let server = Some(ServerCost {
-            resident_bytes: 3 << 20,
+            resident_bytes: Some(3 << 20),
             ..ServerCost::default()
         });
         Figures {
@@ -191,6 +198,31 @@ mod tests {
                 .check(&figures())
                 .is_err_and(|line| line.contains("not measured"))
         );
+    }
+
+    #[test]
+    fn a_figure_that_is_not_known_does_not_hold_and_says_why() {
+        let unknown = Figures {
+            server_unknown: Some("/proc/7 is hidden".to_owned()),
+            ..Figures::default()
+        };
+        for (text, why) in [
+            ("cpu<1s", "it is not known: /proc/7 is hidden"),
+            ("rss>=0", "it is not known: /proc/7 is hidden"),
+            ("cpu_ratio<9", "it is not known: /proc/7 is hidden"),
+            ("client_cpu<1s", "it is not known"),
+        ] {
+            let list = parse(text).expect("it is a figure");
+            let told = list[0].check(&unknown).expect_err("not known");
+            assert!(told.ends_with(why), "{told}");
+        }
+        let partly = Figures {
+            server: Some(ServerCost::default()),
+            ..Figures::default()
+        };
+        let list = parse("rss<1g").expect("it is a figure");
+        let told = list[0].check(&partly).expect_err("not known");
+        assert!(told.ends_with("does not hold: it is not known"), "{told}");
     }
 
     #[test]

@@ -55,6 +55,16 @@ impl Control {
         (now >= go).then(|| (go, read(&self.start), read(&self.end)))
     }
 
+    /// Ends the window at `end`, before its time: no worker can go on.
+    pub fn cut(&self, end: Time) {
+        self.end.store(end.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When the window ends.
+    pub fn end(&self) -> Time {
+        Time::from_nanos(self.end.load(Ordering::Relaxed))
+    }
+
     /// Ends the run now.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -86,7 +96,7 @@ pub struct Board {
     pub open: AtomicU64,
     /// All its connections stand.
     pub ready: AtomicBool,
-    /// It has nothing more to send: the window is over for it.
+    /// It has nothing more to send: its window is over, or all its connections are gone.
     pub sent_all: AtomicBool,
     /// It has ended.
     pub done: AtomicBool,

@@ -2,11 +2,12 @@
 //!
 //! A load generator that is itself the bottleneck measures itself. Each check compares two figures
 //! of the same run that must agree if it was not, and says in words what it found; none of them
-//! changes a figure.
+//! changes a figure. A figure that is not known is a doubt: it may hide a bottleneck.
 
 use crate::base::counted::counted;
 
-use super::figures::{Figures, ServerCost};
+use super::cost::ServerCost;
+use super::figures::Figures;
 use super::little;
 use super::observe::TICK_NS;
 use super::plan::{Pace, Plan};
@@ -40,6 +41,15 @@ pub struct Check {
     pub text: String,
 }
 
+impl Check {
+    fn doubt(text: impl Into<String>) -> Check {
+        Check {
+            doubtful: true,
+            text: text.into(),
+        }
+    }
+}
+
 /// All checks of a run by `plan`. With `shared_core`, or when it spins, a generator that is always
 /// busy is as it should be.
 pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
@@ -47,6 +57,7 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     list.extend((!shared_core).then(|| client_wait(figures)));
     list.extend((figures.requests == 0).then(|| nothing_measured(figures)));
     list.extend(figures.server.map(enough_ticks));
+    list.extend(figures.server_unknown.as_deref().map(cost_unknown));
     list.extend(
         figures
             .server
@@ -61,14 +72,12 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
             list.extend(lateness(figures));
         }
     }
-    list.push(Check {
-        doubtful: figures.steal_share > STEAL_MAX,
-        text: format!(
-            "the hypervisor took {:.1} % of the machine's time",
-            figures.steal_share * 100.0
-        ),
-    });
+    list.push(steal(figures));
     list.extend((figures.unsent > 0).then(|| unsent(figures)));
+    list.extend((figures.unfinished > 0).then(|| unfinished(figures)));
+    // Of datagrams, which have no connections, some are lost without a reason for doubt.
+    let is_stuck = figures.lost_in_warmup > 0 && figures.connections > 0;
+    list.extend(is_stuck.then(|| stuck(figures)));
     list
 }
 
@@ -82,10 +91,36 @@ fn nothing_measured(figures: &Figures) -> Check {
             counted(replies, "reply", "replies")
         ),
     };
+    Check::doubt(text)
+}
+
+fn steal(figures: &Figures) -> Check {
+    let Some(share) = figures.steal_share else {
+        return Check::doubt("what the hypervisor took of the machine's time is not known");
+    };
+    let percent = share * 100.0;
     Check {
-        doubtful: true,
-        text,
+        doubtful: share > STEAL_MAX,
+        text: format!("the hypervisor took {percent:.1} % of the machine's time"),
     }
+}
+
+/// The slowest requests are in no percentile.
+fn unfinished(figures: &Figures) -> Check {
+    let requests = counted(figures.unfinished, "request was", "requests were");
+    let verdict = match figures.requests {
+        0 => "",
+        _ => ": times are worse than told",
+    };
+    Check::doubt(format!("{requests} in flight when the run ended{verdict}"))
+}
+
+/// A connection that waits for a reply of the warm-up carries no load.
+fn stuck(figures: &Figures) -> Check {
+    let requests = counted(figures.lost_in_warmup, "request", "requests");
+    Check::doubt(format!(
+        "{requests} of the warm-up never answered: fewer connections than asked for had the load"
+    ))
 }
 
 fn unsent(figures: &Figures) -> Check {
@@ -98,15 +133,17 @@ fn unsent(figures: &Figures) -> Check {
         _ => ": response times are worse than told",
     };
     let requests = counted(figures.unsent, "request was", "requests were");
-    Check {
-        doubtful: true,
-        text: format!("{requests} due and {how}{verdict}"),
-    }
+    Check::doubt(format!("{requests} due and {how}{verdict}"))
 }
 
 fn client_share(figures: &Figures, always_busy: bool) -> Check {
-    let percent = figures.client_cpu_share * 100.0;
-    let doubtful = figures.client_cpu_share > CLIENT_SHARE_MAX && !always_busy;
+    let Some(share) = figures.client_cpu_share else {
+        return Check::doubt(
+            "how long the generator's threads ran is not known: one may be the bottleneck",
+        );
+    };
+    let percent = share * 100.0;
+    let doubtful = share > CLIENT_SHARE_MAX && !always_busy;
     let verdict = if doubtful {
         ": it is the bottleneck, give it --threads"
     } else {
@@ -119,7 +156,12 @@ fn client_share(figures: &Figures, always_busy: bool) -> Check {
 }
 
 fn client_wait(figures: &Figures) -> Check {
-    let doubtful = figures.client_wait_share > CLIENT_WAIT_MAX;
+    let Some(share) = figures.client_wait_share else {
+        return Check::doubt(
+            "how long the generator's threads waited for a processor is not known",
+        );
+    };
+    let doubtful = share > CLIENT_WAIT_MAX;
     let verdict = match doubtful {
         true => format!(
             ", more than {:.0} %: it shares one, see --pin",
@@ -127,7 +169,7 @@ fn client_wait(figures: &Figures) -> Check {
         ),
         false => String::new(),
     };
-    let percent = figures.client_wait_share * 100.0;
+    let percent = share * 100.0;
     let text =
         format!("one of its threads waited for a processor {percent:.0} % of the time{verdict}");
     Check { doubtful, text }
@@ -135,31 +177,40 @@ fn client_wait(figures: &Figures) -> Check {
 
 /// A closed connection keeps its port for a minute (tcp(7), TIME-WAIT). As they run out, connect(2)
 /// searches longer and longer, and the generator's own cost is no longer even.
-pub fn ports_left(connects: u64, ports: u64) -> Check {
+pub fn ports_left(connects: u64, ports: Option<u64>) -> Check {
+    let connections = counted(connects, "connection", "connections");
+    let Some(ports) = ports else {
+        return Check::doubt(format!(
+            "how many local ports {connections} had is not known"
+        ));
+    };
     let doubtful = connects > ports / 2;
     let verdict = if doubtful {
         ": finding one takes long, give more with --source-ip"
     } else {
         ""
     };
-    let connections = counted(connects, "connection", "connections");
     Check {
         doubtful,
         text: format!("{connections} had {ports} local ports{verdict}"),
     }
 }
 
-/// What a server cost that ended during the run is not known.
-pub fn server_gone() -> Check {
-    Check {
-        doubtful: true,
-        text: "the server's process is gone, and with it what it cost".to_owned(),
-    }
+/// A server that ended during the run, or that `/proc` does not show.
+fn cost_unknown(why: &str) -> Check {
+    Check::doubt(format!("what the server cost is not known: {why}"))
+}
+
+/// Without a list of a process's children, what they cost is missing.
+pub fn children_unknown() -> Check {
+    Check::doubt("the kernel does not list the server's children: their cost is not included")
 }
 
 /// The kernel counts a process's time in ticks, of which there must be some.
 fn enough_ticks(server: ServerCost) -> Check {
-    let ticks = server.ticks;
+    let Some(ticks) = server.ticks else {
+        return Check::doubt("the ticks of the server's CPU time are not known");
+    };
     let doubtful = ticks < TICKS_MIN;
     let verdict = if doubtful {
         format!(": its cost needs {TICKS_MIN} or more, so measure longer")
@@ -178,7 +229,10 @@ fn enough_ticks(server: ServerCost) -> Check {
 
 /// Two that are never both idle fill their processor, unless others run there.
 fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
-    let share = server.cpus + figures.client_cpu_share;
+    let Some((server, client)) = server.cpus.zip(figures.client_cpu_share) else {
+        return Check::doubt("how much server and generator had of their processor is not known");
+    };
+    let share = server + client;
     let doubtful = share < SHARED_MIN;
     let verdict = if doubtful {
         ": others ran there, or both were idle"
@@ -228,154 +282,4 @@ fn lateness(figures: &Figures) -> Option<Check> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::figures::Spans;
-    use super::*;
-
-    fn doubts(plan: &Plan, figures: &Figures) -> Vec<String> {
-        let all = checks(plan, figures, false).into_iter();
-        all.filter(|check| check.doubtful)
-            .map(|check| check.text)
-            .collect()
-    }
-
-    fn spans(mean_ns: u64) -> Option<Spans> {
-        Some(Spans {
-            mean: mean_ns as f64,
-            percentiles: [mean_ns; 5],
-            ..Spans::default()
-        })
-    }
-
-    #[test]
-    fn a_run_that_agrees_with_itself_raises_no_doubt() {
-        let figures = Figures {
-            elapsed_s: 10.0,
-            requests: 500_000,
-            rate: 50_000.0,
-            service: spans(990_000),
-            client_cpu_share: 0.6,
-            ..Figures::default()
-        };
-        assert_eq!(doubts(&Plan::default(), &figures), [""; 0]);
-    }
-
-    #[test]
-    fn a_busy_generator_and_requests_that_wait_in_it_are_told() {
-        let figures = Figures {
-            elapsed_s: 10.0,
-            requests: 500_000,
-            rate: 50_000.0,
-            service: spans(300_000),
-            client_cpu_share: 0.99,
-            client_wait_share: 0.11,
-            ..Figures::default()
-        };
-        let doubts = doubts(&Plan::default(), &figures);
-        assert!(
-            doubts.len() == 3
-                && doubts[0].contains("bottleneck")
-                && doubts[1].contains("waited for a processor 11 %")
-                && doubts[2].contains("15.0 of 50"),
-            "{doubts:?}"
-        );
-    }
-
-    #[test]
-    fn a_run_without_a_reply_is_doubted() {
-        let found = doubts(&Plan::default(), &Figures::default());
-        assert!(found[0].contains("no request was answered"), "{found:?}");
-    }
-
-    #[test]
-    fn ports_that_run_out_are_told_before_they_have() {
-        assert!(!ports_left(10_000, 28_232).doubtful);
-        assert!(ports_left(20_000, 28_232).text.contains("--source-ip"));
-    }
-
-    #[test]
-    fn a_server_that_ran_for_a_few_ticks_has_no_cost_worth_telling() {
-        for (ticks, doubtful) in [(0, true), (9, true), (10, false)] {
-            let server = Some(ServerCost {
-                ticks,
-                ..ServerCost::default()
-            });
-            let figures = Figures {
-                requests: 1,
-                server,
-                ..Figures::default()
-            };
-            let found = checks(&Plan::default(), &figures, false);
-            let text = format!("the server's CPU time is {ticks} ticks of 10 ms");
-            let check = found.iter().find(|check| check.text.starts_with(&text));
-            assert_eq!(
-                check.map(|check| check.doubtful),
-                Some(doubtful),
-                "{found:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_shared_processor_must_not_have_been_shared_with_others() {
-        let server = Some(ServerCost {
-            cpus: 0.3,
-            ticks: 30,
-            ..ServerCost::default()
-        });
-        let figures = Figures {
-            requests: 1,
-            client_cpu_share: 0.31,
-            server,
-            ..Figures::default()
-        };
-        let found = checks(&Plan::default(), &figures, true);
-        assert!(found[2].doubtful && found[2].text.contains("61 % of their processor"));
-    }
-
-    #[test]
-    fn what_chance_may_leave_out_of_random_arrivals_is_no_doubt() {
-        for (arrivals, rate, doubtful) in [
-            (Arrivals::Poisson, 430.0, false),
-            (Arrivals::Poisson, 420.0, true),
-            (Arrivals::Fixed, 496.0, false),
-            (Arrivals::Fixed, 494.0, true),
-        ] {
-            let figures = Figures {
-                elapsed_s: 1.0,
-                rate,
-                ..Figures::default()
-            };
-            let told = rate_reached(500.0, arrivals, &figures);
-            assert_eq!(told.doubtful, doubtful, "{arrivals:?}: {}", told.text);
-        }
-    }
-
-    #[test]
-    fn an_open_loop_tells_what_it_did_not_reach() {
-        let pace = Pace::Open {
-            rate: 1000.0,
-            arrivals: Arrivals::Fixed,
-        };
-        let figures = Figures {
-            requests: 5000,
-            rate: 500.0,
-            unsent: 5000,
-            lateness: spans(200_000),
-            response: spans(1_000_000),
-            steal_share: 0.2,
-            ..Figures::default()
-        };
-        assert_eq!(
-            doubts(
-                &Plan {
-                    pace,
-                    ..Plan::default()
-                },
-                &figures
-            )
-            .len(),
-            4
-        );
-    }
-}
+mod tests;

@@ -114,6 +114,11 @@ impl Connection {
         self.begun - self.answered
     }
 
+    /// Bytes of an echo that were written and have not come back.
+    pub fn under_way(&self) -> usize {
+        self.unanswered
+    }
+
     /// Whether the other side answers nothing more here, by its own word.
     #[inline]
     pub fn is_over(&self) -> bool {
@@ -169,6 +174,13 @@ impl Connection {
             }
             None => Heard::default(),
         }
+    }
+
+    /// Whether a part of a reply in HTTP has come, and not all of it.
+    pub fn is_amid(&self) -> bool {
+        self.replies
+            .as_ref()
+            .is_some_and(|replies| replies.is_amid())
     }
 
     /// Whether a reply has begun that only the end of the connection completes.

@@ -1,11 +1,14 @@
 //! Everything as JSON: every input and every figure, with the unit in the name.
 //!
-//! For programs, so names are never changed and nothing is rounded. What was not measured is not
-//! there.
+//! For programs, so names are never changed and nothing is rounded. What was not asked for, or has
+//! no value because nothing happened, is not there; what could not be read is `null`.
+
+use std::fmt::Display;
 
 use crate::base::histogram::Histogram;
 use crate::base::json::Json;
 
+use super::cost::ServerCost;
 use super::figures::{Figures, PERCENTS, Spans};
 use super::observe::TICK_NS;
 use super::plan::{Pace, Plan, Protocol, Until};
@@ -65,6 +68,7 @@ fn write_plan(json: &mut Json, plan: &Plan) {
         Until::Requests(requests) => json.value("requests", requests),
     }
     json.float("warmup_s", plan.warmup.as_secs_f64());
+    json.float("grace_s", plan.grace.as_secs_f64());
     json.float("ramp_s", plan.ramp.as_secs_f64());
     let connect_timeout = plan.connect_timeout.unwrap_or_default();
     json.float("connect_timeout_s", connect_timeout.as_secs_f64());
@@ -118,8 +122,9 @@ fn write_server(json: &mut Json, server: &Loaded) {
         json.value("pid", pid);
     }
     json.objects("runs", &server.runs, write_figures);
-    json.objects("failures", &server.failures, |json, text| {
-        json.text("text", text)
+    json.objects("failures", &server.failures, |json, (label, text)| {
+        json.text("outcome", label);
+        json.text("text", text);
     });
     json.objects(
         "latency_percentiles",
@@ -138,6 +143,11 @@ fn write_server(json: &mut Json, server: &Loaded) {
 fn write_figures(json: &mut Json, figures: &Figures) {
     json.float("elapsed_s", figures.elapsed_s);
     json.value("requests", figures.requests);
+    json.value("due", figures.due);
+    json.value("answered", figures.requests);
+    json.value("failed", figures.failed);
+    json.value("unfinished", figures.unfinished);
+    json.value("unsent", figures.unsent);
     json.float("rate_per_s", figures.rate);
     json.float("received_bytes_per_s", figures.bytes_rate);
     json.value("replies", figures.replies);
@@ -147,7 +157,8 @@ fn write_figures(json: &mut Json, figures: &Figures) {
             json.value(name, count);
         }
     });
-    json.value("unanswered_requests", figures.kinds.unanswered);
+    json.value("reconnects", figures.reconnects);
+    json.value("unanswered_requests", figures.unanswered());
     json.value("unsent_requests", figures.unsent);
     json.value("late_replies", figures.late);
     json.value("unanswered_requests_of_warmup", figures.lost_in_warmup);
@@ -159,30 +170,60 @@ fn write_figures(json: &mut Json, figures: &Figures) {
     write_spans(json, "connect_time", figures.connect.as_ref());
     json.value("connections_opened", figures.connections);
     write_spans(json, "send_lateness", figures.lateness.as_ref());
-    json.float("client_busiest_thread_share", figures.client_cpu_share);
-    json.float("client_longest_wait_share", figures.client_wait_share);
-    json.float(
+    known(
+        json,
+        "client_busiest_thread_share",
+        figures.client_cpu_share,
+    );
+    known(json, "client_longest_wait_share", figures.client_wait_share);
+    known(
+        json,
         "client_cpu_ns_per_request",
         figures.client_cpu_ns_per_request,
     );
-    json.float("host_steal_share", figures.steal_share);
-    if let Some(cost) = &figures.server {
-        json.object("server", |json| {
-            let cpu = cost.cpu_ns_per_request;
-            json.float("cpu_ns_per_request", cpu);
-            if let Some(share) = cost.user_share {
-                json.float("cpu_user_ns_per_request", cpu * share);
-                json.float("cpu_system_ns_per_request", cpu * (1.0 - share));
-            }
-            json.value("cpu_ticks", cost.ticks);
-            json.value("cpu_tick_ns", TICK_NS);
-            json.float("cpu_ratio_to_client", cost.cpu_ratio_to_client);
-            json.float("processors", cost.cpus);
-            json.value("resident_bytes", cost.resident_bytes);
-            json.float("resident_bytes_per_connection", cost.bytes_per_connection);
-            json.float("context_switches_per_request", cost.switches_per_request);
-            json.value("threads", cost.threads);
-        });
+    known(json, "host_steal_share", figures.steal_share);
+    match (&figures.server, &figures.server_unknown) {
+        (Some(cost), _) => json.object("server", |json| write_cost(json, cost)),
+        (None, Some(why)) => {
+            json.value("server", "null");
+            json.text("server_unknown", why);
+        }
+        (None, None) => {}
+    }
+}
+
+fn write_cost(json: &mut Json, cost: &ServerCost) {
+    let cpu = cost.cpu_ns_per_request;
+    known(json, "cpu_ns_per_request", cpu);
+    // Of a part that no tick was counted in, only that it is small is known.
+    let part = |share: f64| Some(cpu? * share).filter(|_| share > 0.0);
+    let user = cost.user_share.and_then(part);
+    known(json, "cpu_user_ns_per_request", user);
+    let system = cost.user_share.and_then(|share| part(1.0 - share));
+    known(json, "cpu_system_ns_per_request", system);
+    known(json, "cpu_ticks", cost.ticks);
+    json.value("cpu_tick_ns", TICK_NS);
+    known(json, "cpu_ratio_to_client", cost.cpu_ratio_to_client);
+    known(json, "processors", cost.cpus);
+    known(json, "resident_bytes", cost.resident_bytes);
+    known(
+        json,
+        "resident_bytes_per_connection",
+        cost.bytes_per_connection,
+    );
+    known(
+        json,
+        "context_switches_per_request",
+        cost.switches_per_request,
+    );
+    known(json, "threads", cost.threads);
+}
+
+/// A figure, or `null` where it is not known.
+fn known(json: &mut Json, name: &str, figure: Option<impl Display>) {
+    match figure {
+        Some(figure) => json.value(name, figure),
+        None => json.value(name, "null"),
     }
 }
 

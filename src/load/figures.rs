@@ -2,11 +2,13 @@
 //! place.
 //!
 //! Each has one name and one unit; the reports only set them. Latencies are named for what they
-//! are: *service time* runs from the send, *response time* from when a request was due. Costs per
-//! request come from the processors' time over the sampled window and the rate of the same run.
+//! are: *service time* runs from the send, *response time* from when a request was due. Each
+//! request that was due is answered, failed, unfinished or unsent. A figure that is not known is
+//! `None`.
 
 use crate::base::histogram::Histogram;
 
+use super::cost::{ServerCost, ratio};
 use super::run::Outcome;
 use super::tally::Errors;
 
@@ -62,29 +64,6 @@ impl Spans {
     }
 }
 
-/// What the server cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ServerCost {
-    /// Processor time for a request, in nanoseconds.
-    pub cpu_ns_per_request: f64,
-    /// The part of it in user mode, between 0 and 1, where a tick was counted.
-    pub user_share: Option<f64>,
-    /// Ticks of the clock that its time was counted in, 10 ms each.
-    pub ticks: u64,
-    /// Processors in use on average.
-    pub cpus: f64,
-    /// Memory that was resident at the end.
-    pub resident_bytes: u64,
-    /// Memory that came after the server was first seen, for each connection; known to the session.
-    pub bytes_per_connection: f64,
-    /// Context switches for a request.
-    pub switches_per_request: f64,
-    /// Threads at the end.
-    pub threads: u64,
-    /// Its processor time over the generator's.
-    pub cpu_ratio_to_client: f64,
-}
-
 /// What a run must have so that a figure can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -103,25 +82,33 @@ pub enum Needs {
 pub struct Figures {
     /// The measured time in seconds.
     pub elapsed_s: f64,
-    /// Requests that were due in that time and were answered.
+    /// Requests that were due in that time.
+    pub due: u64,
+    /// Those of them that were answered.
     pub requests: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// Those of them that were in flight when the run ended.
+    pub unfinished: u64,
+    /// Those of them that were never sent, or not yet when a signal ended the run.
+    pub unsent: u64,
     /// Replies that came in that time, whenever their requests were due.
     pub replies: u64,
     /// The same a second.
     pub rate: f64,
     /// Bytes a second that came back.
     pub bytes_rate: f64,
-    /// Connections that broke, requests never answered and requests never sent.
+    /// Requests that failed, and connections that broke without one.
     pub errors: u64,
-    /// Those of them that have a kind of their own.
+    /// The same by kind.
     pub kinds: Errors,
-    /// Requests that were due and never sent, or not yet when a signal ended the run.
-    pub unsent: u64,
-    /// Requests in flight when a signal ended the run.
+    /// Connections that the server had ended as it may, and that were opened again.
+    pub reconnects: u64,
+    /// Requests in flight when a signal ended the run, those of the warm-up included.
     pub cut_off: u64,
     /// Datagrams that came after their request was given up, or for the second time.
     pub late: u64,
-    /// Datagrams of the warm-up that brought no reply, and are no errors of the measured time.
+    /// Requests of the warm-up that were never answered, and are no errors of the measured time.
     pub lost_in_warmup: u64,
     /// Whether a signal ended it, and nobody can be blamed for what was not done yet.
     pub interrupted: bool,
@@ -138,15 +125,17 @@ pub struct Figures {
     /// How late requests were sent (open loop).
     pub lateness: Option<Spans>,
     /// The busiest of the generator's threads: which part of the time it ran.
-    pub client_cpu_share: f64,
+    pub client_cpu_share: Option<f64>,
     /// Which part of the time the one that waited most was ready to run and was not let.
-    pub client_wait_share: f64,
+    pub client_wait_share: Option<f64>,
     /// The generator's processor time for a request, in nanoseconds.
-    pub client_cpu_ns_per_request: f64,
+    pub client_cpu_ns_per_request: Option<f64>,
     /// Share of the machine's time that the hypervisor gave to others.
-    pub steal_share: f64,
+    pub steal_share: Option<f64>,
     /// What the server cost, where its process is known.
     pub server: Option<ServerCost>,
+    /// Why that is not known, although there is a process to look at.
+    pub server_unknown: Option<String>,
 }
 
 impl Figures {
@@ -169,50 +158,54 @@ impl Figures {
             true => tally.completed as f64,
             false => rate * sampled_ns / 1e9,
         };
-        let since = |begin: &[u64], end: &[u64]| -> Vec<u64> {
-            let pairs = begin.iter().zip(end);
-            pairs
-                .map(|(begin, end)| end.saturating_sub(*begin))
-                .collect()
-        };
-        let most = |spans: &[u64]| spans.iter().max().map_or(0.0, |&ns| ns as f64);
         let spent = since(&outcome.begin.workers_ns, &outcome.end.workers_ns);
         let waited = since(&outcome.begin.waited_ns, &outcome.end.waited_ns);
-        let client_ns = spent.iter().sum::<u64>() as f64;
-        let interrupted = outcome.interrupted.is_some();
-        let never_sent = if interrupted { 0 } else { tally.unsent };
+        let most = |spans: &[u64]| spans.iter().max().map_or(0.0, |&ns| ns as f64);
+        let share = |spans: Option<&Vec<u64>>| ratio(most(spans?), sampled_ns);
+        let client_ns = spent.as_ref().map(|spent| spent.iter().sum::<u64>() as f64);
+        let cost = ServerCost::of(outcome, sampled_ns, sampled_requests, client_ns);
+        let (server, server_unknown) = match cost {
+            Some(Ok(cost)) => (Some(cost), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
         Figures {
             elapsed_s,
+            due: tally.due(),
             requests: tally.answered,
+            failed: tally.errors.failed,
+            unfinished: tally.unfinished,
+            unsent: tally.unsent,
             replies: tally.completed,
             rate,
             bytes_rate: per_second(tally.received_bytes),
-            errors: tally.errors.total() + never_sent,
+            errors: tally.errors.total(),
             kinds: tally.errors,
-            unsent: tally.unsent,
+            reconnects: tally.reconnects,
             cut_off: tally.cut_off,
             late: tally.late,
             lost_in_warmup: tally.lost_in_warmup,
-            interrupted,
+            interrupted: outcome.interrupted.is_some(),
             service: Spans::of(&tally.service),
             longest_carried_ns: tally.longest_carried_ns,
             response: Spans::of(&tally.response),
             connect: Spans::of(&tally.connect),
             connections: tally.connections,
             lateness: Spans::of(&tally.lateness),
-            client_cpu_share: ratio(most(&spent), sampled_ns),
-            client_wait_share: ratio(most(&waited), sampled_ns),
-            client_cpu_ns_per_request: ratio(client_ns, sampled_requests),
+            client_cpu_share: share(spent.as_ref()),
+            client_wait_share: share(waited.as_ref()),
+            client_cpu_ns_per_request: client_ns.and_then(|ns| ratio(ns, sampled_requests)),
             steal_share: outcome.end.host.steal_since(&outcome.begin.host),
-            server: server_cost(outcome, sampled_ns, sampled_requests, client_ns),
+            server,
+            server_unknown,
         }
     }
 
     /// The errors by kind: each with the name that it has for programs, what there is one or many
-    /// of and what became of it, and how many there were. They add up to [`Figures::errors`].
-    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 6] {
+    /// of and what became of it, and how many there were. A connection counts once, whatever was in
+    /// flight on it.
+    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 5] {
         let kinds = &self.kinds;
-        let never_sent = if self.interrupted { 0 } else { self.unsent };
         let connections = |how| ["connection", "connections", how];
         let requests = |how| ["request", "requests", how];
         [
@@ -237,12 +230,12 @@ impl Figures {
                 requests("never answered"),
                 kinds.unanswered,
             ),
-            (
-                "requests_unsent",
-                requests("due and never sent"),
-                never_sent,
-            ),
         ]
+    }
+
+    /// Requests that were sent and waited for in vain.
+    pub fn unanswered(&self) -> u64 {
+        self.kinds.unanswered + self.unfinished
     }
 
     /// The latency that counts: response time in an open loop, service time in a closed one.
@@ -255,15 +248,19 @@ impl Figures {
     pub fn named(&self, name: &str) -> Option<f64> {
         match name {
             "rate" => Some(self.rate),
-            "requests" => Some(self.requests as f64),
-            "errors" => Some(self.errors as f64),
-            "unanswered" => Some(self.kinds.unanswered as f64),
+            "due" => Some(self.due as f64),
+            "requests" | "answered" => Some(self.requests as f64),
+            "failed" => Some(self.failed as f64),
+            "unfinished" => Some(self.unfinished as f64),
             "unsent" => Some(self.unsent as f64),
+            "errors" => Some(self.errors as f64),
+            "unanswered" => Some(self.unanswered() as f64),
+            "reconnects" => Some(self.reconnects as f64),
             "bytes_rate" => Some(self.bytes_rate),
-            "client_cpu" => Some(self.client_cpu_ns_per_request),
-            "cpu" => self.server.map(|server| server.cpu_ns_per_request),
-            "cpu_ratio" => self.server.map(|server| server.cpu_ratio_to_client),
-            "rss" => self.server.map(|server| server.resident_bytes as f64),
+            "client_cpu" => self.client_cpu_ns_per_request,
+            "cpu" => self.server?.cpu_ns_per_request,
+            "cpu_ratio" => self.server?.cpu_ratio_to_client,
+            "rss" => Some(self.server?.resident_bytes? as f64),
             _ => match name.split_once(':') {
                 Some(("service", name)) => self.service.as_ref()?.named(name),
                 Some(("response", name)) => self.response.as_ref()?.named(name),
@@ -280,7 +277,8 @@ impl Figures {
             service: Some(Spans::default()),
             response: Some(Spans::default()),
             connect: Some(Spans::default()),
-            server: Some(ServerCost::default()),
+            client_cpu_ns_per_request: Some(0.0),
+            server: Some(ServerCost::known()),
             ..Figures::default()
         };
         all.named(name)?;
@@ -295,33 +293,11 @@ impl Figures {
     }
 }
 
-fn server_cost(
-    outcome: &Outcome,
-    sampled_ns: f64,
-    sampled_requests: f64,
-    client_ns: f64,
-) -> Option<ServerCost> {
-    let (begin, end) = (outcome.begin.server?, outcome.end.server?);
-    let cpu_ns = end.cpu_ns_since(&begin) as f64;
-    let switches = |usage: super::observe::Usage| usage.switches_voluntary + usage.switches_forced;
-    Some(ServerCost {
-        cpu_ns_per_request: ratio(cpu_ns, sampled_requests),
-        user_share: end.user_share_since(&begin),
-        ticks: end.ticks_since(&begin),
-        cpus: ratio(cpu_ns, sampled_ns),
-        resident_bytes: end.resident_bytes,
-        bytes_per_connection: 0.0,
-        switches_per_request: ratio(
-            switches(end).saturating_sub(switches(begin)) as f64,
-            sampled_requests,
-        ),
-        threads: end.threads,
-        cpu_ratio_to_client: ratio(cpu_ns, client_ns),
-    })
-}
-
-fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
+/// How much was added to each value between two samples; `None` when one is not known.
+fn since(begin: &[Option<u64>], end: &[Option<u64>]) -> Option<Vec<u64>> {
+    let grown =
+        |(begin, end): (&Option<u64>, &Option<u64>)| Some((*end)?.saturating_sub((*begin)?));
+    begin.iter().zip(end).map(grown).collect()
 }
 
 #[cfg(test)]
@@ -357,10 +333,12 @@ mod tests {
             ..Outcome::default()
         };
         (outcome.tally.completed, outcome.tally.answered) = (100, 100);
-        (outcome.begin.workers_ns, outcome.end.workers_ns) = (vec![0], vec![1_000_000]);
+        (outcome.begin.workers_ns, outcome.end.workers_ns) = (vec![Some(0)], vec![Some(1_000_000)]);
         outcome.end.at = crate::base::clock::Time::from_nanos(11_000_000);
         let figures = Figures::of(&outcome);
-        assert_eq!(figures.client_cpu_ns_per_request, 10_000.0);
+        assert_eq!(figures.client_cpu_ns_per_request, Some(10_000.0));
+        outcome.end.workers_ns = vec![None];
+        assert_eq!(Figures::of(&outcome).client_cpu_ns_per_request, None);
     }
 
     #[test]
@@ -368,6 +346,11 @@ mod tests {
         for (name, needs) in [
             ("rate", Needs::Nothing),
             ("errors", Needs::Nothing),
+            ("due", Needs::Nothing),
+            ("answered", Needs::Nothing),
+            ("failed", Needs::Nothing),
+            ("unfinished", Needs::Nothing),
+            ("reconnects", Needs::Nothing),
             ("p50", Needs::Nothing),
             ("p99.9", Needs::Nothing),
             ("service:p99", Needs::Nothing),

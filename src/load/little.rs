@@ -28,10 +28,15 @@ pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check>
     let found = figures.rate * service.mean / 1e9;
     let edges_ns = service.max + figures.longest_carried_ns;
     let edges = edges_ns as f64 / 1e9 / figures.elapsed_s;
-    let in_hand = figures.rate * figures.client_cpu_ns_per_request / 1e9 * READING;
+    let client_ns = figures.client_cpu_ns_per_request;
+    let in_hand = figures.rate * client_ns.unwrap_or(0.0) / 1e9 * READING;
     let tolerance = TOLERANCE + edges + in_hand / asked;
-    let is_judged = !shared_core && figures.errors == 0 && !figures.interrupted;
+    // The time of a request without a reply is in no service time.
+    let without_reply = figures.errors + figures.unfinished + figures.lost_in_warmup;
+    let is_whole = !shared_core && without_reply == 0 && !figures.interrupted;
+    let is_judged = is_whole && client_ns.is_some();
     let verdict = match found / asked - 1.0 {
+        _ if is_whole && !is_judged => ": the generator's CPU time is not known",
         off if !is_judged || off.abs() <= tolerance || !tolerance.is_finite() => "",
         off if off < 0.0 => ": the rest lay between a reply and the next request",
         _ => ": there were not so many, so rate or service time is wrong",
@@ -105,6 +110,7 @@ mod tests {
             rate: replies as f64 / window * 1e9,
             service: Some(service),
             longest_carried_ns: carried as u64,
+            client_cpu_ns_per_request: Some(0.0),
             ..Figures::default()
         }
     }
@@ -140,7 +146,7 @@ mod tests {
             for seed in 0..20 {
                 let plan = plan(1);
                 let mut figures = simulated(seed, &plan, 2e9, span, 2e5);
-                figures.client_cpu_ns_per_request = 4e5;
+                figures.client_cpu_ns_per_request = Some(4e5);
                 let told = judge(&plan, &figures);
                 assert!(!told.doubtful, "{name}, seed {seed}: {}", told.text);
             }
@@ -180,5 +186,14 @@ mod tests {
         let told = judge(&plan(10), &figures);
         let text = "rate x mean service time is 5.0 of 10 requests in flight, not judged";
         assert_eq!((told.doubtful, told.text.as_str()), (false, text));
+    }
+
+    #[test]
+    fn a_run_whose_generator_is_not_known_is_doubted_and_not_judged() {
+        let mut figures = simulated(1, &plan(10), 1e9, SPANS[0].1, 0.0);
+        figures.client_cpu_ns_per_request = None;
+        let told = judge(&plan(10), &figures);
+        let text = "of 10 requests in flight, not judged: the generator's CPU time is not known";
+        assert!(told.doubtful && told.text.ends_with(text), "{}", told.text);
     }
 }

@@ -13,7 +13,7 @@
 //!   bench       everything that is asked for
 //!   session     one server or several (servers: spawn, last_words, pinned), once or in rounds
 //!               (compare, statistics) -> figures
-//!   report      text; document: JSON; picture: SVG; progress: while it is going on
+//!   report      text; document: JSON; picture: SVG; hgrm: percentiles; progress: while it goes on
 //! ```
 //!
 //! Three rules hold everywhere: a request's time begins when it was due, nothing is allocated while
@@ -26,8 +26,10 @@ pub mod board;
 pub mod checks;
 pub mod compare;
 pub mod connection;
+pub mod cost;
 pub mod document;
 pub mod figures;
+pub mod hgrm;
 pub mod http;
 pub mod last_words;
 pub mod little;

@@ -39,7 +39,7 @@ impl Pinned {
     pub fn renew(&mut self) -> io::Result<()> {
         let named = |error: io::Error| {
             let (pid, core) = (self.pid, self.core);
-            let text = format!("process {pid} on processor {core}: {error}");
+            let text = format!("--same-core: process {pid} on processor {core}: {error}");
             io::Error::new(error.kind(), text)
         };
         // One that is started meanwhile, by a thread that is not moved yet, is found by another

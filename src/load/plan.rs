@@ -10,9 +10,9 @@ use crate::framing::{Framing, Raw};
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
     CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_MAX, DATAGRAM_SIZE_IPV4_MAX, DATAGRAM_SIZE_IPV6_MAX,
-    IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN,
-    LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT, PIPELINE_MAX, THREADS_DEFAULT,
-    THREADS_MAX,
+    IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_GRACE_DEFAULT,
+    LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT,
+    PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
 
 use super::http::request::Request;
@@ -62,6 +62,9 @@ pub struct Plan {
     pub until: Until,
     /// How long requests are sent before they are measured.
     pub warmup: Duration,
+    /// How long replies are waited for after the measured time. A run by a count ends with its
+    /// last reply instead.
+    pub grace: Duration,
     /// The span over which the connections are opened.
     pub ramp: Duration,
     /// How long one connection may take to be established; `None` is as long as the kernel tries.
@@ -99,6 +102,7 @@ impl Default for Plan {
             idle: 0,
             until: Until::Time(LOAD_DURATION_DEFAULT),
             warmup: LOAD_WARMUP_DEFAULT,
+            grace: LOAD_GRACE_DEFAULT,
             ramp: Duration::ZERO,
             connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),

@@ -39,8 +39,8 @@ pub struct Glance<'a> {
     pub answered: u64,
     /// Failures.
     pub errors: u64,
-    /// Processor time of the workers since they began.
-    pub cpu_ns: u64,
+    /// Processor time of the workers since they began, where it is known.
+    pub cpu_ns: Option<u64>,
     /// The latency that counts.
     pub latency: &'a Histogram,
 }
@@ -53,7 +53,7 @@ pub struct Progress {
     /// What was shown last, for the rates since then.
     at: Time,
     answered: u64,
-    cpu_ns: u64,
+    cpu_ns: Option<u64>,
     /// What stands before the line and ends in a colon and a blank, such as which round of a
     /// comparison this is; or nothing.
     pub title: String,
@@ -75,7 +75,7 @@ impl Progress {
             drawn: Time::default(),
             at: Time::NEVER,
             answered: 0,
-            cpu_ns: 0,
+            cpu_ns: Some(0),
             title: String::new(),
         }
     }
@@ -102,7 +102,7 @@ impl Progress {
         if self.wanted {
             ERROR_LINES.offer(b"\r\x1b[K");
         }
-        (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, 0);
+        (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, Some(0));
     }
 
     /// The line, of at most `columns`.
@@ -138,7 +138,10 @@ impl Progress {
             at => glance.at.since(at).as_secs_f64().max(since / 2.0),
         };
         let rate = answered.saturating_sub(self.answered) as f64 / told;
-        let cpu = glance.cpu_ns.saturating_sub(self.cpu_ns) as f64 / 1e7 / since;
+        let spent = glance.cpu_ns.zip(self.cpu_ns);
+        let cpu = spent.map_or("-".to_owned(), |(now, before)| {
+            format!("{:.0} %", now.saturating_sub(before) as f64 / 1e7 / since)
+        });
         let percentile = |percent| match latency.count() {
             0 => "-".to_owned(),
             _ => units::span(latency.percentile(percent) as f64),
@@ -151,7 +154,7 @@ impl Progress {
             (4, format!("p50 {}", percentile(50.0))),
             (2, format!("p99 {}", percentile(99.0))),
             (3, format!("{errors} errors")),
-            (6, format!("client {cpu:.0} %")),
+            (6, format!("client {cpu}")),
         ];
         loop {
             let texts: Vec<&str> = fields.iter().map(|(_, text)| text.as_str()).collect();
@@ -205,7 +208,7 @@ mod tests {
             open: connections,
             answered: 50_000,
             errors: 0,
-            cpu_ns: 500_000_000,
+            cpu_ns: Some(500_000_000),
             latency: &latency,
         };
         let mut progress = Progress::none();
@@ -232,11 +235,11 @@ mod tests {
             open: 4,
             answered: 0,
             errors: 0,
-            cpu_ns: 0,
+            cpu_ns: None,
             latency: &Histogram::new(),
         };
         let line = progress.line(Time::from_nanos(1_000_000_000), &glance, 79);
-        let told = "round 1/2, A: 5.0 s, 4 conn, 0/s, p50 -, p99 -, 0 errors, client 0 %";
+        let told = "round 1/2, A: 5.0 s, 4 conn, 0/s, p50 -, p99 -, 0 errors, client -";
         assert!(line.ends_with(told), "{line}");
     }
 

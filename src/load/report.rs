@@ -10,8 +10,10 @@ use std::time::Duration;
 use crate::base::counted::counted;
 use crate::base::histogram::Histogram;
 use crate::base::quantity::Quantity;
+use crate::limits::LOAD_GRACE_DEFAULT;
 
-use super::figures::{Figures, PERCENTS, ServerCost, Spans};
+use super::cost::ServerCost;
+use super::figures::{Figures, PERCENTS, Spans};
 use super::plan::{Pace, Plan, Protocol, Until};
 use super::schedule::Arrivals;
 use super::session::{Loaded, Session};
@@ -117,6 +119,8 @@ pub fn inputs(plan: &Plan) -> String {
         Duration::ZERO => format!("{measured} without a warm-up"),
         warmup => format!("{measured} after {} of warm-up", time(warmup)),
     });
+    let is_usual = plan.grace == LOAD_GRACE_DEFAULT || matches!(plan.until, Until::Requests(_));
+    words.extend((!is_usual).then(|| format!("{} of grace", time(plan.grace))));
     words.join(", ")
 }
 
@@ -131,35 +135,10 @@ fn write_figures(
     server: &Loaded,
     figures: &Figures,
 ) -> std::fmt::Result {
-    let Figures {
-        requests,
-        replies,
-        elapsed_s,
-        rate,
-        bytes_rate,
-        errors,
-        ..
-    } = *figures;
-    let answered = match (requests, plan.pace) {
-        (0, Pace::Open { .. }) => format!("none of those due in {elapsed_s:.2} s was answered"),
-        (0, Pace::Closed) => format!("none of those sent in {elapsed_s:.2} s was answered"),
-        _ => format!("{requests} in {elapsed_s:.2} s"),
-    };
-    let errors = counted(errors, "error", "errors");
-    writeln!(out, "  requests      {answered}, {errors}")?;
+    write_requests(out, figures)?;
     write_errors(out, server)?;
     write_asides(out, figures)?;
-    // An overloaded server may be busy with the requests of the warm-up.
-    let earlier = match (requests, replies) {
-        (0, 1..) => ", all to earlier requests",
-        _ => "",
-    };
-    writeln!(
-        out,
-        "  throughput    {}/s, {}/s back{earlier}",
-        count(rate),
-        bytes(bytes_rate)
-    )?;
+    write_throughput(out, plan, figures)?;
     let error = format!("within {:.1} %", Histogram::ERROR * 100.0);
     write!(out, "  {error:<13} {:>9}", "mean")?;
     PERCENTS
@@ -169,15 +148,76 @@ fn write_figures(
     write_spans(out, "response time", figures.response.as_ref())?;
     write_spans(out, "service time", figures.service.as_ref())?;
     write_spans(out, "connect", figures.connect.as_ref())?;
-    if let Some(cost) = &figures.server {
-        write_cost(out, cost)?;
+    match (&figures.server, &figures.server_unknown) {
+        (Some(cost), _) => write_cost(out, cost)?,
+        (None, Some(why)) => writeln!(out, "  server        not known: {why}")?,
+        (None, None) => {}
     }
-    let client = span(figures.client_cpu_ns_per_request);
-    writeln!(out, "  generator     {client} CPU a request")?;
-    for failure in server.failures.iter().take(5) {
-        writeln!(out, "  failed        {failure}")?;
+    let client = or_unknown(figures.client_cpu_ns_per_request, "CPU a request", |ns| {
+        format!("{} CPU a request", span(ns))
+    });
+    writeln!(out, "  generator     {client}")?;
+    for (label, failure) in server.failures.iter().take(5) {
+        writeln!(out, "  {label:<13} {failure}")?;
     }
     Ok(())
+}
+
+/// What became of the requests that were due.
+fn write_requests(out: &mut String, figures: &Figures) -> std::fmt::Result {
+    let Figures {
+        due,
+        requests,
+        failed,
+        unfinished,
+        unsent,
+        elapsed_s,
+        errors,
+        reconnects,
+        ..
+    } = *figures;
+    let errors = counted(errors, "error", "errors");
+    let reconnects = match reconnects {
+        0 => String::new(),
+        some => format!(", {}", counted(some, "reconnect", "reconnects")),
+    };
+    writeln!(
+        out,
+        "  requests      {due} due in {elapsed_s:.2} s, {errors}{reconnects}"
+    )?;
+    writeln!(
+        out,
+        "                {requests} answered, {failed} failed, {unfinished} unfinished, \
+         {unsent} unsent"
+    )
+}
+
+/// The rate, and the replies that it counts: those of the window, whenever their requests were due.
+fn write_throughput(out: &mut String, plan: &Plan, figures: &Figures) -> std::fmt::Result {
+    let (rate, back) = (count(figures.rate), bytes(figures.bytes_rate));
+    let replies = counted(figures.replies, "reply", "replies");
+    // An overloaded server may be busy with the requests of the warm-up.
+    let counts = match (plan.until, figures.requests, figures.replies) {
+        (_, 0, 1..) => format!("{replies} in that time, all to earlier requests"),
+        (Until::Time(_), ..) => format!("{replies} in that time"),
+        (Until::Requests(_), ..) => replies,
+    };
+    writeln!(out, "  throughput    {rate}/s, {back}/s back: {counts}")
+}
+
+/// A part of a server's processor time for a request. Of a part that no tick was counted in, only
+/// that it is less than one tick's worth is known.
+fn part(cost: &ServerCost, share: f64) -> String {
+    let cpu = cost.cpu_ns_per_request.unwrap_or(0.0);
+    match cost.ticks {
+        Some(ticks @ 1..) if share <= 0.0 => format!("under {}", span(cpu / ticks as f64)),
+        _ => span(cpu * share),
+    }
+}
+
+/// A figure as `text` has it, or that `name` is not known.
+fn or_unknown<T>(figure: Option<T>, name: &str, text: impl Fn(T) -> String) -> String {
+    figure.map_or_else(|| format!("{name} not known"), text)
 }
 
 /// What the failures of all runs were, a line for each kind that there was.
@@ -236,30 +276,40 @@ fn write_spans(out: &mut String, name: &str, spans: Option<&Spans>) -> std::fmt:
 }
 
 fn write_cost(out: &mut String, cost: &ServerCost) -> std::fmt::Result {
-    let cpu = cost.cpu_ns_per_request;
-    let split = match cost.user_share {
-        Some(share) => format!(
-            "{} user, {} system",
-            span(cpu * share),
-            span(cpu - cpu * share)
-        ),
-        None => "user and system not told apart".to_owned(),
-    };
-    writeln!(
-        out,
-        "  server        {} CPU a request ({split}), {:.2} processors, {:.4} of the generator's",
-        span(cpu),
-        cost.cpus,
+    let cpu = or_unknown(cost.cpu_ns_per_request, "CPU a request", |cpu| {
+        let split = match cost.user_share {
+            Some(share) => {
+                let (user, system) = (part(cost, share), part(cost, 1.0 - share));
+                format!("{user} user, {system} system")
+            }
+            None => "user and system not told apart".to_owned(),
+        };
+        format!("{} CPU a request ({split})", span(cpu))
+    });
+    let cpus = or_unknown(cost.cpus, "processors", |cpus| {
+        format!("{cpus:.2} processors")
+    });
+    let ratio = or_unknown(
         cost.cpu_ratio_to_client,
-    )?;
+        "ratio to the generator",
+        |ratio| format!("{ratio:.4} of the generator's"),
+    );
+    writeln!(out, "  server        {cpu}, {cpus}, {ratio}")?;
+    let resident = or_unknown(cost.resident_bytes, "resident memory", |size| {
+        format!("{} resident", bytes(size as f64))
+    });
+    let each = or_unknown(cost.bytes_per_connection, "memory a connection", |size| {
+        format!("{} a connection", bytes(size))
+    });
+    let threads = or_unknown(cost.threads, "threads", |count| {
+        counted(count, "thread", "threads")
+    });
+    let switches = or_unknown(cost.switches_per_request, "context switches", |count| {
+        format!("{count:.3} context switches a request")
+    });
     writeln!(
         out,
-        "                {} resident, {} a connection, {}, \
-         {:.3} context switches a request",
-        bytes(cost.resident_bytes as f64),
-        bytes(cost.bytes_per_connection),
-        counted(cost.threads, "thread", "threads"),
-        cost.switches_per_request,
+        "                {resident}, {each}, {threads}, {switches}"
     )
 }
 
@@ -317,70 +367,5 @@ fn write_comparison(out: &mut String, session: &Session) -> std::fmt::Result {
     Ok(())
 }
 
-/// The percentiles in the text form of HdrHistogram. Of several servers each has a block of its
-/// own, under a comment that names it.
-pub fn hgrm(session: &Session) -> String {
-    let blocks = session.servers.iter().enumerate().map(|(index, server)| {
-        let block = percentiles(&server.latency);
-        match session.servers.len() {
-            1 => block,
-            _ => format!("# {}  {}\n{block}", letter(index), server.target.name),
-        }
-    });
-    blocks.collect::<Vec<_>>().join("\n")
-}
-
-/// One block: values in milliseconds, as its plotters read it.
-fn percentiles(latency: &Histogram) -> String {
-    let mut out = format!(
-        "{:>12} {:>14} {:>10} {:>14}\n\n",
-        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
-    );
-    for line in latency.percentiles() {
-        let (value, part) = (line.value as f64 / 1e6, line.percent / 100.0);
-        let _ = match part {
-            part if part < 1.0 => {
-                writeln!(
-                    out,
-                    "{value:12.6} {part:14.12} {:10} {:14.2}",
-                    line.seen,
-                    1.0 / (1.0 - part)
-                )
-            }
-            _ => writeln!(out, "{value:12.6} {part:14.12} {:10}", line.seen),
-        };
-    }
-    let (mean, deviation) = (latency.mean() / 1e6, latency.deviation() / 1e6);
-    let (max, total) = (latency.max() as f64 / 1e6, latency.count());
-    let _ = writeln!(
-        out,
-        "#[Mean    = {mean:12.6}, StdDeviation   = {deviation:12.6}]"
-    );
-    let _ = writeln!(out, "#[Max     = {max:12.6}, Total count    = {total:12}]");
-    let _ = writeln!(out, "#[Buckets = {:12}, SubBuckets     = {:12}]", 36, 128);
-    out
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hgrm_has_the_columns_that_plotters_expect() {
-        let mut latency = Histogram::new();
-        (1..=1000).for_each(|value| latency.record(value * 1000));
-        let text = percentiles(&latency);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(
-            lines[0].split_whitespace().collect::<Vec<_>>(),
-            ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
-        );
-        let rows = lines.iter().filter(|line| !line.starts_with('#')).skip(2);
-        let columns: Vec<usize> = rows.map(|line| line.split_whitespace().count()).collect();
-        assert!(
-            columns[..columns.len() - 1].iter().all(|&count| count == 4)
-                && columns[columns.len() - 1] == 3
-        );
-        assert!(text.contains("Total count    =         1000]") && text.contains("0.500000000000"));
-    }
-}
+mod tests;

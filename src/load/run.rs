@@ -22,7 +22,7 @@ use crate::kernel::{Address, Event, Opener, Poller, Signal, process};
 use crate::limits::SIGNALS_PER_TURN;
 
 use super::board::{Board, Control};
-use super::observe::{self, Host, Usage};
+use super::observe::{self, Host, Unknown, Usage};
 use super::plan::{Plan, Until};
 use super::progress::{Glance, Progress};
 use super::script::Script;
@@ -41,11 +41,11 @@ pub struct Sample {
     /// When it was taken.
     pub at: Time,
     /// Processor time of each worker.
-    pub workers_ns: Vec<u64>,
+    pub workers_ns: Vec<Option<u64>>,
     /// How long each was ready to run and was not let.
-    pub waited_ns: Vec<u64>,
-    /// The server, where its process is known.
-    pub server: Option<Usage>,
+    pub waited_ns: Vec<Option<u64>>,
+    /// The server, where its process is known; or why it cannot be read.
+    pub server: Option<Result<Usage, String>>,
     /// The whole machine.
     pub host: Host,
 }
@@ -152,8 +152,11 @@ pub fn run<K: Poller + Opener>(
             (_, Err(error)) | (Err(error), Ok(_)) => return Err(error),
         };
         if let Until::Requests(_) = plan.until {
-            outcome.elapsed_ns = outcome.tally.last_answer_ns;
             outcome.counted = true;
+            // Without a reply, all of the time was spent on waiting.
+            if outcome.tally.last_answer_ns > 0 {
+                outcome.elapsed_ns = outcome.tally.last_answer_ns;
+            }
         }
         Ok(outcome)
     })
@@ -203,13 +206,9 @@ fn gather(
     failed.map_or(Ok(all), Err)
 }
 
-/// What the server has used so far, where its process is known.
-pub fn usage_of(target: &Target) -> io::Result<Option<Usage>> {
-    let named = |pid: u32| {
-        Usage::of(pid)
-            .map_err(|error| io::Error::new(error.kind(), format!("process {pid}: {error}")))
-    };
-    target.pid.map(named).transpose()
+/// What the server has used so far, where its process is known; or why it cannot be read.
+pub fn usage_of(target: &Target) -> Option<Result<Usage, Unknown>> {
+    target.pid.map(Usage::of)
 }
 
 /// Sleeps until `until` or a little less, or until a signal asks for the end, which is then told.
@@ -268,6 +267,9 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         if interrupted.is_none() {
             interrupted = self.watch(end, Some(start))?;
         }
+        // Earlier than planned when no worker can go on.
+        let end = end.min(self.kernel.now());
+        self.control.cut(end);
         let end_sample = self.sample();
         if interrupted.is_some() {
             self.control.stop();
@@ -279,7 +281,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
                 self.control.stop();
             }
         }
-        let elapsed_ns = end.min(end_sample.at).since(start).as_nanos() as u64;
+        let elapsed_ns = end.since(start).as_nanos() as u64;
         Ok(Outcome {
             elapsed_ns,
             begin,
@@ -326,13 +328,12 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         let workers_ns = threads.clone().map(observe::thread_cpu_ns).collect();
         let waited_ns = threads.map(observe::thread_wait_ns).collect();
         let at = self.kernel.now();
-        // A server that has died meanwhile costs nothing more, and is no reason to report nothing.
-        let server = usage_of(self.target).unwrap_or(None);
         Sample {
             at,
             workers_ns,
             waited_ns,
-            server,
+            // A server that has died meanwhile is no reason to report nothing.
+            server: usage_of(self.target).map(|usage| usage.map_err(|why| why.to_string())),
             host: Host::now(),
         }
     }

@@ -12,12 +12,11 @@ use crate::base::counted::counted;
 use crate::base::histogram::Histogram;
 use crate::kernel::{Address, Opener, Poller, UnixName};
 
-use super::assertion::Assertion;
 use super::bench::Bench;
 use super::checks::{self, Check};
 use super::compare::{self, Versus};
 use super::figures::Figures;
-use super::observe;
+use super::observe::{self, Unknown};
 use super::plan::Plan;
 use super::progress::Progress;
 use super::report;
@@ -37,12 +36,12 @@ pub struct Loaded {
     pub runs: Vec<Figures>,
     /// The latency that counts, of all runs.
     pub latency: Histogram,
-    /// Its memory before the first connection.
-    pub resident_before: u64,
+    /// Its memory before the first connection, where it is known.
+    pub resident_before: Option<u64>,
     /// The last run's answers over time, and its length.
     pub timeline: (Timeline, u64),
-    /// What broke, in full, first come first.
-    pub failures: Vec<String>,
+    /// What broke, in full, first come first: a word for it, and the line.
+    pub failures: Vec<(&'static str, String)>,
 }
 
 /// What a comparison says about one server against the first.
@@ -186,12 +185,21 @@ fn shared_core(plan: &Plan) -> usize {
 
 impl Loaded {
     fn new(target: Target) -> Result<Loaded, RunError> {
-        let usage = run::usage_of(&target).map_err(RunError::Own)?;
+        let resident_before = match (run::usage_of(&target), target.pid) {
+            (Some(Err(Unknown::Gone)), Some(pid)) => {
+                let line =
+                    format!("process {pid} does not exist; --server-pid names a running one");
+                return Err(RunError::Own(io::Error::new(io::ErrorKind::NotFound, line)));
+            }
+            (Some(Ok(usage)), _) => usage.resident_bytes,
+            // The report says why its cost is not known.
+            _ => None,
+        };
         Ok(Loaded {
             target,
             runs: Vec::new(),
             latency: Histogram::new(),
-            resident_before: usage.map_or(0, |usage| usage.resident_bytes),
+            resident_before,
             timeline: (Timeline::new(), 0),
             failures: Vec::new(),
         })
@@ -200,8 +208,9 @@ impl Loaded {
     fn add(&mut self, outcome: Outcome, connections: usize) {
         let mut figures = Figures::of(&outcome);
         if let Some(cost) = &mut figures.server {
-            let grown = cost.resident_bytes.saturating_sub(self.resident_before);
-            cost.bytes_per_connection = grown as f64 / connections as f64;
+            let resident = cost.resident_bytes.zip(self.resident_before);
+            let grown = resident.map(|(now, before)| now.saturating_sub(before) as f64);
+            cost.bytes_per_connection = grown.map(|grown| grown / connections as f64);
         }
         self.runs.push(figures);
         let tally = outcome.tally;
@@ -210,8 +219,9 @@ impl Loaded {
         } else {
             &tally.service
         });
+        let told = tally.failures.iter();
         self.failures
-            .extend(tally.failures.iter().map(ToString::to_string));
+            .extend(told.map(|failure| (failure.label(), failure.to_string())));
         self.timeline = (tally.timeline, outcome.elapsed_ns);
     }
 
@@ -220,17 +230,12 @@ impl Loaded {
         self.runs.iter().filter(|run| !run.interrupted).count()
     }
 
-    /// Whether its process was known and could not be asked in the last run.
-    fn is_gone(&self) -> bool {
-        let cost = self.runs.last().and_then(|run| run.server);
-        self.target.pid.is_some() && cost.is_none()
-    }
-
     fn ports_left(&self, plan: &Plan) -> Option<Check> {
         let tcp = matches!(self.target.address, Address::Tcp(_));
         let connects = self.runs.iter().map(|run| run.connections);
-        let ports = observe::local_ports() * plan.sources.len().max(1) as u64;
-        // Those that a server in HTTP has ended were opened again.
+        let sources = plan.sources.len().max(1) as u64;
+        let ports = observe::local_ports().map(|ports| ports * sources);
+        // Those that the server has ended were opened again.
         let asked = (plan.connections + plan.idle) as u64;
         let renewed = plan.churn || connects.clone().any(|count| count > asked);
         (renewed && tcp).then(|| checks::ports_left(connects.sum(), ports))
@@ -242,7 +247,7 @@ impl Loaded {
     }
 
     /// The same by kind, see [`Figures::errors_by_kind`].
-    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 6] {
+    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 5] {
         let mut sums = Figures::default().errors_by_kind();
         for run in &self.runs {
             for (sum, (_, _, count)) in sums.iter_mut().zip(run.errors_by_kind()) {
@@ -286,7 +291,9 @@ impl Session {
                 checks::checks(&bench.plan, figures, bench.same_core)
             });
             found.extend(server.ports_left(&bench.plan));
-            found.extend(server.is_gone().then(checks::server_gone));
+            let has_cost = figures.is_some_and(|figures| figures.server.is_some());
+            let is_partial = has_cost && !observe::lists_children();
+            found.extend(is_partial.then(checks::children_unknown));
             found.into_iter().map(move |check| (index, check))
         });
         let checks = checks.collect();
@@ -310,13 +317,18 @@ impl Session {
             .collect()
     }
 
-    /// What went wrong though nobody has asked for it by an assertion, a line for each server:
-    /// failures, and runs in which nothing was answered. Assertions are about the first server.
+    /// What went wrong and no assertion speaks of, a line for each server: failures, and runs in
+    /// which nothing was answered. Assertions are about the first server and say what may fail
+    /// there; that nothing was measured at all is told whatever they say.
     pub fn unexpected(&self) -> Vec<String> {
-        let asked = self.bench.assertions.iter().any(Assertion::is_about_errors);
-        let others = self.servers.iter().enumerate().skip(usize::from(asked));
-        let found = others.filter_map(|(index, server)| {
-            let what = match server.errors() {
+        let is_asserted = !self.bench.assertions.is_empty();
+        let servers = self.servers.iter().enumerate();
+        let found = servers.filter_map(|(index, server)| {
+            let errors = match index {
+                0 if is_asserted => 0,
+                _ => server.errors(),
+            };
+            let what = match errors {
                 0 if server.runs.iter().all(|run| run.requests > 0) => return None,
                 0 => "no request was answered".to_owned(),
                 errors => counted(errors, "error", "errors"),

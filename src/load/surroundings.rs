@@ -18,7 +18,8 @@ use super::plan::Plan;
 pub fn check(plan: &Plan) -> Result<(), String> {
     for &cpu in &plan.pins {
         try_processor(cpu).map_err(|error| {
-            let all = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+            let all = fs::read_to_string("/sys/devices/system/cpu/online");
+            let all = all.unwrap_or_else(|_| "not known".to_owned());
             let all = all.trim();
             format!("--pin {cpu}: {error}; the processors of this machine are {all}")
         })?;

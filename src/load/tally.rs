@@ -34,7 +34,7 @@ pub enum Cause {
     Wrong(Wrong),
     /// Its replies were waited for until the end of the run.
     Silent,
-    /// So was a reply that ends with its connection.
+    /// A reply that ends with its connection was waited for until the end of the run.
     Endless,
 }
 
@@ -80,8 +80,20 @@ pub struct Failure {
     pub answered: u64,
     /// Requests that were in flight.
     pub in_flight: u64,
+    /// How many of those were due in the window and failed with it.
+    pub failed: u64,
     /// How it broke.
     pub cause: Cause,
+}
+
+impl Failure {
+    /// The word for it in a report: requests that were only waited for have not failed.
+    pub fn label(&self) -> &'static str {
+        match self.cause {
+            Cause::Silent | Cause::Endless if self.failed == 0 => "unfinished",
+            _ => "failed",
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -91,6 +103,7 @@ impl fmt::Display for Failure {
             answered,
             in_flight,
             cause,
+            ..
         } = self;
         let replies = counted(*answered, "reply", "replies");
         write!(
@@ -100,29 +113,41 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Failures by kind.
+/// Failures: of requests, and by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Errors {
+    /// Requests that were due in the window and failed, in whatever way.
+    pub failed: u64,
+    /// Connections that broke and carried no request that was due in the window.
+    pub bare: u64,
     /// Connections that could not be opened.
     pub connect: u64,
-    /// Connections that the server ended.
+    /// Connections that the server ended before it had answered.
     pub closed: u64,
     /// Connections that broke.
     pub broken: u64,
     /// Connections on which something wrong came back.
     pub wrong: u64,
-    /// Requests that were never answered, although their connection stood.
+    /// Requests that were given up after the time that a reply may take. Their connection stood.
     pub unanswered: u64,
 }
 
 impl Errors {
-    /// All of them.
+    /// All of them: each failed request once, and each connection that broke without one.
     pub fn total(&self) -> u64 {
-        self.connect + self.closed + self.broken + self.wrong + self.unanswered
+        self.failed + self.bare
+    }
+
+    /// A request of the window was given up.
+    pub fn time_out(&mut self) {
+        self.failed += 1;
+        self.unanswered += 1;
     }
 
     /// Adds those of `other`.
     pub fn merge(&mut self, other: &Errors) {
+        self.failed += other.failed;
+        self.bare += other.bare;
         self.connect += other.connect;
         self.closed += other.closed;
         self.broken += other.broken;
@@ -132,8 +157,13 @@ impl Errors {
 }
 
 /// The measurements of a worker, or of all of them together.
+///
+/// Each request that was due in the window has one outcome, so that
+/// `begun + unsent = answered + errors.failed + unfinished + unsent`.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Requests that were due in the window and were begun.
+    pub begun: u64,
     /// Requests that began in the window and were answered.
     pub answered: u64,
     /// Requests that were answered during the window, whenever they began.
@@ -160,15 +190,19 @@ pub struct Tally {
     pub errors: Errors,
     /// The first failures in full.
     pub failures: Vec<Failure>,
-    /// Requests that were due in the window and never sent, not even while the
-    /// last replies were waited for, because no connection was free; of a run that a signal ended,
-    /// those that were not sent yet.
+    /// Requests that were due in the window and in flight when the run ended.
+    pub unfinished: u64,
+    /// Requests that were due in the window and never begun, because no connection was free; of a
+    /// run by a count, all that are missing.
     pub unsent: u64,
-    /// Requests that were in flight when a signal ended the run.
+    /// Requests that were in flight when a signal ended the run, those of the warm-up included.
     pub cut_off: u64,
+    /// Connections that the server had ended as it may, and that were opened again. Idle ones and
+    /// those of the warm-up are included.
+    pub reconnects: u64,
     /// Datagrams that came after their request was given up, or for the second time.
     pub late: u64,
-    /// Datagrams of the warm-up that brought no reply; those of the window are errors.
+    /// Requests of the warm-up that were never answered. No other figure includes them.
     pub lost_in_warmup: u64,
     /// When the last reply of the window came, in nanoseconds after its start.
     pub last_answer_ns: u64,
@@ -183,16 +217,29 @@ impl Tally {
         }
     }
 
-    /// Notes a failure.
+    /// Requests that were due in the window.
+    pub fn due(&self) -> u64 {
+        self.begun + self.unsent
+    }
+
+    /// Counts a failure.
     #[cold]
     pub fn fail(&mut self, failure: Failure) {
+        self.errors.failed += failure.failed;
+        self.errors.bare += u64::from(failure.failed == 0);
         match failure.cause {
             Cause::Connect(_) => self.errors.connect += 1,
             Cause::Closed => self.errors.closed += 1,
             Cause::Broken(_) | Cause::Early(..) | Cause::Own(_) => self.errors.broken += 1,
             Cause::Wrong(_) => self.errors.wrong += 1,
-            Cause::Silent | Cause::Endless => self.errors.unanswered += failure.in_flight,
+            Cause::Silent | Cause::Endless => self.errors.unanswered += failure.failed,
         }
+        self.tell(failure);
+    }
+
+    /// Keeps what is told of a connection, as far as there is room.
+    #[cold]
+    pub fn tell(&mut self, failure: Failure) {
         if self.failures.len() < FAILURES_KEPT {
             self.failures.push(failure);
         }
@@ -200,6 +247,7 @@ impl Tally {
 
     /// Adds everything of `other`.
     pub fn merge(&mut self, other: Tally) {
+        self.begun += other.begun;
         self.answered += other.answered;
         self.completed += other.completed;
         self.received_bytes += other.received_bytes;
@@ -213,8 +261,10 @@ impl Tally {
         let room = FAILURES_KEPT.saturating_sub(self.failures.len());
         self.failures.extend(other.failures.into_iter().take(room));
         self.longest_carried_ns = self.longest_carried_ns.max(other.longest_carried_ns);
+        self.unfinished += other.unfinished;
         self.unsent += other.unsent;
         self.cut_off += other.cut_off;
+        self.reconnects += other.reconnects;
         self.late += other.late;
         self.lost_in_warmup += other.lost_in_warmup;
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);

@@ -12,8 +12,10 @@
 //! to the server. Nothing is allocated between the first request and the last. Neighbours:
 //! `connection` below, `run` above.
 
+mod ending;
 mod lifetime;
 mod phases;
+mod reopening;
 mod traffic;
 
 use std::collections::VecDeque;
@@ -46,8 +48,6 @@ const RETRY_DOUBLINGS_MAX: u32 = 2;
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// After which a datagram that brought no reply is taken for lost.
 const LOSS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long replies are waited for after the window.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How soon word from the conductor is seen by a worker that has nothing to do.
 const ATTENTION: Duration = Duration::from_millis(20);
 /// The same while it waits for the word to begin.
@@ -100,8 +100,7 @@ enum Phase {
         start: Time,
         end: Time,
     },
-    /// Only what was due before the end and is overdue is still sent; replies are waited for until
-    /// the deadline.
+    /// Of an open loop, overdue requests are still sent; replies are waited for until the deadline.
     Draining {
         start: Time,
         end: Time,
@@ -116,9 +115,12 @@ struct Slot<S> {
     generation: u32,
     /// Whether it stands in the queue of free connections (open loop).
     queued: bool,
+    /// When connect(2) was called, of several tries the first time.
     opened_at: Time,
     /// How often a full queue has refused it.
     tries: u8,
+    /// Whether it takes the place of a connection that the server has ended.
+    is_again: bool,
     connection: Connection,
 }
 
@@ -127,6 +129,14 @@ struct Slot<S> {
 struct Stamp {
     sent: Time,
     due: Time,
+}
+
+/// How many requests a worker may begin inside the window.
+fn quota(job: &Job<'_>) -> u64 {
+    match job.plan.until {
+        Until::Requests(requests) => job.plan.share(requests, job.index),
+        Until::Time(_) => u64::MAX,
+    }
 }
 
 /// Memory for `count` of `what`, which are taken before the load, or not at all.
@@ -202,6 +212,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             queued: false,
             opened_at: Time::default(),
             tries: 0,
+            is_again: false,
             connection: Connection::new(speech, &job.control.first_page),
         }));
         let depth = plan.pipeline.next_power_of_two();
@@ -241,10 +252,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             open: 0,
             idle: 0,
             in_flight: 0,
-            quota: match plan.until {
-                Until::Requests(requests) => plan.share(requests, job.index),
-                Until::Time(_) => u64::MAX,
-            },
+            quota: quota(&job),
             phase: Phase::Opening,
             now,
             moved: now,

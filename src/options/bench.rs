@@ -34,6 +34,7 @@ pub(super) struct Draft {
     duration: Option<Duration>,
     requests: Option<u64>,
     warmup: Option<Duration>,
+    grace: Option<Duration>,
     rate: Option<f64>,
     arrivals: Option<Arrivals>,
     size: Option<(usize, usize)>,
@@ -107,6 +108,11 @@ fn finish(options: Options) -> Result<Command, String> {
     if draft.duration.is_some() && draft.requests.is_some() {
         return Err("--requests: not together with --duration".to_owned());
     }
+    if draft.grace.is_some() && draft.requests.is_some() {
+        return Err(
+            "--grace: not together with --requests, which ends with its last reply".to_owned(),
+        );
+    }
     if draft.pairs.is_some() && bench.servers.len() < 2 {
         return Err("--pairs: only with a second server, such as --vs ADDR".to_owned());
     }
@@ -121,6 +127,7 @@ fn finish(options: Options) -> Result<Command, String> {
         }
         (None, _) => bench.plan.size,
     };
+    bench.plan.grace = draft.grace.unwrap_or(bench.plan.grace);
     bench.pairs = draft.pairs.unwrap_or(PAIRS_DEFAULT);
     bench.settle(draft.duration, draft.requests, draft.warmup);
     bench.check()?;

@@ -18,7 +18,7 @@ use crate::load::bench::Bench;
 use crate::load::progress::Progress;
 use crate::load::run::RunError;
 use crate::load::session::{self, Session, SessionError};
-use crate::load::{document, picture, report};
+use crate::load::{document, hgrm, picture, report};
 
 use super::output::print;
 use super::{Exit, Failure, io_failure};
@@ -30,9 +30,9 @@ const NOTHING: &str = "interrupted before anything was measured, there is nothin
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     check_descriptors(&bench)?;
-    let [json, svg, hgrm] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
-    let (json, svg, hgrm) = (json?, svg?, hgrm?);
-    check_papers(&[("--json", &json), ("--svg", &svg), ("--hgrm", &hgrm)])?;
+    let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(Paper::open);
+    let (json, svg, percentiles) = (json?, svg?, percentiles?);
+    check_papers(&[("--json", &json), ("--svg", &svg), ("--hgrm", &percentiles)])?;
     StandardOutput::open().map_err(io_failure("stdout"))?;
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
@@ -42,7 +42,8 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     // The results wait for their reader, and meanwhile a signal ends the program at once.
     release_signals().map_err(io_failure("signals"))?;
     // A document on stdout stands alone there.
-    let printed = if [&json, &svg, &hgrm].into_iter().any(Paper::is_stdout) {
+    let papers = [&json, &svg, &percentiles];
+    let printed = if papers.into_iter().any(Paper::is_stdout) {
         // A stderr that takes nothing leaves the document.
         let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
         Ok(())
@@ -53,7 +54,7 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     printed
         .and(json.write(|| document::json(&session)))
         .and(svg.write(|| picture::svg(&session)))
-        .and(hgrm.write(|| report::hgrm(&session)))?;
+        .and(percentiles.write(|| hgrm::hgrm(&session)))?;
     verdict(session)
 }
 

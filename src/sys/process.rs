@@ -134,9 +134,16 @@ pub fn monotonic_nanoseconds() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// No process has a larger number: proc(5), "pid_max".
+const PID_MAX: u32 = 1 << 22;
+
 /// Processor time that all threads of process `pid` have used, in nanoseconds, ended ones included.
 /// Any process may ask: clock_getcpuclockid(3).
 pub fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
+    // The number of a clock has 29 bits for the process: a larger one would name another clock.
+    if pid > PID_MAX {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
     let mut clock = 0;
     // SAFETY: the number is ours to write and outlives the call.
     match unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) } {
@@ -202,6 +209,15 @@ mod tests {
         // SAFETY: with this operation the call takes no pointer.
         assert_eq!(unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) }, 1);
         Ok(())
+    }
+
+    #[test]
+    fn a_number_that_no_process_can_have_has_no_clock() {
+        for pid in [PID_MAX + 1, 1 << 29, u32::MAX >> 1, u32::MAX] {
+            let error = cpu_nanoseconds(pid).expect_err("there is no such process");
+            assert_eq!(error.raw_os_error(), Some(libc::ESRCH), "{pid}: {error}");
+        }
+        assert!(cpu_nanoseconds(std::process::id()).is_ok_and(|time| time > 0));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! An error of one connection ends in `lose` and goes no further, save before the load has begun: a
 //! server that cannot be reached then is the answer to the whole run. Under churn a connection that
-//! is not there yet is spoken to at once, and only if that is too early is waited for. A server in
-//! HTTP may announce a connection's last reply: then the next one takes its place. What is said and
-//! heard is `traffic`'s business. See connect(2), "EINPROGRESS".
+//! is not there yet is spoken to at once, and only if that is too early is waited for. A connection
+//! that the server may end is opened again by `reopening`. What is said and heard is `traffic`'s
+//! business. See connect(2), "EINPROGRESS".
 
 use super::*;
 use crate::base::quantity::Quantity;
@@ -39,9 +39,15 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if slot.tries == 0 {
             let other = voice as u64 + u64::from(slot.generation) * 7919;
             slot.opened_at = now;
-            let unanswered = slot.connection.in_flight();
-            slot.connection.reset(self.job.script, other);
-            (0..unanswered).for_each(|_| slot.connection.begin(self.job.script));
+            let connection = &mut slot.connection;
+            let (answered, unanswered) = (connection.answered(), connection.in_flight());
+            connection.reset(self.job.script, other);
+            (0..unanswered).for_each(|_| connection.begin(self.job.script));
+            if unanswered > 0 {
+                // The requests are counted from 0 again, and keep their times.
+                let stamps = &mut self.stamps[index * self.depth..][..self.depth];
+                stamps.rotate_left(answered as usize & (self.depth - 1));
+            }
             if self.job.plan.churn && index < self.active {
                 let due = due.unwrap_or(now);
                 if !self.may_begin(due) {
@@ -212,6 +218,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             && (!self.job.plan.churn || self.is_measured(self.stamp(index, 0).due));
         let slot = &mut self.slots[index];
         self.moved = self.now;
+        self.tally.reconnects += u64::from(std::mem::take(&mut slot.is_again));
         if self.speech != Speech::Datagrams {
             self.tally.connections += 1;
             if told {
@@ -229,9 +236,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Gives a connection up. Before anything ever stood, that is the end of the run.
+    /// A connection has ended. It is opened again if the server may end it, and else given up.
+    /// Before the load, that is the end of the run.
     #[cold]
     pub(super) fn lose(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
+        let cause = self.hear_the_rest(index, cause);
+        if self.may_go_on(index, &cause) {
+            return self.reopen(index);
+        }
         // Datagrams have no handshake: only a reply shows that there is somebody.
         let nobody_yet = match self.speech {
             Speech::Datagrams => self.tally.service.count() == 0,
@@ -255,40 +267,26 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Notes that a connection broke, and with how much on it.
     pub(super) fn blame(&mut self, index: usize, cause: Cause) {
+        let failed = self.due_in_flight(index);
+        let failure = self.failure(index, failed, cause);
+        self.tally.fail(failure);
+    }
+
+    /// What is told of a connection with which `failed` requests of the window failed.
+    pub(super) fn failure(&self, index: usize, failed: u64, cause: Cause) -> Failure {
         let connection = &self.slots[index].connection;
-        self.tally.fail(Failure {
+        Failure {
             connection: self.number(index),
             answered: connection.answered(),
             in_flight: connection.in_flight(),
+            failed,
             cause,
-        });
+        }
     }
 
     /// Which connection of all workers it is.
     fn number(&self, index: usize) -> usize {
         index * self.job.plan.threads + self.job.index
-    }
-
-    /// The server has announced the connection's last reply: ends it, as RFC 9112, 9.6 wants it of
-    /// a client, and puts the next one in its place, if there is anything to say on it.
-    ///
-    /// Requests behind the last reply are unanswered by the server's right (9.3.2). They stay in
-    /// flight and are said again on the next connection; their times go on from when they were said
-    /// first, for it was the server that had them wait.
-    #[cold]
-    pub(super) fn reopen(&mut self, index: usize) -> Result<(), Cause> {
-        let connection = &self.slots[index].connection;
-        let (answered, in_flight) = (connection.answered(), connection.in_flight());
-        let next = self.schedule.as_ref().map_or(self.now, Schedule::due);
-        if in_flight == 0 && !self.may_begin(next) {
-            self.release(index);
-            return Ok(());
-        }
-        self.hang_up(index);
-        // The requests are counted from 0 again.
-        let stamps = &mut self.stamps[index * self.depth..][..self.depth];
-        stamps.rotate_left(answered as usize & (self.depth - 1));
-        self.open(index, None)
     }
 
     /// Ends a connection and forgets what was in flight on it.
@@ -299,7 +297,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         connection.abandon();
     }
 
-    fn hang_up(&mut self, index: usize) {
+    pub(super) fn hang_up(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         match slot.stage {
             Stage::Connecting => self.connecting -= 1,

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `follow` is asked once a turn and is the only place where the phase changes. What a phase means
-//! for one connection is not known here, but that the load begins on all of them.
+//! for one connection is not known here, but that the load begins on all of them. What is counted
+//! at the end is `ending`'s business.
 
 use super::*;
 
@@ -37,7 +38,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Phase::Loading { start, end } => {
                 // What was due before the end goes out even if the end has passed meanwhile.
                 self.release_due()?;
-                if self.now >= end || self.quota == 0 || !self.is_able() || self.is_stalled() {
+                let is_over = self.now >= end || self.quota == 0 || self.is_stalled();
+                if is_over || !self.is_able() && self.is_given_up() {
                     self.end_window(start);
                 }
             }
@@ -55,9 +57,22 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 
+    /// Whether the window ends here for a worker that has lost all its connections. A run by a
+    /// count has no other end. A run by time ends for all workers at the same moment, when the
+    /// conductor has seen that none can go on: what is due until then is due in the window.
+    fn is_given_up(&mut self) -> bool {
+        self.job.board.sent_all.store(true, Ordering::Relaxed);
+        self.is_counted() || self.now >= self.job.control.end()
+    }
+
+    /// Whether the run ends by a count.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self.job.plan.until, Until::Requests(_))
+    }
+
     /// Whether a run that ends by a count waits for replies that do not come.
     fn is_stalled(&self) -> bool {
-        self.quota < u64::MAX && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
+        self.is_counted() && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
     }
 
     /// Whether a run that ends by a count has nothing left but to wait for its last replies, which
@@ -115,7 +130,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     fn end_window(&mut self, start: Time) {
         let end = match self.phase {
-            Phase::Loading { end, .. } => end.min(self.now),
+            Phase::Loading { end, .. } => end.min(self.job.control.end()).min(self.now),
             _ => self.now,
         };
         // A request that a full queue holds up is under way; without churn each slot is waited for.
@@ -129,45 +144,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
             end,
             deadline: self.now.after(match self.is_all_begun() {
                 true => STALL_TIMEOUT,
-                false => DRAIN_TIMEOUT,
+                false => self.job.plan.grace,
             }),
         };
-    }
-
-    fn finish(&mut self) {
-        if let (Phase::Draining { start, end, .. }, Some(schedule)) =
-            (self.phase, &mut self.schedule)
-        {
-            schedule.pass(start);
-            self.tally.unsent = schedule.pass(end).min(self.quota);
-        }
-        let waited = matches!(self.phase, Phase::Draining { .. });
-        // A run that was stopped did not wait, so that nobody can be blamed. Otherwise it does not
-        // matter when a request was sent: a silent server answers none after the warm-up either.
-        match self.job.control.is_stopped() {
-            true => self.tally.cut_off += self.in_flight,
-            false if waited => self.blame_the_silent(),
-            false => {}
-        }
-        self.publish();
-        self.phase = Phase::Done;
-    }
-
-    /// Names the connections on which something was not answered. A server that says no length and
-    /// leaves its connection open is told why nobody counts its replies.
-    fn blame_the_silent(&mut self) {
-        for index in 0..self.active {
-            let connection = &self.slots[index].connection;
-            if connection.in_flight() == 0 {
-                continue;
-            }
-            let cause = match connection.awaits_end() {
-                true => Cause::Endless,
-                false => Cause::Silent,
-            };
-            self.blame(index, cause);
-            self.release(index);
-        }
     }
 }
 

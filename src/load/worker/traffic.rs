@@ -139,7 +139,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Counts `answers` replies, of which the first belongs to request `first`.
     #[inline]
-    fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
+    pub(super) fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
         self.in_flight -= u64::from(answers);
         let Some((start, end)) = self.counting() else {
             return;
@@ -348,7 +348,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Phase::Opening | Phase::Done => Time::NEVER,
             };
             match stamp.due >= start {
-                true => self.tally.errors.unanswered += 1,
+                true => self.tally.errors.time_out(),
                 false => self.tally.lost_in_warmup += 1,
             }
             self.moved = self.now;

@@ -16,6 +16,7 @@ use super::super::Options;
 use super::super::table::{Effect, Flag};
 use super::super::values::{
     choice, count, number, put, rate, switch, switch_text, time, time_or_off, time_or_off_text,
+    time_text,
 };
 use super::{BENCH, list, paper, server, sizes, sources};
 
@@ -99,6 +100,15 @@ pub(in crate::options) const FLAGS: &[Flag] = &[
         none,
         Effect::Value("TIME", |options, text| {
             put(&mut options.bench.warmup, time(text, TIMES).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--grace",
+        "how long to wait for replies after the measured time",
+        |options| time_text(options.bench.bench.plan.grace),
+        Effect::Value("TIME", |options, text| {
+            put(&mut options.bench.grace, time(text, TIMES).map(Some))
         }),
     ),
     row(

@@ -54,6 +54,7 @@ fn every_value_reaches_its_field() {
         idle: 6,
         until: Until::Requests(500),
         warmup: Duration::from_secs(3),
+        grace: Plan::default().grace,
         ramp: Duration::from_secs(4),
         connect_timeout: Some(Duration::from_secs(5)),
         size: (16, 4096),
@@ -84,6 +85,18 @@ fn every_value_reaches_its_field() {
         files.map(|file| file.display().to_string()),
         ["a", "b", "c"]
     );
+}
+
+#[test]
+fn the_grace_after_the_measured_time_is_two_seconds_or_as_given() {
+    for (words, grace) in [
+        (&["7007"][..], 2000),
+        (&["7007", "--grace", "0"], 0),
+        (&["7007", "--grace=50ms"], 50),
+    ] {
+        let bench = parse_words(words).expect("enough");
+        assert_eq!(bench.plan.grace, Duration::from_millis(grace));
+    }
 }
 
 #[test]
@@ -316,6 +329,10 @@ fn what_does_not_go_together_is_refused_in_a_line_that_names_the_option() {
         (
             &["7007", "--requests", "5", "--duration", "5s"],
             "--requests",
+        ),
+        (
+            &["7007", "--requests", "5", "--grace", "1s"],
+            "--grace: not together with --requests",
         ),
         (&["7007", "--size", "9..8"], "--size"),
         (&["7007", "--rate", "0"], "--rate"),

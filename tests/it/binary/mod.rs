@@ -35,7 +35,7 @@ const MIB: usize = 1 << 20;
 const FEW: [&str; 2] = ["--max-connections", "100"];
 
 /// Prints a measured figure past the output capture of the test runner.
-fn say(line: impl Display) {
+pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -59,10 +59,9 @@ fn a_server_that_leaves_is_told_apart_from_one_that_is_silent() {
         },
         peer::tcp(peer::mute),
     );
-    assert_eq!(
-        (silent.tally.errors.unanswered, silent.tally.answered),
-        (10, 0)
-    );
+    assert_eq!((silent.tally.unfinished, silent.tally.answered), (10, 0));
+    assert_eq!(silent.tally.errors.total(), 0);
+    assert_eq!(silent.tally.failures[0].label(), "unfinished");
 }
 
 #[test]
@@ -75,7 +74,8 @@ fn a_request_of_the_warm_up_that_is_never_answered_is_told() {
         ..plan(1)
     };
     let tally = measure(&plan, peer::tcp(peer::mute)).tally;
-    assert_eq!((tally.errors.unanswered, tally.answered), (5, 0));
+    assert_eq!((tally.lost_in_warmup, tally.due()), (5, 0));
+    assert_eq!(tally.failures.len(), 5);
 }
 
 #[test]
@@ -126,7 +126,7 @@ const MORES: [&[u8]; 4] = [
     PAGE,
     PAGE.split_at(7).0,
     b"<html>",
-    b"HTTP/1.1 408 Late\r\n\r\n",
+    b"HTTP/1.1 500 Sorry\r\n\r\n",
 ];
 
 #[test]
@@ -135,7 +135,7 @@ fn a_good_page_counts_whatever_comes_behind_it_in_the_same_read() {
         (peer::tcp(more_than_a_page::<0>), "more came back"),
         (peer::tcp(more_than_a_page::<1>), "more came back"),
         (peer::tcp(more_than_a_page::<2>), "not HTTP/1"),
-        (peer::tcp(more_than_a_page::<3>), "status 408"),
+        (peer::tcp(more_than_a_page::<3>), "status 500"),
     ] {
         let plan = Plan {
             protocol: Protocol::Http,

@@ -173,7 +173,7 @@ fn a_server_that_dies_between_its_rounds_leaves_what_was_measured() {
     server.join().expect("it has served two");
     assert_eq!(code, Some(5), "{out}{err}");
     assert!(err.contains(&dying) && err.lines().count() == 1, "{err}");
-    let parts = ["a run could not begin", "50 in", "service time"];
+    let parts = ["a run could not begin", "50 due in", "service time"];
     assert!(parts.iter().all(|part| out.contains(part)), "{out}");
     let json = fs::read_to_string(&path).expect("it was written");
     let told = format!("\"cut_short\": \"tcp://{dying}: cannot connect");

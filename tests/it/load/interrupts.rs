@@ -79,7 +79,10 @@ fn an_interrupt_before_two_pairs_says_so_instead_of_an_empty_table() {
     }
     let (code, out, _) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(130), "{out}");
-    assert!(out.contains("2 in") && out.contains("1 in"), "{out}");
+    assert!(
+        out.contains("2 due in") && out.contains("1 answered"),
+        "{out}"
+    );
     let line = "B against A\n  no ratio: of 10 pairs none was finished, and it takes 2\n";
     assert!(out.ends_with(line), "{out}");
 }
@@ -133,5 +136,8 @@ fn an_interrupt_while_the_second_server_is_connected_to_tells_what_the_first_one
     interrupt(&child);
     let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!((code, err.as_str()), (Some(130), ""), "{out}");
-    assert!(out.contains("2 in") && out.contains("interrupted"), "{out}");
+    assert!(
+        out.contains("2 due in") && out.contains("interrupted"),
+        "{out}"
+    );
 }

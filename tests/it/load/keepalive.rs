@@ -1,7 +1,7 @@
 //! Servers in HTTP that end their connections after some replies, as RFC 9112 lets them.
 //!
-//! With the end announced, the load goes on over the next connection and nothing is an error; an
-//! end that comes without a word stays one.
+//! Whether the end is announced or not, the load goes on over the next connection and nothing is an
+//! error.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -10,7 +10,6 @@ use std::time::Duration;
 use mynah::kernel::Address;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use mynah::load::schedule::Arrivals;
-use mynah::load::tally::Tally;
 
 use super::peer::{self, leave};
 use super::runs::{assert_whole, load, plan};
@@ -88,10 +87,9 @@ fn an_open_loop_loses_none_of_its_requests_with_a_connection_that_ends() {
 }
 
 #[test]
-fn an_end_that_was_not_announced_is_an_error() {
+fn an_end_that_was_not_announced_is_no_error_either() {
     let server = Address::Tcp(peer::tcp(without_a_word));
-    let Tally {
-        errors, answered, ..
-    } = load(&http(300), server).expect("the server is there").tally;
-    assert_eq!((errors.closed, errors.total(), answered), (3, 3, 21));
+    let outcome = load(&http(300), server).expect("the server is there");
+    assert_whole(&outcome, 300);
+    assert!(outcome.tally.reconnects >= 300 / 7 - 3);
 }

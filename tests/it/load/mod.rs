@@ -4,6 +4,7 @@
 //! share nothing but the wire. Every run ends by a count of requests or within a fraction of a
 //! second.
 
+mod accounting;
 mod bodies;
 mod breaking;
 mod command;
@@ -18,6 +19,8 @@ mod pacing;
 mod pages;
 pub(crate) mod peer;
 mod pythons;
+mod reconnecting;
 mod runs;
 mod starting;
+mod unknown;
 mod wellformed;

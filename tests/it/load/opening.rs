@@ -92,7 +92,7 @@ fn a_queue_that_stays_full_is_the_answer_to_the_whole_run() {
 }
 
 #[test]
-fn a_request_that_a_full_queue_held_up_to_the_end_is_unanswered() {
+fn a_request_that_a_full_queue_held_up_to_the_end_is_unfinished() {
     let (listener, address) = narrow("stuck");
     // One is served, so that there is somebody; who comes next stays in the queue.
     thread::spawn(move || {
@@ -107,12 +107,8 @@ fn a_request_that_a_full_queue_held_up_to_the_end_is_unanswered() {
         ..plan(1)
     };
     let tally = load(&plan, address).expect("the server is there").tally;
-    assert_eq!(
-        (tally.answered, tally.errors.unanswered),
-        (1, 4),
-        "{tally:?}"
-    );
-    assert_eq!(tally.errors.total(), 4);
+    assert_eq!((tally.answered, tally.unfinished), (1, 4), "{tally:?}");
+    assert_eq!(tally.errors.total(), 0);
 }
 
 #[test]
@@ -135,8 +131,12 @@ fn a_connection_that_is_ended_as_soon_as_it_stands_is_seen() {
     };
     match load(&plan, server) {
         Err(RunError::Target(line)) => assert!(line.contains("closed by the server"), "{line}"),
-        // A server that is slow to accept ends them when the load has begun.
-        Ok(outcome) => assert_eq!(outcome.tally.errors.closed, 20),
+        // A server that is slow to accept ends them when the load has begun, and one that is very
+        // slow ends connections that have stood for a while.
+        Ok(outcome) => {
+            let tally = &outcome.tally;
+            assert!(tally.errors.closed + tally.reconnects >= 20, "{tally:?}");
+        }
         Err(other) => panic!("{other:?}"),
     }
 }
@@ -159,6 +159,8 @@ fn a_reset_before_the_load_is_the_servers_doing_and_names_the_connection() {
             let named = line.contains(&server.to_string()) && line.contains("connection 0: ");
             assert!(named && line.contains("reset"), "{line}");
         }
+        // A server that is very slow resets connections that have stood for a while.
+        Ok(outcome) if outcome.tally.reconnects > 0 => {}
         other => panic!("{other:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! An open loop that asks for more than the server does.
 //!
 //! What is due and waits is sent late, and measured from when it was due; what can never be sent is
-//! an error; and the throughput is what came back in the window, whatever was asked for.
+//! counted as unsent; and the throughput is what came back in the window, whatever was asked for.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -31,7 +31,7 @@ fn words_for<'a>(server: &'a str, words: &'a str) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_can_never_be_sent_is_an_error_too() {
+fn what_can_never_be_sent_is_unsent() {
     let (rate, arrivals) = (1000.0, Arrivals::Fixed);
     let plan = Plan {
         pace: Pace::Open { rate, arrivals },
@@ -41,8 +41,9 @@ fn what_can_never_be_sent_is_an_error_too() {
     };
     let outcome = measure(&plan, peer::tcp(peer::mute));
     let tally = &outcome.tally;
-    assert_eq!((tally.errors.unanswered, tally.unsent), (1, 99));
-    assert_eq!(Figures::of(&outcome).errors, 100);
+    assert_eq!((tally.unfinished, tally.unsent), (1, 99));
+    let figures = Figures::of(&outcome);
+    assert_eq!((figures.due, figures.errors), (100, 0));
 }
 
 #[test]
@@ -68,7 +69,8 @@ fn a_rate_beside_no_answered_request_is_explained() {
     let (code, out, _) = told(&bench(&words_for(&server, words)));
     assert_eq!(code, Some(7), "{out}");
     for part in [
-        "none of those due in 0.10 s was answered",
+        "1000 due in 0.10 s",
+        "0 answered",
         "all to earlier requests",
         "the rate is that of",
     ] {
@@ -106,25 +108,51 @@ fn an_interrupted_open_loop_tells_what_was_not_sent() {
 }
 
 #[test]
-fn errors_are_listed_by_kind() {
+fn requests_that_wait_are_told_and_are_no_errors() {
     let server = peer::tcp(peer::mute).to_string();
-    let words = "--connections 2 --rate 1k --warmup 0 --duration 100ms --json";
+    let words = "--connections 2 --rate 1k --warmup 0 --duration 100ms --grace 100ms --json";
     let (_, json, report) = told(&bench(&words_for(&server, words)));
     for line in [
-        "  errors        2 requests never answered\n",
-        "                98 requests due and never sent\n",
-        "  failed        connection 0: never answered (after 0 replies, 1 in flight)\n",
-        "  failed        connection 1: never answered (after 0 replies, 1 in flight)\n",
+        "  requests      100 due in 0.10 s, 0 errors\n",
+        "                0 answered, 0 failed, 2 unfinished, 98 unsent\n",
+        "  unfinished    connection 0: never answered (after 0 replies, 1 in flight)\n",
+        "  unfinished    connection 1: never answered (after 0 replies, 1 in flight)\n",
+        "!!    98 requests were due and never sent\n",
+        "!!    2 requests were in flight when the run ended\n",
     ] {
         assert!(report.contains(line), "{line} is missing: {report}");
     }
     assert!(is_json(&json), "{json}");
     for line in [
-        "\"errors\": 100",
-        "\"connections_closed\": 0",
-        "\"requests_unanswered\": 2",
-        "\"requests_unsent\": 98",
+        "\"errors\": 0",
+        "\"unfinished\": 2",
+        "\"unsent\": 98",
         "\"unanswered_requests\": 2",
+        "\"unsent_requests\": 98",
+    ] {
+        assert!(json.contains(line), "{line} is missing: {json}");
+    }
+}
+
+#[test]
+fn errors_are_listed_by_kind() {
+    let server = peer::tcp(peer::leaver).to_string();
+    let words = "--connections 2 --requests 100 --json";
+    let (code, json, report) = told(&bench(&words_for(&server, words)));
+    assert_eq!(code, Some(7), "{report}");
+    for line in [
+        ", 2 errors\n",
+        "                20 answered, 2 failed, 0 unfinished, 78 unsent\n",
+        "  errors        2 connections closed by the server\n",
+        "  failed        connection 0: closed by the server (after 10 replies, 1 in flight)\n",
+    ] {
+        assert!(report.contains(line), "{line} is missing: {report}");
+    }
+    assert!(is_json(&json), "{json}");
+    for line in [
+        "\"errors\": 2",
+        "\"connections_closed\": 2",
+        "\"requests_unanswered\": 0",
     ] {
         assert!(json.contains(line), "{line} is missing: {json}");
     }

@@ -91,7 +91,7 @@ pub(crate) fn chatterer(mut stream: TcpStream) {
     }
 }
 
-/// Answers 10 times and says goodbye.
+/// Answers 10 times, takes the next request and ends the connection.
 pub(crate) fn leaver(mut stream: TcpStream) {
     let mut space = [0; 64];
     for _ in 0..10 {
@@ -103,7 +103,9 @@ pub(crate) fn leaver(mut stream: TcpStream) {
             return;
         }
     }
-    leave(&mut stream);
+    if stream.read_exact(&mut space).is_ok() {
+        leave(&mut stream);
+    }
 }
 
 /// Answers once and closes.

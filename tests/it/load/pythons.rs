@@ -73,7 +73,10 @@ fn pages_in_chunks_and_to_the_end_are_measured_at_their_path_and_host() {
         "--path /close --churn",
     ] {
         let (out, _) = measure(&server, words, 0);
-        assert!(out.contains("60 in") && out.contains("0 errors"), "{out}");
+        assert!(
+            out.contains("60 answered") && out.contains("0 errors"),
+            "{out}"
+        );
     }
     let (out, document) = measure(&server, "--path /host --host example.org", 0);
     assert!(out.contains("GET /host HTTP/1.1 of example.org"), "{out}");
@@ -98,7 +101,10 @@ fn a_server_in_http_1_0_that_ends_each_connection_is_measured() {
     let server = format!("python3 -m http.server {{port}} --bind 127.0.0.1 --directory {place}");
     for words in ["", "--path /page", "--path /page?x --churn"] {
         let (out, _) = measure(&server, words, 0);
-        assert!(out.contains("60 in") && out.contains("0 errors"), "{out}");
+        assert!(
+            out.contains("60 answered") && out.contains("0 errors"),
+            "{out}"
+        );
         assert!(out.contains(" connections had "), "{out}");
     }
     fs::remove_dir_all(&folder).expect("it is ours");

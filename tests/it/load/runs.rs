@@ -7,6 +7,7 @@ use mynah::kernel::{Address, Linux};
 use mynah::load::plan::{Plan, Protocol, Until};
 use mynah::load::progress::Progress;
 use mynah::load::run::{self, Outcome, RunError, Target};
+use mynah::load::tally::Tally;
 
 use super::peer;
 
@@ -42,6 +43,24 @@ pub(crate) fn load(plan: &Plan, address: Address) -> Result<Outcome, RunError> {
 
 pub(crate) fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
     load(plan, Address::Tcp(server)).expect("the server is there")
+}
+
+/// The counts of a tally in a line.
+pub(crate) fn brief(tally: &Tally) -> String {
+    let Tally {
+        begun,
+        answered,
+        unfinished,
+        unsent,
+        reconnects,
+        errors,
+        failures,
+        ..
+    } = tally;
+    format!(
+        "{begun} begun, {answered} answered, {unfinished} unfinished, {unsent} unsent, \
+         {reconnects} reconnects, {errors:?}, {failures:?}"
+    )
 }
 
 #[track_caller]

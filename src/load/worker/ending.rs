@@ -1,0 +1,77 @@
+//! The worker's account of its requests at the end of the run.
+//!
+//! Each request that was due in the window was answered, failed, is unfinished or was never sent;
+//! the words are those of [`Tally`]. What was answered and what failed has been counted as it
+//! happened; what is still open when the run ends is counted here, once.
+
+use super::*;
+
+impl<K: Poller + Opener> Worker<'_, K> {
+    /// Ends the run.
+    pub(super) fn finish(&mut self) {
+        self.tally.begun = quota(&self.job) - self.quota;
+        self.tally.unsent = self.unsent();
+        if self.job.control.is_stopped() {
+            self.tally.cut_off += self.in_flight;
+        }
+        for index in 0..self.active {
+            if self.slots[index].connection.in_flight() > 0 {
+                self.settle(index);
+                self.release(index);
+            }
+        }
+        self.publish();
+        self.phase = Phase::Done;
+    }
+
+    /// Requests that were due in the window and were never begun.
+    fn unsent(&mut self) -> u64 {
+        let Phase::Draining { start, end, .. } = self.phase else {
+            return 0;
+        };
+        // A run by a count that ends by itself was asked for all of them.
+        if self.is_counted() && !self.job.control.is_stopped() {
+            return self.quota;
+        }
+        let Some(schedule) = &mut self.schedule else {
+            return 0;
+        };
+        schedule.pass(start);
+        schedule.pass(end).min(self.quota)
+    }
+
+    /// Counts what is in flight on a connection when the run ends.
+    ///
+    /// A run by time has waited for as long as it was told to: the requests are unfinished. A run
+    /// by a count has waited for as long as a reply may take: they have failed. A run that was
+    /// stopped did not wait.
+    fn settle(&mut self, index: usize) {
+        let due = self.due_in_flight(index);
+        let connection = &self.slots[index].connection;
+        let early = connection.in_flight() - due;
+        let cause = match connection.awaits_end() {
+            true => Cause::Endless,
+            false => Cause::Silent,
+        };
+        if self.job.control.is_stopped() {
+            self.tally.unfinished += due;
+            return;
+        }
+        self.tally.lost_in_warmup += early;
+        if self.is_counted() && due > 0 {
+            self.blame(index, cause);
+        } else {
+            self.tally.unfinished += due;
+            let told = self.failure(index, 0, cause);
+            self.tally.tell(told);
+        }
+    }
+
+    /// Requests in flight on a connection that were due in the window.
+    pub(super) fn due_in_flight(&self, index: usize) -> u64 {
+        let connection = &self.slots[index].connection;
+        let in_flight = connection.answered()..connection.begun();
+        let due = in_flight.filter(|&request| self.is_measured(self.stamp(index, request).due));
+        due.count() as u64
+    }
+}

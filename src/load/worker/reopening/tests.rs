@@ -1,0 +1,94 @@
+//! An end that crosses with a request, step by step.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::kernel::{Linux, Readiness};
+
+/// What the server does with the second request, or before it.
+type Ending = fn(TcpStream, &mut dyn FnMut());
+
+/// The counts and the stage of a connection that has had one echo and then met `ending`, which
+/// calls its second argument to let the second request out.
+fn after(ending: Ending) -> (Tally, Stage, u64) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let target = Address::Tcp(listener.local_addr().expect("it is bound"));
+    let plan = Plan {
+        connections: 1,
+        until: Until::Requests(2),
+        ..Plan::default()
+    };
+    let script = plan.script(&target).expect("raw takes all");
+    let (control, board) = (Control::default(), Board::default());
+    let job = Job {
+        plan: &plan,
+        script: &script,
+        target: &target,
+        control: &control,
+        board: &board,
+        index: 0,
+    };
+    let kernel = Linux::new(false).expect("epoll");
+    let mut worker = Worker::new(kernel, job).expect("it is small");
+    while worker.open == 0 {
+        worker.turn().expect("there is a listener");
+    }
+    let (mut server, _) = listener.accept().expect("it has connected");
+    let (start, end) = (worker.now, Time::NEVER);
+    worker.phase = Phase::Loading { start, end };
+    let token = Token::new(0, worker.slots[0].generation);
+    let mut request = [0; 64];
+    worker.quota = 1;
+    worker.converse(0, 1).expect("it stands");
+    server.read_exact(&mut request).expect("it was asked");
+    server.write_all(&request).expect("it stands");
+    worker.ready(token, Readiness::IN).expect("an echo");
+    assert_eq!((worker.tally.answered, worker.in_flight), (1, 0));
+    worker.quota = 1;
+    ending(server, &mut || {
+        let said = worker.converse(0, 1);
+        said.or_else(|cause| worker.lose(0, cause))
+            .expect("one connection is no run");
+    });
+    let ended = Readiness::IN | Readiness::RDHUP;
+    worker
+        .ready(token, ended)
+        .expect("one connection is no run");
+    let Worker {
+        tally,
+        slots,
+        in_flight,
+        ..
+    } = worker;
+    (tally, slots[0].stage, in_flight)
+}
+
+#[test]
+fn an_echo_request_that_crossed_with_the_end_of_its_connection_is_said_again() {
+    let (tally, stage, in_flight) = after(|server, ask| {
+        drop(server);
+        ask();
+    });
+    assert_eq!((tally.errors.total(), in_flight), (0, 1));
+    assert_eq!(stage, Stage::Connecting);
+}
+
+#[test]
+fn an_echo_request_that_has_arrived_and_is_not_answered_has_failed() {
+    let read_and_end: Ending = |mut server, ask| {
+        ask();
+        server.read_exact(&mut [0; 64]).expect("it was asked");
+        drop(server);
+    };
+    // What was not read makes the end a reset.
+    let end_unread: Ending = |server, ask| {
+        ask();
+        drop(server);
+    };
+    for ending in [read_and_end, end_unread] {
+        let (tally, stage, in_flight) = after(ending);
+        assert_eq!((tally.errors.failed, tally.errors.total()), (1, 1));
+        assert_eq!((stage, in_flight), (Stage::Closed, 0));
+    }
+}
