@@ -109,8 +109,28 @@ pub(super) fn internet(input: &str, carrier: Carrier, scheme: &str) -> Option<St
     if unsigned.len() < input.len() && parse_port(unsigned).is_ok() {
         return Some(format!("a port has no sign; write {scheme}{unsigned}"));
     }
+    let is_address = |text: &str| parse_internet(text, carrier, scheme).is_ok();
+    if let Some((first, _)) = input.split_once([',', ';']) {
+        if is_address(first) {
+            return Some(format!(
+                "it is more than one address; write {scheme}{first}"
+            ));
+        }
+    }
     let end = input.find(['/', '?', '#'])?;
     let (front, path) = input.split_at(end);
+    match path.strip_prefix('/') {
+        // As /etc/services has it.
+        Some(word @ ("tcp" | "udp")) if scheme.is_empty() && is_address(front) => {
+            return Some(format!("the protocol comes first; write {word}://{front}"));
+        }
+        Some(port) if is_host(front) && parse_port(port).is_ok() => {
+            return Some(format!(
+                "the port follows a colon; write {scheme}{front}:{port}"
+            ));
+        }
+        _ => {}
+    }
     let is_path = scheme.is_empty() && path.starts_with('/');
     if is_path && ["", ".", "..", "~"].contains(&front) {
         return Some(format!("it looks like a path; write unix:{input}"));
@@ -132,6 +152,9 @@ pub(super) fn no_port(host: &str, carrier: Carrier, scheme: &str) -> String {
     if host.parse::<Ipv6Addr>().is_ok() {
         return no_brackets(host, "", scheme);
     }
+    if is_host_and_port(host) {
+        return format!("there is a colon behind the port; write {scheme}{host}");
+    }
     let whole = format!("{host}:{PORT}");
     match parse_internet(&whole, carrier, scheme) {
         Ok(_) => format!("the port is missing; write HOST:PORT, such as {scheme}{whole}"),
@@ -139,8 +162,16 @@ pub(super) fn no_port(host: &str, carrier: Carrier, scheme: &str) -> String {
     }
 }
 
+/// With one colon only, so that the parser does not come back here for each of them.
+fn is_host_and_port(text: &str) -> bool {
+    text.matches(':').count() == 1 && parse_internet(text, Carrier::Tcp, "").is_ok()
+}
+
 /// An IPv6 address without brackets, of which the last group may be the port.
 pub(super) fn no_brackets(host: &str, port: &str, scheme: &str) -> String {
+    if is_host_and_port(host) {
+        return format!("there is a second port; write {scheme}{host}");
+    }
     let whole = format!("{host}:{port}");
     let right = match (host.parse::<Ipv6Addr>(), whole.parse::<Ipv6Addr>()) {
         (Ok(ip), _) if parse_port(port).is_ok() => format!("[{ip}]:{port}"),

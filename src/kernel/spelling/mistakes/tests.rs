@@ -89,6 +89,27 @@ const MISTYPED: &[(&str, &str)] = &[
         ":",
         "the port is missing; write HOST:PORT, such as localhost:7007",
     ),
+    (
+        "127.0.0.1:7007:",
+        "there is a colon behind the port; write 127.0.0.1:7007",
+    ),
+    (
+        "127.0.0.1:7007:7008",
+        "there is a second port; write 127.0.0.1:7007",
+    ),
+    (
+        "localhost:7007,localhost:7008",
+        "it is more than one address; write localhost:7007",
+    ),
+    ("7007/tcp", "the protocol comes first; write tcp://7007"),
+    (
+        "localhost:53/udp",
+        "the protocol comes first; write udp://localhost:53",
+    ),
+    (
+        "localhost/7007",
+        "the port follows a colon; write localhost:7007",
+    ),
     // Blanks.
     (" 7007", "there are blanks around it; write 7007"),
     (
@@ -294,5 +315,15 @@ fn a_suggestion_is_an_address() {
         for word in words.filter(|word| !word.contains(form)) {
             assert!(parse(word).is_ok(), "{input:?}: {word}: {:?}", parse(word));
         }
+    }
+}
+
+#[test]
+fn a_long_input_is_answered_like_a_short_one() {
+    for part in [
+        ":", "a:", "1:", "/", "a/", ",", "a,", "a:1,", "[", "]", "%", " ", "tcp:", "::1:",
+    ] {
+        let line = refusal(&part.repeat(100_000));
+        assert!(!line.contains('\n'), "{part}");
     }
 }
