@@ -15,6 +15,8 @@ use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use mynah::kernel::process;
+
 /// Tells that the running test is skipped, whole or in part, and why.
 pub(crate) fn skip(reason: impl Display) {
     // The test runner names each test's thread after the test.
@@ -42,6 +44,18 @@ pub(crate) fn is_installed(program: &str) -> bool {
 /// Tells that the running test is skipped because `program` is missing.
 pub(crate) fn skip_without(program: &str) {
     skip(format_args!("program {program} is not installed"));
+}
+
+/// Whether this process, and each program that it starts, may have `count` descriptors; if not, tells
+/// that the test is skipped.
+pub(crate) fn has_descriptors(count: u64) -> bool {
+    let limit = process::raise_descriptor_limit().expect("getrlimit(2)");
+    if limit < count {
+        skip(format_args!(
+            "{count} descriptors do not fit under the hard limit {limit}"
+        ));
+    }
+    limit >= count
 }
 
 /// A shell command that succeeds where `program` does what the tests ask of it.

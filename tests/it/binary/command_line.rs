@@ -89,7 +89,14 @@ fn memory_that_cannot_be_had_is_one_line_that_names_the_option() {
             "--frame-max",
         ),
         (
-            &["--max-memory", "1g", "--listen", "127.0.0.1:0"],
+            &[
+                "--frame",
+                "u32be",
+                "--frame-max",
+                "600m",
+                "--max-memory",
+                "1g",
+            ],
             "--max-memory",
         ),
         (

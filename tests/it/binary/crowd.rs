@@ -7,10 +7,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use mynah::kernel::process;
-
 use super::server::{Server, until};
-use super::{ask, is_installed, say, skip};
+use super::{ask, has_descriptors, is_installed, say};
 
 const CROWD: usize = 10_000;
 
@@ -31,11 +29,8 @@ fn ask_all(peers: &mut [TcpStream]) {
 
 #[test]
 fn ten_thousand_are_served_at_once_and_idle_wake_nobody_and_one_more_waits() {
-    let limit = process::raise_descriptor_limit().expect("getrlimit(2)");
-    if limit < CROWD as u64 + 500 {
-        return skip(format_args!(
-            "{CROWD} connections need more than {limit} descriptors"
-        ));
+    if !has_descriptors(CROWD as u64 + 500) {
+        return;
     }
     let server = Server::start(&["--max-connections", &CROWD.to_string()]);
     assert_eq!(ask(&mut server.connect(), b"first"), b"first");

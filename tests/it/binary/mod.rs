@@ -25,7 +25,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
 
 pub(crate) use crate::skip::is_installed;
-use crate::skip::skip;
+use crate::skip::{has_descriptors, skip};
 use server::Server;
 pub(crate) use server::until;
 

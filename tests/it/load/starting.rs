@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::command::{file, interrupt, signal, told};
 use super::peer;
 use crate::program;
-use crate::skip::skip;
+use crate::skip::{has_descriptors, skip};
 
 /// Looks for something until it is there, for so long that it must be.
 #[track_caller]
@@ -130,6 +130,9 @@ fn on_the_same_core_children_are_moved_too_and_all_have_their_place_back() {
 
 #[test]
 fn memory_that_cannot_be_had_is_one_line() {
+    if !has_descriptors(1_000) {
+        return;
+    }
     let server = peer::tcp(peer::echo).to_string();
     for (words, exit, why) in [
         ("--threads 64 --connections 64", 7, "thread "),
