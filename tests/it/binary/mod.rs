@@ -18,6 +18,9 @@ mod memory;
 mod others;
 mod run;
 mod server;
+mod sums;
+mod told_kernel;
+mod workers;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};

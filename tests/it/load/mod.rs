@@ -6,6 +6,7 @@
 
 mod bodies;
 mod breaking;
+mod clocks;
 mod command;
 mod datagrams;
 mod documents;
@@ -18,5 +19,8 @@ mod pages;
 mod peer;
 mod pythons;
 mod runs;
+mod simulated;
 mod starting;
+mod stopped;
+mod unspoilt;
 mod wellformed;

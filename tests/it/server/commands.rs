@@ -6,8 +6,8 @@ use mynah::framing::Framing;
 use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, COMMANDS_MAX};
 use mynah::service::Run;
 
-const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
-const MUCH: &str = "mynah: cut, it says too much\n";
+pub(super) const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
+pub(super) const MUCH: &str = "mynah: cut, it says too much\n";
 
 fn allowed() -> Vec<String> {
     ["held", "echo a", "nowhere", "yes"]
@@ -16,7 +16,7 @@ fn allowed() -> Vec<String> {
 }
 
 /// Buffers that hold whatever a command may say.
-fn roomy() -> Settings {
+pub(super) fn roomy() -> Settings {
     Settings {
         workspace: WorkspaceSize {
             inbound: 1024,
@@ -27,7 +27,7 @@ fn roomy() -> Settings {
 }
 
 /// Plays `run` under both triggers; in the end no process is left.
-fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
+pub(super) fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
     run_framed(crate::talk::framing(framing, 1 << 20), settings, play);
 }
 
@@ -53,12 +53,12 @@ fn run_on(config: Config, framing: Framing, settings: Settings, play: impl Fn(&m
     }
 }
 
-fn lines(settings: Settings, play: impl Fn(&mut Play<Run>)) {
+pub(super) fn lines(settings: Settings, play: impl Fn(&mut Play<Run>)) {
     run("line", settings, play);
 }
 
 /// What `peer` hears, as text; its address made the same for all.
-fn hear(play: &mut Play<Run>, peer: Peer) -> String {
+pub(super) fn hear(play: &mut Play<Run>, peer: Peer) -> String {
     play.quiet();
     let text = String::from_utf8(play.receive(peer)).expect("text");
     let (begin, rest) = match text.split_once(" execute done, result is : \n") {
@@ -69,7 +69,7 @@ fn hear(play: &mut Play<Run>, peer: Peer) -> String {
 }
 
 /// The one process there is.
-fn only(play: &mut Play<Run>) -> u32 {
+pub(super) fn only(play: &mut Play<Run>) -> u32 {
     let all = play.sim().processes();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0]
@@ -556,7 +556,7 @@ fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
 
 impl Play<Run> {
     /// Asks for what is not allowed, and is refused.
-    fn ask_refused(&mut self, peer: Peer) {
+    pub(super) fn ask_refused(&mut self, peer: Peer) {
         self.send(peer, b"no\n");
         assert_eq!(hear(self, peer), "坏人!\n");
     }

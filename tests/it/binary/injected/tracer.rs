@@ -14,10 +14,10 @@ use super::super::{is_installed, say};
 use super::pages::{Phase, Row};
 
 /// A report that strace writes, and takes its time to finish.
-pub(super) struct Report(PathBuf);
+pub(in crate::binary) struct Report(PathBuf);
 
 impl Report {
-    pub(super) fn new() -> Report {
+    pub(in crate::binary) fn new() -> Report {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("mynah-{}-{number}.calls", std::process::id());
@@ -25,7 +25,7 @@ impl Report {
     }
 
     /// The words in front of the program's: to watch these calls, and make those fail.
-    pub(super) fn wrapper(&self, calls: &str, failing: &[String]) -> Vec<String> {
+    pub(in crate::binary) fn wrapper(&self, calls: &str, failing: &[String]) -> Vec<String> {
         let path = self.0.to_str().expect("a path in UTF-8");
         let mut words = ["strace", "-D", "-f", "-q", "-o", path]
             .map(String::from)
@@ -38,7 +38,7 @@ impl Report {
     }
 
     /// All of it, once the server has ended.
-    pub(super) fn read(&self) -> String {
+    pub(in crate::binary) fn read(&self) -> String {
         let mut text = String::new();
         until("strace has reported", || {
             text = fs::read_to_string(&self.0).unwrap_or_default();
@@ -56,7 +56,7 @@ impl Drop for Report {
 }
 
 /// Whether strace is there and may trace; says so when the play has to be skipped.
-pub(super) fn may_trace() -> bool {
+pub(in crate::binary) fn may_trace() -> bool {
     if !is_installed("strace") {
         return false;
     }
