@@ -11,6 +11,7 @@ mod door;
 mod ending;
 mod golden;
 mod left_behind;
+mod listeners;
 mod phases;
 mod pool;
 mod queues;

@@ -195,6 +195,23 @@ fn passing_errors_of_accept_do_not_admit_more_than_there_are_slots() {
 }
 
 #[test]
+fn errors_of_accept_are_counted_from_the_last_connection_that_was_let_in() {
+    let settings = Settings {
+        connections_max: 2,
+        ..plain()
+    };
+    let mut stage = Stage::new(settings);
+    for _ in 0..4 {
+        stage.fail("accept4", ACCEPT_ERRORS_MAX, EPERM);
+        let peer = stage.connect();
+        check_is_served(&mut stage, peer);
+        stage.sim().close_peer(peer);
+        stage.settle();
+    }
+    assert_eq!(stage.server.counters().refused_resources, 0);
+}
+
+#[test]
 fn a_listener_that_rests_is_not_opened_by_its_deadline_while_slots_are_full() {
     let settings = Settings {
         connections_max: 1,

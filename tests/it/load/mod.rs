@@ -12,6 +12,7 @@ mod datagrams;
 mod documents;
 mod interrupts;
 mod keepalive;
+mod merged;
 mod opening;
 mod overload;
 mod pacing;

@@ -163,6 +163,27 @@ fn a_connection_of_an_echo_has_nothing_of_the_broken_one_before_it() {
 }
 
 #[test]
+fn a_reply_that_is_too_long_is_wrong_behind_a_connection_that_was_not_answered() {
+    // Where bytes are not compared, only their number can tell.
+    for verify in [true, false] {
+        let plan = Plan {
+            churn: true,
+            connections: 1,
+            verify,
+            ..plan(10)
+        };
+        let played = Stage::new(plan).play(|asked: &Asked<'_>| match asked.connection {
+            3 => Deed::after(MILLISECOND, "").then(Then::Ends),
+            4 => Deed::after(MILLISECOND, [asked.bytes, b"!"].concat()),
+            _ => Deed::after(MILLISECOND, asked.bytes),
+        });
+        let errors = played.tally.errors;
+        assert_eq!((errors.closed, errors.wrong), (1, 1), "verify: {verify}");
+        assert_eq!(played.tally.answered, 9);
+    }
+}
+
+#[test]
 fn a_connection_that_breaks_takes_only_its_own_requests_along() {
     let plan = Plan {
         connections: 4,

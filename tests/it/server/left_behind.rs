@@ -4,7 +4,7 @@
 //! Each way is played three times in the same slot, under a limit of one connection for an address,
 //! so that anything left is found by the next holder of the slot.
 
-use mynah::drive::standing::Standing;
+use mynah::drive::standing::{Entries, Standing};
 use mynah::framing::OnTooLong;
 use mynah::limits::{COMMANDS_MAX, LINGER_TIMEOUT, MEMORY_RETRIES_MAX};
 use mynah::service::Run;
@@ -136,6 +136,7 @@ fn a_connection_leaves_nothing_behind_in_whatever_way_it_ends() {
                 assert_eq!(play.counters().refused_per_ip, 0, "round {round}");
                 check_is_fresh(&mut play);
                 way(&mut play, peer);
+                check_entries(&mut play);
                 play.pass(LINGER_TIMEOUT);
                 let counters = play.counters().clone();
                 assert_eq!(counters.connections_now, 0, "round {round}: {counters}");
@@ -168,6 +169,60 @@ fn a_connection_that_is_never_registered_leaves_nothing_behind() {
             play.quiet();
         }
     });
+}
+
+/// Panics when a queue, a deadline or a count belongs to no connection.
+fn check_entries<S: Service>(play: &mut Play<S>) {
+    let all = standings(play);
+    let count = |is: fn(&Standing) -> bool| all.iter().filter(|it| is(it)).count();
+    let entries = play.server.entries();
+    let expected = Entries {
+        ready: count(|it| it.has_more),
+        waiting: count(|it| it.waits),
+        queued: count(|it| it.queues),
+        armed: count(|it| it.armed != Time::NEVER),
+        charged: count(|it| it.charged) as u32,
+        ..entries
+    };
+    assert_eq!(entries, expected, "an entry is left");
+}
+
+#[test]
+fn a_connection_whose_time_is_over_while_it_has_more_to_do_loses_its_turn() {
+    let settings = Settings {
+        trigger: Trigger::Edge,
+        workspaces: 1,
+        workspace: WorkspaceSize {
+            inbound: 64,
+            outbound: 0,
+        },
+        stall_size_min: 1 << 20,
+        ..framed()
+    };
+    let mut play = Play::new(Config::default(), settings, framing("u8", 60), Echo);
+    for round in 1..=3 {
+        let (holder, waiter) = (play.connect(), play.connect());
+        play.send(holder, b"\x01");
+        play.send(waiter, b"\x01x");
+        // Others wait, so its time goes on although it ends one frame after the other.
+        play.pass(FRAME - NANOSECOND);
+        // No read of 64 bytes ends with a frame.
+        let much = [&b"x"[..], &b"\x02xx".repeat(1000)].concat();
+        assert_eq!(play.sim().send(holder, &much), much.len());
+        play.sim().advance(NANOSECOND);
+        play.turn();
+        assert_eq!(play.closed(CloseReason::SlowFrame), round);
+        check_entries(&mut play);
+        let heir = play.sim().connect(0);
+        play.turn();
+        check_entries(&mut play);
+        play.quiet();
+        assert_eq!(play.receive(waiter), b"\x01x");
+        play.sim().close_peer(waiter);
+        play.sim().close_peer(heir);
+        play.quiet();
+    }
+    play.end();
 }
 
 /// What takes a connection away that waits for the workspace of another.
