@@ -251,6 +251,32 @@ fn a_workspace_comes_back_from_one_for_whose_bytes_there_is_no_memory() {
 }
 
 #[test]
+fn one_that_lingers_in_a_drain_with_half_a_frame_holds_no_workspace() {
+    let settings = Settings {
+        workspaces: 1,
+        ..plain()
+    };
+    // What a peer has not received when it is sent away is waited for.
+    let config = Config {
+        reply: Pipe {
+            send: 60,
+            receive: 1,
+        },
+        ..Config::default()
+    };
+    let mut stage = Stage::with(settings, config);
+    let (holder, waiter) = (stage.connect(), stage.connect());
+    stage.say(holder, b"\x03abc\x09x");
+    stage.say(waiter, b"\x01y");
+    assert_eq!(stage.hear(waiter), b"", "there is one workspace");
+    stage.server.drain();
+    stage.settle();
+    assert_eq!(stage.server.workspaces_lent(), 0);
+    assert_eq!(stage.hear(waiter), b"\x01y");
+    assert_eq!(stage.hear(holder), b"\x03abc");
+}
+
+#[test]
 fn one_that_is_lent_a_workspace_and_finds_no_memory_is_served_after_all() {
     let settings = Settings {
         workspaces: 1,

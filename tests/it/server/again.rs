@@ -207,3 +207,54 @@ fn a_second_order_to_drain_puts_off_neither_of_its_deadlines() {
         assert_eq!(play.server.cut(), 1);
     });
 }
+
+#[test]
+fn a_later_frame_has_no_more_time_than_the_first() {
+    let settings = Settings {
+        frame_timeout: Some(5 * SECOND),
+        ..settings()
+    };
+    let framing = framing("u8", 100);
+    under_both(Config::default(), settings, framing, Echo, |play| {
+        let peer = play.connect();
+        for _ in 0..2 {
+            // Whole, although not at once.
+            play.send(peer, b"\x02a");
+            play.pass(4 * SECOND);
+            play.send(peer, b"b");
+            assert_eq!(play.receive(peer), b"\x02ab");
+        }
+        play.send(peer, b"\x63");
+        for _ in 1..5 {
+            play.pass(SECOND);
+            play.send(peer, b".");
+        }
+        play.pass(SECOND - NANOSECOND);
+        assert_eq!(play.closed(CloseReason::SlowFrame), 0);
+        play.pass(NANOSECOND);
+        assert_eq!(play.closed(CloseReason::SlowFrame), 1);
+    });
+}
+
+#[test]
+fn a_frame_behind_one_that_ended_with_its_beginning_has_no_more_time() {
+    let settings = Settings {
+        frame_timeout: Some(5 * SECOND),
+        ..settings()
+    };
+    let framing = framing("u8", 100);
+    under_both(Config::default(), settings, framing, Echo, |play| {
+        let peer = play.connect();
+        play.send(peer, b"\x02a");
+        play.pass(SECOND);
+        // The next one begins with the end of the one before.
+        play.send(peer, b"b\x63");
+        assert_eq!(play.receive(peer), b"\x02ab");
+        for _ in 0..5 {
+            assert_eq!(play.closed(CloseReason::SlowFrame), 0);
+            play.send(peer, b".");
+            play.pass(SECOND);
+        }
+        assert_eq!(play.closed(CloseReason::SlowFrame), 1);
+    });
+}

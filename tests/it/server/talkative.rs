@@ -2,7 +2,7 @@
 
 use super::commands::{LATE, MUCH, hear, lines, only, roomy, run};
 use super::*;
-use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_PIECE_SIZE, COMMAND_TIMEOUT};
+use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_PIECE_SIZE, COMMAND_TIMEOUT, COMMANDS_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How often a command says a word.
@@ -169,5 +169,33 @@ fn what_is_said_after_the_cut_reaches_nobody() {
         assert_eq!(hear(play, peer), "坏人!\n");
         play.sim().bury_the_killed(true);
         play.quiet();
+    });
+}
+
+#[test]
+fn the_time_of_a_command_counts_from_its_start_and_not_from_its_request() {
+    let many = Settings {
+        connections_max: COMMANDS_MAX + 1,
+        workspaces: COMMANDS_MAX + 1,
+        ..roomy()
+    };
+    lines(many, |play| {
+        for _ in 0..COMMANDS_MAX {
+            let peer = play.connect();
+            play.send(peer, b"held\n");
+        }
+        let late = play.connect();
+        play.send(late, b"held\n");
+        play.pass(3 * SECOND);
+        let first = play.sim().processes()[0];
+        play.sim().ends(first, false);
+        play.quiet();
+        assert_eq!(play.counters().commands, COMMANDS_MAX as u64 + 1);
+        play.pass(COMMAND_TIMEOUT - NANOSECOND);
+        let before = COMMANDS_MAX as u64 - 1;
+        assert_eq!(play.counters().commands_too_late, before);
+        play.pass(NANOSECOND);
+        assert_eq!(play.counters().commands_too_late, before + 1);
+        assert_eq!(hear(play, late), format!("RESULT:{LATE}\n"));
     });
 }
