@@ -88,6 +88,17 @@ impl PerIp {
         }
     }
 
+    /// Whether `slot` is counted under an address.
+    pub fn counts(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize).is_some_and(|key| *key != 0)
+    }
+
+    /// The connections of each address that has any.
+    pub fn charges(&self) -> impl Iterator<Item = u32> + '_ {
+        let charged = self.entries.iter().map(|entry| entry.count);
+        charged.filter(|count| *count > 0)
+    }
+
     fn home(&self, key: Key) -> usize {
         self.hash.hash_one(key) as usize & (self.entries.len() - 1)
     }

@@ -30,6 +30,10 @@ pub struct Standing {
     pub awaits: bool,
     /// It waits for a workspace.
     pub waits: bool,
+    /// It waits for a place to run its command in.
+    pub queues: bool,
+    /// It is counted under its address.
+    pub charged: bool,
     /// It waits for the kernel to have memory.
     pub paused: bool,
     /// When it is closed if nothing moves until then.
@@ -38,9 +42,40 @@ pub struct Standing {
     pub armed: Time,
 }
 
+/// How many entries the loop keeps for its connections: each belongs to one that is there, or it
+/// was left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// In the queue of those that have more to do.
+    pub ready: usize,
+    /// In the queue for a workspace.
+    pub waiting: usize,
+    /// In the queue for a place to run a command in.
+    pub queued: usize,
+    /// Deadlines.
+    pub armed: usize,
+    /// Connections counted under an address, over all addresses.
+    pub charged: u32,
+    /// The most that one address has.
+    pub charged_most: u32,
+}
+
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
+    /// Counts the entries.
+    pub fn entries(&self) -> Entries {
+        Entries {
+            ready: self.ready.len(),
+            waiting: self.waiting.len(),
+            queued: self.children.waiting.len(),
+            armed: self.timers.len(),
+            charged: self.per_ip.charges().sum(),
+            charged_most: self.per_ip.charges().max().unwrap_or(0),
+        }
+    }
+
     /// Shows how every connection stands.
     pub fn for_each_connection(&mut self, mut look: impl FnMut(Standing)) {
+        let has_effects = self.has_effects();
         for slot in 0..self.peers.used() {
             let Some(token) = self.peers.token(slot) else {
                 continue;
@@ -62,6 +97,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 has_more: self.ready.contains(slot),
                 awaits: peer.connection.awaits(),
                 waits: self.waiting.contains(slot),
+                queues: has_effects && self.children.waiting.contains(slot),
+                charged: self.per_ip.counts(slot),
                 paused: peer.paused,
                 deadline,
                 armed: self.timers.armed(slot),

@@ -77,6 +77,16 @@ impl Timers {
         }
     }
 
+    /// How many slots have a deadline.
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Whether no slot has one.
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
     /// The nearest deadline; never, when there is none.
     #[inline]
     pub fn next(&self) -> Time {

@@ -7,6 +7,7 @@
 mod amid;
 mod budget;
 mod door;
+mod faulted;
 mod hold;
 mod linger;
 mod memory;

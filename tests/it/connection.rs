@@ -5,7 +5,7 @@
 //! before it, shuts down and lingers. See src/connection.rs.
 
 use mynah::connection::{CloseReason, Want};
-use mynah::framing::{FrameError, Framing, Raw};
+use mynah::framing::{FrameError, Framing, OnTooLong, Raw};
 use mynah::service::{Answer, Echo, PrefixedEcho, Reply, Request, Service, Upper, UpperUnicode};
 
 use crate::talk::{Talk, framing, hex, pairs_of_cuts};
@@ -295,4 +295,15 @@ fn what_holds_no_end_of_a_frame_is_not_looked_at_again() {
     }
     looks_once(Echo);
     looks_once(UpperUnicode);
+}
+
+#[test]
+fn what_a_frame_that_was_thrown_away_seemed_to_speak_is_not_said_of_the_next() {
+    let mut talk = Talk::new(framing("u32be", 16), Echo, 32, 0);
+    talk.protocol.on_too_long = OnTooLong::Discard;
+    talk.reads(b"GET ");
+    assert_eq!(talk.wants(), Want::Report);
+    assert!(talk.connection.guess().is_some(), "its length is text");
+    talk.reports();
+    assert_eq!(talk.connection.guess(), None);
 }

@@ -4,11 +4,14 @@
 //! house must be in order ([`Play::end`]): the kernel asleep, every descriptor accounted for, every
 //! workspace back, every counted call one that was made. The plays are in the files below.
 
+mod again;
 mod bytes;
 mod commands;
 mod door;
 mod ending;
 mod golden;
+mod left_behind;
+mod listeners;
 mod openings;
 mod orphans;
 mod phases;
@@ -17,6 +20,7 @@ mod queues;
 mod signals;
 mod speaking;
 mod stale;
+mod talkative;
 mod time;
 
 use std::time::Duration;

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, say};
@@ -104,6 +106,32 @@ fn a_peer_that_dribbles_its_replies_makes_room_for_those_who_wait() {
     late.read_exact(&mut reply).expect("the server answers");
     assert_eq!(&reply, b"hi");
     server.end();
+}
+
+#[test]
+fn what_a_peer_must_take_in_time_is_what_the_option_says() {
+    let common = ["--frame", "u32be", "--stall-timeout", "1s"];
+    for (least, ended) in [("1", 0), ("64m", 1)] {
+        let args = [&common[..], &["--stall-min", least]].concat();
+        let (server, name) = local(&format!("least-{least}"), &args);
+        let (mut peer, frame) = (connect(&name), frame());
+        peer.set_nonblocking(true).expect("an option");
+        let (begin, mut said) = (Instant::now(), 0);
+        let mut some = [0; 16 << 10];
+        // Far more than a default would ask for, and not all of the frame that is answered.
+        until("its time was over twice, or it was cut", || {
+            while let Ok(count) = peer.write(&frame[said..]) {
+                said = (said + count) % frame.len();
+            }
+            let is_cut = matches!(peer.read(&mut some), Ok(0));
+            thread::sleep(Duration::from_millis(25));
+            is_cut || begin.elapsed() > Duration::from_millis(2500)
+        });
+        assert_eq!(server.stats().get("closed_stalled"), ended, "{least}");
+        drop(peer);
+        server.signal("TERM");
+        server.ended();
+    }
 }
 
 #[test]

@@ -19,7 +19,10 @@ mod others;
 mod run;
 mod server;
 mod streams;
+mod sums;
 mod supervision;
+mod told_kernel;
+mod workers;
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};

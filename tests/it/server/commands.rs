@@ -6,8 +6,8 @@ use mynah::framing::Framing;
 use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_REAP_PAUSE, COMMAND_TIMEOUT, COMMANDS_MAX};
 use mynah::service::Run;
 
-const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
-const MUCH: &str = "mynah: cut, it says too much\n";
+pub(super) const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
+pub(super) const MUCH: &str = "mynah: cut, it says too much\n";
 
 fn allowed() -> Vec<String> {
     ["held", "echo a", "nowhere", "yes"]
@@ -733,7 +733,7 @@ fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
 
 impl Play<Run> {
     /// Asks for what is not allowed, and is refused.
-    fn ask_refused(&mut self, peer: Peer) {
+    pub(super) fn ask_refused(&mut self, peer: Peer) {
         self.send(peer, b"no\n");
         assert_eq!(hear(self, peer), "坏人!\n");
     }

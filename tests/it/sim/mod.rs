@@ -53,6 +53,10 @@ struct Knock {
     retries: u32,
 }
 
+/// The part of the test that plays the peers while the program waits: it does what is due, and says
+/// when it is to be called again though nothing happens.
+pub type Host = Box<dyn FnMut(&mut Sim) -> Time + Send>;
+
 /// What the simulated machine is like.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -99,6 +103,7 @@ pub struct Sim {
     listening: Vec<u32>,
     /// Addresses at which the test itself accepts.
     hosts: Vec<(Address, VecDeque<usize>)>,
+    host: Option<Host>,
     pairs: Vec<Pair>,
     vacant: Vec<usize>,
     pair_serials: u64,
@@ -129,6 +134,7 @@ impl Sim {
             table: Table::new(config.descriptors),
             listening: Vec::new(),
             hosts: Vec::new(),
+            host: None,
             pairs: Vec::new(),
             vacant: Vec::new(),
             pair_serials: 0,

@@ -87,7 +87,7 @@ impl Sim {
     }
 
     /// An address of this machine whose port is not in use.
-    fn free_address(&mut self) -> Address {
+    pub(super) fn free_address(&mut self) -> Address {
         self.ports = (self.ports + 1) % 28_000;
         Address::Tcp(([127, 0, 0, 1], 32_768 + self.ports).into())
     }

@@ -7,10 +7,10 @@
 
 use std::collections::VecDeque;
 
-use mynah::kernel::Address;
+use mynah::kernel::{Address, Time};
 
-use super::Sim;
 use super::pair::{Owner, Pair};
+use super::{Host, Sim};
 
 /// A connection as the test holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,9 +60,29 @@ impl Sim {
         self.connect_to(&address)
     }
 
+    /// The same from another machine of the network 127.0.0.0/8, known by its number.
+    pub fn connect_from(&mut self, machine: u8, listener: usize) -> Peer {
+        let number = self.listening[listener];
+        let address = self
+            .table
+            .listener(number)
+            .expect("it listens")
+            .address
+            .clone();
+        let mut source = self.free_address();
+        if let Address::Tcp(source) = &mut source {
+            source.set_ip([127, 0, 0, machine].into());
+        }
+        self.knock_from(Some(source), &address)
+    }
+
     /// Connects to an address.
     pub fn connect_to(&mut self, address: &Address) -> Peer {
-        let pair = self.open_pair(Owner::Peer, None, address);
+        self.knock_from(None, address)
+    }
+
+    fn knock_from(&mut self, source: Option<Address>, address: &Address) -> Peer {
+        let pair = self.open_pair(Owner::Peer, source, address);
         let peer = Peer {
             pair,
             side: 0,
@@ -75,6 +95,21 @@ impl Sim {
     /// Lets the test itself accept at `address`.
     pub fn host(&mut self, address: &Address) {
         self.hosts.push((address.clone(), VecDeque::new()));
+    }
+
+    /// Lets `host` play the peers during every wait, for a program that is not turned by the test.
+    pub fn play(&mut self, host: Host) {
+        self.host = Some(host);
+    }
+
+    /// Lets the host do what is due; tells when it has more to do.
+    pub(super) fn let_the_host_play(&mut self) -> Time {
+        let Some(mut host) = self.host.take() else {
+            return Time::NEVER;
+        };
+        let due = host(self);
+        self.host = Some(host);
+        due
     }
 
     /// Takes a connection that was made to an address the test hosts.

@@ -180,13 +180,15 @@ impl Sim {
             }
         }
         loop {
+            let host_due = self.let_the_host_play();
             let count = self.collect(events);
             let count = self.disturb(events, count);
             if count > 0 {
                 return Ok(count);
             }
             let due = self.knocking.iter().map(|knock| knock.due).min();
-            let next = due.unwrap_or(Time::NEVER).min(deadline).min(self.stop_at);
+            let due = due.unwrap_or(Time::NEVER).min(host_due);
+            let next = due.min(deadline).min(self.stop_at);
             let stays = self.now >= deadline.min(self.stop_at) || next == Time::NEVER;
             if deadline == Time::default() {
                 // Who only looks, and looks again, gets older by it.

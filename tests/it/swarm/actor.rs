@@ -85,7 +85,7 @@ impl Actor {
                 self.end = Some(End::Own);
                 return Some("finds nobody listening".to_owned());
             }
-            self.peer = Some(sim.connect(0));
+            self.peer = Some(sim.connect_from(self.part.machine, 0));
             return Some("connects".to_owned());
         };
         self.age += 1;

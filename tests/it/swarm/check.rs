@@ -6,7 +6,7 @@
 
 use mynah::connection::{CloseReason, Want};
 use mynah::drive::counters::Counters;
-use mynah::drive::standing::Standing;
+use mynah::drive::standing::{Entries, Standing};
 use mynah::kernel::{Interest, Readiness, Time, Trigger};
 use mynah::limits::{DOOR_REST_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
 use mynah::service::Service;
@@ -34,9 +34,46 @@ impl<S: Service> Stage<'_, S> {
         );
         let holders = all.iter().filter(|standing| standing.lent).count();
         assert_eq!(lent, holders, "every workspace lent is held by somebody");
+        self.check_entries(&all);
         for standing in &all {
             self.check_one(standing);
         }
+    }
+
+    /// Every entry of a queue, a deadline or a count belongs to a connection that is there.
+    fn check_entries(&self, all: &[Standing]) {
+        let count = |is: fn(&Standing) -> bool| all.iter().filter(|it| is(it)).count();
+        let entries = self.server.entries();
+        let expected = Entries {
+            ready: count(|it| it.has_more),
+            waiting: count(|it| it.waits),
+            queued: count(|it| it.queues),
+            armed: count(|it| it.armed != Time::NEVER),
+            charged: count(|it| it.charged) as u32,
+            ..entries
+        };
+        assert_eq!(entries, expected, "an entry was left behind");
+        let limit = self.world.connections_per_ip_max.unwrap_or(0);
+        assert!(
+            entries.charged_most <= limit,
+            "an address has {} connections",
+            entries.charged_most
+        );
+    }
+
+    /// An address was refused in this turn, before which there were so many connections and so many
+    /// had been let in: it must have had as many as it may.
+    pub(super) fn check_refusals(&self, before: &Counters) {
+        let after = self.server.counters();
+        if after.refused_per_ip == before.refused_per_ip {
+            return;
+        }
+        let let_in = after.connections_total - before.connections_total;
+        let limit = self.world.connections_per_ip_max.unwrap_or(u32::MAX);
+        assert!(
+            before.connections_now + let_in >= u64::from(limit),
+            "an address was refused below its limit of {limit}: {after}"
+        );
     }
 
     fn check_one(&mut self, standing: &Standing) {

@@ -225,7 +225,7 @@ impl<'a, S: Service> Stage<'a, S> {
 
     /// One turn and its checks; tells whether the server slept and has nothing to do.
     fn turn(&mut self) -> bool {
-        let before = self.progress();
+        let (before, counted) = (self.progress(), self.server.counters().clone());
         self.server
             .turn(Time::NEVER)
             .expect("no fault ends the server");
@@ -233,6 +233,7 @@ impl<'a, S: Service> Stage<'a, S> {
         let progress = self.progress() != before;
         self.write_down();
         self.check();
+        self.check_refusals(&counted);
         let asleep = self.server.kernel_mut().asleep();
         let now = self.server.kernel_mut().time();
         let quiet = asleep.is_some_and(|until| until > now) && !self.server.has_more();

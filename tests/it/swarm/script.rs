@@ -157,7 +157,7 @@ impl Talk {
             (true, true) if output.is_empty() => ("执行成功".into(), limit),
             (true, _) => (output, limit),
             (false, true) => {
-                let begin = [b"127.0.0.1:", &[http::ANY; 5][..], result].concat();
+                let begin = [b"127.0.0.", &[http::ANY][..], b":", &[http::ANY; 5], result].concat();
                 ([begin, output].concat(), usize::MAX)
             }
             (false, false) => (output, limit),

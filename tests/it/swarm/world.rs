@@ -187,6 +187,8 @@ pub struct Part {
     /// Its number, which stays when others are left out.
     pub number: usize,
     pub kind: Kind,
+    /// Where it connects from: 127.0.0.this.
+    pub machine: u8,
     pub talk: Talk,
     /// The step at which it connects.
     pub arrives: usize,
@@ -281,7 +283,7 @@ impl World {
             stall_timeout: timeout(&mut dice),
             stall_size_min: [1, 2, 5][dice.below(3)],
             frame_timeout: timeout(&mut dice).map(|span| span.mul_f64([10.0, 0.2][dice.below(2)])),
-            connections_per_ip_max: dice.chance(0.1).then(|| 1 + dice.below(slots) as u32),
+            connections_per_ip_max: dice.chance(0.25).then(|| 1 + dice.below(slots) as u32),
             drain_timeout: Duration::from_millis([0, 500, 3000][dice.below(3)]),
             request,
             reply,
@@ -296,6 +298,7 @@ impl World {
             parts: Vec::new(),
         };
         world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
+        world.join_limits_and_faults(&mut dice);
         if manner.answering == Answering::Run {
             // What these do to a command is right, and changes its answer.
             world.faults.starved = 0.0;
@@ -307,6 +310,25 @@ impl World {
             .map(|number| world.draw_part(number, longest))
             .collect();
         world
+    }
+
+    /// Gives each limit, most often, the faults that come between what it counts and its count.
+    fn join_limits_and_faults(&mut self, dice: &mut Dice) {
+        let faults = &mut self.faults;
+        let mut join = |limited: bool, fault: &mut f64, probability: f64| {
+            if limited && dice.chance(0.5) {
+                *fault = fault.max(probability);
+            }
+        };
+        let per_ip = self.connections_per_ip_max.is_some();
+        join(per_ip, &mut faults.unregistered, 0.1);
+        join(per_ip, &mut faults.aborted, 0.1);
+        join(per_ip, &mut faults.starved, 0.05);
+        join(self.slots == 1, &mut faults.unregistered, 0.1);
+        join(self.workspaces == 1, &mut faults.no_memory, 0.05);
+        join(self.workspaces == 1, &mut faults.no_buffers, 0.05);
+        join(self.frame_timeout.is_some(), &mut faults.no_memory, 0.02);
+        join(self.descriptors < 1 << 16, &mut faults.aborted, 0.05);
     }
 
     fn draw_part(&self, number: usize, longest: usize) -> Part {
@@ -336,6 +358,7 @@ impl World {
             patience: 40 + dice.below(200),
             finishes: dice.chance(0.5),
             seed: dice.next(),
+            machine: 1 + dice.below(3) as u8,
             talk,
         }
     }

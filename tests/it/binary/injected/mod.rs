@@ -14,7 +14,7 @@
 
 mod pages;
 mod play;
-mod tracer;
+pub(super) mod tracer;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,107 @@
+//! What several threads of the load generator have measured, as one: nothing of any of them is lost.
+
+use mynah::load::tally::{Cause, Errors, Failure, Tally};
+
+/// A count of a tally by its name.
+type Count = (&'static str, fn(&mut Tally) -> &mut u64);
+
+/// Counts that are added up.
+const SUMS: [Count; 13] = [
+    ("answered", |tally| &mut tally.answered),
+    ("completed", |tally| &mut tally.completed),
+    ("received_bytes", |tally| &mut tally.received_bytes),
+    ("connections", |tally| &mut tally.connections),
+    ("unsent", |tally| &mut tally.unsent),
+    ("cut_off", |tally| &mut tally.cut_off),
+    ("late", |tally| &mut tally.late),
+    ("lost_in_warmup", |tally| &mut tally.lost_in_warmup),
+    ("connect errors", |tally| &mut tally.errors.connect),
+    ("closed", |tally| &mut tally.errors.closed),
+    ("broken", |tally| &mut tally.errors.broken),
+    ("wrong", |tally| &mut tally.errors.wrong),
+    ("unanswered", |tally| &mut tally.errors.unanswered),
+];
+
+/// Counts of which the greatest is told.
+const GREATEST: [Count; 2] = [
+    ("longest_carried_ns", |tally| &mut tally.longest_carried_ns),
+    ("last_answer_ns", |tally| &mut tally.last_answer_ns),
+];
+
+/// The tallies of three threads, in which each count is another one.
+fn three() -> [Tally; 3] {
+    [1, 1000, 100].map(|scale| {
+        let mut tally = Tally::new();
+        for (number, (_, count)) in SUMS.iter().chain(&GREATEST).enumerate() {
+            *count(&mut tally) = (number as u64 + 1) * scale;
+        }
+        tally.service.record(scale);
+        tally.response.record(2 * scale);
+        tally.lateness.record(3 * scale);
+        tally.connect.record(4 * scale);
+        tally.timeline.record(60_000_000, scale);
+        tally
+    })
+}
+
+fn merged() -> Tally {
+    let mut all = Tally::new();
+    three().into_iter().for_each(|tally| all.merge(tally));
+    all
+}
+
+#[test]
+fn every_count_is_added_up_and_of_moments_the_greatest_is_told() {
+    let mut all = merged();
+    for (number, (name, count)) in SUMS.iter().enumerate() {
+        assert_eq!(*count(&mut all), (number as u64 + 1) * 1101, "{name}");
+    }
+    for (number, (name, count)) in (SUMS.len() as u64 + 1..).zip(GREATEST) {
+        assert_eq!(*count(&mut all), number * 1000, "{name}");
+    }
+    assert_eq!(all.errors.total(), (9 + 10 + 11 + 12 + 13) * 1101);
+}
+
+#[test]
+fn every_histogram_has_the_spans_of_all() {
+    let all = merged();
+    for (factor, spans) in [&all.service, &all.response, &all.lateness, &all.connect]
+        .into_iter()
+        .enumerate()
+    {
+        let factor = factor as u64 + 1;
+        let found = (spans.count(), spans.min(), spans.max());
+        assert_eq!(found, (3, factor, factor * 1000));
+        assert_eq!((spans.mean() * 3.0).round() as u64, factor * 1101);
+    }
+    let answers: f64 = all.timeline.rates(1_000_000_000).sum();
+    assert_eq!(answers * all.timeline.width_seconds(), 1101.0);
+}
+
+#[test]
+fn failures_of_later_threads_are_told_as_long_as_there_is_room() {
+    let failed = |connections: std::ops::Range<usize>| {
+        let mut tally = Tally::new();
+        for connection in connections {
+            tally.fail(Failure {
+                connection,
+                answered: 0,
+                in_flight: 2,
+                failed: 2,
+                cause: Cause::Closed,
+            });
+        }
+        tally
+    };
+    let mut all = Tally::new();
+    for connections in [0..3, 3..5, 5..100] {
+        all.merge(failed(connections));
+    }
+    let told: Vec<usize> = all.failures.iter().map(|it| it.connection).collect();
+    assert_eq!(told, (0..16).collect::<Vec<_>>());
+    let errors = Errors {
+        closed: 100,
+        ..Errors::default()
+    };
+    assert_eq!(all.errors, errors);
+}

@@ -1,0 +1,188 @@
+//! The real generator on a real clock: servers of known delays, resets and lies (`stopped.py`), and
+//! a generator that is itself stopped for a while.
+//!
+//! What is exact in simulated time (`clocks`) is held here to bounds that a busy machine keeps.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::command::{bench, file, signal, told};
+use super::peer;
+use crate::binary::is_installed;
+use crate::program;
+
+const SERVER: &str = include_str!("stopped.py");
+
+/// A document of the generator, to be asked for figures by name.
+struct Document(String);
+
+impl Document {
+    /// Takes the file away that was written.
+    fn take(path: &PathBuf) -> Document {
+        let text = fs::read_to_string(path).expect("it was written");
+        fs::remove_file(path).expect("it is ours");
+        Document(text)
+    }
+
+    /// The number called `name`, the first one behind what is called `of`.
+    fn number(&self, of: &str, name: &str) -> f64 {
+        let behind = |text: &str, name: &str| {
+            let place = text.find(&format!("\"{name}\":"));
+            let place = place.unwrap_or_else(|| panic!("no {name} in {}", self.0));
+            text[place + name.len() + 3..].to_owned()
+        };
+        let text = behind(&behind(&self.0, of), name);
+        let end = text.find([',', '}', '\n']).expect("more follows");
+        text[..end].trim().parse().expect("a number")
+    }
+
+    fn milliseconds(&self, of: &str, name: &str) -> f64 {
+        self.number(of, name) / 1e6
+    }
+}
+
+fn document(name: &str) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    file(&format!("stopped-{name}-{number}.json"))
+}
+
+/// Loads Python's server in this mode, and gives the exit code, the report and the document.
+fn measure(mode: &str, words: &str) -> (Option<i32>, String, Document) {
+    let script = document("server").with_extension("py");
+    fs::write(&script, SERVER).expect("a folder for files that go");
+    let server = format!("python3 {} {{port}} {mode}", script.display());
+    let path = document("figures");
+    let json = ["--json", path.to_str().expect("a plain name")];
+    let words = words.split(' ').filter(|word| !word.is_empty());
+    let all: Vec<&str> = [server.as_str()]
+        .into_iter()
+        .chain(words)
+        .chain(json)
+        .collect();
+    let (code, out, err) = told(&bench(&all));
+    fs::remove_file(&script).expect("it is ours");
+    (code, format!("{out}{err}"), Document::take(&path))
+}
+
+#[test]
+fn a_delay_of_the_server_is_what_service_time_says() {
+    if !is_installed("python3") {
+        return;
+    }
+    for delay in [20.0, 150.0] {
+        let words = "--connections 3 --requests 30 --warmup 0";
+        let (code, out, document) = measure(&format!("delay {delay}"), words);
+        assert_eq!(code, Some(0), "{out}");
+        let least = document.milliseconds("service_time", "min_ns");
+        // The fastest of thirty is not far from the truth on any machine.
+        assert!(
+            least >= delay && least < delay + 100.0,
+            "{least} of {delay}"
+        );
+        assert!(
+            !document.0.contains("response_time"),
+            "a closed loop has none"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_cannot_keep_up_shows_in_response_time_from_the_schedule() {
+    if !is_installed("python3") {
+        return;
+    }
+    // Of 50 a second that are due it answers 25, in order: the last waits for a second.
+    let words = "--connections 1 --rate 50 --duration 1s --warmup 0";
+    let (code, out, document) = measure("delay 40", words);
+    assert_eq!(code, Some(0), "{out}");
+    let [service, response] = ["service_time", "response_time"].map(|of| {
+        let least = document.milliseconds(of, "min_ns");
+        assert!(least >= 40.0, "{of}: {least}");
+        document.milliseconds(of, "p50_ns")
+    });
+    assert!(response >= service + 300.0, "{response} and {service}");
+    // Due at 0.98 s, and answered behind 49 others.
+    assert!(document.milliseconds("response_time", "max_ns") >= 50.0 * 40.0 - 980.0);
+}
+
+#[test]
+fn resets_lies_and_ends_are_counted_by_kind_and_take_nothing_else_along() {
+    if !is_installed("python3") {
+        return;
+    }
+    for (mode, kind, answered) in [
+        ("reset 5", "connections_broken", 20.0),
+        ("lie 5", "connections_wrong", 16.0),
+        ("leave 5", "connections_closed", 20.0),
+    ] {
+        let words = "--connections 4 --requests 1000 --warmup 0";
+        let (code, out, document) = measure(mode, words);
+        assert_eq!(code, Some(7), "{out}");
+        let count = |name| document.number("runs", name);
+        assert_eq!(count("errors"), 4.0, "{mode}: {out}");
+        assert_eq!(count(kind), 4.0, "{mode}: {out}");
+        assert_eq!(count("requests"), answered, "{mode}: {out}");
+    }
+}
+
+/// Requests that the server has answered.
+static ANSWERED: AtomicU64 = AtomicU64::new(0);
+
+fn counting(mut stream: TcpStream) {
+    use std::io::{Read, Write};
+    let mut space = [0; 64];
+    while stream.read_exact(&mut space).is_ok() && stream.write_all(&space).is_ok() {
+        ANSWERED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_generator_that_is_stopped_charges_response_time_and_tells_its_lateness() {
+    const STOP: Duration = Duration::from_millis(500);
+    let server = peer::tcp(counting).to_string();
+    let path = document("late");
+    let words = "--connections 8 --rate 200 --duration 2s --warmup 0 --json";
+    let child = Command::new(program::path())
+        .args(["bench", &server])
+        .args(words.split(' '))
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    let begin = Instant::now();
+    while ANSWERED.load(Ordering::Relaxed) < 40 {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "nothing is asked"
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
+    signal(&child, "-STOP");
+    // It is this long that it is to be late.
+    thread::sleep(STOP);
+    signal(&child, "-CONT");
+    let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(0), "{out}{err}");
+    let document = Document::take(&path);
+    let stop = STOP.as_secs_f64() * 1e3;
+    for of in ["send_lateness", "response_time"] {
+        let most = document.milliseconds(of, "max_ns");
+        assert!(most >= stop * 0.9, "{of}: {most}\n{out}");
+    }
+    // A quarter of the requests were due while it stood still, and were sent when it went on.
+    let response = document.milliseconds("response_time", "p90_ns");
+    let service = document.milliseconds("service_time", "p50_ns");
+    assert!(response >= stop * 0.2, "{response}\n{out}");
+    assert!(service < stop * 0.2, "{service}\n{out}");
+    assert!(
+        out.contains("!!"),
+        "the report says that it was late: {out}"
+    );
+}

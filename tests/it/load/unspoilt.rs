@@ -1,0 +1,212 @@
+//! What is left of a broken connection in the next one in its place: nothing.
+//!
+//! The server breaks some connections in the middle of a reply, with every part of the state of a
+//! conversation half done, and answers rightly on the others.
+
+use std::time::Duration;
+
+use mynah::load::plan::{Pace, Plan, Protocol, Until};
+use mynah::load::schedule::Arrivals;
+
+use super::runs::plan;
+use super::simulated::{Asked, Deed, MILLISECOND, SIZE, Stage, Then};
+
+/// Breaks a reply that is begun with these bytes.
+struct Break {
+    name: &'static str,
+    says: &'static [u8],
+    then: Then,
+}
+
+const BREAKS: [Break; 10] = [
+    Break {
+        name: "in the status line",
+        says: b"HTTP/1.1 20",
+        then: Then::Ends,
+    },
+    Break {
+        name: "in a head that says a length",
+        says: b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n",
+        then: Then::Ends,
+    },
+    Break {
+        name: "in a body",
+        says: b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhel",
+        then: Then::Ends,
+    },
+    Break {
+        name: "in a chunk",
+        says: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel",
+        then: Then::Ends,
+    },
+    Break {
+        name: "in a chunk, by a reset",
+        says: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhel",
+        then: Then::Resets,
+    },
+    Break {
+        name: "behind an interim reply",
+        says: b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
+        then: Then::Ends,
+    },
+    Break {
+        name: "by a refusal",
+        says: b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n",
+        then: Then::Stays,
+    },
+    Break {
+        name: "by another protocol",
+        says: b"SSH-2.0-OpenSSH_9.6\r\n",
+        then: Then::Stays,
+    },
+    Break {
+        name: "by a page of another length",
+        says: b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell",
+        then: Then::Stays,
+    },
+    Break {
+        name: "at once",
+        says: b"",
+        then: Then::Resets,
+    },
+];
+
+const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// The numbers of the connections that are broken: not the first, for it sets the page; and two in
+/// a row.
+fn is_broken(connection: usize) -> bool {
+    matches!(connection, 3 | 4 | 9)
+}
+
+fn paces() -> [Pace; 2] {
+    let (rate, arrivals) = (100.0, Arrivals::Fixed);
+    [Pace::Closed, Pace::Open { rate, arrivals }]
+}
+
+#[test]
+fn a_connection_of_http_has_nothing_of_the_broken_one_before_it() {
+    for case in &BREAKS {
+        for pace in paces() {
+            let plan = Plan {
+                protocol: Protocol::Http,
+                churn: true,
+                connections: 1,
+                pace,
+                ..plan(20)
+            };
+            let (says, then) = (case.says, case.then);
+            let played = Stage::new(plan).play(move |asked| match is_broken(asked.connection) {
+                true => Deed::after(MILLISECOND, says).then(then),
+                false => Deed::after(MILLISECOND, PAGE),
+            });
+            let tally = &played.tally;
+            let failures: Vec<String> = tally.failures.iter().map(ToString::to_string).collect();
+            let counts = (tally.answered, tally.errors.total());
+            assert_eq!(counts, (17, 3), "{}: {failures:?}", case.name);
+            assert_eq!(tally.service.max(), 1_000_000, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn a_connection_of_an_echo_has_nothing_of_the_broken_one_before_it() {
+    type Answer = fn(&[u8]) -> Vec<u8>;
+    let breaks: [(&str, Answer, Then); 6] = [
+        (
+            "half a reply",
+            |bytes| bytes[..SIZE / 2].to_vec(),
+            Then::Ends,
+        ),
+        (
+            "half a reply, by a reset",
+            |bytes| bytes[..SIZE / 2].to_vec(),
+            Then::Resets,
+        ),
+        ("no reply", |_| Vec::new(), Then::Ends),
+        (
+            "a wrong byte",
+            |bytes| [&bytes[..9], &[!bytes[9]]].concat(),
+            Then::Stays,
+        ),
+        (
+            "a reply that is too long",
+            |bytes| [bytes, b"!"].concat(),
+            Then::Stays,
+        ),
+        ("a wrong reply in full", |_| vec![0; SIZE], Then::Ends),
+    ];
+    for (name, answer, then) in breaks {
+        for pace in paces() {
+            let plan = Plan {
+                churn: true,
+                connections: 1,
+                pace,
+                ..plan(20)
+            };
+            let played = Stage::new(plan).play(move |asked| match is_broken(asked.connection) {
+                true => Deed::after(MILLISECOND, answer(asked.bytes)).then(then),
+                false => Deed::after(MILLISECOND, asked.bytes),
+            });
+            let tally = &played.tally;
+            let failures: Vec<String> = tally.failures.iter().map(ToString::to_string).collect();
+            assert_eq!(tally.errors.total(), 3, "{name}: {failures:?}");
+            // A reply that is too long is one, and something behind it.
+            let answered = if name == "a reply that is too long" {
+                20
+            } else {
+                17
+            };
+            assert_eq!(tally.answered, answered, "{name}: {failures:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reply_that_is_too_long_is_wrong_behind_a_connection_that_was_not_answered() {
+    // Where bytes are not compared, only their number can tell.
+    for verify in [true, false] {
+        let plan = Plan {
+            churn: true,
+            connections: 1,
+            verify,
+            ..plan(10)
+        };
+        let played = Stage::new(plan).play(|asked: &Asked<'_>| match asked.connection {
+            3 => Deed::after(MILLISECOND, "").then(Then::Ends),
+            4 => Deed::after(MILLISECOND, [asked.bytes, b"!"].concat()),
+            _ => Deed::after(MILLISECOND, asked.bytes),
+        });
+        let errors = played.tally.errors;
+        assert_eq!((errors.closed, errors.wrong), (1, 1), "verify: {verify}");
+        assert_eq!(played.tally.answered, 9);
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_takes_only_its_own_requests_along() {
+    let plan = Plan {
+        connections: 4,
+        pipeline: 3,
+        until: Until::Time(Duration::from_millis(200)),
+        ..plan(1)
+    };
+    let played = Stage::new(plan).play(|asked: &Asked<'_>| {
+        let deed = Deed::after(10 * MILLISECOND, asked.bytes);
+        match (asked.connection, asked.request) {
+            (1, 4) => deed.then(Then::Resets),
+            (2, 7) => Deed::after(10 * MILLISECOND, vec![0; SIZE]),
+            _ => deed,
+        }
+    });
+    let tally = &played.tally;
+    assert_eq!((tally.errors.broken, tally.errors.wrong), (1, 1));
+    assert_eq!(tally.errors.total(), 2);
+    // The two others are answered every 10 ms, and the last three of each behind the end.
+    let others = 2 * (20 + 2);
+    assert_eq!(tally.answered, others + 5 + 7, "{:?}", tally.failures);
+    // The reply before the reset is a reply, for which none was sent any more.
+    let mut in_flight: Vec<u64> = tally.failures.iter().map(|it| it.in_flight).collect();
+    in_flight.sort_unstable();
+    assert_eq!(in_flight, [2, 3]);
+}
