@@ -194,7 +194,7 @@ fn check_slots<S: Service + Clone>(service: &S, per_ip: Option<u32>) {
         drop(Server::new(linux, Vec::new(), protocol, settings).expect("it starts"));
         BYTES.get() - before
     });
-    let announced = Server::<Linux, S>::slot_size(&service, per_ip.is_some()) * 1024;
+    let announced = Server::<Linux, S>::slot_size(service, per_ip.is_some()) * 1024;
     // The table of addresses is sized in powers of two, and never filled to more than a half.
     let grown = many - few;
     assert!((announced / 2..=announced).contains(&grown), "{grown}");
