@@ -119,9 +119,13 @@ pub(crate) fn reap(id: u32) -> io::Result<()> {
     wait(libc::P_PID, id, libc::WNOHANG).map(drop)
 }
 
-/// Lets the kernel reap all children of this process: for one that starts none, but has some
-/// because it was executed in place of their parent, or because it is process 1.
+/// Lets the kernel reap all children of this process, if it may have any: for a program that starts
+/// none, but was executed in place of their parent, or is a subreaper or process 1. For others
+/// SIGCHLD stays as it is.
 pub fn leave_all_to_the_kernel() -> io::Result<()> {
+    if !may_have_children()? {
+        return Ok(());
+    }
     // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
@@ -134,6 +138,17 @@ pub fn leave_all_to_the_kernel() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn may_have_children() -> io::Result<bool> {
+    let mut is_subreaper: libc::c_int = 0;
+    // SAFETY: with this operation the call writes one number, which outlives it.
+    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut is_subreaper) })?;
+    // SAFETY: the call takes nothing and cannot fail.
+    let is_first = unsafe { libc::getpid() } == 1;
+    let look = wait(libc::P_ALL, 0, libc::WNOHANG | libc::WNOWAIT);
+    let has_none = look.is_err_and(|error| error.raw_os_error() == Some(libc::ECHILD));
+    Ok(is_first || is_subreaper != 0 || !has_none)
 }
 
 #[cfg(test)]

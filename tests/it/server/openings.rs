@@ -137,6 +137,9 @@ fn lines_behind_the_first_may_read_like_http() {
             assert_eq!(hear(play, peer), "RESULT:a\n\n坏人!\n");
             play.sim().ends(id, false);
             assert_eq!(hear(play, peer), "RESULT:\n");
+            // Behind a command, and first in its read.
+            play.send(peer, b"POST / HTTP/1.1\n");
+            assert_eq!(hear(play, peer), "坏人!\n");
         }
         assert_eq!(play.counters().commands, 4);
         assert_eq!(play.closed(CloseReason::OtherProtocol), 0);
