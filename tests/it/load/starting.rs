@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::command::{file, interrupt, signal, told};
 use super::peer;
 use crate::program;
-use crate::skip::{has_descriptors, skip};
+use crate::skip::{has_descriptors, is_installed, skip};
 
 /// Looks for something until it is there, for so long that it must be.
 #[track_caller]
@@ -130,7 +130,7 @@ fn on_the_same_core_children_are_moved_too_and_all_have_their_place_back() {
 
 #[test]
 fn memory_that_cannot_be_had_is_one_line() {
-    if !has_descriptors(1_000) {
+    if !is_installed("timeout") || !has_descriptors(1_000) {
         return;
     }
     let server = peer::tcp(peer::echo).to_string();
