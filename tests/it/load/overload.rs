@@ -64,11 +64,11 @@ fn throughput_counts_the_replies_of_the_window_whenever_their_requests_were_due(
 #[test]
 fn a_rate_beside_no_answered_request_is_explained() {
     let server = peer::tcp(slow).to_string();
-    let words = "--connections 1 --rate 10k --warmup 200ms --duration 100ms";
+    let words = "--connections 1 --rate 10k --warmup 200ms --duration 500ms";
     let (code, out, _) = told(&bench(&words_for(&server, words)));
     assert_eq!(code, Some(7), "{out}");
     for part in [
-        "none of those due in 0.10 s was answered",
+        "none of those due in 0.50 s was answered",
         "all to earlier requests",
         "the rate is that of",
     ] {
