@@ -311,7 +311,7 @@ fn who_is_cut_for_a_limit_is_told_of_in_the_log_with_the_reason() {
     let told = slow.hears("slow_frame: the frame was not whole in time: the connection is closed");
     assert!(told.starts_with("WARN"), "{told}");
 
-    let (stalled, _peer) = indebted(&["--stall-timeout", "100ms"]);
+    let (stalled, _peer) = indebted(&["--stall-timeout", "1s"]);
     stalled.hears("stalled: the peer took too little of its answers in time: the connection");
 }
 

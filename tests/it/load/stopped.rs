@@ -97,18 +97,17 @@ fn a_server_that_cannot_keep_up_shows_in_response_time_from_the_schedule() {
     if !is_installed("python3") {
         return;
     }
-    // Of 50 a second that are due it answers 25, in order: the last waits for a second.
-    let words = "--connections 1 --rate 50 --duration 1s --warmup 0";
-    let (code, out, document) = measure("delay 40", words);
-    assert_eq!(code, Some(0), "{out}");
+    // One is due every 40 ms, and one is answered every 60 ms or later.
+    let words = "--connections 1 --rate 25 --duration 1s --warmup 0";
+    let (code, out, document) = measure("delay 60", words);
+    // A machine that is slow beyond measure leaves the last ones unanswered.
+    assert!(matches!(code, Some(0 | 7)), "{out}");
     let [service, response] = ["service_time", "response_time"].map(|of| {
         let least = document.milliseconds(of, "min_ns");
-        assert!(least >= 40.0, "{of}: {least}");
+        assert!(least >= 60.0, "{of}: {least}");
         document.milliseconds(of, "p50_ns")
     });
-    assert!(response >= service + 300.0, "{response} and {service}");
-    // Due at 0.98 s, and answered behind 49 others.
-    assert!(document.milliseconds("response_time", "max_ns") >= 50.0 * 40.0 - 980.0);
+    assert!(response >= service + 150.0, "{response} and {service}");
 }
 
 #[test]
