@@ -82,7 +82,7 @@ fn long(answer: &str) -> String {
 /// One that also takes more memory than a program has that has just been started.
 fn large(answer: &str) -> String {
     let mut text = long(answer);
-    for number in 0..600 {
+    for number in 0..900 {
         writeln!(text, "l{number}: {}", "x".repeat(4000)).expect("room for it");
     }
     text
@@ -154,9 +154,12 @@ impl Program {
         kilobytes_of(self.child.id(), field)
     }
 
-    /// Waits until a reload is under way.
+    /// Asks for a reload until one is seen under way, which may be over before it is looked for.
     fn reloads(&self) {
-        self.until("it reads on a thread", || self.has_thread("reload"));
+        self.until("it reads on a thread", || {
+            self.signal("HUP");
+            self.has_thread("reload")
+        });
     }
 
     fn has_thread(&self, name: &str) -> bool {
@@ -475,7 +478,6 @@ fn a_request_during_a_reload_is_one_more_reload_and_is_not_lost() {
     let program = Program::start(&words, &["--threads", "2"]);
     let mut peers: Vec<TcpStream> = (0..8).map(|_| program.connect()).collect();
     for round in 1..=4 {
-        program.signal("HUP");
         program.reloads();
         // It may have been read already.
         words.replace(&long(&round.to_string()));
@@ -491,18 +493,14 @@ fn a_request_during_a_reload_is_one_more_reload_and_is_not_lost() {
 
 #[test]
 fn an_end_that_is_asked_for_during_a_reload_does_not_wait_for_it() {
-    // On a machine that is busy enough the reload may be over first: then it is tried again.
-    let is_in_time = (0..10).any(|_| {
-        let words = Words::new("end", &long("first"));
-        let mut program = Program::start(&words, &[]);
-        program.signal("HUP");
-        program.reloads();
-        program.signal("TERM");
-        assert_eq!(program.ended(), Some(0));
-        let mut lines = std::iter::from_fn(|| program.log.recv_timeout(PATIENCE).ok());
-        !lines.any(|line| line.contains("SIGHUP"))
-    });
-    assert!(is_in_time);
+    let words = Words::new("end", &long("first"));
+    let mut program = Program::start(&words, &[]);
+    program.reloads();
+    program.signal("TERM");
+    assert_eq!(program.ended(), Some(0));
+    let lines = std::iter::from_fn(|| program.log.recv_timeout(PATIENCE).ok());
+    let mut late = lines.skip_while(|line| !line.contains("drain"));
+    assert!(late.all(|line| !line.contains("SIGHUP")));
 }
 
 #[test]
@@ -516,8 +514,9 @@ fn the_memory_of_many_reloads_is_that_of_two_dictionaries() {
         }
         let grown = program.kilobytes("VmHWM:") - with_one;
         let dictionary = large("0").len() as u64 / 1024;
-        // The thread that reads, its stack and its heap, come to some hundred.
-        let fits = grown < dictionary + 1024;
+        // The thread that reads, with its stack, and code that runs for the first time come to one
+        // mebibyte at most.
+        let fits = grown < dictionary + 2048;
         assert!(fits, "{grown} kB more than with one of {dictionary} kB");
         program.signal("TERM");
         assert_eq!(program.ended(), Some(0));
@@ -543,12 +542,18 @@ fn signals_that_come_while_the_dictionary_is_read_at_the_start_are_followed_afte
 fn a_server_that_is_not_ready_yet_ends_at_once_when_it_is_told_to() {
     for (name, number) in [("TERM", 15), ("INT", 2)] {
         let words = Words::new(&format!("early-{name}"), &large("first"));
-        let mut program = Program::spawn(&words, &[]);
-        program.reads();
-        program.signal(name);
-        assert_eq!(program.prints(), "", "it is not ready");
-        let status = program.child.wait().expect("it is ours");
-        assert_eq!(status.signal(), Some(number));
+        // It may be ready before the signal is there: then it drains, and this is tried again.
+        let ends = (0..20).any(|_| {
+            let mut program = Program::spawn(&words, &[]);
+            program.reads();
+            program.signal(name);
+            let is_ready = !program.prints().is_empty();
+            let status = program.child.wait().expect("it is ours");
+            assert_eq!(status.code(), is_ready.then_some(0));
+            assert_eq!(status.signal(), (!is_ready).then_some(number));
+            !is_ready
+        });
+        assert!(ends, "it was always ready");
     }
 }
 
