@@ -155,6 +155,12 @@ pub(super) fn no_port(host: &str, carrier: Carrier, scheme: &str) -> String {
     if is_host_and_port(host) {
         return format!("there is a colon behind the port; write {scheme}{host}");
     }
+    if let Some(front) = host
+        .strip_suffix(']')
+        .filter(|front| is_host_and_port(front))
+    {
+        return format!("there is a bracket behind the port; write {scheme}{front}");
+    }
     let whole = format!("{host}:{PORT}");
     match parse_internet(&whole, carrier, scheme) {
         Ok(_) => format!("the port is missing; write HOST:PORT, such as {scheme}{whole}"),
@@ -162,9 +168,11 @@ pub(super) fn no_port(host: &str, carrier: Carrier, scheme: &str) -> String {
     }
 }
 
-/// With one colon only, so that the parser does not come back here for each of them.
+/// Whether `text` is a host without colons and a port. The parser is not asked: its refusals come
+/// from here, and would come back for the same text.
 fn is_host_and_port(text: &str) -> bool {
-    text.matches(':').count() == 1 && parse_internet(text, Carrier::Tcp, "").is_ok()
+    let parts = text.split_once(':');
+    parts.is_some_and(|(host, port)| is_host(host) && parse_port(port).is_ok())
 }
 
 /// An IPv6 address without brackets, of which the last group may be the port.

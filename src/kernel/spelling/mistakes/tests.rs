@@ -17,6 +17,16 @@ const MISTYPED: &[(&str, &str)] = &[
         "tcp://",
         "it is empty; write a port such as 7007, or HOST:PORT",
     ),
+    // A bracket without its partner.
+    ("h:7]", "there is a bracket behind the port; write h:7"),
+    (
+        "h:x]",
+        "the port is missing; write HOST:PORT, such as localhost:7007",
+    ),
+    (
+        ":]",
+        "the port is missing; write HOST:PORT, such as localhost:7007",
+    ),
     // A port that is not quite one.
     ("+7202", "a port has no sign; write 7202"),
     ("tcp://-7202", "a port has no sign; write tcp://7202"),
