@@ -416,7 +416,7 @@ fn a_run_whose_server_is_killed_adds_up() {
             .expect("the binary was built for this test");
         // It has answered when its counts say so, which it prints when it is asked.
         while !line.contains(" bytes_out=") || line.contains(" bytes_out=0 ") {
-            signal(&server, "-USR1");
+            signal(&server, "USR1");
             line.clear();
             said.read_line(&mut line).expect("it tells its counts");
         }

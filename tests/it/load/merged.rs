@@ -6,7 +6,7 @@ use mynah::load::tally::{Cause, Errors, Failure, Tally};
 type Count = (&'static str, fn(&mut Tally) -> &mut u64);
 
 /// Counts that are added up.
-const SUMS: [Count; 13] = [
+const SUMS: [Count; 18] = [
     ("answered", |tally| &mut tally.answered),
     ("completed", |tally| &mut tally.completed),
     ("received_bytes", |tally| &mut tally.received_bytes),
@@ -20,6 +20,11 @@ const SUMS: [Count; 13] = [
     ("broken", |tally| &mut tally.errors.broken),
     ("wrong", |tally| &mut tally.errors.wrong),
     ("unanswered", |tally| &mut tally.errors.unanswered),
+    ("begun", |tally| &mut tally.begun),
+    ("unfinished", |tally| &mut tally.unfinished),
+    ("reconnects", |tally| &mut tally.reconnects),
+    ("failed", |tally| &mut tally.errors.failed),
+    ("bare", |tally| &mut tally.errors.bare),
 ];
 
 /// Counts of which the greatest is told.
@@ -59,7 +64,7 @@ fn every_count_is_added_up_and_of_moments_the_greatest_is_told() {
     for (number, (name, count)) in (SUMS.len() as u64 + 1..).zip(GREATEST) {
         assert_eq!(*count(&mut all), number * 1000, "{name}");
     }
-    assert_eq!(all.errors.total(), (9 + 10 + 11 + 12 + 13) * 1101);
+    assert_eq!(all.errors.total(), (17 + 18) * 1101);
 }
 
 #[test]
@@ -100,6 +105,7 @@ fn failures_of_later_threads_are_told_as_long_as_there_is_room() {
     let told: Vec<usize> = all.failures.iter().map(|it| it.connection).collect();
     assert_eq!(told, (0..16).collect::<Vec<_>>());
     let errors = Errors {
+        failed: 200,
         closed: 100,
         ..Errors::default()
     };

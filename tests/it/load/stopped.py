@@ -2,7 +2,6 @@
 #   delay N   answers each request after N milliseconds
 #   reset N   resets each connection behind its N-th reply
 #   lie N     changes a byte in the N-th reply of each connection
-#   leave N   ends each connection behind its N-th reply
 import socket
 import struct
 import sys
@@ -29,8 +28,6 @@ def serve(peer):
             peer.recv(SIZE, socket.MSG_WAITALL)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return peer.close()
-        if MODE == "leave" and number == N:
-            peer.shutdown(socket.SHUT_WR)
 
 
 def guarded(peer):

@@ -118,7 +118,6 @@ fn resets_lies_and_ends_are_counted_by_kind_and_take_nothing_else_along() {
     for (mode, kind, answered) in [
         ("reset 5", "connections_broken", 20.0),
         ("lie 5", "connections_wrong", 16.0),
-        ("leave 5", "connections_closed", 20.0),
     ] {
         let words = "--connections 4 --requests 1000 --warmup 0";
         let (code, out, document) = measure(mode, words);
@@ -163,10 +162,10 @@ fn a_generator_that_is_stopped_charges_response_time_and_tells_its_lateness() {
         );
         thread::sleep(Duration::from_millis(2));
     }
-    signal(&child, "-STOP");
+    signal(&child, "STOP");
     // It is this long that it is to be late.
     thread::sleep(STOP);
-    signal(&child, "-CONT");
+    signal(&child, "CONT");
     let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!(code, Some(0), "{out}{err}");
     let document = Document::take(&path);
