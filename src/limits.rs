@@ -132,10 +132,10 @@ pub const DEFER_ACCEPT: Duration = Duration::from_secs(1);
 /// The longest spin: beyond this a loop that never sleeps is meant, and should be said otherwise.
 pub const SPIN_MAX: Duration = Duration::from_millis(100);
 /// How long a listener rests at first when descriptors are out.
-pub const DOOR_REST_MIN: Duration = Duration::from_millis(10);
+pub const LISTENER_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// How long it rests at most: whoever waits is served so soon after a descriptor is free, and ten
 /// tries a second cost no measurable CPU.
-pub const DOOR_REST_MAX: Duration = Duration::from_millis(100);
+pub const LISTENER_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// After what time a read or write is tried again for which the kernel had no memory (`ENOBUFS`,
 /// `ENOMEM`); twice as long each further time. Nothing reports when there is some again.
 pub const MEMORY_RETRY_MIN: Duration = Duration::from_millis(1);
@@ -320,7 +320,7 @@ const _: () = {
     assert!(DATAGRAM_SIZE_IPV4_MAX < DATAGRAM_SIZE_IPV6_MAX);
     assert!(CONNECT_QUEUE_PAUSE.as_millis() < CONNECT_TIMEOUT_DEFAULT.as_millis());
     assert!(1 <= NAME_ADDRESSES_MAX);
-    assert!(DOOR_REST_MIN.as_millis() < DOOR_REST_MAX.as_millis());
+    assert!(LISTENER_PAUSE_MIN.as_millis() < LISTENER_PAUSE_MAX.as_millis());
     assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);
     assert!(SIGNAL_ECHO.as_millis() < 100);
     assert!(DRAIN_READ_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());

@@ -10,9 +10,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use env_logger::Target;
-use mynah::options::{self, Parsed};
-use mynah::run::output::{self, LogWriter, print};
-use mynah::run::{self, Exit, Failure, log_filter};
+use mynah::cli::options::{self, Parsed};
+use mynah::cli::run::output::{self, LogWriter, print};
+use mynah::cli::run::{self, Exit, Failure, log_filter};
 
 fn main() -> ExitCode {
     output::prepare();

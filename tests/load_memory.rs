@@ -17,10 +17,10 @@ use std::thread;
 use std::time::Duration;
 
 use mynah::kernel::{Address, Linux};
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
-use mynah::load::progress::Progress;
+use mynah::load::run::progress::Progress;
 use mynah::load::run::{self, Target};
-use mynah::load::schedule::Arrivals;
 
 struct Counting;
 

@@ -20,14 +20,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mynah::connection::{CloseReason, Protocol};
-use mynah::drive::counters::Counters;
-use mynah::drive::workspaces::WorkspaceSize;
-use mynah::drive::{Server, Settings};
-use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Sharing, Time, Trigger, Waker};
 use mynah::limits::FRAMES_PER_EVENT;
-use mynah::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
+use mynah::protocol::connection::{CloseReason, Protocol};
+use mynah::protocol::framing::{Framing, OnTooLong};
+use mynah::protocol::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
+use mynah::server::observe::counters::Counters;
+use mynah::server::pool::WorkspaceSize;
+use mynah::server::{Server, Settings};
 
 struct Counting;
 
@@ -340,7 +340,7 @@ fn no_framing_allocates_for_a_length_that_a_peer_claims() {
             for end in 1..=claim.len() {
                 let bytes = &claim[..end];
                 black_box(framing.decode(bytes, 0));
-                black_box(framing.guess(bytes));
+                black_box(framing.hint(bytes));
                 let span = black_box(framing.span(bytes));
                 let _ = black_box(framing.skip(span, bytes));
             }

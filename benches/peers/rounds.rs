@@ -9,13 +9,13 @@
 use std::ffi::OsString;
 use std::time::Instant;
 
+use mynah::cli::options::{self, Command, Parsed};
 use mynah::kernel::Linux;
-use mynah::load::observe;
-use mynah::load::progress::Progress;
+use mynah::load::conversation::session::{self, Session, SessionError};
 use mynah::load::run::RunError;
-use mynah::load::session::{self, Session, SessionError};
-use mynah::load::spawn::Spawned;
-use mynah::options::{self, Command, Parsed};
+use mynah::load::run::observe;
+use mynah::load::run::progress::Progress;
+use mynah::load::run::spawn::Spawned;
 
 use super::servers::{self, Server};
 use super::workloads::{self, Measure, Workload};

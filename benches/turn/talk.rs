@@ -1,6 +1,6 @@
 //! What is said to each service, and what it must say then.
 
-use mynah::framing::Framing;
+use mynah::protocol::framing::Framing;
 
 /// Every service that answers by itself, under each framing that asks something else of it.
 pub(crate) const CASES: [(&str, &[&str]); 8] = [
@@ -76,7 +76,7 @@ fn framed(payload: &str, framing: &Framing) -> Result<Vec<u8>, String> {
     let end = overhead.front + payload.len();
     let mut space = vec![0; end + overhead.back];
     space[overhead.front..end].copy_from_slice(payload.as_bytes());
-    let sealed = framing.seal(&[], &mut space, payload.len());
+    let sealed = framing.encode(&[], &mut space, payload.len());
     space.truncate(sealed.map_err(|error| error.to_string())?);
     Ok(space)
 }

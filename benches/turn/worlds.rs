@@ -4,18 +4,18 @@
 //! Invariant: a turn of either is one wait, and for each connection one read of a request and one
 //! write of its reply, with buffers of the same size; `Play::turn` checks the reply's length.
 
-use mynah::connection::Protocol;
-use mynah::drive::plan::Demand;
-use mynah::drive::{Server, Settings};
-use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Address, Event, Interest, Opener, Poller, Sockets, Time, Token, Trigger};
 use mynah::limits::{
     DRAIN_TIMEOUT_DEFAULT, EVENTS_PER_TURN, FRAME_MAX_DEFAULT, FRAMES_PER_EVENT,
     IDLE_TIMEOUT_DEFAULT, MEMORY_DEFAULT, READ_SIZE, STALL_SIZE_MIN_DEFAULT, STALL_TIMEOUT_DEFAULT,
 };
-use mynah::service::{
+use mynah::protocol::connection::Protocol;
+use mynah::protocol::framing::{Framing, OnTooLong};
+use mynah::protocol::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
 };
+use mynah::server::plan::Demand;
+use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Peer, Sim, Socket};
 use crate::talk::{self, PREFIX};

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::backoff::{Backoff, passes};
 use super::{Attempt, Failure, Settings, reasons};
-use crate::base::quantity::Quantity;
+use crate::base::text::quantity::Quantity;
 use crate::kernel::{
     Address, ConnectOptions, Event, Interest, OpenError, OpenStep, Opener, Poller, Readiness, Time,
     Token, errno,

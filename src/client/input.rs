@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use super::{Failure, Settings, Source};
-use crate::framing::{Decoded, FrameError, Framing};
+use crate::protocol::framing::{Decoded, FrameError, Framing};
 
 pub(super) struct Input {
     framing: Framing,
@@ -84,7 +84,7 @@ impl Input {
             b"quit" if typed => return Ok(Said::Quit),
             _ => {}
         }
-        match seal(&self.framing, line, unsent) {
+        match encode(&self.framing, line, unsent) {
             Ok(()) if !self.framing.has_boundaries() => unsent.push_back(b'\n'),
             Ok(()) => {}
             // A person can read the reason and type another line.
@@ -98,7 +98,7 @@ impl Input {
 /// Appends the frame of `payload`; the reason when this framing has none for it. What would come
 /// out at the other end as something else than one frame is none either: a payload that has the end
 /// of a frame in it.
-pub(super) fn seal(
+pub(super) fn encode(
     framing: &Framing,
     payload: &[u8],
     unsent: &mut VecDeque<u8>,
@@ -108,7 +108,7 @@ pub(super) fn seal(
     let mut space = vec![0; overhead.front + payload.len() + overhead.back];
     space[overhead.front..][..payload.len()].copy_from_slice(payload);
     let length = framing
-        .seal(&[], &mut space, payload.len())
+        .encode(&[], &mut space, payload.len())
         .map_err(refused)?;
     let frame = &space[..length];
     if framing.has_boundaries() {
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(typed.0, b"ok,");
         let line: Framing = "line".parse().expect("a framing");
         let mut unsent = VecDeque::new();
-        assert_eq!(seal(&line, b"a\nb", &mut unsent), Err(two.to_owned()));
+        assert_eq!(encode(&line, b"a\nb", &mut unsent), Err(two.to_owned()));
         assert!(unsent.is_empty());
     }
 

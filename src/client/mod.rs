@@ -23,9 +23,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::framing::{FrameError, Framing};
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
 use crate::limits::SIGNALS_PER_TURN;
+use crate::protocol::framing::{FrameError, Framing};
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
@@ -151,7 +151,7 @@ impl<K: Streams + Opener> Client<K> {
     pub fn new(mut kernel: K, mut settings: Settings) -> Result<Client<K>, Failure> {
         if let Source::Message(payload) = &mut settings.source {
             let mut frame = VecDeque::new();
-            input::seal(&settings.framing, payload, &mut frame).map_err(Failure::Message)?;
+            input::encode(&settings.framing, payload, &mut frame).map_err(Failure::Message)?;
             *payload = frame.into();
         }
         let now = kernel.now();

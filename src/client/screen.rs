@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 use super::{Settings, Source};
-use crate::framing::{Decoded, FrameError, Framing};
+use crate::protocol::framing::{Decoded, FrameError, Framing};
 
 const PROMPT: &[u8] = b"> ";
 /// Back to the start of the line, blanks over the prompt, and back again: any terminal can that.
@@ -31,7 +31,7 @@ pub(super) struct Screen {
     frames_left: usize,
     /// What arrived and makes no whole frame, or letter, yet.
     held: Vec<u8>,
-    looked: usize,
+    scanned: usize,
     owed: VecDeque<u8>,
 }
 
@@ -56,7 +56,7 @@ impl Screen {
                 _ => usize::MAX,
             },
             held: Vec::new(),
-            looked: 0,
+            scanned: 0,
             owed: VecDeque::new(),
         };
         screen.show_prompt();
@@ -135,17 +135,17 @@ impl Screen {
             if bytes.is_empty() || self.is_answered() {
                 break Ok(());
             }
-            match self.framing.decode(bytes, self.looked) {
+            match self.framing.decode(bytes, self.scanned) {
                 Decoded::Frame(bounds) => {
                     if !std::mem::take(&mut self.greeted) {
                         payload(&bytes[bounds.payload..bounds.payload_end], &mut self.owed);
                         self.frames_left -= 1;
                     }
                     at += bounds.frame;
-                    self.looked = 0;
+                    self.scanned = 0;
                 }
-                Decoded::Incomplete { looked } => {
-                    self.looked = looked;
+                Decoded::Incomplete { scanned } => {
+                    self.scanned = scanned;
                     break Ok(());
                 }
                 Decoded::Wrong(error) => break Err(error),

@@ -13,7 +13,7 @@
 
 use std::io::{self, Write};
 
-use crate::framing::{Bounds, Framing};
+use crate::protocol::framing::{Bounds, Framing};
 
 /// Bytes of a part that are shown.
 const SHOWN: usize = 16;

@@ -1,6 +1,6 @@
 //! Where a socket is: its type, its way to the kernel and back, and how it prints.
 //!
-//! What is printed can be read in again by [`spelling`](super::spelling). A peer chooses its own
+//! What is printed can be read in again by [`spelling`](super::address_text). A peer chooses its own
 //! local name, so printing trusts none of its bytes. The interface of a link-local address is
 //! printed by its name. Whether a server is there is not known here. Man pages: ip(7), ipv6(7),
 //! unix(7), getpeername(2).
@@ -12,9 +12,9 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::base::visible::visible;
-use crate::sys::address::{Name, RawAddress};
-use crate::sys::interface;
+use crate::base::text::escape::escape;
+use crate::sys::net::address::{Name, RawAddress};
+use crate::sys::net::interface;
 
 /// Where a socket is, or can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +106,7 @@ fn zoned(address: &SocketAddrV6) -> String {
         (ip, number) => {
             // The interface may have gone since.
             let name = interface::name(number).unwrap_or_else(|| number.to_string());
-            format!("{ip}%{}", visible(&name))
+            format!("{ip}%{}", escape(&name))
         }
     }
 }
@@ -153,7 +153,7 @@ pub fn is_itself(local: &Address, to: &Address) -> bool {
 
 /// A peer chooses its own name, so what could break a line of the log is escaped.
 fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
-    f.write_str(&visible(&String::from_utf8_lossy(name)))
+    f.write_str(&escape(&String::from_utf8_lossy(name)))
 }
 
 #[cfg(test)]

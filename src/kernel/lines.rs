@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::outlet::{self, Outlet};
-use crate::sys::signal;
+use crate::sys::process::signal;
 
 /// Lines of the log and of statistics that were dropped since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);

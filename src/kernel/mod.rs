@@ -8,46 +8,42 @@
 //! value: `close` consumes it, so it is closed once, and a `K::Socket` that is not registered
 //! cannot be reported.
 //!
-//! On the way of a byte this is the step before and after `drive`. Man pages: epoll(7), socket(7),
+//! On the way of a byte this is the step before and after `server`. Man pages: epoll(7), socket(7),
 //! tcp(7).
 
 mod address;
-mod alarm;
+mod address_text;
 mod endpoint;
+mod journal;
 mod lines;
 mod linux;
-mod local_path;
-mod opener;
 mod outlet;
-mod signals;
-mod spawner;
-mod spelling;
 mod standard;
-mod streams;
 mod token;
-mod traced;
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-pub use crate::base::clock::Time;
+pub use crate::base::time::Time;
 pub use crate::sys::epoll::Event;
+pub use crate::sys::fd::file;
+pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
 pub use crate::sys::memory::{Mapping, give_large_blocks_back};
-pub(crate) use crate::sys::stream::columns as terminal_columns;
-pub use crate::sys::{child, errno, file, process};
+pub use crate::sys::process::child;
+pub use crate::sys::{errno, process};
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
+pub use address_text::source;
 pub use endpoint::{Endpoint, HostName};
+pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
+pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
+pub use linux::spawner::{Command, find_program, words};
+pub use linux::streams::{ignore_failed_writes, release_signals};
 pub use linux::{Linux, Socket, Waker};
 pub use outlet::outlet_descriptors;
-pub use signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
-pub use spawner::{Command, find_program, words};
-pub use spelling::source;
 pub use standard::{StandardInput, StandardOutput};
-pub use streams::{ignore_failed_writes, release_signals};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
-pub use traced::Traced;
 
 /// What can be done with a socket that exists.
 pub trait Sockets {
@@ -71,7 +67,7 @@ pub trait Sockets {
 
     /// Bytes written that the peer's kernel has not acknowledged, which a close may destroy:
     /// `SIOCOUTQ` of tcp(7). There are none of a local socket: what it takes is with its reader.
-    fn unsent(&mut self, socket: &Self::Socket) -> io::Result<usize>;
+    fn unacknowledged(&mut self, socket: &Self::Socket) -> io::Result<usize>;
 
     /// The error that is pending, taken: `SO_ERROR` of socket(7). This is how a connect in
     /// progress ends.
@@ -147,11 +143,11 @@ pub trait Opener: Sockets {
 
     /// Connections that wait at a listener to be accepted; an error where the kernel does not tell.
     /// `TCP_INFO` of tcp(7).
-    fn queued(&mut self, listener: &Self::Socket) -> io::Result<usize>;
+    fn queue_length(&mut self, listener: &Self::Socket) -> io::Result<usize>;
 
     /// Has nobody else queued at a listener of unix(7); whoever waits there waits on: shutdown(2)
     /// with `SHUT_RD`. One of tcp(7) would lose them.
-    fn turn_away(&mut self, listener: &Self::Socket) -> io::Result<()>;
+    fn stop_queueing(&mut self, listener: &Self::Socket) -> io::Result<()>;
 
     /// Starts a non-blocking connect(2). `Ok` means that it is under way: wait until the socket is
     /// writable, then ask [`Sockets::take_error`]; writable alone is not connected.

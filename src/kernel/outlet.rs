@@ -29,7 +29,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::errno;
-use crate::sys::{file, signal, standard, stream};
+use crate::sys::fd::{file, standard, stream};
+use crate::sys::process::signal;
 
 static OUTPUT: OnceLock<Outlet> = OnceLock::new();
 static ERRORS: OnceLock<Outlet> = OnceLock::new();

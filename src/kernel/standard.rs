@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 
-use crate::sys::{standard, stream};
+use crate::sys::fd::{standard, stream};
 
 /// Standard input, which can be read.
 #[derive(Debug)]

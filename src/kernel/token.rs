@@ -150,7 +150,7 @@ impl fmt::Debug for Token {
             Source::Listener(number) => write!(f, "listener-{number}"),
             Source::Signals => f.write_str("signals"),
             Source::WakeUp => f.write_str("wake-up"),
-            Source::Timer => f.write_str("alarm"),
+            Source::Timer => f.write_str("timer"),
             Source::Child {
                 place,
                 generation,

@@ -11,20 +11,11 @@
 //! another's already. `kernel` is the only neighbour. Man pages: syscalls(2), errno(3), signal(7).
 #![allow(unsafe_code)]
 
-pub(crate) mod address;
-pub mod child;
 pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;
-pub mod file;
-pub(crate) mod interface;
 pub(crate) mod memory;
 pub mod process;
-pub(crate) mod signal;
-pub(crate) mod socket;
-pub(crate) mod spawn;
-pub(crate) mod standard;
-pub(crate) mod stream;
 pub(crate) mod timerfd;
 
 use std::io;
@@ -93,3 +84,5 @@ mod tests {
         assert_eq!(calls, 1);
     }
 }
+pub(crate) mod fd;
+pub(crate) mod net;

@@ -15,16 +15,16 @@ mod memory;
 use std::time::Duration;
 
 use libc::{EAGAIN, ENOBUFS, ENOMEM, EOPNOTSUPP, EPERM};
-use mynah::connection::{CloseReason, Protocol};
-use mynah::drive::workspaces::WorkspaceSize;
-use mynah::drive::{Server, Settings};
-use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Opener, Time, Trigger};
 use mynah::limits::{
-    ACCEPT_ERRORS_MAX, DOOR_REST_MAX, DOOR_REST_MIN, LINGER_TIMEOUT, MEMORY_RETRIES_MAX,
+    ACCEPT_ERRORS_MAX, LINGER_TIMEOUT, LISTENER_PAUSE_MAX, LISTENER_PAUSE_MIN, MEMORY_RETRIES_MAX,
     MEMORY_RETRY_MIN,
 };
-use mynah::service::{Echo, Service};
+use mynah::protocol::connection::{CloseReason, Protocol};
+use mynah::protocol::framing::{Framing, OnTooLong};
+use mynah::protocol::service::{Echo, Service};
+use mynah::server::pool::WorkspaceSize;
+use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Link, Peer, Pipe, Sim};
 

@@ -36,7 +36,7 @@ fn settings() -> Settings {
 
 /// The same with a framing of frames up to 1 MiB.
 fn framed(frame: &str) -> Settings {
-    let framing: mynah::framing::Framing = frame.parse().expect("a framing");
+    let framing: mynah::protocol::framing::Framing = frame.parse().expect("a framing");
     Settings {
         framing: framing.limited(1 << 20).expect("a limit with frames"),
         ..settings()

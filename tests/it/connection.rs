@@ -2,11 +2,13 @@
 //!
 //! Five of them small servers miss: sent resumes decoding; no room means no read; after the end of
 //! the stream no read; with nothing to do it closes rather than waits; an error replies to all
-//! before it, shuts down and lingers. See src/connection.rs.
+//! before it, shuts down and lingers. See src/protocol/connection.
 
-use mynah::connection::{CloseReason, Want};
-use mynah::framing::{FrameError, Framing, OnTooLong, Raw};
-use mynah::service::{Answer, Echo, PrefixedEcho, Reply, Request, Service, Upper, UpperUnicode};
+use mynah::protocol::connection::{CloseReason, Want};
+use mynah::protocol::framing::{FrameError, Framing, OnTooLong, Raw};
+use mynah::protocol::service::{
+    Answer, Echo, PrefixedEcho, Reply, Request, Service, Upper, UpperUnicode,
+};
 
 use crate::talk::{Talk, framing, hex, pairs_of_cuts};
 
@@ -196,7 +198,7 @@ fn an_error_behind_answers_that_wait_for_room_waits_as_well() {
     assert_eq!(
         talk.connection.take_error(),
         None,
-        "it was not looked at yet"
+        "it was not scanned at yet"
     );
     assert_eq!(talk.play(&[], usize::MAX), Want::Discard);
     assert_eq!(talk.answer, hex("0141 0142"));
@@ -303,7 +305,7 @@ fn what_a_frame_that_was_thrown_away_seemed_to_speak_is_not_said_of_the_next() {
     talk.protocol.on_too_long = OnTooLong::Discard;
     talk.reads(b"GET ");
     assert_eq!(talk.wants(), Want::Report);
-    assert!(talk.connection.guess().is_some(), "its length is text");
+    assert!(talk.connection.hint().is_some(), "its length is text");
     talk.reports();
-    assert_eq!(talk.connection.guess(), None);
+    assert_eq!(talk.connection.hint(), None);
 }

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use mynah::options::{self, Parsed};
-use mynah::run::{ServiceUser, with_service};
-use mynah::service::Service;
+use mynah::cli::options::{self, Parsed};
+use mynah::cli::run::{ServiceUser, with_service};
+use mynah::protocol::service::Service;
 
 use crate::binary::is_installed;
 

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libc::*;
-use mynah::connection::{CloseReason, Protocol};
-use mynah::drive::workspaces::WorkspaceSize;
-use mynah::drive::{Server, Settings};
-use mynah::framing::{Framing, OnTooLong};
 use mynah::kernel::{Opener, Time, Trigger};
 use mynah::limits::FRAMES_PER_EVENT;
-use mynah::service::Echo;
+use mynah::protocol::connection::{CloseReason, Protocol};
+use mynah::protocol::framing::{Framing, OnTooLong};
+use mynah::protocol::service::Echo;
+use mynah::server::pool::WorkspaceSize;
+use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Peer, Pipe, Sim};
 
@@ -236,7 +236,7 @@ fn play(trigger: Trigger, name: &str, k: u64, errno: i32) -> Outcome {
         play.server.kernel_mut().open_sockets(),
     );
     assert_eq!(held, open, "{what}");
-    assert_eq!(play.server.workspaces_lent(), 0, "{what}");
+    assert_eq!(play.server.workspaces_acquired(), 0, "{what}");
     for (_, said, heard) in &play.talks {
         assert!(said.starts_with(heard), "{what}");
     }

@@ -9,7 +9,7 @@ mod netty;
 mod replies;
 mod verdicts;
 
-use mynah::framing::{Decoded, FrameError, Framing};
+use mynah::protocol::framing::{Decoded, FrameError, Framing};
 
 use crate::talk::{framing, hex};
 
@@ -91,7 +91,7 @@ fn decode(framing: &Framing, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), FrameEr
 fn sealed(framing: &Framing, request: &[u8], payload: &[u8]) -> Vec<u8> {
     let front = framing.overhead().front;
     let mut space = [&vec![0; front], payload].concat();
-    let size = framing.seal(request, &mut space, payload.len());
+    let size = framing.encode(request, &mut space, payload.len());
     assert_eq!(size, Ok(space.len()), "{framing}");
     space
 }

@@ -12,10 +12,10 @@ mod served;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use mynah::connection::CloseReason;
 use mynah::decode::{Failure, HexLines, decode};
-use mynah::framing::{Decoded, FRAMINGS, Framing, OnTooLong};
-use mynah::service::{Echo, UpperUnicode};
+use mynah::protocol::connection::CloseReason;
+use mynah::protocol::framing::{Decoded, FRAMINGS, Framing, OnTooLong};
+use mynah::protocol::service::{Echo, UpperUnicode};
 
 use crate::talk::{Talk, pairs_of_cuts};
 use script::{Script, scripts};
@@ -195,7 +195,10 @@ fn a_frame_far_larger_than_memory_is_thrown_away_in_a_small_buffer() {
         assert_eq!(talk.connection.reason(), CloseReason::Truncated);
         let held = header.len() + 64_000;
         let error = talk.connection.take_error().expect("it was cut");
-        assert_eq!(error, mynah::framing::FrameError::Truncated { held });
+        assert_eq!(
+            error,
+            mynah::protocol::framing::FrameError::Truncated { held }
+        );
     }
 }
 

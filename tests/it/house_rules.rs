@@ -1,6 +1,6 @@
 //! The rules of the house, held by reading its source as text.
 //!
-//! Which floor may import which, where `unsafe` may stand, what the floors that know only bytes
+//! Which layer may import which, where `unsafe` may stand, what the layers that know only bytes
 //! must not name, how wide a line may be, what the package may depend on. Each rule is a
 //! function from source to findings, `file:line: what is wrong`; it is shown to fail on a small bad
 //! sample before it is held against `src/`. Comments and literals are skipped where a rule is about
@@ -14,29 +14,29 @@ use std::path::{Path, PathBuf};
 
 use grammar::{PathUse, Token, paths, tokens};
 
-/// Who may import whom: a floor and all it may name. What is not listed here does not exist.
-const FLOORS: &[(&str, &str)] = &[
-    ("main", "options run"),
-    ("options", "limits base framing kernel load"),
+/// Which layer may import which. `protocol::framing` allows that part of `protocol` alone. A layer
+/// that has no row does not exist.
+const LAYERS: &[(&str, &str)] = &[
+    ("main", "cli"),
     (
-        "run",
-        "options limits base framing service connection sys kernel drive decode client load",
+        "cli",
+        "limits base store protocol sys kernel server workers decode client load",
     ),
     ("limits", ""),
     ("base", "limits"),
-    ("framing", "limits base"),
-    ("service", "limits base framing"),
-    ("connection", "limits base framing service"),
+    ("store", "limits base"),
+    ("protocol", "limits base"),
     ("sys", "limits"),
     ("kernel", "limits base sys"),
-    ("drive", "limits base framing service connection kernel"),
-    ("decode", "limits base framing"),
-    ("client", "limits base framing kernel"),
-    ("load", "limits base framing kernel"),
+    ("server", "limits base store protocol kernel"),
+    ("workers", "limits base protocol kernel server"),
+    ("decode", "limits base protocol::framing"),
+    ("client", "limits base protocol::framing kernel"),
+    ("load", "limits base store protocol::framing kernel"),
 ];
 
-/// The floors that know only bytes, and what would tell them more.
-const BYTES_ONLY: &str = "base framing service connection";
+/// The layers that know only bytes, and what would tell them more.
+const BYTES_ONLY: &str = "base store protocol";
 const NOT_BYTES: &str = "std::net core::net std::os std::time::* Instant SystemTime libc";
 
 /// Whether `word` is one of `words`.
@@ -89,11 +89,11 @@ fn tests_from(source: &Source, tokens: &[Token]) -> usize {
 
 fn imports_go_one_way(source: &Source) -> Vec<String> {
     let module = source.module();
-    let Some(floor) = module.first() else {
+    let Some(layer) = module.first() else {
         return Vec::new(); // lib.rs is the map and names them all.
     };
-    let Some((_, allowed)) = FLOORS.iter().find(|(name, _)| name == floor) else {
-        return vec![source.finding(1, format!("{floor} is no floor of the house"))];
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| name == layer) else {
+        return vec![source.finding(1, format!("{layer} is no layer"))];
     };
     let code = tokens(&source.text);
     let tests = tests_from(source, &code);
@@ -103,22 +103,26 @@ fn imports_go_one_way(source: &Source) -> Vec<String> {
         let supers = parts.iter().take_while(|part| *part == "super").count();
         let inline = usize::from(line > tests && tests != 0);
         let named = match parts[0].as_str() {
-            "crate" | "mynah" => parts.get(1),
-            "super" if supers >= module.len() + inline => parts.get(supers),
+            "crate" | "mynah" => parts.get(1..),
+            "super" if supers >= module.len() + inline => parts.get(supers..),
             _ => continue,
         };
-        let other = named.map_or("*", String::as_str);
-        if other != floor && !among(allowed, other) {
-            findings.push(source.finding(line, format!("{floor} may not import {other}")));
+        let named = named.unwrap_or_default();
+        let other = named.first().map_or("*", String::as_str);
+        let part = named
+            .get(..2)
+            .map_or_else(String::new, |both| both.join("::"));
+        if other != layer && !among(allowed, other) && !among(allowed, &part) {
+            findings.push(source.finding(line, format!("{layer} may not import {other}")));
         }
     }
     findings.dedup();
     findings
 }
 
-fn bytes_floors_know_only_bytes(source: &Source) -> Vec<String> {
-    let floor = source.module().first().cloned().unwrap_or_default();
-    if !among(BYTES_ONLY, &floor) {
+fn bytes_layers_know_only_bytes(source: &Source) -> Vec<String> {
+    let layer = source.module().first().cloned().unwrap_or_default();
+    if !among(BYTES_ONLY, &layer) {
         return Vec::new();
     }
     let mut findings = Vec::new();
@@ -128,9 +132,9 @@ fn bytes_floors_know_only_bytes(source: &Source) -> Vec<String> {
             path.starts_with(&format!("{banned}::")) || parts.iter().any(|part| part == banned)
         };
         if let Some(banned) = NOT_BYTES.split(' ').find(names) {
-            findings.push(source.finding(line, format!("{floor} may not know {banned}")));
-        } else if floor == "connection" && parts[0] == "log" {
-            findings.push(source.finding(line, "connection writes no log line"));
+            findings.push(source.finding(line, format!("{layer} may not know {banned}")));
+        } else if layer == "protocol" && parts[0] == "log" {
+            findings.push(source.finding(line, "protocol writes no log line"));
         }
     }
     findings.dedup();
@@ -218,7 +222,7 @@ fn dependencies(manifest: &str) -> Result<Vec<(String, bool)>, String> {
 
 const RULES: &[fn(&Source) -> Vec<String>] = &[
     imports_go_one_way,
-    bytes_floors_know_only_bytes,
+    bytes_layers_know_only_bytes,
     unsafe_has_one_home_and_a_reason,
     nothing_is_unwrapped,
     lines_are_short,

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use mynah::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
-use mynah::framing::{Framing, OnTooLong};
-use mynah::service::{Echo, Service, UpperUnicode};
+use mynah::protocol::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::framing::{Framing, OnTooLong};
+use mynah::protocol::service::{Echo, Service, UpperUnicode};
 
 use crate::swarm::Answering;
 

@@ -25,14 +25,14 @@ mod time;
 
 use std::time::Duration;
 
-use mynah::connection::{CloseReason, Protocol};
-use mynah::drive::counters::Counters;
-use mynah::drive::workspaces::WorkspaceSize;
-use mynah::drive::{Server, Settings};
-use mynah::framing::{Framing, OnTooLong, Raw};
 use mynah::kernel::{Interest, Opener, Time, Token, Trigger};
 use mynah::limits::FRAMES_PER_EVENT;
-use mynah::service::{Echo, Service, UpperUnicode};
+use mynah::protocol::connection::{CloseReason, Protocol};
+use mynah::protocol::framing::{Framing, OnTooLong, Raw};
+use mynah::protocol::service::{Echo, Service, UpperUnicode};
+use mynah::server::observe::counters::Counters;
+use mynah::server::pool::WorkspaceSize;
+use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Faults, Link, Peer, Pipe, Sim};
 use crate::talk::{framing, hex};
@@ -301,7 +301,11 @@ impl<S: Service> Play<S> {
             fixed + live,
             "a socket has leaked"
         );
-        assert_eq!(self.server.workspaces_lent(), 0, "a workspace is missing");
+        assert_eq!(
+            self.server.workspaces_acquired(),
+            0,
+            "a workspace is missing"
+        );
         let ended: u64 = counters.closed.iter().sum();
         assert_eq!(counters.connections_total, counters.connections_now + ended);
         for (name, counted) in [

@@ -1,8 +1,8 @@
 //! Services on the machine without a kernel, where room is short: what only they ask of it.
 
-use mynah::connection::{CloseReason, Protocol, Want};
-use mynah::framing::{FrameError, Framing, OnTooLong, Raw};
-use mynah::service::{Discard, Effects, Http, News, Robot, Run, Service};
+use mynah::protocol::connection::{CloseReason, Protocol, Want};
+use mynah::protocol::framing::{FrameError, Framing, OnTooLong, Raw};
+use mynah::protocol::service::{Discard, EffectEvent, Effects, Http, Robot, Run, Service};
 
 use crate::talk::{Talk, framing, hex};
 
@@ -111,7 +111,7 @@ fn a_refused_request_is_told_with_its_reason_and_what_its_peer_seems_to_speak() 
             assert_eq!(talk.connection.reason(), CloseReason::Refused);
             let error = talk.connection.take_error();
             assert_eq!(error, Some(FrameError::Refused(reason)));
-            let guess = talk.connection.guess().map(|guess| guess.to_string());
+            let guess = talk.connection.hint().map(|guess| guess.to_string());
             assert_eq!(guess.unwrap_or_default(), seems, "{}", bytes.escape_ascii());
         }
     }
@@ -161,7 +161,7 @@ fn an_answer_from_the_world_goes_out_in_order_however_little_each_write_takes() 
             }
             let mut drafted = 0;
             for piece in [b"x".as_slice(), b"yz"] {
-                talk.hears(News::Output(piece), &mut drafted);
+                talk.hears(EffectEvent::Output(piece), &mut drafted);
                 if talk.wants() == Want::Write {
                     talk.writes(1);
                 }
@@ -169,7 +169,7 @@ fn an_answer_from_the_world_goes_out_in_order_however_little_each_write_takes() 
                     talk.writes(most);
                 }
             }
-            talk.hears(News::Ended, &mut drafted);
+            talk.hears(EffectEvent::Ended, &mut drafted);
             while talk.wants() == Want::Write {
                 talk.writes(most);
             }

@@ -1,15 +1,15 @@
 //! A connection without a kernel: the machine, the two buffers, and a test that is both its pump
 //! and its peer.
 //!
-//! It reads into the spare space and writes what is owed, as drive/pump does, but as many bytes at
+//! It reads into the spare space and writes what is owed, as server/pump does, but as many bytes at
 //! a time as the test likes. It knows no socket and no clock. Invariant: it does only what
 //! [`Connection::wants`] asks for, so a wish that is missing is a play that does not go on.
 
 use std::collections::VecDeque;
 
-use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
-use mynah::framing::{FrameError, Framing, OnTooLong};
-use mynah::service::{News, Service};
+use mynah::protocol::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::framing::{FrameError, Framing, OnTooLong};
+use mynah::protocol::service::{EffectEvent, Service};
 
 /// A framing with a limit on whole frames.
 pub(crate) fn framing(spec: &str, frame_max: usize) -> Framing {
@@ -119,7 +119,7 @@ impl<S: Service> Talk<S> {
     }
 
     /// Something is heard of its effect.
-    pub(crate) fn hears(&mut self, news: News<'_>, drafted: &mut usize) {
+    pub(crate) fn hears(&mut self, news: EffectEvent<'_>, drafted: &mut usize) {
         assert_eq!(self.wants(), Want::Await);
         self.frames += self.with(|connection, workspace, protocol| {
             connection.heard(news, "[::1]:7", drafted, workspace, protocol)

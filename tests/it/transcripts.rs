@@ -25,7 +25,7 @@ mod sim;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mynah::options::{self, Command, Parsed, Serve};
+use mynah::cli::options::{self, Command, Parsed, Serve};
 use script::{Script, Step, matches};
 
 /// Whoever is at the other end of a conversation with a server.

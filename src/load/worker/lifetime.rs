@@ -7,7 +7,7 @@
 //! business. See connect(2), "EINPROGRESS".
 
 use super::*;
-use crate::base::quantity::Quantity;
+use crate::base::text::quantity::Quantity;
 
 impl<K: Poller + Opener> Worker<'_, K> {
     /// Opens the slots whose time has come: before the load one a turn, so that a connection that
@@ -135,10 +135,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             return Ok(());
         };
         let interval = (timeout / LOOKS_PER_CONNECT_TIMEOUT).min(PUBLISH_INTERVAL);
-        if self.connecting == 0 || self.now.since(self.looked) < interval {
+        if self.connecting == 0 || self.now.since(self.scanned) < interval {
             return Ok(());
         }
-        self.looked = self.now;
+        self.scanned = self.now;
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
             if slot.stage == Stage::Connecting && self.now.since(slot.opened_at) >= timeout {

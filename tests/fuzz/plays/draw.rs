@@ -2,7 +2,7 @@
 //!
 //! An input that is too short draws zeros, so every input means something and none is refused.
 
-use mynah::framing::Framing;
+use mynah::protocol::framing::Framing;
 
 /// The drawing of an input.
 pub struct Draw<'a>(pub &'a [u8]);

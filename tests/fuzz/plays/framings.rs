@@ -5,7 +5,7 @@
 use std::io::Read;
 
 use mynah::decode::{self, Failure, HexLines, Plain, Settings};
-use mynah::framing::{Bounds, Decoded, FrameError, Framing, OnTooLong};
+use mynah::protocol::framing::{Bounds, Decoded, FrameError, Framing, OnTooLong};
 
 use super::draw::{Draw, pieces};
 
@@ -69,14 +69,14 @@ fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut
                     at += bounds.frame;
                     known = 0;
                 }
-                Decoded::Incomplete { looked } => {
-                    assert!(looked <= here.len(), "{framing} has looked past the end");
-                    known = looked;
+                Decoded::Incomplete { scanned } => {
+                    assert!(scanned <= here.len(), "{framing} has scanned past the end");
+                    known = scanned;
                     break;
                 }
                 Decoded::Wrong(error) => {
                     known = 0;
-                    let _ = framing.guess(&here).map(|guess| guess.to_string());
+                    let _ = framing.hint(&here).map(|guess| guess.to_string());
                     if !(discards && error.is_too_long()) {
                         cut.wrong = Some((at, error));
                         return cut;
@@ -136,7 +136,7 @@ fn there_and_back(framing: &Framing, payload: &[u8], request: &[u8]) {
     let front = vec![0; overhead.front];
     let back = vec![0; overhead.back];
     let mut space = [&front, payload, &back].concat();
-    let Ok(length) = framing.seal(request, &mut space, payload.len()) else {
+    let Ok(length) = framing.encode(request, &mut space, payload.len()) else {
         return;
     };
     assert!(length <= space.len(), "{framing}");

@@ -1,7 +1,7 @@
 //! What claims to be HTTP: whatever the cuts, the answers are the same; each is a response of a
 //! known kind; and behind a refusal nothing follows.
 
-use mynah::service::{Answer, Clock, Http, Reply, Request, Service};
+use mynah::protocol::service::{Answer, Clock, Http, Reply, Request, Service};
 
 use super::draw::{Draw, pieces};
 

@@ -3,10 +3,10 @@
 //! it writes is the front of what one large read is answered with; all of it, when nothing forced
 //! an end.
 
-use mynah::base::buffer::{InboundCursors, OutboundCursors};
-use mynah::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
-use mynah::framing::{Decoded, Framing, OnTooLong};
-use mynah::service::{
+use mynah::base::bytes::{InboundCursors, OutboundCursors};
+use mynah::protocol::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::framing::{Decoded, Framing, OnTooLong};
+use mynah::protocol::service::{
     Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
 };
 
@@ -47,7 +47,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             before: Want::Read,
             frames_left: [u64::MAX, 1, 2, 3][stream.len() % 4],
         };
-        if trial.connection.is_silent() {
+        if trial.connection.is_greeting() {
             trial.with(|connection, workspace, protocol| connection.begin(workspace, protocol));
         }
         trial
@@ -109,7 +109,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         self.received += count;
     }
 
-    /// The course of a connection at rest: see `drive/pump`.
+    /// The course of a connection at rest: see `server/pump`.
     fn go_straight(&mut self, most: usize, taken: usize) {
         let rest = &self.stream[self.received..];
         let count = most.min(self.inbound.len()).min(rest.len());

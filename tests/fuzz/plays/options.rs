@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use mynah::options::{Command, Parsed, parse};
+use mynah::cli::options::{Command, Parsed, parse};
 
 /// Plays `data`.
 pub fn play(data: &[u8]) {

@@ -1,7 +1,7 @@
 //! Frames of which nothing is kept have their time as well: those that are thrown away, and bodies.
 
 use mynah::kernel::Time;
-use mynah::service::Http;
+use mynah::protocol::service::Http;
 
 use super::*;
 
@@ -188,7 +188,11 @@ impl<S: Service> Waits<S> {
         let accomplices = [stage.connect(), stage.connect()];
         let peer = stage.connect();
         stage.say(peer, head);
-        assert_eq!(stage.server.workspaces_lent(), 0, "nothing of it is kept");
+        assert_eq!(
+            stage.server.workspaces_acquired(),
+            0,
+            "nothing of it is kept"
+        );
         Waits {
             stage,
             peer,
@@ -210,7 +214,7 @@ impl<S: Service> Waits<S> {
         for accomplice in self.accomplices {
             self.stage.say(accomplice, self.parts[1]);
         }
-        assert_eq!(self.stage.server.workspaces_lent(), 0);
+        assert_eq!(self.stage.server.workspaces_acquired(), 0);
     }
 
     fn is_late(&self) -> bool {

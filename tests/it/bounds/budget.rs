@@ -1,7 +1,7 @@
 //! How much is answered for one connection at one event: so many frames, however short they are.
 
 use mynah::limits::{FRAME_WORK_SIZE, FRAMES_PER_EVENT, KIB};
-use mynah::service::{PrefixedEcho, UpperUnicode};
+use mynah::protocol::service::{PrefixedEcho, UpperUnicode};
 
 use super::*;
 
@@ -58,7 +58,7 @@ fn at_one_event_so_many_frames_are_answered_and_no_more() {
             stage.settle();
             assert_eq!(stage.hear(peer), empty_frames(sent), "{sent} {trigger:?}");
             assert_eq!(stage.server.counters().frames, sent);
-            assert_eq!(stage.server.workspaces_lent(), 0);
+            assert_eq!(stage.server.workspaces_acquired(), 0);
         }
     }
 }

@@ -29,12 +29,12 @@ fn out_of_descriptors_the_listener_rests_a_little_longer_each_time() {
     let waits = stage.sim().connect(0);
     stage.settle();
     assert_eq!(stage.link(waits), Link::Finished, "the reserve let it know");
-    let (mut expected, mut total) = (DOOR_REST_MIN, 0);
+    let (mut expected, mut total) = (LISTENER_PAUSE_MIN, 0);
     for _ in 0..8 {
         let until = stage.sim().asleep().expect("it sleeps");
         let now = stage.sim().time();
         assert_eq!(until.since(now), expected);
-        expected = (2 * expected).min(DOOR_REST_MAX);
+        expected = (2 * expected).min(LISTENER_PAUSE_MAX);
         stage.sim().connect(0);
         stage.pass(until.since(now));
         total += 1;
@@ -48,11 +48,11 @@ fn a_descriptor_that_is_free_again_is_used_within_a_tenth_of_a_second() {
     stage.sim().limit_descriptors(2);
     for _ in 0..10 {
         stage.sim().connect(0);
-        stage.pass(DOOR_REST_MAX);
+        stage.pass(LISTENER_PAUSE_MAX);
     }
     stage.sim().limit_descriptors(100);
     let peer = stage.sim().connect(0);
-    stage.pass(DOOR_REST_MAX);
+    stage.pass(LISTENER_PAUSE_MAX);
     stage.say(peer, b"\x01x");
     assert_eq!(stage.hear(peer), b"\x01x");
 }
@@ -82,7 +82,7 @@ fn an_error_that_leaves_the_connection_in_the_queue_makes_no_spin() {
             assert_eq!(stage.server.counters().refused_resources == 1, rests);
             assert_eq!(stage.server.is_open(), !rests);
             // There are descriptors, so nobody is turned away meanwhile.
-            stage.pass(DOOR_REST_MIN);
+            stage.pass(LISTENER_PAUSE_MIN);
             stage.say(peer, b"\x01x");
             assert_eq!(stage.hear(peer), b"\x01x", "{errors}");
         }
@@ -101,7 +101,7 @@ fn a_listener_that_could_not_be_watched_again_is_tried_again() {
     stage.sim().close_peer(first);
     stage.settle();
     assert!(!stage.server.is_open());
-    stage.pass(DOOR_REST_MAX);
+    stage.pass(LISTENER_PAUSE_MAX);
     let next = stage.connect();
     stage.say(next, b"\x01x");
     assert_eq!(stage.hear(next), b"\x01x");

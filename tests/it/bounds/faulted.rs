@@ -3,7 +3,7 @@
 
 use libc::{ECONNABORTED, EMFILE, ENOSPC, ENOTCONN};
 use mynah::limits::{COMMANDS_MAX, MEMORY_RETRY_MIN};
-use mynah::service::Run;
+use mynah::protocol::service::Run;
 
 use super::*;
 
@@ -98,7 +98,7 @@ fn an_address_is_not_charged_for_those_that_the_reserve_has_told() {
     stage.sim().limit_descriptors(3);
     for _ in 0..3 {
         stage.connect();
-        stage.pass(DOOR_REST_MAX);
+        stage.pass(LISTENER_PAUSE_MAX);
     }
     stage.sim().limit_descriptors(100);
     stage.settle();
@@ -163,7 +163,7 @@ fn descriptors_that_run_out_while_slots_are_full_are_met_when_one_leaves() {
         assert_eq!(stage.link(outside), Link::Finished);
         assert!(!stage.server.is_open());
         stage.sim().limit_descriptors(100);
-        stage.pass(DOOR_REST_MIN);
+        stage.pass(LISTENER_PAUSE_MIN);
         assert!(stage.server.is_open());
         let late = stage.connect();
         check_is_served(&mut stage, late);
@@ -186,7 +186,7 @@ fn passing_errors_of_accept_do_not_admit_more_than_there_are_slots() {
         }
         for _ in 0..6 {
             stage.sim().connect(0);
-            stage.pass(DOOR_REST_MAX);
+            stage.pass(LISTENER_PAUSE_MAX);
             assert!(stage.server.counters().connections_now <= 2);
         }
         assert_eq!(stage.server.counters().connections_now, 2);
@@ -222,7 +222,7 @@ fn a_listener_that_rests_is_not_opened_by_its_deadline_while_slots_are_full() {
     stage.connect();
     for _ in 0..5 {
         stage.connect();
-        stage.pass(DOOR_REST_MAX);
+        stage.pass(LISTENER_PAUSE_MAX);
     }
     assert_eq!(stage.server.counters().connections_now, 1);
 }
@@ -274,7 +274,7 @@ fn one_that_lingers_in_a_drain_with_half_a_frame_holds_no_workspace() {
     stage.settle();
     assert_eq!(stage.hear(waiter), b"", "the frame may be finished");
     stage.pass(SECOND);
-    assert_eq!(stage.server.workspaces_lent(), 0);
+    assert_eq!(stage.server.workspaces_acquired(), 0);
     assert_eq!(stage.hear(waiter), b"\x01y");
     assert_eq!(stage.hear(holder), b"\x03abc");
 }

@@ -173,7 +173,7 @@ fn the_silent_are_ended_behind_what_the_kernel_holds_of_their_replies() {
             };
             let (mut stage, peer) = silent(settings, last);
             stage.pass(2 * SECOND);
-            assert_eq!(stage.server.workspaces_lent(), 0);
+            assert_eq!(stage.server.workspaces_acquired(), 0);
             assert_eq!(stage.server.counters().shutdown, 1, "{reason:?}");
             for _ in 0..(OWED - RECEIVE) / LEAST {
                 stage.pass(STALL - MOMENT - SECOND);

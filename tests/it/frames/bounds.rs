@@ -1,7 +1,7 @@
 //! Lengths at their bounds: the limit, the sign, the range of 64 bits, the end of the stream.
 
-use mynah::connection::{CloseReason, Want};
-use mynah::service::{Echo, Upper};
+use mynah::protocol::connection::{CloseReason, Want};
+use mynah::protocol::service::{Echo, Upper};
 
 use super::*;
 use crate::talk::Talk;
@@ -209,7 +209,7 @@ fn a_length_that_makes_no_frame_is_refused_with_its_reason() {
 fn k4_a_length_of_ten_thousand_stands_in_little_endian() {
     let framing = framing("i32le", 1 << 20);
     let mut frame = vec![b'x'; 4 + 10_000];
-    assert_eq!(framing.seal(&[], &mut frame, 10_000), Ok(10_004));
+    assert_eq!(framing.encode(&[], &mut frame, 10_000), Ok(10_004));
     assert_eq!(frame[..4], hex("10 27 00 00"));
     assert!(decode(&framing, &frame).is_ok());
 }

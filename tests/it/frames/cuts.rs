@@ -1,9 +1,9 @@
 //! However the network cuts a stream, the messages and the answers are the same.
 
-use mynah::base::buffer::{Inbound, InboundCursors};
-use mynah::connection::{CloseReason, Connection, Protocol, Want};
-use mynah::framing::{OnTooLong, Raw};
-use mynah::service::{Echo, Service, Upper, UpperUnicode};
+use mynah::base::bytes::{Inbound, InboundCursors};
+use mynah::protocol::connection::{CloseReason, Connection, Protocol, Want};
+use mynah::protocol::framing::{OnTooLong, Raw};
+use mynah::protocol::service::{Echo, Service, Upper, UpperUnicode};
 
 use super::*;
 use crate::talk::{Talk, pairs_of_cuts};
@@ -19,7 +19,7 @@ fn shortest(framing: &Framing, like: &[u8]) -> Vec<u8> {
     (0..)
         .find_map(|payload| {
             let mut space = vec![b'x'; front + payload];
-            let sealed = framing.seal(&like[..front], &mut space, payload);
+            let sealed = framing.encode(&like[..front], &mut space, payload);
             sealed.ok().map(|_| space)
         })
         .expect("some frame is short enough")
@@ -33,14 +33,14 @@ fn cut(framing: &Framing, pieces: &[&[u8]]) -> Vec<Vec<u8>> {
         inbound.spare()[..piece.len()].copy_from_slice(piece);
         inbound.advance(piece.len());
         while !inbound.undecoded().is_empty() {
-            let looked = inbound.looked();
-            match framing.decode(inbound.undecoded(), looked) {
+            let scanned = inbound.scanned();
+            match framing.decode(inbound.undecoded(), scanned) {
                 Decoded::Frame(bounds) => {
                     frames.push(inbound.undecoded()[..bounds.frame].to_vec());
                     inbound.consume(bounds.frame);
                 }
-                Decoded::Incomplete { looked } => {
-                    inbound.look(looked);
+                Decoded::Incomplete { scanned } => {
+                    inbound.set_scanned(scanned);
                     break;
                 }
                 Decoded::Wrong(error) => panic!("{framing}: {error}"),

@@ -4,9 +4,9 @@
 //! The model follows `getUnadjustedFrameLength` and `decode`: 1 to 4 bytes have no sign, 8 bytes
 //! are read with `getLong`. The model is exact where Netty's `long` would wrap.
 
-use mynah::connection::CloseReason;
-use mynah::framing::OnTooLong;
-use mynah::service::Echo;
+use mynah::protocol::connection::CloseReason;
+use mynah::protocol::framing::OnTooLong;
+use mynah::protocol::service::Echo;
 
 use super::*;
 use crate::talk::Talk;

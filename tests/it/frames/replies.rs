@@ -1,7 +1,7 @@
 //! Replies as frames: what is sealed can be decoded, and what cannot be said is not sent.
 
-use mynah::connection::{CloseReason, Want};
-use mynah::service::{News, PrefixedEcho, Robot, Run, UpperUnicode};
+use mynah::protocol::connection::{CloseReason, Want};
+use mynah::protocol::service::{EffectEvent, PrefixedEcho, Robot, Run, UpperUnicode};
 
 use super::*;
 use crate::talk::Talk;
@@ -71,7 +71,7 @@ const ANY_LENGTH: &[(&str, usize)] = &[
 fn frame(framing: &Framing, payload: &[u8]) -> Vec<u8> {
     let overhead = framing.overhead();
     let mut space = [&vec![0; overhead.front], payload, &vec![0; overhead.back]].concat();
-    let size = framing.seal(&[], &mut space, payload.len());
+    let size = framing.encode(&[], &mut space, payload.len());
     space.truncate(size.expect("it fits"));
     space
 }
@@ -113,9 +113,9 @@ fn what_is_owed_as_it_comes_is_no_frame_and_knows_no_limit() {
         let mut talk = Talk::new(framing(spec, 8), run, 64, 1 << 17);
         talk.reads(request.as_bytes());
         let mut drafted = 0;
-        talk.hears(News::Output(b"more than eight bytes"), &mut drafted);
+        talk.hears(EffectEvent::Output(b"more than eight bytes"), &mut drafted);
         talk.writes(usize::MAX);
-        talk.hears(News::Ended, &mut drafted);
+        talk.hears(EffectEvent::Ended, &mut drafted);
         assert_eq!(talk.play(&[], usize::MAX), Want::Close);
         let begin = "[::1]:7 execute done, result is : \n";
         let expected = format!("{begin}more than eight bytes{end}");

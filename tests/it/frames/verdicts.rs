@@ -4,9 +4,9 @@
 //! continuation is a frame, or is wrong in another way; and once it has judged, every continuation
 //! is judged alike. A binary length field is one number: it is judged when it is whole.
 
-use mynah::connection::CloseReason;
-use mynah::framing::OnTooLong;
-use mynah::service::Echo;
+use mynah::protocol::connection::CloseReason;
+use mynah::protocol::framing::OnTooLong;
+use mynah::protocol::service::Echo;
 
 use super::*;
 use crate::talk::Talk;

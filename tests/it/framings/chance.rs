@@ -1,7 +1,7 @@
 //! Streams drawn by chance: whatever the cuts, and whatever is in them.
 
-use mynah::base::buffer::{Inbound, InboundCursors};
-use mynah::framing::{Decoded, FrameError, Framing};
+use mynah::base::bytes::{Inbound, InboundCursors};
+use mynah::protocol::framing::{Decoded, FrameError, Framing};
 
 use crate::sim::Dice;
 
@@ -53,7 +53,7 @@ fn seal(framing: &Framing, payload: &[u8]) -> Vec<u8> {
         vec![0; overhead.back],
     ];
     let mut space = room.concat();
-    let sealed = framing.seal(b"", &mut space, payload.len());
+    let sealed = framing.encode(b"", &mut space, payload.len());
     space.truncate(sealed.unwrap_or_else(|error| panic!("{framing}: {error}")));
     space
 }
@@ -69,8 +69,8 @@ fn decoded(framing: &Framing, bytes: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Op
         inbound.spare()[..piece.len()].copy_from_slice(piece);
         inbound.advance(piece.len());
         while !inbound.undecoded().is_empty() {
-            let looked = inbound.looked();
-            match framing.decode(inbound.undecoded(), looked) {
+            let scanned = inbound.scanned();
+            match framing.decode(inbound.undecoded(), scanned) {
                 Decoded::Frame(bounds) => {
                     assert!(bounds.payload <= bounds.payload_end);
                     assert!(bounds.payload_end <= bounds.frame);
@@ -79,8 +79,8 @@ fn decoded(framing: &Framing, bytes: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Op
                     frames.push(payload.to_vec());
                     inbound.consume(bounds.frame);
                 }
-                Decoded::Incomplete { looked } => {
-                    inbound.look(looked);
+                Decoded::Incomplete { scanned } => {
+                    inbound.set_scanned(scanned);
                     break;
                 }
                 Decoded::Wrong(error) => return (frames, Some(error)),

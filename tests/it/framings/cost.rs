@@ -1,23 +1,23 @@
 //! What a peer that sends byte by byte costs: counted in bytes looked at, never in time.
 
-use mynah::framing::{Decoded, Framing};
+use mynah::protocol::framing::{Decoded, Framing};
 
 /// Bytes that the framing may have looked at until it has one frame of this stream, which arrives
 /// byte by byte: those behind the place up to which an earlier look is remembered. That it looks at
 /// none before it is shown by putting `poison` there.
 fn bytes_looked_at(spec: &str, stream: &[u8], poison: u8) -> usize {
     let framing = Framing::parse(spec).expect("a framing");
-    let (mut bytes, mut looked, mut total) = (stream.to_vec(), 0, 0);
+    let (mut bytes, mut scanned, mut total) = (stream.to_vec(), 0, 0);
     for arrived in 1..=stream.len() {
-        total += arrived - looked;
-        match framing.decode(&bytes[..arrived], looked) {
-            Decoded::Incomplete { looked: now } => {
-                assert!((looked..=arrived).contains(&now), "{spec} forgets");
-                bytes[looked..now.saturating_sub(1).max(looked)].fill(poison);
-                looked = now;
+        total += arrived - scanned;
+        match framing.decode(&bytes[..arrived], scanned) {
+            Decoded::Incomplete { scanned: now } => {
+                assert!((scanned..=arrived).contains(&now), "{spec} forgets");
+                bytes[scanned..now.saturating_sub(1).max(scanned)].fill(poison);
+                scanned = now;
             }
             Decoded::Frame(bounds) => {
-                assert_eq!(bounds.frame, stream.len(), "{spec} looked back");
+                assert_eq!(bounds.frame, stream.len(), "{spec} scanned back");
                 assert_eq!(arrived, stream.len());
                 return total;
             }

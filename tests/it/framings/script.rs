@@ -14,8 +14,8 @@ use std::fs;
 use std::path::Path;
 
 use mynah::decode::Settings;
-use mynah::framing::{Framing, OnTooLong};
 use mynah::limits::FRAME_MAX_DEFAULT;
+use mynah::protocol::framing::{Framing, OnTooLong};
 
 pub(super) struct Script {
     pub(super) name: String,

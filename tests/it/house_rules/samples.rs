@@ -10,13 +10,13 @@ fn found(rule: fn(&Source) -> Vec<String>, name: &str, text: &str) -> Vec<String
 #[test]
 fn an_import_against_the_stream_is_found_however_it_is_written() {
     for (name, text) in [
-        ("base/clock.rs", "\nuse crate::kernel::Token;"),
-        ("base/clock.rs", "\nuse crate::{kernel};"),
+        ("base/time.rs", "\nuse crate::kernel::Token;"),
+        ("base/time.rs", "\nuse crate::{kernel};"),
         (
-            "base/clock.rs",
+            "base/time.rs",
             "\nuse crate::{limits::KIB, kernel::{Token, Interest}};",
         ),
-        ("base/clock.rs", "\nuse super::super::kernel::Token;"),
+        ("base/time.rs", "\nuse super::super::kernel::Token;"),
         ("base/mod.rs", "\nuse super::kernel;"),
         ("base/mod.rs", "\nfn f() { crate::kernel::f() }"),
         ("base/mod.rs", "\npub(in crate::kernel) fn f() {}"),
@@ -36,15 +36,16 @@ fn an_import_against_the_stream_is_found_however_it_is_written() {
             "src/main.rs:1: main may not import sys",
         ),
         (
-            "drive/epoll.rs",
+            "server/pump.rs",
             "use crate::sys;",
-            "src/drive/epoll.rs:1: drive may not import sys",
+            "src/server/pump.rs:1: server may not import sys",
         ),
         (
-            "util.rs",
-            "",
-            "src/util.rs:1: util is no floor of the house",
+            "load/run.rs",
+            "use crate::protocol::service::Echo;",
+            "src/load/run.rs:1: load may not import protocol",
         ),
+        ("util.rs", "", "src/util.rs:1: util is no layer"),
     ] {
         assert_eq!(found(imports_go_one_way, name, text), [finding]);
     }
@@ -56,15 +57,16 @@ fn an_import_with_the_stream_is_not_found() {
         ("lib.rs", "pub mod base;\npub use crate::kernel::Token;"),
         (
             "kernel/token.rs",
-            "//! use crate::drive;\nuse super::Event;\nuse crate::sys::epoll;",
+            "//! use crate::server;\nuse super::Event;\nuse crate::sys::epoll;",
         ),
         ("kernel/mod.rs", "mod tests {\n    use super::*;\n}"),
         (
-            "drive/pump.rs",
-            "use crate::{base::Buffer, connection::Connection};\n/* crate::sys */",
+            "server/pump.rs",
+            "use crate::{base::Buffer, protocol::connection::Connection};\n/* crate::sys */",
         ),
+        ("load/run.rs", "use crate::protocol::framing::Framing;"),
         (
-            "base/clock.rs",
+            "base/time.rs",
             "const A: &str = \"crate::kernel\"; const B: &str = r#\"crate::\"kernel\"#;",
         ),
     ] {
@@ -73,7 +75,7 @@ fn an_import_with_the_stream_is_not_found() {
 }
 
 #[test]
-fn a_floor_of_bytes_that_knows_more_is_found() {
+fn a_layer_of_bytes_that_knows_more_is_found() {
     for text in [
         "use std::net::TcpStream;",
         "use std::{io, net::{self, Ipv4Addr}};",
@@ -83,13 +85,17 @@ fn a_floor_of_bytes_that_knows_more_is_found() {
         "fn f() { std::time::SystemTime::now(); }",
         "fn f<'a>(_: &'a str) { unsafe { libc::close(0) } }",
     ] {
-        let findings = found(bytes_floors_know_only_bytes, "framing/line.rs", text);
+        let findings = found(
+            bytes_layers_know_only_bytes,
+            "protocol/framing/line.rs",
+            text,
+        );
         assert!(
-            findings.len() == 1 && findings[0].starts_with("src/framing/line.rs:1: "),
+            findings.len() == 1 && findings[0].starts_with("src/protocol/framing/line.rs:1: "),
             "{text}"
         );
         assert_eq!(
-            found(bytes_floors_know_only_bytes, "kernel/linux.rs", text),
+            found(bytes_layers_know_only_bytes, "kernel/linux/mod.rs", text),
             [""; 0],
             "{text}"
         );
@@ -97,13 +103,17 @@ fn a_floor_of_bytes_that_knows_more_is_found() {
     let prose =
         "//! No libc, no Instant.\nuse std::time::Duration;\nconst A: char = '\"'; // std::net";
     assert_eq!(
-        found(bytes_floors_know_only_bytes, "connection.rs", prose),
+        found(
+            bytes_layers_know_only_bytes,
+            "protocol/connection/mod.rs",
+            prose
+        ),
         [""; 0]
     );
     assert_eq!(
         found(
-            bytes_floors_know_only_bytes,
-            "connection.rs",
+            bytes_layers_know_only_bytes,
+            "protocol/connection/mod.rs",
             "log::info!(\"\");"
         )
         .len(),
@@ -117,7 +127,7 @@ fn unsafe_without_a_reason_or_away_from_home_is_found() {
     let reason = "fn f() {\n// SAFETY: it is ours.\n// Always.\nlet a =\nunsafe { g() };\n}";
     assert_eq!(found(rule, "sys/epoll.rs", reason), [""; 0]);
     assert_eq!(
-        found(rule, "kernel/linux.rs", reason),
+        found(rule, "kernel/linux/mod.rs", reason),
         ["src/kernel/linux.rs:5: unsafe outside sys"]
     );
     let allow = found(rule, "lib.rs", "#[allow(unsafe_code)]\nmod sys;");

@@ -11,10 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use mynah::kernel::Address;
-use mynah::load::figures::Figures;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
+use mynah::load::report::figures::Figures;
 use mynah::load::run::Outcome;
-use mynah::load::schedule::Arrivals;
 
 use super::command::{bench, interrupt, signal, told};
 use super::peer;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mynah::base::histogram::Histogram;
 use mynah::kernel::Time;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
-use mynah::load::schedule::Arrivals;
 
 use super::runs::plan;
 use super::simulated::{Asked, Deed, MILLISECOND, Played, Stage, Then};

@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use mynah::cli::options;
 use mynah::kernel::Address;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Until};
 use mynah::load::run::{Outcome, RunError};
-use mynah::load::schedule::Arrivals;
-use mynah::options;
 
 use super::peer;
 use super::runs::{assert_whole, load, plan};

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mynah::kernel::Address;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Until};
 use mynah::load::run::RunError;
-use mynah::load::schedule::Arrivals;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::command::{bench, told};

@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use mynah::kernel::Address;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
-use mynah::load::schedule::Arrivals;
 
 use super::peer::{self, leave};
 use super::runs::{assert_whole, load, plan};

@@ -1,6 +1,6 @@
 //! What several threads of the load generator have measured, as one: nothing of any of them is lost.
 
-use mynah::load::tally::{Cause, Errors, Failure, Tally};
+use mynah::load::worker::tally::{Cause, Errors, Failure, Tally};
 
 /// A count of a tally by its name.
 type Count = (&'static str, fn(&mut Tally) -> &mut u64);

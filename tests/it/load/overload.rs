@@ -8,9 +8,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mynah::load::figures::Figures;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Until};
-use mynah::load::schedule::Arrivals;
+use mynah::load::report::figures::Figures;
 
 use super::command::{bench, interrupt, told};
 use super::peer;

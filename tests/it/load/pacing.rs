@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Until};
-use mynah::load::schedule::Arrivals;
 
 use super::peer;
 use super::runs::{assert_whole, measure, plan};

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mynah::kernel::Address;
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use mynah::load::run::{Outcome, RunError};
-use mynah::load::schedule::Arrivals;
 use socket2::Socket;
 
 use super::command::{bench, told};

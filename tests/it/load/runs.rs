@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use mynah::kernel::{Address, Linux};
 use mynah::load::plan::{Plan, Protocol, Until};
-use mynah::load::progress::Progress;
+use mynah::load::run::progress::Progress;
 use mynah::load::run::{self, Outcome, RunError, Target};
-use mynah::load::tally::Tally;
+use mynah::load::worker::tally::Tally;
 
 use super::peer;
 

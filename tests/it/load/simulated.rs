@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mynah::kernel::{Address, Time};
-use mynah::load::board::{Board, Control};
 use mynah::load::plan::{Plan, Protocol, Until};
-use mynah::load::tally::Tally;
+use mynah::load::run::control::{Board, Control};
+use mynah::load::worker::tally::Tally;
 use mynah::load::worker::{Job, Worker};
 
 use crate::sim::{Config, Peer, Sim};

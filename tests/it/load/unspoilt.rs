@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use mynah::load::plan::schedule::Arrivals;
 use mynah::load::plan::{Pace, Plan, Protocol, Until};
-use mynah::load::schedule::Arrivals;
 
 use super::runs::plan;
 use super::simulated::{Asked, Deed, MILLISECOND, SIZE, Stage, Then};

@@ -1,7 +1,7 @@
 //! The second time of something: nothing of the first time may be left, and nothing may be used up.
 
-use mynah::limits::{DOOR_REST_MIN, DRAIN_READ_TIMEOUT, LINGER_TIMEOUT};
-use mynah::service::{Dict, Robot};
+use mynah::limits::{DRAIN_READ_TIMEOUT, LINGER_TIMEOUT, LISTENER_PAUSE_MIN};
+use mynah::protocol::service::{Dict, Robot};
 
 use super::bytes::{pattern, push};
 use super::*;
@@ -149,7 +149,7 @@ fn the_reserve_tells_one_peer_each_time_that_descriptors_run_out() {
             play.sim().limit_descriptors(FIXED_SOCKETS + 1);
             let refused = play.sim().connect(0);
             let now = play.sim().time();
-            assert_eq!(play.quiet(), now.after(DOOR_REST_MIN), "round {round}");
+            assert_eq!(play.quiet(), now.after(LISTENER_PAUSE_MIN), "round {round}");
             assert_eq!(play.link(refused), Link::Finished);
             assert_eq!(play.counters().refused_resources, round);
             play.sim().limit_descriptors(100);

@@ -31,7 +31,7 @@ fn a_slow_reader_gets_every_byte_in_order_and_stops_the_reading_meanwhile() {
         let sent = push(play, peer, &bytes);
         assert!(sent < bytes.len(), "its socket is full, not our memory");
         assert_eq!(play.registered(0), play.under(Interest::WRITE));
-        assert_eq!(play.server.workspaces_lent(), 1);
+        assert_eq!(play.server.workspaces_acquired(), 1);
         let (mut heard, mut sent) = (Vec::new(), sent);
         while heard.len() < bytes.len() {
             let received = play.sim().receive(peer, 33);

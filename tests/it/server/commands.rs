@@ -2,9 +2,9 @@
 //! and who may start one.
 
 use super::*;
-use mynah::framing::Framing;
 use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_REAP_PAUSE, COMMAND_TIMEOUT, COMMANDS_MAX};
-use mynah::service::Run;
+use mynah::protocol::framing::Framing;
+use mynah::protocol::service::Run;
 
 pub(super) const LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
 pub(super) const MUCH: &str = "mynah: cut, it says too much\n";

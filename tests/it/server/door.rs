@@ -1,6 +1,6 @@
 //! Who is let in, and when: slots, descriptors, passing errors, failed registrations.
 
-use mynah::limits::{DOOR_REST_MAX, DOOR_REST_MIN};
+use mynah::limits::{LISTENER_PAUSE_MAX, LISTENER_PAUSE_MIN};
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn out_of_descriptors_one_peer_is_told_and_the_listener_rests() {
         let refused = play.sim().connect(0);
         let waiting = play.sim().connect(0);
         let now = play.sim().time();
-        assert_eq!(play.quiet(), now.after(DOOR_REST_MIN));
+        assert_eq!(play.quiet(), now.after(LISTENER_PAUSE_MIN));
         let expected = "accept4, close, accept4, close, open, epoll_ctl MOD";
         assert_eq!(play.calls(), expected);
         let links = (play.link(refused), play.link(waiting));
@@ -90,7 +90,7 @@ fn out_of_descriptors_the_rests_grow_and_nothing_spins() {
         play.connect();
         play.sim().limit_descriptors(FIXED_SOCKETS + 1);
         let peers = [0; 8].map(|_| play.sim().connect(0));
-        let mut rest = DOOR_REST_MIN;
+        let mut rest = LISTENER_PAUSE_MIN;
         for (refused, peer) in (1..).zip(peers) {
             let now = play.sim().time();
             assert_eq!(play.quiet(), now.after(rest));
@@ -100,7 +100,7 @@ fn out_of_descriptors_the_rests_grow_and_nothing_spins() {
             play.pass(rest - NANOSECOND);
             play.sim().advance(NANOSECOND);
             assert!(play.counters().epoll_wait <= waits + 2);
-            rest = DOOR_REST_MAX.min(rest * 2);
+            rest = LISTENER_PAUSE_MAX.min(rest * 2);
         }
         play.quiet();
         assert_eq!(play.sim().registered(LISTENER), Some(Interest::READ));
@@ -112,7 +112,7 @@ fn out_of_descriptors_the_rests_grow_and_nothing_spins() {
         let now = play.sim().time();
         assert_eq!(
             play.quiet(),
-            now.after(DOOR_REST_MIN),
+            now.after(LISTENER_PAUSE_MIN),
             "the next time is the first"
         );
     });
@@ -239,12 +239,12 @@ fn an_accept_without_descriptors_or_memory_tells_one_peer_and_rests() {
             let refused = play.sim().connect(0);
             let waiting = play.sim().connect(0);
             let now = play.sim().time();
-            assert_eq!(play.quiet(), now.after(DOOR_REST_MIN));
+            assert_eq!(play.quiet(), now.after(LISTENER_PAUSE_MIN));
             let links = (play.link(refused), play.link(waiting));
             assert_eq!(links, (Link::Finished, Link::Open));
             let counters = play.counters();
             assert_eq!((counters.accept_errors, counters.refused_resources), (0, 1));
-            play.pass(DOOR_REST_MIN);
+            play.pass(LISTENER_PAUSE_MIN);
             play.ask(waiting, b"hello");
         });
     }
@@ -258,9 +258,9 @@ fn an_accept_that_cannot_fail_so_rests_and_loses_nobody() {
             play.sim().fail("accept4", 1, errno);
             let peers = [0; 3].map(|_| play.sim().connect(0));
             let now = play.sim().time();
-            assert_eq!(play.quiet(), now.after(DOOR_REST_MIN));
+            assert_eq!(play.quiet(), now.after(LISTENER_PAUSE_MIN));
             assert_eq!(play.counters().refused_resources, 1);
-            play.pass(DOOR_REST_MIN);
+            play.pass(LISTENER_PAUSE_MIN);
             for peer in peers {
                 play.ask(peer, b"hello");
             }

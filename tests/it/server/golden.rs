@@ -136,7 +136,7 @@ fn a_frame_in_two_parts_costs_two_recvs_and_one_send() {
         play.sim().clear_journal();
         play.sim().send(peer, &hex("000361"));
         play.turn();
-        assert_eq!(play.server.workspaces_lent(), 1, "it holds a part");
+        assert_eq!(play.server.workspaces_acquired(), 1, "it holds a part");
         play.sim().send(peer, &hex("6263"));
         play.turn();
         assert_calls(

@@ -4,10 +4,10 @@
 //! Each way is played three times in the same slot, under a limit of one connection for an address,
 //! so that anything left is found by the next holder of the slot.
 
-use mynah::drive::standing::{Entries, Standing};
-use mynah::framing::OnTooLong;
 use mynah::limits::{COMMANDS_MAX, LINGER_TIMEOUT, MEMORY_RETRIES_MAX};
-use mynah::service::Run;
+use mynah::protocol::framing::OnTooLong;
+use mynah::protocol::service::Run;
+use mynah::server::observe::snapshot::{Entries, Snapshot};
 
 use super::commands::{hear, roomy};
 use super::*;
@@ -22,7 +22,7 @@ fn framed() -> Settings {
     }
 }
 
-fn standings<S: Service>(play: &mut Play<S>) -> Vec<Standing> {
+fn standings<S: Service>(play: &mut Play<S>) -> Vec<Snapshot> {
     let mut all = Vec::new();
     play.server
         .for_each_connection(|standing| all.push(standing));
@@ -30,7 +30,7 @@ fn standings<S: Service>(play: &mut Play<S>) -> Vec<Standing> {
 }
 
 /// How the only connection there is stands.
-fn alone<S: Service>(play: &mut Play<S>) -> Standing {
+fn alone<S: Service>(play: &mut Play<S>) -> Snapshot {
     let all = standings(play);
     assert_eq!(all.len(), 1, "{all:?}");
     all[0]
@@ -174,7 +174,7 @@ fn a_connection_that_is_never_registered_leaves_nothing_behind() {
 /// Panics when a queue, a deadline or a count belongs to no connection.
 fn check_entries<S: Service>(play: &mut Play<S>) {
     let all = standings(play);
-    let count = |is: fn(&Standing) -> bool| all.iter().filter(|it| is(it)).count();
+    let count = |is: fn(&Snapshot) -> bool| all.iter().filter(|it| is(it)).count();
     let entries = play.server.entries();
     let expected = Entries {
         ready: count(|it| it.has_more),

@@ -1,7 +1,7 @@
 //! Connections to `run` that open with what a web page can have a browser send: nothing is run for
 //! them, however the bytes are cut into reads and frames.
 
-use mynah::service::Run;
+use mynah::protocol::service::Run;
 
 use super::commands::{hear, lines, only, roomy, run};
 use super::*;

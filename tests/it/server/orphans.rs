@@ -3,7 +3,7 @@
 
 use mynah::kernel::Spawner;
 use mynah::limits::{COMMAND_TIMEOUT, ORPHANS_PER_TURN};
-use mynah::service::Run;
+use mynah::protocol::service::Run;
 
 use super::commands::{hear, lines, only, roomy};
 use super::*;

@@ -67,7 +67,7 @@ fn part_of_a_frame_among_requests_is_kept_and_answered_when_it_is_whole() {
              recv(7) = 3
              send(7, 3) = 3",
         );
-        assert_eq!(play.server.workspaces_lent(), 1);
+        assert_eq!(play.server.workspaces_acquired(), 1);
         play.send(peers[1], &hex("64"));
         assert_eq!(play.receive(peers[0]), hex("0001 61"));
         assert_eq!(play.receive(peers[1]), hex("0001 62 0002 6364"));
@@ -89,7 +89,11 @@ fn what_the_kernel_does_not_take_is_kept_for_each_of_a_batch_and_comes_in_order(
             }
             play.turn();
         }
-        assert_eq!(play.server.workspaces_lent(), 4, "all are owed something");
+        assert_eq!(
+            play.server.workspaces_acquired(),
+            4,
+            "all are owed something"
+        );
         for (peer, sent) in peers.iter().zip(&sent) {
             assert!(
                 sent.len() > 400,
@@ -125,7 +129,7 @@ fn an_answer_that_is_refused_for_want_of_memory_is_kept_beside_the_others() {
         }
         play.sim().fail("send", 1, libc::ENOBUFS);
         play.turn();
-        assert_eq!(play.server.workspaces_lent(), 1);
+        assert_eq!(play.server.workspaces_acquired(), 1);
         play.pass(Duration::from_secs(1));
         for peer in peers {
             assert_eq!(play.receive(peer), b"hello");

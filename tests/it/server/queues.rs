@@ -1,6 +1,6 @@
 //! Who still waits at the listener when the server shuts down: for a slot, or for a descriptor.
 
-use mynah::limits::{BACKLOG_DEFAULT, DOOR_REST_MAX, DRAIN_READ_TIMEOUT};
+use mynah::limits::{BACKLOG_DEFAULT, DRAIN_READ_TIMEOUT, LISTENER_PAUSE_MAX};
 
 use super::bytes::{pattern, push};
 use super::*;
@@ -91,7 +91,7 @@ fn who_finds_no_descriptor_until_time_is_up_holds_up_nothing() {
         assert!(play.server.is_done());
         assert_eq!(play.link(outside), Link::Reset);
         assert_eq!(play.server.cut(), 1, "it was promised a connection");
-        let rests = DRAIN.as_millis() / DOOR_REST_MAX.as_millis();
+        let rests = DRAIN.as_millis() / LISTENER_PAUSE_MAX.as_millis();
         let waits = u128::from(play.counters().epoll_wait - waits);
         assert!(waits <= 3 * rests, "{waits} waits, so it spins");
     });

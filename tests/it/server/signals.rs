@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use mynah::drive::workers::{Ending, run};
 use mynah::kernel::{Linux, Signal};
+use mynah::workers::{Ending, run};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 //! Services that do more than answer: one that speaks first and leaves, one that asks for the time.
 
 use super::*;
-use mynah::service::{Http, Robot};
+use mynah::protocol::service::{Http, Robot};
 
 const GREETING: usize = 50;
 
@@ -16,7 +16,7 @@ fn a_greeting_goes_out_at_once_and_before_anything_is_read() {
         let peer = play.connect();
         assert_eq!(play.calls(), "accept4, epoll_ctl ADD, send");
         assert_eq!(play.receive(peer).len(), GREETING);
-        assert_eq!(play.server.workspaces_lent(), 0);
+        assert_eq!(play.server.workspaces_acquired(), 0);
         play.sim().finish(peer);
         play.quiet();
         assert_eq!(play.closed(CloseReason::EndOfStream), 1);

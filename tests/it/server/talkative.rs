@@ -9,7 +9,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Lets the command say a word at each pause of `span`, and gives all that its peer hears.
-fn chatter(play: &mut Play<mynah::service::Run>, peer: Peer, id: u32, span: Duration) -> String {
+fn chatter(
+    play: &mut Play<mynah::protocol::service::Run>,
+    peer: Peer,
+    id: u32,
+    span: Duration,
+) -> String {
     let mut heard = String::new();
     for _ in 0..span.as_nanos() / PAUSE.as_nanos() {
         play.sim().says(id, b"x");
@@ -133,7 +138,7 @@ fn the_stall_time_out_is_not_renewed_by_output_for_a_peer_that_takes_nothing() {
             stall_timeout: Some(SECOND),
             ..roomy()
         };
-        let service = mynah::service::Run::new(vec!["held".to_owned()], true);
+        let service = mynah::protocol::service::Run::new(vec!["held".to_owned()], true);
         let mut play = Play::new(config.clone(), settings, framing("line", 512), service);
         let peer = play.connect();
         play.send(peer, b"held\n");

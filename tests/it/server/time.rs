@@ -57,10 +57,10 @@ fn the_idle_time_out_ends_half_a_frame_and_takes_its_workspace_back() {
     under_both(Config::default(), settings(), framing, Echo, |play| {
         let peer = play.connect();
         play.send(peer, &hex("000361"));
-        assert_eq!(play.server.workspaces_lent(), 1);
+        assert_eq!(play.server.workspaces_acquired(), 1);
         play.pass(IDLE);
         assert_eq!(play.closed(CloseReason::Idle), 1);
-        assert_eq!(play.server.workspaces_lent(), 0);
+        assert_eq!(play.server.workspaces_acquired(), 0);
     });
 }
 

@@ -269,11 +269,11 @@ impl Sockets for Sim {
         )
     }
 
-    fn unsent(&mut self, socket: &Socket) -> io::Result<usize> {
+    fn unacknowledged(&mut self, socket: &Socket) -> io::Result<usize> {
         self.table.check(socket);
         let answer = self
             .stream(Name::Unsent, socket)
-            .map(|(pair, side)| pair.unsent(side));
+            .map(|(pair, side)| pair.unacknowledged(side));
         self.leave(
             Name::Unsent,
             Some(socket.number),

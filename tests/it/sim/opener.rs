@@ -213,7 +213,7 @@ impl Opener for Sim {
         )
     }
 
-    fn queued(&mut self, listener: &Socket) -> io::Result<usize> {
+    fn queue_length(&mut self, listener: &Socket) -> io::Result<usize> {
         self.table.check(listener);
         let number = listener.number;
         let waiting = match self.table.listener(number) {
@@ -226,7 +226,7 @@ impl Opener for Sim {
         self.leave(Name::Queued, number, Argument::None, answer, |&count| count)
     }
 
-    fn turn_away(&mut self, listener: &Socket) -> io::Result<()> {
+    fn stop_queueing(&mut self, listener: &Socket) -> io::Result<()> {
         self.table.check(listener);
         let number = listener.number;
         let answer = self.enter(Name::TurnAway);

@@ -88,7 +88,7 @@ impl End {
     }
 
     /// Bytes written to this end that its receive buffer had no room for.
-    pub(super) fn unsent(&self) -> usize {
+    pub(super) fn unacknowledged(&self) -> usize {
         self.inbound.len() - self.readable()
     }
 
@@ -100,7 +100,7 @@ impl End {
     /// Whether the writer to this end is told of room: Linux waits until a third of the send
     /// buffer is free.
     fn has_room(&self) -> bool {
-        let free = self.pipe.send - self.unsent();
+        let free = self.pipe.send - self.unacknowledged();
         free > 0 && free * 3 >= self.pipe.send
     }
 
@@ -203,7 +203,7 @@ impl Pair {
         let cut = count.min(front.len());
         space[..cut].copy_from_slice(&front[..cut]);
         space[cut..count].copy_from_slice(&back[..count - cut]);
-        let had_unsent = end.unsent() > 0;
+        let had_unsent = end.unacknowledged() > 0;
         end.inbound.drain(..count);
         if had_unsent {
             end.wake(Readiness::IN);
@@ -240,7 +240,7 @@ impl Pair {
             self.reset(side);
             return Ok(count);
         }
-        if reader.unsent() == 0 && reader.inbound.len() < reader.pipe.receive {
+        if reader.unacknowledged() == 0 && reader.inbound.len() < reader.pipe.receive {
             reader.wake(Readiness::IN);
         }
         reader.inbound.extend(&bytes[..count]);
@@ -260,9 +260,9 @@ impl Pair {
     }
 
     /// Bytes that an end wrote and the other has no room for; a FIN that waits behind them is one.
-    pub(super) fn unsent(&self, side: usize) -> usize {
+    pub(super) fn unacknowledged(&self, side: usize) -> usize {
         let fin_waits = self.ends[side].shut && !self.ends[1 - side].fin;
-        self.ends[1 - side].unsent() + usize::from(fin_waits)
+        self.ends[1 - side].unacknowledged() + usize::from(fin_waits)
     }
 
     /// The end is given up: with FIN when everything received was read, else with RST.
@@ -317,7 +317,7 @@ impl Pair {
     fn arrive_fin(&mut self, side: usize) {
         let sent = self.ends[1 - side].shut;
         let end = &mut self.ends[side];
-        if sent && !end.fin && !end.dead && end.unsent() == 0 {
+        if sent && !end.fin && !end.dead && end.unacknowledged() == 0 {
             end.fin = true;
             end.wake(Readiness::NONE);
         }
@@ -338,7 +338,7 @@ impl Pair {
     /// Both directions have ended, and the other end has received all of it.
     fn has_ended(&self, side: usize) -> bool {
         let end = &self.ends[side];
-        end.shut && end.fin && self.ends[1 - side].unsent() == 0
+        end.shut && end.fin && self.ends[1 - side].unacknowledged() == 0
     }
 
     fn die(&mut self, side: usize, errno: i32) {

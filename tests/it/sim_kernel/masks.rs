@@ -63,7 +63,7 @@ fn a_full_send_buffer_is_silence() {
         (Ok(400), Err(EAGAIN))
     );
     assert_eq!(play.mask(&socket), "");
-    assert_eq!(play.sim.unsent(&socket).map_err(errno), Ok(300));
+    assert_eq!(play.sim.unacknowledged(&socket).map_err(errno), Ok(300));
 }
 
 #[test]

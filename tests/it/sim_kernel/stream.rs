@@ -119,7 +119,7 @@ fn a_shutdown_delivers_all_before_the_end() {
         Link::Open,
         "the FIN waits behind what is unsent"
     );
-    assert_eq!(play.sim.unsent(&socket).map_err(errno), Ok(150 + 1));
+    assert_eq!(play.sim.unacknowledged(&socket).map_err(errno), Ok(150 + 1));
     assert_eq!(play.sim.receive_all(peer).len(), 250);
     assert_eq!(play.sim.peer_state(peer).link, Link::Finished);
     assert_eq!(play.write(&socket, 1), Err(EPIPE));

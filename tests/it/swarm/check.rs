@@ -4,12 +4,12 @@
 //! are lent to those that hold bytes and to no others; no deadline is missed; nothing sleeps while
 //! there is something to do. It turns nothing and changes nothing: it looks, and panics.
 
-use mynah::connection::{CloseReason, Want};
-use mynah::drive::counters::Counters;
-use mynah::drive::standing::{Entries, Standing};
 use mynah::kernel::{Interest, Readiness, Time, Trigger};
-use mynah::limits::{DOOR_REST_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
-use mynah::service::Service;
+use mynah::limits::{LISTENER_PAUSE_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
+use mynah::protocol::connection::{CloseReason, Want};
+use mynah::protocol::service::Service;
+use mynah::server::observe::counters::Counters;
+use mynah::server::observe::snapshot::{Entries, Snapshot};
 
 use super::actor::{Actor, End};
 use super::play::Stage;
@@ -26,7 +26,7 @@ impl<S: Service> Stage<'_, S> {
             all.len() as u64,
             "connections are counted"
         );
-        let (held, lent) = (self.server.descriptors(), self.server.workspaces_lent());
+        let (held, lent) = (self.server.descriptors(), self.server.workspaces_acquired());
         assert_eq!(
             held,
             self.server.kernel_mut().open_sockets(),
@@ -41,8 +41,8 @@ impl<S: Service> Stage<'_, S> {
     }
 
     /// Every entry of a queue, a deadline or a count belongs to a connection that is there.
-    fn check_entries(&self, all: &[Standing]) {
-        let count = |is: fn(&Standing) -> bool| all.iter().filter(|it| is(it)).count();
+    fn check_entries(&self, all: &[Snapshot]) {
+        let count = |is: fn(&Snapshot) -> bool| all.iter().filter(|it| is(it)).count();
         let entries = self.server.entries();
         let expected = Entries {
             ready: count(|it| it.has_more),
@@ -76,8 +76,8 @@ impl<S: Service> Stage<'_, S> {
         );
     }
 
-    fn check_one(&mut self, standing: &Standing) {
-        let Standing {
+    fn check_one(&mut self, standing: &Snapshot) {
+        let Snapshot {
             token,
             registered,
             lent,
@@ -114,7 +114,7 @@ impl<S: Service> Stage<'_, S> {
             "it holds a workspace and no bytes: {standing:?}"
         );
         assert!(!(waits && lent), "it waits for what it has: {standing:?}");
-        let all_lent = self.server.workspaces_lent() == self.server.workspaces();
+        let all_lent = self.server.workspaces_acquired() == self.server.workspaces();
         assert!(
             !waits || all_lent,
             "it waits for a workspace and one is free: {standing:?}"
@@ -153,7 +153,7 @@ impl<S: Service> Stage<'_, S> {
             let called = self.server.kernel_mut().is_called_on();
             assert!(!called, "it sleeps and somebody is at the door");
         } else if !self.server.is_full() && self.server.kernel_mut().listening() > 0 {
-            let soon = self.server.kernel_mut().time().after(DOOR_REST_MAX);
+            let soon = self.server.kernel_mut().time().after(LISTENER_PAUSE_MAX);
             assert!(until <= soon, "the door stays shut");
         }
     }

@@ -6,12 +6,12 @@
 
 use std::fmt::Write as _;
 
-use mynah::connection::Protocol;
-use mynah::drive::{Server, Settings};
 use mynah::kernel::{Opener, Spawner, Time};
-use mynah::service::{
+use mynah::protocol::connection::Protocol;
+use mynah::protocol::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
+use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Dice, Faults, Sim};
 
@@ -320,7 +320,7 @@ impl<'a, S: Service> Stage<'a, S> {
             "every connection ended for a reason"
         );
         assert_eq!(
-            self.server.workspaces_lent(),
+            self.server.workspaces_acquired(),
             0,
             "every workspace came back"
         );

@@ -4,7 +4,7 @@
 //! how far a connection came; it is asked what the answer to a front part of the bytes is. Where
 //! the stream has no boundary the answer is worked out from the bytes as a whole.
 
-use mynah::framing::OnTooLong;
+use mynah::protocol::framing::OnTooLong;
 
 use crate::sim::Dice;
 
@@ -133,7 +133,7 @@ impl Talk {
         self.ends.push(self.bytes.len());
         if answering.is_goodbye(&payload) {
             self.wrong = Some(self.bytes.len());
-        } else if answering.is_silent() {
+        } else if answering.is_greeting() {
             self.mark();
         } else if *answering == Answering::Run {
             let (reply, limit) = self.output(shape, *limit, answering.answer(&payload), &payload);

@@ -4,7 +4,7 @@
 //! that makes the server's framing. It refuses to know what payloads mean. Invariant: no payload
 //! that it frames holds what would end it early.
 
-use mynah::framing::Framing;
+use mynah::protocol::framing::Framing;
 
 use crate::sim::Dice;
 

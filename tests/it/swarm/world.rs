@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use mynah::drive::workspaces::WorkspaceSize;
-use mynah::framing::OnTooLong;
 use mynah::kernel::Trigger;
+use mynah::protocol::framing::OnTooLong;
+use mynah::server::pool::WorkspaceSize;
 
 use crate::sim::{Dice, Faults, Pipe};
 
@@ -103,7 +103,7 @@ impl Answering {
         self == Answering::Robot && bytes == b"exit"
     }
 
-    pub fn is_silent(self) -> bool {
+    pub fn is_greeting(self) -> bool {
         self == Answering::Discard
     }
 }

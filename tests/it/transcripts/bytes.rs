@@ -1,11 +1,11 @@
 //! Plays transcripts on the connection machine alone: no kernel, no loop, only buffers.
 
-use mynah::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::cli::options::Serve;
+use mynah::cli::run::{ServiceUser, with_service};
 use mynah::kernel;
 use mynah::limits;
-use mynah::options::Serve;
-use mynah::run::{ServiceUser, with_service};
-use mynah::service::{Effect, News, Service};
+use mynah::protocol::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::service::{Effect, EffectEvent, Service};
 
 use super::script::{Script, Step};
 use super::{Line, options_of};
@@ -92,7 +92,7 @@ impl<S: Service> Talk<S> {
 
     /// Does all that is wanted, but for reading.
     fn work(&mut self) {
-        if self.connection.is_silent() {
+        if self.connection.is_greeting() {
             self.with(|connection, workspace, protocol| connection.begin(workspace, protocol));
         }
         loop {
@@ -135,7 +135,7 @@ impl<S: Service> Talk<S> {
         let words: Vec<String> = kernel::words(line).map(str::to_owned).collect();
         let mut drafted = 0;
         let single = self.single;
-        let mut hear = |news: News<'_>| {
+        let mut hear = |news: EffectEvent<'_>| {
             self.with(|connection, workspace, protocol| {
                 connection.heard(news, "127.0.0.1:50000", &mut drafted, workspace, protocol)
             });
@@ -146,10 +146,10 @@ impl<S: Service> Talk<S> {
                 let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
                 pieces
                     .into_iter()
-                    .for_each(|piece| hear(News::Output(piece)));
-                hear(News::Ended);
+                    .for_each(|piece| hear(EffectEvent::Output(piece)));
+                hear(EffectEvent::Ended);
             }
-            Err(_) => hear(News::NotStarted),
+            Err(_) => hear(EffectEvent::NotStarted),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Plays transcripts on the event loop over the simulated kernel, under both triggers.
 
-use mynah::connection::Protocol;
-use mynah::drive::plan::Demand;
-use mynah::drive::{Server, Settings};
+use mynah::cli::options::Serve;
+use mynah::cli::run::{ServiceUser, with_service};
 use mynah::kernel::{Opener, Time, Trigger};
 use mynah::limits;
-use mynah::options::Serve;
-use mynah::run::{ServiceUser, with_service};
-use mynah::service::Service;
+use mynah::protocol::connection::Protocol;
+use mynah::protocol::service::Service;
+use mynah::server::plan::Demand;
+use mynah::server::{Server, Settings};
 
 use super::script::Script;
 use super::{Line, options_of};

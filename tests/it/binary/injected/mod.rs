@@ -46,7 +46,7 @@ struct Course {
 
 const TRIGGERS: [&str; 2] = ["level", "edge"];
 /// What a server says of each connection, beside what it always says.
-const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "info,mynah::drive=debug")];
+const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "info,mynah::server=debug")];
 
 fn start(
     report: &Report,

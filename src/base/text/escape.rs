@@ -1,0 +1,27 @@
+//! Texts that others chose, as a terminal or a log may get them.
+
+/// `line` on one line: what does not print, or would end the line, or is obeyed by a terminal, is
+/// escaped.
+pub fn escape(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for letter in line.chars() {
+        match letter {
+            '\'' | '"' | '\\' => text.push(letter),
+            _ => text.extend(letter.escape_debug()),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_prints_stays_and_what_does_not_is_escaped() {
+        assert_eq!(escape("a \u{1b}[1m'é'\n"), "a \\u{1b}[1m'é'\\n");
+        assert_eq!(escape("\"梨\\\" \u{7f}\0\r"), "\"梨\\\" \\u{7f}\\0\\r");
+        // It would turn the order of what follows around.
+        assert_eq!(escape("\u{202e}abc"), "\\u{202e}abc");
+    }
+}

@@ -1,0 +1,7 @@
+//! Text for people and for programs: escapes, plurals, units, suggestions, JSON.
+
+pub mod escape;
+pub mod json;
+pub mod plural;
+pub mod quantity;
+pub mod suggest;

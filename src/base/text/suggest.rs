@@ -1,0 +1,106 @@
+//! The known word that an unknown one was probably meant to be.
+//!
+//! A mistyped word gets one line with its nearest neighbour, whichever table it was looked up in:
+//! commands, flags, services, framings. Nothing here knows what the words mean.
+
+/// The part of a message that tells what would have been right: the nearest word, or all there are.
+pub fn suggest_or_list(word: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
+    match suggest(word, known.clone()) {
+        Some(near) => format!("unknown, did you mean {near}?"),
+        None => format!(
+            "unknown, must be {}",
+            known.collect::<Vec<_>>().join(" or ")
+        ),
+    }
+}
+
+/// The known word that `word` was probably meant to be.
+///
+/// Near is a word of which a third was mistyped, or one that contains what was typed.
+pub fn suggest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let bare = word.trim_start_matches('-');
+    let length = bare.chars().count();
+    // Nobody mistypes a word this long; comparing it would only take time.
+    if length > 40 {
+        return None;
+    }
+    let near = |(distance, candidate): &(usize, &'static str)| {
+        *distance <= length.div_ceil(3) || (length >= 3 && candidate.contains(bare))
+    };
+    let measured = known.map(|candidate| (edit_distance(word, candidate), candidate));
+    measured
+        .filter(near)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to insert, delete, replace or swap with their neighbour to turn `from` into `to`.
+fn edit_distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before_last = vec![0; to.len() + 1];
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for i in 1..=from.len() {
+        let mut row = vec![i; to.len() + 1];
+        for j in 1..=to.len() {
+            let replaced = last[j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_word_finds_its_neighbour_and_a_strange_one_none() {
+        let known = [
+            "--threads",
+            "--idle-timeout",
+            "--drain-timeout",
+            "echo",
+            "upper",
+        ];
+        for (word, near) in [
+            ("--thread", Some("--threads")),
+            ("--theards", Some("--threads")),
+            ("--idle", Some("--idle-timeout")),
+            ("ehco", Some("echo")),
+            ("uper", Some("upper")),
+            ("--verbose", None),
+            ("-", None),
+            ("", None),
+        ] {
+            assert_eq!(suggest(word, known.into_iter()), near, "{word}");
+        }
+        assert_eq!(suggest(&"a".repeat(1 << 20), known.into_iter()), None);
+    }
+
+    #[test]
+    fn a_letter_more_or_less_or_another_or_two_swapped_count_one_each() {
+        for (from, to, distance) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abcd", "abcd", 0),
+            ("abcd", "acbd", 1),
+            ("ab", "ba", 1),
+            ("abcd", "badc", 2),
+            ("abcd", "abxd", 1),
+            ("abcd", "abd", 1),
+            ("kitten", "sitting", 3),
+            ("aab", "ab", 1),
+            ("aaab", "aaba", 1),
+            // Not by way of "ac", for what was swapped is not touched again.
+            ("ca", "abc", 3),
+        ] {
+            assert_eq!(edit_distance(from, to), distance, "{from} {to}");
+            assert_eq!(edit_distance(to, from), distance, "{to} {from}");
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The flags of `mynah bench`, one row each, in the order in which the help shows them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::limits::{
+    CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
+};
+use crate::load::conversation::http::request;
+use crate::load::judge::assertion;
+use crate::load::plan::schedule::Arrivals;
+use crate::load::plan::{Plan, Protocol};
+use crate::load::run::bench::Server;
+
+use super::super::Options;
+use super::super::table::{Effect, Flag};
+use super::super::values::{
+    choice, count, number, put, rate, switch, switch_text, time, time_or_off, time_or_off_text,
+    time_text,
+};
+use super::{BENCH, list, output_file, server, sizes, sources};
+
+const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
+const PROTOCOLS: &[(&str, Protocol)] = &[("echo", Protocol::Echo), ("http", Protocol::Http)];
+const VERIFY: &[(&str, bool)] = &[("full", true), ("off", false)];
+
+fn none(_: &Options) -> String {
+    String::new()
+}
+
+fn plan(options: &mut Options) -> &mut Plan {
+    &mut options.bench.bench.plan
+}
+
+const SPIN_TIMES: RangeInclusive<Duration> = Duration::from_micros(1)..=SPIN_MAX;
+const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
+const TIMES: RangeInclusive<Duration> = Duration::ZERO..=TIMEOUT_MAX;
+
+const fn row(
+    group: &'static str,
+    long: &'static str,
+    help: &'static str,
+    default: fn(&Options) -> String,
+    effect: Effect,
+) -> Flag {
+    Flag {
+        long,
+        short: None,
+        group,
+        commands: &[BENCH],
+        help,
+        default,
+        effect,
+    }
+}
+
+const LOAD: &str = "Load";
+const CLIENT: &str = "Generator";
+const SERVERS: &str = "Servers and comparison";
+const RESULT: &str = "Results";
+
+pub(in crate::cli::options) const FLAGS: &[Flag] = &[
+    row(
+        LOAD,
+        "--connections",
+        "connections that carry the load",
+        |options| options.bench.bench.plan.connections.to_string(),
+        Effect::Value("N", |options, text| {
+            put(
+                &mut plan(options).connections,
+                count(text, 1..=CONNECTIONS_MAX as usize),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--duration",
+        "how long to measure [10s; 1s for each run of a comparison]",
+        none,
+        Effect::Value("TIME", |options, text| {
+            put(&mut options.bench.duration, time(text, TIMES).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--requests",
+        "how many requests to measure, instead of how long",
+        none,
+        Effect::Value("N", |options, text| {
+            put(
+                &mut options.bench.requests,
+                count(text, 1..=u64::MAX).map(Some),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--warmup",
+        "how long to load before measuring [1s; 200ms in a comparison]",
+        none,
+        Effect::Value("TIME", |options, text| {
+            put(&mut options.bench.warmup, time(text, TIMES).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--grace",
+        "how long to wait for replies after the measured time",
+        |options| time_text(options.bench.bench.plan.grace),
+        Effect::Value("TIME", |options, text| {
+            put(&mut options.bench.grace, time(text, TIMES).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--ramp",
+        "open the connections evenly over this time, before the load",
+        none,
+        Effect::Value("TIME", |options, text| {
+            put(&mut plan(options).ramp, time(text, TIMES))
+        }),
+    ),
+    row(
+        LOAD,
+        "--connect-timeout",
+        "longest connect; of a name, at each of its addresses",
+        |options| time_or_off_text(options.bench.bench.plan.connect_timeout),
+        Effect::Value("TIME", |options, text| {
+            put(
+                &mut plan(options).connect_timeout,
+                time_or_off(text, TIMEOUTS),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--size",
+        "payload of a request, or a range such as 16..4k",
+        |options| format!("{}; N with fixed:N", options.bench.bench.plan.size.0),
+        Effect::Value("SIZE", |options, text| {
+            put(&mut options.bench.size, sizes(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--pipeline",
+        "requests in flight on one connection",
+        |options| options.bench.bench.plan.pipeline.to_string(),
+        Effect::Value("N", |options, text| {
+            put(&mut plan(options).pipeline, count(text, 1..=PIPELINE_MAX))
+        }),
+    ),
+    row(
+        LOAD,
+        "--rate",
+        "open loop: requests a second in all, however slow the replies",
+        none,
+        Effect::Value("RATE", |options, text| {
+            put(&mut options.bench.rate, rate(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--arrivals",
+        "gaps of the open loop: fixed or poisson [fixed]",
+        none,
+        Effect::Value("KIND", |options, text| {
+            put(
+                &mut options.bench.arrivals,
+                choice(text, ARRIVALS).map(Some),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--frame",
+        "how requests are framed: raw, u32be, len:..., ...",
+        |options| options.bench.bench.plan.framing.to_string(),
+        Effect::Value("SPEC", |options, text| {
+            put(&mut options.bench.framing, text.parse().map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--protocol",
+        "echo, or http: GET with keep-alive",
+        |_| "echo".to_owned(),
+        Effect::Value("NAME", |options, text| {
+            put(&mut plan(options).protocol, choice(text, PROTOCOLS))
+        }),
+    ),
+    row(
+        LOAD,
+        "--path",
+        "what to ask for over http, with its query",
+        |options| options.bench.bench.plan.request.path.clone(),
+        Effect::Value("PATH", |options, text| {
+            put(&mut options.bench.path, request::path(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--host",
+        "whose page it is, for servers that have several [the address]",
+        none,
+        Effect::Value("NAME", |options, text| {
+            put(&mut options.bench.host, request::host(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--verify",
+        "full: compare every byte (http: with the first reply); off: count",
+        |_| "full".to_owned(),
+        Effect::Value("MODE", |options, text| {
+            put(&mut plan(options).verify, choice(text, VERIFY))
+        }),
+    ),
+    row(
+        LOAD,
+        "--churn",
+        "a connection for each request: connect, ask, close",
+        |options| switch_text(options.bench.bench.plan.churn),
+        Effect::Switch(|options, text| put(&mut plan(options).churn, switch(text))),
+    ),
+    row(
+        LOAD,
+        "--idle",
+        "connections beside the load that say nothing",
+        |options| options.bench.bench.plan.idle.to_string(),
+        Effect::Value("N", |options, text| {
+            put(
+                &mut plan(options).idle,
+                count(text, 0..=CONNECTIONS_MAX as usize),
+            )
+        }),
+    ),
+    row(
+        CLIENT,
+        "--threads",
+        "threads that carry the load, each with its own loop",
+        |options| options.bench.bench.plan.threads.to_string(),
+        Effect::Value("N", |options, text| {
+            put(&mut plan(options).threads, count(text, 1..=THREADS_MAX))
+        }),
+    ),
+    row(
+        CLIENT,
+        "--pin",
+        "processors of the threads, in turn, such as 0,2",
+        none,
+        Effect::Value("CPUS", |options, text| {
+            put(
+                &mut plan(options).pins,
+                list(text, |cpu| number(cpu, 0..=1023)),
+            )
+        }),
+    ),
+    row(
+        CLIENT,
+        "--source-ip",
+        "local addresses, in turn, for more ports: 127.0.0.2,10.0.0.1..10.0.0.9",
+        none,
+        Effect::Value("IPS", |options, text| {
+            put(&mut plan(options).sources, sources(text))
+        }),
+    ),
+    row(
+        CLIENT,
+        "--spin",
+        "look for replies so long before sleeping: less latency for CPU",
+        |options| time_or_off_text(options.bench.bench.plan.spin),
+        Effect::Value("TIME", |options, text| {
+            put(&mut plan(options).spin, time_or_off(text, SPIN_TIMES))
+        }),
+    ),
+    row(
+        SERVERS,
+        "--server-pid",
+        "process of the server, to tell its cost; one for each ADDR",
+        none,
+        Effect::Value("PID", |options, text| {
+            options
+                .bench
+                .bench
+                .pids
+                .push(number(text, 1..=i32::MAX as u32)?);
+            Ok(())
+        }),
+    ),
+    row(
+        SERVERS,
+        "--spawn",
+        "start this server first and end it afterwards; may be repeated",
+        none,
+        Effect::Value("'CMD {port}'", |options, text| match server(text) {
+            Ok(server @ Server::Command(_)) => {
+                options.bench.bench.servers.push(server);
+                Ok(())
+            }
+            _ => Err("must have {port} where the port goes".to_owned()),
+        }),
+    ),
+    row(
+        SERVERS,
+        "--vs",
+        "another server to compare with the first; may be repeated",
+        none,
+        Effect::Value("ADDR", |options, text| {
+            options.bench.bench.servers.push(server(text)?);
+            Ok(())
+        }),
+    ),
+    row(
+        SERVERS,
+        "--pairs",
+        "rounds of a comparison [10]",
+        none,
+        Effect::Value("N", |options, text| {
+            put(
+                &mut options.bench.pairs,
+                count(text, PAIRS_MIN..=10_000).map(Some),
+            )
+        }),
+    ),
+    row(
+        SERVERS,
+        "--same-core",
+        "all on one processor: server CPU / generator CPU hardly wobbles",
+        |options| switch_text(options.bench.bench.same_core),
+        Effect::Switch(|options, text| put(&mut options.bench.bench.same_core, switch(text))),
+    ),
+    row(
+        RESULT,
+        "--json",
+        "write every input and every figure; stdout when no file is named",
+        none,
+        Effect::Output(|options, text| {
+            put(&mut options.bench.bench.json, output_file(text).map(Some))
+        }),
+    ),
+    row(
+        RESULT,
+        "--hgrm",
+        "write the percentiles as HdrHistogram text, a block for each server",
+        none,
+        Effect::Output(|options, text| {
+            put(&mut options.bench.bench.hgrm, output_file(text).map(Some))
+        }),
+    ),
+    row(
+        RESULT,
+        "--svg",
+        "draw percentiles, rate over time, and ratios",
+        none,
+        Effect::Output(|options, text| {
+            put(&mut options.bench.bench.svg, output_file(text).map(Some))
+        }),
+    ),
+    row(
+        RESULT,
+        "--assert",
+        "exit 8 unless these hold, of A with --vs, such as 'p99<2ms,errors==0'",
+        none,
+        Effect::Value("CONDITIONS", |options, text| {
+            options
+                .bench
+                .bench
+                .assertions
+                .extend(assertion::parse(text)?);
+            Ok(())
+        }),
+    ),
+];

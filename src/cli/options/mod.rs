@@ -1,0 +1,395 @@
+//! The command line: `mynah [COMMAND] [WORDS] [OPTIONS]` into checked values.
+//!
+//! [`parse`] takes the arguments and answers with a command that can be run, with a text to print,
+//! or with one line that names the input, the reason, and what would be right. It prints nothing,
+//! opens nothing and never panics, whatever it is given; what it hands on needs no second look.
+//! What there is to parse stands in `table`, what the words mean in `values`; this file only walks
+//! along the arguments and sets the help.
+
+mod bench;
+mod services;
+mod table;
+mod values;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::text::escape::escape;
+use crate::kernel::{Endpoint, Trigger};
+use crate::limits;
+use crate::load::run::bench::Bench;
+use crate::protocol::framing::{FRAMINGS, Framing, OnTooLong, Raw};
+use table::{COMMANDS, CommandRow, Effect, Flag};
+use values::shown;
+
+pub use services::ServiceName;
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+// There is one, and it is taken apart at once.
+#[allow(clippy::large_enum_variant)]
+pub enum Parsed {
+    /// Run this.
+    Run(Command),
+    /// Print this text, which ends with a line feed.
+    Help(String),
+    /// Print the version.
+    Version,
+}
+
+/// A command with its options, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Serve connections until a signal ends it.
+    Serve(Box<Serve>),
+    /// Load servers and measure them.
+    Bench(Box<Bench>),
+    /// Talk to the server there.
+    Connect(Endpoint, Connect),
+    /// Print the frames of standard input.
+    Decode(Decode),
+}
+
+/// All that can be set, by the command it is set for, before it is known to be complete.
+#[derive(Default)]
+struct Options {
+    serve: Serve,
+    /// What `--frame` says, which is not the same as its default: that depends on the service.
+    framing: Option<Framing>,
+    bench: bench::Draft,
+    connect_to: Option<Endpoint>,
+    connect: Connect,
+    decode: Decode,
+}
+
+/// The options of `mynah serve`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Serve {
+    /// Where to listen; never empty.
+    pub listen: Vec<Endpoint>,
+    /// What to answer.
+    pub service: ServiceName,
+    /// Upper-case all letters, not only those of ASCII; only for [`ServiceName::Upper`].
+    pub unicode: bool,
+    /// Put in front of every reply; only for [`ServiceName::Echo`], and not empty.
+    pub prefix: Option<String>,
+    /// The dictionary; always there for [`ServiceName::Dict`], and only for it.
+    pub dictionary: Option<PathBuf>,
+    /// The lines that may be run; only for [`ServiceName::Run`].
+    pub allow: Vec<String>,
+    /// Where a message ends.
+    pub framing: Framing,
+    /// The longest frame in bytes, header included.
+    pub frame_size_max: usize,
+    /// What becomes of a longer one.
+    pub on_too_long: OnTooLong,
+    /// Workers.
+    pub threads: usize,
+    /// Connections at once, over all workers; `None` is the default, or fewer where the descriptor
+    /// limit has no room for it.
+    pub connections_max: Option<u32>,
+    /// Connections at once from one address, over all workers; `None` is no limit.
+    pub connections_per_ip_max: Option<u32>,
+    /// Bytes of all buffers together, over all workers.
+    pub memory_max: usize,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// How long a peer may say nothing; `None` is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a peer may take next to nothing of what it is owed; `None` is for ever.
+    pub stall_timeout: Option<Duration>,
+    /// Bytes that it must take in that time, unless it takes all.
+    pub stall_size_min: usize,
+    /// How long a frame may take from its first byte to its last; `None` is for ever.
+    pub frame_timeout: Option<Duration>,
+    /// How long the end waits for replies to be taken; zero does not wait.
+    pub drain_timeout: Duration,
+    /// `TCP_NODELAY`.
+    pub nodelay: bool,
+    /// How epoll reports readiness.
+    pub trigger: Trigger,
+    /// How long to look for events before sleeping; `None` sleeps at once.
+    pub spin: Option<Duration>,
+    /// Take connections in only when they have sent something.
+    pub defer_accept: bool,
+    /// Time between two lines of statistics; `None` prints none.
+    pub stats_interval: Option<Duration>,
+}
+
+impl Default for Serve {
+    /// What `mynah` alone means, but for the address, which `--listen` replaces instead of adding
+    /// to.
+    fn default() -> Serve {
+        Serve {
+            listen: Vec::new(),
+            service: ServiceName::Echo,
+            unicode: false,
+            prefix: None,
+            dictionary: None,
+            allow: Vec::new(),
+            framing: Framing::Raw(Raw),
+            frame_size_max: limits::FRAME_MAX_DEFAULT,
+            on_too_long: OnTooLong::Close,
+            threads: limits::THREADS_DEFAULT,
+            connections_max: None,
+            connections_per_ip_max: None,
+            memory_max: limits::MEMORY_DEFAULT,
+            backlog: limits::BACKLOG_DEFAULT,
+            idle_timeout: Some(limits::IDLE_TIMEOUT_DEFAULT),
+            stall_timeout: Some(limits::STALL_TIMEOUT_DEFAULT),
+            stall_size_min: limits::STALL_SIZE_MIN_DEFAULT,
+            frame_timeout: Some(limits::FRAME_TIMEOUT_DEFAULT),
+            drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
+            nodelay: true,
+            trigger: Trigger::Edge,
+            spin: None,
+            defer_accept: false,
+            stats_interval: None,
+        }
+    }
+}
+
+/// The options of `mynah connect`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connect {
+    /// Where a message ends.
+    pub framing: Framing,
+    /// The longest frame in bytes, header included.
+    pub frame_size_max: usize,
+    /// The only message, instead of those of standard input.
+    pub once: Option<String>,
+    /// The server speaks first, and that is not the reply; only with `once`.
+    pub greeting: bool,
+    /// Try to connect more than once.
+    pub retry: bool,
+    /// Do not draw the pauses between the tries; only with `retry`.
+    pub no_jitter: bool,
+    /// How long a connect to one address may take; `None` is as long as the kernel tries.
+    pub connect_timeout: Option<Duration>,
+    /// How long any wait for the server may take; `None` is for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// The options of `mynah decode`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decode {
+    /// Where a message ends.
+    pub framing: Framing,
+    /// The longest frame in bytes.
+    pub frame_size_max: usize,
+    /// What becomes of a longer one.
+    pub on_too_long: OnTooLong,
+    /// Input is hex, a line an arrival.
+    pub hex: bool,
+    /// Draw each frame.
+    pub explain: bool,
+}
+
+impl Default for Decode {
+    fn default() -> Decode {
+        Decode {
+            framing: Framing::Raw(Raw),
+            frame_size_max: limits::FRAME_MAX_DEFAULT,
+            on_too_long: OnTooLong::Close,
+            hex: false,
+            explain: false,
+        }
+    }
+}
+
+impl Default for Connect {
+    fn default() -> Connect {
+        Connect {
+            framing: Framing::Raw(Raw),
+            frame_size_max: limits::FRAME_MAX_DEFAULT,
+            once: None,
+            greeting: false,
+            retry: false,
+            no_jitter: false,
+            connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
+            timeout: None,
+        }
+    }
+}
+
+fn name_of<T: PartialEq>(value: &T, names: &[(&'static str, T)]) -> &'static str {
+    names
+        .iter()
+        .find(|(_, named)| named == value)
+        .map_or("", |(name, _)| name)
+}
+
+/// Reads the arguments, the program's own name not among them.
+///
+/// # Errors
+///
+/// One line without the program's name: the input, the reason, what would be right.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
+    // A reason may quote what it is about, from wherever in the house it comes.
+    read(args).map_err(|line| escape(&line))
+}
+
+fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
+    let mut args = args.into_iter().peekable();
+    let named = args
+        .peek()
+        .and_then(|first| table::command(first.to_str()?));
+    if named.is_some() {
+        args.next();
+    }
+    let command = named.unwrap_or(&COMMANDS[0]);
+    let mut options = Options::default();
+    let mut position = 0;
+    let mut flags_ended = false;
+    while let Some(arg) = args.next() {
+        let arg = utf8(&arg)?;
+        if flags_ended || !arg.starts_with('-') || arg == "-" {
+            take_word(command, named.is_some(), &mut options, position, arg)?;
+            position += 1;
+            continue;
+        }
+        if arg == "--" {
+            flags_ended = true;
+            continue;
+        }
+        let (name, attached) = match arg.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (arg, None),
+        };
+        let flag = command
+            .flag(name)
+            .map_err(|reason| format!("{}: {reason}", shown(name)))?;
+        let apply = |options: &mut Options, apply: table::Apply, value: &str| {
+            apply(options, value).map_err(|why| format!("{name} {}: {why}", shown(value)))
+        };
+        match (&flag.effect, attached) {
+            (Effect::Help, None) => return Ok(Parsed::Help(help(command))),
+            (Effect::Version, None) => return Ok(Parsed::Version),
+            (Effect::Help | Effect::Version, Some(_)) => {
+                return Err(format!("{}: {name} takes no value", shown(arg)));
+            }
+            (Effect::Switch(set), value) => apply(&mut options, *set, value.unwrap_or("on"))?,
+            (Effect::Value(_, set) | Effect::Output(set), Some(value)) => {
+                apply(&mut options, *set, value)?;
+            }
+            (Effect::Output(set), None) => {
+                let is_file =
+                    |next: &OsString| next == "-" || !next.as_encoded_bytes().starts_with(b"-");
+                let file = args.next_if(is_file).unwrap_or_else(|| "-".into());
+                apply(&mut options, *set, utf8(&file)?)?;
+            }
+            (Effect::Value(value, set), None) => {
+                // A flag is not the value of the flag before it, which lacks its own.
+                let is_value = |next: &OsString| !next.as_encoded_bytes().starts_with(b"--");
+                let Some(next) = args.next_if(is_value) else {
+                    return Err(format!("{name}: needs a value, {name} {value}"));
+                };
+                apply(&mut options, *set, utf8(&next)?)?;
+            }
+        }
+    }
+    (command.finish)(options).map(Parsed::Run)
+}
+
+/// Gives `word` to the command, or tells why it does not take it.
+fn take_word(
+    command: &CommandRow,
+    named: bool,
+    options: &mut Options,
+    position: usize,
+    word: &str,
+) -> Result<(), String> {
+    (command.word)(options, position, word).map_err(|reason| match table::command(word) {
+        Some(late) if !named => format!("{word}: must come first, {}", late.usage),
+        _ if !named && position == 0 => format!("{}: {}", shown(word), table::unknown_word(word)),
+        _ => format!("{}: {reason}", shown(word)),
+    })
+}
+
+/// The argument as text. What is not text is shown with its bytes escaped, so that none is lost.
+fn utf8(arg: &OsStr) -> Result<&str, String> {
+    arg.to_str()
+        .ok_or_else(|| format!("{arg:?}: is not UTF-8, must be text"))
+}
+
+/// The help of one command; that of the first lists the commands too.
+fn help(command: &CommandRow) -> String {
+    let mut text = format!("mynah {}: {}\n", command.name, command.about);
+    if command.name == COMMANDS[0].name {
+        let version = env!("CARGO_PKG_VERSION");
+        text = format!("mynah {version}: an echo server around a handcrafted epoll loop\n");
+    }
+    text += &format!("\nUsage: {}\n", command.usage);
+    if command.name == COMMANDS[0].name {
+        let rows = COMMANDS
+            .iter()
+            .map(|row| (row.name.to_owned(), row.about.to_owned()));
+        section(
+            &mut text,
+            "Commands (mynah COMMAND --help tells more)",
+            rows,
+        );
+    }
+    let owned = |(left, right): &(&str, &str)| ((*left).to_owned(), (*right).to_owned());
+    section(
+        &mut text,
+        command.words.0,
+        command.words.1.iter().map(owned),
+    );
+
+    if command.flags().any(|flag| flag.long == "--frame") {
+        let rows = FRAMINGS.iter().map(|row| owned(&(row.words, row.about)));
+        section(&mut text, "Framings (--frame SPEC)", rows);
+    }
+
+    let defaults = Options::default();
+    let mut flags = command.flags().peekable();
+    while let Some(group) = flags.peek().map(|flag| flag.group) {
+        let members = std::iter::from_fn(|| flags.next_if(|flag| flag.group == group));
+        section(
+            &mut text,
+            group,
+            members.map(|flag| flag_help(flag, &defaults)),
+        );
+    }
+    let is_named = |kind: &&(&str, &str)| {
+        let names = |flag: &Flag| matches!(flag.effect, Effect::Value(name, _) if name == kind.0);
+        command.flags().any(names)
+    };
+    let kinds = values::KINDS.iter().filter(is_named).map(owned);
+    section(&mut text, "Values", kinds);
+    section(&mut text, "Examples", command.examples.iter().map(owned));
+    text
+}
+
+/// How a flag is written, and what it does with its default.
+fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
+    let value = match &flag.effect {
+        Effect::Help | Effect::Version => String::new(),
+        Effect::Switch(_) => "[=on|off]".to_owned(),
+        Effect::Value(name, _) => format!(" {name}"),
+        Effect::Output(_) => " [FILE]".to_owned(),
+    };
+    let short = flag
+        .short
+        .map_or_else(String::new, |short| format!("{short}, "));
+    let help = match (flag.default)(defaults) {
+        default if default.is_empty() => flag.help.to_owned(),
+        default => format!("{} [{default}]", flag.help),
+    };
+    (format!("{short}{}{value}", flag.long), help)
+}
+
+/// Appends a title and its rows in two columns.
+fn section(text: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {
+    *text += &format!("\n{title}:\n");
+    let rows: Vec<_> = rows.collect();
+    let width = rows.iter().map(|(left, _)| left.len()).fold(23, usize::max);
+    for (left, right) in rows {
+        *text += &format!("  {left:<width$}  {right}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! The services as the command line names them.
+//!
+//! A new service is its variant, its line for the help and its row in [`SERVICES`]; what belongs to
+//! one service alone is held against the others here. Which type a name stands for, only `run`
+//! knows.
+
+use std::fmt;
+
+use super::table::{Effect, Flag, SERVE};
+use super::values::{put, switch, switch_text};
+use super::{Options, Serve, name_of};
+use crate::kernel::{Address, Endpoint, words};
+use crate::limits::{ALLOWED_MAX, COMMAND_SIZE_MAX, COMMAND_WORDS_MAX, PREFIX_SIZE_MAX};
+use crate::protocol::framing::{Framing, Raw};
+
+/// A service as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceName {
+    /// The same bytes, or the same behind a prefix.
+    Echo,
+    /// The same in upper case.
+    Upper,
+    /// Nothing.
+    Discard,
+    /// The translation of a word.
+    Dict,
+    /// What the robot of a help line says.
+    Robot,
+    /// The output of allowed commands.
+    Run,
+    /// `Hello, World` by HTTP.
+    Http,
+}
+
+impl ServiceName {
+    /// What it does, for the help.
+    const fn about(self) -> &'static str {
+        match self {
+            ServiceName::Echo => "send back every byte as it came; the default",
+            ServiceName::Upper => "send it back with a to z in upper case, all else untouched",
+            ServiceName::Discard => "take everything and send nothing",
+            ServiceName::Dict => "send the translation of each word in --dictionary",
+            ServiceName::Robot => "greet, and answer from a menu",
+            ServiceName::Run => "run the commands of --allow and send what they say",
+            ServiceName::Http => "send Hello, World to every request of HTTP/1.1 or HTTP/1.0",
+        }
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(self, SERVICES))
+    }
+}
+
+/// The services by name.
+pub(super) const SERVICES: &[(&str, ServiceName)] = &[
+    ("echo", ServiceName::Echo),
+    ("upper", ServiceName::Upper),
+    ("discard", ServiceName::Discard),
+    ("dict", ServiceName::Dict),
+    ("robot", ServiceName::Robot),
+    ("run", ServiceName::Run),
+    ("http", ServiceName::Http),
+];
+
+/// The services for the help.
+pub(super) const WORDS: [(&str, &str); SERVICES.len()] = {
+    let mut words = [("", ""); SERVICES.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = (SERVICES[at].0, SERVICES[at].1.about());
+        at += 1;
+    }
+    words
+};
+
+/// Holds the flags that belong to one service against the service that was chosen.
+pub(super) fn check(serve: &Serve) -> Result<(), String> {
+    for (flag, given, owner) in [
+        ("--unicode", serve.unicode, ServiceName::Upper),
+        ("--prefix", serve.prefix.is_some(), ServiceName::Echo),
+        (
+            "--dictionary",
+            serve.dictionary.is_some(),
+            ServiceName::Dict,
+        ),
+        ("--allow", !serve.allow.is_empty(), ServiceName::Run),
+    ] {
+        if given && serve.service != owner {
+            let service = serve.service;
+            return Err(format!("{flag}: {service} does not know it, only {owner}"));
+        }
+    }
+    if serve.service == ServiceName::Dict && serve.dictionary.is_none() {
+        return Err("dict: needs --dictionary FILE".to_owned());
+    }
+    for endpoint in &serve.listen {
+        if let Endpoint::At(address) = endpoint {
+            serve.service.check_address(address)?;
+        }
+    }
+    Ok(())
+}
+
+impl ServiceName {
+    /// Whether the service may listen at `address`. That of a name is known only once the name has
+    /// been looked up.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the address.
+    pub fn check_address(self, address: &Address) -> Result<(), String> {
+        let reaches_out = match address {
+            Address::Tcp(address) | Address::Udp(address) => !address.ip().is_loopback(),
+            Address::Unix(_) => false,
+        };
+        match reaches_out && self == ServiceName::Run {
+            true => Err(format!(
+                "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Holds a line that may be run against what can be.
+fn allowed(options: &Options, line: &str) -> Result<String, String> {
+    let count = words(line).count();
+    if line.len() > COMMAND_SIZE_MAX || !(1..=COMMAND_WORDS_MAX).contains(&count) {
+        return Err(format!(
+            "must be 1 to {COMMAND_WORDS_MAX} words of {COMMAND_SIZE_MAX} bytes together"
+        ));
+    }
+    if line.contains(char::is_control) {
+        return Err("has a control character, must be a line of text".to_owned());
+    }
+    let program = words(line).next().unwrap_or_default();
+    if program.contains('/') && !program.starts_with('/') {
+        return Err("must name its program alone, or with its whole path".to_owned());
+    }
+    if options.serve.allow.len() == ALLOWED_MAX {
+        return Err(format!("must not be the one after {ALLOWED_MAX} others"));
+    }
+    Ok(line.to_owned())
+}
+
+/// Where messages end when this was `named`: services that speak in texts take a line for one.
+pub(super) fn framing(serve: &Serve, named: Option<Framing>) -> Result<Framing, String> {
+    let raw = Framing::Raw(Raw);
+    let texts = match serve.service {
+        ServiceName::Dict | ServiceName::Robot | ServiceName::Run => true,
+        _ => serve.prefix.is_some(),
+    };
+    match (serve.service, named) {
+        (ServiceName::Http, Some(named)) if named != raw => Err(format!(
+            "--frame {named}: http finds its messages itself, it takes only raw"
+        )),
+        (_, Some(named @ Framing::Fixed(_))) if texts => Err(format!(
+            "--frame {named}: the answers are texts of any length, which need another framing, \
+             such as line"
+        )),
+        (_, Some(named)) => Ok(named),
+        (_, None) if texts => "line".parse(),
+        (_, None) => Ok(raw),
+    }
+}
+
+/// Only for `upper`.
+pub(super) const UNICODE: Flag = Flag {
+    long: "--unicode",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "upper: all letters of UTF-8, so that the length may change",
+    default: |options| switch_text(options.serve.unicode),
+    effect: Effect::Switch(|options, text| put(&mut options.serve.unicode, switch(text))),
+};
+
+/// Only for `echo`.
+pub(super) const PREFIX: Flag = Flag {
+    long: "--prefix",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "echo: put this in front of every message",
+    default: |_| String::new(),
+    effect: Effect::Value("TEXT", |options, text| match text.len() {
+        1..=PREFIX_SIZE_MAX => put(&mut options.serve.prefix, Ok(Some(text.to_owned()))),
+        length => Err(format!(
+            "has {length} bytes, must have 1 to {PREFIX_SIZE_MAX}"
+        )),
+    }),
+};
+
+/// Only for `dict`, which cannot do without.
+pub(super) const DICTIONARY: Flag = Flag {
+    long: "--dictionary",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "dict: the file, WORD: TRANSLATION a line; SIGHUP reads it again",
+    default: |_| String::new(),
+    effect: Effect::Value("FILE", |options, text| {
+        put(&mut options.serve.dictionary, Ok(Some(text.into())))
+    }),
+};
+
+/// Only for `run`, which does nothing without.
+pub(super) const ALLOW: Flag = Flag {
+    long: "--allow",
+    short: None,
+    group: "Service",
+    commands: &[SERVE],
+    help: "run: a line that may be asked for; may be repeated, nothing else runs",
+    default: |_| String::new(),
+    effect: Effect::Value("COMMAND", |options, text| {
+        let line = allowed(options, text)?;
+        options.serve.allow.push(line);
+        Ok(())
+    }),
+};

@@ -1,0 +1,329 @@
+//! What a word of the command line means: counts, sizes, times, switches and names.
+//!
+//! Each function reads one kind of value, checks it against its bounds and answers with the reason
+//! when it is wrong: what would be right, never the input itself, which the parser puts in front.
+//! Sizes and times are also written back, so that the help shows each default as one would type it.
+//! How numbers are spelled is `base::quantity`'s business; nothing here knows which flag asks.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::base::text::quantity::Quantity;
+use crate::base::text::suggest::suggest_or_list;
+use crate::kernel::Endpoint;
+
+/// Stores what was read in its place.
+pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+/// What the values of flags are, for the help: by the name that stands behind a flag.
+pub(super) const KINDS: &[(&str, &str)] = &[
+    (
+        "N",
+        "a count, alone or with k, m or g in powers of 1000: 10k, 1.5m",
+    ),
+    ("RATE", "the same a second, and not only whole: 0.5, 20k"),
+    (
+        "SIZE",
+        "bytes, alone or with k, m or g in powers of 1024: 64k, 1.5m",
+    ),
+    (
+        "TIME",
+        "a number and its unit, ns, us, ms, s, m or h: 500us, 1.5s",
+    ),
+];
+
+/// A whole number within `range`, as it stands: the name of something.
+pub(super) fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: TryFrom<u128> + PartialOrd + Display,
+{
+    within(Quantity::Name.whole(text), range)
+}
+
+/// A whole number within `range`: digits, alone or with `k`, `m` or `g` in powers of 1000.
+pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: TryFrom<u128> + PartialOrd + Display,
+{
+    within(Quantity::Count.whole(text), range)
+}
+
+fn within<T>(read: Option<u128>, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: TryFrom<u128> + PartialOrd + Display,
+{
+    let (least, most) = (range.start(), range.end());
+    let Some(value) = read else {
+        return Err(format!("must be a whole number, {least} to {most}"));
+    };
+    match T::try_from(value) {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("must be {least} to {most}")),
+    }
+}
+
+/// A whole number within `range`, or `off`, or 0 for the same.
+pub(super) fn count_or_off(text: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, String> {
+    match text {
+        "off" | "0" => Ok(None),
+        _ => match count(text, range) {
+            Ok(count) => Ok(Some(count)),
+            Err(reason) => Err(format!("{reason}, or off")),
+        },
+    }
+}
+
+/// A number as [`count_or_off`] reads it.
+pub(super) fn count_or_off_text(count: Option<u32>) -> String {
+    count.map_or_else(|| "off".to_owned(), |count| count.to_string())
+}
+
+/// A size in bytes within `range`: a number, alone or with `k`, `m` or `g` in powers of 1024.
+pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let read = Quantity::Size.whole(text);
+    let bytes = read.ok_or_else(|| Quantity::Size.reason(text))?;
+    match usize::try_from(bytes) {
+        Ok(size) if range.contains(&size) => Ok(size),
+        _ => Err(format!(
+            "must be {} to {}",
+            size_text(*range.start()),
+            size_text(*range.end())
+        )),
+    }
+}
+
+/// A size as [`size`] reads it, in the largest unit that is exact.
+pub(super) fn size_text(size: usize) -> String {
+    Quantity::Size.text(size as u128)
+}
+
+/// A rate: a number, whole or not, alone or with `k`, `m` or `g` in powers of 1000.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    let read = Quantity::Count.real(text);
+    read.ok_or_else(|| Quantity::Count.reason(text))
+}
+
+/// A span within `range`: a number and its unit, in whole nanoseconds. Only 0 needs none.
+pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let read = Quantity::Time.whole(text);
+    let nanos = read.ok_or_else(|| Quantity::Time.reason(text))?;
+    match u64::try_from(nanos).map(Duration::from_nanos) {
+        Ok(span) if range.contains(&span) => Ok(span),
+        _ => Err(format!(
+            "must be {} to {}",
+            time_text(*range.start()),
+            time_text(*range.end())
+        )),
+    }
+}
+
+/// A span as [`time`] reads it, in the largest unit that is exact.
+pub(super) fn time_text(time: Duration) -> String {
+    Quantity::Time.text(time.as_nanos())
+}
+
+/// A span within `range`, or none: `off`, or 0 in any unit.
+pub(super) fn time_or_off(
+    text: &str,
+    range: RangeInclusive<Duration>,
+) -> Result<Option<Duration>, String> {
+    let whole = Duration::ZERO..=*range.end();
+    match text {
+        "off" => Ok(None),
+        _ if time(text, whole) == Ok(Duration::ZERO) => Ok(None),
+        _ => match time(text, range) {
+            Ok(time) => Ok(Some(time)),
+            Err(reason) => Err(format!("{reason}, or off")),
+        },
+    }
+}
+
+/// An optional span as [`time_or_off`] reads it.
+pub(super) fn time_or_off_text(time: Option<Duration>) -> String {
+    time.map_or_else(|| "off".to_owned(), time_text)
+}
+
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
+}
+
+/// A switch as [`switch`] reads it.
+pub(super) fn switch_text(on: bool) -> String {
+    if on { "on" } else { "off" }.to_owned()
+}
+
+/// Where streams are served or connected to.
+pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Endpoint = text.parse()?;
+    if endpoint.is_udp() {
+        return Err(
+            "datagrams are only known to mynah bench yet; write tcp://HOST:PORT or unix:/PATH"
+                .to_owned(),
+        );
+    }
+    Ok(endpoint)
+}
+
+/// One of `choices`, by its name.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, String> {
+    match choices.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok(*value),
+        None => Err(suggest_or_list(text, choices.iter().map(|(name, _)| *name))),
+    }
+}
+
+/// A word of the input as a message may carry it: on one line, visible, and not longer than one.
+pub(super) fn shown(word: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut text = word.to_owned();
+    if let Some((end, _)) = word.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    // The escape writes what does not print as \n or \u{..}; a plain word passes unchanged.
+    if text.is_empty() || text.contains(' ') || text.escape_debug().ne(text.chars()) {
+        text = format!("{text:?}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{GIB, MIB};
+
+    #[test]
+    fn a_count_is_digits_within_its_range() {
+        assert_eq!(count("64", 1..=64), Ok(64));
+        for text in ["0", "65", "99999999999999999999999"] {
+            assert_eq!(
+                count(text, 1..=64),
+                Err("must be 1 to 64".to_owned()),
+                "{text}"
+            );
+        }
+        for text in ["", "+5", "-1", "1_000", " 1", "٣", "1kk", "k", "1e3"] {
+            let reason = "must be a whole number, 1 to 64".to_owned();
+            assert_eq!(count(text, 1..=64), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_knows_thousands_and_what_a_name_is_does_not() {
+        for (text, value) in [("10k", 10_000), ("1M", 1_000_000), ("2g", 2_000_000_000)] {
+            assert_eq!(count(text, 1..=u64::MAX), Ok(value), "{text}");
+            assert!(number(text, 1..=u64::MAX).is_err(), "{text}");
+        }
+        assert_eq!(count("18446744073709551615", 1..=u64::MAX), Ok(u64::MAX));
+        for text in ["18446744073709551616", "18446744073709552k", "65k"] {
+            let reason = "must be 1 to 64999".to_owned();
+            assert_eq!(count(text, 1..=64_999), Err(reason), "{text}");
+        }
+        assert_eq!(number("77", 1..=u32::MAX), Ok(77));
+    }
+
+    #[test]
+    fn a_point_is_taken_where_the_value_stays_exact() {
+        assert_eq!(count("1.5k", 1..=5000), Ok(1500));
+        assert_eq!(size("1.5m", 1..=GIB), Ok(3 << 19));
+        let all = Duration::ZERO..=Duration::MAX;
+        for (text, nanos) in [
+            ("1.5s", 1_500_000_000),
+            ("0.5m", 30_000_000_000),
+            ("1.000us", 1000),
+            ("0.001us", 1),
+            ("0.0s", 0),
+        ] {
+            let span = Duration::from_nanos(nanos);
+            assert_eq!(time(text, all.clone()), Ok(span), "{text}");
+        }
+        let long = format!("1.{}1s", "0".repeat(50));
+        for text in [
+            "1.5.s", ".s", ".5s", "1.s", "1..5s", "1.5.5s", "0.0001us", &long,
+        ] {
+            let reason = time(text, all.clone()).expect_err(text);
+            assert!(reason.contains("such as 500us"), "{text}: {reason}");
+        }
+        assert!(time("1.5", all).is_err_and(|why| why == "needs a unit, such as 1.5s or 1.5ms"));
+        for text in ["1.5", "1.", ".5k", "1.0005k"] {
+            assert!(count(text, 1..=5000).is_err(), "{text}");
+            assert!(size(text, 1..=GIB).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_counts_in_powers_of_1024() {
+        let all = 1..=usize::MAX;
+        for (text, bytes) in [("512", 512), ("64k", 65_536), ("1M", MIB), ("2g", 2 * GIB)] {
+            assert_eq!(size(text, all.clone()), Ok(bytes));
+            assert_eq!(size(&size_text(bytes), all.clone()), Ok(bytes));
+        }
+        for text in ["", "k", "1.5", "1kb", "1kk", "-1", "1 k"] {
+            assert!(
+                size(text, all.clone()).is_err_and(|why| why.contains("such as")),
+                "{text:?}"
+            );
+        }
+        for text in ["0", "0k", "2g", "17179869184g", "99999999999999999999"] {
+            assert_eq!(
+                size(text, 1..=GIB),
+                Err("must be 1 to 1g".to_owned()),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_needs_its_unit_unless_it_is_nothing() {
+        let all = Duration::ZERO..=Duration::from_secs(3600);
+        for (text, micros) in [
+            ("0", 0),
+            ("7us", 7),
+            ("20ms", 20_000),
+            ("10s", 10_000_000),
+            ("5m", 300_000_000),
+        ] {
+            let time_is = Duration::from_micros(micros);
+            assert_eq!(time(text, all.clone()), Ok(time_is));
+            assert_eq!(time_text(time_is), text);
+        }
+        assert_eq!(
+            time("5", all.clone()),
+            Err("needs a unit, such as 5s or 5ms".to_owned())
+        );
+        assert_eq!(time("2h", all.clone()), Err("must be 0 to 1h".to_owned()));
+        assert_eq!(
+            time("9999999999h", all.clone()),
+            Err("must be 0 to 1h".to_owned())
+        );
+        assert!(time("fast", all).is_err_and(|why| why.contains("such as")));
+    }
+
+    #[test]
+    fn off_and_nothing_are_the_same_span() {
+        let some = Duration::from_millis(1)..=Duration::from_secs(60);
+        for text in ["off", "0", "0s", "0ms"] {
+            assert_eq!(time_or_off(text, some.clone()), Ok(None), "{text}");
+        }
+        let short = Err("must be 1ms to 1m, or off".to_owned());
+        assert_eq!(time_or_off("5us", some.clone()), short);
+        assert_eq!(time_or_off("1s", some), Ok(Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_message_carries_any_word_on_one_line() {
+        assert_eq!(shown("tcp://[::1]:7007"), "tcp://[::1]:7007");
+        assert_eq!(shown("a\nb\u{1b}[31m"), r#""a\nb\u{1b}[31m""#);
+        assert_eq!(shown(""), r#""""#);
+        assert!(shown(&"\u{7}".repeat(1 << 20)).len() < 500);
+    }
+}

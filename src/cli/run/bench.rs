@@ -1,0 +1,209 @@
+//! `mynah bench` from its options to its exit code.
+//!
+//! The load generator measures and tells; what is printed where, and what the shell sees, is
+//! decided here. Stdout and the files are opened before anything is measured, so that no figure is
+//! lost for a folder that is not there. Whatever could be measured is printed before anything is
+//! complained about, and one file that is full does not keep the others from being written.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
+use crate::limits::LAST_LINE_TIMEOUT;
+use crate::load::conversation::session::{self, Session, SessionError};
+use crate::load::report;
+use crate::load::report::{document, hgrm, picture};
+use crate::load::run::RunError;
+use crate::load::run::bench::Bench;
+use crate::load::run::progress::Progress;
+
+use super::output::print;
+use super::{Exit, Failure, io_failure};
+
+/// Descriptors that are no connection: the standard ones, pollers, what `/proc` is read through.
+const DESCRIPTORS_FIXED: u64 = 32;
+const DESCRIPTORS_PER_THREAD: u64 = 2;
+const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
+
+pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
+    check_descriptors(&bench)?;
+    let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
+    let (json, svg, percentiles) = (json?, svg?, percentiles?);
+    check_output_files(&[("--json", &json), ("--svg", &svg), ("--hgrm", &percentiles)])?;
+    StandardOutput::open().map_err(io_failure("stdout"))?;
+    block_signals().map_err(io_failure("signals"))?;
+    let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
+    let open = || Linux::new(false);
+    let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
+    let session = session.map_err(failure)?;
+    // The results wait for their reader, and meanwhile a signal ends the program at once.
+    release_signals().map_err(io_failure("signals"))?;
+    // A document on stdout stands alone there.
+    let papers = [&json, &svg, &percentiles];
+    let printed = if papers.into_iter().any(OutputFile::is_stdout) {
+        // A stderr that takes nothing leaves the document.
+        let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
+        Ok(())
+    } else {
+        print(&report::text(&session))
+    };
+    // Each is written whatever became of the one before, and the first error is told.
+    printed
+        .and(json.write(|| document::json(&session)))
+        .and(svg.write(|| picture::svg(&session)))
+        .and(percentiles.write(|| hgrm::hgrm(&session)))?;
+    exit_status(session)
+}
+
+fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
+    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let connections = (bench.plan.connections + bench.plan.idle) as u64;
+    let others = DESCRIPTORS_FIXED + DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
+    if connections + others > limit {
+        let room = limit.saturating_sub(others);
+        let line =
+            format!("{connections} connections: only {room} fit under the hard limit {limit}");
+        return Err(Failure::new(Exit::Socket, line));
+    }
+    Ok(())
+}
+
+/// Two documents in one file are none, whatever names it has.
+fn check_output_files(papers: &[(&str, &OutputFile)]) -> Result<(), Failure> {
+    let mut seen = Vec::new();
+    for (name, output_file) in papers {
+        let Some(inode) = output_file.inode()? else {
+            continue;
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == inode) {
+            let line = format!("{other} and {name} both go to {output_file}: name another file");
+            return Err(Failure::new(Exit::Usage, line));
+        }
+        seen.push((name, inode));
+    }
+    Ok(())
+}
+
+fn failure(error: SessionError) -> Failure {
+    match error {
+        SessionError::Usage(line) => Failure::new(Exit::Usage, line),
+        SessionError::Start(line) => Failure::new(Exit::Fork, line),
+        SessionError::Run(RunError::Target(line)) => Failure::new(Exit::Connect, line),
+        SessionError::Run(RunError::Own(error)) => Failure::new(Exit::Io, error.to_string()),
+        SessionError::Run(RunError::Interrupted(signal)) => Failure {
+            line: NOTHING.to_owned(),
+            ..Failure::signal(signal)
+        },
+    }
+}
+
+/// Where a document goes.
+enum OutputFile {
+    Nowhere,
+    Stdout,
+    File {
+        file: File,
+        path: PathBuf,
+        /// Whether it was not there before, and is not left behind empty.
+        is_new: bool,
+    },
+}
+
+impl OutputFile {
+    fn open(path: &Option<PathBuf>) -> Result<OutputFile, Failure> {
+        let path = match path {
+            None => return Ok(OutputFile::Nowhere),
+            Some(path) if path == Path::new("-") => return Ok(OutputFile::Stdout),
+            Some(path) => path.clone(),
+        };
+        let new = OpenOptions::new().write(true).create_new(true).open(&path);
+        let (opened, is_new) = match new {
+            // What is there stays as it is until there is something to put in its place.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (OpenOptions::new().write(true).open(&path), false)
+            }
+            new => (new, true),
+        };
+        match opened {
+            Ok(file) => Ok(OutputFile::File { file, path, is_new }),
+            Err(error) => Err(io_failure(&path.display().to_string())(error)),
+        }
+    }
+
+    /// The device and the number of the file, which no other one has.
+    fn inode(&self) -> Result<Option<(u64, u64)>, Failure> {
+        let metadata = match self {
+            OutputFile::Nowhere => return Ok(None),
+            OutputFile::Stdout => {
+                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                stdout.and_then(|stdout| File::from(stdout).metadata())
+            }
+            OutputFile::File { file, .. } => file.metadata(),
+        };
+        let metadata = metadata.map_err(io_failure(&self.to_string()))?;
+        Ok(Some((metadata.dev(), metadata.ino())))
+    }
+
+    fn is_stdout(&self) -> bool {
+        matches!(self, OutputFile::Stdout)
+    }
+
+    fn write(mut self, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        match &mut self {
+            OutputFile::Nowhere => Ok(()),
+            OutputFile::Stdout => print(&text()),
+            OutputFile::File { file, path, is_new } => {
+                *is_new = false;
+                // A pipe has no length.
+                let _ = file.set_len(0);
+                let written = file.write_all(text().as_bytes());
+                written.map_err(io_failure(&path.display().to_string()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for OutputFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OutputFile::Nowhere => f.write_str("nowhere"),
+            OutputFile::Stdout => f.write_str("stdout"),
+            OutputFile::File { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if let OutputFile::File {
+            path, is_new: true, ..
+        } = self
+        {
+            // Nothing was measured that could stand in it.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn exit_status(session: Session) -> Result<(), Failure> {
+    if let Some(signal) = session.interrupted {
+        return Err(Failure::signal(signal));
+    }
+    if let Some(error) = session.cut_short {
+        return Err(failure(SessionError::Run(error)));
+    }
+    let broken = session.broken_assertions();
+    if !broken.is_empty() {
+        return Err(Failure::new(Exit::Assertion, broken.join("; ")));
+    }
+    let unexpected = session.unexpected();
+    if unexpected.is_empty() {
+        return Ok(());
+    }
+    let line = format!("{}, see the report", unexpected.join("; "));
+    Err(Failure::new(Exit::Io, line))
+}

@@ -1,0 +1,127 @@
+//! `RUST_LOG`: read and checked before the logger gets it.
+//!
+//! The logger would print what is wrong by itself, on a stderr that may be full or closed, and go
+//! on with the rest. Here a wrong filter is refused like a wrong option: one line, exit code 1. The
+//! grammar is that of the crate env_filter: `TARGET=LEVEL`, `LEVEL` or `TARGET`, with commas in
+//! between, and `/TEXT` for lines that contain it.
+
+use std::env::{self, VarError};
+
+use log::LevelFilter;
+
+use super::{Exit, Failure};
+use crate::base::text::escape::escape;
+use crate::base::text::suggest::suggest;
+
+const VARIABLE: &str = "RUST_LOG";
+const DEFAULT: &str = "info";
+/// Letters of a wrong part that are shown.
+const SHOWN_MAX: usize = 60;
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// The filter that the user wants, or the default.
+///
+/// # Errors
+///
+/// It is no filter.
+pub fn log_filter() -> Result<String, Failure> {
+    let filter = match env::var(VARIABLE) {
+        Ok(filter) => filter,
+        Err(VarError::NotPresent) => return Ok(DEFAULT.to_owned()),
+        Err(VarError::NotUnicode(_)) => return Err(refused("it is not UTF-8")),
+    };
+    match check(&filter) {
+        Ok(()) => Ok(filter),
+        Err(reason) => Err(refused(&reason)),
+    }
+}
+
+fn refused(reason: &str) -> Failure {
+    let line = format!("{VARIABLE}: {reason}; right is a level, or such as mynah::calls=trace");
+    Failure::new(Exit::Usage, line)
+}
+
+fn check(filter: &str) -> Result<(), String> {
+    let (directives, text) = filter.split_once('/').unwrap_or((filter, ""));
+    if text.contains('/') {
+        return Err(format!("{} has more than one '/'", shown(filter)));
+    }
+    directives.split(',').map(str::trim).try_for_each(directive)
+}
+
+/// One part between commas.
+fn directive(part: &str) -> Result<(), String> {
+    let Some((_, level)) = part.split_once('=') else {
+        return Ok(()); // A level, or a target of which everything is logged.
+    };
+    let level = level.trim();
+    if level.contains('=') {
+        return Err(format!("{} has more than one '='", shown(part)));
+    }
+    // Without a level everything is logged.
+    if level.is_empty() || level.parse::<LevelFilter>().is_ok() {
+        return Ok(());
+    }
+    let (part, level) = (shown(part), shown(level));
+    Err(match suggest(&level, LEVELS.into_iter()) {
+        Some(near) => format!("{part}: {level} is no level, did you mean {near}?"),
+        None => format!("{part}: {level} is no level ({})", LEVELS.join(", ")),
+    })
+}
+
+/// The beginning of a text that may hold anything.
+fn shown(text: &str) -> String {
+    let mut front: String = text.chars().take(SHOWN_MAX).collect();
+    if front.len() < text.len() {
+        front += "...";
+    }
+    escape(&front)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_the_logger_takes_is_taken() {
+        for filter in [
+            "",
+            "info",
+            "WARN",
+            "mynah",
+            "mynah=",
+            "mynah=debug",
+            "mynah::calls=trace, warn",
+            "hyper=off,,mynah",
+            "info/recv",
+            "/recv=5",
+        ] {
+            assert_eq!(check(filter), Ok(()), "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_filter_is_refused_with_its_part_and_the_reason() {
+        for (filter, reason) in [
+            ("a=b=c", "a=b=c has more than one '='"),
+            ("info,x==", "x== has more than one '='"),
+            ("a/b/c", "a/b/c has more than one '/'"),
+            (
+                "mynah=inof",
+                "mynah=inof: inof is no level, did you mean info?",
+            ),
+            (
+                "mynah=\u{1b}[1m",
+                "mynah=\\u{1b}[1m: \\u{1b}[1m is no level (error, warn, info, debug, trace, off)",
+            ),
+        ] {
+            assert_eq!(check(filter), Err(reason.to_owned()), "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_wrong_part_is_cut() {
+        let long = format!("a={}", "x".repeat(1 << 20));
+        assert!(check(&long).is_err_and(|reason| reason.len() < 300));
+    }
+}

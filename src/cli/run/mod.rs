@@ -1,0 +1,274 @@
+//! From options to concrete types; the only file that names them all.
+//!
+//! A command's options become what it works with, and its ways of ending exit codes; what takes
+//! more than a few lines stands in a file of its own below. Nothing here is on the way of a byte.
+
+mod bench;
+mod log_filter;
+pub mod output;
+mod serve;
+mod service;
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::io::{self, BufReader, BufWriter, IsTerminal};
+use std::thread;
+
+use crate::cli::options::{Command, Connect, Decode};
+use crate::client::{self, Backoff, Client, Source};
+use crate::decode;
+use crate::kernel::{
+    self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, StandardInput,
+    StandardOutput, Streams, Traced,
+};
+use crate::limits;
+use crate::protocol::framing::Framing;
+
+pub use log_filter::log_filter;
+pub use service::{ServiceUser, with_service};
+
+/// How the program ends when it does not end well; scripts tell the cases apart by the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The command line was wrong.
+    Usage = 1,
+    /// A socket could not be made or set.
+    Socket = 2,
+    /// An address could not be bound.
+    Bind = 3,
+    /// A socket could not listen.
+    Listen = 4,
+    /// Nobody could be reached.
+    Connect = 5,
+    /// A process could not be started.
+    Fork = 6,
+    /// Reading, writing or waiting failed, or took too long.
+    Io = 7,
+    /// What the user asserted does not hold.
+    Assertion = 8,
+    /// The peer broke the protocol.
+    Protocol = 9,
+    /// The drain was over before all replies were taken.
+    DrainCut = 10,
+}
+
+/// Why the program ends, for the one line that it prints and the code that it leaves.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code: one of [`Exit`], or 128 and a signal's number.
+    pub code: u8,
+    /// The line, without the program's name; empty when there is nothing to tell.
+    pub line: String,
+}
+
+impl Failure {
+    /// An end with the code of `exit`.
+    pub fn new(exit: Exit, line: impl Into<String>) -> Failure {
+        Failure {
+            code: exit as u8,
+            line: line.into(),
+        }
+    }
+
+    /// An end that signal number `signal` asked for.
+    pub fn signal(signal: i32) -> Failure {
+        Failure {
+            code: 128_u8.wrapping_add(signal as u8),
+            line: String::new(),
+        }
+    }
+}
+
+/// Keeps SIGHUP and SIGUSR1 from ending a server that has just been started and cannot answer them
+/// yet. To be called first of all: names and files may take long.
+///
+/// # Errors
+///
+/// What the kernel says against it.
+pub fn hold_signals_back() -> Result<(), Failure> {
+    kernel::hold_signals_back().map_err(io_failure("signals"))
+}
+
+/// Runs a command to its end, after [`hold_signals_back`].
+///
+/// # Errors
+///
+/// What ended it before its time.
+pub fn run(command: Command) -> Result<(), Failure> {
+    // What is held back is for a server. A filter hears no signal at all, and neither of the two
+    // others has a file to read again.
+    match command {
+        Command::Serve(_) => Ok(()),
+        Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
+        Command::Decode(_) => kernel::let_signals_act(),
+    }
+    .map_err(io_failure("signals"))?;
+    match command {
+        Command::Bench(options) => bench::bench(*options),
+        Command::Serve(options) => serve::serve(*options),
+        Command::Connect(endpoint, options) => connect(&endpoint, options),
+        Command::Decode(options) => decode(&options),
+    }
+}
+
+/// Whether the system calls are to be told.
+fn tells_calls() -> bool {
+    log::log_enabled!(target: "mynah::calls", log::Level::Trace)
+}
+
+/// Talks to the server at `endpoint` until one of the two has enough.
+fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
+    let source = match options.once {
+        Some(message) => Source::Message(message.into()),
+        None if io::stdin().is_terminal() => Source::Terminal,
+        None => Source::Pipe,
+    };
+    if !matches!(source, Source::Message(_)) {
+        StandardInput::open().map_err(io_failure("stdin"))?;
+    }
+    StandardOutput::open().map_err(io_failure("stdout"))?;
+    // The standard library's hash maps are seeded by the system, and so it has a seed to give.
+    let seed = (!options.no_jitter).then(|| RandomState::new().hash_one(0));
+    let tries = if options.retry {
+        limits::CONNECT_TRIES
+    } else {
+        1
+    };
+    let mut backoff = Backoff::new(tries, seed);
+    let addresses = look_up(endpoint, &mut backoff)?;
+    let settings = client::Settings {
+        framing: limited(options.framing, options.frame_size_max)?,
+        frame_size_max: options.frame_size_max,
+        source,
+        terminal: io::stdout().is_terminal(),
+        backoff,
+        greeted: options.greeting,
+        // A connect is one of the waits for the server, which --timeout bounds too.
+        connect_timeout: match (options.connect_timeout, options.timeout) {
+            (Some(connect), Some(any)) => Some(connect.min(any)),
+            (connect, any) => connect.or(any),
+        },
+        timeout: options.timeout,
+        addresses,
+    };
+    let linux = Linux::new(true).map_err(io_failure("epoll"))?;
+    talk(Traced::new(linux, tells_calls()), settings, endpoint)
+}
+
+/// All addresses of `endpoint`. A name that is not known yet, such as that of a container that
+/// starts, costs a try like a server that is not there yet.
+///
+/// Nothing has blocked the signals yet, so they end the lookup and the pauses.
+fn look_up(endpoint: &Endpoint, backoff: &mut Backoff) -> Result<Vec<Address>, Failure> {
+    loop {
+        let reason = match endpoint.resolve() {
+            Ok(addresses) => return Ok(addresses),
+            Err(reason) => reason,
+        };
+        let Some(pause) = backoff.pause() else {
+            let line = format!("connect {endpoint}: {reason}");
+            return Err(Failure::new(Exit::Connect, line));
+        };
+        let (made, all) = backoff.tries();
+        log::info!("try {made} of {all}: {reason}; the next in {pause:.1?}");
+        thread::sleep(pause);
+    }
+}
+
+fn talk<K: Streams + Opener>(
+    kernel: K,
+    settings: client::Settings,
+    endpoint: &Endpoint,
+) -> Result<(), Failure> {
+    let failure = match Client::new(kernel, settings).and_then(Client::run) {
+        Ok(client::Ending::Done) => return Ok(()),
+        Ok(client::Ending::Signal(number)) => return Err(Failure::signal(number)),
+        Err(client::Failure::Open(attempts)) => return Err(unreached(endpoint, attempts)),
+        Err(failure) => failure,
+    };
+    let exit = match failure {
+        client::Failure::Protocol(_) => Exit::Protocol,
+        client::Failure::Message(_) => Exit::Usage,
+        _ => Exit::Io,
+    };
+    Err(Failure::new(exit, failure.to_string()))
+}
+
+/// Prints the frames of standard input.
+fn decode(options: &Decode) -> Result<(), Failure> {
+    let settings = decode::Settings {
+        framing: limited(options.framing, options.frame_size_max)?,
+        frame_size_max: options.frame_size_max,
+        on_too_long: options.on_too_long,
+        explain: options.explain,
+    };
+    let mut memory = memory("--frame-max", settings.memory_size())?;
+    let input = StandardInput::open().map_err(io_failure("stdin"))?;
+    let output = StandardOutput::open().map_err(io_failure("stdout"))?;
+    let mut output = BufWriter::new(output);
+    let ended = if options.hex {
+        let mut lines = decode::HexLines::new(BufReader::new(input));
+        decode::decode(settings, &mut memory, &mut lines, &mut output)
+    } else {
+        decode::decode(
+            settings,
+            &mut memory,
+            &mut decode::Plain(input),
+            &mut output,
+        )
+    };
+    ended.or_else(|failure| match failure {
+        // A reader that went away has read enough.
+        decode::Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        decode::Failure::Output(error) => Err(io_failure("stdout")(error)),
+        decode::Failure::Input(error) => Err(io_failure("stdin")(error)),
+        decode::Failure::Hex(line, why) => {
+            Err(Failure::new(Exit::Usage, format!("line {line}: {why}")))
+        }
+        decode::Failure::Wrong => Err(Failure::new(Exit::Protocol, "")),
+    })
+}
+
+/// The framing with its limit, which must admit a frame.
+fn limited(framing: Framing, frame_size_max: usize) -> Result<Framing, Failure> {
+    let refused = |reason| format!("--frame-max {frame_size_max}: {reason}");
+    let limited = framing.limited(frame_size_max).map_err(refused);
+    limited.map_err(|line| Failure::new(Exit::Usage, line))
+}
+
+/// Zeroed memory that takes none before it is touched; `option` is what asks for so much.
+fn memory(option: &str, size: usize) -> Result<Mapping, Failure> {
+    Mapping::new(size).map_err(|error| {
+        let line = format!("{option}: no room for {size} bytes of memory: {error}; ask for less");
+        Failure::new(Exit::Io, line)
+    })
+}
+
+fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::new(Exit::Io, format!("{what}: {error}"))
+}
+
+/// The reason of an address; of a name, those of all its addresses.
+fn unreached(endpoint: &Endpoint, mut attempts: Vec<client::Attempt>) -> Failure {
+    if !endpoint.is_named() {
+        if let Some(client::Attempt { address, refused }) = attempts.pop() {
+            return open_failure(&address, refused);
+        }
+    }
+    let each = attempts.into_iter().map(|attempt| {
+        let Failure { line, .. } = open_failure(&attempt.address, attempt.refused);
+        line
+    });
+    let line = each.collect::<Vec<_>>().join("; ");
+    Failure::new(Exit::Connect, format!("{endpoint}: {line}"))
+}
+
+fn open_failure(address: &Address, refused: OpenError) -> Failure {
+    let (exit, call) = match refused.step {
+        OpenStep::Socket => (Exit::Socket, "socket"),
+        OpenStep::Bind => (Exit::Bind, "bind"),
+        OpenStep::Listen => (Exit::Listen, "listen"),
+        OpenStep::Connect => (Exit::Connect, "connect"),
+    };
+    Failure::new(exit, format!("{call} {address}: {}", refused.error))
+}

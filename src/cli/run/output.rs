@@ -1,0 +1,85 @@
+//! What the program says, beside what it serves: the log, its last line, a panic, a result.
+//!
+//! | what | waits for its reader |
+//! |---|---|
+//! | log, statistics, progress, a panic | never: a line without room is dropped and counted |
+//! | the ready line; the line that an error leaves | for a span, see `limits` |
+//! | a result on stdout: help, a report, decoded frames | until it is taken |
+//!
+//! How a descriptor is written to without waiting is known in `kernel`. Neighbours: `main` calls
+//! this first and last. Man pages: write(2), signal(7).
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, ErrorKind, Write};
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+
+use super::{Failure, io_failure};
+use crate::base::text::plural::plural;
+use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_failed_writes};
+use crate::limits::LAST_LINE_TIMEOUT;
+
+/// Prepares the process: a write that fails is an error, and a panic is told without waiting.
+pub fn prepare() {
+    // Only a number that is no signal can be refused.
+    let _ = ignore_failed_writes();
+    panic::set_hook(Box::new(tell_panic));
+}
+
+/// As the standard library tells it, which would wait for a reader.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let mut text = format!("thread '{name}' {panic}\n");
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        text += &format!("{trace}\n");
+    }
+    ERROR_LINES.offer_unless_busy(text.as_bytes());
+}
+
+/// Writes the line that a failure leaves. The exit code tells the rest if stderr takes none.
+pub fn complain(line: &str) {
+    let line = format!("mynah: {line}\n");
+    let _ = ERROR_LINES.write_within(line.as_bytes(), LAST_LINE_TIMEOUT);
+}
+
+/// Writes the ends of lines that were taken in part: the last thing that the program does.
+pub fn finish() {
+    ERROR_LINES.tell_dropped(notice);
+    finish_lines(LAST_LINE_TIMEOUT);
+}
+
+/// Writes `text` to stdout. A reader that went away has read enough.
+///
+/// # Errors
+///
+/// What else refuses it.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let written = StandardOutput::open().and_then(|mut out| out.write_all(text.as_bytes()));
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io_failure("stdout")(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The line that tells of lines that are not there.
+fn notice(dropped: u64) -> String {
+    let lines = plural(dropped, "log line was", "log lines were");
+    format!("WARN  {lines} dropped: stderr had no room\n")
+}
+
+/// Standard error for the logger, which hands over a whole line at a time.
+#[derive(Debug)]
+pub struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        ERROR_LINES.write(line, notice);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

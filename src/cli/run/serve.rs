@@ -1,0 +1,394 @@
+//! `mynah serve` from its options to its exit code.
+//!
+//! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
+//! printed when all of it is there. How serving ended becomes the program's own end.
+
+use std::env;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::id as process_id;
+
+use super::{Exit, Failure, io_failure, limited, memory, open_failure, tells_calls};
+use super::{ServiceUser, with_service};
+use crate::base::text::plural::plural;
+use crate::cli::options::{Serve, ServiceName};
+use crate::kernel::{
+    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner, Traced,
+    UnixName, Waker, block_signals, child, find_program, give_large_blocks_back, ip_text,
+    outlet_descriptors, process,
+};
+use crate::limits;
+use crate::protocol::connection::Protocol;
+use crate::protocol::framing::Opening;
+use crate::protocol::service::Service;
+use crate::server::plan::{Demand, Plan, share};
+use crate::server::{Server, Settings};
+use crate::workers::{self, Ending};
+
+/// Serves until a signal ends it.
+pub(super) fn serve(options: Serve) -> Result<(), Failure> {
+    with_service(&options.clone(), Serving(options))
+}
+
+struct Serving(Serve);
+
+impl ServiceUser for Serving {
+    type Outcome = Result<(), Failure>;
+
+    fn with<S>(
+        self,
+        load: impl FnMut() -> Result<S, String> + Send + 'static,
+    ) -> Result<(), Failure>
+    where
+        S: Service<State: Send> + Clone + Send + 'static,
+    {
+        serve_with(self.0, load)
+    }
+}
+
+fn serve_with<S>(
+    options: Serve,
+    mut load: impl FnMut() -> Result<S, String> + Send + 'static,
+) -> Result<(), Failure>
+where
+    S: Service<State: Send> + Clone + Send + 'static,
+{
+    // Names are looked up before the signals are blocked: a resolver hears none.
+    let mut addresses = (options.listen.iter().map(address_of)).collect::<Result<Vec<_>, _>>()?;
+    for address in &addresses {
+        let checked = options.service.check_address(address);
+        checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
+    }
+    // A reload takes as much as the service has and frees it again; the ceiling counts it twice.
+    give_large_blocks_back();
+    let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
+    let connections_max = connections_that_fit(&options)?;
+    let protocol = protocol(&options, service)?;
+    let demand = Demand {
+        memory_max: options.memory_max,
+        connections_max: connections_max as usize,
+        threads: options.threads,
+        frame_size_max: options.frame_size_max,
+        slot_size: Server::<Traced<Linux>, S>::slot_size(
+            &protocol.service,
+            options.connections_per_ip_max.is_some(),
+        ),
+    };
+    let plan = demand.plan(&protocol).map_err(|reason| {
+        Failure::new(
+            Exit::Usage,
+            format!("--max-memory {}: {reason}", options.memory_max),
+        )
+    })?;
+
+    // Room for all that is taken from here on, so that a low limit of address space (ulimit -v) is
+    // a line and not an abort.
+    drop(memory("--max-memory", plan.ceiling)?);
+    block_signals().map_err(io_failure("signals"))?;
+    if protocol.service.effects().is_none() {
+        child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
+    }
+    let mut servers = Vec::new();
+    let mut wakers = Vec::<Waker>::new();
+    for worker in 0..options.threads {
+        let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
+        wakers.push(linux.waker());
+        let mut kernel = Traced::new(linux, tells_calls());
+        if protocol.service.effects().is_some() {
+            kernel.supervise().map_err(cannot_watch)?;
+        }
+        let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
+        let settings = settings(&options, connections_max, &plan, worker);
+        let server = Server::new(kernel, listeners, protocol.clone(), settings)
+            .map_err(io_failure("starting a worker"))?;
+        servers.push(server);
+    }
+    // The workers have theirs, and a reload is to free what they do not use any more.
+    drop(protocol);
+    print_ready_line(&options, connections_max, &addresses, &plan);
+    warn_of_passed_sockets();
+    warn_about_allowed(&options);
+    match workers::run(servers, wakers, options.stats_interval, load)
+        .map_err(io_failure("serving"))?
+    {
+        Ending::Stopped(signal) => Err(Failure::signal(signal)),
+        Ending::Drained { cut: 0, counters } => {
+            log::info!(
+                "drained; connections served: {}",
+                counters.connections_total
+            );
+            Ok(())
+        }
+        Ending::Drained { cut, .. } => {
+            let line = format!(
+                "the drain time-out cut {cut} connections that were owed replies or never let in"
+            );
+            Err(Failure::new(Exit::DrainCut, line))
+        }
+    }
+}
+
+/// A command that was started must be watched to its end, so without that none is.
+fn cannot_watch(refused: io::Error) -> Failure {
+    let needed = match refused.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
+            "; it takes Linux 5.4 or newer and a sandbox that permits the call"
+        }
+        _ => "",
+    };
+    let line =
+        format!("run: commands cannot be watched here, so none is started: {refused}{needed}");
+    Failure::new(Exit::Fork, line)
+}
+
+/// The service behind its framing, which must be able to carry all that may be answered.
+fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Failure> {
+    let (frame_max, output_max) = (options.frame_size_max, limits::COMMAND_OUTPUT_MAX);
+    let protocol = Protocol {
+        framing: limited(options.framing, frame_max)?,
+        on_too_long: options.on_too_long,
+        service,
+    };
+    if let Err(error) = protocol.greets() {
+        let line = format!(
+            "--frame {} --frame-max {frame_max}: {} cannot greet: {error}",
+            options.framing, options.service
+        );
+        return Err(Failure::new(Exit::Usage, line));
+    }
+    let effects = protocol.service.effects();
+    if let Some(effects) = effects.filter(|_| protocol.output_max(output_max) == 0) {
+        let least = effects.awaited_max() - output_max + 1;
+        let line = format!(
+            "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
+            options.framing, options.service
+        );
+        return Err(Failure::new(Exit::Usage, line));
+    }
+    Ok(protocol)
+}
+
+/// As many connections as were asked for, or as there can be descriptors for. The default is
+/// reduced without a warning, because the user has not asked for that number and the ready line
+/// tells the one that holds.
+fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
+    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
+    let commands = match options.service {
+        // Two for each that runs, and one more for the pipe of the one that is being started.
+        ServiceName::Run => 2 * limits::COMMANDS_MAX as u64 + 1,
+        _ => 0,
+    };
+    let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
+    // The parent process may have left more open than the standard streams, and they stay open.
+    let inherited = (process::open_descriptors()).map_or(0, |open| {
+        open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
+    });
+    let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
+    let taken = match inherited {
+        0 => String::new(),
+        _ => format!(", of which {inherited} were open before"),
+    };
+    let fit = limit.saturating_sub(others);
+    if fit < threads {
+        let line = format!("the descriptor limit {limit}{taken} leaves no room for connections");
+        return Err(Failure::new(Exit::Socket, line));
+    }
+    let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+    match options.connections_max {
+        Some(asked) if fit < asked => log::warn!(
+            "--max-connections {asked}: only {fit} fit under the hard descriptor limit of \
+             {limit}{taken}"
+        ),
+        _ => {}
+    }
+    let wanted = (options.connections_max).unwrap_or(limits::CONNECTIONS_DEFAULT);
+    Ok(wanted.min(fit))
+}
+
+/// The address to listen at: of a name the first of IPv4, so that `localhost` is where a port alone
+/// is, or else the first. Not all of them, because two listeners are asked for by two options; and
+/// no later one if the first is in use, because the port then belongs to another server.
+fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
+    let found = endpoint.resolve().and_then(|addresses| {
+        let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
+        let preferred = addresses.iter().find(is_ipv4).or(addresses.first());
+        preferred
+            .cloned()
+            .ok_or_else(|| "it has no address".to_owned())
+    });
+    found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
+}
+
+/// One listener for each address. The first worker learns which ports the kernel chose, and the
+/// others listen there too.
+fn open_listeners<K: Opener>(
+    kernel: &mut K,
+    addresses: &mut [Address],
+    options: &Serve,
+    worker: usize,
+) -> Result<Vec<K::Socket>, Failure> {
+    let listen = ListenOptions {
+        backlog: options.backlog,
+        sharing: match (options.threads, worker) {
+            (1, _) => Sharing::Alone,
+            (_, 0) => Sharing::First,
+            _ => Sharing::Next,
+        },
+        nodelay: options.nodelay,
+        keepalive: Some(limits::KEEPALIVE),
+        // It ends a zero window too, so it must not be shorter than what a reader may take.
+        user_timeout: (options.stall_timeout).map(|stall| stall.max(limits::USER_TIMEOUT)),
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
+    };
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match open_listener(kernel, address, &listen) {
+            Ok(listener) => listeners.push(listener),
+            Err(failure) => {
+                for listener in listeners {
+                    kernel.close_listener(listener);
+                }
+                return Err(failure);
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// Listens at `address`, which learns the port that the kernel chose.
+fn open_listener<K: Opener>(
+    kernel: &mut K,
+    address: &mut Address,
+    options: &ListenOptions,
+) -> Result<K::Socket, Failure> {
+    let opened = kernel.listen(address, options);
+    let listener = opened.map_err(|error| open_failure(address, error))?;
+    match kernel.local(&listener) {
+        Ok(local) => {
+            *address = local;
+            Ok(listener)
+        }
+        Err(error) => {
+            kernel.close_listener(listener);
+            Err(io_failure("getsockname")(error))
+        }
+    }
+}
+
+fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
+    let share = |all: u32| share(all, options.threads, worker);
+    Settings {
+        connections_max: share(connections_max) as usize,
+        workspaces: plan.workspaces,
+        workspace: plan.workspace,
+        trigger: options.trigger,
+        defer_accept: options.defer_accept,
+        frames_per_event: limits::FRAMES_PER_EVENT,
+        spin: options.spin,
+        idle_timeout: options.idle_timeout,
+        stall_timeout: options.stall_timeout,
+        stall_size_min: options.stall_size_min,
+        frame_timeout: options.frame_timeout,
+        connections_per_ip_max: options.connections_per_ip_max.map(share),
+        backlog: options.backlog,
+        drain_timeout: options.drain_timeout,
+    }
+}
+
+/// Prints the ready line on stdout, for scripts, and logs a hint for a person. Nothing is served
+/// yet, so the line may wait for its reader, for a while.
+fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
+    let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    let ready = format!(
+        "ready: service {}, frame {}, on {}, {}, at most {}, \
+         at most {} bytes of memory\n",
+        options.service,
+        options.framing,
+        listed.join(" "),
+        plural(options.threads, "worker", "workers"),
+        plural(connections_max, "connection", "connections"),
+        plan.ceiling,
+    );
+    match OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT) {
+        // A reader that went away has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            log::warn!("the ready line is lost: stdout: {error}");
+        }
+        _ => {}
+    }
+    if let Some(address) = addresses.first() {
+        let hint = hint(address, options);
+        log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// Tells a user of socket activation, sd_listen_fds(3), that the sockets of the service manager are
+/// not served: the kernel still queues connections there, which get no answer.
+fn warn_of_passed_sockets() {
+    let variable = |name| env::var(name).unwrap_or_default();
+    let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
+    if pid == process_id().to_string() && !["", "0"].contains(&count.as_str()) {
+        log::warn!(
+            "LISTEN_FDS={count}: socket activation is not supported, and the sockets that were \
+             passed get no answer; only --listen says where to listen"
+        );
+    }
+}
+
+/// What of `run` may surprise the person who has started it.
+fn warn_about_allowed(options: &Serve) {
+    if options.service != ServiceName::Run {
+        return;
+    }
+    if options.allow.is_empty() {
+        log::warn!("nothing is allowed, so every request is refused; --allow 'ls -l' allows one");
+    }
+    let missing = |line: &&String| find_program(line).is_none();
+    for line in options.allow.iter().filter(missing) {
+        log::warn!("--allow {line:?}: there is no such program now, so it cannot be started");
+    }
+    let opens_a_request = |line: &&String| Opening::default().scan(line.as_bytes()).is_some();
+    for line in options.allow.iter().filter(opens_a_request) {
+        log::warn!("--allow {line:?}: a connection that begins so is taken for HTTP and closed");
+    }
+}
+
+/// A command that talks to the server at `address`.
+fn hint(address: &Address, options: &Serve) -> String {
+    let is_http = options.service == ServiceName::Http;
+    match address {
+        Address::Tcp(tcp) if is_http => {
+            let tcp = reachable(*tcp);
+            match tcp {
+                SocketAddr::V4(_) => format!("curl http://{tcp}/"),
+                // In a URL the sign in front of an interface is written %25 (RFC 6874).
+                SocketAddr::V6(_) => {
+                    let ip = ip_text(&tcp).replace('%', "%25");
+                    format!("curl 'http://[{ip}]:{}/'", tcp.port())
+                }
+            }
+        }
+        Address::Unix(UnixName::Path(path)) if is_http => {
+            format!("curl --unix-socket {} http://localhost/", path.display())
+        }
+        Address::Tcp(tcp) if !options.framing.has_boundaries() => {
+            let tcp = reachable(*tcp);
+            format!("nc {} {}", ip_text(&tcp), tcp.port())
+        }
+        address => format!("mynah connect {address} --frame {}", options.framing),
+    }
+}
+
+/// Where a server that listens at `address` can be reached from this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

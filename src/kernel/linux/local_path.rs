@@ -1,0 +1,328 @@
+//! The path of a local socket: how it is bound, taken over from a dead server, and removed.
+//!
+//! The path outlives its socket. bind(2) refuses a path that exists, so the path of a server that
+//! was killed must be removed by the next one, and the path of a server that answers must not. A
+//! connect tells the two apart: only a socket that refuses it is removed, never a file, a link or a
+//! server with a full queue.
+//!
+//! A socket that is bound and does not listen yet refuses too. Between its bind and its listen a
+//! server would therefore lose its path to another that starts at the same time, and both would
+//! serve. So all that decides about a path happens under the lock of its directory, flock(2):
+//!
+//! ```text
+//!   lock, bind, (in use and refuses: unlink, bind), listen, unlock
+//!   lock, (still the same file: unlink), unlock, close
+//! ```
+//!
+//! The lock leaves no file behind and ends with its process, even one that was killed. A directory
+//! that cannot be read or locked is used without; a program of another maker that starts on the
+//! same path at the same moment does not ask for the lock. Binding another name and link(2) would
+//! be atomic too, but getsockname(2), and every client, would see that other name. Neighbour:
+//! `opener`. Man pages: unix(7), bind(2), connect(2), flock(2).
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::kernel::{Address, UnixName};
+use crate::limits::{PATH_LOCK_PAUSE, PATH_LOCK_TIMEOUT, PATH_LOCK_TIMEOUT_AT_END};
+use crate::sys::fd::file;
+use crate::sys::net::address::RawAddress;
+use crate::sys::net::socket::{self, Kind};
+
+/// A path that this process has bound, known by the file that bind(2) made.
+#[derive(Debug)]
+pub(in crate::kernel) struct BoundPath {
+    path: PathBuf,
+    file: FileId,
+}
+
+/// The device and the inode of a file. No other file has both while a socket is bound to this one.
+type FileId = (u64, u64);
+
+/// The right to decide about the paths of a directory, until it is dropped. Nothing is held where
+/// the directory cannot be locked.
+#[derive(Debug)]
+pub(in crate::kernel) struct PathLock {
+    _directory: Option<File>,
+}
+
+/// Locks the directory of `address`, if that is a path. To be held until the socket listens.
+pub(in crate::kernel) fn lock(address: &Address) -> io::Result<PathLock> {
+    match address {
+        Address::Unix(UnixName::Path(path)) => lock_directory(path, PATH_LOCK_TIMEOUT),
+        _ => Ok(PathLock { _directory: None }),
+    }
+}
+
+fn lock_directory(path: &Path, timeout: Duration) -> io::Result<PathLock> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let unlocked = PathLock { _directory: None };
+    let Ok(opened) = file::open_directory(directory) else {
+        return Ok(unlocked);
+    };
+    let begin = Instant::now();
+    loop {
+        match file::try_lock(&opened) {
+            Ok(true) => {
+                return Ok(PathLock {
+                    _directory: Some(opened),
+                });
+            }
+            // Not every file system has locks.
+            Err(_) => return Ok(unlocked),
+            Ok(false) if begin.elapsed() < timeout => thread::sleep(PATH_LOCK_PAUSE),
+            Ok(false) => {
+                let line = format!("another process locks {}, flock(2)", directory.display());
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, line));
+            }
+        }
+    }
+}
+
+/// bind(2), under the lock of [`lock`]; a path that a dead server left behind is taken over. Gives
+/// the path that is to be removed in the end, if it is one.
+pub(in crate::kernel) fn bind(
+    fd: BorrowedFd<'_>,
+    address: &Address,
+    raw: &RawAddress,
+) -> io::Result<Option<BoundPath>> {
+    let Address::Unix(UnixName::Path(path)) = address else {
+        return socket::bind(fd, raw).map(|()| None);
+    };
+    match socket::bind(fd, raw) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path, raw) => {
+            fs::remove_file(path)?;
+            socket::bind(fd, raw)?;
+        }
+        result => result?,
+    }
+    Ok(file_id(path).map(|file| BoundPath {
+        path: path.clone(),
+        file,
+    }))
+}
+
+impl BoundPath {
+    /// Removes the path, unless it names another file by now. To be called while the socket is
+    /// open: after its close the same inode may be given to the socket of another server.
+    pub(in crate::kernel) fn remove(self) {
+        let Ok(_lock) = lock_directory(&self.path, PATH_LOCK_TIMEOUT_AT_END) else {
+            return;
+        };
+        if file_id(&self.path) == Some(self.file) {
+            // A path that cannot be removed is taken over by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+/// Whether `path` is a socket that refuses connections. A full queue or any doubt is an answer.
+fn is_abandoned(path: &Path, raw: &RawAddress) -> bool {
+    // A connect is refused by any file, so the type is asked first; a link to a socket is not one.
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let answer =
+        || socket::open(raw, Kind::Stream).and_then(|probe| socket::connect(probe.as_fd(), raw));
+    is_socket && answer().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A path that no other test has, removed with its holder.
+    pub(crate) struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub(crate) fn new(name: &str) -> Scratch {
+            let name = format!("mynah-{}-{name}", std::process::id());
+            Scratch(std::env::temp_dir().join(name))
+        }
+
+        pub(crate) fn address(&self) -> Address {
+            Address::Unix(UnixName::Path(self.0.clone()))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            // Most tests leave a file there, and the others nothing to remove.
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn try_to_bind(path: &Scratch) -> io::Result<OwnedFd> {
+        let address = path.address();
+        let raw = address.to_raw()?;
+        let socket = socket::open(&raw, Kind::Stream)?;
+        bind(socket.as_fd(), &address, &raw)?;
+        Ok(socket)
+    }
+
+    /// A directory of its own, so that no other test waits for its lock.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Directory {
+            let name = format!("mynah-{}-{name}", std::process::id());
+            let directory = Directory(std::env::temp_dir().join(name));
+            fs::create_dir(&directory.0).expect("a directory of our own");
+            directory
+        }
+
+        fn address(&self) -> Address {
+            Address::Unix(UnixName::Path(self.0.join("socket")))
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn is_in_use(path: &Scratch) -> bool {
+        try_to_bind(path).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    }
+
+    #[test]
+    fn a_path_that_a_dead_server_left_is_taken_over() -> io::Result<()> {
+        let path = Scratch::new("stale");
+        drop(UnixListener::bind(&path.0)?);
+        let listener = try_to_bind(&path)?;
+        socket::listen(listener.as_fd(), 1)?;
+        UnixStream::connect(&path.0)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_on_which_somebody_answers_is_left_alone() -> io::Result<()> {
+        let path = Scratch::new("alive");
+        let listener = UnixListener::bind(&path.0)?;
+        assert!(is_in_use(&path));
+        // The question itself waits in the queue, ahead of the next connection.
+        let (_question, _) = listener.accept()?;
+        UnixStream::connect(&path.0)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_whose_queue_is_full_is_left_alone() -> io::Result<()> {
+        let path = Scratch::new("full");
+        let listener = try_to_bind(&path)?;
+        socket::listen(listener.as_fd(), 0)?;
+        let _waiting = UnixStream::connect(&path.0)?;
+        assert!(is_in_use(&path));
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_that_is_no_stream_socket_is_never_removed() -> io::Result<()> {
+        let file = Scratch::new("file");
+        fs::write(&file.0, "precious")?;
+        assert!(is_in_use(&file));
+        assert_eq!(fs::read(&file.0)?, b"precious");
+
+        let (dead, link) = (Scratch::new("dead"), Scratch::new("link"));
+        drop(UnixListener::bind(&dead.0)?);
+        std::os::unix::fs::symlink(&dead.0, &link.0)?;
+        assert!(is_in_use(&link));
+        assert!(fs::symlink_metadata(&link.0)?.is_symlink() && dead.0.exists());
+
+        let other = Scratch::new("datagram");
+        let _receiver = UnixDatagram::bind(&other.0)?;
+        assert!(is_in_use(&other));
+        assert!(other.0.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_whose_server_does_not_listen_yet_is_left_alone() -> io::Result<()> {
+        let directory = Directory::new("starting");
+        let address = directory.address();
+        let raw = address.to_raw()?;
+        let first = socket::open(&raw, Kind::Stream)?;
+        let held = lock(&address)?;
+        bind(first.as_fd(), &address, &raw)?;
+        let (sender, result) = mpsc::channel();
+        let second = thread::spawn(move || {
+            let socket = socket::open(&raw, Kind::Stream)?;
+            let _held = lock(&address)?;
+            let bound = bind(socket.as_fd(), &address, &raw).map(drop);
+            let _ = sender.send(());
+            bound
+        });
+        // That the second one waits takes its time to see.
+        let waits = result.recv_timeout(Duration::from_millis(100));
+        assert_eq!(waits, Err(mpsc::RecvTimeoutError::Timeout));
+        socket::listen(first.as_fd(), 1)?;
+        drop(held);
+        let refused = second.join().expect("no panic").expect_err("it is in use");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_that_is_never_free_is_an_error_with_the_directory() -> io::Result<()> {
+        let directory = Directory::new("locked");
+        let path = directory.0.join("socket");
+        let held = lock_directory(&path, Duration::ZERO)?;
+        let refused = lock_directory(&path, Duration::from_millis(5)).expect_err("it is held");
+        let told = refused.to_string();
+        let expected = format!("another process locks {}, flock(2)", directory.0.display());
+        assert_eq!(told, expected);
+        drop(held);
+        lock_directory(&path, Duration::ZERO)?;
+        // There is nothing to lock, and bind(2) has the reason.
+        lock_directory(&path.join("nowhere").join("socket"), Duration::ZERO)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_bound_path_is_removed_and_one_that_was_taken_over_is_not() -> io::Result<()> {
+        let directory = Directory::new("removed");
+        let address = directory.address();
+        let raw = address.to_raw()?;
+        let path = directory.0.join("socket");
+        let ours = socket::open(&raw, Kind::Stream)?;
+        let bound = bind(ours.as_fd(), &address, &raw)?;
+        bound.expect("a path").remove();
+        assert!(!path.exists());
+
+        let ours = socket::open(&raw, Kind::Stream)?;
+        let bound = bind(ours.as_fd(), &address, &raw)?;
+        fs::remove_file(&path)?;
+        let _theirs = UnixListener::bind(&path)?;
+        bound.expect("a path").remove();
+        UnixStream::connect(&path)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_that_is_no_path_leaves_nothing_to_remove() -> io::Result<()> {
+        let name = format!("unix:@mynah-{}-nothing", std::process::id());
+        for address in [name.as_str(), "127.0.0.1:0"] {
+            let address: Address = address.parse().expect("an address");
+            let raw = address.to_raw()?;
+            let socket = socket::open(&raw, Kind::Stream)?;
+            assert!(bind(socket.as_fd(), &address, &raw)?.is_none());
+        }
+        Ok(())
+    }
+}

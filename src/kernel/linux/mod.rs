@@ -1,0 +1,383 @@
+//! Linux itself, behind the seam.
+//!
+//! One epoll instance with its wake-up and, if wanted, its signals; everything else is a thin call
+//! into `sys`. It keeps no table of sockets, because a [`Socket`] owns its descriptor.
+//!
+//! **Closing without `EPOLL_CTL_DEL` is sound here.** The kernel drops a registration with the
+//! last descriptor of its open file, and there is only ever one: nothing here duplicates a
+//! descriptor, and all are close-on-exec, so no program that is started keeps one alive. Events of
+//! this socket that the last wait has already written carry a token, whose generation will be
+//! found to be old. Where a fork can happen, whoever forks must deregister first. Man pages:
+//! epoll(7), signalfd(2).
+
+pub(in crate::kernel) mod local_path;
+pub(in crate::kernel) mod opener;
+pub(in crate::kernel) mod signals;
+pub(in crate::kernel) mod spawner;
+pub(in crate::kernel) mod streams;
+pub(in crate::kernel) mod timer;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Address, Event, Interest, Poller, Signal, Sockets, Time, Token};
+use crate::sys::epoll::Epoll;
+use crate::sys::net::socket;
+use crate::sys::{epoll, eventfd, process};
+use local_path::BoundPath;
+use signals::Signals;
+use timer::Timer;
+
+/// An open descriptor, closed once. It prints as its number.
+pub struct Socket(OwnedFd);
+
+impl From<OwnedFd> for Socket {
+    fn from(descriptor: OwnedFd) -> Socket {
+        Socket(descriptor)
+    }
+}
+
+impl AsFd for Socket {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::os::fd::AsRawFd::as_raw_fd(&self.0).fmt(f)
+    }
+}
+
+/// The real kernel: system calls on this machine.
+pub struct Linux {
+    pub(super) epoll: Epoll,
+    timer: Timer,
+    /// The last reading, from which time-outs count.
+    clock: Time,
+    wake_up: Arc<OwnedFd>,
+    pub(super) signals: Option<Signals>,
+    /// Reports SIGCHLD; see [`super::Spawner::supervise`].
+    pub(super) ended_children: Option<OwnedFd>,
+    /// The paths of listeners that are open, by descriptor.
+    pub(super) bound: Vec<(RawFd, BoundPath)>,
+}
+
+impl Linux {
+    /// Opens a poller with its wake-up; with `signals` also what [`super::block_signals`] blocks is
+    /// reported here, and blocked now at the latest. At most one of several pollers should ask for
+    /// signals.
+    pub fn new(signals: bool) -> io::Result<Linux> {
+        let epoll = Epoll::new()?;
+        let wake_up = Arc::new(eventfd::create()?);
+        epoll.add(wake_up.as_fd(), Token::WAKE_UP.bits(), epoll::IN)?;
+        let mut linux = Linux {
+            timer: Timer::new(&epoll)?,
+            clock: Time::from_nanos(process::monotonic_nanoseconds()),
+            epoll,
+            wake_up,
+            signals: None,
+            ended_children: None,
+            bound: Vec::new(),
+        };
+        if signals {
+            let signals = Signals::new()?;
+            let token = Token::SIGNALS;
+            linux
+                .epoll
+                .add(signals.descriptor(), token.bits(), epoll::IN)?;
+            linux.signals = Some(signals);
+        }
+        Ok(linux)
+    }
+
+    /// What another thread can wake this poller with.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.wake_up))
+    }
+}
+
+/// Wakes one poller out of its wait, from any thread.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// Has the poller report [`Token::WAKE_UP`]; several calls before it looks are one.
+    pub fn wake(&self) {
+        // The only refusal is a full counter, and then the poller is being woken already.
+        let _ = eventfd::add(self.0.as_fd(), 1);
+    }
+}
+
+impl Sockets for Linux {
+    type Socket = Socket;
+
+    #[inline]
+    fn accept(&mut self, listener: &Socket) -> io::Result<Socket> {
+        socket::accept(listener.as_fd()).map(Socket)
+    }
+
+    #[inline]
+    fn read(&mut self, socket: &Socket, space: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(!space.is_empty(), "0 would mean the end of the stream");
+        socket::receive(socket.as_fd(), space)
+    }
+
+    #[inline]
+    fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+        socket::send(socket.as_fd(), bytes)
+    }
+
+    fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
+        socket::shutdown_write(socket.as_fd())
+    }
+
+    fn unacknowledged(&mut self, socket: &Socket) -> io::Result<usize> {
+        socket::unacknowledged(socket.as_fd())
+    }
+
+    fn take_error(&mut self, socket: &Socket) -> io::Result<()> {
+        socket::take_error(socket.as_fd())
+    }
+
+    fn peer(&mut self, socket: &Socket) -> io::Result<Address> {
+        Address::from_raw(&socket::peer(socket.as_fd())?)
+    }
+
+    fn close(&mut self, socket: Socket) {
+        drop(socket);
+    }
+}
+
+impl Poller for Linux {
+    #[inline]
+    fn register(&mut self, socket: &Socket, token: Token, interest: Interest) -> io::Result<()> {
+        self.epoll.add(socket.as_fd(), token.bits(), mask(interest))
+    }
+
+    #[inline]
+    fn reregister(&mut self, socket: &Socket, token: Token, interest: Interest) -> io::Result<()> {
+        self.epoll
+            .modify(socket.as_fd(), token.bits(), mask(interest))
+    }
+
+    fn deregister(&mut self, socket: &Socket) -> io::Result<()> {
+        self.epoll.delete(socket.as_fd())
+    }
+
+    #[inline]
+    fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize> {
+        let timeout = self.timer.cover(until, self.clock);
+        self.epoll.wait(events, timeout)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Time {
+        self.clock = Time::from_nanos(process::monotonic_nanoseconds());
+        self.clock
+    }
+
+    fn time_of_day(&mut self) -> Duration {
+        SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+    }
+
+    fn take_signal(&mut self) -> io::Result<Option<Signal>> {
+        self.signals.as_ref().map_or(Ok(None), Signals::take)
+    }
+
+    fn take_wake_up(&mut self) -> io::Result<()> {
+        match eventfd::take(self.wake_up.as_fd()) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The mask of epoll_ctl(2) that asks for `interest`.
+const fn mask(interest: Interest) -> u32 {
+    let mut mask = 0;
+    if interest.contains(Interest::READ) {
+        mask |= epoll::IN;
+    }
+    if interest.contains(Interest::WRITE) {
+        mask |= epoll::OUT;
+    }
+    if interest.contains(Interest::EDGE) {
+        mask |= epoll::EDGE;
+    }
+    // A level shows what a short read has left, an edge hides it: the end, or what is after PRI.
+    if interest.contains(Interest::READ.union(Interest::EDGE)) {
+        mask |= epoll::RDHUP | epoll::PRI;
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::Readiness;
+    use super::*;
+    use crate::sys::process::signal;
+
+    /// A time that is over: look and do not sleep.
+    const NOW: Time = Time::from_nanos(0);
+
+    fn pair() -> io::Result<(Socket, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((Socket::from(OwnedFd::from(ours)), theirs))
+    }
+
+    fn reported(linux: &mut Linux) -> io::Result<Vec<(Token, Readiness)>> {
+        let mut events = [Event::default(); 8];
+        let count = linux.wait(&mut events, NOW)?;
+        let report = |event: &Event| (event.token(), event.readiness());
+        Ok(events[..count].iter().map(report).collect())
+    }
+
+    #[test]
+    fn each_interest_asks_for_its_own_mask() {
+        let (read, write, edge) = (Interest::READ, Interest::WRITE, Interest::EDGE);
+        let read_edge = epoll::IN | epoll::PRI | epoll::RDHUP | epoll::EDGE;
+        for (interest, expected) in [
+            (Interest::NONE, 0),
+            (read, epoll::IN),
+            (write, epoll::OUT),
+            (edge, epoll::EDGE),
+            (write | edge, epoll::OUT | epoll::EDGE),
+            (read | edge, read_edge),
+            (read | write, epoll::IN | epoll::OUT),
+        ] {
+            assert_eq!(mask(interest), expected, "{interest:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_reported_until_it_is_read_and_an_edge_once() -> io::Result<()> {
+        for (mode, again) in [(Interest::NONE, 1), (Interest::EDGE, 0)] {
+            let mut linux = Linux::new(false)?;
+            let (socket, mut peer) = pair()?;
+            let token = Token::new(3, 7);
+            linux.register(&socket, token, Interest::READ | mode)?;
+            assert_eq!(reported(&mut linux)?, []);
+            peer.write_all(b"abc")?;
+            assert_eq!(reported(&mut linux)?, [(token, Readiness::IN)]);
+            assert_eq!(reported(&mut linux)?.len(), again);
+            let mut space = [0; 8];
+            assert_eq!(linux.read(&socket, &mut space)?, 3);
+            assert_eq!(reported(&mut linux)?, []);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_that_came_with_data_shows_in_the_same_edge() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let (socket, mut peer) = pair()?;
+        linux.register(&socket, Token::new(0, 1), Interest::READ | Interest::EDGE)?;
+        peer.write_all(b"abc")?;
+        peer.shutdown(std::net::Shutdown::Write)?;
+        let both = Readiness::IN | Readiness::RDHUP;
+        assert_eq!(reported(&mut linux)?, [(Token::new(0, 1), both)]);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_asked_still_reports_a_hang_up() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let (socket, peer) = pair()?;
+        linux.register(&socket, Token::new(0, 1), Interest::READ)?;
+        linux.reregister(&socket, Token::new(0, 2), Interest::NONE)?;
+        drop(peer);
+        assert_eq!(reported(&mut linux)?, [(Token::new(0, 2), Readiness::HUP)]);
+        linux.deregister(&socket)?;
+        assert_eq!(reported(&mut linux)?, []);
+        Ok(())
+    }
+
+    #[test]
+    fn a_closed_socket_is_reported_no_more() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let (socket, mut peer) = pair()?;
+        linux.register(&socket, Token::new(0, 1), Interest::READ)?;
+        peer.write_all(b"abc")?;
+        linux.close(socket);
+        assert_eq!(reported(&mut linux)?, []);
+        Ok(())
+    }
+
+    #[test]
+    fn another_thread_ends_a_wait_that_has_no_end() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let waker = linux.waker();
+        let thread = std::thread::spawn(move || {
+            waker.wake();
+            waker.wake();
+        });
+        let mut events = [Event::default(); 8];
+        assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
+        assert_eq!(events[0].token(), Token::WAKE_UP);
+        assert!(thread.join().is_ok());
+        linux.take_wake_up()?;
+        linux.take_wake_up()?;
+        assert_eq!(reported(&mut linux)?, []);
+        Ok(())
+    }
+
+    #[test]
+    fn signals_are_reported_and_taken_in_the_house_s_words() -> io::Result<()> {
+        let mut linux = Linux::new(true)?;
+        assert_eq!(linux.take_signal()?, None);
+        for (number, meaning) in [
+            (signal::USR1, Signal::Statistics),
+            (signal::HUP, Signal::Reload),
+            (signal::TERM, Signal::Terminate(signal::TERM)),
+            (signal::INT, Signal::Terminate(signal::INT)),
+        ] {
+            signal::raise(number)?;
+            assert_eq!(reported(&mut linux)?, [(Token::SIGNALS, Readiness::IN)]);
+            assert_eq!(linux.take_signal()?, Some(meaning));
+            assert_eq!(linux.take_signal()?, None);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_signals_there_is_never_one() -> io::Result<()> {
+        assert_eq!(Linux::new(false)?.take_signal()?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn the_clock_moves_with_the_kernels() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let until = linux.now().after(Duration::from_micros(100));
+        linux.wait(&mut [Event::default()], until)?;
+        assert!(linux.now() >= until);
+        Ok(())
+    }
+
+    #[test]
+    fn a_far_deadline_is_met_by_the_alarm() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let start = linux.now();
+        for milliseconds in [15, 30] {
+            let until = start.after(Duration::from_millis(milliseconds));
+            let mut events = [Event::default(); 4];
+            let count = linux.wait(&mut events, until)?;
+            assert!(
+                events[..count]
+                    .iter()
+                    .all(|event| event.token() == Token::TIMER)
+            );
+            assert!(linux.now() >= until);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,419 @@
+//! How Linux opens sockets: the options before the address, the address before the queue.
+//!
+//! The order matters. Buffer sizes decide the window that the handshake offers, so they come
+//! before listen(2) and connect(2); `SO_REUSEADDR` must be there before bind(2), and `SO_REUSEPORT`
+//! not yet where somebody else's port is to be refused. Options of accepted sockets are set on the
+//! listener, from which Linux inherits them, and cost nothing per connection. A local socket has
+//! none of TCP's options, and they are passed over. Man pages: socket(7), tcp(7), unix(7).
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use super::local_path;
+use super::{Linux, Socket};
+use crate::kernel::{
+    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
+};
+use crate::sys::net::socket::{self, Kind, Setting};
+
+/// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
+const KEEP_ALIVE_SECONDS_MAX: i32 = 32_767;
+
+/// Probes without an answer after which a peer is taken for dead.
+const KEEP_ALIVE_PROBES: i32 = 3;
+
+impl Opener for Linux {
+    fn listen(&mut self, address: &Address, options: &ListenOptions) -> Result<Socket, OpenError> {
+        let raw = address.to_raw().map_err(refused(OpenStep::Socket))?;
+        has_interface(address).map_err(refused(OpenStep::Bind))?;
+        let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
+        prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
+        let lock = local_path::lock(address).map_err(refused(OpenStep::Bind))?;
+        let bound = local_path::bind(listener.as_fd(), address, &raw);
+        let bound = bound.map_err(refused(OpenStep::Bind))?;
+        let listening = start_to_listen(listener.as_fd(), address, options);
+        drop(lock);
+        if let Some(path) = bound {
+            match listening {
+                Ok(()) => self.bound.push((listener.as_raw_fd(), path)),
+                Err(_) => path.remove(),
+            }
+        }
+        listening.map(|()| listener.into())
+    }
+
+    fn close_listener(&mut self, listener: Socket) {
+        let number = listener.as_fd().as_raw_fd();
+        if let Some(place) = self.bound.iter().position(|(owner, _)| *owner == number) {
+            self.bound.swap_remove(place).1.remove();
+        }
+        drop(listener);
+    }
+
+    fn local(&mut self, socket: &Socket) -> io::Result<Address> {
+        Address::from_raw(&socket::local(socket.as_fd())?)
+    }
+
+    fn queue_length(&mut self, listener: &Socket) -> io::Result<usize> {
+        socket::queue_length(listener.as_fd())
+    }
+
+    fn stop_queueing(&mut self, listener: &Socket) -> io::Result<()> {
+        socket::shutdown_read(listener.as_fd())
+    }
+
+    fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
+        let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
+        has_interface(to).map_err(refused(OpenStep::Connect))?;
+        let kind = match to {
+            Address::Tcp(_) | Address::Unix(_) => Kind::Stream,
+            Address::Udp(_) => Kind::Datagrams,
+        };
+        let socket = socket::open(&raw, kind).map_err(refused(OpenStep::Socket))?;
+        if options.nodelay && matches!(to, Address::Tcp(_)) {
+            let set = Setting::NO_DELAY.set(socket.as_fd(), 1);
+            set.map_err(refused(OpenStep::Socket))?;
+        }
+        if let Some(source) = &options.source {
+            // Without it a port is taken for all destinations at once, and none is left after
+            // 28,000 connections. Only kernels before 4.2 refuse, and sockets that have no ports.
+            let _ = Setting::LATE_PORT.set(socket.as_fd(), 1);
+            let bound = source
+                .to_raw()
+                .and_then(|raw| socket::bind(socket.as_fd(), &raw));
+            bound.map_err(refused(OpenStep::Bind))?;
+        }
+        match socket::connect(socket.as_fd(), &raw) {
+            Err(error) if !goes_on(&error) => Err(refused(OpenStep::Connect)(error)),
+            _ => Ok(socket.into()),
+        }
+    }
+
+    fn reserve(&mut self) -> io::Result<Socket> {
+        Ok(OwnedFd::from(fs::File::open("/dev/null")?).into())
+    }
+}
+
+/// A link-local address without an interface leads nowhere, and the kernel's error does not say so.
+fn has_interface(address: &Address) -> io::Result<()> {
+    let lacking = match address {
+        Address::Tcp(at) | Address::Udp(at) => lacks_interface(at),
+        Address::Unix(_) => None,
+    };
+    lacking.map_or(Ok(()), |line| {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, line))
+    })
+}
+
+/// The steps after bind(2). The port is shared only after it listens: two programs with
+/// `SO_REUSEADDR` can both bind a port, and then listen(2) refuses the second, unless both share.
+fn start_to_listen(
+    fd: BorrowedFd<'_>,
+    address: &Address,
+    options: &ListenOptions,
+) -> Result<(), OpenError> {
+    socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))?;
+    if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
+        let shared = Setting::REUSE_PORT.set(fd, 1);
+        shared.map_err(refused(OpenStep::Socket))?;
+    }
+    Ok(())
+}
+
+fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {
+    move |error| OpenError { step, error }
+}
+
+/// Whether a connect that gave this error is under way all the same: connect(2).
+fn goes_on(error: &io::Error) -> bool {
+    // The standard library has no stable kind for EINPROGRESS.
+    let number = error.raw_os_error();
+    number == Some(crate::kernel::errno::EINPROGRESS) || number == Some(crate::kernel::errno::EINTR)
+}
+
+fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io::Result<()> {
+    if let Some(bytes) = options.receive_buffer {
+        Setting::RECEIVE_BUFFER.set(fd, clamped(bytes.into()))?;
+    }
+    if let Some(bytes) = options.send_buffer {
+        Setting::SEND_BUFFER.set(fd, clamped(bytes.into()))?;
+    }
+    let Address::Tcp(address) = address else {
+        return Ok(());
+    };
+    Setting::REUSE_ADDRESS.set(fd, 1)?;
+    // Else the kernel takes such a byte out of the stream, and it is lost.
+    Setting::URGENT_INLINE.set(fd, 1)?;
+    if address.is_ipv6() {
+        // So that 0.0.0.0 and [::] can be bound side by side, whatever net.ipv6.bindv6only says.
+        Setting::ONLY_V6.set(fd, 1)?;
+    }
+    if options.sharing == Sharing::Next {
+        Setting::REUSE_PORT.set(fd, 1)?;
+    }
+    if options.nodelay {
+        Setting::NO_DELAY.set(fd, 1)?;
+    }
+    if let Some(idle) = options.keepalive {
+        let seconds = |span| seconds(span).clamp(1, KEEP_ALIVE_SECONDS_MAX);
+        Setting::KEEP_IDLE.set(fd, seconds(idle))?;
+        Setting::KEEP_INTERVAL.set(fd, seconds(idle / KEEP_ALIVE_PROBES as u32))?;
+        Setting::KEEP_COUNT.set(fd, KEEP_ALIVE_PROBES)?;
+        Setting::KEEP_ALIVE.set(fd, 1)?;
+    }
+    if let Some(span) = options.user_timeout {
+        Setting::USER_TIMEOUT.set(fd, clamped(span.as_nanos().div_ceil(1_000_000)))?;
+    }
+    if let Some(span) = options.defer_accept {
+        Setting::DEFER_ACCEPT.set(fd, seconds(span))?;
+    }
+    Ok(())
+}
+
+/// Whole seconds that are not less than `span`.
+fn seconds(span: Duration) -> i32 {
+    clamped(span.as_nanos().div_ceil(1_000_000_000))
+}
+
+fn clamped(number: u128) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::super::local_path::tests::Scratch;
+    use super::*;
+    use crate::kernel::{Event, Interest, Poller, Readiness, Sockets, Time, Token};
+
+    type Outcome = Result<(), Box<dyn Error>>;
+
+    const PLAIN: ListenOptions = ListenOptions {
+        backlog: 16,
+        sharing: Sharing::Alone,
+        nodelay: false,
+        keepalive: None,
+        user_timeout: None,
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: None,
+    };
+
+    fn address(text: &str) -> Address {
+        text.parse().expect("an address")
+    }
+
+    /// Connects to `listener` and gives both ends.
+    fn meet(linux: &mut Linux, listener: &Socket) -> Result<(Socket, Socket), Box<dyn Error>> {
+        let to = linux.local(listener)?;
+        let near = linux.connect(&to, &ConnectOptions::default())?;
+        linux.register(&near, Token::new(0, 1), Interest::WRITE)?;
+        let mut events = [Event::default(); 4];
+        assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
+        assert!(events[0].readiness().intersects(Readiness::OUT));
+        linux.take_error(&near)?;
+        linux.deregister(&near)?;
+        let far = linux.accept(listener)?;
+        Ok((near, far))
+    }
+
+    fn kind(refusal: Result<Socket, OpenError>) -> (OpenStep, io::ErrorKind) {
+        let refusal = refusal.expect_err("it should have been refused");
+        (refusal.step, refusal.error.kind())
+    }
+
+    #[test]
+    fn every_kind_of_address_carries_bytes() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let path = Scratch::new("carries");
+        let name = format!("unix:@mynah-{}-carries", std::process::id());
+        // Only TCP has ports to share, and the others are not asked to.
+        let first = ListenOptions {
+            sharing: Sharing::First,
+            ..PLAIN
+        };
+        for at in [
+            address("tcp://127.0.0.1:0"),
+            address("[::1]:0"),
+            path.address(),
+            address(&name),
+        ] {
+            let listener = linux.listen(&at, &first)?;
+            let (near, far) = meet(&mut linux, &listener)?;
+            assert_eq!(linux.write(&near, b"hello")?, 5);
+            if matches!(at, Address::Unix(_)) {
+                assert_eq!(
+                    linux.unacknowledged(&near)?,
+                    0,
+                    "{at}: unread is not unsent"
+                );
+            }
+            let mut space = [0; 8];
+            assert_eq!(linux.read(&far, &mut space)?, 5);
+            assert!(linux.unacknowledged(&near)? <= 5);
+            assert_eq!(linux.peer(&near)?, linux.local(&listener)?);
+            assert_eq!(linux.peer(&far)?, linux.local(&near)?);
+            linux.shutdown(&near)?;
+            assert_eq!(linux.read(&far, &mut space)?, 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_what_the_listener_was_given() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let options = ListenOptions {
+            nodelay: true,
+            keepalive: Some(Duration::from_secs(30)),
+            user_timeout: Some(Duration::from_micros(1_500)),
+            receive_buffer: Some(20_000),
+            send_buffer: Some(30_000),
+            ..PLAIN
+        };
+        let listener = linux.listen(&address("[::1]:0"), &options)?;
+        let (_near, far) = meet(&mut linux, &listener)?;
+        for (setting, value) in [
+            (Setting::NO_DELAY, 1),
+            (Setting::URGENT_INLINE, 1),
+            (Setting::KEEP_ALIVE, 1),
+            (Setting::KEEP_IDLE, 30),
+            (Setting::KEEP_INTERVAL, 10),
+            (Setting::KEEP_COUNT, 3),
+            (Setting::USER_TIMEOUT, 2),
+            (Setting::RECEIVE_BUFFER, 40_000),
+            (Setting::SEND_BUFFER, 60_000),
+            (Setting::ONLY_V6, 1),
+        ] {
+            assert_eq!(setting.get(far.as_fd())?, value);
+        }
+        assert_eq!(Setting::REUSE_ADDRESS.get(listener.as_fd())?, 1);
+        assert_eq!(Setting::REUSE_PORT.get(listener.as_fd())?, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_longest_spans_are_the_kernels_longest() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let options = ListenOptions {
+            keepalive: Some(Duration::MAX),
+            user_timeout: Some(Duration::MAX),
+            defer_accept: Some(Duration::MAX),
+            ..PLAIN
+        };
+        let listener = linux.listen(&address("0"), &options)?;
+        assert_eq!(
+            Setting::KEEP_IDLE.get(listener.as_fd())?,
+            KEEP_ALIVE_SECONDS_MAX
+        );
+        assert_eq!(Setting::USER_TIMEOUT.get(listener.as_fd())?, i32::MAX);
+        assert!(Setting::DEFER_ACCEPT.get(listener.as_fd())? > 0);
+        Ok(())
+    }
+
+    #[test]
+    fn who_waits_at_a_listener_is_counted() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let there = linux.local(&listener)?;
+        assert_eq!(linux.queue_length(&listener)?, 0);
+        let _first = linux.connect(&there, &ConnectOptions::default())?;
+        let _second = linux.connect(&there, &ConnectOptions::default())?;
+        assert_eq!(linux.queue_length(&listener)?, 2);
+        let _taken = linux.accept(&listener)?;
+        assert_eq!(linux.queue_length(&listener)?, 1);
+        let name = format!("unix:@mynah-uncounted-{}", std::process::id());
+        let local = linux.listen(&address(&name), &PLAIN)?;
+        assert!(linux.queue_length(&local).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn who_comes_to_a_listener_that_turns_away_is_refused_and_who_waits_there_is_not() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let there = address(&format!("unix:@mynah-turns-away-{}", std::process::id()));
+        let listener = linux.listen(&there, &PLAIN)?;
+        let waits = linux.connect(&there, &ConnectOptions::default())?;
+        linux.stop_queueing(&listener)?;
+        let late = linux.connect(&there, &ConnectOptions::default());
+        let refused = late.map(drop).map_err(|refused| refused.error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
+        let taken = linux.accept(&listener)?;
+        assert_eq!(linux.write(&taken, b"hello")?, 5);
+        assert_eq!(linux.read(&waits, &mut [0; 8])?, 5);
+        let nobody = linux.accept(&listener).map(drop);
+        assert_eq!(
+            nobody.map_err(|error| error.kind()),
+            Err(io::ErrorKind::WouldBlock)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn workers_share_a_port_only_when_asked() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let [alone, first, next] = [Sharing::Alone, Sharing::First, Sharing::Next]
+            .map(|sharing| ListenOptions { sharing, ..PLAIN });
+        let one = linux.listen(&address("0"), &first)?;
+        let same = linux.local(&one)?;
+        let _another = linux.listen(&same, &next)?;
+        for others in [&alone, &first] {
+            let refusal = kind(linux.listen(&same, others));
+            assert_eq!(refusal, (OpenStep::Bind, io::ErrorKind::AddrInUse));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_refusal_names_its_step() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let elsewhere = address("192.0.2.1:0");
+        let refusal = linux
+            .listen(&elsewhere, &PLAIN)
+            .expect_err("not an address of ours");
+        assert_eq!(refusal.step, OpenStep::Bind);
+        assert!(refusal.to_string().starts_with("bind: Cannot assign"));
+        let options = ConnectOptions {
+            source: Some(elsewhere),
+            nodelay: true,
+        };
+        assert_eq!(
+            kind(linux.connect(&address("7"), &options)).0,
+            OpenStep::Bind
+        );
+        let nobody = address(&format!("unix:@mynah-{}-nobody", std::process::id()));
+        let refused = kind(linux.connect(&nobody, &ConnectOptions::default()));
+        assert_eq!(
+            refused,
+            (OpenStep::Connect, io::ErrorKind::ConnectionRefused)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_connection_comes_from_where_it_is_told() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let to = linux.local(&listener)?;
+        let options = ConnectOptions {
+            nodelay: true,
+            source: Some(address("127.0.0.9:0")),
+        };
+        let near = linux.connect(&to, &options)?;
+        assert_eq!(Setting::NO_DELAY.get(near.as_fd())?, 1);
+        let far = linux.accept(&listener)?;
+        let peer = linux.peer(&far)?.to_string();
+        assert!(peer.starts_with("tcp://127.0.0.9:"), "{peer}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_reserve_is_a_descriptor() -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        let reserve = linux.reserve()?;
+        linux.close(reserve);
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! Conversations without a socket: what is said, and what may come back.
+
+use super::*;
+use crate::base::random::Random;
+use crate::protocol::framing::Framing;
+
+fn script(spec: &str, least: usize, most: usize) -> Script {
+    Script::echo(&Framing::parse(spec).expect("known"), least, most, 8).expect("fits")
+}
+
+/// So many replies, and nothing wrong.
+fn good(answers: u32) -> Heard {
+    let wrong = None;
+    Heard { answers, wrong }
+}
+
+/// So many replies, and this behind them.
+fn but(answers: u32, wrong: Wrong) -> Heard {
+    let wrong = Some(wrong);
+    Heard { answers, wrong }
+}
+
+fn fresh(script: &Script, voice: u64) -> Connection {
+    let mut connection = Connection::new(Speech::Stream, &FirstPage::default());
+    connection.reset(script, voice);
+    connection
+}
+
+#[test]
+fn an_echo_in_any_pieces_is_accepted_and_counted() {
+    let mut random = Random::new(5);
+    for (spec, least, most) in [
+        ("raw", 1, 1),
+        ("raw", 64, 64),
+        ("u32be", 0, 900),
+        ("u16le", 7, 7),
+    ] {
+        let script = script(spec, least, most);
+        let mut connection = fresh(&script, 3);
+        let (mut wire, mut answers) = (Vec::new(), 0);
+        while connection.answered() < 2000 {
+            if connection.in_flight() < 8 {
+                connection.begin(&script);
+            }
+            let outgoing = connection.outgoing(&script);
+            let written = random.below(outgoing.len() as u64 + 1) as usize;
+            wire.extend_from_slice(&outgoing[..written]);
+            connection.sent(&script, written);
+            let read = random.below(wire.len() as u64 + 1) as usize;
+            let bytes: Vec<u8> = wire.drain(..read).collect();
+            if !bytes.is_empty() {
+                let heard = connection.received(&script, &bytes, true);
+                assert_eq!(heard.wrong, None, "a true echo");
+                answers += u64::from(heard.answers);
+            }
+            assert_eq!(answers, connection.answered());
+        }
+    }
+}
+
+#[test]
+fn one_wrong_byte_is_found_and_named() {
+    let script = script("raw", 10, 10);
+    let mut connection = fresh(&script, 0);
+    (0..3).for_each(|_| connection.begin(&script));
+    let mut bytes = connection.outgoing(&script).to_vec();
+    connection.sent(&script, bytes.len());
+    assert_eq!(connection.received(&script, &bytes[..4], true), good(0));
+    bytes[23] ^= 1;
+    let (found, expected) = (bytes[23], bytes[23] ^ 1);
+    let wrong = Wrong::Byte {
+        request: 3,
+        offset: 3,
+        expected,
+        found,
+    };
+    let heard = connection.received(&script, &bytes[4..], true);
+    assert_eq!(heard, but(2, wrong));
+    assert_eq!((connection.answered(), connection.in_flight()), (2, 1));
+    let mut careless = fresh(&script, 0);
+    (0..3).for_each(|_| careless.begin(&script));
+    careless.sent(&script, bytes.len());
+    assert_eq!(careless.received(&script, &bytes, false), good(3));
+}
+
+#[test]
+fn another_connections_reply_is_not_taken_for_ones_own() {
+    let script = script("raw", 64, 64);
+    let (mut one, mut other) = (fresh(&script, 0), fresh(&script, 1));
+    one.begin(&script);
+    other.begin(&script);
+    let theirs = other.outgoing(&script).to_vec();
+    one.sent(&script, 64);
+    assert!(matches!(
+        one.received(&script, &theirs, true).wrong,
+        Some(Wrong::Byte { request: 1, .. })
+    ));
+}
+
+#[test]
+fn a_lost_datagram_is_given_up_and_its_late_reply_passed_over() {
+    let script = script("raw", 8, 8);
+    let mut connection = Connection::new(Speech::Datagrams, &FirstPage::default());
+    connection.reset(&script, 0);
+    assert!(!connection.give_up(&script));
+    let say = |connection: &mut Connection| {
+        connection.begin(&script);
+        let bytes = connection.outgoing(&script).to_vec();
+        connection.sent(&script, bytes.len());
+        bytes
+    };
+    let lost = say(&mut connection);
+    assert!(connection.give_up(&script));
+    assert_eq!((connection.answered(), connection.in_flight()), (1, 0));
+    assert_eq!(connection.received(&script, &lost, true), good(0));
+    let next = say(&mut connection);
+    assert_eq!(connection.received(&script, &lost, true), good(0));
+    assert_eq!(connection.received(&script, &next, true), good(1));
+    // Twice the same reply: nobody waits for the second.
+    assert_eq!(connection.received(&script, &next, true), good(0));
+    let last = say(&mut connection);
+    let size = Wrong::Size {
+        expected: 8,
+        found: 7,
+    };
+    assert_eq!(connection.received(&script, &last[..7], true), but(0, size));
+    let heard = connection.received(&script, b"12345678", true);
+    assert!(heard.answers == 0 && heard.wrong.is_some(), "{heard:?}");
+}
+
+#[test]
+fn of_more_replies_than_requests_as_many_count_as_were_asked_for() {
+    let page = b"HTTP/1.1 204 No Content\r\n\r\n";
+    let script = Script::same(b"GET / HTTP/1.1\r\n\r\n", 4);
+    for surplus in [page.repeat(4), page.to_vec(), page[..1].to_vec()] {
+        let mut connection = Connection::new(Speech::Http, &FirstPage::default());
+        connection.reset(&script, 0);
+        (0..4).for_each(|_| connection.begin(&script));
+        let bytes = [page.repeat(4), surplus].concat();
+        let heard = connection.received(&script, &bytes, true);
+        assert_eq!(heard, but(4, Wrong::Surplus));
+        assert_eq!((connection.answered(), connection.in_flight()), (4, 0));
+    }
+}
+
+#[test]
+fn a_reply_to_no_request_is_surplus_at_its_first_byte() {
+    let script = Script::same(b"GET / HTTP/1.1\r\n\r\n", 1);
+    let mut connection = Connection::new(Speech::Http, &FirstPage::default());
+    connection.reset(&script, 0);
+    assert_eq!(
+        connection.received(&script, b"H", true),
+        but(0, Wrong::Surplus)
+    );
+}
+
+#[test]
+fn what_was_sent_counts_and_more_is_refused() {
+    for verify in [true, false] {
+        let script = script("raw", 4, 4);
+        let mut connection = fresh(&script, 0);
+        (0..2).for_each(|_| connection.begin(&script));
+        let bytes = script.slice(0, 9).to_vec();
+        connection.sent(&script, 8);
+        let heard = connection.received(&script, &bytes, verify);
+        assert_eq!(heard, but(2, Wrong::Surplus));
+        assert_eq!((connection.answered(), connection.in_flight()), (2, 0));
+    }
+}

@@ -1,0 +1,383 @@
+//! Reads HTTP/1.1 replies in whatever pieces they come, counts them, and compares each with the
+//! first.
+//!
+//! Only what a benchmark needs to stay in step: the status must be 2xx, interim replies (1xx) are
+//! passed over, and the body ends where RFC 9112, 6.3 says: at once for a status without one, with
+//! its last chunk, after `Content-Length`, or else with the connection. `chunked` overrides a
+//! length beside it; any other coding is refused in words rather than guessed at.
+//!
+//! ```text
+//!   Status -> Header -+-> Body ------------------------+-> Status, or over
+//!      ^        |1xx  +-> Seam <-> Chunk, then Trailer +
+//!      +--------+     +-> UntilEnd --------------------+
+//! ```
+//!
+//! The same question has the same answer: the status and the body of each reply must be those of
+//! the first one of all connections (`page`); how the body was cut is no part of it. Lines are
+//! copied into a small fixed space as far as they fit, and what is no body has a bound. A reply
+//! may be the last one of its connection (9.3, 9.6): what comes behind it is not looked at.
+
+mod chunk;
+mod error;
+pub mod request;
+#[cfg(test)]
+mod tests;
+
+use crate::limits::LOAD_HEAD_MAX;
+
+use super::mismatch::{Heard, Wrong};
+use super::page::{Digest, FirstPage, Page};
+use chunk::Seam;
+pub use error::{HttpError, Part};
+
+/// The longest line that is looked at as a whole: a length of all 20 digits, a coding, and some
+/// options of a connection have room.
+const LINE_MAX: usize = 56;
+
+/// How each reply begins.
+const PREFIX: &[u8] = b"HTTP/1.";
+
+/// Where in a reply the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Status,
+    Header,
+    Body { left: u64 },
+    Chunk { left: u64 },
+    Seam(Seam),
+    Trailer,
+    UntilEnd,
+}
+
+/// What tells the end of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// Nothing but the end of the connection.
+    Unsaid,
+    Bytes(u64),
+    /// `Content-Length` makes no sense.
+    Bad,
+    /// `Transfer-Encoding: chunked`, whatever else is said.
+    Chunked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+/// What a reply says of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Persistence {
+    Unsaid,
+    /// `Connection: keep-alive`
+    Kept,
+    /// `Connection: close`, whatever else is said.
+    Closed,
+}
+
+/// The replies of one connection.
+#[derive(Clone, Debug)]
+pub struct Replies {
+    at: At,
+    status: u16,
+    version: Version,
+    length: Length,
+    persistence: Persistence,
+    /// Whether the last of all replies has ended.
+    is_over: bool,
+    line: [u8; LINE_MAX],
+    /// Bytes of the line so far, of which `line` has the first.
+    used: usize,
+    /// Bytes of the [`Part`] so far.
+    part_size: usize,
+    digest: Digest,
+    first: FirstPage,
+}
+
+impl Replies {
+    /// Before the first byte; the first of all replies goes to `first`.
+    pub fn new(first: &FirstPage) -> Replies {
+        Replies {
+            at: At::Status,
+            status: 0,
+            version: Version::Http11,
+            length: Length::Unsaid,
+            persistence: Persistence::Unsaid,
+            is_over: false,
+            line: [0; LINE_MAX],
+            used: 0,
+            part_size: 0,
+            digest: Digest::default(),
+            first: FirstPage::clone(first),
+        }
+    }
+
+    /// Before the first byte of another connection.
+    pub fn restart(&mut self) {
+        (self.at, self.used, self.part_size) = (At::Status, 0, 0);
+        self.is_over = false;
+        self.digest = Digest::default();
+    }
+
+    /// Whether the server answers nothing more on this connection.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether a reply has begun that only the end of the connection ends.
+    pub fn awaits_end(&self) -> bool {
+        self.at == At::UntilEnd
+    }
+
+    /// Whether a reply has begun and not ended.
+    pub fn is_mid_message(&self) -> bool {
+        self.at != At::Status || self.part_size > 0
+    }
+
+    /// Takes `bytes` and tells how many replies ended in them. With `verify`, each must be what the
+    /// first one was.
+    pub fn received(&mut self, bytes: &[u8], verify: bool) -> Heard {
+        let mut answers = 0;
+        let taken = self.take(bytes, verify, &mut answers);
+        let wrong = taken.err().map(Wrong::Http);
+        Heard { answers, wrong }
+    }
+
+    fn take(&mut self, mut bytes: &[u8], verify: bool, answers: &mut u32) -> Result<(), HttpError> {
+        while !bytes.is_empty() && !self.is_over {
+            let taken = match self.at {
+                At::Status | At::Header | At::Trailer => self.take_line(bytes)?,
+                At::Seam(seam) => {
+                    let after = seam.after(bytes[0])?;
+                    self.grow(1)?;
+                    match after {
+                        Seam::First => self.begin(At::Seam(after)),
+                        Seam::Chunk(0) => self.begin(At::Trailer),
+                        Seam::Chunk(left) => self.begin(At::Chunk { left }),
+                        _ => self.at = At::Seam(after),
+                    }
+                    1
+                }
+                At::Body { left } => {
+                    let taken = self.take_body(bytes, left, verify);
+                    let left = left - taken as u64;
+                    self.at = At::Body { left };
+                    taken
+                }
+                At::Chunk { left } => {
+                    let taken = self.take_body(bytes, left, verify);
+                    self.at = match left - taken as u64 {
+                        0 => At::Seam(Seam::Cr),
+                        left => At::Chunk { left },
+                    };
+                    taken
+                }
+                At::UntilEnd => self.take_body(bytes, u64::MAX, verify),
+            };
+            bytes = &bytes[taken..];
+            if self.at == (At::Body { left: 0 }) {
+                self.end(verify)?;
+                *answers += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection has ended; tells how many replies, one or none, ended with it.
+    pub fn connection_ended(&mut self, verify: bool) -> Heard {
+        if self.at != At::UntilEnd {
+            return Heard::default();
+        }
+        let wrong = self.end(verify).err().map(Wrong::Http);
+        self.is_over = true;
+        let answers = u32::from(wrong.is_none());
+        Heard { answers, wrong }
+    }
+
+    /// The reply has ended, and is held against the first one.
+    fn end(&mut self, verify: bool) -> Result<(), HttpError> {
+        self.at = At::Status;
+        self.is_over = match (self.version, self.persistence) {
+            (_, Persistence::Closed) | (Version::Http10, Persistence::Unsaid) => true,
+            // Such a connection is not to be trusted (6.1).
+            (Version::Http10, Persistence::Kept) => self.length == Length::Chunked,
+            (Version::Http11, _) => false,
+        };
+        if !verify {
+            return Ok(());
+        }
+        let found = Page::new(self.status, std::mem::take(&mut self.digest));
+        match *self.first.get_or_init(|| found) {
+            first if first == found => Ok(()),
+            first => Err(HttpError::Other { found, first }),
+        }
+    }
+
+    /// Takes up to `left` bytes of the body.
+    fn take_body(&mut self, bytes: &[u8], left: u64, verify: bool) -> usize {
+        let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if verify {
+            self.digest.add(&bytes[..taken]);
+        }
+        taken
+    }
+
+    /// Takes what there is of a line, and follows it when it has ended.
+    fn take_line(&mut self, bytes: &[u8]) -> Result<usize, HttpError> {
+        let line_end = bytes.iter().position(|&byte| byte == b'\n');
+        let piece = &bytes[..line_end.unwrap_or(bytes.len())];
+        let room = LINE_MAX.saturating_sub(self.used);
+        let kept = &piece[..piece.len().min(room)];
+        self.line[LINE_MAX - room..][..kept.len()].copy_from_slice(kept);
+        self.used = self.used.saturating_add(piece.len());
+        // Whoever speaks something else may never end a line.
+        if self.at == At::Status && !self.may_be_http() {
+            return Err(HttpError::NotHttp);
+        }
+        let taken = line_end.map_or(bytes.len(), |end| end + 1);
+        self.grow(taken)?;
+        match line_end {
+            Some(_) => self.line_ended().map(|()| taken),
+            None => Ok(taken),
+        }
+    }
+
+    /// The part goes on for `count` bytes, or for ever.
+    fn grow(&mut self, count: usize) -> Result<(), HttpError> {
+        self.part_size = self.part_size.saturating_add(count);
+        match self.at {
+            _ if self.part_size <= LOAD_HEAD_MAX => Ok(()),
+            At::Trailer => Err(HttpError::TooLong(Part::Trailer)),
+            At::Seam(_) => Err(HttpError::TooLong(Part::ChunkLine)),
+            _ => Err(HttpError::TooLong(Part::Head)),
+        }
+    }
+
+    /// Another part begins.
+    fn begin(&mut self, at: At) {
+        (self.at, self.part_size) = (at, 0);
+    }
+
+    fn may_be_http(&self) -> bool {
+        let kept = &self.line[..self.used.min(LINE_MAX)];
+        let both = kept.len().min(PREFIX.len());
+        kept[..both] == PREFIX[..both]
+    }
+
+    fn line_ended(&mut self) -> Result<(), HttpError> {
+        let line = &self.line[..self.used.min(LINE_MAX)];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_whole = self.used <= LINE_MAX;
+        self.used = 0;
+        match self.at {
+            At::Status => {
+                let (version, status) = status_line(line).ok_or(HttpError::NotHttp)?;
+                if !matches!(status, 100 | 102..=299) {
+                    return Err(HttpError::Status(status));
+                }
+                (self.version, self.status) = (version, status);
+                (self.length, self.persistence) = (Length::Unsaid, Persistence::Unsaid);
+                self.at = At::Header;
+            }
+            At::Header if line.is_empty() => {
+                if self.status < 200 {
+                    self.at = At::Status;
+                    return Ok(());
+                }
+                self.begin(match (self.status, self.length) {
+                    (204, _) => At::Body { left: 0 },
+                    (_, Length::Chunked) => At::Seam(Seam::First),
+                    (_, Length::Bytes(left)) => At::Body { left },
+                    (_, Length::Bad) => return Err(HttpError::BadLength),
+                    (_, Length::Unsaid) => At::UntilEnd,
+                });
+            }
+            At::Header => {
+                if let Some(value) = value_of(line, b"content-length")? {
+                    let numbers = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+                    let told = |length: Length, number| length.told(number, is_whole);
+                    self.length = numbers.fold(self.length, told);
+                } else if let Some(value) = value_of(line, b"transfer-encoding")? {
+                    let once = is_whole && self.length != Length::Chunked;
+                    if !once || !value.eq_ignore_ascii_case(b"chunked") {
+                        return Err(HttpError::Coding);
+                    }
+                    self.length = Length::Chunked;
+                } else if let Some(value) = value_of(line, b"connection")? {
+                    self.persistence = self.persistence.told(value);
+                }
+            }
+            At::Trailer if line.is_empty() => self.begin(At::Body { left: 0 }),
+            At::Trailer => {}
+            At::Body { .. } | At::Chunk { .. } | At::Seam(_) | At::UntilEnd => {
+                unreachable!("a body has no lines")
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Length {
+    /// What holds after `Content-Length: digits`. The same number may be said again.
+    fn told(self, digits: &[u8], is_whole: bool) -> Length {
+        match (self, number(digits).filter(|_| is_whole)) {
+            (Length::Chunked, _) => Length::Chunked,
+            (Length::Unsaid, Some(bytes)) => Length::Bytes(bytes),
+            (Length::Bytes(before), Some(bytes)) if before == bytes => self,
+            _ => Length::Bad,
+        }
+    }
+}
+
+impl Persistence {
+    /// What holds after `Connection: options`.
+    fn told(self, options: &[u8]) -> Persistence {
+        let has = |name: &[u8]| {
+            let mut options = options.split(|&byte| byte == b',');
+            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
+        };
+        match self {
+            Persistence::Closed => Persistence::Closed,
+            _ if has(b"close") => Persistence::Closed,
+            _ if has(b"keep-alive") => Persistence::Kept,
+            other => other,
+        }
+    }
+}
+
+/// The version and the status that a first line says, whatever it says behind them.
+fn status_line(line: &[u8]) -> Option<(Version, u16)> {
+    let (version, rest) = match line.strip_prefix(PREFIX)? {
+        [b'0', b' ', rest @ ..] => (Version::Http10, rest),
+        [b'1'..=b'9', b' ', rest @ ..] => (Version::Http11, rest),
+        _ => return None,
+    };
+    let (digits, reason) = rest.split_at_checked(3)?;
+    let status = number(digits).filter(|_| matches!(reason, [] | [b' ', ..]))?;
+    Some((version, u16::try_from(status).ok()?))
+}
+
+/// The value of the field `name`, if this is one. With blanks before its colon some clients take it
+/// for that field, and some for another (RFC 9112, 5.1).
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, HttpError> {
+    let Some((front, rest)) = line.split_at_checked(name.len()) else {
+        return Ok(None);
+    };
+    match rest {
+        _ if !front.eq_ignore_ascii_case(name) => Ok(None),
+        [b':', value @ ..] => Ok(Some(value.trim_ascii())),
+        _ if rest.trim_ascii_start().starts_with(b":") => Err(HttpError::FieldName),
+        _ => Ok(None),
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|_| plain)?
+        .parse()
+        .ok()
+}

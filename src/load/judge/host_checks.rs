@@ -1,0 +1,80 @@
+//! Whether this machine has what a load wants of it: processors to be pinned to, addresses to
+//! connect from.
+//!
+//! The kernel is asked by trying, because only it knows what a container or a virtual machine may
+//! use; nothing of it stays. Asked before anything is started, so that a slip of the finger is one
+//! line and not a run that breaks. Man pages: sched_setaffinity(2), bind(2).
+
+use std::fs;
+use std::io;
+use std::net::UdpSocket;
+use std::thread;
+
+use crate::kernel::{Address, process};
+
+use crate::load::plan::Plan;
+
+/// What is missing, in a line that names the option.
+pub fn check(plan: &Plan) -> Result<(), String> {
+    for &cpu in &plan.pins {
+        try_processor(cpu).map_err(|error| {
+            let all = fs::read_to_string("/sys/devices/system/cpu/online");
+            let all = all.unwrap_or_else(|_| "not known".to_owned());
+            let all = all.trim();
+            format!("--pin {cpu}: {error}; the processors of this machine are {all}")
+        })?;
+    }
+    for source in &plan.sources {
+        if let Address::Tcp(source) = source {
+            UdpSocket::bind(source).map_err(|error| {
+                let ip = source.ip();
+                format!("--source-ip {ip}: {error}; it must be an address of this machine")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves a thread there that does nothing else.
+fn try_processor(cpu: usize) -> io::Result<()> {
+    let tried = thread::scope(|scope| scope.spawn(|| process::pin_task(0, cpu)).join());
+    tried.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(change: impl FnOnce(&mut Plan)) -> String {
+        let mut plan = Plan::default();
+        change(&mut plan);
+        check(&plan).expect_err("there is no such thing")
+    }
+
+    #[test]
+    fn what_is_there_is_found() {
+        let here = crate::load::run::observe::processors();
+        let sources = ["127.0.0.1:0", "127.9.9.9:0"];
+        let sources = sources.map(|source| Address::Tcp(source.parse().expect("an address")));
+        let plan = Plan {
+            pins: here,
+            sources: sources.to_vec(),
+            ..Plan::default()
+        };
+        assert_eq!(check(&plan), Ok(()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let line = told(|plan| plan.pins = vec![999]);
+        assert!(
+            line.starts_with("--pin 999: ") && line.contains("are 0"),
+            "{line}"
+        );
+        // An address for documentation, which nobody has (RFC 5737).
+        let nobody = Address::Tcp("192.0.2.1:0".parse().expect("an address"));
+        let line = told(|plan| plan.sources = vec![nobody]);
+        assert!(line.starts_with("--source-ip 192.0.2.1: "), "{line}");
+        assert!(line.contains("an address of this machine"), "{line}");
+    }
+}

@@ -1,0 +1,363 @@
+//! What a run is to be: every input of the load, checked against the others before anything is
+//! opened.
+//!
+//! A [`Plan`] is plain data that the command line fills and the reports print again, so that a
+//! figure never stands without what it was measured with. It opens nothing and knows no clock.
+
+pub mod schedule;
+pub mod script;
+
+use std::time::Duration;
+
+use crate::kernel::{Address, Endpoint};
+use crate::limits::{
+    CONNECT_TIMEOUT_DEFAULT, CONNECTIONS_MAX, DATAGRAM_SIZE_IPV4_MAX, DATAGRAM_SIZE_IPV6_MAX,
+    IN_FLIGHT_MAX, LOAD_CONNECTIONS_DEFAULT, LOAD_DURATION_DEFAULT, LOAD_GRACE_DEFAULT,
+    LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT,
+    PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
+};
+use crate::protocol::framing::{Framing, Raw};
+
+use super::conversation::http::request::Request;
+use schedule::Arrivals;
+use script::Script;
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// After this time.
+    Time(Duration),
+    /// After this many requests.
+    Requests(u64),
+}
+
+/// What decides when the next request goes out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// The reply to an earlier one: each connection keeps its pipeline full.
+    Closed,
+    /// A schedule of so many a second, however slow the replies are.
+    Open {
+        /// Requests a second over all connections.
+        rate: f64,
+        /// How the gaps are distributed.
+        arrivals: Arrivals,
+    },
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The reply is the request.
+    Echo,
+    /// HTTP/1.1, GET.
+    Http,
+}
+
+/// A load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Connections that carry the load.
+    pub connections: usize,
+    /// Connections opened beside them that say nothing.
+    pub idle: usize,
+    /// When the run ends.
+    pub until: Until,
+    /// How long requests are sent before they are measured.
+    pub warmup: Duration,
+    /// How long replies are waited for after the measured time. A run by a count ends with its
+    /// last reply instead.
+    pub grace: Duration,
+    /// The span over which the connections are opened.
+    pub ramp: Duration,
+    /// How long one connection may take to be established; `None` is as long as the kernel tries.
+    pub connect_timeout: Option<Duration>,
+    /// The smallest and the largest payload in bytes.
+    pub size: (usize, usize),
+    /// Requests in flight on one connection at most.
+    pub pipeline: usize,
+    /// Closed or open loop.
+    pub pace: Pace,
+    /// How requests are framed.
+    pub framing: Framing,
+    /// A connection for each request.
+    pub churn: bool,
+    /// Worker threads, each with its own event loop.
+    pub threads: usize,
+    /// The processors of the workers, in turn; empty leaves them where the kernel puts them.
+    pub pins: Vec<usize>,
+    /// The local addresses to connect from, in turn.
+    pub sources: Vec<Address>,
+    /// How long a worker looks for events before it sleeps.
+    pub spin: Option<Duration>,
+    /// Echo or HTTP.
+    pub protocol: Protocol,
+    /// What is asked for in HTTP.
+    pub request: Request,
+    /// Whether every byte of an echo is compared, and every page with the first.
+    pub verify: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            connections: LOAD_CONNECTIONS_DEFAULT,
+            idle: 0,
+            until: Until::Time(LOAD_DURATION_DEFAULT),
+            warmup: LOAD_WARMUP_DEFAULT,
+            grace: LOAD_GRACE_DEFAULT,
+            ramp: Duration::ZERO,
+            connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
+            size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
+            pipeline: 1,
+            pace: Pace::Closed,
+            framing: Framing::Raw(Raw),
+            churn: false,
+            threads: THREADS_DEFAULT,
+            pins: Vec::new(),
+            sources: Vec::new(),
+            spin: None,
+            protocol: Protocol::Echo,
+            request: Request::default(),
+            verify: true,
+        }
+    }
+}
+
+impl Plan {
+    /// What is wrong with it, in a line that names the option.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |name: &str, value: usize, least: usize, most: usize| match value {
+            _ if value >= least && value <= most => Ok(()),
+            _ => Err(format!("{name} must be {least} to {most}, not {value}")),
+        };
+        within(
+            "--connections",
+            self.connections,
+            1,
+            CONNECTIONS_MAX as usize,
+        )?;
+        within("--idle", self.idle, 0, CONNECTIONS_MAX as usize)?;
+        within("--pipeline", self.pipeline, 1, PIPELINE_MAX)?;
+        if self.connections.saturating_mul(self.pipeline) > IN_FLIGHT_MAX {
+            return Err(format!(
+                "--pipeline {} on {} connections: must be at most {IN_FLIGHT_MAX} in all",
+                self.pipeline, self.connections
+            ));
+        }
+        within("--threads", self.threads, 1, THREADS_MAX)?;
+        within("--size", self.size.1, 0, LOAD_SIZE_MAX)?;
+        if self.size.0 > self.size.1 {
+            return Err(format!(
+                "--size {}..{} is upside down",
+                self.size.0, self.size.1
+            ));
+        }
+        if self.threads > self.connections {
+            return Err(format!(
+                "--threads {} leaves some without one of the {} connections",
+                self.threads, self.connections
+            ));
+        }
+        if self.churn && self.pipeline > 1 {
+            return Err(
+                "--churn closes after one request; --pipeline does not go with it".to_owned(),
+            );
+        }
+        if self.churn && self.idle == 0 && !self.ramp.is_zero() {
+            return Err(
+                "--churn opens its connections as the load goes on; --ramp has none to open"
+                    .to_owned(),
+            );
+        }
+        match self.until {
+            Until::Time(Duration::ZERO) => {
+                return Err("--duration must be longer than 0".to_owned());
+            }
+            Until::Requests(0) => return Err("--requests must be at least 1".to_owned()),
+            _ => {}
+        }
+        match self.pace {
+            Pace::Open { rate, .. } if !(LOAD_RATE_MIN..=LOAD_RATE_MAX).contains(&rate) => Err(
+                format!("--rate must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} a second, not {rate}"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is wrong with it for datagrams of either family, in the same way.
+    pub fn check_datagrams(&self) -> Result<(), String> {
+        let wrong = |reason: &str| Err(reason.to_owned());
+        match self {
+            Plan { protocol, .. } if *protocol != Protocol::Echo => {
+                wrong("--protocol must be echo over datagrams")
+            }
+            Plan { framing, .. } if *framing != Framing::Raw(Raw) => {
+                wrong("a datagram is a frame by itself; --frame does not go with it")
+            }
+            Plan { pipeline: 2.., .. } => {
+                wrong("a datagram may be lost, so one is in flight; --connections gives more")
+            }
+            Plan { size: (0, _), .. } => wrong("--size must be at least 1"),
+            Plan {
+                size: (_, most), ..
+            } if *most > DATAGRAM_SIZE_IPV6_MAX => Err(format!(
+                "--size must be at most {DATAGRAM_SIZE_IPV6_MAX}, the most that a datagram carries \
+                 over IPv6, or {DATAGRAM_SIZE_IPV4_MAX} over IPv4"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is wrong with it for a server at `address`, which is called `name`: what depends on the
+    /// address family.
+    pub fn check_family(&self, address: &Address, name: &str) -> Result<(), String> {
+        let (Address::Tcp(at) | Address::Udp(at)) = address else {
+            return Ok(());
+        };
+        // An IPv4-mapped address of IPv6 goes over the wire as IPv4.
+        let is_ipv4 = at.ip().to_canonical().is_ipv4();
+        if matches!(address, Address::Udp(_)) && is_ipv4 && self.size.1 > DATAGRAM_SIZE_IPV4_MAX {
+            return Err(format!(
+                "{name}: --size must be at most {DATAGRAM_SIZE_IPV4_MAX}, the most that a datagram \
+                 carries over IPv4"
+            ));
+        }
+        for source in &self.sources {
+            match source {
+                Address::Tcp(from) if from.is_ipv6() != at.is_ipv6() => {
+                    let family = if at.is_ipv6() { "IPv6" } else { "IPv4" };
+                    let ip = from.ip();
+                    return Err(format!(
+                        "--source-ip {ip}: not for {name}, which needs {family}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What will be said to the server at `to`.
+    pub fn script(&self, to: impl Into<Endpoint>) -> Result<Script, String> {
+        let Plan { size, pipeline, .. } = *self;
+        match self.protocol {
+            Protocol::Http => {
+                let request = self.request.to_bytes(&to.into());
+                Ok(Script::same(&request, pipeline))
+            }
+            Protocol::Echo => Script::echo(&self.framing, size.0, size.1, pipeline),
+        }
+    }
+
+    /// How many of `total` fall to worker `index`: shares differ by one at most.
+    pub fn share(&self, total: u64, index: usize) -> u64 {
+        let workers = self.threads as u64;
+        total / workers + u64::from((index as u64) < total % workers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_contradict_each_other_name_the_option() {
+        let cases: [(Plan, &str); 7] = [
+            (
+                Plan {
+                    connections: 0,
+                    ..Plan::default()
+                },
+                "--connections",
+            ),
+            (
+                Plan {
+                    threads: 51,
+                    ..Plan::default()
+                },
+                "--threads",
+            ),
+            (
+                Plan {
+                    size: (9, 8),
+                    ..Plan::default()
+                },
+                "--size",
+            ),
+            (
+                Plan {
+                    churn: true,
+                    pipeline: 2,
+                    ..Plan::default()
+                },
+                "--churn",
+            ),
+            (
+                Plan {
+                    until: Until::Requests(0),
+                    ..Plan::default()
+                },
+                "--requests",
+            ),
+            (
+                Plan {
+                    pace: Pace::Open {
+                        rate: 1e-300,
+                        arrivals: Arrivals::Fixed,
+                    },
+                    ..Plan::default()
+                },
+                "--rate must be 0.001",
+            ),
+            (
+                Plan {
+                    pace: Pace::Open {
+                        rate: f64::NAN,
+                        arrivals: Arrivals::Fixed,
+                    },
+                    ..Plan::default()
+                },
+                "--rate",
+            ),
+        ];
+        for (plan, option) in cases {
+            assert!(
+                plan.check().is_err_and(|error| error.contains(option)),
+                "{option}"
+            );
+        }
+        assert_eq!(Plan::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn connections_and_depth_are_bounded_together() {
+        for (connections, pipeline, is_fine) in [
+            (256, PIPELINE_MAX, true),
+            (IN_FLIGHT_MAX / 2 - 1, 2, true),
+            (IN_FLIGHT_MAX, 1, true),
+            (257, PIPELINE_MAX, false),
+            (IN_FLIGHT_MAX / 2 + 1, 2, false),
+        ] {
+            let plan = Plan {
+                connections,
+                pipeline,
+                ..Plan::default()
+            };
+            let checked = plan.check();
+            assert_eq!(checked.is_ok(), is_fine, "{checked:?}");
+            let names = |line: String| line.starts_with("--pipeline") && line.contains("16777216");
+            assert!(is_fine || checked.is_err_and(names));
+        }
+    }
+
+    #[test]
+    fn shares_add_up_and_differ_by_one_at_most() {
+        let plan = Plan {
+            threads: 3,
+            ..Plan::default()
+        };
+        let shares: Vec<u64> = (0..3).map(|index| plan.share(11, index)).collect();
+        assert_eq!(shares, [4, 4, 3]);
+    }
+}

@@ -1,0 +1,261 @@
+//! Everything as JSON: every input and every figure, with the unit in the name.
+//!
+//! For programs, so names are never changed and nothing is rounded. What was not asked for, or has
+//! no value because nothing happened, is not there; what could not be read is `null`.
+
+use std::fmt::Display;
+
+use crate::base::histogram::Histogram;
+use crate::base::text::json::Json;
+
+use super::cost::ServerCost;
+use super::figures::{Figures, PERCENTS, Spans};
+use crate::load::conversation::session::{Compared, Loaded, Session};
+use crate::load::judge::statistics::Estimate;
+use crate::load::plan::schedule::Arrivals;
+use crate::load::plan::{Pace, Plan, Protocol, Until};
+use crate::load::run::observe::TICK_NS;
+
+/// The document.
+pub fn json(session: &Session) -> String {
+    let mut json = Json::new();
+    json.text("program", concat!("mynah ", env!("CARGO_PKG_VERSION")));
+    json.object("inputs", |json| {
+        write_plan(json, &session.bench.plan);
+        json.value("same_core", session.bench.same_core);
+        json.value("pairs", session.bench.pairs);
+        json.objects(
+            "assertions",
+            &session.bench.assertions,
+            |json, assertion| {
+                json.text("text", assertion.text());
+            },
+        );
+    });
+    json.value("interrupted", session.interrupted.is_some());
+    if let Some(error) = &session.cut_short {
+        json.text("cut_short", &error.to_string());
+    }
+    json.float("histogram_error", Histogram::ERROR);
+    json.objects("servers", &session.servers, write_server);
+    json.objects("checks", &session.checks, |json, (server, check)| {
+        json.value("server", server);
+        json.value("doubtful", check.doubtful);
+        json.text("text", &check.text);
+    });
+    json.objects("comparisons", &session.compared, write_compared);
+    json.objects(
+        "self_checks",
+        &session.self_checks,
+        |json, (metric, estimate)| {
+            json.text("metric", metric);
+            write_estimate(json, estimate);
+        },
+    );
+    let broken = session.broken_assertions();
+    json.objects("broken_assertions", &broken, |json, line| {
+        json.text("text", line)
+    });
+    json.finish()
+}
+
+fn write_plan(json: &mut Json, plan: &Plan) {
+    json.value("connections", plan.connections);
+    json.value("idle_connections", plan.idle);
+    json.value("threads", plan.threads);
+    match plan.until {
+        Until::Time(duration) => json.float("duration_s", duration.as_secs_f64()),
+        Until::Requests(requests) => json.value("requests", requests),
+    }
+    json.float("warmup_s", plan.warmup.as_secs_f64());
+    json.float("grace_s", plan.grace.as_secs_f64());
+    json.float("ramp_s", plan.ramp.as_secs_f64());
+    let connect_timeout = plan.connect_timeout.unwrap_or_default();
+    json.float("connect_timeout_s", connect_timeout.as_secs_f64());
+    let spin = plan.spin.unwrap_or_default();
+    json.float("spin_us", spin.as_secs_f64() * 1e6);
+    json.value("size_min_bytes", plan.size.0);
+    json.value("size_max_bytes", plan.size.1);
+    json.value("pipeline", plan.pipeline);
+    match plan.pace {
+        Pace::Closed => json.text("loop", "closed"),
+        Pace::Open { rate, arrivals } => {
+            json.text("loop", "open");
+            json.float("rate_per_s", rate);
+            json.text(
+                "arrivals",
+                if arrivals == Arrivals::Fixed {
+                    "fixed"
+                } else {
+                    "poisson"
+                },
+            );
+        }
+    }
+    json.text(
+        "protocol",
+        if plan.protocol == Protocol::Echo {
+            "echo"
+        } else {
+            "http"
+        },
+    );
+    if plan.protocol == Protocol::Http {
+        json.text("path", &plan.request.path);
+        if let Some(host) = &plan.request.host {
+            json.text("host", host);
+        }
+    }
+    json.text("frame", &plan.framing.to_string());
+    json.value("churn", plan.churn);
+    json.value("verify", plan.verify);
+    json.floats("pins", plan.pins.iter().map(|&cpu| cpu as f64));
+    json.objects("sources", &plan.sources, |json, source| {
+        json.text("address", &source.to_string())
+    });
+}
+
+fn write_server(json: &mut Json, server: &Loaded) {
+    json.text("name", &server.target.name);
+    json.text("address", &server.target.address.to_string());
+    if let Some(pid) = server.target.pid {
+        json.value("pid", pid);
+    }
+    json.objects("runs", &server.runs, write_figures);
+    json.objects("failures", &server.failures, |json, (label, text)| {
+        json.text("outcome", label);
+        json.text("text", text);
+    });
+    json.objects(
+        "latency_percentiles",
+        server.latency.percentiles(),
+        |json, line| {
+            json.float("percent", line.percent);
+            json.value("value_ns", line.value);
+            json.value("count", line.seen);
+        },
+    );
+    let (timeline, elapsed_ns) = &server.timeline;
+    json.float("timeline_width_s", timeline.width_seconds());
+    json.floats("timeline_rate_per_s", timeline.rates(*elapsed_ns));
+}
+
+fn write_figures(json: &mut Json, figures: &Figures) {
+    json.float("elapsed_s", figures.elapsed_s);
+    json.value("requests", figures.requests);
+    json.value("due", figures.due);
+    json.value("answered", figures.requests);
+    json.value("failed", figures.failed);
+    json.value("unfinished", figures.unfinished);
+    json.value("unsent", figures.unsent);
+    json.float("rate_per_s", figures.rate);
+    json.float("received_bytes_per_s", figures.bytes_rate);
+    json.value("replies", figures.replies);
+    json.value("errors", figures.errors);
+    json.object("errors_by_kind", |json| {
+        for (name, _, count) in figures.errors_by_kind() {
+            json.value(name, count);
+        }
+    });
+    json.value("reconnects", figures.reconnects);
+    json.value("unanswered_requests", figures.unanswered());
+    json.value("unsent_requests", figures.unsent);
+    json.value("late_replies", figures.late);
+    json.value("unanswered_requests_of_warmup", figures.lost_in_warmup);
+    if figures.interrupted {
+        json.value("requests_in_flight_at_interrupt", figures.cut_off);
+    }
+    write_spans(json, "service_time", figures.service.as_ref());
+    write_spans(json, "response_time", figures.response.as_ref());
+    write_spans(json, "connect_time", figures.connect.as_ref());
+    json.value("connections_opened", figures.connections);
+    write_spans(json, "send_lateness", figures.lateness.as_ref());
+    known(
+        json,
+        "client_busiest_thread_share",
+        figures.client_cpu_share,
+    );
+    known(json, "client_longest_wait_share", figures.client_wait_share);
+    known(
+        json,
+        "client_cpu_ns_per_request",
+        figures.client_cpu_ns_per_request,
+    );
+    known(json, "host_steal_share", figures.steal_share);
+    match (&figures.server, &figures.server_unknown) {
+        (Some(cost), _) => json.object("server", |json| write_cost(json, cost)),
+        (None, Some(why)) => {
+            json.value("server", "null");
+            json.text("server_unknown", why);
+        }
+        (None, None) => {}
+    }
+}
+
+fn write_cost(json: &mut Json, cost: &ServerCost) {
+    let cpu = cost.cpu_ns_per_request;
+    known(json, "cpu_ns_per_request", cpu);
+    // Of a part that no tick was counted in, only that it is small is known.
+    let part = |share: f64| Some(cpu? * share).filter(|_| share > 0.0);
+    let user = cost.user_share.and_then(part);
+    known(json, "cpu_user_ns_per_request", user);
+    let system = cost.user_share.and_then(|share| part(1.0 - share));
+    known(json, "cpu_system_ns_per_request", system);
+    known(json, "cpu_ticks", cost.ticks);
+    json.value("cpu_tick_ns", TICK_NS);
+    known(json, "cpu_ratio_to_client", cost.cpu_ratio_to_client);
+    known(json, "processors", cost.cpus);
+    known(json, "resident_bytes", cost.resident_bytes);
+    known(
+        json,
+        "resident_bytes_per_connection",
+        cost.bytes_per_connection,
+    );
+    known(
+        json,
+        "context_switches_per_request",
+        cost.switches_per_request,
+    );
+    known(json, "threads", cost.threads);
+}
+
+/// A figure, or `null` where it is not known.
+fn known(json: &mut Json, name: &str, figure: Option<impl Display>) {
+    match figure {
+        Some(figure) => json.value(name, figure),
+        None => json.value(name, "null"),
+    }
+}
+
+fn write_spans(json: &mut Json, name: &str, spans: Option<&Spans>) {
+    let Some(spans) = spans else { return };
+    json.object(name, |json| {
+        json.value("count", spans.count);
+        json.float("mean_ns", spans.mean);
+        json.float("deviation_ns", spans.deviation);
+        json.value("min_ns", spans.min);
+        for ((_, percentile), value) in PERCENTS.iter().zip(spans.percentiles) {
+            json.value(&format!("{percentile}_ns"), value);
+        }
+        json.value("max_ns", spans.max);
+    });
+}
+
+fn write_compared(json: &mut Json, compared: &Compared) {
+    json.text("name", &compared.name);
+    json.objects("metrics", &compared.versus, |json, versus| {
+        json.text("metric", versus.metric);
+        write_estimate(json, &versus.estimate);
+        json.value("won", versus.won);
+        json.value("difference_shown", versus.estimate.shows_difference());
+        json.float("smallest_difference_shown", versus.estimate.resolution());
+        json.floats("ratios", versus.ratios.iter().copied());
+    });
+}
+
+fn write_estimate(json: &mut Json, estimate: &Estimate) {
+    json.float("ratio", estimate.ratio);
+    json.float("low", estimate.low);
+    json.float("high", estimate.high);
+    json.value("pairs", estimate.pairs);
+}

@@ -1,0 +1,370 @@
+//! What a run amounts to: every figure that is printed, asserted or compared, computed in one
+//! place.
+//!
+//! Each has one name and one unit; the reports only set them. Latencies are named for what they
+//! are: *service time* runs from the send, *response time* from when a request was due. Each
+//! request that was due is answered, failed, unfinished or unsent. A figure that is not known is
+//! `None`.
+
+use crate::base::histogram::Histogram;
+
+use super::cost::{ServerCost, ratio};
+use crate::load::run::Outcome;
+use crate::load::worker::tally::Errors;
+
+/// The spans of one kind, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spans {
+    /// How many there were.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub deviation: f64,
+    /// The shortest.
+    pub min: u64,
+    /// The longest.
+    pub max: u64,
+    /// The values of [`PERCENTS`].
+    pub percentiles: [u64; PERCENTS.len()],
+}
+
+/// The percentiles that are told, with the names by which they are asked for.
+pub const PERCENTS: [(f64, &str); 5] = [
+    (50.0, "p50"),
+    (90.0, "p90"),
+    (99.0, "p99"),
+    (99.9, "p99.9"),
+    (99.99, "p99.99"),
+];
+
+impl Spans {
+    /// The figures of `histogram`; `None` when nothing was recorded.
+    pub fn of(histogram: &Histogram) -> Option<Spans> {
+        (histogram.count() > 0).then(|| Spans {
+            count: histogram.count(),
+            mean: histogram.mean(),
+            deviation: histogram.deviation(),
+            min: histogram.min(),
+            max: histogram.max(),
+            percentiles: PERCENTS.map(|(percent, _)| histogram.percentile(percent)),
+        })
+    }
+
+    fn named(&self, name: &str) -> Option<f64> {
+        match name {
+            "mean" => Some(self.mean),
+            "min" => Some(self.min as f64),
+            "max" => Some(self.max as f64),
+            _ => {
+                let index = PERCENTS.iter().position(|(_, percent)| *percent == name)?;
+                Some(self.percentiles[index] as f64)
+            }
+        }
+    }
+}
+
+/// What a run must have so that a figure can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Every run measures it.
+    Nothing,
+    /// An open loop, by whose schedule requests are due.
+    Schedule,
+    /// Connections that come to stand.
+    Handshake,
+    /// A server whose process is known.
+    Process,
+}
+
+/// The figures of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// The measured time in seconds.
+    pub elapsed_s: f64,
+    /// Requests that were due in that time.
+    pub due: u64,
+    /// Those of them that were answered.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// Those of them that were in flight when the run ended.
+    pub unfinished: u64,
+    /// Those of them that were never sent, or not yet when a signal ended the run.
+    pub unsent: u64,
+    /// Replies that came in that time, whenever their requests were due.
+    pub replies: u64,
+    /// The same a second.
+    pub rate: f64,
+    /// Bytes a second that came back.
+    pub bytes_rate: f64,
+    /// Requests that failed, and connections that broke without one.
+    pub errors: u64,
+    /// The same by kind.
+    pub kinds: Errors,
+    /// Connections that the server had ended as it may, and that were opened again.
+    pub reconnects: u64,
+    /// Requests in flight when a signal ended the run, those of the warm-up included.
+    pub cut_off: u64,
+    /// Datagrams that came after their request was given up, or for the second time.
+    pub late: u64,
+    /// Requests of the warm-up that were never answered, and are no errors of the measured time.
+    pub lost_in_warmup: u64,
+    /// Whether a signal ended it, and nobody can be blamed for what was not done yet.
+    pub interrupted: bool,
+    /// From the send.
+    pub service: Option<Spans>,
+    /// The longest from the send, in nanoseconds, of requests from before the measured time.
+    pub longest_carried_ns: u64,
+    /// From when it was due (open loop).
+    pub response: Option<Spans>,
+    /// From connect(2) until the connection stood, for those that carry the load.
+    pub connect: Option<Spans>,
+    /// Connections that stood, idle ones and those of the warm-up included.
+    pub connections: u64,
+    /// How late requests were sent (open loop).
+    pub lateness: Option<Spans>,
+    /// The busiest of the generator's threads: which part of the time it ran.
+    pub client_cpu_share: Option<f64>,
+    /// Which part of the time the one that waited most was ready to run and was not let.
+    pub client_wait_share: Option<f64>,
+    /// The generator's processor time for a request, in nanoseconds.
+    pub client_cpu_ns_per_request: Option<f64>,
+    /// Share of the machine's time that the hypervisor gave to others.
+    pub steal_share: Option<f64>,
+    /// What the server cost, where its process is known.
+    pub server: Option<ServerCost>,
+    /// Why that is not known, although there is a process to look at.
+    pub server_unknown: Option<String>,
+}
+
+impl Figures {
+    /// From the measurements of a run.
+    pub fn of(outcome: &Outcome) -> Figures {
+        let tally = &outcome.tally;
+        let elapsed_s = outcome.elapsed_ns as f64 / 1e9;
+        let per_second = |count: u64| {
+            if elapsed_s > 0.0 {
+                count as f64 / elapsed_s
+            } else {
+                0.0
+            }
+        };
+        let rate = per_second(tally.completed);
+        let sampled_ns = outcome.end.at.since(outcome.begin.at).as_nanos() as f64;
+        // The samples are taken a moment off the window's ends: a rate of one divided by a rate of
+        // the other. Those of a run by a count stand around all its replies.
+        let sampled_requests = match outcome.counted {
+            true => tally.completed as f64,
+            false => rate * sampled_ns / 1e9,
+        };
+        let spent = since(&outcome.begin.workers_ns, &outcome.end.workers_ns);
+        let waited = since(&outcome.begin.waited_ns, &outcome.end.waited_ns);
+        let most = |spans: &[u64]| spans.iter().max().map_or(0.0, |&ns| ns as f64);
+        let share = |spans: Option<&Vec<u64>>| ratio(most(spans?), sampled_ns);
+        let client_ns = spent.as_ref().map(|spent| spent.iter().sum::<u64>() as f64);
+        let cost = ServerCost::of(outcome, sampled_ns, sampled_requests, client_ns);
+        let (server, server_unknown) = match cost {
+            Some(Ok(cost)) => (Some(cost), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        Figures {
+            elapsed_s,
+            due: tally.due(),
+            requests: tally.answered,
+            failed: tally.errors.failed,
+            unfinished: tally.unfinished,
+            unsent: tally.unsent,
+            replies: tally.completed,
+            rate,
+            bytes_rate: per_second(tally.received_bytes),
+            errors: tally.errors.total(),
+            kinds: tally.errors,
+            reconnects: tally.reconnects,
+            cut_off: tally.cut_off,
+            late: tally.late,
+            lost_in_warmup: tally.lost_in_warmup,
+            interrupted: outcome.interrupted.is_some(),
+            service: Spans::of(&tally.service),
+            longest_carried_ns: tally.longest_carried_ns,
+            response: Spans::of(&tally.response),
+            connect: Spans::of(&tally.connect),
+            connections: tally.connections,
+            lateness: Spans::of(&tally.lateness),
+            client_cpu_share: share(spent.as_ref()),
+            client_wait_share: share(waited.as_ref()),
+            client_cpu_ns_per_request: client_ns.and_then(|ns| ratio(ns, sampled_requests)),
+            steal_share: outcome.end.host.steal_since(&outcome.begin.host),
+            server,
+            server_unknown,
+        }
+    }
+
+    /// The errors by kind: each with the name that it has for programs, what there is one or many
+    /// of and what became of it, and how many there were. A connection counts once, whatever was in
+    /// flight on it.
+    pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 5] {
+        let kinds = &self.kinds;
+        let connections = |how| ["connection", "connections", how];
+        let requests = |how| ["request", "requests", how];
+        [
+            (
+                "connections_not_opened",
+                connections("not opened"),
+                kinds.connect,
+            ),
+            (
+                "connections_closed",
+                connections("closed by the server"),
+                kinds.closed,
+            ),
+            ("connections_broken", connections("broken"), kinds.broken),
+            (
+                "connections_wrong",
+                connections("with a wrong reply"),
+                kinds.wrong,
+            ),
+            (
+                "requests_unanswered",
+                requests("never answered"),
+                kinds.unanswered,
+            ),
+        ]
+    }
+
+    /// Requests that were sent and waited for in vain.
+    pub fn unanswered(&self) -> u64 {
+        self.kinds.unanswered + self.unfinished
+    }
+
+    /// The latency that counts: response time in an open loop, service time in a closed one.
+    pub fn latency(&self) -> Option<&Spans> {
+        self.response.as_ref().or(self.service.as_ref())
+    }
+
+    /// The figure called `name`, times in nanoseconds; `None` when it was not measured. An unknown
+    /// name is refused before a run by [`Figures::needs`].
+    pub fn named(&self, name: &str) -> Option<f64> {
+        match name {
+            "rate" => Some(self.rate),
+            "due" => Some(self.due as f64),
+            "requests" | "answered" => Some(self.requests as f64),
+            "failed" => Some(self.failed as f64),
+            "unfinished" => Some(self.unfinished as f64),
+            "unsent" => Some(self.unsent as f64),
+            "errors" => Some(self.errors as f64),
+            "unanswered" => Some(self.unanswered() as f64),
+            "reconnects" => Some(self.reconnects as f64),
+            "bytes_rate" => Some(self.bytes_rate),
+            "client_cpu" => self.client_cpu_ns_per_request,
+            "cpu" => self.server?.cpu_ns_per_request,
+            "cpu_ratio" => self.server?.cpu_ratio_to_client,
+            "rss" => Some(self.server?.resident_bytes? as f64),
+            _ => match name.split_once(':') {
+                Some(("service", name)) => self.service.as_ref()?.named(name),
+                Some(("response", name)) => self.response.as_ref()?.named(name),
+                Some(("connect", name)) => self.connect.as_ref()?.named(name),
+                Some(_) => None,
+                None => self.latency()?.named(name),
+            },
+        }
+    }
+
+    /// What a run must have to measure `name`; `None` when there is no such figure.
+    pub fn needs(name: &str) -> Option<Needs> {
+        let all = Figures {
+            service: Some(Spans::default()),
+            response: Some(Spans::default()),
+            connect: Some(Spans::default()),
+            client_cpu_ns_per_request: Some(0.0),
+            server: Some(ServerCost::known()),
+            ..Figures::default()
+        };
+        all.named(name)?;
+        let (mut closed, mut silent, mut unknown) = (all.clone(), all.clone(), all);
+        (closed.response, silent.connect, unknown.server) = (None, None, None);
+        Some(match name {
+            _ if closed.named(name).is_none() => Needs::Schedule,
+            _ if silent.named(name).is_none() => Needs::Handshake,
+            _ if unknown.named(name).is_none() => Needs::Process,
+            _ => Needs::Nothing,
+        })
+    }
+}
+
+/// How much was added to each value between two samples; `None` when one is not known.
+fn since(begin: &[Option<u64>], end: &[Option<u64>]) -> Option<Vec<u64>> {
+    let grown =
+        |(begin, end): (&Option<u64>, &Option<u64>)| Some((*end)?.saturating_sub((*begin)?));
+    begin.iter().zip(end).map(grown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_without_a_kind_is_the_latency_that_counts() {
+        let spans = |value| {
+            Some(Spans {
+                percentiles: [value; PERCENTS.len()],
+                ..Spans::default()
+            })
+        };
+        let mut figures = Figures {
+            service: spans(5),
+            ..Figures::default()
+        };
+        assert_eq!(figures.named("p99"), Some(5.0));
+        figures.response = spans(9);
+        assert_eq!(
+            (figures.named("p99"), figures.named("service:p99")),
+            (Some(9.0), Some(5.0))
+        );
+        assert_eq!(figures.named("connect:p99"), None);
+    }
+
+    #[test]
+    fn a_short_run_by_a_count_is_charged_for_its_own_requests_alone() {
+        let mut outcome = Outcome {
+            counted: true,
+            elapsed_ns: 1_000_000,
+            ..Outcome::default()
+        };
+        (outcome.tally.completed, outcome.tally.answered) = (100, 100);
+        (outcome.begin.workers_ns, outcome.end.workers_ns) = (vec![Some(0)], vec![Some(1_000_000)]);
+        outcome.end.at = crate::base::time::Time::from_nanos(11_000_000);
+        let figures = Figures::of(&outcome);
+        assert_eq!(figures.client_cpu_ns_per_request, Some(10_000.0));
+        outcome.end.workers_ns = vec![None];
+        assert_eq!(Figures::of(&outcome).client_cpu_ns_per_request, None);
+    }
+
+    #[test]
+    fn names_are_known_before_anything_was_measured() {
+        for (name, needs) in [
+            ("rate", Needs::Nothing),
+            ("errors", Needs::Nothing),
+            ("due", Needs::Nothing),
+            ("answered", Needs::Nothing),
+            ("failed", Needs::Nothing),
+            ("unfinished", Needs::Nothing),
+            ("reconnects", Needs::Nothing),
+            ("p50", Needs::Nothing),
+            ("p99.9", Needs::Nothing),
+            ("service:p99", Needs::Nothing),
+            ("client_cpu", Needs::Nothing),
+            ("response:max", Needs::Schedule),
+            ("connect:mean", Needs::Handshake),
+            ("cpu", Needs::Process),
+            ("cpu_ratio", Needs::Process),
+            ("rss", Needs::Process),
+        ] {
+            assert_eq!(Figures::needs(name), Some(needs), "{name}");
+        }
+        for name in ["p98", "service:", "service:rate", ""] {
+            assert_eq!(Figures::needs(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The percentiles of each server in the text form of HdrHistogram, for its plotters.
+//!
+//! Of several servers each has a block of its own. Neighbour: `report`, the figures for a person.
+
+use std::fmt::Write;
+
+use crate::base::histogram::Histogram;
+
+use crate::load::conversation::session::Session;
+use crate::load::report;
+
+/// The percentiles in the text form of HdrHistogram. Of several servers each has a block of its
+/// own, under a comment that names it.
+pub fn hgrm(session: &Session) -> String {
+    let blocks = session.servers.iter().enumerate().map(|(index, server)| {
+        let block = percentiles(&server.latency);
+        match session.servers.len() {
+            1 => block,
+            _ => format!(
+                "# {}  {}\n{block}",
+                report::letter(index),
+                server.target.name
+            ),
+        }
+    });
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+/// One block: values in milliseconds, as its plotters read it.
+fn percentiles(latency: &Histogram) -> String {
+    let mut out = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
+    for line in latency.percentiles() {
+        let (value, part) = (line.value as f64 / 1e6, line.percent / 100.0);
+        let _ = match part {
+            part if part < 1.0 => {
+                writeln!(
+                    out,
+                    "{value:12.6} {part:14.12} {:10} {:14.2}",
+                    line.seen,
+                    1.0 / (1.0 - part)
+                )
+            }
+            _ => writeln!(out, "{value:12.6} {part:14.12} {:10}", line.seen),
+        };
+    }
+    let (mean, deviation) = (latency.mean() / 1e6, latency.deviation() / 1e6);
+    let (max, total) = (latency.max() as f64 / 1e6, latency.count());
+    let _ = writeln!(
+        out,
+        "#[Mean    = {mean:12.6}, StdDeviation   = {deviation:12.6}]"
+    );
+    let _ = writeln!(out, "#[Max     = {max:12.6}, Total count    = {total:12}]");
+    let _ = writeln!(out, "#[Buckets = {:12}, SubBuckets     = {:12}]", 36, 128);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hgrm_has_the_columns_that_plotters_expect() {
+        let mut latency = Histogram::new();
+        (1..=1000).for_each(|value| latency.record(value * 1000));
+        let text = percentiles(&latency);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0].split_whitespace().collect::<Vec<_>>(),
+            ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+        );
+        let rows = lines.iter().filter(|line| !line.starts_with('#')).skip(2);
+        let columns: Vec<usize> = rows.map(|line| line.split_whitespace().count()).collect();
+        assert!(
+            columns[..columns.len() - 1].iter().all(|&count| count == 4)
+                && columns[columns.len() - 1] == 3
+        );
+        assert!(text.contains("Total count    =         1000]") && text.contains("0.500000000000"));
+    }
+}

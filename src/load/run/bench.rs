@@ -1,0 +1,167 @@
+//! What `mynah bench` is asked for: a load, the servers to put it on, and what to do with the
+//! figures.
+//!
+//! Plain data that the command line fills; what depends on several options is settled and held
+//! against each other here, before anything is opened. `session` carries it out.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::kernel::{Address, Endpoint};
+use crate::limits::{
+    LOAD_DURATION_DEFAULT, LOAD_WARMUP_DEFAULT, PAIRS_MIN, ROUND_DURATION_DEFAULT,
+    ROUND_WARMUP_DEFAULT,
+};
+
+use crate::load::judge::assertion::Assertion;
+use crate::load::plan::{Pace, Plan, Until};
+use crate::load::report::figures::Needs;
+
+/// Who is to be loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Server {
+    /// One that is there.
+    At(Endpoint),
+    /// One to be started by this command, in which `{port}` stands for its port.
+    Command(String),
+}
+
+/// Everything the command line may ask for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bench {
+    /// The load.
+    pub plan: Plan,
+    /// The first is the one the others are compared with.
+    pub servers: Vec<Server>,
+    /// Their processes, where they were not started here.
+    pub pids: Vec<u32>,
+    /// Rounds of a comparison.
+    pub pairs: usize,
+    /// Whether servers and generator share one processor.
+    pub same_core: bool,
+    /// What must hold.
+    pub assertions: Vec<Assertion>,
+    /// Where to write everything as JSON.
+    pub json: Option<PathBuf>,
+    /// Where to write the percentiles as HdrHistogram text.
+    pub hgrm: Option<PathBuf>,
+    /// Where to draw the picture.
+    pub svg: Option<PathBuf>,
+}
+
+impl Bench {
+    /// Holds the options against each other; the line names the option.
+    pub fn check(&self) -> Result<(), String> {
+        self.plan.check()?;
+        if self.servers.is_empty() {
+            return Err("bench needs an ADDR, or --spawn 'CMD {port}'".to_owned());
+        }
+        if self.servers.len() > 1 && self.pairs < PAIRS_MIN {
+            return Err(
+                "--pairs must be at least 2: one pair cannot tell how much pairs vary".to_owned(),
+            );
+        }
+        if self.same_core && self.plan.threads > 1 {
+            return Err("--same-core has one thread; --threads does not go with it".to_owned());
+        }
+        if self.same_core && self.plan.pins.len() > 1 {
+            return Err("--same-core has one processor; --pin must name that one alone".to_owned());
+        }
+        if self.same_core && self.plan.spin.is_some() {
+            return Err(
+                "--same-core has one processor, of which --spin would keep the server".to_owned(),
+            );
+        }
+        let local = |server: &Server| matches!(server, Server::At(at) if at.is_local());
+        if !self.plan.sources.is_empty() && self.servers.iter().any(local) {
+            return Err("--source-ip has no meaning for a unix socket".to_owned());
+        }
+        for server in &self.servers {
+            self.check_server(server)?;
+        }
+        let unknown = self
+            .servers
+            .iter()
+            .filter(|server| matches!(server, Server::At(_)))
+            .count();
+        if self.same_core && self.pids.len() < unknown {
+            return Err(
+                "--same-core needs each server's process: --server-pid or --spawn".to_owned(),
+            );
+        }
+        if self.pids.len() > unknown {
+            return Err(format!(
+                "--server-pid is given {} times for {unknown} addresses",
+                self.pids.len()
+            ));
+        }
+        self.check_assertions()
+    }
+
+    /// A condition on what is not measured could only fail, and only after the run. They are about
+    /// the first server.
+    fn check_assertions(&self) -> Result<(), String> {
+        let is_closed_loop = self.plan.pace == Pace::Closed;
+        let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
+        let has_process = is_started || !self.pids.is_empty();
+        let is_udp = matches!(self.servers.first(), Some(Server::At(at)) if at.is_udp());
+        for condition in &self.assertions {
+            let why = match condition.needs() {
+                Needs::Schedule if is_closed_loop => {
+                    "there is a response time only with --rate; try service:"
+                }
+                Needs::Handshake if is_udp => "datagrams have no connect time, nobody shakes hands",
+                Needs::Process if !has_process => {
+                    "needs the server's process: --server-pid or --spawn"
+                }
+                _ => continue,
+            };
+            return Err(format!("--assert '{}': {why}", condition.text()));
+        }
+        Ok(())
+    }
+
+    /// What is known of a server before its name is looked up. The addresses of a name are checked
+    /// when they are known.
+    fn check_server(&self, server: &Server) -> Result<(), String> {
+        match server {
+            Server::At(at) if at.is_udp() => self
+                .plan
+                .check_datagrams()
+                .map_err(|reason| format!("{at}: {reason}"))?,
+            _ => {}
+        }
+        match server {
+            Server::At(Endpoint::At(address)) => {
+                self.plan.check_family(address, &address.to_string())
+            }
+            Server::At(Endpoint::Named(_)) => Ok(()),
+            Server::Command(_) => {
+                let here = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+                self.plan.check_family(&here, "a server on 127.0.0.1")
+            }
+        }
+    }
+
+    /// Fills in what nobody said: a run that is one of many is shorter, and a counted one does not
+    /// warm up.
+    pub fn settle(
+        &mut self,
+        duration: Option<Duration>,
+        requests: Option<u64>,
+        warmup: Option<Duration>,
+    ) {
+        let pick = |alone, many| if self.servers.len() > 1 { many } else { alone };
+        self.plan.until = match requests {
+            Some(requests) => Until::Requests(requests),
+            None => {
+                Until::Time(duration.unwrap_or(pick(LOAD_DURATION_DEFAULT, ROUND_DURATION_DEFAULT)))
+            }
+        };
+        self.plan.warmup = match requests {
+            Some(_) => warmup.unwrap_or(Duration::ZERO),
+            None => warmup.unwrap_or(pick(LOAD_WARMUP_DEFAULT, ROUND_WARMUP_DEFAULT)),
+        };
+    }
+}

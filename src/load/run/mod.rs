@@ -1,0 +1,393 @@
+//! One run: workers are started, let go together, sampled at both ends of the window, and gathered.
+//!
+//! ```text
+//!   open connections | warm up |<------ measured window ------>| wait for replies |
+//!                    go      start (sample)                   end (sample)       done
+//! ```
+//!
+//! The conductor sleeps between these moments in its own poller, where signals arrive too. It never
+//! touches a connection of the load, and the workers never wait for it: they are told the moments
+//! beforehand. When a connection cannot even be opened, there is nothing to measure, and that is
+//! the answer.
+
+pub mod affinity;
+pub mod bench;
+pub mod control;
+pub mod observe;
+pub mod progress;
+pub mod servers;
+pub mod spawn;
+pub mod stderr_tail;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use crate::base::histogram::Histogram;
+use crate::base::time::Time;
+use crate::kernel::{Address, Event, Opener, Poller, Signal, process};
+use crate::limits::SIGNALS_PER_TURN;
+
+use super::plan::script::Script;
+use super::plan::{Plan, Until};
+use super::worker::tally::{Cause, Tally};
+use super::worker::{Job, Worker};
+use control::{Board, Control};
+use observe::{Host, Unknown, Usage};
+use progress::{Glance, Progress};
+
+const OPENING_GLANCE: Duration = Duration::from_millis(1);
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// SIGHUP, by number: the terminal is gone. There is no file to read again.
+const HANG_UP: i32 = 1;
+
+/// The time everybody has used up to one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// When it was taken.
+    pub at: Time,
+    /// Processor time of each worker.
+    pub workers_ns: Vec<Option<u64>>,
+    /// How long each was ready to run and was not let.
+    pub waited_ns: Vec<Option<u64>>,
+    /// The server, where its process is known; or why it cannot be read.
+    pub server: Option<Result<Usage, String>>,
+    /// The whole machine.
+    pub host: Host,
+}
+
+/// What a run has brought.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The measurements of all workers.
+    pub tally: Tally,
+    /// The length of the measured window.
+    pub elapsed_ns: u64,
+    /// Whether it ended by a count, so that the samples stand around all replies.
+    pub counted: bool,
+    /// At the window's start.
+    pub begin: Sample,
+    /// At its end.
+    pub end: Sample,
+    /// The signal that ended it early.
+    pub interrupted: Option<i32>,
+}
+
+/// Why there is nothing to report.
+#[derive(Debug)]
+pub enum RunError {
+    /// The server could not be reached, or broke a connection before the load began.
+    Target(String),
+    /// Our own side failed.
+    Own(io::Error),
+    /// A signal came before the load began.
+    Interrupted(i32),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Target(line) => f.write_str(line),
+            RunError::Own(error) => error.fmt(f),
+            RunError::Interrupted(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Who is loaded.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// How it is called in reports.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// Its process, where known.
+    pub pid: Option<u32>,
+}
+
+/// Loads `target` by `plan`. `kernel` is the conductor's own, `open` makes one for each worker.
+pub fn run<K: Poller + Opener>(
+    plan: &Plan,
+    script: &Script,
+    target: &Target,
+    kernel: &mut K,
+    open: &(impl Fn() -> io::Result<K> + Sync),
+    progress: &mut Progress,
+) -> Result<Outcome, RunError> {
+    let control = Control::default();
+    let boards: Vec<Board> = (0..plan.threads).map(|_| Board::default()).collect();
+    thread::scope(|scope| {
+        let mut handles = Vec::new();
+        for (index, board) in boards.iter().enumerate() {
+            let job = Job {
+                plan,
+                script,
+                target: &target.address,
+                control: &control,
+                board,
+                index,
+            };
+            match thread::Builder::new().spawn_scoped(scope, move || work(job, open)) {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    control.stop();
+                    control.release();
+                    let line = format!("thread {} of {}: {error}", index + 1, plan.threads);
+                    return Err(RunError::Own(io::Error::new(error.kind(), line)));
+                }
+            }
+        }
+        let conductor = Conductor {
+            kernel,
+            control: &control,
+            boards: &boards,
+            plan,
+            target,
+            progress: &mut *progress,
+        };
+        let conducted = conductor.conduct();
+        progress.clear();
+        if conducted.is_err() {
+            control.stop();
+        }
+        control.release();
+        let gathered = gather(handles, target);
+        let mut outcome = match (conducted, gathered) {
+            (Err(error @ RunError::Interrupted(_)), _) => return Err(error),
+            (Ok(outcome), Ok(tally)) => Outcome { tally, ..outcome },
+            (_, Err(error)) | (Err(error), Ok(_)) => return Err(error),
+        };
+        if let Until::Requests(_) = plan.until {
+            outcome.counted = true;
+            // Without a reply, all of the time was spent on waiting.
+            if outcome.tally.last_answer_ns > 0 {
+                outcome.elapsed_ns = outcome.tally.last_answer_ns;
+            }
+        }
+        Ok(outcome)
+    })
+}
+
+/// A worker's thread, from start to end.
+fn work<K: Poller + Opener>(
+    job: Job<'_>,
+    open: &impl Fn() -> io::Result<K>,
+) -> Result<Tally, Cause> {
+    job.board
+        .thread
+        .store(observe::this_thread(), Ordering::Relaxed);
+    let pins = &job.plan.pins;
+    let pinned = match pins.get(job.index % pins.len().max(1)) {
+        Some(&cpu) => process::pin_task(0, cpu),
+        None => Ok(()),
+    };
+    // An open loop's requests are to go out when they are due.
+    let punctual = pinned.and_then(|()| process::wake_punctually());
+    let worked = punctual.and_then(|()| open()).map_err(Cause::Own);
+    let worked = worked.and_then(|kernel| Worker::new(kernel, job)?.run());
+    job.board.done.store(true, Ordering::Release);
+    // With the thread would go its entry in /proc, which the conductor has yet to read.
+    while !job.control.is_released() {
+        thread::sleep(OPENING_GLANCE);
+    }
+    worked
+}
+
+fn gather(
+    handles: Vec<ScopedJoinHandle<'_, Result<Tally, Cause>>>,
+    target: &Target,
+) -> Result<Tally, RunError> {
+    let mut all = Tally::new();
+    let mut failed = None;
+    for handle in handles {
+        match handle.join() {
+            Ok(Ok(tally)) => all.merge(tally),
+            Ok(Err(Cause::Own(error))) => failed = Some(RunError::Own(error)),
+            Ok(Err(cause)) => {
+                failed = Some(RunError::Target(format!("{}: {cause}", target.address)))
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    failed.map_or(Ok(all), Err)
+}
+
+/// What the server has used so far, where its process is known; or why it cannot be read.
+pub fn usage_of(target: &Target) -> Option<Result<Usage, Unknown>> {
+    target.pid.map(Usage::of)
+}
+
+/// Sleeps until `until` or a little less, or until a signal asks for the end, which is then told.
+pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> {
+    let mut events = [Event::default(); 4];
+    kernel.wait(&mut events, until)?;
+    for _ in 0..SIGNALS_PER_TURN {
+        match kernel.take_signal()? {
+            Some(Signal::Terminate(number)) => return Ok(Some(number)),
+            Some(Signal::Reload) => return Ok(Some(HANG_UP)),
+            Some(Signal::Statistics) => {}
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+struct Conductor<'a, K> {
+    kernel: &'a mut K,
+    control: &'a Control,
+    boards: &'a [Board],
+    plan: &'a Plan,
+    target: &'a Target,
+    progress: &'a mut Progress,
+}
+
+impl<K: Poller + Opener> Conductor<'_, K> {
+    fn conduct(mut self) -> Result<Outcome, RunError> {
+        while !self.all(|board| board.ready.load(Ordering::Relaxed)) {
+            if self
+                .boards
+                .iter()
+                .any(|board| board.done.load(Ordering::Acquire))
+            {
+                // It will say why when it is gathered.
+                self.control.stop();
+                return Ok(Outcome::default());
+            }
+            let now = self.kernel.now();
+            if let Some(signal) = self.pause(now.after(OPENING_GLANCE))? {
+                return Err(RunError::Interrupted(signal));
+            }
+            self.show(None);
+        }
+        // Without a warm-up the load begins at once, and would be ahead of its sample.
+        let before = self.plan.warmup.is_zero().then(|| self.sample());
+        let go = self.kernel.now();
+        let start = go.after(self.plan.warmup);
+        let end = match self.plan.until {
+            Until::Time(duration) => start.after(duration),
+            Until::Requests(_) => Time::NEVER,
+        };
+        self.control.set_window(go, start, end);
+        let mut interrupted = self.watch(start, None)?;
+        let begin = before.unwrap_or_else(|| self.sample());
+        if interrupted.is_none() {
+            interrupted = self.watch(end, Some(start))?;
+        }
+        // Earlier than planned when no worker can go on.
+        let end = end.min(self.kernel.now());
+        self.control.cut(end);
+        let end_sample = self.sample();
+        if interrupted.is_some() {
+            self.control.stop();
+        }
+        while !self.all(|board| board.done.load(Ordering::Acquire)) {
+            let now = self.kernel.now();
+            if let Some(signal) = self.pause(now.after(OPENING_GLANCE))? {
+                interrupted = Some(signal);
+                self.control.stop();
+            }
+        }
+        let elapsed_ns = end.since(start).as_nanos() as u64;
+        Ok(Outcome {
+            elapsed_ns,
+            begin,
+            end: end_sample,
+            interrupted,
+            ..Outcome::default()
+        })
+    }
+
+    /// Sleeps until `until` or until all workers have sent what they had to; tells the signal that
+    /// came first.
+    fn watch(&mut self, until: Time, start: Option<Time>) -> Result<Option<i32>, RunError> {
+        loop {
+            let now = self.kernel.now();
+            // A run by a count is over with its last reply.
+            let counted = matches!(self.plan.until, Until::Requests(_));
+            let over = |board: &Board| {
+                !counted && board.sent_all.load(Ordering::Relaxed)
+                    || board.done.load(Ordering::Acquire)
+            };
+            if now >= until || self.all(over) {
+                return Ok(None);
+            }
+            if let Some(signal) = self.pause(until.min(now.after(GLANCE)))? {
+                return Ok(Some(signal));
+            }
+            self.show(start);
+        }
+    }
+
+    fn all(&self, is: impl Fn(&Board) -> bool) -> bool {
+        self.boards.iter().all(is)
+    }
+
+    fn pause(&mut self, until: Time) -> Result<Option<i32>, RunError> {
+        pause(self.kernel, until).map_err(RunError::Own)
+    }
+
+    fn sample(&mut self) -> Sample {
+        let threads = self
+            .boards
+            .iter()
+            .map(|board| board.thread.load(Ordering::Relaxed));
+        let workers_ns = threads.clone().map(observe::thread_cpu_ns).collect();
+        let waited_ns = threads.map(observe::thread_wait_ns).collect();
+        let at = self.kernel.now();
+        Sample {
+            at,
+            workers_ns,
+            waited_ns,
+            // A server that has died meanwhile is no reason to report nothing.
+            server: usage_of(self.target).map(|usage| usage.map_err(|why| why.to_string())),
+            host: Host::now(),
+        }
+    }
+
+    /// Draws the progress line, when one is wanted and its time has come.
+    fn show(&mut self, start: Option<Time>) {
+        let now = self.kernel.now();
+        if !self.progress.is_due(now) {
+            return;
+        }
+        let (mut at, mut answered, mut errors) = (Time::default(), 0, 0);
+        let mut latency = Histogram::new();
+        for board in self.boards {
+            if let Ok(live) = board.live.lock() {
+                at = at.max(live.at);
+                answered += live.answered;
+                errors += live.errors;
+                latency.merge(&live.latency);
+            }
+        }
+        let open = self
+            .boards
+            .iter()
+            .map(|board| board.open.load(Ordering::Relaxed))
+            .sum();
+        let threads = self
+            .boards
+            .iter()
+            .map(|board| board.thread.load(Ordering::Relaxed));
+        let cpu_ns = threads.map(observe::thread_cpu_ns).sum();
+        let elapsed = start.map(|start| now.since(start));
+        let (name, until) = (&self.target.name, self.plan.until);
+        self.progress.draw(
+            now,
+            &Glance {
+                name,
+                until,
+                elapsed,
+                at,
+                open,
+                answered,
+                errors,
+                cpu_ns,
+                latency: &latency,
+            },
+        );
+    }
+}

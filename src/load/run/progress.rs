@@ -1,0 +1,277 @@
+//! One line on a terminal while a run is going on; nothing where there is none.
+//!
+//! The line is drawn over itself a few times a second and wiped at the end, so that it leaves no
+//! trace in what is kept; one that did not fit would wrap and stay. So it has 79 columns at most,
+//! or those of a narrower terminal, and what is least missed is left out first. What it shows is a
+//! glance: figures lag behind by a fifth of a second and are not the report's.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::base::histogram::Histogram;
+use crate::base::time::Time;
+use crate::kernel::{ERROR_LINES, terminal_columns};
+
+use crate::load::plan::Until;
+use crate::load::report::units;
+
+const INTERVAL: Duration = Duration::from_millis(250);
+const COLUMNS_MAX: usize = 79;
+/// The bar has what the rest leaves, between these; without so much there is none.
+const BAR_MIN: usize = 5;
+const BAR_MAX: usize = 20;
+
+/// What is to be shown.
+#[derive(Debug)]
+pub struct Glance<'a> {
+    /// Who is loaded.
+    pub name: &'a str,
+    /// When it will end.
+    pub until: Until,
+    /// Since the window's start; `None` before it.
+    pub elapsed: Option<Duration>,
+    /// When the workers last told their counts.
+    pub at: Time,
+    /// Connections that stand.
+    pub open: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Failures.
+    pub errors: u64,
+    /// Processor time of the workers since they began, where it is known.
+    pub cpu_ns: Option<u64>,
+    /// The latency that counts.
+    pub latency: &'a Histogram,
+}
+
+/// The progress line.
+#[derive(Debug)]
+pub struct Progress {
+    wanted: bool,
+    drawn: Time,
+    /// What was shown last, for the rates since then.
+    at: Time,
+    answered: u64,
+    cpu_ns: Option<u64>,
+    /// What stands before the line and ends in a colon and a blank, such as which round of a
+    /// comparison this is; or nothing.
+    pub title: String,
+}
+
+impl Progress {
+    /// A line on stderr, when that is a terminal.
+    pub fn on_terminal() -> Progress {
+        Progress {
+            wanted: io::stderr().is_terminal(),
+            ..Progress::none()
+        }
+    }
+
+    /// No line.
+    pub fn none() -> Progress {
+        Progress {
+            wanted: false,
+            drawn: Time::default(),
+            at: Time::NEVER,
+            answered: 0,
+            cpu_ns: Some(0),
+            title: String::new(),
+        }
+    }
+
+    /// Whether it is time to draw.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.wanted && now.since(self.drawn) >= INTERVAL
+    }
+
+    /// Draws the line over the one before.
+    pub fn draw(&mut self, now: Time, glance: &Glance<'_>) {
+        let columns = terminal_columns(io::stderr().as_fd()).unwrap_or(COLUMNS_MAX);
+        let text = self.line(now, glance, columns.min(COLUMNS_MAX));
+        // A terminal that went away or stands still is no reason to stop measuring.
+        ERROR_LINES.offer(format!("\r\x1b[K{text}").as_bytes());
+        (self.drawn, self.cpu_ns) = (now, glance.cpu_ns);
+        if glance.elapsed.is_some() {
+            (self.at, self.answered) = (glance.at, glance.answered);
+        }
+    }
+
+    /// Wipes it.
+    pub fn clear(&mut self) {
+        if self.wanted {
+            ERROR_LINES.offer(b"\r\x1b[K");
+        }
+        (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, Some(0));
+    }
+
+    /// The line, of at most `columns`.
+    fn line(&self, now: Time, glance: &Glance<'_>, columns: usize) -> String {
+        let Glance {
+            name,
+            until,
+            elapsed,
+            open,
+            answered,
+            errors,
+            latency,
+            ..
+        } = *glance;
+        let since = now.since(self.drawn).as_secs_f64();
+        // A command may be long, and what comes behind it is what one looks for.
+        let title = match self.title.strip_suffix(": ") {
+            Some(title) => format!("{}: ", cut(title, (columns / 3).saturating_sub(2))),
+            None => String::new(),
+        };
+        let Some(elapsed) = elapsed else {
+            let end = format!(": {open} connections, warming up");
+            let room = columns.saturating_sub(title.chars().count() + end.len());
+            return cut(&format!("{title}{}{end}", cut(name, room)), columns);
+        };
+        let part = match until {
+            Until::Time(all) => elapsed.as_secs_f64() / all.as_secs_f64(),
+            Until::Requests(all) => answered as f64 / all as f64,
+        };
+        // The workers tell their counts at moments of their own.
+        let told = match self.at {
+            Time::NEVER => elapsed.as_secs_f64(),
+            at => glance.at.since(at).as_secs_f64().max(since / 2.0),
+        };
+        let rate = answered.saturating_sub(self.answered) as f64 / told;
+        let spent = glance.cpu_ns.zip(self.cpu_ns);
+        let cpu = spent.map_or("-".to_owned(), |(now, before)| {
+            format!("{:.0} %", now.saturating_sub(before) as f64 / 1e7 / since)
+        });
+        let percentile = |percent| match latency.count() {
+            0 => "-".to_owned(),
+            _ => units::span(latency.percentile(percent) as f64),
+        };
+        // Each with how soon it is left out.
+        let mut fields = vec![
+            (0, format!("{:.1} s", elapsed.as_secs_f64())),
+            (5, format!("{open} conn")),
+            (1, format!("{}/s", units::count(rate))),
+            (4, format!("p50 {}", percentile(50.0))),
+            (2, format!("p99 {}", percentile(99.0))),
+            (3, format!("{errors} errors")),
+            (6, format!("client {cpu}")),
+        ];
+        loop {
+            let texts: Vec<&str> = fields.iter().map(|(_, text)| text.as_str()).collect();
+            let text = format!("{title}{}", texts.join(", "));
+            let length = text.chars().count();
+            if length <= columns {
+                return format!("{}{text}", bar(part, columns - length));
+            }
+            let soonest = fields.iter().map(|(rank, _)| *rank).max();
+            fields.retain(|(rank, _)| Some(*rank) != soonest);
+            if fields.is_empty() {
+                return cut(&title, columns);
+            }
+        }
+    }
+}
+
+/// A bar of which `part` is full, with the blank after it, in at most `room` columns.
+fn bar(part: f64, room: usize) -> String {
+    let width = room.saturating_sub(3).min(BAR_MAX);
+    if width < BAR_MIN {
+        return String::new();
+    }
+    let filled = (part.min(1.0) * width as f64) as usize;
+    format!("[{:-<width$}] ", "#".repeat(filled))
+}
+
+/// `text` in at most `columns`, with dots where its end was.
+fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let front: String = text.chars().take(columns.saturating_sub(3)).collect();
+    let dots = &"..."[..columns.min(3)];
+    format!("{front}{dots}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line of a run that is at its half, in so many columns.
+    fn line(title: &str, connections: u64, columns: usize) -> String {
+        let mut latency = Histogram::new();
+        latency.record(100_000);
+        let glance = Glance {
+            name: "tcp://127.0.0.1:1",
+            until: Until::Time(Duration::from_secs(10)),
+            elapsed: Some(Duration::from_secs(5)),
+            at: Time::from_nanos(1_000_000_000),
+            open: connections,
+            answered: 50_000,
+            errors: 0,
+            cpu_ns: Some(500_000_000),
+            latency: &latency,
+        };
+        let mut progress = Progress::none();
+        progress.title = title.to_owned();
+        progress.line(Time::from_nanos(1_000_000_000), &glance, columns)
+    }
+
+    #[test]
+    fn the_line_tells_where_the_run_is() {
+        let expected = "[##---] 5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, \
+                        client 50 %";
+        assert_eq!(line("", 100, 79), expected);
+    }
+
+    #[test]
+    fn before_the_first_answer_there_is_no_percentile() {
+        let mut progress = Progress::none();
+        progress.title = "round 1/2, A: ".to_owned();
+        let glance = Glance {
+            name: "A",
+            until: Until::Time(Duration::from_secs(10)),
+            elapsed: Some(Duration::from_secs(5)),
+            at: Time::from_nanos(1_000_000_000),
+            open: 4,
+            answered: 0,
+            errors: 0,
+            cpu_ns: None,
+            latency: &Histogram::new(),
+        };
+        let line = progress.line(Time::from_nanos(1_000_000_000), &glance, 79);
+        let told = "round 1/2, A: 5.0 s, 4 conn, 0/s, p50 -, p99 -, 0 errors, client -";
+        assert!(line.ends_with(told), "{line}");
+    }
+
+    #[test]
+    fn what_is_least_missed_is_left_out_first_and_nothing_wraps() {
+        let all = "5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, client 50 %";
+        for (columns, expected) in [
+            (78, all),
+            (50, "5.0 s, 10.0k/s, p50 100 us, p99 100 us, 0 errors"),
+            (30, "5.0 s, 10.0k/s, p99 100 us"),
+            (25, "[####----] 5.0 s, 10.0k/s"),
+            (20, "5.0 s, 10.0k/s"),
+            (3, ""),
+        ] {
+            assert_eq!(line("", 100, columns), expected, "{columns} columns");
+        }
+        let title = "round 3/10, 'a command that is longer than a terminal has columns': ";
+        for columns in 0..=79 {
+            for title in ["", title] {
+                let text = line(title, 10_000, columns);
+                assert!(text.chars().count() <= columns, "{columns} columns: {text}");
+            }
+        }
+        let told = line(title, 1, 79);
+        assert!(
+            told.starts_with("round 3/10, 'a comman...: 5.0 s, "),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn without_a_terminal_it_is_never_time_to_draw() {
+        assert!(!Progress::none().is_due(Time::NEVER));
+    }
+}

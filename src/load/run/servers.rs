@@ -1,0 +1,237 @@
+//! The servers of a session: those that are there, those that are started for it, and on which
+//! processor.
+//!
+//! Whatever was done to a server is undone when the value is dropped: one that was started here is
+//! ended, one that was moved goes back to where it was. Starting a server and looking up a name
+//! take a while, in which a signal may come. Of several addresses of a name, the first on which a
+//! run can begin is loaded to the end of the session. Neighbours: `spawn` and `pinned` below,
+//! `session` above.
+
+use std::collections::VecDeque;
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crate::base::text::escape::escape;
+use crate::kernel::{Address, Endpoint, Poller, ip_text};
+
+use super::affinity::Pinned;
+use super::bench::{Bench, Server};
+use super::spawn::{Spawned, StartError};
+use super::{RunError, Target};
+use crate::load::conversation::session::SessionError;
+use crate::load::run;
+
+/// How often to look whether a name has been looked up; a signal waits for it.
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);
+
+/// The addresses of a server at which no run has been tried yet.
+#[derive(Debug)]
+pub struct Candidates {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    left: VecDeque<Address>,
+    refusals: Vec<String>,
+}
+
+impl Candidates {
+    fn new(endpoint: Endpoint, addresses: Vec<Address>) -> Candidates {
+        Candidates {
+            endpoint,
+            left: addresses.into(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// A run could not begin at the address of `target`, which `refusal` names: moves `target` to
+    /// the next address, or tells why none was left.
+    pub fn next(&mut self, target: &mut Target, refusal: String) -> Result<(), RunError> {
+        self.refusals.push(refusal);
+        match self.left.pop_front() {
+            Some(address) => {
+                (target.name, target.address) = (called(&self.endpoint, &address), address);
+                Ok(())
+            }
+            None => Err(RunError::Target(self.refusals.join("; "))),
+        }
+    }
+
+    /// A run has begun: later ones are made at the same address.
+    pub fn settle(&mut self) {
+        self.left.clear();
+        self.refusals.clear();
+    }
+}
+
+/// How the server is called in reports: a name with the address that it stands for.
+fn called(endpoint: &Endpoint, address: &Address) -> String {
+    match address {
+        Address::Tcp(at) | Address::Udp(at) if endpoint.is_named() => {
+            format!("{endpoint} ({})", ip_text(at))
+        }
+        _ => endpoint.to_string(),
+    }
+}
+
+/// All servers, by their index.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// Who they are.
+    pub targets: Vec<Target>,
+    /// Their further addresses.
+    pub candidates: Vec<Candidates>,
+    /// Each that is kept on a processor. Before those that are ended: a process that is gone
+    /// cannot be moved.
+    pinned: Vec<Option<Pinned>>,
+    spawned: Vec<Spawned>,
+}
+
+impl Servers {
+    /// Starts who is to be started, and moves all to `core`, if one is given. `kernel` is where
+    /// signals arrive.
+    pub fn start<K: Poller>(
+        bench: &Bench,
+        core: Option<usize>,
+        kernel: &mut K,
+    ) -> Result<Servers, SessionError> {
+        let mut servers = Servers::default();
+        let mut pids = bench.pids.iter().copied();
+        for server in &bench.servers {
+            let (target, candidates) = match server {
+                Server::At(endpoint) => find(bench, endpoint, pids.next(), kernel)?,
+                Server::Command(line) => {
+                    let target = servers.spawn(line, core, kernel)?;
+                    let candidates = Candidates::new((&target.address).into(), Vec::new());
+                    (target, candidates)
+                }
+            };
+            let pinned = match (target.pid, core) {
+                (Some(pid), Some(core)) => Some(Pinned::new(pid, core).map_err(RunError::Own)?),
+                _ => None,
+            };
+            servers.pinned.push(pinned);
+            servers.targets.push(target);
+            servers.candidates.push(candidates);
+        }
+        Ok(servers)
+    }
+
+    fn spawn<K: Poller>(
+        &mut self,
+        line: &str,
+        core: Option<usize>,
+        kernel: &mut K,
+    ) -> Result<Target, SessionError> {
+        let pause = |span: Duration| -> io::Result<Option<i32>> {
+            let until = kernel.now().after(span);
+            run::pause(kernel, until)
+        };
+        let spawned = Spawned::start(line, core, pause).map_err(|error| match error {
+            StartError::Failed(line) => SessionError::Start(line),
+            StartError::Interrupted(signal) => RunError::Interrupted(signal).into(),
+        })?;
+        let (address, pid) = (spawned.address(), Some(spawned.pid()));
+        self.spawned.push(spawned);
+        Ok(Target {
+            name: escape(line),
+            address,
+            pid,
+        })
+    }
+
+    /// Moves what server `index` has started since, before it is loaded again. Of one that has
+    /// ended there is nothing to move, and the report tells it.
+    pub fn settle(&mut self, index: usize) {
+        if let Some(Some(pinned)) = self.pinned.get_mut(index) {
+            let _ = pinned.renew();
+        }
+    }
+}
+
+/// A server that is there: its first address and those after it.
+fn find<K: Poller>(
+    bench: &Bench,
+    endpoint: &Endpoint,
+    pid: Option<u32>,
+    kernel: &mut K,
+) -> Result<(Target, Candidates), SessionError> {
+    let mut unsuited = None;
+    let mut addresses = look_up(endpoint, kernel)?;
+    addresses.retain(|address| {
+        let checked = bench.plan.check_family(address, &called(endpoint, address));
+        let is_suited = checked.is_ok();
+        unsuited = unsuited.take().or(checked.err());
+        is_suited
+    });
+    let mut candidates = Candidates::new(endpoint.clone(), addresses);
+    match candidates.left.pop_front() {
+        Some(address) => {
+            let name = called(endpoint, &address);
+            Ok((Target { name, address, pid }, candidates))
+        }
+        None => Err(SessionError::Usage(unsuited.unwrap_or_default())),
+    }
+}
+
+/// All addresses of `endpoint`. A lookup may take long and hears no signal, so a thread of its own
+/// does it.
+fn look_up<K: Poller>(endpoint: &Endpoint, kernel: &mut K) -> Result<Vec<Address>, SessionError> {
+    let asked = endpoint.clone();
+    if !asked.is_named() {
+        return asked.resolve().map_err(SessionError::Usage);
+    }
+    let asking = thread::Builder::new().spawn(move || asked.resolve());
+    let asking = asking.map_err(RunError::Own)?;
+    while !asking.is_finished() {
+        let until = kernel.now().after(LOOK_UP_PAUSE);
+        if let Some(signal) = run::pause(kernel, until).map_err(RunError::Own)? {
+            return Err(RunError::Interrupted(signal).into());
+        }
+    }
+    match asking.join() {
+        Ok(found) => found.map_err(|why| RunError::Target(format!("{endpoint}: {why}")).into()),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates() -> (Target, Candidates) {
+        let endpoint: Endpoint = "three:7".parse().expect("a name");
+        let [first, second, third] =
+            [2, 3, 4].map(|last| Address::Tcp(([127, 0, 0, last], 7).into()));
+        let name = called(&endpoint, &first);
+        let address = first;
+        let candidates = Candidates::new(endpoint, vec![second, third]);
+        let pid = None;
+        (Target { name, address, pid }, candidates)
+    }
+
+    #[test]
+    fn the_next_address_is_taken_until_there_is_none() {
+        let (mut target, mut candidates) = candidates();
+        assert_eq!(target.name, "tcp://three:7 (127.0.0.2)");
+        for last in [3, 4] {
+            let moved = candidates.next(&mut target, format!("not {}", last - 1));
+            assert!(moved.is_ok());
+            assert_eq!(target.name, format!("tcp://three:7 (127.0.0.{last})"));
+            assert_eq!(target.address, Address::Tcp(([127, 0, 0, last], 7).into()));
+        }
+        let failed = candidates.next(&mut target, "not 4".to_owned());
+        let told = failed.map_err(|error| error.to_string());
+        assert_eq!(told, Err("not 2; not 3; not 4".to_owned()));
+    }
+
+    #[test]
+    fn later_runs_stay_at_the_address_of_the_first() {
+        let (mut target, mut candidates) = candidates();
+        assert!(candidates.next(&mut target, "not 2".to_owned()).is_ok());
+        candidates.settle();
+        let failed = candidates.next(&mut target, "gone".to_owned());
+        let told = failed.map_err(|error| error.to_string());
+        assert_eq!(told, Err("gone".to_owned()));
+        assert_eq!(target.name, "tcp://three:7 (127.0.0.3)");
+    }
+}

@@ -1,0 +1,372 @@
+//! One thread of the load: an event loop of the house over its share of the connections.
+//!
+//! Each turn waits, reads the clock once, and looks at what is ready; a reply is read with one call
+//! and the next request goes out with one more. Every connection is registered once, for both
+//! directions and edge-triggered, when it is opened: its first event says that it stands, later
+//! ones bring replies, and `epoll_ctl` is called again only for a server that never pauses. By the
+//! rule of edges, a read that filled its space or came with the end of the stream is followed by
+//! another one (epoll(7)).
+//!
+//! A request's time begins at a clock read just before its write, and ends with the turn in which
+//! its reply was found, so that what the loop spends on other connections in between is not charged
+//! to the server. Nothing is allocated between the first request and the last. Neighbours:
+//! `connection` below, `run` above.
+
+mod ending;
+mod lifetime;
+mod phases;
+mod reopening;
+pub mod tally;
+pub mod timeline;
+mod traffic;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::time::Time;
+use crate::kernel::{
+    Address, ConnectOptions, Event, Interest, OpenError, Opener, Poller, Readiness, Token, errno,
+    is_itself,
+};
+
+use super::conversation::connection::{Connection, Speech};
+use super::plan::schedule::Schedule;
+use super::plan::script::Script;
+use super::plan::{Pace, Plan, Protocol, Until};
+use super::run::control::{Board, Control};
+use tally::{Cause, Failure, Tally};
+
+/// Connects under way at once: fewer than the backlog of any sane listener, which would drop the
+/// rest.
+const CONNECTING_MAX: usize = 64;
+/// How long a connection that broke under `--churn` waits before it is opened again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(10);
+/// The first pause before a full queue is tried again, and how often it is doubled.
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+const RETRY_DOUBLINGS_MAX: u32 = 2;
+/// How long a run that ends by a count waits for any reply before it gives up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After which a datagram that brought no reply is taken for lost.
+const LOSS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How soon word from the conductor is seen by a worker that has nothing to do.
+const ATTENTION: Duration = Duration::from_millis(20);
+/// The same while it waits for the word to begin.
+const ATTENTION_AT_START: Duration = Duration::from_millis(1);
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// How often in a connect time-out the worker looks for connections that have used it up. Each look
+/// is at all slots.
+const LOOKS_PER_CONNECT_TIMEOUT: u32 = 8;
+const EVENTS: usize = 256;
+/// What each connection is registered for.
+const INTEREST: Interest = Interest::READ.union(Interest::WRITE).union(Interest::EDGE);
+/// Reads of one connection on end, before others have their turn: a server may send faster than
+/// its replies can be looked at.
+const READS_PER_EVENT: usize = 16;
+
+/// What a worker shares with the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The inputs.
+    pub plan: &'a Plan,
+    /// What is said.
+    pub script: &'a Script,
+    /// Where to.
+    pub target: &'a Address,
+    /// The conductor's word.
+    pub control: &'a Control,
+    /// Where this worker leaves word.
+    pub board: &'a Board,
+    /// Which of the plan's threads this is.
+    pub index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No socket.
+    Closed,
+    Connecting,
+    /// Stands and carries load.
+    Open,
+    /// Stands and says nothing.
+    Idle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Connections are being opened; nothing is sent.
+    Opening,
+    /// Requests are sent; those that begin from `start` to `end` are measured.
+    Loading {
+        start: Time,
+        end: Time,
+    },
+    /// Of an open loop, overdue requests are still sent; replies are waited for until the deadline.
+    Draining {
+        start: Time,
+        end: Time,
+        deadline: Time,
+    },
+    Done,
+}
+
+struct Slot<S> {
+    socket: Option<S>,
+    stage: Stage,
+    generation: u32,
+    /// Whether it stands in the queue of free connections (open loop).
+    queued: bool,
+    /// When connect(2) was called, of several tries the first time.
+    opened_at: Time,
+    /// How often a full queue has refused it.
+    tries: u8,
+    /// Whether it takes the place of a connection that the server has ended.
+    is_again: bool,
+    connection: Connection,
+}
+
+/// When a request was sent, and when it was due (in a closed loop: the same).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Stamp {
+    sent: Time,
+    due: Time,
+}
+
+/// How many requests a worker may begin inside the window.
+fn quota(job: &Job<'_>) -> u64 {
+    match job.plan.until {
+        Until::Requests(requests) => job.plan.share(requests, job.index),
+        Until::Time(_) => u64::MAX,
+    }
+}
+
+/// Memory for `count` of `what`, which are taken before the load, or not at all.
+fn room<T>(what: &str, count: usize) -> Result<Vec<T>, Cause> {
+    let mut room = Vec::new();
+    let taken = room.try_reserve_exact(count);
+    let why = |_| {
+        io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!("no memory for {count} {what}"),
+        )
+    };
+    taken.map_err(why).map_err(Cause::Own)?;
+    Ok(room)
+}
+
+/// One thread's share of the load.
+pub struct Worker<'a, K: Poller + Opener> {
+    kernel: K,
+    job: Job<'a>,
+    speech: Speech,
+    slots: Vec<Slot<K::Socket>>,
+    /// How many of the slots carry load; the others are idle connections.
+    active: usize,
+    /// A ring of `depth` stamps a slot.
+    stamps: Vec<Stamp>,
+    depth: usize,
+    options: Vec<ConnectOptions>,
+    schedule: Option<Schedule>,
+    /// Slots with room for another request, the one that has been free longest in front (open
+    /// loop).
+    free: VecDeque<u32>,
+    /// Since when there has been one.
+    free_since: Time,
+    /// Slots to be opened, each not before its time.
+    opening: VecDeque<(Time, u32)>,
+    connecting: usize,
+    /// Connections that stand and carry load, and those that stand idle.
+    open: usize,
+    idle: usize,
+    in_flight: u64,
+    /// Requests that may still begin inside the window.
+    quota: u64,
+    phase: Phase,
+    now: Time,
+    /// When something last moved: a reply, a connection that came to stand, a request after which
+    /// there is one to wait for.
+    moved: Time,
+    published: Time,
+    /// When connections were last held against the connect time-out.
+    scanned: Time,
+    tally: Tally,
+    space: Vec<u8>,
+    events: Vec<Event>,
+}
+
+impl<'a, K: Poller + Opener> Worker<'a, K> {
+    /// Takes all the memory that the run will need, or says what there is none for.
+    pub fn new(mut kernel: K, job: Job<'a>) -> Result<Worker<'a, K>, Cause> {
+        let plan = job.plan;
+        let active = plan.share(plan.connections as u64, job.index) as usize;
+        let count = active + plan.share(plan.idle as u64, job.index) as usize;
+        let speech = match (plan.protocol, job.target) {
+            (Protocol::Http, _) => Speech::Http,
+            (Protocol::Echo, Address::Udp(_)) => Speech::Datagrams,
+            (Protocol::Echo, _) => Speech::Stream,
+        };
+        let mut slots = room("connections", count)?;
+        slots.extend((0..count).map(|_| Slot {
+            socket: None,
+            stage: Stage::Closed,
+            generation: 0,
+            queued: false,
+            opened_at: Time::default(),
+            tries: 0,
+            is_again: false,
+            connection: Connection::new(speech, &job.control.first_page),
+        }));
+        let depth = plan.pipeline.next_power_of_two();
+        let mut stamps = room("requests in flight", active * depth)?;
+        stamps.resize(active * depth, Stamp::default());
+        let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
+            [] => vec![None],
+            some => some.iter().cloned().map(Some).collect(),
+        };
+        let options = sources.into_iter().map(|source| ConnectOptions {
+            nodelay: true,
+            source,
+        });
+        let now = kernel.now();
+        let answer_max = plan
+            .size
+            .1
+            .saturating_mul(plan.pipeline)
+            .next_power_of_two();
+        let answer_max = answer_max.clamp(64 << 10, 1 << 20);
+        let mut space = room("bytes of replies", answer_max)?;
+        space.resize(answer_max, 0);
+        let mut worker = Worker {
+            kernel,
+            job,
+            speech,
+            slots,
+            active,
+            stamps,
+            depth,
+            options: options.collect(),
+            schedule: None,
+            free: room("connections", active)?.into(),
+            free_since: now,
+            opening: room("connections", count)?.into(),
+            connecting: 0,
+            open: 0,
+            idle: 0,
+            in_flight: 0,
+            quota: quota(&job),
+            phase: Phase::Opening,
+            now,
+            moved: now,
+            published: now,
+            scanned: now,
+            tally: Tally::new(),
+            space,
+            events: vec![Event::default(); EVENTS],
+        };
+        worker.plan_openings();
+        Ok(worker)
+    }
+
+    fn plan_openings(&mut self) {
+        let Plan { ramp, churn, .. } = *self.job.plan;
+        let count = self.slots.len();
+        for index in 0..count {
+            // Under churn the load itself opens its connections.
+            if !churn || index >= self.active {
+                let due = self.now.after(ramp.mul_f64(index as f64 / count as f64));
+                self.opening.push_back((due, index as u32));
+            }
+        }
+    }
+
+    /// Runs to the end. The error is one that the whole run stops for.
+    pub fn run(mut self) -> Result<Tally, Cause> {
+        while self.phase != Phase::Done {
+            self.turn()?;
+        }
+        for slot in &mut self.slots {
+            if let Some(socket) = slot.socket.take() {
+                self.kernel.close(socket);
+            }
+        }
+        Ok(self.tally)
+    }
+
+    fn turn(&mut self) -> Result<(), Cause> {
+        let count = self.wait().map_err(Cause::Own)?;
+        self.now = self.kernel.now();
+        self.follow()?;
+        for at in 0..count {
+            let (token, readiness) = (self.events[at].token(), self.events[at].readiness());
+            self.ready(token, readiness)?;
+        }
+        self.open_due()?;
+        self.give_up_connecting()?;
+        self.release_due()?;
+        if self.now.since(self.published) >= PUBLISH_INTERVAL {
+            self.give_up_the_lost()?;
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Fills the batch; sleeps only after having looked in vain for as long as the plan says.
+    fn wait(&mut self) -> io::Result<usize> {
+        let until = self.until();
+        if let Some(span) = self.job.plan.spin {
+            let spin_until = self.now.after(span).min(until);
+            while self.kernel.now() < spin_until {
+                match self.kernel.wait(&mut self.events, Time::default())? {
+                    0 => {}
+                    count => return Ok(count),
+                }
+            }
+        }
+        self.kernel.wait(&mut self.events, until)
+    }
+
+    /// When to look again, should nothing happen before.
+    fn until(&self) -> Time {
+        let (attention, deadline) = match self.phase {
+            Phase::Opening => (ATTENTION_AT_START, Time::NEVER),
+            Phase::Loading { end, .. } => (ATTENTION, end),
+            Phase::Draining { deadline, .. } => (ATTENTION, deadline),
+            Phase::Done => return self.now,
+        };
+        let opening = match self.opening.front() {
+            Some((due, _)) if self.connecting < CONNECTING_MAX => *due,
+            _ => Time::NEVER,
+        };
+        let request = match &self.schedule {
+            Some(schedule) if !self.free.is_empty() && self.may_begin(schedule.due()) => {
+                schedule.due()
+            }
+            _ => Time::NEVER,
+        };
+        let attention = self.now.after(attention);
+        deadline.min(opening).min(request).min(attention)
+    }
+
+    fn publish(&mut self) {
+        self.published = self.now;
+        self.job
+            .board
+            .open
+            .store((self.open + self.idle) as u64, Ordering::Relaxed);
+        if let Ok(mut live) = self.job.board.live.try_lock() {
+            live.at = self.now;
+            live.answered = self.tally.answered;
+            live.errors = self.tally.errors.total();
+            let latency = match self.schedule {
+                Some(_) => &self.tally.response,
+                None => &self.tally.service,
+            };
+            live.latency.copy_from(latency);
+        }
+    }
+
+    fn stamp(&self, index: usize, request: u64) -> Stamp {
+        self.stamps[index * self.depth + (request as usize & (self.depth - 1))]
+    }
+}

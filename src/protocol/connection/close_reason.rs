@@ -1,0 +1,148 @@
+//! The one list of why connections end, as statistics and logs name it.
+
+use crate::protocol::framing::FrameError;
+
+/// Why a connection ended. The first reason stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer ended its stream and got all its answers.
+    EndOfStream,
+    /// The peer reset the connection, or the network took it away.
+    Reset,
+    /// A call on its socket failed in a way that is not the peer's doing.
+    Failed,
+    /// A frame over the limit.
+    TooLong,
+    /// A header that contradicts itself.
+    Corrupted,
+    /// The stream ended inside a frame.
+    Truncated,
+    /// The service ended the conversation, as its protocol has it.
+    Goodbye,
+    /// The service ended the conversation, because what the peer said is none.
+    Refused,
+    /// The connection opened with another protocol, which its service does not let in.
+    OtherProtocol,
+    /// No byte for the idle time-out.
+    Idle,
+    /// The peer took too little of what it was owed within the stall time-out.
+    Stalled,
+    /// A frame was not whole within the frame time-out.
+    SlowFrame,
+    /// It had something to say, and no workspace was free for the idle time-out.
+    Starved,
+    /// The kernel had no memory for its bytes, however often it was tried.
+    Exhausted,
+    /// The server is shutting down, and it had all its answers.
+    Shutdown,
+    /// The server is shutting down, and time was up before it had all its answers.
+    Cut,
+}
+
+impl From<&FrameError> for CloseReason {
+    fn from(error: &FrameError) -> CloseReason {
+        match error {
+            FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. } => {
+                CloseReason::TooLong
+            }
+            FrameError::Corrupted(_) => CloseReason::Corrupted,
+            FrameError::Truncated { .. } => CloseReason::Truncated,
+            FrameError::Refused(_) => CloseReason::Refused,
+        }
+    }
+}
+
+impl CloseReason {
+    /// Every reason, in the order of the statistics.
+    pub const ALL: [CloseReason; 16] = [
+        CloseReason::EndOfStream,
+        CloseReason::Reset,
+        CloseReason::Failed,
+        CloseReason::TooLong,
+        CloseReason::Corrupted,
+        CloseReason::Truncated,
+        CloseReason::Goodbye,
+        CloseReason::Refused,
+        CloseReason::OtherProtocol,
+        CloseReason::Idle,
+        CloseReason::Stalled,
+        CloseReason::SlowFrame,
+        CloseReason::Starved,
+        CloseReason::Exhausted,
+        CloseReason::Shutdown,
+        CloseReason::Cut,
+    ];
+
+    /// The name in logs and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CloseReason::EndOfStream => "end_of_stream",
+            CloseReason::Reset => "reset",
+            CloseReason::Failed => "failed",
+            CloseReason::TooLong => "too_long",
+            CloseReason::Corrupted => "corrupted",
+            CloseReason::Truncated => "truncated",
+            CloseReason::Goodbye => "goodbye",
+            CloseReason::Refused => "refused",
+            CloseReason::OtherProtocol => "other_protocol",
+            CloseReason::Idle => "idle",
+            CloseReason::Stalled => "stalled",
+            CloseReason::SlowFrame => "slow_frame",
+            CloseReason::Starved => "starved",
+            CloseReason::Exhausted => "exhausted",
+            CloseReason::Shutdown => "shutdown",
+            CloseReason::Cut => "cut",
+        }
+    }
+
+    /// What the connection ran into, for the log.
+    ///
+    /// Nothing where the frame error says it, and nothing where a conversation ends as its protocol
+    /// has it, by its peer or with the server: these ends are counted, and told at debug.
+    pub const fn limit(self) -> Option<&'static str> {
+        match self {
+            CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
+            CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
+            CloseReason::OtherProtocol => Some("a web page could have opened this connection"),
+            CloseReason::Stalled => Some("the peer took too little of its answers in time"),
+            CloseReason::SlowFrame => Some("the frame was not whole in time"),
+            CloseReason::Starved => Some("no workspace was free in time, more memory would help"),
+            CloseReason::Exhausted => Some("the kernel had no memory for its bytes"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_told_in_the_log_or_is_an_end_that_a_conversation_has_anyway() {
+        let by_a_frame = [
+            FrameError::Endless { limit: 1 },
+            FrameError::Corrupted("x"),
+            FrameError::Truncated { held: 1 },
+            FrameError::Refused("x"),
+        ];
+        let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
+        for reason in CloseReason::ALL {
+            // The last two are told together at the end of the server.
+            let is_usual = matches!(
+                reason,
+                CloseReason::EndOfStream
+                    | CloseReason::Reset
+                    | CloseReason::Goodbye
+                    | CloseReason::Shutdown
+                    | CloseReason::Cut
+            );
+            let ways = [
+                is_usual,
+                by_a_frame.contains(&reason),
+                reason.limit().is_some(),
+            ];
+            let count = ways.iter().filter(|way| **way).count();
+            assert_eq!(count, 1, "{reason:?} is told in just one way: {ways:?}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A delimiter of one to eight bytes that stands nowhere else; longer ones are in `long_delimiter`.
+//!
+//! ```text
+//!   delim:2d2d    "hello" 2D 2D    the delimiter is looked for from the left: the first one ends
+//!                 |payload|
+//! ```
+//!
+//! The limit is on the payload and needs no end to be judged: when not even a delimiter that began
+//! with the last bytes could come in time, it is over. A look goes on where the earlier one ended,
+//! but for the bytes that may be the beginning of a delimiter.
+
+use std::fmt;
+
+use super::long_delimiter::LongDelimiter;
+use super::{Bounds, Decode, Decoded, FrameError, Framing, Overhead};
+use crate::base::find::find;
+use crate::limits::{DELIMITER_MAX, DELIMITER_SHORT_MAX};
+
+/// Messages that end with a delimiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delimiter {
+    bytes: [u8; DELIMITER_SHORT_MAX],
+    length: usize,
+    limit: usize,
+}
+
+/// Reads a delimiter, long or short, from hexadecimal digits.
+pub(super) fn parse(digits: &str) -> Result<Framing, String> {
+    let whole = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !whole || !(1..=DELIMITER_MAX).contains(&(digits.len() / 2)) {
+        return Err(format!(
+            "the delimiter must be 1 to {DELIMITER_MAX} bytes in hexadecimal, such as 0d0a"
+        ));
+    }
+    let mut bytes = Vec::new();
+    for at in (0..digits.len()).step_by(2) {
+        let byte = u8::from_str_radix(&digits[at..at + 2], 16);
+        bytes.push(byte.map_err(|why| why.to_string())?);
+    }
+    Ok(match bytes.len() {
+        ..=DELIMITER_SHORT_MAX => Framing::Delimiter(Delimiter::new(&bytes)),
+        _ => Framing::LongDelimiter(LongDelimiter::new(&bytes)),
+    })
+}
+
+/// Writes a delimiter as it is read.
+pub(super) fn write_hex(delimiter: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("delim:")?;
+    let mut bytes = delimiter.iter();
+    bytes.try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+impl Delimiter {
+    /// The delimiter `delimiter`, of at least one byte and at most [`DELIMITER_SHORT_MAX`].
+    fn new(delimiter: &[u8]) -> Delimiter {
+        let mut bytes = [0; DELIMITER_SHORT_MAX];
+        bytes[..delimiter.len()].copy_from_slice(delimiter);
+        Delimiter {
+            bytes,
+            length: delimiter.len(),
+            limit: usize::MAX,
+        }
+    }
+
+    /// The same delimiter behind messages of at most `limit` bytes, itself not counted.
+    pub fn limited(self, limit: usize) -> Delimiter {
+        Delimiter { limit, ..self }
+    }
+
+    fn delimiter(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// How many of the last bytes may be the beginning of a delimiter.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let begins = |count: &usize| bytes.ends_with(&self.bytes[..*count]);
+        (1..self.length).rev().find(begins).unwrap_or(0)
+    }
+}
+
+impl Decode for Delimiter {
+    fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded {
+        let reach = bytes.len().min(self.limit.saturating_add(self.length));
+        let found = find(&bytes[scanned..reach], self.delimiter());
+        match found.map(|at| scanned + at) {
+            Some(payload_end) => Decoded::Frame(Bounds {
+                frame: payload_end + self.length,
+                payload: 0,
+                payload_end,
+            }),
+            None if reach - self.begun(&bytes[..reach]) > self.limit => {
+                Decoded::Wrong(FrameError::Endless {
+                    limit: self.limit as u64,
+                })
+            }
+            None => Decoded::Incomplete {
+                scanned: (reach + 1).saturating_sub(self.length),
+            },
+        }
+    }
+
+    fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        Ok(match find(bytes, self.delimiter()) {
+            Some(end) => (end + self.length, 0),
+            // What may be the beginning of the delimiter is kept until it is all of it, or none.
+            None => (bytes.len() - self.begun(bytes), left),
+        })
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead {
+            front: 0,
+            back: self.length,
+        }
+    }
+
+    fn encode(
+        &self,
+        _request: &[u8],
+        space: &mut [u8],
+        payload: usize,
+    ) -> Result<usize, FrameError> {
+        FrameError::if_over(payload as u64, self.limit as u64)?;
+        let frame = payload + self.length;
+        space[payload..frame].copy_from_slice(self.delimiter());
+        Ok(frame)
+    }
+}
+
+impl fmt::Display for Delimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(self.delimiter(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delimiter(digits: &str) -> Framing {
+        parse(digits).unwrap().limited(4).unwrap()
+    }
+
+    fn frame(frame: usize, payload_end: usize) -> Decoded {
+        Decoded::Frame(Bounds {
+            frame,
+            payload: 0,
+            payload_end,
+        })
+    }
+
+    #[test]
+    fn the_first_delimiter_ends_the_message_even_after_false_starts() {
+        for (digits, bytes, decoded) in [
+            ("00", b"ab\0cd".as_slice(), frame(3, 2)),
+            ("0D0A", b"a\rb\r\nc", frame(5, 3)),
+            ("2d2d3e", b"---->", frame(5, 2)),
+            (
+                "0102030405060708",
+                b"\x01\x02\x03\x04\x05\x06\x07\x08",
+                frame(8, 0),
+            ),
+            ("2d2d", b"ab-", Decoded::Incomplete { scanned: 2 }),
+        ] {
+            assert_eq!(delimiter(digits).decode(bytes, 0), decoded, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_payload_alone_and_waits_for_no_end() {
+        let endless = Decoded::Wrong(FrameError::Endless { limit: 4 });
+        for (bytes, decoded) in [
+            (b"abc-->".as_slice(), frame(6, 3)),
+            (b"abcd-->", frame(7, 4)),
+            (b"abcd", Decoded::Incomplete { scanned: 2 }),
+            (b"abcd--", Decoded::Incomplete { scanned: 4 }),
+            (b"abcde", endless),
+            (b"abcd-e", endless),
+            (b"abcd---", endless),
+            (b"abcde-->", endless),
+        ] {
+            assert_eq!(delimiter("2d2d3e").decode(bytes, 0), decoded, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_for_a_reply_too() {
+        assert_eq!(delimiter("2d2d").encode(b"", &mut [0; 6], 4), Ok(6));
+        let error = FrameError::TooLong { frame: 5, limit: 4 };
+        assert_eq!(delimiter("2d2d").encode(b"", &mut [0; 7], 5), Err(error));
+    }
+
+    #[test]
+    fn a_delimiter_is_1_to_64_bytes_in_hexadecimal() {
+        let long = "0a".repeat(DELIMITER_MAX + 1);
+        for digits in ["", "0", "0g", "+1", "0 ", "é0", &long] {
+            let error = parse(digits).expect_err(digits);
+            let told = "the delimiter must be 1 to 64 bytes in hexadecimal, such as 0d0a";
+            assert_eq!(error, told, "{digits}");
+        }
+        for length in [1, 7, 8, 9, 63, 64] {
+            let digits = "0D0a".repeat(32)[..2 * length].to_owned();
+            let framing = parse(&digits).unwrap();
+            let is_short = matches!(framing, Framing::Delimiter(_));
+            assert_eq!(is_short, length <= DELIMITER_SHORT_MAX);
+            let printed = format!("delim:{}", digits.to_ascii_lowercase());
+            assert_eq!(framing.to_string(), printed);
+            assert_eq!(framing.overhead().back, length);
+        }
+    }
+}

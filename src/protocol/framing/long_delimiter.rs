@@ -1,0 +1,283 @@
+//! A delimiter of 9 to 64 bytes, such as the boundary of a multipart message.
+//!
+//! The rules are those of `delimiter`, which looks for the short ones. Comparing a long delimiter
+//! at each of its first bytes could cost 64 comparisons a byte, so the search remembers how much of
+//! the delimiter stands before the next byte, and after a mismatch goes on with the longest part of
+//! it that can still be the beginning (D. E. Knuth, J. H. Morris, V. R. Pratt, "Fast pattern
+//! matching in strings", 1977). No byte is compared more than twice in a search.
+//!
+//! ```text
+//!   delimiter  a a b a a a        borders  0 1 0 1 2 2
+//!   text       a a b a a b        after 5 equal bytes and a mismatch: 2 equal bytes, the "aa"
+//! ```
+//!
+//! Between two looks nothing is kept but where a beginning of the delimiter starts. The next look
+//! compares it again, eight bytes at a time.
+
+use std::fmt;
+
+use super::delimiter::write_hex;
+use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+use crate::base::find::find_byte;
+use crate::limits::DELIMITER_MAX;
+
+/// Messages that end with a long delimiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongDelimiter {
+    bytes: [u8; DELIMITER_MAX],
+    /// For each front part of the delimiter, by its last byte: the length of the longest shorter
+    /// front part that it ends with.
+    borders: [u8; DELIMITER_MAX],
+    length: usize,
+    limit: usize,
+}
+
+/// A search under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Search {
+    /// The next byte to compare.
+    at: usize,
+    /// How many bytes before it are the beginning of a delimiter, or all of it.
+    begun: usize,
+}
+
+impl LongDelimiter {
+    /// The delimiter `delimiter`, of at least one byte and at most [`DELIMITER_MAX`].
+    pub(super) fn new(delimiter: &[u8]) -> LongDelimiter {
+        let mut bytes = [0; DELIMITER_MAX];
+        bytes[..delimiter.len()].copy_from_slice(delimiter);
+        let (mut borders, mut border) = ([0; DELIMITER_MAX], 0);
+        for at in 1..delimiter.len() {
+            while border > 0 && delimiter[at] != delimiter[border] {
+                border = usize::from(borders[border - 1]);
+            }
+            border += usize::from(delimiter[at] == delimiter[border]);
+            borders[at] = border as u8;
+        }
+        LongDelimiter {
+            bytes,
+            borders,
+            length: delimiter.len(),
+            limit: usize::MAX,
+        }
+    }
+
+    /// The same delimiter behind messages of at most `limit` bytes, itself not counted.
+    pub fn limited(self, limit: usize) -> LongDelimiter {
+        LongDelimiter { limit, ..self }
+    }
+
+    fn delimiter(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Looks for the delimiter: the search ends behind it, or at the end of `bytes`.
+    fn search(&self, bytes: &[u8]) -> Search {
+        let mut search = self.begin(bytes);
+        while search.begun < self.length && self.step(&mut search, bytes) {}
+        search
+    }
+
+    /// Takes what `bytes` and the delimiter have in common at their fronts: most often the
+    /// beginning that an earlier look has found.
+    fn begin(&self, bytes: &[u8]) -> Search {
+        const WORD: usize = size_of::<u64>();
+        let words = bytes
+            .chunks_exact(WORD)
+            .zip(self.delimiter().chunks_exact(WORD));
+        let same = WORD * words.take_while(|(found, word)| found == word).count();
+        let rest = bytes[same..].iter().zip(&self.delimiter()[same..]);
+        let begun = same + rest.take_while(|(found, byte)| found == byte).count();
+        Search { at: begun, begun }
+    }
+
+    /// Compares one byte, or steps to the next one that can begin a delimiter; `false` at the end.
+    fn step(&self, search: &mut Search, bytes: &[u8]) -> bool {
+        let Search { at, begun } = *search;
+        let Some(byte) = bytes.get(at) else {
+            return false;
+        };
+        *search = match begun {
+            _ if *byte == self.bytes[begun] => Search {
+                at: at + 1,
+                begun: begun + 1,
+            },
+            0 => {
+                let next = find_byte(&bytes[at..], self.bytes[0]);
+                let at = next.map_or(bytes.len(), |next| at + next);
+                Search { at, begun }
+            }
+            _ => Search {
+                at,
+                begun: usize::from(self.borders[begun - 1]),
+            },
+        };
+        true
+    }
+}
+
+impl Decode for LongDelimiter {
+    fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded {
+        let reach = bytes.len().min(self.limit.saturating_add(self.length));
+        let Search { at, begun } = self.search(&bytes[scanned..reach]);
+        if begun == self.length {
+            let frame = scanned + at;
+            return Decoded::Frame(Bounds {
+                frame,
+                payload: 0,
+                payload_end: frame - self.length,
+            });
+        }
+        // Not even a delimiter that has begun could come in time.
+        if reach - begun > self.limit {
+            return Decoded::Wrong(FrameError::Endless {
+                limit: self.limit as u64,
+            });
+        }
+        Decoded::Incomplete {
+            scanned: reach - begun,
+        }
+    }
+
+    fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
+        let Search { at, begun } = self.search(bytes);
+        Ok(match begun {
+            begun if begun == self.length => (at, 0),
+            // What may be the beginning of the delimiter is kept until it is all of it, or none.
+            begun => (bytes.len() - begun, left),
+        })
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead {
+            front: 0,
+            back: self.length,
+        }
+    }
+
+    fn encode(
+        &self,
+        _request: &[u8],
+        space: &mut [u8],
+        payload: usize,
+    ) -> Result<usize, FrameError> {
+        FrameError::if_over(payload as u64, self.limit as u64)?;
+        let frame = payload + self.length;
+        space[payload..frame].copy_from_slice(self.delimiter());
+        Ok(frame)
+    }
+}
+
+impl fmt::Display for LongDelimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(self.delimiter(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::find::find;
+    use crate::base::random::Random;
+
+    /// Delimiters with every kind of border, each with the bytes that a text of it is made of.
+    const DELIMITERS: [&[u8]; 5] = [
+        b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+        b"aaaaaaaab",
+        b"abaababaabaab",
+        b"aabaaabaaaabaaab",
+        b"--boundary--boundary--\r\n",
+    ];
+
+    #[test]
+    fn a_delimiter_is_found_where_a_plain_search_finds_it_whatever_the_cuts() {
+        let mut random = Random::new(31);
+        for delimiter in DELIMITERS {
+            let framing = LongDelimiter::new(delimiter);
+            for _ in 0..400 {
+                let mut text = Vec::new();
+                for _ in 0..random.below(6) {
+                    let part = 1 + random.below(delimiter.len() as u64) as usize;
+                    text.extend_from_slice(&delimiter[..part]);
+                }
+                let found = find(&text, delimiter);
+                let (mut scanned, mut decoded) = (0, None);
+                for arrived in 1..=text.len() {
+                    match framing.decode(&text[..arrived], scanned) {
+                        Decoded::Incomplete { scanned: now } => scanned = now,
+                        Decoded::Frame(bounds) => {
+                            decoded = Some(bounds.payload_end);
+                            break;
+                        }
+                        Decoded::Wrong(error) => panic!("{error}"),
+                    }
+                }
+                assert_eq!(decoded, found, "{:?} in {text:?}", delimiter.escape_ascii());
+            }
+        }
+    }
+
+    /// Comparisons of a search, those of its beginning in words and bytes.
+    fn comparisons(framing: &LongDelimiter, bytes: &[u8]) -> (usize, Search) {
+        let mut search = framing.begin(bytes);
+        let mut count = search.begun / size_of::<u64>() + size_of::<u64>();
+        while search.begun < framing.length && framing.step(&mut search, bytes) {
+            count += 1;
+        }
+        (count, search)
+    }
+
+    #[test]
+    fn no_byte_of_one_arrival_is_compared_more_than_twice() {
+        for delimiter in DELIMITERS {
+            let framing = LongDelimiter::new(delimiter);
+            // As many false starts as there can be.
+            let text = delimiter[..delimiter.len() - 1].repeat(1000);
+            let (count, _) = comparisons(&framing, &text);
+            assert!(count <= 2 * text.len() + 16, "{count} of {}", text.len());
+        }
+    }
+
+    #[test]
+    fn bytes_that_come_one_by_one_cost_a_bounded_number_of_comparisons_each() {
+        for delimiter in DELIMITERS {
+            let framing = LongDelimiter::new(delimiter);
+            let text = delimiter[..delimiter.len() - 1].repeat(100);
+            let (mut scanned, mut total) = (0, 0);
+            for arrived in 1..=text.len() {
+                let (count, search) = comparisons(&framing, &text[scanned..arrived]);
+                total += count;
+                scanned = arrived - search.begun;
+            }
+            // Up to 7 words and 8 bytes of what has begun, and two comparisons of the new byte.
+            assert!(total <= 17 * text.len(), "{total} of {}", text.len());
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_payload_alone_and_waits_for_no_end() {
+        let framing = LongDelimiter::new(b"----------+").limited(4);
+        let endless = Decoded::Wrong(FrameError::Endless { limit: 4 });
+        for (bytes, decoded) in [
+            (b"abcd".as_slice(), Decoded::Incomplete { scanned: 4 }),
+            (b"abcd----------", Decoded::Incomplete { scanned: 4 }),
+            // The last beginning starts behind the limit.
+            (b"abc------------", endless),
+            (b"abcde", endless),
+            (b"abcd-e", endless),
+            (b"abcd-----------", endless),
+        ] {
+            assert_eq!(framing.decode(bytes, 0), decoded, "{bytes:?}");
+        }
+        let frame = framing.decode(b"abcd----------+", 0);
+        assert!(matches!(frame, Decoded::Frame(bounds) if bounds.payload_end == 4));
+    }
+
+    #[test]
+    fn the_limit_holds_for_a_reply_too() {
+        let framing = LongDelimiter::new(b"123456789").limited(4);
+        assert_eq!(framing.encode(b"", &mut [0; 13], 4), Ok(13));
+        let error = FrameError::TooLong { frame: 5, limit: 4 };
+        assert_eq!(framing.encode(b"", &mut [0; 14], 5), Err(error));
+    }
+}

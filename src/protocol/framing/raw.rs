@@ -1,0 +1,54 @@
+//! No boundary at all: whatever has arrived is handed on.
+//!
+//! ```text
+//!   sent:     "hello," "world"          arrives, for example:   "hello,worl" "d"
+//! ```
+//!
+//! TCP promises order and completeness, not the pieces in which they come; whoever needs those uses
+//! another framing. There is nothing here that could be wrong or incomplete.
+
+use super::{Bounds, Decode, Decoded, FrameError};
+
+/// The framing without frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw;
+
+impl Decode for Raw {
+    #[inline]
+    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+        Decoded::Frame(Bounds {
+            frame: bytes.len(),
+            payload: 0,
+            payload_end: bytes.len(),
+        })
+    }
+
+    fn encode(
+        &self,
+        _request: &[u8],
+        _space: &mut [u8],
+        payload: usize,
+    ) -> Result<usize, FrameError> {
+        Ok(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_arrived_is_the_message() {
+        let Decoded::Frame(bounds) = Raw.decode(b"hello,worl", 0) else {
+            panic!("raw is never incomplete")
+        };
+        assert_eq!(
+            bounds,
+            Bounds {
+                frame: 10,
+                payload: 0,
+                payload_end: 10
+            }
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! One enum of all services but [`Echo`](super::Echo), so that the loop is compiled once for all of
+//! them.
+//!
+//! Every call is one match on the service. The first arm of [`Service::serve`] is inlined, because
+//! `upper` answers many short frames in place; the others are one call away. A state is made by
+//! [`AnyService::open`] of the service that it is later handed to. A reload replaces a service by
+//! another value of the same variant, so the pair of service and state always fits.
+
+use super::{
+    Answer, Clock, Dict, Discard, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
+    Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, http, run, upper,
+};
+use crate::protocol::framing::Hint;
+
+/// Any service but the plain echo.
+#[derive(Clone, Debug)]
+pub enum AnyService {
+    /// `upper`
+    Upper(Upper),
+    /// `upper --unicode`
+    UpperUnicode(UpperUnicode),
+    /// `echo --prefix`
+    PrefixedEcho(PrefixedEcho),
+    /// `discard`
+    Discard(Discard),
+    /// `dict`
+    Dict(Dict),
+    /// `robot`
+    Robot(Robot),
+    /// `run`
+    Run(Run),
+    /// `http`
+    Http(Http),
+}
+
+/// What one connection of any service remembers.
+#[derive(Debug)]
+pub enum AnyState {
+    /// The service remembers nothing.
+    Stateless,
+    /// Of `upper --unicode`.
+    Partial(upper::Partial),
+    /// Of `run`.
+    Running(run::Running),
+    /// Of `http`.
+    Conversation(http::Conversation),
+}
+
+/// What each row of the table calls a state that does not belong to its service.
+const FOREIGN: &str = "the state was made by another service";
+
+impl AnyService {
+    /// Out of line: only the first arm of [`Service::serve`] is worth the room in every loop.
+    #[inline(never)]
+    fn serve_other(
+        &mut self,
+        state: &mut AnyState,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Answer {
+        match (self, state) {
+            (AnyService::Upper(upper), _) => upper.serve(&mut (), request, reply),
+            (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
+                upper.serve(state, request, reply)
+            }
+            (AnyService::PrefixedEcho(echo), _) => echo.serve(&mut (), request, reply),
+            (AnyService::Discard(discard), _) => discard.serve(&mut (), request, reply),
+            (AnyService::Dict(dict), _) => dict.serve(&mut (), request, reply),
+            (AnyService::Robot(robot), _) => robot.serve(&mut (), request, reply),
+            (AnyService::Run(run), AnyState::Running(state)) => run.serve(state, request, reply),
+            (AnyService::Http(http), AnyState::Conversation(state)) => {
+                http.serve(state, request, reply)
+            }
+            _ => unreachable!("{FOREIGN}"),
+        }
+    }
+}
+
+impl Service for AnyService {
+    type State = AnyState;
+
+    fn open(&self) -> AnyState {
+        match self {
+            AnyService::UpperUnicode(upper) => AnyState::Partial(upper.open()),
+            AnyService::Run(run) => AnyState::Running(run.open()),
+            AnyService::Http(http) => AnyState::Conversation(http.open()),
+            _ => AnyState::Stateless,
+        }
+    }
+
+    #[inline]
+    fn in_place(&self, _state: &AnyState) -> bool {
+        matches!(self, AnyService::Upper(_))
+    }
+
+    fn greeting(&self) -> Option<&dyn Greeting<AnyState>> {
+        match self {
+            AnyService::Robot(_) => Some(self),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn clock(&mut self) -> Option<&mut dyn Clock> {
+        match self {
+            AnyService::Http(http) => Some(http),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn effects(&self) -> Option<&dyn Effects<AnyState>> {
+        match self {
+            AnyService::Run(_) => Some(self),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn screen(&self) -> Option<&dyn Screen<AnyState>> {
+        match self {
+            AnyService::Run(_) => Some(self),
+            _ => None,
+        }
+    }
+
+    fn reply_max(&self, payload: usize) -> usize {
+        match self {
+            AnyService::Upper(upper) => upper.reply_max(payload),
+            AnyService::UpperUnicode(upper) => upper.reply_max(payload),
+            AnyService::PrefixedEcho(echo) => echo.reply_max(payload),
+            AnyService::Discard(discard) => discard.reply_max(payload),
+            AnyService::Dict(dict) => dict.reply_max(payload),
+            AnyService::Robot(robot) => robot.reply_max(payload),
+            AnyService::Run(run) => run.reply_max(payload),
+            AnyService::Http(http) => http.reply_max(payload),
+        }
+    }
+
+    fn memory_max(&self) -> usize {
+        match self {
+            AnyService::Dict(dict) => dict.memory_max(),
+            AnyService::Run(run) => run.memory_max(),
+            _ => 0,
+        }
+    }
+
+    fn is_mid_message(state: &AnyState) -> bool {
+        match state {
+            AnyState::Conversation(state) => Http::is_mid_message(state),
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn serve(
+        &mut self,
+        state: &mut AnyState,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Answer {
+        match self {
+            AnyService::Upper(upper) => upper.serve(&mut (), request, reply),
+            _ => self.serve_other(state, request, reply),
+        }
+    }
+
+    fn end(&mut self, state: &mut AnyState, reply: &mut Reply<'_>) {
+        if let (AnyService::UpperUnicode(upper), AnyState::Partial(state)) = (self, state) {
+            upper.end(state, reply);
+        }
+    }
+}
+
+impl Greeting<AnyState> for AnyService {
+    fn greet(&self, _state: &mut AnyState, reply: &mut Reply<'_>) {
+        if let AnyService::Robot(robot) = self {
+            robot.greet(&mut (), reply);
+        }
+    }
+}
+
+impl Screen<AnyState> for AnyService {
+    fn screen(&self, state: &mut AnyState, bytes: &[u8]) -> Option<Hint> {
+        match (self, state) {
+            (AnyService::Run(run), AnyState::Running(state)) => Screen::screen(run, state, bytes),
+            _ => None,
+        }
+    }
+}
+
+impl Effects<AnyState> for AnyService {
+    fn commands(&self) -> &[String] {
+        match self {
+            AnyService::Run(run) => run.commands(),
+            _ => &[],
+        }
+    }
+
+    fn effect(&self, state: &AnyState) -> Effect {
+        match (self, state) {
+            (AnyService::Run(run), AnyState::Running(state)) => run.effect(state),
+            _ => unreachable!("{FOREIGN}"),
+        }
+    }
+
+    fn awaited_max(&self) -> usize {
+        match self {
+            AnyService::Run(run) => run.awaited_max(),
+            _ => 0,
+        }
+    }
+
+    fn heard(
+        &self,
+        state: &mut AnyState,
+        peer: &str,
+        news: EffectEvent<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        match (self, state) {
+            (AnyService::Run(run), AnyState::Running(state)) => run.heard(state, peer, news, reply),
+            _ => unreachable!("{FOREIGN}"),
+        }
+    }
+}
+
+macro_rules! rows {
+    ($($service:ident)*) => {
+        $(impl From<$service> for AnyService {
+            fn from(service: $service) -> AnyService {
+                AnyService::$service(service)
+            }
+        })*
+    };
+}
+
+rows! { Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http }

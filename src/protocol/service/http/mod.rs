@@ -1,0 +1,349 @@
+//! A small HTTP server: whatever is asked for, the answer is `Hello, World` (RFC 9110, RFC 9112).
+//!
+//! ```text
+//!   RequestLine --> Field --.   no body         Body: Content-Length
+//!        ^           ^__'   +-----------.   .------- left --------.
+//!        |                  +-----------|---'                     |
+//!        |                  +--> ChunkLine --> Chunk --> ChunkEnd |
+//!        |                  |        |  ^___________________'     |
+//!        |                  |        +--> Trailer                 |
+//!        +------- reply ----+----------------'--------------------'
+//! ```
+//!
+//! It finds its own messages in a stream without boundaries and takes them a line at a time, so a
+//! connection keeps no more than an unfinished line, whatever the cuts. A body is read and dropped.
+//! What can be understood in two ways is refused and ends the connection, for in front of this
+//! server may stand another that understands it the other way (RFC 9112, 11.2, calls it request
+//! smuggling). A request whose bounds are certain and whose method is not offered is answered with
+//! 405, and the next one is served.
+//!
+//! `head` knows what the lines mean, `target` and `letters` of which bytes their parts are made,
+//! `chunk` the line in front of a chunk, `line` where lines end, `date` how to write a time.
+
+mod chunk;
+mod date;
+mod head;
+mod letters;
+mod line;
+mod target;
+
+use super::{Answer, Clock, Reply, Request, Service};
+use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
+use head::{Body, Head};
+use line::Lines;
+
+/// Answers every request with the same few words.
+#[derive(Clone, Copy, Debug)]
+pub struct Http {
+    /// [`HELLO`] with the date of this second.
+    hello: [u8; HELLO.len()],
+}
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nServer: mynah\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                     Content-Type: text/plain\r\nContent-Length: 12\r\n\r\nHello, World";
+const STATUS_LINE: &str = "HTTP/1.1 200 OK";
+const DATE_AT: usize = "HTTP/1.1 200 OK\r\nServer: mynah\r\nDate: ".len();
+const FIELDS_END: usize = HELLO.len() - "\r\nHello, World".len();
+const BODY_AT: usize = HELLO.len() - "Hello, World".len();
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+/// What comes before and behind the server and the date in the answer to a method that is not
+/// offered. No body: as many of these as of the others have to fit.
+const NOT_ALLOWED: [&str; 2] = [
+    "HTTP/1.1 405 Method Not Allowed",
+    "\r\nAllow: GET, HEAD, POST, PUT\r\nContent-Length: 0\r\n",
+];
+
+/// The longest reply to a request that is none.
+const REFUSAL_MAX: usize = 320;
+/// The longest other reply: the one above, and a word about the connection.
+const REPLY_MAX: usize = 160;
+const _: () = {
+    let connection = "Connection: keep-alive\r\n".len();
+    let server = DATE_AT + date::SIZE - STATUS_LINE.len();
+    let not_allowed = NOT_ALLOWED[0].len() + server + NOT_ALLOWED[1].len();
+    assert!(HELLO.len() + connection <= REPLY_MAX);
+    assert!(not_allowed + connection + "\r\n".len() <= REPLY_MAX);
+};
+/// The shortest request after which a connection goes on.
+const REQUEST_MIN: usize = "GET / HTTP/1.1\r\nHost:\r\n\r\n".len();
+
+/// Why a request gets another answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    /// The code and its name, and a field that goes with it.
+    status: &'static str,
+    /// What was wrong, for whoever reads the answer.
+    reason: &'static str,
+}
+
+impl Refusal {
+    const fn bad(reason: &'static str) -> Refusal {
+        Refusal {
+            status: "400 Bad Request",
+            reason,
+        }
+    }
+}
+
+/// Where one connection is in its request.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    stage: Stage,
+    lines: Lines,
+    head: Head,
+    /// Bytes of all chunks so far.
+    chunked: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    RequestLine,
+    Field,
+    /// So many bytes of the body are left.
+    Body(u64),
+    ChunkLine,
+    /// So many bytes of the chunk are left.
+    Chunk(u64),
+    ChunkEnd,
+    Trailer,
+}
+
+/// What the next bytes were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Not enough.
+    Incomplete,
+    /// So many belong together, and are done with.
+    Taken(usize),
+    /// The same, and the peer waits for a word before it sends the body.
+    Continue(usize),
+    /// The same, and the request is whole.
+    Whole(usize),
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        let mut hello = [0; HELLO.len()];
+        hello.copy_from_slice(HELLO.as_bytes());
+        Http { hello }
+    }
+}
+
+impl Clock for Http {
+    fn tick(&mut self, unix_seconds: u64) {
+        let date = date::imf_fixdate(unix_seconds);
+        self.hello[DATE_AT..DATE_AT + date.len()].copy_from_slice(&date);
+    }
+}
+
+impl Service for Http {
+    type State = Conversation;
+
+    fn open(&self) -> Conversation {
+        Conversation::default()
+    }
+
+    fn clock(&mut self) -> Option<&mut dyn Clock> {
+        Some(self)
+    }
+
+    fn reply_max(&self, payload: usize) -> usize {
+        reply_max(payload)
+    }
+
+    fn is_mid_message(conversation: &Conversation) -> bool {
+        conversation.stage != Stage::RequestLine
+    }
+
+    fn serve(
+        &mut self,
+        conversation: &mut Conversation,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Answer {
+        let mut taken = 0;
+        loop {
+            let rest = &request.payload[taken..];
+            match conversation.step(rest) {
+                Ok(Step::Incomplete) => return Answer::Part(taken),
+                Ok(Step::Taken(count)) => taken += count,
+                Ok(Step::Continue(count)) => {
+                    taken += count;
+                    // Whoever sends the body already does not wait for the word.
+                    if count == rest.len() {
+                        reply.push(CONTINUE.as_bytes());
+                    }
+                }
+                Ok(Step::Whole(count)) => {
+                    taken += count;
+                    self.greet(&conversation.head, reply);
+                    if conversation.head.ends() {
+                        return Answer::Goodbye;
+                    }
+                    *conversation = Conversation::default();
+                }
+                // What was right is taken first, so that the refused bytes come to the front, where
+                // the connection looks at what the peer seems to speak.
+                Err(_) if taken > 0 => return Answer::Part(taken),
+                Err(refusal) => {
+                    // What is wrong with the first line keeps it from being read to its end.
+                    let unread = conversation.stage == Stage::RequestLine;
+                    let is_head = match unread {
+                        true => rest.starts_with(b"HEAD "),
+                        false => conversation.head.is_head(),
+                    };
+                    self.refuse(is_head, refusal, reply);
+                    return Answer::Refused(refusal.reason);
+                }
+            }
+        }
+    }
+}
+
+/// A request that began earlier may get two replies, and a refusal may be the last.
+const fn reply_max(payload: usize) -> usize {
+    (payload / REQUEST_MIN + 2).saturating_mul(REPLY_MAX) + REFUSAL_MAX
+}
+
+impl Http {
+    fn greet(&self, head: &Head, reply: &mut Reply<'_>) {
+        // More than half of what there is to answer for is still there when it is shown in halves,
+        // and that has to hold the longest line.
+        const { assert!(reply_max(2 * HTTP_HEAD_MAX) <= STREAM_REPLY_SIZE) }
+        if head.is_not_allowed() {
+            return self.tell_what_is_allowed(head, reply);
+        }
+        let end = if head.is_head() { BODY_AT } else { HELLO.len() };
+        match head.connection() {
+            "" => reply.push(&self.hello[..end]),
+            connection => {
+                reply.push(&self.hello[..FIELDS_END]);
+                reply.push(connection.as_bytes());
+                reply.push(&self.hello[FIELDS_END..end]);
+            }
+        }
+    }
+
+    #[cold]
+    fn tell_what_is_allowed(&self, head: &Head, reply: &mut Reply<'_>) {
+        let [status_line, fields] = NOT_ALLOWED;
+        for part in [
+            status_line.as_bytes(),
+            self.server_and_date(),
+            fields.as_bytes(),
+            head.connection().as_bytes(),
+            b"\r\n",
+        ] {
+            reply.push(part);
+        }
+    }
+
+    /// These fields, each with an end of line before it.
+    fn server_and_date(&self) -> &[u8] {
+        &self.hello[STATUS_LINE.len()..DATE_AT + date::SIZE]
+    }
+
+    #[cold]
+    fn refuse(&self, is_head: bool, refusal: Refusal, reply: &mut Reply<'_>) {
+        let Refusal { status, reason } = refusal;
+        let length = [
+            b'0' + (reason.len() + 1) as u8 / 10,
+            b'0' + (reason.len() + 1) as u8 % 10,
+        ];
+        for part in [
+            b"HTTP/1.1 ",
+            status.as_bytes(),
+            self.server_and_date(),
+            b"\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ",
+            &length,
+            b"\r\n\r\n",
+        ] {
+            reply.push(part);
+        }
+        if !is_head {
+            reply.push(reason.as_bytes());
+            reply.push(b"\n");
+        }
+    }
+}
+
+impl Conversation {
+    /// Takes what `bytes` begins with.
+    fn step(&mut self, bytes: &[u8]) -> Result<Step, Refusal> {
+        if let Stage::Body(left) | Stage::Chunk(left) = self.stage {
+            return Ok(self.skip(left, bytes.len()));
+        }
+        let Some(line) = self.lines.next(bytes, self.stage)? else {
+            return Ok(Step::Incomplete);
+        };
+        let taken = line.len() + "\r\n".len();
+        match (self.stage, line) {
+            // RFC 9112, 2.2: an empty line too many after the last request is not the next one.
+            (Stage::RequestLine, []) => {}
+            (Stage::RequestLine, _) => {
+                self.head = Head::parse(line)?;
+                self.stage = Stage::Field;
+            }
+            (Stage::Field, []) => return self.begin_body(taken),
+            (Stage::Field, _) => self.head.field(line)?,
+            (Stage::ChunkLine, _) => self.begin_chunk(line)?,
+            (Stage::Trailer, []) => return Ok(Step::Whole(taken)),
+            (Stage::Trailer, _) => {
+                head::divide(line)?;
+            }
+            (Stage::ChunkEnd | Stage::Body(_) | Stage::Chunk(_), _) => {
+                self.stage = Stage::ChunkLine;
+            }
+        }
+        Ok(Step::Taken(taken))
+    }
+
+    /// Drops what has arrived of the `left` bytes that are left.
+    fn skip(&mut self, left: u64, arrived: usize) -> Step {
+        if arrived == 0 {
+            return Step::Incomplete;
+        }
+        let count = usize::try_from(left).map_or(arrived, |left| left.min(arrived));
+        let left = left - count as u64;
+        match (&mut self.stage, left) {
+            (Stage::Body(_), 0) => return Step::Whole(count),
+            (Stage::Body(body), _) => *body = left,
+            (stage, 0) => *stage = Stage::ChunkEnd,
+            (stage, _) => *stage = Stage::Chunk(left),
+        }
+        Step::Taken(count)
+    }
+
+    /// The head is whole.
+    fn begin_body(&mut self, taken: usize) -> Result<Step, Refusal> {
+        self.stage = match self.head.body()? {
+            Body::None => return Ok(Step::Whole(taken)),
+            Body::Length(length) => Stage::Body(length),
+            Body::Chunked => Stage::ChunkLine,
+        };
+        Ok(if self.head.expects_continue() {
+            Step::Continue(taken)
+        } else {
+            Step::Taken(taken)
+        })
+    }
+
+    fn begin_chunk(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let size = chunk::chunk_size(line)?;
+        self.chunked = self.chunked.saturating_add(size);
+        if self.chunked > HTTP_BODY_MAX {
+            return Err(head::BODY_TOO_LONG);
+        }
+        if size > 0 {
+            self.stage = Stage::Chunk(size);
+        } else {
+            self.stage = Stage::Trailer;
+            self.lines.restart();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

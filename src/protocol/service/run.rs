@@ -1,0 +1,248 @@
+//! Runs commands that were allowed beforehand, each of them a whole line.
+//!
+//! ```text
+//!   ls -l      127.0.0.1:40000 execute done, result is :
+//!              total 4 ...                      and where lengths are told, this alone
+//!   true       the first line alone, or 执行成功 where lengths are told
+//!   rm -r /    坏人!                            not allowed, so not looked at further
+//!   nowhere    你要执行的命令不存在!            allowed, but it cannot be started
+//! ```
+//!
+//! A request is one of the allowed lines, byte for byte, or it is refused; nothing of it is ever
+//! taken apart. What a line means to the machine is not known here: the answer waits for an
+//! [`Effect`], and is put together from the [`EffectEvent`] of it. What was cut short ends with a line
+//! that says so, lest a part be taken for the whole. The texts are those of the program this is
+//! after, but for its `resault`.
+//!
+//! A browser of this machine reaches a server that only this machine reaches, and a web page
+//! chooses what the browser sends. So a connection that opens as a browser's does is not served.
+
+use std::sync::Arc;
+
+use super::{Answer, Effect, EffectEvent, Effects, Reply, Request, Screen, Service};
+use crate::limits::{ALLOWED_MAX, COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, PEER_NAME_MAX, THREADS_MAX};
+use crate::protocol::framing::{Hint, Opening};
+
+const NOT_ALLOWED: &str = "坏人!";
+const NOT_STARTED: &str = "你要执行的命令不存在!";
+const SAID_NOTHING: &str = "执行成功";
+const RESULT: &str = " execute done, result is : \n";
+
+const TOO_MUCH: &str = "mynah: cut, it says too much\n";
+const TOO_LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
+const _: () = assert!(COMMAND_TIMEOUT.as_secs() == 5);
+
+/// What may follow the output: the end of its last line, and a line about a cut.
+const ENDING_MAX: usize = 1 + if TOO_MUCH.len() > TOO_LATE.len() {
+    TOO_MUCH.len()
+} else {
+    TOO_LATE.len()
+};
+// Whoever has room for an ending has room for what is said instead of an output.
+const _: () = assert!(NOT_STARTED.len() <= ENDING_MAX && SAID_NOTHING.len() <= ENDING_MAX);
+const _: () = assert!(NOT_ALLOWED.len() <= ENDING_MAX);
+
+/// Runs what is allowed, and refuses all else.
+#[derive(Clone, Debug)]
+pub struct Run {
+    allowed: Arc<[String]>,
+    /// The answer begins with whom it is for; without it, it is the output alone.
+    names_peer: bool,
+}
+
+/// What a connection has opened with, and where the one answer stands that it may be waiting for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Running {
+    opening: Opening,
+    command: u16,
+    has_begun: bool,
+    /// The last byte of the output was no line feed.
+    inside_line: bool,
+}
+
+impl Run {
+    /// Allows these lines. `names_peer` puts a line in front of their output.
+    pub fn new(allowed: Vec<String>, names_peer: bool) -> Run {
+        const { assert!(ALLOWED_MAX <= u16::MAX as usize) }
+        assert!(allowed.len() <= ALLOWED_MAX);
+        Run {
+            allowed: allowed.into(),
+            names_peer,
+        }
+    }
+}
+
+impl Service for Run {
+    type State = Running;
+
+    fn open(&self) -> Running {
+        Running::default()
+    }
+
+    fn effects(&self) -> Option<&dyn Effects<Running>> {
+        Some(self)
+    }
+
+    fn screen(&self) -> Option<&dyn Screen<Running>> {
+        Some(self)
+    }
+
+    fn reply_max(&self, _payload: usize) -> usize {
+        NOT_ALLOWED.len()
+    }
+
+    fn memory_max(&self) -> usize {
+        // Each worker cuts the lines into words of its own, and no word is shorter than a byte.
+        let word = size_of::<Box<str>>() + 1;
+        let lines = self.allowed.iter().map(|line| word * (line.len() + 4));
+        (1 + THREADS_MAX) * lines.sum::<usize>()
+    }
+
+    fn serve(
+        &mut self,
+        state: &mut Running,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Answer {
+        let is_it = |line: &String| line.as_bytes() == request.payload;
+        match self.allowed.iter().position(is_it) {
+            Some(number) => {
+                state.command = number as u16;
+                Answer::Awaits
+            }
+            None => {
+                reply.push(NOT_ALLOWED.as_bytes());
+                Answer::Written
+            }
+        }
+    }
+}
+
+impl Screen<Running> for Run {
+    fn screen(&self, state: &mut Running, bytes: &[u8]) -> Option<Hint> {
+        state.opening.scan(bytes)
+    }
+}
+
+impl Effects<Running> for Run {
+    fn commands(&self) -> &[String] {
+        &self.allowed
+    }
+
+    fn effect(&self, state: &Running) -> Effect {
+        Effect::Command(usize::from(state.command))
+    }
+
+    fn awaited_max(&self) -> usize {
+        let begin = match self.names_peer {
+            true => PEER_NAME_MAX + RESULT.len(),
+            false => 0,
+        };
+        begin + COMMAND_OUTPUT_MAX + ENDING_MAX
+    }
+
+    fn heard(&self, state: &mut Running, peer: &str, news: EffectEvent<'_>, reply: &mut Reply<'_>) {
+        let is_first = !std::mem::replace(&mut state.has_begun, true);
+        if is_first && self.names_peer && news != EffectEvent::NotStarted {
+            reply.push(peer.as_bytes());
+            reply.push(RESULT.as_bytes());
+        }
+        let ending = match news {
+            EffectEvent::Output(bytes) => {
+                reply.push(bytes);
+                state.inside_line = !bytes.ends_with(b"\n");
+                return;
+            }
+            EffectEvent::Ended if is_first && !self.names_peer => SAID_NOTHING,
+            EffectEvent::Ended => "",
+            EffectEvent::NotStarted => NOT_STARTED,
+            EffectEvent::OutputLimit => TOO_MUCH,
+            EffectEvent::TimedOut => TOO_LATE,
+        };
+        if state.inside_line && matches!(news, EffectEvent::OutputLimit | EffectEvent::TimedOut) {
+            reply.push(b"\n");
+        }
+        reply.push(ending.as_bytes());
+        *state = Running {
+            opening: state.opening,
+            ..Running::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said to all of `news`.
+    fn answer(names_peer: bool, news: &[EffectEvent<'_>]) -> String {
+        let run = Run::new(vec!["true".to_owned()], names_peer);
+        let (mut state, mut space) = (Running::default(), vec![0; run.awaited_max()]);
+        let mut reply = Reply::new(&mut space);
+        for news in news {
+            run.heard(&mut state, "[::1]:7", *news, &mut reply);
+        }
+        assert!(!state.has_begun, "the next one begins anew");
+        let filled = reply.filled();
+        String::from_utf8(space[..filled].to_vec()).expect("text")
+    }
+
+    #[test]
+    fn the_texts_are_the_originals() {
+        let bytes = [NOT_ALLOWED, NOT_STARTED, SAID_NOTHING].map(str::len);
+        assert_eq!(bytes, [7, 31, 12]);
+    }
+
+    #[test]
+    fn p10_an_answer_with_a_length_is_the_output_alone_and_never_nothing() {
+        let (a, b) = (EffectEvent::Output(b"a\n"), EffectEvent::Output(b"b"));
+        assert_eq!(answer(false, &[a, b, EffectEvent::Ended]), "a\nb");
+        assert_eq!(answer(false, &[EffectEvent::Ended]), "执行成功");
+        assert_eq!(
+            answer(false, &[EffectEvent::NotStarted]),
+            "你要执行的命令不存在!"
+        );
+    }
+
+    #[test]
+    fn e3_another_answer_begins_with_its_peer() {
+        let begin = "[::1]:7 execute done, result is : \n";
+        assert_eq!(answer(true, &[EffectEvent::Ended]), begin);
+        let said = [
+            EffectEvent::Output(b"a"),
+            EffectEvent::Output(b"b\n"),
+            EffectEvent::Ended,
+        ];
+        assert_eq!(answer(true, &said), format!("{begin}ab\n"));
+        assert_eq!(
+            answer(true, &[EffectEvent::NotStarted]),
+            "你要执行的命令不存在!"
+        );
+    }
+
+    #[test]
+    fn what_was_cut_says_so_on_a_line_of_its_own() {
+        assert_eq!(answer(false, &[EffectEvent::TimedOut]), TOO_LATE);
+        let cut = answer(
+            false,
+            &[EffectEvent::Output(b"a\nb"), EffectEvent::OutputLimit],
+        );
+        assert_eq!(cut, format!("a\nb\n{TOO_MUCH}"));
+        let cut = answer(false, &[EffectEvent::Output(b"a\n"), EffectEvent::TimedOut]);
+        assert_eq!(cut, format!("a\n{TOO_LATE}"));
+    }
+
+    #[test]
+    fn the_longest_answer_has_its_room() {
+        for names_peer in [true, false] {
+            let run = Run::new(Vec::new(), names_peer);
+            let mut space = vec![0; run.awaited_max()];
+            let (mut state, mut reply) = (Running::default(), Reply::new(&mut space));
+            let (peer, most) = ("x".repeat(PEER_NAME_MAX), vec![b'x'; COMMAND_OUTPUT_MAX]);
+            run.heard(&mut state, &peer, EffectEvent::Output(&most), &mut reply);
+            const { assert!(TOO_LATE.len() >= TOO_MUCH.len()) }
+            run.heard(&mut state, &peer, EffectEvent::TimedOut, &mut reply);
+            assert_eq!(reply.filled(), space.len());
+        }
+    }
+}

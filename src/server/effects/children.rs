@@ -1,0 +1,235 @@
+//! The places of programs that run for connections, and the queue of those that want one.
+//!
+//! A fixed number of places, taken at start. A program has its place from its start until it is
+//! reaped, which may be later than its answer: one that was killed belongs to no connection any
+//! more, and keeps the place until its end is known. So there are never more processes than places,
+//! and a number that is signalled is never that of another process. Nothing is started here and no
+//! kernel is asked; `commands` does that.
+
+use std::fmt::{self, Write};
+
+use crate::kernel::{Address, Spawner, Time, Token};
+use crate::limits::{COMMAND_REAP_PAUSE, COMMANDS_MAX, PEER_NAME_MAX};
+
+use crate::server::observe::log_limiter::LogLimiter;
+use crate::store::queue::Queue;
+use crate::store::timers::Timers;
+
+/// A program that runs, or has ended and is not reaped.
+pub(in crate::server) struct Running<Socket> {
+    /// The connection that waits for it, while one does.
+    pub(in crate::server) owner: Option<Token>,
+    /// What it says, to its end.
+    pub(in crate::server) output: Option<Socket>,
+    pub(in crate::server) exit: Socket,
+    pub(in crate::server) id: u32,
+    /// Tells its events from those of one that had its place before.
+    pub(in crate::server) generation: u32,
+    /// Its end was reported; it stays to be reaped until its group is killed.
+    pub(in crate::server) has_ended: bool,
+    /// epoll reports its output and its end; else it is looked at from time to time.
+    pub(in crate::server) is_watched: bool,
+    /// When it has run long enough. Counted from its start, and nothing moves it.
+    pub(in crate::server) deadline: Time,
+    /// Bytes that it has said.
+    pub(in crate::server) said: usize,
+    pub(in crate::server) answer: PendingAnswer,
+}
+
+impl<Socket> Running<Socket> {
+    /// When its deadline is due, or a look at it that replaces the report of epoll.
+    pub(in crate::server) fn next_look(&self, now: Time) -> Time {
+        match self.is_watched {
+            true => self.deadline,
+            false => self.deadline.min(now.after(COMMAND_REAP_PAUSE)),
+        }
+    }
+}
+
+/// What belongs to the answer of one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::server) struct PendingAnswer {
+    pub(in crate::server) peer: PeerName,
+    /// See [`crate::protocol::connection::Connection::heard`].
+    pub(in crate::server) drafted: usize,
+}
+
+/// All places of one worker.
+pub(in crate::server) struct Children<K: Spawner> {
+    pub(in crate::server) commands: Vec<K::Command>,
+    /// Bytes that each of them may say.
+    pub(in crate::server) output_max: usize,
+    places: Vec<Option<Running<K::Socket>>>,
+    free: usize,
+    /// How many were started, as far as a generation needs to know.
+    generation: u32,
+    /// Connections that wait for a place, by slot.
+    pub(in crate::server) waiting: Queue,
+    /// When each has run long enough, or is looked after again.
+    pub(in crate::server) timers: Timers,
+    /// A child has ended, or was reaped, since orphans were last looked for.
+    pub(in crate::server) looks_for_orphans: bool,
+    pub(in crate::server) log_limiters: [LogLimiter; 3],
+}
+
+impl<K: Spawner> Children<K> {
+    /// For connections in slots below `slots`; without any, nothing is taken.
+    pub(in crate::server) fn new(
+        commands: Vec<K::Command>,
+        output_max: usize,
+        slots: usize,
+    ) -> Children<K> {
+        let count = COMMANDS_MAX.min(slots);
+        Children {
+            commands,
+            output_max,
+            places: (0..count).map(|_| None).collect(),
+            free: count,
+            generation: 0,
+            waiting: Queue::new(slots),
+            timers: Timers::new(count),
+            looks_for_orphans: false,
+            log_limiters: Default::default(),
+        }
+    }
+
+    /// Whether a connection waits for a place and one is free.
+    #[inline]
+    pub(in crate::server) fn can_start(&self) -> bool {
+        self.free > 0 && !self.waiting.is_empty()
+    }
+
+    /// When there is something to do even if nothing is reported.
+    #[inline]
+    pub(in crate::server) fn next_deadline(&self, now: Time) -> Time {
+        match self.can_start() || self.looks_for_orphans {
+            true => now,
+            false => self.timers.next(),
+        }
+    }
+
+    /// Whether process `id` has a place here.
+    pub(in crate::server) fn has_process(&self, id: u32) -> bool {
+        self.places.iter().flatten().any(|running| running.id == id)
+    }
+
+    /// Whether more connections wait for a place than places are free. Commands are started one a
+    /// turn, so places may be free that others are to get first.
+    pub(in crate::server) fn is_short(&self) -> bool {
+        self.waiting.len() > self.free
+    }
+
+    pub(in crate::server) fn get(&self, place: u32) -> Option<&Running<K::Socket>> {
+        self.places.get(place as usize)?.as_ref()
+    }
+
+    /// The generation of the next one, of which a token keeps all bits.
+    pub(in crate::server) fn next_generation(&mut self) -> u32 {
+        self.generation = (self.generation + 1) & 0x7f_ffff;
+        self.generation
+    }
+
+    pub(in crate::server) fn get_mut(&mut self, place: u32) -> Option<&mut Running<K::Socket>> {
+        self.places.get_mut(place as usize)?.as_mut()
+    }
+
+    /// A place that is free.
+    pub(in crate::server) fn vacant(&self) -> Option<u32> {
+        let place = self.places.iter().position(Option::is_none)?;
+        Some(place as u32)
+    }
+
+    /// Where the program runs that `owner` waits for.
+    pub(in crate::server) fn of(&self, owner: Token) -> Option<u32> {
+        let is_it = |it: &Option<Running<_>>| it.as_ref().is_some_and(|it| it.owner == Some(owner));
+        let place = self.places.iter().position(is_it)?;
+        Some(place as u32)
+    }
+
+    /// Gives `running` the free `place`.
+    pub(in crate::server) fn settle(&mut self, place: u32, running: Running<K::Socket>, now: Time) {
+        debug_assert!(self.places[place as usize].is_none());
+        self.timers.arm(place, running.next_look(now));
+        self.places[place as usize] = Some(running);
+        self.free -= 1;
+    }
+
+    /// Frees `place`: its program is reaped.
+    pub(in crate::server) fn remove(&mut self, place: u32) -> Option<Running<K::Socket>> {
+        let running = self.places.get_mut(place as usize)?.take()?;
+        self.free += 1;
+        self.timers.disarm(place);
+        Some(running)
+    }
+
+    /// How many descriptors they hold together.
+    pub(in crate::server) fn descriptors(&self) -> usize {
+        let each = |running: &Running<_>| 1 + usize::from(running.output.is_some());
+        self.places.iter().flatten().map(each).sum()
+    }
+
+    /// How many places there are.
+    pub(in crate::server) fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+}
+
+/// Whom an answer is for, as it is told: an address and a port, and `unix` for local sockets, which
+/// may call themselves anything.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct PeerName {
+    bytes: [u8; PEER_NAME_MAX],
+    length: usize,
+}
+
+impl Default for PeerName {
+    fn default() -> PeerName {
+        PeerName {
+            bytes: [0; PEER_NAME_MAX],
+            length: 0,
+        }
+    }
+}
+
+impl PeerName {
+    pub(in crate::server) fn of(address: Option<&Address>) -> PeerName {
+        let mut name = PeerName::default();
+        // A name that does not fit is cut, and there is none so long.
+        let _ = match address {
+            Some(Address::Tcp(address) | Address::Udp(address)) => write!(name, "{address}"),
+            Some(Address::Unix(_)) => name.write_str("unix"),
+            // It has gone; nobody will read this.
+            None => name.write_str("unknown"),
+        };
+        name
+    }
+
+    pub(in crate::server) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for PeerName {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let space = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        space.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::UnixName;
+
+    #[test]
+    fn the_longest_address_has_room_and_a_local_name_is_not_repeated() {
+        let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535";
+        let address = Address::Tcp(longest.parse().expect("an address"));
+        assert_eq!(PeerName::of(Some(&address)).as_str(), longest);
+        let local = Address::Unix(UnixName::Abstract(b"\nx".to_vec()));
+        assert_eq!(PeerName::of(Some(&local)).as_str(), "unix");
+    }
+}

@@ -1,0 +1,127 @@
+//! At most one log line a second of a kind, however many peers cause it; the others are counted
+//! into the next.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::time::Time;
+use crate::protocol::connection::CloseReason;
+use crate::protocol::framing::Hint;
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who may speak, and when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogLimiter {
+    silent_until: Time,
+    swallowed: u64,
+}
+
+/// How many lines were swallowed since the last one; prints as nothing when there were none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suppressed(u64);
+
+impl LogLimiter {
+    /// Whether a line may be written now, and what to add to it.
+    pub(crate) fn admit(&mut self, now: Time) -> Option<Suppressed> {
+        if now < self.silent_until {
+            self.swallowed += 1;
+            return None;
+        }
+        self.silent_until = now.after(PAUSE);
+        Some(Suppressed(std::mem::take(&mut self.swallowed)))
+    }
+}
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more like this were not logged)"),
+        }
+    }
+}
+
+/// What a peer seems to speak, behind what is wrong with it; prints as nothing when nobody knows.
+pub(crate) struct HintSuffix(pub(crate) Option<Hint>);
+
+impl fmt::Display for HintSuffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(hint) => write!(f, "; {hint}"),
+        }
+    }
+}
+
+/// A throttle for each reason that connections end for.
+#[derive(Debug, Default)]
+pub(crate) struct CloseLog {
+    reasons: [LogLimiter; CloseReason::ALL.len()],
+    lingers: LogLimiter,
+}
+
+impl CloseLog {
+    /// The one for `reason`.
+    pub(crate) fn of(&mut self, reason: CloseReason) -> &mut LogLimiter {
+        &mut self.reasons[reason as usize]
+    }
+
+    /// Tells that a connection was closed for `reason`, if that is a limit of the server or a call
+    /// that failed. A peer that has nothing to say is no fault of anybody, and no warning.
+    pub(crate) fn log_close(&mut self, reason: CloseReason, hint: Option<Hint>, now: Time) {
+        let Some(what) = reason.limit() else { return };
+        if let Some(more) = self.of(reason).admit(now) {
+            let (name, seems) = (reason.name(), HintSuffix(hint));
+            let level = match reason {
+                CloseReason::Idle => log::Level::Info,
+                _ => log::Level::Warn,
+            };
+            log::log!(
+                level,
+                "{name}: {what}{seems}: the connection is closed{more}"
+            );
+        }
+    }
+
+    /// Tells that a connection is closed behind our FIN, with replies that its peer did not take.
+    pub(crate) fn log_linger(&mut self, unacknowledged: u32, now: Time) {
+        if let Some(more) = self.lingers.admit(now) {
+            log::warn!(
+                "lingers_cut: {unacknowledged} bytes of its last replies were not taken in time: \
+                 the connection is closed{more}"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_and_the_next_one_tells_how_many_were_swallowed() {
+        let mut throttle = LogLimiter::default();
+        let start = Time::from_nanos(5);
+        assert_eq!(throttle.admit(start), Some(Suppressed(0)));
+        assert_eq!(throttle.admit(start), None);
+        assert_eq!(
+            throttle.admit(start.after(PAUSE - Duration::from_nanos(1))),
+            None
+        );
+        assert_eq!(throttle.admit(start.after(PAUSE)), Some(Suppressed(2)));
+        assert_eq!(
+            Suppressed(2).to_string(),
+            " (2 more like this were not logged)"
+        );
+    }
+
+    #[test]
+    fn each_reason_has_its_own() {
+        let mut complaints = CloseLog::default();
+        let mut speaks = |reason| complaints.of(reason).admit(Time::default()).is_some();
+        assert!(speaks(CloseReason::Stalled));
+        assert!(speaks(CloseReason::SlowFrame));
+        assert!(!speaks(CloseReason::Stalled));
+    }
+}

@@ -1,0 +1,271 @@
+//! How the memory ceiling is divided, worked out before anything is opened.
+//!
+//! ```text
+//!   ceiling = program + service + connections x slot
+//!           + workers x (worker + workspaces x workspace)
+//! ```
+//!
+//! Everything but the workspaces is given; of those there are as many as fit below the ceiling, and
+//! never more than connections. The sum is printed at start and never passed, because nothing is
+//! taken later.
+
+use crate::limits::{PROGRAM_SIZE, READ_SIZE, STREAM_REPLY_SIZE, WORKER_SIZE};
+use crate::protocol::connection::Protocol;
+use crate::protocol::service::Service;
+
+use super::pool::{WorkspaceSize, Workspaces};
+
+/// What a server is to be divided into.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    /// Bytes in all.
+    pub memory_max: usize,
+    /// Connections in all.
+    pub connections_max: usize,
+    /// Workers.
+    pub threads: usize,
+    /// The longest frame in bytes.
+    pub frame_size_max: usize,
+    /// Bytes that a connection takes, see [`super::Server::slot_size`].
+    pub slot_size: usize,
+}
+
+/// What each worker gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The halves of a workspace.
+    pub workspace: WorkspaceSize,
+    /// Workspaces of each worker.
+    pub workspaces: usize,
+    /// Bytes of all together.
+    pub ceiling: usize,
+}
+
+impl Demand {
+    /// Divides the memory; or tells how much would do.
+    pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
+        let workspace = self.workspace(protocol);
+        let each = workspace.stride() + Workspaces::CURSORS_SIZE;
+        let fixed = PROGRAM_SIZE
+            + protocol.service.memory_max()
+            + self.threads * WORKER_SIZE
+            + self.connections_max * self.slot_size;
+        let needed = fixed.saturating_add(each.saturating_mul(self.threads));
+        if self.memory_max < needed {
+            return Err(format!(
+                "too little: {} connections and one workspace of {} bytes for each of {} workers \
+                 take {needed} bytes",
+                self.connections_max, each, self.threads,
+            ));
+        }
+        let connections = self.connections_max.div_ceil(self.threads);
+        let workspaces = ((self.memory_max - fixed) / self.threads / each).min(connections);
+        let ceiling = fixed + self.threads * workspaces * each;
+        Ok(Plan {
+            workspace,
+            workspaces,
+            ceiling,
+        })
+    }
+
+    fn workspace<S: Service>(&self, protocol: &Protocol<S>) -> WorkspaceSize {
+        if !protocol.framing.has_boundaries() {
+            debug_assert!(protocol.awaited_max() <= STREAM_REPLY_SIZE);
+            let replies = if protocol.reply_max(1) == 0 {
+                0
+            } else {
+                STREAM_REPLY_SIZE
+            };
+            return WorkspaceSize {
+                inbound: READ_SIZE,
+                outbound: replies,
+            };
+        }
+        let longest = protocol.framing.frame_size_max(self.frame_size_max);
+        let replies = match protocol.reply_max(longest).max(protocol.awaited_max()) {
+            0 => 0,
+            // However short they are, those to all requests of a read are to go out together.
+            reply => reply.max(STREAM_REPLY_SIZE),
+        };
+        WorkspaceSize {
+            inbound: longest.max(READ_SIZE),
+            outbound: replies,
+        }
+    }
+}
+
+/// What `worker` gets of `all` that is divided among `threads`.
+pub fn share(all: u32, threads: usize, worker: usize) -> u32 {
+    // There are at most THREADS_MAX of them.
+    let (threads, worker) = (threads as u32, worker as u32);
+    all / threads + u32::from(worker < all % threads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::framing::{Framing, OnTooLong, Raw};
+    use crate::protocol::service::{Answer, Echo, Reply, Request, Robot, UpperUnicode};
+
+    const DEMAND: Demand = Demand {
+        memory_max: 64 << 20,
+        connections_max: 1000,
+        threads: 2,
+        frame_size_max: 1 << 20,
+        slot_size: 100,
+    };
+    const ECHO: Protocol<Echo> = Protocol {
+        framing: Framing::Raw(Raw),
+        on_too_long: OnTooLong::Close,
+        service: Echo,
+    };
+
+    #[test]
+    fn the_ceiling_is_never_above_what_was_asked_for() {
+        for memory_max in [8 << 20, 9_999_999, 64 << 20, 1 << 30] {
+            let plan = Demand {
+                memory_max,
+                ..DEMAND
+            }
+            .plan(&ECHO)
+            .unwrap();
+            assert!(plan.ceiling <= memory_max, "{plan:?}");
+            assert!(plan.workspaces >= 1);
+        }
+    }
+
+    #[test]
+    fn one_byte_less_than_needed_is_too_little() {
+        let error = Demand {
+            memory_max: 1,
+            ..DEMAND
+        }
+        .plan(&ECHO)
+        .unwrap_err();
+        let needed: usize = error.split(' ').nth_back(1).unwrap().parse().unwrap();
+        assert_eq!(
+            Demand {
+                memory_max: needed,
+                ..DEMAND
+            }
+            .plan(&ECHO)
+            .unwrap()
+            .workspaces,
+            1
+        );
+        assert!(
+            Demand {
+                memory_max: needed - 1,
+                ..DEMAND
+            }
+            .plan(&ECHO)
+            .is_err()
+        );
+    }
+
+    /// Answers like echo, and keeps something for itself.
+    struct Keeper;
+
+    impl Service for Keeper {
+        type State = ();
+
+        fn open(&self) {}
+
+        fn memory_max(&self) -> usize {
+            1 << 20
+        }
+
+        fn serve(&mut self, _: &mut (), _: Request<'_>, _: &mut Reply<'_>) -> Answer {
+            Answer::InPlace
+        }
+    }
+
+    #[test]
+    fn what_a_service_keeps_for_itself_is_within_the_ceiling() {
+        let keeper = Protocol {
+            framing: ECHO.framing,
+            on_too_long: OnTooLong::Close,
+            service: Keeper,
+        };
+        // Room for a workspace for each of the connections: the rest is what there must be.
+        let demand = Demand {
+            connections_max: 2,
+            ..DEMAND
+        };
+        let (with, without) = (demand.plan(&keeper), demand.plan(&ECHO));
+        let ceilings = (with.unwrap().ceiling, without.unwrap().ceiling);
+        assert_eq!(ceilings.0 - ceilings.1, 1 << 20);
+    }
+
+    #[test]
+    fn the_ceiling_is_the_sum_of_its_parts() {
+        let each = READ_SIZE + Workspaces::CURSORS_SIZE;
+        let fixed = PROGRAM_SIZE + (1 << 20) + 2 * WORKER_SIZE + 1000 * 100;
+        let keeper = Protocol {
+            framing: ECHO.framing,
+            on_too_long: OnTooLong::Close,
+            service: Keeper,
+        };
+        // A byte short of three workspaces for each worker, that, and a byte less than four.
+        for (more, workspaces) in [(6 * each - 1, 2), (6 * each, 3), (8 * each - 1, 3)] {
+            let memory_max = fixed + more;
+            let plan = Demand {
+                memory_max,
+                ..DEMAND
+            }
+            .plan(&keeper)
+            .unwrap();
+            let ceiling = fixed + 2 * workspaces * each;
+            assert_eq!((plan.workspaces, plan.ceiling), (workspaces, ceiling));
+        }
+    }
+
+    #[test]
+    fn what_is_shared_out_is_all_there_is_and_nobody_gets_two_more() {
+        for (all, threads) in (0..20).flat_map(|all| (1..7).map(move |threads| (all, threads))) {
+            let shares = (0..threads).map(|worker| share(all, threads, worker));
+            assert_eq!(shares.clone().sum::<u32>(), all);
+            assert!(shares.clone().max().unwrap() - shares.min().unwrap() <= 1);
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_workspaces_than_connections() {
+        let demand = Demand {
+            connections_max: 3,
+            ..DEMAND
+        };
+        assert_eq!(demand.plan(&ECHO).unwrap().workspaces, 2);
+    }
+
+    #[test]
+    fn a_workspace_holds_the_longest_frame_and_its_answer() {
+        let framing = Framing::parse("u32be").unwrap();
+        let upper = Protocol {
+            framing,
+            on_too_long: OnTooLong::Close,
+            service: UpperUnicode,
+        };
+        let size = DEMAND.plan(&upper).unwrap().workspace;
+        assert!(size.inbound >= DEMAND.frame_size_max);
+        assert!(size.outbound >= upper.reply_max(DEMAND.frame_size_max - 4));
+        let echo = Protocol {
+            framing,
+            on_too_long: OnTooLong::Close,
+            service: Echo,
+        };
+        assert_eq!(DEMAND.plan(&echo).unwrap().workspace.outbound, 0);
+    }
+
+    #[test]
+    fn short_replies_to_many_requests_have_room_together() {
+        let robot = Protocol {
+            framing: Framing::parse("line").unwrap(),
+            on_too_long: OnTooLong::Close,
+            service: Robot,
+        };
+        assert!(robot.reply_max(DEMAND.frame_size_max) < 100);
+        let size = DEMAND.plan(&robot).unwrap().workspace;
+        assert_eq!(size.outbound, STREAM_REPLY_SIZE);
+    }
+}

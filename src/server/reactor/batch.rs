@@ -1,0 +1,169 @@
+//! The two phases of a batch: first everybody who has sent something is read from and answered,
+//! then all the answers are sent.
+//!
+//! The kernel's way in and its way out are different code and different data, each larger than the
+//! nearest cache. Going one of them for many connections in a row costs 2 to 3 % less than going
+//! both for each. It is the straight course in two halves: for connections at rest, whose answers
+//! lie where their requests arrived, behind each other in one workspace.
+//!
+//! Invariants: between the phases nobody is released, and no answer is left between two calls; for
+//! every answer there is a workspace beside the one it lies in, so that what the kernel does not
+//! take can be kept.
+
+use std::ops::Range;
+
+use crate::kernel::{Opener, Readiness, Spawner, Token};
+use crate::limits::{ANSWERS_PER_PHASE, ANSWERS_SIZE_PER_PHASE};
+use crate::protocol::service::Service;
+
+use crate::server::Server;
+use crate::server::pool::Lease;
+use crate::server::pump::FastOutcome;
+
+/// An answer, and where in the workspace it lies.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Answer {
+    token: Token,
+    start: u32,
+    end: u32,
+}
+
+/// A connection that left the straight course, and where what it was read begins.
+struct Exception {
+    token: Token,
+    outcome: FastOutcome,
+    start: usize,
+}
+
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
+    /// Deals with as many of the events in `places` as go the straight course in a row, in two
+    /// phases. Returns the place behind them.
+    #[inline(never)]
+    pub(in crate::server) fn run_batch(&mut self, places: Range<usize>) -> usize {
+        let count_max = ANSWERS_PER_PHASE.min(self.workspaces.free().saturating_sub(1));
+        if !self.fast_path_open || count_max == 0 {
+            return places.start;
+        }
+        let Some(lease) = self.workspaces.acquire() else {
+            return places.start;
+        };
+        let mut place = places.start;
+        let parted = self.receive_batch(&mut place, places.end, count_max, &lease);
+        self.send_batch(&lease);
+        match parted {
+            None => self.workspaces.release_workspace(lease),
+            Some(Exception {
+                token,
+                outcome,
+                start,
+            }) => match outcome {
+                FastOutcome::Remaining(at, possible) => {
+                    let read = start..start + at.filled();
+                    self.workspaces.space(&lease).copy_within(read, 0);
+                    self.continue_with(token, lease, at, possible);
+                }
+                outcome => {
+                    self.workspaces.release_workspace(lease);
+                    self.leave_fast_path(token, outcome);
+                }
+            },
+        }
+        place
+    }
+
+    /// The first phase: reads and answers from `place` on, until there is enough to send, the next
+    /// event is none for the straight course, or a connection leaves it.
+    #[inline(always)]
+    fn receive_batch(
+        &mut self,
+        place: &mut usize,
+        place_end: usize,
+        count_max: usize,
+        lease: &Lease,
+    ) -> Option<Exception> {
+        let space = self.workspaces.space(lease);
+        // At least half of the space is left to every read.
+        let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
+        let mut end = 0;
+        for event in &self.events[*place..place_end] {
+            let token = event.token();
+            let peer = self.links.get_mut(token)?;
+            let fast_path_open = event.readiness() == Readiness::IN
+                && peer.is_idle()
+                && peer.connection.is_in_place(&self.pump.protocol);
+            if !fast_path_open || self.answers.len() >= count_max || end >= end_max {
+                return None;
+            }
+            *place += 1;
+            match self.pump.receive_in_place(peer, &mut space[end..]) {
+                Ok(count) => {
+                    peer.answered = true;
+                    self.answers.push(Answer {
+                        token,
+                        start: end as u32,
+                        end: (end + count) as u32,
+                    });
+                    end += count;
+                }
+                Err(outcome) => {
+                    return Some(Exception {
+                        token,
+                        outcome,
+                        start: end,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// The second phase: sends all answers. What the kernel does not take goes to a workspace of
+    /// its own, for others still lie in this one.
+    #[inline(always)]
+    fn send_batch(&mut self, lease: &Lease) {
+        let mut sent = 0;
+        while let Some(Exception {
+            token,
+            outcome,
+            start,
+        }) = self.send_until_exception(&mut sent, lease)
+        {
+            match outcome {
+                FastOutcome::Remaining(at, possible) => {
+                    let read = start..start + at.filled();
+                    let Some(copy) = self.workspaces.acquire_copy(lease, read) else {
+                        unreachable!("no more was read than possible be kept");
+                    };
+                    self.continue_with(token, copy, at, possible);
+                }
+                outcome => self.leave_fast_path(token, outcome),
+            }
+        }
+        self.answers.clear();
+    }
+
+    /// Sends all but the first `sent` answers, until the kernel does not take one.
+    #[inline(always)]
+    fn send_until_exception(&mut self, sent: &mut usize, lease: &Lease) -> Option<Exception> {
+        let space = self.workspaces.space(lease);
+        for &Answer { token, start, end } in &self.answers[*sent..] {
+            *sent += 1;
+            let (start, end) = (start as usize, end as usize);
+            let Some(peer) = self.links.get_mut(token) else {
+                unreachable!("nobody is released between the phases");
+            };
+            peer.answered = false;
+            match self.pump.send_in_place(peer, &space[start..end]) {
+                FastOutcome::Done => {}
+                outcome => {
+                    return Some(Exception {
+                        token,
+                        outcome,
+                        start,
+                    });
+                }
+            }
+        }
+        None
+    }
+}

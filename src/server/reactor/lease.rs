@@ -1,0 +1,198 @@
+//! Who keeps a workspace, and who waits for one.
+//!
+//! Between two turns a workspace is held by whoever has bytes in it and by nobody else. Two things
+//! bound how long, and a byte now and then moves neither, so that nobody who dribbles holds a
+//! workspace for ever. One whose frame is under way has the frame time-out from its first byte to
+//! its last ("slow loris", CVE-2007-6750); or, while others wait, from the first byte of several
+//! that follow each other, unless it sends the least that time asks for. And one that is owed bytes
+//! must take that least within each stall time-out ("slow read"). When all are lent, connections
+//! wait in order and ask the kernel for nothing, for a readiness that nobody takes up would be
+//! reported for ever. A deadline that was running before such a wait moves by the time waited.
+
+use std::time::Duration;
+
+use crate::kernel::{Interest, Opener, Spawner, Time, Token};
+use crate::protocol::connection::Want;
+use crate::protocol::service::Service;
+
+use crate::server::Server;
+use crate::server::observe::counters::Counters;
+use crate::server::pool::{Held, Lease};
+
+/// How much was moved so far, over all connections.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct Moved {
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Moved {
+    pub(in crate::server) fn of(counters: &Counters) -> Moved {
+        Moved {
+            bytes_in: counters.bytes_in,
+            bytes_out: counters.bytes_out,
+        }
+    }
+}
+
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
+    /// Leaves a workspace with a connection that has bytes in it. `before` is what was counted
+    /// before it was worked on.
+    pub(in crate::server) fn hold_workspace(
+        &mut self,
+        token: Token,
+        lease: Lease,
+        want: Want,
+        before: Moved,
+    ) {
+        let now = self.pump.now;
+        let after = Moved::of(&self.pump.counters);
+        let is_next = self.took_frame_end(token);
+        let was_held = self.workspaces.held(&lease);
+        let frame_start = self.frame_start(token, was_held, is_next);
+        let held = match (want, was_held) {
+            // One that waits for its turn has to send in time what it has to send all the same.
+            (Want::Read | Want::Resume, Held::ForFrame { since, heard }) => {
+                let heard = heard + (after.bytes_in - before.bytes_in);
+                // If a frame has ended since, what is held is the beginning of the next. But
+                // whoever ends a frame with each few bytes and begins another would hold it for
+                // ever, and others wait.
+                let is_fair =
+                    self.waiting.is_empty() || heard >= self.settings.stall_size_min as u64;
+                match is_next && is_fair {
+                    true => Held::ForFrame {
+                        since: now,
+                        heard: 0,
+                    },
+                    false => Held::ForFrame { since, heard },
+                }
+            }
+            (Want::Read, _) => Held::ForFrame {
+                since: frame_start,
+                heard: 0,
+            },
+            (Want::Write, Held::ForReply { since, taken }) => {
+                let taken = taken + (after.bytes_out - before.bytes_out);
+                if taken < self.settings.stall_size_min as u64 {
+                    Held::ForReply { since, taken }
+                } else {
+                    Held::ForReply {
+                        since: now,
+                        taken: 0,
+                    }
+                }
+            }
+            (Want::Write, _) => Held::ForReply {
+                since: now,
+                taken: 0,
+            },
+            _ => Held::Freely,
+        };
+        self.workspaces.hold(&lease, held);
+        if let Some(peer) = self.links.get_mut(token) {
+            peer.lease = Some(lease);
+            peer.frame_since = match want {
+                // What is to be thrown away has begun with the header that is still there.
+                Want::Report => frame_start,
+                Want::Read | Want::Resume if peer.connection.is_mid_message() => frame_start,
+                // Of any other frame under way the workspace knows.
+                _ => Time::NEVER,
+            };
+        }
+        if let (Held::ForFrame { since, .. }, Some(timeout)) = (held, self.settings.frame_timeout) {
+            self.timers.arm_by(token.index(), since.after(timeout));
+        }
+    }
+
+    fn took_frame_end(&mut self, token: Token) -> bool {
+        let peer = self.links.get_mut(token);
+        peer.is_some_and(|peer| peer.connection.take_end_of_frame())
+    }
+
+    /// Since when the frame is under way that a connection has got a part of.
+    fn frame_start(&mut self, token: Token, held: Held, is_next: bool) -> Time {
+        let earlier = self.links.get_mut(token).map(|peer| peer.frame_since);
+        match (held, earlier) {
+            _ if is_next => self.pump.now,
+            (Held::ForFrame { since, .. }, _) => since,
+            (_, Some(since)) if since != Time::NEVER => since,
+            _ => self.pump.now,
+        }
+    }
+
+    /// A connection gives its workspace back; but a frame may be under way of which it keeps
+    /// nothing, and which has its time like any other.
+    #[cold]
+    pub(in crate::server) fn note_frame(&mut self, token: Token, lease: &Lease) {
+        let is_next = self.took_frame_end(token);
+        let frame_start = self.frame_start(token, self.workspaces.held(lease), is_next);
+        let Some(peer) = self.links.get_mut(token) else {
+            return;
+        };
+        if !peer.connection.is_mid_message() {
+            peer.frame_since = Time::NEVER;
+            return;
+        }
+        peer.frame_since = frame_start;
+        if let Some(timeout) = self.settings.frame_timeout {
+            self.timers
+                .arm_by(token.index(), frame_start.after(timeout));
+        }
+    }
+
+    /// A connection has something to read and no workspace to read it into.
+    #[cold]
+    pub(in crate::server) fn wait_for_workspace(&mut self, token: Token) {
+        let slot = token.index();
+        let Some(peer) = self.links.get_mut(token) else {
+            return;
+        };
+        if !self.waiting.push(slot) {
+            return;
+        }
+        // It has said something, or it would not wait. This is the time from which the wait counts.
+        peer.active_at = self.pump.now;
+        peer.paused = false;
+        self.pump.counters.workspace_waits += 1;
+        self.change_interest(token, Interest::NONE.under(self.settings.trigger));
+    }
+
+    /// A connection has waited for `span`, and not for its peer: its deadlines move by just that.
+    /// It is told afterwards, because no deadline may come nearer later on.
+    pub(in crate::server) fn put_off(&mut self, token: Token, span: Duration) {
+        let Some(peer) = self.links.get_mut(token) else {
+            return;
+        };
+        if peer.connection.is_lingering() {
+            // It owes nothing, and is looked at again in any case.
+            return;
+        }
+        peer.active_at = peer.active_at.after(span);
+        peer.frame_since = peer.frame_since.after(span);
+        if let Some(lease) = &peer.lease {
+            self.workspaces.put_off(lease, span);
+        }
+    }
+
+    /// Workspaces that came back go to those who have waited longest.
+    pub(in crate::server) fn serve_workspace_queue(&mut self) {
+        while !self.waiting.is_empty() {
+            let Some(lease) = self.workspaces.acquire() else {
+                return;
+            };
+            let waiting = self.waiting.pop().and_then(|slot| self.links.key(slot));
+            match waiting.and_then(|token| Some((token, self.links.get_mut(token)?))) {
+                Some((token, peer)) => {
+                    peer.lease = Some(lease);
+                    // The wait was for us: each deadline moves by exactly the time waited. A fresh
+                    // start would let a peer renew its frame for ever by waiting now and then.
+                    let waited = self.pump.now.since(peer.active_at);
+                    peer.frame_since = peer.frame_since.after(waited);
+                    peer.active_at = self.pump.now;
+                    self.ready.push(token.index());
+                }
+                None => self.workspaces.release_workspace(lease),
+            }
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The event loop. One [`Server::turn`] waits once and then does, in this order, what came of it.
+//!
+//! Invariant between two turns: for every connection, what it wants is what the kernel was last
+//! told, or it stands in a queue; what is lent to it holds bytes; its armed deadline is not later
+//! than the true one.
+//!
+//! Why `close` without `EPOLL_CTL_DEL` is sound: a registration dies with the last descriptor of
+//! its open file; no descriptor here is ever duplicated, and all are close-on-exec. Events already
+//! fetched for it find a slot of another generation. See epoll(7), "Questions and answers", 6 and
+//! 9.
+
+pub(in crate::server) mod batch;
+pub(in crate::server) mod drain;
+pub(in crate::server) mod expire;
+pub(in crate::server) mod lease;
+pub(in crate::server) mod resources;
+pub(in crate::server) mod slow_path;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::kernel::{Event, Interest, Opener, Readiness, Source, Spawner, Time, Token, Trigger};
+use crate::limits::{ANSWERS_PER_PHASE, EVENTS_PER_TURN};
+use crate::protocol::connection::{CloseReason, Connection, Protocol, Want};
+use crate::protocol::framing::{FrameError, Hint};
+use crate::protocol::service::Service;
+
+use super::admission::acceptor::Acceptor;
+use super::admission::per_address::PerIp;
+use super::effects::children::Children;
+use super::link::Link;
+use super::observe::counters::Counters;
+use super::observe::log_limiter::{CloseLog, HintSuffix};
+use super::pool::Workspaces;
+use super::pump::Pump;
+use super::pump::{FastOutcome, ReadPolicy};
+use super::settings::Settings;
+use crate::store::queue::Queue;
+use crate::store::slots::Slots;
+use crate::store::timers::Timers;
+use batch::Answer;
+use drain::Drain;
+use resources::Resources;
+
+/// What a turn found that is not the loop's own business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wakeups {
+    /// Signals wait to be taken from the kernel.
+    pub signals: bool,
+    /// Another thread has woken this one.
+    pub wake_up: bool,
+}
+
+/// One worker: a kernel, a fixed number of connections, a service.
+pub struct Server<K: Spawner + Opener, S: Service> {
+    pub(super) pump: Pump<K, S>,
+    pub(super) settings: Settings,
+    pub(super) listeners: Vec<K::Socket>,
+    pub(super) acceptor: Acceptor<K::Socket>,
+    pub(super) links: Slots<Token, Link<K, S>>,
+    pub(super) drain: Option<Drain>,
+    /// Those that have more to do at once: stopped for their budget, or just lent a workspace.
+    pub(super) ready: Queue,
+    pub(super) turns: u64,
+    /// Full batches in a row for which deadlines have waited.
+    pub(super) full_batches: u32,
+    /// When the service is told the time again.
+    next_tick: Time,
+    /// Connections at rest may be read and answered without a lease: every answer is in place, and
+    /// the server is not shutting down.
+    pub(super) fast_path_open: bool,
+    /// Those that wait for a workspace.
+    pub(super) waiting: Queue,
+    pub(super) timers: Timers,
+    pub(super) workspaces: Workspaces,
+    pub(super) per_ip: PerIp,
+    /// Commands that connections wait for; none, unless the service awaits any.
+    pub(super) children: Children<K>,
+    /// Answers that go out together; none between two batches.
+    pub(super) answers: Vec<Answer>,
+    pub(super) events: Vec<Event>,
+    pub(super) close_log: CloseLog,
+}
+
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
+    /// Takes all the memory it will ever need, and starts to report `listeners`.
+    pub fn new(
+        mut kernel: K,
+        listeners: Vec<K::Socket>,
+        protocol: Protocol<S>,
+        settings: Settings,
+    ) -> io::Result<Server<K, S>> {
+        let taken = Resources::take(&mut kernel, &listeners, &protocol, &settings);
+        let Resources {
+            children,
+            reserve,
+            workspaces,
+        } = match taken {
+            Ok(resources) => resources,
+            Err(error) => {
+                let close = |listener| kernel.close_listener(listener);
+                listeners.into_iter().for_each(close);
+                return Err(error);
+            }
+        };
+        let counters = Counters {
+            epoll_ctl: listeners.len() as u64,
+            ..Counters::default()
+        };
+        let slots = settings.connections_max;
+        Ok(Server {
+            turns: 0,
+            full_batches: 0,
+            next_tick: Time::default(),
+            acceptor: Acceptor::new(reserve, listeners.len()),
+            listeners,
+            links: Slots::new(slots),
+            drain: None,
+            ready: Queue::new(slots),
+            fast_path_open: true,
+            waiting: Queue::new(slots),
+            timers: Timers::new(slots),
+            workspaces,
+            per_ip: PerIp::new(settings.connections_per_ip_max, slots),
+            children,
+            answers: Vec::with_capacity(ANSWERS_PER_PHASE),
+            events: vec![Event::default(); EVENTS_PER_TURN],
+            close_log: CloseLog::default(),
+            pump: Pump {
+                now: kernel.now(),
+                kernel,
+                protocol,
+                counters,
+                reading: match settings.trigger {
+                    Trigger::Level => ReadPolicy::Once,
+                    Trigger::Edge => ReadPolicy::WhileFull,
+                },
+            },
+            settings,
+        })
+    }
+
+    /// Bytes that each connection takes at most, beside the workspace it may have on loan; more if
+    /// there is a limit for each address, or if requests wait for effects of `service`.
+    pub fn slot_size(service: &S, per_ip: bool) -> usize {
+        let counted = if per_ip { PerIp::SLOT_SIZE } else { 0 };
+        let queues = match service.effects() {
+            Some(_) => 3,
+            None => 2,
+        };
+        Slots::<Token, Link<K, S>>::SLOT_SIZE
+            + Timers::SLOT_SIZE
+            + queues * Queue::SLOT_SIZE
+            + counted
+    }
+
+    /// Turns until something needs attention, all is done, or the clock reads `until`.
+    pub fn run(&mut self, until: Time) -> io::Result<Wakeups> {
+        loop {
+            let wakeups = self.turn(until)?;
+            if wakeups != Wakeups::default() || self.pump.now >= until || self.is_done() {
+                return Ok(wakeups);
+            }
+        }
+    }
+
+    /// Waits until something happens, `until` at the latest, and deals with it.
+    #[inline]
+    pub fn turn(&mut self, until: Time) -> io::Result<Wakeups> {
+        let had_more_to_do = self.ready.len();
+        let deadline = self.deadline();
+        let count = self.wait(deadline.min(until))?;
+        self.turns += 1;
+        self.pump.now = self.pump.kernel.now();
+        if self.pump.now >= self.next_tick && self.pump.protocol.service.clock().is_some() {
+            self.tick();
+        }
+        self.pump.counters.events += count as u64;
+        let mut wakeups = Wakeups::default();
+        let mut place = 0;
+        while place < count {
+            // Alone, an event has nothing to share with others.
+            let next = match count {
+                1 => place,
+                _ => self.run_batch(place..count),
+            };
+            if next > place {
+                place = next;
+                continue;
+            }
+            let event = self.events[place];
+            match event.token() {
+                token if token.generation() == 0 => self.dispatch(token, &mut wakeups),
+                token => self.handle_event(token, event.readiness()),
+            }
+            place += 1;
+        }
+        if had_more_to_do > 0 {
+            self.resume(had_more_to_do);
+        }
+        if self.pump.now >= deadline {
+            self.expire_unless_busy(count);
+        }
+        if self.has_effects() {
+            self.reap_orphans();
+            self.start_command();
+        }
+        Ok(wakeups)
+    }
+
+    /// Fills the batch; sleeps until `until` if need be, after having spun for as long as was
+    /// asked.
+    #[inline]
+    fn wait(&mut self, until: Time) -> io::Result<usize> {
+        if let Some(span) = self.settings.spin {
+            let spin_until = self.pump.now.after(span).min(until);
+            while self.pump.kernel.now() < spin_until {
+                self.pump.counters.epoll_wait += 1;
+                match self.pump.kernel.wait(&mut self.events, Time::default())? {
+                    0 => {}
+                    count => return Ok(count),
+                }
+            }
+        }
+        self.pump.counters.epoll_wait += 1;
+        self.pump.kernel.wait(&mut self.events, until)
+    }
+
+    /// Answers with another service of the same kind from now on, to old connections too.
+    pub fn replace_service(&mut self, service: S) {
+        self.pump.protocol.service = service;
+        self.next_tick = Time::default();
+    }
+
+    /// Whether answers may wait for effects. Constant, and so without cost, for an echo.
+    #[inline]
+    pub(crate) fn has_effects(&self) -> bool {
+        self.pump.protocol.service.effects().is_some()
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.pump.counters
+    }
+
+    /// The time of the last turn.
+    pub fn now(&self) -> Time {
+        self.pump.now
+    }
+
+    /// The kernel underneath.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.pump.kernel
+    }
+
+    /// Workspaces on loan now.
+    pub fn workspaces_acquired(&self) -> usize {
+        self.workspaces.lent()
+    }
+
+    /// When there is something to do even if nothing happens.
+    #[inline]
+    fn deadline(&self) -> Time {
+        if !self.ready.is_empty() {
+            return self.pump.now;
+        }
+        let next = self.timers.next().min(self.acceptor.deadline());
+        let next = next.min(self.drain_deadline());
+        match self.has_effects() {
+            true => next.min(self.children.next_deadline(self.pump.now)),
+            false => next,
+        }
+    }
+
+    /// Tells the service the time of day, and finds out when the next second begins.
+    #[cold]
+    fn tick(&mut self) {
+        let since_1970 = self.pump.kernel.time_of_day();
+        if let Some(clock) = self.pump.protocol.service.clock() {
+            clock.tick(since_1970.as_secs());
+        }
+        let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
+        self.next_tick = self.pump.now.after(Duration::from_secs(1) - gone);
+    }
+
+    /// An event of one of the loop's own descriptors.
+    fn dispatch(&mut self, token: Token, wakeups: &mut Wakeups) {
+        match token.source() {
+            Source::Signals => wakeups.signals = true,
+            Source::WakeUp => wakeups.wake_up = true,
+            Source::Listener(number) => self.accept(number),
+            Source::ChildEnded => self.hear_of_children(),
+            Source::Child {
+                place,
+                generation,
+                end,
+            } => self.child_event(place, generation, end),
+            Source::Timer | Source::Stream(_) | Source::Connection => {}
+        }
+    }
+
+    /// Goes on with the first `count` of those that have more to do, but with no more than an event
+    /// could tell of in a turn: a shutdown has everybody in there, and signals are to be heard.
+    fn resume(&mut self, count: usize) {
+        for _ in 0..count.min(EVENTS_PER_TURN) {
+            let Some(slot) = self.ready.pop() else { return };
+            if let Some(token) = self.links.key(slot) {
+                self.run_slow(token, Readiness::IN | Readiness::OUT);
+            }
+        }
+    }
+
+    /// Takes a new connection in, or closes it when it cannot be watched. With
+    /// `--defer-accept` it comes with its first data and is answered first: that saves it a wait.
+    pub(super) fn admit(&mut self, socket: K::Socket, address: Option<SocketAddr>) {
+        let interest = Interest::READ.under(self.settings.trigger);
+        let peer = Link {
+            socket,
+            connection: Connection::new(&self.pump.protocol.service),
+            lease: None,
+            registered: interest,
+            read_to_end: false,
+            refusals: 0,
+            paused: false,
+            answered: false,
+            drain_reads: 0,
+            has_finished: false,
+            frame_since: Time::NEVER,
+            unacknowledged: 0,
+            active_at: self.pump.now,
+        };
+        let token = match self.links.insert(peer) {
+            Ok(token) => token,
+            Err(peer) => return self.pump.kernel.close(peer.socket),
+        };
+        if let Some(address) = address {
+            self.per_ip.enter(token.index(), address);
+        }
+        self.pump.counters.connections_total += 1;
+        self.pump.counters.connections_now += 1;
+        let outcome = if self.settings.defer_accept {
+            self.try_fast_path(token)
+        } else {
+            None
+        };
+        if let Some(FastOutcome::Ended(Want::Close)) = outcome {
+            return self.release(token);
+        }
+        let Some(peer) = self.links.get_mut(token) else {
+            return;
+        };
+        self.pump.counters.epoll_ctl += 1;
+        if let Err(error) = self.pump.kernel.register(&peer.socket, token, interest) {
+            return self.fail_registration(token, &error);
+        }
+        let silent = peer.connection.is_greeting();
+        self.arm(token);
+        if self.drain.is_some() {
+            // It is to be read to the last byte and ended, like those who were there before.
+            self.ready.push(token.index());
+        }
+        if let Some(outcome) = outcome {
+            self.leave_fast_path(token, outcome);
+        } else if silent {
+            self.run_slow(token, Readiness::NONE);
+        }
+    }
+
+    /// The only place where a connection ends.
+    pub(super) fn release(&mut self, token: Token) {
+        let Some(mut peer) = self.links.remove(token) else {
+            return;
+        };
+        let slot = token.index();
+        self.timers.disarm(slot);
+        self.ready.remove(slot);
+        self.waiting.remove(slot);
+        self.per_ip.leave(slot);
+        if self.has_effects() {
+            self.abandon_effect(token);
+        }
+        self.pump.counters.connections_now -= 1;
+        self.pump.counters.close += 1;
+        self.pump.counters.closed[peer.connection.reason() as usize] += 1;
+        let reason = peer.connection.reason();
+        log::debug!("connection {token:?} closed: {}", reason.name());
+        match peer.connection.take_error() {
+            Some(error) => {
+                self.pump.counters.refused(&error);
+                self.log_frame_error(&error, peer.connection.hint(), "connection is closed");
+            }
+            None => {
+                let hint = peer.connection.hint();
+                self.close_log.log_close(reason, hint, self.pump.now);
+            }
+        }
+        self.pump.kernel.close(peer.socket);
+        if let Some(lease) = peer.lease {
+            self.workspaces.release_workspace(lease);
+            self.serve_workspace_queue();
+        }
+        self.resume_listeners();
+    }
+
+    /// Logs what was wrong with a frame, at most once a second.
+    #[cold]
+    pub(super) fn log_frame_error(
+        &mut self,
+        error: &FrameError,
+        hint: Option<Hint>,
+        outcome: &str,
+    ) {
+        let reason = CloseReason::from(error);
+        if let Some(more) = self.close_log.of(reason).admit(self.pump.now) {
+            let (kind, seems) = (error.kind(), HintSuffix(hint));
+            log::warn!("{kind}: {error}{seems}: the {outcome}{more}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A fixed array of places, each with a generation, so that a name outlives its holder safely.
+//!
+//! An event may be looked at after its connection is gone and its slot given to another, even
+//! within one batch. The [`Key`] under which it was registered still carries the old generation,
+//! and finds nothing. 32 bits of it: one bit wraps after two reuses, these after four thousand
+//! million.
+//!
+//! Memory is reserved once for all slots and touched when a slot is first used, so it follows the
+//! most connections there ever were. Free slots are reused last in, first out: the warm ones first.
+
+use std::marker::PhantomData;
+
+const NO_SLOT: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// Odd when it holds something, so that generation 0, the loop's own, is never a connection's.
+    generation: u32,
+    next_free: u32,
+    holds: Option<T>,
+}
+
+/// The name of a value: the index of its slot, and the generation of that slot.
+pub trait Key: Copy {
+    /// Names the holder of slot `index` in its `generation`.
+    fn new(index: u32, generation: u32) -> Self;
+
+    /// The slot.
+    fn index(self) -> u32;
+
+    /// The generation of the slot.
+    fn generation(self) -> u32;
+}
+
+/// At most `capacity` values, each known by the key that [`Slots::insert`] gave it.
+#[derive(Debug)]
+pub struct Slots<K, T> {
+    slots: Vec<Slot<T>>,
+    capacity: usize,
+    first_free: u32,
+    live: usize,
+    key: PhantomData<K>,
+}
+
+impl<K: Key, T> Slots<K, T> {
+    /// Bytes a slot takes, for the memory ceiling.
+    pub const SLOT_SIZE: usize = size_of::<Slot<T>>();
+
+    /// Room for `capacity` values, all of it reserved now.
+    pub fn new(capacity: usize) -> Slots<K, T> {
+        assert!(capacity < NO_SLOT as usize);
+        Slots {
+            slots: Vec::with_capacity(capacity),
+            capacity,
+            first_free: NO_SLOT,
+            live: 0,
+            key: PhantomData,
+        }
+    }
+
+    /// How many values there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Whether no more fits.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.live == self.capacity
+    }
+
+    /// Takes `value` in and names it; gives it back when there is no place.
+    pub fn insert(&mut self, value: T) -> Result<K, T> {
+        if self.is_full() {
+            return Err(value);
+        }
+        if self.first_free == NO_SLOT {
+            self.first_free = self.slots.len() as u32;
+            self.slots.push(Slot {
+                generation: 0,
+                next_free: NO_SLOT,
+                holds: None,
+            });
+        }
+        let index = self.first_free;
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(slot.holds.is_none());
+        self.first_free = slot.next_free;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.holds = Some(value);
+        self.live += 1;
+        Ok(K::new(index, slot.generation))
+    }
+
+    /// The value `key` was given for, unless it has gone.
+    #[inline]
+    pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index() as usize)?;
+        if slot.generation == key.generation() {
+            slot.holds.as_mut()
+        } else {
+            None
+        }
+    }
+
+    /// Takes the value out; every copy of `key` is stale from now on.
+    pub fn remove(&mut self, key: K) -> Option<T> {
+        let slot = self.slots.get_mut(key.index() as usize)?;
+        if slot.generation != key.generation() {
+            return None;
+        }
+        let value = slot.holds.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.next_free = self.first_free;
+        self.first_free = key.index();
+        self.live -= 1;
+        Some(value)
+    }
+
+    /// The key of the value that slot `index` holds now.
+    pub fn key(&self, index: u32) -> Option<K> {
+        let slot = self.slots.get(index as usize)?;
+        slot.holds.as_ref().map(|_| K::new(index, slot.generation))
+    }
+
+    /// How many slots were ever used: indices run below this.
+    pub fn used(&self) -> u32 {
+        self.slots.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Name(u32, u32);
+
+    impl Key for Name {
+        fn new(index: u32, generation: u32) -> Name {
+            Name(index, generation)
+        }
+
+        fn index(self) -> u32 {
+            self.0
+        }
+
+        fn generation(self) -> u32 {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_token_finds_its_value_until_it_is_removed() {
+        let mut slots = Slots::<Name, _>::new(2);
+        let token = slots.insert('a').unwrap();
+        assert_eq!(slots.get_mut(token), Some(&mut 'a'));
+        assert_eq!(slots.remove(token), Some('a'));
+        assert_eq!(slots.get_mut(token), None);
+        assert_eq!(slots.remove(token), None);
+    }
+
+    #[test]
+    fn a_reused_slot_does_not_answer_to_its_old_name() {
+        let mut slots = Slots::<Name, _>::new(1);
+        let old = slots.insert('a').unwrap();
+        slots.remove(old);
+        let new = slots.insert('b').unwrap();
+        assert_eq!(old.index(), new.index());
+        assert_eq!(slots.get_mut(old), None);
+        assert_eq!(slots.get_mut(new), Some(&mut 'b'));
+    }
+
+    #[test]
+    fn one_under_at_and_one_over_the_capacity() {
+        let mut slots = Slots::<Name, _>::new(2);
+        slots.insert(1).unwrap();
+        assert!(!slots.is_full());
+        let second = slots.insert(2).unwrap();
+        assert!(slots.is_full());
+        assert_eq!(slots.insert(3), Err(3));
+        slots.remove(second);
+        assert!(slots.insert(4).is_ok());
+    }
+
+    #[test]
+    fn generation_zero_is_never_given_out() {
+        let mut slots = Slots::<Name, _>::new(1);
+        let mut token = slots.insert(()).unwrap();
+        for _ in 0..5 {
+            assert_eq!(token.generation() % 2, 1);
+            slots.remove(token);
+            token = slots.insert(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_slot_freed_last_is_used_first() {
+        let mut slots = Slots::<Name, _>::new(3);
+        let tokens: Vec<Name> = (0..3).map(|n| slots.insert(n).unwrap()).collect();
+        slots.remove(tokens[0]);
+        slots.remove(tokens[2]);
+        assert_eq!(slots.insert(9).unwrap().index(), tokens[2].index());
+    }
+}

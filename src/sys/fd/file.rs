@@ -1,0 +1,53 @@
+//! Files, opened and locked without waiting.
+//!
+//! The open of a FIFO waits for its other end, which may never come, and the open of a terminal may
+//! make it the process's own; neither must happen after a wrong path was given. What was opened is
+//! for the caller to ask, of the descriptor and not of the path, which may name something else by
+//! then. Man pages: open(2), fifo(7), flock(2), proc_pid_fd(5).
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::sys::retry;
+
+/// Opens `path` for reading. On a regular file the flags change nothing.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Opens the directory `path`; fails for anything else.
+pub fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Takes the exclusive lock of `file`, which no two open files have at once; tells whether it was
+/// free. The lock ends with the last descriptor of the open file, however the process ends.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: the call takes no pointer.
+    match retry(|| unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens what `fd` is open on once more, for writing without waiting: another open file of the same
+/// object, with flags of its own. Needs `/proc` and the permission to open the object.
+pub(crate) fn open_anew(fd: BorrowedFd<'_>) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
+}
+
+/// The major and the minor number of a device.
+pub(crate) fn device(number: u64) -> (u32, u32) {
+    (libc::major(number), libc::minor(number))
+}

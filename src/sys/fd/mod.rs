@@ -1,0 +1,5 @@
+//! Files and the standard streams.
+
+pub mod file;
+pub(crate) mod standard;
+pub(crate) mod stream;

@@ -1,0 +1,216 @@
+//! Socket addresses in the kernel's layout, and back.
+//!
+//! A `sockaddr` is one of several structures behind one pointer, told apart by its first field.
+//! The union says exactly that, and only this file looks inside it. Internet addresses come and go
+//! as the standard library's; local ones as the bytes of `sun_path`: none is an unnamed socket, a
+//! leading NUL an abstract name, everything else a path. Man pages: ip(7), ipv6(7), unix(7).
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::slice;
+
+use libc::{c_int, socklen_t};
+
+/// Bytes of `sun_path`.
+const LOCAL_NAME_SIZE_MAX: usize = 108;
+
+/// Where the name starts in a `sockaddr_un`.
+const LOCAL_NAME_START: usize = std::mem::offset_of!(libc::sockaddr_un, sun_path);
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+union Storage {
+    any: libc::sockaddr_storage,
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+    local: libc::sockaddr_un,
+}
+
+/// An address as the kernel takes and gives it.
+///
+/// The first `length` bytes of the storage are initialised, and so is the family.
+pub(crate) struct RawAddress {
+    storage: Storage,
+    length: socklen_t,
+}
+
+/// A [`RawAddress`], read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Name<'a> {
+    Internet(SocketAddr),
+    /// The bytes of `sun_path`, without the NUL that ends a path.
+    Local(&'a [u8]),
+    /// A family that is not spoken here.
+    Unknown(c_int),
+}
+
+impl RawAddress {
+    pub(crate) fn internet(address: SocketAddr) -> RawAddress {
+        match address {
+            SocketAddr::V4(address) => {
+                let v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: address.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.ip().octets()),
+                    },
+                    sin_zero: [0; 8],
+                };
+                RawAddress::new(Storage { v4 }, size_of_val(&v4))
+            }
+            SocketAddr::V6(address) => {
+                let v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: address.port().to_be(),
+                    sin6_flowinfo: address.flowinfo(),
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: address.ip().octets(),
+                    },
+                    sin6_scope_id: address.scope_id(),
+                };
+                RawAddress::new(Storage { v6 }, size_of_val(&v6))
+            }
+        }
+    }
+
+    /// `name` is a path, or NUL and an abstract name; one that does not fit is invalid.
+    pub(crate) fn local(name: &[u8]) -> io::Result<RawAddress> {
+        let is_path = name.first() != Some(&0);
+        if name.len() > LOCAL_NAME_SIZE_MAX || (is_path && name.contains(&0)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut local = libc::sockaddr_un {
+            sun_family: libc::AF_UNIX as libc::sa_family_t,
+            sun_path: [0; LOCAL_NAME_SIZE_MAX],
+        };
+        for (to, from) in local.sun_path.iter_mut().zip(name) {
+            *to = *from as libc::c_char;
+        }
+        // The length ends the name, NUL or not; in an abstract name a NUL is a byte like others.
+        Ok(RawAddress::new(
+            Storage { local },
+            LOCAL_NAME_START + name.len(),
+        ))
+    }
+
+    fn new(storage: Storage, length: usize) -> RawAddress {
+        let length = length as socklen_t;
+        RawAddress { storage, length }
+    }
+
+    /// What `call` writes to the storage and length that it is given.
+    #[inline]
+    pub(in crate::sys) fn filled_by(
+        call: impl FnOnce(*mut libc::sockaddr, *mut socklen_t) -> io::Result<()>,
+    ) -> io::Result<RawAddress> {
+        // SAFETY: the structure is plain numbers, for which zero is a value.
+        let any: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+        let mut address = RawAddress::new(Storage { any }, size_of::<Storage>());
+        call((&raw mut address.storage).cast(), &mut address.length)?;
+        Ok(address)
+    }
+
+    pub(in crate::sys) fn as_ptr(&self) -> *const libc::sockaddr {
+        (&raw const self.storage).cast()
+    }
+
+    pub(in crate::sys) fn length(&self) -> socklen_t {
+        self.length
+    }
+
+    pub(in crate::sys) fn family(&self) -> c_int {
+        // SAFETY: every member starts with the family, and it is always initialised.
+        c_int::from(unsafe { self.storage.any.ss_family })
+    }
+
+    pub(crate) fn name(&self) -> Name<'_> {
+        match self.family() {
+            libc::AF_INET => {
+                // SAFETY: the family says which member was written.
+                let v4 = unsafe { self.storage.v4 };
+                let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+                let port = u16::from_be(v4.sin_port);
+                Name::Internet(SocketAddr::V4(SocketAddrV4::new(ip, port)))
+            }
+            libc::AF_INET6 => {
+                // SAFETY: the family says which member was written.
+                let v6 = unsafe { self.storage.v6 };
+                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+                let port = u16::from_be(v6.sin6_port);
+                let (flow, scope) = (v6.sin6_flowinfo, v6.sin6_scope_id);
+                Name::Internet(SocketAddr::V6(SocketAddrV6::new(ip, port, flow, scope)))
+            }
+            libc::AF_UNIX => Name::Local(self.local_name()),
+            family => Name::Unknown(family),
+        }
+    }
+
+    fn local_name(&self) -> &[u8] {
+        // A path that fills the field is told with a length one past it, for the NUL that is not
+        // there.
+        let length = (self.length as usize).saturating_sub(LOCAL_NAME_START);
+        let length = length.min(LOCAL_NAME_SIZE_MAX);
+        let start = self.as_ptr().cast::<u8>().wrapping_add(LOCAL_NAME_START);
+        // SAFETY: these bytes lie inside the storage, were written, and are borrowed with `self`.
+        let name = unsafe { slice::from_raw_parts(start, length) };
+        match name {
+            [0, ..] => name,
+            path => path.split(|&byte| byte == 0).next().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_internet_address_comes_back_as_it_went() {
+        let scoped = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 9, 0x1234_5678, 3);
+        let plain = [
+            "127.0.0.1:7007",
+            "255.1.2.3:65535",
+            "[::]:0",
+            "[fe80::1:2]:80",
+        ];
+        let plain = plain.map(|text| text.parse().expect("an address"));
+        for address in plain.into_iter().chain([SocketAddr::V6(scoped)]) {
+            assert_eq!(
+                RawAddress::internet(address).name(),
+                Name::Internet(address)
+            );
+        }
+    }
+
+    #[test]
+    fn a_port_lies_in_network_order() {
+        let raw = RawAddress::internet(SocketAddr::from(([1, 2, 3, 4], 0x0102)));
+        let start = raw.as_ptr().cast::<u8>();
+        // SAFETY: a `sockaddr_in` has sixteen initialised bytes.
+        let bytes = unsafe { slice::from_raw_parts(start, 8) };
+        assert_eq!(bytes[2..], [1, 2, 1, 2, 3, 4]);
+        assert_eq!((raw.length(), raw.family()), (16, libc::AF_INET));
+    }
+
+    #[test]
+    fn a_local_name_comes_back_as_it_went() -> io::Result<()> {
+        let longest = [b'x'; LOCAL_NAME_SIZE_MAX];
+        for name in [
+            &b""[..],
+            b"/tmp/a",
+            b"\0name",
+            b"\0na\0me\0",
+            b"\0",
+            &longest,
+        ] {
+            assert_eq!(RawAddress::local(name)?.name(), Name::Local(name));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_local_name_that_cannot_be_is_refused() {
+        assert!(RawAddress::local(&[b'x'; LOCAL_NAME_SIZE_MAX + 1]).is_err());
+        assert!(RawAddress::local(b"/tmp/a\0b").is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! Sockets, their addresses, and the interfaces of this machine.
+
+pub(crate) mod address;
+pub(crate) mod interface;
+pub(crate) mod socket;
