@@ -8,11 +8,12 @@
 use crate::base::bytes::InboundCursors;
 use crate::kernel::{Interest, Sockets, Time, Trigger};
 use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, DRAIN_READS_MIN, OPERATIONS_PER_EVENT};
-use crate::protocol::connection::{CloseReason, Cursors, Protocol, Want, Workspace};
+use crate::protocol::connection::{CloseReason, Cursors, Progress, Protocol, Want, Workspace};
 use crate::protocol::service::Service;
-use crate::server::observe::counters::Counters;
 
 use super::link::Link;
+use super::observe::counters::Counters;
+use super::observe::log_limiter::CloseLog;
 
 /// The kernel below, the protocol above, and what holds for everybody in this turn.
 pub(super) struct Pump<K: Sockets, S: Service> {
@@ -21,6 +22,8 @@ pub(super) struct Pump<K: Sockets, S: Service> {
     pub(super) counters: Counters,
     /// When to read a second time; this is the whole difference between the two triggers.
     pub(super) reading: ReadPolicy,
+    /// Log lines of connections that end and of frames that are thrown away.
+    pub(super) close_log: CloseLog,
     /// The time of this turn.
     pub(super) now: Time,
 }
@@ -77,7 +80,7 @@ impl Next {
             Want::Resume => Interest::READ,
             // What else it says can wait, and whether it is still there is told unasked.
             Want::Await => Interest::NONE,
-            Want::Report | Want::Close => return None,
+            Want::Close => return None,
         };
         Some(interest.under(trigger))
     }
@@ -168,6 +171,17 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         FastOutcome::Ended(peer.connection.wants(false))
     }
 
+    /// Counts what a call has brought about, and logs a frame that is thrown away.
+    pub(super) fn note(&mut self, progress: Progress) {
+        self.counters.frames += progress.frames;
+        if let Some(frame) = progress.discarded {
+            self.counters.frames_discarded += 1;
+            let outcome = "frame is thrown away";
+            self.close_log
+                .log_frame_error(&frame.error, frame.hint, outcome, self.now);
+        }
+    }
+
     /// Works on `peer` as far as `possible` and its budget go.
     pub(super) fn run(
         &mut self,
@@ -198,7 +212,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     possible.write = self.send(peer, workspace) == Transfer::Full;
                 }
                 Want::Resume if workspace.frames_left > 0 => {
-                    self.counters.frames += peer.connection.resume(workspace, &mut self.protocol);
+                    let progress = peer.connection.resume(workspace, &mut self.protocol);
+                    self.note(progress);
                     // It was not silent, it was kept waiting.
                     peer.active_at = self.now;
                 }
@@ -208,12 +223,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
-                Want::Read
-                | Want::Await
-                | Want::Write
-                | Want::Discard
-                | Want::Report
-                | Want::Close => {
+                Want::Read | Want::Await | Want::Write | Want::Discard | Want::Close => {
                     return Next {
                         want,
                         has_more: false,
@@ -295,11 +305,12 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                let frames = peer
+                let progress = peer
                     .connection
                     .received(count, workspace, &mut self.protocol);
-                self.counters.frames += frames;
-                peer.has_finished |= self.reading == ReadPolicy::LastRequest && frames > 0;
+                self.note(progress);
+                let is_last = self.reading == ReadPolicy::LastRequest;
+                peer.has_finished |= is_last && progress.frames > 0;
                 peer.active_at = self.now;
                 (peer.refusals, peer.paused) = (0, false);
                 if count == asked {
@@ -324,7 +335,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
                 self.counters.bytes_out += count as u64;
-                self.counters.frames += peer.connection.sent(count, workspace, &mut self.protocol);
+                let progress = peer.connection.sent(count, workspace, &mut self.protocol);
+                self.note(progress);
                 peer.active_at = self.now;
                 (peer.refusals, peer.paused) = (0, false);
                 if count == asked {

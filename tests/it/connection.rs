@@ -185,9 +185,8 @@ fn an_error_replies_to_everything_before_it_then_shuts_down_and_lingers() {
     talk.ends();
     assert_eq!(talk.wants(), Want::Close);
     assert_eq!(talk.connection.reason(), CloseReason::TooLong);
-    let error = talk.connection.take_error();
+    let error = talk.connection.cause().error;
     assert_eq!(error, Some(FrameError::TooLong { frame: 5, limit: 4 }));
-    assert_eq!(talk.connection.take_error(), None, "it is told once");
 }
 
 #[test]
@@ -196,7 +195,7 @@ fn an_error_behind_answers_that_wait_for_room_waits_as_well() {
     talk.reads(&hex("0161 0162 FF"));
     assert_eq!((talk.frames, talk.owed()), (1, hex("0141")));
     assert_eq!(
-        talk.connection.take_error(),
+        talk.connection.cause().error,
         None,
         "it was not scanned at yet"
     );
@@ -300,12 +299,12 @@ fn what_holds_no_end_of_a_frame_is_not_looked_at_again() {
 }
 
 #[test]
-fn what_a_frame_that_was_thrown_away_seemed_to_speak_is_not_said_of_the_next() {
+fn the_hint_of_a_frame_that_is_thrown_away_is_not_told_of_the_next() {
     let mut talk = Talk::new(framing("u32be", 16), Echo, 32, 0);
     talk.protocol.on_too_long = OnTooLong::Discard;
     talk.reads(b"GET ");
-    assert_eq!(talk.wants(), Want::Report);
-    assert!(talk.connection.hint().is_some(), "its length is text");
-    talk.reports();
-    assert_eq!(talk.connection.hint(), None);
+    let hint = talk.discarded[0].hint;
+    assert!(hint.is_some(), "its length is text");
+    talk.ends();
+    assert_eq!(talk.connection.cause().hint, None);
 }

@@ -185,7 +185,7 @@ fn a_frame_far_larger_than_memory_is_thrown_away_in_a_small_buffer() {
         let mut talk = Talk::new(framing.expect("a framing"), Echo, 64, 0);
         talk.protocol.on_too_long = OnTooLong::Discard;
         assert_eq!(talk.reads(&header), header.len());
-        talk.reports();
+        assert_eq!(talk.discarded.len(), 1);
         // It goes on for longer than a test may last: a stretch of it, and then its end.
         for _ in 0..1000 {
             assert_eq!(talk.reads(&[b'x'; 64]), 64);
@@ -194,7 +194,7 @@ fn a_frame_far_larger_than_memory_is_thrown_away_in_a_small_buffer() {
         talk.ends();
         assert_eq!(talk.connection.reason(), CloseReason::Truncated);
         let held = header.len() + 64_000;
-        let error = talk.connection.take_error().expect("it was cut");
+        let error = talk.connection.cause().error.expect("it was cut");
         assert_eq!(
             error,
             mynah::protocol::framing::FrameError::Truncated { held }

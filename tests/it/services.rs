@@ -66,7 +66,7 @@ fn a_stream_that_ends_inside_a_request_is_truncated_wherever_that_is() {
             assert_eq!(talk.play(&pieces, usize::MAX), Want::Close);
             let rest = &request[..end];
             assert_eq!(talk.connection.reason(), CloseReason::Truncated, "{rest:?}");
-            let error = talk.connection.take_error();
+            let error = talk.connection.cause().error;
             let is_told = matches!(error, Some(FrameError::Truncated { .. }));
             assert!(is_told, "{rest:?}: {error:?}");
         }
@@ -109,9 +109,9 @@ fn a_refused_request_is_told_with_its_reason_and_what_its_peer_seems_to_speak() 
             let mut talk = http(2);
             assert_eq!(talk.play(pieces, usize::MAX), Want::Discard);
             assert_eq!(talk.connection.reason(), CloseReason::Refused);
-            let error = talk.connection.take_error();
+            let error = talk.connection.cause().error;
             assert_eq!(error, Some(FrameError::Refused(reason)));
-            let guess = talk.connection.hint().map(|guess| guess.to_string());
+            let guess = talk.connection.cause().hint.map(|guess| guess.to_string());
             assert_eq!(guess.unwrap_or_default(), seems, "{}", bytes.escape_ascii());
         }
     }

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use mynah::protocol::connection::{Connection, Cursors, Protocol, Want, Workspace};
-use mynah::protocol::framing::{FrameError, Framing, OnTooLong};
+use mynah::protocol::connection::{Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace};
+use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{EffectEvent, Service};
 
 /// A framing with a limit on whole frames.
@@ -45,7 +45,7 @@ pub(crate) struct Talk<S: Service> {
     /// Frames answered.
     pub(crate) frames: u64,
     /// Frames that were thrown away, and why.
-    pub(crate) discarded: Vec<FrameError>,
+    pub(crate) discarded: Vec<Discarded>,
     memory: (Vec<u8>, Vec<u8>),
     cursors: Cursors,
 }
@@ -97,14 +97,14 @@ impl<S: Service> Talk<S> {
     /// One read of what fits of `bytes`; returns how much that was.
     pub(crate) fn reads(&mut self, bytes: &[u8]) -> usize {
         assert_eq!(self.wants(), Want::Read);
-        let (count, frames) = self.with(|connection, workspace, protocol| {
+        let (count, progress) = self.with(|connection, workspace, protocol| {
             let spare = workspace.inbound.spare();
             let count = spare.len().min(bytes.len());
             assert!(count > 0, "a read into no space is the end of the stream");
             spare[..count].copy_from_slice(&bytes[..count]);
             (count, connection.received(count, workspace, protocol))
         });
-        self.frames += frames;
+        self.note(progress);
         count
     }
 
@@ -114,25 +114,31 @@ impl<S: Service> Talk<S> {
         let owed = self.owed();
         let count = owed.len().min(most);
         self.answer.extend_from_slice(&owed[..count]);
-        self.frames += self
+        let progress = self
             .with(|connection, workspace, protocol| connection.sent(count, workspace, protocol));
+        self.note(progress);
     }
 
     /// Something is heard of its effect.
     pub(crate) fn hears(&mut self, news: EffectEvent<'_>, drafted: &mut usize) {
         assert_eq!(self.wants(), Want::Await);
-        self.frames += self.with(|connection, workspace, protocol| {
+        let progress = self.with(|connection, workspace, protocol| {
             connection.heard(news, "[::1]:7", drafted, workspace, protocol)
         });
+        self.note(progress);
     }
 
-    /// A frame that is to be thrown away is reported.
-    pub(crate) fn reports(&mut self) {
-        assert_eq!(self.wants(), Want::Report);
-        let error = self.connection.take_error();
-        self.discarded.push(error.expect("an error to report"));
-        self.frames +=
-            self.with(|connection, workspace, protocol| connection.reported(workspace, protocol));
+    /// The other connections have had their turn.
+    pub(crate) fn resumes(&mut self) {
+        assert_eq!(self.wants(), Want::Resume);
+        let progress =
+            self.with(|connection, workspace, protocol| connection.resume(workspace, protocol));
+        self.note(progress);
+    }
+
+    fn note(&mut self, progress: Progress) {
+        self.frames += progress.frames;
+        self.discarded.extend(progress.discarded);
     }
 
     /// A read finds the end of the stream.
@@ -158,8 +164,7 @@ impl<S: Service> Talk<S> {
                     None => self.ends(),
                 },
                 Want::Write => self.writes(most),
-                Want::Report => self.reports(),
-                Want::Resume => unreachable!("there is no bound for the frames"),
+                Want::Resume => self.resumes(),
                 Want::Await => panic!("the play has to tell the news"),
                 Want::Shutdown => self.connection.finished(),
                 over @ (Want::Discard | Want::Close) => return over,

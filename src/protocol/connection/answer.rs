@@ -6,7 +6,7 @@
 //! when enough were answered for now.
 //! On the way of a byte: `framing` and `service` are asked here.
 
-use super::{CloseReason, Connection, Protocol, State, Workspace};
+use super::{CloseReason, Connection, Progress, Protocol, State, Workspace};
 use crate::limits::FRAMES_PER_EVENT;
 use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Framing, Hint, LengthField};
 use crate::protocol::service::{Answer, Reply, Request, Service};
@@ -64,10 +64,14 @@ impl<S: Service> Connection<S> {
     }
 
     /// Answers every whole frame that there is room for.
-    pub fn resume(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
+    pub fn resume(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+    ) -> Progress {
         // Each framing gets its own loop, so that the choice is made once a read and not once a
         // frame.
-        let frames = match protocol.framing {
+        let progress = match protocol.framing {
             Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol),
             Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
             Framing::Line(line) => self.answer_by(&line, workspace, protocol),
@@ -82,7 +86,7 @@ impl<S: Service> Connection<S> {
         if workspace.outbound.is_empty() && !self.yields() {
             workspace.inbound.compact();
         }
-        frames
+        progress
     }
 
     fn answer_by<D: Decode>(
@@ -90,15 +94,13 @@ impl<S: Service> Connection<S> {
         decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
-    ) -> u64 {
-        if self.state == State::Discarding {
-            self.skip(decoder, workspace);
-        }
+    ) -> Progress {
+        self.skip(decoder, workspace);
         let most = workspace.frames_left;
         match self.state {
-            State::Open | State::HalfClosed => {}
+            State::Open | State::HalfClosed(_) => {}
             State::Yielding if most > 0 => self.state = State::Open,
-            _ => return 0,
+            _ => return Progress::default(),
         }
         let (frames, stop) = if !protocol.service.in_place(&self.service) {
             self.answer_with_replies(decoder, workspace, protocol)
@@ -115,20 +117,21 @@ impl<S: Service> Connection<S> {
             (0, Stop::BudgetSpent)
         };
         self.ended |= frames > 0;
+        let mut discarded = None;
         match stop {
             Stop::Incomplete { scanned } => {
                 workspace.inbound.set_scanned(scanned);
-                if self.state == State::HalfClosed {
+                if matches!(self.state, State::HalfClosed(_)) {
                     self.finish(workspace, protocol);
                 }
             }
             Stop::NoRoom => {}
             Stop::Awaits => self.state = State::Awaiting,
             Stop::BudgetSpent => self.state = State::Yielding,
-            Stop::Wrong(error) => self.refuse(error, workspace, protocol),
-            Stop::Unanswerable(error) => self.fail(error, None, workspace),
+            Stop::Wrong(error) => discarded = self.refuse(error, decoder, workspace, protocol),
+            Stop::Unanswerable(error) => self.fail(&error, None, workspace),
         }
-        frames
+        Progress { frames, discarded }
     }
 
     /// Every answer lies where its request lies, so what is answered is one run from the front, of
@@ -306,8 +309,8 @@ impl<S: Service> Connection<S> {
                 };
                 inbound.consume(bounds.frame);
                 match answer {
-                    Answer::Goodbye => self.end_conversation(CloseReason::Goodbye, workspace),
-                    Answer::Refused(why) => self.fail(FrameError::Refused(why), hint, workspace),
+                    Answer::Goodbye => self.leave(CloseReason::Goodbye.into(), workspace),
+                    Answer::Refused(why) => self.fail(&FrameError::Refused(why), hint, workspace),
                     _ => {}
                 }
             }

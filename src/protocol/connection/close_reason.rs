@@ -1,6 +1,6 @@
 //! The one list of why connections end, as statistics and logs name it.
 
-use crate::protocol::framing::FrameError;
+use crate::protocol::framing::{FrameError, Hint};
 
 /// Why a connection ended. The first reason stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,45 @@ pub enum CloseReason {
     Shutdown,
     /// The server is shutting down, and time was up before it had all its answers.
     Cut,
+}
+
+/// Why a connection ends, with what the log tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The reason.
+    pub reason: CloseReason,
+    /// The frame that could not be served, if it was one.
+    pub error: Option<FrameError>,
+    /// What the peer seems to speak.
+    pub hint: Option<Hint>,
+}
+
+impl From<CloseReason> for Cause {
+    fn from(reason: CloseReason) -> Cause {
+        Cause {
+            reason,
+            error: None,
+            hint: None,
+        }
+    }
+}
+
+impl From<&FrameError> for Cause {
+    fn from(error: &FrameError) -> Cause {
+        Cause {
+            reason: error.into(),
+            error: Some(*error),
+            hint: None,
+        }
+    }
+}
+
+impl Cause {
+    /// The same, with what the peer seems to speak.
+    #[must_use]
+    pub fn hinted(self, hint: Option<Hint>) -> Cause {
+        Cause { hint, ..self }
+    }
 }
 
 impl From<&FrameError> for CloseReason {

@@ -1,4 +1,4 @@
-//! What a connection does about a frame that is none, and about another protocol.
+//! What a connection does about a frame that cannot be served, and about another protocol.
 //!
 //! ```text
 //!   Open --- wrong, too long, another protocol ----> Draining
@@ -8,61 +8,59 @@
 //! ```
 //!
 //! A frame that is thrown away costs no memory, however long it says it is: of what arrives only
-//! its count is kept, and the bytes that may be the beginning of its end. It is reported before it
-//! is gone, so that whoever drives the connection can count it and say why.
+//! its count is kept, and the bytes that may be the beginning of its end. The call that meets such
+//! a frame returns it as [`Discarded`], so that the driver of the connection can count and log it.
 
-use super::{CloseReason, Connection, Protocol, State, Workspace};
+use super::{Cause, CloseReason, Connection, Discarded, Protocol, State, Workspace};
 use crate::protocol::framing::{Decode, FrameError, Hint, OnTooLong};
 use crate::protocol::service::Service;
-
-/// What is kept of a frame that is none; a connection without trouble pays no byte for it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum FrameFault {
-    #[default]
-    None,
-    /// This is to be told.
-    Wrong(FrameError),
-    /// A frame is thrown away: so many of its bytes came, and so many are still to come, `u64::MAX`
-    /// when only its end will tell.
-    Discarding { came: u64, left: u64 },
-}
 
 impl<S: Service> Connection<S> {
     /// The frame at the front is refused: it ends the connection, or is thrown away.
     #[cold]
-    pub(super) fn refuse(
+    pub(super) fn refuse<D: Decode>(
         &mut self,
         error: FrameError,
+        decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &Protocol<S>,
-    ) {
+    ) -> Option<Discarded> {
         let bytes = workspace.inbound.undecoded();
         let hint = protocol.framing.hint(bytes);
         let discards = protocol.on_too_long == OnTooLong::Discard && error.is_too_long();
-        if !discards {
-            return self.fail(error, hint, workspace);
+        if !discards || !matches!(self.state, State::Open) {
+            self.fail(&error, hint, workspace);
+            return None;
         }
-        self.state = State::Refusing;
-        (self.fault, self.hint) = (FrameFault::Wrong(error), hint);
+        let left = protocol.framing.span(bytes);
+        self.state = State::Discarding { came: 0, left };
+        self.skip(decoder, workspace);
+        workspace.frames_left = 0;
+        let is_behind = matches!(self.state, State::Open);
+        if is_behind && !workspace.inbound.undecoded().is_empty() {
+            self.state = State::Yielding;
+        }
+        Some(Discarded { error, hint })
     }
 
     /// Throws away what has arrived of a frame that is too long.
     #[cold]
     pub(super) fn skip<D: Decode>(&mut self, decoder: &D, workspace: &mut Workspace<'_>) {
-        let FrameFault::Discarding { came, left } = &mut self.fault else {
+        let State::Discarding { came, left } = self.state else {
             return;
         };
-        match decoder.skip(*left, workspace.inbound.undecoded()) {
-            Ok((count, still)) => {
+        match decoder.skip(left, workspace.inbound.undecoded()) {
+            Ok((count, 0)) => {
                 workspace.inbound.consume(count);
-                *came += count as u64;
-                *left = still;
-                if still == 0 {
-                    (self.state, self.fault) = (State::Open, FrameFault::None);
-                    self.ended = true;
-                }
+                self.state = State::Open;
+                self.ended = true;
             }
-            Err(error) => self.fail(error, None, workspace),
+            Ok((count, left)) => {
+                workspace.inbound.consume(count);
+                let came = came + count as u64;
+                self.state = State::Discarding { came, left };
+            }
+            Err(error) => self.fail(&error, None, workspace),
         }
     }
 
@@ -70,13 +68,11 @@ impl<S: Service> Connection<S> {
     #[cold]
     pub(super) fn fail(
         &mut self,
-        error: FrameError,
+        error: &FrameError,
         hint: Option<Hint>,
         workspace: &mut Workspace<'_>,
     ) {
-        self.set_reason(CloseReason::from(&error));
-        (self.fault, self.hint) = (FrameFault::Wrong(error), hint);
-        self.leave(workspace);
+        self.leave(Cause::from(error).hinted(hint), workspace);
     }
 
     /// The last `count` bytes have just arrived. If the connection opens with another protocol,
@@ -95,30 +91,33 @@ impl<S: Service> Connection<S> {
         let Some(hint) = screen.screen(&mut self.service, new) else {
             return;
         };
-        self.hint = Some(hint);
-        self.end_conversation(CloseReason::OtherProtocol, workspace);
+        let cause = Cause::from(CloseReason::OtherProtocol);
+        self.leave(cause.hinted(Some(hint)), workspace);
     }
 
-    /// The service has said its last word.
+    /// The connection ends behind what it owes, and nothing more is decoded.
     #[cold]
-    pub(super) fn end_conversation(&mut self, reason: CloseReason, workspace: &mut Workspace<'_>) {
-        self.set_reason(reason);
-        self.leave(workspace);
-    }
-
-    fn leave(&mut self, workspace: &mut Workspace<'_>) {
-        // A peer that has ended its stream has nothing more to say: no need to linger for it.
-        if matches!(self.state, State::Open | State::Discarding) {
-            self.state = State::Draining;
+    pub(super) fn leave(&mut self, cause: Cause, workspace: &mut Workspace<'_>) {
+        match self.state {
+            // A peer that has ended its stream sends nothing more: there is nothing to linger for.
+            State::HalfClosed(first) if first.reason == CloseReason::EndOfStream => {
+                self.state = State::HalfClosed(cause);
+            }
+            State::Open | State::Discarding { .. } => self.state = State::Draining(cause),
+            _ => {}
         }
         workspace.inbound.drop_undecoded();
     }
 
-    /// The frame under way was not whole in time: what has come of it may tell why.
+    /// What the peer seems to speak whose frame was not whole in time, by what has come of it.
     #[cold]
-    pub fn set_late_hint(&mut self, workspace: &mut Workspace<'_>, protocol: &Protocol<S>) {
+    pub fn hint_of_late(
+        &self,
+        workspace: &mut Workspace<'_>,
+        protocol: &Protocol<S>,
+    ) -> Option<Hint> {
         let bytes = workspace.inbound.undecoded();
-        self.hint = protocol.framing.hint_of_partial(bytes);
+        protocol.framing.hint_of_partial(bytes)
     }
 
     /// The peer's stream has ended before its last frame did.
@@ -129,14 +128,14 @@ impl<S: Service> Connection<S> {
         protocol: &Protocol<S>,
     ) {
         let bytes = workspace.inbound.undecoded();
-        let (held, hint) = match self.fault {
+        let (held, hint) = match self.state {
             // Its beginning is gone.
-            FrameFault::Discarding { came, .. } => (bytes.len() + came as usize, None),
+            State::Discarding { came, .. } => (bytes.len() + came as usize, None),
             // What its service has taken of it was not counted.
             _ if S::is_mid_message(&self.service) => (0, None),
             _ => (bytes.len(), protocol.framing.hint_of_partial(bytes)),
         };
-        self.state = State::HalfClosed;
-        self.fail(FrameError::Truncated { held }, hint, workspace);
+        self.state = State::HalfClosed(CloseReason::EndOfStream.into());
+        self.fail(&FrameError::Truncated { held }, hint, workspace);
     }
 }

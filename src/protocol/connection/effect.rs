@@ -11,7 +11,7 @@
 //! outbound, behind the space of its header, and nobody owes it before its length is known. There
 //! is room for it all, because outbound is empty when the waiting begins.
 
-use super::{Connection, Protocol, State, Workspace};
+use super::{Connection, Progress, Protocol, State, Workspace};
 use crate::protocol::framing::Decoded;
 use crate::protocol::service::{Effect, EffectEvent, Reply, Service};
 
@@ -61,7 +61,7 @@ impl<S: Service> Connection<S> {
     /// Whether it waits for news.
     #[inline]
     pub fn awaits(&self) -> bool {
-        self.state == State::Awaiting
+        matches!(self.state, State::Awaiting)
     }
 
     /// What its service wants done.
@@ -71,8 +71,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Something is heard of what it waits for, on behalf of `peer`. `drafted` counts the bytes of
-    /// the answer that nobody owes yet: 0 at first, and kept from one call to the next. Returns how
-    /// many frames were answered.
+    /// the answer that is not owed yet: 0 at first, and kept from one call to the next.
     pub fn heard(
         &mut self,
         news: EffectEvent<'_>,
@@ -80,7 +79,7 @@ impl<S: Service> Connection<S> {
         drafted: &mut usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
-    ) -> u64 {
+    ) -> Progress {
         debug_assert!(self.awaits());
         let Workspace {
             inbound, outbound, ..
@@ -99,7 +98,7 @@ impl<S: Service> Connection<S> {
         }
         if !news.is_last() {
             *drafted = draft;
-            return 0;
+            return Progress::default();
         }
         let request = inbound.undecoded();
         let frame = match protocol.framing.decode(request, 0) {
@@ -115,8 +114,12 @@ impl<S: Service> Connection<S> {
         self.state = State::Open;
         match encoded {
             Ok(encoded) => outbound.advance(encoded),
-            Err(error) => self.fail(error, None, workspace),
+            Err(error) => self.fail(&error, None, workspace),
         }
-        1 + self.resume(workspace, protocol)
+        let behind = self.resume(workspace, protocol);
+        Progress {
+            frames: 1 + behind.frames,
+            ..behind
+        }
     }
 }

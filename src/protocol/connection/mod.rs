@@ -30,9 +30,8 @@ mod workspace;
 
 use crate::protocol::framing::{FrameError, Framing, Hint, OnTooLong};
 use crate::protocol::service::{Reply, Service};
-use discard::FrameFault;
 
-pub use close_reason::CloseReason;
+pub use close_reason::{Cause, CloseReason};
 pub use workspace::{Cursors, Workspace};
 
 /// What is the same for all connections of a server.
@@ -76,30 +75,53 @@ impl<S: Service> Protocol<S> {
     }
 }
 
-/// Where a connection is in its life.
+/// Where a connection is in its life, with what belongs to that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Reading, answering, writing.
-    Open,
-    /// A frame is to be thrown away, once that is reported.
-    Refusing,
-    /// The same as open, but what arrives belongs to a frame that is thrown away.
-    Discarding,
-    /// The answer to the request at the front comes from the world; nothing is read meanwhile.
-    Awaiting,
-    /// The peer's end of stream was read, and so every whole frame is answered; what is owed is
-    /// still written.
-    HalfClosed,
-    /// Open, with frames that are to be answered when the others had their turn.
-    Yielding,
-    /// We end it: nothing more is decoded, what is owed is still written.
-    Draining,
-    /// Our FIN is sent; what the peer still says is thrown away until it ends too.
-    Lingering,
-    /// Over.
-    Closed,
-    /// It has not begun: nobody has spoken, and it is the service's turn.
+    /// The service speaks first, and has not spoken.
     Greeting,
+    /// The connection reads, answers and writes.
+    Open,
+    /// Open, with frames that are answered after other connections have had their turn.
+    Yielding,
+    /// Open, but what arrives belongs to a frame that is thrown away.
+    Discarding {
+        /// Bytes of it that have arrived.
+        came: u64,
+        /// Bytes of it that are still to come, or `u64::MAX` when only its end will tell.
+        left: u64,
+    },
+    /// The answer to the request at the front comes from an effect. Nothing is read meanwhile.
+    Awaiting,
+    /// The peer's end of stream was read, and every whole frame is answered. What is owed is still
+    /// written.
+    HalfClosed(Cause),
+    /// The server ends the connection: nothing more is decoded, what is owed is still written.
+    Draining(Cause),
+    /// Our FIN is sent. What the peer still sends is thrown away until its stream ends too.
+    Lingering(Cause),
+    /// The socket is to be closed.
+    Closed(Cause),
+}
+
+/// What a call has brought about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Progress {
+    /// Frames that were answered.
+    pub frames: u64,
+    /// The frame that is thrown away from here on. There is at most one, because it uses up the
+    /// budget of its turn: a peer that sends nothing else is no burden to the others.
+    pub discarded: Option<Discarded>,
+}
+
+/// A frame that is thrown away, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discarded {
+    /// Why it cannot be served.
+    pub error: FrameError,
+    /// What the peer seems to speak instead.
+    pub hint: Option<Hint>,
 }
 
 /// The one thing a connection wants done next.
@@ -114,9 +136,6 @@ pub enum Want {
     /// Answer on, with [`Connection::resume`], once others had their turn: frames are here that no
     /// event will tell of.
     Resume,
-    /// A frame is to be thrown away: say so, with [`Connection::take_error`], then
-    /// [`Connection::reported`].
-    Report,
     /// Send our FIN, then [`Connection::finished`].
     Shutdown,
     /// Read and throw away until the peer's stream ends, then [`Connection::ended`].
@@ -129,9 +148,6 @@ pub enum Want {
 #[derive(Debug)]
 pub struct Connection<S: Service> {
     state: State,
-    reason: Option<CloseReason>,
-    hint: Option<Hint>,
-    fault: FrameFault,
     /// A frame has ended since this was last asked.
     ended: bool,
     service: S::State,
@@ -146,9 +162,6 @@ impl<S: Service> Connection<S> {
                 Some(_) => State::Greeting,
                 None => State::Open,
             },
-            reason: None,
-            hint: None,
-            fault: FrameFault::None,
             ended: false,
             service: service.open(),
         }
@@ -157,7 +170,7 @@ impl<S: Service> Connection<S> {
     /// Whether all that arrives now is answered where it lies, see [`Service::in_place`].
     #[inline]
     pub fn is_in_place(&self, protocol: &Protocol<S>) -> bool {
-        self.state == State::Open && protocol.service.in_place(&self.service)
+        matches!(self.state, State::Open) && protocol.service.in_place(&self.service)
     }
 
     /// Whether a frame has ended, answered or thrown away, since this was last asked: what is held
@@ -171,42 +184,38 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn wants(&self, owes: bool) -> Want {
         match (self.state, owes) {
-            (State::Lingering, _) => Want::Discard,
-            (State::Closed | State::Greeting, _) => Want::Close,
+            (State::Lingering(_), _) => Want::Discard,
+            (State::Closed(_) | State::Greeting, _) => Want::Close,
             // What was answered goes out first: an answer in place has no gap before it.
             (_, true) => Want::Write,
-            (State::Open | State::Discarding, false) => Want::Read,
-            (State::Refusing, false) => Want::Report,
+            (State::Open | State::Discarding { .. }, false) => Want::Read,
             (State::Awaiting, false) => Want::Await,
             (State::Yielding, false) => Want::Resume,
-            (State::Draining, false) => Want::Shutdown,
-            (State::HalfClosed, false) => Want::Close,
+            (State::Draining(_), false) => Want::Shutdown,
+            (State::HalfClosed(_), false) => Want::Close,
         }
     }
 
-    /// Why it ended, as far as it has.
+    /// Why the connection ends: that of its first state of ending, or the end of its stream.
+    pub fn cause(&self) -> Cause {
+        match self.state {
+            State::HalfClosed(cause)
+            | State::Draining(cause)
+            | State::Lingering(cause)
+            | State::Closed(cause) => cause,
+            _ => CloseReason::EndOfStream.into(),
+        }
+    }
+
+    /// The reason of [`Connection::cause`].
     pub fn reason(&self) -> CloseReason {
-        self.reason.unwrap_or(CloseReason::EndOfStream)
-    }
-
-    /// The frame error that ended it or is to be reported, once.
-    pub fn take_error(&mut self) -> Option<FrameError> {
-        let FrameFault::Wrong(error) = self.fault else {
-            return None;
-        };
-        self.fault = FrameFault::None;
-        Some(error)
-    }
-
-    /// What the peer seems to speak whose frame is refused, or late.
-    pub fn hint(&self) -> Option<Hint> {
-        self.hint
+        self.cause().reason
     }
 
     /// Whether it reads and answers, as opposed to being on its way to the end.
     #[inline]
     pub fn is_open(&self) -> bool {
-        self.state == State::Open
+        matches!(self.state, State::Open)
     }
 
     /// Whether a frame is under way of which nothing is kept: it is thrown away, or its service
@@ -214,7 +223,7 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn is_mid_message(&self) -> bool {
         match self.state {
-            State::Discarding => true,
+            State::Discarding { .. } => true,
             State::Open | State::Yielding => S::is_mid_message(&self.service),
             _ => false,
         }
@@ -233,18 +242,18 @@ impl<S: Service> Connection<S> {
 
     /// Whether frames wait until the others had their turn.
     pub fn yields(&self) -> bool {
-        self.state == State::Yielding
+        matches!(self.state, State::Yielding)
     }
 
     /// Whether our FIN is sent and only the peer's is awaited.
     pub fn is_lingering(&self) -> bool {
-        self.state == State::Lingering
+        matches!(self.state, State::Lingering(_))
     }
 
     /// Whether [`Connection::begin`] is still to come.
     #[inline]
     pub fn is_greeting(&self) -> bool {
-        self.state == State::Greeting
+        matches!(self.state, State::Greeting)
     }
 
     /// The service says its first word, if it speaks first; `workspace` is pristine.
@@ -262,33 +271,32 @@ impl<S: Service> Connection<S> {
         let filled = reply.filled();
         match protocol.framing.encode(&[], space, filled) {
             Ok(encoded) => workspace.outbound.advance(encoded),
-            Err(error) => self.fail(error, None, workspace),
+            Err(error) => self.fail(&error, None, workspace),
         }
     }
 
-    /// A read has put `count` bytes into the spare space. Returns how many frames were answered.
+    /// A read has put `count` bytes into the spare space.
     pub fn received(
         &mut self,
         count: usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
-    ) -> u64 {
+    ) -> Progress {
         workspace.inbound.advance(count);
         self.screen(count, workspace, protocol);
         self.resume(workspace, protocol)
     }
 
-    /// A write has taken `count` bytes of what is owed. Returns how many frames were answered
-    /// thereupon.
+    /// A write has taken `count` bytes of what is owed.
     pub fn sent(
         &mut self,
         count: usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
-    ) -> u64 {
+    ) -> Progress {
         workspace.sent(count);
         if workspace.owes() {
-            return 0;
+            return Progress::default();
         }
         // Whole frames that had to wait for room raise no readable event: they are answered now.
         self.resume(workspace, protocol)
@@ -298,55 +306,45 @@ impl<S: Service> Connection<S> {
     /// none is answered now.
     pub fn ended(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         match self.state {
-            State::Open => self.state = State::HalfClosed,
-            State::Discarding => self.end_inside_a_frame(workspace, protocol),
-            State::Lingering => self.state = State::Closed,
+            State::Open => self.state = State::HalfClosed(CloseReason::EndOfStream.into()),
+            State::Discarding { .. } => self.end_inside_a_frame(workspace, protocol),
+            State::Lingering(cause) => self.state = State::Closed(cause),
             State::Greeting
-            | State::Refusing
             | State::Awaiting
             | State::Yielding
-            | State::HalfClosed
-            | State::Draining
-            | State::Closed => {}
+            | State::HalfClosed(_)
+            | State::Draining(_)
+            | State::Closed(_) => {}
         }
-        let frames = self.resume(workspace, protocol);
-        debug_assert_eq!(frames, 0, "it was read from too early");
+        let progress = self.resume(workspace, protocol);
+        debug_assert_eq!(progress, Progress::default(), "it was read from too early");
     }
 
     /// The server ends the conversation: what is owed is still written, nothing more is answered.
-    pub fn drain(&mut self, reason: CloseReason, workspace: &mut Workspace<'_>) {
-        if matches!(
-            self.state,
-            State::Open | State::Refusing | State::Discarding
-        ) {
-            self.state = State::Draining;
-            self.set_reason(reason);
+    pub fn drain(&mut self, cause: impl Into<Cause>, workspace: &mut Workspace<'_>) {
+        if matches!(self.state, State::Open | State::Discarding { .. }) {
+            self.state = State::Draining(cause.into());
             workspace.inbound.drop_undecoded();
         }
     }
 
-    /// The frame that is thrown away was reported. Returns how many frames behind it were answered.
-    pub fn reported(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) -> u64 {
-        debug_assert_eq!(self.state, State::Refusing);
-        let left = protocol.framing.span(workspace.inbound.undecoded());
-        (self.fault, self.hint) = (FrameFault::Discarding { came: 0, left }, None);
-        self.state = State::Discarding;
-        self.resume(workspace, protocol)
-    }
-
     /// Our FIN is sent.
     pub fn finished(&mut self) {
-        debug_assert_eq!(self.state, State::Draining);
-        self.state = State::Lingering;
+        debug_assert!(matches!(self.state, State::Draining(_)));
+        self.state = State::Lingering(self.cause());
     }
 
-    /// It is over at once, whatever is owed.
-    pub fn close(&mut self, reason: CloseReason) {
-        self.set_reason(reason);
-        self.state = State::Closed;
-    }
-
-    fn set_reason(&mut self, reason: CloseReason) {
-        self.reason.get_or_insert(reason);
+    /// The connection is over at once, whatever is owed. If it was ending already, its first cause
+    /// stays.
+    pub fn close(&mut self, cause: impl Into<Cause>) {
+        let cause = match self.state {
+            State::HalfClosed(first) if first.reason == CloseReason::EndOfStream => cause.into(),
+            State::HalfClosed(first)
+            | State::Draining(first)
+            | State::Lingering(first)
+            | State::Closed(first) => first,
+            _ => cause.into(),
+        };
+        self.state = State::Closed(cause);
     }
 }

@@ -334,8 +334,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let name = answer.peer;
         let (name, drafted) = (name.as_str(), &mut answer.drafted);
         let (connection, protocol) = (&mut peer.connection, &mut self.pump.protocol);
-        self.pump.counters.frames +=
-            connection.heard(news, name, drafted, &mut workspace, protocol);
+        let progress = connection.heard(news, name, drafted, &mut workspace, protocol);
+        self.pump.note(progress);
         let at = workspace.cursors();
         self.workspaces.leave(lease, at);
         peer.active_at = self.pump.now;

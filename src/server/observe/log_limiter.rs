@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::time::Time;
-use crate::protocol::connection::CloseReason;
-use crate::protocol::framing::Hint;
+use crate::protocol::connection::{Cause, CloseReason};
+use crate::protocol::framing::{FrameError, Hint};
 
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -67,12 +67,31 @@ impl CloseLog {
         &mut self.reasons[reason as usize]
     }
 
-    /// Tells that a connection was closed for `reason`, if that is a limit of the server or a call
-    /// that failed. A peer that has nothing to say is no fault of anybody, and no warning.
-    pub(crate) fn log_close(&mut self, reason: CloseReason, hint: Option<Hint>, now: Time) {
+    /// Logs a frame that is thrown away, or that ends its connection, as `outcome` says.
+    #[cold]
+    pub(crate) fn log_frame_error(
+        &mut self,
+        error: &FrameError,
+        hint: Option<Hint>,
+        outcome: &str,
+        now: Time,
+    ) {
+        if let Some(more) = self.of(CloseReason::from(error)).admit(now) {
+            let (kind, seems) = (error.kind(), HintSuffix(hint));
+            log::warn!("{kind}: {error}{seems}: the {outcome}{more}");
+        }
+    }
+
+    /// Logs that a connection was closed, if the cause is a frame that could not be served, a limit
+    /// of the server, or a call that failed. A peer that is idle is no fault, and no warning.
+    pub(crate) fn log_close(&mut self, cause: &Cause, now: Time) {
+        if let Some(error) = &cause.error {
+            return self.log_frame_error(error, cause.hint, "connection is closed", now);
+        }
+        let reason = cause.reason;
         let Some(what) = reason.limit() else { return };
         if let Some(more) = self.of(reason).admit(now) {
-            let (name, seems) = (reason.name(), HintSuffix(hint));
+            let (name, seems) = (reason.name(), HintSuffix(cause.hint));
             let level = match reason {
                 CloseReason::Idle => log::Level::Info,
                 _ => log::Level::Warn,

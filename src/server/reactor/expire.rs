@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token, Trigger};
 use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
-use crate::protocol::connection::{CloseReason, Cursors, Want, Workspace};
+use crate::protocol::connection::{Cause, CloseReason, Cursors, Want, Workspace};
+use crate::protocol::framing::Hint;
 use crate::protocol::service::Service;
 
 use crate::server::Server;
@@ -76,15 +77,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             if reason == CloseReason::Stalled && self.took_enough(token) {
                 continue;
             }
-            if reason == CloseReason::SlowFrame {
-                self.set_late_hint(token);
-            }
+            let cause = match reason {
+                CloseReason::SlowFrame => Cause::from(reason).hinted(self.hint_of_late(token)),
+                _ => reason.into(),
+            };
             let silent = matches!(reason, CloseReason::Idle | CloseReason::SlowFrame);
-            if silent && self.drain_behind_replies(token, reason) {
+            if silent && self.drain_behind_replies(token, cause) {
                 continue;
             }
             if let Some(peer) = self.links.get_mut(token) {
-                peer.connection.close(reason);
+                peer.connection.close(cause);
                 self.release(token);
             }
         }
@@ -95,17 +97,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.continue_drain();
     }
 
-    /// Somebody is late with a frame; what has come of it may tell why, and the log says so.
+    /// What a peer seems to speak that is late with a frame, by what has come of the frame.
     #[cold]
-    fn set_late_hint(&mut self, token: Token) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
-        if let Some(lease) = &peer.lease {
-            let mut workspace = self.workspaces.open(lease);
-            peer.connection
-                .set_late_hint(&mut workspace, &self.pump.protocol);
-        }
+    fn hint_of_late(&mut self, token: Token) -> Option<Hint> {
+        let peer = self.links.get_mut(token)?;
+        let mut workspace = self.workspaces.open(peer.lease.as_ref()?);
+        peer.connection
+            .hint_of_late(&mut workspace, &self.pump.protocol)
     }
 
     /// The kernel has no memory for this connection's bytes and will not report when it has: it
@@ -144,7 +142,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Ends one that has said nothing for too long while the kernel holds bytes of its replies: it
     /// may be reading all the while, and a close would destroy them as soon as it speaks. It is
     /// sent our FIN behind them, and lingers. Tells whether that was so.
-    fn drain_behind_replies(&mut self, token: Token, reason: CloseReason) -> bool {
+    fn drain_behind_replies(&mut self, token: Token, cause: Cause) -> bool {
         let Some(peer) = self.links.get_mut(token) else {
             return false;
         };
@@ -155,9 +153,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         match &peer.lease {
             Some(lease) => {
                 let mut workspace = self.workspaces.open(lease);
-                peer.connection.drain(reason, &mut workspace);
+                peer.connection.drain(cause, &mut workspace);
             }
-            None => peer.connection.drain(reason, &mut nothing),
+            None => peer.connection.drain(cause, &mut nothing),
         }
         if peer.connection.wants(false) != Want::Shutdown {
             return false;
@@ -196,7 +194,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             peer.unacknowledged = 0;
             if unacknowledged > 0 {
                 self.pump.counters.lingers_cut += 1;
-                self.close_log.log_linger(unacknowledged, self.pump.now);
+                let now = self.pump.now;
+                self.pump.close_log.log_linger(unacknowledged, now);
             }
             return false;
         }

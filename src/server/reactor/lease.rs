@@ -92,8 +92,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(peer) = self.links.get_mut(token) {
             peer.lease = Some(lease);
             peer.frame_since = match want {
-                // What is to be thrown away has begun with the header that is still there.
-                Want::Report => frame_start,
                 Want::Read | Want::Resume if peer.connection.is_mid_message() => frame_start,
                 // Of any other frame under way the workspace knows.
                 _ => Time::NEVER,

@@ -22,8 +22,7 @@ use std::time::Duration;
 
 use crate::kernel::{Event, Interest, Opener, Readiness, Source, Spawner, Time, Token, Trigger};
 use crate::limits::{ANSWERS_PER_PHASE, EVENTS_PER_TURN};
-use crate::protocol::connection::{CloseReason, Connection, Protocol, Want};
-use crate::protocol::framing::{FrameError, Hint};
+use crate::protocol::connection::{Connection, Protocol, Want};
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
@@ -31,7 +30,7 @@ use super::admission::per_address::PerIp;
 use super::effects::children::Children;
 use super::link::Link;
 use super::observe::counters::Counters;
-use super::observe::log_limiter::{CloseLog, HintSuffix};
+use super::observe::log_limiter::CloseLog;
 use super::pool::Workspaces;
 use super::pump::Pump;
 use super::pump::{FastOutcome, ReadPolicy};
@@ -80,7 +79,6 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     /// Answers that go out together; none between two batches.
     pub(super) answers: Vec<Answer>,
     pub(super) events: Vec<Event>,
-    pub(super) close_log: CloseLog,
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -126,8 +124,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             children,
             answers: Vec::with_capacity(ANSWERS_PER_PHASE),
             events: vec![Event::default(); EVENTS_PER_TURN],
-            close_log: CloseLog::default(),
             pump: Pump {
+                close_log: CloseLog::default(),
                 now: kernel.now(),
                 kernel,
                 protocol,
@@ -369,7 +367,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// The only place where a connection ends.
     pub(super) fn release(&mut self, token: Token) {
-        let Some(mut peer) = self.links.remove(token) else {
+        let Some(peer) = self.links.remove(token) else {
             return;
         };
         let slot = token.index();
@@ -382,39 +380,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         self.pump.counters.connections_now -= 1;
         self.pump.counters.close += 1;
-        self.pump.counters.closed[peer.connection.reason() as usize] += 1;
-        let reason = peer.connection.reason();
-        log::debug!("connection {token:?} closed: {}", reason.name());
-        match peer.connection.take_error() {
-            Some(error) => {
-                self.pump.counters.refused(&error);
-                self.log_frame_error(&error, peer.connection.hint(), "connection is closed");
-            }
-            None => {
-                let hint = peer.connection.hint();
-                self.close_log.log_close(reason, hint, self.pump.now);
-            }
+        let cause = peer.connection.cause();
+        self.pump.counters.closed[cause.reason as usize] += 1;
+        log::debug!("connection {token:?} closed: {}", cause.reason.name());
+        if let Some(error) = &cause.error {
+            self.pump.counters.refused(error);
         }
+        let now = self.pump.now;
+        self.pump.close_log.log_close(&cause, now);
         self.pump.kernel.close(peer.socket);
         if let Some(lease) = peer.lease {
             self.workspaces.release_workspace(lease);
             self.serve_workspace_queue();
         }
         self.resume_listeners();
-    }
-
-    /// Logs what was wrong with a frame, at most once a second.
-    #[cold]
-    pub(super) fn log_frame_error(
-        &mut self,
-        error: &FrameError,
-        hint: Option<Hint>,
-        outcome: &str,
-    ) {
-        let reason = CloseReason::from(error);
-        if let Some(more) = self.close_log.of(reason).admit(self.pump.now) {
-            let (kind, seems) = (error.kind(), HintSuffix(hint));
-            log::warn!("{kind}: {error}{seems}: the {outcome}{more}");
-        }
     }
 }

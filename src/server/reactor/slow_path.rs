@@ -116,13 +116,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             false => self.settings.frames_per_event,
         };
         workspace.frames_left = frames;
-        let answered = peer
+        let progress = peer
             .connection
             .resume(&mut workspace, &mut self.pump.protocol);
-        debug_assert_eq!(answered, 0, "it was left too early");
+        debug_assert_eq!(progress.frames, 0, "it was left too early");
+        let frames = workspace.frames_left;
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
         peer.lease = Some(lease);
+        self.pump.note(progress);
         self.run_link(token, possible, frames);
     }
 
@@ -216,35 +218,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.ready.push(token.index());
         }
         match next.interest(self.settings.trigger) {
-            None if next.want == Want::Report => self.report_discard(token),
             None => self.release(token),
             Some(interest) if interest != peer.registered => self.change_interest(token, interest),
             // It may have begun to linger, which has a deadline of its own.
             Some(_) => self.arm(token),
-        }
-    }
-
-    /// Counts and logs a frame that is to be thrown away, and goes on behind it: one a turn, so
-    /// that a peer that sends nothing else is no burden to the others.
-    #[cold]
-    fn report_discard(&mut self, token: Token) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
-        let (wrong, hint) = (peer.connection.take_error(), peer.connection.hint());
-        // It is refused before it is gone, so there is a workspace that holds it.
-        if let Some(lease) = &peer.lease {
-            let mut workspace = self.workspaces.open(lease);
-            workspace.frames_left = self.settings.frames_per_event;
-            let protocol = &mut self.pump.protocol;
-            self.pump.counters.frames += peer.connection.reported(&mut workspace, protocol);
-            let at = workspace.cursors();
-            self.workspaces.leave(lease, at);
-        }
-        self.pump.counters.frames_discarded += 1;
-        self.ready.push(token.index());
-        if let Some(error) = wrong {
-            self.log_frame_error(&error, hint, "frame is thrown away");
         }
     }
 

@@ -4,7 +4,9 @@
 //! an end.
 
 use mynah::base::bytes::{InboundCursors, OutboundCursors};
-use mynah::protocol::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::connection::{
+    CloseReason, Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
+};
 use mynah::protocol::framing::{Decoded, Framing, OnTooLong};
 use mynah::protocol::service::{
     Dict, Discard, Echo, Http, PrefixedEcho, Robot, Service, Upper, UpperUnicode,
@@ -29,6 +31,12 @@ struct Trial<'a, S: Service> {
     before: Want,
     /// How many frames it may answer at a time.
     frames_left: u64,
+}
+
+/// Only a frame that is too long is thrown away.
+fn check(progress: Progress) {
+    let is_right = |frame: &Discarded| frame.error.is_too_long();
+    assert!(progress.discarded.as_ref().is_none_or(is_right));
 }
 
 impl<'a, S: Service + Clone> Trial<'a, S> {
@@ -79,7 +87,6 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         match want {
             Want::Read => assert!(!self.ended && spare > 0, "a read into no space"),
             Want::Write => assert!(owed > 0 && !lingers, "a write of nothing"),
-            Want::Report => assert!(!self.ended && !lingers),
             Want::Shutdown => assert!(empty && !self.connection.is_open() && !lingers),
             Want::Discard => assert!(empty && lingers),
             Want::Resume => assert!(!empty && !lingers),
@@ -99,14 +106,15 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
 
     fn receive(&mut self, most: usize) {
         let rest = &self.stream[self.received..];
-        let count = self.with(|connection, workspace, protocol| {
+        let (count, progress) = self.with(|connection, workspace, protocol| {
             let spare = workspace.inbound.spare();
             let count = most.min(spare.len()).min(rest.len());
             spare[..count].copy_from_slice(&rest[..count]);
-            connection.received(count, workspace, protocol);
-            count
+            let progress = connection.received(count, workspace, protocol);
+            (count, progress)
         });
         self.received += count;
+        check(progress);
     }
 
     /// The course of a connection at rest: see `server/pump`.
@@ -122,7 +130,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
                 InboundCursors::after(0, answered, count),
                 OutboundCursors::default(),
             );
-            self.with(|connection, workspace, protocol| connection.resume(workspace, protocol));
+            self.resume();
             return;
         }
         let taken = taken.min(count);
@@ -141,13 +149,18 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
     }
 
     fn send(&mut self, most: usize) {
-        let sent = self.with(|connection, workspace, protocol| {
+        let (sent, progress) = self.with(|connection, workspace, protocol| {
             let owed = workspace.owed();
             let sent = owed[..owed.len().min(most)].to_vec();
-            connection.sent(sent.len(), workspace, protocol);
-            sent
+            let progress = connection.sent(sent.len(), workspace, protocol);
+            (sent, progress)
         });
         self.written.extend(sent);
+        check(progress);
+    }
+
+    fn resume(&mut self) {
+        check(self.with(|connection, workspace, protocol| connection.resume(workspace, protocol)));
     }
 
     /// Does what is wanted, `most` bytes of it; tells when it is over.
@@ -156,19 +169,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             Want::Read if self.received == self.stream.len() => self.end(),
             Want::Read => self.receive(most),
             Want::Write => self.send(most),
-            Want::Resume => {
-                self.with(|connection, workspace, protocol| connection.resume(workspace, protocol));
-            }
-            Want::Report => {
-                assert!(
-                    self.connection
-                        .take_error()
-                        .is_some_and(|error| error.is_too_long())
-                );
-                self.with(|connection, workspace, protocol| {
-                    connection.reported(workspace, protocol)
-                });
-            }
+            Want::Resume => self.resume(),
             Want::Shutdown => self.connection.finished(),
             Want::Discard => self.end(),
             // `wants` allows neither: the one ends the play, the other is an error.

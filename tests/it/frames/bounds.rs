@@ -168,7 +168,7 @@ fn the_end_of_the_stream_anywhere_inside_a_frame_is_truncated() {
             assert_eq!(talk.play(&[&frame, &frame[..end]], usize::MAX), Want::Close);
             assert_eq!(talk.answer, frame);
             let held = Some(FrameError::Truncated { held: end });
-            assert_eq!(talk.connection.take_error(), held);
+            assert_eq!(talk.connection.cause().error, held);
             assert_eq!(talk.connection.reason(), CloseReason::Truncated);
         }
     }

@@ -51,7 +51,7 @@ fn a_reply_too_long_for_its_field_ends_with_a_reason_after_all_before_it() {
         frame: 257,
         limit: 256,
     };
-    assert_eq!(talk.connection.take_error(), Some(error));
+    assert_eq!(talk.connection.cause().error, Some(error));
 }
 
 /// Framings whose frames have any length, each with the most bytes around a payload that its limit
@@ -90,7 +90,7 @@ fn a_reply_at_the_limit_is_sent_and_one_byte_over_it_ends_with_a_reason_in_every
         assert_eq!(talk.connection.reason(), CloseReason::TooLong, "{spec}");
         let (frame, limit) = (*header as u64 + 9, *header as u64 + 8);
         let error = FrameError::TooLong { frame, limit };
-        assert_eq!(talk.connection.take_error(), Some(error), "{spec}");
+        assert_eq!(talk.connection.cause().error, Some(error), "{spec}");
     }
 }
 

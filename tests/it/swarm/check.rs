@@ -99,7 +99,7 @@ impl<S: Service> Stage<'_, S> {
             Want::Read | Want::Discard => Interest::READ,
             Want::Await => Interest::NONE,
             Want::Write => Interest::WRITE,
-            Want::Shutdown | Want::Report | Want::Resume | Want::Close => {
+            Want::Shutdown | Want::Resume | Want::Close => {
                 assert!(has_more, "nobody does what it wants: {standing:?}");
                 return;
             }

@@ -100,18 +100,16 @@ impl<S: Service> Talk<S> {
             match self.connection.wants(!owed.is_empty()) {
                 Want::Write => {
                     self.heard.extend_from_slice(&owed);
-                    self.with(|connection, workspace, protocol| {
+                    let _ = self.with(|connection, workspace, protocol| {
                         connection.sent(owed.len(), workspace, protocol)
                     });
                 }
-                Want::Report => {
-                    assert!(self.connection.take_error().is_some());
-                    self.with(|connection, workspace, protocol| {
-                        connection.reported(workspace, protocol)
+                Want::Await => self.perform(),
+                Want::Resume => {
+                    let _ = self.with(|connection, workspace, protocol| {
+                        connection.resume(workspace, protocol)
                     });
                 }
-                Want::Await => self.perform(),
-                Want::Resume => unreachable!("there is no bound for the frames"),
                 Want::Shutdown => self.connection.finished(),
                 Want::Read => return,
                 Want::Discard | Want::Close => {
@@ -136,7 +134,7 @@ impl<S: Service> Talk<S> {
         let mut drafted = 0;
         let single = self.single;
         let mut hear = |news: EffectEvent<'_>| {
-            self.with(|connection, workspace, protocol| {
+            let _ = self.with(|connection, workspace, protocol| {
                 connection.heard(news, "127.0.0.1:50000", &mut drafted, workspace, protocol)
             });
         };
@@ -170,7 +168,7 @@ impl<S: Service> Line for Talk<S> {
             };
             let (piece, others) = rest.split_at(most);
             rest = others;
-            self.with(|connection, workspace, protocol| {
+            let _ = self.with(|connection, workspace, protocol| {
                 workspace.inbound.spare()[..piece.len()].copy_from_slice(piece);
                 connection.received(piece.len(), workspace, protocol)
             });
