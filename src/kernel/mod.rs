@@ -171,8 +171,8 @@ pub trait Spawner: Poller {
     type Command: Send;
 
     /// Finds out whether programs can be watched here, before any is started. The poller that hears
-    /// signals also becomes the parent of orphans and reports under [`CHILD_ENDED`] that a child
-    /// has ended: PR_SET_CHILD_SUBREAPER of prctl(2), SIGCHLD.
+    /// signals also becomes the parent of orphans and reports under [`Source::ChildEnded`] that a
+    /// child has ended: PR_SET_CHILD_SUBREAPER of prctl(2), SIGCHLD.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ pub trait Spawner: Poller {
     /// Whether it has ended; it stays to be reaped: waitid(2) with `WNOWAIT`.
     fn has_ended(&mut self, exit: &Self::Socket) -> io::Result<bool>;
 
-    /// Takes the report back, after [`Token::fixed`] of [`CHILD_ENDED`] was reported.
+    /// Takes the report back, after [`Source::ChildEnded`] was reported.
     fn take_child_report(&mut self) -> io::Result<()>;
 
     /// The number of a child that has ended and stays to be reaped, started here or an orphan: the

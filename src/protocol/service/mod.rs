@@ -159,7 +159,7 @@ pub enum Answer {
     /// of them when there is little room for replies. For messages whose bounds only the service
     /// knows; not where a framing has drawn them.
     Part(usize),
-    /// It comes later, from what [`Service::effect`] says, and the requests behind it wait for it.
+    /// It comes later, from what [`Effects::effect`] says, and the requests behind it wait for it.
     /// Only for services with [`Effects`].
     Awaits,
     /// In the [`Reply`], or nowhere if that is empty; and then the conversation is over.
