@@ -49,11 +49,11 @@ pub const MEMORY_MIN: usize = 64 * KIB;
 /// The highest ceiling: more than machines have, and sums of sizes stay far from overflow.
 pub const MEMORY_MAX: usize = 1024 * GIB;
 
-/// How long a start waits for the lock of the directory of a local path. A start holds the lock for
-/// some system calls; the bound is far above what a hundred starts at once take on a busy machine.
-pub const PATH_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an end waits for the same lock. Other connections wait meanwhile, and a path that stays
-/// behind is taken over by the next start.
+/// How long a start waits for the lock of the directory of a local path, and then goes on without
+/// it. A start holds the lock for some system calls; the bound is far above what ten starts at once
+/// take on a busy machine.
+pub const PATH_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an end waits for the same lock. Other connections wait meanwhile.
 pub const PATH_LOCK_TIMEOUT_AT_END: Duration = Duration::from_millis(100);
 /// How often a process that waits for the lock tries again.
 pub const PATH_LOCK_PAUSE: Duration = Duration::from_millis(1);

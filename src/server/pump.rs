@@ -395,6 +395,11 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     /// acknowledged them is closed at once; for another a close might destroy what is under way, so
     /// it is shut down and lingers.
     fn finish_drain(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) {
+        peer.connection.flush_held(workspace, &mut self.protocol);
+        if workspace.owes() {
+            // The bytes are written first, and then the drain comes back here.
+            return;
+        }
         let acknowledged = matches!(self.kernel.unacknowledged(&peer.socket), Ok(0));
         if acknowledged && self.reads_until_empty(peer) {
             workspace.inbound.drop_undecoded();

@@ -75,9 +75,9 @@ impl Source {
     }
 }
 
-/// The line on which the tests of a file begin; a file `tests.rs` is all tests.
+/// The line on which the tests of a file begin; a file `tests.rs` or in `tests/` is all tests.
 fn tests_from(source: &Source, tokens: &[Token]) -> usize {
-    if source.name.ends_with("tests.rs") {
+    if source.name.ends_with("tests.rs") || source.name.contains("/tests/") {
         return 0;
     }
     let opens = |w: &[Token]| w[0].text == "mod" && w[1].text == "tests" && w[2].text == "{";

@@ -7,7 +7,9 @@
 
 use std::collections::VecDeque;
 
-use mynah::protocol::connection::{Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace};
+use mynah::protocol::connection::{
+    Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
+};
 use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{EffectEvent, Service};
 

@@ -120,8 +120,10 @@ where
             Ok(())
         }
         Ending::Drained { cut, .. } => {
+            let connections = plural(cut, "connection", "connections");
             let line = format!(
-                "the drain time-out cut {cut} connections that were owed replies or never let in"
+                "the drain time-out cut {connections}: owed replies, inside a request, or never \
+                 accepted"
             );
             Err(Failure::new(Exit::DrainCut, line))
         }

@@ -30,7 +30,7 @@ impl Opener for Linux {
         has_interface(address).map_err(refused(OpenStep::Bind))?;
         let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
-        let lock = local_path::lock(address).map_err(refused(OpenStep::Bind))?;
+        let lock = local_path::lock(address);
         let bound = local_path::bind(listener.as_fd(), address, &raw);
         let bound = bound.map_err(refused(OpenStep::Bind))?;
         let listening = start_to_listen(listener.as_fd(), address, options);

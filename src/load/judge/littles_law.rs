@@ -36,6 +36,7 @@ pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check>
     let is_whole = !shared_core && without_reply == 0 && !figures.interrupted;
     let is_judged = is_whole && client_ns.is_some();
     let verdict = match found / asked - 1.0 {
+        _ if is_whole && figures.rate == 0.0 => ": no reply came in the measured time",
         _ if is_whole && !is_judged => ": the generator's CPU time is not known",
         off if !is_judged || off.abs() <= tolerance || !tolerance.is_finite() => "",
         off if off < 0.0 => ": the rest lay between a reply and the next request",

@@ -324,6 +324,11 @@ impl<S: Service> Connection<S> {
         if S::is_mid_message(&self.service) || !workspace.inbound.undecoded().is_empty() {
             self.end_inside_a_frame(workspace, protocol);
         }
+        self.flush_held(workspace, protocol);
+    }
+
+    /// Answers what the service holds back of a message that gets no more bytes. Nothing may be owed.
+    pub fn flush_held(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         if protocol.framing.has_boundaries() {
             return;
         }

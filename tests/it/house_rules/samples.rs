@@ -128,7 +128,7 @@ fn unsafe_without_a_reason_or_away_from_home_is_found() {
     assert_eq!(found(rule, "sys/epoll.rs", reason), [""; 0]);
     assert_eq!(
         found(rule, "kernel/linux/mod.rs", reason),
-        ["src/kernel/linux.rs:5: unsafe outside sys"]
+        ["src/kernel/linux/mod.rs:5: unsafe outside sys"]
     );
     let allow = found(rule, "lib.rs", "#[allow(unsafe_code)]\nmod sys;");
     assert_eq!(allow, ["src/lib.rs:1: only sys may allow unsafe_code"]);

@@ -334,6 +334,21 @@ fn after_the_time_for_reading_one_request_is_finished_and_none_behind_it() {
 }
 
 #[test]
+fn the_bytes_of_a_cut_letter_are_delivered_before_the_end() {
+    let raw = Framing::Raw(Raw);
+    under_both(Config::default(), settings(), raw, UpperUnicode, |play| {
+        let peer = play.connect();
+        play.send(peer, b"a\xc3");
+        assert_eq!(play.receive(peer), b"A");
+        drain(play);
+        assert_eq!(play.receive(peer), b"\xc3");
+        assert_eq!(play.link(peer), Link::Finished);
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 0);
+    });
+}
+
+#[test]
 fn the_end_of_the_stream_inside_a_request_ends_a_drain() {
     drain_inside_a_frame(settings(), |play, peer| {
         play.sim().close_peer(peer);
