@@ -1,12 +1,14 @@
-//! What commands cost those who want none: `cargo bench --bench commands`.
+//! Measures what commands cost the connections that use none: `cargo bench --bench commands`.
 //!
-//! One worker of `mynah run` on the real kernel. One connection asks, a thousand times a second,
-//! for what is not allowed, which the loop answers by itself, as it answers any echo. How long that
-//! takes is measured while nothing runs; while 64 others have each a command that sleeps; while
-//! each of them starts another as soon as the last has ended; and while each of them runs one that
-//! says more than it may. The last two want a processor for themselves, and the loop stands still
-//! while it starts a program. Everything is on one machine, which does all the work there is.
-//! clone(2), execve(2), proc(5).
+//! The subject is one worker of `mynah run` on the real kernel. One connection sends, a thousand
+//! times a second, a request for a command that is not allowed; the loop answers it by itself, like
+//! an echo. Its reply time is measured while no command runs; while each of 64 other connections
+//! has a sleeping command; while each of them starts another command as soon as the last has ended;
+//! and while each of them runs a command that exceeds the output limit.
+//!
+//! In the last two cases the commands compete for the processors, and the loop blocks while it
+//! starts a process. Server, client and commands share one machine. See clone(2), execve(2),
+//! proc(5).
 
 use std::error::Error;
 use std::fs;
@@ -21,13 +23,13 @@ use mynah::base::histogram::Histogram;
 
 type Answer<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// As many as one worker runs at once.
+/// As many commands as one worker runs at once.
 const OTHERS: usize = 64;
-/// How long each row is measured; shorter than a command may take.
+/// Measured time per row; shorter than the time-out of a command.
 const SPAN: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What the others ask for, if anything, and whether again and again.
+/// Name of the row, the command of the other connections, and whether they repeat it.
 const ROWS: [(&str, &str, bool); 4] = [
     ("nothing runs", "", false),
     ("64 that sleep", "sleep 60", false),
@@ -35,7 +37,7 @@ const ROWS: [(&str, &str, bool); 4] = [
     ("64 at a time that say too much", "yes", true),
 ];
 
-/// A server that ends with the bench.
+/// A server that is killed at the end of its row.
 struct Server {
     child: Child,
     address: String,
@@ -67,7 +69,7 @@ impl Server {
         Ok(peer)
     }
 
-    /// How many processes it has.
+    /// Number of its child processes.
     fn commands(&self) -> Answer<usize> {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
@@ -77,7 +79,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both fail only if the server has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -96,7 +98,7 @@ fn hear(peer: &mut TcpStream) -> Answer<Vec<u8>> {
     Ok(reply)
 }
 
-/// Asks for what is refused until the time is up.
+/// Sends the refused request until the time is over.
 fn measure(server: &Server) -> Answer<Histogram> {
     let mut peer = server.connect()?;
     let mut times = Histogram::new();
@@ -113,7 +115,7 @@ fn measure(server: &Server) -> Answer<Histogram> {
     Ok(times)
 }
 
-/// Measures while `OTHERS` ask for `line`; tells how often they were answered meanwhile as well.
+/// Measures while `OTHERS` connections request `line`. Also returns the number of their replies.
 fn row(line: &str, again: bool) -> Answer<(Histogram, u64)> {
     let server = Server::start()?;
     let (answers, over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -127,7 +129,7 @@ fn row(line: &str, again: bool) -> Answer<(Histogram, u64)> {
         thread::sleep(PAUSE);
     }
     thread::scope(|scope| {
-        // The rest stay connected, and wait for their answer.
+        // The connections that do not repeat stay open and wait for their reply.
         let asking = if again { others.len() } else { 0 };
         for mut other in others.drain(..asking) {
             let (answers, over) = (&answers, &over);

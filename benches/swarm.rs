@@ -1,8 +1,9 @@
-//! The swarm at length: as many seeds as one asks for, with a line of progress every few seconds.
+//! The swarm test at length: any number of seeds, with a progress line every few seconds.
 //!
-//! `cargo bench --profile soak --bench swarm -- [SEEDS] [FIRST]`, a million when nothing is said.
-//! It stops after a few failures, prints how to replay each, and exits with 1. One thread; seeds
-//! are independent, so several ranges may run side by side.
+//! Usage: `cargo bench --profile soak --bench swarm -- [SEEDS] [FIRST]`; the default is a million
+//! seeds. The run stops after a few failures, prints how to replay each, and exits with 1. It uses
+//! one thread. Seeds are independent, so several ranges can run side by side. Neighbour:
+//! `tests/it/swarm`.
 
 #[path = "../tests/it/sim/mod.rs"]
 mod sim;

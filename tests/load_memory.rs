@@ -1,9 +1,9 @@
-//! The load generator allocates nothing while requests are measured.
+//! The load generator does not allocate while it measures requests.
 //!
-//! A process of its own, because the allocator that counts is the whole process's. What is allocated
-//! before the first request and after the last does not depend on how many there are in between: so
-//! ten times the requests must take as many allocations, but for the few by which reading `/proc`
-//! differs from time to time.
+//! The counting allocator is global, so this test has a process of its own. Allocations before the
+//! first request and after the last one do not depend on the number of requests. So ten times the
+//! requests must cause the same number of allocations, apart from a few that vary with the reading
+//! of `/proc`.
 #![allow(unsafe_code)]
 
 #[path = "time_limit/mod.rs"]
@@ -26,16 +26,16 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call is handed on to the system's allocator as it came.
+// SAFETY: every call is passed on to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises that this one asks for.
+        // SAFETY: the caller keeps the contract of this function, which is the same for `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the promises that this one asks for.
+        // SAFETY: the caller keeps the contract of this function, which is the same for `System`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -46,8 +46,8 @@ static ALLOCATOR: Counting = Counting;
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
     5\r\nhello\r\n1;x\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n";
 
-/// A server whose threads allocate only when they start: it answers whatever it reads with `reply`,
-/// or with the same.
+/// A server whose threads allocate only at their start. It answers each read with `reply`, or
+/// echoes it.
 fn server(reply: Option<&'static [u8]>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -98,7 +98,7 @@ fn ten_times_the_requests_take_as_many_allocations() {
         arrivals: Arrivals::Poisson,
     };
     let echo = (Protocol::Echo, 3, server(None));
-    // One at a time, so that what is read is one request.
+    // Without pipelining, each read of the server is one request.
     let chunked = (Protocol::Http, 1, server(Some(CHUNKED)));
     for (pace, (protocol, pipeline, server)) in
         [(Pace::Closed, echo), (open, echo), (Pace::Closed, chunked)]

@@ -1,11 +1,11 @@
-//! Nothing allocates after start-up: a server on a thread of its own, real clients, and an
-//! allocator that counts.
+//! The server does not allocate after start-up: a server on its own thread, real clients, and a
+//! counting allocator.
 //!
-//! Counts are kept for each thread, so what the clients allocate does not matter. It is counted
-//! from the moment [`Server::new`] returns, without any warming up: first connections, requests of
-//! all sizes, slow readers, refused frames, closes and the shutdown itself are all included.
+//! The allocator counts per thread, so allocations of the clients do not matter. Counting begins
+//! when [`Server::new`] returns, without a warm-up: the first connections, requests of all sizes,
+//! slow readers, refused frames, closes and the shutdown are included.
 
-// A global allocator cannot be had without it.
+// `GlobalAlloc` is an unsafe trait.
 #![allow(unsafe_code)]
 
 #[path = "time_limit/mod.rs"]
@@ -43,7 +43,7 @@ fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came.
+// SAFETY: every call is passed on to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -53,14 +53,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `System` with this layout, for all that we give do.
+        // SAFETY: `alloc` returns only pointers of `System`, and the caller passes the same layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
 const FRAME_MAX: usize = 64 << 10;
 
-/// What a server did, and how often its thread allocated meanwhile.
+/// The counters of a server, and the allocations of its thread.
 struct Outcome {
     counters: Counters,
     allocations: u64,
@@ -94,7 +94,7 @@ fn protocol<S: Service>(framing: &str, service: S) -> Protocol<S> {
     }
 }
 
-/// Serves until woken, then drains, all on the calling thread.
+/// Serves until woken, then drains, on the calling thread.
 fn serve<S: Service>(
     service: S,
     framing: &str,
@@ -140,7 +140,7 @@ fn serve<S: Service>(
     }
 }
 
-/// Runs `clients` against a server on another thread, then ends it.
+/// Runs `clients` against a server on another thread, then ends the server.
 fn measure<S: Service + Send + 'static>(
     service: S,
     framing: &'static str,
@@ -182,7 +182,7 @@ fn the_allocator_counts() {
     assert_eq!(allocations(), before + 1);
 }
 
-/// Holds what 1,024 more slots take to what is announced for each.
+/// Compares the memory of 1,024 more slots with `slot_size`.
 fn check_slots<S: Service + Clone>(service: &S, per_ip: Option<u32>) {
     let (inbound, outbound) = (1 << 12, 1 << 12);
     let workspace = WorkspaceSize { inbound, outbound };
@@ -195,7 +195,7 @@ fn check_slots<S: Service + Clone>(service: &S, per_ip: Option<u32>) {
         BYTES.get() - before
     });
     let announced = Server::<Linux, S>::slot_size(service, per_ip.is_some()) * 1024;
-    // The table of addresses is sized in powers of two, and never filled to more than a half.
+    // The table of addresses has a power of two of entries and is at most half full.
     let grown = many - few;
     assert!((announced / 2..=announced).contains(&grown), "{grown}");
 }
@@ -233,7 +233,8 @@ fn echo_allocates_nothing_from_first_to_last() {
     }
 }
 
-/// Writes until the server takes no more although it serves `other`: it waits for us to read.
+/// Writes until the server stops reading from `stream` although it still serves `other`: it waits
+/// for this peer to read.
 fn write_until_stalled(stream: &mut TcpStream, other: &mut TcpStream) -> usize {
     let chunk = vec![b'.'; 64 << 10];
     let (mut written, mut refused) = (0, 0);

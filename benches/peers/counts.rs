@@ -1,10 +1,9 @@
-//! What can be counted rather than timed: memory for a connection, system calls and instructions
-//! for a request.
+//! Figures that are counted, not timed: memory per connection, system calls and instructions per
+//! request.
 //!
-//! Each is the difference of two measurements that differ in nothing but the number of
-//! connections or requests, divided by that number: what a program spends once, at its start or
-//! at the first request, is in neither. Man pages: strace(1), callgrind of valgrind(1),
-//! proc_pid_status(5).
+//! Each figure is the difference of two measurements that differ only in the number of connections
+//! or requests, divided by that number. Costs that a program has once, at its start or first
+//! request, cancel out. See strace(1), callgrind of valgrind(1), proc_pid_status(5).
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -17,10 +16,10 @@ const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 
 const CONNECTIONS: (usize, usize) = (100, 10_000);
 
-/// Bytes of server memory for an idle connection, by the server's index; or why they are not known.
+/// Server memory in bytes per idle connection, by server index, or why it is unknown.
 pub(crate) type Memory = Vec<(usize, Result<f64, String>)>;
 
-/// Measures the memory for a connection that has spoken and is silent now.
+/// Measures the memory per connection that has sent a request and is idle now.
 pub(crate) fn memory(scope: &Scope, servers: &[Server]) -> Result<Memory, Halt> {
     let mut rows = Vec::new();
     if !scope.wants("memory") {
@@ -37,7 +36,7 @@ fn memory_per_connection(server: &Server) -> Result<f64, Halt> {
     let started = servers::start(&server.command, None)?;
     let speech = server.speech();
     let peak = |connections: usize| {
-        // Each speaks once and is idle otherwise: 20,000 requests a second.
+        // At 20,000 requests a second each connection sends one request and is idle otherwise.
         let words = format!(
             "{} {speech} --connections {connections} --rate 20k --duration 600ms --warmup 0s",
             started.address()
@@ -53,7 +52,7 @@ fn memory_per_connection(server: &Server) -> Result<f64, Halt> {
     Ok((after - before) / (many - few) as f64)
 }
 
-/// The most memory a process has had.
+/// Peak resident memory of a process (VmHWM).
 fn peak_bytes(pid: u32) -> Result<f64, String> {
     let file = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
@@ -63,7 +62,7 @@ fn peak_bytes(pid: u32) -> Result<f64, String> {
 }
 
 trait OrFailed<T> {
-    /// What fails here is told in the table; an interruption ends everything.
+    /// Turns a failure into a cell of the table; an interruption ends the benchmark.
     fn or_failed(self) -> Result<Result<T, String>, Halt>;
 }
 
@@ -77,16 +76,16 @@ impl<T> OrFailed<T> for Result<T, Halt> {
     }
 }
 
-/// What one request costs a server.
+/// The cost of one request.
 pub(crate) struct Cost {
     pub(crate) name: String,
-    /// System calls, by name; or why there are none.
+    /// System calls by name, or why they are unknown.
     pub(crate) calls: Result<Vec<(String, f64)>, String>,
-    /// Instructions in user mode; or why there are none.
+    /// Instructions in user mode, or why they are unknown.
     pub(crate) instructions: Result<f64, String>,
 }
 
-/// The costs of ours, and of the base beside it.
+/// The costs of mynah, and of the base for comparison.
 pub(crate) fn costs(scope: &Scope, base: &str) -> Result<Vec<Cost>, Halt> {
     let mut costs = Vec::new();
     if !scope.wants("calls") {
@@ -127,7 +126,7 @@ pub(crate) fn costs(scope: &Scope, base: &str) -> Result<Vec<Cost>, Halt> {
 
 const REQUESTS: (u64, u64) = (10_000, 30_000);
 
-/// Runs `command` below `tool` for two numbers of requests, and reads the tool's file after each.
+/// Runs `command` under `tool` with two numbers of requests, and reads the tool's file after each.
 fn twice<T>(
     tool: &str,
     file: &str,
@@ -145,7 +144,7 @@ fn twice<T>(
             "{} {words} --requests {requests}",
             server.address()
         ))?;
-        // Its end is when the file is written.
+        // The tool writes its file when the server ends.
         drop(server);
         let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
         read(&text).ok_or_else(|| Halt::Failed(format!("{file} has no total")))
@@ -170,11 +169,12 @@ fn calls(command: &str, words: &str) -> Result<Vec<(String, f64)>, Halt> {
         let before = before.map_or(0.0, |(_, count)| *count);
         (name, per_request(count - before))
     });
-    // What happens once in thousands of requests belongs to the start or the end.
+    // A call that occurs once in thousands of requests belongs to the start or the end.
     Ok(counted.filter(|(_, count)| *count >= 0.0005).collect())
 }
 
-/// A line of strace's summary: share, seconds, time for a call, calls, perhaps errors, name.
+/// Parses a line of strace's summary: share, seconds, time per call, calls, errors (optional),
+/// name.
 fn call(line: &str) -> Option<(String, f64)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let name = words.last().filter(|name| **name != "total")?;

@@ -1,16 +1,17 @@
-//! mynah beside other servers: `cargo bench --bench peers`.
+//! Compares mynah with other servers: `cargo bench --bench peers`.
 //!
-//! Every server is loaded by the generator of `mynah bench`, all on one processor and in turn, and
-//! what is told is the ratio of server to generator CPU over that of the *bare loop* in the same
-//! round: the median of all rounds. Whole runs on a shared machine differ by half, this figure by
-//! a percent or less. A table in Markdown goes to stdout, what is going on to stderr.
+//! The generator of `mynah bench` loads every server in turn; all run on one processor. The result
+//! is the ratio of server CPU to generator CPU, divided by the same ratio of the *bare loop* in the
+//! same round; the median of all rounds is reported. On a shared machine whole runs differ by half,
+//! but this figure differs by a percent or less. A Markdown table goes to stdout, progress to
+//! stderr.
 //!
 //! ```text
-//!   workloads   what is asked, as words of `mynah bench`
-//!   servers     who is asked; echo, netty: the ones that live here
+//!   workloads   the requests, as arguments of `mynah bench`
+//!   servers     the servers; `echo` and `netty` hold those that are built here
 //!   rounds      ratios to the bare loop
-//!   counts      memory for a connection, system calls and instructions for a request
-//!   table       Markdown; picture: SVG
+//!   counts      memory per connection, system calls and instructions per request
+//!   table       Markdown; `picture`: SVG
 //! ```
 
 mod counts;
@@ -47,9 +48,9 @@ Usage: cargo bench --bench peers -- [OPTIONS]
 
 /// Why there is no result.
 pub(crate) enum Halt {
-    /// Something did not work.
+    /// Something failed.
     Failed(String),
-    /// The user has seen enough.
+    /// The user interrupted the benchmark.
     Interrupted,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Peer {
     command: String,
 }
 
-/// How much is to be measured.
+/// What is to be measured.
 pub(crate) struct Scope {
     quick: bool,
     rounds: usize,
@@ -123,13 +124,13 @@ impl Scope {
         Ok(scope)
     }
 
-    /// Whether this is to be measured: a workload, or one of the counts.
+    /// Whether a workload, `memory` or `calls` is selected.
     fn wants(&self, name: &str) -> bool {
         let workloads = workloads::ALL.iter().map(|workload| workload.name);
         self.admits(name, workloads.chain(["memory", "calls"]))
     }
 
-    /// Whether `--only` admits `name`: a word of it is in there, or in none of `all` of its kind.
+    /// Whether `--only` selects `name`: one of its words is part of `name`, or of no name in `all`.
     fn admits<'a>(&self, name: &str, mut all: impl Iterator<Item = &'a str>) -> bool {
         let has = |name: &str| self.only.iter().any(|word| name.contains(word));
         has(name) || !all.any(has)
@@ -140,7 +141,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--serve-as", name, port] => serve(name, port),
-        // Cargo says --bench when it is asked to measure, and not when it only tests.
+        // Cargo passes --bench to measure, but not for `cargo test`.
         _ if !arguments.iter().any(|word| word == "--bench") => Ok(()),
         _ => Scope::of(&arguments)
             .map_err(Halt::Failed)
@@ -162,7 +163,7 @@ fn serve(name: &str, port: &str) -> Result<(), Halt> {
 }
 
 fn measure(scope: &Scope) -> Result<(), Halt> {
-    // Those that are started here inherit it: ten thousand connections are held at once.
+    // The servers started here inherit the limit, and hold ten thousand connections at once.
     process::raise_descriptor_limit().map_err(|error| error.to_string())?;
     block_signals().map_err(|error| error.to_string())?;
     let (mut servers, missing) = servers::all(scope);

@@ -1,7 +1,7 @@
 //! Netty from Debian's packages: libnetty-java, and any JDK.
 //!
-//! The source beside this file is compiled each time, which takes a second or two; where a package
-//! is missing, the answer is which.
+//! `netty/Echo.java` is compiled for each run, which takes a second or two. If a package is
+//! missing, the error names it.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ const NEEDED: [&str; 6] = [
     "netty-transport",
 ];
 
-/// The command that starts it, without its arguments.
+/// Compiles the server and returns its command, without arguments.
 pub(crate) fn compile() -> Result<String, String> {
     let mut path = String::new();
     for jar in NEEDED {

@@ -1,7 +1,5 @@
-//! The ratios as one picture: a panel for each workload, a dot for each server with the middle
-//! half of its rounds, and the bare loop as a line at 1.
-//!
-//! Self-contained SVG; it says the same as the table.
+//! The ratios as a self-contained SVG: one panel per workload, one dot per server with the middle
+//! half of its rounds, and a line at 1 for the bare loop. It shows the same figures as the table.
 
 use std::fmt::Write;
 
@@ -13,10 +11,10 @@ const NAMES: f64 = 170.0;
 const FIGURES: f64 = 60.0;
 const LINE: f64 = 20.0;
 const HEAD: f64 = 34.0;
-/// What costs more than this many times the bare loop stands at the edge.
+/// Larger ratios are drawn at the edge.
 const RATIO_MAX: f64 = 2.0;
 
-/// Draws it.
+/// Draws the ratios.
 pub(crate) fn svg(servers: &[Server], rows: &[Row]) -> String {
     let panel = |row: &Row| HEAD + LINE * row.cells.len() as f64;
     let height: f64 = rows.iter().map(panel).sum::<f64>() + HEAD;
@@ -98,7 +96,7 @@ fn text(out: &mut String, x: f64, y: f64, words: &str) {
     let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\">{}</text>", escaped(words));
 }
 
-/// The names of peers are the caller's.
+/// The names of added servers come from the caller and may contain any character.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -1,10 +1,12 @@
-//! The rounds: each workload is put to all servers in turn, on one processor, again and again.
+//! The rounds: each workload runs against all servers in turn, on one processor, repeatedly.
 //!
-//! Servers are started once, warmed, and stay for all workloads, so that a just-in-time compiler
-//! has had its time. The generator is that of `mynah bench --same-core`, called as a library; what
-//! it is asked is what its command line would be. The ratio is fair between servers that answer a
-//! batch of requests in as many sends, because then the generator has the same work with both;
-//! where they do not, the table's microseconds say more.
+//! Servers start once, are warmed up, and stay for all workloads, so that a just-in-time compiler
+//! has finished its work. The generator is that of `mynah bench --same-core`, called as a library
+//! with the arguments of its command line.
+//!
+//! The ratio is fair between servers that answer a batch of requests with the same number of sends,
+//! because then the generator does the same work for each. Otherwise the microseconds of the table
+//! are more meaningful.
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -21,25 +23,25 @@ use super::servers::{self, Server};
 use super::workloads::{self, Measure, Workload};
 use super::{Halt, Scope};
 
-/// What one server made of one workload.
+/// The results of one server with one workload.
 pub(crate) struct Cell {
-    /// What the workload compares, over that of the base in the same round: the median, and the
-    /// half of the rounds around it; not a number when no round had a request answered.
+    /// The figure of the workload divided by that of the base in the same round: median and
+    /// quartiles over the rounds. NaN if no request was answered in any round.
     pub(crate) ratio: f64,
     pub(crate) quartiles: (f64, f64),
-    /// Server CPU for a request in nanoseconds: the median.
+    /// Median of server CPU per request, in nanoseconds.
     pub(crate) cpu_ns: f64,
-    /// Connections that broke.
+    /// Number of broken connections.
     pub(crate) errors: u64,
 }
 
-/// A workload, and the servers that took it, by their index.
+/// A workload and the results of the servers that took part, by server index.
 pub(crate) struct Row {
     pub(crate) workload: &'static Workload,
     pub(crate) cells: Vec<(usize, Cell)>,
 }
 
-/// Runs all that is wanted.
+/// Runs all selected workloads.
 pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
     let core = observe::processors().pop().unwrap_or(0);
     let wanted = workloads::ALL
@@ -87,7 +89,7 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
     Ok(rows)
 }
 
-/// Loads a server until there is little left to compile.
+/// Loads a server until its just-in-time compiler has little left to do.
 fn warm(scope: &Scope, server: &Server, spawned: &Spawned) -> Result<(), Halt> {
     let (address, frame) = (spawned.address(), server.speech());
     for load_of in ["--connections 100", "--connections 100 --pipeline 16"] {
@@ -118,7 +120,7 @@ fn words<'a>(
     words
 }
 
-/// Does what `mynah bench WORDS` does, up to its report.
+/// Runs `mynah bench WORDS`, without its report.
 pub(crate) fn load(words: &str) -> Result<Session, Halt> {
     let all = format!("bench {words}");
     let bench = match options::parse(all.split_whitespace().map(OsString::from))? {
@@ -134,7 +136,7 @@ pub(crate) fn load(words: &str) -> Result<Session, Halt> {
     }
 }
 
-/// The cells of a row, from the runs of all servers.
+/// The results of all servers for one workload.
 fn cells(session: &Session, measure: Measure) -> Vec<Cell> {
     let figure = |server: usize, name: &str| -> Vec<f64> {
         let runs = session.servers[server].runs.iter();
@@ -163,7 +165,7 @@ fn cells(session: &Session, measure: Measure) -> Vec<Cell> {
     (0..session.servers.len()).map(cell).collect()
 }
 
-/// The value below which `part` of the values lie, between two of them in proportion.
+/// The quantile `part` of the values, with linear interpolation.
 pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = part * (values.len().max(1) - 1) as f64;

@@ -1,8 +1,8 @@
-//! Who is measured: the bare loops, mynah under both triggers, the peers, and whoever the caller
-//! adds.
+//! The servers that are measured: the bare loops, mynah with both triggers, the peers, and servers
+//! that the caller adds.
 //!
-//! A server is a command in which `{port}` stands for its port. What cannot run on this machine is
-//! left out with a line that says why.
+//! A server is a command line in which `{port}` stands for its port. A server that cannot run on
+//! this machine is skipped, with a line that says why.
 
 use std::env;
 use std::thread;
@@ -14,14 +14,15 @@ use super::{Halt, Scope, echo, netty};
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
-    /// What it can take: frames are bytes too, but not to a server that makes one read one reply.
+    /// The protocols the server accepts. A byte echo also serves frames, unless the server sends
+    /// one reply per read.
     pub(crate) speaks: &'static [Speech],
     pub(crate) command: String,
-    /// It compiles itself while it runs, and is slow until it has.
+    /// The server has a just-in-time compiler and must be warmed up.
     pub(crate) starts_slowly: bool,
 }
 
-/// The servers that all ratios are to.
+/// The bases of all ratios.
 const BASE: &str = "bare loop";
 const BASE_HTTP: &str = "bare http loop";
 
@@ -30,7 +31,7 @@ const FRAMES: &[Speech] = &[Speech::Frames];
 pub(crate) const BYTES: &[Speech] = &[Speech::Raw, Speech::Frames];
 pub(crate) const HTTP: &[Speech] = &[Speech::Http];
 
-/// The program that is measured.
+/// The binary that is measured.
 pub(crate) const MYNAH: &str = env!("CARGO_BIN_EXE_mynah");
 
 impl Server {
@@ -47,7 +48,7 @@ impl Server {
         self.name == BASE || self.name == BASE_HTTP
     }
 
-    /// How a load must speak to it, as an option of `mynah bench`.
+    /// The option of `mynah bench` for the protocol of this server.
     pub(crate) fn speech(&self) -> &'static str {
         match self.speaks {
             [Speech::Frames] => "--frame u32be",
@@ -56,13 +57,13 @@ impl Server {
         }
     }
 
-    /// Whether it takes this workload.
+    /// Whether the server takes part in this workload.
     pub(crate) fn takes(&self, workload: &Workload) -> bool {
         self.speaks.contains(&workload.speech)
     }
 }
 
-/// Starts a server, on processor `core` alone if one is given.
+/// Starts a server, pinned to processor `core` if given.
 pub(crate) fn start(command: &str, core: Option<usize>) -> Result<Spawned, Halt> {
     let pause = |span| {
         thread::sleep(span);
@@ -74,13 +75,13 @@ pub(crate) fn start(command: &str, core: Option<usize>) -> Result<Spawned, Halt>
     })
 }
 
-/// The command that makes this bench a server.
+/// The command that runs this benchmark as the server `name`.
 fn ourselves(name: &str) -> String {
     let program = env::current_exe().unwrap_or_default();
     format!("'{}' --serve-as {name} {{port}}", program.display())
 }
 
-/// All that can be measured here, the base first; and why others cannot.
+/// All servers that can be measured here, the base first, and the reasons why others cannot.
 pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
     let mynah = |options: &str| format!("'{MYNAH}' echo --listen {{port}} {options}");
     let mut missing = Vec::new();
@@ -131,7 +132,7 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
         Err(error) => missing.push(format!("io_uring: this kernel says: {error}")),
     }
     for peer in &scope.peers {
-        // A handful of names that are needed until the end.
+        // A few names, needed until the end of the process.
         let name = peer.name.clone().leak();
         servers.push(Server::new(name, peer.speaks, peer.command.clone()));
     }

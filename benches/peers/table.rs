@@ -1,4 +1,4 @@
-//! The results as Markdown, ready for the README.
+//! The results as Markdown, for the README.
 
 use super::Scope;
 use super::counts::{Cost, Memory};
@@ -40,7 +40,7 @@ pub(crate) fn print(
     }
 }
 
-/// A table of the servers that took part, by workload.
+/// A table of the servers that took part, one column per workload.
 fn grid(servers: &[Server], rows: &[&Row], text: impl Fn(&Cell) -> String) {
     if rows.is_empty() {
         return;
@@ -63,14 +63,14 @@ fn grid(servers: &[Server], rows: &[&Row], text: impl Fn(&Cell) -> String) {
     println!();
 }
 
-/// Four digits, wherever they begin.
+/// Formats a value with four significant digits.
 fn significant(value: f64) -> String {
     let whole = value.abs().max(1e-9).log10().floor() as i32;
     let decimals = usize::try_from(3 - whole).unwrap_or(0);
     format!("{value:.decimals$}")
 }
 
-/// A figure of runs in which connections broke is no figure.
+/// The text of a cell. If connections broke, their number replaces the figure.
 fn marked(cell: &Cell, text: impl Fn(&Cell) -> String) -> String {
     match cell.errors {
         0 if cell.ratio.is_nan() => "no reply".to_owned(),

@@ -1,7 +1,7 @@
-//! What the servers are asked, each as the words that `mynah bench` would be given.
+//! The workloads, each as the arguments of `mynah bench`.
 //!
-//! A framed workload is also given to the raw bare loop, for which frames are bytes like others: it
-//! stays what all ratios are to. Of HTTP that is a bare loop of its own.
+//! A framed workload also runs on the raw bare loop, which treats frames as plain bytes: all ratios
+//! refer to it. The base of HTTP workloads is a bare loop for HTTP.
 
 /// One line of the table.
 pub(crate) struct Workload {
@@ -11,22 +11,22 @@ pub(crate) struct Workload {
     pub(crate) measure: Measure,
 }
 
-/// What is spoken, and so who can take part.
+/// The protocol, which decides which servers take part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
     Raw,
-    /// Frames, u32be.
+    /// Frames with a u32be length prefix.
     Frames,
     Http,
 }
 
-/// What is compared with that of the bare loop.
+/// The figure that is compared with the figure of the bare loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Measure {
-    /// Server CPU over generator CPU, where the generator has the same work with all servers.
+    /// Server CPU over generator CPU, if the generator has the same work with all servers.
     Ratio,
     /// Server CPU alone. A server that sends a large message in larger pieces saves the generator
-    /// reads and wake-ups, and the ratio would take from it what it gives.
+    /// reads and wake-ups; the ratio would count that saving against the server.
     Cost,
 }
 
@@ -53,8 +53,8 @@ pub(crate) const ALL: &[Workload] = &[
         measure: Measure::Cost,
         ..workload(Speech::Raw, "1 MiB x 4", "--connections 4 --size 1m")
     },
-    // Both ends of a connection are here, and the one that closes first keeps its port for a
-    // minute: so many addresses have enough of them.
+    // Both ends of a connection are on this machine, and the end that closes first keeps its port
+    // in TIME_WAIT for a minute. This many source addresses provide enough ports.
     workload(
         Speech::Raw,
         "churn, one by one",
@@ -90,7 +90,7 @@ pub(crate) const ALL: &[Workload] = &[
         "http 100",
         "--protocol http --connections 100",
     ),
-    // What TechEmpower calls plaintext.
+    // This is the plaintext test of TechEmpower.
     workload(
         Speech::Http,
         "http 16 deep x 100",

@@ -1,11 +1,13 @@
-//! What a request costs mynah itself, without the kernel: `cargo bench --bench turn`, or for the
-//! services whose names begin with a word, `cargo bench --bench turn -- upper`.
+//! Measures what a request costs mynah itself, without the kernel: `cargo bench --bench turn`, or
+//! for services whose names begin with a word, `cargo bench --bench turn -- upper`.
 //!
-//! The server runs on the simulated kernel of the tests. It is timed against a loop that makes the
-//! same calls with the same bytes and does nothing else; what it takes longer is its own. Times
-//! are the least of all rounds, because whatever else the machine does can only add. Instructions
-//! come from callgrind, when it is installed, and are the same each time. The simulated kernel is
-//! warm in the caches and the real one is not: real requests cost a little more of the same code.
+//! The server runs on the simulated kernel of the tests. It is compared with a loop that makes the
+//! same calls with the same bytes and does nothing else; the difference is the cost of mynah.
+//!
+//! Times are minima over all rounds, because other load on the machine can only add time.
+//! Instruction counts come from callgrind, if installed, and are the same in every run. The code of
+//! the simulated kernel stays in the caches, unlike that of the real one, so on the real kernel the
+//! same code of mynah costs a little more.
 
 #[path = "../../tests/it/sim/mod.rs"]
 mod sim;
@@ -20,13 +22,13 @@ use std::time::Instant;
 use talk::CASES;
 use worlds::Play;
 
-/// Connections that are ready at once, and so share one wait.
+/// Connections that are ready at once and share one wait.
 const BATCHES: [usize; 2] = [1, 100];
 
-/// Many and short, so that some fall between two interruptions.
+/// Many short rounds, so that some run without an interruption.
 const ROUNDS: usize = 2_000;
 const REQUESTS_TIMED: usize = 1_000;
-/// Two numbers of requests: what the start takes is in both.
+/// Two numbers of requests: the cost of the start cancels out in the difference.
 const REQUESTS_COUNTED: (usize, usize) = (1_000, 3_000);
 
 /// One line of the table.
@@ -38,7 +40,7 @@ struct Case {
 }
 
 impl Case {
-    /// Nanoseconds for a request.
+    /// Nanoseconds per request.
     fn time(self) -> Result<f64, String> {
         let world = |by_hand| Play::new(self.service, self.framing, self.batch, by_hand);
         let mut worlds = [world(false)?, world(true)?];
@@ -55,7 +57,7 @@ impl Case {
         Ok((least[0] - least[1]) / REQUESTS_TIMED as f64)
     }
 
-    /// Instructions for a request.
+    /// Instructions per request.
     fn instructions(self) -> Result<f64, String> {
         let (few, many) = REQUESTS_COUNTED;
         let of_one = |by_hand| -> Result<f64, String> {
@@ -65,7 +67,7 @@ impl Case {
         Ok(of_one(false)? - of_one(true)?)
     }
 
-    /// All instructions of a process that plays this, counted by callgrind of valgrind(1).
+    /// All instructions of a process that plays this case, counted by callgrind, see valgrind(1).
     fn count(self, by_hand: bool, requests: usize) -> Result<f64, String> {
         let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/turn.callgrind");
         let status = Command::new("valgrind")
@@ -92,7 +94,7 @@ fn main() -> ExitCode {
         ["--play", service, framing, batch, by_hand, requests] => {
             play([service, framing, batch, by_hand, requests])
         }
-        // Cargo says --bench when it is asked to measure, and not when it only tests.
+        // Cargo passes --bench to measure, but not for `cargo test`.
         _ if !arguments.iter().any(|word| word == "--bench") => Ok(()),
         _ => {
             let word = arguments.iter().find(|word| !word.starts_with('-'));
@@ -108,7 +110,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What callgrind looks at.
+/// The run that callgrind counts.
 fn play([service, framing, batch, by_hand, requests]: [&str; 5]) -> Result<(), String> {
     let number = |text: &str| text.parse::<usize>().map_err(|error| error.to_string());
     let mut play = Play::new(service, framing, number(batch)?, by_hand == "true")?;
@@ -118,7 +120,7 @@ fn play([service, framing, batch, by_hand, requests]: [&str; 5]) -> Result<(), S
     Ok(())
 }
 
-/// Prints a line for each case of the services that begin with `word`.
+/// Prints a line for each case of the services whose names begin with `word`.
 fn measure(word: &str) -> Result<(), String> {
     let counts = Command::new("valgrind")
         .arg("--version")

@@ -1,8 +1,8 @@
-//! What is said to each service, and what it must say then.
+//! The request for each service, and the expected reply.
 
 use mynah::protocol::framing::Framing;
 
-/// Every service that answers by itself, under each framing that asks something else of it.
+/// Every service without effects, with each framing that exercises different code.
 pub(crate) const CASES: [(&str, &[&str]); 8] = [
     (
         "echo",
@@ -29,7 +29,7 @@ pub(crate) const CASES: [(&str, &[&str]); 8] = [
 ];
 
 const WORDS: &str = "the quick brown fox jumps over the lazy dog, and then once again";
-/// As long, and with letters whose upper case has another length in UTF-8.
+/// As long as WORDS, with letters whose upper case has another length in UTF-8.
 const UNICODE: &str = "der Fuß läuft über die Straße, naïve ﬁsh, čtyři žluté koně: ok";
 const HTTP: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain, */*\r\n\r\n\r\n";
 
@@ -37,12 +37,12 @@ pub(crate) const PREFIX: &str = "echo# ";
 
 const TRANSLATION: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich";
 
-/// The file of a dictionary that knows what it is asked.
+/// A dictionary file that contains the requested word.
 pub(crate) fn dictionary() -> Vec<u8> {
     format!("{WORDS}: {TRANSLATION}\nfox: Fuchs\n").into_bytes()
 }
 
-/// 64 bytes for `service`.
+/// The payload for `service`, 64 bytes.
 fn payload(service: &str) -> &'static str {
     match service {
         "upper, unicode" => UNICODE,
@@ -51,12 +51,12 @@ fn payload(service: &str) -> &'static str {
     }
 }
 
-/// A request for `service`, framed.
+/// A framed request for `service`.
 pub(crate) fn request(service: &str, framing: &Framing) -> Result<Vec<u8>, String> {
     framed(payload(service), framing)
 }
 
-/// Whether `reply` is right.
+/// Whether `reply` is the expected reply.
 pub(crate) fn is_right(reply: &[u8], service: &str, framing: &Framing) -> Result<bool, String> {
     let answer = match service {
         "echo" => WORDS.to_owned(),

@@ -1,8 +1,8 @@
-//! The two that are timed against each other on the simulated kernel: the server, and the same
-//! calls by hand.
+//! The two programs that are compared on the simulated kernel: the server, and the same calls made
+//! by hand.
 //!
 //! Invariant: a turn of either is one wait, and for each connection one read of a request and one
-//! write of its reply, with buffers of the same size; `Play::turn` checks the reply's length.
+//! write of its reply, with buffers of the same size. `Play::turn` checks the reply.
 
 use mynah::kernel::{Address, Event, Interest, Opener, Poller, Sockets, Time, Token, Trigger};
 use mynah::limits::{
@@ -20,13 +20,13 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Peer, Sim, Socket};
 use crate::talk::{self, PREFIX};
 
-/// The one that mynah uses when nobody says.
+/// The default trigger of mynah.
 const TRIGGER: Trigger = Trigger::Edge;
 
-/// The longest reply and a byte.
+/// More than the longest reply.
 const REPLY_SPACE: usize = 4096;
 
-/// Something that serves.
+/// A program that serves the peers.
 trait World {
     fn kernel(&mut self) -> &mut Sim;
     fn turn(&mut self);
@@ -42,7 +42,7 @@ impl<S: Service> World for Server<Sim, S> {
     }
 }
 
-/// The calls of a server, without one.
+/// The calls of a server, without the server.
 struct ByHand {
     kernel: Sim,
     sockets: Vec<Socket>,
@@ -70,7 +70,7 @@ impl World for ByHand {
     }
 }
 
-/// A world, its peers, and what they say and hear.
+/// A program, its peers, their request and the expected reply.
 pub(crate) struct Play {
     world: Box<dyn World>,
     peers: Vec<Peer>,
@@ -80,7 +80,7 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    /// `batch` connections to a server, or to nobody but the calls `by_hand`.
+    /// Creates `batch` connections to a server or, if `by_hand`, to the plain calls.
     pub(crate) fn new(
         service: &str,
         framing: &str,
@@ -121,7 +121,7 @@ impl Play {
         }
     }
 
-    /// What is said to a request, behind a greeting if there is one.
+    /// Returns the reply to a request, after discarding a greeting if there is one.
     fn learn(&mut self) -> Vec<u8> {
         for peer in &self.peers {
             self.world.kernel().receive_all(*peer);
@@ -132,7 +132,7 @@ impl Play {
         self.world.kernel().receive_all(peer)
     }
 
-    /// Every peer asks, all are served in one turn, every peer is answered.
+    /// Each peer sends a request, the program serves all in one turn, and each reply is checked.
     pub(crate) fn turn(&mut self) {
         for peer in &self.peers {
             self.world.kernel().send(*peer, &self.request);
@@ -186,7 +186,7 @@ fn calls_by_hand(mut kernel: Sim, listener: &Socket, batch: usize, reply: Vec<u8
     }
 }
 
-/// A server as `mynah` starts it by default, with all connections taken in.
+/// A server with the default settings of `mynah`, with all connections accepted.
 fn server<S: Service + 'static>(
     (kernel, listener, framing, batch): (Sim, Socket, Framing, usize),
     service: S,

@@ -1,4 +1,4 @@
-//! The command line: options into settings, settings into a run, a result into an exit code.
+//! The command line: parses options, runs the commands, and maps results to exit codes.
 
 pub mod options;
 pub mod run;

@@ -1,9 +1,10 @@
-//! When to try again, and whether to.
+//! When to try to connect again, and whether to.
 //!
-//! Pauses double from one second on, and there is none after the last try: eight tries take 127
-//! seconds of pauses. Clients that lost the same server at the same moment would all come back at
-//! the same moments, so each pause is drawn between nothing and its full length (*full jitter*).
-//! The schedule is pure: no clock, and chance comes from a seed. Sources: connect(2), unix(7);
+//! Pauses double from one second on, and no pause follows the last try: eight tries take 127
+//! seconds of pauses. Clients that lose the same server at the same moment would all return
+//! together, so with jitter each pause is drawn between zero and its full length (*full jitter*).
+//!
+//! The schedule is pure: no clock, and randomness comes from a seed. Sources: connect(2), unix(7);
 //! "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
 use std::io;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::kernel::errno;
 use crate::limits::CONNECT_PAUSE_MIN;
 
-/// How many tries are left, and the pauses between them.
+/// The number of tries left, and the pauses between them.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     tries_made: u32,
@@ -21,7 +22,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// At most `tries_max` tries, at least one; with `jitter`, a seed, pauses are drawn.
+    /// At most `tries_max` tries, at least one. With `jitter`, a seed, the pauses are random.
     pub fn new(tries_max: u32, jitter: Option<u64>) -> Backoff {
         Backoff {
             tries_made: 0,
@@ -30,12 +31,12 @@ impl Backoff {
         }
     }
 
-    /// The tries so far, and how many there may be.
+    /// The number of tries made, and the most allowed.
     pub fn tries(&self) -> (u32, u32) {
         (self.tries_made, self.tries_max)
     }
 
-    /// A try has failed: the pause before the next one, if there is one.
+    /// Records a failed try. Returns the pause before the next try, or `None` after the last.
     pub fn pause(&mut self) -> Option<Duration> {
         self.tries_made += 1;
         if self.tries_made >= self.tries_max {
@@ -49,7 +50,7 @@ impl Backoff {
     }
 }
 
-/// A number from 0 to 1: splitmix64, which needs no more than a counter.
+/// A random number from 0 to 1, by splitmix64, which needs only a counter.
 fn draw(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bits = *state;
@@ -58,10 +59,10 @@ fn draw(state: &mut u64) -> f64 {
     (bits ^ (bits >> 31)) as f64 / u64::MAX as f64
 }
 
-/// Whether a connect that gave `error` may succeed later without anybody changing the command.
+/// Whether a connect that failed with `error` may succeed later with the same command.
 pub(super) fn passes(error: &io::Error) -> bool {
     use errno::*;
-    // These are ours, and have no number: the connect time-out is over, and a local server's queue
+    // Errors of our own have no number: the connect time-out passed, or the queue of a local server
     // was full until then.
     let is_late = matches!(
         error.kind(),
@@ -70,12 +71,12 @@ pub(super) fn passes(error: &io::Error) -> bool {
     is_late
         || matches!(
             error.raw_os_error(),
-            // The server is not there, or not any more. A local server that has not started yet has
-            // no file (ENOENT).
+            // The server is not running, or no longer. The socket file of a local server that has
+            // not started yet does not exist (ENOENT).
             Some(ECONNREFUSED | ECONNRESET | ECONNABORTED | ENOENT)
-            // The way to it is broken.
+            // The network path is broken.
             | Some(ETIMEDOUT | EHOSTUNREACH | EHOSTDOWN | ENETUNREACH | ENETDOWN)
-            // A local server's queue is full, or all ports of this machine are taken.
+            // The queue of a local server is full, or all local ports are in use.
             | Some(EAGAIN | EADDRNOTAVAIL)
         )
 }

@@ -1,4 +1,4 @@
-//! Getting connected: tries, each at all addresses in order, and the pauses between them.
+//! Connecting: tries, each at all addresses in order, and the pauses between them.
 //!
 //! ```text
 //!   Resting ---- due ----> Trying ---- writable, no error, a peer ----> a socket to talk on
@@ -9,11 +9,11 @@
 //!            the failure
 //! ```
 //!
-//! A connect that does not wait ends by being writable, and so does one that failed: connect(2)
-//! has the outcome in `SO_ERROR`. A socket whose connect failed is in no state that portable
-//! programs may use again, so each connect opens another; its number is the generation of its
-//! token, so an event that is left over from an earlier one is recognised. The connect time-out is
-//! for one address. What is said later is not known here.
+//! A non-blocking connect ends when the socket is writable, whether it succeeded or failed:
+//! `SO_ERROR` tells which (connect(2)). After a failed connect the state of the socket is
+//! unspecified, so each attempt opens a new one. The number of the socket is the generation of its
+//! token, so a late event of an earlier socket is recognised. The connect time-out is per address.
+//! This file does not know what is sent later.
 
 use std::io::{self, ErrorKind::NotConnected};
 use std::time::Duration;
@@ -29,7 +29,7 @@ use crate::limits::CONNECT_QUEUE_PAUSE;
 
 pub(super) struct Dial<S> {
     backoff: Backoff,
-    /// Sockets that were opened so far.
+    /// How many sockets were opened so far.
     sockets: u32,
     /// The addresses that this try could not reach.
     attempts: Vec<Attempt>,
@@ -37,11 +37,12 @@ pub(super) struct Dial<S> {
 }
 
 enum State<S> {
-    /// Nothing happens until then; then the next address is tried.
+    /// Nothing happens until then; the next address follows.
     Resting(Time),
-    /// A connect is under way, and given up at `deadline`.
+    /// A connect is in progress, and fails at `deadline`.
     Trying { socket: S, deadline: Time },
-    /// The queue of a local listener was full: to be tried `again`, and given up at `deadline`.
+    /// The queue of a local listener was full. The next attempt is at `again`; the address fails at
+    /// `deadline`.
     Queued { again: Time, deadline: Time },
 }
 
@@ -55,12 +56,12 @@ impl<S> Dial<S> {
         }
     }
 
-    /// The name of the socket that was opened last.
+    /// The token of the socket that was opened last.
     fn token(&self) -> Token {
         Token::new(0, self.sockets)
     }
 
-    /// Starts to connect when that is due, and tells until when there is nothing to do.
+    /// Starts a connect if one is due. Returns the deadline of the next wait.
     pub(super) fn prepare<K: Poller + Opener<Socket = S>>(
         &mut self,
         kernel: &mut K,
@@ -109,8 +110,8 @@ impl<S> Dial<S> {
         }
     }
 
-    /// Looks how the connect has ended, if it has: the connected socket and the token it is still
-    /// registered under, for writing.
+    /// Checks whether the connect has ended. Returns the connected socket and its token, which is
+    /// still registered for writing.
     pub(super) fn look<K: Poller + Opener<Socket = S>>(
         &mut self,
         kernel: &mut K,
@@ -152,14 +153,14 @@ impl<S> Dial<S> {
         Ok(None)
     }
 
-    /// The address of this attempt could not be reached; the next one is tried at once.
+    /// Records that this address could not be reached; the next address is tried at once.
     fn fail(&mut self, address: &Address, refused: OpenError, now: Time) {
         let address = address.clone();
         self.attempts.push(Attempt { address, refused });
         self.state = State::Resting(now);
     }
 
-    /// A try has failed at all addresses: rests, or fails when there is no other try.
+    /// The try has failed at all addresses: pauses, or fails if there is no other try.
     fn rest(&mut self, now: Time) -> Result<(), Failure> {
         let attempts = std::mem::take(&mut self.attempts);
         let is_worth_it = attempts.iter().any(|Attempt { refused, .. }| {
@@ -186,30 +187,30 @@ fn at_connect(error: io::Error) -> OpenError {
     OpenError { step, error }
 }
 
-/// `what` and how long it took; only said when there is a time-out.
+/// The text of a time-out: `what` and its length. Used only if there is a time-out.
 fn late(what: &str, timeout: Option<Duration>) -> String {
     let span = Quantity::Time.text(timeout.unwrap_or_default().as_nanos());
     format!("{what} {span}")
 }
 
-/// A local socket has no SYN that could be sent again: a full queue is reported at once (unix(7)).
-/// Of TCP the same error means that no local port is free (connect(2)).
+/// Local sockets retransmit no SYN: connect(2) reports a full queue at once as EAGAIN (unix(7)).
+/// For TCP the same error means that no local port is free (connect(2)).
 fn is_queue_full(address: &Address, refused: &OpenError) -> bool {
     let is_full = refused.error.raw_os_error() == Some(errno::EAGAIN);
     is_full && refused.step == OpenStep::Connect && matches!(address, Address::Unix(_))
 }
 
-/// Whether the connect has succeeded; `false` when it is still under way.
+/// Whether the connect has succeeded; `false` while it is in progress.
 fn outcome<K: Opener>(kernel: &mut K, socket: &K::Socket, ready: Readiness) -> io::Result<bool> {
     kernel.take_error(socket)?;
     match kernel.peer(socket) {
-        // A port on which no server listens may be the one that the kernel chooses for this very
-        // socket, and then TCP connects it to itself.
+        // If no server listens on a port of this machine, the kernel may choose that port for this
+        // socket. TCP then connects the socket to itself.
         Ok(peer) if kernel.local(socket)? == peer => {
             Err(io::Error::from_raw_os_error(errno::ECONNREFUSED))
         }
         Ok(_) => Ok(true),
-        // No peer and no error: what was reported is not the end of the connect.
+        // No peer and no error: the event did not end the connect.
         Err(error) if error.kind() == NotConnected && !ready.intersects(Readiness::HUP) => {
             Ok(false)
         }

@@ -1,12 +1,12 @@
-//! From what is typed or piped in to frames.
+//! Turns typed or piped input into frames.
 //!
-//! A pipe without a framing passes through as it is, byte by byte. Everything else is lines: one
-//! is a payload, without its line feed, and becomes a frame. To a framing without boundaries the
-//! line feed is all that separates messages, so there it stays. A person's empty line is no
-//! message and `quit` is the end; a pipe's are payloads like others. A line that grows beyond the
-//! longest frame is refused before its end has come, so memory is bounded.
+//! A pipe without a framing passes through byte by byte. All other input is lines: each line,
+//! without its line feed, is a payload and becomes a frame. In a framing without boundaries only
+//! the line feed separates messages, so it stays.
 //!
-//! Where the bytes come from is not known here, nor when they are sent.
+//! At a terminal an empty line is no message and `quit` ends the input; in a pipe both are
+//! payloads. A line that grows beyond the longest frame is refused before its end has arrived, so
+//! memory is bounded. This file knows neither where the bytes come from nor when they are sent.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub(super) struct Input {
     lines: u64,
 }
 
-/// Whether more is to come.
+/// Whether more input may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Something,
@@ -40,7 +40,7 @@ impl Input {
         }
     }
 
-    /// Turns `bytes` into what is to be sent, but for a line that goes on.
+    /// Turns `bytes` into frames in `unsent`. An unfinished line is held.
     pub(super) fn take(
         &mut self,
         bytes: &[u8],
@@ -68,7 +68,7 @@ impl Input {
         Ok(Said::Something)
     }
 
-    /// There is no more: a line without a line feed is one all the same.
+    /// The end of the input: a last line without a line feed counts as a line.
     pub(super) fn end(&mut self, unsent: &mut VecDeque<u8>) -> Result<Said, Failure> {
         match std::mem::take(&mut self.held) {
             line if line.is_empty() => Ok(Said::Something),
@@ -95,9 +95,12 @@ impl Input {
     }
 }
 
-/// Appends the frame of `payload`; the reason when this framing has none for it. What would come
-/// out at the other end as something else than one frame is none either: a payload that has the end
-/// of a frame in it.
+/// Appends the frame of `payload` to `unsent`.
+///
+/// # Errors
+///
+/// The reason why the framing has no frame for `payload`. This includes a payload that contains the
+/// end of a frame, because the receiver would not decode one frame.
 pub(super) fn encode(
     framing: &Framing,
     payload: &[u8],
@@ -146,7 +149,7 @@ mod tests {
         })
     }
 
-    /// What is sent for pieces of input, and `Quit` or the refusal that ended it.
+    /// What is sent for pieces of input, and `Quit` or the error that ended it.
     fn sent(mut input: Input, pieces: &[&[u8]]) -> (Vec<u8>, String) {
         let (mut unsent, mut said) = (VecDeque::new(), Said::Something);
         for piece in pieces {

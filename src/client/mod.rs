@@ -1,16 +1,15 @@
-//! `mynah connect`: one connection, with a person or a pipe at this end of it.
+//! `mynah connect`: one connection, with a person or a pipe on this side.
 //!
-//! The server's loop in small: one wait for the socket, for both standard streams and for signals,
-//! and nothing that blocks beside it. A turn is: what is wanted is registered, the kernel waits,
-//! what was reported is done. First the stage is `dial`, which knows tries and pauses, then
-//! `talk`, which knows bytes. What is typed becomes frames in `input`, frames become lines in
-//! `screen`.
+//! A small form of the server's loop: one wait for the socket, both standard streams and signals,
+//! and no other blocking call. A turn registers what is wanted, waits, and acts on the events. The
+//! first stage is `dial`, which knows attempts and pauses. The second stage is `talk`, which knows
+//! bytes. `input` turns typed lines into frames, `screen` turns received frames into lines.
 //!
-//! **Not wanted is not registered.** Errors and hang-ups cannot be masked, so a socket that is not
-//! read because nobody takes what it said would be reported again and again. Back-pressure
-//! therefore goes all the way: whoever reads our output slowly slows the server, and a server that
-//! reads slowly slows whoever writes our input, in bounded memory. Man pages: epoll(7),
-//! connect(2).
+//! **A socket that is not wanted is not registered.** Errors and hang-ups cannot be masked: for a
+//! socket that is not read, because standard output takes no more bytes, every wait would report
+//! them again. Back-pressure works in both directions and memory is bounded: a slow reader of our
+//! output slows the server, and a server that reads slowly slows the writer of our input. Man
+//! pages: epoll(7), connect(2).
 
 mod backoff;
 mod dial;
@@ -30,62 +29,62 @@ pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
 
-/// Sockets, streams and signals: never more at once.
+/// The most events at once: the socket, the streams and the signals.
 const EVENTS: usize = 8;
-/// SIGHUP, by number: the terminal is gone. A client has no file to read again.
+/// Number of SIGHUP: the terminal is gone. A client has no file to reload.
 const HANG_UP: i32 = 1;
 
-/// What a client is told.
+/// What the client is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The addresses of the server, in the order in which they are tried; not empty.
+    /// The addresses of the server, in the order to try; not empty.
     pub addresses: Vec<Address>,
-    /// Where a message ends; limited.
+    /// Where a message ends; the limit is set.
     pub framing: Framing,
     /// The longest message in bytes.
     pub frame_size_max: usize,
     /// Where messages come from.
     pub source: Source,
-    /// Whether standard output is a terminal, on which control characters have effects.
+    /// Whether standard output is a terminal, which interprets control characters.
     pub terminal: bool,
-    /// How often and when to try to connect.
+    /// How many times to try to connect, and the pauses between.
     pub backoff: Backoff,
-    /// The server speaks first: its first message is not the reply to the only one.
+    /// The server speaks first: its first message is not the reply to [`Source::Message`].
     pub greeted: bool,
-    /// How long a connect to one address may take.
+    /// The longest time that a connect to one address may take.
     pub connect_timeout: Option<Duration>,
-    /// How long unsent bytes and an awaited reply may make no progress.
+    /// How long unsent bytes or an awaited reply may make no progress.
     pub timeout: Option<Duration>,
 }
 
 /// Where messages come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A person, line by line.
+    /// A person; each line is a message.
     Terminal,
-    /// Whatever is at standard input; byte by byte when messages have no boundaries.
+    /// Standard input that is not a person; bytes pass unchanged if the framing has no boundaries.
     Pipe,
-    /// This is the only one.
+    /// This single message.
     Message(Vec<u8>),
 }
 
-/// How a client ends when nothing went wrong.
+/// How a client ends without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All was said, and read.
+    /// Everything was sent, and all replies were read.
     Done,
-    /// This signal asked for it.
+    /// This signal ended the client.
     Signal(i32),
 }
 
-/// Why a client ends before its time.
+/// Why a client ends early.
 #[derive(Debug)]
 pub enum Failure {
-    /// No address could be reached; all of the last try.
+    /// No address could be reached: the attempts of the last try.
     Open(Vec<Attempt>),
-    /// A call failed, or took too long.
+    /// A call failed or timed out.
     Io(String),
-    /// The server sent what is no frame.
+    /// The server sent bytes that are no frame.
     Protocol(FrameError),
     /// A message cannot be sent in this framing.
     Message(String),
@@ -96,11 +95,11 @@ pub enum Failure {
 pub struct Attempt {
     /// The address.
     pub address: Address,
-    /// The call that failed, and its reason.
+    /// The step that failed, and its error.
     pub refused: OpenError,
 }
 
-/// One reason alone, or each behind its address.
+/// The only reason, or each reason after its address.
 fn reasons(attempts: &[Attempt]) -> String {
     if let [Attempt { refused, .. }] = attempts {
         return refused.to_string();
@@ -128,12 +127,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A connection, or the attempt at one.
+/// A connection, or the attempt to open one.
 pub struct Client<K: Poller> {
     kernel: K,
     settings: Settings,
     stage: Stage<K::Socket>,
-    /// What the clock read after the last wait.
+    /// The clock after the last wait.
     now: Time,
 }
 
@@ -143,11 +142,11 @@ enum Stage<S> {
 }
 
 impl<K: Streams + Opener> Client<K> {
-    /// A client that has not done anything yet.
+    /// A client that has not connected yet.
     ///
     /// # Errors
     ///
-    /// The message is none in this framing.
+    /// The framing cannot encode the message.
     pub fn new(mut kernel: K, mut settings: Settings) -> Result<Client<K>, Failure> {
         if let Source::Message(payload) = &mut settings.source {
             let mut frame = VecDeque::new();
@@ -164,16 +163,16 @@ impl<K: Streams + Opener> Client<K> {
         })
     }
 
-    /// The kernel it runs on.
+    /// The kernel that the client runs on.
     pub fn kernel(&mut self) -> &mut K {
         &mut self.kernel
     }
 
-    /// Turns until it ends.
+    /// Runs turns until the client ends.
     ///
     /// # Errors
     ///
-    /// What ended it before its time.
+    /// Why the client ended early.
     pub fn run(mut self) -> Result<Ending, Failure> {
         loop {
             if let Some(ending) = self.turn()? {
@@ -182,11 +181,11 @@ impl<K: Streams + Opener> Client<K> {
         }
     }
 
-    /// One wait and what follows from it; an answer when that was the last.
+    /// One wait and the actions that follow. Returns an ending after the last turn.
     ///
     /// # Errors
     ///
-    /// What ended it before its time.
+    /// Why the client ended early.
     pub fn turn(&mut self) -> Result<Option<Ending>, Failure> {
         let Client {
             kernel,
@@ -221,7 +220,7 @@ impl<K: Streams + Opener> Client<K> {
     }
 }
 
-/// Takes the signals, if that is what was reported.
+/// Takes the pending signals, if they were reported.
 fn interrupted<K: Poller>(kernel: &mut K, events: &[Event]) -> Result<Option<Ending>, Failure> {
     let signalled = |event: &Event| event.token() == Token::SIGNALS;
     if !events.iter().any(signalled) {

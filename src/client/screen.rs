@@ -1,12 +1,12 @@
-//! From what the server sends to what is printed.
+//! Turns what the server sends into what is printed.
 //!
-//! Without a framing, bytes are printed as they come; on a terminal, which would obey them, control
-//! characters and what is not UTF-8 are escaped instead. With a framing, each payload ends a line:
-//! text as it is, everything else in hex, so that nothing a server says can move the cursor. The
-//! prompt is the last thing on the screen, and is wiped when a reply comes. Before a message of our
-//! own the line that the server left open is ended.
+//! Without a framing, bytes are printed as they arrive. On a terminal, which would interpret them,
+//! control characters and bytes that are not UTF-8 are escaped. With a framing, each payload is
+//! printed on lines of its own: text unchanged, everything else in hex, so the server cannot move
+//! the cursor. The prompt is always last on the screen, and is erased when a reply arrives. A
+//! message of our own starts on a new line.
 //!
-//! Bytes in, bytes out: whether they can be printed yet is not known here. Man page:
+//! Bytes in, bytes out: this file does not know whether they can be printed yet. Man page:
 //! console_codes(4).
 
 use std::collections::VecDeque;
@@ -16,20 +16,22 @@ use super::{Settings, Source};
 use crate::protocol::framing::{Decoded, FrameError, Framing};
 
 const PROMPT: &[u8] = b"> ";
-/// Back to the start of the line, blanks over the prompt, and back again: any terminal can that.
+/// Returns to the start of the line, overwrites the prompt with blanks and returns again; works on
+/// any terminal.
 const WIPE: &[u8] = b"\r  \r";
 
 pub(super) struct Screen {
     framing: Framing,
     terminal: bool,
     prompt: Prompt,
-    /// The cursor stands behind text of the server, the prompt aside.
+    /// The cursor is after text of the server (not counting the prompt), and not at the start of a
+    /// line.
     amid_line: bool,
-    /// The next frame is no reply.
+    /// The next frame is the greeting, not a reply.
     greeted: bool,
-    /// Frames that are still to be printed.
+    /// How many frames are still to be printed.
     frames_left: usize,
-    /// What arrived and makes no whole frame, or letter, yet.
+    /// Received bytes that do not yet form a whole frame or character.
     held: Vec<u8>,
     scanned: usize,
     owed: VecDeque<u8>,
@@ -63,17 +65,17 @@ impl Screen {
         screen
     }
 
-    /// What is to be printed.
+    /// The bytes to print.
     pub(super) fn owed(&mut self) -> &mut VecDeque<u8> {
         &mut self.owed
     }
 
-    /// Whether all frames that were wanted have come.
+    /// Whether all expected frames have arrived.
     pub(super) fn is_answered(&self) -> bool {
         self.frames_left == 0
     }
 
-    /// A line was typed: the cursor is at the start of the next one.
+    /// A line was typed: the cursor is at the start of the next line.
     pub(super) fn typed(&mut self) {
         self.amid_line = false;
         if self.prompt != Prompt::Never {
@@ -96,7 +98,7 @@ impl Screen {
         }
     }
 
-    /// The server has sent `bytes`.
+    /// Takes `bytes` from the server.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
         if !self.framing.has_boundaries() && !self.terminal {
             self.owed.extend(bytes);
@@ -113,21 +115,22 @@ impl Screen {
             Ok(())
         };
         self.look_at_cursor(before);
-        // After half a line the prompt would look like a part of it.
+        // After an unfinished line the prompt would look like a part of it.
         if !self.amid_line {
             self.show_prompt();
         }
         answer
     }
 
-    /// Notes where the cursor stands behind all that is owed, of which `before` bytes are older.
+    /// Records whether the output now ends amid a line. The first `before` bytes of `owed` are
+    /// older.
     fn look_at_cursor(&mut self, before: usize) {
         if let Some(last) = self.owed.iter().skip(before).next_back() {
             self.amid_line = *last != b'\n';
         }
     }
 
-    /// Prints the whole frames that are held.
+    /// Prints all whole frames.
     fn frames(&mut self) -> Result<(), FrameError> {
         let mut at = 0;
         let answer = loop {
@@ -173,7 +176,7 @@ impl Screen {
         Ok(())
     }
 
-    /// A message comes next: on a terminal it begins a line.
+    /// A message comes next; on a terminal it starts on a new line.
     pub(super) fn end_line(&mut self) {
         if self.terminal && self.amid_line {
             self.owed.push_back(b'\n');
@@ -181,8 +184,8 @@ impl Screen {
         }
     }
 
-    /// There is nothing more to be typed. Unless the last of it was a line, the cursor still stands
-    /// behind the prompt.
+    /// The input has ended. Unless a line was typed last, the cursor is still after the prompt and
+    /// needs a line feed.
     pub(super) fn close(&mut self, after_line: bool) {
         if self.prompt == Prompt::Shown && !after_line {
             self.owed.push_back(b'\n');
@@ -208,7 +211,7 @@ fn payload(payload: &[u8], out: &mut VecDeque<u8>) {
     }
 }
 
-/// UTF-8 without control characters, but for tabs and the ends of lines.
+/// Whether `bytes` are UTF-8 without control characters other than tabs and line ends.
 fn is_text(bytes: &[u8]) -> bool {
     let plain = |line: &str| {
         let line = line.strip_suffix('\r').unwrap_or(line);
@@ -218,9 +221,9 @@ fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.split('\n').all(plain))
 }
 
-/// Prints `bytes` for a terminal, escaping what is not text, and tells how many were printed.
-/// Unless they are the `last`, a letter that may go on waits, and a carriage return that a line
-/// feed may follow.
+/// Prints `bytes` for a terminal, escaping what is not text. Returns how many bytes were printed.
+/// Unless the bytes are the `last`, an incomplete character waits, and so does a carriage return,
+/// which a line feed may follow.
 fn escape(bytes: &[u8], last: bool, out: &mut VecDeque<u8>) -> usize {
     let mut done = 0;
     for chunk in bytes.utf8_chunks() {
@@ -249,7 +252,7 @@ fn escape(bytes: &[u8], last: bool, out: &mut VecDeque<u8>) -> usize {
 }
 
 fn write_all(out: &mut VecDeque<u8>, text: impl std::fmt::Display) {
-    // Memory takes everything.
+    // Writing to memory does not fail.
     let _ = write!(out, "{text}");
 }
 

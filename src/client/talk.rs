@@ -1,16 +1,16 @@
-//! A connection that stands: what is said goes out, what is answered is printed.
+//! An established connection: input is sent, replies are printed.
 //!
 //! ```text
 //!   standard input --> Input --> unsent --> socket --> Screen --> owed --> standard output
 //! ```
 //!
-//! Each arrow waits when what is behind it is full: nothing is read while there is more than
-//! [`READ_SIZE`] to pass on. At the end of the input our half of the connection is closed and the
-//! server's is read to its end, which is the end of everything; whatever was read is printed
-//! first. Input that fails, or holds what is no message, has ended there, and the reason is told
-//! last. Only a person who typed `quit` does not wait for a server that goes on. A write that fails
-//! is not the end: what the server said before it broke the connection can still be read, and tells
-//! why. Man pages: shutdown(2), recv(2), send(2), epoll_ctl(2).
+//! Each step stops when the next buffer is full: nothing is read while more than [`READ_SIZE`]
+//! bytes wait. At the end of the input this side shuts down its half of the connection, reads the
+//! server's half to its end, prints what was read, and ends. If the input fails or holds an invalid
+//! message, it counts as ended there, and the error is reported last. After a typed `quit` the
+//! client waits only [`LINGER_TIMEOUT`] for the server. A failed write is not the end: the bytes
+//! that the server sent before it broke the connection can still be read, and explain why. Man
+//! pages: shutdown(2), recv(2), send(2), epoll_ctl(2).
 
 use std::collections::VecDeque;
 use std::io::ErrorKind::{BrokenPipe, WouldBlock};
@@ -25,7 +25,7 @@ use crate::limits::{LINGER_TIMEOUT, READ_SIZE};
 pub(super) struct Talk<S> {
     socket: S,
     token: Token,
-    /// What was asked of the kernel last; nothing means that the socket is not registered.
+    /// The interest registered last; if empty, the socket is not registered.
     registered: Interest,
     watched: [Watched; 2],
     input: Input,
@@ -34,13 +34,13 @@ pub(super) struct Talk<S> {
     space: Box<[u8]>,
     ours: Ours,
     theirs: Theirs,
-    /// One message was said, and nothing has come back.
+    /// The single message was sent, and no reply has arrived.
     unanswered: bool,
-    /// Why the input ended before its end, to be told when all has been answered.
+    /// Why the input failed. Reported after everything sent before is answered.
     refused: Option<Failure>,
-    /// The server has ended while the input went on, to be told when all is printed.
+    /// The server has ended while the input continued. Reported when everything is printed.
     left: bool,
-    /// When it ends whether the server does or not.
+    /// When the client ends even if the server does not.
     leave_at: Time,
     timeout: Option<Duration>,
     moved_at: Time,
@@ -49,22 +49,22 @@ pub(super) struct Talk<S> {
 /// Our half of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ours {
-    /// The input goes on.
+    /// The input continues.
     Speaking,
-    /// Nothing more is said, but the end is not told: the reply has an end of its own.
+    /// The message was sent without FIN, because the framing tells where the reply ends.
     Listening,
-    /// The input has ended; FIN follows what is unsent.
+    /// The input has ended; FIN follows the unsent bytes.
     Ending,
-    /// It is over.
+    /// FIN was sent, or nothing can be sent any more.
     Ended,
-    /// The server broke it before it took everything.
+    /// A write failed before the server took everything.
     Cut,
 }
 
-/// The server's half.
+/// The server's half of the connection.
 enum Theirs {
     Speaking,
-    /// It has ended, and this is what was wrong with it.
+    /// The server has ended its half, with this error if any.
     Ended(Option<Failure>),
 }
 
@@ -73,12 +73,12 @@ enum Theirs {
 enum Watched {
     No,
     Yes,
-    /// It is always ready, and so there is nothing to watch.
+    /// The stream is always ready, so there is nothing to watch.
     Never,
 }
 
 impl<S> Talk<S> {
-    /// A talk on `socket`, which is registered for writing under `token`.
+    /// A conversation on `socket`, which is registered for writing under `token`.
     pub(super) fn new(socket: S, token: Token, settings: &Settings, now: Time) -> Talk<S> {
         let (mut unsent, mut ours) = (VecDeque::new(), Ours::Speaking);
         let mut unanswered = false;
@@ -114,14 +114,14 @@ impl<S> Talk<S> {
         self.ours == Ours::Speaking && self.unsent.len() < READ_SIZE
     }
 
-    /// Whoever has the reply asks for nothing more: what comes behind it is no part of it.
+    /// Whether to read from the socket. After the expected reply nothing more is read.
     fn receives(&mut self) -> bool {
         matches!(self.theirs, Theirs::Speaking)
             && !self.screen.is_answered()
             && self.screen.owed().len() < READ_SIZE
     }
 
-    /// Registers what is wanted, where that has changed, and tells until when to wait.
+    /// Registers what is wanted, if that has changed, and returns the deadline of the next wait.
     pub(super) fn settle<K: Streams<Socket = S>>(
         &mut self,
         kernel: &mut K,
@@ -163,8 +163,8 @@ impl<S> Talk<S> {
         })
     }
 
-    /// When the server has kept us waiting for too long. Whoever does not take what is printed
-    /// keeps himself waiting.
+    /// When the server has made no progress for too long. Never while our own reader does not take
+    /// the output.
     fn silent_until(&mut self) -> Time {
         let waits = !self.unsent.is_empty() || self.ours != Ours::Speaking;
         match self.timeout {
@@ -173,7 +173,7 @@ impl<S> Talk<S> {
         }
     }
 
-    /// Does what was reported, and tells whether that was the end.
+    /// Acts on the events. Returns an ending after the last turn.
     pub(super) fn turn<K: Streams<Socket = S>>(
         &mut self,
         kernel: &mut K,
@@ -184,7 +184,7 @@ impl<S> Talk<S> {
         let reported = |token| events.iter().any(|event| event.token() == token);
         if self.hears() && (file || reported(Stream::Input.token())) {
             if let Err(refused) = self.hear(kernel, now) {
-                // What was said before it is still sent, and answered.
+                // Messages before the error are still sent and answered.
                 self.refused = Some(refused);
                 self.ours = Ours::Ending;
                 self.screen.close(false);
@@ -200,7 +200,7 @@ impl<S> Talk<S> {
         };
         if ending.as_ref().is_some_and(|it| self.tells(it)) {
             self.screen.end_line();
-            // All but this one byte is printed, and the message matters more.
+            // A failed write is ignored here: the message on stderr matters more.
             let _ = self.print(kernel, now);
         }
         if ending.is_some() && self.left {
@@ -219,12 +219,12 @@ impl<S> Talk<S> {
         }
     }
 
-    /// Whether a message follows on stderr.
+    /// Whether a message on stderr follows.
     fn tells(&self, ending: &Result<Ending, Failure>) -> bool {
         self.left || self.refused.is_some() || ending.is_err()
     }
 
-    /// How it ends, if there is nothing left to do.
+    /// How the client ends, if nothing is left to do.
     fn ending(&mut self, now: Time) -> Option<Result<Ending, Failure>> {
         let done = Some(Ok(Ending::Done));
         if self.screen.owed().is_empty() {
@@ -246,7 +246,7 @@ impl<S> Talk<S> {
         None
     }
 
-    /// Passes on what is held; `false` when nobody takes what is printed any more.
+    /// Sends and prints what is buffered. `false` if the reader of standard output is gone.
     pub(super) fn pump<K: Streams<Socket = S>>(
         &mut self,
         kernel: &mut K,
@@ -268,7 +268,7 @@ impl<S> Talk<S> {
                 let said = self.input.take(bytes, &mut self.unsent)?;
                 match said {
                     Said::Quit => self.screen.close(true),
-                    // A terminal also hands over lines that go on, and then there is no new one.
+                    // A terminal also passes on unfinished lines, and these start no new line.
                     Said::Something if bytes.ends_with(b"\n") => self.screen.typed(),
                     Said::Something => {}
                 }
@@ -305,7 +305,7 @@ impl<S> Talk<S> {
         }
     }
 
-    /// The server says no more, and so nothing more is said to it.
+    /// The server sends no more, and nothing more is sent to it.
     fn end(&mut self, failure: Option<Failure>) {
         self.left = self.ours == Ours::Speaking && failure.is_none();
         self.theirs = Theirs::Ended(failure);
@@ -314,7 +314,8 @@ impl<S> Talk<S> {
         self.screen.close(false);
     }
 
-    /// Whether a server that ended its stream between two frames has done all that was asked.
+    /// Fails if the server ended its stream between two frames but before it took or answered
+    /// everything.
     fn is_whole(&self) -> Result<(), Failure> {
         let missed = if self.ours == Ours::Cut || !self.unsent.is_empty() {
             "took all that was said"
@@ -337,7 +338,7 @@ impl<S> Talk<S> {
                     self.moved_at = now;
                 }
                 Err(error) if error.kind() == WouldBlock => break,
-                // The kernel is short of memory, which passes: send(2).
+                // ENOBUFS: the kernel is short of memory, which is temporary (send(2)).
                 Err(error) if error.raw_os_error() == Some(errno::ENOBUFS) => break,
                 Err(_) => {
                     self.unsent.clear();
@@ -347,7 +348,7 @@ impl<S> Talk<S> {
         }
         if self.ours == Ours::Ending && self.unsent.is_empty() {
             self.ours = Ours::Ended;
-            // ENOTCONN: the server has broken the connection, and a read will tell.
+            // ENOTCONN: the server has broken the connection; the next read reports it.
             let _ = kernel.shutdown(&self.socket);
         }
     }
@@ -365,7 +366,7 @@ impl<S> Talk<S> {
                     self.moved_at = now;
                 }
                 Err(error) if error.kind() == WouldBlock => break,
-                // A reader that went away has read enough.
+                // The reader closed the pipe because it needs no more.
                 Err(error) if error.kind() == BrokenPipe => return Ok(false),
                 Err(error) => return Err(Failure::io("stdout")(error)),
             }

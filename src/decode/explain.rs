@@ -1,4 +1,4 @@
-//! A frame as a box: what each part of it is, its bytes, and what they say.
+//! Draws a frame as a box: the name of each part, its bytes and their meaning.
 //!
 //! ```text
 //!   frame at byte 0: 9 bytes, 5 of them handed on
@@ -9,16 +9,16 @@
 //!   +-------------+----------------+
 //! ```
 //!
-//! For a person: of a long part only the beginning is shown.
+//! The drawing is for people: of a long part only the first bytes are shown.
 
 use std::io::{self, Write};
 
 use crate::protocol::framing::{Bounds, Framing};
 
-/// Bytes of a part that are shown.
+/// How many bytes of a part are shown.
 const SHOWN: usize = 16;
 
-/// One part of a frame, as the three lines of its cell.
+/// One part of a frame: the three lines of its cell.
 struct Cell([String; 3]);
 
 impl Cell {
@@ -92,7 +92,7 @@ fn cells(framing: &Framing, frame: &[u8], bounds: &Bounds) -> Vec<Cell> {
     } else {
         cells.push(Cell::text("length", header));
     }
-    // A part of no bytes is not there, but for the payload, which is what it is about.
+    // Empty parts are not drawn, except the payload.
     cells.retain(|cell| !cell.0[1].is_empty());
     cells.push(Cell::text("payload", payload));
     if !trailer.is_empty() {

@@ -1,7 +1,7 @@
-//! Hex, in and out: two digits a byte.
+//! Hex, input and output: two digits per byte.
 //!
-//! Coming in, each line is one arrival, and blanks between bytes are for the eye. A line may be
-//! longer than memory: it is read digit by digit, and arrives in as many pieces as it must.
+//! In the input each line is one arrival, and blanks between bytes are ignored. A line may be
+//! longer than the memory: it is read digit by digit and arrives in several pieces.
 
 use std::io::{self, BufRead, Write};
 
@@ -11,7 +11,7 @@ use super::{Arrivals, Failure};
 #[derive(Debug)]
 pub struct HexLines<R> {
     input: io::Bytes<R>,
-    /// The number of the line that is being read, from 1.
+    /// The number of the current line, from 1.
     line: u64,
 }
 
@@ -24,7 +24,7 @@ impl<R: BufRead> HexLines<R> {
         }
     }
 
-    /// The next byte of the text.
+    /// The next byte of the input text.
     fn byte(&mut self) -> Result<Option<u8>, Failure> {
         self.input.next().transpose().map_err(Failure::Input)
     }
@@ -64,7 +64,7 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
-/// Writes `bytes` as lower-case digits, without anything between them.
+/// Writes `bytes` as lower-case digits without separators.
 pub(super) fn write(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 512];

@@ -1,13 +1,15 @@
-//! `mynah decode`: where a framing cuts a stream, printed.
+//! `mynah decode`: prints where a framing cuts a stream.
 //!
 //! ```text
 //!   00 00 00 05 68 65 6c 6c 6f   --frame u32be   ->   68656c6c6f
 //! ```
 //!
-//! Bytes come in as arrivals: reads of a file or pipe, or lines of hex, so that cuts can be played
-//! by hand. Each whole frame is a line of output, as soon as it is there. Memory is one buffer for
-//! the longest frame, whatever the stream. It knows bytes, a reader and a writer: no socket, no
-//! clock, no file. Neighbours: `framing` decides, `run` opens and has the memory.
+//! Input comes as arrivals: reads of a file or pipe, or lines of hex that let a user choose the
+//! cuts. Each frame becomes a line of output as soon as it is whole. Memory is one buffer for the
+//! longest frame, however long the stream is.
+//!
+//! The module knows bytes, a reader and a writer: no socket, no clock, no file. Neighbours:
+//! `protocol::framing` decodes; `cli::run` opens the input and the output and allocates the memory.
 
 mod explain;
 mod hex;
@@ -19,35 +21,39 @@ use crate::limits::READ_SIZE;
 use crate::protocol::framing::{Bounds, Decoded, FrameError, Framing, Hint, OnTooLong};
 pub use hex::HexLines;
 
-/// What to do with a stream.
+/// How to decode a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where a message ends; limited.
+    /// Where a message ends; the limit is set.
     pub framing: Framing,
-    /// The limit it was given.
+    /// The limit of the framing, in bytes.
     pub frame_size_max: usize,
-    /// What becomes of a frame over the limit.
+    /// What happens to a frame over the limit.
     pub on_too_long: OnTooLong,
-    /// Draw each frame instead of printing its payload.
+    /// Whether to draw each frame instead of printing its payload.
     pub explain: bool,
 }
 
 impl Settings {
-    /// Bytes of memory that [`decode`] works in: the longest frame, and the usual read.
+    /// Bytes of memory that [`decode`] works in: the longest frame, and at least one usual read.
     pub fn memory_size(&self) -> usize {
         let largest = self.framing.frame_size_max(self.frame_size_max);
         largest.max(READ_SIZE)
     }
 }
 
-/// Where bytes come from, one arrival after the other.
+/// A source of bytes, one arrival after the other.
 pub trait Arrivals {
-    /// Puts the next arrival, or as much of it as fits, into `space`, which is not empty; `None` at
-    /// the end. An arrival may be empty.
+    /// Puts the next arrival, or as much of it as fits, into `space`, which is not empty. Returns
+    /// its bytes, or `None` at the end. An arrival may be empty.
+    ///
+    /// # Errors
+    ///
+    /// See [`Failure`].
     fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, Failure>;
 }
 
-/// Bytes as they are: each read is an arrival.
+/// Plain bytes: each read is an arrival.
 #[derive(Debug)]
 pub struct Plain<R>(pub R);
 
@@ -64,20 +70,21 @@ impl<R: io::Read> Arrivals for Plain<R> {
     }
 }
 
-/// Why decoding ended before the stream did.
+/// Why decoding ended before the stream.
 #[derive(Debug)]
 pub enum Failure {
     /// The input could not be read.
     Input(io::Error),
     /// The output could not be written.
     Output(io::Error),
-    /// A line of hex is none: its number, and why.
+    /// A line that is not hex: its number, and the reason.
     Hex(u64, &'static str),
-    /// The stream is wrong; the line that says so is printed.
+    /// The stream is wrong; a line that says so has been printed.
     Wrong,
 }
 
-/// Decodes everything that arrives, and prints it. `memory` has [`Settings::memory_size`] bytes.
+/// Decodes all arrivals and prints the frames. `memory` has at least [`Settings::memory_size`]
+/// bytes.
 ///
 /// # Errors
 ///
@@ -112,14 +119,14 @@ pub fn decode(
 struct Decoder<'a, W: Write> {
     settings: Settings,
     output: &'a mut W,
-    /// Where the next undecoded byte stands in the stream.
+    /// Offset of the next undecoded byte in the stream.
     at: u64,
-    /// A frame that is thrown away: where it began, and how many of its bytes are to come.
+    /// A frame that is being discarded: its offset, and how many of its bytes are to come.
     skipping: Option<(u64, u64)>,
 }
 
 impl<W: Write> Decoder<'_, W> {
-    /// Prints every whole frame.
+    /// Prints all whole frames.
     fn take_frames(&mut self, inbound: &mut Inbound<'_>) -> Result<(), Failure> {
         loop {
             let scanned = inbound.scanned();
@@ -172,7 +179,7 @@ impl<W: Write> Decoder<'_, W> {
         self.output.write_all(b"\n")
     }
 
-    /// The stream has ended amid a frame, of which `bytes` are left.
+    /// The stream has ended. `bytes` are left, the beginning of an incomplete frame.
     fn end(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let (start, guess) = match self.skipping {
             Some((start, _)) => (start, None),
@@ -183,7 +190,7 @@ impl<W: Write> Decoder<'_, W> {
         self.tell(start, &FrameError::Truncated { held }, guess)
     }
 
-    /// Says what is wrong with the frame that begins at `start` with `bytes`.
+    /// Prints the error of the frame at offset `start`, which begins with `bytes`.
     fn refuse(&mut self, start: u64, error: &FrameError, bytes: &[u8]) -> Result<(), Failure> {
         self.tell(start, error, self.settings.framing.hint(bytes))
     }

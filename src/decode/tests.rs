@@ -1,4 +1,4 @@
-//! What decode prints, and where it stops.
+//! What decode prints, and where decoding stops.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn settings(spec: &str, frame_size_max: usize, on_too_long: OnTooLong) -> Settin
     }
 }
 
-/// What is printed of lines of hex, and whether it ended well.
+/// The output for lines of hex, and whether decoding succeeded.
 fn printed(settings: Settings, lines: &str) -> (String, bool) {
     let mut output = Vec::new();
     let mut memory = vec![0; settings.memory_size()];
@@ -31,7 +31,7 @@ fn each_line_of_hex_is_an_arrival_and_each_frame_a_line() {
 }
 
 #[test]
-fn what_a_field_does_not_strip_is_shown() {
+fn header_bytes_that_are_not_stripped_are_shown() {
     let whole = settings("len:size=2", 100, OnTooLong::Close);
     assert_eq!(printed(whole, "0001 61"), ("000161\n".into(), true));
 }

@@ -1,19 +1,20 @@
-//! The load generator of `mynah bench`: any echo, framed or HTTP server, measured honestly.
+//! The load generator of `mynah bench`: it loads an echo server, framed or not, or an HTTP server.
 //!
-//! It is an event loop of its own on the seam of the server, and knows nothing of the server. From
-//! the bytes up:
+//! The generator has its own event loop over the same poller interface as the server, and knows
+//! nothing of the server. The modules, from input to output:
 //!
 //! ```text
 //!   plan          what a run is: script (one table of requests), schedule (when they are due)
-//!   conversation  one connection's requests and replies, as bytes; a session of one or several servers
+//!   conversation  requests and replies of one connection, as bytes; a session of several runs
 //!   worker        a thread: event loop, connections, clock -> tally
 //!   run           one run: workers, window, samples of the processes -> outcome
 //!   judge         checks of the figures, assertions, comparisons
 //!   report        text, JSON, SVG, percentiles
 //! ```
 //!
-//! Three rules hold everywhere: a request's time begins when it was due, nothing is allocated while
-//! requests are measured, and a doubt about a figure stands beside the figure (`judge`).
+//! Three rules hold everywhere. The clock of a request starts when the request is due. The measured
+//! part of a run does not allocate memory. A doubt about a figure is printed beside the figure
+//! (`judge`).
 
 pub mod conversation;
 pub mod judge;

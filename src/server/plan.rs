@@ -1,13 +1,14 @@
-//! How the memory ceiling is divided, worked out before anything is opened.
+//! The division of the memory ceiling, computed before anything is opened.
 //!
 //! ```text
 //!   ceiling = program + service + connections x slot
 //!           + workers x (worker + workspaces x workspace)
 //! ```
 //!
-//! Everything but the workspaces is given; of those there are as many as fit below the ceiling, and
-//! never more than connections. The sum is printed at start and never passed, because nothing is
-//! taken later.
+//! All terms except the workspaces are fixed. As many workspaces are planned as fit below the
+//! ceiling, but never more than there are connections. The sum is printed at start and never
+//! exceeded, because no memory is taken later. Neighbours: `pool` holds the workspaces, `limits`
+//! the fixed sizes.
 
 use crate::limits::{PROGRAM_SIZE, READ_SIZE, STREAM_REPLY_SIZE, WORKER_SIZE};
 use crate::protocol::connection::Protocol;
@@ -15,16 +16,16 @@ use crate::protocol::service::Service;
 
 use super::pool::{WorkspaceSize, Workspaces};
 
-/// What a server is to be divided into.
+/// The requirements that a plan must meet.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand {
-    /// Bytes in all.
+    /// Total bytes.
     pub memory_max: usize,
-    /// Connections in all.
+    /// Total connections, over all workers.
     pub connections_max: usize,
     /// Workers.
     pub threads: usize,
-    /// The longest frame in bytes.
+    /// The largest frame in bytes.
     pub frame_size_max: usize,
     /// Bytes that a connection takes, see [`super::Server::slot_size`].
     pub slot_size: usize,
@@ -33,16 +34,20 @@ pub struct Demand {
 /// What each worker gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The halves of a workspace.
+    /// Sizes of the two halves of a workspace.
     pub workspace: WorkspaceSize,
-    /// Workspaces of each worker.
+    /// Workspaces per worker.
     pub workspaces: usize,
-    /// Bytes of all together.
+    /// Total bytes, over all workers.
     pub ceiling: usize,
 }
 
 impl Demand {
-    /// Divides the memory; or tells how much would do.
+    /// Divides the memory.
+    ///
+    /// # Errors
+    ///
+    /// One line with the number of bytes that would be enough.
     pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
         let workspace = self.workspace(protocol);
         let each = workspace.stride() + Workspaces::CURSORS_SIZE;
@@ -84,7 +89,8 @@ impl Demand {
         let longest = protocol.framing.frame_size_max(self.frame_size_max);
         let replies = match protocol.reply_max(longest).max(protocol.awaited_max()) {
             0 => 0,
-            // However short they are, those to all requests of a read are to go out together.
+            // Short replies share this space: the replies to all requests of one read go out
+            // together.
             reply => reply.max(STREAM_REPLY_SIZE),
         };
         WorkspaceSize {
@@ -94,9 +100,9 @@ impl Demand {
     }
 }
 
-/// What `worker` gets of `all` that is divided among `threads`.
+/// The share of `worker` when `all` is divided among `threads`.
 pub fn share(all: u32, threads: usize, worker: usize) -> u32 {
-    // There are at most THREADS_MAX of them.
+    // Both fit: the number of workers is at most THREADS_MAX.
     let (threads, worker) = (threads as u32, worker as u32);
     all / threads + u32::from(worker < all % threads)
 }
@@ -163,7 +169,7 @@ mod tests {
         );
     }
 
-    /// Answers like echo, and keeps something for itself.
+    /// Answers like echo, and keeps memory of its own.
     struct Keeper;
 
     impl Service for Keeper {
@@ -181,13 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_keeps_for_itself_is_within_the_ceiling() {
+    fn memory_of_a_service_is_within_the_ceiling() {
         let keeper = Protocol {
             framing: ECHO.framing,
             on_too_long: OnTooLong::Close,
             service: Keeper,
         };
-        // Room for a workspace for each of the connections: the rest is what there must be.
+        // There is room for one workspace per connection, so the difference is the service's
+        // memory.
         let demand = Demand {
             connections_max: 2,
             ..DEMAND
@@ -206,7 +213,8 @@ mod tests {
             on_too_long: OnTooLong::Close,
             service: Keeper,
         };
-        // A byte short of three workspaces for each worker, that, and a byte less than four.
+        // One byte too few for three workspaces per worker; exactly enough; one byte too few for
+        // four.
         for (more, workspaces) in [(6 * each - 1, 2), (6 * each, 3), (8 * each - 1, 3)] {
             let memory_max = fixed + more;
             let plan = Demand {
@@ -221,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_out_is_all_there_is_and_nobody_gets_two_more() {
+    fn shares_add_up_to_the_whole_and_differ_by_at_most_one() {
         for (all, threads) in (0..20).flat_map(|all| (1..7).map(move |threads| (all, threads))) {
             let shares = (0..threads).map(|worker| share(all, threads, worker));
             assert_eq!(shares.clone().sum::<u32>(), all);

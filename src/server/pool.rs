@@ -1,13 +1,14 @@
-//! The pool of workspaces: buffers lent to connections that have bytes in them, and to no others.
+//! The pool of workspaces: buffers for the connections that have bytes in them.
 //!
 //! ```text
 //!   one mapping, touched lazily:   | inbound | outbound || inbound | outbound || ...
 //! ```
 //!
-//! A connection at rest owns no buffer. One that is readable is lent both halves together, so that
-//! nobody holds one and waits for the other, and gives them back when both are empty. The workspace
-//! returned last is lent first, so the busy connections share a few hot ones. A [`Lease`] cannot be
-//! copied: a workspace has one holder.
+//! An idle connection owns no buffer. A readable connection gets both halves together, so that no
+//! connection can hold one half while waiting for the other. It returns the workspace when both
+//! halves are empty. The pool is last in, first out, so busy connections share a few workspaces
+//! that are warm in the cache. A [`Lease`] cannot be copied: a workspace has one holder.
+//! Neighbours: `plan` computes the sizes, `reactor::lease` lends the workspaces.
 
 use std::io;
 use std::ops::Range;
@@ -23,41 +24,42 @@ pub struct Lease(u32);
 /// The sizes of a workspace's two halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkspaceSize {
-    /// Bytes for what arrives: at least the longest frame.
+    /// Bytes for received data: at least the largest frame.
     pub inbound: usize,
-    /// Bytes for answers that are not given in place: at least the longest one.
+    /// Bytes for replies that are not made in place: at least the largest one.
     pub outbound: usize,
 }
 
 impl WorkspaceSize {
-    /// Bytes one workspace takes, in whole pages so that neighbours share none.
+    /// Bytes that one workspace takes, in whole pages, so that two workspaces share no page.
     pub fn stride(self) -> usize {
         (self.inbound + self.outbound).next_multiple_of(PAGE)
     }
 }
 
-/// The page size of every 64-bit machine this is likely to meet; only the layout depends on it.
+/// The page size of every common 64-bit machine. Only the layout depends on it.
 const PAGE: usize = 4096;
 
-/// What the holder of a workspace has to do in time.
+/// What the holder of a workspace must do before its deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Held {
-    /// Nothing.
+    /// No deadline.
     #[default]
     Freely,
-    /// To send the rest of a frame.
+    /// Send the rest of a frame.
     ForFrame {
-        /// When its first byte came; or that of an earlier one, if frames have followed each other
-        /// without a gap, and so slowly that it was unfair to those who wait.
+        /// Arrival of the frame's first byte. This is the arrival of an earlier frame if frames
+        /// have followed each other without a gap, more slowly than the minimum rate, while other
+        /// connections waited for a workspace.
         since: Time,
-        /// Bytes that have come since.
+        /// Bytes received since then.
         heard: u64,
     },
-    /// To take what it is owed.
+    /// Take the replies it is owed.
     ForReply {
-        /// Since when it has not taken as much as it must.
+        /// Start of the span in which the peer has not taken the required minimum.
         since: Time,
-        /// What it has taken since.
+        /// Bytes taken since then.
         taken: u64,
     },
 }
@@ -68,18 +70,22 @@ pub struct Workspaces {
     memory: Mapping,
     size: WorkspaceSize,
     stride: usize,
-    /// Where those on loan were left.
+    /// Cursors of the workspaces in use.
     cursors: Vec<Cursors>,
-    /// For what, and since when.
+    /// What each holder must do, and since when.
     held: Vec<Held>,
     free: Vec<u32>,
 }
 
 impl Workspaces {
-    /// Bytes kept for each workspace beside its stride.
+    /// Bytes of bookkeeping for each workspace, in addition to its stride.
     pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<Held>() + size_of::<u32>();
 
     /// Reserves `count` workspaces of `size`.
+    ///
+    /// # Errors
+    ///
+    /// The error of mmap(2).
     pub fn new(count: usize, size: WorkspaceSize) -> io::Result<Workspaces> {
         Ok(Workspaces {
             memory: Mapping::new(count * size.stride())?,
@@ -91,44 +97,44 @@ impl Workspaces {
         })
     }
 
-    /// How many there are in all.
+    /// Number of workspaces.
     pub fn count(&self) -> usize {
         self.cursors.len()
     }
 
-    /// How many are on loan.
+    /// Number of workspaces in use.
     pub fn lent(&self) -> usize {
         self.cursors.len() - self.free.len()
     }
 
-    /// How many may still be lent.
+    /// Number of free workspaces.
     #[inline]
     pub fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Lends one, pristine.
+    /// Takes a free workspace, empty.
     #[inline]
     pub fn acquire(&mut self) -> Option<Lease> {
         self.free.pop().map(Lease)
     }
 
-    /// The inbound space of the workspace that would be lent next, for a use that is over before
-    /// anybody else gets a turn.
+    /// The inbound space of the workspace that would be lent next. The caller must be done with it
+    /// before any other connection is served.
     #[inline]
     pub fn scratch(&mut self) -> Option<&mut [u8]> {
         let start = *self.free.last()? as usize * self.stride;
         Some(&mut self.memory[start..start + self.size.inbound])
     }
 
-    /// The inbound space of the workspace that `lease` stands for, whatever is in it.
+    /// The inbound space of the workspace of `lease`, with its present contents.
     #[inline]
     pub fn space(&mut self, lease: &Lease) -> &mut [u8] {
         let start = lease.0 as usize * self.stride;
         &mut self.memory[start..start + self.size.inbound]
     }
 
-    /// Lends another, with a copy at its front of what lies in `range` of the space of `lease`.
+    /// Takes another workspace and copies `range` of the inbound space of `lease` to its front.
     #[cold]
     pub fn acquire_copy(&mut self, lease: &Lease, range: Range<usize>) -> Option<Lease> {
         let copy = self.acquire()?;
@@ -139,7 +145,7 @@ impl Workspaces {
         Some(copy)
     }
 
-    /// The workspace that `lease` stands for, as it was left.
+    /// The workspace of `lease`, with the cursors that were stored last.
     #[inline]
     pub fn open(&mut self, lease: &Lease) -> Workspace<'_> {
         let index = lease.0 as usize;
@@ -150,23 +156,23 @@ impl Workspaces {
         Workspace::new(inbound, outbound, self.cursors[index])
     }
 
-    /// Remembers where the holder of `lease` has left it.
+    /// Stores the cursors of the workspace of `lease`.
     #[inline]
     pub fn leave(&mut self, lease: &Lease, at: Cursors) {
         self.cursors[lease.0 as usize] = at;
     }
 
-    /// What its holder has to do in time.
+    /// What the holder must do before its deadline.
     pub fn held(&self, lease: &Lease) -> Held {
         self.held[lease.0 as usize]
     }
 
-    /// Notes what its holder has to do in time.
+    /// Stores what the holder must do before its deadline.
     pub fn hold(&mut self, lease: &Lease, held: Held) {
         self.held[lease.0 as usize] = held;
     }
 
-    /// Moves the time from which its holder's deadline counts by `span`.
+    /// Moves the start of the holder's deadline by `span`.
     pub fn put_off(&mut self, lease: &Lease, span: Duration) {
         match &mut self.held[lease.0 as usize] {
             Held::ForFrame { since, .. } | Held::ForReply { since, .. } => {
@@ -176,7 +182,7 @@ impl Workspaces {
         }
     }
 
-    /// Takes one back, with whatever is still in it.
+    /// Returns a workspace to the pool and discards its contents.
     #[inline]
     pub fn release_workspace(&mut self, lease: Lease) {
         self.cursors[lease.0 as usize] = Cursors::default();
@@ -195,7 +201,7 @@ mod tests {
     };
 
     #[test]
-    fn there_are_as_many_as_were_asked_for_and_no_more() {
+    fn the_pool_lends_exactly_its_count_of_workspaces() {
         let mut pool = Workspaces::new(2, SIZE).unwrap();
         let first = pool.acquire().unwrap();
         let second = pool.acquire().unwrap();
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_returned_last_is_lent_first_and_pristine() {
+    fn the_last_returned_workspace_is_lent_first_and_empty() {
         let mut pool = Workspaces::new(3, SIZE).unwrap();
         let lease = pool.acquire().unwrap();
         let mut workspace = pool.open(&lease);
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_lies_at_the_front_of_another() {
+    fn a_copy_lies_at_the_front_of_another_workspace() {
         let mut pool = Workspaces::new(2, SIZE).unwrap();
         let lease = pool.acquire().unwrap();
         pool.space(&lease)[..6].copy_from_slice(b"abcdef");

@@ -1,8 +1,7 @@
-//! What one loop is given to work with: numbers and spans, decided before the first turn and never
-//! changed by it.
+//! Settings of one server loop: numbers and spans, fixed before the first turn.
 //!
-//! Where they come from, and what they are when nobody says, is `options` and `limits`; how memory
-//! follows from them is `plan`.
+//! `cli::options` reads them from the command line, `limits` holds the defaults, and `plan` derives
+//! the memory from them.
 
 use std::time::Duration;
 
@@ -10,36 +9,37 @@ use crate::kernel::Trigger;
 
 use super::pool::WorkspaceSize;
 
-/// What one loop is given to work with.
+/// Settings of one server loop.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Connections at once.
+    /// Maximum number of simultaneous connections.
     pub connections_max: usize,
-    /// Workspaces to lend.
+    /// Number of workspaces.
     pub workspaces: usize,
-    /// The size of each.
+    /// Size of each workspace.
     pub workspace: WorkspaceSize,
-    /// Level or edge.
+    /// Level-triggered or edge-triggered events.
     pub trigger: Trigger,
-    /// Connections come with their first data: read it before they are registered.
+    /// Connections are accepted with their first data (TCP_DEFER_ACCEPT), so read before the first
+    /// registration.
     pub defer_accept: bool,
-    /// Frames answered for one connection at one event, step by step; not 0. The straight course
-    /// has a constant for it.
+    /// Frames answered for one connection per event on the slow path; not 0. The fast path has a
+    /// constant for this.
     pub frames_per_event: u64,
-    /// How long to look for events before sleeping.
+    /// How long to poll for events before sleeping.
     pub spin: Option<Duration>,
-    /// How long a peer may say nothing.
+    /// Longest time without a byte from the peer.
     pub idle_timeout: Option<Duration>,
-    /// How long a peer may take next to nothing of what it is owed.
+    /// Longest time in which the peer may take less than `stall_size_min` of the replies.
     pub stall_timeout: Option<Duration>,
-    /// What it must take in that time, unless it takes all.
+    /// Bytes that the peer must take in `stall_timeout`, unless it takes all.
     pub stall_size_min: usize,
-    /// How long a frame may take, from its first byte to its last.
+    /// Longest time from the first byte of a frame to its last.
     pub frame_timeout: Option<Duration>,
-    /// Connections at once from one address.
+    /// Maximum number of simultaneous connections from one address.
     pub connections_per_ip_max: Option<u32>,
-    /// Connections that may wait at each listener to be accepted.
+    /// Backlog of each listener, see listen(2).
     pub backlog: u32,
-    /// How long a shutdown may take.
+    /// Longest time for a drain.
     pub drain_timeout: Duration,
 }

@@ -1,11 +1,16 @@
-//! Several loops side by side that share nothing but orders: begin to drain, publish your counts,
-//! take this service in place of the one you have.
+//! The workers: one server loop per thread, and the control block that connects them.
 //!
-//! The first worker runs on the calling thread and hears the signals; the others are woken by it.
-//! It takes all signals that have arrived before it follows any: those that end the server first,
-//! so that no flood of others hides them. A reload is `reload`'s and holds nobody up. Each worker
-//! copies its counts out when asked, and the last one to answer adds them up, so that counting
-//! itself is never shared. See signalfd(2), eventfd(2).
+//! Workers share no connection state. They share three requests: start the drain, publish the
+//! counters, and replace the service. The first worker runs on the calling thread and reads the
+//! signals; it wakes the other workers through their eventfds.
+//!
+//! All pending signals are taken before any is acted on. Termination comes first, so that a flood
+//! of other signals cannot delay it. A reload runs in `reload` and blocks no worker. Each worker
+//! copies its counters out on request, and the last one to answer adds them up, so the counters
+//! themselves are never shared.
+//!
+//! Neighbours: `server` below, `signals` and `reload` beside it, `cli::run` above. See signalfd(2),
+//! eventfd(2).
 
 pub(crate) mod reload;
 pub(crate) mod signals;
@@ -28,45 +33,52 @@ use signals::Signals;
 /// How serving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Everybody was served to the end, but for those who were owed something when time was up.
+    /// The drain is over. Every connection was served to its end, except those that the drain
+    /// time-out cut.
     Drained {
-        /// How many those were.
+        /// Number of connections cut.
         cut: u64,
-        /// What all workers have done.
+        /// Counters of all workers, added up.
         counters: Box<Counters>,
     },
-    /// A second signal, by number: the end is now.
+    /// A second termination signal arrived, by number: the process exits at once.
     Stopped(i32),
 }
 
-/// What the workers tell each other.
+/// State shared by all workers.
 struct Control<S> {
     drain: AtomicBool,
-    /// The end is now: what was started for connections ends with it.
+    /// Exit at once: the processes started for connections are killed too.
     stop: AtomicBool,
-    /// Raised by each request for counts; a worker answers when it has not seen this one.
+    /// Incremented for each request for counters. A worker answers when this differs from the
+    /// number it has seen.
     request: AtomicU64,
-    /// The service that was read anew last.
+    /// The service that was loaded last.
     reloaded: Mutex<Reloaded<S>>,
     totals: Mutex<Totals>,
     wakers: Vec<Waker>,
 }
 
-/// Counts on their way to being added up.
+/// Counters that are being collected.
 struct Totals {
-    /// The latest of each worker.
+    /// The latest counters of each worker.
     counts: Vec<Counters>,
-    /// Who has not drained yet.
+    /// Workers that have not drained yet.
     runs: Vec<bool>,
-    /// Whose answer to the last request is still to come.
+    /// Workers that have not answered the last request yet.
     awaited: Vec<bool>,
-    /// Counts were asked for again meanwhile.
+    /// Counters were requested again while a request was open.
     asked_again: bool,
     cut: u64,
 }
 
-/// Runs every server to its end, a thread each, the first on this one. `wakers` wake them, in their
-/// order; `reload` makes a service anew, on a thread of its own, or tells why not.
+/// Runs every server to its end: the first one on this thread, each other one on a thread of its
+/// own. `wakers` wake the servers, in the same order. `reload` loads a service again, on its own
+/// thread, or returns the reason why it failed.
+///
+/// # Errors
+///
+/// The error that ended a loop, a thread that could not be started, or a worker that panicked.
 pub fn run<K, S>(
     servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
@@ -119,8 +131,8 @@ where
         );
     }
     let ending = first.run_main(stats_interval, reloads);
-    // After a drain none is left. Only the first worker can have local listeners, whose paths are
-    // to be removed.
+    // After a drain there are no listeners left. Only the first worker can have local listeners,
+    // whose paths must be removed.
     first.server.close_listeners();
     if let Ok(Ending::Drained { .. }) = ending {
         for thread in threads {
@@ -129,7 +141,7 @@ where
                 .map_err(|_| io::Error::other("a worker panicked"))??;
         }
     } else if has_effects {
-        // Threads end with the process, but what they have started does not.
+        // Threads end with the process, but the commands they started do not.
         control.request_stop();
         for thread in threads {
             let _ = thread.join();
@@ -142,15 +154,15 @@ struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
     control: Arc<Control<S>>,
-    /// The last request for counts that it has answered.
+    /// The last request for counters that this worker has answered.
     seen: u64,
-    /// How many services it has heard of that were read anew.
+    /// Number of the newest reloaded service that this worker has taken.
     reloads: u64,
     retired: bool,
 }
 
 impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
-    /// Turns until told to drain, and drained.
+    /// Runs turns until this worker is told to drain and has drained.
     fn run_worker(mut self) -> io::Result<()> {
         let ended = loop {
             match self.turn(Time::NEVER) {
@@ -159,14 +171,16 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 Err(error) => break error,
             }
         };
-        // Without its loop a worker is of no use, and half a server is worse than none.
+        // A worker without its loop serves nothing, and a server with some of its workers is worse
+        // than none.
         log::error!("worker {}: {ended}", self.number);
         self.control.request_drain();
         self.control.retire(self.number, &self.server);
         Err(ended)
     }
 
-    /// Turns like the others, and beside it hears the signals, until the last of all has drained.
+    /// Runs turns like the other workers and also reads the signals, until the last worker has
+    /// drained.
     fn run_main(
         &mut self,
         stats_interval: Option<Duration>,
@@ -174,9 +188,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     ) -> io::Result<Ending> {
         let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
         let mut next_stats = next_after(self.server.now());
-        // The signal that ended it, and until when the same one is its echo.
+        // The signal that started the drain, and until when the same signal counts as its echo.
         let mut echo: Option<(i32, Time)> = None;
-        // A worker that has drained turns on, to hear a second signal and the end of the others.
+        // A drained worker keeps turning to receive a second signal and to wait for the other
+        // workers.
         while !self.retired || self.control.totals().runs.contains(&true) {
             let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
             let signals = self.turn(next_stats.min(echoes_until))?;
@@ -190,9 +205,9 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 false => Signals::default(),
             };
             for number in signals.terminations {
-                // It was sent before the wait that reports it, and the turn before that wait may
-                // have been long: when it is read says little. While nothing else has been told it
-                // is an echo.
+                // The signal was sent before the wait that reports it, and the turn before that
+                // wait may have been long. The time of reading therefore says little: until the
+                // drain is logged, the same signal is an echo.
                 if echo.is_some_and(|(it, _)| it == number) {
                     continue;
                 }
@@ -212,10 +227,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             let control = &self.control;
             let hand_over = |service| control.hand_over(service);
             reloads.advance(now, hand_over, || control.reloaded().is_taken());
-            // Should its own wake-up have failed, the one who ordered follows all the same.
+            // Follow the requests here too, in case this worker's own wake-up failed.
             self.follow_control();
             self.retire_if_done();
-            // Told once it is true.
+            // Logged only once a second signal really ends the server.
             if echo.is_some_and(|(_, until)| now >= until) {
                 echo = None;
                 log::info!("draining; a second signal ends at once");
@@ -227,8 +242,8 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         Ok(self.control.ending())
     }
 
-    /// Runs until there is something beside connections to do, and follows orders; tells whether
-    /// signals have arrived.
+    /// Runs the loop until something other than a connection needs work, and follows requests.
+    /// Returns whether signals have arrived.
     fn turn(&mut self, until: Time) -> io::Result<bool> {
         let wakeups = self.server.run(until)?;
         if wakeups.wake_up {
@@ -239,7 +254,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         Ok(wakeups.signals)
     }
 
-    /// Hands in its last counts once everybody is gone.
+    /// Publishes the last counters once all connections are closed.
     fn retire_if_done(&mut self) {
         if self.server.is_done() && !self.retired {
             self.retired = true;
@@ -247,7 +262,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         }
     }
 
-    /// Does what was ordered since the last time.
+    /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.control.drain.load(Ordering::Acquire) {
             self.server.drain();
@@ -259,7 +274,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         }
         let newer = self.control.reloaded().newer(&mut self.reloads);
         if let Some(service) = newer {
-            // This frees the old one, if no other worker has it.
+            // Frees the old service, unless another worker still uses it.
             self.server.replace_service(service);
             self.control.settle_news(self.number);
         }
@@ -279,29 +294,30 @@ impl<S: Clone> Control<S> {
         self.wakers.iter().for_each(Waker::wake);
     }
 
-    /// Has everybody drain; tells whether that was ordered before.
+    /// Makes every worker drain. Returns whether a drain was requested before.
     fn request_drain(&self) -> bool {
         let before = self.drain.swap(true, Ordering::AcqRel);
         self.wake_all();
         before
     }
 
-    /// Has everybody end at once.
+    /// Makes every worker end at once.
     fn request_stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake_all();
     }
 
-    /// Has every worker serve with what was read anew.
+    /// Makes every worker use the reloaded service.
     fn hand_over(&self, service: S) {
-        // A worker that retires afterwards settles for itself.
+        // The lock orders this against `retire`: a worker that retires later settles itself.
         let totals = self.totals();
         self.reloaded().publish(service, &totals.runs);
         drop(totals);
         self.wake_all();
     }
 
-    /// A worker serves with the newest service, or no more at all; the last one wakes the first.
+    /// A worker uses the newest service, or has retired. The last one to report wakes the first
+    /// worker.
     fn settle_news(&self, number: usize) {
         let is_last = self.reloaded().settle(number);
         if let (true, Some(first)) = (is_last, self.wakers.first()) {
@@ -309,9 +325,9 @@ impl<S: Clone> Control<S> {
         }
     }
 
-    /// Has everybody publish counts; the last one to do so prints the sum. Requests that come
-    /// before that are one more request after it, or a flood of them would keep all from coming to
-    /// an end.
+    /// Makes every worker publish its counters. The last one to do so prints the sum. Requests made
+    /// before that are merged into one more request after it; otherwise a flood of requests would
+    /// keep a collection from ever completing.
     fn request_counts(&self) {
         let mut totals = self.totals();
         let Totals { awaited, runs, .. } = &mut *totals;
@@ -332,7 +348,7 @@ impl<S: Clone> Control<S> {
         }
     }
 
-    /// A worker has drained: its last counts stay on the board.
+    /// A worker has drained; its last counters stay in the totals.
     fn retire<K: Spawner + Opener>(&self, number: usize, server: &Server<K, S>)
     where
         S: Service,
@@ -365,8 +381,8 @@ impl Totals {
         sum
     }
 
-    /// The counts of one worker, up to now; with the last that was awaited the sum is printed.
-    /// Tells whether they are to be asked for again.
+    /// Stores the current counters of one worker and prints the sum after the last awaited worker.
+    /// Returns whether the counters must be requested again.
     fn publish(&mut self, number: usize, counters: &Counters) -> bool {
         self.counts[number].clone_from(counters);
         let was_awaited = std::mem::take(&mut self.awaited[number]);
@@ -374,8 +390,8 @@ impl Totals {
             return false;
         }
         let line = format!("{} log_lines_dropped={}\n", self.sum(), lines_dropped());
-        // The next line of counts tells how many were dropped; a line of its own would be no line
-        // of counts.
+        // The next line of counters reports how many were dropped. A separate notice would not be a
+        // valid line of counters.
         OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
         std::mem::take(&mut self.asked_again)
     }

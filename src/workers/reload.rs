@@ -1,4 +1,4 @@
-//! A service made anew while the old one serves: what SIGHUP asks for.
+//! Reload on SIGHUP: a new service is loaded while the old one serves.
 //!
 //! ```text
 //!   idle -- SIGHUP --> reading, on a thread --> handing over, worker by worker --> idle
@@ -6,14 +6,15 @@
 //!                           +-------------------------------------------------------+
 //! ```
 //!
-//! The files are read and checked on a thread that lives only for that: a large one takes hundreds
-//! of milliseconds, in which the loop serves. One reload is under way at a time, and the next one
-//! begins only when every worker serves with the last: so there are never more than two services,
-//! the old one and the new one, and the memory ceiling counts both. All signals that arrive
-//! meanwhile ask for one more reload, because the files may have changed after they were read. A
-//! server that has drained ends without the thread.
+//! A thread that exists only for the reload reads and checks the files. A large file takes hundreds
+//! of milliseconds; the loop keeps serving meanwhile. Only one reload runs at a time, and the next
+//! one starts only when every worker uses the last service. So at most two services exist, the old
+//! one and the new one, and the memory ceiling counts both. Any number of signals during a reload
+//! cause one more reload, because the files may have changed after they were read. A drained server
+//! exits without waiting for the thread.
 //!
-//! Which files there are is not known here. Neighbour: `workers`, whose first one leads.
+//! This module does not know which files are read. Neighbour: `workers`, whose first worker drives
+//! it.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
@@ -27,14 +28,14 @@ use crate::server::observe::log_limiter::LogLimiter;
 type Made<S> = Result<S, String>;
 type Load<S> = Box<dyn FnMut() -> Made<S> + Send>;
 
-/// The reloads of a server, for the worker that hears the signals.
+/// The reloads of a server, driven by the worker that reads the signals.
 pub(super) struct Reloads<S> {
     load: Arc<Mutex<Load<S>>>,
     stage: Stage<S>,
-    /// A signal has arrived since the reload under way began.
+    /// A signal has arrived since the current reload started.
     asked_again: bool,
     warnings: Warnings,
-    /// Wakes the worker that leads.
+    /// Wakes the worker that drives the reload.
     waker: Waker,
 }
 
@@ -45,7 +46,7 @@ enum Stage<S> {
 }
 
 impl<S: Send + 'static> Reloads<S> {
-    /// For a service that `load` makes.
+    /// Creates the reloads of a service that `load` returns.
     pub(super) fn new(load: impl FnMut() -> Made<S> + Send + 'static, waker: Waker) -> Reloads<S> {
         Reloads {
             load: Arc::new(Mutex::new(Box::new(load))),
@@ -56,14 +57,14 @@ impl<S: Send + 'static> Reloads<S> {
         }
     }
 
-    /// Asks for a reload, which begins with the next [`Reloads::advance`] or after the one that is
-    /// under way.
+    /// Requests a reload. It starts with the next [`Reloads::advance`], or after the current
+    /// reload.
     pub(super) fn ask(&mut self) {
         self.asked_again = true;
     }
 
-    /// Goes on as far as it can without waiting. `hand_over` gives a new service to the workers,
-    /// and `is_taken` tells whether all of them serve with it.
+    /// Advances as far as possible without waiting. `hand_over` gives a new service to the workers,
+    /// and `is_taken` returns whether all of them use it.
     pub(super) fn advance(
         &mut self,
         now: Time,
@@ -104,7 +105,7 @@ impl<S: Send + 'static> Reloads<S> {
         }
     }
 
-    /// Starts the thread that reads.
+    /// Starts the thread that reads the files.
     fn begin(&mut self, now: Time) {
         match self.spawn() {
             Ok(receiver) => self.stage = Stage::Reading(receiver),
@@ -120,7 +121,7 @@ impl<S: Send + 'static> Reloads<S> {
         let (load, waker) = (Arc::clone(&self.load), self.waker.clone());
         let read = move || {
             let made = load.lock().unwrap_or_else(PoisonError::into_inner)();
-            // Without a receiver the server has ended.
+            // A missing receiver means that the server has ended.
             let _ = sender.send(made);
             waker.wake();
         };
@@ -130,7 +131,7 @@ impl<S: Send + 'static> Reloads<S> {
     }
 }
 
-/// The lines about reloads that failed: the same one at most once a second, another at once.
+/// Warnings about failed reloads: the same text at most once a second, a different text at once.
 #[derive(Default)]
 struct Warnings {
     last: String,
@@ -154,12 +155,12 @@ impl Warnings {
     }
 }
 
-/// The service that was made last, on its way to the workers.
+/// The newest service, until every worker has taken it.
 pub(super) struct Reloaded<S> {
-    /// How many there were before.
+    /// Number of services published so far.
     number: u64,
     service: Option<S>,
-    /// The workers that serve with an older one.
+    /// Workers that still use an older service.
     awaited: Vec<bool>,
 }
 
@@ -172,14 +173,14 @@ impl<S: Clone> Reloaded<S> {
         }
     }
 
-    /// Offers a service to the workers that run.
+    /// Offers a service to the running workers.
     pub(super) fn publish(&mut self, service: S, runs: &[bool]) {
         self.number += 1;
         self.service = Some(service);
         self.awaited = runs.to_vec();
     }
 
-    /// A newer service than that with number `seen`, which becomes its number.
+    /// Returns the newest service if its number differs from `seen`, and updates `seen`.
     pub(super) fn newer(&self, seen: &mut u64) -> Option<S> {
         if *seen == self.number {
             return None;
@@ -188,7 +189,8 @@ impl<S: Clone> Reloaded<S> {
         self.service.clone()
     }
 
-    /// A worker serves with the last one, or no more at all; tells whether all do.
+    /// A worker uses the newest service, or has retired. Returns whether no worker is left that
+    /// uses an older one.
     pub(super) fn settle(&mut self, worker: usize) -> bool {
         if let Some(awaited) = self.awaited.get_mut(worker) {
             *awaited = false;
@@ -196,7 +198,7 @@ impl<S: Clone> Reloaded<S> {
         self.is_taken()
     }
 
-    /// Whether no worker serves with an older one.
+    /// Whether no worker uses an older service.
     pub(super) fn is_taken(&self) -> bool {
         !self.awaited.contains(&true)
     }
@@ -210,13 +212,13 @@ mod tests {
     use super::*;
     use crate::kernel::Linux;
 
-    /// How long anything may take before the test has failed.
+    /// Longest wait for any step before the test fails.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Reloads whose files hold what the test sends.
+    /// Reloads whose files have the contents that the test sends.
     struct Files {
         reloads: Reloads<u32>,
-        /// A line for each time that the files began to be read.
+        /// One item each time a read of the files starts.
         began: Receiver<()>,
         contents: mpsc::Sender<Made<u32>>,
         handed_over: RefCell<Vec<u32>>,
@@ -253,22 +255,21 @@ mod tests {
             self.advance();
         }
 
-        /// Waits until they are read; one reading after another, and no two at once.
+        /// Waits until a read starts, and checks that only one has.
         fn begins(&self) {
             let began = self.began.recv_timeout(PATIENCE);
             began.expect("they are read");
             assert!(self.began.try_recv().is_err(), "and once");
         }
 
-        /// Lets the reading that has begun find these contents, and waits until the loop has seen
-        /// them.
+        /// Gives these contents to the current read, and waits until the loop has seen them.
         fn find(&mut self, contents: Made<u32>) {
             let Stage::Reading(receiver) = &self.reloads.stage else {
                 panic!("nothing is read");
             };
             self.contents.send(contents).expect("they are read");
             let made = receiver.recv_timeout(PATIENCE).expect("something");
-            // As if it came just now.
+            // Put the result back, so that `advance` receives it.
             let (sender, receiver) = mpsc::channel();
             sender.send(made).expect("it is kept");
             self.reloads.stage = Stage::Reading(receiver);
@@ -289,7 +290,7 @@ mod tests {
             files.ask();
         }
         files.find(Ok(1));
-        // They may have changed after they were read.
+        // The files may have changed after they were read.
         files.begins();
         files.find(Ok(2));
         assert!(files.rests());
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_handed_to_nobody_and_the_next_request_reads_again() {
+    fn a_wrong_file_is_not_handed_over_and_the_next_request_reads_again() {
         let mut files = Files::new();
         files.ask();
         files.begins();
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn news_are_taken_once_by_each_worker_that_runs() {
+    fn a_reloaded_service_is_taken_once_by_each_running_worker() {
         let mut reloaded = Reloaded::new();
         assert!(reloaded.is_taken());
         let mut seen = [0; 3];

@@ -1,8 +1,8 @@
-//! The signals that have arrived, sorted by what they ask for.
+//! The signals that have arrived, grouped by what they ask for.
 //!
-//! All that wait are taken before any is followed, so that the end of the server does not come
-//! behind a reload. A bounded number is taken, so that a flood of them does not keep the loop from
-//! its connections; the kernel reports the rest in the next turn. See signalfd(2), signal(7).
+//! All pending signals are taken before any is acted on, so that a termination is not handled after
+//! a reload. The number taken per turn is bounded, so that a flood of signals cannot starve the
+//! connections; the kernel reports the rest in the next turn. See signalfd(2), signal(7).
 
 use std::io;
 
@@ -12,16 +12,16 @@ use crate::limits::SIGNALS_PER_TURN;
 /// What the signals of one turn ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Signals {
-    /// The numbers of those that end the server, in the order in which they were taken.
+    /// Numbers of the termination signals, in the order in which they were taken.
     pub(super) terminations: Vec<i32>,
-    /// The files are to be read again.
+    /// Reload the files (SIGHUP).
     pub(super) reload: bool,
-    /// The counts are to be printed.
+    /// Print the counters (SIGUSR1).
     pub(super) statistics: bool,
 }
 
 impl Signals {
-    /// Takes what has arrived.
+    /// Takes the pending signals, at most [`SIGNALS_PER_TURN`].
     pub(super) fn take(kernel: &mut impl Poller) -> io::Result<Signals> {
         let mut signals = Signals::default();
         for _ in 0..SIGNALS_PER_TURN {

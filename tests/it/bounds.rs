@@ -1,8 +1,8 @@
-//! Each bound of the server at its edge: the last moment or count at which nothing happens yet, and
-//! the first at which it does. And what the swarm has found, each bug as a small play of its own.
+//! Each bound of the server at its edge: the last moment or count at which nothing happens, and the
+//! first at which the bound acts. Also regression tests for the bugs that the swarm found.
 //!
-//! The server is the real one on the simulated kernel, a step at a time, so a moment is a
-//! nanosecond and nothing is left to luck.
+//! The server is the real one on the simulated kernel, one turn at a time, so the tests move the
+//! clock by single nanoseconds and are deterministic.
 
 mod amid;
 mod budget;
@@ -31,7 +31,7 @@ use crate::sim::{Config, Link, Peer, Pipe, Sim};
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_nanos(1);
 
-/// A server of frames behind a length of one byte, most often an echo, and its kernel.
+/// A server of frames with a length of one byte (usually an echo), and its kernel.
 struct Stage<S: Service = Echo> {
     server: Server<Sim, S>,
 }
@@ -97,7 +97,7 @@ impl<S: Service> Stage<S> {
         self.server.kernel_mut()
     }
 
-    /// Turns until there is nothing to do at this moment.
+    /// Takes turns until there is nothing left to do at this time.
     fn settle(&mut self) {
         let now = self.sim().time();
         self.sim().stop_at(now);
@@ -111,7 +111,7 @@ impl<S: Service> Stage<S> {
         panic!("it does not come to rest:\n{}", self.sim().trace());
     }
 
-    /// Lets time pass, the server doing what it has to do meanwhile.
+    /// Advances the clock by `span`. The server runs at each deadline on the way.
     fn pass(&mut self, span: Duration) {
         let until = self.sim().time().after(span);
         self.sim().stop_at(until);
@@ -146,7 +146,7 @@ impl<S: Service> Stage<S> {
         self.server.counters().closed[reason as usize]
     }
 
-    /// Orders the next `count` calls of `name` to fail.
+    /// Makes the next `count` calls of `name` fail.
     fn fail(&mut self, name: &str, count: u32, errno: i32) {
         for k in 1..=u64::from(count) {
             self.sim().fail(name, k, errno);

@@ -1,8 +1,7 @@
-//! `mynah connect`, row by row of its behaviours: C1 retries, C2 connecting, C3 a person or a pipe,
-//! C4 framings.
+//! `mynah connect`: C1 retries, C2 connecting, C3 input from a person or a pipe, C4 framings.
 //!
-//! On the simulated kernel the test is server, terminal and clock at once (dialling.rs,
-//! talking.rs); the real binary talks to the real server (binary.rs).
+//! `dialling` and `talking` use the simulated kernel, where the test is the server, the terminal
+//! and the clock. `binary` runs the real binary against the real server.
 
 mod binary;
 mod dialling;
@@ -34,7 +33,7 @@ fn settings() -> Settings {
     }
 }
 
-/// The same with a framing of frames up to 1 MiB.
+/// Like `settings`, with a framing and frames of up to 1 MiB.
 fn framed(frame: &str) -> Settings {
     let framing: mynah::protocol::framing::Framing = frame.parse().expect("a framing");
     Settings {
@@ -43,7 +42,7 @@ fn framed(frame: &str) -> Settings {
     }
 }
 
-/// A person at a terminal.
+/// Like `settings`, with a person at a terminal.
 fn person() -> Settings {
     Settings {
         source: Source::Terminal,
@@ -52,7 +51,7 @@ fn person() -> Settings {
     }
 }
 
-/// A client on the simulated kernel, and how it ended.
+/// A client on the simulated kernel, and its result.
 struct Play {
     client: Client<Sim>,
     end: Option<Result<Ending, Failure>>,
@@ -63,7 +62,7 @@ impl Play {
         Play::on(Sim::new(small()), settings)
     }
 
-    /// A client whose test is its server as well.
+    /// A client, and the peer that the test plays as its server.
     fn hosted(settings: Settings) -> (Play, Peer) {
         let mut sim = Sim::new(small());
         sim.host(&address());
@@ -89,8 +88,7 @@ impl Play {
         self.end = self.client.turn().transpose();
     }
 
-    /// Turns until it ends or waits for something that does not come by itself. Whoever never
-    /// waits spins.
+    /// Runs turns until the client ends or waits for an event. Panics if the client never waits.
     fn settle(&mut self) {
         for _ in 0..100_000 {
             self.turn();
@@ -101,7 +99,7 @@ impl Play {
         panic!("it spins");
     }
 
-    /// Turns until it ends, through whatever time that takes.
+    /// Runs turns until the client ends, through any simulated time.
     fn finish(&mut self) -> &Result<Ending, Failure> {
         for _ in 0..100_000 {
             if self.end.is_some() {
@@ -123,7 +121,7 @@ impl Play {
         }
     }
 
-    /// What was printed since the last look.
+    /// The output since the last call.
     fn printed(&mut self) -> String {
         String::from_utf8(self.sim().printed()).expect("text")
     }
@@ -134,7 +132,7 @@ impl Play {
     }
 }
 
-/// A machine with small buffers, so that back-pressure comes early.
+/// A machine with small buffers, so that back-pressure starts early.
 fn small() -> Config {
     let pipe = Pipe {
         send: 3000,

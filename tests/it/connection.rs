@@ -1,8 +1,10 @@
-//! The machine's rules, played without a kernel on workspaces so small that every rule is needed.
+//! The rules of the connection state machine, tested without a kernel on workspaces so small that
+//! every rule applies.
 //!
-//! Five of them small servers miss: sent resumes decoding; no room means no read; after the end of
-//! the stream no read; with nothing to do it closes rather than waits; an error replies to all
-//! before it, shuts down and lingers. See src/protocol/connection.
+//! Small servers often miss five of them: after a send, decoding resumes; without free space there
+//! is no read; after the end of the stream there is no read; a connection with nothing left to do
+//! closes instead of waiting; after an error, the connection answers everything before the error,
+//! shuts down and lingers. See src/protocol/connection.
 
 use mynah::protocol::connection::{CloseReason, Want};
 use mynah::protocol::framing::{FrameError, Framing, OnTooLong, Raw};
@@ -19,7 +21,8 @@ fn echo(inbound: usize) -> Talk<Echo> {
     Talk::new(framing("u8", inbound), Echo, inbound, 0)
 }
 
-/// One that changes the length of frames, so that its answers go through outbound.
+/// A connection whose service changes the length of frames, so that its answers go through
+/// outbound.
 fn unicode(inbound: usize, outbound: usize) -> Talk<UpperUnicode> {
     Talk::new(framing("u8", inbound), UpperUnicode, inbound, outbound)
 }
@@ -33,7 +36,7 @@ fn a_new_connection_wants_to_read_and_owes_nothing() {
 
 #[test]
 fn sent_resumes_decoding_of_what_had_to_wait_for_room() {
-    // The largest answer to one letter has 13 bytes: there is room for one at a time.
+    // The largest answer to one letter has 13 bytes, so there is room for one answer at a time.
     let mut talk = unicode(8, 13);
     talk.reads(&hex("0161 0162 0163"));
     assert_eq!((talk.frames, talk.owed()), (1, hex("0141")));
@@ -56,7 +59,7 @@ fn a_part_that_was_sent_resumes_nothing_yet() {
 }
 
 #[test]
-fn whoever_owes_is_not_read_from() {
+fn a_connection_that_owes_bytes_is_not_read_from() {
     let mut talk = echo(8);
     talk.reads(&hex("0161 0162"));
     for _ in 0..4 {
@@ -83,7 +86,7 @@ fn a_full_inbound_is_never_asked_to_read_more() {
 }
 
 #[test]
-fn neighbouring_answers_go_out_in_one_write() {
+fn adjacent_answers_go_out_in_one_write() {
     let mut talk = Talk::new(framing("u8", 16), Upper, 16, 0);
     talk.reads(&hex("0161 0162 00 026364 05"));
     assert_eq!((talk.frames, talk.owed()), (4, hex("0141 0142 00 024344")));
@@ -92,7 +95,7 @@ fn neighbouring_answers_go_out_in_one_write() {
     assert_eq!(talk.wants(), Want::Read);
 }
 
-/// Answers questions with another text, and everything else where it lies.
+/// Answers questions with another text, and echoes everything else in place.
 #[derive(Clone, Copy)]
 struct Oracle;
 
@@ -151,7 +154,7 @@ fn after_the_end_of_the_stream_nothing_is_read_and_all_is_answered() {
 }
 
 #[test]
-fn what_a_character_held_back_is_owed_at_the_end_of_the_stream() {
+fn the_answer_to_an_incomplete_character_is_owed_at_the_end_of_the_stream() {
     let mut talk = Talk::new(RAW, UpperUnicode, 8, 16);
     talk.reads(b"a\xc3");
     assert_eq!(talk.owed(), b"A");
@@ -255,7 +258,7 @@ fn a_closed_connection_wants_to_be_closed_whatever_it_owes() {
 }
 
 #[test]
-fn what_waits_behind_replies_for_their_room_is_not_moved() {
+fn bytes_behind_replies_that_wait_for_room_are_not_moved() {
     // There is room for one reply at a time.
     let service = PrefixedEcho::new("echo# ");
     let mut talk = Talk::new(framing("line", 64), service, 64, 12);
@@ -286,7 +289,7 @@ fn what_waits_behind_replies_for_their_room_is_not_moved() {
 }
 
 #[test]
-fn what_holds_no_end_of_a_frame_is_not_looked_at_again() {
+fn bytes_without_the_end_of_a_frame_are_not_examined_again() {
     fn looks_once<S: Service>(service: S) {
         let mut talk = Talk::new(framing("line", 64), service, 128, 512);
         talk.reads(b"no end");
@@ -299,7 +302,7 @@ fn what_holds_no_end_of_a_frame_is_not_looked_at_again() {
 }
 
 #[test]
-fn the_hint_of_a_frame_that_is_thrown_away_is_not_told_of_the_next() {
+fn the_hint_of_a_discarded_frame_is_not_used_for_the_next() {
     let mut talk = Talk::new(framing("u32be", 16), Echo, 32, 0);
     talk.protocol.on_too_long = OnTooLong::Discard;
     talk.reads(b"GET ");

@@ -1,4 +1,5 @@
-//! The file of `dict`: read and checked at the start, read again at SIGHUP, on the real binary.
+//! The dictionary file of `dict` on the real binary: read and checked at the start, read again at
+//! SIGHUP.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +17,7 @@ use mynah::protocol::service::Service;
 
 use crate::binary::is_installed;
 
-/// How long anything may take before the test has failed.
+/// The longest that any step may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A dictionary file of one test.
@@ -33,14 +34,14 @@ impl Words {
         fs::write(&self.0, text).expect("a temporary file");
     }
 
-    /// Puts another file in its place at once, as an editor does.
+    /// Replaces the file atomically, as an editor does.
     fn replace(&self, text: &str) {
         let next = self.0.with_extension("next");
         fs::write(&next, text).expect("a temporary file");
         fs::rename(&next, &self.0).expect("it takes the place");
     }
 
-    /// Puts a FIFO in its place, which nobody writes to.
+    /// Replaces the file by a FIFO without a writer.
     fn become_a_fifo(&self) {
         fs::remove_file(&self.0).expect("a file");
         let made = Command::new("mkfifo").arg(&self.0).status();
@@ -67,10 +68,10 @@ impl Drop for Words {
     }
 }
 
-/// Words of a dictionary that takes long to check.
+/// Number of words in a dictionary that takes long to check.
 const WORDS: usize = 30_000;
 
-/// A dictionary that takes long to check, and says `answer` to `word`.
+/// A dictionary that takes long to check, and that answers `answer` to `word`.
 fn long(answer: &str) -> String {
     let mut text = format!("word: {answer}\n");
     for number in 0..WORDS {
@@ -79,7 +80,7 @@ fn long(answer: &str) -> String {
     text
 }
 
-/// One that also takes more memory than a program has that has just been started.
+/// Such a dictionary that also needs more memory than a program has directly after its start.
 fn large(answer: &str) -> String {
     let mut text = long(answer);
     for number in 0..900 {
@@ -88,7 +89,7 @@ fn large(answer: &str) -> String {
     text
 }
 
-/// A running server; killed and reaped whatever becomes of the test.
+/// A running server, killed and reaped at the end of the test.
 struct Program {
     child: Child,
     address: String,
@@ -103,7 +104,7 @@ impl Program {
         program
     }
 
-    /// Starts it, and does not wait until it serves.
+    /// Starts the server without waiting until it serves.
     fn spawn(words: &Words, args: &[&str]) -> Program {
         Program::spawn_by(words.command(args))
     }
@@ -135,26 +136,28 @@ impl Program {
         self.address = address.expect("a ready line").to_owned();
     }
 
-    /// The next line on stdout; empty when there is none any more.
+    /// The next line on stdout; empty at its end.
     fn prints(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
         line
     }
 
-    /// Waits until it has taken memory for the text of a large dictionary, which it then checks.
+    /// Waits until the server has allocated memory for the text of a large dictionary. The server
+    /// checks the text after that.
     fn reads(&self) {
         self.until("its dictionary is in memory", || {
             self.kilobytes("VmData:") >= 2048
         });
     }
 
-    /// What proc(5) tells of its memory.
+    /// A memory figure from /proc/PID/status (proc(5)).
     fn kilobytes(&self, field: &str) -> u64 {
         kilobytes_of(self.child.id(), field)
     }
 
-    /// Asks for a reload until one is seen under way, which may be over before it is looked for.
+    /// Requests reloads until one is seen in progress. A reload may be over before it is looked
+    /// for.
     fn reloads(&self) {
         self.until("it reads on a thread", || {
             self.signal("HUP");
@@ -187,7 +190,7 @@ impl Program {
         assert!(sent.expect("a shell").success());
     }
 
-    /// Sends it these signals again and again, until it has ended or the storm is dropped.
+    /// Sends these signals repeatedly, until the server has ended or the storm is dropped.
     fn storm(&self, names: &[&str], pause: &str) -> Storm {
         let pid = self.child.id();
         let kill = names.iter().map(|name| format!("kill -s {name} {pid}"));
@@ -197,7 +200,7 @@ impl Program {
         Storm(shell.expect("a shell"))
     }
 
-    /// Waits until it has ended, and gives its code.
+    /// Waits until the server has ended, and returns its exit code.
     fn ended(&mut self) -> Option<i32> {
         let since = Instant::now();
         loop {
@@ -215,7 +218,7 @@ impl Program {
         peer
     }
 
-    /// Has the file read again, and waits for what is said about it.
+    /// Requests a reload and waits for its log line.
     fn reload(&self) -> String {
         self.signal("HUP");
         self.hears_of_a_reload()
@@ -240,7 +243,7 @@ impl Drop for Program {
 
 fn kilobytes_of(pid: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("proc(5)");
-    // Before it is the program that was asked for it may have none.
+    // The process may have no such line before exec.
     let value = status.lines().find_map(|line| line.strip_prefix(field));
     let value = value.and_then(|line| line.split_whitespace().next());
     value.map_or(0, |value| value.parse().expect("a number"))
@@ -307,7 +310,8 @@ fn a_reload_reaches_every_worker() {
     program.reload();
     let since = Instant::now();
     for peer in &mut peers {
-        // Another worker takes it up at its next turn, which a question may come before.
+        // Another worker takes up the dictionary at its next turn, and a request may arrive before
+        // that.
         while ask(peer, "one") != "un" {
             assert!(since.elapsed() < PATIENCE, "a worker has not heard of it");
         }
@@ -348,7 +352,7 @@ fn what_is_no_regular_file_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_reload_that_meets_a_fifo_holds_up_nobody() {
+fn a_reload_that_meets_a_fifo_does_not_block() {
     let words = Words::new("fifo-reload", "one: eins\n");
     let program = Program::start(&words, &[]);
     let mut peer = program.connect();
@@ -359,8 +363,8 @@ fn a_reload_that_meets_a_fifo_holds_up_nobody() {
     assert_eq!(ask(&mut peer, "one"), "eins");
 }
 
-/// Loads the dictionary of these options so often, and on until it was there and was not; tells how
-/// often that was. What takes its place while it is read is waited for.
+/// Loads the dictionary of these options at least this many times, and until loading has both
+/// succeeded and met a FIFO. Returns how many times.
 struct Loading(u32);
 
 impl ServiceUser for Loading {
@@ -386,7 +390,7 @@ impl ServiceUser for Loading {
 }
 
 #[test]
-fn a_fifo_that_takes_the_files_place_while_it_is_opened_holds_up_nobody() {
+fn a_fifo_that_replaces_the_file_during_the_open_does_not_block() {
     let words = Words::new("swapped", "one: eins\n");
     let file = Words::new("swapped-file", "one: eins\n");
     let fifo = Words::new("swapped-fifo", "");
@@ -417,12 +421,12 @@ fn a_fifo_that_takes_the_files_place_while_it_is_opened_holds_up_nobody() {
 }
 
 #[test]
-fn reloads_without_end_hold_up_no_answer_and_no_end() {
+fn endless_reloads_delay_neither_answers_nor_the_end() {
     for (signals, threads) in [(&["HUP"][..], "1"), (&["USR1", "HUP"], "3")] {
         let words = Words::new("storm", &long("first"));
         let mut program = Program::start(&words, &["--threads", threads]);
         let mut peers: Vec<TcpStream> = (0..8).map(|_| program.connect()).collect();
-        // Statistics that nobody reads must not hold it up either.
+        // Statistics that are not read must not block the server either.
         let storm = program.storm(signals, "sleep 0.01");
         let (since, mut longest) = (Instant::now(), Duration::ZERO);
         for turn in 0..100 {
@@ -430,7 +434,7 @@ fn reloads_without_end_hold_up_no_answer_and_no_end() {
             let peer = &mut peers[turn % 8];
             assert_eq!(ask(peer, "word"), "first");
             longest = longest.max(asked.elapsed());
-            // In all of it a reload is under way, or the next one begins.
+            // A reload is in progress, or the next one begins, all the time.
         }
         println!(
             "100 answers in {:?}, the longest {longest:?}",
@@ -449,7 +453,7 @@ fn reloads_without_end_hold_up_no_answer_and_no_end() {
 }
 
 #[test]
-fn signals_faster_than_they_can_be_taken_hold_up_no_answer_and_no_end() {
+fn signals_faster_than_the_server_takes_them_delay_neither_answers_nor_the_end() {
     for (signal, args) in [
         ("HUP", &[][..]),
         ("USR1", &[]),
@@ -473,13 +477,13 @@ fn signals_faster_than_they_can_be_taken_hold_up_no_answer_and_no_end() {
 }
 
 #[test]
-fn a_request_during_a_reload_is_one_more_reload_and_is_not_lost() {
+fn a_reload_requested_during_a_reload_is_not_lost() {
     let words = Words::new("again", &long("0"));
     let program = Program::start(&words, &["--threads", "2"]);
     let mut peers: Vec<TcpStream> = (0..8).map(|_| program.connect()).collect();
     for round in 1..=4 {
         program.reloads();
-        // It may have been read already.
+        // The file may have been read already.
         words.replace(&long(&round.to_string()));
         program.signal("HUP");
         for peer in &mut peers {
@@ -492,7 +496,7 @@ fn a_request_during_a_reload_is_one_more_reload_and_is_not_lost() {
 }
 
 #[test]
-fn an_end_that_is_asked_for_during_a_reload_does_not_wait_for_it() {
+fn an_ending_signal_during_a_reload_does_not_wait_for_the_reload() {
     let words = Words::new("end", &long("first"));
     let mut program = Program::start(&words, &[]);
     program.reloads();
@@ -514,8 +518,8 @@ fn the_memory_of_many_reloads_is_that_of_two_dictionaries() {
         }
         let grown = program.kilobytes("VmHWM:") - with_one;
         let dictionary = large("0").len() as u64 / 1024;
-        // The thread that reads, with its stack, and code that runs for the first time come to one
-        // mebibyte at most.
+        // The reading thread with its stack, and code that runs for the first time, need at most
+        // one mebibyte.
         let fits = grown < dictionary + 2048;
         assert!(fits, "{grown} kB more than with one of {dictionary} kB");
         program.signal("TERM");
@@ -524,7 +528,7 @@ fn the_memory_of_many_reloads_is_that_of_two_dictionaries() {
 }
 
 #[test]
-fn signals_that_come_while_the_dictionary_is_read_at_the_start_are_followed_afterwards() {
+fn signals_during_the_first_read_of_the_dictionary_are_obeyed_after_it() {
     let words = Words::new("early", &large("first"));
     let mut program = Program::spawn(&words, &[]);
     program.reads();
@@ -539,10 +543,11 @@ fn signals_that_come_while_the_dictionary_is_read_at_the_start_are_followed_afte
 }
 
 #[test]
-fn a_server_that_is_not_ready_yet_ends_at_once_when_it_is_told_to() {
+fn an_ending_signal_ends_a_server_that_is_not_ready_at_once() {
     for (name, number) in [("TERM", 15), ("INT", 2)] {
         let words = Words::new(&format!("early-{name}"), &large("first"));
-        // It may be ready before the signal is there: then it drains, and this is tried again.
+        // The server may become ready before the signal arrives. It drains then, and the test tries
+        // again.
         let ends = (0..20).any(|_| {
             let mut program = Program::spawn(&words, &[]);
             program.reads();
@@ -558,7 +563,7 @@ fn a_server_that_is_not_ready_yet_ends_at_once_when_it_is_told_to() {
 }
 
 #[test]
-fn the_first_process_of_a_namespace_that_is_not_ready_yet_ends_when_it_is_told_to() {
+fn an_ending_signal_ends_the_first_process_of_a_namespace_that_is_not_ready() {
     const NAMESPACE: [&str; 3] = ["--pid", "--fork", "--kill-child"];
     if !is_installed("unshare") {
         return;
@@ -589,6 +594,7 @@ fn the_first_process_of_a_namespace_that_is_not_ready_yet_ends_when_it_is_told_t
         first != 0 && kilobytes_of(first, "VmData:") >= 2048
     });
     outer.shell(&format!("kill -s TERM {first}"));
-    // The kernel ignores the signal there, unless it is waited for.
+    // The kernel drops the signal for the first process of a namespace unless the process handles
+    // or waits for it (pid_namespaces(7)).
     assert_eq!(outer.ended(), Some(0));
 }

@@ -1,10 +1,11 @@
-//! Every call, at every position, with every errno that its page documents.
+//! Every call, at every position, with every errno that its man page documents.
 //!
-//! One play: a peer connects, says two frames of which the answers do not fit into the pipe, ends
-//! its stream, hears all; another says one and hears it only while the server drains. It is played once to learn its calls, and then
-//! once for each of them and each errno, that one call failing. Either the peer hears every byte,
-//! or its connection ended for a reason that is counted; and the server ends as it should, but for
-//! errors of epoll_wait that can only be mistakes of ours, which end it by name.
+//! The play: a peer connects, sends two frames whose answers do not fit into the pipe, sends FIN,
+//! and receives everything. A second peer sends a frame and receives the answer only while the
+//! server drains. The play runs once to record its calls. Then it runs once per call and errno,
+//! with that one call failing. Either the peer receives every byte, or its connection ends for a
+//! counted reason. The server ends normally, except for errors of epoll_wait that only a bug in the
+//! server can cause; these end the server with the error.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Peer, Pipe, Sim};
 
 /// What accept(2), recv(2), send(2), shutdown(2), close(2), epoll_ctl(2), epoll_wait(2), ioctl(2)
-/// and open(2) list, with what tcp(7) adds. EINTR is missing where `sys` tries again by itself.
+/// and open(2) list, with what tcp(7) adds. EINTR is missing where `sys` retries by itself.
 const PAGES: &[(&str, &[i32])] = &[
     (
         "accept4",
@@ -100,20 +101,20 @@ const PAGES: &[(&str, &[i32])] = &[
     ("open", &[EACCES, EMFILE, ENFILE, ENOMEM, ENOENT]),
 ];
 
-/// What became of a play.
+/// The outcome of a play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// Every byte was heard.
+    /// Every byte was received.
     Intact,
-    /// The connection ended early, and the counts say why.
+    /// The connection ended early, and the counters say why.
     Ended,
-    /// The server did not start, or ended with the error.
+    /// The server did not start, or ended with this error.
     Refused(i32),
 }
 
 struct Play {
     server: Server<Sim, Echo>,
-    /// Who talks, and what was said and heard.
+    /// Each peer, what it sent and what it received.
     talks: Vec<(Peer, &'static [u8], Vec<u8>)>,
 }
 
@@ -157,7 +158,7 @@ impl Play {
         })
     }
 
-    /// Lets half a second pass, those who listen hearing what there is at its start.
+    /// Lets half a second pass. At its start, the `listening` peers receive what is available.
     fn pass(&mut self, listening: usize) -> std::io::Result<()> {
         let sim = self.server.kernel_mut();
         for (peer, _, heard) in &mut self.talks[..listening] {

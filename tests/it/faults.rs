@@ -1,11 +1,11 @@
-//! The 32 ways in which servers like this one have broken, by their numbers, and the tests that
-//! show what is right: here stands what is held where.
+//! The 32 known ways in which servers like this one have broken, each with the tests that show the
+//! right behaviour.
 //!
-//! A row names the faults of the simulated kernel that bring the thing about in every seed of the
-//! swarm, and the tests that were written for it. Those in `binary` see the real program on the
-//! real kernel, the others a server on the simulated one, or a part. To run those of a row, give
-//! their names to `cargo test`. The test at the end holds that all of them exist and none is
-//! ignored.
+//! A row names the faults of the simulated kernel that provoke the failure in the swarm, and the
+//! tests written for it. Tests in `binary` run the real program on the real kernel; the others run
+//! a server on the simulated kernel, or a part of the server. To run the tests of a row, pass their
+//! names to `cargo test`. The tests in this file check that every named test exists and that none
+//! is ignored.
 
 mod rows;
 
@@ -17,10 +17,10 @@ use crate::house_rules::{home, rust_files};
 use crate::sim::Faults;
 use rows::ROWS;
 
-/// Runs for minutes and is called by name.
-const LONG: &[&str] = &["whoever_a_wall_of_silence_has_taken_is_given_up_in_time"];
+/// Runs for minutes; run it by name.
+const LONG: &[&str] = &["unreachable_peers_are_closed_within_their_time_outs"];
 
-/// The names of all tests in `text`, without those that are ignored.
+/// The names of all tests in `text`, without ignored ones.
 fn tests_in(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let (mut is_test, mut is_ignored) = (false, false);
@@ -72,7 +72,7 @@ fn among(words: &str, word: &str) -> bool {
 }
 
 #[test]
-fn a_test_is_told_from_what_only_looks_like_one() {
+fn a_test_is_distinguished_from_text_that_looks_like_a_test() {
     let text = "#[test]\nfn one() {\n#[test]\n#[ignore = \"long\"]\nfn two() {\nfn three() {";
     assert_eq!(tests_in(text), ["one"]);
 }

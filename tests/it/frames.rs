@@ -1,7 +1,7 @@
 //! The framings as bytes in and bytes out: every row of their tables, every cut, every bound.
 //!
 //! The same streams go through [`Framing::decode`] alone and through a connection with each
-//! service, so that where a message ends is one answer whoever asks. No kernel, no clock.
+//! service, so that both agree where a message ends. No kernel, no clock.
 
 mod bounds;
 mod cuts;
@@ -30,8 +30,8 @@ const SHORT_NAMES: &[(&str, &str)] = &[
     ("i32le", "0C000000"),
 ];
 
-/// Length fields in all their freedom: what arrives around "hello, world", and how many bytes of
-/// it are stripped.
+/// Length fields in all their variants: the bytes that arrive around "hello, world", and how many
+/// of them are stripped.
 const KEYS: &[(&str, &str, &str, usize)] = &[
     ("len:offset=0,size=2,adjust=0,strip=0", "000C", "", 0),
     ("len:offset=0,size=2,adjust=0,strip=2", "000C", "", 2),
@@ -57,7 +57,7 @@ const KEYS: &[(&str, &str, &str, usize)] = &[
 
 const PAYLOAD: &[u8] = b"hello, world";
 
-/// Every framing of the tables with one frame of it.
+/// Every framing in the tables, with one frame.
 fn table() -> impl Iterator<Item = (Framing, Vec<u8>)> {
     let short = SHORT_NAMES
         .iter()
@@ -71,7 +71,7 @@ fn table() -> impl Iterator<Item = (Framing, Vec<u8>)> {
     })
 }
 
-/// The one frame that `bytes` is, as (header, payload).
+/// Decodes `bytes`, which are one frame, into (header, payload).
 fn decode(framing: &Framing, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), FrameError> {
     match framing.decode(bytes, 0) {
         Decoded::Frame(bounds) => {
@@ -96,7 +96,7 @@ fn sealed(framing: &Framing, request: &[u8], payload: &[u8]) -> Vec<u8> {
     space
 }
 
-/// The kind of error that `bytes` are at once.
+/// The kind of error that decoding `bytes` gives at once.
 fn refused(framing: &Framing, bytes: &[u8]) -> &'static str {
     match framing.decode(bytes, 0) {
         Decoded::Wrong(error) => error.kind(),
@@ -123,7 +123,7 @@ fn every_row_of_the_length_field_table_shows_what_is_not_stripped() {
         };
         assert_eq!(field.strip(), *strip, "{spec}");
         let (kept, handed) = decode(&framing, &frame).expect(spec);
-        // A service never sees the field itself, whether or not it is stripped.
+        // A service never sees the length field, whether or not it is stripped.
         let header_size = hex(header).len().max(*strip);
         assert_eq!(
             [kept.len(), handed.len()],
@@ -163,7 +163,7 @@ fn signed_fields_read_their_sign() {
     assert_eq!(read("i32be", "fffffffe"), -2);
     assert_eq!(read("u32be", "fffffffe"), 0xffff_fffe);
     assert_eq!(read("u64be", "fffffffffffffffe"), -2);
-    // The same bits without a sign are a length.
+    // Without a sign, the same bits are a valid length.
     assert_eq!(
         refused(&framing("u32be", LIMIT), &hex("80000000")),
         "too_long"

@@ -1,8 +1,9 @@
-//! Framings as small plays in text files: what arrives, what a service is handed, how it ends.
+//! Framings as text files: what arrives, what the service receives, how the stream ends.
 //!
 //! Each file of `transcripts/framings` is played three times: on the decoder as a library with
 //! every pair of cuts, on a connection that echoes, and on the binary. A framing without a
-//! transcript fails. Beside them, what cannot be written down: chance, and cost.
+//! transcript fails a test. Tests that a text file cannot express are beside them: random streams
+//! and the cost of decoding.
 
 mod chance;
 mod cost;
@@ -20,7 +21,7 @@ use mynah::protocol::service::{Echo, UpperUnicode};
 use crate::talk::{Talk, pairs_of_cuts};
 use script::{Script, scripts};
 
-/// What decode prints of these arrivals, and whether it ended well.
+/// The output of decode for these arrivals, and whether decoding ended without an error.
 fn printed(script: &Script, arrivals: &[&[u8]]) -> (String, bool) {
     let lines: Vec<String> = arrivals.iter().map(|bytes| script::hex(bytes)).collect();
     let mut output = Vec::new();
@@ -35,7 +36,7 @@ fn printed(script: &Script, arrivals: &[&[u8]]) -> (String, bool) {
     (String::from_utf8(output).expect("text"), ended)
 }
 
-/// The frames of `bytes` that are answered, headers and all, by looking at all of them at once.
+/// The answered frames of `bytes` with their headers, decoded with all bytes present.
 fn frames(script: &Script, mut bytes: &[u8]) -> Vec<u8> {
     let (framing, mut frames) = (script.framing(), Vec::new());
     while !bytes.is_empty() {
@@ -131,7 +132,7 @@ fn every_transcript_plays_on_the_binary() {
             .map(|bytes| script::hex(bytes))
             .collect();
         let mut stdin = child.stdin.take().expect("it is piped");
-        // It may have ended at an error before it read everything.
+        // The program may have ended at an error before it read everything.
         let _ = stdin.write_all(lines.join("\n").as_bytes());
         drop(stdin);
         let output = child.wait_with_output().expect("it ends");
@@ -174,7 +175,7 @@ fn k3_a_reply_of_another_length_gets_its_own_header() {
 }
 
 #[test]
-fn a_frame_far_larger_than_memory_is_thrown_away_in_a_small_buffer() {
+fn a_frame_far_larger_than_memory_is_discarded_in_a_small_buffer() {
     let announced: u64 = 5 << 30;
     for (spec, header) in [
         ("u64be", announced.to_be_bytes().to_vec()),
@@ -186,7 +187,8 @@ fn a_frame_far_larger_than_memory_is_thrown_away_in_a_small_buffer() {
         talk.protocol.on_too_long = OnTooLong::Discard;
         assert_eq!(talk.reads(&header), header.len());
         assert_eq!(talk.discarded.len(), 1);
-        // It goes on for longer than a test may last: a stretch of it, and then its end.
+        // The whole frame would take longer than a test may last, so only a part of it is sent,
+        // then the end of the stream.
         for _ in 0..1000 {
             assert_eq!(talk.reads(&[b'x'; 64]), 64);
             assert!(talk.holds_nothing(), "{spec} keeps what it throws away");
@@ -203,7 +205,7 @@ fn a_frame_far_larger_than_memory_is_thrown_away_in_a_small_buffer() {
 }
 
 #[test]
-fn the_announced_length_is_the_length_that_is_thrown_away() {
+fn the_announced_length_is_the_discarded_length() {
     for size in [10_usize, 11, 12, 1000] {
         for (spec, frame) in [
             (
@@ -246,7 +248,7 @@ fn the_announced_length_is_the_length_that_is_thrown_away() {
 }
 
 #[test]
-fn decode_ends_quietly_when_nobody_reads_its_output() {
+fn decode_ends_quietly_when_its_output_has_no_reader() {
     let mut child = Command::new(crate::program::path())
         .args(["decode", "--frame", "line"])
         .stdin(Stdio::piped())
@@ -256,7 +258,7 @@ fn decode_ends_quietly_when_nobody_reads_its_output() {
         .expect("the binary starts");
     drop(child.stdout.take());
     let mut stdin = child.stdin.take().expect("it is piped");
-    // It ends before all of this is read, and then nobody takes the rest.
+    // The program ends before it has read all of this; after that, writing fails with EPIPE.
     while stdin.write_all(&b"line\n".repeat(10_000)).is_ok() {}
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));

@@ -1,5 +1,7 @@
-//! The plays of the fuzz targets without a fuzzer: every seed, and inputs made of the seeds by
-//! chance. What a fuzzer finds becomes a seed, so that it stays found.
+//! The fuzz plays without a fuzzer: every seed, and random inputs derived from the seeds.
+//!
+//! The plays are in `tests/fuzz/plays`. An input that a fuzzer finds becomes a seed, so the bug
+//! stays covered.
 
 #[path = "../fuzz/plays/mod.rs"]
 mod plays;
@@ -11,7 +13,7 @@ use crate::sim::Dice;
 
 const INPUTS: u64 = 3_000;
 
-/// Plays all seeds of `target`, and others like them.
+/// Plays all seeds of `target` and [`INPUTS`] mutations of them.
 fn play_all(target: &str, play: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds");
     let files = fs::read_dir(folder.join(target)).expect("seeds");
@@ -27,13 +29,13 @@ fn play_all(target: &str, play: fn(&[u8])) {
         for _ in 0..1 + dice.below(4) {
             change(&mut input, &seeds, &mut dice);
         }
-        // Shown by cargo only when the play panics.
+        // The test runner shows this only if the play panics.
         println!("{target} {number}: {input:02x?}");
         play(&input);
     }
 }
 
-/// Cuts, repeats, joins, or changes a byte.
+/// Truncates, repeats, joins, inserts or changes a byte.
 fn change(input: &mut Vec<u8>, seeds: &[Vec<u8>], dice: &mut Dice) {
     let at = dice.below(input.len() + 1);
     match dice.below(6) {

@@ -1,6 +1,7 @@
-//! A test that hangs is named and ends the run, with all that it has started.
+//! A test that hangs is named and ends the run, and everything that it has started is killed.
 //!
-//! The test runs this binary once more, with a limit of one second and with one test that hangs.
+//! The test runs this binary again, with a limit of one second and with one test that hangs. The
+//! limit itself is in `time_limit`.
 
 use std::env;
 use std::fs;
@@ -9,7 +10,8 @@ use std::process::Command;
 
 use crate::binary::until;
 
-/// Set for the test that is to hang, and for no other run of it: where its process number goes.
+/// Set only for the run in which that test hangs: the file to which the test writes the number of
+/// its child process.
 const HANGS: &str = "MYNAH_TEST_HANGS";
 
 #[test]

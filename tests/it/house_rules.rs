@@ -1,10 +1,11 @@
-//! The rules of the house, held by reading its source as text.
+//! Rules for the source code, checked on its text.
 //!
-//! Which layer may import which, where `unsafe` may stand, what the layers that know only bytes
-//! must not name, how wide a line may be, what the package may depend on. Each rule is a
-//! function from source to findings, `file:line: what is wrong`; it is shown to fail on a small bad
-//! sample before it is held against `src/`. Comments and literals are skipped where a rule is about
-//! code: prose may say `kernel` anywhere.
+//! The rules: which layer may import which, where `unsafe` may occur, what the layers that only
+//! handle bytes must not name, how long a line may be, and which crates the package depends on.
+//!
+//! Each rule is a function from source text to findings, `file:line: what is wrong`. `samples`
+//! shows that each rule fails on bad code before it is applied to `src/`. Rules about code skip
+//! comments and literals (`grammar`), so prose may contain any word.
 
 mod grammar;
 mod samples;
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use grammar::{PathUse, Token, paths, tokens};
 
-/// Which layer may import which. `protocol::framing` allows that part of `protocol` alone. A layer
-/// that has no row does not exist.
+/// The layers that each layer may import. `protocol::framing` allows only that part of `protocol`.
+/// A layer without a row is an error.
 const LAYERS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
@@ -35,18 +36,18 @@ const LAYERS: &[(&str, &str)] = &[
     ("load", "limits base store protocol::framing kernel"),
 ];
 
-/// The layers that know only bytes, and what would tell them more.
+/// The layers that only handle bytes, and the names that they must not use.
 const BYTES_ONLY: &str = "base store protocol";
 const NOT_BYTES: &str = "std::net core::net std::os std::time::* Instant SystemTime libc";
 
-/// Whether `word` is one of `words`.
+/// Whether `word` is in the list `words`.
 fn among(words: &str, word: &str) -> bool {
     words.split(' ').any(|one| one == word)
 }
 
 const COLUMNS_MAX: usize = 100;
 
-/// One file of `src/`: its path below it, such as `kernel/token.rs`, and its text.
+/// One file of `src/`: its path relative to `src/`, such as `kernel/token.rs`, and its text.
 struct Source {
     name: String,
     text: String,
@@ -60,7 +61,7 @@ impl Source {
         }
     }
 
-    /// The module path: `kernel::token` for `kernel/token.rs`, nothing for `lib.rs`.
+    /// The module path: `kernel::token` for `kernel/token.rs`, empty for `lib.rs`.
     fn module(&self) -> Vec<String> {
         let path = self.name.trim_end_matches(".rs");
         let path = path.strip_suffix("/mod").unwrap_or(path);
@@ -75,7 +76,8 @@ impl Source {
     }
 }
 
-/// The line on which the tests of a file begin; a file `tests.rs` or in `tests/` is all tests.
+/// The line at which the tests of a file begin; a file `tests.rs` or one in `tests/` contains only
+/// tests.
 fn tests_from(source: &Source, tokens: &[Token]) -> usize {
     if source.name.ends_with("tests.rs") || source.name.contains("/tests/") {
         return 0;
@@ -99,7 +101,8 @@ fn imports_go_one_way(source: &Source) -> Vec<String> {
     let tests = tests_from(source, &code);
     let mut findings = Vec::new();
     for PathUse { line, parts } in paths(&code) {
-        // A path reaches the root by name, or by as many `super` as there are modules above it.
+        // A path reaches the root as `crate`, as `mynah`, or by one `super` for each module above
+        // it.
         let supers = parts.iter().take_while(|part| *part == "super").count();
         let inline = usize::from(line > tests && tests != 0);
         let named = match parts[0].as_str() {
@@ -164,7 +167,7 @@ fn unsafe_has_one_home_and_a_reason(source: &Source) -> Vec<String> {
     findings
 }
 
-/// Whether the statement on `line` (from 1) has a comment with `SAFETY:` right before it.
+/// Whether a comment with `SAFETY:` directly precedes the statement on `line` (from 1).
 fn has_reason(lines: &[&str], line: usize) -> bool {
     for above in lines[..line - 1].iter().rev() {
         if above.starts_with("//") {
@@ -201,7 +204,8 @@ fn lines_are_short(source: &Source) -> Vec<String> {
     findings
 }
 
-/// The names a manifest depends on at run time, and whether each is optional; or what is odd there.
+/// The run-time dependencies of a manifest, and whether each is optional; an error if a table could
+/// hide dependencies.
 fn dependencies(manifest: &str) -> Result<Vec<(String, bool)>, String> {
     let (mut section, mut found) = ("", Vec::new());
     for (number, line) in (1..).zip(manifest.lines().map(str::trim)) {
@@ -232,7 +236,7 @@ pub(crate) fn home() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All Rust files below `folder`.
+/// All Rust files below `folder`, sorted.
 pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("src can be read") {
@@ -248,7 +252,7 @@ pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_house_keeps_its_rules() {
+fn the_source_keeps_the_house_rules() {
     let src = home().join("src");
     let mut findings = Vec::new();
     let files = rust_files(&src);

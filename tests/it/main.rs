@@ -1,4 +1,6 @@
-//! The integration tests, one binary: a module a subject.
+//! The integration tests: one binary, one module per subject.
+//!
+//! One binary links only once. `time_limit` is shared with the other test binaries.
 
 mod binary;
 mod bounds;

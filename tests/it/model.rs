@@ -1,9 +1,9 @@
-//! The connection machine, tried exhaustively: every sequence of inputs up to a length.
+//! An exhaustive test of the connection state machine: every sequence of inputs up to a length.
 //!
-//! Buffers hold a few bytes, so that every bound is met within a handful of steps. After each input
-//! the machine must want something that its state allows, and what was written so far must be the
-//! front of what the bytes received so far are answered with. It knows nothing of sockets; the
-//! drawing in connection.rs is what it holds the machine to.
+//! Buffers hold a few bytes, so that a few steps reach every bound. After each input the machine
+//! must want something that its state allows, and the bytes written so far must be a prefix of the
+//! answers to the bytes received so far. No sockets are involved. The state drawing in
+//! src/protocol/connection is the specification.
 
 use std::collections::BTreeSet;
 
@@ -17,17 +17,17 @@ const LENGTH: usize = 14;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Input {
-    /// A read of so many bytes, or of as many as fit.
+    /// A read of this many bytes, or of as many as fit.
     Received(usize),
-    /// A read of 0.
+    /// A read of 0: the end of the stream.
     Ended,
-    /// A write that took so many bytes, or all.
+    /// A write that took this many bytes, or all.
     Sent(usize),
-    /// Our FIN went out.
+    /// Our FIN was sent.
     Finished,
-    /// Others had their turn.
+    /// The other connections have had their turn.
     Resumed,
-    /// The server shuts down.
+    /// The server drains.
     Drain,
     /// A time-out, or an error.
     Close,
@@ -56,9 +56,9 @@ struct Trial<'a, S: Service> {
     received: usize,
     written: Vec<u8>,
     ended: bool,
-    /// A frame was thrown away.
+    /// A frame was discarded.
     discarded: bool,
-    /// How many frames may be answered in one turn, and how many still in this one.
+    /// How many frames may be answered in one turn, and how many remain in this one.
     frames_most: u64,
     frames_left: u64,
 }
@@ -69,7 +69,7 @@ impl<S: Service> Trial<'_, S> {
         self.connection.wants(workspace.owes())
     }
 
-    /// Whether this input can come now.
+    /// Whether this input is possible now.
     fn allows(&mut self, input: Input) -> bool {
         match (input, self.wants()) {
             (_, Want::Close) => false,
@@ -85,7 +85,7 @@ impl<S: Service> Trial<'_, S> {
 
     fn feed(&mut self, input: Input) {
         let mut workspace = Workspace::new(&mut self.inbound, &mut self.outbound, self.at);
-        // A write is no turn of its own.
+        // A write does not start a new turn.
         if !matches!(input, Input::Sent(_)) {
             self.frames_left = self.frames_most;
         }
@@ -127,7 +127,7 @@ impl<S: Service> Trial<'_, S> {
     }
 }
 
-/// What was seen over all sequences.
+/// What all sequences together have reached.
 #[derive(Default)]
 struct Seen {
     wants: BTreeSet<String>,
@@ -142,7 +142,7 @@ struct Model<'a, S: Service + Clone> {
     protocol: Protocol<S>,
     outbound: usize,
     stream: &'a [u8],
-    /// What the bytes are answered with, the stream having ended or not.
+    /// The answers to bytes received, with or without the end of the stream.
     answer: Answer<'a>,
     frames_most: u64,
 }
@@ -204,7 +204,7 @@ impl<S: Service + Clone> Model<'_, S> {
         let open = trial.connection.is_open();
         let right = match want {
             Want::Read => !trial.ended,
-            // None of these services awaits anything.
+            // None of these services waits for an effect.
             Want::Await => false,
             Want::Write | Want::Resume => !trial.connection.is_lingering(),
             Want::Shutdown => !open && !trial.connection.is_lingering(),
@@ -212,7 +212,7 @@ impl<S: Service + Clone> Model<'_, S> {
             Want::Close => true,
         };
         assert!(right, "{path:?} leads to {want:?}");
-        // Whoever is on the way to the end does not turn round.
+        // A closing connection never returns to an earlier state.
         let turned = before == Want::Discard && !matches!(want, Want::Discard | Want::Close)
             || before == Want::Shutdown && matches!(want, Want::Read | Want::Write);
         assert!(!turned, "{path:?} leads from {before:?} to {want:?}");
@@ -225,7 +225,7 @@ impl<S: Service + Clone> Model<'_, S> {
     }
 }
 
-/// Explores, and tells what was reached.
+/// Explores all sequences and returns what was reached.
 fn explore<S: Service + Clone>(
     spec: &str,
     service: S,
@@ -259,12 +259,13 @@ fn explore<S: Service + Clone>(
     seen
 }
 
-/// The answers to whole frames of at most 3 bytes behind a one-byte length, up to a lie.
+/// The answers to complete frames of at most 3 bytes with a one-byte length, up to the first
+/// invalid frame.
 fn framed(bytes: &[u8], _ended: bool) -> Vec<u8> {
     answers(bytes, false)
 }
 
-/// The same, lies being thrown away when it `goes_on` behind them.
+/// The same. If it `goes_on`, frames over the limit are discarded and decoding continues.
 fn answers(bytes: &[u8], goes_on: bool) -> Vec<u8> {
     let (mut rest, mut answers) = (bytes, Vec::new());
     while let Some((&length, after)) = rest.split_first() {
@@ -302,7 +303,7 @@ fn every_sequence_of_inputs_keeps_a_framed_connection_in_order() {
 }
 
 #[test]
-fn every_sequence_of_inputs_throws_away_what_is_too_long_and_nothing_else() {
+fn every_sequence_of_inputs_discards_frames_over_the_limit_and_nothing_else() {
     let stream = b"\x01a\x07bcdefgh\x01i\x04jklm\x00";
     let answer = |bytes: &[u8], _ended: bool| answers(bytes, true);
     let seen = explore("u8", Echo, OnTooLong::Discard, 0, stream, &answer);
@@ -333,7 +334,8 @@ fn every_sequence_of_inputs_keeps_answers_of_another_length_in_order() {
         14,
         stream,
         &|bytes, ended| {
-            // What is held back of a cut character comes with the rest of it, or with the end.
+            // The held-back bytes of an incomplete character are answered with the rest of the
+            // character, or at the end of the stream.
             let known = if ended { bytes } else { stream };
             Answering::UpperUnicode.answer(known)
         },

@@ -1,5 +1,8 @@
-//! Names and addresses on the real binary: several addresses of a name, link-local addresses, and
-//! what is said when none of them can be reached.
+//! Names and addresses on the real binary: names with several addresses, link-local addresses, and
+//! the error lines when no address can be reached.
+//!
+//! `/etc/hosts` and interfaces are changed in namespaces only (`namespace`). Man pages: hosts(5),
+//! getaddrinfo(3), ipv6(7).
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -20,8 +23,8 @@ fn mynah(args: &[&str]) -> Output {
         .expect("the binary was built for this test")
 }
 
-/// An echo server over both protocols at one port of `ip`, to the end of the test binary; `None`
-/// where there is no such IP.
+/// An echo server on TCP and UDP at one port of `ip`, which runs until the test binary ends; `None`
+/// if this machine does not have that IP.
 fn echo(ip: &str) -> Option<u16> {
     let tcp = TcpListener::bind((ip, 0)).ok()?;
     let port = tcp.local_addr().expect("it is bound").port();
@@ -49,7 +52,7 @@ fn echo_stream(mut stream: impl Read + Write) {
     }
 }
 
-/// Names with several addresses, of which the server has one.
+/// Names with several addresses; the server listens on one of them.
 const HOSTS: &str = "127.0.0.1 localhost both\\n::1 both\\n127.0.0.2 many\\n127.0.0.3 many\\n\
                      127.0.0.4 many\\n";
 
@@ -80,7 +83,7 @@ fn a_name_leads_to_the_address_on_which_a_server_is() {
                 let bench = format!("\"$MYNAH\" bench {at} {LOAD} {churn}");
                 let output = namespace::run_with_hosts(HOSTS, &bench).expect("as before");
                 let (code, out, err) = told(&output);
-                // On a machine that is busy, a datagram may be answered too late.
+                // A busy machine may answer a datagram too late.
                 let is_done = code == Some(0) || scheme == "udp" && code == Some(7);
                 assert!(is_done, "{out}{err}");
                 assert!(out.contains(&format!("\n{at} ({ip})\n")), "{out}");
@@ -91,7 +94,7 @@ fn a_name_leads_to_the_address_on_which_a_server_is() {
 
 #[test]
 fn a_failure_names_every_address_that_was_tried() {
-    // Port 1 is no server's on any machine where tests are run.
+    // On test machines no server listens on port 1.
     let refused = "Connection refused (os error 111)";
     let each = |text: &dyn Fn(&str) -> String| {
         ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(text).join("; ")
@@ -173,10 +176,10 @@ fn sources_choose_among_the_addresses_of_a_name() {
     assert_eq!(told(&output), (Some(1), String::new(), line));
 }
 
-/// A network of its own in which the loopback interface has a link-local address.
+/// Sets up a network namespace whose loopback interface has a link-local address.
 const LINK: &str = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad";
 
-/// Starts the server that `$serve` names and sets `$at` to where it is; `$pid` ends it.
+/// Starts a server that listens on `$listen`. `$at` is its address, and `$pid` its process number.
 const START: &str = "mkfifo /tmp/mynah-$$; \"$MYNAH\" --max-connections 100 --listen \"$listen\" \
                      > /tmp/mynah-$$ & pid=$!; read -r ready < /tmp/mynah-$$; rm /tmp/mynah-$$; \
                      echo \"$ready\"; at=${ready#* on }; at=${at%%,*};";
@@ -291,7 +294,7 @@ fn the_largest_datagram_of_each_family_is_carried() {
                 assert_eq!((code, out.as_str()), (Some(1), ""), "{words}: {err}");
                 continue;
             }
-            // On a machine that is busy, a datagram may be answered too late.
+            // A busy machine may answer a datagram too late.
             assert!(matches!(code, Some(0 | 7)), "{words}: {out}{err}");
             let answered = !out.contains("none of those sent");
             assert!(answered && !out.contains("wrong"), "{words}: {out}{err}");

@@ -1,15 +1,16 @@
-//! Commands in namespaces of their own, where a test may change the machine: names, addresses,
-//! routes, the ports that the kernel chooses.
+//! Runs commands in their own namespaces, where a test may change names, addresses, routes and the
+//! range of local ports.
 //!
-//! Needs unshare(1) and the right to use it; a test that may not is skipped with a line.
+//! Needs unshare(1) and the permission to use it; without it a test is skipped with a line. Man
+//! page: namespaces(7).
 
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
 use crate::program;
 
-/// Runs `script` in a shell with namespaces of the kinds that `flags` of unshare(1) name. `$MYNAH` is
-/// the program. `None` where that is not permitted, or `check` fails there.
+/// Runs `script` in a shell with the namespaces that `flags` of unshare(1) select. `$MYNAH` is the
+/// path of the program. `None` if this is not permitted, or if `check` fails in such a namespace.
 pub(crate) fn run(flags: &[&str], check: &str, script: &str) -> Option<Output> {
     let shell = |script: &str| {
         let mut command = Command::new("unshare");
@@ -32,7 +33,7 @@ pub(crate) fn run(flags: &[&str], check: &str, script: &str) -> Option<Output> {
     Some(shell(script).output().expect("it could be started before"))
 }
 
-/// Mounts `hosts` over /etc/hosts, asks nothing else about names, and runs `script`.
+/// Mounts `hosts` over /etc/hosts, makes it the only source of names, and runs `script`.
 pub(crate) fn run_with_hosts(hosts: &str, script: &str) -> Option<Output> {
     let prepare = format!(
         "set -e; d=$(mktemp -d); mount -t tmpfs none $d; printf '{hosts}' > $d/hosts; \
@@ -42,7 +43,7 @@ pub(crate) fn run_with_hosts(hosts: &str, script: &str) -> Option<Output> {
     run(&["-m"], &prepare, &format!("{prepare}; {script}"))
 }
 
-/// The exit code, and what was said on stdout and stderr.
+/// The exit code, stdout and stderr.
 pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));

@@ -1,13 +1,13 @@
-//! Which program the tests play with.
+//! The path of the program under test.
 //!
-//! The one that cargo has built for them; or what `MYNAH_BINARY` names, a release build for
-//! instance, or a script of one line that starts the program under valgrind:
+//! By default the binary that cargo built for the tests. `MYNAH_BINARY` selects another one, such
+//! as a release build, or a script of one line that starts the program under valgrind:
 //!
 //! ```sh
 //! MYNAH_BINARY=$PWD/target/release/mynah cargo test --test it binary
 //! ```
 //!
-//! Nothing else in the tests knows where the program lies.
+//! No other file of the tests contains the path of the program.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -21,16 +21,16 @@ pub(crate) fn path() -> &'static str {
     })
 }
 
-/// Sends the signal `name`, such as `TERM`, to a process; tells whether the process was there. The
-/// kill of the shell is built in: kill(1) is a package of its own (procps) that a small system
-/// lacks.
+/// Sends the signal `name`, such as `TERM`, to a process; returns whether the process existed. Uses
+/// the shell's built-in `kill`, because kill(1) is in a separate package (procps) that a small
+/// system lacks.
 pub(crate) fn signal(pid: u32, name: &str) -> bool {
     let kill = format!("kill -s {name} {pid}");
     let sent = Command::new("sh").args(["-c", &kill]).status();
     sent.expect("a shell").success()
 }
 
-/// Whether it is another than the tests': optimized differently, or watched.
+/// Whether `MYNAH_BINARY` selects another binary, which may be optimized or run under a tool.
 pub(crate) fn is_another() -> bool {
     path() != env!("CARGO_BIN_EXE_mynah")
 }

@@ -1,8 +1,9 @@
-//! The event loop on the simulated kernel, turn by turn: what it promises, under both triggers.
+//! Tests of the event loop on the simulated kernel, one turn at a time, under both triggers.
 //!
-//! A [`Play`] is a server and its machine; the test is all of its peers. After every play the
-//! house must be in order ([`Play::end`]): the kernel asleep, every descriptor accounted for, every
-//! workspace back, every counted call one that was made. The plays are in the files below.
+//! A [`Play`] is a server with its simulated kernel; the test plays all of its peers. [`Play::end`]
+//! checks the state after every play: the loop waits in epoll_wait, each open descriptor belongs to
+//! a listener, the reserve or a connection, every workspace is back in the pool, and each counter
+//! equals the number of calls made. The files in `server/` hold the plays.
 
 mod again;
 mod bytes;
@@ -41,12 +42,12 @@ const IDLE: Duration = Duration::from_secs(60);
 const STALL: Duration = Duration::from_secs(20);
 const DRAIN: Duration = Duration::from_secs(10);
 const NANOSECOND: Duration = Duration::from_nanos(1);
-/// The listener and the descriptor in reserve.
+/// The listener and the reserve descriptor.
 const FIXED_SOCKETS: usize = 2;
-/// More turns than any play needs: a server that takes them is spinning.
+/// More turns than any play needs. A server that takes more is spinning.
 const TURNS_MAX: usize = 10_000;
 
-/// Small bounds, so that a play meets them soon.
+/// Small bounds, so that a play reaches them quickly.
 fn settings() -> Settings {
     Settings {
         connections_max: 4,
@@ -69,7 +70,7 @@ fn settings() -> Settings {
     }
 }
 
-/// A machine whose sockets hold 400 bytes each way.
+/// A kernel whose sockets hold 400 bytes in each direction.
 fn narrow() -> Config {
     let pipe = Pipe {
         send: 300,
@@ -82,7 +83,7 @@ fn narrow() -> Config {
     }
 }
 
-/// Plays the same under level and under edge trigger.
+/// Runs the same play under level and under edge trigger.
 fn under_both<S: Service + Copy>(
     config: Config,
     settings: Settings,
@@ -103,16 +104,16 @@ fn under_both<S: Service + Copy>(
     }
 }
 
-/// Plays with a raw echo under both triggers.
+/// Runs a play with a raw echo under both triggers.
 fn echo(config: Config, settings: Settings, play: impl Fn(&mut Play<Echo>)) {
     under_both(config, settings, Framing::Raw(Raw), Echo, play);
 }
 
-/// A server and the machine it runs on.
+/// A server and its simulated kernel.
 struct Play<S: Service> {
     server: Server<Sim, S>,
     trigger: Trigger,
-    /// Whether the listener and the reserve are still open.
+    /// How many of the fixed sockets (listener and reserve) are still open.
     fixed_sockets: usize,
 }
 
@@ -121,7 +122,7 @@ impl<S: Service> Play<S> {
         Play::at("127.0.0.1:7007", config, settings, framing, service)
     }
 
-    /// A server that throws away what is too long.
+    /// A server that discards frames over the limit.
     fn discarding(settings: Settings, framing: Framing, service: S) -> Play<S> {
         let (config, discard) = (Config::default(), OnTooLong::Discard);
         Play::with(
@@ -198,7 +199,8 @@ impl<S: Service> Play<S> {
         self.server.turn(now).expect("a turn does not fail");
     }
 
-    /// Turns until the server sleeps, without letting time pass; gives when it would wake up.
+    /// Takes turns until the loop waits, without advancing the clock. Returns the deadline of that
+    /// wait.
     fn quiet(&mut self) -> Time {
         let now = self.sim().time();
         self.sim().stop_at(now);
@@ -215,7 +217,7 @@ impl<S: Service> Play<S> {
         panic!("the server spins:\n{}", self.last_calls());
     }
 
-    /// Lets `span` pass, and all that happens within it.
+    /// Advances the clock by `span` and runs the loop at each deadline on the way.
     fn pass(&mut self, span: Duration) {
         let end = self.sim().time().after(span);
         while self.quiet() <= end {
@@ -228,20 +230,20 @@ impl<S: Service> Play<S> {
         self.quiet();
     }
 
-    /// Connects, and lets the server take it in.
+    /// Connects and lets the server accept the connection.
     fn connect(&mut self) -> Peer {
         let peer = self.sim().connect(0);
         self.quiet();
         peer
     }
 
-    /// Sends all of `bytes` at once, and lets the server work.
+    /// Sends all of `bytes` at once, then lets the server run.
     fn send(&mut self, peer: Peer, bytes: &[u8]) {
         assert_eq!(self.sim().send(peer, bytes), bytes.len(), "there is room");
         self.quiet();
     }
 
-    /// What `peer` receives, as long as more comes.
+    /// Receives until no more bytes arrive.
     fn receive(&mut self, peer: Peer) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
@@ -254,7 +256,7 @@ impl<S: Service> Play<S> {
         }
     }
 
-    /// Asks and hears the echo.
+    /// Sends `bytes` and expects them echoed.
     fn ask(&mut self, peer: Peer, bytes: &[u8]) {
         self.send(peer, bytes);
         assert_eq!(self.receive(peer), bytes);
@@ -264,7 +266,7 @@ impl<S: Service> Play<S> {
         self.sim().peer_state(peer).link
     }
 
-    /// What the connection in `slot`, the first it has held, is registered for.
+    /// The registered interest of the first connection that `slot` has held.
     fn registered(&mut self, slot: u32) -> Option<Interest> {
         self.sim().registered(Token::new(slot, 1))
     }
@@ -274,7 +276,7 @@ impl<S: Service> Play<S> {
         Some(interest.under(self.trigger))
     }
 
-    /// The names of the calls since the journal was cleared, without the waits.
+    /// The names of the calls since the journal was cleared, without epoll_wait.
     fn calls(&mut self) -> String {
         let names = self.sim().names();
         let calls: Vec<&str> = names
@@ -290,7 +292,7 @@ impl<S: Service> Play<S> {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// What must be so after every play.
+    /// Checks the state that must hold after every play.
     fn end(&mut self) {
         self.quiet();
         let counters = self.counters().clone();

@@ -1,4 +1,5 @@
-//! Services on the machine without a kernel, where room is short: what only they ask of it.
+//! Services on the state machine without a kernel, with little room: the demands that only services
+//! make.
 
 use mynah::protocol::connection::{CloseReason, Protocol, Want};
 use mynah::protocol::framing::{FrameError, Framing, OnTooLong, Raw};
@@ -9,7 +10,7 @@ use crate::talk::{Talk, framing, hex};
 const RAW: Framing = Framing::Raw(Raw);
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// An HTTP connection with room for the answers to `requests` of these at once.
+/// An HTTP connection with room for the answers to `requests` requests at once.
 fn http(requests: usize) -> Talk<Http> {
     let service = Http::default();
     let room = service.reply_max(requests * GET.len());
@@ -36,7 +37,7 @@ fn requests_whose_replies_have_no_room_wait_and_are_all_answered_in_order() {
 }
 
 #[test]
-fn all_that_one_read_brings_is_owed_to_one_write() {
+fn all_replies_to_one_read_go_out_in_one_write() {
     let mut talk = http(16);
     talk.reads(&GET.repeat(16));
     let owed = String::from_utf8(talk.owed()).expect("text");
@@ -71,7 +72,7 @@ fn a_stream_that_ends_inside_a_request_is_truncated_wherever_that_is() {
             assert!(is_told, "{rest:?}: {error:?}");
         }
     }
-    // Between two requests it ends in order, also behind an empty line.
+    // Between two requests the stream may end, also after an empty line.
     for between in ["", "\r\n"] {
         let mut talk = http(1);
         talk.play(&[GET, between.as_bytes()], usize::MAX);
@@ -80,7 +81,7 @@ fn a_stream_that_ends_inside_a_request_is_truncated_wherever_that_is() {
 }
 
 #[test]
-fn a_refused_request_is_told_with_its_reason_and_what_its_peer_seems_to_speak() {
+fn a_refused_request_is_reported_with_its_reason_and_the_likely_protocol_of_its_peer() {
     const TLS: &str = "16 03 01 is a TLS record: the peer seems to speak TLS";
     const SSH: &str = "53 53 48 2d is \"SSH-\": the peer seems to speak SSH";
     for (bytes, reason, seems) in [
@@ -96,14 +97,14 @@ fn a_refused_request_is_told_with_its_reason_and_what_its_peer_seems_to_speak() 
             "",
         ),
         (b"hello\r\n", "a request line is METHOD TARGET VERSION", ""),
-        // A line of a head may begin like anything.
+        // A line of a head may begin with any bytes.
         (
             b"GET / HTTP/1.1\r\nSSH-x : y\r\n",
             "a field name has a byte that no name has",
             "",
         ),
     ] {
-        // Alone, behind a request of the same read, and behind one of an earlier read.
+        // Alone, after a request in the same read, and after one in an earlier read.
         let behind = [GET, bytes].concat();
         for pieces in [&[bytes][..], &[&behind], &[GET, bytes]] {
             let mut talk = http(2);
@@ -131,7 +132,7 @@ fn a_body_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_wordless_goodbye_sends_not_even_an_empty_frame() {
+fn a_close_without_text_sends_not_even_an_empty_frame() {
     let mut talk = Talk::new(framing("u16be", 64), Robot, 64, 64);
     talk.with(|connection, workspace, protocol| connection.begin(workspace, protocol));
     talk.writes(usize::MAX);
@@ -142,7 +143,7 @@ fn a_wordless_goodbye_sends_not_even_an_empty_frame() {
 }
 
 #[test]
-fn an_answer_from_the_world_goes_out_in_order_however_little_each_write_takes() {
+fn an_asynchronous_answer_goes_out_in_order_however_little_each_write_takes() {
     let names_peer = [("line", true), ("u16be", false), ("netstring", false)];
     for ((spec, names_peer), most) in names_peer.into_iter().zip([1, 7, usize::MAX]) {
         let service = Run::new(vec!["a".to_owned()], names_peer);
@@ -201,7 +202,7 @@ fn discard_keeps_nothing_and_owes_nothing_whatever_the_framing() {
 }
 
 #[test]
-fn an_answer_from_the_world_has_room_for_what_the_framing_puts_around_it() {
+fn an_asynchronous_answer_has_room_for_the_header_and_trailer_of_its_framing() {
     let service = || Run::new(vec!["a".to_owned()], false);
     let said = service().awaited_max();
     for spec in ["u32be", "netstring", "line", "raw"] {

@@ -1,8 +1,8 @@
-//! The simulated kernel held to what was measured on Linux: each test is a play that a real socket
-//! would act alike.
+//! The simulated kernel checked against what was measured on Linux: a real socket would behave
+//! alike in each test.
 //!
-//! It uses the seam alone, never the server. The plays are in the files below; here is what they
-//! are made of. epoll(7), tcp(7).
+//! The tests use only the kernel interface, never the server. The files in `sim_kernel/` hold the
+//! tests; this file holds their tools. epoll(7), tcp(7).
 
 mod events;
 mod faults;
@@ -27,7 +27,7 @@ const READ: Interest = Interest::READ;
 const ALL: Interest = READ.union(Interest::WRITE).union(Interest::EDGE);
 const TOKEN: Token = Token::new(1, 1);
 
-/// A machine with small pipes and a listener, and what is connected to it.
+/// A kernel with small pipes, a listener, and a connection to it.
 struct Play {
     sim: Sim,
     listener: Socket,
@@ -40,7 +40,7 @@ impl Play {
         Play { sim, listener }
     }
 
-    /// Buffers of 300 bytes to send and 100 to receive, both ways.
+    /// Buffers of 300 bytes for sending and 100 for receiving, in both directions.
     fn small() -> Play {
         let pipe = Pipe {
             send: 300,
@@ -74,7 +74,7 @@ impl Play {
         self.sim.write(socket, &vec![b'.'; count]).map_err(errno)
     }
 
-    /// What is reported of the one registered socket without waiting, as text; empty for nothing.
+    /// The events of the only registered socket, without waiting, as text; empty if there are none.
     fn events(&mut self) -> String {
         let mut events = [Event::default(); 8];
         let count = self
@@ -88,7 +88,7 @@ impl Play {
         texts.join(" ")
     }
 
-    /// What a fresh registration that asks for everything reports.
+    /// The events of a new registration that asks for everything.
     fn mask(&mut self, socket: &Socket) -> String {
         self.sim
             .register(socket, TOKEN, ALL)
@@ -114,7 +114,7 @@ fn listen(sim: &mut Sim, port: u16, backlog: u32) -> Socket {
         .expect("the port is free")
 }
 
-/// A connection made by the program rather than by the test.
+/// A connection made by the program instead of the test.
 fn connect(sim: &mut Sim, port: u16) -> Socket {
     let options = ConnectOptions::default();
     Opener::connect(sim, &address(port), &options).expect("connect is under way")

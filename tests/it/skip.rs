@@ -1,4 +1,4 @@
-//! Skipping: what a test does when this machine lacks what the test needs.
+//! Skips tests whose requirements this machine does not meet.
 //!
 //! Each skip is one line on stderr, past the output capture of the test runner:
 //!
@@ -7,8 +7,8 @@
 //! skipped: binary::addresses::it_listens_on_ipv6: no IPv6 on this machine
 //! ```
 //!
-//! `.ci/run` lists these lines, and fails for a program that could have been installed: so the
-//! words `program NAME is not installed` are fixed, and so is the test's full name in front.
+//! `.ci/run` lists these lines and fails for a program that it could have installed. So the words
+//! `program NAME is not installed`, and the full name of the test before them, must not change.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -17,16 +17,16 @@ use std::thread;
 
 use mynah::kernel::process;
 
-/// Tells that the running test is skipped, whole or in part, and why.
+/// Reports that the running test is skipped, completely or partly, and the reason.
 pub(crate) fn skip(reason: impl Display) {
-    // The test runner names each test's thread after the test.
+    // The test runner names the thread of a test after the test.
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
     // A closed stderr must not fail the test.
     let _ = writeln!(io::stderr(), "skipped: {test}: {reason}");
 }
 
-/// Whether `program` can be used; if not, tells that the test is skipped.
+/// Whether `program` is usable; reports a skip if not.
 pub(crate) fn is_installed(program: &str) -> bool {
     let found = Command::new("sh")
         .args(["-c", &probe(program)])
@@ -41,13 +41,12 @@ pub(crate) fn is_installed(program: &str) -> bool {
     is_there
 }
 
-/// Tells that the running test is skipped because `program` is missing.
+/// Reports that the running test is skipped because `program` is missing.
 pub(crate) fn skip_without(program: &str) {
     skip(format_args!("program {program} is not installed"));
 }
 
-/// Whether this process, and each program that it starts, may have `count` descriptors; if not, tells
-/// that the test is skipped.
+/// Whether this process and its children may have `count` open descriptors; reports a skip if not.
 pub(crate) fn has_descriptors(count: u64) -> bool {
     let limit = process::raise_descriptor_limit().expect("getrlimit(2)");
     if limit < count {
@@ -58,7 +57,7 @@ pub(crate) fn has_descriptors(count: u64) -> bool {
     limit >= count
 }
 
-/// A shell command that succeeds where `program` does what the tests ask of it.
+/// A shell command that succeeds if `program` has the features that the tests use.
 fn probe(program: &str) -> String {
     match program {
         // The tests use -N, which only OpenBSD's netcat has.

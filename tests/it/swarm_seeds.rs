@@ -1,14 +1,15 @@
-//! The swarm in the test run: a few thousand seeds, the same ones every time.
+//! The swarm in the test run: a few thousand seeds, the same every time.
 //!
-//! `MYNAH_SEED=123 cargo test --test it swarm -- --nocapture` plays one of them with all its calls;
-//! `MYNAH_FAULTS` and `MYNAH_PEERS` leave the others out. Millions are for benches/swarm.rs.
+//! `MYNAH_SEED=123 cargo test --test it swarm -- --nocapture` plays one of them and prints all its
+//! calls. `MYNAH_FAULTS` and `MYNAH_PEERS` restrict its faults and peers. benches/swarm.rs runs
+//! millions.
 
 use crate::swarm::{Choice, Tally, examine, replay};
 
 const SEEDS: u64 = 2_000;
 
 #[test]
-fn two_thousand_swarm_seeds_keep_every_promise() {
+fn two_thousand_swarm_seeds_keep_every_invariant() {
     if let Ok(seed) = std::env::var("MYNAH_SEED") {
         return replay(seed.parse().expect("a seed"), &Choice::from_environment());
     }

@@ -1,9 +1,9 @@
-//! A connection without a kernel: the machine, the two buffers, and a test that is both its pump
-//! and its peer.
+//! A connection without a kernel: the state machine, the two buffers, and a test that plays both
+//! the pump and the peer.
 //!
-//! It reads into the spare space and writes what is owed, as server/pump does, but as many bytes at
-//! a time as the test likes. It knows no socket and no clock. Invariant: it does only what
-//! [`Connection::wants`] asks for, so a wish that is missing is a play that does not go on.
+//! It reads into the spare space and writes what is owed, as src/server/pump.rs does, but with as
+//! many bytes at a time as the test chooses. It has no socket and no clock. Invariant: it does only
+//! what [`Connection::wants`] asks for, so a missing want stops the play.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(crate) fn framing(spec: &str, frame_max: usize) -> Framing {
         .unwrap_or_else(|reason| panic!("{spec}: {reason}"))
 }
 
-/// The bytes that `text` spells in hexadecimal; blanks are for the eye.
+/// Decodes hexadecimal `text`; spaces are ignored.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
     assert!(digits.len() % 2 == 0, "half a byte at the end of {text}");
@@ -30,7 +30,7 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// `bytes` in the three pieces that every pair of cuts makes of them.
+/// For every pair of cuts, the three pieces of `bytes`.
 pub(crate) fn pairs_of_cuts(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> {
     (0..=bytes.len()).flat_map(move |first| {
         (first..=bytes.len())
@@ -38,7 +38,7 @@ pub(crate) fn pairs_of_cuts(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> {
     })
 }
 
-/// One connection and what it has said.
+/// One connection and its output.
 pub(crate) struct Talk<S: Service> {
     pub(crate) connection: Connection<S>,
     pub(crate) protocol: Protocol<S>,
@@ -46,7 +46,7 @@ pub(crate) struct Talk<S: Service> {
     pub(crate) answer: Vec<u8>,
     /// Frames answered.
     pub(crate) frames: u64,
-    /// Frames that were thrown away, and why.
+    /// Discarded frames, and why.
     pub(crate) discarded: Vec<Discarded>,
     memory: (Vec<u8>, Vec<u8>),
     cursors: Cursors,
@@ -70,7 +70,7 @@ impl<S: Service> Talk<S> {
         }
     }
 
-    /// Does with all its parts what the pump would.
+    /// Calls `act` with all parts of the connection, as the pump does.
     pub(crate) fn with<R>(
         &mut self,
         act: impl FnOnce(&mut Connection<S>, &mut Workspace<'_>, &mut Protocol<S>) -> R,
@@ -81,22 +81,22 @@ impl<S: Service> Talk<S> {
         answer
     }
 
-    /// What it wants next.
+    /// What the connection wants next.
     pub(crate) fn wants(&mut self) -> Want {
         self.with(|connection, workspace, _| connection.wants(!workspace.owed().is_empty()))
     }
 
-    /// What it owes at the front.
+    /// The front of the bytes that the connection owes.
     pub(crate) fn owed(&mut self) -> Vec<u8> {
         self.with(|_, workspace, _| workspace.owed().to_vec())
     }
 
-    /// Whether both buffers are empty, so that the workspace would be given back.
+    /// Whether both buffers are empty, so that the workspace would be released.
     pub(crate) fn holds_nothing(&mut self) -> bool {
         self.with(|_, workspace, _| workspace.is_empty())
     }
 
-    /// One read of what fits of `bytes`; returns how much that was.
+    /// One read of the part of `bytes` that fits. Returns its size.
     pub(crate) fn reads(&mut self, bytes: &[u8]) -> usize {
         assert_eq!(self.wants(), Want::Read);
         let (count, progress) = self.with(|connection, workspace, protocol| {
@@ -121,7 +121,7 @@ impl<S: Service> Talk<S> {
         self.note(progress);
     }
 
-    /// Something is heard of its effect.
+    /// An event of the effect of the connection arrives.
     pub(crate) fn hears(&mut self, news: EffectEvent<'_>, drafted: &mut usize) {
         assert_eq!(self.wants(), Want::Await);
         let progress = self.with(|connection, workspace, protocol| {
@@ -149,8 +149,8 @@ impl<S: Service> Talk<S> {
         self.with(|connection, workspace, protocol| connection.ended(workspace, protocol));
     }
 
-    /// Reads `pieces` one by one, each write taking at most `most` bytes, then the end of the
-    /// stream; goes on until the connection wants to be closed, or to throw away what comes.
+    /// Reads `pieces` one by one, with writes of at most `most` bytes, then the end of the stream.
+    /// Continues until the connection wants to close, or to discard its input.
     pub(crate) fn play(&mut self, pieces: &[&[u8]], most: usize) -> Want {
         let mut pieces: VecDeque<&[u8]> =
             pieces.iter().copied().filter(|p| !p.is_empty()).collect();

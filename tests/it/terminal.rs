@@ -1,7 +1,7 @@
-//! A terminal whose other side stands still until the test wants it to read.
+//! A pseudo-terminal whose master is not read until the test asks for it.
 //!
-//! A small Python program holds the master of a pseudo-terminal: to open one takes calls that the
-//! standard library does not have. Without Python a test skips. Man pages: pty(7), ptmx(4).
+//! A small Python program holds the master, because the standard library of Rust cannot open one.
+//! Without Python a test is skipped. Man pages: pty(7), ptmx(4).
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::binary::is_installed;
 
-/// Prints the name of the slave, waits for a line, and then prints all that is written to the slave,
-/// to the end.
+/// Prints the name of the slave and waits for a line. Then prints everything that is written to the
+/// slave, until its end.
 const SCRIPT: &str = r#"
 import os, sys
 master, slave = os.openpty()
@@ -30,7 +30,7 @@ except OSError:
     pass
 "#;
 
-/// A terminal, gone when it is dropped.
+/// A terminal, removed on drop.
 pub(crate) struct Terminal {
     python: Child,
     orders: ChildStdin,
@@ -39,7 +39,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// A new terminal, unless Python is missing.
+    /// A new terminal; `None` without Python.
     pub(crate) fn open() -> Option<Terminal> {
         if !is_installed("python3") {
             return None;
@@ -62,7 +62,7 @@ impl Terminal {
         })
     }
 
-    /// The end that a program gets.
+    /// A descriptor of the slave, for a program.
     pub(crate) fn end(&self) -> File {
         OpenOptions::new()
             .read(true)
@@ -72,13 +72,13 @@ impl Terminal {
             .expect("a terminal can be opened")
     }
 
-    /// Writes until there is no room left.
+    /// Writes to the slave until its buffers are full.
     pub(crate) fn fill(&self) {
         fill(&self.path);
     }
 
-    /// What is written to it from now on, and what it holds; the end comes when no program has it
-    /// open.
+    /// The bytes that the buffers hold and those that are written later. The stream ends when no
+    /// program has the slave open.
     pub(crate) fn read(&mut self) -> BufReader<ChildStdout> {
         writeln!(self.orders).expect("Python reads");
         self.output.take().expect("it is read once")
@@ -87,21 +87,21 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The Python program has usually ended already.
         let _ = self.python.kill();
         let _ = self.python.wait();
     }
 }
 
-/// Writes to a terminal or a pipe until there is no room left.
+/// Writes to a terminal or a pipe until its buffers are full.
 pub(crate) fn fill(path: &Path) {
     let mut end = OpenOptions::new()
         .write(true)
         .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
         .open(path)
         .expect("it can be opened once more");
-    // The kernel moves what was written to the buffer of the other side a little later, and then
-    // there is room once more; no event tells that this was the last time.
+    // The kernel moves written bytes to the master's buffer with a delay, which makes room again.
+    // No event marks the last move, so the loop ends after 20 attempts without room.
     let mut quiet = 0;
     while quiet < 20 {
         quiet += 1;

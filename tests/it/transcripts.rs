@@ -1,21 +1,22 @@
-//! Transcripts: conversations as small text files, each played on bytes, on the simulated kernel
-//! and on the real binary.
+//! Transcripts: conversations in small text files, each run on the connection state machine
+//! (`bytes`), on the simulated kernel (`sim`) and on the real binary (`binary`).
 //!
 //! ```text
-//!   # E1: every message comes back behind the prefix.       for the reader; the ids of wire rows
-//!   mynah echo --prefix 'echo# ' --frame u32be              how the server is started
+//!   # E1: every message comes back behind the prefix.       a comment with the ids of its rows
+//!   mynah echo --prefix 'echo# ' --frame u32be              the command line of the server
 //!   > \x00\x00\x00\x01a                                     the peer sends
-//!   < \x00\x00\x00\x07echo# a                               this comes back, and nothing else
-//!   fin                                                     the peer ends its stream
-//!   over                                                    the server has ended its own
+//!   < \x00\x00\x00\x07echo# a                               the peer receives exactly this
+//!   fin                                                     the peer half-closes
+//!   over                                                    the server has ended its stream
 //! ```
 //!
-//! Lines of one kind that follow each other are one text. `\x` and two digits, `\r`, `\n` and `\\`
-//! are one byte each, `\s` is a blank at the end of a line, `a\*{300}` is 300 times the byte in
-//! front, and `\{29}` stands for any 29 bytes.
-//! A command to be run is one that the simulated kernel knows, and every machine has.
-//! `{here}` in an argument is the folder of the transcripts. On bytes each is played a second time
-//! with every byte sent on its own, which must not make a difference.
+//! Consecutive lines of one kind form one text. `\x` and two digits, `\r`, `\n` and `\\` stand for
+//! one byte each. `\s` is a blank at the end of a line, `a\*{300}` repeats the byte before it 300
+//! times, and `\{29}` stands for any 29 bytes.
+//!
+//! A command to run must be known to the simulated kernel and exist on every machine. `{here}` in
+//! an argument is the folder of the transcripts. `bytes` runs each transcript a second time byte by
+//! byte, which must give the same result.
 
 mod binary;
 mod bytes;
@@ -28,22 +29,22 @@ use std::path::{Path, PathBuf};
 use mynah::cli::options::{self, Command, Parsed, Serve};
 use script::{Script, Step, matches};
 
-/// Whoever is at the other end of a conversation with a server.
+/// The peer of the server in a conversation.
 trait Line {
-    /// Sends `bytes`, and lets the server do what it does.
+    /// Sends `bytes` and lets the server run.
     fn say(&mut self, bytes: &[u8]);
 
-    /// What has come since the last time; `expected` bytes are, and no more should be.
+    /// Returns what has arrived since the last call. Waits for `expected` bytes; more is an error.
     fn hear(&mut self, expected: usize) -> Vec<u8>;
 
-    /// Sends the end of the stream.
+    /// Half-closes.
     fn finish(&mut self);
 
-    /// Whether the server's stream has ended here.
+    /// Whether the server has ended its stream.
     fn is_over(&mut self) -> bool;
 }
 
-/// Plays `script` to its end.
+/// Runs `script` to its end.
 fn play(script: &Script, line: &mut impl Line) {
     for step in &script.steps {
         match step {
@@ -67,7 +68,7 @@ fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/transcripts"))
 }
 
-/// The transcripts in `folder`, in any order.
+/// The transcripts in `folder`, unsorted.
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder)
         .expect("transcripts")
@@ -86,7 +87,7 @@ fn scripts() -> Vec<Script> {
     paths.iter().map(read).collect()
 }
 
-/// The options that a script's command line means.
+/// The options of the command line of a script.
 fn options_of(script: &Script) -> Serve {
     match options::parse(script.args.iter().map(Into::into)) {
         Ok(Parsed::Run(Command::Serve(serve))) => *serve,
@@ -139,7 +140,7 @@ fn every_service_has_a_transcript() {
     }
 }
 
-/// Whether `id` stands in `text` as a word.
+/// Whether `text` contains `id` as a word.
 fn names(text: &str, id: &str) -> bool {
     let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
     words.any(|word| word == id)
@@ -174,7 +175,7 @@ fn every_row_of_the_framings_that_were_asked_for_is_played() {
         let played = plays.iter().any(|play| names(play, id));
         assert!(played, "no transcript of {id}");
     }
-    // The rows of K7: offset, size, adjust, strip; and the short names.
+    // The rows of K7: offset, size, adjust, strip; then the short names.
     for row in [
         "0,2,0,0", "0,2,0,2", "0,2,-2,0", "2,3,0,0", "0,3,2,0", "1,2,1,3", "1,2,-3,3",
     ] {

@@ -18,7 +18,7 @@
 //! `MYNAH_TEST_SECONDS_MAX` sets another limit, or none with 0: for a run under valgrind, for
 //! instance. Man pages: proc_pid_task(5), tgkill(2), signal-safety(7).
 
-// Sections of the linker and signals cannot be had without it.
+// The section attributes of the linker and the signal calls are unsafe code.
 #![allow(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
@@ -32,25 +32,25 @@ use std::time::Duration;
 
 /// Seconds that a test may take by default: ten times what the slowest takes on a busy machine.
 const SECONDS_MAX: u64 = 180;
-/// How often a thread is seen before its test is late. Few looks also leave the tests alone that
-/// count what the whole process allocates.
+/// Looks until a test is late. Few looks also disturb the tests less that count the allocations of
+/// the whole process.
 const LOOKS_MAX: u32 = 4;
-/// How long a thread has to tell its name.
+/// How long a thread may take to report its name.
 const ANSWER_MS_MAX: u32 = 1000;
 const NAME_MAX: usize = 256;
 /// The signal that asks for the name; no test uses it.
 const ASK: libc::c_int = libc::SIGXCPU;
 
-/// The name that a thread was asked for.
+/// The name that the thread reported.
 static NAME: [AtomicU8; NAME_MAX] = [const { AtomicU8::new(0) }; NAME_MAX];
 /// Its length, or [`NO_ANSWER`].
 static NAME_LENGTH: AtomicUsize = AtomicUsize::new(NO_ANSWER);
 const NO_ANSWER: usize = usize::MAX;
-/// Keeps the threads that were asked from going on: a test whose child was killed could end well
-/// before the process does.
+/// Holds the threads that were asked: a test whose child was killed could otherwise finish, and
+/// even pass, before the process aborts.
 static HOLDS: AtomicBool = AtomicBool::new(false);
 
-/// A thread: its number, and when it started, because numbers are used again.
+/// A thread id and its start time, because the kernel reuses ids.
 type Thread = (i32, String);
 
 // SAFETY: the loader calls each entry of this section once before main, as a C function, and
@@ -66,7 +66,7 @@ extern "C" fn start() {
         .unwrap_or(SECONDS_MAX);
     if seconds > 0 {
         let pause = Duration::from_secs(seconds) / LOOKS_MAX;
-        // Without a thread there is no limit.
+        // If the thread cannot be started, there is no limit.
         let _ = thread::Builder::new().spawn(move || watch(pause));
     }
 }
@@ -105,7 +105,7 @@ fn watch(pause: Duration) {
     }
 }
 
-/// Ends the process, and all that it has started.
+/// Kills all descendants and aborts.
 fn give_up(hanging: &[String], limit: Duration) -> ! {
     let started = descendants(process::id());
     for process in &started {
@@ -113,7 +113,7 @@ fn give_up(hanging: &[String], limit: Duration) -> ! {
         unsafe { libc::kill(*process, libc::SIGKILL) };
     }
     for name in hanging {
-        // The runner may have left its own line half written.
+        // The runner may have left an incomplete line.
         let line = format!("\ntest {name} hangs: it has run for more than {limit:?}\n");
         let _ = io::stderr().write_all(line.as_bytes());
     }
@@ -123,7 +123,7 @@ fn give_up(hanging: &[String], limit: Duration) -> ! {
     process::abort();
 }
 
-/// The threads of this process, but for this one.
+/// The threads of this process, except the calling one.
 fn threads() -> Vec<Thread> {
     // SAFETY: the call takes no pointer.
     let own = unsafe { libc::gettid() };
@@ -140,15 +140,15 @@ fn threads() -> Vec<Thread> {
         .collect()
 }
 
-/// A field of a file `stat`, counted from 1 as in proc_pid_stat(5); not one of the first two.
+/// A field of a `stat` file, counted from 1 as in proc_pid_stat(5); at least 3.
 fn stat_field(path: &std::path::Path, number: usize) -> Option<String> {
     let stat = fs::read_to_string(path).ok()?;
-    // The name in parentheses may hold anything.
+    // The name in parentheses may contain any character.
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split(' ').nth(number - 3).map(str::to_owned)
 }
 
-/// The processes that descend from `ancestor`.
+/// All descendants of `ancestor`.
 fn descendants(ancestor: u32) -> Vec<i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let parent_of = |path: std::path::PathBuf| {
@@ -170,7 +170,7 @@ fn descendants(ancestor: u32) -> Vec<i32> {
     found.split_off(1)
 }
 
-/// The names of the tests of this binary that may not run for long.
+/// The names of the tests of this binary to which the limit applies.
 fn tests_with_a_limit() -> HashSet<String> {
     let list = |options: &[&str]| {
         let program = env::current_exe().unwrap_or_default();
@@ -186,7 +186,7 @@ fn tests_with_a_limit() -> HashSet<String> {
     &list(&[]) - &list(&["--ignored"])
 }
 
-/// The whole name of a thread; empty if it has none, or does not answer.
+/// The full name of a thread; empty if it has none or does not answer.
 fn name_of(thread: i32) -> String {
     NAME_LENGTH.store(NO_ANSWER, Ordering::Relaxed);
     // SAFETY: the call takes three numbers and no pointer.
@@ -204,8 +204,8 @@ fn name_of(thread: i32) -> String {
     String::new()
 }
 
-/// Copies the name of the thread that is asked, and holds the thread. The handle was made when the
-/// thread started, so nothing is allocated here.
+/// The signal handler: copies the name of the current thread, and holds the thread. The handle was
+/// created when the thread started, so nothing is allocated here.
 extern "C" fn tell_name(_: libc::c_int) {
     let thread = thread::current();
     let name = thread.name().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The bare loop: epoll_wait, recv into one shared buffer, send. Nothing else.
 //!
-//! No connection has a state, a buffer or a deadline, so no server of this design can cost less;
-//! everything in the table is told as a ratio to it.
+//! A connection has no state, buffer or deadline, so no server of this design can cost less. All
+//! figures of the table are ratios to this loop.
 
 use std::io;
 use std::net::TcpListener;

@@ -1,8 +1,8 @@
-//! The bare loop with frames: it looks at each u32be length, and answers all that is whole with
-//! one send.
+//! The bare loop with frames: it reads each u32be length, and echoes all complete frames with one
+//! send.
 //!
-//! What is left of a frame is kept for its connection, and put in front of the next read. This is
-//! the least a framed echo can do, so it is the limit for the framed ones.
+//! The rest of a partial frame is kept for its connection and put in front of the next read. This
+//! is the least work a framed echo can do, so it is the lower bound for framed servers.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,7 +18,7 @@ pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     let mut buffer = vec![0; FRAME_SIZE_MAX + READ_SIZE];
     let mut rests: HashMap<i32, Vec<u8>> = HashMap::new();
     poll::run(listener, |socket| {
-        // Asked first, because an empty map answers without hashing.
+        // This check comes first, because an empty map answers it without hashing.
         let rest = match rests.is_empty() {
             true => Vec::new(),
             false => rests.remove(&socket).unwrap_or_default(),
@@ -36,7 +36,7 @@ pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     })
 }
 
-/// How many bytes are whole frames; `None` when one is too long.
+/// Number of bytes in complete frames; `None` if a frame is too long.
 #[inline]
 fn whole_frames(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;

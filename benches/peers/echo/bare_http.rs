@@ -1,8 +1,8 @@
-//! The bare loop for HTTP: an empty line is the end of a request, and each is answered by the same
-//! bytes, all of a read's with one send.
+//! The bare loop for HTTP. An empty line ends a request. Each request gets the same reply, and all
+//! replies to one read are sent together.
 //!
-//! It believes whatever it is told, keeps of a cut request only how far its end has come, and has
-//! no date: the least that a server of this protocol can do.
+//! It checks nothing, has no date, and remembers of a partial request only how much of the end has
+//! matched: the least work a server of this protocol can do.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,14 +12,14 @@ use super::poll;
 
 const READ_SIZE: usize = 64 << 10;
 const END: &[u8] = b"\r\n\r\n";
-/// As long as the reply of `mynah http`, so that the generator has the same to read.
+/// As long as the reply of `mynah http`, so that the generator reads the same amount.
 const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
     Content-Type: text/plain\r\nContent-Length: 12\r\n\r\nHello, World";
 
 pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     let mut buffer = vec![0; READ_SIZE];
     let replies = REPLY.repeat(READ_SIZE / END.len());
-    // How much of an end stood at the end of the last read, where it was not none or all.
+    // How much of END the last read of a connection ended with, if it was a part.
     let mut rests: HashMap<i32, usize> = HashMap::new();
     poll::run(listener, |socket| {
         let count = poll::receive(socket, &mut buffer);

@@ -1,6 +1,6 @@
-//! tokio-util's `LengthDelimitedCodec`, twice: as its documentation uses it, where each frame is
-//! sent with a call of its own, and at its best, where every frame that is there is fed and then
-//! all are flushed together.
+//! tokio-util's `LengthDelimitedCodec`, in two variants. One follows its documentation and sends
+//! each frame with a call of its own. The other is the fastest use: it feeds every available frame
+//! and then flushes once.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,15 +10,15 @@ use tokio::net::TcpStream;
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-/// Each frame by itself.
+/// Sends each frame separately.
 pub(super) fn serve_by_one(listener: TcpListener) -> io::Result<()> {
     super::tokio::accept(listener, |stream| async {
-        // The load generator tells of a connection that broke.
+        // The load generator reports broken connections.
         let _ = echo_by_one(stream).await;
     })
 }
 
-/// All that are there together.
+/// Sends all available frames together.
 pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     super::tokio::accept(listener, |stream| async {
         let _ = echo(stream).await;

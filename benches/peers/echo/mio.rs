@@ -1,7 +1,6 @@
-//! mio, which reports edges: as its documentation asks, every connection is read until the kernel
-//! says `WouldBlock`.
+//! mio, which is edge-triggered: as its documentation demands, a connection is read until EAGAIN.
 //!
-//! What could not be written waits in the connection, which is not read meanwhile.
+//! Bytes that could not be written stay in the connection, which is not read meanwhile.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -55,7 +54,8 @@ pub(super) fn serve(listener: std::net::TcpListener) -> io::Result<()> {
     }
 }
 
-/// Echoes until nothing is left to read or the peer takes no more; tells whether it is still there.
+/// Echoes until there is nothing to read or the peer takes no more. Returns false if the connection
+/// has ended.
 fn goes_on(connection: &mut Connection, buffer: &mut [u8]) -> bool {
     let Connection { stream, unsent } = connection;
     while !unsent.is_empty() {

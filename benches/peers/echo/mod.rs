@@ -1,9 +1,10 @@
-//! The servers that mynah is measured beside, each as its library's own documentation would write
-//! it, in one file.
+//! The servers that mynah is compared with, one per file, each written as the documentation of its
+//! library suggests.
 //!
-//! The bench starts itself again with `--serve-as NAME PORT` and becomes one of them. All listen
-//! alike and are one thread, but for the one that is a thread for each connection. They serve
-//! until they are killed; whatever goes wrong ends them, and the load generator tells.
+//! The benchmark starts itself again with `--serve-as NAME PORT` and becomes one of them. All use
+//! the same listener options and one thread, except the server with a thread per connection. A
+//! server runs until it is killed. An unexpected error ends it, and the load generator reports
+//! that.
 
 #![allow(unsafe_code)]
 
@@ -23,14 +24,19 @@ use std::os::fd::AsRawFd;
 
 pub(crate) use uring::available as uring_available;
 
-/// As mynah's own `--backlog`.
+/// The default of mynah's `--backlog`.
 const BACKLOG: i32 = 4096;
 
 /// Becomes the server `name` on `port`.
+///
+/// # Errors
+///
+/// The error that ended the server, or an unknown `name`.
 pub(crate) fn serve(name: &str, port: u16) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    // SAFETY: the descriptor is open as long as `listener` lives. The standard library asks for
-    // so short a queue that a thousand connects at once would wait for a second SYN.
+    // SAFETY: the descriptor is open as long as `listener` lives. The standard library uses a
+    // backlog so short that of a thousand simultaneous connects some would have to retransmit their
+    // SYN.
     if unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) } != 0 {
         return Err(io::Error::last_os_error());
     }

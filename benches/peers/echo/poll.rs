@@ -1,6 +1,6 @@
-//! What both bare loops share: a listener and its connections under one level-triggered epoll.
+//! The part that all bare loops share: a listener and its connections in one level-triggered epoll.
 //!
-//! No state for a connection: its descriptor is its token. Man page: epoll(7).
+//! There is no state per connection: the descriptor is the token. See epoll(7).
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::ptr;
 
 const EVENTS: usize = 256;
 
-/// Calls `readable` with each descriptor that can be read; it answers whether to keep it.
+/// Calls `readable` with each readable descriptor. The descriptor is closed if it returns false.
 pub(super) fn run(listener: TcpListener, mut readable: impl FnMut(i32) -> bool) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let door = listener.as_raw_fd();
@@ -27,7 +27,7 @@ pub(super) fn run(listener: TcpListener, mut readable: impl FnMut(i32) -> bool) 
                     watch(epoll, prepared(stream)?)?;
                 }
             } else if !readable(socket) {
-                // SAFETY: the descriptor is ours, and this was its last event.
+                // SAFETY: this program owns the descriptor, and this was its last event.
                 unsafe { libc::close(socket) };
             }
         }
@@ -52,7 +52,7 @@ fn watch(epoll: i32, socket: i32) -> io::Result<()> {
     }
 }
 
-/// Receives into `space`; 0 for the end of the stream, or an error, which ends it too.
+/// Receives into `space`. Returns 0 at the end of the stream and after an error, which ends it too.
 #[inline]
 pub(super) fn receive(socket: i32, space: &mut [u8]) -> usize {
     // SAFETY: `space` is writable for its length.
@@ -60,7 +60,8 @@ pub(super) fn receive(socket: i32, space: &mut [u8]) -> usize {
     usize::try_from(count).unwrap_or(0)
 }
 
-/// Sends all of `bytes`. There is nobody to keep the rest, so a full socket is waited for.
+/// Sends all of `bytes`. There is no buffer for the rest, so the call waits while the socket is
+/// full.
 #[inline]
 pub(super) fn send(socket: i32, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
@@ -86,6 +87,6 @@ fn wait_for_room(socket: i32) -> bool {
         events: libc::POLLOUT,
         revents: 0,
     };
-    // SAFETY: one entry, as is said.
+    // SAFETY: the pointer is valid for the one entry that is passed.
     unsafe { libc::poll(ptr::from_mut(&mut poll), 1, -1) > 0 }
 }

@@ -1,4 +1,4 @@
-//! A thread for each connection that blocks in read and in write: the oldest server there is.
+//! One thread per connection, with blocking reads and writes: the oldest server design.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

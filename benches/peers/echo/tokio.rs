@@ -1,4 +1,4 @@
-//! tokio on one thread: a task for each connection, with a buffer of its own.
+//! tokio on one thread: one task with its own buffer per connection.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,12 +10,12 @@ const READ_SIZE: usize = 16 << 10;
 
 pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     accept(listener, |stream| async {
-        // The load generator tells of a connection that broke.
+        // The load generator reports broken connections.
         let _ = echo(stream).await;
     })
 }
 
-/// Runs a task for each connection.
+/// Runs one task per connection.
 pub(super) fn accept<F>(listener: TcpListener, task: impl Fn(TcpStream) -> F) -> io::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,9 +1,9 @@
-//! io_uring as it is meant to be used: one multishot accept, one multishot receive for each
-//! connection into buffers that all share, completions run by this thread alone.
+//! io_uring as it is meant to be used: one multishot accept, one multishot receive per connection
+//! into buffers that all connections share, and completions processed by this thread alone.
 //!
-//! Received buffers are sent from where they lie and lent out again afterwards. A connection has
-//! one send in flight, because two could overtake each other. Man pages: io_uring(7),
-//! io_uring_setup_buf_ring(3).
+//! Received bytes are sent from the buffer they arrived in, which then returns to the kernel. A
+//! connection has one send in flight, because two sends could complete out of order. See
+//! io_uring(7), io_uring_setup_buf_ring(3).
 
 use std::alloc::{self, Layout};
 use std::collections::VecDeque;
@@ -24,7 +24,11 @@ const ACCEPT: u64 = 0;
 const RECEIVE: u64 = 1;
 const SEND: u64 = 2;
 
-/// Whether this kernel has all that is used here and allows it; or what it says.
+/// Whether this kernel supports and permits all operations used here.
+///
+/// # Errors
+///
+/// The error of the kernel.
 pub(crate) fn available() -> io::Result<()> {
     Buffers::new(&ring()?).map(drop)
 }
@@ -69,7 +73,7 @@ fn ring() -> io::Result<IoUring> {
         .build(1024)
 }
 
-/// What is received and not sent yet, in order: buffer, from where on, up to where.
+/// Received bytes that are not sent yet, in order: buffer, start, end.
 #[derive(Default)]
 struct Connection {
     unsent: VecDeque<(u16, usize, usize)>,
@@ -80,16 +84,16 @@ struct Server {
     ring: IoUring,
     buffers: Buffers,
     connections: Vec<Connection>,
-    /// Those whose receive ended because all buffers were out.
+    /// Connections whose receive ended because no buffer was free.
     starved: Vec<i32>,
 }
 
 impl Server {
     fn submit(&mut self, entry: squeue::Entry) {
-        // SAFETY: what an entry points to is a buffer of `self.buffers`, which is never freed, or
+        // SAFETY: an entry points to a buffer of `self.buffers`, which is never freed, or to
         // nothing.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {
-            // A full queue is handed over; the kernel takes what it can.
+            // The queue is full: submit it, so that the kernel makes room.
             let _ = self.ring.submit();
         }
     }
@@ -171,7 +175,8 @@ impl Server {
         let connection = &mut self.connections[socket as usize];
         if connection.ended && connection.unsent.is_empty() {
             connection.ended = false;
-            // SAFETY: the descriptor is ours, its receive has ended and no send is in flight.
+            // SAFETY: this server owns the descriptor, its receive has ended and no send is in
+            // flight.
             unsafe { libc::close(socket) };
         }
     }
@@ -181,11 +186,11 @@ fn set_nodelay(socket: i32) {
     let on = 1_i32;
     let (value, size) = (&raw const on, size_of::<i32>() as u32);
     let (level, name) = (libc::IPPROTO_TCP, libc::TCP_NODELAY);
-    // SAFETY: `value` points to `size` bytes that outlive the call; a failure costs speed only.
+    // SAFETY: `value` points to `size` bytes that outlive the call. A failure costs only speed.
     unsafe { libc::setsockopt(socket, level, name, value.cast(), size) };
 }
 
-/// The shared buffers and the ring through which the kernel takes them.
+/// The shared buffers, and the ring from which the kernel takes them.
 struct Buffers {
     memory: Vec<u8>,
     ring: *mut BufRingEntry,
@@ -196,7 +201,8 @@ impl Buffers {
     fn new(uring: &IoUring) -> io::Result<Buffers> {
         let size = usize::from(BUFFERS) * size_of::<BufRingEntry>();
         let layout = Layout::from_size_align(size, PAGE_SIZE).map_err(io::Error::other)?;
-        // SAFETY: the layout has a size. The memory is never freed: the kernel keeps it.
+        // SAFETY: the size of the layout is not 0. The memory is never freed, because the kernel
+        // keeps using it.
         let ring: *mut BufRingEntry = unsafe { alloc::alloc_zeroed(layout) }.cast();
         if ring.is_null() {
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -217,21 +223,23 @@ impl Buffers {
         &self.memory[usize::from(buffer) * BUFFER_SIZE..][..BUFFER_SIZE]
     }
 
-    /// Lends a buffer to the kernel again.
+    /// Gives a buffer back to the kernel.
     fn give_back(&mut self, buffer: u16) {
         let address = self.bytes(buffer).as_ptr() as u64;
         let place = usize::from(self.tail & (BUFFERS - 1));
-        // SAFETY: `place` is below BUFFERS, the entries of the ring.
+        // SAFETY: `place` is below BUFFERS, the number of entries of the ring.
         let entry = unsafe { self.ring.add(place) };
-        // SAFETY: the kernel reads no entry from the tail on, and this is the one at the tail.
+        // SAFETY: the kernel does not read entries from the tail on, and this is the entry at the
+        // tail.
         let entry = unsafe { &mut *entry };
         entry.set_addr(address);
         entry.set_len(BUFFER_SIZE as u32);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: `ring` is the first entry of a ring that was zeroed, which initialises it.
+        // SAFETY: `ring` points to the first entry of a ring that was initialised with zeros.
         let tail = unsafe { BufRingEntry::tail(self.ring) };
-        // SAFETY: the tail is two aligned bytes that we alone write and the kernel reads.
+        // SAFETY: the tail is two aligned bytes. Only this thread writes them; the kernel reads
+        // them.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }

@@ -1,6 +1,6 @@
-// Netty as its user guide writes an echo: Echo PORT raw|framed. One event loop thread, on NIO,
-// because Debian leaves out the library that its epoll needs; all answers of one read are flushed
-// together.
+// An echo server as in Netty's user guide: Echo PORT raw|framed. It runs one event loop thread on
+// NIO, because Debian does not package the native library of Netty's epoll transport. All replies
+// to one read are flushed together.
 
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;

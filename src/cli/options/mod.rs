@@ -1,10 +1,10 @@
-//! The command line: `mynah [COMMAND] [WORDS] [OPTIONS]` into checked values.
+//! Parses the command line `mynah [COMMAND] [WORDS] [OPTIONS]` into checked values.
 //!
-//! [`parse`] takes the arguments and answers with a command that can be run, with a text to print,
-//! or with one line that names the input, the reason, and what would be right. It prints nothing,
-//! opens nothing and never panics, whatever it is given; what it hands on needs no second look.
-//! What there is to parse stands in `table`, what the words mean in `values`; this file only walks
-//! along the arguments and sets the help.
+//! [`parse`] returns a command to run, a text to print, or one line that names the input, the
+//! reason, and what would be right. It prints nothing, opens nothing and never panics, whatever the
+//! arguments are. Its values need no further check. The commands and flags are in `table`, the
+//! values in `values`; this file walks through the arguments and formats the help. Neighbour:
+//! `cli::run` runs the result.
 
 mod bench;
 mod services;
@@ -27,10 +27,10 @@ pub use services::ServiceName;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
-// There is one, and it is taken apart at once.
+// There is only one, and it is taken apart at once.
 #[allow(clippy::large_enum_variant)]
 pub enum Parsed {
-    /// Run this.
+    /// Run this command.
     Run(Command),
     /// Print this text, which ends with a line feed.
     Help(String),
@@ -51,11 +51,11 @@ pub enum Command {
     Decode(Decode),
 }
 
-/// All that can be set, by the command it is set for, before it is known to be complete.
+/// The options of all commands while they are collected, before they are known to be complete.
 #[derive(Default)]
 struct Options {
     serve: Serve,
-    /// What `--frame` says, which is not the same as its default: that depends on the service.
+    /// The value of `--frame`, if given. The default depends on the service.
     framing: Option<Framing>,
     bench: bench::Draft,
     connect_to: Option<Endpoint>,
@@ -66,60 +66,60 @@ struct Options {
 /// The options of `mynah serve`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Serve {
-    /// Where to listen; never empty.
+    /// Addresses to listen on; never empty.
     pub listen: Vec<Endpoint>,
-    /// What to answer.
+    /// The service.
     pub service: ServiceName,
-    /// Upper-case all letters, not only those of ASCII; only for [`ServiceName::Upper`].
+    /// Convert all letters to upper case, not only ASCII; only for [`ServiceName::Upper`].
     pub unicode: bool,
-    /// Put in front of every reply; only for [`ServiceName::Echo`], and not empty.
+    /// Text before every reply; only for [`ServiceName::Echo`], and not empty.
     pub prefix: Option<String>,
-    /// The dictionary; always there for [`ServiceName::Dict`], and only for it.
+    /// The dictionary file; required for [`ServiceName::Dict`], and only for it.
     pub dictionary: Option<PathBuf>,
-    /// The lines that may be run; only for [`ServiceName::Run`].
+    /// The command lines that may be run; only for [`ServiceName::Run`].
     pub allow: Vec<String>,
-    /// Where a message ends.
+    /// The framing.
     pub framing: Framing,
-    /// The longest frame in bytes, header included.
+    /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
-    /// What becomes of a longer one.
+    /// What to do with a larger frame.
     pub on_too_long: OnTooLong,
-    /// Workers.
+    /// Number of workers.
     pub threads: usize,
-    /// Connections at once, over all workers; `None` is the default, or fewer where the descriptor
-    /// limit has no room for it.
+    /// Maximum number of simultaneous connections, over all workers. `None` is the default, or
+    /// fewer if the descriptor limit does not allow it.
     pub connections_max: Option<u32>,
-    /// Connections at once from one address, over all workers; `None` is no limit.
+    /// Maximum number of connections from one address, over all workers; `None` is no limit.
     pub connections_per_ip_max: Option<u32>,
-    /// Bytes of all buffers together, over all workers.
+    /// Memory ceiling in bytes, over all workers.
     pub memory_max: usize,
-    /// Connections that may wait to be accepted.
+    /// Backlog of each listener, see listen(2).
     pub backlog: u32,
-    /// How long a peer may say nothing; `None` is for ever.
+    /// Longest time without a byte from the peer; `None` is no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a peer may take next to nothing of what it is owed; `None` is for ever.
+    /// Longest time in which the peer may take less than `stall_size_min`; `None` is no limit.
     pub stall_timeout: Option<Duration>,
-    /// Bytes that it must take in that time, unless it takes all.
+    /// Bytes that the peer must take in `stall_timeout`, unless it takes all.
     pub stall_size_min: usize,
-    /// How long a frame may take from its first byte to its last; `None` is for ever.
+    /// Longest time from the first byte of a frame to its last; `None` is no limit.
     pub frame_timeout: Option<Duration>,
-    /// How long the end waits for replies to be taken; zero does not wait.
+    /// Longest time for a drain; zero does not wait.
     pub drain_timeout: Duration,
     /// `TCP_NODELAY`.
     pub nodelay: bool,
     /// How epoll reports readiness.
     pub trigger: Trigger,
-    /// How long to look for events before sleeping; `None` sleeps at once.
+    /// How long to poll for events before sleeping; `None` sleeps at once.
     pub spin: Option<Duration>,
-    /// Take connections in only when they have sent something.
+    /// Accept a connection only after its first data has arrived (TCP_DEFER_ACCEPT).
     pub defer_accept: bool,
     /// Time between two lines of statistics; `None` prints none.
     pub stats_interval: Option<Duration>,
 }
 
 impl Default for Serve {
-    /// What `mynah` alone means, but for the address, which `--listen` replaces instead of adding
-    /// to.
+    /// The settings of `mynah` without arguments. `listen` is empty, because `--listen` replaces
+    /// the default address instead of adding to it.
     fn default() -> Serve {
         Serve {
             listen: Vec::new(),
@@ -153,34 +153,34 @@ impl Default for Serve {
 /// The options of `mynah connect`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
-    /// Where a message ends.
+    /// The framing.
     pub framing: Framing,
-    /// The longest frame in bytes, header included.
+    /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
-    /// The only message, instead of those of standard input.
+    /// The only message, instead of the messages of standard input.
     pub once: Option<String>,
-    /// The server speaks first, and that is not the reply; only with `once`.
+    /// The server sends a greeting first, which is not the reply; only with `once`.
     pub greeting: bool,
     /// Try to connect more than once.
     pub retry: bool,
-    /// Do not draw the pauses between the tries; only with `retry`.
+    /// Do not randomize the pauses between tries; only with `retry`.
     pub no_jitter: bool,
-    /// How long a connect to one address may take; `None` is as long as the kernel tries.
+    /// Longest time for a connect to one address; `None` waits as long as the kernel tries.
     pub connect_timeout: Option<Duration>,
-    /// How long any wait for the server may take; `None` is for ever.
+    /// Longest wait for the server of any kind; `None` is no limit.
     pub timeout: Option<Duration>,
 }
 
 /// The options of `mynah decode`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decode {
-    /// Where a message ends.
+    /// The framing.
     pub framing: Framing,
-    /// The longest frame in bytes.
+    /// The largest frame in bytes.
     pub frame_size_max: usize,
-    /// What becomes of a longer one.
+    /// What to do with a larger frame.
     pub on_too_long: OnTooLong,
-    /// Input is hex, a line an arrival.
+    /// The input is hex; each line is one arrival.
     pub hex: bool,
     /// Draw each frame.
     pub explain: bool,
@@ -220,13 +220,13 @@ fn name_of<T: PartialEq>(value: &T, names: &[(&'static str, T)]) -> &'static str
         .map_or("", |(name, _)| name)
 }
 
-/// Reads the arguments, the program's own name not among them.
+/// Parses the arguments, without the program's own name.
 ///
 /// # Errors
 ///
-/// One line without the program's name: the input, the reason, what would be right.
+/// One line without the program's name: the input, the reason, and what would be right.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
-    // A reason may quote what it is about, from wherever in the house it comes.
+    // A reason from any layer may quote its input, so escape the whole line.
     read(args).map_err(|line| escape(&line))
 }
 
@@ -280,7 +280,7 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
                 apply(&mut options, *set, utf8(&file)?)?;
             }
             (Effect::Value(value, set), None) => {
-                // A flag is not the value of the flag before it, which lacks its own.
+                // The next argument is a flag, so this flag has no value.
                 let is_value = |next: &OsString| !next.as_encoded_bytes().starts_with(b"--");
                 let Some(next) = args.next_if(is_value) else {
                     return Err(format!("{name}: needs a value, {name} {value}"));
@@ -292,7 +292,7 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
     (command.finish)(options).map(Parsed::Run)
 }
 
-/// Gives `word` to the command, or tells why it does not take it.
+/// Passes `word` to the command, or returns why the command does not accept it.
 fn take_word(
     command: &CommandRow,
     named: bool,
@@ -307,13 +307,13 @@ fn take_word(
     })
 }
 
-/// The argument as text. What is not text is shown with its bytes escaped, so that none is lost.
+/// The argument as text. Bytes that are not UTF-8 are shown escaped, so that none is lost.
 fn utf8(arg: &OsStr) -> Result<&str, String> {
     arg.to_str()
         .ok_or_else(|| format!("{arg:?}: is not UTF-8, must be text"))
 }
 
-/// The help of one command; that of the first lists the commands too.
+/// The help of one command. The help of the first command also lists the commands.
 fn help(command: &CommandRow) -> String {
     let mut text = format!("mynah {}: {}\n", command.name, command.about);
     if command.name == COMMANDS[0].name {
@@ -363,7 +363,7 @@ fn help(command: &CommandRow) -> String {
     text
 }
 
-/// How a flag is written, and what it does with its default.
+/// The syntax of a flag, and its help with the default.
 fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
     let value = match &flag.effect {
         Effect::Help | Effect::Version => String::new(),

@@ -1,8 +1,8 @@
-//! The services as the command line names them.
+//! The services and their flags, as the command line names them.
 //!
-//! A new service is its variant, its line for the help and its row in [`SERVICES`]; what belongs to
-//! one service alone is held against the others here. Which type a name stands for, only `run`
-//! knows.
+//! A new service needs a variant, a line of help and a row in [`SERVICES`]. Flags that belong to
+//! one service are checked against the chosen service here. The type behind a name is known only to
+//! `cli::run::service`.
 
 use std::fmt;
 
@@ -16,24 +16,24 @@ use crate::protocol::framing::{Framing, Raw};
 /// A service as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceName {
-    /// The same bytes, or the same behind a prefix.
+    /// Sends the same bytes back, or the same message behind a prefix.
     Echo,
-    /// The same in upper case.
+    /// Sends the message back in upper case.
     Upper,
-    /// Nothing.
+    /// Sends nothing back.
     Discard,
-    /// The translation of a word.
+    /// Sends the translation of a word.
     Dict,
-    /// What the robot of a help line says.
+    /// Answers like the robot of a help line.
     Robot,
-    /// The output of allowed commands.
+    /// Sends the output of allowed commands.
     Run,
-    /// `Hello, World` by HTTP.
+    /// Sends `Hello, World` over HTTP.
     Http,
 }
 
 impl ServiceName {
-    /// What it does, for the help.
+    /// The description for the help.
     const fn about(self) -> &'static str {
         match self {
             ServiceName::Echo => "send back every byte as it came; the default",
@@ -64,7 +64,7 @@ pub(super) const SERVICES: &[(&str, ServiceName)] = &[
     ("http", ServiceName::Http),
 ];
 
-/// The services for the help.
+/// The services and their descriptions, for the help.
 pub(super) const WORDS: [(&str, &str); SERVICES.len()] = {
     let mut words = [("", ""); SERVICES.len()];
     let mut at = 0;
@@ -75,7 +75,7 @@ pub(super) const WORDS: [(&str, &str); SERVICES.len()] = {
     words
 };
 
-/// Holds the flags that belong to one service against the service that was chosen.
+/// Checks the flags that belong to one service against the chosen service.
 pub(super) fn check(serve: &Serve) -> Result<(), String> {
     for (flag, given, owner) in [
         ("--unicode", serve.unicode, ServiceName::Upper),
@@ -104,8 +104,8 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
 }
 
 impl ServiceName {
-    /// Whether the service may listen at `address`. That of a name is known only once the name has
-    /// been looked up.
+    /// Checks whether the service may listen on `address`. The address of a name is known only
+    /// after the lookup.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl ServiceName {
     }
 }
 
-/// Holds a line that may be run against what can be.
+/// Checks a line of `--allow` against the limits of a command.
 fn allowed(options: &Options, line: &str) -> Result<String, String> {
     let count = words(line).count();
     if line.len() > COMMAND_SIZE_MAX || !(1..=COMMAND_WORDS_MAX).contains(&count) {
@@ -145,7 +145,7 @@ fn allowed(options: &Options, line: &str) -> Result<String, String> {
     Ok(line.to_owned())
 }
 
-/// Where messages end when this was `named`: services that speak in texts take a line for one.
+/// The framing if `named` was given. Services with text messages default to `line`.
 pub(super) fn framing(serve: &Serve, named: Option<Framing>) -> Result<Framing, String> {
     let raw = Framing::Raw(Raw);
     let texts = match serve.service {
@@ -193,7 +193,7 @@ pub(super) const PREFIX: Flag = Flag {
     }),
 };
 
-/// Only for `dict`, which cannot do without.
+/// Only for `dict`, which requires it.
 pub(super) const DICTIONARY: Flag = Flag {
     long: "--dictionary",
     short: None,
@@ -206,7 +206,7 @@ pub(super) const DICTIONARY: Flag = Flag {
     }),
 };
 
-/// Only for `run`, which does nothing without.
+/// Only for `run`, which refuses every request without it.
 pub(super) const ALLOW: Flag = Flag {
     long: "--allow",
     short: None,

@@ -1,10 +1,10 @@
-//! What the command line promises, as one types it.
+//! The promises of the command line, tested with what a user types.
 
 use super::services::SERVICES;
 use super::*;
 use std::os::unix::ffi::OsStringExt;
 
-/// Words are cut at blanks; single quotes keep them together.
+/// Splits a line at blanks; single quotes keep words together.
 fn parse_line(line: &str) -> Result<Parsed, String> {
     let mut quoted = false;
     let words = line.split(|letter| {
@@ -52,7 +52,7 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
             if let (Ok(Parsed::Run(Command::Serve(serve))), "--max-connections") =
                 (&mut typed, flag.long)
             {
-                // A number that is typed warns where it does not fit, and is otherwise the default.
+                // An explicit number warns if it does not fit; otherwise it equals the default.
                 assert_eq!(
                     serve.connections_max.take(),
                     Some(limits::CONNECTIONS_DEFAULT)
@@ -283,7 +283,7 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 }
 
 #[test]
-fn a_client_is_told_where_to_and_how() {
+fn connect_takes_an_address_and_its_options() {
     let address = "127.0.0.1:7007".parse().expect("an address");
     let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
                 --connect-timeout 2s --timeout 1s";

@@ -1,9 +1,9 @@
-//! What a word of the command line means: counts, sizes, times, switches and names.
+//! Parsers for the values of the command line: counts, sizes, times, switches and names.
 //!
-//! Each function reads one kind of value, checks it against its bounds and answers with the reason
-//! when it is wrong: what would be right, never the input itself, which the parser puts in front.
-//! Sizes and times are also written back, so that the help shows each default as one would type it.
-//! How numbers are spelled is `base::quantity`'s business; nothing here knows which flag asks.
+//! Each function parses one kind of value and checks it against its bounds. Its error says what
+//! would be right; the parser puts the input in front. Sizes and times are also formatted, so that
+//! the help shows each default as a user would type it. The syntax of numbers is in
+//! `base::text::quantity`. This file does not know which flag a value belongs to.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -13,13 +13,13 @@ use crate::base::text::quantity::Quantity;
 use crate::base::text::suggest::suggest_or_list;
 use crate::kernel::Endpoint;
 
-/// Stores what was read in its place.
+/// Stores a parsed value in `place`.
 pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
     Ok(())
 }
 
-/// What the values of flags are, for the help: by the name that stands behind a flag.
+/// The kinds of values, for the help: the name that follows a flag, and its meaning.
 pub(super) const KINDS: &[(&str, &str)] = &[
     (
         "N",
@@ -36,7 +36,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// A whole number within `range`, as it stands: the name of something.
+/// A whole number within `range`, without a unit suffix: the number of a thing.
 pub(super) fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: TryFrom<u128> + PartialOrd + Display,
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// A whole number within `range`, or `off`, or 0 for the same.
+/// A whole number within `range`. `off` and 0 give `None`.
 pub(super) fn count_or_off(text: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, String> {
     match text {
         "off" | "0" => Ok(None),
@@ -77,7 +77,7 @@ pub(super) fn count_or_off(text: &str, range: RangeInclusive<u32>) -> Result<Opt
     }
 }
 
-/// A number as [`count_or_off`] reads it.
+/// Formats a number as [`count_or_off`] parses it.
 pub(super) fn count_or_off_text(count: Option<u32>) -> String {
     count.map_or_else(|| "off".to_owned(), |count| count.to_string())
 }
@@ -96,18 +96,18 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, St
     }
 }
 
-/// A size as [`size`] reads it, in the largest unit that is exact.
+/// Formats a size as [`size`] parses it, in the largest unit that is exact.
 pub(super) fn size_text(size: usize) -> String {
     Quantity::Size.text(size as u128)
 }
 
-/// A rate: a number, whole or not, alone or with `k`, `m` or `g` in powers of 1000.
+/// A rate: a decimal number, alone or with `k`, `m` or `g` in powers of 1000.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let read = Quantity::Count.real(text);
     read.ok_or_else(|| Quantity::Count.reason(text))
 }
 
-/// A span within `range`: a number and its unit, in whole nanoseconds. Only 0 needs none.
+/// A span within `range`: a number with a unit, in whole nanoseconds. Only 0 needs no unit.
 pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let read = Quantity::Time.whole(text);
     let nanos = read.ok_or_else(|| Quantity::Time.reason(text))?;
@@ -121,12 +121,12 @@ pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Durati
     }
 }
 
-/// A span as [`time`] reads it, in the largest unit that is exact.
+/// Formats a span as [`time`] parses it, in the largest unit that is exact.
 pub(super) fn time_text(time: Duration) -> String {
     Quantity::Time.text(time.as_nanos())
 }
 
-/// A span within `range`, or none: `off`, or 0 in any unit.
+/// A span within `range`. `off` and 0 in any unit give `None`.
 pub(super) fn time_or_off(
     text: &str,
     range: RangeInclusive<Duration>,
@@ -142,7 +142,7 @@ pub(super) fn time_or_off(
     }
 }
 
-/// An optional span as [`time_or_off`] reads it.
+/// Formats an optional span as [`time_or_off`] parses it.
 pub(super) fn time_or_off_text(time: Option<Duration>) -> String {
     time.map_or_else(|| "off".to_owned(), time_text)
 }
@@ -156,12 +156,12 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A switch as [`switch`] reads it.
+/// Formats a switch as [`switch`] parses it.
 pub(super) fn switch_text(on: bool) -> String {
     if on { "on" } else { "off" }.to_owned()
 }
 
-/// Where streams are served or connected to.
+/// The address of a stream server.
 pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
     let endpoint: Endpoint = text.parse()?;
     if endpoint.is_udp() {
@@ -181,7 +181,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Resu
     }
 }
 
-/// A word of the input as a message may carry it: on one line, visible, and not longer than one.
+/// A word of the input for use in a message: on one line, printable, and cut at a maximum length.
 pub(super) fn shown(word: &str) -> String {
     const LONGEST: usize = 60;
     let mut text = word.to_owned();
@@ -189,7 +189,7 @@ pub(super) fn shown(word: &str) -> String {
         text.truncate(end);
         text.push_str("...");
     }
-    // The escape writes what does not print as \n or \u{..}; a plain word passes unchanged.
+    // escape_debug writes unprintable characters as \n or \u{..}; a plain word stays unchanged.
     if text.is_empty() || text.contains(' ') || text.escape_debug().ne(text.chars()) {
         text = format!("{text:?}");
     }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_knows_thousands_and_what_a_name_is_does_not() {
+    fn a_count_takes_a_suffix_and_a_plain_number_does_not() {
         for (text, value) in [("10k", 10_000), ("1M", 1_000_000), ("2g", 2_000_000_000)] {
             assert_eq!(count(text, 1..=u64::MAX), Ok(value), "{text}");
             assert!(number(text, 1..=u64::MAX).is_err(), "{text}");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_taken_where_the_value_stays_exact() {
+    fn a_decimal_point_is_accepted_if_the_value_stays_exact() {
         assert_eq!(count("1.5k", 1..=5000), Ok(1500));
         assert_eq!(size("1.5m", 1..=GIB), Ok(3 << 19));
         let all = Duration::ZERO..=Duration::MAX;
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_needs_its_unit_unless_it_is_nothing() {
+    fn a_time_needs_its_unit_unless_it_is_zero() {
         let all = Duration::ZERO..=Duration::from_secs(3600);
         for (text, micros) in [
             ("0", 0),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn off_and_nothing_are_the_same_span() {
+    fn off_and_zero_are_the_same_span() {
         let some = Duration::from_millis(1)..=Duration::from_secs(60);
         for text in ["off", "0", "0s", "0ms"] {
             assert_eq!(time_or_off(text, some.clone()), Ok(None), "{text}");

@@ -1,9 +1,9 @@
-//! `mynah bench` from its options to its exit code.
+//! `mynah bench`, from its options to its exit code.
 //!
-//! The load generator measures and tells; what is printed where, and what the shell sees, is
-//! decided here. Stdout and the files are opened before anything is measured, so that no figure is
-//! lost for a folder that is not there. Whatever could be measured is printed before anything is
-//! complained about, and one file that is full does not keep the others from being written.
+//! The load generator in `load` measures; this file decides what is printed where, and the exit
+//! code. Stdout and the files are opened before the measurement, so that a missing folder does not
+//! cost the results. All results are printed before any error, and one full file does not keep the
+//! other files from being written.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -24,7 +24,7 @@ use crate::load::run::progress::Progress;
 use super::output::print;
 use super::{Exit, Failure, io_failure};
 
-/// Descriptors that are no connection: the standard ones, pollers, what `/proc` is read through.
+/// Descriptors that are not connections: standard streams, pollers, files in `/proc`.
 const DESCRIPTORS_FIXED: u64 = 32;
 const DESCRIPTORS_PER_THREAD: u64 = 2;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
@@ -40,18 +40,18 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     let open = || Linux::new(false);
     let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
     let session = session.map_err(failure)?;
-    // The results wait for their reader, and meanwhile a signal ends the program at once.
+    // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
-    // A document on stdout stands alone there.
+    // A document on stdout must be the only output there.
     let papers = [&json, &svg, &percentiles];
     let printed = if papers.into_iter().any(OutputFile::is_stdout) {
-        // A stderr that takes nothing leaves the document.
+        // The document is printed even if stderr accepts nothing.
         let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
         Ok(())
     } else {
         print(&report::text(&session))
     };
-    // Each is written whatever became of the one before, and the first error is told.
+    // Each document is written even if the one before failed. The first error is reported.
     printed
         .and(json.write(|| document::json(&session)))
         .and(svg.write(|| picture::svg(&session)))
@@ -72,7 +72,7 @@ fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Two documents in one file are none, whatever names it has.
+/// Refuses two documents in the same file, under whatever names.
 fn check_output_files(papers: &[(&str, &OutputFile)]) -> Result<(), Failure> {
     let mut seen = Vec::new();
     for (name, output_file) in papers {
@@ -101,14 +101,14 @@ fn failure(error: SessionError) -> Failure {
     }
 }
 
-/// Where a document goes.
+/// Destination of a document.
 enum OutputFile {
     Nowhere,
     Stdout,
     File {
         file: File,
         path: PathBuf,
-        /// Whether it was not there before, and is not left behind empty.
+        /// The file did not exist before, and is removed again if it stays empty.
         is_new: bool,
     },
 }
@@ -122,7 +122,7 @@ impl OutputFile {
         };
         let new = OpenOptions::new().write(true).create_new(true).open(&path);
         let (opened, is_new) = match new {
-            // What is there stays as it is until there is something to put in its place.
+            // An existing file keeps its contents until there are new ones.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 (OpenOptions::new().write(true).open(&path), false)
             }
@@ -134,7 +134,7 @@ impl OutputFile {
         }
     }
 
-    /// The device and the number of the file, which no other one has.
+    /// Device and inode number, which identify the file.
     fn inode(&self) -> Result<Option<(u64, u64)>, Failure> {
         let metadata = match self {
             OutputFile::Nowhere => return Ok(None),
@@ -158,7 +158,7 @@ impl OutputFile {
             OutputFile::Stdout => print(&text()),
             OutputFile::File { file, path, is_new } => {
                 *is_new = false;
-                // A pipe has no length.
+                // This fails for a pipe, which has no length.
                 let _ = file.set_len(0);
                 let written = file.write_all(text().as_bytes());
                 written.map_err(io_failure(&path.display().to_string()))
@@ -183,7 +183,7 @@ impl Drop for OutputFile {
             path, is_new: true, ..
         } = self
         {
-            // Nothing was measured that could stand in it.
+            // There is no measurement to write.
             let _ = fs::remove_file(path);
         }
     }

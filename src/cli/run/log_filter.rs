@@ -1,9 +1,9 @@
 //! `RUST_LOG`: read and checked before the logger gets it.
 //!
-//! The logger would print what is wrong by itself, on a stderr that may be full or closed, and go
-//! on with the rest. Here a wrong filter is refused like a wrong option: one line, exit code 1. The
-//! grammar is that of the crate env_filter: `TARGET=LEVEL`, `LEVEL` or `TARGET`, with commas in
-//! between, and `/TEXT` for lines that contain it.
+//! The logger itself would print errors of the filter to a stderr that may be full or closed, and
+//! continue with the rest. Here a wrong filter is refused like a wrong option: one line, exit code
+//! 1. The grammar is that of the crate env_filter: `TARGET=LEVEL`, `LEVEL` or `TARGET`, separated
+//! by commas, and `/TEXT` for lines that contain TEXT.
 
 use std::env::{self, VarError};
 
@@ -15,15 +15,15 @@ use crate::base::text::suggest::suggest;
 
 const VARIABLE: &str = "RUST_LOG";
 const DEFAULT: &str = "info";
-/// Letters of a wrong part that are shown.
+/// Characters of a wrong part that are shown.
 const SHOWN_MAX: usize = 60;
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// The filter that the user wants, or the default.
+/// The user's filter, or the default.
 ///
 /// # Errors
 ///
-/// It is no filter.
+/// The value is not a valid filter.
 pub fn log_filter() -> Result<String, Failure> {
     let filter = match env::var(VARIABLE) {
         Ok(filter) => filter,
@@ -49,16 +49,16 @@ fn check(filter: &str) -> Result<(), String> {
     directives.split(',').map(str::trim).try_for_each(directive)
 }
 
-/// One part between commas.
+/// Checks one part between commas.
 fn directive(part: &str) -> Result<(), String> {
     let Some((_, level)) = part.split_once('=') else {
-        return Ok(()); // A level, or a target of which everything is logged.
+        return Ok(()); // A level, or a target without a level: everything is logged.
     };
     let level = level.trim();
     if level.contains('=') {
         return Err(format!("{} has more than one '='", shown(part)));
     }
-    // Without a level everything is logged.
+    // Without a level, everything is logged.
     if level.is_empty() || level.parse::<LevelFilter>().is_ok() {
         return Ok(());
     }
@@ -69,7 +69,7 @@ fn directive(part: &str) -> Result<(), String> {
     })
 }
 
-/// The beginning of a text that may hold anything.
+/// The beginning of a text, escaped, because it may contain any character.
 fn shown(text: &str) -> String {
     let mut front: String = text.chars().take(SHOWN_MAX).collect();
     if front.len() < text.len() {

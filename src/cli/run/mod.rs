@@ -1,7 +1,8 @@
-//! From options to concrete types; the only file that names them all.
+//! Runs the parsed commands: turns options into concrete types, and outcomes into exit codes.
 //!
-//! A command's options become what it works with, and its ways of ending exit codes; what takes
-//! more than a few lines stands in a file of its own below. Nothing here is on the way of a byte.
+//! This is the layer that chooses concrete types. It is not on the data path. The short commands
+//! are in this file; `serve`, `bench`, `service`, `log_filter` and `output` have files of their
+//! own. Neighbours: `cli::options` provides the commands, `main` calls [`run`].
 
 mod bench;
 mod log_filter;
@@ -27,42 +28,42 @@ use crate::protocol::framing::Framing;
 pub use log_filter::log_filter;
 pub use service::{ServiceUser, with_service};
 
-/// How the program ends when it does not end well; scripts tell the cases apart by the code.
+/// Exit code of a failure, so that scripts can tell the cases apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The command line was wrong.
+    /// The command line is wrong.
     Usage = 1,
-    /// A socket could not be made or set.
+    /// A socket cannot be created or configured.
     Socket = 2,
-    /// An address could not be bound.
+    /// An address cannot be bound.
     Bind = 3,
-    /// A socket could not listen.
+    /// A socket cannot listen.
     Listen = 4,
-    /// Nobody could be reached.
+    /// No server can be reached.
     Connect = 5,
-    /// A process could not be started.
+    /// A process cannot be started.
     Fork = 6,
-    /// Reading, writing or waiting failed, or took too long.
+    /// Reading, writing or waiting failed or timed out.
     Io = 7,
-    /// What the user asserted does not hold.
+    /// An assertion of the user failed.
     Assertion = 8,
     /// The peer broke the protocol.
     Protocol = 9,
-    /// The drain was over before all replies were taken.
+    /// The drain timed out before all replies were taken.
     DrainCut = 10,
 }
 
-/// Why the program ends, for the one line that it prints and the code that it leaves.
+/// Why the program ends: the line that it prints and its exit code.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code: one of [`Exit`], or 128 and a signal's number.
+    /// The exit code: one of [`Exit`], or 128 plus a signal number.
     pub code: u8,
-    /// The line, without the program's name; empty when there is nothing to tell.
+    /// The line, without the program's name; empty if there is nothing to report.
     pub line: String,
 }
 
 impl Failure {
-    /// An end with the code of `exit`.
+    /// A failure with the code of `exit`.
     pub fn new(exit: Exit, line: impl Into<String>) -> Failure {
         Failure {
             code: exit as u8,
@@ -70,7 +71,7 @@ impl Failure {
         }
     }
 
-    /// An end that signal number `signal` asked for.
+    /// A termination by signal number `signal`.
     pub fn signal(signal: i32) -> Failure {
         Failure {
             code: 128_u8.wrapping_add(signal as u8),
@@ -79,12 +80,12 @@ impl Failure {
     }
 }
 
-/// Keeps SIGHUP and SIGUSR1 from ending a server that has just been started and cannot answer them
-/// yet. To be called first of all: names and files may take long.
+/// Blocks SIGHUP and SIGUSR1, which would end a server that has just started and cannot handle them
+/// yet. Call this first: name lookups and files may take long.
 ///
 /// # Errors
 ///
-/// What the kernel says against it.
+/// The error of the kernel.
 pub fn hold_signals_back() -> Result<(), Failure> {
     kernel::hold_signals_back().map_err(io_failure("signals"))
 }
@@ -93,10 +94,10 @@ pub fn hold_signals_back() -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// What ended it before its time.
+/// The failure that ended it.
 pub fn run(command: Command) -> Result<(), Failure> {
-    // What is held back is for a server. A filter hears no signal at all, and neither of the two
-    // others has a file to read again.
+    // The blocked signals are meant for a server. `decode` handles no signal at all, and `bench`
+    // and `connect` have no file to reload.
     match command {
         Command::Serve(_) => Ok(()),
         Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
@@ -111,12 +112,12 @@ pub fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Whether the system calls are to be told.
+/// Whether the system calls are traced.
 fn tells_calls() -> bool {
     log::log_enabled!(target: "mynah::calls", log::Level::Trace)
 }
 
-/// Talks to the server at `endpoint` until one of the two has enough.
+/// Talks to the server at `endpoint` until either side closes the connection.
 fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     let source = match options.once {
         Some(message) => Source::Message(message.into()),
@@ -127,7 +128,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         StandardInput::open().map_err(io_failure("stdin"))?;
     }
     StandardOutput::open().map_err(io_failure("stdout"))?;
-    // The standard library's hash maps are seeded by the system, and so it has a seed to give.
+    // The hash maps of the standard library are seeded by the system, so this yields a random seed.
     let seed = (!options.no_jitter).then(|| RandomState::new().hash_one(0));
     let tries = if options.retry {
         limits::CONNECT_TRIES
@@ -143,7 +144,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         terminal: io::stdout().is_terminal(),
         backoff,
         greeted: options.greeting,
-        // A connect is one of the waits for the server, which --timeout bounds too.
+        // `--timeout` bounds every wait for the server, the connect included.
         connect_timeout: match (options.connect_timeout, options.timeout) {
             (Some(connect), Some(any)) => Some(connect.min(any)),
             (connect, any) => connect.or(any),
@@ -155,10 +156,10 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     talk(Traced::new(linux, tells_calls()), settings, endpoint)
 }
 
-/// All addresses of `endpoint`. A name that is not known yet, such as that of a container that
-/// starts, costs a try like a server that is not there yet.
+/// Resolves all addresses of `endpoint`. A name that does not resolve yet, such as that of a
+/// starting container, costs a try, like a server that does not listen yet.
 ///
-/// Nothing has blocked the signals yet, so they end the lookup and the pauses.
+/// The terminating signals are not blocked yet, so they end the lookup and the pauses.
 fn look_up(endpoint: &Endpoint, backoff: &mut Backoff) -> Result<Vec<Address>, Failure> {
     loop {
         let reason = match endpoint.resolve() {
@@ -218,7 +219,7 @@ fn decode(options: &Decode) -> Result<(), Failure> {
         )
     };
     ended.or_else(|failure| match failure {
-        // A reader that went away has read enough.
+        // A reader that has closed the pipe is not an error.
         decode::Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         decode::Failure::Output(error) => Err(io_failure("stdout")(error)),
         decode::Failure::Input(error) => Err(io_failure("stdin")(error)),
@@ -229,14 +230,15 @@ fn decode(options: &Decode) -> Result<(), Failure> {
     })
 }
 
-/// The framing with its limit, which must admit a frame.
+/// The framing with its limit, which must allow at least one frame.
 fn limited(framing: Framing, frame_size_max: usize) -> Result<Framing, Failure> {
     let refused = |reason| format!("--frame-max {frame_size_max}: {reason}");
     let limited = framing.limited(frame_size_max).map_err(refused);
     limited.map_err(|line| Failure::new(Exit::Usage, line))
 }
 
-/// Zeroed memory that takes none before it is touched; `option` is what asks for so much.
+/// Zeroed memory that is not resident until it is touched. `option` names the option that requests
+/// it.
 fn memory(option: &str, size: usize) -> Result<Mapping, Failure> {
     Mapping::new(size).map_err(|error| {
         let line = format!("{option}: no room for {size} bytes of memory: {error}; ask for less");
@@ -248,7 +250,7 @@ fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::new(Exit::Io, format!("{what}: {error}"))
 }
 
-/// The reason of an address; of a name, those of all its addresses.
+/// The reason for an address; for a name, the reasons for all its addresses.
 fn unreached(endpoint: &Endpoint, mut attempts: Vec<client::Attempt>) -> Failure {
     if !endpoint.is_named() {
         if let Some(client::Attempt { address, refused }) = attempts.pop() {

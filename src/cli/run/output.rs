@@ -1,13 +1,13 @@
-//! What the program says, beside what it serves: the log, its last line, a panic, a result.
+//! Output of the program itself, apart from what it serves: log, last line, panic, result.
 //!
-//! | what | waits for its reader |
+//! | output | waits for its reader |
 //! |---|---|
 //! | log, statistics, progress, a panic | never: a line without room is dropped and counted |
-//! | the ready line; the line that an error leaves | for a span, see `limits` |
+//! | the ready line; the line of an error | for a limited time, see `limits` |
 //! | a result on stdout: help, a report, decoded frames | until it is taken |
 //!
-//! How a descriptor is written to without waiting is known in `kernel`. Neighbours: `main` calls
-//! this first and last. Man pages: write(2), signal(7).
+//! How to write to a descriptor without waiting is in `kernel`. `main` calls this module first and
+//! last. See write(2), signal(7).
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, ErrorKind, Write};
@@ -19,14 +19,15 @@ use crate::base::text::plural::plural;
 use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_failed_writes};
 use crate::limits::LAST_LINE_TIMEOUT;
 
-/// Prepares the process: a write that fails is an error, and a panic is told without waiting.
+/// Prepares the process: a failed write is an error instead of SIGPIPE, and a panic is reported
+/// without waiting.
 pub fn prepare() {
-    // Only a number that is no signal can be refused.
+    // The call fails only for a number that is not a signal.
     let _ = ignore_failed_writes();
     panic::set_hook(Box::new(tell_panic));
 }
 
-/// As the standard library tells it, which would wait for a reader.
+/// Reports a panic in the format of the standard library, whose own hook would wait for a reader.
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("<unnamed>");
@@ -38,23 +39,23 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
     ERROR_LINES.offer_unless_busy(text.as_bytes());
 }
 
-/// Writes the line that a failure leaves. The exit code tells the rest if stderr takes none.
+/// Writes the line of a failure. If stderr accepts nothing, the exit code is the only report.
 pub fn complain(line: &str) {
     let line = format!("mynah: {line}\n");
     let _ = ERROR_LINES.write_within(line.as_bytes(), LAST_LINE_TIMEOUT);
 }
 
-/// Writes the ends of lines that were taken in part: the last thing that the program does.
+/// Writes the rest of lines that were taken in part. This is the last action of the program.
 pub fn finish() {
     ERROR_LINES.tell_dropped(notice);
     finish_lines(LAST_LINE_TIMEOUT);
 }
 
-/// Writes `text` to stdout. A reader that went away has read enough.
+/// Writes `text` to stdout. A reader that has closed the pipe is not an error.
 ///
 /// # Errors
 ///
-/// What else refuses it.
+/// Any other error of the write.
 pub fn print(text: &str) -> Result<(), Failure> {
     let written = StandardOutput::open().and_then(|mut out| out.write_all(text.as_bytes()));
     match written {
@@ -63,13 +64,13 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The line that tells of lines that are not there.
+/// The line that reports dropped lines.
 fn notice(dropped: u64) -> String {
     let lines = plural(dropped, "log line was", "log lines were");
     format!("WARN  {lines} dropped: stderr had no room\n")
 }
 
-/// Standard error for the logger, which hands over a whole line at a time.
+/// Standard error for the logger, which passes one whole line at a time.
 #[derive(Debug)]
 pub struct LogWriter;
 

@@ -1,7 +1,8 @@
-//! `mynah serve` from its options to its exit code.
+//! `mynah serve`, from its options to its exit code.
 //!
-//! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
-//! printed when all of it is there. How serving ended becomes the program's own end.
+//! Opens the sockets and reserves the memory of one worker after the other. The ready line is
+//! printed when everything is open. The way in which serving ended becomes the exit code.
+//! Neighbours: `workers` runs the servers, `server::plan` divides the memory. See sd_listen_fds(3).
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -53,13 +54,14 @@ fn serve_with<S>(
 where
     S: Service<State: Send> + Clone + Send + 'static,
 {
-    // Names are looked up before the signals are blocked: a resolver hears none.
+    // Look names up before the signals are blocked: a resolver handles no signals.
     let mut addresses = (options.listen.iter().map(address_of)).collect::<Result<Vec<_>, _>>()?;
     for address in &addresses {
         let checked = options.service.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     }
-    // A reload takes as much as the service has and frees it again; the ceiling counts it twice.
+    // A reload takes as much memory as the service has and frees it again; the ceiling counts it
+    // twice.
     give_large_blocks_back();
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
@@ -81,8 +83,8 @@ where
         )
     })?;
 
-    // Room for all that is taken from here on, so that a low limit of address space (ulimit -v) is
-    // a line and not an abort.
+    // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
+    // line and not an abort.
     drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
     if protocol.service.effects().is_none() {
@@ -103,7 +105,7 @@ where
             .map_err(io_failure("starting a worker"))?;
         servers.push(server);
     }
-    // The workers have theirs, and a reload is to free what they do not use any more.
+    // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
     print_ready_line(&options, connections_max, &addresses, &plan);
     warn_of_passed_sockets();
@@ -130,7 +132,7 @@ where
     }
 }
 
-/// A command that was started must be watched to its end, so without that none is.
+/// A started command must be watched to its end. If that is impossible, none is started.
 fn cannot_watch(refused: io::Error) -> Failure {
     let needed = match refused.kind() {
         ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
@@ -143,7 +145,7 @@ fn cannot_watch(refused: io::Error) -> Failure {
     Failure::new(Exit::Fork, line)
 }
 
-/// The service behind its framing, which must be able to carry all that may be answered.
+/// The service behind its framing, which must be able to carry every possible reply.
 fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Failure> {
     let (frame_max, output_max) = (options.frame_size_max, limits::COMMAND_OUTPUT_MAX);
     let protocol = Protocol {
@@ -170,19 +172,20 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
     Ok(protocol)
 }
 
-/// As many connections as were asked for, or as there can be descriptors for. The default is
+/// The number of connections asked for, or as many as the descriptor limit allows. The default is
 /// reduced without a warning, because the user has not asked for that number and the ready line
-/// tells the one that holds.
+/// prints the actual one.
 fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
     let commands = match options.service {
-        // Two for each that runs, and one more for the pipe of the one that is being started.
+        // Two descriptors for each running command, and one for the pipe of the command that is
+        // starting.
         ServiceName::Run => 2 * limits::COMMANDS_MAX as u64 + 1,
         _ => 0,
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
-    // The parent process may have left more open than the standard streams, and they stay open.
+    // Descriptors inherited from the parent process stay open.
     let inherited = (process::open_descriptors()).map_or(0, |open| {
         open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
     });
@@ -208,9 +211,10 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     Ok(wanted.min(fit))
 }
 
-/// The address to listen at: of a name the first of IPv4, so that `localhost` is where a port alone
-/// is, or else the first. Not all of them, because two listeners are asked for by two options; and
-/// no later one if the first is in use, because the port then belongs to another server.
+/// The address to listen on. For a name it is the first IPv4 address, so that `localhost` means the
+/// same address as a port alone; otherwise the first address. Only one address is used, because two
+/// listeners need two options. If that address is in use no other is tried, because the port then
+/// belongs to another server.
 fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
     let found = endpoint.resolve().and_then(|addresses| {
         let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
@@ -222,8 +226,8 @@ fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
     found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
 }
 
-/// One listener for each address. The first worker learns which ports the kernel chose, and the
-/// others listen there too.
+/// Opens one listener per address. The first worker stores the ports that the kernel chose, and the
+/// other workers listen on the same ports.
 fn open_listeners<K: Opener>(
     kernel: &mut K,
     addresses: &mut [Address],
@@ -239,7 +243,8 @@ fn open_listeners<K: Opener>(
         },
         nodelay: options.nodelay,
         keepalive: Some(limits::KEEPALIVE),
-        // It ends a zero window too, so it must not be shorter than what a reader may take.
+        // This timeout also ends a zero window, so it must not be shorter than the stall time-out
+        // (tcp(7), TCP_USER_TIMEOUT).
         user_timeout: (options.stall_timeout).map(|stall| stall.max(limits::USER_TIMEOUT)),
         receive_buffer: None,
         send_buffer: None,
@@ -260,7 +265,7 @@ fn open_listeners<K: Opener>(
     Ok(listeners)
 }
 
-/// Listens at `address`, which learns the port that the kernel chose.
+/// Listens on `address` and stores in it the port that the kernel chose.
 fn open_listener<K: Opener>(
     kernel: &mut K,
     address: &mut Address,
@@ -300,8 +305,8 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
     }
 }
 
-/// Prints the ready line on stdout, for scripts, and logs a hint for a person. Nothing is served
-/// yet, so the line may wait for its reader, for a while.
+/// Prints the ready line on stdout, for scripts, and logs a hint for people. No connection is
+/// served yet, so the line may wait for its reader for a limited time.
 fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
     let ready = format!(
@@ -315,7 +320,7 @@ fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address]
         plan.ceiling,
     );
     match OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT) {
-        // A reader that went away has read enough.
+        // A reader that has closed the pipe is not an error.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             log::warn!("the ready line is lost: stdout: {error}");
         }
@@ -327,8 +332,8 @@ fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address]
     }
 }
 
-/// Tells a user of socket activation, sd_listen_fds(3), that the sockets of the service manager are
-/// not served: the kernel still queues connections there, which get no answer.
+/// Warns users of socket activation, sd_listen_fds(3), that the passed sockets are not served: the
+/// kernel still queues connections there, and they get no reply.
 fn warn_of_passed_sockets() {
     let variable = |name| env::var(name).unwrap_or_default();
     let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
@@ -340,7 +345,7 @@ fn warn_of_passed_sockets() {
     }
 }
 
-/// What of `run` may surprise the person who has started it.
+/// Warns about settings of `run` that may surprise the user.
 fn warn_about_allowed(options: &Serve) {
     if options.service != ServiceName::Run {
         return;
@@ -366,7 +371,7 @@ fn hint(address: &Address, options: &Serve) -> String {
             let tcp = reachable(*tcp);
             match tcp {
                 SocketAddr::V4(_) => format!("curl http://{tcp}/"),
-                // In a URL the sign in front of an interface is written %25 (RFC 6874).
+                // In a URL the % before an interface name is written %25 (RFC 6874).
                 SocketAddr::V6(_) => {
                     let ip = ip_text(&tcp).replace('%', "%25");
                     format!("curl 'http://[{ip}]:{}/'", tcp.port())
@@ -384,7 +389,7 @@ fn hint(address: &Address, options: &Serve) -> String {
     }
 }
 
-/// Where a server that listens at `address` can be reached from this machine.
+/// The address under which a server that listens on `address` can be reached from this machine.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

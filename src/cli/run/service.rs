@@ -1,8 +1,8 @@
-//! Makes the service that the options name.
+//! Creates the service that the options name.
 //!
-//! The loop is compiled for [`Echo`] and for [`AnyService`], so the code that wants a service by
-//! its name is generic over both: a [`ServiceUser`]. The server is one, and the transcript players
-//! of the tests are others. This file alone reads the files of services.
+//! The loop is compiled for [`Echo`] and for [`AnyService`], so code that needs a service is
+//! generic over both and implements [`ServiceUser`]. The server is one user; the transcript players
+//! of the tests are others. Only this file reads the files of services.
 
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -23,7 +23,7 @@ pub trait ServiceUser {
     /// The result of that work.
     type Outcome;
 
-    /// Takes a service, which `load` makes. A second call of `load` reads its files again. Both may
+    /// Uses a service that `load` creates. Another call of `load` reads the files again. Both may
     /// take long.
     fn with<S>(self, load: impl FnMut() -> Result<S, String> + Send + 'static) -> Self::Outcome
     where
@@ -44,7 +44,7 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
         }
         (ServiceName::Robot, _) => Robot.into(),
         (ServiceName::Run, _) => {
-            // Where a length comes first, a program reads the answer: it is the output alone.
+            // With a length prefix the client is a program, so the reply is the output alone.
             let names_peer = options.framing.overhead().front == 0;
             Run::new(options.allow.clone(), names_peer).into()
         }
@@ -53,7 +53,7 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
     user.with(once::<AnyService>(service))
 }
 
-/// A service that is made of nothing that could change.
+/// A service without files, so there is nothing to reload.
 fn once<S: Send + 'static>(service: S) -> impl FnMut() -> Result<S, String> + Send + 'static {
     let mut service = Some(service);
     move || {
@@ -69,14 +69,14 @@ fn load_dictionary(path: &Path) -> Result<Dict, String> {
         .map_err(|reason| format!("--dictionary {}: {reason}", path.display()))
 }
 
-/// Reads a file, and of a longer one no more than a byte over `most`, which shows that it is. One
-/// that changes meanwhile is read again after a pause: what came of it may be half old and half
-/// new.
+/// Reads a file, and at most one byte more than `most`, which shows that the file is too long. A
+/// file that changes during the read is read again after a pause, because the result may be half
+/// old and half new.
 fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     read_unchanged(|| read_once(path, most), thread::sleep)
 }
 
-/// Calls `read` until it gives something, a bounded number of times.
+/// Calls `read` a bounded number of times until it returns a value.
 fn read_unchanged<T>(
     mut read: impl FnMut() -> Result<Option<T>, String>,
     mut pause: impl FnMut(Duration),
@@ -95,9 +95,9 @@ fn read_unchanged<T>(
     ))
 }
 
-/// Reads a file; gives nothing when it has changed meanwhile, or another has taken its place. It is
-/// looked at before it is opened, for to open a device may do something; and again when it is open,
-/// for another may have taken its place. Neither waits for anybody. See fifo(7).
+/// Reads a file; returns nothing if it changed or was replaced meanwhile. The type is checked
+/// before the open, because opening a device may have effects, and again after the open, because
+/// the file may have been replaced. Neither open nor read blocks. See fifo(7).
 fn read_once(path: &Path, most: usize) -> Result<Option<Vec<u8>>, String> {
     let wrong = |error: io::Error| error.to_string();
     let regular = |seen: Metadata| match seen.is_file() {
@@ -107,18 +107,18 @@ fn read_once(path: &Path, most: usize) -> Result<Option<Vec<u8>>, String> {
     regular(fs::metadata(path).map_err(wrong)?)?;
     let file = file::open_at_once(path).map_err(wrong)?;
     let before = regular(file.metadata().map_err(wrong)?)?;
-    // A byte more than it has shows that it has grown.
+    // One byte more than the size shows that the file has grown.
     let size = usize::try_from(before.len()).map_or(most, |size| size.min(most));
     let mut text = Vec::with_capacity(size + 1);
     let mut file = file.take(most as u64 + 1);
     file.read_to_end(&mut text).map_err(wrong)?;
-    // Where there is none any more, the next try says so.
+    // If the file is gone, the next try reports that.
     let after = fs::metadata(path).ok();
     let is_same = after.is_some_and(|after| stamp(&after) == stamp(&before));
     Ok(is_same.then_some(text))
 }
 
-/// Which file it is, and how it was when it was changed last.
+/// Identity of the file, and its state at the last change.
 fn stamp(file: &Metadata) -> impl PartialEq + use<> {
     let identity = (file.dev(), file.ino());
     (identity, file.size(), file.mtime(), file.mtime_nsec())
@@ -128,7 +128,7 @@ fn stamp(file: &Metadata) -> impl PartialEq + use<> {
 mod tests {
     use super::*;
 
-    /// Reads a file that has changed during the first `changes` reads.
+    /// Reads a file that changed during the first `changes` reads.
     fn read(changes: u32) -> (Result<u32, String>, Vec<u64>) {
         let (mut reads, mut pauses) = (0, Vec::new());
         let text = read_unchanged(
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_from_another_and_from_itself_after_a_change() -> io::Result<()> {
+    fn a_stamp_differs_between_files_and_after_a_change() -> io::Result<()> {
         let name = |what: &str| {
             let name = format!("mynah-{}-stamp-{what}", std::process::id());
             std::env::temp_dir().join(name)

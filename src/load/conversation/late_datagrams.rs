@@ -1,15 +1,15 @@
-//! The last requests of a connection that were given up, so that a reply that comes all the same is
-//! known for what it is.
+//! The last requests that a connection has given up, so that a late reply is recognised.
 //!
-//! A datagram may be late by more than the one request that its connection has gone on to, and then
-//! it compares with nothing that is waited for. What is remembered are places in the script, a
-//! fixed number of them: with one given up a second, a reply a minute late is still known.
+//! A datagram may arrive after its connection has moved on by several requests. Then the datagram
+//! does not match the reply that the connection expects. This list holds the indices of a fixed
+//! number of requests: at one lost datagram per second, a reply that is a minute late is still
+//! recognised.
 
 use crate::load::plan::script::Script;
 
 const KEPT: usize = 64;
 
-/// Places in the script.
+/// Indices of requests in the script.
 #[derive(Clone, Debug)]
 pub struct Lost {
     places: [u32; KEPT],
@@ -32,7 +32,7 @@ impl Lost {
         self.count += 1;
     }
 
-    /// Whether `bytes` are one of them.
+    /// Whether `bytes` is the reply to a request in the list.
     pub fn has(&self, script: &Script, bytes: &[u8]) -> bool {
         let known = &self.places[..self.count.min(KEPT)];
         known

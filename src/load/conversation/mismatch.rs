@@ -1,27 +1,27 @@
-//! What can be wrong with a reply, and how it is told.
+//! The ways in which a reply can be wrong, and their messages.
 //!
-//! A kind for each way in which `connection` finds that what came back is not what had to come
-//! back; a byte is named by its request and place, so that a server's mistake can be found from the
-//! line alone.
+//! Each variant is one difference that `connection` finds between the received and the expected
+//! bytes. A wrong byte is reported with its request and its offset, so that the line alone is
+//! enough to find the mistake in the server.
 
 use std::fmt;
 
 use super::http::HttpError;
 
-/// What some bytes brought.
+/// The result of receiving some bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Heard {
-    /// Replies that ended in them, as they had to.
+    /// Correct replies that ended in these bytes.
     pub answers: u32,
-    /// What is wrong with the bytes behind those.
+    /// The error in the bytes after those replies.
     pub wrong: Option<Wrong>,
 }
 
-/// A reply that is not the right one.
+/// A reply that differs from the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// Another byte than the one that was sent.
+    /// A byte that differs from the byte that was sent.
     Byte {
         /// Which request of the connection, counted from 1.
         request: u64,
@@ -32,16 +32,16 @@ pub enum Wrong {
         /// What came back.
         found: u8,
     },
-    /// A datagram of another size than the one that was sent.
+    /// A datagram whose size differs from the size that was sent.
     Size {
         /// What was sent, in bytes.
         expected: usize,
         /// What came back.
         found: usize,
     },
-    /// More came than was asked for.
+    /// More bytes arrived than were requested.
     Surplus,
-    /// Not a reply in HTTP that can be followed.
+    /// Bytes that are not a usable HTTP reply.
     Http(HttpError),
 }
 

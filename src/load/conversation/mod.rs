@@ -1,4 +1,5 @@
-//! One conversation of the load: the bytes of requests and replies, without a socket or a clock.
+//! The bytes of requests and replies on one connection, without a socket or a clock; and `session`,
+//! which runs `mynah bench` as a whole.
 
 pub mod connection;
 pub mod http;

@@ -1,23 +1,24 @@
-//! What a reply in HTTP amounts to, so that each can be held against the first.
+//! The summary of an HTTP reply, used to compare each reply with the first one.
 //!
-//! A page is its status and its body, and of the body its length and a digest: the bytes come in
-//! pieces, and to keep them would take memory that nobody has counted. The digest takes eight bytes
-//! at a time and turns on any change of one word; who wants to deceive it can. Bytes only.
+//! A page is the status, the body length and a digest of the body. The body arrives in pieces, and
+//! storing all of it would need memory without a bound. The digest consumes eight bytes at a time.
+//! A change of any one word changes the digest, but the digest does not protect against a
+//! deliberate collision. The module sees bytes only: no socket, no clock.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// The first page of a run, where all connections find it.
+/// The first page of a run, shared by all connections.
 pub type FirstPage = Arc<OnceLock<Page>>;
 
-/// An odd number with as many ones as zeros, the golden ratio's fraction.
+/// An odd multiplier with as many ones as zeros: the fraction of the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A body that is still coming.
+/// The digest of a body that is not complete yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Digest {
     hash: u64,
-    /// Bytes that make no whole word yet, the first of them lowest.
+    /// Bytes that do not fill a word yet; the first byte is the lowest.
     held: u64,
     length: u64,
 }
@@ -50,14 +51,14 @@ impl Digest {
         }
     }
 
-    /// No two words lead from the same hash to the same hash.
+    /// Two different words never turn the same hash into the same result.
     #[inline]
     fn mix(&mut self, word: u64) {
         self.hash = (self.hash.rotate_left(23) ^ word).wrapping_mul(SPREAD);
     }
 }
 
-/// A page as a whole.
+/// The summary of a complete page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     status: u16,
@@ -66,7 +67,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page with this status, whose body has ended.
+    /// A page with this status and a complete body.
     pub fn new(status: u16, mut body: Digest) -> Page {
         body.mix(body.held);
         Page {
@@ -76,7 +77,7 @@ impl Page {
         }
     }
 
-    /// In which way this one is not `first`.
+    /// Writes how this page differs from `first`.
     pub fn tell_from(&self, first: &Page, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (length, status) = (self.length, self.status);
         if status != first.status {

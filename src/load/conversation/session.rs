@@ -1,10 +1,10 @@
-//! `mynah bench` as a whole: servers are started, loaded once or in turn, and what came of it is
-//! told.
+//! `mynah bench` as a whole: starts the servers, loads them once or in turn, and collects the
+//! results.
 //!
-//! One server and one run, or several servers and rounds of runs: both end in a [`Session`], from
-//! which all reports are made. Servers that were started here are ended here, whatever happens. On
-//! the same core, the server and the one worker are kept on one processor, so that they share its
-//! frequency, its cache and its noise, and the ratio of their processor times is what holds still.
+//! A session is one run of one server, or several rounds of runs of several servers. Both end in a
+//! [`Session`], from which all reports are made. Servers that were started here are always stopped
+//! here. With `--same-core`, the server and the only worker are pinned to one processor. They share
+//! its frequency, its cache and its disturbances, so the ratio of their processor times is stable.
 
 use std::io;
 
@@ -30,47 +30,47 @@ use crate::load::worker::timeline::Timeline;
 /// One server's runs.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Who it is.
+    /// The server's address, name and process.
     pub target: Target,
     /// The figures of each run.
     pub runs: Vec<Figures>,
-    /// The latency that counts, of all runs.
+    /// The latency that counts (see `figures`), of all runs.
     pub latency: Histogram,
-    /// Its memory before the first connection, where it is known.
+    /// Resident memory before the first connection, if known.
     pub resident_before: Option<u64>,
-    /// The last run's answers over time, and its length.
+    /// The answers over time of the last run, and its length in nanoseconds.
     pub timeline: (Timeline, u64),
-    /// What broke, in full, first come first: a word for it, and the line.
+    /// Failures in full, in order of time: a label and the line.
     pub failures: Vec<(&'static str, String)>,
 }
 
-/// What a comparison says about one server against the first.
+/// A comparison of one server with the first one.
 #[derive(Debug)]
 pub struct Compared {
     /// Its name.
     pub name: String,
-    /// Rounds in which all servers were loaded to the end.
+    /// Rounds in which all servers completed their runs.
     pub pairs: usize,
-    /// Figure by figure.
+    /// One entry for each figure.
     pub versus: Vec<Versus>,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug)]
 pub struct Session {
-    /// What was asked for.
+    /// The inputs.
     pub bench: Bench,
     /// The servers in order.
     pub servers: Vec<Loaded>,
     /// Checks of each server's last run, with the server's index.
     pub checks: Vec<(usize, Check)>,
-    /// The comparisons with the first server; empty when it is alone.
+    /// Comparisons with the first server; empty when only one server was loaded.
     pub compared: Vec<Compared>,
-    /// The same server against itself, by figure.
+    /// Each server compared with itself (the A/A check), by figure.
     pub self_checks: Vec<(&'static str, Estimate)>,
-    /// The signal that ended it early.
+    /// The signal that ended the session early.
     pub interrupted: Option<i32>,
-    /// Why a later run could not begin, which ended it early too.
+    /// Why a later run could not begin. This also ended the session early.
     pub cut_short: Option<RunError>,
 }
 
@@ -91,7 +91,7 @@ impl From<RunError> for SessionError {
     }
 }
 
-/// Runs it all. `kernel` is the conductor's, `open` makes one for each worker.
+/// Runs the session. `kernel` belongs to the conductor; `open` creates one kernel for each worker.
 pub fn run<K: Poller + Opener>(
     mut bench: Bench,
     kernel: &mut K,
@@ -99,7 +99,7 @@ pub fn run<K: Poller + Opener>(
     progress: &mut Progress,
 ) -> Result<Session, SessionError> {
     bench.check().map_err(SessionError::Usage)?;
-    // What cannot be said to anybody is told before a server is started for it.
+    // Requests that can never be encoded are reported before a server is started.
     let nobody = Address::Unix(UnixName::Unnamed);
     bench.plan.script(&nobody).map_err(SessionError::Usage)?;
     host_checks::check(&bench.plan).map_err(SessionError::Usage)?;
@@ -130,7 +130,7 @@ pub fn run<K: Poller + Opener>(
     let loaded: Result<Vec<Loaded>, RunError> = targets.into_iter().map(Loaded::new).collect();
     let mut servers = loaded?;
     if rounds > 1 {
-        // Nobody is measured while caches, heaps and just-in-time compilers are still cold.
+        // One unmeasured run per server first: caches, heaps and just-in-time compilers start cold.
         for (index, server) in servers.iter_mut().enumerate() {
             started.settle(index);
             let title = "warming up: ".to_owned();
@@ -152,7 +152,7 @@ pub fn run<K: Poller + Opener>(
                 _ => format!("round {}/{rounds}, {}: ", round + 1, server.target.name),
             };
             let outcome = match load(&bench.plan, index, &mut server.target, title) {
-                // What was measured before is worth telling.
+                // Completed measurements are still reported.
                 Err(error) if is_any_measured => {
                     match error {
                         RunError::Interrupted(signal) => interrupted = Some(signal),
@@ -174,7 +174,7 @@ pub fn run<K: Poller + Opener>(
     Ok(session)
 }
 
-/// The processor that all share: the first one pinned to, or the last one allowed.
+/// The processor for `--same-core`: the first one of `pins`, or the last one allowed.
 fn shared_core(plan: &Plan) -> usize {
     plan.pins
         .first()
@@ -192,7 +192,7 @@ impl Loaded {
                 return Err(RunError::Own(io::Error::new(io::ErrorKind::NotFound, line)));
             }
             (Some(Ok(usage)), _) => usage.resident_bytes,
-            // The report says why its cost is not known.
+            // The report says why the cost is not known.
             _ => None,
         };
         Ok(Loaded {
@@ -225,7 +225,7 @@ impl Loaded {
         self.timeline = (tally.timeline, outcome.elapsed_ns);
     }
 
-    /// Runs that no signal cut short, and that may be held against others.
+    /// Runs that no signal ended early, and that can be compared with others.
     fn whole_runs(&self) -> usize {
         self.runs.iter().filter(|run| !run.interrupted).count()
     }
@@ -235,7 +235,7 @@ impl Loaded {
         let connects = self.runs.iter().map(|run| run.connections);
         let sources = plan.sources.len().max(1) as u64;
         let ports = observe::local_ports().map(|ports| ports * sources);
-        // Those that the server has ended were opened again.
+        // A larger count means that connections were opened again after the server had ended them.
         let asked = (plan.connections + plan.idle) as u64;
         let renewed = plan.churn || connects.clone().any(|count| count > asked);
         (renewed && tcp).then(|| checks::ports_left(connects.sum(), ports))
@@ -246,7 +246,7 @@ impl Loaded {
         self.runs.iter().map(|figures| figures.errors).sum()
     }
 
-    /// The same by kind, see [`Figures::errors_by_kind`].
+    /// The same by kind; see [`Figures::errors_by_kind`].
     pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 5] {
         let mut sums = Figures::default().errors_by_kind();
         for run in &self.runs {
@@ -308,7 +308,7 @@ impl Session {
         }
     }
 
-    /// The assertions that do not hold, for any run of the first server; each with its reason.
+    /// The assertions that fail in any run of the first server, each with its reason.
     pub fn broken_assertions(&self) -> Vec<String> {
         let runs = self.servers.first().map_or(&[][..], |server| &server.runs);
         let conditions = self.bench.assertions.iter();
@@ -317,9 +317,9 @@ impl Session {
             .collect()
     }
 
-    /// What went wrong and no assertion speaks of, a line for each server: failures, and runs in
-    /// which nothing was answered. Assertions are about the first server and say what may fail
-    /// there; that nothing was measured at all is told whatever they say.
+    /// Failures that no assertion covers, a line for each server: errors, and runs without any
+    /// answer. Assertions cover only the first server and define which errors it may have. A run
+    /// without any answer is reported regardless of assertions.
     pub fn unexpected(&self) -> Vec<String> {
         let is_asserted = !self.bench.assertions.is_empty();
         let servers = self.servers.iter().enumerate();

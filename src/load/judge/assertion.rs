@@ -1,8 +1,8 @@
-//! `--assert 'p99<2ms,errors==0'`: what the user holds the figures to.
+//! `--assert 'p99<2ms,errors==0'`: conditions on the figures, set by the user.
 //!
-//! A comma separates conditions; each is a figure's name, a comparison and a number as options take
-//! it: a time, a size, or a count. A figure that was not measured fails its condition, for a test
-//! that tests nothing must not pass.
+//! A comma separates conditions. A condition is the name of a figure, a comparison, and a number in
+//! the syntax of option values: a time, a size, or a count. A condition on a figure that was not
+//! measured fails: a check without data must not pass.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ enum Comparison {
     Unequal,
 }
 
-/// The longer signs stand before those that begin them.
+/// Longer signs precede the signs that they start with.
 const SIGNS: [(&str, Comparison); 6] = [
     ("<=", Comparison::AtMost),
     (">=", Comparison::AtLeast),
@@ -41,7 +41,7 @@ const SIGNS: [(&str, Comparison); 6] = [
     (">", Comparison::More),
 ];
 
-/// Reads conditions as `--assert` gives them.
+/// Parses the value of `--assert`. The error is the line to print.
 pub fn parse(text: &str) -> Result<Vec<Assertion>, String> {
     text.split(',').map(Assertion::parse).collect()
 }
@@ -68,17 +68,17 @@ impl Assertion {
         })
     }
 
-    /// The condition as it was given.
+    /// The condition as the user wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What a run must have to measure its figure.
+    /// What a run needs to measure the figure.
     pub fn needs(&self) -> Needs {
         self.needs
     }
 
-    /// Holds it against `figures`; the error is the line to print.
+    /// Checks the condition against `figures`. The error is the line to print.
     pub fn check(&self, figures: &Figures) -> Result<(), String> {
         let Some(value) = figures.named(&self.name) else {
             return Err(format!("{self}: {}", self.why_unknown(figures)));
@@ -104,7 +104,7 @@ impl Assertion {
         }
     }
 
-    /// Why `figures` do not have its figure.
+    /// Why `figures` does not contain the figure.
     fn why_unknown(&self, figures: &Figures) -> String {
         let is_of_generator = self.name == "client_cpu";
         match (&figures.server_unknown, self.needs) {

@@ -1,14 +1,15 @@
-//! Several servers under the same load, run by run in turn, and what the pairs of runs say.
+//! Runs of several servers under the same load in alternating order, and the result of the pairs.
 //!
-//! The order is A B, B A, A B ... : a machine that grows slower by and by treats all alike. Each
-//! round gives one ratio to the first server; what is told is their geometric mean and how far it
-//! can be trusted. The last run of a round and the first of the next one are of the same server:
-//! their ratios should be 1, and show how much two runs differ when nothing does (the A/A check).
+//! The order is A B, B A, A B ... so that a slow drift of the machine affects all servers equally.
+//! Each round gives one ratio to the first server. The result is the geometric mean of the ratios
+//! and its confidence interval. The last run of a round and the first run of the next round use the
+//! same server. The ratio of these two should be 1; its deviation shows the noise between equal
+//! runs (the A/A check).
 
 use super::statistics::Estimate;
 use crate::load::report::figures::Figures;
 
-/// A figure that is compared: its name, whether more of it is better, and how it is called.
+/// The compared figures: name, whether a larger value is better, and label.
 pub const METRICS: [(&str, bool, &str); 5] = [
     ("rate", true, "requests a second"),
     ("cpu", false, "server CPU a request"),
@@ -17,7 +18,7 @@ pub const METRICS: [(&str, bool, &str); 5] = [
     ("p99", false, "p99"),
 ];
 
-/// The targets in the order in which round `round` runs them.
+/// The order of the targets in round `round`.
 pub fn order(round: usize, targets: usize) -> Vec<usize> {
     if round % 2 == 0 {
         (0..targets).collect()
@@ -26,23 +27,23 @@ pub fn order(round: usize, targets: usize) -> Vec<usize> {
     }
 }
 
-/// What all rounds say about one figure of one server against the first.
+/// The comparison of one figure of one server with the first server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Versus {
     /// The figure's name.
     pub metric: &'static str,
-    /// How it is called.
+    /// The label of the figure.
     pub label: &'static str,
-    /// Ratios to the first server, one a round.
+    /// Ratios to the first server, one for each round.
     pub ratios: Vec<f64>,
-    /// Their mean and interval.
+    /// The mean of the ratios, with its interval.
     pub estimate: Estimate,
-    /// Rounds in which it was better than the first server.
+    /// Rounds in which this server was better than the first one.
     pub won: usize,
 }
 
 impl Versus {
-    /// In a few words, what this shows.
+    /// The result in a few words.
     pub fn verdict(&self) -> String {
         if self.estimate.shows_difference() {
             return format!("{:+.2} %", (self.estimate.ratio - 1.0) * 100.0);
@@ -52,7 +53,7 @@ impl Versus {
     }
 }
 
-/// Compares server `other` with server 0; `rounds` has the figures of each server for each round.
+/// Compares server `other` with server 0. `rounds` holds the figures of each server for each round.
 pub fn versus(rounds: &[Vec<Figures>], other: usize) -> Vec<Versus> {
     let compared = METRICS
         .iter()
@@ -81,7 +82,8 @@ pub fn versus(rounds: &[Vec<Figures>], other: usize) -> Vec<Versus> {
     compared.collect()
 }
 
-/// The A/A check of one figure: neighbouring runs of the same server, each against the one before.
+/// The A/A check of one figure: consecutive runs of the same server, each divided by the previous
+/// one.
 pub fn same_against_same(rounds: &[Vec<Figures>], metric: &str) -> Option<Estimate> {
     let neighbours = rounds.windows(2).enumerate().map(|(round, pair)| {
         let last = order(round, pair[0].len()).pop().unwrap_or(0);
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn neighbouring_runs_of_one_server_make_the_self_check() {
-        // A B | B A | A B: neighbours are B B, then A A.
+        // A B | B A | A B: the consecutive equal runs are B B, then A A.
         let rounds = [
             round(&[100.0, 200.0]),
             round(&[110.0, 210.0]),

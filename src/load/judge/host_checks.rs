@@ -1,9 +1,9 @@
-//! Whether this machine has what a load wants of it: processors to be pinned to, addresses to
+//! Whether this machine has what the load needs: processors to pin to, and local addresses to
 //! connect from.
 //!
-//! The kernel is asked by trying, because only it knows what a container or a virtual machine may
-//! use; nothing of it stays. Asked before anything is started, so that a slip of the finger is one
-//! line and not a run that breaks. Man pages: sched_setaffinity(2), bind(2).
+//! Each check tries the system call and undoes it, because only the kernel knows what a container
+//! or a virtual machine may use. The checks run before any server is started, so a mistyped option
+//! causes one error line and not a failed run. Man pages: sched_setaffinity(2), bind(2).
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use crate::kernel::{Address, process};
 
 use crate::load::plan::Plan;
 
-/// What is missing, in a line that names the option.
+/// Runs the checks. The error says what is missing and names the option.
 pub fn check(plan: &Plan) -> Result<(), String> {
     for &cpu in &plan.pins {
         try_processor(cpu).map_err(|error| {
@@ -35,7 +35,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// Moves a thread there that does nothing else.
+/// Pins a new thread, which does nothing else, to processor `cpu`.
 fn try_processor(cpu: usize) -> io::Result<()> {
     let tried = thread::scope(|scope| scope.spawn(|| process::pin_task(0, cpu)).join());
     tried.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -71,7 +71,7 @@ mod tests {
             line.starts_with("--pin 999: ") && line.contains("are 0"),
             "{line}"
         );
-        // An address for documentation, which nobody has (RFC 5737).
+        // An address from the documentation range: no host uses it (RFC 5737).
         let nobody = Address::Tcp("192.0.2.1:0".parse().expect("an address"));
         let line = told(|plan| plan.sources = vec![nobody]);
         assert!(line.starts_with("--source-ip 192.0.2.1: "), "{line}");

@@ -1,27 +1,30 @@
-//! Little's law, held against a run of a closed loop: requests in flight = rate x time in flight.
+//! Little's law, applied to a run of a closed loop: requests in flight = rate x time in flight.
 //!
-//! Each connection is asked to keep so many requests in flight; rate and mean service time, which
-//! are measured apart from each other, tell how many there were. What is missing was between a
-//! reply and the next request, where neither side has it: time that belongs to the rate and to no
-//! service time. More than were asked for cannot be, so one of the figures would be wrong.
+//! Each connection keeps a fixed number of requests in flight. The rate and the mean service time
+//! are measured independently, and their product is the mean number in flight. If the product is
+//! lower than the plan, the missing part was between a reply and the next request. That time lowers
+//! the rate and belongs to no service time. A higher product is impossible, so one of the figures
+//! is wrong.
 //!
-//! The *tolerance* is a tenth; and the longest service time at either end of the window, for so
-//! much of the sum may belong to requests that began before it or ended after it; and what the
-//! generator has in hand, which by the same law is the rate x its processor time for a request, by
-//! half: its reads lie between a reply and the next request, its writes and waits do not. With one
-//! connection that is all there is between them. All together is told beside the figure.
+//! The *tolerance* is the sum of three parts. First, a tenth. Second, the longest service time at
+//! either end of the window, because that much of the sum may belong to requests that began before
+//! the window or ended after it. Third, half of the generator's own part, which by the same law is
+//! rate x generator processor time per request: its reads lie between a reply and the next request,
+//! its writes and waits do not. With one connection, no other work lies in between. The tolerance
+//! is printed beside the figure.
 
 use super::checks::Check;
 use crate::load::plan::Plan;
 use crate::load::report::figures::Figures;
 
-/// This part of the requests in flight may be missing.
+/// The relative deviation that is always accepted.
 const TOLERANCE: f64 = 0.1;
-/// This part of the generator's work lies between a reply and the next request.
+/// The part of the generator's work that lies between a reply and the next request.
 const READING: f64 = 0.5;
 
-/// What the law says about `figures`. With `shared_core` the two sides wait for each other by
-/// intention, and connections that broke had nothing in flight: then it is told and not judged.
+/// Applies the law to `figures`. The result is reported but not judged with `shared_core`, where
+/// both sides wait for each other by design, and after failures, because a broken connection has
+/// nothing in flight.
 pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check> {
     let service = figures.service?;
     let asked = (plan.connections * plan.pipeline) as f64;
@@ -65,7 +68,7 @@ mod tests {
 
     const WARMUP: f64 = 1e8;
 
-    /// How long a request takes, in nanoseconds.
+    /// The duration of a request in nanoseconds.
     type Span = fn(&mut Random) -> f64;
 
     const SPANS: [(&str, Span); 3] = [
@@ -79,13 +82,13 @@ mod tests {
         }),
     ];
 
-    /// The figures of a closed loop whose requests take `span`, with `pause` after each reply.
+    /// The figures of a simulated closed loop: requests take `span`, each followed by `pause`.
     fn simulated(seed: u64, plan: &Plan, window: f64, span: Span, pause: f64) -> Figures {
         let mut random = Random::new(seed);
         let (mut replies, mut begun, mut sum) = (0, 0, 0.0);
         let (mut max, mut carried) = (0.0_f64, 0.0_f64);
         for _ in 0..plan.connections {
-            // Nobody starts at the same moment as the others.
+            // The connections start at different moments.
             let mut now = random.exponential(1e6);
             while now < WARMUP + window {
                 let took = span(&mut random);
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_that_is_missing_is_told_and_nobody_blamed() {
+    fn a_missing_fifth_is_a_doubt_that_blames_neither_side() {
         for (name, span) in SPANS {
             for seed in 0..20 {
                 let plan = plan(100);

@@ -1,4 +1,4 @@
-//! Whether the figures of a run can be believed, and what a comparison of runs says.
+//! Whether the figures of a run are credible, and what a comparison of runs shows.
 
 pub mod assertion;
 pub mod checks;

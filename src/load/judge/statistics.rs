@@ -1,9 +1,9 @@
-//! What pairs of runs say about a difference: a mean, and how far it can be trusted.
+//! The mean of paired ratios, and its confidence interval.
 //!
 //! Ratios are averaged as logarithms (the geometric mean), so that "twice" and "half" cancel. The
-//! interval is Student's: it holds the true ratio in 95 of 100 comparisons, if the rounds are
-//! independent. An interval that contains 1 shows no difference; its half-width is the smallest one
-//! that could have been seen.
+//! interval is Student's: for independent rounds, it contains the true ratio in 95 of 100
+//! comparisons. An interval that contains 1 shows no difference. Its half-width is then the
+//! smallest difference that the comparison could detect.
 
 /// The estimate of a ratio from several pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,13 +14,13 @@ pub struct Estimate {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// How many pairs it rests on.
+    /// The number of pairs.
     pub pairs: usize,
 }
 
 impl Estimate {
-    /// From one ratio a pair; `None` with fewer than two usable ones, which cannot tell how much
-    /// they vary.
+    /// Estimates from one ratio per pair. `None` with fewer than two usable ratios, which do not
+    /// show any variance.
     pub fn of(ratios: impl IntoIterator<Item = f64>) -> Option<Estimate> {
         let usable = ratios
             .into_iter()
@@ -53,7 +53,7 @@ impl Estimate {
     }
 }
 
-/// The quantile of Student's t that 97.5 % stay below.
+/// The 97.5 % quantile of Student's t distribution.
 pub fn student_t_975(degrees: usize) -> f64 {
     const TABLE: [f64; 10] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,

@@ -1,8 +1,8 @@
-//! What a run is to be: every input of the load, checked against the others before anything is
-//! opened.
+//! The inputs of a load, checked against each other before anything is opened.
 //!
-//! A [`Plan`] is plain data that the command line fills and the reports print again, so that a
-//! figure never stands without what it was measured with. It opens nothing and knows no clock.
+//! A [`Plan`] is plain data. The command line fills it, and the reports print it again, so that
+//! every figure appears with its inputs. The plan opens nothing and knows no clock. Neighbours:
+//! `script` (the request bytes), `schedule` (the due times).
 
 pub mod schedule;
 pub mod script;
@@ -22,7 +22,7 @@ use super::conversation::http::request::Request;
 use schedule::Arrivals;
 use script::Script;
 
-/// When a run ends.
+/// The condition that ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// After this time.
@@ -31,70 +31,70 @@ pub enum Until {
     Requests(u64),
 }
 
-/// What decides when the next request goes out.
+/// What triggers the next request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// The reply to an earlier one: each connection keeps its pipeline full.
+    /// A reply: each connection keeps its pipeline full.
     Closed,
-    /// A schedule of so many a second, however slow the replies are.
+    /// A schedule with a fixed rate, independent of the replies.
     Open {
-        /// Requests a second over all connections.
+        /// Requests per second over all connections.
         rate: f64,
-        /// How the gaps are distributed.
+        /// The distribution of the gaps.
         arrivals: Arrivals,
     },
 }
 
-/// What is spoken.
+/// The protocol of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// The reply is the request.
+    /// Echo: the reply equals the request.
     Echo,
     /// HTTP/1.1, GET.
     Http,
 }
 
-/// A load.
+/// The inputs of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Connections that carry the load.
     pub connections: usize,
-    /// Connections opened beside them that say nothing.
+    /// Additional connections that send nothing.
     pub idle: usize,
     /// When the run ends.
     pub until: Until,
-    /// How long requests are sent before they are measured.
+    /// The time in which requests are sent before the measurement starts.
     pub warmup: Duration,
-    /// How long replies are waited for after the measured time. A run by a count ends with its
-    /// last reply instead.
+    /// The time in which replies are accepted after the window. A run by a count ends with its last
+    /// reply instead.
     pub grace: Duration,
-    /// The span over which the connections are opened.
+    /// The time over which the connections are opened.
     pub ramp: Duration,
-    /// How long one connection may take to be established; `None` is as long as the kernel tries.
+    /// The time limit for one connection to be established; `None` means the kernel's limit.
     pub connect_timeout: Option<Duration>,
     /// The smallest and the largest payload in bytes.
     pub size: (usize, usize),
-    /// Requests in flight on one connection at most.
+    /// The most requests in flight on one connection.
     pub pipeline: usize,
     /// Closed or open loop.
     pub pace: Pace,
     /// How requests are framed.
     pub framing: Framing,
-    /// A connection for each request.
+    /// Whether each request gets its own connection.
     pub churn: bool,
     /// Worker threads, each with its own event loop.
     pub threads: usize,
-    /// The processors of the workers, in turn; empty leaves them where the kernel puts them.
+    /// The processors of the workers, in turn. Empty: the kernel chooses.
     pub pins: Vec<usize>,
     /// The local addresses to connect from, in turn.
     pub sources: Vec<Address>,
-    /// How long a worker looks for events before it sleeps.
+    /// How long a worker polls for events before it sleeps.
     pub spin: Option<Duration>,
     /// Echo or HTTP.
     pub protocol: Protocol,
-    /// What is asked for in HTTP.
+    /// The HTTP request.
     pub request: Request,
-    /// Whether every byte of an echo is compared, and every page with the first.
+    /// Whether every byte of an echo is compared, and every page with the first one.
     pub verify: bool,
 }
 
@@ -125,7 +125,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// What is wrong with it, in a line that names the option.
+    /// Checks the plan. The error names the option.
     pub fn check(&self) -> Result<(), String> {
         let within = |name: &str, value: usize, least: usize, most: usize| match value {
             _ if value >= least && value <= most => Ok(()),
@@ -185,7 +185,7 @@ impl Plan {
         }
     }
 
-    /// What is wrong with it for datagrams of either family, in the same way.
+    /// Checks the plan for datagrams of any address family. The error names the option.
     pub fn check_datagrams(&self) -> Result<(), String> {
         let wrong = |reason: &str| Err(reason.to_owned());
         match self {
@@ -209,13 +209,13 @@ impl Plan {
         }
     }
 
-    /// What is wrong with it for a server at `address`, which is called `name`: what depends on the
-    /// address family.
+    /// Checks the plan for a server at `address` with the name `name`: the conditions that depend
+    /// on the address family. The error names the option.
     pub fn check_family(&self, address: &Address, name: &str) -> Result<(), String> {
         let (Address::Tcp(at) | Address::Udp(at)) = address else {
             return Ok(());
         };
-        // An IPv4-mapped address of IPv6 goes over the wire as IPv4.
+        // Traffic to an IPv4-mapped IPv6 address is IPv4 on the wire.
         let is_ipv4 = at.ip().to_canonical().is_ipv4();
         if matches!(address, Address::Udp(_)) && is_ipv4 && self.size.1 > DATAGRAM_SIZE_IPV4_MAX {
             return Err(format!(
@@ -238,7 +238,7 @@ impl Plan {
         Ok(())
     }
 
-    /// What will be said to the server at `to`.
+    /// Builds the requests for the server at `to`. The error names the option.
     pub fn script(&self, to: impl Into<Endpoint>) -> Result<Script, String> {
         let Plan { size, pipeline, .. } = *self;
         match self.protocol {
@@ -250,7 +250,7 @@ impl Plan {
         }
     }
 
-    /// How many of `total` fall to worker `index`: shares differ by one at most.
+    /// The share of worker `index` in `total`. Shares differ by at most 1.
     pub fn share(&self, total: u64, index: usize) -> u64 {
         let workers = self.threads as u64;
         total / workers + u64::from((index as u64) < total % workers)

@@ -1,19 +1,19 @@
-//! When requests are due in an open loop.
+//! The times at which requests are due in an open loop.
 //!
-//! Users who do not know each other do not wait for each other's replies: their requests come at a
-//! rate, however slow the server is. A [`Schedule`] knows the moment at which the next request is
-//! due and nothing else: not whether it could be sent, and no clock. A request's clock starts when
-//! it was due, so a server that stalls is charged for every request that had to wait (Tene, "How
-//! NOT to measure latency").
+//! Independent users do not wait for each other's replies: their requests arrive at a rate, even if
+//! the server is slow. A [`Schedule`] knows only the time at which the next request is due. It does
+//! not know whether the request could be sent, and has no clock. The clock of a request starts when
+//! the request is due, so a stalled server is charged for every request that had to wait (Tene,
+//! "How NOT to measure latency").
 //!
-//! Nothing is queued: the next moment is computed when the request before it has been begun, so
-//! that falling behind costs no memory. Each request goes to the connection that has been free
-//! longest, which spreads the phase evenly over connections.
+//! The schedule has no queue: the next time is computed when the previous request has begun, so a
+//! backlog takes no memory. Each request goes to the connection that has been free longest, which
+//! spreads the requests evenly over the connections.
 
 use crate::base::random::Random;
 use crate::base::time::Time;
 
-/// How the gaps between requests are distributed.
+/// The distribution of the gaps between requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
     /// All gaps are equal.
@@ -22,7 +22,7 @@ pub enum Arrivals {
     Poisson,
 }
 
-/// So many requests are passed over one by one; of more, the number is computed.
+/// Up to this many requests are skipped one by one; a larger number is computed.
 const STEPS_MAX: u64 = 1 << 16;
 
 /// The moments at which one worker's requests are due.
@@ -31,14 +31,14 @@ pub struct Schedule {
     start_ns: u64,
     gap_ns: f64,
     arrivals: Arrivals,
-    /// How far after the start the next request is due.
+    /// The time from the start until the next request is due.
     offset_ns: f64,
     random: Random,
 }
 
 impl Schedule {
-    /// `rate` requests a second in all, dealt to `workers` in turn: this is the schedule of worker
-    /// `index`.
+    /// Creates the schedule of worker `index`: `rate` requests per second in total, dealt to
+    /// `workers` in turn.
     pub fn new(
         rate: f64,
         arrivals: Arrivals,
@@ -66,7 +66,7 @@ impl Schedule {
         Time::from_nanos(self.start_ns.saturating_add(self.offset_ns as u64))
     }
 
-    /// The next request was begun, or given up: on to the one after it.
+    /// Moves on to the next request, after one was begun or given up.
     pub fn advance(&mut self) {
         self.offset_ns += match self.arrivals {
             Arrivals::Fixed => self.gap_ns,
@@ -74,8 +74,8 @@ impl Schedule {
         };
     }
 
-    /// Passes over the requests that are due before `end`, and tells how many they are (of very
-    /// many with gaps that vary: about how many).
+    /// Skips the requests that are due before `end`, and returns their number. For very many
+    /// requests with random gaps, the number is approximate.
     pub fn pass(&mut self, end: Time) -> u64 {
         let mut passed = 0;
         while self.due() < end && passed < STEPS_MAX {

@@ -1,11 +1,10 @@
-//! What a connection says, and what it must hear: one table of whole requests, played round and
-//! round.
+//! The bytes that a connection sends and expects: one table of whole requests, used as a ring.
 //!
-//! All connections share the table. Each starts at another request, and neighbours in the table
-//! differ, so a reply that is lost, repeated, cut or handed to the wrong connection does not
-//! compare equal. An echo answers with the bytes that were sent, framed or not: what is sent and
-//! what is expected are two positions in one table, sending is a slice of it, and verifying is one
-//! comparison of slices.
+//! All connections share the table. Each one starts at a different request, and neighbouring
+//! requests differ, so a reply that is lost, repeated, truncated or sent to the wrong connection
+//! does not compare equal. An echo returns the bytes that were sent, framed or not. So the sent and
+//! the expected data are two positions in one table: sending takes a slice, and verifying compares
+//! two slices.
 //!
 //! ```text
 //!  | request 0 | request 1 | ... | request K-1 | request 0 | ... |   K is odd, so that the table
@@ -17,12 +16,12 @@
 use crate::base::random::Random;
 use crate::protocol::framing::{Decoded, FrameError, Framing};
 
-/// The table is about this long when requests are small: long enough to tell connections apart,
-/// short enough to stay in the cache beside the kernel's own work.
+/// The table size for small requests: large enough to distinguish connections, small enough to stay
+/// in the cache together with the kernel's data.
 const TABLE_BYTES: usize = 64 << 10;
-/// With sizes that vary, at most this much is spent on showing many of them.
+/// The size limit of a table with requests of different sizes.
 const VARIED_BYTES: usize = 4 << 20;
-/// Pipelined requests go out in writes of at most about this size.
+/// The approximate size limit of one write of pipelined requests.
 const MARGIN_MAX: usize = 1 << 20;
 
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
@@ -31,22 +30,22 @@ const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 #[derive(Debug)]
 pub struct Script {
     bytes: Vec<u8>,
-    /// Where each request starts, and after the last one the period.
+    /// The start of each request; the last entry is the period.
     starts: Vec<usize>,
 }
 
 impl Script {
-    /// Requests of the house's framings with payloads of `least` to `most` bytes, `depth` at a
-    /// time.
+    /// Builds echo requests in `framing`, with payloads of `least` to `most` bytes, for `depth`
+    /// requests in flight. The error is the line to print.
     pub fn echo(
         framing: &Framing,
         least: usize,
         most: usize,
         depth: usize,
     ) -> Result<Script, String> {
-        // Any byte, unless the framing gives some of them a meaning of their own: then letters. No
-        // end of a frame begins in a payload without its first byte. All its bytes may be all
-        // letters that there are.
+        // Payloads contain any byte if the framing allows that. Otherwise they contain letters
+        // without the delimiter's first byte, so that no delimiter occurs in a payload. Excluding
+        // all bytes of a delimiter could exclude every letter.
         let own = own_bytes(framing);
         let mut letters = LETTERS.to_vec();
         letters.retain(|letter| own.first() != Some(letter));
@@ -54,7 +53,7 @@ impl Script {
             .or_else(|_| Script::framed(framing, least, most, depth, Some(&letters)))
     }
 
-    /// The same request over and over.
+    /// The same request repeated.
     pub fn same(request: &[u8], depth: usize) -> Script {
         let count = (TABLE_BYTES / request.len()) | 1;
         let starts = (0..=count).map(|index| index * request.len()).collect();
@@ -110,7 +109,8 @@ impl Script {
         Ok(script.with_margin(depth))
     }
 
-    /// Appends the table's beginning to its end, so that what `depth` requests say is one slice.
+    /// Appends the start of the table to its end, so that `depth` requests are one slice from any
+    /// position.
     fn with_margin(mut self, depth: usize) -> Script {
         let longest = (0..self.count())
             .map(|index| self.length(index))
@@ -125,27 +125,27 @@ impl Script {
         self
     }
 
-    /// How many requests the table holds.
+    /// The number of requests in the table.
     pub fn count(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// How many bytes it holds before it repeats.
+    /// The number of bytes before the table repeats.
     pub fn period(&self) -> usize {
         self.starts[self.count()]
     }
 
-    /// Where request `index` starts.
+    /// The position of request `index`.
     pub fn start(&self, index: usize) -> usize {
         self.starts[index]
     }
 
-    /// Bytes in request `index`.
+    /// The length of request `index`.
     pub fn length(&self, index: usize) -> usize {
         self.starts[index + 1] - self.starts[index]
     }
 
-    /// What request `index` says.
+    /// The bytes of request `index`.
     pub fn request(&self, index: usize) -> &[u8] {
         &self.bytes[self.starts[index]..self.starts[index + 1]]
     }
@@ -174,19 +174,19 @@ impl Script {
         }
     }
 
-    /// What is said from `position` on: `length` bytes, or as many of them as are contiguous.
+    /// The bytes from `position` on: `length` bytes, or as many as are contiguous.
     pub fn slice(&self, position: usize, length: usize) -> &[u8] {
         let end = (position + length).min(self.bytes.len());
         &self.bytes[position..end]
     }
 }
 
-/// How much of the table is repeated, so that `depth` requests of `longest` bytes are one slice.
+/// The number of repeated bytes, so that `depth` requests of up to `longest` bytes are one slice.
 fn margin(longest: usize, depth: usize) -> usize {
     longest.saturating_mul(depth).min(MARGIN_MAX).max(longest)
 }
 
-/// Memory for `size` bytes of the table, or the line that says there is none.
+/// Allocates `size` bytes for the table. The error is the line to print.
 fn room(size: usize) -> Result<Vec<u8>, String> {
     let mut room = Vec::new();
     match room.try_reserve_exact(size) {
@@ -195,7 +195,7 @@ fn room(size: usize) -> Result<Vec<u8>, String> {
     }
 }
 
-/// What a frame without a payload says: its end, where it is one that has to be looked for.
+/// The encoding of an empty payload: the delimiter, for framings with a delimiter.
 fn own_bytes(framing: &Framing) -> Vec<u8> {
     let overhead = framing.overhead();
     let mut space = vec![0; overhead.front + overhead.back];
@@ -204,7 +204,7 @@ fn own_bytes(framing: &Framing) -> Vec<u8> {
     space
 }
 
-/// The line names what was asked for, why it cannot be, and what can.
+/// The error line: the requested size, the reason, and the limit.
 fn misfit(framing: &Framing, payload: usize, error: Option<FrameError>) -> String {
     let why = match (framing, error) {
         (Framing::Raw(_), _) => "; nothing has no echo, --size must be at least 1".to_owned(),

@@ -1,37 +1,38 @@
-//! What a server cost in a run, from two samples of its process.
+//! The cost of a server in a run, from two samples of its process.
 //!
-//! Costs for a request come from the processors' time over the sampled window and the rate of the
-//! same run. What could not be read, or has nothing to be divided by, is `None`. Neighbours:
+//! The cost per request is the processor time over the sampled window, divided by the replies of
+//! the same run. A value that could not be read, or whose divisor is 0, is `None`. Neighbours:
 //! `observe` reads the samples, `figures` holds the result.
 
 use crate::load::run::Outcome;
 use crate::load::run::observe::Usage;
 
-/// What the server cost.
+/// The cost of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ServerCost {
-    /// Processor time for a request, in nanoseconds.
+    /// Processor time per request, in nanoseconds.
     pub cpu_ns_per_request: Option<f64>,
-    /// The part of it in user mode, between 0 and 1, where a tick was counted.
+    /// The part of the processor time in user mode, from 0 to 1; `None` without a tick.
     pub user_share: Option<f64>,
-    /// Ticks of the clock that its time was counted in, 10 ms each.
+    /// Clock ticks of processor time, 10 ms each.
     pub ticks: Option<u64>,
-    /// Processors in use on average.
+    /// The mean number of processors in use.
     pub cpus: Option<f64>,
-    /// Memory that was resident at the end.
+    /// Resident memory at the end.
     pub resident_bytes: Option<u64>,
-    /// Memory that came after the server was first seen, for each connection; known to the session.
+    /// Growth of resident memory since before the first connection, per connection. The session
+    /// sets it.
     pub bytes_per_connection: Option<f64>,
-    /// Context switches for a request.
+    /// Context switches per request.
     pub switches_per_request: Option<f64>,
-    /// Threads at the end.
+    /// Number of threads at the end.
     pub threads: Option<u64>,
-    /// Its processor time over the generator's.
+    /// The server's processor time divided by the generator's.
     pub cpu_ratio_to_client: Option<f64>,
 }
 
 impl ServerCost {
-    /// A cost of which everything is known, to ask for the names of figures.
+    /// A cost with every value known; the names of the figures are looked up in it.
     pub fn known() -> ServerCost {
         ServerCost {
             cpu_ns_per_request: Some(0.0),
@@ -46,9 +47,9 @@ impl ServerCost {
         }
     }
 
-    /// From the samples of a run that took `sampled_ns`, brought `replies` meanwhile and took
-    /// `client_ns` of the generator. `None` without a process to look at; the error says why its
-    /// cost is not known.
+    /// Computes the cost from the samples of a run. `sampled_ns` is the time between the samples,
+    /// `replies` the replies in that time, and `client_ns` the generator's processor time. `None`
+    /// if no process was sampled; the error says why the cost is not known.
     pub fn of(
         outcome: &Outcome,
         sampled_ns: f64,
@@ -88,7 +89,7 @@ impl ServerCost {
     }
 }
 
-/// A part of a whole; not known when there is no whole.
+/// `part / whole`; `None` when `whole` is 0.
 pub(in crate::load) fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| part / whole)
 }

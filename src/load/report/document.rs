@@ -1,7 +1,8 @@
-//! Everything as JSON: every input and every figure, with the unit in the name.
+//! The JSON report: every input and every figure, with the unit in the name.
 //!
-//! For programs, so names are never changed and nothing is rounded. What was not asked for, or has
-//! no value because nothing happened, is not there; what could not be read is `null`.
+//! The readers are programs, so names never change and values are not rounded. An input that was
+//! not given is absent, and so is a figure without events. A value that could not be read is
+//! `null`.
 
 use std::fmt::Display;
 
@@ -16,7 +17,7 @@ use crate::load::plan::schedule::Arrivals;
 use crate::load::plan::{Pace, Plan, Protocol, Until};
 use crate::load::run::observe::TICK_NS;
 
-/// The document.
+/// The JSON document of a session.
 pub fn json(session: &Session) -> String {
     let mut json = Json::new();
     json.text("program", concat!("mynah ", env!("CARGO_PKG_VERSION")));
@@ -195,7 +196,7 @@ fn write_figures(json: &mut Json, figures: &Figures) {
 fn write_cost(json: &mut Json, cost: &ServerCost) {
     let cpu = cost.cpu_ns_per_request;
     known(json, "cpu_ns_per_request", cpu);
-    // Of a part that no tick was counted in, only that it is small is known.
+    // A share of 0 only means that no tick was counted; the true value is small but unknown.
     let part = |share: f64| Some(cpu? * share).filter(|_| share > 0.0);
     let user = cost.user_share.and_then(part);
     known(json, "cpu_user_ns_per_request", user);
@@ -219,7 +220,7 @@ fn write_cost(json: &mut Json, cost: &ServerCost) {
     known(json, "threads", cost.threads);
 }
 
-/// A figure, or `null` where it is not known.
+/// Writes a figure, or `null` if it is not known.
 fn known(json: &mut Json, name: &str, figure: Option<impl Display>) {
     match figure {
         Some(figure) => json.value(name, figure),

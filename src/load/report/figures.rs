@@ -1,10 +1,9 @@
-//! What a run amounts to: every figure that is printed, asserted or compared, computed in one
-//! place.
+//! The figures of a run: every value that is printed, asserted or compared, computed in one place.
 //!
-//! Each has one name and one unit; the reports only set them. Latencies are named for what they
-//! are: *service time* runs from the send, *response time* from when a request was due. Each
-//! request that was due is answered, failed, unfinished or unsent. A figure that is not known is
-//! `None`.
+//! Each figure has one name and one unit; the reports only format them. *Service time* starts at
+//! the send, *response time* when the request was due. Each request that was due is answered,
+//! failed, unfinished or unsent. A figure that is not known is `None`. Neighbours: `tally` and
+//! `observe` measure, `cost` holds the server's part.
 
 use crate::base::histogram::Histogram;
 
@@ -12,10 +11,10 @@ use super::cost::{ServerCost, ratio};
 use crate::load::run::Outcome;
 use crate::load::worker::tally::Errors;
 
-/// The spans of one kind, in nanoseconds.
+/// Statistics of one kind of time span, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spans {
-    /// How many there were.
+    /// The number of spans.
     pub count: u64,
     /// Their mean.
     pub mean: f64,
@@ -25,11 +24,11 @@ pub struct Spans {
     pub min: u64,
     /// The longest.
     pub max: u64,
-    /// The values of [`PERCENTS`].
+    /// The values at [`PERCENTS`].
     pub percentiles: [u64; PERCENTS.len()],
 }
 
-/// The percentiles that are told, with the names by which they are asked for.
+/// The reported percentiles and their names.
 pub const PERCENTS: [(f64, &str); 5] = [
     (50.0, "p50"),
     (90.0, "p90"),
@@ -39,7 +38,7 @@ pub const PERCENTS: [(f64, &str); 5] = [
 ];
 
 impl Spans {
-    /// The figures of `histogram`; `None` when nothing was recorded.
+    /// The statistics of `histogram`; `None` if nothing was recorded.
     pub fn of(histogram: &Histogram) -> Option<Spans> {
         (histogram.count() > 0).then(|| Spans {
             count: histogram.count(),
@@ -64,82 +63,82 @@ impl Spans {
     }
 }
 
-/// What a run must have so that a figure can be measured.
+/// What a run needs so that a figure can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Every run measures it.
     Nothing,
-    /// An open loop, by whose schedule requests are due.
+    /// An open loop with a schedule of due times.
     Schedule,
-    /// Connections that come to stand.
+    /// Connections with a handshake.
     Handshake,
-    /// A server whose process is known.
+    /// A server with a known process.
     Process,
 }
 
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// The measured time in seconds.
+    /// The length of the measured window in seconds.
     pub elapsed_s: f64,
-    /// Requests that were due in that time.
+    /// Requests that were due in the window.
     pub due: u64,
-    /// Those of them that were answered.
+    /// How many of those were answered.
     pub requests: u64,
-    /// Those of them that failed.
+    /// How many of those failed.
     pub failed: u64,
-    /// Those of them that were in flight when the run ended.
+    /// How many of those were in flight when the run ended.
     pub unfinished: u64,
-    /// Those of them that were never sent, or not yet when a signal ended the run.
+    /// How many of those were never sent, or were not sent before a signal ended the run.
     pub unsent: u64,
-    /// Replies that came in that time, whenever their requests were due.
+    /// Replies in the window, whenever their requests were due.
     pub replies: u64,
-    /// The same a second.
+    /// Replies per second.
     pub rate: f64,
-    /// Bytes a second that came back.
+    /// Bytes received per second.
     pub bytes_rate: f64,
-    /// Requests that failed, and connections that broke without one.
+    /// Failed requests, plus connections that broke without a failed request.
     pub errors: u64,
-    /// The same by kind.
+    /// Errors by kind.
     pub kinds: Errors,
-    /// Connections that the server had ended as it may, and that were opened again.
+    /// Connections that the server had legally ended and that were opened again.
     pub reconnects: u64,
-    /// Requests in flight when a signal ended the run, those of the warm-up included.
+    /// Requests in flight when a signal ended the run, including those of the warm-up.
     pub cut_off: u64,
-    /// Datagrams that came after their request was given up, or for the second time.
+    /// Datagrams that arrived after their request was given up, or arrived twice.
     pub late: u64,
-    /// Requests of the warm-up that were never answered, and are no errors of the measured time.
+    /// Requests of the warm-up without a reply. They are not errors of the window.
     pub lost_in_warmup: u64,
-    /// Whether a signal ended it, and nobody can be blamed for what was not done yet.
+    /// Whether a signal ended the run. Open requests are then not counted as failures.
     pub interrupted: bool,
-    /// From the send.
+    /// Time from the send to the reply.
     pub service: Option<Spans>,
-    /// The longest from the send, in nanoseconds, of requests from before the measured time.
+    /// The longest service time, in nanoseconds, of requests from before the window.
     pub longest_carried_ns: u64,
-    /// From when it was due (open loop).
+    /// Time from when the request was due to the reply (open loop).
     pub response: Option<Spans>,
-    /// From connect(2) until the connection stood, for those that carry the load.
+    /// Time from connect(2) to the established connection, for load connections.
     pub connect: Option<Spans>,
-    /// Connections that stood, idle ones and those of the warm-up included.
+    /// Established connections, including idle ones and those of the warm-up.
     pub connections: u64,
     /// How late requests were sent (open loop).
     pub lateness: Option<Spans>,
-    /// The busiest of the generator's threads: which part of the time it ran.
+    /// The CPU share of the busiest generator thread, from 0 to 1.
     pub client_cpu_share: Option<f64>,
-    /// Which part of the time the one that waited most was ready to run and was not let.
+    /// The largest share of time in which a generator thread was runnable but not running.
     pub client_wait_share: Option<f64>,
-    /// The generator's processor time for a request, in nanoseconds.
+    /// The generator's processor time per request, in nanoseconds.
     pub client_cpu_ns_per_request: Option<f64>,
-    /// Share of the machine's time that the hypervisor gave to others.
+    /// The share of the machine's time that the hypervisor gave to other guests (steal).
     pub steal_share: Option<f64>,
-    /// What the server cost, where its process is known.
+    /// The cost of the server, if its process is known.
     pub server: Option<ServerCost>,
-    /// Why that is not known, although there is a process to look at.
+    /// Why the cost is not known, although a process was named.
     pub server_unknown: Option<String>,
 }
 
 impl Figures {
-    /// From the measurements of a run.
+    /// Computes the figures from the measurements of a run.
     pub fn of(outcome: &Outcome) -> Figures {
         let tally = &outcome.tally;
         let elapsed_s = outcome.elapsed_ns as f64 / 1e9;
@@ -152,8 +151,8 @@ impl Figures {
         };
         let rate = per_second(tally.completed);
         let sampled_ns = outcome.end.at.since(outcome.begin.at).as_nanos() as f64;
-        // The samples are taken a moment off the window's ends: a rate of one divided by a rate of
-        // the other. Those of a run by a count stand around all its replies.
+        // The samples are taken slightly off the ends of the window, so the cost per request is a
+        // quotient of two rates. In a run by a count, the samples enclose all replies.
         let sampled_requests = match outcome.counted {
             true => tally.completed as f64,
             false => rate * sampled_ns / 1e9,
@@ -201,9 +200,9 @@ impl Figures {
         }
     }
 
-    /// The errors by kind: each with the name that it has for programs, what there is one or many
-    /// of and what became of it, and how many there were. A connection counts once, whatever was in
-    /// flight on it.
+    /// The errors by kind: the name for programs, the words for the report (singular, plural, and
+    /// what happened), and the count. A broken connection counts once, regardless of the number of
+    /// requests in flight.
     pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 5] {
         let kinds = &self.kinds;
         let connections = |how| ["connection", "connections", how];
@@ -233,18 +232,18 @@ impl Figures {
         ]
     }
 
-    /// Requests that were sent and waited for in vain.
+    /// Requests that were sent and have no reply.
     pub fn unanswered(&self) -> u64 {
         self.kinds.unanswered + self.unfinished
     }
 
-    /// The latency that counts: response time in an open loop, service time in a closed one.
+    /// The latency that counts: response time in an open loop, service time in a closed loop.
     pub fn latency(&self) -> Option<&Spans> {
         self.response.as_ref().or(self.service.as_ref())
     }
 
-    /// The figure called `name`, times in nanoseconds; `None` when it was not measured. An unknown
-    /// name is refused before a run by [`Figures::needs`].
+    /// The figure `name`, times in nanoseconds; `None` when it was not measured. Unknown names are
+    /// refused before a run by [`Figures::needs`].
     pub fn named(&self, name: &str) -> Option<f64> {
         match name {
             "rate" => Some(self.rate),
@@ -271,7 +270,7 @@ impl Figures {
         }
     }
 
-    /// What a run must have to measure `name`; `None` when there is no such figure.
+    /// What a run needs to measure `name`; `None` for an unknown name.
     pub fn needs(name: &str) -> Option<Needs> {
         let all = Figures {
             service: Some(Spans::default()),
@@ -293,7 +292,7 @@ impl Figures {
     }
 }
 
-/// How much was added to each value between two samples; `None` when one is not known.
+/// The increase of each value between two samples; `None` when a value is not known.
 fn since(begin: &[Option<u64>], end: &[Option<u64>]) -> Option<Vec<u64>> {
     let grown =
         |(begin, end): (&Option<u64>, &Option<u64>)| Some((*end)?.saturating_sub((*begin)?));

@@ -1,6 +1,6 @@
-//! The percentiles of each server in the text form of HdrHistogram, for its plotters.
+//! The percentiles of each server in the text format of HdrHistogram, for its plotters.
 //!
-//! Of several servers each has a block of its own. Neighbour: `report`, the figures for a person.
+//! With several servers, each has its own block. Neighbour: `report`, the text report.
 
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ use crate::base::histogram::Histogram;
 use crate::load::conversation::session::Session;
 use crate::load::report;
 
-/// The percentiles in the text form of HdrHistogram. Of several servers each has a block of its
-/// own, under a comment that names it.
+/// The percentiles in HdrHistogram text. With several servers, each has its own block, under a
+/// comment with its name.
 pub fn hgrm(session: &Session) -> String {
     let blocks = session.servers.iter().enumerate().map(|(index, server)| {
         let block = percentiles(&server.latency);
@@ -26,7 +26,7 @@ pub fn hgrm(session: &Session) -> String {
     blocks.collect::<Vec<_>>().join("\n")
 }
 
-/// One block: values in milliseconds, as its plotters read it.
+/// One block, with values in milliseconds, as the plotters expect.
 fn percentiles(latency: &Histogram) -> String {
     let mut out = format!(
         "{:>12} {:>14} {:>10} {:>14}\n\n",

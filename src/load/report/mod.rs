@@ -1,8 +1,8 @@
-//! The report a person reads: what was asked, what came of it, what it cost, and what to make of
-//! it.
+//! The text report: the inputs, the results, the costs, and the checks.
 //!
-//! Every latency is named for what it is, every doubt stands beside the figures it is about, and
-//! nothing that was not measured is shown as if it were.
+//! Every latency is named by its kind. Every doubt is printed beside the figures that it concerns.
+//! A figure that was not measured is never printed as a value. The report computes no figures: see
+//! `figures`, and `judge` for the checks.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use cost::ServerCost;
 use figures::{Figures, PERCENTS, Spans};
 use units::{bytes, count, span};
 
-/// The whole report, ending in a line feed.
+/// The whole report. It ends with a line feed.
 pub fn text(session: &Session) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -124,7 +124,7 @@ pub fn inputs(plan: &Plan) -> String {
     words.join(", ")
 }
 
-/// What the server at `index` is called in comparisons: A, B, C, ...
+/// The letter of the server at `index` in comparisons: A, B, C, ...
 pub fn letter(index: usize) -> char {
     char::from(b'A' + (index % 26) as u8)
 }
@@ -163,7 +163,7 @@ fn write_figures(
     Ok(())
 }
 
-/// What became of the requests that were due.
+/// The outcome of the requests that were due.
 fn write_requests(out: &mut String, figures: &Figures) -> std::fmt::Result {
     let Figures {
         due,
@@ -192,11 +192,12 @@ fn write_requests(out: &mut String, figures: &Figures) -> std::fmt::Result {
     )
 }
 
-/// The rate, and the replies that it counts: those of the window, whenever their requests were due.
+/// The rate and the replies that it counts: all replies in the window, whenever their requests were
+/// due.
 fn write_throughput(out: &mut String, plan: &Plan, figures: &Figures) -> std::fmt::Result {
     let (rate, back) = (count(figures.rate), bytes(figures.bytes_rate));
     let replies = plural(figures.replies, "reply", "replies");
-    // An overloaded server may be busy with the requests of the warm-up.
+    // An overloaded server may still be answering requests of the warm-up.
     let counts = match (plan.until, figures.requests, figures.replies) {
         (_, 0, 1..) => format!("{replies} in that time, all to earlier requests"),
         (Until::Time(_), ..) => format!("{replies} in that time"),
@@ -205,8 +206,8 @@ fn write_throughput(out: &mut String, plan: &Plan, figures: &Figures) -> std::fm
     writeln!(out, "  throughput    {rate}/s, {back}/s back: {counts}")
 }
 
-/// A part of a server's processor time for a request. Of a part that no tick was counted in, only
-/// that it is less than one tick's worth is known.
+/// A part of a server's processor time per request. Without a tick, the only known bound is less
+/// than one tick.
 fn part(cost: &ServerCost, share: f64) -> String {
     let cpu = cost.cpu_ns_per_request.unwrap_or(0.0);
     match cost.ticks {
@@ -215,12 +216,12 @@ fn part(cost: &ServerCost, share: f64) -> String {
     }
 }
 
-/// A figure as `text` has it, or that `name` is not known.
+/// The figure formatted by `text`, or a note that `name` is not known.
 fn or_unknown<T>(figure: Option<T>, name: &str, text: impl Fn(T) -> String) -> String {
     figure.map_or_else(|| format!("{name} not known"), text)
 }
 
-/// What the failures of all runs were, a line for each kind that there was.
+/// The failures of all runs: one line for each kind that occurred.
 fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
     let rounds = if server.runs.len() > 1 {
         ", in all rounds"
@@ -238,7 +239,7 @@ fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
     Ok(())
 }
 
-/// What is no error and has to be known all the same.
+/// Facts that are not errors but matter to the reader.
 fn write_asides(out: &mut String, figures: &Figures) -> std::fmt::Result {
     if figures.lost_in_warmup > 0 {
         let lost = plural(figures.lost_in_warmup, "request", "requests");

@@ -1,9 +1,8 @@
-//! One self-contained SVG: the latency's percentiles, the rate over time, and the ratios of a
-//! comparison.
+//! The SVG report: latency percentiles, the rate over time, and the ratios of a comparison.
 //!
-//! No script, no font, no reference to anything outside: it can be mailed. It follows the reader's
-//! light or dark scheme, and every curve is named in the picture, so that colour alone never
-//! carries the meaning.
+//! The file is self-contained: no script, no font, no external reference. The colours follow the
+//! reader's light or dark scheme. Every curve has a label in the picture, so colour is never the
+//! only distinction.
 
 use std::fmt::Write;
 
@@ -16,9 +15,9 @@ const WIDTH: f64 = 800.0;
 const LEFT: f64 = 90.0;
 const RIGHT: f64 = 770.0;
 const PANEL: f64 = 240.0;
-/// Where the names of the servers begin.
+/// Vertical position of the first server name.
 const HEAD: f64 = 62.0;
-/// Distances between the lines that name curves.
+/// Line spacing of the legend.
 const LINE: f64 = 16.0;
 const COLOURS: [&str; 6] = [
     "#2b7bba", "#d1495b", "#3a9a5b", "#b8860b", "#7b5ea7", "#5c6b73",
@@ -27,7 +26,7 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}.t{font-weigh
  .g{stroke:#8884}\
  .b{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}.b{fill:#16181b}}";
 
-/// The picture.
+/// The SVG document of a session.
 pub fn svg(session: &Session) -> String {
     let rows: usize = session
         .compared
@@ -73,7 +72,7 @@ pub fn svg(session: &Session) -> String {
     out
 }
 
-/// A panel of curves whose values lie between 0 and `top`, with its grid.
+/// A panel with a grid, for curves with values from 0 to `top`.
 struct Panel {
     y: f64,
     top: f64,
@@ -87,7 +86,7 @@ impl Panel {
         top: f64,
         label: impl Fn(f64) -> String,
     ) -> Panel {
-        // A scale that ends in one round digit reads better than one that ends at the largest
+        // A scale that ends at one round digit is easier to read than one that ends at the largest
         // value.
         let digit = 10f64.powf(top.max(1e-9).log10().floor());
         let panel = Panel {
@@ -114,7 +113,7 @@ impl Panel {
         self.y + PANEL - 40.0 - value / self.top * (PANEL - 70.0)
     }
 
-    /// Draws a curve through points whose x lies between 0 and 1.
+    /// Draws a curve through points with x from 0 to 1.
     fn curve(&self, out: &mut String, index: usize, points: impl Iterator<Item = (f64, f64)>) {
         let colour = COLOURS[index % COLOURS.len()];
         let mut path = String::new();
@@ -160,7 +159,7 @@ fn percentiles(out: &mut String, session: &Session, y: f64) {
         top as f64,
         units::span,
     );
-    // Each nine is as wide as the one before: x is the number of nines, four of them.
+    // Each further nine has the same width: x is the number of nines, up to four.
     let nines = |percent: f64| -(1.0 - percent / 100.0).max(1e-9).log10() / 4.0;
     for (percent, name) in [
         (0.0, "0 %"),
@@ -224,8 +223,7 @@ fn rates(out: &mut String, session: &Session, y: f64) {
     }
 }
 
-/// A row for each figure: a dot for every pair, the interval as a bar, the mean as a stroke through
-/// it.
+/// One row per figure: a dot for each pair, a bar for the interval, and a stroke for the mean.
 fn ratios(out: &mut String, session: &Session, y: f64) {
     text(
         out,
@@ -268,7 +266,7 @@ fn ratios(out: &mut String, session: &Session, y: f64) {
     }
 }
 
-/// What one row shows; `at` tells where a ratio stands.
+/// Draws one row; `at` maps a ratio to an x position.
 fn interval(out: &mut String, versus: &Versus, row: f64, colour: &str, at: impl Fn(f64) -> f64) {
     let estimate = versus.estimate;
     let (low, high, mean) = (at(estimate.low), at(estimate.high), at(estimate.ratio));
@@ -308,8 +306,8 @@ fn text(out: &mut String, x: f64, y: f64, class: &str, content: &str) {
     );
 }
 
-/// The text of an element. XML has no way to say most control characters, nor the last two of a
-/// plane: each is one that stands for it (XML 1.0, 2.2).
+/// Escapes the text of an element. XML cannot express most control characters, or U+FFFE and
+/// U+FFFF. Each of them is replaced by one substitute (XML 1.0, 2.2).
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! What is told of a cost that is not known, or known in part.
+//! The report of costs that are unknown, or only partly known.
 
 use super::*;
 

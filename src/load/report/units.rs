@@ -1,4 +1,4 @@
-//! Figures as a person reads them: three digits that count, and a unit.
+//! Formats figures for the text report: three significant digits and a unit.
 
 /// A span given in nanoseconds: `812 ns`, `70.1 us`, `1.25 ms`, `3.00 s`.
 pub fn span(nanoseconds: f64) -> String {

@@ -1,10 +1,9 @@
-//! A server that is kept on one processor while it is measured, and let go afterwards.
+//! Pins a server to one processor during the measurement, and restores its affinity afterwards.
 //!
-//! All threads of its process and of the processes it has started are moved, for a new one runs
-//! where the one runs that has started it. Each has its place back when the value is dropped,
-//! whatever way the measurement took; a server that somebody else started is none of ours. What it
-//! means that all share a processor is not known here. Man pages: sched_setaffinity(2),
-//! proc_pid_task(5).
+//! All threads of the process and of its child processes are pinned; new threads and processes
+//! inherit the affinity of their creator. `drop` restores the affinity of every thread, on every
+//! exit path. This also holds for a server that the user started. This module does not know why the
+//! processor is shared. Neighbour: `servers`. Man pages: sched_setaffinity(2), proc_pid_task(5).
 
 use std::collections::HashMap;
 use std::io;
@@ -14,17 +13,17 @@ use crate::kernel::process::{self, Processors};
 
 use super::observe;
 
-/// A server on one processor.
+/// A server that is pinned to one processor.
 #[derive(Debug)]
 pub struct Pinned {
     pid: u32,
     core: usize,
-    /// Where each thread was allowed to run before.
+    /// The previous affinity of each thread.
     before: HashMap<i32, Processors>,
 }
 
 impl Pinned {
-    /// Moves process `pid` to processor `core`. An error names both, and leaves nothing moved.
+    /// Pins process `pid` to processor `core`. An error names both, and no thread stays pinned.
     pub fn new(pid: u32, core: usize) -> io::Result<Pinned> {
         let mut pinned = Pinned {
             pid,
@@ -35,24 +34,25 @@ impl Pinned {
         Ok(pinned)
     }
 
-    /// Moves what was started since, and what went elsewhere by itself.
+    /// Pins new threads, and threads that changed their own affinity.
     pub fn renew(&mut self) -> io::Result<()> {
         let named = |error: io::Error| {
             let (pid, core) = (self.pid, self.core);
             let text = format!("--same-core: process {pid} on processor {core}: {error}");
             io::Error::new(error.kind(), text)
         };
-        // One that is started meanwhile, by a thread that is not moved yet, is found by another
-        // look.
+        // An unpinned thread may create another one during the scan, so the scan repeats until it
+        // finds no new thread.
         loop {
             let known = self.before.len();
             for thread in observe::threads(self.pid).map_err(named)? {
                 let before = match move_to(thread, self.core) {
                     Ok(before) => before,
-                    Err(error) if error.raw_os_error() == Some(ESRCH) => continue, // It has ended.
+                    Err(error) if error.raw_os_error() == Some(ESRCH) => continue, // Thread ended.
                     Err(error) => return Err(named(error)),
                 };
-                // Who is found later has its place from somebody who had been moved.
+                // A thread found later may have inherited the pinned affinity. Restore the first
+                // thread's.
                 let inherited = known > 0 && before.list() == [self.core];
                 let place = self.first().filter(|_| inherited).unwrap_or(before);
                 self.before.entry(thread).or_insert(place);
@@ -63,7 +63,7 @@ impl Pinned {
         }
     }
 
-    /// Where the process's first thread was allowed to run.
+    /// The previous affinity of the process's first thread.
     fn first(&self) -> Option<Processors> {
         self.before.get(&(self.pid as i32)).copied()
     }
@@ -71,16 +71,16 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // Threads that were started since are looked up too; a process that has ended has none.
+        // Find new threads first. A process that has ended has none.
         let _ = self.renew();
         for (thread, before) in &self.before {
-            // It may have ended.
+            // The thread may have ended.
             let _ = process::set_affinity(*thread, before);
         }
     }
 }
 
-/// Moves a thread, and tells where it might run before.
+/// Pins a thread and returns its previous affinity.
 fn move_to(thread: i32, core: usize) -> io::Result<Processors> {
     let before = process::affinity(thread)?;
     process::pin_task(thread, core)?;

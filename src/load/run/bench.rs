@@ -1,8 +1,7 @@
-//! What `mynah bench` is asked for: a load, the servers to put it on, and what to do with the
-//! figures.
+//! The inputs of `mynah bench`: a load, the servers to load, and the outputs.
 //!
-//! Plain data that the command line fills; what depends on several options is settled and held
-//! against each other here, before anything is opened. `session` carries it out.
+//! The command line fills this plain data. Settings that depend on several options are checked and
+//! completed here, before anything is opened. `session` runs the bench.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -18,40 +17,40 @@ use crate::load::judge::assertion::Assertion;
 use crate::load::plan::{Pace, Plan, Until};
 use crate::load::report::figures::Needs;
 
-/// Who is to be loaded.
+/// A server to load.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Server {
-    /// One that is there.
+    /// A server that is already running.
     At(Endpoint),
-    /// One to be started by this command, in which `{port}` stands for its port.
+    /// A command that starts the server; `{port}` stands for its port.
     Command(String),
 }
 
-/// Everything the command line may ask for.
+/// All inputs from the command line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bench {
     /// The load.
     pub plan: Plan,
-    /// The first is the one the others are compared with.
+    /// The servers. The others are compared with the first one.
     pub servers: Vec<Server>,
-    /// Their processes, where they were not started here.
+    /// The processes of servers that were not started here.
     pub pids: Vec<u32>,
-    /// Rounds of a comparison.
+    /// The number of rounds in a comparison.
     pub pairs: usize,
-    /// Whether servers and generator share one processor.
+    /// Whether the servers and the generator share one processor.
     pub same_core: bool,
-    /// What must hold.
+    /// The assertions on the figures.
     pub assertions: Vec<Assertion>,
-    /// Where to write everything as JSON.
+    /// Output file for the JSON report.
     pub json: Option<PathBuf>,
-    /// Where to write the percentiles as HdrHistogram text.
+    /// Output file for the percentiles in HdrHistogram text.
     pub hgrm: Option<PathBuf>,
-    /// Where to draw the picture.
+    /// Output file for the SVG report.
     pub svg: Option<PathBuf>,
 }
 
 impl Bench {
-    /// Holds the options against each other; the line names the option.
+    /// Checks the options against each other. The error names the option.
     pub fn check(&self) -> Result<(), String> {
         self.plan.check()?;
         if self.servers.is_empty() {
@@ -99,8 +98,8 @@ impl Bench {
         self.check_assertions()
     }
 
-    /// A condition on what is not measured could only fail, and only after the run. They are about
-    /// the first server.
+    /// Refuses assertions on figures that the run does not measure: they could only fail, and only
+    /// after the run. Assertions are about the first server.
     fn check_assertions(&self) -> Result<(), String> {
         let is_closed_loop = self.plan.pace == Pace::Closed;
         let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
@@ -122,8 +121,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What is known of a server before its name is looked up. The addresses of a name are checked
-    /// when they are known.
+    /// Checks a server before its name is resolved. The addresses are checked once they are known.
     fn check_server(&self, server: &Server) -> Result<(), String> {
         match server {
             Server::At(at) if at.is_udp() => self
@@ -144,8 +142,8 @@ impl Bench {
         }
     }
 
-    /// Fills in what nobody said: a run that is one of many is shorter, and a counted one does not
-    /// warm up.
+    /// Sets defaults for missing options: the runs of a comparison are shorter, and a run by a
+    /// count has no warm-up.
     pub fn settle(
         &mut self,
         duration: Option<Duration>,

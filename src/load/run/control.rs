@@ -1,9 +1,9 @@
-//! Where the conductor and its workers leave word for each other while a run is going on.
+//! The shared memory between the conductor and its workers during a run.
 //!
-//! One [`Control`] for all: written by the conductor, read by each worker once a turn. One
-//! [`Board`] a worker: written by it, read by the conductor whenever it likes. Nobody waits for
-//! anybody: a worker that finds its board's histogram being read leaves it as it is until the next
-//! time.
+//! One [`Control`] for all: the conductor writes it, and each worker reads it once per turn. One
+//! [`Board`] per worker: the worker writes it, and the conductor reads it at any time. Neither side
+//! waits for the other, except that the conductor may wait for the lock of a board's histogram. A
+//! worker that finds the histogram locked skips the update until the next time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::base::time::Time;
 
 use crate::load::conversation::page::FirstPage;
 
-/// What the conductor tells the workers.
+/// Commands from the conductor to the workers.
 #[derive(Debug)]
 pub struct Control {
     go: AtomicU64,
@@ -21,7 +21,7 @@ pub struct Control {
     end: AtomicU64,
     stop: AtomicBool,
     release: AtomicBool,
-    /// What the server has answered first, in HTTP.
+    /// The first HTTP reply of the run.
     pub first_page: FirstPage,
 }
 
@@ -40,78 +40,78 @@ impl Default for Control {
 }
 
 impl Control {
-    /// Lets the load begin at `go` and be measured from `start` until `end`.
+    /// Starts the load at `go`; the measured window is from `start` to `end`.
     pub fn set_window(&self, go: Time, start: Time, end: Time) {
         self.start.store(start.as_nanos(), Ordering::Relaxed);
         self.end.store(end.as_nanos(), Ordering::Relaxed);
-        // The other two must be seen by whoever sees this one.
+        // The `Release` store publishes the other two values to a reader that sees this one.
         self.go.store(go.as_nanos(), Ordering::Release);
     }
 
-    /// When the load began and the two ends of the measured window, once it has begun.
+    /// The start of the load and the window, once the load has started at `now`.
     pub fn window(&self, now: Time) -> Option<(Time, Time, Time)> {
         let read = |time: &AtomicU64| Time::from_nanos(time.load(Ordering::Relaxed));
         let go = Time::from_nanos(self.go.load(Ordering::Acquire));
         (now >= go).then(|| (go, read(&self.start), read(&self.end)))
     }
 
-    /// Ends the window at `end`, before its time: no worker can go on.
+    /// Moves the end of the window to `end`, which is earlier than planned if no worker can continue.
     pub fn cut(&self, end: Time) {
         self.end.store(end.as_nanos(), Ordering::Relaxed);
     }
 
-    /// When the window ends.
+    /// The end of the window.
     pub fn end(&self) -> Time {
         Time::from_nanos(self.end.load(Ordering::Relaxed))
     }
 
-    /// Ends the run now.
+    /// Stops the run now.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Lets the workers' threads end: their processor time has been read.
+    /// Allows the worker threads to exit: their processor time has been read.
     pub fn release(&self) {
         self.release.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a worker that is done may end its thread.
+    /// Whether a finished worker may end its thread.
     pub fn is_released(&self) -> bool {
         self.release.load(Ordering::Relaxed)
     }
 
-    /// Whether the run was ended early.
+    /// Whether the run was stopped early.
     #[inline]
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 }
 
-/// What one worker tells the conductor.
+/// Reports from one worker to the conductor.
 #[derive(Debug, Default)]
 pub struct Board {
-    /// The kernel's number of its thread.
+    /// The kernel's thread id.
     pub thread: AtomicU64,
-    /// Connections that stand, idle ones included.
+    /// Established connections, including idle ones.
     pub open: AtomicU64,
-    /// All its connections stand.
+    /// Whether all connections of the worker are established.
     pub ready: AtomicBool,
-    /// It has nothing more to send: its window is over, or all its connections are gone.
+    /// Whether the worker sends nothing more: its window is over, or all its connections are lost.
     pub sent_all: AtomicBool,
-    /// It has ended.
+    /// Whether the worker has ended.
     pub done: AtomicBool,
     /// Counts for the progress line.
     pub live: Mutex<Live>,
 }
 
-/// A copy of what the progress line shows.
+/// A copy of the counts for the progress line.
 #[derive(Debug, Default)]
 pub struct Live {
-    /// When it was written.
+    /// When the copy was written.
     pub at: Time,
     /// Requests answered.
     pub answered: u64,
-    /// Failures so far.
+    /// Failures.
     pub errors: u64,
     /// Response times in an open loop, service times in a closed one.
     pub latency: Histogram,

@@ -1,14 +1,16 @@
-//! One run: workers are started, let go together, sampled at both ends of the window, and gathered.
+//! One run: starts the workers, lets them begin together, samples at both ends of the window, and
+//! collects the results.
 //!
 //! ```text
 //!   open connections | warm up |<------ measured window ------>| wait for replies |
 //!                    go      start (sample)                   end (sample)       done
 //! ```
 //!
-//! The conductor sleeps between these moments in its own poller, where signals arrive too. It never
-//! touches a connection of the load, and the workers never wait for it: they are told the moments
-//! beforehand. When a connection cannot even be opened, there is nothing to measure, and that is
-//! the answer.
+//! The conductor sleeps between these times in its own poller, which also reports signals. It never
+//! uses a connection of the load. The workers never wait for the conductor, because they learn the
+//! times in advance (`control`). If a connection cannot be opened before the load, the run ends
+//! with that error. Neighbours: `worker` (the threads), `observe` (the samples), `servers` and
+//! `spawn` (the processes).
 
 pub mod affinity;
 pub mod bench;
@@ -41,49 +43,49 @@ use progress::{Glance, Progress};
 const OPENING_GLANCE: Duration = Duration::from_millis(1);
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// SIGHUP, by number: the terminal is gone. There is no file to read again.
+/// SIGHUP: the terminal was closed. The bench has no file to reload, so it ends.
 const HANG_UP: i32 = 1;
 
-/// The time everybody has used up to one moment.
+/// The processor time used by all parties up to one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// When it was taken.
+    /// When the sample was taken.
     pub at: Time,
     /// Processor time of each worker.
     pub workers_ns: Vec<Option<u64>>,
-    /// How long each was ready to run and was not let.
+    /// The time each worker was runnable but not running.
     pub waited_ns: Vec<Option<u64>>,
-    /// The server, where its process is known; or why it cannot be read.
+    /// The usage of the server, if its process is known, or why it cannot be read.
     pub server: Option<Result<Usage, String>>,
     /// The whole machine.
     pub host: Host,
 }
 
-/// What a run has brought.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The measurements of all workers.
     pub tally: Tally,
     /// The length of the measured window.
     pub elapsed_ns: u64,
-    /// Whether it ended by a count, so that the samples stand around all replies.
+    /// Whether the run was by a count. Then the samples enclose all replies.
     pub counted: bool,
-    /// At the window's start.
+    /// The sample at the start of the window.
     pub begin: Sample,
-    /// At its end.
+    /// The sample at the end of the window.
     pub end: Sample,
-    /// The signal that ended it early.
+    /// The signal that ended the run early.
     pub interrupted: Option<i32>,
 }
 
-/// Why there is nothing to report.
+/// Why a run has no result.
 #[derive(Debug)]
 pub enum RunError {
     /// The server could not be reached, or broke a connection before the load began.
     Target(String),
-    /// Our own side failed.
+    /// A local resource failed.
     Own(io::Error),
-    /// A signal came before the load began.
+    /// A signal arrived before the load began.
     Interrupted(i32),
 }
 
@@ -97,18 +99,19 @@ impl fmt::Display for RunError {
     }
 }
 
-/// Who is loaded.
+/// The server that is loaded.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// How it is called in reports.
+    /// The name in reports.
     pub name: String,
-    /// Where it is.
+    /// The address of the server.
     pub address: Address,
-    /// Its process, where known.
+    /// The server's process, if known.
     pub pid: Option<u32>,
 }
 
-/// Loads `target` by `plan`. `kernel` is the conductor's own, `open` makes one for each worker.
+/// Loads `target` as `plan` says. `kernel` belongs to the conductor; `open` creates one kernel for
+/// each worker.
 pub fn run<K: Poller + Opener>(
     plan: &Plan,
     script: &Script,
@@ -162,7 +165,7 @@ pub fn run<K: Poller + Opener>(
         };
         if let Until::Requests(_) = plan.until {
             outcome.counted = true;
-            // Without a reply, all of the time was spent on waiting.
+            // Without a reply, the whole time was spent waiting.
             if outcome.tally.last_answer_ns > 0 {
                 outcome.elapsed_ns = outcome.tally.last_answer_ns;
             }
@@ -171,7 +174,7 @@ pub fn run<K: Poller + Opener>(
     })
 }
 
-/// A worker's thread, from start to end.
+/// The main function of a worker thread.
 fn work<K: Poller + Opener>(
     job: Job<'_>,
     open: &impl Fn() -> io::Result<K>,
@@ -184,12 +187,12 @@ fn work<K: Poller + Opener>(
         Some(&cpu) => process::pin_task(0, cpu),
         None => Ok(()),
     };
-    // An open loop's requests are to go out when they are due.
+    // The requests of an open loop have to be sent when they are due.
     let punctual = pinned.and_then(|()| process::wake_punctually());
     let worked = punctual.and_then(|()| open()).map_err(Cause::Own);
     let worked = worked.and_then(|kernel| Worker::new(kernel, job)?.run());
     job.board.done.store(true, Ordering::Release);
-    // With the thread would go its entry in /proc, which the conductor has yet to read.
+    // The thread's entry in /proc ends with the thread, and the conductor still has to read it.
     while !job.control.is_released() {
         thread::sleep(OPENING_GLANCE);
     }
@@ -215,12 +218,13 @@ fn gather(
     failed.map_or(Ok(all), Err)
 }
 
-/// What the server has used so far, where its process is known; or why it cannot be read.
+/// The server's usage so far, if its process is known, or why it cannot be read.
 pub fn usage_of(target: &Target) -> Option<Result<Usage, Unknown>> {
     target.pid.map(Usage::of)
 }
 
-/// Sleeps until `until` or a little less, or until a signal asks for the end, which is then told.
+/// Sleeps until `until` (at most), and returns early with the number of a signal that asks for the
+/// end.
 pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> {
     let mut events = [Event::default(); 4];
     kernel.wait(&mut events, until)?;
@@ -252,7 +256,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
                 .iter()
                 .any(|board| board.done.load(Ordering::Acquire))
             {
-                // It will say why when it is gathered.
+                // The worker's error is reported when its result is collected.
                 self.control.stop();
                 return Ok(Outcome::default());
             }
@@ -262,7 +266,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
             self.show(None);
         }
-        // Without a warm-up the load begins at once, and would be ahead of its sample.
+        // Without a warm-up the load begins at once, before a sample at the start could be taken.
         let before = self.plan.warmup.is_zero().then(|| self.sample());
         let go = self.kernel.now();
         let start = go.after(self.plan.warmup);
@@ -276,7 +280,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         if interrupted.is_none() {
             interrupted = self.watch(end, Some(start))?;
         }
-        // Earlier than planned when no worker can go on.
+        // The end is earlier than planned when no worker can continue.
         let end = end.min(self.kernel.now());
         self.control.cut(end);
         let end_sample = self.sample();
@@ -300,12 +304,12 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         })
     }
 
-    /// Sleeps until `until` or until all workers have sent what they had to; tells the signal that
-    /// came first.
+    /// Sleeps until `until`, or until all workers have sent their requests. Returns the signal, if
+    /// one arrives first.
     fn watch(&mut self, until: Time, start: Option<Time>) -> Result<Option<i32>, RunError> {
         loop {
             let now = self.kernel.now();
-            // A run by a count is over with its last reply.
+            // A run by a count ends with its last reply.
             let counted = matches!(self.plan.until, Until::Requests(_));
             let over = |board: &Board| {
                 !counted && board.sent_all.load(Ordering::Relaxed)
@@ -341,13 +345,13 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             at,
             workers_ns,
             waited_ns,
-            // A server that has died meanwhile is no reason to report nothing.
+            // A server that has died is reported as such; the other figures remain.
             server: usage_of(self.target).map(|usage| usage.map_err(|why| why.to_string())),
             host: Host::now(),
         }
     }
 
-    /// Draws the progress line, when one is wanted and its time has come.
+    /// Draws the progress line, if it is enabled and due.
     fn show(&mut self, start: Option<Time>) {
         let now = self.kernel.now();
         if !self.progress.is_due(now) {

@@ -1,9 +1,9 @@
-//! One line on a terminal while a run is going on; nothing where there is none.
+//! The progress line on a terminal during a run. Without a terminal, nothing is written.
 //!
-//! The line is drawn over itself a few times a second and wiped at the end, so that it leaves no
-//! trace in what is kept; one that did not fit would wrap and stay. So it has 79 columns at most,
-//! or those of a narrower terminal, and what is least missed is left out first. What it shows is a
-//! glance: figures lag behind by a fifth of a second and are not the report's.
+//! The line is redrawn in place a few times a second, and erased at the end, so that the final
+//! output does not contain it. A line that is too long would wrap and stay visible. So the line has
+//! at most 79 columns, or the width of a narrower terminal; the least important fields are omitted
+//! first. The figures may be a fifth of a second old and are independent of the report.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -18,28 +18,29 @@ use crate::load::report::units;
 
 const INTERVAL: Duration = Duration::from_millis(250);
 const COLUMNS_MAX: usize = 79;
-/// The bar has what the rest leaves, between these; without so much there is none.
+/// The bar takes the columns that are left, within these limits. With fewer columns there is no
+/// bar.
 const BAR_MIN: usize = 5;
 const BAR_MAX: usize = 20;
 
-/// What is to be shown.
+/// The content of the line.
 #[derive(Debug)]
 pub struct Glance<'a> {
-    /// Who is loaded.
+    /// The name of the server.
     pub name: &'a str,
-    /// When it will end.
+    /// The condition that ends the run.
     pub until: Until,
-    /// Since the window's start; `None` before it.
+    /// Time since the start of the window; `None` before it.
     pub elapsed: Option<Duration>,
-    /// When the workers last told their counts.
+    /// When the workers last published their counts.
     pub at: Time,
-    /// Connections that stand.
+    /// Established connections.
     pub open: u64,
     /// Requests answered.
     pub answered: u64,
     /// Failures.
     pub errors: u64,
-    /// Processor time of the workers since they began, where it is known.
+    /// Processor time of the workers so far, if known.
     pub cpu_ns: Option<u64>,
     /// The latency that counts.
     pub latency: &'a Histogram,
@@ -50,17 +51,17 @@ pub struct Glance<'a> {
 pub struct Progress {
     wanted: bool,
     drawn: Time,
-    /// What was shown last, for the rates since then.
+    /// The state at the previous line, to compute the current rates.
     at: Time,
     answered: u64,
     cpu_ns: Option<u64>,
-    /// What stands before the line and ends in a colon and a blank, such as which round of a
-    /// comparison this is; or nothing.
+    /// Text before the line, such as the round of a comparison. Ends with a colon and a blank, or
+    /// is empty.
     pub title: String,
 }
 
 impl Progress {
-    /// A line on stderr, when that is a terminal.
+    /// A line on stderr, if stderr is a terminal.
     pub fn on_terminal() -> Progress {
         Progress {
             wanted: io::stderr().is_terminal(),
@@ -68,7 +69,7 @@ impl Progress {
         }
     }
 
-    /// No line.
+    /// No progress line.
     pub fn none() -> Progress {
         Progress {
             wanted: false,
@@ -80,16 +81,16 @@ impl Progress {
         }
     }
 
-    /// Whether it is time to draw.
+    /// Whether the next line is due.
     pub fn is_due(&self, now: Time) -> bool {
         self.wanted && now.since(self.drawn) >= INTERVAL
     }
 
-    /// Draws the line over the one before.
+    /// Draws the line in place of the previous one.
     pub fn draw(&mut self, now: Time, glance: &Glance<'_>) {
         let columns = terminal_columns(io::stderr().as_fd()).unwrap_or(COLUMNS_MAX);
         let text = self.line(now, glance, columns.min(COLUMNS_MAX));
-        // A terminal that went away or stands still is no reason to stop measuring.
+        // A terminal that is gone or blocked does not stop the measurement.
         ERROR_LINES.offer(format!("\r\x1b[K{text}").as_bytes());
         (self.drawn, self.cpu_ns) = (now, glance.cpu_ns);
         if glance.elapsed.is_some() {
@@ -97,7 +98,7 @@ impl Progress {
         }
     }
 
-    /// Wipes it.
+    /// Erases the line.
     pub fn clear(&mut self) {
         if self.wanted {
             ERROR_LINES.offer(b"\r\x1b[K");
@@ -105,7 +106,7 @@ impl Progress {
         (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, Some(0));
     }
 
-    /// The line, of at most `columns`.
+    /// The text of the line, at most `columns` wide.
     fn line(&self, now: Time, glance: &Glance<'_>, columns: usize) -> String {
         let Glance {
             name,
@@ -118,7 +119,7 @@ impl Progress {
             ..
         } = *glance;
         let since = now.since(self.drawn).as_secs_f64();
-        // A command may be long, and what comes behind it is what one looks for.
+        // A command may be long, and the fields after it are more important.
         let title = match self.title.strip_suffix(": ") {
             Some(title) => format!("{}: ", cut(title, (columns / 3).saturating_sub(2))),
             None => String::new(),
@@ -132,7 +133,7 @@ impl Progress {
             Until::Time(all) => elapsed.as_secs_f64() / all.as_secs_f64(),
             Until::Requests(all) => answered as f64 / all as f64,
         };
-        // The workers tell their counts at moments of their own.
+        // The workers publish their counts at different times.
         let told = match self.at {
             Time::NEVER => elapsed.as_secs_f64(),
             at => glance.at.since(at).as_secs_f64().max(since / 2.0),
@@ -146,7 +147,7 @@ impl Progress {
             0 => "-".to_owned(),
             _ => units::span(latency.percentile(percent) as f64),
         };
-        // Each with how soon it is left out.
+        // Each field with its rank: the field with the highest rank is omitted first.
         let mut fields = vec![
             (0, format!("{:.1} s", elapsed.as_secs_f64())),
             (5, format!("{open} conn")),
@@ -172,7 +173,7 @@ impl Progress {
     }
 }
 
-/// A bar of which `part` is full, with the blank after it, in at most `room` columns.
+/// A bar filled to `part`, followed by a blank, in at most `room` columns.
 fn bar(part: f64, room: usize) -> String {
     let width = room.saturating_sub(3).min(BAR_MAX);
     if width < BAR_MIN {
@@ -182,7 +183,7 @@ fn bar(part: f64, room: usize) -> String {
     format!("[{:-<width$}] ", "#".repeat(filled))
 }
 
-/// `text` in at most `columns`, with dots where its end was.
+/// Truncates `text` to at most `columns`; dots replace the end.
 fn cut(text: &str, columns: usize) -> String {
     if text.chars().count() <= columns {
         return text.to_owned();
@@ -196,7 +197,7 @@ fn cut(text: &str, columns: usize) -> String {
 mod tests {
     use super::*;
 
-    /// The line of a run that is at its half, in so many columns.
+    /// The line of a half-completed run, in `columns` columns.
     fn line(title: &str, connections: u64, columns: usize) -> String {
         let mut latency = Histogram::new();
         latency.record(100_000);

@@ -1,11 +1,10 @@
-//! The servers of a session: those that are there, those that are started for it, and on which
-//! processor.
+//! The servers of a session: running ones, started ones, and their processor.
 //!
-//! Whatever was done to a server is undone when the value is dropped: one that was started here is
-//! ended, one that was moved goes back to where it was. Starting a server and looking up a name
-//! take a while, in which a signal may come. Of several addresses of a name, the first on which a
-//! run can begin is loaded to the end of the session. Neighbours: `spawn` and `pinned` below,
-//! `session` above.
+//! Dropping the value undoes every change: servers that were started here are stopped, and moved
+//! servers get their affinity back. Starting a server and resolving a name take time, in which
+//! signals are still handled. If a name has several addresses, the first one at which a run can
+//! begin is used until the end of the session. Neighbours: `spawn` and `affinity`; `session` is the
+//! caller.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,13 +21,13 @@ use super::{RunError, Target};
 use crate::load::conversation::session::SessionError;
 use crate::load::run;
 
-/// How often to look whether a name has been looked up; a signal waits for it.
+/// The polling interval for the name lookup, and the delay with which a signal is noticed.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);
 
-/// The addresses of a server at which no run has been tried yet.
+/// The addresses of a server that were not tried yet.
 #[derive(Debug)]
 pub struct Candidates {
-    /// What was asked for.
+    /// The endpoint as the user gave it.
     pub endpoint: Endpoint,
     left: VecDeque<Address>,
     refusals: Vec<String>,
@@ -43,8 +42,8 @@ impl Candidates {
         }
     }
 
-    /// A run could not begin at the address of `target`, which `refusal` names: moves `target` to
-    /// the next address, or tells why none was left.
+    /// Handles a failed start of a run at the address of `target`, with the message `refusal`.
+    /// Moves `target` to the next address, or returns the error when no address is left.
     pub fn next(&mut self, target: &mut Target, refusal: String) -> Result<(), RunError> {
         self.refusals.push(refusal);
         match self.left.pop_front() {
@@ -56,14 +55,14 @@ impl Candidates {
         }
     }
 
-    /// A run has begun: later ones are made at the same address.
+    /// Keeps the current address for all later runs, after a run has begun.
     pub fn settle(&mut self) {
         self.left.clear();
         self.refusals.clear();
     }
 }
 
-/// How the server is called in reports: a name with the address that it stands for.
+/// The server's name in reports: for a host name, also the resolved address.
 fn called(endpoint: &Endpoint, address: &Address) -> String {
     match address {
         Address::Tcp(at) | Address::Udp(at) if endpoint.is_named() => {
@@ -73,22 +72,21 @@ fn called(endpoint: &Endpoint, address: &Address) -> String {
     }
 }
 
-/// All servers, by their index.
+/// All servers, by index.
 #[derive(Debug, Default)]
 pub struct Servers {
-    /// Who they are.
+    /// Names, addresses and processes.
     pub targets: Vec<Target>,
-    /// Their further addresses.
+    /// The remaining addresses of each server.
     pub candidates: Vec<Candidates>,
-    /// Each that is kept on a processor. Before those that are ended: a process that is gone
-    /// cannot be moved.
+    /// Pinned servers. This field drops before `spawned`: the affinity of a process that is gone
+    /// cannot be restored.
     pinned: Vec<Option<Pinned>>,
     spawned: Vec<Spawned>,
 }
 
 impl Servers {
-    /// Starts who is to be started, and moves all to `core`, if one is given. `kernel` is where
-    /// signals arrive.
+    /// Starts the commands, and pins all servers to `core`, if given. Signals arrive at `kernel`.
     pub fn start<K: Poller>(
         bench: &Bench,
         core: Option<usize>,
@@ -139,8 +137,8 @@ impl Servers {
         })
     }
 
-    /// Moves what server `index` has started since, before it is loaded again. Of one that has
-    /// ended there is nothing to move, and the report tells it.
+    /// Pins new threads of server `index` before the next run. If the server has ended, there is
+    /// nothing to pin, and the report says so.
     pub fn settle(&mut self, index: usize) {
         if let Some(Some(pinned)) = self.pinned.get_mut(index) {
             let _ = pinned.renew();
@@ -148,7 +146,7 @@ impl Servers {
     }
 }
 
-/// A server that is there: its first address and those after it.
+/// The target for a running server: its first address, and the candidates after it.
 fn find<K: Poller>(
     bench: &Bench,
     endpoint: &Endpoint,
@@ -173,8 +171,8 @@ fn find<K: Poller>(
     }
 }
 
-/// All addresses of `endpoint`. A lookup may take long and hears no signal, so a thread of its own
-/// does it.
+/// Resolves all addresses of `endpoint`. A lookup may block for long and does not react to signals,
+/// so it runs in its own thread.
 fn look_up<K: Poller>(endpoint: &Endpoint, kernel: &mut K) -> Result<Vec<Address>, SessionError> {
     let asked = endpoint.clone();
     if !asked.is_named() {

@@ -1,10 +1,10 @@
-//! A server that is started for the measurement and ended after it.
+//! A server that is started for the measurement and stopped after it.
 //!
-//! The command is cut into words without a shell, so that the process that is measured is the
-//! server and not something around it. `{port}` becomes a free port of the loopback address; the
-//! server is there when it accepts a connection. It is ended by SIGTERM, a little later by SIGKILL,
-//! and always reaped, whatever way the run takes: the end is in `drop`. Man pages: exec(3),
-//! kill(2), wait(2).
+//! The command is split into words without a shell, so that the measured process is the server
+//! itself and not a wrapper. `{port}` becomes a free port of the loopback address. The server is
+//! ready when it accepts a connection. `drop` stops the server with SIGTERM and, a little later,
+//! with SIGKILL, and always reaps it, on every exit path. Neighbours: `stderr_tail`, `servers`. Man
+//! pages: exec(3), kill(2), wait(2).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use crate::kernel::child::{self, Ending};
 use super::stderr_tail::LastWords;
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// One try to connect to it; a signal waits for it.
+/// The timeout of one connect, and the delay with which a signal is noticed.
 const TRY_TIMEOUT: Duration = Duration::from_millis(200);
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(5);
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub enum StartError {
     /// The line to print.
     Failed(String),
-    /// A signal came before it was ready.
+    /// A signal arrived before the server was ready.
     Interrupted(i32),
 }
 
@@ -38,18 +38,18 @@ impl From<String> for StartError {
     }
 }
 
-/// A server that lives as long as this value.
+/// A server process that lives as long as this value.
 #[derive(Debug)]
 pub struct Spawned {
     child: Child,
     address: SocketAddr,
-    /// What it says on stderr, for when it does not start.
+    /// The server's last lines on stderr, for the message of a failed start.
     last_words: Option<LastWords>,
 }
 
 impl Spawned {
-    /// Starts `line`, on processor `cpu` alone if one is given, and waits until it accepts. What it
-    /// waits with is `pause`, which may tell of a signal.
+    /// Starts `line`, pinned to processor `cpu` if given, and waits until the server accepts.
+    /// `pause` sleeps between the attempts and may return a signal.
     pub fn start(
         line: &str,
         cpu: Option<usize>,
@@ -114,19 +114,20 @@ impl Spawned {
         words.map_or_else(String::new, LastWords::told)
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub fn address(&self) -> Address {
         Address::Tcp(self.address)
     }
 
-    /// Its process.
+    /// The process id of the server.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 }
 
-/// Whether a server accepts at `address`. The kernel chose its port, and may choose it again for
-/// this connection; then TCP connects it to itself (RFC 9293, 3.5: simultaneous open).
+/// Whether a server accepts at `address`. The kernel has chosen the port and may choose the same
+/// port for this connection. Then TCP connects the socket to itself (RFC 9293, 3.5: simultaneous
+/// open).
 fn is_served(address: &SocketAddr) -> bool {
     let connected = TcpStream::connect_timeout(address, TRY_TIMEOUT);
     connected.is_ok_and(|stream| stream.local_addr().is_ok_and(|near| near != *address))
@@ -141,18 +142,18 @@ impl Drop for Spawned {
                 ending = Ending::Forced;
             }
             if ending == Ending::Forced || start.elapsed() < PAUSE {
-                // The group may have gone by itself.
+                // The process group may have ended already.
                 let _ = child::end_group(self.child.id(), ending);
             }
             thread::sleep(PAUSE);
         }
-        // Whoever is left of the group has lost its leader.
+        // The other processes of the group outlive their leader.
         let _ = child::end_group(self.child.id(), Ending::Forced);
     }
 }
 
-/// Cuts a line into words: blanks separate, quotes of both kinds keep together, a backslash takes
-/// the next letter as it is.
+/// Splits a line into words: blanks separate words, both kinds of quotes group, and a backslash
+/// escapes the next character.
 fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -198,7 +199,7 @@ mod tests {
         assert!(words("a 'b").is_err() && words("a\\").is_err());
     }
 
-    /// What `line` has been refused for.
+    /// The error for the command `line`.
     fn refusal(line: &str, signal: Option<i32>) -> StartError {
         let pause = |span| {
             thread::sleep(span);

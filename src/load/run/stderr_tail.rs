@@ -1,8 +1,8 @@
-//! The end of what a server says on stderr, for when it cannot be started.
+//! The last lines of a server's stderr, for the message of a failed start.
 //!
-//! A thread reads all of it as long as the server lives, so that who says much never waits, and
-//! keeps a little in place: nothing is allocated while requests are measured. What came before the
-//! end is dropped. Neighbour: `spawn` above.
+//! A thread reads all output while the server lives, so a server that writes much never blocks.
+//! Only the end is kept, in a fixed buffer: nothing is allocated while requests are measured.
+//! Neighbour: `spawn`.
 
 use std::io::{self, Read};
 use std::process::ChildStderr;
@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 
 use crate::base::text::escape::escape;
 
-/// Bytes that are kept: some lines, not a log.
+/// The size of the kept end: a few lines.
 const KEPT_MAX: usize = 1 << 10;
-/// Lines that are told: of a backtrace the last, of an error with advice the ones before.
+/// The number of reported lines. Of a backtrace, the last line matters; of an error that is
+/// followed by advice, the lines before the advice.
 const LINES_TOLD: usize = 3;
 const PIECE: usize = 4 << 10;
-/// How long what was said before the end may be under way.
+/// How long to wait for output that was written before the server ended.
 const PATIENCE: Duration = Duration::from_millis(200);
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What was said last.
+/// The end of the output.
 #[derive(Debug)]
 pub struct LastWords {
     kept: Arc<Mutex<Vec<u8>>>,
@@ -29,7 +30,7 @@ pub struct LastWords {
 }
 
 impl LastWords {
-    /// Begins to listen.
+    /// Starts the reader thread.
     pub fn of(mut stderr: ChildStderr) -> io::Result<LastWords> {
         let kept = Arc::new(Mutex::new(Vec::with_capacity(KEPT_MAX + PIECE)));
         let keep = Arc::clone(&kept);
@@ -47,7 +48,7 @@ impl LastWords {
         Ok(LastWords { kept, reader })
     }
 
-    /// The last lines as one, behind a colon; nothing when nothing was said.
+    /// The last lines joined into one, after a colon; empty without output.
     pub fn told(&self) -> String {
         let start = Instant::now();
         while !self.reader.is_finished() && start.elapsed() < PATIENCE {
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_much_does_not_wait_and_of_one_long_line_the_end_is_kept() {
+    fn a_server_that_writes_much_never_blocks_and_the_end_of_a_long_line_is_kept() {
         let long = told("head -c 200000 /dev/zero | tr '\\0' x >&2; printf end >&2");
         assert_eq!(long, format!(": {}end", "x".repeat(KEPT_MAX - 3)));
     }

@@ -1,8 +1,8 @@
-//! The worker's account of its requests at the end of the run.
+//! The final accounting of requests when a run ends.
 //!
-//! Each request that was due in the window was answered, failed, is unfinished or was never sent;
-//! the words are those of [`Tally`]. What was answered and what failed has been counted as it
-//! happened; what is still open when the run ends is counted here, once.
+//! Each request that was due in the window is answered, failed, unfinished or unsent, as defined by
+//! [`Tally`]. Answers and failures were counted when they happened; requests that are still open at
+//! the end of the run are counted here, once.
 
 use super::*;
 
@@ -29,7 +29,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let Phase::Draining { start, end, .. } = self.phase else {
             return 0;
         };
-        // A run by a count that ends by itself was asked for all of them.
+        // A run by a count that was not stopped should have sent all its requests.
         if self.is_counted() && !self.job.control.is_stopped() {
             return self.quota;
         }
@@ -40,11 +40,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
         schedule.pass(end).min(self.quota)
     }
 
-    /// Counts what is in flight on a connection when the run ends.
+    /// Counts the requests in flight on a connection when the run ends.
     ///
-    /// A run by time has waited for as long as it was told to: the requests are unfinished. A run
-    /// by a count has waited for as long as a reply may take: they have failed. A run that was
-    /// stopped did not wait.
+    /// A run by time has waited for the grace period: its requests are unfinished. A run by a count
+    /// has waited for the stall timeout: its requests have failed. A stopped run has not waited:
+    /// its requests are unfinished.
     fn settle(&mut self, index: usize) {
         let due = self.due_in_flight(index);
         let connection = &self.slots[index].connection;

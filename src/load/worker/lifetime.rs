@@ -1,17 +1,17 @@
-//! The worker's way with a connection's life: open it, note that it stands, lose it, open the next.
+//! The lifetime of a worker's connections: connect, establish, lose, reopen.
 //!
-//! An error of one connection ends in `lose` and goes no further, save before the load has begun: a
-//! server that cannot be reached then is the answer to the whole run. Under churn a connection that
-//! is not there yet is spoken to at once, and only if that is too early is waited for. A connection
-//! that the server may end is opened again by `reopening`. What is said and heard is `traffic`'s
-//! business. See connect(2), "EINPROGRESS".
+//! An error of one connection ends in `lose` and affects no other connection, except before the
+//! load has begun: a server that cannot be reached then ends the whole run. Under churn, the first
+//! write follows connect(2) at once; the worker waits for the event only if the write would block.
+//! `reopening` decides whether a connection that the server has ended is opened again. Requests and
+//! replies are in `traffic`. See connect(2), "EINPROGRESS".
 
 use super::*;
 use crate::base::text::quantity::Quantity;
 
 impl<K: Poller + Opener> Worker<'_, K> {
-    /// Opens the slots whose time has come: before the load one a turn, so that a connection that
-    /// stands is seen before the next one is begun and not charged for it.
+    /// Opens the slots whose time has come. Before the load, only one slot per turn: an established
+    /// connection must be noticed before the next connect, or its connect time would be too long.
     pub(super) fn open_due(&mut self) -> Result<(), Cause> {
         let churn = self.job.plan.churn;
         while let Some(&(due, index)) = self.opening.front() {
@@ -28,14 +28,15 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 
-    /// Starts to connect; under churn with its request, which was due at `due`, or now.
+    /// Starts to connect. Under churn, also begins the request, which was due at `due` (default:
+    /// now).
     pub(super) fn open(&mut self, index: usize, due: Option<Time>) -> Result<(), Cause> {
         let voice = self.number(index);
         let now = self.kernel.now();
         let slot = &mut self.slots[index];
         slot.generation = slot.generation.wrapping_add(1).max(1);
         let token = Token::new(index as u32, slot.generation);
-        // Another try goes on with the time, and the request, of the first one.
+        // A retry keeps the time and the request of the first attempt.
         if slot.tries == 0 {
             let other = voice as u64 + u64::from(slot.generation) * 7919;
             slot.opened_at = now;
@@ -44,7 +45,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             connection.reset(self.job.script, other);
             (0..unanswered).for_each(|_| connection.begin(self.job.script));
             if unanswered > 0 {
-                // The requests are counted from 0 again, and keep their times.
+                // Request numbers restart at 0; the requests keep their stamps.
                 let stamps = &mut self.stamps[index * self.depth..][..self.depth];
                 stamps.rotate_left(answered as usize & (self.depth - 1));
             }
@@ -66,16 +67,15 @@ impl<K: Poller + Opener> Worker<'_, K> {
                     false => Ok(()),
                 }
             }
-            // A unix listener whose queue is full says so at once instead of letting the peer wait
-            // (connect(2)).
+            // For a unix socket, a full listen queue makes connect(2) fail with EAGAIN; the call
+            // does not wait.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.try_again(index, error),
             Err(error) => self.lose(index, Cause::Connect(error)),
         }
     }
 
-    /// The listener's queue was full. It is tried again within the connect time-out; before the
-    /// load, the time-out starts again with each connection that is established, because the queue
-    /// moves.
+    /// Retries a connect after the listen queue was full, until the connect timeout. Before the
+    /// load, each established connection restarts the timeout, because the queue makes progress.
     fn try_again(&mut self, index: usize, error: io::Error) -> Result<(), Cause> {
         let opened_at = self.slots[index].opened_at;
         let since = match self.phase {
@@ -95,7 +95,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 
-    /// Puts a slot among those that are to be opened, in the order of their times.
+    /// Schedules a slot to be opened after `pause`, in time order.
     pub(super) fn open_after(&mut self, pause: Duration, index: usize) {
         let due = self.now.after(pause);
         let place = self.opening.partition_point(|(other, _)| *other <= due);
@@ -116,8 +116,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Refuses a socket that is connected to itself: the generator would measure its own echo. The
-    /// local address is known as soon as connect(2) returns, whether or not the peer has answered.
+    /// Refuses a socket that is connected to itself (simultaneous open): the generator would
+    /// measure its own echo. The local address is known as soon as connect(2) returns, even before
+    /// the peer has answered.
     fn check_local(&mut self, socket: &K::Socket) -> io::Result<()> {
         if let Address::Unix(_) = self.job.target {
             return Ok(());
@@ -128,8 +129,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Gives up the connections that were not established within the connect time-out. The kernel
-    /// itself sends a SYN again for more than two minutes (tcp(7), `tcp_syn_retries`).
+    /// Gives up connections that were not established within the connect timeout. The kernel itself
+    /// retransmits a SYN for more than two minutes (tcp(7), `tcp_syn_retries`).
     pub(super) fn give_up_connecting(&mut self) -> Result<(), Cause> {
         let Some(timeout) = self.job.plan.connect_timeout else {
             return Ok(());
@@ -153,8 +154,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 
-    /// Under churn: says the request without waiting to hear that the connection stands, as a
-    /// client whose connect(2) blocks does. Where the peer is near, it stands already.
+    /// Under churn: writes the request without waiting for the event, like a client with a blocking
+    /// connect(2). A connection to a near peer is already established.
     fn speak_at_once(&mut self, index: usize) -> Result<(), Cause> {
         let slot = &mut self.slots[index];
         let (Some(socket), bytes) = (&slot.socket, slot.connection.outgoing(self.job.script))
@@ -164,7 +165,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if bytes.is_empty() {
             return Ok(());
         }
-        // What is taken was taken by a connection that stood before.
+        // A successful write proves that the connection is established.
         self.now = self.kernel.now();
         match self.kernel.write(socket, bytes) {
             Ok(count) => {
@@ -173,7 +174,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            // Nobody will be told of it again: a call that fails takes the error from the socket.
+            // No event reports this error again: the failed call consumes the socket's error.
             Err(error) => self.lose(index, Cause::of_connecting(error)),
         }
     }
@@ -190,7 +191,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let again = self.slots[index].stage == Stage::Open
             && self.phase != Phase::Opening
             && !self.job.plan.churn;
-        // Only under churn, or on a connection that was opened again, is anything owed already.
+        // Bytes are already owed only under churn or on a reopened connection.
         let spoken = match again {
             true => self.resume(index),
             false => self.flush(index),
@@ -198,7 +199,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         spoken.or_else(|cause| self.lose(index, cause))
     }
 
-    /// A connection that was opened again takes up its part of the load.
+    /// Continues the load on a reopened connection.
     fn resume(&mut self, index: usize) -> Result<(), Cause> {
         let in_flight = self.slots[index].connection.in_flight() as usize;
         let room = self.job.plan.pipeline.saturating_sub(in_flight);
@@ -211,9 +212,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         self.flush(index)
     }
 
-    /// The connection stands, as of now.
+    /// Marks the connection as established now.
     fn stand(&mut self, index: usize) {
-        // Only the connections of the load are told of, and under churn those of the window.
+        // Connect times are recorded for load connections only, and under churn for those of the
+        // window.
         let told = index < self.active
             && (!self.job.plan.churn || self.is_measured(self.stamp(index, 0).due));
         let slot = &mut self.slots[index];
@@ -236,15 +238,15 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// A connection has ended. It is opened again if the server may end it, and else given up.
-    /// Before the load, that is the end of the run.
+    /// Handles the end of a connection: reopens it if `may_go_on` allows that, and counts a failure
+    /// otherwise. Before the load, the end of a connection ends the run.
     #[cold]
     pub(super) fn lose(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
         let cause = self.hear_the_rest(index, cause);
         if self.may_go_on(index, &cause) {
             return self.reopen(index);
         }
-        // Datagrams have no handshake: only a reply shows that there is somebody.
+        // Datagrams have no handshake: only a reply proves that a server exists.
         let nobody_yet = match self.speech {
             Speech::Datagrams => self.tally.service.count() == 0,
             Speech::Stream | Speech::Http => self.tally.connections == 0,
@@ -265,14 +267,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Notes that a connection broke, and with how much on it.
+    /// Counts a broken connection with its failed requests.
     pub(super) fn blame(&mut self, index: usize, cause: Cause) {
         let failed = self.due_in_flight(index);
         let failure = self.failure(index, failed, cause);
         self.tally.fail(failure);
     }
 
-    /// What is told of a connection with which `failed` requests of the window failed.
+    /// The report of a connection with `failed` failed requests of the window.
     pub(super) fn failure(&self, index: usize, failed: u64, cause: Cause) -> Failure {
         let connection = &self.slots[index].connection;
         Failure {
@@ -284,12 +286,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Which connection of all workers it is.
+    /// The number of the connection over all workers.
     fn number(&self, index: usize) -> usize {
         index * self.job.plan.threads + self.job.index
     }
 
-    /// Ends a connection and forgets what was in flight on it.
+    /// Closes a connection and forgets its requests in flight.
     pub(super) fn release(&mut self, index: usize) {
         self.hang_up(index);
         let connection = &mut self.slots[index].connection;
@@ -311,7 +313,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Churn: the next connection of this slot, now or after a pause.
+    /// Churn: opens the next connection of this slot, now or after a pause.
     pub(super) fn renew(&mut self, index: usize, pause: Duration) -> Result<(), Cause> {
         if self.schedule.is_some() {
             self.set_free(index);

@@ -1,16 +1,16 @@
-//! One thread of the load: an event loop of the house over its share of the connections.
+//! One load thread: an event loop over its share of the connections.
 //!
-//! Each turn waits, reads the clock once, and looks at what is ready; a reply is read with one call
-//! and the next request goes out with one more. Every connection is registered once, for both
-//! directions and edge-triggered, when it is opened: its first event says that it stands, later
-//! ones bring replies, and `epoll_ctl` is called again only for a server that never pauses. By the
-//! rule of edges, a read that filled its space or came with the end of the stream is followed by
-//! another one (epoll(7)).
+//! Each turn waits, reads the clock once, and handles the ready connections. A reply takes one
+//! read, and the next request one write. Every connection is registered once, when it is opened,
+//! for both directions and edge-triggered. The first event of a connection reports that it is
+//! established; later events bring replies. `epoll_ctl` is called again only for a server that
+//! never pauses. With edge-triggered events, a read that filled the buffer, or an event with the
+//! end of the stream, needs another read (epoll(7)).
 //!
-//! A request's time begins at a clock read just before its write, and ends with the turn in which
-//! its reply was found, so that what the loop spends on other connections in between is not charged
-//! to the server. Nothing is allocated between the first request and the last. Neighbours:
-//! `connection` below, `run` above.
+//! The service time of a request starts at a clock read just before its write, and ends with the
+//! turn that finds the reply. So the time that the loop spends on other connections in between is
+//! not charged to the server. Nothing is allocated between the first request and the last.
+//! Neighbours: `connection` (the bytes), `run` (the threads), `tally` (the results).
 
 mod ending;
 mod lifetime;
@@ -38,47 +38,47 @@ use super::plan::{Pace, Plan, Protocol, Until};
 use super::run::control::{Board, Control};
 use tally::{Cause, Failure, Tally};
 
-/// Connects under way at once: fewer than the backlog of any sane listener, which would drop the
-/// rest.
+/// Concurrent connects: fewer than the backlog of usual listeners, because the kernel drops
+/// connects above the backlog.
 const CONNECTING_MAX: usize = 64;
 /// How long a connection that broke under `--churn` waits before it is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(10);
-/// The first pause before a full queue is tried again, and how often it is doubled.
+/// The first pause before a connect to a full listen queue is retried. The next line limits the
+/// number of doublings.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 const RETRY_DOUBLINGS_MAX: u32 = 2;
-/// How long a run that ends by a count waits for any reply before it gives up.
+/// How long a run by a count waits without any progress before it gives up.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After which a datagram that brought no reply is taken for lost.
+/// A datagram without a reply counts as lost after this time.
 const LOSS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How soon word from the conductor is seen by a worker that has nothing to do.
+/// How long an idle worker may take to notice a change by the conductor.
 const ATTENTION: Duration = Duration::from_millis(20);
-/// The same while it waits for the word to begin.
+/// The same before the load starts.
 const ATTENTION_AT_START: Duration = Duration::from_millis(1);
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
-/// How often in a connect time-out the worker looks for connections that have used it up. Each look
-/// is at all slots.
+/// Scans for expired connects, per connect timeout. Each scan visits all slots.
 const LOOKS_PER_CONNECT_TIMEOUT: u32 = 8;
 const EVENTS: usize = 256;
-/// What each connection is registered for.
+/// The interest of each connection.
 const INTEREST: Interest = Interest::READ.union(Interest::WRITE).union(Interest::EDGE);
-/// Reads of one connection on end, before others have their turn: a server may send faster than
-/// its replies can be looked at.
+/// Consecutive reads of one connection before other connections are served. A server may send
+/// faster than the worker can check the replies.
 const READS_PER_EVENT: usize = 16;
 
-/// What a worker shares with the others.
+/// The inputs of a worker, shared with the conductor.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
     /// The inputs.
     pub plan: &'a Plan,
-    /// What is said.
+    /// The requests.
     pub script: &'a Script,
-    /// Where to.
+    /// The server's address.
     pub target: &'a Address,
-    /// The conductor's word.
+    /// Commands from the conductor.
     pub control: &'a Control,
-    /// Where this worker leaves word.
+    /// Reports to the conductor.
     pub board: &'a Board,
-    /// Which of the plan's threads this is.
+    /// The index of this worker thread.
     pub index: usize,
 }
 
@@ -87,9 +87,9 @@ enum Stage {
     /// No socket.
     Closed,
     Connecting,
-    /// Stands and carries load.
+    /// Established, and carries load.
     Open,
-    /// Stands and says nothing.
+    /// Established, and sends nothing.
     Idle,
 }
 
@@ -97,12 +97,12 @@ enum Stage {
 enum Phase {
     /// Connections are being opened; nothing is sent.
     Opening,
-    /// Requests are sent; those that begin from `start` to `end` are measured.
+    /// Requests are sent; those that are due from `start` to `end` are measured.
     Loading {
         start: Time,
         end: Time,
     },
-    /// Of an open loop, overdue requests are still sent; replies are waited for until the deadline.
+    /// Open loop: overdue requests are still sent. Replies are accepted until the deadline.
     Draining {
         start: Time,
         end: Time,
@@ -115,18 +115,18 @@ struct Slot<S> {
     socket: Option<S>,
     stage: Stage,
     generation: u32,
-    /// Whether it stands in the queue of free connections (open loop).
+    /// Whether the slot is in the queue of free connections (open loop).
     queued: bool,
-    /// When connect(2) was called, of several tries the first time.
+    /// When connect(2) was first called for this connection.
     opened_at: Time,
-    /// How often a full queue has refused it.
+    /// How many connects were refused because the listen queue was full.
     tries: u8,
-    /// Whether it takes the place of a connection that the server has ended.
+    /// Whether this connection replaces one that the server has ended.
     is_again: bool,
     connection: Connection,
 }
 
-/// When a request was sent, and when it was due (in a closed loop: the same).
+/// When a request was sent and when it was due. In a closed loop, both are equal.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Stamp {
     sent: Time,
@@ -141,7 +141,7 @@ fn quota(job: &Job<'_>) -> u64 {
     }
 }
 
-/// Memory for `count` of `what`, which are taken before the load, or not at all.
+/// Allocates memory for `count` items before the load, or fails with an error that names `what`.
 fn room<T>(what: &str, count: usize) -> Result<Vec<T>, Cause> {
     let mut room = Vec::new();
     let taken = room.try_reserve_exact(count);
@@ -155,28 +155,27 @@ fn room<T>(what: &str, count: usize) -> Result<Vec<T>, Cause> {
     Ok(room)
 }
 
-/// One thread's share of the load.
+/// A worker: one thread's share of the load.
 pub struct Worker<'a, K: Poller + Opener> {
     kernel: K,
     job: Job<'a>,
     speech: Speech,
     slots: Vec<Slot<K::Socket>>,
-    /// How many of the slots carry load; the others are idle connections.
+    /// The number of slots that carry load; the others hold idle connections.
     active: usize,
-    /// A ring of `depth` stamps a slot.
+    /// A ring of `depth` stamps for each slot.
     stamps: Vec<Stamp>,
     depth: usize,
     options: Vec<ConnectOptions>,
     schedule: Option<Schedule>,
-    /// Slots with room for another request, the one that has been free longest in front (open
-    /// loop).
+    /// Slots with room for another request, longest free first (open loop).
     free: VecDeque<u32>,
-    /// Since when there has been one.
+    /// Since when `free` has not been empty.
     free_since: Time,
-    /// Slots to be opened, each not before its time.
+    /// Slots to be opened, ordered by the earliest time.
     opening: VecDeque<(Time, u32)>,
     connecting: usize,
-    /// Connections that stand and carry load, and those that stand idle.
+    /// Established connections: with load, and idle.
     open: usize,
     idle: usize,
     in_flight: u64,
@@ -184,11 +183,11 @@ pub struct Worker<'a, K: Poller + Opener> {
     quota: u64,
     phase: Phase,
     now: Time,
-    /// When something last moved: a reply, a connection that came to stand, a request after which
-    /// there is one to wait for.
+    /// The last progress: a reply, an established connection, or the first request after a time
+    /// without requests in flight.
     moved: Time,
     published: Time,
-    /// When connections were last held against the connect time-out.
+    /// The last scan for expired connects.
     scanned: Time,
     tally: Tally,
     space: Vec<u8>,
@@ -196,7 +195,7 @@ pub struct Worker<'a, K: Poller + Opener> {
 }
 
 impl<'a, K: Poller + Opener> Worker<'a, K> {
-    /// Takes all the memory that the run will need, or says what there is none for.
+    /// Allocates all memory of the run. The error names what does not fit.
     pub fn new(mut kernel: K, job: Job<'a>) -> Result<Worker<'a, K>, Cause> {
         let plan = job.plan;
         let active = plan.share(plan.connections as u64, job.index) as usize;
@@ -272,7 +271,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         let Plan { ramp, churn, .. } = *self.job.plan;
         let count = self.slots.len();
         for index in 0..count {
-            // Under churn the load itself opens its connections.
+            // Under churn, the load itself opens its connections.
             if !churn || index >= self.active {
                 let due = self.now.after(ramp.mul_f64(index as f64 / count as f64));
                 self.opening.push_back((due, index as u32));
@@ -280,7 +279,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         }
     }
 
-    /// Runs to the end. The error is one that the whole run stops for.
+    /// Runs to the end. An error ends the whole run.
     pub fn run(mut self) -> Result<Tally, Cause> {
         while self.phase != Phase::Done {
             self.turn()?;
@@ -311,7 +310,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         Ok(())
     }
 
-    /// Fills the batch; sleeps only after having looked in vain for as long as the plan says.
+    /// Fills the event batch. Polls without sleeping for the `spin` span first.
     fn wait(&mut self) -> io::Result<usize> {
         let until = self.until();
         if let Some(span) = self.job.plan.spin {
@@ -326,7 +325,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         self.kernel.wait(&mut self.events, until)
     }
 
-    /// When to look again, should nothing happen before.
+    /// The latest time of the next turn, if no event arrives.
     fn until(&self) -> Time {
         let (attention, deadline) = match self.phase {
             Phase::Opening => (ATTENTION_AT_START, Time::NEVER),

@@ -1,20 +1,20 @@
-//! The worker's way through a run: open, load, drain, done.
+//! The phases of a worker: open, load, drain, done.
 //!
 //! ```text
-//!              go               end, quota, nobody left            answered, or late
+//!              go               end, quota, none left              answered, or late
 //!   Opening --------> Loading ---------------------------> Draining -----------------> Done
 //!      |                 |        stopped by the conductor     |                         ^
 //!      +-----------------+-------------------------------------+-------------------------+
 //! ```
 //!
-//! `follow` is asked once a turn and is the only place where the phase changes. What a phase means
-//! for one connection is not known here, but that the load begins on all of them. What is counted
-//! at the end is `ending`'s business.
+//! `follow` is called once per turn and is the only place where the phase changes (`finish` in
+//! `ending` sets the last one). This module does not know the effect of a phase on one connection,
+//! except that it starts the load on all of them. The final counts are in `ending`.
 
 use super::*;
 
 impl<K: Poller + Opener> Worker<'_, K> {
-    /// Moves to the phase that the clock and the conductor say.
+    /// Moves to the phase that follows from the clock and the conductor.
     pub(super) fn follow(&mut self) -> Result<(), Cause> {
         if self.job.control.is_stopped() {
             if let Phase::Loading { start, .. } = self.phase {
@@ -36,7 +36,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 }
             }
             Phase::Loading { start, end } => {
-                // What was due before the end goes out even if the end has passed meanwhile.
+                // Requests that were due before the end are sent even if the end has passed
+                // meanwhile.
                 self.release_due()?;
                 let is_over = self.now >= end || self.quota == 0 || self.is_stalled();
                 if is_over || !self.is_able() && self.is_given_up() {
@@ -58,8 +59,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     /// Whether the window ends here for a worker that has lost all its connections. A run by a
-    /// count has no other end. A run by time ends for all workers at the same moment, when the
-    /// conductor has seen that none can go on: what is due until then is due in the window.
+    /// count has no other end. A run by time ends for all workers at the same moment, after the
+    /// conductor has seen that no worker can continue; requests that are due before that moment
+    /// count as due in the window.
     fn is_given_up(&mut self) -> bool {
         self.job.board.sent_all.store(true, Ordering::Relaxed);
         self.is_counted() || self.now >= self.job.control.end()
@@ -70,30 +72,30 @@ impl<K: Poller + Opener> Worker<'_, K> {
         matches!(self.job.plan.until, Until::Requests(_))
     }
 
-    /// Whether a run that ends by a count waits for replies that do not come.
+    /// Whether a run by a count has had no progress for the stall timeout.
     fn is_stalled(&self) -> bool {
         self.is_counted() && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
     }
 
-    /// Whether a run that ends by a count has nothing left but to wait for its last replies, which
-    /// have no less time than those before.
+    /// Whether a run by a count has begun all its requests. The last replies get the same timeout
+    /// as those before.
     fn is_all_begun(&self) -> bool {
         self.quota == 0
     }
 
-    /// Whether there is, or will be, a connection that carries load.
+    /// Whether a load connection exists or will exist.
     fn is_able(&self) -> bool {
         let coming = self.connecting > 0 || !self.opening.is_empty();
         self.open > 0 || coming || self.job.plan.churn
     }
 
-    /// Whether requests are overdue for which a connection will be free.
+    /// Whether requests are overdue for which a connection will become free.
     fn is_behind(&self) -> bool {
         let due = self.schedule.as_ref().map(Schedule::due);
         self.is_able() && due.is_some_and(|due| self.may_begin(due))
     }
 
-    /// Between which moments replies count for the throughput. A run by a count has no end.
+    /// The interval in which replies count for the throughput. A run by a count has no end.
     #[inline]
     pub(super) fn counting(&self) -> Option<(Time, Time)> {
         match (self.phase, self.job.plan.until) {
@@ -133,7 +135,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Phase::Loading { end, .. } => end.min(self.job.control.end()).min(self.now),
             _ => self.now,
         };
-        // A request that a full queue holds up is under way; without churn each slot is waited for.
+        // Under churn, a request that waits for a full listen queue counts as in flight. Without
+        // churn, every slot in the queue is kept.
         let (slots, churn) = (&self.slots, self.job.plan.churn);
         let is_held_up = |index: u32| slots[index as usize].connection.in_flight() > 0;
         self.opening
@@ -186,11 +189,11 @@ mod tests {
                 },
             );
         };
-        // Nothing was asked for three times as long as an answer may take.
+        // No request is in flight for three stall timeouts.
         let asked = start.after(STALL_TIMEOUT * 3);
         begin(&mut worker, 0, asked);
         assert!(!worker.is_stalled());
-        // More requests are no answer to the first one.
+        // A second request is not progress for the first one.
         begin(&mut worker, 1, asked.after(STALL_TIMEOUT / 2));
         assert!(!worker.is_stalled());
         worker.now = asked.after(STALL_TIMEOUT);

@@ -1,9 +1,9 @@
-//! What one worker has measured: counts, spans, and the first failures in full.
+//! The measurements of one worker: counts, histograms, and the first failures in full.
 //!
-//! Everything is allocated before the first request and only added to afterwards; the workers'
-//! tallies are merged once, at the end. A request belongs to the run when it *began* inside the
-//! measured window (was sent, or in an open loop was due), and it is waited for after the window's
-//! end, so that slow ones are not lost.
+//! All memory is allocated before the first request; later calls only add. The tallies of the
+//! workers are merged once, at the end. A request belongs to the run if it *began* inside the
+//! measured window: the request was sent then, or was due then in an open loop. Replies are still
+//! accepted after the end of the window, so that slow requests are not lost.
 
 use std::fmt;
 use std::io;
@@ -14,33 +14,33 @@ use crate::base::text::plural::plural;
 use super::timeline::Timeline;
 use crate::load::conversation::mismatch::Wrong;
 
-/// Failures that are told in full; the others are only counted.
+/// Failures that are kept in full; further ones are only counted.
 const FAILURES_KEPT: usize = 16;
 
-/// How a connection broke.
+/// Why a connection broke.
 #[derive(Debug)]
 pub enum Cause {
-    /// It could not be opened.
+    /// The connection could not be opened.
     Connect(io::Error),
-    /// The other side ended it.
+    /// The peer ended the connection.
     Closed,
     /// Reading or writing failed.
     Broken(io::Error),
-    /// This connection was lost before the load began.
+    /// The connection with this number broke before the load began.
     Early(usize, Box<Cause>),
-    /// Our own side failed.
+    /// A local resource failed.
     Own(io::Error),
-    /// What came back was not what had to come back.
+    /// The received bytes were not the expected ones.
     Wrong(Wrong),
-    /// Its replies were waited for until the end of the run.
+    /// Replies were still missing at the end of the run.
     Silent,
-    /// A reply that ends with its connection was waited for until the end of the run.
+    /// A reply that ends with its connection was incomplete at the end of the run.
     Endless,
 }
 
 impl Cause {
-    /// What connecting ended with. Whoever is refused is told so by `ECONNREFUSED`; a connection
-    /// that is reset stood before, however short a time, and was not looked at in it (tcp(7)).
+    /// The cause for an error while connecting. A refused connect fails with ECONNREFUSED. A reset
+    /// means that the connection was established for a short time, unnoticed by the loop (tcp(7)).
     pub fn of_connecting(error: io::Error) -> Cause {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::Broken(error),
@@ -71,23 +71,23 @@ impl fmt::Display for Cause {
     }
 }
 
-/// One connection that broke.
+/// A broken connection.
 #[derive(Debug)]
 pub struct Failure {
-    /// Which connection, counted from 0 over all workers.
+    /// The number of the connection, counted from 0 over all workers.
     pub connection: usize,
-    /// Requests it had been answered.
+    /// Answered requests on this connection.
     pub answered: u64,
-    /// Requests that were in flight.
+    /// Requests in flight.
     pub in_flight: u64,
-    /// How many of those were due in the window and failed with it.
+    /// How many of those were due in the window and failed with the connection.
     pub failed: u64,
-    /// How it broke.
+    /// Why the connection broke.
     pub cause: Cause,
 }
 
 impl Failure {
-    /// The word for it in a report: requests that were only waited for have not failed.
+    /// The label in a report. Requests that are only unfinished have not failed.
     pub fn label(&self) -> &'static str {
         match self.cause {
             Cause::Silent | Cause::Endless if self.failed == 0 => "unfinished",
@@ -113,32 +113,33 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Failures: of requests, and by kind.
+/// Failed requests, and failures by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Errors {
-    /// Requests that were due in the window and failed, in whatever way.
+    /// Requests that were due in the window and failed for any reason.
     pub failed: u64,
-    /// Connections that broke and carried no request that was due in the window.
+    /// Broken connections without a failed request of the window.
     pub bare: u64,
     /// Connections that could not be opened.
     pub connect: u64,
-    /// Connections that the server ended before it had answered.
+    /// Connections that the server ended before the reply.
     pub closed: u64,
-    /// Connections that broke.
+    /// Connections on which a read or a write failed.
     pub broken: u64,
-    /// Connections on which something wrong came back.
+    /// Connections that received wrong bytes.
     pub wrong: u64,
-    /// Requests that were given up after the time that a reply may take. Their connection stood.
+    /// Requests given up because the reply took too long. Their connection stayed open.
     pub unanswered: u64,
 }
 
 impl Errors {
-    /// All of them: each failed request once, and each connection that broke without one.
+    /// The total: each failed request once, and each broken connection without a failed request
+    /// once.
     pub fn total(&self) -> u64 {
         self.failed + self.bare
     }
 
-    /// A request of the window was given up.
+    /// Counts a given-up request of the window.
     pub fn time_out(&mut self) {
         self.failed += 1;
         self.unanswered += 1;
@@ -156,33 +157,34 @@ impl Errors {
     }
 }
 
-/// The measurements of a worker, or of all of them together.
+/// The measurements of one worker, or of all workers.
 ///
-/// Each request that was due in the window has one outcome, so that
+/// Each request that was due in the window has exactly one outcome:
 /// `begun + unsent = answered + errors.failed + unfinished + unsent`.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Requests that were due in the window and were begun.
+    /// Requests that were due in the window and begun.
     pub begun: u64,
     /// Requests that began in the window and were answered.
     pub answered: u64,
-    /// Requests that were answered during the window, whenever they began.
+    /// Replies during the window, whenever their requests began.
     pub completed: u64,
-    /// Bytes that came back during the window.
+    /// Bytes received during the window.
     pub received_bytes: u64,
     /// Service time: from the send to the last byte of the reply.
     pub service: Histogram,
     /// Response time: from when the request was due. Empty in a closed loop.
     pub response: Histogram,
-    /// The longest service time of requests from before the window that were answered in it or
-    /// later; the histogram has those that began in it.
+    /// The longest service time of requests from before the window that were answered in the window
+    /// or later. Requests that began in the window are in the histogram.
     pub longest_carried_ns: u64,
-    /// How late requests were sent while a connection was free for them. Empty in a closed loop.
+    /// Open loop: how late requests were sent although a connection was free. Empty in a closed
+    /// loop.
     pub lateness: Histogram,
-    /// From connect(2) until the connection stood: of those that carry the load, under churn of
-    /// those whose request was measured.
+    /// Time from connect(2) to the established connection, for load connections; under churn only
+    /// for those with a measured request.
     pub connect: Histogram,
-    /// Connections that stood, idle ones and those of the warm-up included.
+    /// Established connections, including idle ones and those of the warm-up.
     pub connections: u64,
     /// Answers over time.
     pub timeline: Timeline,
@@ -190,26 +192,27 @@ pub struct Tally {
     pub errors: Errors,
     /// The first failures in full.
     pub failures: Vec<Failure>,
-    /// Requests that were due in the window and in flight when the run ended.
+    /// Requests that were due in the window and still in flight at the end of the run.
     pub unfinished: u64,
-    /// Requests that were due in the window and never begun, because no connection was free; of a
-    /// run by a count, all that are missing.
+    /// Requests that were due in the window and never begun, because no connection was free. In a
+    /// run by a count: all missing requests.
     pub unsent: u64,
-    /// Requests that were in flight when a signal ended the run, those of the warm-up included.
+    /// Requests in flight when a signal ended the run, including those of the warm-up.
     pub cut_off: u64,
-    /// Connections that the server had ended as it may, and that were opened again. Idle ones and
-    /// those of the warm-up are included.
+    /// Connections that the server had legally ended and that were opened again. Includes idle
+    /// connections and those of the warm-up.
     pub reconnects: u64,
-    /// Datagrams that came after their request was given up, or for the second time.
+    /// Datagrams that arrived after their request was given up, or arrived twice.
     pub late: u64,
-    /// Requests of the warm-up that were never answered. No other figure includes them.
+    /// Requests of the warm-up without a reply. No other figure includes them.
     pub lost_in_warmup: u64,
-    /// When the last reply of the window came, in nanoseconds after its start.
+    /// When the last reply to a request of the window arrived, in nanoseconds after the start of
+    /// the window.
     pub last_answer_ns: u64,
 }
 
 impl Tally {
-    /// An empty tally with all the memory it will ever need.
+    /// An empty tally with all the memory that it will need.
     pub fn new() -> Tally {
         Tally {
             failures: Vec::with_capacity(FAILURES_KEPT),
@@ -237,7 +240,7 @@ impl Tally {
         self.tell(failure);
     }
 
-    /// Keeps what is told of a connection, as far as there is room.
+    /// Keeps the failure if there is room.
     #[cold]
     pub fn tell(&mut self, failure: Failure) {
         if self.failures.len() < FAILURES_KEPT {
@@ -276,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_reset_while_it_connects_was_connected() {
+    fn a_reset_while_connecting_means_that_the_connection_was_established() {
         for (errno, told) in [
             (libc::ECONNRESET, "Connection reset"),
             (libc::EPIPE, "Broken pipe"),

@@ -1,8 +1,8 @@
-//! How many requests were answered in each stretch of the run.
+//! The number of answered requests in each interval of the run.
 //!
-//! A fixed number of stretches; when the run outlasts them, neighbours are added together and every
-//! stretch is twice as long. So a minute and a week take the same memory and nothing is allocated
-//! on the way.
+//! The number of intervals is fixed. When the run outlasts them, pairs of neighbouring intervals
+//! are merged, and every interval is twice as long. So a minute and a week take the same memory,
+//! and counting never allocates.
 
 const STRETCHES: usize = 512;
 const FIRST_WIDTH_NS: u64 = 50_000_000;
@@ -21,7 +21,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Nothing counted yet, stretches of 50 ms.
+    /// Creates an empty timeline with intervals of 50 ms.
     pub fn new() -> Timeline {
         Timeline {
             width_ns: FIRST_WIDTH_NS,
@@ -46,7 +46,7 @@ impl Timeline {
         self.width_ns *= 2;
     }
 
-    /// Adds what `other` counted, at the wider of the two widths.
+    /// Adds the counts of `other`; the result has the wider intervals of the two.
     pub fn merge(&mut self, other: &Timeline) {
         while self.width_ns < other.width_ns {
             self.widen();
@@ -61,12 +61,12 @@ impl Timeline {
         }
     }
 
-    /// How long a stretch is.
+    /// The length of an interval in seconds.
     pub fn width_seconds(&self) -> f64 {
         self.width_ns as f64 / 1e9
     }
 
-    /// Requests a second in each stretch that lies wholly within the first `elapsed_ns`.
+    /// Requests per second in each interval that lies wholly within the first `elapsed_ns`.
     pub fn rates(&self, elapsed_ns: u64) -> impl Iterator<Item = f64> + '_ {
         let whole = ((elapsed_ns / self.width_ns) as usize).min(STRETCHES);
         self.counts[..whole]

@@ -1,28 +1,28 @@
-//! A length of decimal digits, padded with zeros to a fixed width.
+//! A length in decimal digits, padded with zeros to a fixed width.
 //!
 //! ```text
 //!   ascii:8     "00000012" "hello, world"         ascii:1     "6" "hello,"
 //!               | header  ||   payload  |
 //! ```
 //!
-//! The limit is on the payload. The first digits already tell the least that the length can be, so
-//! one over the limit is refused at the digit that makes it so. What is not a digit is refused as
-//! soon as it is there.
+//! The limit counts the payload. The first digits already give a lower bound of the length, so a
+//! length over the limit is refused at the digit that exceeds it. A byte that is not a digit is
+//! refused as soon as it arrives.
 
 use super::{Bounds, Decode, Decoded, FrameError, Overhead, step_over};
 
-/// A length in so many decimal digits.
+/// A length in a fixed number of decimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ascii {
     pub(super) digits: usize,
     limit: u64,
 }
 
-/// Every number of so many digits fits 64 bits.
+/// Every number of this many digits fits into 64 bits.
 const DIGITS_MAX: usize = 19;
 
 impl Ascii {
-    /// Reads how many digits there are.
+    /// Parses the number of digits.
     pub fn parse(count: &str) -> Result<Ascii, String> {
         let plain = count.bytes().all(|digit| digit.is_ascii_digit());
         match count.parse() {
@@ -34,13 +34,13 @@ impl Ascii {
         }
     }
 
-    /// The same digits in front of at most `limit` bytes, themselves not counted.
+    /// The same framing with at most `limit` bytes of payload.
     pub fn limited(self, limit: usize) -> Ascii {
         let limit = limit as u64;
         Ascii { limit, ..self }
     }
 
-    /// The length at the front of `bytes`, once all its digits are there; not over `limit`.
+    /// The length at the front of `bytes`, once all its digits have arrived; at most `limit`.
     fn length(&self, bytes: &[u8], limit: u64) -> Result<Option<u64>, FrameError> {
         let append = |length: u64, byte: &u8| {
             let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
@@ -54,7 +54,7 @@ impl Ascii {
         }
     }
 
-    /// The first byte that is wrong decides, also when all digits are there.
+    /// The first wrong byte decides the error, even when all digits have arrived.
     #[cold]
     fn judge(&self, bytes: &[u8], limit: u64) -> Result<(), FrameError> {
         let (mut least, mut place) = (0, 10_u64.pow(self.digits as u32 - 1));
@@ -85,7 +85,7 @@ impl Decode for Ascii {
             Ok(None) => return Decoded::Incomplete { scanned: 0 },
             Err(error) => return Decoded::Wrong(error),
         };
-        // The limit is a usize, but the digits in front of it may pass the end of the numbers.
+        // The length fits into a usize, but length plus digits may overflow.
         let frame = (length as usize).saturating_add(self.digits);
         if bytes.len() < frame {
             return Decoded::Incomplete { scanned: 0 };
@@ -106,7 +106,7 @@ impl Decode for Ascii {
 
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
         let left = match left {
-            // The digits were judged before all were there, and are still at the front.
+            // The digits were judged before all had arrived, and are still at the front.
             u64::MAX => match self.length(bytes, u64::MAX)? {
                 Some(length) => length.saturating_add(self.digits as u64),
                 None => return Ok((0, left)),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_digit_is_refused_as_soon_as_it_is_there() {
+    fn a_byte_that_is_not_a_digit_is_refused_at_once() {
         for bytes in [b" ".as_slice(), b"0 ", b"-01", b"+01", b"0x1", b"GET"] {
             let decoded = ascii("3", 9).decode(bytes, 0);
             assert!(

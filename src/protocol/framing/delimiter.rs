@@ -1,13 +1,14 @@
-//! A delimiter of one to eight bytes that stands nowhere else; longer ones are in `long_delimiter`.
+//! A delimiter of one to eight bytes. Longer delimiters are in `long_delimiter`.
 //!
 //! ```text
-//!   delim:2d2d    "hello" 2D 2D    the delimiter is looked for from the left: the first one ends
+//!   delim:2d2d    "hello" 2D 2D    searched from the left: the first delimiter ends the frame
 //!                 |payload|
 //! ```
 //!
-//! The limit is on the payload and needs no end to be judged: when not even a delimiter that began
-//! with the last bytes could come in time, it is over. A look goes on where the earlier one ended,
-//! but for the bytes that may be the beginning of a delimiter.
+//! The limit counts the payload. A payload is over the limit as soon as even a delimiter that
+//! begins in the last bytes would come too late; the delimiter itself need not arrive. A search
+//! continues where the previous one ended, minus the bytes that may be the beginning of a
+//! delimiter.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ pub struct Delimiter {
     limit: usize,
 }
 
-/// Reads a delimiter, long or short, from hexadecimal digits.
+/// Parses a delimiter, short or long, from hexadecimal digits.
 pub(super) fn parse(digits: &str) -> Result<Framing, String> {
     let whole = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !whole || !(1..=DELIMITER_MAX).contains(&(digits.len() / 2)) {
@@ -43,7 +44,7 @@ pub(super) fn parse(digits: &str) -> Result<Framing, String> {
     })
 }
 
-/// Writes a delimiter as it is read.
+/// Writes a delimiter in the form that [`parse`] reads.
 pub(super) fn write_hex(delimiter: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("delim:")?;
     let mut bytes = delimiter.iter();
@@ -51,7 +52,7 @@ pub(super) fn write_hex(delimiter: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Re
 }
 
 impl Delimiter {
-    /// The delimiter `delimiter`, of at least one byte and at most [`DELIMITER_SHORT_MAX`].
+    /// A framing by `delimiter`, which has 1 to [`DELIMITER_SHORT_MAX`] bytes.
     fn new(delimiter: &[u8]) -> Delimiter {
         let mut bytes = [0; DELIMITER_SHORT_MAX];
         bytes[..delimiter.len()].copy_from_slice(delimiter);
@@ -62,7 +63,7 @@ impl Delimiter {
         }
     }
 
-    /// The same delimiter behind messages of at most `limit` bytes, itself not counted.
+    /// The same delimiter after messages of at most `limit` bytes, not counting the delimiter.
     pub fn limited(self, limit: usize) -> Delimiter {
         Delimiter { limit, ..self }
     }
@@ -102,7 +103,7 @@ impl Decode for Delimiter {
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
         Ok(match find(bytes, self.delimiter()) {
             Some(end) => (end + self.length, 0),
-            // What may be the beginning of the delimiter is kept until it is all of it, or none.
+            // Bytes that may be the beginning of the delimiter stay until more bytes decide.
             None => (bytes.len() - self.begun(bytes), left),
         })
     }

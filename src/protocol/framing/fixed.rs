@@ -1,7 +1,7 @@
-//! Messages of one length: every N bytes are a frame, with nothing around them.
+//! Messages of one length: every N bytes are a frame, without header or trailer.
 //!
-//! There is nothing here that could be wrong. A reply of another length would put the peer out of
-//! step for ever, so it is refused.
+//! Decoding never fails. A reply of another length is refused, because the peer would lose the
+//! frame boundaries for the rest of the connection.
 
 use super::{Bounds, Decode, Decoded, FrameError};
 use crate::limits::FRAME_MAX_MAX;
@@ -14,7 +14,7 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// Reads the size in bytes.
+    /// Parses the size in bytes.
     pub fn parse(digits: &str) -> Result<Fixed, String> {
         let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
         match digits.parse() {
@@ -23,7 +23,7 @@ impl Fixed {
         }
     }
 
-    /// The same framing, if its frames are not over `frame_max`.
+    /// The same framing, if its frames have at most `frame_max` bytes.
     pub fn limited(self, frame_max: usize) -> Result<Fixed, String> {
         if self.size > frame_max {
             return Err(format!("every frame has {} bytes", self.size));

@@ -1,16 +1,17 @@
-//! What a peer seems to be speaking whose header was refused: mostly it has dialled the wrong port.
+//! Guesses which protocol a peer speaks when its header was refused. Mostly the peer has connected
+//! to the wrong port.
 //!
 //! ```text
 //!   47 45 54 20    "GET "     HTTP          16 03 01    a TLS record (RFC 8446, 5.1)
 //!   53 53 48 2D    "SSH-"     SSH           68 65 6C 6C any other text
 //! ```
 //!
-//! A guess is for a person who reads the log. Nothing is decided by it, and what looks like nothing
-//! known has none.
+//! A guess made here only serves the readers of the log: no decision depends on it. Bytes that look
+//! like no known protocol give no hint. `opening` also returns a [`Hint`], by rules of its own.
 
 use std::fmt;
 
-/// How many bytes from the front of a frame a guess looks at.
+/// How many bytes at the front of a frame a hint is based on.
 pub const HINT_SIZE: usize = 8;
 
 /// What the first bytes of a frame look like.
@@ -21,7 +22,7 @@ pub struct Hint {
     shown: u8,
 }
 
-/// What may be spoken.
+/// What the peer may be speaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Language {
     Http,
@@ -30,7 +31,7 @@ enum Language {
     Text,
 }
 
-/// Beginnings that nothing else has; the first bytes of a request, a response or a preface.
+/// First bytes of requests, responses and prefaces. No other protocol known here begins like them.
 const BEGINNINGS: &[(&[u8], Language)] = &[
     (b"GET ", Language::Http),
     (b"PUT ", Language::Http),
@@ -50,14 +51,14 @@ const BEGINNINGS: &[(&[u8], Language)] = &[
     (b"\x16\x03\x03", Language::Tls),
 ];
 
-/// A language that begins like `bytes`.
+/// The protocol that begins like `bytes`.
 pub(super) fn language(bytes: &[u8]) -> Option<Hint> {
     let begins = |(beginning, _): &&(&[u8], Language)| bytes.starts_with(beginning);
     let (beginning, language) = BEGINNINGS.iter().find(begins)?;
     Some(Hint::new(*language, beginning))
 }
 
-/// Text, when all of `bytes` are printable ASCII, blanks and ends of lines.
+/// Text, if all of `bytes` are printable ASCII, spaces, tabs and line ends.
 pub(super) fn text(bytes: &[u8]) -> Option<Hint> {
     let printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
     let all = !bytes.is_empty() && bytes.iter().all(printable);
@@ -65,7 +66,7 @@ pub(super) fn text(bytes: &[u8]) -> Option<Hint> {
 }
 
 impl Hint {
-    /// What a peer seems to speak whose bytes were taken for a request of HTTP, and are none.
+    /// What a peer seems to speak if its bytes were expected to be an HTTP request and are not.
     pub fn beside_http(bytes: &[u8]) -> Option<Hint> {
         language(bytes).filter(|hint| hint.language != Language::Http)
     }
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_nothing_known_has_no_guess() {
+    fn unknown_bytes_give_no_hint() {
         for bytes in [
             b"\xff\xff\xff\xff".as_slice(),
             b"ab\x7fc",
@@ -155,13 +156,13 @@ mod tests {
         ] {
             assert_eq!(hint("u32be", bytes), "", "{bytes:?}");
         }
-        // The field itself must be text, all of it.
+        // All bytes of the field must be text.
         assert_eq!(hint("u64be", b"abcd\0\0\0\0"), "");
         assert_ne!(hint("u64be", b"abcdefgh"), "");
     }
 
     #[test]
-    fn where_http_belongs_http_tells_nothing() {
+    fn http_in_place_of_http_gives_no_hint() {
         let hint = |bytes: &[u8]| Hint::beside_http(bytes).map(|hint| hint.to_string());
         for bytes in [
             b"GET / HTTP/1.1".as_slice(),
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn where_text_belongs_text_tells_nothing() {
+    fn text_in_a_text_framing_gives_no_hint() {
         assert_eq!(hint("netstring", b"hello"), "");
         assert_eq!(hint("ascii:4", b"9999"), "");
         assert_ne!(hint("ascii:4", b"GET / HT"), "");

@@ -10,16 +10,17 @@
 //!   frame = field + adjust + offset + size
 //! ```
 //!
-//! `adjust` makes up for a length that counts more or less than what follows the field: negative
-//! when it counts the header as well. The limit is on the whole frame after adjustment, and it is
-//! judged as soon as the field is whole.
+//! `adjust` corrects a length that counts more or less than the bytes after the field. It is
+//! negative if the length includes the header. The limit counts the whole frame after adjustment
+//! and is checked as soon as the field is complete.
 //!
-//! Netty reads fields of 1 to 4 bytes without a sign and one of 8 bytes with `getLong`, so the top
-//! bit of 8 bytes is a sign, and a negative field is corrupted. The sum is exact where Netty's
-//! `long` would wrap: a field that is not negative and makes a frame over the limit is too long.
+//! Netty reads fields of 1 to 4 bytes as unsigned and a field of 8 bytes with `getLong`. So the top
+//! bit of an 8-byte field is a sign, and a negative field is corrupted. The sum is exact where
+//! Netty's `long` would wrap: a field that is not negative and leads to a frame over the limit is
+//! too long.
 //!
-//! Fields that make a legal frame are one interval, worked out once, so a legal field costs one
-//! comparison.
+//! The field values that give a legal frame form one interval. The interval is computed once, so a
+//! legal field costs one comparison.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,27 +28,27 @@ use std::ops::Range;
 use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 use crate::limits::{HEADER_MAX, LENGTH_ADJUST_MAX};
 
-/// The order of a field's bytes.
+/// Byte order of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Most significant byte first: network order.
+    /// Most significant byte first (network order).
     Big,
     /// Least significant byte first.
     Little,
 }
 
-/// A length field: where it is, how it reads, what it counts.
+/// A length field: where it is, how it is read, what it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthField {
     offset: usize,
     size: usize,
     order: Order,
-    /// The name says so; see [`LengthField::has_sign`].
+    /// The name asks for a sign; see [`LengthField::has_sign`].
     signed: bool,
     adjust: i64,
     strip: usize,
     limit: u64,
-    /// The smallest field that makes a legal frame, and how many more do.
+    /// The smallest field value of a legal frame, and how many larger values are legal.
     field_min: u64,
     field_span: u64,
 }
@@ -67,8 +68,8 @@ const SHORT_NAMES: &[(&str, usize, Order, bool)] = &[
 ];
 
 impl LengthField {
-    /// A field of `size` bytes (1, 2, 3, 4 or 8) in front of the payload it counts, which alone is
-    /// handed on.
+    /// A field of `size` bytes (1, 2, 3, 4 or 8) before the payload that it counts. Only the
+    /// payload is passed on.
     fn prefix(size: usize, order: Order, signed: bool) -> LengthField {
         LengthField {
             offset: 0,
@@ -83,7 +84,7 @@ impl LengthField {
         }
     }
 
-    /// Reads a short name, or the keys behind `len:`.
+    /// Parses a short name, or the keys after `len:`.
     pub fn parse(name: &str, keys: &str) -> Result<LengthField, String> {
         match SHORT_NAMES.iter().find(|(short, ..)| *short == name) {
             Some((_, size, order, signed)) => Ok(LengthField::prefix(*size, *order, *signed)),
@@ -139,7 +140,7 @@ impl LengthField {
         Ok(field)
     }
 
-    /// The same field with `frame_max` as the limit of a whole frame.
+    /// The same field with a limit of `frame_max` bytes for a whole frame.
     pub fn limited(self, frame_max: usize) -> Result<LengthField, String> {
         let least = i128::from(self.header() as u64);
         let base = self.base();
@@ -160,23 +161,22 @@ impl LengthField {
         })
     }
 
-    /// Bytes before the service's part: the length field is never handed to a service to be
-    /// changed.
+    /// Bytes before the payload. They include the length field, which a service must not change.
     pub fn header(&self) -> usize {
         self.strip.max(self.offset + self.size)
     }
 
-    /// Bytes that `decode` leaves out of what it shows: those that Netty would strip.
+    /// Bytes that `decode` does not show, as Netty strips them.
     pub fn strip(&self) -> usize {
         self.strip
     }
 
-    /// Where in a frame the field lies.
+    /// The range of the field in a frame.
     pub fn place(&self) -> Range<usize> {
         self.offset..self.offset + self.size
     }
 
-    /// The field's value in a frame whose header is whole.
+    /// The value of the field in a frame whose header is complete.
     pub fn value(&self, frame: &[u8]) -> i128 {
         match self.read(frame) {
             field if self.has_sign() => i128::from(field as i64),
@@ -184,25 +184,24 @@ impl LengthField {
         }
     }
 
-    /// Whether the top bit of the field is a sign. Eight bytes have one under every name.
+    /// Whether the top bit of the field is a sign. An 8-byte field always has one.
     fn has_sign(&self) -> bool {
         self.signed || self.size == 8
     }
 
-    /// What is added to the field to get the frame.
+    /// The number to add to the field to get the length of the frame.
     fn base(&self) -> i128 {
         i128::from(self.adjust) + (self.offset + self.size) as i128
     }
 
-    /// The field's value, sign-extended when it is signed. `bytes` reaches at least to the field's
-    /// end.
+    /// The value of the field, sign-extended if it is signed. `bytes` includes the whole field.
     #[inline]
     fn read(&self, bytes: &[u8]) -> u64 {
         let unused = 64 - 8 * self.size as u32;
         let from_field = &bytes[self.offset..];
         let eight = match from_field.first_chunk::<8>() {
             Some(eight) => *eight,
-            // The field stands less than eight bytes before the end of what arrived.
+            // Fewer than eight bytes have arrived from the start of the field on.
             None => {
                 let mut eight = [0; 8];
                 eight[..from_field.len()].copy_from_slice(from_field);
@@ -220,7 +219,7 @@ impl LengthField {
         }
     }
 
-    /// Why `field` makes no legal frame.
+    /// Why `field` gives no legal frame.
     #[cold]
     fn refuse(&self, field: u64) -> FrameError {
         if self.has_sign() && (field as i64) < 0 {
@@ -251,7 +250,7 @@ impl Decode for LengthField {
         if field.wrapping_sub(self.field_min) > self.field_span {
             return Decoded::Wrong(self.refuse(field));
         }
-        // A legal frame is at most the limit, which is a usize: nothing is lost here.
+        // A legal frame is at most the limit, which is a usize: the cast loses nothing.
         let frame = field.wrapping_add_signed(self.adjust) as usize + field_end;
         if bytes.len() < frame {
             return Decoded::Incomplete { scanned: 0 };

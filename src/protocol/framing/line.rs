@@ -1,14 +1,14 @@
-//! Lines: a message ends with a line feed, and a carriage return before it belongs to the end.
+//! Lines: a line feed ends a message. A carriage return before it belongs to the end.
 //!
 //! ```text
 //!   frame     "hello" 0A        "hello" 0D 0A      a reply ends as its request did
 //!             |payload|         |payload|
 //! ```
 //!
-//! The limit is on the payload and needs no end to be judged: a peer that never ends its line is
-//! stopped one byte past it. A carriage return elsewhere is data, and so is NUL. What the stream
-//! ends with is no line without its end: it is truncated, as in every other framing, for nobody can
-//! tell half a command from a whole one.
+//! The limit counts the payload. A peer that never ends its line is refused one byte past the
+//! limit, without waiting for an end. A carriage return elsewhere is data, and so is NUL. Bytes
+//! after the last line feed of a stream are truncated, as in every other framing: half a command
+//! cannot be told from a whole one.
 
 use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 use crate::base::find::find_byte;
@@ -22,7 +22,7 @@ pub struct Line {
 const CRLF: &[u8] = b"\r\n";
 
 impl Line {
-    /// Lines of at most `limit` bytes, their end not counted.
+    /// Lines of at most `limit` bytes, not counting the line end.
     pub fn limited(limit: usize) -> Line {
         Line { limit }
     }
@@ -113,7 +113,7 @@ mod tests {
             (b"abcd\n", frame(5, 4)),
             (b"abcd\r\n", frame(6, 4)),
             (b"abcd", Decoded::Incomplete { scanned: 4 }),
-            // It may still be the first half of an end.
+            // The CR may still be the first byte of a line end.
             (b"abcd\r", Decoded::Incomplete { scanned: 5 }),
             (b"abcde", endless),
             (b"abcd\r\r", endless),

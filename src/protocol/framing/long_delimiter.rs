@@ -1,18 +1,18 @@
 //! A delimiter of 9 to 64 bytes, such as the boundary of a multipart message.
 //!
-//! The rules are those of `delimiter`, which looks for the short ones. Comparing a long delimiter
-//! at each of its first bytes could cost 64 comparisons a byte, so the search remembers how much of
-//! the delimiter stands before the next byte, and after a mismatch goes on with the longest part of
-//! it that can still be the beginning (D. E. Knuth, J. H. Morris, V. R. Pratt, "Fast pattern
-//! matching in strings", 1977). No byte is compared more than twice in a search.
+//! The rules are those of `delimiter`, which handles the short ones. A naive search could cost 64
+//! comparisons per byte. This one is Knuth-Morris-Pratt (D. E. Knuth, J. H. Morris, V. R. Pratt,
+//! "Fast pattern matching in strings", 1977): it knows how many bytes before the current one match
+//! the beginning of the delimiter. After a mismatch it continues with the longest shorter beginning
+//! that still matches. A search compares no byte more than twice.
 //!
 //! ```text
 //!   delimiter  a a b a a a        borders  0 1 0 1 2 2
 //!   text       a a b a a b        after 5 equal bytes and a mismatch: 2 equal bytes, the "aa"
 //! ```
 //!
-//! Between two looks nothing is kept but where a beginning of the delimiter starts. The next look
-//! compares it again, eight bytes at a time.
+//! Between two calls only the position of a partial match at the end is kept. The next call
+//! compares that part again, eight bytes at a time.
 
 use std::fmt;
 
@@ -25,24 +25,24 @@ use crate::limits::DELIMITER_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongDelimiter {
     bytes: [u8; DELIMITER_MAX],
-    /// For each front part of the delimiter, by its last byte: the length of the longest shorter
-    /// front part that it ends with.
+    /// The KMP failure function: for each prefix of the delimiter, indexed by its last byte, the
+    /// length of the longest shorter prefix that is also its suffix.
     borders: [u8; DELIMITER_MAX],
     length: usize,
     limit: usize,
 }
 
-/// A search under way.
+/// The state of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Search {
     /// The next byte to compare.
     at: usize,
-    /// How many bytes before it are the beginning of a delimiter, or all of it.
+    /// How many bytes before `at` match the beginning of the delimiter, or all of it.
     begun: usize,
 }
 
 impl LongDelimiter {
-    /// The delimiter `delimiter`, of at least one byte and at most [`DELIMITER_MAX`].
+    /// A framing by `delimiter`, which has 1 to [`DELIMITER_MAX`] bytes.
     pub(super) fn new(delimiter: &[u8]) -> LongDelimiter {
         let mut bytes = [0; DELIMITER_MAX];
         bytes[..delimiter.len()].copy_from_slice(delimiter);
@@ -62,7 +62,7 @@ impl LongDelimiter {
         }
     }
 
-    /// The same delimiter behind messages of at most `limit` bytes, itself not counted.
+    /// The same delimiter after messages of at most `limit` bytes, not counting the delimiter.
     pub fn limited(self, limit: usize) -> LongDelimiter {
         LongDelimiter { limit, ..self }
     }
@@ -71,15 +71,15 @@ impl LongDelimiter {
         &self.bytes[..self.length]
     }
 
-    /// Looks for the delimiter: the search ends behind it, or at the end of `bytes`.
+    /// Searches the delimiter. The search ends after it, or at the end of `bytes`.
     fn search(&self, bytes: &[u8]) -> Search {
         let mut search = self.begin(bytes);
         while search.begun < self.length && self.step(&mut search, bytes) {}
         search
     }
 
-    /// Takes what `bytes` and the delimiter have in common at their fronts: most often the
-    /// beginning that an earlier look has found.
+    /// Matches the front of `bytes` with the front of the delimiter. Most often this is the partial
+    /// match that an earlier call has found.
     fn begin(&self, bytes: &[u8]) -> Search {
         const WORD: usize = size_of::<u64>();
         let words = bytes
@@ -91,7 +91,7 @@ impl LongDelimiter {
         Search { at: begun, begun }
     }
 
-    /// Compares one byte, or steps to the next one that can begin a delimiter; `false` at the end.
+    /// Compares one byte, or moves to the next byte that can begin a delimiter. `false` at the end.
     fn step(&self, search: &mut Search, bytes: &[u8]) -> bool {
         let Search { at, begun } = *search;
         let Some(byte) = bytes.get(at) else {
@@ -128,7 +128,7 @@ impl Decode for LongDelimiter {
                 payload_end: frame - self.length,
             });
         }
-        // Not even a delimiter that has begun could come in time.
+        // Even a delimiter that has already begun would come too late.
         if reach - begun > self.limit {
             return Decoded::Wrong(FrameError::Endless {
                 limit: self.limit as u64,
@@ -143,7 +143,7 @@ impl Decode for LongDelimiter {
         let Search { at, begun } = self.search(bytes);
         Ok(match begun {
             begun if begun == self.length => (at, 0),
-            // What may be the beginning of the delimiter is kept until it is all of it, or none.
+            // Bytes that may be the beginning of the delimiter stay until more bytes decide.
             begun => (bytes.len() - begun, left),
         })
     }
@@ -180,7 +180,7 @@ mod tests {
     use crate::base::find::find;
     use crate::base::random::Random;
 
-    /// Delimiters with every kind of border, each with the bytes that a text of it is made of.
+    /// Delimiters with every kind of border. Test texts are built from their prefixes.
     const DELIMITERS: [&[u8]; 5] = [
         b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
         b"aaaaaaaab",
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    /// Comparisons of a search, those of its beginning in words and bytes.
+    /// Comparisons of a search, including those of [`LongDelimiter::begin`] in words and bytes.
     fn comparisons(framing: &LongDelimiter, bytes: &[u8]) -> (usize, Search) {
         let mut search = framing.begin(bytes);
         let mut count = search.begun / size_of::<u64>() + size_of::<u64>();
@@ -231,7 +231,7 @@ mod tests {
     fn no_byte_of_one_arrival_is_compared_more_than_twice() {
         for delimiter in DELIMITERS {
             let framing = LongDelimiter::new(delimiter);
-            // As many false starts as there can be.
+            // As many partial matches as possible.
             let text = delimiter[..delimiter.len() - 1].repeat(1000);
             let (count, _) = comparisons(&framing, &text);
             assert!(count <= 2 * text.len() + 16, "{count} of {}", text.len());
@@ -249,7 +249,7 @@ mod tests {
                 total += count;
                 scanned = arrived - search.begun;
             }
-            // Up to 7 words and 8 bytes of what has begun, and two comparisons of the new byte.
+            // Up to 7 words and 8 bytes of the partial match, and two comparisons of the new byte.
             assert!(total <= 17 * text.len(), "{total} of {}", text.len());
         }
     }
@@ -261,7 +261,7 @@ mod tests {
         for (bytes, decoded) in [
             (b"abcd".as_slice(), Decoded::Incomplete { scanned: 4 }),
             (b"abcd----------", Decoded::Incomplete { scanned: 4 }),
-            // The last beginning starts behind the limit.
+            // The last partial match begins after the limit.
             (b"abc------------", endless),
             (b"abcde", endless),
             (b"abcd-e", endless),

@@ -1,19 +1,19 @@
-//! Where a message ends. Bytes only: no socket, no clock, no idea of what a message means.
+//! Where a message ends. Bytes only: no socket, no clock, no knowledge of what a message means.
 //!
-//! A framing is a value: `--frame` is parsed into one, and it answers [`Decode::decode`] with one
-//! of three things: a whole frame is here, more bytes are needed, or this can never become a frame.
-//! The caller keeps the cursor, and tells how far an earlier, incomplete look went, so that a scan
-//! never looks twice at a byte.
+//! A framing is a value parsed from `--frame`. [`Decode::decode`] gives one of three answers: a
+//! whole frame, more bytes needed, or an error that no further byte can repair. The caller keeps
+//! the cursor and passes in how many bytes an earlier, incomplete call has scanned, so no scan
+//! repeats.
 //!
-//! **When a verdict comes.** With the first byte that makes it certain, and it is the same verdict
-//! however the bytes are cut. A length in digits is judged digit by digit: as soon as no further
-//! digit could bring it within the limit, it is too long. A text without a length is too long with
-//! the first byte that can neither be a part of it nor of its end. A binary length field is one
-//! number and is judged when it is whole, as Netty does, and not byte by byte: these few bytes also
-//! show what a wrong peer speaks. No byte of a body is needed for any of them.
+//! **When an error is reported.** With the first byte that makes it certain. Where reads cut the
+//! stream makes no difference. A length in digits is judged digit by digit: it is too long as soon
+//! as no further digit can bring it within the limit. A payload without a length is too long at the
+//! first byte that can belong neither to the payload nor to its end. A binary length field is
+//! judged when all its bytes are there, as in Netty; those bytes also show which protocol a wrong
+//! peer speaks. No error waits for a byte of the body.
 //!
-//! On the way of a byte: `connection` asks, `service` is handed the payload. One file a framing,
-//! one row in [`FRAMINGS`].
+//! Neighbours: `protocol::connection` calls the framing and passes the payload to `service`. One
+//! file per framing, one row in [`FRAMINGS`].
 
 mod ascii;
 mod delimiter;
@@ -46,7 +46,8 @@ pub use table::{FRAMINGS, Row};
 
 /// How a stream is cut into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// A plain tag: hidden in another variant's spare values it costs three instructions a read.
+// A plain tag. Stored in the spare values of another variant, the tag costs three instructions more
+// per read.
 #[repr(u8)]
 pub enum Framing {
     /// No boundary: what arrived is the message.
@@ -67,70 +68,73 @@ pub enum Framing {
     Netstring(Netstring),
 }
 
-/// What is done about a frame over the limit.
+/// What happens to a frame over the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTooLong {
     /// The stream ends there.
     Close,
-    /// It is thrown away as it arrives, and the stream goes on behind it.
+    /// The frame is discarded as it arrives; the stream continues after it.
     Discard,
 }
 
-/// What every framing can be asked.
+/// The operations of a framing.
 pub trait Decode {
-    /// Looks at the front of `bytes`, of which `scanned` were seen by an earlier call that answered
-    /// [`Decoded::Incomplete`] with that number. `bytes` is never empty.
+    /// Decodes the frame at the front of `bytes`. An earlier call has scanned the first `scanned`
+    /// bytes: it answered [`Decoded::Incomplete`] with that number. `bytes` is never empty.
     fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded;
 
-    /// Bytes of the whole frame at the front of `bytes`, which was refused as too long, by what its
-    /// header announces; `u64::MAX` when only its end, or the rest of its header, will tell.
+    /// Bytes of the whole frame at the front of `bytes`, as its header announces. That frame was
+    /// refused as too long. `u64::MAX` if the length is not known before the frame's end or the
+    /// rest of its header has arrived.
     fn span(&self, _bytes: &[u8]) -> u64 {
         u64::MAX
     }
 
-    /// Steps over what `bytes` hold of a frame that is thrown away, of which `left` bytes, more
-    /// than none, are still to come: how many of `bytes` those are, and how many are left then.
-    /// `u64::MAX` is what [`Decode::span`] means by it, and stays so until more is known.
+    /// Skips the part of a discarded frame that `bytes` hold. `left` bytes of the frame, at least
+    /// one, are still to come. Returns how many of `bytes` to skip and how many bytes are left
+    /// after them. A `left` of `u64::MAX` means unknown, as in [`Decode::span`], and stays until
+    /// the length is known.
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
         Ok(step_over(left, bytes))
     }
 
-    /// Bytes that [`Decode::encode`] may need in front of and behind a payload, and that a request
-    /// may have there.
+    /// The most bytes that [`Decode::encode`] needs before and after a payload, and that a request
+    /// can have there.
     fn overhead(&self) -> Overhead {
         Overhead::default()
     }
 
-    /// Makes a frame of `payload` bytes that lie in `space` behind [`Overhead::front`] bytes, and
-    /// returns its length. Header and trailer take after `request`, the frame it answers, with the
-    /// length rewritten; an empty `request` gives the plainest ones there are. The limit holds for
-    /// both ways: a peer that was told the same one would refuse what is longer.
+    /// Encodes a frame in `space` and returns its length. `payload` bytes are already in `space`,
+    /// after [`Overhead::front`] bytes. Header and trailer are copied from `request`, the frame
+    /// being answered, with a new length; an empty `request` gives the simplest header and trailer.
+    /// The limit applies in both directions, because a peer with the same limit would refuse a
+    /// longer frame.
     fn encode(&self, request: &[u8], space: &mut [u8], payload: usize)
     -> Result<usize, FrameError>;
 }
 
-/// A framing's answer.
+/// The result of decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// A whole frame stands at the front.
+    /// A whole frame is at the front.
     Frame(Bounds),
-    /// More bytes are needed; the first `scanned` need not be looked at again.
+    /// More bytes are needed; the first `scanned` need not be scanned again.
     Incomplete {
-        /// How far this look went.
+        /// Bytes scanned so far.
         scanned: usize,
     },
-    /// This can never become a frame.
+    /// These bytes can never become a frame.
     Wrong(FrameError),
 }
 
-/// Where the parts of a frame lie, counted from its first byte.
+/// The parts of a frame, as offsets from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes in the whole frame.
     pub frame: usize,
-    /// Where the service's part begins; what is before it is the header.
+    /// Where the payload begins; the bytes before it are the header.
     pub payload: usize,
-    /// Where the service's part ends; what is after it is the trailer.
+    /// Where the payload ends; the bytes after it are the trailer.
     pub payload_end: usize,
 }
 
@@ -139,19 +143,20 @@ pub struct Bounds {
 pub enum FrameError {
     /// The frame is longer than the limit.
     TooLong {
-        /// Bytes that it announces: of the whole frame, or of the payload, as the limit counts.
+        /// Bytes that the header announces: of the whole frame or of the payload, as the limit
+        /// counts.
         frame: u64,
         /// The limit.
         limit: u64,
     },
-    /// The same, known before all digits of the length were there.
+    /// The same, known before all digits of the length have arrived.
     Longer {
-        /// The least that it can come to announce.
+        /// The smallest length that the digits so far can lead to.
         least: u64,
         /// The limit.
         limit: u64,
     },
-    /// No end within the limit.
+    /// No delimiter within the limit.
     Endless {
         /// The limit.
         limit: u64,
@@ -160,16 +165,16 @@ pub enum FrameError {
     Corrupted(&'static str),
     /// The stream ended inside a frame.
     Truncated {
-        /// Bytes that had arrived of it; 0 where a service finds the bounds of its messages and
-        /// nothing is kept of them.
+        /// Bytes of the frame that had arrived. 0 if the service finds the message bounds itself
+        /// and keeps no bytes.
         held: usize,
     },
-    /// The service, which finds the bounds of its messages itself, says that this is none, and why.
+    /// The service finds the message bounds itself and refuses these bytes, for this reason.
     Refused(&'static str),
 }
 
 impl FrameError {
-    /// Whether the frame may be right, but for its length.
+    /// Whether the length is the only thing wrong with the frame.
     pub const fn is_too_long(&self) -> bool {
         matches!(
             self,
@@ -177,7 +182,7 @@ impl FrameError {
         )
     }
 
-    /// Refuses what has more than `limit` bytes.
+    /// Refuses a frame of more than `limit` bytes.
     fn if_over(frame: u64, limit: u64) -> Result<(), FrameError> {
         match frame > limit {
             true => Err(FrameError::TooLong { frame, limit }),
@@ -220,14 +225,14 @@ impl fmt::Display for FrameError {
     }
 }
 
-/// Steps over `left` bytes, or over as many of them as `bytes` hold: how many those are, and how
-/// many are left then.
+/// Skips `left` bytes, or as many of them as `bytes` hold. Returns how many of `bytes` are skipped
+/// and how many bytes are left after them.
 fn step_over(left: u64, bytes: &[u8]) -> (usize, u64) {
     let here = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
     (here, left - here as u64)
 }
 
-/// Asks the framing that it is; the choice is made once, and the call is direct.
+/// Calls the framing in the variant. The choice is made once; the call is direct.
 macro_rules! each {
     ($framing:expr, $is:ident => $asked:expr) => {
         match $framing {
@@ -244,14 +249,21 @@ macro_rules! each {
 }
 
 impl Framing {
-    /// Reads `spec` as `--frame` gives it, with the longest limit there is; the error is one line
-    /// without the word itself.
+    /// Parses `spec` as given to `--frame`, with the largest possible limit.
+    ///
+    /// # Errors
+    ///
+    /// One line that does not repeat `spec`.
     pub fn parse(spec: &str) -> Result<Framing, String> {
         table::parse(spec)?.limited(FRAME_MAX_MAX)
     }
 
-    /// The same framing with a limit, which is on the whole frame for length fields and on the
-    /// payload alone where the rest is made of text; refuses a limit that admits no frame.
+    /// The same framing with a limit. The limit counts the whole frame for length fields and fixed
+    /// sizes, and the payload alone for the other framings. Raw ignores it.
+    ///
+    /// # Errors
+    ///
+    /// No frame fits the limit.
     pub fn limited(self, frame_max: usize) -> Result<Framing, String> {
         Ok(match self {
             Framing::Raw(raw) => Framing::Raw(raw),
@@ -295,7 +307,7 @@ impl Framing {
         each!(self, framing => framing.encode(request, space, payload))
     }
 
-    /// Bytes of the longest whole frame under a limit of `frame_max`.
+    /// Bytes of the largest whole frame under a limit of `frame_max`.
     pub fn frame_size_max(&self, frame_max: usize) -> usize {
         match self {
             Framing::Raw(_) | Framing::LengthField(_) => frame_max,
@@ -307,13 +319,13 @@ impl Framing {
         }
     }
 
-    /// Whether the payload is a whole message, as opposed to whatever has arrived.
+    /// Whether the payload is a whole message, and not just the bytes that have arrived so far.
     pub fn has_boundaries(&self) -> bool {
         !matches!(self, Framing::Raw(_))
     }
 
-    /// Bytes at the front of a frame that are stripped of what `decode` shows. A service is never
-    /// handed a length field to change, which may be stripped for none.
+    /// Bytes at the front of a frame that `decode` does not show. A service never gets the length
+    /// field, even if `strip` is shorter than the header.
     pub fn strip(&self, bounds: &Bounds) -> usize {
         match self {
             Framing::LengthField(field) => field.strip(),
@@ -321,7 +333,7 @@ impl Framing {
         }
     }
 
-    /// What a peer seems to be speaking whose frame, of which `bytes` came, was refused.
+    /// What the peer seems to speak. `bytes` are the front of a frame that was refused.
     pub fn hint(&self, bytes: &[u8]) -> Option<Hint> {
         let bytes = &bytes[..bytes.len().min(HINT_SIZE)];
         match self {
@@ -334,9 +346,9 @@ impl Framing {
         }
     }
 
-    /// The same of one whose frame was not refused and has no end, for the stream has, or its time
-    /// is up: its length field was believed, so that text in it says nothing, but a known beginning
-    /// does.
+    /// The same for a frame that was not refused but stays incomplete, because the stream has ended
+    /// or the deadline has passed. Its length field was legal, so text in it proves nothing; only a
+    /// known beginning counts.
     pub fn hint_of_partial(&self, bytes: &[u8]) -> Option<Hint> {
         match self {
             Framing::LengthField(_) => hint::language(bytes),

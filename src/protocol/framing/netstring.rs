@@ -1,14 +1,14 @@
-//! Netstrings: a length in as few decimal digits as it takes, a colon, the payload, a comma.
+//! Netstrings: a length in decimal digits without leading zeros, a colon, the payload, a comma.
 //!
 //! ```text
 //!             "12" ":" "hello world!" ","
 //!             |header||   payload   |trailer
 //! ```
 //!
-//! See D. J. Bernstein, "Netstrings" (1997). A leading zero is refused, so that a length has one
-//! spelling; so is another byte where the comma belongs, for then the peer counts otherwise than we
-//! do. The limit is on the payload. Each further digit makes a length larger, so the digit that
-//! passes the limit is the last that is looked at; a header has 21 bytes at most.
+//! See D. J. Bernstein, "Netstrings" (1997). A leading zero is refused, so each length has one
+//! spelling. Any byte but a comma after the payload is refused, because then the two sides disagree
+//! about the length. The limit counts the payload. Each further digit makes the length larger, so
+//! the digit that exceeds the limit ends the scan. A header has at most 21 bytes.
 
 use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 
@@ -18,7 +18,7 @@ pub struct Netstring {
     limit: u64,
 }
 
-/// The digits of the largest number of 64 bits.
+/// Decimal digits of the largest 64-bit number.
 const DIGITS_MAX: usize = 20;
 const NO_COMMA: FrameError = FrameError::Corrupted("no comma where the netstring ends");
 
@@ -30,8 +30,8 @@ impl Netstring {
     }
 }
 
-/// The header at the front of `bytes`, once it is whole: its size, and the length it tells, which
-/// is not over `limit`.
+/// The header at the front of `bytes`, once it is complete: its size and the length that it
+/// announces, which is at most `limit`.
 fn header(bytes: &[u8], limit: u64) -> Result<Option<(usize, u64)>, FrameError> {
     let mut length: u64 = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -86,7 +86,7 @@ impl Decode for Netstring {
 
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
         let left = match left {
-            // The header was judged before it was whole, and is still at the front.
+            // The header was judged before it was complete, and is still at the front.
             u64::MAX => match header(bytes, u64::MAX)? {
                 Some((header, length)) => length.saturating_add(header as u64 + 1),
                 None => return Ok((0, left)),
@@ -124,7 +124,8 @@ impl Decode for Netstring {
             rest /= 10;
         }
         space[digits] = b':';
-        // A service writes behind room for the longest header; this one is mostly shorter.
+        // A service writes the payload after room for the longest header. This header is usually
+        // shorter.
         let written = self.overhead().front;
         space.copy_within(written..written + payload, digits + 1);
         space[digits + 1 + payload] = b',';
@@ -139,7 +140,7 @@ mod tests {
     const NETSTRING: Netstring = Netstring { limit: 12 };
 
     #[test]
-    fn the_example_of_its_author() {
+    fn the_example_of_the_netstring_author_is_decoded() {
         let decoded = NETSTRING.decode(b"12:hello world!,", 0);
         let bounds = Bounds {
             frame: 16,
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_netstring_is_refused_as_soon_as_that_is_known() {
+    fn an_invalid_netstring_is_refused_at_the_first_wrong_byte() {
         for bytes in [
             b":".as_slice(),
             b",",
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_moves_up_to_its_header() {
+    fn a_payload_is_moved_to_its_header() {
         let netstring = Netstring { limit: 100 };
         for payload in [&[][..], b"a", b"hello world!", &[b'x'; 100]] {
             let front = netstring.overhead().front;

@@ -1,9 +1,10 @@
-//! Whether a connection opens with another protocol, one that a web page can have a browser speak.
+//! Whether a connection opens with another protocol that a web page can make a browser speak.
 //!
-//! A page may have the browser of its reader connect to any port of the reader's machine and send a
-//! request there, and it chooses the body of that request, and of TLS the server name and the
-//! session ticket. A server that skips what it does not understand then finds the page's text among
-//! the rest (a cross-protocol attack). The page cannot choose how the connection begins:
+//! A web page can make the browser of its reader connect to any port of the reader's machine and
+//! send a request there. The page chooses the body of the request and, with TLS, the server name
+//! and the session ticket. A server that skips input it does not understand then finds the text of
+//! the page in the rest (a cross-protocol attack). The page cannot choose how the connection
+//! begins:
 //!
 //! ```text
 //!   POST /any                method of a browser, blank, slash      HTTP, known at the slash
@@ -12,27 +13,27 @@
 //!   16 03 01                 a TLS record (RFC 8446, 5.1)           TLS, known at the third byte
 //! ```
 //!
-//! Only the first line counts, but for empty ones before it (RFC 9112, 2.2). How the bytes are cut
-//! into reads or frames makes no difference. Nothing is said here about what follows from it.
+//! Only the first line counts, after any empty lines (RFC 9112, 2.2). How the bytes are cut into
+//! reads or frames makes no difference. The caller decides what follows from the answer.
 
 use super::hint::Hint;
 
-/// Methods that browsers send, and those that HTTP has beside them.
+/// Methods that browsers send, and the other methods of HTTP.
 const METHODS: [&[u8]; 9] = [
     b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE",
 ];
-/// The longest of them.
+/// Length of the longest method above.
 const METHOD_SIZE_MAX: usize = 7;
-/// How a request line ends; `0` stands for any digit.
+/// The end of a request line; `0` stands for any digit.
 const VERSION: &[u8] = b"HTTP/0.0";
 
-/// What is known of a connection by its first bytes.
+/// What the first bytes of a connection have shown so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opening {
     place: Place,
-    /// The first bytes that are not the end of an empty line.
+    /// The first bytes after the empty lines.
     first: [u8; METHOD_SIZE_MAX],
-    /// How many there were, up to one more than are kept.
+    /// How many bytes there were, counted up to one more than `first` can hold.
     count: u8,
 }
 
@@ -48,15 +49,15 @@ enum Place {
     /// The first byte of the target.
     Blank,
     Target,
-    /// The version, of which so many bytes have come.
+    /// The version; this many bytes of it have arrived.
     Version(u8),
-    /// Decided: it is no other protocol.
+    /// Decided: the connection does not open with another protocol.
     Passed,
 }
 
 impl Opening {
-    /// Looks at the next bytes of the connection; tells what it opens with if that is another
-    /// protocol. To be asked no more after that.
+    /// Scans the next bytes of the connection. Returns the other protocol if the connection opens
+    /// with one; the caller must not call again after that.
     #[inline]
     pub fn scan(&mut self, bytes: &[u8]) -> Option<Hint> {
         if self.place == Place::Passed {
@@ -84,7 +85,8 @@ impl Opening {
                 _ if is_token(byte) => self.keep(byte, Place::Method),
                 _ => Place::Passed,
             },
-            // A target may be as long as a page likes, and an allowed line may stand in it.
+            // Decided here, because a page chooses the length and the text of the target, and could
+            // put an allowed line into it.
             Place::Blank if byte == b'/' && METHODS.contains(&self.word()) => return self.http(),
             Place::Blank if is_visible(byte) => Place::Target,
             Place::Blank => Place::Passed,
@@ -106,7 +108,7 @@ impl Opening {
         None
     }
 
-    /// Keeps one of the first bytes, if there is room; `next` follows.
+    /// Stores one of the first bytes, if there is room, and returns `next`.
     fn keep(&mut self, byte: u8, next: Place) -> Place {
         if let Some(space) = self.first.get_mut(usize::from(self.count)) {
             *space = byte;
@@ -115,7 +117,7 @@ impl Opening {
         next
     }
 
-    /// The method; nothing if it is longer than any of [`METHODS`].
+    /// The method; empty if it is longer than all of [`METHODS`].
     fn word(&self) -> &[u8] {
         self.first
             .get(..usize::from(self.count))
@@ -128,12 +130,12 @@ impl Opening {
     }
 }
 
-/// A letter of a method (RFC 9110, 5.6.2).
+/// Whether a method can contain the byte (RFC 9110, 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A byte that may stand in a target, taken generously.
+/// Whether a target can contain the byte; more is accepted here than in RFC 3986.
 fn is_visible(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f
 }
@@ -147,7 +149,8 @@ mod tests {
         hint.map(|hint| hint.to_string())
     }
 
-    /// How many bytes it takes to know; the same however they are cut in two.
+    /// How many bytes are needed to recognise the protocol. A cut at any place must not change the
+    /// answer.
     fn known_after(bytes: &[u8]) -> Option<usize> {
         let by_bytes = |opening: &mut Opening, bytes: &[u8]| {
             let known = |&byte: &u8| opening.scan(&[byte]).is_some();
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_told() {
+    fn the_hint_shows_the_first_bytes() {
         let http = told(b"POST / HTTP/1.1");
         let expected = r#"50 4f 53 54 is "POST": the peer seems to speak HTTP"#;
         assert_eq!(http.as_deref(), Some(expected));

@@ -1,11 +1,11 @@
-//! No boundary at all: whatever has arrived is handed on.
+//! No boundary: all bytes that have arrived are passed on.
 //!
 //! ```text
 //!   sent:     "hello," "world"          arrives, for example:   "hello,worl" "d"
 //! ```
 //!
-//! TCP promises order and completeness, not the pieces in which they come; whoever needs those uses
-//! another framing. There is nothing here that could be wrong or incomplete.
+//! TCP keeps order and completeness, but not the boundaries of writes. A protocol that needs
+//! messages uses another framing. Decoding is never wrong and never incomplete.
 
 use super::{Bounds, Decode, Decoded, FrameError};
 

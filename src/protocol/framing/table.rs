@@ -1,19 +1,20 @@
-//! The table of framings: how each is written, what it is, how it is read.
+//! The table of framings: how each is written, what it means, how it is parsed.
 //!
-//! `--help`, the parser and the error for an unknown word all ask it, so none of them can miss one.
-//! What [`Framing`] prints is what is read here. A new framing is its file, its variant and a row.
+//! `--help`, the parser and the error for an unknown framing all use this table, so they always
+//! agree. The text that [`Framing`] prints can be parsed again. A new framing needs a file, a
+//! variant and a row.
 
 use super::{Ascii, Fixed, Framing, LengthField, Line, Netstring, Raw, delimiter};
 use crate::base::text::suggest::suggest;
 
-/// One row: some words that are written alike.
+/// One row: names that share a description and a parser.
 #[derive(Debug)]
 pub struct Row {
-    /// The words, with capitals where something is to be filled in.
+    /// The names, with capitals for the parts to fill in.
     pub words: &'static str,
-    /// What they mean, in one line.
+    /// What the names mean, in one line.
     pub about: &'static str,
-    /// Reads a word, in two parts: before its colon and after it.
+    /// Parses a name, given the parts before and after its colon.
     read: fn(&str, &str) -> Result<Framing, String>,
 }
 
@@ -21,7 +22,7 @@ fn length_field(name: &str, keys: &str) -> Result<Framing, String> {
     LengthField::parse(name, keys).map(Framing::LengthField)
 }
 
-/// Every framing there is.
+/// All framings.
 pub const FRAMINGS: &[Row] = &[
     Row {
         words: "raw",
@@ -75,12 +76,12 @@ pub const FRAMINGS: &[Row] = &[
     },
 ];
 
-/// Every word of the table.
+/// All names of the table.
 fn words() -> impl Iterator<Item = &'static str> + Clone {
     FRAMINGS.iter().flat_map(|row| row.words.split(' '))
 }
 
-/// The part of a word before its colon.
+/// The part before the colon.
 fn name(word: &str) -> &str {
     word.split(':').next().unwrap_or(word)
 }
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_can_be_read_and_is_the_same() {
+    fn a_printed_framing_parses_to_itself() {
         for word in words() {
             let filled = match word {
                 "delim:HEX" => "delim:0d0a",
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_gets_its_neighbour_or_all_there_are() {
+    fn an_unknown_framing_gets_a_suggestion_or_the_full_list() {
         for (word, reason) in [
             ("u23be", "unknown, did you mean u24be?"),
             ("lines", "unknown, did you mean line?"),

@@ -1,10 +1,10 @@
 //! One enum of all services but [`Echo`](super::Echo), so that the loop is compiled once for all of
 //! them.
 //!
-//! Every call is one match on the service. The first arm of [`Service::serve`] is inlined, because
-//! `upper` answers many short frames in place; the others are one call away. A state is made by
-//! [`AnyService::open`] of the service that it is later handed to. A reload replaces a service by
-//! another value of the same variant, so the pair of service and state always fits.
+//! Every call is one match on the service. Only the first arm of [`Service::serve`] is inlined,
+//! because `upper` answers many short frames in place; the others cost one call more. A state
+//! always comes from [`AnyService::open`] of the service that it is later passed to. A reload
+//! replaces a service by another value of the same variant, so service and state always match.
 
 use super::{
     Answer, Clock, Dict, Discard, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
@@ -36,21 +36,21 @@ pub enum AnyService {
 /// What one connection of any service remembers.
 #[derive(Debug)]
 pub enum AnyState {
-    /// The service remembers nothing.
+    /// For services that remember nothing.
     Stateless,
-    /// Of `upper --unicode`.
+    /// For `upper --unicode`.
     Partial(upper::Partial),
-    /// Of `run`.
+    /// For `run`.
     Running(run::Running),
-    /// Of `http`.
+    /// For `http`.
     Conversation(http::Conversation),
 }
 
-/// What each row of the table calls a state that does not belong to its service.
+/// Panic message for a state that belongs to another service.
 const FOREIGN: &str = "the state was made by another service";
 
 impl AnyService {
-    /// Out of line: only the first arm of [`Service::serve`] is worth the room in every loop.
+    /// Not inlined: only the first arm of [`Service::serve`] is worth its code size in every loop.
     #[inline(never)]
     fn serve_other(
         &mut self,

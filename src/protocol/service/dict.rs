@@ -1,26 +1,28 @@
-//! A dictionary: one word in, its translation out.
+//! A dictionary: a word in, its translation out.
 //!
 //! ```text
-//!   # a comment, and blank lines are allowed
+//!   # comments and blank lines are allowed
 //!   apple: 苹果
-//!   time flies: le temps passe: vite       the first colon divides; blanks around are cut off
+//!   time flies: le temps passe: vite       the first colon separates; blanks around are trimmed
 //! ```
 //!
-//! The text is checked whole before it serves, and a mistake is named by its line. It stays as it
-//! is, but for a byte order mark in front, beside the sorted starts of its lines: a lookup is a
-//! binary search that allocates nothing. Where the text comes from is not known here; a clone
-//! shares it, so each worker may have one. A word is compared byte for byte.
+//! The whole text is checked before it serves; an error names its line. The text is stored
+//! unchanged, without its byte order mark, next to the sorted starts of its lines. A lookup is a
+//! binary search and allocates nothing. Words are compared byte for byte.
+//!
+//! This file does not know where the text comes from. Clones share the text, so each worker can
+//! have one.
 
 use std::sync::Arc;
 
 use super::{Answer, Reply, Request, Service};
 use crate::limits::{DICTIONARY_SIZE_MAX, TRANSLATION_SIZE_MAX};
 
-/// U+FEFF, which some editors put in front of a text to say that it is UTF-8.
+/// U+FEFF. Some editors put it at the start of a text to mark it as UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const NOT_KNOWN: &[u8] = b"not known";
 
-/// Translates.
+/// Translates words.
 #[derive(Clone, Debug)]
 pub struct Dict {
     dictionary: Arc<Dictionary>,
@@ -29,7 +31,7 @@ pub struct Dict {
 #[derive(Debug)]
 struct Dictionary {
     text: String,
-    /// Where lines with a word begin, in the order of their words.
+    /// Starts of the lines that hold a word, sorted by word.
     starts: Vec<u32>,
 }
 
@@ -38,7 +40,7 @@ impl Dict {
     ///
     /// # Errors
     ///
-    /// The first line that is wrong and what is wrong with it, on one line.
+    /// The first wrong line and its error, in one line of text.
     pub fn parse(mut text: Vec<u8>) -> Result<Dict, String> {
         if text.len() > DICTIONARY_SIZE_MAX {
             return Err(format!("has more than {DICTIONARY_SIZE_MAX} bytes"));
@@ -80,8 +82,8 @@ impl Service for Dict {
     }
 
     fn memory_max(&self) -> usize {
-        // While one dictionary takes another's place there are two, and the shortest line, `a:b`
-        // with its line feed, is as long as its start.
+        // During a reload there are two dictionaries. The shortest line, `a:b` and a line feed, has
+        // four bytes, as many as its start.
         2 * (DICTIONARY_SIZE_MAX + DICTIONARY_SIZE_MAX / 4 * size_of::<u32>())
     }
 
@@ -93,7 +95,7 @@ impl Service for Dict {
 }
 
 impl Dictionary {
-    /// The same, its words in order; or which of them stands there twice.
+    /// The same dictionary with its words sorted, or an error about a duplicate word.
     fn sorted(mut self) -> Result<Dictionary, String> {
         let text = &self.text;
         self.starts
@@ -125,7 +127,7 @@ impl Dictionary {
     }
 }
 
-/// The lines that hold a word, and where they begin.
+/// The lines that hold a word, with their starts.
 fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut end = 0;
     let lines = text.split_inclusive('\n').map(move |line| {
@@ -150,13 +152,13 @@ fn check(line: &str) -> Result<(), String> {
     }
 }
 
-/// The word of the line that begins at `start`, which was checked to have one.
+/// The word of the line that begins at `start`. [`check`] has accepted the line.
 fn word_at(text: &str, start: u32) -> &str {
     let line = &text[start as usize..];
     line.split_once(':').map_or(line, |(word, _)| word).trim()
 }
 
-/// The number of the line that follows `before`, counted from 1.
+/// The number of the line after `before`, counted from 1.
 fn line_after(before: &[u8]) -> usize {
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }

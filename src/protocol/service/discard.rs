@@ -1,5 +1,5 @@
-//! Nothing. Whatever is said is taken and thrown away (RFC 863): the kernel's cost of receiving,
-//! alone.
+//! Discard: takes every request and answers none (RFC 863). A measurement with this service shows
+//! the kernel's cost of receiving alone.
 
 use super::{Answer, Reply, Request, Service};
 

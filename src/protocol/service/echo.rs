@@ -1,11 +1,13 @@
-//! The same bytes again. Nothing is looked at, nothing is copied: the answer is the request where
-//! it lies. Only a prefix in front of it makes it a new text, and that is another service.
+//! Echo: the same bytes again (RFC 862).
+//!
+//! Plain echo inspects and copies nothing: the answer is the request, where it lies. With a prefix
+//! the answer is a new text, so [`PrefixedEcho`] is a separate service. Neither keeps a state.
 
 use std::sync::Arc;
 
 use super::{Answer, Reply, Request, Service};
 
-/// Sends every request back as it came (RFC 862).
+/// Sends every request back unchanged (RFC 862).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
@@ -25,14 +27,18 @@ impl Service for Echo {
     }
 }
 
-/// Sends every request back behind the same few bytes.
+/// Sends every request back after a fixed prefix.
 #[derive(Clone, Debug)]
 pub struct PrefixedEcho {
     prefix: Arc<[u8]>,
 }
 
 impl PrefixedEcho {
-    /// With `prefix`, which is not empty, in front.
+    /// A service that puts `prefix` before each answer.
+    ///
+    /// # Panics
+    ///
+    /// If `prefix` is empty.
     pub fn new(prefix: &str) -> PrefixedEcho {
         assert!(!prefix.is_empty());
         PrefixedEcho {

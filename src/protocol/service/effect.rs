@@ -1,9 +1,11 @@
-//! What a service asks of the world, and what it is told of it.
+//! The work that a service asks for, and the events that report on it.
 //!
-//! A service knows only bytes and never waits. A request that needs the world answers
-//! [`Answer::Awaits`](super::Answer::Awaits); whoever drives the connection reads off the
-//! [`Effect`], performs it, and comes back with [`EffectEvent`]: as many pieces as there are, and one
-//! ending. Until then the connection answers nothing else, so answers stay in order.
+//! A service knows only bytes and never waits. For a request that needs such work the service
+//! answers [`Answer::Awaits`](super::Answer::Awaits). The driver of the connection reads the
+//! [`Effect`], has it performed and passes back each [`EffectEvent`]: any number of outputs, then
+//! one ending. Until then the connection answers nothing else, so answers stay in order.
+//!
+//! Neighbours: `run` is the service that uses effects, `server::effects` performs them.
 
 /// What a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,23 +14,23 @@ pub enum Effect {
     Command(usize),
 }
 
-/// What is heard of it.
+/// One event of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EffectEvent<'a> {
-    /// It has said this, which is not nothing.
+    /// Output, at least one byte.
     Output(&'a [u8]),
-    /// It has ended, and all that it said was told.
+    /// The command has ended, and all its output was passed on.
     Ended,
-    /// It said more than it may, and was ended.
+    /// The command exceeded the output limit and was ended.
     OutputLimit,
-    /// It took longer than it may, and was ended.
+    /// The command exceeded the time limit and was ended.
     TimedOut,
-    /// It could not be started.
+    /// The command could not be started.
     NotStarted,
 }
 
 impl EffectEvent<'_> {
-    /// Whether nothing follows.
+    /// Whether no event follows.
     pub const fn is_last(&self) -> bool {
         !matches!(self, EffectEvent::Output(_))
     }

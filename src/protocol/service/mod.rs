@@ -1,16 +1,17 @@
-//! What to answer. Bytes only: no socket, no clock, no idea of framing.
+//! What to answer. Bytes only: no socket, no clock, no knowledge of framing.
 //!
-//! A service gets the payload of one request and says where its answer is: the same bytes, changed
-//! or not, where they lie ([`Answer::InPlace`]), another text in the [`Reply`]
-//! ([`Answer::Written`]), or something rarer. A service knows no header and no trailer.
+//! A service gets the payload of one request and says where the answer is: in the request's own
+//! bytes, changed or not ([`Answer::InPlace`]), in the [`Reply`] ([`Answer::Written`]), or one of
+//! the rarer cases of [`Answer`]. A service sees no header and no trailer.
 //!
-//! What only some services can do is a trait of its own, and [`Service`] hands out the part that
-//! there is: [`Greeting`] speaks first, [`Clock`] is told the time, [`Effects`] answers from what a
-//! program says. Files are read elsewhere: a reload makes a new value of the service.
+//! Abilities that only some services have are separate traits, which [`Service`] returns if they
+//! exist: [`Greeting`] speaks first, [`Clock`] gets the time, [`Effects`] answers from the output
+//! of a program, [`Screen`] sees the bytes before they become requests. Files are read elsewhere: a
+//! reload creates a new value of the service.
 //!
-//! The loop is compiled for [`Echo`], whose missing parts the compiler removes, and for
-//! [`AnyService`], one enum of all the others. On the path of a byte, `connection` calls a service
-//! between `framing` and the write. One file a service, one row in `any`.
+//! The loop is compiled for [`Echo`], where the compiler removes the missing parts, and for
+//! [`AnyService`], one enum of all other services. `protocol::connection` calls the service after
+//! `framing` has decoded a request. One file per service, one row in `any`.
 
 mod any;
 mod dict;
@@ -34,55 +35,56 @@ pub use robot::Robot;
 pub use run::Run;
 pub use upper::{Upper, UpperUnicode};
 
-/// A rule from requests to replies.
+/// Maps requests to replies.
 pub trait Service {
-    /// What one connection remembers between two requests. Every slot holds one, so keep it small.
+    /// What one connection remembers between two requests. Every slot holds one, so it must be
+    /// small.
     type State;
 
-    /// The state of a connection that has just been accepted.
+    /// The state of a new connection.
     fn open(&self) -> Self::State;
 
-    /// Whether every answer is [`Answer::InPlace`] while a connection is in this state. Such a
-    /// service is not asked about room.
+    /// Whether every answer is [`Answer::InPlace`] while a connection is in this state. The caller
+    /// then does not check for room.
     fn in_place(&self, _state: &Self::State) -> bool {
         false
     }
 
-    /// The part that speaks first, if there is one.
+    /// The part that speaks first, if any.
     fn greeting(&self) -> Option<&dyn Greeting<Self::State>> {
         None
     }
 
-    /// The part that is told the time, if there is one.
+    /// The part that gets the time, if any.
     fn clock(&mut self) -> Option<&mut dyn Clock> {
         None
     }
 
-    /// The part that answers from the effects of a request, if there is one.
+    /// The part that answers from the effects of a request, if any.
     fn effects(&self) -> Option<&dyn Effects<Self::State>> {
         None
     }
 
-    /// The part that sees what arrives before requests are taken from it, if there is one.
+    /// The part that sees arriving bytes before requests are decoded from them, if any.
     fn screen(&self) -> Option<&dyn Screen<Self::State>> {
         None
     }
 
-    /// The most bytes that the answer to a payload of `payload` bytes can put into the [`Reply`];
-    /// it never shrinks as `payload` grows, and a request is served only when so much room is
-    /// there.
+    /// The most bytes that the answer to a payload of `payload` bytes can add to the [`Reply`].
+    /// Must not shrink as `payload` grows. A request is served only if there is room for this many
+    /// bytes.
     fn reply_max(&self, _payload: usize) -> usize {
         0
     }
 
-    /// Bytes that it holds for itself at most, all its copies together, for the memory ceiling.
+    /// The most bytes of memory that all copies of the service hold together, for the memory limit.
     fn memory_max(&self) -> usize {
         0
     }
 
-    /// Whether a request has begun that is longer than what it was handed: what came of it is
-    /// remembered, and the rest has to come in time. Only where the service knows the bounds of its
-    /// messages itself.
+    /// Whether a longer request has begun than the bytes passed in: the service remembers its
+    /// beginning, and the rest has to arrive before the deadline. Only for services that find the
+    /// message bounds themselves.
     fn is_mid_message(_state: &Self::State) -> bool {
         false
     }
@@ -95,81 +97,81 @@ pub trait Service {
         reply: &mut Reply<'_>,
     ) -> Answer;
 
-    /// The stream has ended: what was held back in `state` is answered now, at most `reply_max(0)`
+    /// The stream has ended: answers what `state` still holds back, with at most `reply_max(0)`
     /// bytes.
     fn end(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
 }
 
-/// The part of a service that speaks before the peer does.
+/// The part of a service that sends before the peer does.
 pub trait Greeting<State> {
     /// Writes the greeting of a new connection, at most `reply_max(0)` bytes.
     fn greet(&self, state: &mut State, reply: &mut Reply<'_>);
 }
 
-/// The part of a service that sees what arrives before requests are taken from it.
+/// The part of a service that sees arriving bytes before requests are decoded from them.
 pub trait Screen<State> {
-    /// The next bytes of a connection have arrived, in whatever pieces. Names another protocol if
-    /// the connection opens with one, and then none of its requests is served.
+    /// Takes the next bytes of a connection, however they are cut. Returns the other protocol if
+    /// the connection opens with one; then none of its requests is served.
     fn screen(&self, state: &mut State, bytes: &[u8]) -> Option<Hint>;
 }
 
-/// The part of a service that is told the time of day.
+/// The part of a service that gets the time of day.
 pub trait Clock {
-    /// The time is `unix_seconds` after 1970-01-01 00:00 UTC. The call comes before the first
-    /// request of that second, and not at all while there are no requests.
+    /// Sets the time to `unix_seconds` after 1970-01-01 00:00 UTC. Called before the first request
+    /// of that second, and not called while there are no requests.
     fn tick(&mut self, unix_seconds: u64);
 }
 
 /// The part of a service whose answers wait for an [`Effect`].
 pub trait Effects<State> {
-    /// The lines that [`Effect::Command`] counts. They never change.
+    /// The command lines that [`Effect::Command`] indexes. They never change.
     fn commands(&self) -> &[String];
 
-    /// What the request waits for that was answered with [`Answer::Awaits`].
+    /// The effect that a request answered with [`Answer::Awaits`] waits for.
     fn effect(&self, state: &State) -> Effect;
 
-    /// The most bytes that all events of one effect together can put into the [`Reply`].
+    /// The most bytes that all events of one effect together can add to the [`Reply`].
     fn awaited_max(&self) -> usize;
 
-    /// Takes one event of the effect and writes what it adds to the answer. `peer` names the
-    /// receiver of the answer, in at most [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
+    /// Takes one event of the effect and writes its part of the answer. `peer` names the receiver
+    /// of the answer, in at most [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
     fn heard(&self, state: &mut State, peer: &str, news: EffectEvent<'_>, reply: &mut Reply<'_>);
 }
 
 /// One request.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What the peer said, without header or trailer.
+    /// The payload, without header and trailer.
     pub payload: &'a mut [u8],
-    /// Whether this is a whole message, or just what has arrived of an endless one (raw).
+    /// Whether this is a whole message, and not just the bytes of a raw stream that have arrived.
     pub whole: bool,
 }
 
 /// Where the answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// In the request's own bytes; it has their length.
+    /// In the request's own bytes, with the same length.
     InPlace,
     /// In the [`Reply`].
     Written,
-    /// There is none.
+    /// There is no answer.
     Nothing,
-    /// In the [`Reply`], as far as there is one. Only so many bytes of the request were taken: the
-    /// others will be handed in again, most often together with what arrives after them, but fewer
-    /// of them when there is little room for replies. For messages whose bounds only the service
-    /// knows; not where a framing has drawn them.
+    /// In the [`Reply`], if there is one. Only this many bytes of the request were taken. The
+    /// caller passes the other bytes in again: usually with those that arrive after them, but fewer
+    /// of them if there is little room for replies. Only for services that find the message bounds
+    /// themselves.
     Part(usize),
-    /// It comes later, from what [`Effects::effect`] says, and the requests behind it wait for it.
+    /// Later, from the effect that [`Effects::effect`] names. The requests after this one wait.
     /// Only for services with [`Effects`].
     Awaits,
-    /// In the [`Reply`], or nowhere if that is empty; and then the conversation is over.
+    /// In the [`Reply`], or none if that is empty. After it the connection closes.
     Goodbye,
-    /// The same, because this was no request; for the log, why. The bytes that are none begin with
-    /// the first that was handed in.
+    /// The same, because the bytes are no valid request; with the reason for the log. The first
+    /// invalid byte is the first byte passed in.
     Refused(&'static str),
 }
 
-/// Room for an answer of another length than the request.
+/// Space for an answer that is not in the request's own bytes.
 #[derive(Debug)]
 pub struct Reply<'a> {
     space: &'a mut [u8],
@@ -183,13 +185,17 @@ impl<'a> Reply<'a> {
         Reply { space, filled: 0 }
     }
 
-    /// A reply whose first `filled` bytes stand in `space` already.
+    /// A reply whose first `filled` bytes are already in `space`.
     #[inline]
     pub fn resume(space: &'a mut [u8], filled: usize) -> Reply<'a> {
         Reply { space, filled }
     }
 
-    /// Adds `bytes`. A service that passes its own [`Service::reply_max`] is wrong, and stops here.
+    /// Adds `bytes`.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` do not fit, which means that the service exceeds its own [`Service::reply_max`].
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         self.space[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);

@@ -1,5 +1,5 @@
-//! The telephone robot of a help line. It speaks first, understands two words, and asks again at
-//! every other.
+//! The telephone robot of a help line. The robot speaks first, knows two requests, and asks again
+//! after any other request.
 //!
 //! ```text
 //!             欢迎致电 10086,请输入1xxx,0转人工服务.     at once, 50 bytes
@@ -8,7 +8,7 @@
 //!   other     请重新输入.                               16 bytes
 //! ```
 //!
-//! The texts are UTF-8 and are compared and sent byte for byte.
+//! The texts are UTF-8, and are compared and sent byte for byte.
 
 use super::{Answer, Greeting, Reply, Request, Service};
 

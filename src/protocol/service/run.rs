@@ -1,21 +1,21 @@
-//! Runs commands that were allowed beforehand, each of them a whole line.
+//! Runs commands from a list of allowed lines.
 //!
 //! ```text
 //!   ls -l      127.0.0.1:40000 execute done, result is :
-//!              total 4 ...                      and where lengths are told, this alone
-//!   true       the first line alone, or 执行成功 where lengths are told
-//!   rm -r /    坏人!                            not allowed, so not looked at further
-//!   nowhere    你要执行的命令不存在!            allowed, but it cannot be started
+//!              total 4 ...                      framings with a length get this output alone
+//!   true       the first line alone, or 执行成功 in framings with a length
+//!   rm -r /    坏人!                            not allowed, so not examined further
+//!   nowhere    你要执行的命令不存在!            allowed, but the command cannot be started
 //! ```
 //!
-//! A request is one of the allowed lines, byte for byte, or it is refused; nothing of it is ever
-//! taken apart. What a line means to the machine is not known here: the answer waits for an
-//! [`Effect`], and is put together from the [`EffectEvent`] of it. What was cut short ends with a line
-//! that says so, lest a part be taken for the whole. The texts are those of the program this is
-//! after, but for its `resault`.
+//! A request is one of the allowed lines, byte for byte, or it is refused; a request is never split
+//! into words. The service does not know what a line does: the answer waits for an [`Effect`] and
+//! is built from each [`EffectEvent`]. Truncated output ends with a line that says so, so that a
+//! part is not mistaken for the whole. The texts are those of the original program, except that its
+//! `resault` is spelled correctly.
 //!
-//! A browser of this machine reaches a server that only this machine reaches, and a web page
-//! chooses what the browser sends. So a connection that opens as a browser's does is not served.
+//! A browser on this machine can reach a server that listens only on this machine, and a web page
+//! chooses what the browser sends. So a connection that opens like a browser's is not served.
 
 use std::sync::Arc;
 
@@ -32,36 +32,37 @@ const TOO_MUCH: &str = "mynah: cut, it says too much\n";
 const TOO_LATE: &str = "mynah: cut, it took longer than 5 seconds\n";
 const _: () = assert!(COMMAND_TIMEOUT.as_secs() == 5);
 
-/// What may follow the output: the end of its last line, and a line about a cut.
+/// What may follow the output: the end of its last line, and a line about the truncation.
 const ENDING_MAX: usize = 1 + if TOO_MUCH.len() > TOO_LATE.len() {
     TOO_MUCH.len()
 } else {
     TOO_LATE.len()
 };
-// Whoever has room for an ending has room for what is said instead of an output.
+// Room for an ending is also room for a text that replaces the output.
 const _: () = assert!(NOT_STARTED.len() <= ENDING_MAX && SAID_NOTHING.len() <= ENDING_MAX);
 const _: () = assert!(NOT_ALLOWED.len() <= ENDING_MAX);
 
-/// Runs what is allowed, and refuses all else.
+/// Runs allowed commands and refuses all other requests.
 #[derive(Clone, Debug)]
 pub struct Run {
     allowed: Arc<[String]>,
-    /// The answer begins with whom it is for; without it, it is the output alone.
+    /// Whether the answer begins with the peer's name. If not, the answer is the output alone.
     names_peer: bool,
 }
 
-/// What a connection has opened with, and where the one answer stands that it may be waiting for.
+/// How the connection has opened, and the state of the one answer that it may be waiting for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Running {
     opening: Opening,
     command: u16,
     has_begun: bool,
-    /// The last byte of the output was no line feed.
+    /// The last byte of the output was not a line feed.
     inside_line: bool,
 }
 
 impl Run {
-    /// Allows these lines. `names_peer` puts a line in front of their output.
+    /// Allows `allowed`, at most [`ALLOWED_MAX`] lines. `names_peer` puts a line with the peer's
+    /// name before the output.
     pub fn new(allowed: Vec<String>, names_peer: bool) -> Run {
         const { assert!(ALLOWED_MAX <= u16::MAX as usize) }
         assert!(allowed.len() <= ALLOWED_MAX);
@@ -92,7 +93,7 @@ impl Service for Run {
     }
 
     fn memory_max(&self) -> usize {
-        // Each worker cuts the lines into words of its own, and no word is shorter than a byte.
+        // Each worker splits the lines into words of its own, and a word has at least one byte.
         let word = size_of::<Box<str>>() + 1;
         let lines = self.allowed.iter().map(|line| word * (line.len() + 4));
         (1 + THREADS_MAX) * lines.sum::<usize>()
@@ -174,7 +175,7 @@ impl Effects<Running> for Run {
 mod tests {
     use super::*;
 
-    /// What is said to all of `news`.
+    /// The answer to all of `news`.
     fn answer(names_peer: bool, news: &[EffectEvent<'_>]) -> String {
         let run = Run::new(vec!["true".to_owned()], names_peer);
         let (mut state, mut space) = (Running::default(), vec![0; run.awaited_max()]);
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_says_so_on_a_line_of_its_own() {
+    fn truncated_output_ends_with_a_line_about_it() {
         assert_eq!(answer(false, &[EffectEvent::TimedOut]), TOO_LATE);
         let cut = answer(
             false,

@@ -1,17 +1,18 @@
-//! Upper case: of ASCII, in place; or of all Unicode, which may change the length and so cannot be.
+//! Upper case: of ASCII, in place; or of all Unicode, which can change the length and so needs a
+//! reply.
 //!
 //! ```text
 //!   Upper          63 61 66 c3 a9  "café"      ->  43 41 46 c3 a9  "CAFé"      the same length
 //!   UpperUnicode   73 74 c3 9f     "stß"       ->  53 54 53 53     "STSS"
 //! ```
 //!
-//! Full mapping by the Unicode standard's SpecialCasing (`char::to_uppercase`). What is not UTF-8
-//! passes untouched. Where a message has no boundary, a character may be cut by the network: its
-//! first bytes are held back until the rest, or the end of the stream, decides what they are.
+//! Unicode uses the full mapping of SpecialCasing (`char::to_uppercase`). Bytes that are not UTF-8
+//! pass unchanged. Without message boundaries the network may cut a character: its first bytes are
+//! held back until the rest arrives or the stream ends.
 
 use super::{Answer, Reply, Request, Service};
 
-/// ASCII letters to upper case; every other byte is left alone.
+/// ASCII letters to upper case; all other bytes pass unchanged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upper;
 
@@ -36,10 +37,10 @@ impl Service for Upper {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpperUnicode;
 
-/// Upper case is at most this many times longer: U+0390, two bytes, becomes three characters of two
-/// bytes each. A test tries every character there is.
+/// The largest growth in bytes: U+0390, two bytes, becomes three characters of two bytes each. A
+/// test tries every character.
 const GROWTH_MAX: usize = 3;
-/// The most bytes of one character that can be there without being all of it.
+/// The most bytes of an incomplete character.
 const PARTIAL_MAX: usize = 3;
 
 /// The beginning of a character whose rest has not arrived.
@@ -57,7 +58,7 @@ impl Service for UpperUnicode {
     }
 
     fn reply_max(&self, payload: usize) -> usize {
-        // A held character may be completed by this payload, or turn out to be none.
+        // This payload may complete a held character, or show that the held bytes are not UTF-8.
         (payload + PARTIAL_MAX).saturating_mul(GROWTH_MAX)
     }
 
@@ -87,7 +88,7 @@ impl Service for UpperUnicode {
 }
 
 impl Partial {
-    /// Tries one more byte of `rest` behind what is held, and returns what is left of it.
+    /// Adds the first byte of `rest` to the held bytes. Returns the rest that is left.
     fn complete<'a>(&mut self, rest: &'a [u8], reply: &mut Reply<'_>) -> &'a [u8] {
         let mut bytes = [0; PARTIAL_MAX + 1];
         let held = usize::from(self.held);
@@ -99,13 +100,14 @@ impl Partial {
                 self.held = 0;
                 &rest[1..]
             }
-            // Not a character yet, but it may become one.
+            // Not a character yet, but more bytes may complete it.
             Err(error) if error.error_len().is_none() => {
                 self.bytes[held] = rest[0];
                 self.held += 1;
                 &rest[1..]
             }
-            // It never becomes one: what was held passes untouched, the byte is looked at anew.
+            // These bytes never become a character: the held bytes pass unchanged, and the new byte
+            // is examined again.
             Err(_) => {
                 reply.push(&self.bytes[..held]);
                 self.held = 0;
@@ -115,15 +117,15 @@ impl Partial {
     }
 }
 
-/// The front of `bytes` as valid text, then a stretch that is not UTF-8, and what comes after;
-/// `None` at the end.
+/// Splits the front of `bytes` into valid text, bytes that are not UTF-8, and the rest. `None` at
+/// the end.
 fn next_run(bytes: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let chunk = bytes.utf8_chunks().next()?;
     let taken = chunk.valid().len() + chunk.invalid().len();
     Some((chunk.valid(), chunk.invalid(), &bytes[taken..]))
 }
 
-/// Whether `bytes`, at the end of what arrived, may be the beginning of a character.
+/// Whether `bytes`, the last to arrive, may be the beginning of a character.
 fn is_partial(bytes: &[u8]) -> bool {
     matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
 }
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_passes_untouched() {
+    fn bytes_that_are_not_utf8_pass_unchanged() {
         assert_eq!(
             unicode(&[b"a\xffb\xc3(c\xf0\x9f"], true),
             b"A\xffB\xc3(C\xf0\x9f"

@@ -1,12 +1,13 @@
-//! The door: taking connections in, and when not to.
+//! Accepts connections, and pauses the listeners when no connection can be accepted.
 //!
-//! The errors of accept are sorted here and nowhere else. An error that was pending on the new
-//! connection is counted, and the next connection is taken in the same turn. That descriptors or
-//! memory are out is weather: a descriptor kept in reserve is given up for a moment so that one
-//! peer learns of it, and then the listeners rest,
-//! growing a little longer each time, because a listener that stays ready would turn the loop into
-//! a spin. The first connection that leaves ends the rest. While every slot is taken they rest too,
-//! and the kernel's queue holds who comes. See accept(2), "Errors".
+//! All errors of accept4 are classified here. An error that belongs to the new connection is
+//! counted, and the next connection is accepted in the same turn. When descriptors or memory run
+//! out, the spare descriptor is closed so that one peer can be accepted and closed at once, and
+//! then the listeners pause. Each pause is longer than the last: a listener that stays ready would
+//! make the loop spin. The next connection that closes ends the pause. While every slot is taken
+//! the listeners pause too, and new connections wait in the kernel's queue.
+//!
+//! Neighbours: `per_address`, `reactor::drain`. See accept(2) "ERRORS".
 
 use std::io;
 use std::time::Duration;
@@ -18,28 +19,28 @@ use crate::protocol::service::Service;
 use crate::server::Server;
 use crate::server::observe::log_limiter::LogLimiter;
 
-/// Whether new connections are taken in.
+/// Whether connections are accepted, and the bookkeeping for it.
 pub(in crate::server) struct Acceptor<Socket> {
     state: State,
-    /// One for each listener.
+    /// One per listener.
     strides: Vec<Stride>,
-    /// How many at each listener are let in while the server shuts down.
+    /// How many connections each listener may still accept during a drain.
     drain_quota: Vec<usize>,
-    /// How long the next rest will be.
+    /// Length of the next pause.
     rest: Duration,
-    /// Given up for a moment when there is no other descriptor.
+    /// The spare descriptor, closed for a moment when there is no other.
     reserve: Option<Socket>,
-    /// Accepts that failed in passing since the last one that did not.
+    /// Transient errors of accept4 since the last success.
     errors: u32,
-    /// The kernel could not be told whether the door is open.
+    /// The last change of a listener's interest failed.
     registration_failed: bool,
     error_log: LogLimiter,
     per_address_log: LogLimiter,
 }
 
-/// How many to take in at one event of a listener: one, doubled while it is ready turn after turn.
-/// So a single connection costs no second accept4 that finds nothing, and a crowd no wait for each
-/// of its members.
+/// How many connections to accept per event of a listener: one, doubled while the listener is ready
+/// in consecutive turns. A single connection then costs no second accept4 that returns EAGAIN, and
+/// a burst does not wait one turn per connection.
 #[derive(Clone, Copy, Default)]
 struct Stride {
     count: u32,
@@ -63,31 +64,31 @@ enum State {
     Open,
     /// Every slot is taken.
     Full,
-    /// Descriptors or memory are out; tried again at this time.
+    /// Out of descriptors or memory; accept again at this time.
     Paused(Time),
 }
 
-/// What one call of accept came to.
+/// Outcome of one call of accept4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Accepted {
-    /// A connection was taken from the queue.
+    /// A connection was accepted.
     One,
-    /// A connection was lost, or refused for now; the next one can be taken.
+    /// A connection was lost, or refused for now; the caller may accept the next one.
     Lost,
-    /// The queue is empty, or the door is shut.
+    /// The queue is empty, or the listeners are paused.
     Nothing,
 }
 
-/// What an error of accept means.
+/// Meaning of an error of accept4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AcceptError {
     /// The queue is empty.
     Empty,
-    /// This one is lost; the next may be well.
+    /// Only this connection is lost; the next accept4 may succeed.
     Passing,
-    /// Descriptors or memory are out.
+    /// Out of descriptors or memory.
     Exhausted,
-    /// A mistake of ours.
+    /// A bug in this program.
     Bug,
 }
 
@@ -110,12 +111,12 @@ impl<Socket> Acceptor<Socket> {
         self.state == State::Open
     }
 
-    /// From now on only as many are let in at a listener as wait there.
+    /// Limits what a listener may still accept to the `waiting` connections in its queue.
     pub(in crate::server) fn set_drain_quota(&mut self, number: usize, waiting: usize) {
         self.drain_quota[number] = waiting;
     }
 
-    /// How many of those may still come.
+    /// How many of those are not accepted yet.
     pub(in crate::server) fn drain_quota(&self, number: usize) -> usize {
         self.drain_quota[number]
     }
@@ -124,7 +125,7 @@ impl<Socket> Acceptor<Socket> {
         self.reserve.is_some()
     }
 
-    /// When to try again by itself.
+    /// When to resume even if no connection closes.
     #[inline]
     pub(in crate::server) fn deadline(&self) -> Time {
         match self.state {
@@ -135,18 +136,19 @@ impl<Socket> Acceptor<Socket> {
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Takes in what waits at one listener, up to a budget.
+    /// Accepts connections from one listener, up to its stride.
     pub(in crate::server) fn accept(&mut self, number: u32) {
         if self.acceptor.registration_failed {
-            // It is reported although nobody asked for it.
+            // The listener reported readiness although its interest is off, so set the interest
+            // again.
             self.register_listeners();
         }
         let Some(stride) = self.acceptor.strides.get_mut(number as usize) else {
             return;
         };
         let mut left = stride.next(self.turns);
-        // A lost connection does not use up the stride: the ones behind it are taken now, and need
-        // no further event of the listener.
+        // A lost connection does not count towards the stride: the connections behind it are
+        // accepted now, without another event of the listener.
         for _ in 0..ACCEPTS_PER_TURN {
             match self.accept_one(number) {
                 Accepted::One => left -= 1,
@@ -159,13 +161,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Takes in all that wait at a listener, as long as there are slots and descriptors for them.
+    /// Accepts all connections in a listener's queue, while slots and descriptors last.
     pub(in crate::server) fn accept_all(&mut self, number: u32) {
         if self.acceptor.deadline() != Time::NEVER {
-            // It need not be later: time is short.
+            // End the pause early: the time for a drain is limited.
             self.acceptor.state = State::Open;
         }
-        // Some of those that wait may fail in passing; but not for ever, should an error stay.
+        // Some accepts may fail with a transient error. The bound ends the loop if the error
+        // persists.
         for _ in 0..self.settings.connections_max + ACCEPTS_PER_TURN as usize {
             if self.accept_one(number) == Accepted::Nothing {
                 return;
@@ -173,7 +176,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Calls accept once.
+    /// Calls accept4 once.
     fn accept_one(&mut self, number: u32) -> Accepted {
         let Some(listener) = self.listeners.get(number as usize) else {
             return Accepted::Nothing;
@@ -192,7 +195,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             }
             Err(error) => match sort(&error) {
                 AcceptError::Empty => {
-                    // It was no crowd.
+                    // The queue is empty: the next event starts with a stride of one.
                     self.acceptor.strides[number as usize].last_turn = None;
                     Accepted::Nothing
                 }
@@ -209,7 +212,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Takes one in, unless its address has as many as it may have.
+    /// Admits an accepted connection, unless its address has reached the limit.
     fn admit_socket(&mut self, socket: K::Socket) {
         self.acceptor.rest = LISTENER_PAUSE_MIN;
         self.acceptor.errors = 0;
@@ -217,7 +220,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             true => self.pump.kernel.peer(&socket).ok(),
             false => None,
         };
-        // Who has no address, or none any more, is not counted.
+        // A connection without a peer address, or one whose peer is gone already, is not counted.
         let peer = match address {
             Some(Address::Tcp(peer)) => Some(peer),
             _ => None,
@@ -243,7 +246,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     fn rest(&mut self, number: u32, error: &io::Error) {
         self.acceptor.errors = 0;
         if self.drain.is_some() {
-            // Whoever waits has been promised a connection; descriptors come back as others leave.
+            // The queued connections must still be accepted; descriptors become free as others
+            // close.
             return self.pause_in_drain();
         }
         self.pump.counters.refused_resources += 1;
@@ -256,7 +260,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 _ => log::warn!("accept4: {error}: the listener rests for {rest:?}{more}"),
             }
         }
-        // After any other error there are descriptors: the peer is served when the rest is over.
+        // After any other error there are descriptors: the peer is accepted after the pause.
         if sort(error) == AcceptError::Exhausted {
             self.turn_one_away(number);
         }
@@ -264,8 +268,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.pause_longer();
     }
 
-    /// Gives the reserve up so that one peer is accepted and closed: it learns at once that it is
-    /// not served.
+    /// Closes the spare descriptor, accepts one connection and closes it, so that this peer learns
+    /// at once that it is not served.
     fn turn_one_away(&mut self, number: u32) {
         let Some(reserve) = self.acceptor.reserve.take() else {
             return;
@@ -280,7 +284,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// The reserve has served: there is nobody to come whom to tell.
+    /// Closes the spare descriptor for the queued connections, or pauses if it is closed already.
+    /// No connection that comes later has to be turned away.
     fn pause_in_drain(&mut self) {
         match self.acceptor.reserve.take() {
             Some(reserve) => self.pump.kernel.close(reserve),
@@ -305,27 +310,27 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.register_listeners();
     }
 
-    /// A connection has left: its slot and its descriptor are free for another.
+    /// A connection has closed: its slot and its descriptor are free.
     pub(in crate::server) fn resume_listeners(&mut self) {
         if self.acceptor.state != State::Open && !self.links.is_full() {
             self.restore_reserve();
             self.acceptor.state = State::Open;
             self.register_listeners();
             if self.acceptor.registration_failed {
-                // Nothing would be reported: to be tried again.
+                // No event would be reported, so try again later.
                 self.acceptor.state = State::Paused(self.pump.now.after(LISTENER_PAUSE_MAX));
             }
         }
     }
 
-    /// The rest is over.
+    /// Resumes once the pause is over.
     pub(in crate::server) fn resume_listeners_when_due(&mut self) {
         if self.acceptor.deadline() <= self.pump.now {
             self.resume_listeners();
         }
     }
 
-    /// Tells the kernel whether the door is open.
+    /// Sets the listeners' interest according to the state.
     fn register_listeners(&mut self) {
         let interest = match self.acceptor.state {
             State::Open => Interest::READ,
@@ -345,7 +350,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 }
 
-/// Sorts an error of a call on a listener that this program has opened.
+/// Classifies an error of a call on a listener that this program has opened.
 fn sort(error: &io::Error) -> AcceptError {
     match error.raw_os_error() {
         Some(errno::EAGAIN) => AcceptError::Empty,
@@ -353,9 +358,9 @@ fn sort(error: &io::Error) -> AcceptError {
             AcceptError::Exhausted
         }
         Some(errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EFAULT) => AcceptError::Bug,
-        // Linux passes a pending error of the new connection on as one of accept, EOPNOTSUPP among
-        // them: accept(2), "Error handling". As an error of the listener it means that the socket
-        // is of no stream type, and all listeners here are.
+        // Linux passes a pending error of the new connection on as an error of accept, EOPNOTSUPP
+        // among them: accept(2) "Error handling". As an error of the listener, EOPNOTSUPP means
+        // that the socket is not of a stream type; all listeners here are streams.
         _ => AcceptError::Passing,
     }
 }

@@ -1,4 +1,4 @@
-//! Which connections are accepted, and when the listeners pause.
+//! Admission: which connections are accepted, and when the listeners pause.
 
 pub(in crate::server) mod acceptor;
 pub mod per_address;

@@ -1,41 +1,42 @@
-//! How many connections each address has, so that no single one takes every slot.
+//! Number of connections per address, so that no single address can take every slot.
 //!
-//! A table of fixed size, open addressing with linear probing, never more than half full: there are
-//! no more addresses than connections. An IPv6 host owns its whole /64 (RFC 4291 2.5.4), so that is
-//! what is counted; an IPv4 address is counted as it is. Nothing is taken after
-//! [`PerIp::new`], and a table without a limit takes nothing at all.
+//! A hash table of fixed size with open addressing and linear probing. It is never more than half
+//! full, because there are no more addresses than connections. An IPv6 host usually owns a whole
+//! /64 (RFC 4291, 2.5.4), so IPv6 addresses are counted by their upper 64 bits; an IPv4 address is
+//! counted as it is. Nothing is allocated after [`PerIp::new`], and a table without a limit
+//! allocates nothing.
 //!
-//! Entries move when others leave, so a slot remembers its address and not a place. Hashes are
-//! keyed at random: whoever chooses many addresses cannot choose where they fall.
+//! Entries move when others are removed, so a slot stores its key and not an index into the table.
+//! The hash has a random key, so that an attacker cannot choose addresses that collide.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
-/// An address, or the front half of one. 0 is none.
+/// An IPv4 address, or the upper half of an IPv6 address. 0 means none.
 type Key = u64;
 
-/// An address and how many connections it has; none when it is vacant.
+/// An address and its number of connections; vacant when the number is 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     key: Key,
     count: u32,
 }
 
-/// The connections of each address.
+/// Number of connections of each address.
 #[derive(Debug)]
 pub struct PerIp {
     limit: u32,
     hash: RandomState,
     entries: Vec<Entry>,
-    /// The address that each slot is counted under.
+    /// The key under which each slot is counted.
     slots: Vec<Key>,
 }
 
 impl PerIp {
-    /// Bytes for each slot at most, for the memory ceiling.
+    /// Upper bound of bytes per slot, for the memory ceiling.
     pub const SLOT_SIZE: usize = 4 * size_of::<Entry>() + size_of::<Key>();
 
-    /// For slots `0..capacity`, and `limit` connections of one address.
+    /// Creates a table for slots `0..capacity` and at most `limit` connections per address.
     pub fn new(limit: Option<u32>, capacity: usize) -> PerIp {
         let capacity = if limit.is_some() { capacity } else { 0 };
         let places = if capacity > 0 {
@@ -56,7 +57,7 @@ impl PerIp {
         !self.slots.is_empty()
     }
 
-    /// Whether `peer` may have one more.
+    /// Whether `peer` may have another connection.
     pub fn has_room(&self, peer: SocketAddr) -> bool {
         self.entries[self.find(key(peer))].count < self.limit
     }
@@ -73,7 +74,7 @@ impl PerIp {
         self.slots[slot as usize] = key;
     }
 
-    /// The connection in `slot` is gone.
+    /// The connection in `slot` has closed.
     pub fn leave(&mut self, slot: u32) {
         let Some(key) = self.slots.get_mut(slot as usize).map(std::mem::take) else {
             return;
@@ -93,7 +94,7 @@ impl PerIp {
         self.slots.get(slot as usize).is_some_and(|key| *key != 0)
     }
 
-    /// The connections of each address that has any.
+    /// The number of connections of each address that has any.
     pub fn charges(&self) -> impl Iterator<Item = u32> + '_ {
         let charged = self.entries.iter().map(|entry| entry.count);
         charged.filter(|count| *count > 0)
@@ -107,7 +108,7 @@ impl PerIp {
         (place + 1) & (self.entries.len() - 1)
     }
 
-    /// Where `key` is, or where it would be put.
+    /// The index of `key`, or the index where to insert it.
     fn find(&self, key: Key) -> usize {
         let mut place = self.home(key);
         while self.entries[place].count > 0 && self.entries[place].key != key {
@@ -116,13 +117,13 @@ impl PerIp {
         place
     }
 
-    /// Moves back whoever was put further on because this place was taken.
+    /// Moves entries back that were placed further on because this index was occupied.
     fn close_the_gap(&mut self, mut gap: usize) {
         let mut place = self.after(gap);
         while self.entries[place].count > 0 {
             let home = self.home(self.entries[place].key);
             let last = self.entries.len() - 1;
-            // It may move when the gap lies between its home and its place, going round.
+            // The entry may move if the gap lies between its home and its index, cyclically.
             if (place.wrapping_sub(home) & last) >= (place.wrapping_sub(gap) & last) {
                 self.entries[gap] = self.entries[place];
                 gap = place;
@@ -133,8 +134,8 @@ impl PerIp {
     }
 }
 
-/// What an address is counted under. Those of IPv4 fall into a range of IPv6 that only loopback and
-/// mapped addresses have (RFC 4291 2.5.5), so the two do not meet.
+/// The key of an address. IPv4 keys fall into a range of IPv6 prefixes that only loopback and
+/// mapped addresses use (RFC 4291, 2.5.3 and 2.5.5), so the two do not collide.
 fn key(peer: SocketAddr) -> Key {
     let key = match peer.ip().to_canonical() {
         IpAddr::V4(ip) => u64::from(ip.to_bits()),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_under_at_and_one_over_the_limit() {
+    fn an_address_has_room_until_its_limit_is_reached() {
         let mut table = PerIp::new(Some(2), 4);
         let (one, other) = (peer("10.0.0.1:1"), peer("10.0.0.2:1"));
         table.enter(0, one);
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_it_takes_nothing() {
+    fn a_table_without_a_limit_allocates_nothing() {
         let mut table = PerIp::new(None, 1_000_000);
         assert!(!table.is_on());
         assert_eq!(table.entries.capacity() + table.slots.capacity(), 0);
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn any_coming_and_going_is_counted_like_a_map_counts_it() {
+    fn counts_match_a_hash_map_over_random_connects_and_closes() {
         const SLOTS: u32 = 16;
         let mut table = PerIp::new(Some(3), SLOTS as usize);
         let (mut map, mut inside) = (HashMap::<SocketAddr, u32>::new(), HashMap::new());

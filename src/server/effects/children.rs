@@ -1,10 +1,12 @@
-//! The places of programs that run for connections, and the queue of those that want one.
+//! The places for processes that run for connections, and the queue of connections that wait for a
+//! place.
 //!
-//! A fixed number of places, taken at start. A program has its place from its start until it is
-//! reaped, which may be later than its answer: one that was killed belongs to no connection any
-//! more, and keeps the place until its end is known. So there are never more processes than places,
-//! and a number that is signalled is never that of another process. Nothing is started here and no
-//! kernel is asked; `commands` does that.
+//! The number of places is fixed at start. A process keeps its place from its start until it is
+//! reaped, which may be later than its answer: a killed process has no connection any more, but
+//! keeps the place until its end is known. So there are never more processes than places, and a
+//! signal is never sent to the process id of another process.
+//!
+//! This module starts nothing and calls no kernel; `commands` does. Neighbour: `orphans`.
 
 use std::fmt::{self, Write};
 
@@ -15,29 +17,29 @@ use crate::server::observe::log_limiter::LogLimiter;
 use crate::store::queue::Queue;
 use crate::store::timers::Timers;
 
-/// A program that runs, or has ended and is not reaped.
+/// A process that runs, or has ended and is not reaped yet.
 pub(in crate::server) struct Running<Socket> {
-    /// The connection that waits for it, while one does.
+    /// The connection that waits for this process, if any.
     pub(in crate::server) owner: Option<Token>,
-    /// What it says, to its end.
+    /// The read end of its output pipe, until end of file.
     pub(in crate::server) output: Option<Socket>,
     pub(in crate::server) exit: Socket,
     pub(in crate::server) id: u32,
-    /// Tells its events from those of one that had its place before.
+    /// Distinguishes its events from those of the process that had this place before.
     pub(in crate::server) generation: u32,
-    /// Its end was reported; it stays to be reaped until its group is killed.
+    /// The end was reported. The process stays unreaped until its group is killed.
     pub(in crate::server) has_ended: bool,
-    /// epoll reports its output and its end; else it is looked at from time to time.
+    /// epoll reports its output and its end. Otherwise it is polled from time to time.
     pub(in crate::server) is_watched: bool,
-    /// When it has run long enough. Counted from its start, and nothing moves it.
+    /// When it is killed. Counted from its start and never extended.
     pub(in crate::server) deadline: Time,
-    /// Bytes that it has said.
+    /// Bytes of output so far.
     pub(in crate::server) said: usize,
     pub(in crate::server) answer: PendingAnswer,
 }
 
 impl<Socket> Running<Socket> {
-    /// When its deadline is due, or a look at it that replaces the report of epoll.
+    /// The deadline, or the next poll if epoll does not report this process.
     pub(in crate::server) fn next_look(&self, now: Time) -> Time {
         match self.is_watched {
             true => self.deadline,
@@ -46,7 +48,7 @@ impl<Socket> Running<Socket> {
     }
 }
 
-/// What belongs to the answer of one connection.
+/// State of one answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct PendingAnswer {
     pub(in crate::server) peer: PeerName,
@@ -57,23 +59,24 @@ pub(in crate::server) struct PendingAnswer {
 /// All places of one worker.
 pub(in crate::server) struct Children<K: Spawner> {
     pub(in crate::server) commands: Vec<K::Command>,
-    /// Bytes that each of them may say.
+    /// Maximum output of each process in bytes.
     pub(in crate::server) output_max: usize,
     places: Vec<Option<Running<K::Socket>>>,
     free: usize,
-    /// How many were started, as far as a generation needs to know.
+    /// Number of processes started, modulo the range of a generation.
     generation: u32,
     /// Connections that wait for a place, by slot.
     pub(in crate::server) waiting: Queue,
-    /// When each has run long enough, or is looked after again.
+    /// Deadline or next poll of each place.
     pub(in crate::server) timers: Timers,
-    /// A child has ended, or was reaped, since orphans were last looked for.
+    /// A child has ended or was reaped since the last search for orphans.
     pub(in crate::server) looks_for_orphans: bool,
     pub(in crate::server) log_limiters: [LogLimiter; 3],
 }
 
 impl<K: Spawner> Children<K> {
-    /// For connections in slots below `slots`; without any, nothing is taken.
+    /// Creates the places for connections in slots below `slots`. With 0 slots nothing is
+    /// allocated.
     pub(in crate::server) fn new(
         commands: Vec<K::Command>,
         output_max: usize,
@@ -93,13 +96,13 @@ impl<K: Spawner> Children<K> {
         }
     }
 
-    /// Whether a connection waits for a place and one is free.
+    /// Whether a connection waits for a place and a place is free.
     #[inline]
     pub(in crate::server) fn can_start(&self) -> bool {
         self.free > 0 && !self.waiting.is_empty()
     }
 
-    /// When there is something to do even if nothing is reported.
+    /// When there is work even if no event is reported.
     #[inline]
     pub(in crate::server) fn next_deadline(&self, now: Time) -> Time {
         match self.can_start() || self.looks_for_orphans {
@@ -113,8 +116,8 @@ impl<K: Spawner> Children<K> {
         self.places.iter().flatten().any(|running| running.id == id)
     }
 
-    /// Whether more connections wait for a place than places are free. Commands are started one a
-    /// turn, so places may be free that others are to get first.
+    /// Whether more connections wait than places are free. Only one command starts per turn, so a
+    /// free place may be meant for a connection further ahead in the queue.
     pub(in crate::server) fn is_short(&self) -> bool {
         self.waiting.len() > self.free
     }
@@ -123,7 +126,7 @@ impl<K: Spawner> Children<K> {
         self.places.get(place as usize)?.as_ref()
     }
 
-    /// The generation of the next one, of which a token keeps all bits.
+    /// The next generation, within the bits that a token keeps.
     pub(in crate::server) fn next_generation(&mut self) -> u32 {
         self.generation = (self.generation + 1) & 0x7f_ffff;
         self.generation
@@ -133,20 +136,20 @@ impl<K: Spawner> Children<K> {
         self.places.get_mut(place as usize)?.as_mut()
     }
 
-    /// A place that is free.
+    /// A free place.
     pub(in crate::server) fn vacant(&self) -> Option<u32> {
         let place = self.places.iter().position(Option::is_none)?;
         Some(place as u32)
     }
 
-    /// Where the program runs that `owner` waits for.
+    /// The place of the process that `owner` waits for.
     pub(in crate::server) fn of(&self, owner: Token) -> Option<u32> {
         let is_it = |it: &Option<Running<_>>| it.as_ref().is_some_and(|it| it.owner == Some(owner));
         let place = self.places.iter().position(is_it)?;
         Some(place as u32)
     }
 
-    /// Gives `running` the free `place`.
+    /// Puts `running` into the free `place`.
     pub(in crate::server) fn settle(&mut self, place: u32, running: Running<K::Socket>, now: Time) {
         debug_assert!(self.places[place as usize].is_none());
         self.timers.arm(place, running.next_look(now));
@@ -154,7 +157,7 @@ impl<K: Spawner> Children<K> {
         self.free -= 1;
     }
 
-    /// Frees `place`: its program is reaped.
+    /// Frees `place` after its process was reaped.
     pub(in crate::server) fn remove(&mut self, place: u32) -> Option<Running<K::Socket>> {
         let running = self.places.get_mut(place as usize)?.take()?;
         self.free += 1;
@@ -162,20 +165,20 @@ impl<K: Spawner> Children<K> {
         Some(running)
     }
 
-    /// How many descriptors they hold together.
+    /// Number of descriptors held by all places.
     pub(in crate::server) fn descriptors(&self) -> usize {
         let each = |running: &Running<_>| 1 + usize::from(running.output.is_some());
         self.places.iter().flatten().map(each).sum()
     }
 
-    /// How many places there are.
+    /// Number of places.
     pub(in crate::server) fn places(&self) -> u32 {
         self.places.len() as u32
     }
 }
 
-/// Whom an answer is for, as it is told: an address and a port, and `unix` for local sockets, which
-/// may call themselves anything.
+/// The peer of an answer, as text: address and port, or `unix` for local sockets, whose names may
+/// contain any bytes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct PeerName {
     bytes: [u8; PEER_NAME_MAX],
@@ -194,11 +197,11 @@ impl Default for PeerName {
 impl PeerName {
     pub(in crate::server) fn of(address: Option<&Address>) -> PeerName {
         let mut name = PeerName::default();
-        // A name that does not fit is cut, and there is none so long.
+        // A name that does not fit would be cut. No name is that long.
         let _ = match address {
             Some(Address::Tcp(address) | Address::Udp(address)) => write!(name, "{address}"),
             Some(Address::Unix(_)) => name.write_str("unix"),
-            // It has gone; nobody will read this.
+            // The peer has gone and will not read this.
             None => name.write_str("unknown"),
         };
         name

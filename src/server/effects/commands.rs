@@ -1,20 +1,21 @@
-//! Commands that requests wait for: started, read, ended and reaped by the loop that does all
-//! else, which none of them holds up.
+//! Runs commands for requests: the loop starts, reads, ends and reaps them, without blocking on
+//! any.
 //!
 //! ```text
 //!   connection wants Await --> waiting --> a place is free: spawn --> output, piece by piece
 //!                                                                         |
-//!      answered  <-- reaped, group killed <-- all read and ended | too much | too late | peer gone
+//!      answered  <-- group killed, reaped <-- all read and ended | too much | too late | peer gone
 //! ```
 //!
-//! Output goes into the buffer that the connection holds anyway. A command is over when it has
+//! Output goes into the workspace that the connection holds anyway. A command is over when it has
 //! ended and no process holds its pipe any more, so the output of background processes counts too.
-//! Then, or if it is too much or too late, its whole group is killed before the command is reaped:
-//! until then no other process can get the group's number.
+//! The whole process group is killed when the command is over, or exceeds its output limit or its
+//! time-out. The group is killed before the command is reaped, because until then the kernel cannot
+//! give the group's number to another process.
 //!
-//! A command that has been started is never given up for a failure of ours: its connection gets its
-//! answer. If epoll refuses to watch it, it is looked at from time to time instead. Nothing of this
-//! is compiled for services that never await. See clone(2), waitid(2), pipe(7).
+//! A started command always leads to an answer, even if a system call of the server fails. If epoll
+//! refuses to watch the command, it is polled. The server for `Echo` alone contains none of this
+//! code. Neighbours: `children`, `orphans`. See clone(2), waitid(2), pipe(7).
 
 use std::io::{self, ErrorKind};
 
@@ -28,7 +29,11 @@ use crate::server::Server;
 use crate::server::pump::Possible;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// All that commands will ever need, for connections in slots below `slots`.
+    /// Allocates all that commands will need, for connections in slots below `slots`.
+    ///
+    /// # Errors
+    ///
+    /// The error of preparing a command.
     pub(in crate::server) fn children_for(
         kernel: &mut K,
         protocol: &Protocol<S>,
@@ -44,7 +49,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         Ok(Children::new(commands, output_max, slots))
     }
 
-    /// A connection wants its effect performed: it queues, unless it has done so.
+    /// A connection wants its effect: it joins the queue, unless it waits or runs already.
     #[cold]
     pub(in crate::server) fn await_effect(&mut self, token: Token) {
         if self.children.of(token).is_none() && self.children.waiting.push(token.index()) {
@@ -52,8 +57,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Starts one command for whoever has waited longest, if there is a place. One a turn, because
-    /// the thread stands still meanwhile and others want their turn too.
+    /// Starts one command for the first connection in the queue, if a place is free. One per turn,
+    /// because the thread blocks during the start and other connections need their turn.
     pub(in crate::server) fn start_command(&mut self) {
         let (true, Some(place)) = (self.children.can_start(), self.children.vacant()) else {
             return;
@@ -98,13 +103,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(command) = self.children.commands.get(number) else {
             return Err(ErrorKind::NotFound.into());
         };
-        // From here on it runs.
+        // From here on the process runs.
         let child = self.pump.kernel.spawn(command)?;
         let generation = self.children.next_generation();
         let name = |end| Token::child(place, generation, end);
         let watched = self.watch(&child.output, name(ChildEnd::Output), Interest::READ);
         let watched = watched.and_then(|()| {
-            // Once is enough: it stays so until it is reaped, which may have to wait for its pipe.
+            // Edge-triggered, because the exit stays readable until the process is reaped, and
+            // reaping may have to wait for the end of the pipe.
             let once = Interest::READ.under(Trigger::Edge);
             self.watch(&child.exit, name(ChildEnd::Exit), once)
         });
@@ -134,7 +140,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.pump.kernel.register(socket, token, interest)
     }
 
-    /// Something is reported of the program in `place`, or of one that had it before.
+    /// An event of the process in `place`, or of one that had this place before.
     #[cold]
     pub(in crate::server) fn child_event(&mut self, place: u32, generation: u32, end: ChildEnd) {
         let running = self.children.get_mut(place);
@@ -152,7 +158,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Reads once of the output of a command, and hands it on; tells whether there was some.
+    /// Reads the output of a command once and delivers it. Returns whether there was any.
     fn take_output(&mut self, place: u32) -> bool {
         let mut space = [0; COMMAND_PIECE_SIZE];
         let output_max = self.children.output_max;
@@ -163,7 +169,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return false;
         };
         let left = output_max - running.said;
-        // One byte more than it may say shows that it says more.
+        // One byte more than allowed shows that the limit is exceeded.
         let asked = space.len().min(left + 1);
         let count = match self.pump.kernel.take_output(output, &mut space[..asked]) {
             Ok(count) => count,
@@ -195,7 +201,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         true
     }
 
-    /// Looks at a command that epoll does not report, and again after a while if it is not over.
+    /// Polls a command that epoll does not report, and schedules the next poll if it is not over.
     #[cold]
     fn look_after(&mut self, place: u32) {
         while self.take_output(place) {}
@@ -223,7 +229,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// A command is over for its connection, which hears why.
+    /// The command is over for its connection, which learns the reason.
     fn end(&mut self, place: u32, news: EffectEvent<'_>) {
         let Some(running) = self.children.get(place) else {
             return;
@@ -245,8 +251,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// No connection waits for the program in `place` any more: its group is killed, and it is
-    /// reaped as soon as it has ended.
+    /// No connection waits for the process in `place` any more: kill its group, and reap the
+    /// process as soon as it has ended.
     fn end_group(&mut self, place: u32) {
         let Some(running) = self.children.get_mut(place) else {
             return;
@@ -263,7 +269,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.reap(place);
     }
 
-    /// Takes note of a program's end; or looks again later, should nothing be reported.
+    /// Reaps the process, or schedules another try if it has not ended.
     fn reap(&mut self, place: u32) {
         let Some(running) = self.children.get(place) else {
             return;
@@ -274,17 +280,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 return self.children.timers.arm(place, later);
             }
             Ok(true) => {}
-            // There is nothing left to wait for, then.
+            // There is no process to wait for.
             Err(error) => log::debug!("waitid: {error}"),
         }
         if let Some(running) = self.children.remove(place) {
             self.pump.kernel.close(running.exit);
         }
-        // It may have hidden others.
+        // It may have hidden orphans from waitid(2).
         self.children.looks_for_orphans = true;
     }
 
-    /// Ends commands that took too long, and looks at those whose end epoll does not report.
+    /// Ends commands that exceed the time-out, and polls those that epoll does not report.
     pub(in crate::server) fn expire_commands(&mut self) {
         while let Some(place) = self.children.timers.pop_due(self.pump.now) {
             match self.children.get(place) {
@@ -299,7 +305,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// A connection is gone, and with it the reason for its command.
+    /// The connection has closed, so its command is not needed any more.
     pub(in crate::server) fn abandon_effect(&mut self, token: Token) {
         self.children.waiting.remove(token.index());
         if let Some(place) = self.children.of(token) {
@@ -308,14 +314,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// All programs are killed: this is the end.
+    /// Kills all commands at the end of the server.
     pub(in crate::server) fn end_commands(&mut self) {
         for place in 0..self.children.places() {
             self.end_group(place);
         }
     }
 
-    /// A connection hears of its effect, and goes on as far as it can.
+    /// Delivers an effect event to a connection, which then continues as far as it can.
     fn deliver(
         &mut self,
         token: Token,
@@ -325,7 +331,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.links.get_mut(token) else {
             return answer;
         };
-        // It holds its request, and so a workspace.
+        // A connection that awaits holds its request, and so a workspace.
         let Some(lease) = peer.lease.as_ref().filter(|_| peer.connection.awaits()) else {
             return answer;
         };
@@ -349,7 +355,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 }
 
 impl<K: Spawner + Opener, S: Service> Drop for Server<K, S> {
-    /// However it ends, no command goes on without it.
+    /// No command outlives the server, however it ends.
     fn drop(&mut self) {
         if self.has_effects() {
             self.end_commands();

@@ -1,4 +1,4 @@
-//! Work that a service waits for: commands that run for a request.
+//! Effects: work that a service waits for. The only effect is a command that runs for a request.
 
 pub(in crate::server) mod children;
 pub(in crate::server) mod commands;

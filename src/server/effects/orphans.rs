@@ -1,15 +1,15 @@
-//! Children that this process did not start: it got them when their own parent ended, as process 1
-//! of a container or as the subreaper of its commands. They are reaped and nothing else.
+//! Reaps children that this process did not start. The kernel gives it such children when their
+//! parent ends, because it is process 1 of a container or the subreaper of its commands.
 //!
-//! An orphan has left its command's process group, with setsid(2) for one, or its command is over
-//! and its group was killed. What runs on is not killed here: a program that leaves its group on
-//! purpose means to outlive the command. Statistics do not count orphans.
+//! An orphan has left the process group of its command, for example with setsid(2), or its command
+//! is over and the group was killed. A running orphan is not killed here: a program that leaves its
+//! group on purpose means to outlive the command. The counters do not include orphans.
 //!
-//! The kernel offers ended children in the order in which they became ours, and a command that has
-//! ended but is not over yet (see `commands`) hides those behind it. It is reaped at its deadline
-//! at the latest, and then they are looked for again; those that come later stand behind the ones
-//! that wait. So an orphan is reaped within the time that a command may take. See wait(2),
-//! PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7).
+//! The kernel reports ended children in the order in which they became children of this process. A
+//! command that has ended but is not over yet (see `commands`) hides those behind it. That command
+//! is reaped at its deadline at the latest, and then the search continues; children that come later
+//! queue behind those that wait. So an orphan is reaped within the time-out of a command. See
+//! wait(2), PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7).
 
 use crate::kernel::{Opener, Spawner};
 use crate::limits::ORPHANS_PER_TURN;
@@ -18,7 +18,7 @@ use crate::protocol::service::Service;
 use crate::server::Server;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Some child has ended; which one is not reported.
+    /// A child has ended; SIGCHLD does not say which one.
     #[cold]
     pub(in crate::server) fn hear_of_children(&mut self) {
         if let Err(error) = self.pump.kernel.take_child_report() {
@@ -27,7 +27,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.children.looks_for_orphans = true;
     }
 
-    /// Reaps orphans that have ended, if any may have; no more in a turn than a bound.
+    /// Reaps ended orphans if there may be any, at most [`ORPHANS_PER_TURN`] per turn.
     #[inline]
     pub(in crate::server) fn reap_orphans(&mut self) {
         if std::mem::take(&mut self.children.looks_for_orphans) {
@@ -35,7 +35,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Tells whether there may be more.
+    /// Returns whether there may be more.
     #[cold]
     fn reap_some_orphans(&mut self) -> bool {
         for _ in 0..ORPHANS_PER_TURN {
@@ -46,7 +46,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 Err(error) => Err(error),
             };
             if let Err(error) = reaped {
-                // The next child that ends is another occasion.
+                // The next child that ends starts another search.
                 log::debug!("waitid: {error}");
                 return false;
             }

@@ -1,5 +1,5 @@
-//! What a loop has done, counted where it happens: plain numbers of one worker, added up only to be
-//! printed.
+//! Counters of one worker. They are incremented where things happen, and added up over all workers
+//! only for printing. The logic of the server never reads them.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use crate::protocol::framing::FrameError;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counts since the start, but for the connections open now.
+        /// Counts since the start; `connections_now` and `commands_now` are current numbers.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
-            /// Connections ended, by [`CloseReason`].
+            /// Closed connections, by [`CloseReason`].
             pub closed: [u64; CloseReason::ALL.len()],
         }
 
         impl Counters {
-            /// Adds another worker's counts.
+            /// Adds the counts of another worker.
             pub fn add(&mut self, other: &Counters) {
                 $(self.$name += other.$name;)*
                 for (mine, theirs) in self.closed.iter_mut().zip(other.closed) {
@@ -27,7 +27,7 @@ macro_rules! counters {
         }
 
         impl fmt::Display for Counters {
-            /// One line of `name=count`, every count there is.
+            /// One line of `name=count` pairs with every counter.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("stats")?;
                 $(write!(f, concat!(" ", stringify!($name), "={}"), self.$name)?;)*
@@ -45,7 +45,7 @@ counters! {
     connections_now,
     /// Connections accepted.
     connections_total,
-    /// Frames answered; without boundaries each read is one.
+    /// Frames answered. Without frame boundaries each read counts as one.
     frames,
     /// Bytes read.
     bytes_in,
@@ -57,7 +57,7 @@ counters! {
     recv,
     /// Calls of send.
     send,
-    /// Waits: epoll_wait or epoll_pwait2.
+    /// Calls of epoll_wait or epoll_pwait2.
     epoll_wait,
     /// Calls of epoll_ctl.
     epoll_ctl,
@@ -67,53 +67,54 @@ counters! {
     close,
     /// Events reported.
     events,
-    /// Events for a connection that had gone.
+    /// Events for a connection that was closed already.
     stale_events,
-    /// Reads that found nothing although readiness was reported.
+    /// Reads that returned EAGAIN although readiness was reported.
     spurious_events,
-    /// Writes that took a part, or nothing.
+    /// Writes that took only a part, or nothing.
     short_writes,
     /// Changes of interest after registration.
     interest_changes,
     /// Connections that had to wait for a workspace.
     workspace_waits,
-    /// Times the listener rested because every slot was taken.
+    /// Times the listeners paused because every slot was taken.
     refused_slots,
-    /// Times the listener rested because descriptors or memory were out.
+    /// Times the listeners paused because descriptors or memory ran out.
     refused_resources,
-    /// Accepts that failed in passing: the peer gave up, or the network did.
+    /// Transient errors of accept4, such as ECONNABORTED.
     accept_errors,
-    /// Reads and writes that the kernel refused for want of memory.
+    /// Reads and writes that the kernel refused for lack of memory.
     refused_memory,
-    /// Connections over the limit for their address.
+    /// Connections refused because their address had reached its limit.
     refused_per_ip,
-    /// Connections that the kernel could not watch, or not as they wanted.
+    /// Failed calls of epoll_ctl for connections and commands.
     refused_registration,
-    /// Connections closed at the end of their lingering although the kernel held replies for them.
+    /// Lingering connections closed while the kernel still held unacknowledged replies.
     lingers_cut,
-    /// Commands that run now and are waited for.
+    /// Commands that run now and have a waiting connection.
     commands_now,
     /// Commands started.
     commands,
-    /// Requests that had to wait until a command of another had ended.
+    /// Requests that had to wait for a place to run their command.
     command_waits,
     /// Commands that could not be started.
     commands_not_started,
-    /// Commands ended because they said too much.
+    /// Commands killed because they exceeded the output limit.
     commands_cut,
-    /// Commands ended because they took too long.
+    /// Commands killed because they exceeded their time-out.
     commands_too_late,
-    /// Commands ended because nobody waited for them any more.
+    /// Commands killed because their connection had closed.
     commands_abandoned,
-    /// Frames over the limit that were thrown away.
+    /// Frames over the limit that were discarded.
     frames_discarded,
-    /// Frames over the limit that ended a connection.
+    /// Connections closed because of a frame over the limit.
     refused_too_long,
-    /// Frames that contradict themselves.
+    /// Connections closed because of a frame that contradicts itself.
     refused_corrupted,
-    /// Streams that ended inside a frame.
+    /// Connections closed because the stream ended inside a frame.
     refused_truncated,
-    /// Requests that are none, where the service finds their bounds itself.
+    /// Connections closed because of an invalid request, for services that find the end of a
+    /// message themselves.
     refused_requests,
 }
 
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_stand_in_the_order_of_their_numbers() {
+    fn close_reasons_are_listed_in_the_order_of_their_numbers() {
         for (number, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
         }

@@ -1,5 +1,4 @@
-//! At most one log line a second of a kind, however many peers cause it; the others are counted
-//! into the next.
+//! Limits each kind of log line to one per second. The next line reports how many were suppressed.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,19 +9,19 @@ use crate::protocol::framing::{FrameError, Hint};
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Who may speak, and when.
+/// The rate limit of one kind of log line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogLimiter {
     silent_until: Time,
     swallowed: u64,
 }
 
-/// How many lines were swallowed since the last one; prints as nothing when there were none.
+/// Number of lines suppressed since the last one. Displays as nothing if the number is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Suppressed(u64);
 
 impl LogLimiter {
-    /// Whether a line may be written now, and what to add to it.
+    /// Returns what to append to the line if a line may be written now.
     pub(crate) fn admit(&mut self, now: Time) -> Option<Suppressed> {
         if now < self.silent_until {
             self.swallowed += 1;
@@ -42,7 +41,7 @@ impl fmt::Display for Suppressed {
     }
 }
 
-/// What a peer seems to speak, behind what is wrong with it; prints as nothing when nobody knows.
+/// Suffix that names the protocol the peer seems to use. Displays as nothing without a hint.
 pub(crate) struct HintSuffix(pub(crate) Option<Hint>);
 
 impl fmt::Display for HintSuffix {
@@ -54,7 +53,7 @@ impl fmt::Display for HintSuffix {
     }
 }
 
-/// A throttle for each reason that connections end for.
+/// One limiter per close reason.
 #[derive(Debug, Default)]
 pub(crate) struct CloseLog {
     reasons: [LogLimiter; CloseReason::ALL.len()],
@@ -62,12 +61,12 @@ pub(crate) struct CloseLog {
 }
 
 impl CloseLog {
-    /// The one for `reason`.
+    /// The limiter of `reason`.
     pub(crate) fn of(&mut self, reason: CloseReason) -> &mut LogLimiter {
         &mut self.reasons[reason as usize]
     }
 
-    /// Logs a frame that is thrown away, or that ends its connection, as `outcome` says.
+    /// Logs a frame error; `outcome` says whether the frame is discarded or the connection closed.
     #[cold]
     pub(crate) fn log_frame_error(
         &mut self,
@@ -82,8 +81,8 @@ impl CloseLog {
         }
     }
 
-    /// Logs that a connection was closed, if the cause is a frame that could not be served, a limit
-    /// of the server, or a call that failed. A peer that is idle is no fault, and no warning.
+    /// Logs that a connection was closed, if the cause is a frame error, a limit of the server, or
+    /// a failed call. An idle peer is not an error, so that line is informational.
     pub(crate) fn log_close(&mut self, cause: &Cause, now: Time) {
         if let Some(error) = &cause.error {
             return self.log_frame_error(error, cause.hint, "connection is closed", now);
@@ -103,7 +102,8 @@ impl CloseLog {
         }
     }
 
-    /// Tells that a connection is closed behind our FIN, with replies that its peer did not take.
+    /// Logs that a connection is closed after our FIN, with replies that the peer did not
+    /// acknowledge.
     pub(crate) fn log_linger(&mut self, unacknowledged: u32, now: Time) {
         if let Some(more) = self.lingers.admit(now) {
             log::warn!(
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_and_the_next_one_tells_how_many_were_swallowed() {
+    fn a_limiter_admits_one_line_a_second_and_counts_the_suppressed_ones() {
         let mut throttle = LogLimiter::default();
         let start = Time::from_nanos(5);
         assert_eq!(throttle.admit(start), Some(Suppressed(0)));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_has_its_own() {
+    fn each_close_reason_has_its_own_limiter() {
         let mut complaints = CloseLog::default();
         let mut speaks = |reason| complaints.of(reason).admit(Time::default()).is_some();
         assert!(speaks(CloseReason::Stalled));

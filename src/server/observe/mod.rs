@@ -1,4 +1,4 @@
-//! What the server tells of itself: counters, log lines at a bounded rate, a snapshot for tests.
+//! Observation: counters, rate-limited log lines, and a snapshot for tests.
 
 pub mod counters;
 pub(crate) mod log_limiter;

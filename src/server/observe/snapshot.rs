@@ -1,9 +1,9 @@
-//! The loop looked at from outside, between two turns: what tests hold against the kernel and
-//! against each other.
+//! A snapshot of the loop between two turns, for tests that compare it with the kernel and check it
+//! for consistency.
 //!
-//! It changes nothing and is not on the way of a byte. What it tells of a connection is worked out
-//! from the connection itself, never read back from what the loop has noted, where there is a
-//! choice: that is what makes the comparison worth something.
+//! It changes nothing and is not on the data path. Where there is a choice, the state of a
+//! connection is computed from the connection itself and not read from the loop's bookkeeping;
+//! otherwise the comparison would prove nothing.
 
 use crate::kernel::{Interest, Opener, Spawner, Time, Token};
 use crate::protocol::connection::Want;
@@ -11,52 +11,52 @@ use crate::protocol::service::Service;
 
 use crate::server::Server;
 
-/// How one connection stands.
+/// State of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its name.
+    /// Its token.
     pub token: Token,
-    /// What the loop believes the kernel was told last.
+    /// The interest that the loop last registered.
     pub registered: Interest,
-    /// What it wants next.
+    /// What the connection wants next.
     pub want: Want,
-    /// A workspace is lent to it.
+    /// The connection holds a workspace.
     pub lent: bool,
-    /// The workspace has bytes in it.
+    /// The workspace contains bytes.
     pub holds: bool,
-    /// It has more to do in the next turn.
+    /// The connection has more to do in the next turn.
     pub has_more: bool,
-    /// It waits for news of its effect.
+    /// The connection waits for its effect.
     pub awaits: bool,
-    /// It waits for a workspace.
+    /// The connection waits for a workspace.
     pub waits: bool,
-    /// It waits for a place to run its command in.
+    /// The connection waits for a place to run its command.
     pub queues: bool,
-    /// It is counted under its address.
+    /// The connection is counted under its address.
     pub charged: bool,
-    /// It waits for the kernel to have memory.
+    /// The connection waits for the kernel to have memory.
     pub paused: bool,
-    /// When it is closed if nothing moves until then.
+    /// When the connection is closed if nothing changes.
     pub deadline: Time,
-    /// When it is looked at again; never later than the deadline, unless it is paused.
+    /// When its timer fires; never later than the deadline, unless the connection is paused.
     pub armed: Time,
 }
 
-/// How many entries the loop keeps for its connections: each belongs to one that is there, or it
-/// was left behind.
+/// Number of entries that the loop keeps for its connections. An entry without a connection is a
+/// leak.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
-    /// In the queue of those that have more to do.
+    /// In the queue of connections that have more to do.
     pub ready: usize,
     /// In the queue for a workspace.
     pub waiting: usize,
-    /// In the queue for a place to run a command in.
+    /// In the queue for a place to run a command.
     pub queued: usize,
-    /// Deadlines.
+    /// Armed timers.
     pub armed: usize,
     /// Connections counted under an address, over all addresses.
     pub charged: u32,
-    /// The most that one address has.
+    /// Largest number of connections of one address.
     pub charged_most: u32,
 }
 
@@ -73,7 +73,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Shows how every connection stands.
+    /// Calls `look` with the state of every connection.
     pub fn for_each_connection(&mut self, mut look: impl FnMut(Snapshot)) {
         let has_effects = self.has_effects();
         for slot in 0..self.links.used() {
@@ -106,13 +106,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// How many descriptors it holds, beside those of the kernel itself.
+    /// Number of descriptors held by the server, without those of the kernel layer.
     pub fn descriptors(&self) -> usize {
         let own = self.listeners.len() + usize::from(self.acceptor.has_reserve());
         self.links.len() + self.children.descriptors() + own
     }
 
-    /// Whether new connections are taken in.
+    /// Whether new connections are accepted.
     pub fn is_open(&self) -> bool {
         self.acceptor.is_open() && !self.listeners.is_empty()
     }
@@ -122,12 +122,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.links.is_full()
     }
 
-    /// Whether it has more to do before it may sleep.
+    /// Whether a connection has more to do, so that the loop must not sleep.
     pub fn has_more(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// Workspaces lent and not.
+    /// Number of workspaces, lent and free.
     pub fn workspaces(&self) -> usize {
         self.workspaces.count()
     }

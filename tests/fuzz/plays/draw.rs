@@ -1,14 +1,14 @@
-//! What a target draws from its input: a few bytes at the front, and the rest as it is.
+//! Draws parameters from the front of a fuzz input; the rest of the input is the stream.
 //!
-//! An input that is too short draws zeros, so every input means something and none is refused.
+//! An input that is too short yields zeros. So every input is valid and none is rejected.
 
 use mynah::protocol::framing::Framing;
 
-/// The drawing of an input.
+/// The remaining input.
 pub struct Draw<'a>(pub &'a [u8]);
 
 impl<'a> Draw<'a> {
-    /// The next byte, 0 when there is none.
+    /// The next byte; 0 at the end.
     pub fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else {
             return 0;
@@ -17,28 +17,28 @@ impl<'a> Draw<'a> {
         *first
     }
 
-    /// A number below `end`, which is at most 256 and not 0.
+    /// A number below `end`, which must be in 1..=256.
     pub fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte()) % end
     }
 
-    /// The next `count` bytes, or as many as there are.
+    /// The next `count` bytes, or all that are left.
     pub fn bytes(&mut self, count: usize) -> &'a [u8] {
         let (bytes, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
         bytes
     }
 
-    /// Whether no byte is left.
+    /// Whether the input is used up.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Any framing, with its limit, which is small; and that limit.
+    /// Any framing with a small size limit, and that limit.
     pub fn framing(&mut self) -> (Framing, usize) {
         loop {
             let spec = self.spec();
-            // Most are small, so that both sides of it are met.
+            // Most limits are small, so that frames fall on both sides of them.
             let limit = match self.byte() {
                 byte @ ..240 => 1 + usize::from(byte) % 70,
                 byte => 70 << (byte - 240),
@@ -46,7 +46,7 @@ impl<'a> Draw<'a> {
             let framing = Framing::parse(&spec).and_then(|framing| framing.limited(limit));
             match framing {
                 Ok(framing) => return (framing, limit),
-                // No bytes are left that could make it another one.
+                // No bytes are left to draw another framing.
                 Err(_) if self.is_empty() => {
                     let raw = Framing::parse("raw").expect("it takes nothing");
                     return (raw, limit);
@@ -83,8 +83,8 @@ impl<'a> Draw<'a> {
                 )
             }
             1 => {
-                // As many bytes as there are, over and over: the delimiter may be long, and then it
-                // repeats itself, which is what makes it hard to find.
+                // Repeats the remaining bytes to the drawn length. A long delimiter then contains
+                // itself shifted, which is the hard case of the search.
                 let byte = usize::from(self.byte());
                 let (count, times) = (1 + byte % 8, 1 + byte / 8 % 8);
                 let digits = self.bytes(count).iter().map(|byte| format!("{byte:02x}"));
@@ -97,7 +97,7 @@ impl<'a> Draw<'a> {
     }
 }
 
-/// `bytes` in pieces whose lengths are drawn from `cuts`, over and over; none is empty.
+/// Cuts `bytes` into non-empty pieces, whose lengths repeat the lengths drawn from `cuts`.
 pub fn pieces<'a>(mut bytes: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
     let mut lengths = cuts.iter().cycle();
     let mut pieces = Vec::new();

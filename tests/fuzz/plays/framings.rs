@@ -1,6 +1,8 @@
-//! Any framing and any bytes: whatever the cuts, the frames are the same; no look goes past what is
-//! there; nothing is looked at twice; what was sealed is decoded; and `mynah decode` prints the
-//! same lines for the same bytes, however they arrive.
+//! Any framing with any bytes.
+//!
+//! Checked: however the stream is cut, the frames are the same; the decoder never reads past the
+//! end and never scans a byte twice; an encoded payload decodes to itself; `mynah decode` prints
+//! the same lines for the same bytes, however they arrive.
 
 use std::io::Read;
 
@@ -9,7 +11,7 @@ use mynah::protocol::framing::{Bounds, Decoded, FrameError, Framing, OnTooLong};
 
 use super::draw::{Draw, pieces};
 
-/// What a stream comes to: its frames, what is thrown away, how it ends.
+/// The result of a stream: its frames, what was discarded, and the error that ended it.
 #[derive(Debug, PartialEq)]
 struct Cut {
     frames: Vec<(usize, Bounds)>,
@@ -17,7 +19,7 @@ struct Cut {
     wrong: Option<(usize, FrameError)>,
 }
 
-/// Where `framing` cuts what arrives in `pieces`.
+/// The result of `framing` for a stream that arrives in `pieces`.
 fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut {
     let mut cut = Cut {
         frames: Vec::new(),
@@ -28,7 +30,7 @@ fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut
     for piece in pieces {
         arrived += piece.len();
         while at < arrived {
-            // Exactly what is there, and nothing behind it.
+            // A copy of exactly the received bytes, so that a read past their end is detected.
             let here = bytes[at..arrived].to_vec();
             if let Some((start, left)) = skipping {
                 match framing.skip(left, &here) {
@@ -62,7 +64,7 @@ fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut
                         framing.strip(&bounds) <= bounds.payload_end,
                         "{framing}: {bounds:?}"
                     );
-                    // Without boundaries the cuts are the frames.
+                    // Without boundaries, the pieces are the frames.
                     if framing.has_boundaries() {
                         cut.frames.push((at, bounds));
                     }
@@ -92,7 +94,7 @@ fn cut(framing: &Framing, bytes: &[u8], pieces: &[&[u8]], discards: bool) -> Cut
     cut
 }
 
-/// What `mynah decode` prints of `input`, and whether it found it right.
+/// The output of `mynah decode` for `input`, and whether the input was valid.
 fn printed(settings: Settings, input: impl Read) -> (String, bool) {
     let mut output = Vec::new();
     let mut memory = vec![0; settings.memory_size()];
@@ -107,12 +109,12 @@ fn told(output: Vec<u8>, ended: Result<(), Failure>) -> (String, bool) {
         Err(other) => panic!("neither input nor output can fail: {other:?}"),
     };
     let text = String::from_utf8(output).expect("text");
-    // What the peer seems to speak is guessed from as much as has arrived.
+    // The hint about the peer's protocol depends on the bytes that have arrived, so it is cut off.
     let lines = text.lines().map(|line| line.split("; ").next());
     (lines.flatten().collect::<Vec<_>>().join("\n"), right)
 }
 
-/// A reader whose reads are the pieces.
+/// A reader that returns one piece per read.
 struct Pieces<'a>(Vec<&'a [u8]>);
 
 impl Read for Pieces<'_> {
@@ -130,7 +132,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// A payload sealed and decoded again.
+/// Encodes a payload and decodes it again.
 fn there_and_back(framing: &Framing, payload: &[u8], request: &[u8]) {
     let overhead = framing.overhead();
     let front = vec![0; overhead.front];
@@ -155,19 +157,19 @@ fn there_and_back(framing: &Framing, payload: &[u8], request: &[u8]) {
     if bounds.frame == length {
         let whole = &space[..length];
         let shown = &whole[bounds.payload..bounds.payload_end];
-        // A carriage return at the end of a line is taken for a part of its end.
+        // `line` treats a carriage return at the end as a part of the line end.
         let end = matches!(framing, Framing::Line(_)) && payload.ends_with(b"\r");
         assert!(
             end || whole.ends_with(payload) || shown == payload,
             "{framing}"
         );
     } else {
-        // It holds what ends it, and comes back as more than one.
+        // The payload contains its own delimiter and decodes to several frames.
         assert!(marked, "{framing}");
     }
 }
 
-/// Plays `data`.
+/// Runs one input.
 pub fn play(data: &[u8]) {
     let mut draw = Draw(data);
     let (framing, limit) = draw.framing();
@@ -175,7 +177,8 @@ pub fn play(data: &[u8]) {
     let count = draw.below(8);
     let cuts = draw.bytes(count);
     let stream = draw.0;
-    // One byte has no order, so what is printed may be another framing; it reads alike.
+    // A field of one byte has no byte order, so the printed name may be another framing, which
+    // parses to the same one.
     let printed_alike = Framing::parse(&framing.to_string()).map(|again| again.to_string());
     assert_eq!(printed_alike, Ok(framing.to_string()));
 
@@ -202,7 +205,7 @@ pub fn play(data: &[u8]) {
         there_and_back(&framing, payload, request);
     }
 
-    // One buffer of half a mebibyte a time: not for every input.
+    // Allocates half a mebibyte, so only some inputs do this.
     if mode & 0b110 == 0b110 {
         let settings = Settings {
             framing,

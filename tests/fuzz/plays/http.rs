@@ -1,17 +1,19 @@
-//! What claims to be HTTP: whatever the cuts, the answers are the same; each is a response of a
-//! known kind; and behind a refusal nothing follows.
+//! Any bytes as HTTP requests.
+//!
+//! Checked: however the stream is cut, the responses are the same; each response has a known form;
+//! nothing follows a refusal.
 
 use mynah::protocol::service::{Answer, Clock, Http, Reply, Request, Service};
 
 use super::draw::{Draw, pieces};
 
-/// What is answered to a stream that comes in `pieces`, and how it ended if it did.
+/// The responses to a stream that arrives in `pieces`, and the final error if there is one.
 fn answers(http: &mut Http, pieces: &[&[u8]]) -> (Vec<u8>, Option<Answer>) {
     let mut state = <Http as Service>::State::default();
     let (mut held, mut said) = (Vec::new(), Vec::new());
     for piece in pieces {
         held.extend_from_slice(piece);
-        // What is left is handed in again as long as some of it is taken.
+        // The remaining bytes are passed in again as long as some of them are consumed.
         let mut taken = held.len();
         while taken > 0 && !held.is_empty() {
             let mut space = vec![0; http.reply_max(held.len())];
@@ -36,14 +38,15 @@ fn answers(http: &mut Http, pieces: &[&[u8]]) -> (Vec<u8>, Option<Answer>) {
     (said, None)
 }
 
-/// The responses in `bytes`, head and body, without those that depend on when the request came.
+/// The responses in `bytes`, head and body, without `100 Continue`, which depends on when the bytes
+/// arrive.
 fn responses(bytes: &[u8]) -> Vec<(String, String)> {
     let mut text = std::str::from_utf8(bytes).expect("text");
     let mut responses = Vec::new();
     while !text.is_empty() {
         let (head, rest) = text.split_once("\r\n\r\n").expect("a head has an end");
         let head = head.strip_prefix("HTTP/1.1 ").expect("a version");
-        // To HEAD there is none, and behind a refusal nothing else.
+        // A response to HEAD has no body, and nothing follows a refusal.
         let after = match rest.strip_prefix("Hello, World") {
             Some(after) if head.starts_with("200 ") => after,
             _ if head.starts_with(['1', '2']) || head.contains("\r\nContent-Length: 0") => rest,
@@ -58,7 +61,7 @@ fn responses(bytes: &[u8]) -> Vec<(String, String)> {
     responses
 }
 
-/// Plays `data`.
+/// Runs one input.
 pub fn play(data: &[u8]) {
     let mut draw = Draw(data);
     let mut http = Http::default();
@@ -91,7 +94,7 @@ pub fn play(data: &[u8]) {
         let is_refused = matches!(ended, Some(Answer::Refused(_))) && number == last;
         match status {
             Some(200) => assert!(!is_refused, "{head}"),
-            // A method that is known and not offered: the next request is answered.
+            // A known method that is not offered: the next request is still answered.
             Some(405) if length == Some(0) => assert!(!is_refused, "{head}"),
             Some(400 | 405 | 411 | 413 | 414 | 417 | 426 | 431 | 501 | 505) => {
                 assert!(is_refused, "{head}");

@@ -1,7 +1,8 @@
-//! The connection machine: every service and framing, small buffers, and any sequence of reads,
-//! writes, ends and time-outs. Whatever the sequence, it wants only what its state allows, and what
-//! it writes is the front of what one large read is answered with; all of it, when nothing forced
-//! an end.
+//! The connection state machine with every service and framing, small buffers, and any sequence of
+//! reads, writes, ends and time-outs.
+//!
+//! Checked: each want is allowed in its state. The bytes written are a prefix of the reply to the
+//! same input in one large read, and all of that reply if nothing forced an end.
 
 use mynah::base::bytes::{InboundCursors, OutboundCursors};
 use mynah::protocol::connection::{
@@ -14,7 +15,7 @@ use mynah::protocol::service::{
 
 use super::draw::Draw;
 
-/// A machine, its buffers, and both directions of its stream.
+/// A connection, its buffers, and both directions of its stream.
 struct Trial<'a, S: Service> {
     connection: Connection<S>,
     protocol: Protocol<S>,
@@ -24,16 +25,16 @@ struct Trial<'a, S: Service> {
     stream: &'a [u8],
     received: usize,
     written: Vec<u8>,
-    /// Its read has found the end.
+    /// A read has returned the end of the stream.
     ended: bool,
-    /// Something ended it that was not in the stream.
+    /// A drain or a close ended the connection early.
     forced: bool,
     before: Want,
-    /// How many frames it may answer at a time.
+    /// The budget of frames for each call.
     frames_left: u64,
 }
 
-/// Only a frame that is too long is thrown away.
+/// Only frames that are too long may be discarded.
 fn check(progress: Progress) {
     let is_right = |frame: &Discarded| frame.error.is_too_long();
     assert!(progress.discarded.as_ref().is_none_or(is_right));
@@ -72,7 +73,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         answer
     }
 
-    /// What it wants, which must be allowed.
+    /// The next want, which must be allowed in this state.
     fn wants(&mut self) -> Want {
         let (want, owed, spare, empty) = self.with(|connection, workspace, _| {
             let (owed, spare) = (workspace.owed().len(), workspace.inbound.spare().len());
@@ -117,7 +118,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         check(progress);
     }
 
-    /// The course of a connection at rest: see `server/pump`.
+    /// The fast path of an idle connection, as in `server::pump`.
     fn go_straight(&mut self, most: usize, taken: usize) {
         let rest = &self.stream[self.received..];
         let count = most.min(self.inbound.len()).min(rest.len());
@@ -163,7 +164,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         check(self.with(|connection, workspace, protocol| connection.resume(workspace, protocol)));
     }
 
-    /// Does what is wanted, `most` bytes of it; tells when it is over.
+    /// Performs the want, with up to `most` bytes; returns whether the connection has ended.
     fn step(&mut self, most: usize) -> bool {
         match self.wants() {
             Want::Read if self.received == self.stream.len() => self.end(),
@@ -172,13 +173,13 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             Want::Resume => self.resume(),
             Want::Shutdown => self.connection.finished(),
             Want::Discard => self.end(),
-            // `wants` allows neither: the one ends the play, the other is an error.
+            // `Close` ends the connection; `wants` panics on `Await`.
             Want::Close | Want::Await => return true,
         }
         false
     }
 
-    /// Does what the byte `order` stands for.
+    /// Performs the action that the byte `order` encodes.
     fn obey(&mut self, order: u8) -> bool {
         let want = self.wants();
         let most = usize::from(order & 0x1f) + 1;
@@ -207,7 +208,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
     }
 }
 
-/// What one large read of `bytes` is answered with.
+/// The reply to `bytes` in one large read.
 fn answer<S: Service + Clone>(protocol: &Protocol<S>, bytes: &[u8], ended: bool) -> Vec<u8> {
     let longest = protocol
         .framing
@@ -223,7 +224,7 @@ fn answer<S: Service + Clone>(protocol: &Protocol<S>, bytes: &[u8], ended: bool)
     }
 }
 
-/// The same for services that answer in place, worked out without the machine.
+/// The same for services that answer in place, computed without the state machine.
 fn plain_answer(framing: &Framing, bytes: &[u8], change: fn(&mut [u8])) -> Vec<u8> {
     let (mut answer, mut at) = (bytes.to_vec(), 0);
     while at < answer.len() {
@@ -241,7 +242,7 @@ fn plain_answer(framing: &Framing, bytes: &[u8], change: fn(&mut [u8])) -> Vec<u
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Without the words that depend on when the bytes came.
+/// Without `100 Continue`, which depends on when the bytes arrive.
 fn timeless(mut bytes: &[u8]) -> Vec<u8> {
     let mut rest = Vec::new();
     while let Some((first, after)) = bytes.split_first() {
@@ -257,7 +258,7 @@ struct Play<'a> {
     draw: Draw<'a>,
     framing: Framing,
     limit: usize,
-    /// How much more room there is than there must be.
+    /// The space beyond the minimum, inbound and outbound.
     more: (usize, usize),
 }
 
@@ -311,7 +312,7 @@ impl Play<'_> {
         }
     }
 
-    /// What the buffers must have, and a little more.
+    /// The minimum sizes of the buffers, plus `more`.
     fn sizes<S: Service + Clone>(&self, protocol: &Protocol<S>, stream: &[u8]) -> (usize, usize) {
         let framing = protocol.framing;
         let is_http = protocol.service.clone().clock().is_some();
@@ -319,7 +320,7 @@ impl Play<'_> {
             let longest = framing.frame_size_max(self.limit);
             (longest, protocol.reply_max(longest))
         } else if is_http {
-            // It finds its lines itself, and each must fit.
+            // HTTP has no framing: each line must fit the inbound buffer.
             let lines = stream
                 .split(|byte| *byte == b'\n')
                 .map(|line| line.len() + 2);
@@ -332,7 +333,7 @@ impl Play<'_> {
     }
 }
 
-/// Plays `data`.
+/// Runs one input.
 pub fn play(data: &[u8]) {
     let mut draw = Draw(data);
     let kind = draw.below(8);

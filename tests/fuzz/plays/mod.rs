@@ -1,8 +1,10 @@
-//! What the fuzz targets hold mynah to: each play takes any bytes and panics when something is
-//! wrong. `cargo test fuzz` plays the seeds, and some thousand inputs made of them by chance, so
-//! the plays need no fuzzer.
+//! The properties that the fuzz targets check. Each play accepts any bytes and panics on a
+//! violation.
+//!
+//! `cargo test fuzz` runs the plays without a fuzzer: on all seeds, and on some thousand inputs
+//! derived from them at random.
 
-// Each target plays one of them.
+// Each target uses only one of them.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod draw;

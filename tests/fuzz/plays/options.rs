@@ -1,13 +1,13 @@
-//! Any arguments: they are parsed, or refused with one line; and what may be printed is text.
+//! Any command line is parsed, or refused with one line without control characters.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use mynah::cli::options::{Command, Parsed, parse};
 
-/// Plays `data`.
+/// Runs one input.
 pub fn play(data: &[u8]) {
-    // As /proc has them: a NUL ends each. No argument can hold one.
+    // NUL ends each argument, as in `/proc/PID/cmdline`, because no argument can contain it.
     let args = data.split(|byte| *byte == 0);
     let args: Vec<OsString> = args.map(|word| OsString::from_vec(word.to_vec())).collect();
     let parsed = parse(args.clone());

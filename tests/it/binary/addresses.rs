@@ -1,4 +1,8 @@
-//! Everywhere it can listen, and what it says where it cannot.
+//! Listeners of the real binary: the address forms that `--listen` accepts, and the exit code and
+//! the one line on stderr for each address that fails.
+//!
+//! Covers IPv4, IPv6, local paths, abstract names, several addresses and several workers, and the
+//! removal of socket files. Man pages: unix(7), ip(7), systemd.socket(5) for passed sockets.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,7 +17,7 @@ use super::injected::may_trace;
 use super::server::{Ended, PATIENCE, Server};
 use super::{FEW, ask, skip, stuff};
 
-/// The address of a name that begins with `@`.
+/// The socket address of an abstract name, given with its leading `@`.
 pub(super) fn abstract_name(name: &str) -> SocketAddr {
     let name = name.strip_prefix('@').expect("an abstract name");
     SocketAddr::from_abstract_name(name).expect("a short name")
@@ -45,7 +49,7 @@ fn it_listens_on_a_path_and_on_an_abstract_name_at_once() {
         peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         assert_eq!(ask(&mut peer, b"near"), b"near");
     }
-    // The path belongs to whoever answers on it.
+    // The running server owns the path.
     let second = Ended::run(&[&FEW[..], &["--listen", &at_path]].concat());
     assert_eq!(
         (second.code, second.stderr.len()),
@@ -53,7 +57,7 @@ fn it_listens_on_a_path_and_on_an_abstract_name_at_once() {
         "{:?}",
         second.stderr
     );
-    // And outlives a server that is killed, but not the start of the next.
+    // A killed server leaves the path behind; the next start replaces it.
     server.signal("KILL");
     assert_eq!(server.ended().code, None);
     let server = Server::start(&["--listen", &at_path]);
@@ -116,7 +120,7 @@ fn the_hint_names_a_tool_that_speaks_what_is_served() {
     }
 }
 
-/// A directory that goes with its holder.
+/// A directory that is removed on drop.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -127,7 +131,7 @@ impl Directory {
         directory
     }
 
-    /// The path of a socket in it, and what `--listen` takes for it.
+    /// The path of a socket in the directory, and the `--listen` value for it.
     fn socket(&self, name: &str) -> (PathBuf, String) {
         let path = self.0.join(name);
         let listen = format!("unix:{}", path.display());
@@ -168,7 +172,7 @@ fn a_local_path_is_removed_at_the_end_of_a_drain_and_at_a_second_signal() {
         server.end();
         assert!(directory.is_empty(), "{args:?}");
     }
-    // The one slot is taken by a peer that reads nothing, so the drain keeps the listener.
+    // A peer that reads nothing holds the only slot, so the drain keeps the listener open.
     let endless = [
         "--max-connections",
         "1",
@@ -248,7 +252,7 @@ fn a_local_path_that_another_server_has_taken_over_stays() {
     drop(peer);
     second.end();
     assert!(directory.is_empty());
-    // A file that is no socket any more is not removed either.
+    // A path that is no longer a socket is not removed either.
     let server = Server::start(&["--listen", &listen]);
     fs::remove_file(&path).expect("it is ours");
     fs::write(&path, "precious").expect("it is ours");
@@ -263,7 +267,7 @@ fn of_several_starts_on_one_local_path_exactly_one_serves() {
     for round in 0..25 {
         let (path, listen) = directory.socket(&round.to_string());
         if round % 2 == 1 {
-            // A path that a dead server has left.
+            // The path that a dead server left behind.
             drop(UnixListener::bind(&path).expect("it is ours"));
         }
         let start = || Server::try_start(&[], &[], &["--listen", &listen]);
@@ -291,14 +295,14 @@ fn of_two_starts_with_several_workers_on_one_port_exactly_one_serves() {
     if !may_trace() {
         return;
     }
-    // It holds the port and does not listen, so it is in nobody's way.
+    // This socket is bound but does not listen, so the port can still be shared.
     let holder = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     holder.set_reuse_address(true).expect("an option");
     let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     holder.bind(&any_port.into()).expect("a free port");
     let address = holder.local_addr().expect("it is bound");
     let listen = address.as_socket().expect("TCP").to_string();
-    // Each waits between its bind and its listen, in which the other one binds.
+    // Each server pauses between bind and listen; the other server binds in that pause.
     let slowly = "inject=listen:delay_enter=500000:when=1";
     let strace = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", slowly];
     let start = || Server::try_start(&strace, &[], &["--threads", "2", "--listen", &listen]);
@@ -318,8 +322,8 @@ fn of_two_starts_with_several_workers_on_one_port_exactly_one_serves() {
 }
 
 #[test]
-fn sockets_that_a_service_manager_has_passed_are_told_of_once() {
-    // The shell's number becomes the server's.
+fn sockets_passed_by_a_service_manager_are_reported_once() {
+    // exec: the server takes over the process number of the shell.
     let activated = ["sh", "-c", r#"LISTEN_PID=$$ exec "$0" "$@""#];
     let warned = |wrapper: &[&str], variables: &[(&str, &str)]| {
         let server = Server::start_under(wrapper, variables, &[]);
@@ -331,7 +335,7 @@ fn sockets_that_a_service_manager_has_passed_are_told_of_once() {
     let lines = warned(&activated, &[("LISTEN_FDS", "2")]);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("WARN  LISTEN_FDS=2: "), "{lines:?}");
-    // Meant for another process, or nothing passed.
+    // The variables are meant for another process, or no socket was passed.
     let others = [("LISTEN_FDS", "1"), ("LISTEN_PID", "1")];
     assert_eq!(warned(&[], &others), [""; 0]);
     assert_eq!(warned(&activated, &[("LISTEN_FDS", "0")]), [""; 0]);

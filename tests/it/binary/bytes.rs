@@ -1,4 +1,8 @@
-//! What goes in comes out: whole, in order, framed as it was, and for everybody.
+//! Echo and `upper` on the real binary: every byte comes back, in order, with its framing, on every
+//! connection.
+//!
+//! Uses only sockets and the command line. Services and framings have unit tests of their own;
+//! these tests check the whole path.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -33,7 +37,7 @@ fn a_slow_reader_gets_64_mib_back_while_others_are_answered() {
             }
             writer.shutdown(Shutdown::Write).expect("still connected");
         });
-        // As slow as this: between two pieces somebody else asks and is answered.
+        // Another peer is served between two pieces, so this reader is slow.
         let expected = pattern(251 + 128 * 1024);
         let mut piece = vec![0; 128 * 1024];
         let mut got = 0;
@@ -70,7 +74,7 @@ fn a_slow_reader_gets_64_mib_back_while_others_are_answered() {
 }
 
 #[test]
-fn who_has_ended_its_own_stream_still_reads_everything_back() {
+fn a_half_closed_peer_still_receives_every_reply() {
     let server = Server::start(&[]);
     for size in [0, 1, 100_000, 3 * MIB] {
         let mut peer = server.connect();

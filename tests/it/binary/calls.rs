@@ -1,8 +1,10 @@
-//! What an echo costs in system calls, as strace(1) counts them.
+//! The cost of an echo in system calls, as counted by strace(1).
 //!
-//! Per request one read, one write and a share of a wait; per connection one accept4, one
-//! epoll_ctl and one close. The tracer runs beside the server, not above it (`-D`), so the server
-//! is still the child that is signalled and waited for.
+//! Expected: per request one read, one write and a share of a wait; per connection one accept4, one
+//! epoll_ctl and one close.
+//!
+//! The tracer runs as a detached grandchild (`-D`), so the server stays the child of the test and
+//! can be signalled and reaped.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,8 +16,8 @@ use super::{is_installed, say};
 
 const REQUESTS: u64 = 10_000;
 
-/// Plays ping-pong over so many connections and gives the calls by name, and the server's own
-/// count of them.
+/// Plays ping-pong over `peers` connections. Returns the calls by name and the server's own
+/// statistics.
 fn calls(peers: u64, trigger: &str) -> HashMap<String, u64> {
     let name = format!("mynah-{}-{peers}-{trigger}.strace", std::process::id());
     let report = std::env::temp_dir().join(name);
@@ -38,7 +40,7 @@ fn calls(peers: u64, trigger: &str) -> HashMap<String, u64> {
     });
     let stats = server.stats();
     server.end();
-    // The tracer outlives the server by a moment.
+    // The tracer exits shortly after the server.
     until("strace has reported", || {
         fs::read_to_string(&report).is_ok_and(|text| text.trim_end().ends_with("total"))
     });
@@ -50,7 +52,7 @@ fn calls(peers: u64, trigger: &str) -> HashMap<String, u64> {
     counted
 }
 
-/// A row of the table: the name stands last, the count fourth.
+/// Parses a row of the strace table: the count is field 4, the name is the last field.
 fn row(line: &str) -> Option<(String, u64)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let count = words.get(3)?.parse().ok()?;
@@ -80,14 +82,14 @@ fn a_request_costs_one_read_one_write_and_its_share_of_a_wait() {
             per_request(waits),
         ));
         assert_eq!(of("sendto"), REQUESTS);
-        // One more for each, to hear of the end of its stream; and one that may find nothing, for
-        // who comes in a crowd is read before he is registered.
+        // Each connection needs one more read for the end of its stream, and may need one read
+        // without data: the server reads from a new connection before it registers the socket.
         let reads = of("recvfrom") - REQUESTS;
         assert!(
             (peers..=2 * peers).contains(&reads),
             "{reads} more reads than requests"
         );
-        // One for each connection; and the listener, signals, wake-ups and alarm.
+        // One per connection, plus the listener, the signalfd, the eventfd and the timerfd.
         assert_eq!(of("epoll_ctl"), peers + 4);
         assert!(waits <= REQUESTS + 3 * peers + 20, "{waits} waits");
         assert!(of("accept4") <= 2 * peers + 1, "{} accepts", of("accept4"));

@@ -1,4 +1,8 @@
-//! Starting it: what it says when asked wrongly, what it prints, and who may stop listening to it.
+//! Starting the binary: usage errors, memory and descriptor limits, help, and output streams that
+//! are closed or full.
+//!
+//! A usage error is one line on stderr and exit code 1. Output that is not read must never stop the
+//! event loop. Man pages: getrlimit(2), pipe(7).
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -77,7 +81,7 @@ fn too_little_memory_is_one_line_that_says_how_much_would_do() {
 
 #[test]
 fn memory_that_cannot_be_had_is_one_line_that_names_the_option() {
-    // Address space for the program itself, and for far less than a gibibyte.
+    // The limit allows the program itself, and much less than 1 GiB more.
     let limited = r#"ulimit -v 400000 && exec "$0" "$@""#;
     for (args, option) in [
         (
@@ -132,7 +136,7 @@ const FEW_DESCRIPTORS: [&str; 3] = [
     r#"ulimit -Sn 60 && ulimit -Hn 60 && exec "$0" "$@""#,
 ];
 
-/// Connects as many peers as the ready line promises, asks each something, and ends the server.
+/// Connects as many peers as the ready line promises, sends one request on each, ends the server.
 #[track_caller]
 fn all_announced_connections_fit(server: Server, expected: std::ops::Range<u64>) {
     let fit = server.announced(" connections");
@@ -240,7 +244,7 @@ fn a_closed_stdout_changes_nothing_but_what_is_printed() {
 fn a_full_stdout_does_not_hold_up_the_loop() {
     let server = Server::start(&[]);
     let mut peer = server.connect();
-    // Nobody takes these lines, and a pipe holds not even a hundred of them.
+    // No process reads these lines; the pipe holds fewer than a hundred of them.
     for _ in 0..200 {
         server.signal("USR1");
         assert_eq!(ask(&mut peer, b"go on"), b"go on");
@@ -255,7 +259,7 @@ fn a_full_stderr_does_not_hold_up_the_loop() {
     let watched = [("RUST_LOG", "mynah::calls=trace")];
     let server = Server::start_under(&[], &watched, &[]);
     let mut peer = server.connect();
-    // Nobody takes these lines, some hundred bytes a request, and a pipe holds 64 KiB of them.
+    // No process reads these lines. Each request logs some hundred bytes; the pipe holds 64 KiB.
     for _ in 0..2_000 {
         assert_eq!(ask(&mut peer, b"go on"), b"go on");
     }

@@ -1,4 +1,8 @@
-//! Many at once: all are answered, one too many waits, and who rests costs next to nothing.
+//! Ten thousand connections at once: each is served, a connection above the limit waits in the
+//! backlog, and idle connections cost little memory and no wake-ups.
+//!
+//! The tests need a high descriptor limit and are skipped without it. Wake-ups are counted as
+//! voluntary context switches in `/proc/PID/status`, see proc(5).
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +16,7 @@ use super::{ask, has_descriptors, is_installed, say};
 
 const CROWD: usize = 10_000;
 
-/// Sends each a word and then hears each, so that many ask at the same time.
+/// Sends a request on every connection before the first reply is read.
 fn ask_all(peers: &mut [TcpStream]) {
     for peer in peers.iter_mut() {
         peer.write_all(b"hello").expect("the server reads");
@@ -28,7 +32,7 @@ fn ask_all(peers: &mut [TcpStream]) {
 }
 
 #[test]
-fn ten_thousand_are_served_at_once_and_idle_wake_nobody_and_one_more_waits() {
+fn ten_thousand_connections_are_served_cost_no_wake_ups_when_idle_and_one_more_waits() {
     if !has_descriptors(CROWD as u64 + 500) {
         return;
     }
@@ -41,7 +45,7 @@ fn ten_thousand_are_served_at_once_and_idle_wake_nobody_and_one_more_waits() {
 
     let mut peers = Vec::new();
     while peers.len() < CROWD {
-        // No more at a time than fit the backlog of an ordinary machine.
+        // A batch of 100 fits the backlog even where net.core.somaxconn is 128.
         let mut some: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
         ask_all(&mut some);
         peers.append(&mut some);
@@ -56,7 +60,7 @@ fn ten_thousand_are_served_at_once_and_idle_wake_nobody_and_one_more_waits() {
     ));
     assert!(grown <= 150 * CROWD as u64);
 
-    // That nothing wakes it takes its time to see.
+    // The absence of wake-ups only shows after some time.
     until("it sleeps", || server.state() == 'S');
     let switches = server.status("voluntary_ctxt_switches");
     thread::sleep(Duration::from_secs(2));
@@ -68,7 +72,8 @@ fn ten_thousand_are_served_at_once_and_idle_wake_nobody_and_one_more_waits() {
 
     let mut late = server.connect();
     late.write_all(b"me too").expect("the backlog takes it");
-    // All have been answered once more since it knocked, so it has been passed over.
+    // Every other peer has had another reply since the late peer sent its request, so the server
+    // had its chance to accept it.
     ask_all(&mut peers);
     late.set_nonblocking(true).expect("an option");
     let silence = late.read(&mut [0; 6]).map_err(|error| error.kind());
@@ -99,7 +104,7 @@ fn the_idle_cost_no_wake_up() {
     let before = server.stats().get("epoll_wait");
     server.stats();
     let after = server.stats().get("epoll_wait");
-    // What each asking costs, one wait or two, is all that there is.
+    // Each statistics request costs one or two waits. No other wake-ups are allowed.
     assert!(after - before <= 4, "{} waits", after - before);
     server.end();
 }
@@ -134,7 +139,7 @@ fn workers_share_the_peers_and_their_counts_are_added_up() {
     server.end();
 }
 
-/// How often each thread has gone to sleep of itself, as each wait for events does.
+/// The voluntary context switches of each thread; every wait for events causes at most one.
 fn switches(server: &Server) -> Vec<u64> {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("proc(5)");
     let mut counts: Vec<(String, u64)> = tasks
@@ -160,7 +165,7 @@ fn an_address_has_so_many_connections_and_another_one_its_own() {
     ask_all(&mut two);
     let mut over = server.connect();
     let mut nothing = [0];
-    // It may be reset before it reads the end.
+    // A reset can arrive before the end of the stream is read.
     assert!(!matches!(over.read(&mut nothing), Ok(1..)), "it is refused");
     assert_eq!(server.stats().get("refused_per_ip"), 1);
 
@@ -180,7 +185,7 @@ fn an_address_has_so_many_connections_and_another_one_its_own() {
     server.end();
 }
 
-/// Says a word from 127.0.0.2, and prints what comes back.
+/// Sends one request from 127.0.0.2 and prints the reply.
 const FROM_ANOTHER_ADDRESS: &str = "
 import socket, sys
 peer = socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10, ('127.0.0.2', 0))

@@ -1,6 +1,6 @@
-# Three peers, and then a wall of silence between them and their server: nothing that is sent gets
-# through any more, neither way, and nobody is told. Runs in a network namespace of its own
-# (unshare -n). Prints when each was given up, in seconds: one line each, name and time.
+# Three peers, and then a firewall that silently drops every packet between the peers and their
+# server, in both directions. Runs in a network namespace of its own (unshare -n). For each
+# connection that the server closes, prints one line: the name and the time in seconds.
 import os
 import signal
 import socket
@@ -45,7 +45,7 @@ try:
 except BlockingIOError:
     pass
 
-# What goes to a neighbour with an address that nobody has is lost without a word.
+# No host has this MAC address, so frames to it are lost without an error.
 ip("link add va type veth peer name vb")
 ip("link set va up")
 ip("link set vb up")

@@ -1,9 +1,11 @@
-//! Peers that are gone without a word, on the real kernel: what went wrong is not that they said
-//! something, but that they never will again.
+//! Peers that become unreachable without FIN or RST, on the real kernel.
 //!
-//! A namespace has a network of its own, in which a wall can be put up (`dead.py`); that takes the
-//! rights of root, or of a user who may make namespaces. It lasts as long as the longest time-out,
-//! a minute and a half, so it is called by name and no part of `cargo test`.
+//! `dead.py` runs in a network namespace and drops all packets between the peers and the server.
+//! The server must close each connection by one of its time-outs or by TCP keep-alive.
+//!
+//! A namespace needs root or the right to create user namespaces. The test lasts a minute and a
+//! half, as long as the longest time-out. So it is ignored by default and is run by name. Man
+//! pages: network_namespaces(7), tcp(7).
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,12 +16,12 @@ use super::{is_installed, say, skip};
 use crate::program;
 
 const WALL: &str = include_str!("dead.py");
-/// How long the kernel's timers, and a look in so often, may be behind.
+/// Tolerance: kernel timers are coarse, and the script only polls.
 const GRACE: Duration = Duration::from_secs(10);
 
 #[test]
 #[ignore = "a minute and a half"]
-fn whoever_a_wall_of_silence_has_taken_is_given_up_in_time() {
+fn unreachable_peers_are_closed_within_their_time_outs() {
     if !["unshare", "python3", "ip", "ss"]
         .into_iter()
         .all(is_installed)
@@ -40,11 +42,11 @@ fn whoever_a_wall_of_silence_has_taken_is_given_up_in_time() {
         text.replace('\n', ", ")
     ));
     for (peer, bound) in [
-        // It reads nothing, and there is more for it than the kernel holds.
+        // The peer reads nothing, and the server owes it more than the kernel buffers hold.
         ("full", STALL_TIMEOUT_DEFAULT),
-        // It was sent an answer that never arrives.
+        // The server has sent a reply that never arrives.
         ("owed", USER_TIMEOUT),
-        // Nothing is under way: only a probe can tell.
+        // No data is in flight: only a keep-alive probe detects the loss.
         ("idle", KEEPALIVE + USER_TIMEOUT),
     ] {
         let line = text.lines().find_map(|line| line.strip_prefix(peer));

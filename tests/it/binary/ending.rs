@@ -1,4 +1,7 @@
-//! How it ends: with every reply delivered, in bounded time, and with a code that says which.
+//! The end of the server: drain on SIGTERM, the second signal, time-outs, and the exit codes.
+//!
+//! A drain delivers every reply that is owed, is bounded by `--drain-timeout`, and ends with exit
+//! code 0, or 10 if connections were cut. Man pages: signal(7), tcp(7), unix(7), proc(5).
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -14,10 +17,10 @@ use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, stuff};
 use crate::program;
 
-/// What fits the send buffer of a socket whose peer reads slowly, and takes it long to read.
+/// Fits the send buffer of a socket whose slow peer needs seconds to read it.
 const KERNEL_HOLDS: usize = 300_000;
 
-/// What fits the buffers of a local socket.
+/// Fits the buffers of a local socket.
 const LOCAL_HOLDS: usize = 50_000;
 
 /// A server that owes its peer megabytes.
@@ -43,8 +46,8 @@ fn the_end_waits_until_every_reply_is_delivered() {
         let arrived = server.stats().get("bytes_in") as usize + unread(&server, &peer);
         server.signal("TERM");
         server.hears("draining");
-        // What was still under way to the server has no claim to an answer, and the end of the
-        // stream may tell so by a reset.
+        // Requests that the server has not read are not answered, and closing with unread input
+        // sends RST instead of FIN.
         let mut reply = Vec::new();
         if let Err(error) = peer.read_to_end(&mut reply) {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset);
@@ -65,8 +68,8 @@ fn the_end_waits_until_every_reply_is_delivered() {
     }
 }
 
-/// Bytes that the kernel holds for the server and that it has not read, as proc(5) tells of
-/// `net/tcp`.
+/// The receive queue of the server's socket: bytes that the server has not read yet, from `net/tcp`
+/// in proc(5).
 fn unread(server: &Server, peer: &TcpStream) -> usize {
     let peer = peer.local_addr().expect("an address").port();
     let ends = [server.address().port(), peer].map(|port| format!(":{port:04X}"));
@@ -104,7 +107,7 @@ fn a_second_signal_ends_at_once_although_a_peer_reads_nothing() {
 fn the_echo_of_a_signal_is_no_second_one() {
     let (server, mut peer) = indebted(&["--stall-timeout", "off", "--drain-timeout", "1h"]);
     let arrived = server.stats().get("bytes_in") as usize;
-    // As timeout(1) sends it, to its child and then to its group.
+    // timeout(1) sends the signal to its child and then to the process group.
     server.signal_twice("TERM");
     server.hears("draining");
     let mut reply = vec![0; arrived];
@@ -158,12 +161,12 @@ fn a_drain_that_takes_too_long_cuts_and_says_so() {
     );
 }
 
-/// Reads `count` bytes in about `span`, and says a byte now and then; gives what came.
+/// Reads `count` bytes within about `span` and sends a byte now and then; returns what it read.
 fn read_slowly(peer: &mut TcpStream, count: usize, span: Duration) -> Vec<u8> {
     const STEPS: usize = 100;
     let mut reply = vec![0; count];
     for part in reply.chunks_mut(count.div_ceil(STEPS)) {
-        // It is not read any more, and may be refused once the server is gone.
+        // The server does not read these bytes, and a write may fail once the server has gone.
         let _ = peer.write(b".");
         peer.read_exact(part).expect("all that is owed arrives");
         std::thread::sleep(span / STEPS as u32);
@@ -172,7 +175,7 @@ fn read_slowly(peer: &mut TcpStream, count: usize, span: Duration) -> Vec<u8> {
 }
 
 #[test]
-fn what_the_kernel_holds_reaches_who_reads_slowly_and_talks_on() {
+fn a_peer_that_reads_slowly_and_keeps_sending_gets_the_whole_send_buffer() {
     let server = Server::start(&["--drain-timeout", "1m"]);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(16 << 10).expect("an option");
@@ -193,7 +196,7 @@ fn what_the_kernel_holds_reaches_who_reads_slowly_and_talks_on() {
 }
 
 #[test]
-fn the_idle_are_sent_home_at_once_and_nobody_else_is_let_in() {
+fn a_drain_closes_idle_connections_at_once_and_accepts_no_new_ones() {
     for threads in ["1", "2"] {
         let server = Server::start(&["--drain-timeout", "1h", "--threads", threads]);
         let mut peers: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
@@ -258,13 +261,13 @@ fn replies_to_a_local_peer_are_with_it_and_the_end_does_not_wait_until_they_are_
     until("all is answered", || {
         server.stats().get("bytes_out") == LOCAL_HOLDS as u64
     });
-    // Were it waited for, it would be cut when time is up, and that has a code of its own.
+    // If the drain waited for the peer, it would hit the drain time-out and exit with code 10.
     server.end();
     assert!(rest(&mut peer) == requests, "a wrong byte");
 }
 
 #[test]
-fn a_local_peer_that_is_sent_away_with_replies_unread_loses_none_even_if_it_talks_on() {
+fn a_drained_local_peer_loses_no_unread_reply_even_if_it_keeps_sending() {
     let (server, name) = local("idle", &["--idle-timeout", "50ms"]);
     let mut peer = connect(&name);
     let requests = pattern(LOCAL_HOLDS);
@@ -288,7 +291,7 @@ fn every_way_of_leaving_gives_its_descriptor_back() {
         let mut peer = server.connect();
         assert_eq!(ask(&mut peer, b"x"), b"x");
         match turn % 3 {
-            // Gone with a reply unread, which resets.
+            // Closing with an unread reply sends RST.
             0 => peer.write_all(&pattern(1000)).expect("the server reads"),
             1 => peer.shutdown(Shutdown::Write).expect("still connected"),
             _ => {}
@@ -303,7 +306,7 @@ fn every_way_of_leaving_gives_its_descriptor_back() {
 }
 
 #[test]
-fn who_is_cut_for_a_limit_is_told_of_in_the_log_with_the_reason() {
+fn a_connection_closed_for_a_limit_is_logged_with_its_reason() {
     let slow = Server::start(&["--frame", "u32be", "--frame-timeout", "100ms"]);
     let mut peer = slow.connect();
     peer.write_all(&[0, 0, 0, 4, b'h'])

@@ -1,4 +1,8 @@
-//! Memory has a ceiling that is announced, and nothing that peers do lifts it.
+//! The memory ceiling: it is announced in the ready line, and no behaviour of peers exceeds it.
+//!
+//! A peer that does not read its replies keeps a workspace only until the stall time-out; then
+//! waiting peers get the workspace. Man pages: proc(5) for RssAnon, unix(7) for the small socket
+//! buffers.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,10 +12,11 @@ use std::time::{Duration, Instant};
 use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, say};
 
-/// Room for a single workspace: whoever holds it holds up everybody.
+/// Room for a single workspace: while a peer holds it, all other peers wait.
 const SINGLE: [&str; 4] = ["--max-memory", "4850k", "--max-connections", "20"];
 
-/// A local server: the kernel gives its connections small buffers, so it takes little to fill them.
+/// A server on a local socket. The kernel gives local sockets small buffers, so few bytes fill
+/// them.
 pub(super) fn local(name: &str, args: &[&str]) -> (Server, String) {
     let path = format!("@mynah-{}-{name}", std::process::id());
     let address = format!("unix:{path}");
@@ -59,7 +64,7 @@ fn peers_that_read_nothing_do_not_lift_the_ceiling() {
             "50 peers that read nothing, {}: resident at most {peak} bytes, {ceiling} announced",
             service.join(" ")
         ));
-        // An unoptimized program is itself larger than what is counted for it.
+        // An unoptimized build has more memory of its own than the ceiling allows for.
         let slack = if cfg!(debug_assertions) { 2 * MIB } else { MIB };
         assert!(
             peak <= ceiling + slack as u64,
@@ -95,7 +100,7 @@ fn a_peer_that_dribbles_its_replies_makes_room_for_those_who_wait() {
     let mut slow = hold_the_workspace(&server, &name);
     let mut late = connect(&name);
     late.write_all(b"hi").expect("the server will read");
-    // So little that there is some left of it when the time is up, with two milliseconds in between.
+    // So few bytes at a time, 2 ms apart, that some are left when the stall time-out expires.
     let (mut taken, mut some) = (0, [0; 256]);
     until("it took too little", || {
         taken += slow.read(&mut some).unwrap_or(0);
@@ -118,7 +123,7 @@ fn what_a_peer_must_take_in_time_is_what_the_option_says() {
         peer.set_nonblocking(true).expect("an option");
         let (begin, mut said) = (Instant::now(), 0);
         let mut some = [0; 16 << 10];
-        // Far more than a default would ask for, and not all of the frame that is answered.
+        // More than a default would require, but less than the whole reply.
         until("its time was over twice, or it was cut", || {
             while let Ok(count) = peer.write(&frame[said..]) {
                 said = (said + count) % frame.len();
@@ -135,7 +140,7 @@ fn what_a_peer_must_take_in_time_is_what_the_option_says() {
 }
 
 #[test]
-fn who_waits_for_memory_when_the_end_comes_is_still_answered() {
+fn a_peer_that_waits_for_memory_is_still_answered_during_a_drain() {
     let (server, name) = local("last", &SINGLE);
     let mut greedy = hold_the_workspace(&server, &name);
     let mut late = connect(&name);
@@ -144,13 +149,13 @@ fn who_waits_for_memory_when_the_end_comes_is_still_answered() {
     server.signal("TERM");
     server.hears("draining");
     greedy.set_nonblocking(false).expect("an option");
-    // Whether it ends well or is reset for what is unread does not matter here.
+    // A clean end and a reset for unread input are both accepted here.
     let _ = greedy.read_to_end(&mut Vec::new());
     assert_eq!(rest(&mut late), b"hi");
     assert_eq!(server.ended().code, Some(0));
 }
 
-/// A peer that is owed more than it takes.
+/// A peer that is owed more than it reads.
 fn hold_the_workspace(server: &Server, name: &str) -> UnixStream {
     let (mut peer, frame) = (connect(name), frame());
     until("it is owed too much", || {
@@ -160,7 +165,7 @@ fn hold_the_workspace(server: &Server, name: &str) -> UnixStream {
     peer
 }
 
-/// Writes a frame again and again until the kernel takes no more.
+/// Writes the frame repeatedly until the kernel refuses.
 fn fill(peer: &mut UnixStream, frame: &[u8]) {
     peer.set_nonblocking(true).expect("an option");
     let blocked = loop {
@@ -171,7 +176,7 @@ fn fill(peer: &mut UnixStream, frame: &[u8]) {
     assert_eq!(blocked, ErrorKind::WouldBlock);
 }
 
-/// A frame of 1 MiB as `u32be` has it; for others it is just bytes.
+/// A `u32be` frame of 1 MiB; without framing it is plain data.
 fn frame() -> Vec<u8> {
     [&(MIB as u32 - 4).to_be_bytes()[..], &pattern(MIB - 4)].concat()
 }

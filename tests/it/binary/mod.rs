@@ -1,9 +1,9 @@
-//! The program itself, as its users meet it: the real binary on the real kernel.
+//! The real binary on the real kernel, tested as its users meet it.
 //!
-//! Each play starts a server of its own, talks to it through sockets and signals, and watches it
-//! through `/proc`. A play whose needs this machine does not meet (strace, nc, IPv6, descriptors)
-//! is skipped with a line on stderr, see [`crate::skip`]. Some plays also measure; with
-//! `--nocapture` and `--release` their lines are the figures of the README.
+//! Each test starts its own server, uses sockets and signals, and watches the server through
+//! `/proc` (see `server`). A test whose requirements this machine does not meet (strace, nc, IPv6,
+//! descriptors) is skipped with a line on stderr, see [`crate::skip`]. Some tests also measure; run
+//! with `--nocapture` and `--release`, they print the figures of the README.
 
 mod addresses;
 mod bytes;
@@ -34,7 +34,7 @@ pub(crate) use server::until;
 
 const MIB: usize = 1 << 20;
 
-/// As many as fit under any descriptor limit, so that no warning joins the line that is expected.
+/// Fits under any descriptor limit, so that no warning line is added to the expected output.
 const FEW: [&str; 2] = ["--max-connections", "100"];
 
 /// Prints a measured figure past the output capture of the test runner.
@@ -42,12 +42,12 @@ pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// `count` bytes that repeat only every 251, so that a shift shows.
+/// `count` bytes with a period of 251, so that a shift is detected.
 fn pattern(count: usize) -> Vec<u8> {
     (0..=250).cycle().take(count).collect()
 }
 
-/// Sends a request and takes as many bytes as it has.
+/// Sends a request and reads a reply of the same length.
 fn ask(peer: &mut (impl Read + Write), request: &[u8]) -> Vec<u8> {
     peer.write_all(request).expect("the server reads");
     let mut reply = vec![0; request.len()];
@@ -55,22 +55,23 @@ fn ask(peer: &mut (impl Read + Write), request: &[u8]) -> Vec<u8> {
     reply
 }
 
-/// All that still comes.
+/// Everything until the end of the stream.
 fn rest(peer: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     peer.read_to_end(&mut bytes).expect("the stream ends well");
     bytes
 }
 
-/// Writes without reading until the server can write no more and takes no more; tells how much went
-/// out. The peer must not block.
+/// Writes without reading until the server's send buffer is full and the server stops reading.
+/// Returns the number of bytes written. The peer must be non-blocking.
 fn stuff(server: &Server, peer: &mut impl Write) -> usize {
     let chunk = pattern(251 * 256);
     let (mut written, mut moved_before) = (0, 0);
     loop {
         let went_before = written;
         loop {
-            // Cycles of the pattern join up only where a write begins with its beginning.
+            // Each write starts at a multiple of the period, so the pattern continues without a
+            // gap.
             match peer.write(&chunk[written % 251..]) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

@@ -1,4 +1,6 @@
-//! Peers written by others: what everybody has at hand gets every byte back.
+//! Peers that are not ours: netcat, socat, curl, Netty and Python get every byte back.
+//!
+//! A test is skipped, with a line, if its program is not installed.
 
 mod curl;
 mod netty;
@@ -10,9 +12,9 @@ use std::process::{Command, Stdio};
 use super::server::Server;
 use super::{is_installed, pattern};
 
-/// Runs a peer, gives it `input`, and compares what it prints with that.
+/// Runs a peer with `input` on stdin and compares its output with `input`.
 fn echoes(program: &str, args: &[&str], input: Vec<u8>) {
-    // Each in its own time limit, which coreutils know how to keep.
+    // timeout(1) of coreutils limits each peer.
     let mut peer = Command::new("timeout")
         .args(["20", program])
         .args(args)
@@ -64,7 +66,8 @@ fn what_follows_an_urgent_byte_is_not_left_behind() {
     if !is_installed("python3") || !is_installed("timeout") {
         return;
     }
-    // All of it is there before the server looks: a read stops short before the urgent byte.
+    // All bytes are queued before the server reads: a read stops before the urgent byte, see
+    // tcp(7).
     let script = r#"
 import os, signal, socket, sys
 port, server = map(int, sys.argv[1:])

@@ -1,4 +1,9 @@
-//! Commands that are run for peers: what they get of us, how they end, and whom they hold up.
+//! The service `run`: the environment of a command, its end, its limits, and its effect on other
+//! peers.
+//!
+//! A command has three descriptors, no environment, default signals and its own session. Its whole
+//! process group ends with it. A slow command never blocks the event loop. Man pages:
+//! proc_pid_stat(5), setsid(2), execve(2).
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +27,7 @@ pub(super) fn allowing(lines: &[&str], more: &[&str]) -> Server {
     Server::start(&[&args[..], more].concat())
 }
 
-/// Asks for one line, ends the stream, and gives all that comes.
+/// Sends one line, half-closes, and reads the whole reply.
 pub(super) fn ask(server: &Server, line: &str) -> String {
     let mut peer = server.connect();
     writeln!(peer, "{line}").expect("the server reads");
@@ -35,7 +40,7 @@ pub(super) fn ask(server: &Server, line: &str) -> String {
     }
 }
 
-/// The processes that `server` has started and not reaped, as proc(5) tells.
+/// The processes that `server` has started and not reaped yet, see proc(5).
 pub(super) fn children(server: &Server) -> Vec<u32> {
     let all = fs::read_dir("/proc").expect("proc(5)");
     let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -43,7 +48,7 @@ pub(super) fn children(server: &Server) -> Vec<u32> {
     numbers.filter(is_child).collect()
 }
 
-/// The members of the process group that `leader` leads and that run.
+/// The running members of the process group of `leader`.
 pub(super) fn group(leader: u32) -> usize {
     let all = fs::read_dir("/proc").expect("proc(5)");
     let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -52,7 +57,7 @@ pub(super) fn group(leader: u32) -> usize {
     numbers.filter(is_member).count()
 }
 
-/// State, parent and group of a process.
+/// State, parent and process group of a process.
 pub(super) fn stat(id: u32) -> Option<(char, u32, u32)> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
@@ -65,7 +70,7 @@ pub(super) fn stat(id: u32) -> Option<(char, u32, u32)> {
     ))
 }
 
-/// A script in a file of its own.
+/// A script in its own file.
 pub(super) struct Script {
     path: PathBuf,
     line: String,
@@ -75,13 +80,13 @@ impl Script {
     pub(super) fn new(name: &str, text: &str) -> Script {
         let path = std::env::temp_dir().join(format!("mynah-{}-{name}.sh", std::process::id()));
         fs::write(&path, format!("{text}\n")).expect("a temporary file");
-        // Not executed itself: a process that another test starts meanwhile may have it open for
-        // writing, and then execve(2) answers ETXTBSY.
+        // `sh` reads the script. Executing the file itself may fail with ETXTBSY (execve(2)),
+        // because a process that another test forks meanwhile can inherit the open descriptor.
         let line = format!("sh {}", path.display());
         Script { path, line }
     }
 
-    /// The command that runs it.
+    /// The command that runs the script.
     pub(super) fn line(&self) -> &str {
         &self.line
     }
@@ -107,7 +112,7 @@ fn e3_what_is_allowed_is_run_and_nothing_else() {
 
 #[test]
 fn a_command_gets_three_descriptors_whatever_we_were_started_with() {
-    // Whoever starts us has left one open, ignores signals, and does not want to hear of children.
+    // The parent leaves a descriptor open, ignores signals, and ignores SIGCHLD.
     let shell = "trap '' HUP PIPE CHLD USR2; exec 9</dev/null; exec \"$@\"";
     let args = [
         "run",
@@ -155,7 +160,7 @@ fn a_command_has_no_environment_and_nothing_to_read_and_both_outputs_are_heard()
 fn a_command_leads_a_session_of_its_own_without_a_terminal() {
     let server = allowing(&["cat /proc/self/stat"], &[]);
     let stat = ask(&server, "cat /proc/self/stat");
-    // Process, name, state, parent, group, session, terminal: proc_pid_stat(5).
+    // Fields: process, name, state, parent, group, session, terminal. See proc_pid_stat(5).
     let fields: Vec<&str> = stat.split(' ').take(7).collect();
     assert_eq!(
         [fields[4], fields[5], fields[6]],
@@ -240,7 +245,7 @@ fn what_a_command_leaves_in_the_background_goes_with_it() {
     server.end();
 }
 
-/// A peer whose command runs.
+/// A peer whose command is running.
 fn waiting(server: &Server, line: &str) -> (TcpStream, u32) {
     let mut peer = server.connect();
     writeln!(peer, "{line}").expect("the server reads");
@@ -251,7 +256,8 @@ fn waiting(server: &Server, line: &str) -> (TcpStream, u32) {
 
 #[test]
 fn a_peer_that_leaves_takes_its_command_with_it() {
-    // A reset tells so at once; a plain end is no farewell, until an answer finds nobody.
+    // The server sees a reset at once. A half-close does not show that the peer has gone; only the
+    // failed send of the reply does.
     let talker = Script::new("talker", "while :; do echo on; sleep 0.01; done");
     let server = allowing(&["sleep 60", talker.line()], &[]);
     let (peer, id) = waiting(&server, "sleep 60");
@@ -274,8 +280,8 @@ fn a_peer_that_leaves_takes_its_command_with_it() {
     server.end();
 }
 
-/// Asks, and resets the connection while the command runs: SO_LINGER is not in the standard
-/// library.
+/// Sends a request and resets the connection while the command runs. The standard library has no
+/// SO_LINGER.
 fn reset_after(server: &Server, line: &str) {
     let script = r#"
 import socket, struct, sys, time
@@ -326,7 +332,7 @@ fn a_drain_waits_for_a_command_and_a_second_signal_kills_it() {
     assert!(heard.ends_with(&format!("{RESULT}\n")), "{heard:?}");
     assert_eq!(server.ended().code, Some(0));
 
-    // Each worker keeps two for each of its commands.
+    // Each worker keeps two descriptors for each of its commands.
     if !has_descriptors(1_000) {
         return;
     }
@@ -383,7 +389,7 @@ fn a_local_peer_is_called_unix() {
 }
 
 #[test]
-fn sixty_four_slow_commands_hold_up_nobody() {
+fn sixty_four_slow_commands_delay_no_other_request() {
     let server = allowing(&["sleep 1"], &[]);
     let mut quick = server.connect();
     let none = round_trips(&mut quick, || false);
@@ -400,7 +406,7 @@ fn sixty_four_slow_commands_hold_up_nobody() {
          {:?}",
         none.0, none.1, with.0, with.1
     ));
-    // A request that waited for a command would take a second.
+    // A request that waits for a command would take a second.
     assert!(with.1 < Duration::from_millis(500), "{with:?}");
     for peer in &mut slow {
         let heard = String::from_utf8(rest(peer)).expect("text");
@@ -410,8 +416,8 @@ fn sixty_four_slow_commands_hold_up_nobody() {
     server.end();
 }
 
-/// The median and the 99th of 100 round trips of a request that is refused, for two seconds, or
-/// until `over`.
+/// Median and 99th percentile of the round trips of refused requests, over two seconds or until
+/// `over`.
 fn round_trips(peer: &mut TcpStream, mut over: impl FnMut() -> bool) -> (Duration, Duration) {
     let mut reader = BufReader::new(peer.try_clone().expect("a second handle"));
     let (begin, mut times, mut line) = (Instant::now(), Vec::new(), String::new());

@@ -1,9 +1,11 @@
-//! A running mynah, seen from outside: started, watched through `/proc` and its statistics, ended.
+//! A running mynah, driven from outside: started, watched through `/proc` and its statistics lines,
+//! signalled and ended.
 //!
-//! It listens on a port that the kernel chooses and is known by its ready line, so plays side by
-//! side do not meet. Every wait is bounded: a server that hangs fails its test instead of holding
-//! it up. Signals are sent by the shell, whose `kill` is built in, so no unsafe code is needed
-//! here. Whatever becomes of a test, its server is killed and reaped. proc(5), signal(7).
+//! Knows no protocol: the tests bring their own sockets and bytes. The kernel chooses the port, and
+//! the test reads it from the ready line, so tests can run in parallel. Every wait is bounded: a
+//! server that hangs fails its test. A server is always killed and reaped, even if its test panics.
+//! The shell's built-in `kill` sends signals, so no unsafe code is needed. Man pages: proc(5),
+//! signal(7).
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,22 +18,22 @@ use std::time::{Duration, Instant};
 
 use crate::program;
 
-/// How long anything may take before the test has failed.
+/// The limit of each wait; the test fails when it expires.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server, and all that it says.
+/// A server and all of its output.
 pub(super) struct Server {
     child: Child,
     stdout: Option<Receiver<String>>,
     stderr: Receiver<String>,
-    /// The line that it announced itself with.
+    /// The ready line.
     pub(super) ready: String,
 }
 
 /// One line of statistics: counts by name.
 pub(super) struct Stats(HashMap<String, u64>);
 
-/// How a program ended and what it had said.
+/// How a program ended, and its output.
 pub(super) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) stdout: Vec<String>,
@@ -39,12 +41,12 @@ pub(super) struct Ended {
 }
 
 impl Server {
-    /// Starts it with these arguments, on a port of its own unless they say where.
+    /// Starts the server with these arguments, on a free port unless they contain `--listen`.
     pub(super) fn start(args: &[&str]) -> Server {
         Server::start_under(&[], &[], args)
     }
 
-    /// Starts it with variables in its environment and as the last words of another command.
+    /// Starts the server with environment variables, behind the words of another command.
     pub(super) fn start_under(
         wrapper: &[&str],
         variables: &[(&str, &str)],
@@ -54,7 +56,7 @@ impl Server {
             .unwrap_or_else(|ended| panic!("it has no ready line: {:?}", ended.stderr))
     }
 
-    /// The same for one that may refuse to start, and then tells why.
+    /// Like `start_under`, for a server that may refuse to start; then returns its output.
     pub(super) fn try_start(
         wrapper: &[&str],
         variables: &[(&str, &str)],
@@ -93,7 +95,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens, as it says.
+    /// The addresses in the ready line.
     pub(super) fn addresses(&self) -> Vec<&str> {
         let listed = self.ready.split(", ").nth(2).expect("addresses");
         listed
@@ -103,7 +105,7 @@ impl Server {
             .collect()
     }
 
-    /// Where it listens when that is one TCP port.
+    /// The address, if the server has a single TCP listener.
     pub(super) fn address(&self) -> SocketAddr {
         let address = self.addresses()[0].strip_prefix("tcp://");
         address.expect("TCP").parse().expect("an address")
@@ -147,25 +149,25 @@ impl Server {
         assert!(sent.expect("a shell").success(), "{command}");
     }
 
-    /// Stops reading what it prints, as a reader does that has seen enough.
+    /// Stops reading stdout: its pipe is closed.
     pub(super) fn close_stdout(&mut self) {
         self.stdout = None;
-        // The reading thread lets go of the pipe with the next line.
+        // The reading thread closes the pipe at the next line.
         self.signal("USR1");
     }
 
-    /// Asks for its counts.
+    /// Requests a line of statistics and returns it.
     pub(super) fn stats(&self) -> Stats {
         self.signal("USR1");
         self.next_stats()
     }
 
-    /// The next counts that it prints.
+    /// The next line of statistics.
     pub(super) fn next_stats(&self) -> Stats {
         self.stats_within(PATIENCE).expect("a line of counts")
     }
 
-    /// The same, unless it prints none for so long.
+    /// Like `next_stats`; `None` if no line arrives within the span.
     pub(super) fn stats_within(&self, span: Duration) -> Option<Stats> {
         let stdout = self.stdout.as_ref().expect("stdout is open");
         let line = stdout.recv_timeout(span).ok()?;
@@ -191,7 +193,7 @@ impl Server {
         }
     }
 
-    /// A number of kilobytes in `/proc/PID/status`, in bytes.
+    /// A field of `/proc/PID/status` in kilobytes, converted to bytes.
     pub(super) fn memory(&self, field: &str) -> u64 {
         self.status(field) << 10
     }
@@ -208,41 +210,41 @@ impl Server {
         number.parse().expect("a number")
     }
 
-    /// The processor time that it has used so far, in ticks of 10 ms.
+    /// The processor time used so far, in ticks of 10 ms.
     pub(super) fn processor_ticks(&self) -> u64 {
         let stat = self.stat();
-        // `utime` and `stime` are the fields 14 and 15 of proc(5), where the state is 3.
+        // `utime` and `stime` are fields 14 and 15 of proc_pid_stat(5), and the state is field 3.
         let ticks = stat.split(' ').skip(11).take(2);
         ticks
             .map(|field| field.parse::<u64>().expect("a number"))
             .sum()
     }
 
-    /// Whether it runs (R), sleeps (S), is stopped (T).
+    /// The state of the process: running (R), sleeping (S), stopped (T).
     pub(super) fn state(&self) -> char {
         self.stat().chars().next().expect("a state")
     }
 
-    /// `/proc/PID/stat` from the state on.
+    /// `/proc/PID/stat`, from the state on.
     fn stat(&self) -> String {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
         let stat = stat.expect("proc(5)");
-        // The name in parentheses may hold anything.
+        // The name in parentheses may contain any character.
         stat.rsplit_once(") ").expect("a name").1.to_owned()
     }
 
-    /// How many descriptors it has open.
+    /// The number of open descriptors.
     pub(super) fn descriptors(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.child.id());
         fs::read_dir(folder).expect("proc(5)").count()
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the server has ended by itself.
     pub(super) fn ended(mut self) -> Ended {
         Ended::wait(&mut self.child, self.stdout.as_ref(), &self.stderr)
     }
 
-    /// Ends it as a service manager would, and expects that all goes well.
+    /// Ends the server with SIGTERM, as a service manager does, and expects exit code 0.
     pub(super) fn end(self) -> Ended {
         self.signal("TERM");
         let ended = self.ended();
@@ -253,7 +255,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has mostly ended by now, which is no error to report.
+        // The process has usually ended already, and then `kill` fails.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -269,7 +271,7 @@ impl Stats {
 }
 
 impl Ended {
-    /// Runs the program with arguments that should not make it stay.
+    /// Runs the program with arguments that make it exit by itself.
     pub(super) fn run(args: &[&str]) -> Ended {
         let mut child = Command::new(program::path())
             .args(args)
@@ -284,7 +286,7 @@ impl Ended {
         Ended::wait(&mut child, Some(&stdout), &stderr)
     }
 
-    /// The end of a program is the end of its pipes; then it is only to be reaped.
+    /// Both pipes reach their end when the program exits; then the test only reaps it.
     fn wait(
         child: &mut Child,
         stdout: Option<&Receiver<String>>,
@@ -315,13 +317,13 @@ impl Ended {
     }
 }
 
-/// The lines that arrive on a pipe, read a few ahead of whoever wants them. So the pipe of a test
-/// that does not care for them is full some time, which a server has to bear.
+/// The lines that arrive on a pipe, read ahead by at most 16. If a test does not consume them, the
+/// pipe fills up, and the server must cope with it.
 pub(super) fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = sync_channel(16);
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            // Without a receiver nobody wants to know: the pipe is closed.
+            // The receiver has been dropped: close the pipe.
             if sender.send(line).is_err() {
                 return;
             }
@@ -330,7 +332,7 @@ pub(super) fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Looks again and again until `holds`; the test has failed when that never comes.
+/// Polls until `holds` returns true; panics when [`PATIENCE`] expires.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {

@@ -1,5 +1,8 @@
-//! Standard streams that are not read, full or closed: the loop goes on, and a result is not lost
-//! silently.
+//! Standard streams that are not read, full or closed.
+//!
+//! The event loop never blocks on its output, and a lost result is never silent: it is exit code 7
+//! and a line. `results` covers programs that print a result, `unread` covers log and statistics
+//! lines. Man pages: pipe(7), pty(7), full(4).
 
 mod results;
 mod unread;
@@ -18,10 +21,10 @@ use std::time::{Duration, Instant};
 use super::server::{PATIENCE, until};
 use crate::terminal::{Terminal, fill};
 
-/// A stream that takes nothing, and what keeps it so.
+/// A stream that accepts no data, and the other end that keeps it open.
 enum Stuck {
     Terminal(Terminal),
-    /// The writing end of a pipe, and the process that holds the other end.
+    /// The write end of a pipe, and the process that holds the read end.
     Pipe(
         OwnedFd,
         #[expect(dead_code, reason = "it ends with the pipe")] Reaped,
@@ -33,12 +36,12 @@ enum Stuck {
     FullDevice(File),
 }
 
-/// A process that ends with the test.
+/// A process that is killed and reaped at the end of the test.
 struct Reaped(Child);
 
 impl Drop for Reaped {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both calls fail only if the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -58,7 +61,7 @@ impl Stuck {
         terminal.into_iter().chain(others).collect()
     }
 
-    /// The same, without room.
+    /// Like `all`, and each is full.
     fn all_full() -> Vec<(&'static str, Stuck)> {
         let all = Stuck::all();
         all.iter().for_each(|(_, stuck)| stuck.fill());
@@ -86,14 +89,15 @@ impl Stuck {
                 near.set_nonblocking(true).expect("an option");
                 while near.write(&[b'.'; 4096]).is_ok() {}
                 while near.write(b".").is_ok() {}
-                // The server shares the open file, and must not rely on the flag.
+                // O_NONBLOCK belongs to the open file, which the server shares: it must not rely on
+                // the flag.
                 near.set_nonblocking(false).expect("an option");
             }
             Stuck::FullDevice(_) => {}
         }
     }
 
-    /// The end for a program.
+    /// The end for the program.
     fn end(&self) -> Stdio {
         match self {
             Stuck::Terminal(terminal) => terminal.end().into(),
@@ -115,7 +119,7 @@ impl Served {
         Served::start_under(&[], args, variables, out, err)
     }
 
-    /// The same as the last words of another command.
+    /// Like `start`, behind the words of another command.
     fn start_under(
         wrapper: &[&str],
         args: &[&str],
@@ -147,8 +151,8 @@ impl Served {
         signal(&self.child.0, name);
     }
 
-    /// Asks so many times, each time on a connection of its own and with a signal that has a line
-    /// printed.
+    /// Makes `times` requests, each on a new connection and followed by a SIGUSR1 for a line of
+    /// statistics.
     fn ask(&self, times: usize, what: &str) {
         for turn in 0..times {
             let address = (Ipv4Addr::LOCALHOST, self.port);
@@ -162,15 +166,15 @@ impl Served {
         }
     }
 
-    /// Ends it as a service manager would.
+    /// Ends the server with SIGTERM, as a service manager does.
     fn end(mut self, what: &str) {
         self.signal("TERM");
         assert_eq!(code(&mut self.child.0, what), Some(0), "{what}");
     }
 }
 
-/// The port that a process listens at, as proc(5) tells: its sockets by number, and all listeners
-/// with theirs.
+/// The port on which a process listens: its socket inodes are looked up in the list of all
+/// listeners, see proc(5).
 fn listening_port(pid: u32) -> Option<u16> {
     let folder = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let links = folder.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
@@ -193,21 +197,21 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.expect("a shell").success(), "{kill}");
 }
 
-/// All that comes through a pipe until its end.
+/// Everything that arrives on a pipe until its end.
 fn all_of(mut pipe: impl Read + Send + 'static) -> String {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut text = String::new();
         let read = pipe.read_to_string(&mut text);
-        // A test that waits no longer has failed.
+        // The send fails if the test has already failed and dropped the receiver.
         let _ = sender.send(read.map(|_| text));
     });
     let read = receiver.recv_timeout(PATIENCE).expect("the end of a pipe");
     read.expect("text")
 }
 
-/// Waits until a program has ended, and gives its code; one that does not end is killed, and fails
-/// the test.
+/// Waits until a program has ended and returns its exit code. A program that does not end is
+/// killed, and the test fails.
 fn code(child: &mut Child, what: &str) -> Option<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -222,8 +226,8 @@ fn code(child: &mut Child, what: &str) -> Option<i32> {
     }
 }
 
-/// Runs the program from a shell, which does to its streams what `script` says; `"$@"` is the
-/// program with its arguments.
+/// Runs the program from a shell that redirects its streams as in `script`; `"$@"` is the program
+/// with its arguments.
 fn by_shell(script: &str, args: &[&str]) -> std::process::Output {
     Command::new("sh")
         .args(["-c", script, "sh", crate::program::path()])
@@ -233,7 +237,7 @@ fn by_shell(script: &str, args: &[&str]) -> std::process::Output {
         .expect("a shell")
 }
 
-/// What was printed, said, and the code.
+/// stdout, stderr and the exit code.
 fn told(output: &std::process::Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (

@@ -1,7 +1,7 @@
-//! What several workers have done, told as one sum: counts, connections that a drain cuts, commands;
-//! the first time and every other time.
+//! Several workers report one sum: statistics, connections cut by a drain, commands. The sum is
+//! right the first time and every later time.
 //!
-//! Each play has so many connections that no worker is left without some of them.
+//! Each test has so many connections that every worker gets some of them.
 
 use std::fs;
 use std::io::Write;
@@ -29,7 +29,7 @@ fn counts_are_summed_over_all_workers_each_time_that_they_are_asked_for() {
             "bytes_out",
         ];
         let counts = counts.map(|name| stats.get(name));
-        // Of an earlier round there are also the frames that were refused.
+        // Earlier rounds also contain the refused frames.
         let bytes_in = 360 * round + 60 * (round - 1);
         assert_eq!(counts, [60, 60 * round, 60 * round, bytes_in, 360 * round]);
         for peer in &mut peers[..20] {
@@ -96,7 +96,7 @@ fn workers_without_a_connection_hold_up_neither_counts_nor_the_end() {
 
 const STUBBORN: [&str; 4] = ["--stall-timeout", "off", "--drain-timeout", "300ms"];
 
-/// Peers that are owed more than they take.
+/// Peers that are owed more than they read.
 fn indebted(server: &Server, count: usize) -> Vec<TcpStream> {
     let peers = (0..count).map(|_| {
         let mut peer = server.connect();
@@ -109,7 +109,8 @@ fn indebted(server: &Server, count: usize) -> Vec<TcpStream> {
 
 #[test]
 fn connections_that_a_drain_cuts_are_summed_over_all_workers() {
-    // Each of three workers has some of twelve, but for one in forty plays: the sum is twelve.
+    // In one run of forty, one of the three workers has none of the twelve connections. The sum is
+    // twelve anyway.
     let server = Server::start(&[&["--threads", "3"], &STUBBORN[..]].concat());
     let _peers = indebted(&server, 12);
     let mut idle: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
@@ -208,7 +209,7 @@ fn commands_are_counted_over_all_workers() {
 }
 
 #[test]
-fn a_command_that_keeps_speaking_ends_in_time_in_every_worker_and_holds_up_nobody() {
+fn a_command_with_endless_output_ends_in_time_in_every_worker_and_delays_no_peer() {
     let script = std::env::temp_dir().join(format!("mynah-{}-speaks.sh", std::process::id()));
     fs::write(&script, "while :; do echo on; sleep 0.2; done\n").expect("a temporary file");
     let line = format!("sh {}", script.display());
@@ -219,7 +220,7 @@ fn a_command_that_keeps_speaking_ends_in_time_in_every_worker_and_holds_up_nobod
         writeln!(peer, "{line}").expect("the server reads");
         peer.shutdown(Shutdown::Write).expect("still connected");
     }
-    // Others are answered meanwhile.
+    // Other peers are served meanwhile.
     until("the time of a command is nearly over", || {
         let mut other = server.connect();
         other.write_all(b"no\n").expect("the server reads");

@@ -1,6 +1,8 @@
-//! Commands under supervision: a command that runs is answered for, ends with mynah whatever ends
-//! mynah, inherits nothing that mynah has changed, and leaves no zombie; and no web page runs one.
-//! See PR_SET_PDEATHSIG(2const), PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7).
+//! Supervision of commands: every command ends with mynah, whatever ends mynah; it inherits none of
+//! mynah's changes to its own process; it leaves no zombie; and a web page cannot run a command.
+//!
+//! The tests use only the binary, `/proc` and strace(1). Man pages: PR_SET_PDEATHSIG(2const),
+//! PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7).
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,12 +18,12 @@ use super::run::{Script, allowing, ask, children, group, stat};
 use super::server::{Server, until};
 use super::{is_installed, rest, say};
 
-/// Words in front of the program's that set limits first.
+/// The words in front of the program that set limits.
 fn under_shell(commands: &str) -> [&str; 4] {
     ["sh", "-c", commands, "sh"]
 }
 
-/// The processes whose parent is `parent`, and their states.
+/// The children of `parent` and their states.
 fn offspring(parent: u32) -> HashMap<u32, char> {
     let all = fs::read_dir("/proc").expect("proc(5)");
     let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -37,7 +39,7 @@ fn zombies(parent: u32) -> usize {
     states.filter(|state| *state == 'Z').count()
 }
 
-/// Sends a signal to a process that is not the test's own child.
+/// Sends a signal to a process that is not a child of the test.
 fn signal(id: u32, name: &str) {
     let kill = format!("kill -s {name} {id}");
     let sent = Command::new("sh").args(["-c", &kill]).status();
@@ -96,7 +98,7 @@ fn a_kernel_on_which_commands_cannot_be_watched_runs_none() {
         let line =
             format!("mynah: run: commands cannot be watched here, so none is started: {told}");
         assert_eq!(ended.stderr, [line]);
-        // Services without commands need none of it.
+        // Services without commands do not need these calls.
         let report = Report::new();
         let words = report.wrapper(calls, &[fault.to_owned()]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -159,7 +161,7 @@ fn a_command_gets_the_descriptor_limit_that_mynah_was_started_with() {
                 threads,
             ];
             let server = Server::start_under(&under_shell(&limits), &[], &args);
-            // The first and the second command.
+            // The first and the second command get the same limit.
             for _ in 0..2 {
                 let told = ask(&server, line);
                 let row = told.lines().find(|row| row.starts_with("Max open files"));
@@ -173,7 +175,7 @@ fn a_command_gets_the_descriptor_limit_that_mynah_was_started_with() {
 
 #[test]
 fn a_command_inherits_nothing_that_mynah_has_changed() {
-    // All that the kernel tells of a process and that a parent passes on.
+    // Everything that the kernel reports of a process and that a child inherits.
     const TOLD: &str = "limits oom_score_adj timerslack_ns coredump_filter personality cgroup";
     const FIELDS: [&str; 12] = [
         "Umask",
@@ -197,7 +199,7 @@ fn a_command_inherits_nothing_that_mynah_has_changed() {
         "tail -n 99 /proc/self/status /proc/self/stat {}",
         files.join(" ")
     );
-    // The priority is the 19th field of proc_pid_stat(5), or the 16th from the state on.
+    // The priority is field 19 of proc_pid_stat(5), or 16 counted from the state.
     let compared = |text: &str| -> Vec<String> {
         let of_status = |line: &&str| FIELDS.iter().any(|field| line.starts_with(field));
         let status = text.lines().filter(of_status).map(str::to_owned);
@@ -230,7 +232,7 @@ fn a_command_that_the_kernel_refuses_to_watch_is_not_said_to_be_missing() {
         return;
     }
     let mut answered = 0;
-    // Some of these calls belong to the start, and some to the connection.
+    // Some of these calls belong to the start, others to the connection.
     for when in 4..12 {
         let report = Report::new();
         let fault = format!("epoll_ctl:error=ENOSPC:when={when}");
@@ -266,7 +268,8 @@ fn the_command_after_the_last_place_waits_and_has_its_whole_time() {
         let heard = String::from_utf8(rest(peer)).expect("text");
         assert!(heard.ends_with("result is : \n\n"), "{heard}");
     }
-    // It was not cut, although it has taken longer than a command may from its request on.
+    // The command was not cut, although more time than the limit of a command has passed since its
+    // request.
     assert!(begin.elapsed() >= Duration::from_secs(8));
     let stats = server.stats();
     assert_eq!(stats.get("commands"), count as u64);
@@ -287,7 +290,7 @@ fn a_command_that_never_falls_silent_is_cut_at_its_time() {
     server.end();
 }
 
-/// Says `bytes` on a connection of its own, in two pieces, and gives all that comes.
+/// Sends `bytes` on a new connection, in two pieces, and returns the whole reply.
 fn speak(server: &Server, bytes: &[u8], cut: usize) -> Vec<u8> {
     let mut peer = server.connect();
     peer.write_all(&bytes[..cut]).expect("the server reads");
@@ -296,7 +299,7 @@ fn speak(server: &Server, bytes: &[u8], cut: usize) -> Vec<u8> {
             server.stats().get("bytes_in") >= cut as u64
         });
     }
-    // The server may have closed meanwhile.
+    // The server may have closed already.
     let _ = peer.write_all(&bytes[cut..]);
     let _ = peer.shutdown(Shutdown::Write);
     let mut heard = Vec::new();
@@ -318,7 +321,7 @@ fn a_request_of_a_browser_runs_nothing() {
             "WARN  other_protocol: a web page could have opened this connection; 50 4f 53 54 is \
              \"POST\": the peer seems to speak HTTP: the connection is closed",
         );
-        // Others are served.
+        // Other peers are served.
         assert_eq!(ask(&server, "uname -s"), "Linux\n\n");
         server.end();
     }
@@ -348,7 +351,7 @@ fn curl_runs_nothing() {
             .status();
         let code = status.expect("it is installed").code();
         assert_ne!(code, Some(0), "{number}: it was served");
-        // A curl without HTTP/2 sends nothing at all.
+        // curl without HTTP/2 support sends nothing.
         if server.stats().get("bytes_in") > 0 {
             until("it is closed", || {
                 server.stats().get("closed_other_protocol") == 1
@@ -365,7 +368,7 @@ fn an_allowed_line_that_reads_like_http_is_warned_of() {
     let line = server.hears("WARN  --allow");
     assert!(line.contains("\"echo / HTTP/1.1\": a connection that begins so is taken for HTTP"));
     assert_eq!(ask(&server, "echo GET / HTTP/1.1"), "GET / HTTP/1.1\n\n");
-    // Behind another line it is as any other.
+    // After another line of the same connection, this line is an ordinary line.
     let mut peer = server.connect();
     peer.write_all(b"no\necho / HTTP/1.1\n")
         .expect("the server reads");
@@ -375,7 +378,7 @@ fn an_allowed_line_that_reads_like_http_is_warned_of() {
     server.end();
 }
 
-/// Commands that leave children behind, each in a way of its own. Their output is not the pipe.
+/// Commands that leave children behind in different ways, with their output not on the pipe.
 const LEAVING: [(&str, &str); 4] = [
     ("in the group", "sleep 0.05 >/dev/null 2>&1 &"),
     ("in a session", "setsid sleep 0.05 >/dev/null 2>&1 &"),
@@ -389,7 +392,7 @@ const LEAVING: [(&str, &str); 4] = [
     ),
 ];
 
-/// Asks for each of those lines several times; none may leave a zombie of `parent`.
+/// Runs each of these lines several times; none may leave a zombie child of `parent`.
 fn leave_children(server: &Server, parent: u32, scripts: &[Script]) {
     for _ in 0..4 {
         for script in scripts {
@@ -428,7 +431,8 @@ fn children_of_a_command_that_was_cut_become_no_zombies() {
     if !is_installed("setsid") {
         return;
     }
-    // One keeps the pipe open until the command is cut, in its group and out of it.
+    // One process keeps the pipe open until the command is cut. Children are in the process group
+    // and outside of it.
     let script = Script::new("cut", "setsid sleep 6 & sleep 60 & sleep 60");
     let server = allowing(&[script.line()], &[]);
     let mut peers: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
@@ -440,7 +444,8 @@ fn children_of_a_command_that_was_cut_become_no_zombies() {
         let heard = String::from_utf8(rest(peer)).expect("text");
         assert!(heard.ends_with("mynah: cut, it took longer than 5 seconds\n\n"));
     }
-    // What has left the group runs on, as a child of mynah, and is reaped when it ends.
+    // A process that has left the group keeps running as a child of mynah, which reaps it when it
+    // ends.
     let running = offspring(server.pid());
     assert!(running.len() >= 4, "{running:?}");
     until("all have ended", || offspring(server.pid()).is_empty());
@@ -451,7 +456,8 @@ fn children_of_a_command_that_was_cut_become_no_zombies() {
 #[test]
 fn children_from_before_the_start_become_no_zombies() {
     for service in ["echo", "run"] {
-        // The shell becomes mynah, and so its children mynah's: one has ended, one is to end.
+        // The shell executes mynah, so its children become mynah's: one has ended, the other is
+        // running.
         let shell = under_shell("true & sleep 0.3 & sleep 0.1; exec \"$@\"");
         let server = Server::start_under(&shell, &[], &[service]);
         until("nothing is left", || offspring(server.pid()).is_empty());
@@ -459,7 +465,7 @@ fn children_from_before_the_start_become_no_zombies() {
     }
 }
 
-/// A server that is process 1 of a namespace of its own, and its number out here.
+/// A server that is process 1 of a PID namespace, and its process number outside.
 fn as_process_1(args: &[&str]) -> Option<(Server, u32)> {
     if !is_installed("unshare") {
         return None;
@@ -501,8 +507,8 @@ fn process_1_without_commands_leaves_no_zombies() {
     let Some((server, inner)) = as_process_1(&["echo"]) else {
         return;
     };
-    // A process that is put into the namespace from outside, as `docker exec` does, leaves an orphan
-    // to process 1.
+    // A process that enters the namespace from outside, as with `docker exec`, leaves an orphan to
+    // process 1.
     if is_installed("nsenter") {
         let inside = ["--pid", "--mount", "--target", &inner.to_string()];
         let status = Command::new("nsenter")

@@ -1,9 +1,10 @@
-//! Options that only the kernel sees the value of: each is looked up at the kernel, at two values at
-//! least, so that a constant in place of the option is noticed.
+//! Options whose value only the kernel sees. Each test checks at least two values at the kernel, so
+//! a constant in place of the option is detected.
 //!
-//! strace(1) shows the options of sockets and what epoll is asked for, ss(8) the backlog, and
-//! proc(5) how long it is until a far deadline, of which there is one timer for each worker. No
-//! play waits for a time-out to pass, so the values are those that people use.
+//! strace(1) shows socket options and epoll calls, ss(8) the backlog, and fdinfo in proc(5) the
+//! time left on the timerfd, of which each worker has one. No test waits for a time-out to expire,
+//! so the tested values are realistic ones. Man pages: tcp(7), listen(2), epoll_ctl(2),
+//! timerfd_create(2).
 
 use std::fs;
 use std::io::Write;
@@ -18,10 +19,10 @@ use super::server::{Server, until};
 use super::{ask, is_installed, stuff};
 use crate::program;
 
-/// How long a play may take until the timer is looked at: it shows what is left.
+/// Tolerance: the timer shows the time left, so a test may take this long until it reads it.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// The calls of these names that a server makes until it is ready, and while `play` goes on.
+/// The calls of these names from the start of the server to the end of `play`.
 fn calls(names: &str, args: &[&str], play: impl FnOnce(&Server)) -> String {
     let report = Report::new();
     let wrapper = report.wrapper(names, &[]);
@@ -32,12 +33,12 @@ fn calls(names: &str, args: &[&str], play: impl FnOnce(&Server)) -> String {
     whole(&report)
 }
 
-/// What strace has written, with a call that another thread has interrupted on its first line.
+/// The report of strace. A call that another thread interrupts is joined from its two lines.
 fn whole(report: &Report) -> String {
     report.read().replace(" <unfinished ...>", ")")
 }
 
-/// Panics unless `report` has as many calls with this in them as listed.
+/// Panics unless exactly the listed number of calls contains each text.
 #[track_caller]
 fn check(report: &str, expected: &[(&str, usize)]) {
     for (part, count) in expected {
@@ -55,7 +56,7 @@ fn the_backlog_is_what_listen_is_called_with() {
         (&["--backlog", "7"][..], ", 7)", 1),
         (&["--backlog", "300"], ", 300)", 1),
         (&[], ", 4096)", 1),
-        // Each worker has listeners of its own, and each listener the whole backlog.
+        // Each worker has its own listeners, and each listener has the whole backlog.
         (&["--backlog", "9", "--threads", "3"], ", 9)", 3),
     ] {
         let report = calls("listen", args, |_| {});
@@ -76,7 +77,7 @@ fn the_backlog_is_what_the_kernel_keeps() {
             .output();
         let output = output.expect("ss runs");
         let text = String::from_utf8(output.stdout).expect("text");
-        // State, unaccepted, backlog: ss(8).
+        // Columns of ss(8): state, queued connections, backlog.
         let word = text.split_whitespace().nth(2);
         assert_eq!(word, Some(backlog), "{text}");
         server.end();
@@ -91,13 +92,13 @@ fn as_many_as_the_backlog_and_one_wait_for_a_slot() {
         let mut inside = server.connect();
         assert_eq!(ask(&mut inside, b"x"), b"x");
         let mut waiting = Vec::new();
-        // What finds the queue full has its SYN dropped, and tries again in a second.
+        // If the queue is full, the kernel drops the SYN, and the client retries after one second.
         let patience = Duration::from_millis(300);
         while let Ok(peer) = TcpStream::connect_timeout(&server.address(), patience) {
             waiting.push(peer);
             assert!(waiting.len() <= 100, "nothing is refused");
         }
-        // The kernel counts the queue as full when it is longer than the backlog.
+        // The kernel treats the queue as full when it is longer than the backlog.
         assert_eq!(waiting.len(), backlog + 1);
         drop((inside, waiting));
         server.end();
@@ -113,7 +114,8 @@ fn accepted_sockets_have_the_time_outs_of_the_options() {
     for (stall, user_timeout) in [
         ("45s", Some("TCP_USER_TIMEOUT, [45000]")),
         ("2m", Some("TCP_USER_TIMEOUT, [120000]")),
-        // Shorter than what a network may need, it is for the peers that take nothing alone.
+        // TCP_USER_TIMEOUT has a minimum, because a network may need longer than this. A shorter
+        // stall time-out only applies to peers that do not read.
         ("1s", Some(least.as_str())),
         ("off", None),
     ] {
@@ -175,7 +177,8 @@ fn the_trigger_is_what_epoll_is_asked_for() {
             let mut peer = server.connect();
             assert_eq!(ask(&mut peer, b"x"), b"x");
         });
-        // Connections are numbered from 1 in the upper half of a token; the rest is the loop's own.
+        // The upper half of a connection's token counts from 1; the other tokens belong to the loop
+        // itself.
         let of_connections =
             |line: &&str| line.contains("EPOLL_CTL_ADD") && line.contains("EPOLLIN");
         let with_edge = |line: &&str| line.contains("EPOLLRDHUP") && line.contains("EPOLLET");
@@ -194,7 +197,8 @@ fn a_loop_that_spins_looks_without_waiting_and_another_does_not() {
         let report = calls("epoll_wait,epoll_pwait2", &["--spin", spin], |server| {
             let mut peer = server.connect();
             assert_eq!(ask(&mut peer, b"x"), b"x");
-            // A loop that only waits has few reasons to, however long this takes.
+            // A loop that blocks in every wait returns only a few times, however long the test
+            // runs.
             let waits = if looks { 200 } else { 4 };
             until("it has waited so often", || {
                 server.stats().get("epoll_wait") >= waits
@@ -206,7 +210,7 @@ fn a_loop_that_spins_looks_without_waiting_and_another_does_not() {
     }
 }
 
-/// How long it is until the far deadline of the only worker; nothing when none is set.
+/// The time until the deadline of the only worker; `None` if its timer is not set.
 fn alarm(server: &Server) -> Option<Duration> {
     let folder = format!("/proc/{}/fdinfo", server.pid());
     let files = fs::read_dir(folder)
@@ -222,11 +226,11 @@ fn alarm(server: &Server) -> Option<Duration> {
     });
     let timers: Vec<u64> = timer.collect();
     assert_eq!(timers.len(), 1, "one timer for each worker");
-    // The rest of a second is of no interest, but 0 is a timer that is not set.
+    // Fractions of a second do not matter, but 0 means that the timer is not set.
     (timers[0] > 0).then(|| Duration::from_secs(timers[0] + 1))
 }
 
-/// Waits until the deadline is that of `span`, a little of which may be over.
+/// Waits until the remaining time is `span`, or a little less.
 #[track_caller]
 fn check_alarm(server: &Server, what: &str, span: Duration) {
     until(&format!("{what} of {span:?} is what is waited for"), || {
@@ -234,7 +238,7 @@ fn check_alarm(server: &Server, what: &str, span: Duration) {
     });
 }
 
-/// What a peer does so that the server waits for it.
+/// What a peer does to make the server wait with a time-out.
 type Deed = fn(&Server) -> TcpStream;
 
 fn says_nothing(server: &Server) -> TcpStream {
@@ -267,7 +271,7 @@ fn each_time_out_of_a_connection_is_the_one_that_is_waited_for() {
     ];
     for (option, deed, more) in deeds {
         for (words, seconds) in [("70s", 70), ("9m", 540), ("30h", 108_000)] {
-            // The others are off, or the nearest of them would be waited for.
+            // The other time-outs are off, because the timer is set to the nearest deadline.
             let others = options.iter().filter(|other| **other != option);
             let mut args: Vec<&str> = others.flat_map(|other| [*other, "off"]).collect();
             args.extend([option, words]);
@@ -309,7 +313,7 @@ fn the_drain_time_out_and_the_interval_of_counts_are_waited_for() {
         let peer = takes_nothing(&server);
         server.signal("TERM");
         server.hears("draining");
-        // What has arrived is read for a second before.
+        // The server reads input that has already arrived for one second before.
         check_alarm(&server, "--drain-timeout", Duration::from_secs(seconds));
         drop(peer);
         server.ended();
@@ -367,7 +371,7 @@ fn the_load_generator_tells_the_kernel_what_its_options_say() {
         assert!(output.status.success(), "{output:?}");
         let text = whole(&report);
         check(&text, expected);
-        // A request is to go out when it is due, and not when the kernel next looks.
+        // The timer slack is minimal, so that requests go out exactly when they are due.
         let threads = 1 + usize::from(words.contains("--threads 2"));
         check(
             &text,

@@ -1,8 +1,8 @@
-//! Several workers: what is shared out adds up, and what is reloaded reaches each of them; the first
-//! time and every other time. What each has done is told as one sum, in `sums`.
+//! Several workers: shared limits add up to the configured value, and a reload reaches every
+//! worker, the first time and every later time. `sums` tests the statistics of all workers.
 //!
-//! The kernel spreads connections over the workers by a hash of their ports, so each play has so
-//! many that no worker is left without its share.
+//! The kernel distributes connections by a hash of their addresses and ports (SO_REUSEPORT,
+//! socket(7)), so each test has so many connections that every worker gets some.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,14 +13,14 @@ use super::memory::{connect, local};
 use super::server::{Ended, Server, until};
 use super::{FEW, ask};
 
-/// So many that a worker with none of them, of three, is no matter of this world.
+/// With this many connections, the chance that one of three workers gets none is negligible.
 const MANY: usize = 80;
 
 fn connect_many(server: &Server) -> Vec<TcpStream> {
     (0..MANY).map(|_| server.connect()).collect()
 }
 
-/// Waits until the server has decided about all of `count` connections.
+/// Waits until the server has accepted or refused all of `count` connections.
 fn decided(server: &Server, count: usize) {
     until("all were let in or refused", || {
         let stats = server.stats();
@@ -36,7 +36,7 @@ pub(super) fn gone(server: &Server) {
 
 #[test]
 fn the_limit_of_an_address_is_shared_out_and_not_rounded_up() {
-    // The remainder falls to one worker, to two, and to none.
+    // The remainder of the division is one, two and zero.
     for limit in [4_u64, 5, 6] {
         let words = limit.to_string();
         let server = Server::start(&["--threads", "3", "--max-connections-per-ip", &words]);
@@ -68,7 +68,7 @@ fn slots_are_shared_out_and_the_rest_of_the_peers_wait() {
             for peer in &mut peers {
                 peer.write_all(b"x").expect("the backlog takes it");
             }
-            // Those inside are answered, and nobody else.
+            // Only the peers that have a slot are answered.
             until("those inside are answered", || {
                 server.stats().get("frames") >= limit
             });
@@ -107,7 +107,7 @@ fn peers_of_a_local_listener_are_limited_by_slots_alone() {
     server.end();
 }
 
-/// The number before `unit` in the line that says how much memory would do.
+/// The number before `unit` in the line that names the required memory.
 fn number_before(line: &str, unit: &str) -> u64 {
     let front = line.split(unit).next().expect("a line");
     let number = front.rsplit(' ').next().expect("a word");
@@ -129,7 +129,7 @@ fn memory_is_shared_out_in_whole_workspaces() {
         let server = Server::start(&[&usual[..], &["--max-memory", &memory]].concat());
         let ceiling = least + (workspaces / 2 - 1) * 2 * each;
         assert_eq!(server.announced(" bytes of memory"), ceiling);
-        // The beginning of a frame holds a workspace.
+        // An incomplete frame holds a workspace.
         let mut peers = connect_many(&server);
         for peer in &mut peers {
             peer.write_all(&[0, 0, 0, 9, b'x'])
@@ -147,7 +147,7 @@ fn memory_is_shared_out_in_whole_workspaces() {
     }
 }
 
-/// A dictionary of one word in a file of its own.
+/// A file with a dictionary of one word.
 struct Words(PathBuf);
 
 impl Words {
@@ -158,7 +158,7 @@ impl Words {
         words
     }
 
-    /// Puts the file in place as a whole, as one that is read meanwhile needs it.
+    /// Replaces the file atomically, because a server may read it at the same time.
     fn write(&self, answer: &str) {
         let next = self.0.with_extension("next");
         fs::write(&next, format!("word: {answer}\n")).expect("a temporary file");
@@ -199,7 +199,7 @@ fn every_reload_reaches_every_worker() {
         for answer in ["one", "two", "three"] {
             words.write(answer);
             server.signal("HUP");
-            // A worker takes it up in its next turn, which a question may come before.
+            // A worker uses the new dictionary from its next turn on; a request can arrive before.
             for (number, peer) in peers.iter_mut().enumerate() {
                 until(&format!("{answer} for peer {number}"), || {
                     translation(peer) == answer
@@ -223,7 +223,7 @@ fn a_worker_that_is_woken_for_something_else_keeps_what_was_reloaded() {
         for peer in &mut peers {
             until(answer, || translation(peer) == answer);
         }
-        // Each asking for counts wakes all of them.
+        // Each statistics request wakes all workers.
         server.stats();
         server.stats();
         for peer in &mut peers {

@@ -1,11 +1,11 @@
-//! Frames of which nothing is kept have their time as well: those that are thrown away, and bodies.
+//! Frame timers of frames that are not kept: discarded frames, and request bodies.
 
 use mynah::kernel::Time;
 use mynah::protocol::service::Http;
 
 use super::*;
 
-/// A server of `framing` that throws away what is too long, and whose frames have a minute.
+/// A server of `framing` that discards frames over the limit, with a frame time-out of one minute.
 fn stage<S: Service>(service: S, framing: &str) -> Stage<S> {
     let framing = Framing::parse(framing).and_then(|framing| framing.limited(64));
     let settings = Settings {
@@ -21,7 +21,7 @@ fn stage<S: Service>(service: S, framing: &str) -> Stage<S> {
     Stage::serving(service, framing, discard, settings, Config::default())
 }
 
-/// Says a byte of `rest` each second; tells when the peer was sent away.
+/// Sends a byte of `rest` each second. Returns the time after which the peer was cut.
 fn dribble<S: Service>(stage: &mut Stage<S>, peer: Peer, rest: u8) -> Option<Duration> {
     let begin = stage.sim().time();
     for _ in 0..200 {
@@ -35,11 +35,11 @@ fn dribble<S: Service>(stage: &mut Stage<S>, peer: Peer, rest: u8) -> Option<Dur
 }
 
 #[test]
-fn a_frame_that_is_thrown_away_byte_by_byte_ends_in_time() {
+fn a_frame_discarded_byte_by_byte_has_a_deadline() {
     for (framing, header) in [
         ("u32be", b"\xff\0\0\0".as_slice()),
         ("line", &[b'x'; 80]),
-        // Each of its bytes may be the beginning of its end.
+        // Each byte of the frame may be the beginning of its delimiter.
         ("delim:2e2e2e21", &[b'x'; 80]),
     ] {
         let mut stage = stage(Echo, framing);
@@ -52,7 +52,7 @@ fn a_frame_that_is_thrown_away_byte_by_byte_ends_in_time() {
 }
 
 #[test]
-fn its_time_begins_with_the_first_byte_of_its_header() {
+fn the_time_of_a_discarded_frame_begins_with_the_first_byte_of_its_header() {
     let mut stage = stage(Echo, "u32be");
     let peer = stage.connect();
     stage.say(peer, b"\xff\0\0");
@@ -63,7 +63,7 @@ fn its_time_begins_with_the_first_byte_of_its_header() {
 }
 
 #[test]
-fn each_frame_that_is_thrown_away_has_the_whole_time() {
+fn each_discarded_frame_has_the_whole_frame_timeout() {
     let mut stage = stage(Echo, "u8");
     let peer = stage.connect();
     for _ in 0..5 {
@@ -75,7 +75,7 @@ fn each_frame_that_is_thrown_away_has_the_whole_time() {
     }
     assert_eq!(stage.server.counters().frames_discarded, 5);
     assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
-    // And behind them nothing is late.
+    // After the frames, no frame timer runs.
     stage.pass(1000 * SECOND);
     assert_eq!(stage.link(peer), Link::Open);
     stage.say(peer, b"\x01x");
@@ -129,7 +129,7 @@ fn requests_with_bodies_have_their_time_each_and_none_between_them() {
 }
 
 #[test]
-fn each_frame_that_is_thrown_away_has_the_whole_time_although_the_next_comes_with_its_end() {
+fn each_discarded_frame_has_the_whole_frame_timeout_although_the_next_arrives_with_its_end() {
     let mut stage = stage(Echo, "line");
     let peer = stage.connect();
     stage.say(peer, &[b'x'; 80]);
@@ -146,7 +146,7 @@ fn each_frame_that_is_thrown_away_has_the_whole_time_although_the_next_comes_wit
 }
 
 #[test]
-fn a_frame_behind_one_that_was_thrown_away_has_the_whole_time() {
+fn a_frame_behind_a_discarded_one_has_the_whole_frame_timeout() {
     let mut stage = stage(Echo, "line");
     let peer = stage.connect();
     stage.say(peer, &[b'x'; 80]);
@@ -157,20 +157,20 @@ fn a_frame_behind_one_that_was_thrown_away_has_the_whole_time() {
     assert_eq!(stage.hear(peer), b"hello\n");
 }
 
-/// Frames of which nothing is kept, beside two accomplices that hold both workspaces.
+/// A frame that is not kept, and two accomplices that hold both workspaces.
 struct Waits<S: Service> {
     stage: Stage<S>,
-    /// The peer whose frame is under way.
+    /// The peer whose frame is incomplete.
     peer: Peer,
-    /// A byte of the rest of its frame.
+    /// A byte of the rest of that frame.
     rest: u8,
     accomplices: [Peer; 2],
-    /// A frame of an accomplice in two parts: with the first it holds a workspace.
+    /// A frame of an accomplice in two parts. With the first part it holds a workspace.
     parts: [&'static [u8]; 2],
 }
 
 impl<S: Service> Waits<S> {
-    /// A frame has 2 seconds, and that of the peer begins with `head`.
+    /// Frames have 2 seconds. The frame of the peer begins with `head`.
     fn new(service: S, framing: &str, head: &[u8], parts: [&'static [u8]; 2]) -> Waits<S> {
         let settings = Settings {
             frame_timeout: Some(2 * SECOND),
@@ -202,7 +202,7 @@ impl<S: Service> Waits<S> {
         }
     }
 
-    /// The peer says a byte of its frame, and has to wait for `span` until it is read.
+    /// The peer sends a byte of its frame, which is read only after `span`.
     fn wait(&mut self, span: Duration) {
         let before = self.stage.server.counters().workspace_waits;
         for accomplice in self.accomplices {
@@ -222,7 +222,7 @@ impl<S: Service> Waits<S> {
     }
 }
 
-/// A frame that is thrown away, and the body of a request: both wait as `play` has it.
+/// Runs `play` for a discarded frame and for a request body, both of which wait for a workspace.
 fn each_kept_waiting(play: impl Fn(&mut dyn FnMut(Step) -> bool)) {
     let mut thrown_away = Waits::new(Echo, "u8", b"\xff", [b"\x02a", b"b"]);
     play(&mut |step| thrown_away.step(step));
@@ -234,14 +234,14 @@ fn each_kept_waiting(play: impl Fn(&mut dyn FnMut(Step) -> bool)) {
 
 #[derive(Clone, Copy)]
 enum Step {
-    /// Time passes in which nothing is said.
+    /// Time passes without data.
     Pass(Duration),
-    /// A byte is said, and read so much later.
+    /// A byte is sent, and read this much later.
     Wait(Duration),
 }
 
 impl<S: Service> Waits<S> {
-    /// Does one step; tells whether the peer is late by then.
+    /// Does one step. Returns whether the peer was closed as late.
     fn step(&mut self, step: Step) -> bool {
         match step {
             Step::Pass(span) => self.stage.pass(span),
@@ -266,7 +266,7 @@ fn a_wait_for_a_workspace_moves_the_deadline_of_a_frame_by_the_time_waited() {
 #[test]
 fn a_frame_is_not_renewed_by_waits_for_a_workspace() {
     each_kept_waiting(|step| {
-        // A tenth of a second of its own between two waits.
+        // Between two waits, a tenth of a second counts for the frame.
         for _ in 0..19 {
             assert!(!step(Step::Pass(SECOND / 10)));
             assert!(!step(Step::Wait(SECOND / 2)));
@@ -286,7 +286,7 @@ fn a_frame_is_not_late_while_it_waits_for_a_workspace() {
 }
 
 #[test]
-fn what_came_behind_a_frame_that_is_thrown_away_is_answered_and_counted() {
+fn frames_behind_a_discarded_one_are_answered_and_counted() {
     let mut stage = stage(Echo, "u8");
     let peer = stage.connect();
     let long = [&[80][..], &[b'x'; 80]].concat();
@@ -297,7 +297,7 @@ fn what_came_behind_a_frame_that_is_thrown_away_is_answered_and_counted() {
 }
 
 #[test]
-fn who_sends_more_of_a_body_than_is_looked_at_in_a_turn_gains_no_time_by_it() {
+fn a_body_larger_than_one_turn_examines_does_not_extend_its_deadline() {
     let mut stage = Stage::serving(
         Http::default(),
         Framing::parse("raw").expect("a framing"),
@@ -321,7 +321,7 @@ fn who_sends_more_of_a_body_than_is_looked_at_in_a_turn_gains_no_time_by_it() {
     );
     for _ in 0..59 {
         stage.pass(SECOND);
-        // A whole part, a part of the next, and its end for a turn of its own.
+        // A whole chunk, a part of the next one, and its end in a separate turn.
         stage.say(peer, b"1\r\nx\r\n1");
         stage.say(peer, b"\r\nx\r\n");
     }

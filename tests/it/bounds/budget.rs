@@ -1,4 +1,4 @@
-//! How much is answered for one connection at one event: so many frames, however short they are.
+//! How many frames are answered for one connection per event, however short they are.
 
 use mynah::limits::{FRAME_WORK_SIZE, FRAMES_PER_EVENT, KIB};
 use mynah::protocol::service::{PrefixedEcho, UpperUnicode};
@@ -7,7 +7,7 @@ use super::*;
 
 const BUDGET: u64 = 16;
 
-/// A server that answers [`BUDGET`] frames at an event.
+/// Settings with a bound of [`BUDGET`] frames per event.
 fn bounded(trigger: Trigger) -> Settings {
     Settings {
         frames_per_event: BUDGET,
@@ -20,7 +20,7 @@ fn bounded(trigger: Trigger) -> Settings {
     }
 }
 
-/// The same, and a peer.
+/// The same server with a connected peer.
 fn stage<S: Service>(service: S, trigger: Trigger) -> (Stage<S>, Peer) {
     let framing = Framing::parse("u8").and_then(|framing| framing.limited(64));
     let framing = framing.expect("a framing");
@@ -44,7 +44,7 @@ fn empty_frames(count: u64) -> Vec<u8> {
 }
 
 #[test]
-fn at_one_event_so_many_frames_are_answered_and_no_more() {
+fn the_frames_answered_per_event_are_bounded() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         for (sent, at_first, has_more) in [
             (FRAMES_PER_EVENT - 1, FRAMES_PER_EVENT - 1, false),
@@ -64,7 +64,7 @@ fn at_one_event_so_many_frames_are_answered_and_no_more() {
 }
 
 #[test]
-fn the_same_holds_where_answers_are_put_together() {
+fn the_frames_answered_per_event_are_bounded_where_answers_are_put_together() {
     for (sent, at_first) in [
         (BUDGET - 1, BUDGET - 1),
         (BUDGET, BUDGET),
@@ -79,8 +79,8 @@ fn the_same_holds_where_answers_are_put_together() {
 }
 
 #[test]
-fn there_long_frames_count_as_several() {
-    // With its header each is a byte short of counting twice, or has it.
+fn long_frames_count_as_several_where_answers_are_put_together() {
+    // With its header, each frame is one byte below the size that counts twice, or exactly at it.
     for (length, at_first) in [
         (FRAME_WORK_SIZE - 2, BUDGET),
         (FRAME_WORK_SIZE - 1, BUDGET / 2),
@@ -95,7 +95,7 @@ fn there_long_frames_count_as_several() {
 }
 
 #[test]
-fn whoever_asks_little_is_answered_between_the_frames_of_a_flood() {
+fn a_light_peer_is_answered_between_the_frames_of_a_flooding_one() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, flooder) = stage(Echo, trigger);
         let other = stage.connect();
@@ -113,10 +113,10 @@ fn whoever_asks_little_is_answered_between_the_frames_of_a_flood() {
 }
 
 #[test]
-fn whoever_yields_has_one_share_of_a_turn_whether_or_not_the_kernel_reports_it() {
+fn a_yielding_connection_gets_one_share_of_a_turn_whether_or_not_the_kernel_reports_it() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = stage(PrefixedEcho::new("> "), trigger);
-        // More than is read at once, so that under level trigger it is reported all the while.
+        // More than one read takes, so that level trigger keeps reporting it.
         let sent = stage.sim().send(peer, &empty_frames(128 * KIB as u64));
         assert!(sent > 64 * KIB);
         for turn in 0..10 {
@@ -126,7 +126,7 @@ fn whoever_yields_has_one_share_of_a_turn_whether_or_not_the_kernel_reports_it()
 }
 
 #[test]
-fn whoever_yields_and_is_reset_is_gone_in_its_turn() {
+fn a_yielding_connection_that_is_reset_is_released_in_its_turn() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = stage(Echo, trigger);
         stage.sim().send(peer, &empty_frames(3 * FRAMES_PER_EVENT));
@@ -152,7 +152,7 @@ fn the_end_of_the_stream_waits_for_the_frames_before_it() {
 }
 
 #[test]
-fn who_waits_for_its_turn_is_neither_idle_nor_late() {
+fn a_connection_that_waits_for_its_turn_is_neither_idle_nor_late() {
     let mut stage = Stage::new(Settings {
         idle_timeout: Some(SECOND / 2),
         frame_timeout: Some(SECOND / 2),
@@ -184,7 +184,7 @@ fn a_part_behind_frames_that_used_up_the_turn_has_the_whole_frame_timeout() {
     stage.say(peer, b"\x02a");
     for _ in 0..6 {
         stage.pass(25 * SECOND);
-        // The end of one, and the beginning of the next.
+        // The end of one frame and the beginning of the next.
         stage.say(peer, b"b\x02a");
         assert_eq!(stage.hear(peer), b"\x02AB");
     }
@@ -195,11 +195,12 @@ fn a_part_behind_frames_that_used_up_the_turn_has_the_whole_frame_timeout() {
 }
 
 #[test]
-fn who_has_its_frames_answered_one_a_turn_is_not_late_with_them() {
+fn frames_answered_one_per_turn_do_not_make_their_peer_late() {
     let mut stage = Stage::new(Settings {
         frames_per_event: 1,
         frame_timeout: Some(5 * SECOND),
-        // Another waits for the only workspace, so only this much would renew its time.
+        // Another connection waits for the only workspace, so only this much progress would extend
+        // the deadline.
         workspaces: 1,
         stall_size_min: KIB,
         ..plain()

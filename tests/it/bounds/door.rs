@@ -1,4 +1,5 @@
-//! Who is let in, and what keeps the door from being shut for good, or from swinging.
+//! Accepting connections: limits per address, and how the listener pauses and resumes without
+//! staying paused or spinning.
 
 use super::*;
 
@@ -22,7 +23,7 @@ fn an_address_has_as_many_connections_as_it_may_and_not_one_more() {
 }
 
 #[test]
-fn out_of_descriptors_the_listener_rests_a_little_longer_each_time() {
+fn out_of_descriptors_each_pause_of_the_listener_is_longer() {
     let mut stage = Stage::new(plain());
     stage.connect();
     stage.sim().limit_descriptors(3);
@@ -58,7 +59,7 @@ fn a_descriptor_that_is_free_again_is_used_within_a_tenth_of_a_second() {
 }
 
 #[test]
-fn a_connection_that_leaves_opens_the_door_at_once() {
+fn a_closed_connection_resumes_the_listener_at_once() {
     let mut stage = Stage::new(plain());
     let first = stage.connect();
     stage.sim().limit_descriptors(3);
@@ -70,7 +71,7 @@ fn a_connection_that_leaves_opens_the_door_at_once() {
 }
 
 #[test]
-fn an_error_that_leaves_the_connection_in_the_queue_makes_no_spin() {
+fn an_accept_error_that_leaves_the_connection_queued_does_not_spin() {
     let most = ACCEPT_ERRORS_MAX;
     for (errors, rests) in [(most - 1, false), (most, false), (most + 1, true)] {
         for errno in [EPERM, EOPNOTSUPP] {
@@ -81,7 +82,7 @@ fn an_error_that_leaves_the_connection_in_the_queue_makes_no_spin() {
             assert_eq!(counted, u64::from(errors.min(most)));
             assert_eq!(stage.server.counters().refused_resources == 1, rests);
             assert_eq!(stage.server.is_open(), !rests);
-            // There are descriptors, so nobody is turned away meanwhile.
+            // Descriptors are available, so no connection is refused meanwhile.
             stage.pass(LISTENER_PAUSE_MIN);
             stage.say(peer, b"\x01x");
             assert_eq!(stage.hear(peer), b"\x01x", "{errors}");
@@ -90,7 +91,7 @@ fn an_error_that_leaves_the_connection_in_the_queue_makes_no_spin() {
 }
 
 #[test]
-fn a_listener_that_could_not_be_watched_again_is_tried_again() {
+fn a_listener_whose_resume_failed_is_tried_again() {
     let settings = Settings {
         connections_max: 1,
         ..plain()
@@ -108,7 +109,7 @@ fn a_listener_that_could_not_be_watched_again_is_tried_again() {
 }
 
 #[test]
-fn a_listener_that_could_not_be_silenced_is_silenced_at_its_next_event() {
+fn a_listener_whose_pause_failed_is_paused_at_its_next_event() {
     let settings = Settings {
         connections_max: 1,
         ..plain()
@@ -122,8 +123,8 @@ fn a_listener_that_could_not_be_silenced_is_silenced_at_its_next_event() {
 }
 
 #[test]
-fn a_server_may_be_told_to_end_before_its_first_turn() {
-    // Found by the swarm, seed 116: a subtraction from turn 0.
+fn a_server_may_drain_before_its_first_turn() {
+    // Found by the swarm, seed 116: an underflow in turn 0.
     let mut stage = Stage::new(plain());
     let peer = stage.sim().connect(0);
     stage.sim().send(peer, b"\x01x");
@@ -134,7 +135,7 @@ fn a_server_may_be_told_to_end_before_its_first_turn() {
 }
 
 #[test]
-fn one_peer_that_gave_up_in_the_queue_does_not_cost_the_others_their_last_words() {
+fn a_connection_aborted_in_the_queue_does_not_keep_a_drain_from_answering_the_others() {
     let mut stage = Stage::new(plain());
     let peers = [0; 3].map(|_| stage.sim().connect(0));
     for peer in peers {
@@ -150,7 +151,7 @@ fn one_peer_that_gave_up_in_the_queue_does_not_cost_the_others_their_last_words(
 
 #[test]
 fn a_worker_that_has_drained_sleeps_until_the_others_have() {
-    // Found by the swarm, seed 0: its drain time-out woke it again and again.
+    // Found by the swarm, seed 0: the drain time-out of the worker woke it repeatedly.
     let mut stage = Stage::new(plain());
     stage.server.drain();
     stage.settle();
@@ -159,7 +160,7 @@ fn a_worker_that_has_drained_sleeps_until_the_others_have() {
 }
 
 #[test]
-fn a_crowd_at_two_listeners_is_let_in_as_fast_as_one_at_each() {
+fn many_connections_at_two_listeners_are_accepted_as_fast_as_at_one() {
     const CROWD: usize = 64;
     let mut sim = Sim::new(Config::default());
     let listeners = [1, 2].map(|port| {

@@ -1,5 +1,5 @@
-//! A limit together with a fault: what the kernel refuses is counted against no limit, and a limit
-//! that is reached holds although the kernel refuses.
+//! Limits combined with faults: a connection that the kernel refused counts against no limit, and a
+//! limit that was reached holds while the kernel refuses calls.
 
 use libc::{ECONNABORTED, EMFILE, ENOSPC, ENOTCONN};
 use mynah::limits::{COMMANDS_MAX, MEMORY_RETRY_MIN};
@@ -14,7 +14,7 @@ fn per_ip(limit: u32) -> Settings {
     }
 }
 
-/// Asks, and expects the echo.
+/// Sends a frame and expects its echo.
 fn check_is_served(stage: &mut Stage, peer: Peer) {
     stage.say(peer, b"\x01x");
     assert_eq!(stage.hear(peer), b"\x01x");
@@ -54,7 +54,8 @@ fn an_address_is_not_charged_for_connections_whose_interest_could_not_be_changed
     stage.say(holder, b"\x02a");
     for count in 1..=4 {
         let waiter = stage.connect();
-        // To wait for a workspace it is to ask for nothing.
+        // A connection that waits for a workspace has no interest, so waiting needs an
+        // EPOLL_CTL_MOD.
         stage.fail("epoll_ctl MOD", 1, ENOMEM);
         stage.say(waiter, b"\x01x");
         assert_eq!(stage.closed(CloseReason::Failed), count);
@@ -65,7 +66,7 @@ fn an_address_is_not_charged_for_connections_whose_interest_could_not_be_changed
 }
 
 #[test]
-fn an_address_is_not_charged_for_connections_that_gave_up_in_the_queue() {
+fn an_address_is_not_charged_for_connections_aborted_in_the_queue() {
     let mut stage = Stage::new(per_ip(1));
     for _ in 0..3 {
         stage.fail("accept4", 1, ECONNABORTED);
@@ -92,7 +93,7 @@ fn an_address_is_not_charged_for_connections_that_were_refused_for_it() {
 }
 
 #[test]
-fn an_address_is_not_charged_for_those_that_the_reserve_has_told() {
+fn an_address_is_not_charged_for_connections_refused_with_the_reserve() {
     let mut stage = Stage::new(per_ip(2));
     let first = stage.connect();
     stage.sim().limit_descriptors(3);
@@ -109,7 +110,7 @@ fn an_address_is_not_charged_for_those_that_the_reserve_has_told() {
 }
 
 #[test]
-fn one_whose_address_cannot_be_told_is_charged_to_nobody() {
+fn a_connection_without_a_known_address_counts_against_no_address() {
     let mut stage = Stage::new(per_ip(1));
     for _ in 0..3 {
         stage.fail("getpeername", 1, ENOTCONN);
@@ -145,7 +146,7 @@ fn a_slot_is_not_taken_by_connections_that_could_not_be_registered() {
 }
 
 #[test]
-fn descriptors_that_run_out_while_slots_are_full_are_met_when_one_leaves() {
+fn a_shortage_of_descriptors_while_slots_are_full_acts_when_a_connection_closes() {
     let settings = Settings {
         connections_max: 2,
         ..plain()
@@ -158,7 +159,8 @@ fn descriptors_that_run_out_while_slots_are_full_are_met_when_one_leaves() {
         stage.sim().limit_descriptors(3);
         stage.sim().close_peer(peers[0]);
         stage.settle();
-        // There is a slot and no descriptor for it: the reserve tells the one that waits.
+        // There is a slot and no descriptor, so the reserve is used to refuse the queued
+        // connection.
         assert_eq!(stage.server.counters().refused_resources, round);
         assert_eq!(stage.link(outside), Link::Finished);
         assert!(!stage.server.is_open());
@@ -174,7 +176,7 @@ fn descriptors_that_run_out_while_slots_are_full_are_met_when_one_leaves() {
 }
 
 #[test]
-fn passing_errors_of_accept_do_not_admit_more_than_there_are_slots() {
+fn transient_accept_errors_do_not_admit_more_connections_than_slots() {
     let settings = Settings {
         connections_max: 2,
         ..plain()
@@ -195,7 +197,7 @@ fn passing_errors_of_accept_do_not_admit_more_than_there_are_slots() {
 }
 
 #[test]
-fn errors_of_accept_are_counted_from_the_last_connection_that_was_let_in() {
+fn accept_errors_are_counted_from_the_last_accepted_connection() {
     let settings = Settings {
         connections_max: 2,
         ..plain()
@@ -212,7 +214,7 @@ fn errors_of_accept_are_counted_from_the_last_connection_that_was_let_in() {
 }
 
 #[test]
-fn a_listener_that_rests_is_not_opened_by_its_deadline_while_slots_are_full() {
+fn the_deadline_of_a_paused_listener_does_not_resume_it_while_slots_are_full() {
     let settings = Settings {
         connections_max: 1,
         ..plain()
@@ -228,7 +230,7 @@ fn a_listener_that_rests_is_not_opened_by_its_deadline_while_slots_are_full() {
 }
 
 #[test]
-fn a_workspace_comes_back_from_one_for_whose_bytes_there_is_no_memory() {
+fn a_workspace_is_released_when_the_kernel_has_no_memory_for_its_bytes() {
     for (errno, name) in [(ENOBUFS, "send"), (ENOMEM, "send")] {
         let settings = Settings {
             workspaces: 1,
@@ -251,13 +253,13 @@ fn a_workspace_comes_back_from_one_for_whose_bytes_there_is_no_memory() {
 }
 
 #[test]
-fn one_that_lingers_in_a_drain_with_half_a_frame_holds_no_workspace() {
+fn a_connection_that_lingers_in_a_drain_with_half_a_frame_holds_no_workspace() {
     let settings = Settings {
         workspaces: 1,
         frame_timeout: Some(SECOND),
         ..plain()
     };
-    // What a peer has not received when it is sent away is waited for.
+    // The peer has unread replies when the server ends the connection, so the server lingers.
     let config = Config {
         reply: Pipe {
             send: 60,
@@ -280,7 +282,7 @@ fn one_that_lingers_in_a_drain_with_half_a_frame_holds_no_workspace() {
 }
 
 #[test]
-fn one_that_is_lent_a_workspace_and_finds_no_memory_is_served_after_all() {
+fn a_connection_with_a_new_workspace_and_no_kernel_memory_is_served_later() {
     let settings = Settings {
         workspaces: 1,
         ..plain()
@@ -291,7 +293,7 @@ fn one_that_is_lent_a_workspace_and_finds_no_memory_is_served_after_all() {
         stage.say(holder, b"\x02a");
         stage.say(waiter, b"\x01x");
         stage.sim().send(holder, b"b");
-        // The first read is the holder's, the second that of the one that waits.
+        // The first read is that of the holder, the second that of the waiting connection.
         stage.sim().fail("recv", 2, ENOMEM);
         stage.settle();
         stage.pass(SECOND);
@@ -305,7 +307,7 @@ fn one_that_is_lent_a_workspace_and_finds_no_memory_is_served_after_all() {
 }
 
 #[test]
-fn a_frame_has_more_time_by_the_pauses_for_reads_that_found_no_memory() {
+fn pauses_after_reads_without_memory_extend_the_deadline_of_a_frame() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let settings = Settings {
             trigger,
@@ -317,7 +319,7 @@ fn a_frame_has_more_time_by_the_pauses_for_reads_that_found_no_memory() {
         stage.say(peer, b"\x3fa");
         for _ in 0..8 {
             stage.pass(SECOND / 10);
-            // Each is read after a pause, which is not the peer's.
+            // Each byte is read after a pause that does not count against the peer.
             stage.fail("recv", 1, ENOMEM);
             stage.say(peer, b".");
             stage.pass(MEMORY_RETRY_MIN);
@@ -330,7 +332,7 @@ fn a_frame_has_more_time_by_the_pauses_for_reads_that_found_no_memory() {
 }
 
 #[test]
-fn places_for_commands_are_not_taken_by_those_that_could_not_be_started() {
+fn commands_that_could_not_start_take_no_place() {
     let framing = Framing::parse("line").and_then(|framing| framing.limited(64));
     let settings = Settings {
         connections_max: COMMANDS_MAX + 1,

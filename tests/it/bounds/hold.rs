@@ -1,4 +1,5 @@
-//! How long a workspace may be held: slow frames, slow readers, and who waits for them.
+//! How long a workspace may be held: slow frames, slow readers, and the connections that wait for
+//! them.
 
 use mynah::limits::EVENTS_PER_TURN;
 
@@ -54,7 +55,7 @@ fn a_byte_a_second_does_not_hold_a_workspace_for_ever() {
 }
 
 #[test]
-fn every_frame_has_the_whole_time_for_itself() {
+fn every_frame_has_the_whole_frame_timeout() {
     let mut stage = framed(SECOND);
     let peer = stage.connect();
     stage.say(peer, b"\x01");
@@ -87,7 +88,7 @@ fn frames_that_follow_each_other_by_bytes_hold_no_workspace_while_others_wait() 
         assert_eq!(stage.closed(CloseReason::SlowFrame), 0);
         assert_eq!(stage.hear(other), b"");
         stage.pass(SECOND / 4);
-        // Six bytes have come since its first one.
+        // Six bytes have arrived since its first one.
         assert_eq!(stage.closed(CloseReason::SlowFrame) == 1, ended, "{least}");
         assert_eq!(stage.hear(other) == b"\x01x", ended);
     }
@@ -127,7 +128,7 @@ fn stalled(idle_timeout: Option<Duration>) -> (Stage, Peer) {
 }
 
 #[test]
-fn whoever_takes_no_byte_for_the_stall_timeout_makes_room_for_who_waits() {
+fn a_peer_that_takes_no_byte_for_the_stall_timeout_makes_room_for_a_waiting_one() {
     let (mut stage, other) = stalled(None);
     stage.pass(SECOND - MOMENT);
     assert_eq!(stage.hear(other), b"");
@@ -137,16 +138,16 @@ fn whoever_takes_no_byte_for_the_stall_timeout_makes_room_for_who_waits() {
 }
 
 #[test]
-fn a_wait_that_ends_in_the_very_turn_of_its_deadline_has_ended_well() {
-    // Found by the swarm, seed 82199: it was lent a workspace and then closed for being idle.
+fn a_wait_that_ends_in_the_turn_of_its_deadline_succeeds() {
+    // Found by the swarm, seed 82199: the connection got a workspace and was then closed as idle.
     let (mut stage, other) = stalled(Some(SECOND));
     stage.pass(SECOND);
     assert_eq!(stage.closed(CloseReason::Stalled), 1);
     assert_eq!(stage.hear(other), b"\x01x");
 }
 
-/// A peer that is owed 30 bytes, must take 4 a second of them, and gets one whenever it takes one;
-/// and another that waits for its workspace.
+/// A slow peer that is owed 30 bytes, must take 4 of them per second, and gets an event for each
+/// byte it takes; and another that waits for its workspace.
 fn dribbled() -> (Stage, Peer, Peer) {
     let settings = Settings {
         stall_timeout: Some(SECOND),
@@ -177,7 +178,7 @@ fn take(stage: &mut Stage, peer: Peer, count: u64) {
 }
 
 #[test]
-fn within_each_stall_timeout_as_much_as_the_least_must_be_taken() {
+fn each_stall_timeout_requires_the_minimum_to_be_taken() {
     for (count, ended) in [(3, true), (4, false), (5, false)] {
         let (mut stage, slow, _) = dribbled();
         stage.pass(SECOND - MOMENT);
@@ -185,7 +186,7 @@ fn within_each_stall_timeout_as_much_as_the_least_must_be_taken() {
         stage.pass(MOMENT);
         assert_eq!(stage.closed(CloseReason::Stalled) == 1, ended, "{count}");
         if !ended {
-            // As much again from then on, and not a moment longer.
+            // The same amount again from then on, and not a nanosecond longer.
             take(&mut stage, slow, 2);
             stage.pass(SECOND - 2 * MOMENT);
             assert_eq!(stage.closed(CloseReason::Stalled), 0, "{count}");
@@ -196,7 +197,7 @@ fn within_each_stall_timeout_as_much_as_the_least_must_be_taken() {
 }
 
 #[test]
-fn a_byte_now_and_then_does_not_hold_a_workspace_for_ever() {
+fn a_peer_that_takes_single_bytes_does_not_keep_a_workspace() {
     let (mut stage, slow, other) = dribbled();
     for _ in 0..3 {
         stage.pass(SECOND / 4);
@@ -209,8 +210,8 @@ fn a_byte_now_and_then_does_not_hold_a_workspace_for_ever() {
     assert_eq!(stage.hear(other), b"\x01x");
 }
 
-/// A peer that is owed more than the pipe holds, must take 4 bytes a second, and gets no event for
-/// them.
+/// A peer that is owed more than the pipe holds, must take 4 bytes per second, and causes no event
+/// when it takes them.
 fn unheard() -> (Stage, Peer) {
     let reply = Pipe {
         send: 30,
@@ -233,7 +234,7 @@ fn unheard() -> (Stage, Peer) {
 }
 
 #[test]
-fn who_has_read_without_an_event_is_offered_more_before_it_is_blamed() {
+fn a_peer_that_read_without_an_event_is_offered_more_before_it_counts_as_stalled() {
     for (count, ended) in [(3, true), (4, false), (5, false)] {
         let (mut stage, slow) = unheard();
         // Too little for the kernel to report room.
@@ -247,7 +248,7 @@ fn who_has_read_without_an_event_is_offered_more_before_it_is_blamed() {
 
 #[test]
 fn an_offer_for_which_the_kernel_has_no_memory_is_made_again() {
-    // Found by the swarm, seed 7000689: the time to try again was overwritten.
+    // Found by the swarm, seed 7000689: the time of the retry was overwritten.
     let (mut stage, slow) = unheard();
     take(&mut stage, slow, 5);
     stage.fail("send", 1, ENOBUFS);
@@ -261,7 +262,7 @@ fn an_offer_for_which_the_kernel_has_no_memory_is_made_again() {
 }
 
 #[test]
-fn whoever_takes_all_it_is_owed_takes_enough_however_little_that_is() {
+fn a_peer_that_takes_all_it_is_owed_is_not_stalled_however_little_that_is() {
     let (mut stage, slow, _) = dribbled();
     take(&mut stage, slow, 28);
     stage.pass(SECOND - MOMENT);
@@ -271,7 +272,7 @@ fn whoever_takes_all_it_is_owed_takes_enough_however_little_that_is() {
 }
 
 #[test]
-fn whoever_waits_for_a_workspace_for_the_idle_timeout_is_told_apart_from_the_idle() {
+fn a_connection_that_waits_for_a_workspace_past_the_idle_timeout_has_its_own_close_reason() {
     let settings = Settings {
         idle_timeout: Some(SECOND),
         workspaces: 1,
@@ -298,9 +299,10 @@ fn whoever_waits_for_a_workspace_for_the_idle_timeout_is_told_apart_from_the_idl
 }
 
 #[test]
-fn whoever_lingers_needs_no_workspace_to_be_heard_out() {
-    // Found by the swarm, seed 145568: it waited for one, its FIN was a HUP, and it was closed at
-    // once, which destroyed the reply that was still on its way.
+fn a_lingering_connection_needs_no_workspace_to_be_read() {
+    // Found by the swarm, seed 145568: the lingering connection waited for a workspace, the FIN of
+    // its peer was reported as HUP, and the connection was closed at once. That destroyed the reply
+    // in flight.
     let settings = Settings {
         workspaces: 1,
         ..plain()
@@ -324,8 +326,9 @@ fn whoever_lingers_needs_no_workspace_to_be_heard_out() {
 }
 
 #[test]
-fn with_edges_too_a_lingering_peer_is_heard_out_while_the_server_ends() {
-    // Found by the swarm, seed 10440: the rest of what filled the read was never read.
+fn a_lingering_connection_is_read_to_its_end_during_a_drain_under_edge_trigger() {
+    // Found by the swarm, seed 10440: after a read that was filled completely, the rest was never
+    // read.
     let settings = Settings {
         trigger: Trigger::Edge,
         ..plain()
@@ -350,7 +353,7 @@ fn with_edges_too_a_lingering_peer_is_heard_out_while_the_server_ends() {
 }
 
 #[test]
-fn after_a_long_stop_all_who_have_spoken_are_heard_before_any_deadline() {
+fn data_that_arrived_during_a_long_stop_is_read_before_deadlines_are_checked() {
     let mut stage = Stage::new(Settings {
         idle_timeout: Some(SECOND),
         connections_max: 2 * EVENTS_PER_TURN + 9,
@@ -373,7 +376,7 @@ fn after_a_long_stop_all_who_have_spoken_are_heard_before_any_deadline() {
 }
 
 #[test]
-fn who_always_has_more_to_say_puts_the_others_deadlines_off_by_one_round_at_most() {
+fn peers_that_always_have_data_delay_the_deadlines_of_others_by_one_round_at_most() {
     let crowd = 2 * EVENTS_PER_TURN;
     let mut stage = Stage::new(Settings {
         idle_timeout: Some(SECOND),
@@ -394,7 +397,7 @@ fn who_always_has_more_to_say_puts_the_others_deadlines_off_by_one_round_at_most
         turns += 1;
         assert!(turns <= 4, "{turns}");
     }
-    // 1,025 are in three batches, and the one behind them looks at the deadlines.
+    // 1,025 connections need three batches. The fourth turn checks the deadlines.
     assert_eq!(turns, 4);
     assert_eq!(stage.link(*silent), Link::Finished);
 }

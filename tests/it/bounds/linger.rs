@@ -1,15 +1,16 @@
-//! How long a peer is read on after our FIN: while it takes what the kernel holds of its replies.
+//! How long the server keeps reading after its own FIN: while the peer takes the replies that the
+//! kernel holds.
 
 use mynah::limits::KIB;
 
 use super::*;
 
-/// Bytes of the replies, of which the peer's receive buffer holds [`RECEIVE`].
+/// The size of the replies. The receive buffer of the peer holds [`RECEIVE`] of it.
 const OWED: usize = 6 * KIB;
 const RECEIVE: usize = 2 * KIB;
 
-/// A peer whose frames were answered, and that has said nothing since `last`; what it has not read
-/// the kernel holds.
+/// A peer whose frames were answered and that has sent nothing since `last`. The kernel holds the
+/// replies it has not read.
 fn silent(settings: Settings, last: &[u8]) -> (Stage, Peer) {
     let reply = Pipe {
         send: 2 * OWED,
@@ -27,14 +28,14 @@ fn silent(settings: Settings, last: &[u8]) -> (Stage, Peer) {
     (stage, peer)
 }
 
-/// The same, and its next frame is none: it lingers.
+/// The same peer; its next frame is invalid, so its connection lingers.
 fn lingering(settings: Settings) -> (Stage, Peer) {
     let (stage, peer) = silent(settings, b"\xff");
     assert_eq!(stage.server.counters().shutdown, 1);
     (stage, peer)
 }
 
-/// What is to be taken in each stall time-out, which is seen at every third look.
+/// The least to be taken in each stall time-out. The linger timer checks it every third time.
 const LEAST: usize = KIB;
 const STALL: Duration = LINGER_TIMEOUT.saturating_mul(3);
 
@@ -56,7 +57,7 @@ fn take(stage: &mut Stage, peer: Peer, mut count: usize) {
 }
 
 #[test]
-fn who_lingers_must_take_as_much_in_time_as_before() {
+fn a_lingering_peer_must_still_take_the_minimum_in_each_stall_timeout() {
     for (count, ended) in [(LEAST - 1, true), (LEAST, false), (LEAST + 1, false)] {
         let (mut stage, peer) = lingering(strict());
         stage.say(peer, b"and another thing");
@@ -66,7 +67,7 @@ fn who_lingers_must_take_as_much_in_time_as_before() {
         let cut = u64::from(ended);
         assert_eq!(stage.closed(CloseReason::TooLong), cut, "{count}");
         assert_eq!(stage.server.counters().lingers_cut, cut, "{count}");
-        // As long again from then on.
+        // The same span again from then on.
         stage.pass(STALL - MOMENT);
         assert_eq!(stage.closed(CloseReason::TooLong), cut, "{count}");
         stage.pass(MOMENT);
@@ -75,7 +76,7 @@ fn who_lingers_must_take_as_much_in_time_as_before() {
 }
 
 #[test]
-fn who_talks_on_and_reads_slowly_hears_all_that_it_is_owed() {
+fn a_lingering_peer_that_keeps_sending_and_reads_slowly_receives_all_it_is_owed() {
     let (mut stage, peer) = lingering(strict());
     for _ in 0..(OWED - RECEIVE) / LEAST {
         stage.pass(STALL - MOMENT);
@@ -85,13 +86,13 @@ fn who_talks_on_and_reads_slowly_hears_all_that_it_is_owed() {
         stage.pass(MOMENT);
     }
     assert_eq!(stage.closed(CloseReason::TooLong), 1);
-    // What is in its own receive buffer survives the reset.
+    // Bytes in the receive buffer of the peer survive the reset.
     assert_eq!(stage.hear(peer).len(), RECEIVE);
     assert_eq!(stage.server.counters().lingers_cut, 0);
 }
 
 #[test]
-fn who_has_acknowledged_everything_lingers_no_longer_than_others() {
+fn a_peer_that_has_acknowledged_everything_lingers_no_longer_than_others() {
     let (mut stage, peer) = lingering(strict());
     take(&mut stage, peer, OWED - RECEIVE);
     stage.pass(LINGER_TIMEOUT - MOMENT);
@@ -103,7 +104,7 @@ fn who_has_acknowledged_everything_lingers_no_longer_than_others() {
 }
 
 #[test]
-fn who_talks_when_it_is_to_be_looked_at_lingers_no_longer_than_others() {
+fn a_peer_that_sends_when_its_linger_time_ends_lingers_no_longer_than_others() {
     let (mut stage, peer) = lingering(strict());
     take(&mut stage, peer, OWED - RECEIVE);
     stage.sim().advance(LINGER_TIMEOUT);
@@ -112,7 +113,7 @@ fn who_talks_when_it_is_to_be_looked_at_lingers_no_longer_than_others() {
 }
 
 #[test]
-fn without_a_stall_timeout_only_a_shutdown_ends_who_takes_nothing() {
+fn without_a_stall_timeout_only_a_shutdown_closes_a_peer_that_takes_nothing() {
     let (mut stage, peer) = lingering(Settings {
         stall_timeout: None,
         drain_timeout: LINGER_TIMEOUT,
@@ -127,7 +128,7 @@ fn without_a_stall_timeout_only_a_shutdown_ends_who_takes_nothing() {
 }
 
 #[test]
-fn a_shutdown_counts_who_lingers_when_time_is_up_and_is_owed_what_the_kernel_holds() {
+fn a_shutdown_counts_lingering_peers_with_unacknowledged_replies_at_the_drain_timeout_as_cut() {
     for (taken, cut) in [(OWED - RECEIVE - 2, 1), (OWED - RECEIVE, 0)] {
         let (mut stage, peer) = lingering(Settings {
             drain_timeout: LINGER_TIMEOUT / 2,
@@ -143,7 +144,7 @@ fn a_shutdown_counts_who_lingers_when_time_is_up_and_is_owed_what_the_kernel_hol
 }
 
 #[test]
-fn a_shutdown_waits_for_who_takes_what_the_kernel_holds() {
+fn a_shutdown_waits_for_a_lingering_peer_that_keeps_taking_its_replies() {
     let (mut stage, peer) = lingering(strict());
     stage.server.drain();
     stage.settle();
@@ -159,7 +160,7 @@ fn a_shutdown_waits_for_who_takes_what_the_kernel_holds() {
 }
 
 #[test]
-fn the_silent_are_ended_behind_what_the_kernel_holds_of_their_replies() {
+fn silent_peers_are_closed_after_the_replies_that_the_kernel_holds() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         for (last, reason) in [
             (&b""[..], CloseReason::Idle),
@@ -190,7 +191,7 @@ fn the_silent_are_ended_behind_what_the_kernel_holds_of_their_replies() {
 }
 
 #[test]
-fn the_silent_that_take_nothing_are_not_waited_for_longer_than_a_stall() {
+fn silent_peers_that_take_nothing_are_closed_after_one_stall_timeout() {
     let (mut stage, _peer) = silent(
         Settings {
             idle_timeout: Some(SECOND),
@@ -206,7 +207,7 @@ fn the_silent_that_take_nothing_are_not_waited_for_longer_than_a_stall() {
 }
 
 #[test]
-fn the_silent_that_have_taken_everything_are_closed_at_once() {
+fn silent_peers_that_have_taken_everything_are_closed_at_once() {
     let (mut stage, peer) = silent(
         Settings {
             idle_timeout: Some(SECOND),
@@ -221,7 +222,7 @@ fn the_silent_that_have_taken_everything_are_closed_at_once() {
 }
 
 #[test]
-fn who_has_ended_too_loses_no_reply_when_there_is_no_memory_to_read_it_on() {
+fn a_lingering_peer_that_sends_fin_loses_no_reply_when_a_read_finds_no_memory() {
     // Found by the swarm, seed 41113352.
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = lingering(Settings {
@@ -239,7 +240,7 @@ fn who_has_ended_too_loses_no_reply_when_there_is_no_memory_to_read_it_on() {
 }
 
 #[test]
-fn who_lingers_is_read_on_however_often_there_was_no_memory_for_a_while() {
+fn a_lingering_peer_is_read_however_often_reads_find_no_memory() {
     let (mut stage, peer) = lingering(strict());
     for _ in 0..=MEMORY_RETRIES_MAX {
         stage.fail("recv", 1, ENOMEM);
@@ -252,7 +253,7 @@ fn who_lingers_is_read_on_however_often_there_was_no_memory_for_a_while() {
 }
 
 #[test]
-fn who_has_ended_too_is_read_on_after_each_pause_and_not_at_once() {
+fn a_lingering_peer_that_sends_fin_is_read_after_each_memory_pause_and_not_at_once() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = lingering(Settings {
             trigger,
@@ -262,7 +263,7 @@ fn who_has_ended_too_is_read_on_after_each_pause_and_not_at_once() {
         stage.say(peer, b"and another thing");
         stage.sim().finish(peer);
         stage.settle();
-        // The hang-up is told once, and once more it is tried.
+        // The hang-up is reported once and causes one more try.
         assert_eq!(stage.server.counters().refused_memory, 2, "{trigger:?}");
         stage.pass(2 * SECOND);
         let refused = stage.server.counters().refused_memory;

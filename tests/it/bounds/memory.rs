@@ -1,8 +1,9 @@
-//! When the kernel has no memory for bytes: they are kept, tried again, and given up in the end.
+//! When the kernel has no memory for bytes, the bytes are kept and retried; after too many retries
+//! the connection is closed.
 
 use super::*;
 
-/// A connection that has said a frame while `count` calls of `name` are to fail.
+/// A connection that has sent a frame, with the next `count` calls of `name` failing.
 fn refused(name: &str, count: u32, errno: i32, trigger: Trigger) -> (Stage, Peer) {
     let mut stage = Stage::new(Settings { trigger, ..plain() });
     let peer = stage.connect();
@@ -28,7 +29,7 @@ fn bytes_that_were_refused_are_kept_and_tried_again() {
 }
 
 #[test]
-fn as_many_refusals_as_allowed_are_survived_and_one_more_is_the_end() {
+fn the_connection_survives_the_allowed_number_of_refusals_and_closes_at_one_more() {
     let most = u32::from(MEMORY_RETRIES_MAX);
     for (count, ended) in [(most - 1, 0), (most, 0), (most + 1, 1)] {
         for name in ["send", "recv"] {
@@ -45,7 +46,7 @@ fn as_many_refusals_as_allowed_are_survived_and_one_more_is_the_end() {
 }
 
 #[test]
-fn refusals_that_were_survived_are_not_held_against_it() {
+fn refusals_before_a_success_do_not_count() {
     let most = u32::from(MEMORY_RETRIES_MAX);
     let (mut stage, peer) = refused("send", most, ENOBUFS, Trigger::Level);
     for _ in 0..3 {
@@ -90,12 +91,12 @@ fn a_refusal_behind_bytes_that_went_through_is_the_first_one() {
 }
 
 #[test]
-fn a_refusal_before_requests_that_went_well_is_not_held_against_it() {
+fn a_refusal_before_successful_requests_does_not_count() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut stage, peer) = refused("recv", 0, ENOMEM, trigger);
         assert_eq!(stage.hear(peer), b"\x03abc");
         for _ in 0..=MEMORY_RETRIES_MAX {
-            // At the second try there is memory, and nothing to read; then there is.
+            // The second try finds memory but no data. Later there is data.
             stage.sim().fail("recv", 1, ENOMEM);
             stage.sim().fail("recv", 2, EAGAIN);
             stage.say(peer, b"\x03abc");
@@ -124,11 +125,11 @@ fn a_connection_that_cannot_be_watched_is_the_only_one_to_go() {
 }
 
 #[test]
-fn whoever_waits_for_memory_and_hangs_up_does_not_make_it_spin() {
+fn a_peer_that_hangs_up_during_a_wait_for_memory_does_not_make_the_loop_spin() {
     let (mut stage, peer) = refused("send", 5, ENOBUFS, Trigger::Level);
     stage.sim().reset(peer);
     stage.settle();
-    // Its end is told once, and else it is tried after each pause.
+    // The reset is reported once; apart from that, each retry waits for its pause.
     assert_eq!(stage.server.counters().refused_memory, 2);
     stage.pass(SECOND);
     assert_eq!(stage.server.counters().connections_now, 0);

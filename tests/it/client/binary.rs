@@ -1,6 +1,8 @@
-//! The real binary: `mynah connect` against `mynah serve`, and against what a test plays itself.
+//! `mynah connect` as the real binary, against `mynah serve` and against servers that the test
+//! plays.
 //!
-//! Servers choose their own port and say which; nothing here waits for a time to pass.
+//! The server chooses its port and prints it; no test waits for time to pass. `talking` tests the
+//! same rules on the simulated kernel.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +21,7 @@ fn mynah(args: &[&str]) -> Command {
     command
 }
 
-/// A server that ends with the test.
+/// A server that is killed and reaped at the end of the test.
 struct Server {
     child: Child,
     address: String,
@@ -50,13 +52,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both calls fail only if the server has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Runs a client with `input` as a pipe.
+/// Runs a client with `input` in a pipe on stdin.
 fn piped(mut command: Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -66,7 +68,7 @@ fn piped(mut command: Command, input: &[u8]) -> Output {
         .expect("the binary starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     thread::scope(|scope| {
-        // A client that has enough closes its end, and the rest is lost to nobody.
+        // The write fails if the client exits before it has read everything.
         scope.spawn(move || stdin.write_all(input).ok());
         child.wait_with_output().expect("it ends")
     })
@@ -76,12 +78,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a client says at the end of its life, and with which code.
+/// The stderr and the exit code of a client.
 fn verdict(output: &Output) -> (String, Option<i32>) {
     (text(&output.stderr), output.status.code())
 }
 
-/// A file that is gone with the test.
+/// A file that is removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -93,12 +95,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The file may not exist.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// A server that is played by the test: takes one connection and does `play` with it.
+/// A server that the test plays: accepts one connection and calls `play` with it.
 fn played(play: impl FnOnce(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound").to_string();
@@ -127,7 +129,7 @@ fn c3_64_mib_through_an_echo_come_back_whole() {
 }
 
 #[test]
-fn c3_no_input_is_a_conversation_without_words() {
+fn c3_an_empty_input_sends_nothing_and_ends_well() {
     let server = Server::start(&[]);
     let output = server
         .connect(&[])
@@ -197,7 +199,7 @@ fn c3_an_interrupt_is_exit_code_130() {
 #[test]
 fn c3_a_terminal_gets_a_prompt_and_quit_ends() {
     let server = Server::start(&["upper"]);
-    // What is typed at once waits in the terminal until somebody reads it.
+    // The terminal buffers the typed lines until the client reads them.
     let client = format!("'{}' connect {}", crate::program::path(), server.address);
     if !is_installed("script") {
         return;
@@ -362,7 +364,7 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
     }
 }
 
-/// All that a client shows on a terminal, on which a server has played its part.
+/// Everything that a client prints on a terminal while `play` acts as the server.
 fn shown(play: impl FnOnce(TcpStream) + Send + 'static, args: &[&str]) -> Option<String> {
     let mut terminal = Terminal::open()?;
     let address = played(play);
@@ -385,7 +387,7 @@ fn c3_a_message_begins_a_line_of_its_own_on_a_terminal() {
     for (said, lines) in [
         (&b"login: "[..], "> \r  \rlogin: \r\n"),
         (b"bye\n", "> \r  \rbye\r\n> \r\n"),
-        // The first half of a letter.
+        // The first bytes of a UTF-8 character.
         (b"a \xe4\xbd", "> \r  \ra \\xe4\\xbd\r\n"),
         (b"\xe4", "> \r  \r> \r  \r\\xe4\r\n"),
         (b"", "> \r\n"),

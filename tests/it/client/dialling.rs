@@ -1,4 +1,6 @@
-//! C1 and C2: tries, pauses, and what counts as connected.
+//! C1 and C2: tries, pauses between them, and the rules for a completed connect.
+//!
+//! Runs on the simulated kernel, so pauses of minutes take no time. Man page: connect(2).
 
 use libc::{EACCES, EAGAIN, ECONNREFUSED, EMFILE, ENOENT, ETIMEDOUT};
 use mynah::client::Attempt;
@@ -176,7 +178,7 @@ fn c2_a_refused_connect_is_writable_and_nothing_is_sent() {
 #[test]
 fn c2_a_socket_that_was_connected_to_itself_is_refused() {
     let mut sim = Sim::new(small());
-    // The port that the kernel is about to choose.
+    // The port that the simulated kernel assigns next.
     let itself = Address::Tcp(([127, 0, 0, 1], 32_769).into());
     sim.host(&itself);
     let addresses = vec![itself.clone()];
@@ -219,14 +221,14 @@ fn every_address_is_tried_in_order_up_to_the_first_that_accepts() {
             (play.sim().calls("connect"), play.seconds()),
             (u64::from(accepts) + 1, 0.0)
         );
-        // Each address has a socket of its own, and those that were refused are closed.
+        // Each address gets a new socket, and the sockets of refused addresses are closed.
         assert_eq!(play.sim().open_sockets(), 1);
     }
 }
 
 #[test]
 fn an_address_that_is_refused_at_once_is_followed_by_the_next() {
-    // A kernel without IPv6 refuses the socket, one without a route the connect.
+    // Without IPv6 the kernel refuses the socket; without a route it refuses the connect.
     for (call, errno) in [
         ("socket", libc::EAFNOSUPPORT),
         ("connect", libc::ENETUNREACH),
@@ -281,7 +283,7 @@ fn each_try_is_at_all_addresses() {
     );
 }
 
-/// A machine on which no SYN to `address()` is answered: the queue of the listener is full.
+/// A simulated machine on which a SYN to `address()` gets no answer, because the queue is full.
 fn silent() -> Sim {
     let mut sim = Sim::new(small());
     let options = Sim::listen_options(0);
@@ -336,7 +338,7 @@ fn a_full_queue_of_a_local_listener_is_tried_again_until_the_connect_timeout() {
     }
     assert_eq!(play.failure(), "connect: its queue was full for 1s");
     assert_eq!((play.sim().calls("connect"), play.seconds()), (101, 1.0));
-    // There is room again before the time is over, or there is no such time.
+    // With and without a time-out, the queue has room again before the time-out.
     for timeout in [Some(SECOND), None] {
         let mut sim = Sim::new(small());
         sim.host(&local);

@@ -1,4 +1,6 @@
-//! C3 and C4: a person, a pipe, frames; and back-pressure in both directions.
+//! C3 and C4: input from a person or a pipe, framed messages, and back-pressure in both directions.
+//!
+//! Runs on the simulated kernel; the test is the server and the terminal.
 
 use libc::ECONNRESET;
 use mynah::kernel::Signal;
@@ -6,7 +8,7 @@ use mynah::kernel::Signal;
 use super::*;
 use crate::sim::{Dice, Faults, Link};
 
-/// Bytes that are never twice the same for long.
+/// Pseudo-random bytes, so that lost or reordered parts are detected.
 fn noise(count: usize) -> Vec<u8> {
     let mut dice = Dice::new(7);
     (0..count).map(|_| dice.below(256) as u8).collect()
@@ -90,7 +92,7 @@ fn c3_a_file_that_epoll_refuses_is_read_all_the_same() {
         let mut play = Play::on(sim, settings());
         play.turn();
         let peer = play.sim().incoming(&address()).expect("a connection");
-        // Nobody reads: the input stays where it is, and the client sleeps.
+        // The server does not read, so the client stops reading its input and sleeps.
         play.settle();
         assert!(play.sim().untaken() > bytes.len() / 4);
         let mut received = Vec::new();
@@ -106,7 +108,7 @@ fn c3_a_file_that_epoll_refuses_is_read_all_the_same() {
 }
 
 #[test]
-fn c3_whoever_does_not_take_the_output_slows_the_server_and_loses_nothing() {
+fn c3_a_blocked_output_slows_the_server_and_loses_nothing() {
     let (mut play, peer) = Play::hosted(settings());
     play.sim().let_print(Some(0));
     let bytes = noise(2 << 20);
@@ -120,7 +122,8 @@ fn c3_whoever_does_not_take_the_output_slows_the_server_and_loses_nothing() {
         }
     }
     assert!(sent < 1 << 20, "{sent} bytes were taken and not printed");
-    // The end and the hang-up of the connection are no reason to spin, nor to drop what came.
+    // The end of the stream and the hang-up must neither make the client spin nor drop received
+    // bytes.
     play.sim().finish(peer);
     play.sim().end_input();
     play.settle();
@@ -187,7 +190,7 @@ fn c3_a_server_that_leaves_before_it_took_everything_is_a_failure() {
 }
 
 #[test]
-fn c3_an_awaited_reply_has_its_time_and_a_thinking_person_all_of_it() {
+fn c3_a_time_out_applies_to_an_awaited_reply_and_not_to_a_person() {
     let timeout = Some(5 * SECOND);
     let (mut play, _peer) = Play::hosted(Settings {
         timeout,
@@ -263,7 +266,7 @@ fn c4_one_message_has_one_reply() {
         "the server ended its stream before it replied"
     );
 
-    // Without a framing the reply is all there is.
+    // Without a framing, the reply is everything up to the end of the stream.
     let (mut play, peer) = Play::hosted(message("raw"));
     play.settle();
     assert_eq!(play.sim().receive_all(peer), b"hi");
@@ -311,7 +314,7 @@ fn c4_one_message_without_a_framing_that_nothing_comes_back_to_is_a_failure() {
                 "the server ended its stream before it replied; it may want a --frame, such as line",
             ),
         ),
-        // Nothing was said, so nothing was to be answered.
+        // An empty message needs no reply.
         ("", None),
     ] {
         let (mut play, peer) = Play::hosted(Settings {
@@ -326,7 +329,7 @@ fn c4_one_message_without_a_framing_that_nothing_comes_back_to_is_a_failure() {
 }
 
 #[test]
-fn c4_whoever_is_greeted_first_takes_the_message_after_that_for_the_reply() {
+fn c4_the_message_after_a_greeting_is_the_reply() {
     for greeted in [false, true] {
         let (mut play, peer) = Play::hosted(Settings {
             source: Source::Message(b"hi".to_vec()),
@@ -386,7 +389,7 @@ fn c4_what_is_answered_to_the_lines_before_a_refused_one_is_printed_before_that_
 }
 
 #[test]
-fn c4_a_refused_line_is_told_although_nobody_answers_those_before_it() {
+fn c4_a_refused_line_is_reported_although_earlier_lines_get_no_reply() {
     let settings = Settings {
         timeout: Some(5 * SECOND),
         ..framed("u8")
@@ -421,8 +424,8 @@ fn c4_a_wrong_frame_is_told_after_the_right_ones_before_it() {
     assert_eq!(play.printed(), "a\n");
 }
 
-/// Lines through an echo that the test plays, on a kernel with `faults`: the lines, what was
-/// printed, and whether it ended well.
+/// Sends lines through an echo that the test plays, on a kernel with `faults`. Returns the lines,
+/// the output, and whether the client ended without an error.
 fn echo_of_lines(seed: u64, faults: Faults) -> (String, String, bool) {
     let config = Config {
         seed,

@@ -1,10 +1,10 @@
-//! The rows of the table of faults, see above.
+//! The rows of the table of faults; see faults.rs.
 
-/// One way to break, and what holds it.
+/// One way to break, and the tests against it.
 pub(super) struct Row {
     pub(super) number: usize,
     pub(super) what: &'static str,
-    /// Faults of the simulated kernel, by their names.
+    /// Names of faults of the simulated kernel.
     pub(super) simulated: &'static str,
     pub(super) tests: &'static [&'static str],
 }
@@ -30,9 +30,9 @@ pub(super) const ROWS: &[Row] = &[
         "stale duplicated shuffled",
         &[
             "a_late_event_does_not_reach_the_next_holder_of_its_slot_and_number",
-            "an_event_that_comes_twice_in_a_batch_finds_nobody_the_second_time",
+            "an_event_repeated_in_a_batch_finds_no_connection_the_second_time",
             "slots_and_numbers_are_reused_a_thousand_times",
-            "a_reused_slot_does_not_answer_to_its_old_name",
+            "a_reused_slot_is_not_found_by_its_old_key",
         ],
     ),
     row(
@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Row] = &[
         "",
         &[
             "any_call_may_fail_with_anything_its_page_documents",
-            "whatever_fails_at_the_end_of_a_connection_or_in_print_hurts_one_peer_at_most",
+            "a_failure_of_a_close_or_of_output_affects_one_peer_at_most",
         ],
     ),
     row(
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
             "a_connection_that_cannot_be_watched_is_closed_and_no_other",
             "a_connection_whose_interest_cannot_be_changed_is_closed_and_no_other",
             "a_connection_that_cannot_be_watched_is_the_only_one_to_go",
-            "whatever_fails_at_the_door_hurts_one_peer_at_most",
+            "a_failure_while_accepting_affects_one_peer_at_most",
         ],
     ),
     row(
@@ -76,8 +76,8 @@ pub(super) const ROWS: &[Row] = &[
         "out of descriptors, the listener spins",
         "starved",
         &[
-            "out_of_descriptors_one_peer_is_told_and_the_listener_rests",
-            "out_of_descriptors_the_rests_grow_and_nothing_spins",
+            "out_of_descriptors_one_peer_is_refused_and_the_listener_pauses",
+            "out_of_descriptors_the_listener_pauses_grow_and_nothing_spins",
             "a_descriptor_that_is_free_again_is_used_within_a_tenth_of_a_second",
             "without_descriptors_the_accepted_are_served_and_the_processor_rests",
         ],
@@ -87,17 +87,17 @@ pub(super) const ROWS: &[Row] = &[
         "an error of accept4 that passes is taken for the end",
         "aborted would_block",
         &[
-            "an_accept_that_fails_in_passing_loses_nobody_else",
-            "a_crowd_behind_a_passing_error_is_let_in_without_another_newcomer",
-            "an_accept_that_cannot_fail_so_rests_and_loses_nobody",
-            "whatever_fails_at_the_door_hurts_one_peer_at_most",
+            "a_transient_accept_error_loses_no_other_connection",
+            "connections_behind_a_transient_accept_error_are_accepted_without_a_new_arrival",
+            "an_accept_error_that_only_a_bug_causes_pauses_the_listener_and_loses_no_connection",
+            "a_failure_while_accepting_affects_one_peer_at_most",
         ],
     ),
     row(
         8,
         "accepting without a bound starves the connections",
         "",
-        &["a_crowd_is_let_in_in_few_turns_and_one_peer_costs_one_accept4"],
+        &["many_connections_are_accepted_in_few_turns_and_a_single_one_costs_one_accept4"],
     ),
     row(
         9,
@@ -105,8 +105,8 @@ pub(super) const ROWS: &[Row] = &[
         "",
         &[
             "the_queue_of_the_listener_is_served_first",
-            "a_listener_that_rests_is_asked_once_more",
-            "who_has_no_slot_when_it_ends_is_served_as_others_leave",
+            "a_paused_listener_is_accepted_from_once_more_in_a_drain",
+            "a_drain_serves_queued_connections_as_slots_become_free",
         ],
     ),
     row(
@@ -123,9 +123,9 @@ pub(super) const ROWS: &[Row] = &[
         "HUP and ERR cannot be masked, and spin where nothing is asked",
         "reset",
         &[
-            "nothing_asked_still_reports_a_hang_up",
-            "a_peer_that_is_reset_while_it_waits_is_closed_and_gives_up_its_turn",
-            "whoever_waits_for_memory_and_hangs_up_does_not_make_it_spin",
+            "an_empty_interest_still_reports_a_hang_up",
+            "a_peer_reset_while_it_waits_is_closed_and_leaves_the_queue",
+            "a_peer_that_hangs_up_during_a_wait_for_memory_does_not_make_the_loop_spin",
         ],
     ),
     row(
@@ -133,9 +133,9 @@ pub(super) const ROWS: &[Row] = &[
         "RDHUP is taken for the end of both directions, or an end that came with data is missed",
         "half_close",
         &[
-            "a_half_closed_peer_reads_everything_back",
-            "an_end_that_comes_together_with_data_is_heard_of",
-            "who_has_ended_its_own_stream_still_reads_everything_back",
+            "a_half_closed_peer_receives_every_reply",
+            "a_fin_that_arrives_with_data_is_noticed",
+            "a_half_closed_peer_still_receives_every_reply",
         ],
     ),
     row(
@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Row] = &[
         "short_write would_block",
         &[
             "a_slow_reader_gets_every_byte_in_order_and_stops_the_reading_meanwhile",
-            "a_sleeping_server_wakes_up_for_nobody",
+            "an_idle_server_does_not_wake_up",
             "a_slow_reader_gets_64_mib_back_while_others_are_answered",
         ],
     ),
@@ -154,8 +154,8 @@ pub(super) const ROWS: &[Row] = &[
         "short_read interrupted",
         &[
             "an_echo_on_edges_alone_never_hangs",
-            "a_peer_out_of_its_budget_of_bytes_goes_on_in_the_next_turn",
-            "a_peer_out_of_its_budget_of_operations_goes_on_in_the_next_turn",
+            "a_peer_over_its_byte_budget_continues_in_the_next_turn",
+            "a_peer_over_its_operation_budget_continues_in_the_next_turn",
         ],
     ),
     row(
@@ -163,9 +163,9 @@ pub(super) const ROWS: &[Row] = &[
         "one who floods starves the others",
         "",
         &[
-            "a_peer_out_of_its_budget_of_bytes_goes_on_in_the_next_turn",
+            "a_peer_over_its_byte_budget_continues_in_the_next_turn",
             "other_peers_are_served_while_one_does_not_read",
-            "all_of_them_together_hurt_nobody_and_are_gone_within_their_bounds",
+            "all_hostile_peers_together_delay_no_other_peer_and_are_closed_in_time",
         ],
     ),
     row(
@@ -176,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
             "milliseconds_are_rounded_up_and_clamped",
             "a_span_past_the_kernels_range_is_its_longest",
             "a_wait_never_ends_before_its_time_in_either_unit",
-            "a_far_deadline_is_met_by_the_alarm",
+            "a_far_deadline_is_met_by_the_timer",
             "no_deadline_looks_at_the_wall_clock",
         ],
     ),
@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
         17,
         "a readiness with nothing behind it",
         "spurious would_block",
-        &["a_readiness_with_nothing_behind_it_is_counted_and_forgotten"],
+        &["a_spurious_event_is_counted_and_has_no_effect"],
     ),
     row(
         18,
@@ -198,8 +198,8 @@ pub(super) const ROWS: &[Row] = &[
         "short_write",
         &[
             "a_slow_reader_gets_every_byte_in_order_and_stops_the_reading_meanwhile",
-            "what_waits_for_a_slow_reader_is_answered_by_another_length_in_order_too",
-            "what_the_kernel_does_not_take_is_kept_for_each_of_a_batch_and_comes_in_order",
+            "requests_behind_a_slow_reader_get_replies_of_another_length_in_order",
+            "unsent_replies_of_a_batch_are_kept_and_sent_in_order",
         ],
     ),
     row(
@@ -225,8 +225,8 @@ pub(super) const ROWS: &[Row] = &[
         "a reset destroys the replies that are owed",
         "",
         &[
-            "a_wrong_frame_is_answered_by_all_before_it_a_fin_and_a_bounded_patience",
-            "after_a_goodbye_the_peer_may_talk_on_and_is_not_heard",
+            "an_invalid_frame_is_answered_by_the_replies_before_it_a_fin_and_a_bounded_linger",
+            "data_after_a_closing_reply_is_discarded",
             "megabytes_that_are_owed_arrive_before_the_end_that_a_wrong_frame_is",
         ],
     ),
@@ -236,9 +236,9 @@ pub(super) const ROWS: &[Row] = &[
         "no_buffers no_memory",
         &[
             "bytes_that_were_refused_are_kept_and_tried_again",
-            "as_many_refusals_as_allowed_are_survived_and_one_more_is_the_end",
-            "an_answer_that_is_refused_for_want_of_memory_is_kept_beside_the_others",
-            "whatever_fails_while_bytes_are_moved_hurts_one_peer_at_most",
+            "the_connection_survives_the_allowed_number_of_refusals_and_closes_at_one_more",
+            "a_reply_refused_for_lack_of_memory_is_kept_beside_the_others",
+            "a_failure_of_a_read_or_write_affects_one_peer_at_most",
         ],
     ),
     row(
@@ -249,7 +249,7 @@ pub(super) const ROWS: &[Row] = &[
             "a_send_to_a_peer_that_left_is_an_error_and_not_a_signal",
             "a_call_that_fails_ends_its_own_connection_and_no_other",
             "a_peer_that_resets_is_closed_quietly",
-            "whatever_fails_while_bytes_are_moved_hurts_one_peer_at_most",
+            "a_failure_of_a_read_or_write_affects_one_peer_at_most",
         ],
     ),
     row(
@@ -279,7 +279,7 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "a_frame_has_until_the_frame_timeout_and_no_moment_longer",
             "a_byte_a_second_does_not_hold_a_workspace_for_ever",
-            "within_each_stall_timeout_as_much_as_the_least_must_be_taken",
+            "each_stall_timeout_requires_the_minimum_to_be_taken",
             "a_peer_that_dribbles_its_replies_makes_room_for_those_who_wait",
         ],
     ),
@@ -301,7 +301,7 @@ pub(super) const ROWS: &[Row] = &[
         &[
             "accepted_sockets_inherit_what_the_listener_was_given",
             "a_peer_that_takes_nothing_is_closed_at_the_stall_time_out_and_not_before",
-            "whoever_a_wall_of_silence_has_taken_is_given_up_in_time",
+            "unreachable_peers_are_closed_within_their_time_outs",
         ],
     ),
     row(
@@ -320,18 +320,18 @@ pub(super) const ROWS: &[Row] = &[
         "",
         &[
             "a_path_that_a_dead_server_left_is_taken_over",
-            "a_path_on_which_somebody_answers_is_left_alone",
+            "a_path_whose_server_answers_is_left_alone",
             "a_path_that_is_no_stream_socket_is_never_removed",
         ],
     ),
-    // There is no server of datagrams yet: this is the load generator.
+    // The server has no datagrams; this row is about the load generator.
     row(
         32,
         "a datagram that was cut off, or refused earlier, is taken for something else",
         "",
         &[
             "a_reply_of_another_size_is_wrong",
-            "where_nobody_listens_the_run_ends_with_a_line",
+            "a_port_without_a_listener_ends_the_run_with_one_line",
         ],
     ),
 ];

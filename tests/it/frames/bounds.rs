@@ -6,7 +6,8 @@ use mynah::protocol::service::{Echo, Upper};
 use super::*;
 use crate::talk::Talk;
 
-/// What remains of a stream of `pieces` when a connection has dealt with it.
+/// The rest of the stream, the close reason and the want, after a connection has processed
+/// `pieces`.
 fn ending(framing: Framing, pieces: &[&[u8]]) -> (Vec<u8>, CloseReason, Want) {
     let mut talk = Talk::new(framing, Upper, 64, 0);
     let want = talk.play(pieces, usize::MAX);
@@ -28,7 +29,7 @@ fn the_limit_is_on_the_whole_frame_and_judged_at_its_header() {
             "exactly the limit"
         );
         assert!(decode(&at(frame.len() + 1), &frame).is_ok(), "one under it");
-        // Not a byte of the body is there, and none is needed.
+        // No byte of the body has arrived, and none is needed.
         let over = at(frame.len() - 1);
         assert_eq!(refused(&over, &frame[..header]), "too_long", "{framing}");
         let error = FrameError::TooLong {
@@ -46,7 +47,7 @@ fn a_limit_that_admits_no_frame_is_refused_at_start() {
     assert!(u32be.limited(3).is_err());
     let counts_what_is_not_there = Framing::parse("len:size=1,adjust=-300");
     assert!(counts_what_is_not_there.is_err());
-    // Of a byte, 255 alone makes a frame, the empty one.
+    // With a field of one byte, only the value 255 makes a frame, the empty one.
     assert!(Framing::parse("len:size=1,adjust=-255").is_ok());
     assert!(Framing::parse("len:size=1,adjust=-256").is_err());
 }

@@ -8,12 +8,12 @@ use mynah::protocol::service::{Echo, Service, Upper, UpperUnicode};
 use super::*;
 use crate::talk::{Talk, pairs_of_cuts};
 
-/// Three frames of `framing`: one of the table, one as short as can be, one of the table again.
+/// Three frames of `framing`: the one in the table, the shortest one, the one in the table again.
 fn stream(framing: &Framing, frame: &[u8]) -> Vec<u8> {
     [frame, &shortest(framing, frame), frame].concat()
 }
 
-/// The shortest frame of the same header.
+/// The shortest frame with the header of `like`.
 fn shortest(framing: &Framing, like: &[u8]) -> Vec<u8> {
     let front = framing.overhead().front;
     (0..)
@@ -25,7 +25,8 @@ fn shortest(framing: &Framing, like: &[u8]) -> Vec<u8> {
         .expect("some frame is short enough")
 }
 
-/// The frames that come of `pieces`, asked for after each of them with what was learned before.
+/// The frames decoded from `pieces`. Decoding is tried after each piece and resumes with the hint
+/// of the previous try.
 fn cut(framing: &Framing, pieces: &[&[u8]]) -> Vec<Vec<u8>> {
     let (mut memory, mut frames) = ([0; 256], Vec::new());
     let mut inbound = Inbound::new(&mut memory, InboundCursors::default());
@@ -51,7 +52,8 @@ fn cut(framing: &Framing, pieces: &[&[u8]]) -> Vec<Vec<u8>> {
     frames
 }
 
-/// What a connection answers to every pair of cuts, with writes that take all and almost nothing.
+/// Checks the answers of a connection for every pair of cuts, with unlimited writes and with very
+/// short ones.
 fn answers_whatever_the_cuts<S: Service + Copy>(
     service: S,
     framing: Framing,
@@ -95,7 +97,7 @@ fn every_pair_of_cuts_gives_the_same_upper_case() {
     for (framing, frame) in table() {
         let stream = stream(&framing, &frame);
         let mut answer = stream.clone();
-        // In a header only the bytes of letters could change, and none of the table has any.
+        // In a header only bytes that are letters could change, and no header of the table has any.
         answer.make_ascii_uppercase();
         answers_whatever_the_cuts(Upper, framing, &stream, &answer);
     }

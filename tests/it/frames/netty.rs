@@ -19,14 +19,14 @@ struct Field {
     offset: usize,
     size: usize,
     is_little: bool,
-    /// The top bit of four bytes is a sign: only `i32be` and `i32le`, which Netty does not have.
+    /// The top bit of four bytes is a sign. Only `i32be` and `i32le` have it; Netty does not.
     signed: bool,
     adjust: i128,
     strip: usize,
 }
 
 impl Field {
-    /// The frame that the field announces, or the name of the error.
+    /// The size of the frame that the field announces, or the name of the error, by Netty's rules.
     fn by_netty(&self, bits: u64) -> Result<i128, &'static str> {
         let bits = bits & (u64::MAX >> (64 - 8 * self.size));
         let field = match self.size {
@@ -45,7 +45,7 @@ impl Field {
         }
     }
 
-    /// The same by mynah, of a header that is whole and a body that is not there.
+    /// The same by mynah, for a complete header without a body.
     fn by_mynah(&self, framing: &Framing, bits: u64) -> Result<i128, &'static str> {
         let header = self.header(bits);
         match framing.decode(&header, 0) {
@@ -72,7 +72,7 @@ impl Field {
         header
     }
 
-    /// What `--frame` is given.
+    /// The value of `--frame` for this field.
     fn spec(&self) -> String {
         let order = ["be", "le"][usize::from(self.is_little)];
         if self.signed {
@@ -89,7 +89,7 @@ impl Field {
     }
 }
 
-/// Every width, order, place, adjustment and strip that has a frame under the limit.
+/// Every width, byte order, offset, adjustment and strip that has a frame under the limit.
 fn fields() -> impl Iterator<Item = (Field, Framing)> {
     let mut fields = Vec::new();
     for is_little in [false, true] {
@@ -124,7 +124,7 @@ fn fields() -> impl Iterator<Item = (Field, Framing)> {
     })
 }
 
-/// Values around every bound: of each width, of each sign, of the limit, of each adjustment.
+/// Values around every bound: of each width, each sign, the limit, and each adjustment.
 fn values() -> Vec<u64> {
     let mut values = Vec::new();
     for middle in [

@@ -1,4 +1,5 @@
-//! Replies as frames: what is sealed can be decoded, and what cannot be said is not sent.
+//! Replies as frames: what was encoded decodes to the same bytes, and a reply that no frame can
+//! hold is not sent.
 
 use mynah::protocol::connection::{CloseReason, Want};
 use mynah::protocol::service::{EffectEvent, PrefixedEcho, Robot, Run, UpperUnicode};
@@ -7,7 +8,7 @@ use super::*;
 use crate::talk::Talk;
 
 #[test]
-fn what_was_sealed_is_decoded_to_the_same_bytes() {
+fn an_encoded_reply_decodes_to_the_same_bytes() {
     for (framing, frame) in table() {
         let header = &frame[..framing.overhead().front];
         for size in [2, 3, 12, 200] {
@@ -37,7 +38,7 @@ fn a_reply_has_the_header_of_its_request_with_the_length_rewritten() {
 #[test]
 fn a_reply_too_long_for_its_field_ends_with_a_reason_after_all_before_it() {
     let u8 = framing("u8", LIMIT);
-    // 255 bytes whose upper case has 256: no byte can say that.
+    // 255 bytes whose upper case has 256, which a field of one byte cannot express.
     let grows = [&b"a".repeat(253)[..], "\u{149}".as_bytes()].concat();
     assert_eq!((grows.len(), "\u{2bc}N".len()), (255, 3));
     let fits = [&b"a".repeat(252)[..], "\u{149}".as_bytes()].concat();
@@ -54,8 +55,8 @@ fn a_reply_too_long_for_its_field_ends_with_a_reason_after_all_before_it() {
     assert_eq!(talk.connection.cause().error, Some(error));
 }
 
-/// Framings whose frames have any length, each with the most bytes around a payload that its limit
-/// counts.
+/// Framings whose frames have any length, each with the most bytes around a payload that count
+/// against its limit.
 const ANY_LENGTH: &[(&str, usize)] = &[
     ("line", 0),
     ("delim:7c7c", 0),
@@ -80,7 +81,7 @@ fn frame(framing: &Framing, payload: &[u8]) -> Vec<u8> {
 fn a_reply_at_the_limit_is_sent_and_one_byte_over_it_ends_with_a_reason_in_every_framing() {
     for (spec, header) in ANY_LENGTH {
         let framing = framing(spec, header + 8);
-        // The letter has two bytes, and in upper case three.
+        // The letter has two bytes; its upper case has three.
         let [under, at, over] = [4, 5, 6].map(|count| "a".repeat(count) + "\u{149}");
         let upper = |text: &str| frame(&framing, text.to_uppercase().as_bytes());
         let stream = [&under, &at, &over, &under].map(|text| frame(&framing, text.as_bytes()));
@@ -107,7 +108,7 @@ fn a_prefix_that_lifts_a_message_over_the_limit_ends_with_a_reason() {
 }
 
 #[test]
-fn what_is_owed_as_it_comes_is_no_frame_and_knows_no_limit() {
+fn streamed_output_is_not_a_frame_and_has_no_limit() {
     for (spec, request, end) in [("line", "true\r\n", "\r\n"), ("delim:7c7c", "true||", "||")] {
         let run = Run::new(vec!["true".to_owned()], true);
         let mut talk = Talk::new(framing(spec, 8), run, 64, 1 << 17);

@@ -1,8 +1,8 @@
 //! A verdict comes with the first byte that makes it certain, in every framing.
 //!
-//! Shown by trying. Of every text over a small alphabet: while a framing asks for more, some
-//! continuation is a frame, or is wrong in another way; and once it has judged, every continuation
-//! is judged alike. A binary length field is one number: it is judged when it is whole.
+//! The proof is by trial over every text of a small alphabet. While a framing asks for more, some
+//! continuation is a frame or a different error. After a verdict, every continuation gets the same
+//! verdict. A binary length field is one number, so it is judged when it is complete.
 
 use mynah::protocol::connection::CloseReason;
 use mynah::protocol::framing::OnTooLong;
@@ -11,7 +11,7 @@ use mynah::protocol::service::Echo;
 use super::*;
 use crate::talk::Talk;
 
-/// What a framing says of the front of some bytes.
+/// The verdict of a framing on the first bytes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     More,
@@ -27,7 +27,7 @@ fn verdict(framing: &Framing, bytes: &[u8]) -> Verdict {
     }
 }
 
-/// A framing, its limit, the bytes of its texts, and how long the texts are.
+/// A framing, its limit, the alphabet of its texts, and the length of the texts.
 const TEXTS: &[(&str, usize, &[u8], usize)] = &[
     ("netstring", 12, b"0123:,", 4),
     ("netstring", 1, b"01:,x", 5),
@@ -46,7 +46,7 @@ const TEXTS: &[(&str, usize, &[u8], usize)] = &[
     ("fixed:3", 3, b"x", 4),
 ];
 
-/// Every text of up to `most` bytes of `alphabet`, the shorter before the longer.
+/// Every text of up to `most` bytes of `alphabet`, shorter ones first.
 fn texts(alphabet: &[u8], most: usize) -> Vec<Vec<u8>> {
     let mut texts = vec![Vec::new()];
     let mut from = 0;
@@ -62,14 +62,14 @@ fn texts(alphabet: &[u8], most: usize) -> Vec<Vec<u8>> {
     texts
 }
 
-/// What may follow a text: more of its alphabet, then a body, then an end.
+/// Continuations of a text: more of its alphabet, then a body, then an end.
 fn continuations(framing: &Framing, limit: usize, alphabet: &[u8]) -> Vec<Vec<u8>> {
     let printed = framing.to_string();
     let end = printed.strip_prefix("delim:").map_or_else(Vec::new, hex);
     let mut ends = vec![Vec::new(), b",".to_vec(), b"\n".to_vec(), b"\r\n".to_vec()];
-    // A delimiter may have begun already.
+    // A part of the delimiter may already have arrived.
     ends.extend((0..end.len()).map(|from| end[from..].to_vec()));
-    // A length in digits may lack two of them.
+    // Up to two digits of a length may be missing.
     let front_max = if printed.starts_with("ascii") { 2 } else { 1 };
     let mut all = Vec::new();
     for front in texts(alphabet, front_max) {
@@ -134,7 +134,7 @@ fn a_binary_length_is_judged_with_its_last_byte_and_needs_none_of_the_body() {
     }
 }
 
-/// Texts that are too long at their last byte, and not before.
+/// Texts that exceed the limit with their last byte, and not before.
 const TOO_LONG: &[(&str, usize, &str)] = &[
     ("netstring", 100, "1000"),
     ("netstring", 100, "101"),
@@ -153,7 +153,7 @@ const TOO_LONG: &[(&str, usize, &str)] = &[
 ];
 
 #[test]
-fn the_last_byte_of_what_is_too_long_is_the_first_that_tells() {
+fn a_text_over_the_limit_is_refused_at_its_last_byte_and_not_before() {
     for (spec, limit, text) in TOO_LONG {
         let framing = framing(spec, *limit);
         for end in 1..text.len() {
@@ -166,7 +166,7 @@ fn the_last_byte_of_what_is_too_long_is_the_first_that_tells() {
 }
 
 #[test]
-fn a_frame_that_was_judged_amid_its_length_is_thrown_away_by_the_whole_of_it() {
+fn a_frame_judged_inside_its_length_is_discarded_by_its_whole_length() {
     for (spec, frame, last) in [
         ("netstring", "1000:", ","),
         ("netstring", "123456:", ","),

@@ -1,4 +1,4 @@
-//! Streams drawn by chance: whatever the cuts, and whatever is in them.
+//! Random streams: any cuts, and any content.
 
 use mynah::base::bytes::{Inbound, InboundCursors};
 use mynah::protocol::framing::{Decoded, FrameError, Framing};
@@ -30,7 +30,7 @@ fn framing(dice: &mut Dice) -> Framing {
     framing.expect("a framing")
 }
 
-/// A payload that this framing can carry.
+/// A random payload that this framing can carry.
 fn payload(framing: &Framing, dice: &mut Dice) -> Vec<u8> {
     let most = if framing.to_string() == "ascii:1" {
         10
@@ -41,7 +41,7 @@ fn payload(framing: &Framing, dice: &mut Dice) -> Vec<u8> {
         Framing::Fixed(_) => 5,
         _ => dice.below(most),
     };
-    // No byte here is in any of the delimiters.
+    // None of these bytes is part of a delimiter.
     (0..size).map(|_| b'b' + dice.below(20) as u8).collect()
 }
 
@@ -58,7 +58,7 @@ fn seal(framing: &Framing, payload: &[u8]) -> Vec<u8> {
     space
 }
 
-/// All frames and the error, when `bytes` arrive in pieces that end at `cuts`.
+/// All frames and the error, if `bytes` arrive in pieces that end at `cuts`.
 fn decoded(framing: &Framing, bytes: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Option<FrameError>) {
     let (mut memory, mut frames) = (vec![0; 4096], Vec::new());
     let mut inbound = Inbound::new(&mut memory, InboundCursors::default());
@@ -74,7 +74,7 @@ fn decoded(framing: &Framing, bytes: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Op
                 Decoded::Frame(bounds) => {
                     assert!(bounds.payload <= bounds.payload_end);
                     assert!(bounds.payload_end <= bounds.frame);
-                    // Never beyond what is there: this would panic.
+                    // Panics if the bounds exceed the bytes that are present.
                     let payload = &inbound.undecoded()[bounds.payload..bounds.payload_end];
                     frames.push(payload.to_vec());
                     inbound.consume(bounds.frame);
@@ -98,7 +98,7 @@ fn cuts(dice: &mut Dice, size: usize) -> Vec<usize> {
 }
 
 #[test]
-fn what_was_sealed_is_decoded_whatever_the_cuts() {
+fn an_encoded_stream_decodes_whatever_the_cuts() {
     for seed in 0..4000 {
         let mut dice = Dice::new(seed);
         let framing = framing(&mut dice);
@@ -154,7 +154,7 @@ fn bytes_by_chance_are_decoded_alike_whatever_the_cuts() {
 }
 
 #[test]
-fn a_stream_that_is_thrown_away_is_never_stepped_over_by_more_than_came() {
+fn discarding_never_skips_more_bytes_than_arrived() {
     for seed in 0..4000 {
         let mut dice = Dice::new(seed);
         let framing = framing(&mut dice);

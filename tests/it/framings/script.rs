@@ -1,4 +1,4 @@
-//! A transcript: a framing, what arrives, what a service is handed, and how the stream ends.
+//! A transcript: a framing, what arrives, what a service receives, and how the stream ends.
 //!
 //! ```text
 //!   # K2: a comment
@@ -6,7 +6,7 @@
 //!   max 9                    --frame-max; without it, the default
 //!   discard                  --on-too-long discard
 //!   in "6hel" 6c 6f "," 30   an arrival: text and hex
-//!   out "hello,"             what a service is handed, a line a frame
+//!   out "hello,"             what a service receives, one line per frame
 //!   error truncated at byte 7
 //! ```
 
@@ -27,7 +27,7 @@ pub(super) struct Script {
     discard: bool,
 }
 
-/// Every transcript there is.
+/// All transcripts.
 pub(super) fn scripts() -> Vec<Script> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/transcripts/framings");
     let entries = fs::read_dir(folder).expect("transcripts");
@@ -91,7 +91,8 @@ impl Script {
         }
     }
 
-    /// Whether decode printed what it should, and ended well if it should.
+    /// Asserts that decode printed the expected text, and ended with or without an error as
+    /// expected.
     pub(super) fn holds(&self, (text, ended_well): (String, bool)) {
         let mut lines: Vec<&str> = text.lines().collect();
         let error = (!ended_well).then(|| lines.pop().unwrap_or_default());

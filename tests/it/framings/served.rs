@@ -1,4 +1,4 @@
-//! The real server and frames that are none: what it says, what it counts, and that it goes on.
+//! The real server and invalid frames: what it logs, what it counts, and that it keeps serving.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// A server that ends with the test.
+/// A server process that ends with the test.
 struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -46,13 +46,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
+        // Both fail only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The next line that has `word` in it.
+/// The next line that contains `word`.
 fn line_with(lines: &mut impl BufRead, word: &str) -> String {
     loop {
         let mut line = String::new();
@@ -64,7 +64,7 @@ fn line_with(lines: &mut impl BufRead, word: &str) -> String {
     }
 }
 
-/// What is answered to `bytes`, to the end.
+/// The answer to `bytes`, up to the end of the stream.
 fn answer(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let (mut peer, mut answer) = (server.connect(), Vec::new());
     peer.write_all(bytes).expect("it reads");
@@ -74,7 +74,7 @@ fn answer(server: &Server, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_speaks_another_language_is_told_apart_in_the_log() {
+fn a_peer_of_another_protocol_has_its_own_log_line() {
     for (bytes, told) in [
         (
             b"GET / HTTP/1.1\r\n\r\n".as_slice(),
@@ -99,7 +99,7 @@ fn a_peer_that_speaks_another_language_is_told_apart_in_the_log() {
 }
 
 #[test]
-fn a_peer_that_leaves_amid_what_is_no_length_is_told_apart_in_the_log() {
+fn an_end_inside_an_implausible_length_has_its_own_log_line() {
     for (frame, bytes, told) in [
         (
             "u16be",
@@ -107,7 +107,8 @@ fn a_peer_that_leaves_amid_what_is_no_length_is_told_apart_in_the_log() {
             "truncated: the stream ended 18 bytes into a frame; 47 45 54 20 is \"GET \": the peer \
              seems to speak HTTP: the connection is closed",
         ),
-        // Text is told from a length by nothing, and what belongs to no length field is none.
+        // A one-byte length cannot be told apart from text, and `line` has no length field: both
+        // get the plain message.
         (
             "u8",
             b"hello",
@@ -127,7 +128,7 @@ fn a_peer_that_leaves_amid_what_is_no_length_is_told_apart_in_the_log() {
 }
 
 #[test]
-fn a_peer_that_waits_amid_what_is_no_length_is_told_apart_in_the_log() {
+fn a_timeout_inside_an_implausible_length_has_its_own_log_line() {
     for (frame, bytes, told) in [
         (
             "u16be",
@@ -162,7 +163,7 @@ fn a_peer_that_waits_amid_what_is_no_length_is_told_apart_in_the_log() {
 }
 
 #[test]
-fn a_request_that_is_none_is_told_in_the_log_and_counted_as_a_frame_is() {
+fn an_invalid_request_is_logged_and_counted_like_an_invalid_frame() {
     for (bytes, told) in [
         (
             b"GET / HTTP/1.1\r\nHost : x\r\n\r\n".as_slice(),
@@ -193,7 +194,7 @@ fn a_request_that_is_none_is_told_in_the_log_and_counted_as_a_frame_is() {
 }
 
 #[test]
-fn a_request_that_ends_with_its_stream_is_told_in_the_log_and_counted() {
+fn a_request_cut_by_the_end_of_the_stream_is_logged_and_counted() {
     for (bytes, told) in [
         (
             b"GET / HT".as_slice(),
@@ -217,7 +218,7 @@ fn a_request_that_ends_with_its_stream_is_told_in_the_log_and_counted() {
 }
 
 #[test]
-fn refused_requests_are_told_once_a_second_and_the_others_are_counted() {
+fn refused_requests_are_logged_once_a_second_and_the_others_are_counted() {
     let mut server = Server::start(&["http"]);
     let (port, is_told) = (server.port, AtomicBool::new(false));
     thread::scope(|scope| {
@@ -243,7 +244,7 @@ fn refused_requests_are_told_once_a_second_and_the_others_are_counted() {
 }
 
 #[test]
-fn a_peer_that_says_nothing_for_too_long_is_told_in_the_log() {
+fn an_idle_timeout_is_logged() {
     let mut server = Server::start(&["--idle-timeout", "50ms", "--stats", "100ms"]);
     let mut peer = server.connect();
     assert_eq!(peer.read(&mut [0]).expect("it ends in order"), 0);
@@ -255,7 +256,7 @@ fn a_peer_that_says_nothing_for_too_long_is_told_in_the_log() {
 }
 
 #[test]
-fn frames_that_are_thrown_away_are_counted_and_the_next_ones_answered() {
+fn discarded_frames_are_counted_and_the_next_ones_answered() {
     for trigger in ["level", "edge"] {
         let args = [
             "--frame",

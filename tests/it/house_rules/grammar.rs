@@ -1,13 +1,16 @@
-//! Just enough of Rust's grammar to tell code from prose: tokens, and the paths among them.
+//! A minimal lexer for Rust: separates code from comments and literals, and finds the paths in the
+//! code.
+//!
+//! It knows only the grammar that the rules need.
 
-/// A word, a number, `::` or one other character, with the line it stands on.
+/// A word, a number, `::` or a single other character, with its line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
     pub(super) line: usize,
     pub(super) text: String,
 }
 
-/// The code of `source` without comments, literals and space.
+/// The code of `source` without comments, literals and white space.
 pub(super) fn tokens(source: &str) -> Vec<Token> {
     let (mut found, mut line, mut rest) = (Vec::new(), 1, source);
     while let Some(first) = rest.chars().next() {
@@ -36,12 +39,12 @@ pub(super) fn tokens(source: &str) -> Vec<Token> {
     found
 }
 
-/// Whether `text` starts with a word; numbers pass for words, since neither means anything else.
+/// Whether `text` starts with a word; a number counts as a word, because no rule looks at numbers.
 fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphanumeric() || c == '_')
 }
 
-/// The length of the block comment, which may hold others, at the start of `rest`.
+/// The length of the block comment at the start of `rest`, nested comments included.
 fn block_comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < rest.len() {
@@ -80,7 +83,8 @@ fn literal(rest: &str) -> Option<usize> {
     let quote = after.chars().next()?;
     let mut chars = after.char_indices().skip(1);
     if quote == '\'' {
-        // 'a' and '\n' are characters, 'a without an end is a lifetime: its quote is skipped alone.
+        // 'a' and '\n' are characters; 'a without a closing quote is a lifetime: only its quote is
+        // skipped.
         let mut look = after.chars().skip(1);
         let (first, second) = (look.next()?, look.next());
         if first != '\\' && second != Some('\'') {
@@ -97,14 +101,14 @@ fn literal(rest: &str) -> Option<usize> {
     Some(rest.len())
 }
 
-/// A path such as `std::net::TcpStream`; those of a `use` with braces are written out.
+/// A path such as `std::net::TcpStream`; a `use` with braces is expanded into its paths.
 #[derive(Debug, PartialEq)]
 pub(super) struct PathUse {
     pub(super) line: usize,
     pub(super) parts: Vec<String>,
 }
 
-/// Every path in the code.
+/// All paths in the code.
 pub(super) fn paths(tokens: &[Token]) -> Vec<PathUse> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < tokens.len() {
@@ -117,7 +121,7 @@ pub(super) fn paths(tokens: &[Token]) -> Vec<PathUse> {
     found
 }
 
-/// Reads the path that starts at `at`, below `before`, and returns where it ends.
+/// Parses the path at `at`, prefixed by `before`; returns the position after it.
 fn path(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<PathUse>) -> usize {
     let (line, mut parts) = (tokens[at].line, before.to_vec());
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| token.text == text);
@@ -145,7 +149,7 @@ fn path(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<Path
         }
         at += 1;
     }
-    // `pub(crate)` is a word on its own, not a path.
+    // A single word such as the one in `pub(crate)` is not a path.
     if parts.len() > 1 {
         found.push(PathUse { line, parts });
     }

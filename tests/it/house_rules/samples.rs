@@ -1,14 +1,14 @@
-//! Each rule shown to find what it forbids, and to leave alone what it allows.
+//! Samples for each rule: bad code that it must find, and good code that it must accept.
 
 use super::*;
 
-/// What `rule` finds in a file of this name and text.
+/// The findings of `rule` in a file with this name and text.
 fn found(rule: fn(&Source) -> Vec<String>, name: &str, text: &str) -> Vec<String> {
     rule(&Source::new(name, text))
 }
 
 #[test]
-fn an_import_against_the_stream_is_found_however_it_is_written() {
+fn an_import_against_the_layer_order_is_found_however_it_is_written() {
     for (name, text) in [
         ("base/time.rs", "\nuse crate::kernel::Token;"),
         ("base/time.rs", "\nuse crate::{kernel};"),
@@ -52,7 +52,7 @@ fn an_import_against_the_stream_is_found_however_it_is_written() {
 }
 
 #[test]
-fn an_import_with_the_stream_is_not_found() {
+fn an_import_in_the_layer_order_is_not_found() {
     for (name, text) in [
         ("lib.rs", "pub mod base;\npub use crate::kernel::Token;"),
         (
@@ -122,7 +122,7 @@ fn a_layer_of_bytes_that_knows_more_is_found() {
 }
 
 #[test]
-fn unsafe_without_a_reason_or_away_from_home_is_found() {
+fn unsafe_without_a_reason_or_outside_sys_is_found() {
     let rule = unsafe_has_one_home_and_a_reason;
     let reason = "fn f() {\n// SAFETY: it is ours.\n// Always.\nlet a =\nunsafe { g() };\n}";
     assert_eq!(found(rule, "sys/epoll.rs", reason), [""; 0]);

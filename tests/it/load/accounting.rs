@@ -1,7 +1,9 @@
-//! Every request that was due is answered, failed, unfinished or unsent, whatever happens to it.
+//! Accounting of requests: every request that was due is counted as answered, failed, unfinished or
+//! unsent.
 //!
-//! The number of requests that were due is known from the schedule or from what was begun; the four
-//! outcomes are counted where they happen.
+//! The number of due requests follows from the schedule, or from the requests that were begun. Each
+//! of the four outcomes is counted where it happens, so a request that is counted twice or not at
+//! all shows as a wrong sum.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -48,7 +50,7 @@ fn lasting(ms: u64) -> Until {
     Until::Time(Duration::from_millis(ms))
 }
 
-/// Plans of every kind: closed and open loops, a connection for each request, a warm-up, a count.
+/// Plans of all kinds: closed and open loop, churn, a warm-up, a number of requests.
 fn plans() -> Vec<Plan> {
     let mut plans = Vec::new();
     for pace in [
@@ -112,7 +114,7 @@ fn outcomes_add_up_to_what_was_due_in_every_kind_of_run() {
     }
 }
 
-/// Answers three requests, and ends with the fourth of them in flight.
+/// Answers three requests and closes with the fourth in flight.
 fn quitter(stream: TcpStream) {
     let mut left = 3;
     peer::pages(stream, |stream| {
@@ -133,7 +135,7 @@ fn breaker(stream: TcpStream) {
     });
 }
 
-/// Answers two requests and says nothing more.
+/// Answers two requests and then sends nothing more.
 fn sleeper(stream: TcpStream) {
     let mut left = 2;
     peer::pages(stream, |stream| {
@@ -156,13 +158,13 @@ fn outcomes_add_up_with_servers_that_end_break_and_say_nothing() {
         (Protocol::Http, peer::tcp(sleeper)),
         (Protocol::Echo, peer::tcp(peer::mute)),
     ];
-    // Most of the time is spent on waiting.
+    // The plans mostly wait, so they run in parallel.
     thread::scope(|scope| {
         for (index, (protocol, server)) in servers.into_iter().enumerate() {
             scope.spawn(move || {
                 for plan in plans() {
                     let is_counted = matches!(plan.until, Until::Requests(_));
-                    // A run by a count waits ten seconds for a reply that does not come.
+                    // A run by a count waits ten seconds for a missing reply.
                     if is_counted && index >= servers.len() - 2 {
                         continue;
                     }
@@ -199,7 +201,7 @@ fn a_run_by_a_count_fails_what_gets_no_reply_in_time() {
 #[test]
 fn what_a_worker_without_connections_cannot_send_is_unsent() {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
-    // One of two workers loses its only connection early.
+    // One of the two workers loses its only connection early.
     let server = peer::tcp(|stream| match CONNECTIONS.fetch_add(1, Ordering::Relaxed) {
         0 => peer::echo(stream),
         _ => peer::leaver(stream),
@@ -242,7 +244,7 @@ fn a_run_whose_connections_are_all_gone_is_over_and_adds_up() {
         "{}",
         brief(tally)
     );
-    // All that was due until the end of the shorter window.
+    // Requests were due until the end of the shorter window.
     let due = outcome.elapsed_ns / 1_000_000;
     assert!(tally.due().abs_diff(due) <= 2, "{due}: {}", brief(tally));
 }
@@ -294,7 +296,7 @@ fn datagrams_that_are_lost_or_on_their_way_add_up() {
     }
 }
 
-/// A number of the document.
+/// A number in the document.
 #[track_caller]
 fn number(json: &str, name: &str) -> u64 {
     let start = json.find(&format!("\"{name}\": ")).expect(name);
@@ -303,7 +305,7 @@ fn number(json: &str, name: &str) -> u64 {
     digits.collect::<String>().parse().expect(name)
 }
 
-/// The outcomes that document and report tell; they must be the same, and add up.
+/// The outcomes in the document and in the report, which must agree and add up.
 #[track_caller]
 fn outcomes(json: &str, report: &str) -> [u64; 5] {
     assert!(is_json(json), "{json}");
@@ -349,7 +351,7 @@ fn an_interrupted_run_adds_up() {
         "--churn --duration 1m",
         "--requests 1000000",
     ] {
-        // Answers for as long as it is let, and says when it has begun.
+        // An echo that counts its replies.
         static ANSWERED: AtomicU64 = AtomicU64::new(0);
         ANSWERED.store(0, Ordering::Relaxed);
         let server = peer::tcp(|mut stream| {
@@ -359,7 +361,8 @@ fn an_interrupted_run_adds_up() {
                     return;
                 }
                 if ANSWERED.fetch_add(1, Ordering::Relaxed) > 100 {
-                    // Slow enough that something is in flight and something unsent.
+                    // Slow enough that some requests are in flight and others unsent at the
+                    // interrupt.
                     thread::sleep(Duration::from_millis(20));
                 }
             }
@@ -414,7 +417,7 @@ fn a_run_whose_server_is_killed_adds_up() {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary was built for this test");
-        // It has answered when its counts say so, which it prints when it is asked.
+        // SIGUSR1 prints the counts of the server: wait until they show a reply.
         while !line.contains(" bytes_out=") || line.contains(" bytes_out=0 ") {
             signal(&server, "USR1");
             line.clear();

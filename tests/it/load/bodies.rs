@@ -1,4 +1,6 @@
-//! Replies in HTTP whose bodies end in every way that RFC 9112 knows, over real connections.
+//! HTTP replies with every kind of body end of RFC 9112, section 6.3, over real connections.
+//!
+//! The load generator must find the end of each reply, however the bytes are split.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -19,7 +21,7 @@ fn http(requests: u64) -> Plan {
     }
 }
 
-/// A reply in chunks behind an interim one, in a piece of 1 to 11 bytes after another.
+/// An interim reply and a chunked reply, written in pieces of 1 to 11 bytes.
 fn chunked(stream: TcpStream) {
     const REPLY: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
         HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -40,7 +42,7 @@ fn chunked(stream: TcpStream) {
     });
 }
 
-/// A reply that ends with its connection, announced or not.
+/// A reply whose body ends with the connection, announced by `Connection: close` or not.
 fn ending<const HEAD: usize>(stream: TcpStream) {
     const HEADS: [&str; 3] = [
         "HTTP/1.0 200 OK\r\n\r\n",
@@ -55,7 +57,7 @@ fn ending<const HEAD: usize>(stream: TcpStream) {
     });
 }
 
-/// The same, but the connection stays.
+/// The same reply, but the connection stays open.
 fn endless(stream: TcpStream) {
     let reply = b"HTTP/1.1 200 OK\r\n\r\nHello, World";
     peer::pages(stream, |stream| stream.write_all(reply).is_ok());

@@ -1,4 +1,6 @@
-//! Servers that lie, leave, babble or say nothing: what is counted, and how it is told.
+//! Faulty servers: wrong bytes, early closes, unsolicited or endless replies, and silence.
+//!
+//! Checks which counter each fault increments and which line the report prints.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -43,7 +45,7 @@ fn more_than_was_sent_is_an_error_even_unverified() {
 }
 
 #[test]
-fn a_server_that_leaves_is_told_apart_from_one_that_is_silent() {
+fn a_close_is_distinguished_from_silence() {
     let left = measure(&plan(10_000), peer::tcp(peer::leaver));
     assert_eq!((left.tally.errors.closed, left.tally.answered), (5, 50));
     assert!(
@@ -79,7 +81,7 @@ fn a_request_of_the_warm_up_that_is_never_answered_is_told() {
 }
 
 #[test]
-fn replies_that_nobody_asked_for_end_the_connection_and_do_not_upset_the_count() {
+fn unsolicited_replies_end_the_connection_and_are_not_counted() {
     let plan = Plan {
         protocol: Protocol::Http,
         pipeline: 4,
@@ -115,7 +117,7 @@ fn a_refused_connection_is_the_answer_to_the_whole_run() {
     }
 }
 
-/// Answers with a page, and in the same write with what nobody has asked for.
+/// Answers with a page, followed in the same write by unsolicited bytes.
 fn more_than_a_page<const MORE: usize>(stream: TcpStream) {
     let bytes = [PAGE, MORES[MORE]].concat();
     peer::pages(stream, |stream| stream.write_all(&bytes).is_ok());
@@ -151,7 +153,7 @@ fn a_good_page_counts_whatever_comes_behind_it_in_the_same_read() {
     }
 }
 
-/// Begins a reply with `START`, and goes on with `AGAIN` for ever.
+/// Begins a reply with `START` and repeats `AGAIN` without end.
 fn without_end<const PART: usize>(stream: TcpStream) {
     let (start, again) = PARTS[PART];
     peer::pages(stream, |stream| {
@@ -171,7 +173,7 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn a_reply_that_does_not_come_to_its_point_breaks_its_connection() {
+fn an_endless_reply_breaks_its_connection() {
     for (server, part) in [
         (peer::tcp(without_end::<0>), "head"),
         (peer::tcp(without_end::<1>), "head"),

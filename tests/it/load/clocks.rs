@@ -1,8 +1,8 @@
-//! Which clock each figure of the load generator starts from, and where its own lateness shows.
+//! The start of each time that the load generator measures.
 //!
-//! Service time runs from the send, response time from when a request was due, lateness from when
-//! it could have been sent. Each is held against a server of known delays in simulated time, so
-//! figures are exact.
+//! Service time starts at the send, response time when the request was due, lateness when the
+//! request could have been sent. The server has known delays and runs in simulated time, so the
+//! expected figures are exact. `stopped` makes similar checks on a real clock.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use super::runs::plan;
 use super::simulated::{Asked, Deed, MILLISECOND, Played, Stage, Then};
 
-/// Echoes each request after so many milliseconds.
+/// Echoes each request after this many milliseconds.
 fn after(milliseconds: u32) -> impl FnMut(&Asked<'_>) -> Deed + Send + 'static {
     move |asked| Deed::after(milliseconds * MILLISECOND, asked.bytes)
 }
 
-/// So many requests a second for so long, on so many connections.
+/// An open loop with this rate, span and number of connections.
 fn open_loop(rate: f64, span: Duration, connections: usize) -> Plan {
     let arrivals = Arrivals::Fixed;
     Plan {
@@ -30,13 +30,13 @@ fn open_loop(rate: f64, span: Duration, connections: usize) -> Plan {
     }
 }
 
-/// The least, the mean and the most of `spans` in microseconds.
+/// Minimum, mean and maximum of `spans`, in microseconds.
 fn figures(spans: &Histogram) -> [u64; 3] {
     let mean = spans.mean().round() as u64;
     [spans.min(), mean, spans.max()].map(|nanoseconds| nanoseconds / 1000)
 }
 
-/// Moments in milliseconds after `begun`.
+/// Times in milliseconds after `begun`.
 fn moments(times: &[Time], begun: Time) -> Vec<u128> {
     let since = |time: &Time| time.since(begun).as_millis();
     times.iter().map(since).collect()
@@ -72,7 +72,7 @@ fn requests_in_a_pipeline_are_timed_each_from_its_own_send() {
     let played = Stage::new(plan.clone()).play(after(10));
     check_clean(&played, 4);
     assert_eq!(figures(&played.tally.service), [10_000, 25_000, 40_000]);
-    // From then on each is sent with the reply to the one four before it.
+    // From then on, the reply to request n - 4 releases request n.
     let played = Stage::new(Plan {
         until: Until::Requests(40),
         ..plan
@@ -95,14 +95,14 @@ fn below_its_capacity_a_server_has_the_same_service_and_response_time() {
 
 #[test]
 fn above_its_capacity_a_server_is_charged_by_response_time_alone() {
-    // One every 10 ms is due, and one every 20 ms is answered.
+    // One request is due every 10 ms, and one is answered every 20 ms.
     let span = Duration::from_millis(200);
     let played = Stage::new(open_loop(100.0, span, 1)).play(after(20));
     check_clean(&played, 20);
     let tally = &played.tally;
     assert_eq!(figures(&tally.service), [20_000; 3]);
     assert_eq!(figures(&tally.response), [20_000, 115_000, 210_000]);
-    // That no connection was free is not the generator's doing.
+    // No connection was free, so this is not lateness of the generator.
     assert_eq!(figures(&tally.lateness), [0; 3]);
 }
 
@@ -115,7 +115,7 @@ fn a_request_that_waits_for_a_single_slow_reply_is_charged_from_its_schedule() {
     let played = Stage::new(open_loop(100.0, Duration::from_secs(1), 1)).play(slow);
     check_clean(&played, 100);
     let tally = &played.tally;
-    // One request was served slowly; the 49 that were due meanwhile had to wait.
+    // One reply was slow; the 49 requests that became due meanwhile had to wait.
     assert_eq!(tally.service.percentile(98.0) / 1_000_000, 1);
     assert_eq!(tally.service.max(), 500_000_000);
     assert!(tally.response.percentile(60.0) > 40_000_000);
@@ -125,7 +125,7 @@ fn a_request_that_waits_for_a_single_slow_reply_is_charged_from_its_schedule() {
 #[test]
 fn a_generator_that_is_not_let_run_shows_in_response_time_and_not_in_service_time() {
     let mut stage = Stage::new(open_loop(100.0, Duration::from_secs(2), 10));
-    // Between two requests, when nothing is in flight.
+    // The stop falls between two requests, when nothing is in flight.
     let stop = |at: u64| {
         (
             stage.go + Duration::from_millis(at),
@@ -137,20 +137,21 @@ fn a_generator_that_is_not_let_run_shows_in_response_time_and_not_in_service_tim
     check_clean(&played, 200);
     let tally = &played.tally;
     assert_eq!(figures(&tally.service), [1000; 3]);
-    // Due 5 ms into the stop, sent at its end; the second stop as well as the first.
+    // The request is due 5 ms after the begin of the stop and sent at its end, in both stops.
     assert_eq!(tally.lateness.max(), 295_000_000);
     assert_eq!(tally.response.max(), 296_000_000);
-    // Of the 30 that were due in each stop, 25 had to wait for longer than 50 ms.
+    // 30 requests were due in each stop, and 25 of them waited longer than 50 ms.
     let below = |spans: &Histogram, percent| spans.percentile(percent) < 50_000_000;
     assert!(below(&tally.response, 74.0) && !below(&tally.response, 76.0));
-    // Ten connections were free all the while, so ten of each stop were the generator's doing.
+    // Ten connections were free all the time, so ten requests of each stop are lateness of the
+    // generator.
     assert!(below(&tally.lateness, 89.0) && !below(&tally.lateness, 91.0));
 }
 
 #[test]
 fn a_reply_that_a_stopped_generator_finds_late_is_late_for_both() {
     let mut stage = Stage::new(open_loop(100.0, Duration::from_secs(1), 1));
-    // Half a millisecond after a request was sent.
+    // The stop begins half a millisecond after a send.
     let at = stage.go + Duration::from_micros(200_500);
     stage.stops = vec![(at, Duration::from_millis(100))];
     let played = stage.play(after(1));
@@ -172,13 +173,15 @@ fn only_requests_of_the_window_are_measured_and_those_of_before_are_told_apart()
         until: Until::Time(Duration::from_millis(200)),
         ..plan(1)
     };
-    // Sent at 0, 30, 60, 90, answered at 120 of a window that begins at 100.
+    // The window begins at 100 ms. Requests are sent at 0, 30, 60 and 90 ms; the last of them is
+    // answered at 120 ms.
     let played = Stage::new(plan).play(slow_first);
     let tally = &played.tally;
     assert_eq!(tally.errors.total(), 0);
     assert_eq!(figures(&tally.service), [10_000, 11_250, 30_000]);
     assert_eq!(tally.longest_carried_ns, 30_000_000);
-    // At 120, 150, and every 10 ms until 290; the one sent at 290 is answered behind the end.
+    // Replies arrive at 120 ms, 150 ms, and every 10 ms until 290 ms. The reply to the request of
+    // 290 ms arrives after the end of the window.
     assert_eq!((tally.completed, tally.answered), (16, 16));
 }
 
@@ -252,13 +255,13 @@ fn under_churn_the_time_of_a_request_begins_before_its_connection() {
         check_clean(&played, 20);
         assert_eq!(figures(&played.tally.service), [5000; 3]);
         assert_eq!(played.seen.connections.len(), 20);
-        // Each connects at once, long after the first of its slot.
+        // Each connects without delay, long after the first request of its slot.
         let connect = &played.tally.connect;
         assert_eq!((connect.count(), connect.max()), (20, 0));
     }
 }
 
-/// A page of HTTP, the last of its connection or not.
+/// An HTTP page, with `Connection: close` or without.
 fn page(is_last: bool) -> Vec<u8> {
     let close = if is_last { "Connection: close\r\n" } else { "" };
     format!("HTTP/1.1 200 OK\r\n{close}Content-Length: 5\r\n\r\nhello").into_bytes()
@@ -266,7 +269,8 @@ fn page(is_last: bool) -> Vec<u8> {
 
 #[test]
 fn requests_that_are_said_again_go_on_with_their_first_times() {
-    // Due at 0, 40, 80 and 120; each connection answers one request 200 ms after it was asked.
+    // Requests are due at 0, 40, 80 and 120 ms. Each connection answers one request, 200 ms after
+    // it was sent.
     let plan = Plan {
         protocol: Protocol::Http,
         connections: 1,
@@ -278,7 +282,7 @@ fn requests_that_are_said_again_go_on_with_their_first_times() {
     check_clean(&played, 4);
     assert_eq!(played.seen.connections.len(), 4);
     assert_eq!(played.tally.connect.max(), 0);
-    // At 200, 400, 600 and 800.
+    // The replies arrive at 200, 400, 600 and 800 ms.
     let response = &played.tally.response;
     assert_eq!(figures(response), [200_000, 440_000, 680_000]);
     assert_eq!(figures(&played.tally.service), figures(response));

@@ -1,4 +1,7 @@
-//! `mynah bench` as a shell sees it: the real binary against itself, its files and its exit codes.
+//! `mynah bench` from a shell: the real load generator against the real server, its files and its
+//! exit codes.
+//!
+//! The numbers themselves are tested elsewhere (`clocks`, `accounting`).
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -22,7 +25,7 @@ pub(crate) fn bench(words: &[&str]) -> Output {
         .expect("the binary was built for this test")
 }
 
-/// The exit code, and what was said on stdout and stderr.
+/// The exit code, stdout and stderr.
 pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
@@ -32,7 +35,7 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
-/// What Ctrl-C does.
+/// Sends SIGINT, as Ctrl-C does.
 pub(crate) fn interrupt(child: &Child) {
     signal(child, "INT");
 }
@@ -220,7 +223,7 @@ fn an_assertion_about_errors_does_not_excuse_the_other_servers() {
 }
 
 #[test]
-fn a_server_that_dies_takes_its_cost_along_and_not_the_report() {
+fn a_server_that_dies_loses_its_cost_figures_but_not_the_report() {
     let mut dying = Command::new("sleep")
         .arg("60")
         .spawn()

@@ -1,4 +1,6 @@
-//! Loading over UDP, where a reply may never come, come late, twice, or in another size.
+//! Load over UDP: replies that are lost, late, duplicated or of the wrong size.
+//!
+//! A lost datagram never closes a connection; it is counted after the time-out. Man page: udp(7).
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Mutex;
@@ -14,7 +16,7 @@ use mynah::load::run::{Outcome, RunError};
 use super::peer;
 use super::runs::{assert_whole, load, plan};
 
-/// A server that answers the `n`-th datagram as `answer` says, until the test binary ends.
+/// A server that answers datagram `n` with `answer(n)` until the test binary ends.
 fn server(answer: fn(&UdpSocket, u64, &[u8], SocketAddr)) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = socket.local_addr().expect("it is bound");
@@ -43,7 +45,7 @@ fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
 fn every_datagram_is_answered_by_its_own_bytes() {
     let server = server(echo);
     assert_whole(&measure(&plan(2000), server), 2000);
-    // Several large ones at once would not fit the server's receive buffer.
+    // Several large datagrams at once would overflow the receive buffer of the server.
     let (size, connections) = ((1, 65_507), 1);
     let large = Plan {
         size,
@@ -94,7 +96,7 @@ fn replies_to_requests_that_were_given_up_are_late_and_not_wrong() {
         static HELD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
         let mut held = HELD.lock().expect("nobody panics with it");
         held.push(bytes.to_vec());
-        // The first two are answered with the third.
+        // The first two requests are answered together with the third.
         if number >= 3 {
             held.drain(..)
                 .for_each(|bytes| echo(socket, number, &bytes, peer));
@@ -165,7 +167,7 @@ fn a_reply_of_another_size_is_wrong() {
 }
 
 #[test]
-fn where_nobody_listens_the_run_ends_with_a_line() {
+fn a_port_without_a_listener_ends_the_run_with_one_line() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let nobody = socket.local_addr().expect("it is bound");
     drop(socket);

@@ -1,5 +1,8 @@
-//! What becomes of a connection that no server accepts: one that is connected to itself, one that is
-//! never answered.
+//! Connections that no server accepts: TCP self-connections, and connections that get no answer.
+//!
+//! A socket whose source port equals its destination port connects to itself (simultaneous open,
+//! RFC 9293, section 3.5). The load generator must detect this. An unanswered SYN ends at the
+//! connect time-out.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -17,7 +20,7 @@ use super::peer;
 use super::runs::{load, plan};
 use crate::namespace;
 
-/// A port of `ip` on which no server listens, over both protocols; `None` where there is no such IP.
+/// A port of `ip` without a listener on TCP and UDP; `None` if this machine does not have that IP.
 fn nobody(ip: &str) -> Option<SocketAddr> {
     let tcp = TcpListener::bind((ip, 0)).ok()?;
     let address = tcp.local_addr().expect("it is bound");
@@ -25,9 +28,9 @@ fn nobody(ip: &str) -> Option<SocketAddr> {
     Some(address)
 }
 
-/// Loads an address of `ip` from that same address, as the kernel may choose it by chance, and expects
-/// that the run is refused. Each time at another port: one that was connected to itself is not free
-/// at once.
+/// Runs a load whose source address and port equal its destination, as the kernel may choose them
+/// by chance, and expects that the run is refused. Each try uses a new port, because the port of a
+/// self-connection is not free at once (TIME-WAIT).
 #[track_caller]
 fn assert_refused(plan: Plan, ip: &str, at: fn(SocketAddr) -> Address) {
     let Some(from) = nobody(ip) else {
@@ -99,14 +102,14 @@ fn after_the_death_of_a_server_under_churn_its_port_answers_nothing() {
     const SERVED: u64 = 20;
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = listener.local_addr().expect("it is bound");
-    // Each connection is closed by the client first, which leaves the port of the server free.
+    // The client closes first, so the server's port is free after the server's end.
     thread::spawn(move || {
         let streams = listener.incoming().flatten().take(SERVED as usize);
         streams.for_each(peer::echo);
     });
     let from = |port| Address::Tcp(([127, 0, 0, 1], port).into());
     let plan = Plan {
-        // The second connection comes from the port of the server, as soon as that is free.
+        // The second connection uses the server's port as its source, once that is free.
         connections: 2,
         sources: vec![from(0), from(server.port())],
         churn: true,
@@ -154,8 +157,8 @@ fn a_command_that_does_not_listen_is_not_taken_for_a_server() {
     );
 }
 
-/// A TCP listener whose queue is full: a further SYN gets no answer. The connections that fill it
-/// live as long as the value.
+/// A TCP listener with a full queue: a further SYN gets no answer. The connections that fill the
+/// queue stay open as long as the value lives.
 fn silent() -> (SocketAddr, (TcpListener, TcpStream)) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -169,7 +172,8 @@ fn silent() -> (SocketAddr, (TcpListener, TcpStream)) {
 
 #[test]
 fn a_route_that_drops_everything_ends_after_the_connect_timeout() {
-    // What is sent over one end of the pair arrives at the other, where no program is.
+    // A pair of interfaces (veth(4)): packets sent on one end arrive at the other and are lost
+    // there.
     let prepare = "ip link add d0 type veth peer name d1 && ip link set d0 arp off && \
                    ip addr add 192.0.2.1/24 dev d0 && ip link set d0 up && ip link set d1 up && \
                    ip -6 addr add 2001:db8::1/64 dev d0 nodad";
@@ -237,7 +241,7 @@ fn a_connection_under_churn_that_is_not_answered_is_an_error_and_not_the_end() {
     socket.listen(0).expect("it is bound");
     let listener = TcpListener::from(OwnedFd::from(socket));
     let address = listener.local_addr().expect("it is bound");
-    // One is served, and then no more: the next fills the queue, those after it get no answer.
+    // One connection is served. The next one fills the queue, and later ones get no answer.
     thread::spawn(move || {
         peer::once(listener.accept().expect("the first").0);
         thread::sleep(Duration::from_secs(60));

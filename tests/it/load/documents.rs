@@ -1,4 +1,6 @@
-//! The files of `mynah bench`: when they are opened, what stands in them, whatever they are about.
+//! The output files of `mynah bench`: when they are opened and what they contain.
+//!
+//! A file that cannot be written is an error before the load, not after it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -104,7 +106,8 @@ fn a_longer_file_is_replaced_as_a_whole() {
 
 #[test]
 fn control_characters_of_a_command_reach_neither_picture_nor_terminal() {
-    // To the program the last word is a path that nobody uses, but for its bytes.
+    // The program takes the last argument for a path that does not exist; only its bytes matter
+    // here.
     let program = program::path();
     let server = format!("{program} --listen {{port}} --prefix '\u{1b}[31m<&\u{1}\u{7f}'");
     let path = file("control");
@@ -158,7 +161,7 @@ fn a_server_that_dies_between_its_rounds_leaves_what_was_measured() {
     let echo = peer::tcp(peer::echo).to_string();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let dying = listener.local_addr().expect("it is bound").to_string();
-    // One connection for the warm-up and one for a round, then nobody listens.
+    // One connection serves the warm-up and one serves a round; then the listener is closed.
     let server = thread::spawn(move || {
         for stream in listener.incoming().flatten().take(2) {
             thread::spawn(move || peer::echo(stream));

@@ -1,4 +1,5 @@
-//! Ctrl-C at every stage: what there is is reported, and where there is nothing that is said.
+//! SIGINT (Ctrl-C) at every stage of a run: results so far are reported; without results, a line
+//! says so. The exit code is 130.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -13,7 +14,7 @@ use super::opening::narrow;
 use super::peer;
 use crate::program;
 
-/// A listener to be accepted from step by step, and its address.
+/// A listener on which the test accepts each connection itself, and its address.
 fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
@@ -41,7 +42,7 @@ fn an_interrupt_reports_what_there_is_and_is_exit_130() {
     let mut request = [0; 64];
     stream.read_exact(&mut request).expect("it asks");
     stream.write_all(&request).expect("it listens");
-    // The next request says that the reply to the first one was counted.
+    // The next request shows that the reply to the first one was counted.
     stream.read_exact(&mut request).expect("it asks again");
     interrupt(&child);
     let (code, out, _) = told(&child.wait_with_output().expect("it ends"));
@@ -62,7 +63,7 @@ fn an_interrupt_before_two_pairs_says_so_instead_of_an_empty_table() {
         .chain(words)
         .collect();
     let child = start(&words);
-    // All of the run before the rounds, and half of the first round.
+    // The test serves the complete run before the rounds, and half of the first round.
     let mut request = [0; 64];
     for answers in [2, 1] {
         let (mut stream, _) = listener.accept().expect("it connects");
@@ -125,7 +126,8 @@ fn an_interrupt_while_the_second_server_is_connected_to_tells_what_the_first_one
     for stream in listener.incoming().take(2).flatten() {
         thread::spawn(move || peer::echo(stream));
     }
-    // In its first round the queue is full with one, and the other is tried again and again.
+    // In its first round one connection fills the queue, and the other one is retried again and
+    // again.
     let mut listener = UnixListener::from_std(listener);
     let mut poll = Poll::new().expect("epoll");
     let registry = poll.registry();

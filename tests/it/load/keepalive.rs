@@ -1,7 +1,7 @@
-//! Servers in HTTP that end their connections after some replies, as RFC 9112 lets them.
+//! HTTP servers that close a connection after some replies, as RFC 9112, section 9.6 allows.
 //!
-//! Whether the end is announced or not, the load goes on over the next connection and nothing is an
-//! error.
+//! Whether `Connection: close` announces the end or not, the load continues on a new connection,
+//! and nothing counts as an error.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -14,8 +14,8 @@ use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use super::peer::{self, leave};
 use super::runs::{assert_whole, load, plan};
 
-/// Answers seven times with `head`, the last time with `last`, and ends the connection. What still
-/// comes is read and not answered.
+/// Answers seven times with `head`, the last time with `last`, and closes the stream. Later
+/// requests are read and not answered.
 fn seven(stream: TcpStream, head: &str, last: &str) {
     let mut left = 7;
     peer::pages(stream, |stream| {

@@ -1,11 +1,12 @@
-//! What several threads of the load generator have measured, as one: nothing of any of them is lost.
+//! The results of several threads of the load generator, merged into one: no count, histogram or
+//! failure of any thread is lost.
 
 use mynah::load::worker::tally::{Cause, Errors, Failure, Tally};
 
-/// A count of a tally by its name.
+/// A count of a tally, by name.
 type Count = (&'static str, fn(&mut Tally) -> &mut u64);
 
-/// Counts that are added up.
+/// Counts that are summed.
 const SUMS: [Count; 18] = [
     ("answered", |tally| &mut tally.answered),
     ("completed", |tally| &mut tally.completed),
@@ -27,13 +28,13 @@ const SUMS: [Count; 18] = [
     ("bare", |tally| &mut tally.errors.bare),
 ];
 
-/// Counts of which the greatest is told.
+/// Counts of which the maximum is reported.
 const GREATEST: [Count; 2] = [
     ("longest_carried_ns", |tally| &mut tally.longest_carried_ns),
     ("last_answer_ns", |tally| &mut tally.last_answer_ns),
 ];
 
-/// The tallies of three threads, in which each count is another one.
+/// The tallies of three threads; every count has a different value.
 fn three() -> [Tally; 3] {
     [1, 1000, 100].map(|scale| {
         let mut tally = Tally::new();

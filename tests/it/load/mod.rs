@@ -1,8 +1,8 @@
-//! The load generator against servers that are true, that lie, and that are not there.
+//! The load generator against correct, faulty and missing servers.
 //!
-//! The servers are a few lines of threads from the standard library, so that generator and server
-//! share nothing but the wire. Every run ends by a count of requests or within a fraction of a
-//! second.
+//! The servers are small threads that use only the standard library, so generator and server share
+//! no code (`peer`). `simulated` runs the generator on the simulated kernel instead. Every run ends
+//! after a number of requests or a fraction of a second.
 
 mod accounting;
 mod bodies;

@@ -1,4 +1,7 @@
-//! How connections are opened: which of them are timed, and what a full queue means.
+//! Opening of connections: which connects are timed, and what a full listen queue means.
+//!
+//! On a local socket, connect(2) fails with EAGAIN if the queue is full; the generator retries
+//! until the connect time-out. Man pages: connect(2), unix(7).
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -43,7 +46,7 @@ fn under_churn_connections_of_the_warm_up_are_not_timed() {
     assert!(tally.connect.count() <= tally.answered + 5, "{tally:?}");
 }
 
-/// A local listener with room for one connection that is not accepted yet, and its path.
+/// A local listener whose queue has room for one connection, and its path.
 pub(crate) fn narrow(name: &str) -> (UnixListener, Address) {
     let path = std::env::temp_dir().join(format!("mynah-load-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
@@ -94,7 +97,7 @@ fn a_queue_that_stays_full_is_the_answer_to_the_whole_run() {
 #[test]
 fn a_request_that_a_full_queue_held_up_to_the_end_is_unfinished() {
     let (listener, address) = narrow("stuck");
-    // One is served, so that there is somebody; who comes next stays in the queue.
+    // The server accepts one connection; the next one stays in the queue.
     thread::spawn(move || {
         let (stream, _) = listener.accept().expect("somebody comes");
         peer::echo(stream);
@@ -117,7 +120,7 @@ fn a_connection_that_is_ended_as_soon_as_it_stands_is_seen() {
     let server = Address::Tcp(listener.local_addr().expect("it is bound"));
     thread::spawn(move || {
         for (count, stream) in listener.incoming().flatten().enumerate() {
-            // Two are kept, all others are ended at once.
+            // The server keeps two connections and closes all others at once.
             if count < 2 {
                 thread::spawn(move || peer::echo(stream));
             }
@@ -131,8 +134,8 @@ fn a_connection_that_is_ended_as_soon_as_it_stands_is_seen() {
     };
     match load(&plan, server) {
         Err(RunError::Target(line)) => assert!(line.contains("closed by the server"), "{line}"),
-        // A server that is slow to accept ends them when the load has begun, and one that is very
-        // slow ends connections that have stood for a while.
+        // If the server accepts slowly, it closes connections after the load has begun, or
+        // connections that have been established for a while.
         Ok(outcome) => {
             let tally = &outcome.tally;
             assert!(tally.errors.closed + tally.reconnects >= 20, "{tally:?}");
@@ -144,13 +147,13 @@ fn a_connection_that_is_ended_as_soon_as_it_stands_is_seen() {
 #[test]
 fn a_reset_before_the_load_is_the_servers_doing_and_names_the_connection() {
     let server = peer::tcp(|stream| {
-        // A connection that lingers for no time is reset.
+        // SO_LINGER with zero seconds makes close send RST (socket(7)).
         let linger = Some(Duration::ZERO);
         let socket = Socket::from(OwnedFd::from(stream));
         socket.set_linger(linger).expect("a TCP socket has it");
     });
     let plan = Plan {
-        // Nothing is said for so long that all resets come before.
+        // The ramp delays the load until all resets have arrived.
         ramp: Duration::from_millis(500),
         ..plan(100)
     };
@@ -159,7 +162,7 @@ fn a_reset_before_the_load_is_the_servers_doing_and_names_the_connection() {
             let named = line.contains(&server.to_string()) && line.contains("connection 0: ");
             assert!(named && line.contains("reset"), "{line}");
         }
-        // A server that is very slow resets connections that have stood for a while.
+        // A very slow server resets connections that have been established for a while.
         Ok(outcome) if outcome.tally.reconnects > 0 => {}
         other => panic!("{other:?}"),
     }

@@ -1,7 +1,8 @@
-//! An open loop that asks for more than the server does.
+//! An open loop whose rate exceeds the capacity of the server.
 //!
-//! What is due and waits is sent late, and measured from when it was due; what can never be sent is
-//! counted as unsent; and the throughput is what came back in the window, whatever was asked for.
+//! A request that has to wait is sent late and timed from when it was due. A request that can never
+//! be sent is counted as unsent. Throughput is the number of replies within the window, whatever
+//! the rate.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +19,7 @@ use super::runs::{assert_whole, measure, plan};
 use super::wellformed::is_json;
 use crate::program;
 
-/// Answers 200 times a second at most.
+/// Answers at most 200 requests per second.
 fn slow(mut stream: TcpStream) {
     let mut space = [0; 64];
     while stream.read_exact(&mut space).is_ok() && stream.write_all(&space).is_ok() {
@@ -58,7 +59,7 @@ fn throughput_counts_the_replies_of_the_window_whenever_their_requests_were_due(
         ..plan(1)
     };
     let figures = Figures::of(&measure(&plan, server));
-    // The window is spent on what the warm-up left behind, at 200 a second at most.
+    // The server answers 200 per second, so the window only serves the backlog of the warm-up.
     assert!(figures.rate > 0.0 && figures.rate < 300.0, "{figures:?}");
 }
 
@@ -92,7 +93,7 @@ fn an_interrupted_open_loop_tells_what_was_not_sent() {
         .expect("the binary was built for this test");
     let (mut stream, _) = listener.accept().expect("it connects");
     stream.read_exact(&mut [0; 64]).expect("it asks");
-    // The second request is due after 100 us, and cannot be sent.
+    // The second request is due after 100 us and cannot be sent.
     std::thread::sleep(Duration::from_millis(50));
     interrupt(&child);
     let (code, json, report) = told(&child.wait_with_output().expect("it ends"));

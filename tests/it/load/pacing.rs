@@ -1,4 +1,5 @@
-//! What decides when the next request goes out: a schedule, or a connection for each.
+//! The rule that releases the next request: a schedule (open loop), or one connection per request
+//! (churn).
 
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ fn a_server_that_cannot_keep_up_is_charged_for_what_had_to_wait() {
         (tally.errors.total(), tally.answered, tally.unsent),
         (0, 200, 0)
     );
-    // All but the first found the connection busy and were sent late: their service time hides it.
+    // All but the first found their connection busy and were sent late; service time does not show
+    // this.
     assert!(tally.response.percentile(50.0) > tally.service.percentile(50.0));
     assert!(tally.lateness.percentile(50.0) < tally.response.percentile(50.0));
 }

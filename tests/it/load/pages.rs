@@ -1,4 +1,4 @@
-//! Replies in HTTP that are not like the first one.
+//! HTTP replies that differ from the first one.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -24,7 +24,7 @@ fn a_page_that_changes_is_a_wrong_reply_whichever_connection_it_comes_on() {
     for churn in [false, true] {
         let server = peer::tcp(|stream| {
             static SERVED: AtomicU64 = AtomicU64::new(0);
-            // The 50th of each hundred is another.
+            // The 50th page of every hundred differs.
             let page = || match SERVED.fetch_add(1, Ordering::Relaxed) % 100 {
                 49 => "Hello, Mars!".to_owned(),
                 _ => "Hello, World".to_owned(),

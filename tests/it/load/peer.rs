@@ -1,4 +1,8 @@
-//! Small servers to load: each a listener on a free port and a thread for every connection.
+//! Small servers for the load generator: each is a listener on a free port with one thread per
+//! connection.
+//!
+//! They use only the standard library. Each function is the behaviour of one kind of server,
+//! correct or faulty.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,10 +10,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
 
-/// What a server does with a connection.
+/// The behaviour of a server on one connection.
 pub(crate) type Serve<S> = fn(S);
 
-/// Starts a server that lives as long as the test binary.
+/// Starts a server that runs until the test binary ends.
 pub(crate) fn tcp(serve: Serve<TcpStream>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -21,7 +25,7 @@ pub(crate) fn tcp(serve: Serve<TcpStream>) -> SocketAddr {
     address
 }
 
-/// The same on a path.
+/// Like `tcp`, on a path.
 pub(crate) fn unix(path: &Path) {
     let listener = UnixListener::bind(path).expect("a fresh path");
     thread::spawn(move || {
@@ -31,13 +35,13 @@ pub(crate) fn unix(path: &Path) {
     });
 }
 
-/// A port where nobody listens: it was free a moment ago.
+/// A port without a listener: the kernel assigned it a moment ago, and it was closed.
 pub(crate) fn nobody() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound")
 }
 
-/// Sends back what comes, in the pieces in which it comes.
+/// Echoes each read with one write.
 pub(crate) fn echo<S: Read + Write>(mut stream: S) {
     let mut space = vec![0; 64 << 10];
     while let Ok(count @ 1..) = stream.read(&mut space) {
@@ -47,7 +51,7 @@ pub(crate) fn echo<S: Read + Write>(mut stream: S) {
     }
 }
 
-/// The same in pieces of 1 to 7 bytes.
+/// Echoes in pieces of 1 to 7 bytes.
 pub(crate) fn crumbs(mut stream: TcpStream) {
     stream.set_nodelay(true).expect("a TCP socket has it");
     let mut space = vec![0; 4 << 10];
@@ -65,7 +69,7 @@ pub(crate) fn crumbs(mut stream: TcpStream) {
     }
 }
 
-/// Changes one bit in the 1,000th byte.
+/// Echoes, with one bit of byte 1,000 changed.
 pub(crate) fn liar(mut stream: TcpStream) {
     let mut space = [0; 512];
     let mut seen = 0;
@@ -80,7 +84,7 @@ pub(crate) fn liar(mut stream: TcpStream) {
     }
 }
 
-/// Says more than it was told.
+/// Sends more bytes than it received.
 pub(crate) fn chatterer(mut stream: TcpStream) {
     let mut space = [0; 512];
     if let Ok(count @ 1..) = stream.read(&mut space) {
@@ -91,7 +95,7 @@ pub(crate) fn chatterer(mut stream: TcpStream) {
     }
 }
 
-/// Answers 10 times, takes the next request and ends the connection.
+/// Answers 10 times, reads the next request and closes.
 pub(crate) fn leaver(mut stream: TcpStream) {
     let mut space = [0; 64];
     for _ in 0..10 {
@@ -116,7 +120,7 @@ pub(crate) fn once(mut stream: TcpStream) {
     }
 }
 
-/// Answers whatever comes with eight pages at once.
+/// Answers each read with eight pages at once.
 pub(crate) fn babbler(mut stream: TcpStream) {
     let mut space = [0; 2048];
     if let Ok(1..) = stream.read(&mut space) {
@@ -126,14 +130,14 @@ pub(crate) fn babbler(mut stream: TcpStream) {
     }
 }
 
-/// Says goodbye; what still comes is read, so that no reset hides the end.
+/// Half-closes, and reads until the peer's end, so that no RST destroys the end of the stream.
 pub(crate) fn leave(stream: &mut TcpStream) {
     let _ = stream.shutdown(Shutdown::Write);
     let mut space = [0; 512];
     while let Ok(1..) = stream.read(&mut space) {}
 }
 
-/// Reads and never says a word.
+/// Reads and never sends.
 pub(crate) fn mute(mut stream: TcpStream) {
     let mut space = [0; 512];
     while let Ok(1..) = stream.read(&mut space) {}
@@ -145,7 +149,7 @@ pub(crate) fn http(stream: TcpStream) {
     pages(stream, |stream| stream.write_all(reply).is_ok());
 }
 
-/// Has `answer` answer each empty line, for as long as it wants.
+/// Calls `answer` for each empty line, until it returns false.
 pub(crate) fn pages(mut stream: TcpStream, mut answer: impl FnMut(&mut TcpStream) -> bool) {
     let mut held = Vec::new();
     let mut space = [0; 2048];

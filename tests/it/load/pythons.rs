@@ -1,4 +1,4 @@
-//! Servers in HTTP that others wrote: Python's, which chunk, or end each connection.
+//! HTTP servers of Python's standard library: chunked replies, and a close after each reply.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +7,8 @@ use super::command::{bench, file, told};
 use super::wellformed::is_json;
 use crate::skip::is_installed;
 
-/// HTTP/1.1: `/chunked?SIZE` in chunks of SIZE, `/close` to the end of the connection; `/host` for
-/// one host alone.
+/// HTTP/1.1: `/chunked?SIZE` replies in chunks of SIZE, `/close` until the end of the connection;
+/// `/host` only to one value of `Host`.
 const SERVER: &str = r#"
 import http.server, sys
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -34,7 +34,7 @@ class Pages(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Pages).serve_forever()
 "#;
 
-/// Loads `server`, and returns what was told and the document.
+/// Loads `server`; returns the output and the document.
 #[track_caller]
 fn measure(server: &str, words: &str, code: i32) -> (String, String) {
     static DOCUMENTS: AtomicU64 = AtomicU64::new(0);

@@ -1,8 +1,8 @@
-//! Servers that end a kept connection as they may, and servers that may not end it so.
+//! Servers that close a persistent connection: which closes are allowed, and which are errors.
 //!
-//! RFC 9112, 9.3.1 and 9.5: either side may close at any time. A connection that was idle is opened
-//! again, in HTTP also one whose end crossed with a request; a server that closes without ever
-//! answering is an error, and the run ends.
+//! RFC 9112, sections 9.3.1 and 9.5: either side may close at any time. An idle connection is
+//! reopened. With HTTP this includes a connection whose close crossed a request, and the request is
+//! sent again. A server that closes without ever answering is an error, and the run ends.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -30,14 +30,14 @@ fn http(requests: u64) -> Plan {
     }
 }
 
-/// Makes the end of a connection a reset.
+/// Closes with RST instead of FIN.
 fn reset(stream: TcpStream) {
     let socket = Socket::from(OwnedFd::from(stream));
     let linger = Some(Duration::ZERO);
     socket.set_linger(linger).expect("a TCP socket has it");
 }
 
-/// Lets `serve` have the connection until nothing has come on it for so long.
+/// Calls `serve` with the connection, which ends when nothing arrives for `idle_ms`.
 fn until_idle(stream: TcpStream, idle_ms: u64, serve: fn(TcpStream)) {
     let idle = Some(Duration::from_millis(idle_ms));
     stream.set_read_timeout(idle).expect("longer than nothing");
@@ -46,7 +46,7 @@ fn until_idle(stream: TcpStream, idle_ms: u64, serve: fn(TcpStream)) {
 
 #[test]
 fn a_connection_that_the_server_closes_while_idle_is_opened_again() {
-    // Each connection has a request a second, and is closed in between.
+    // Each connection has one request per second, and the server closes it in between.
     let (rate, arrivals) = (2.0, Arrivals::Fixed);
     for (protocol, server, warmup_ms) in [
         (
@@ -76,9 +76,9 @@ fn a_connection_that_the_server_closes_while_idle_is_opened_again() {
     }
 }
 
-/// Answers seven requests and ends the connection without having announced it.
+/// Answers seven requests and closes without `Connection: close`.
 fn seven(mut stream: TcpStream, answered: &AtomicU64, end: fn(TcpStream)) {
-    // A reset destroys what the kernel has not sent yet.
+    // A reset destroys data that the kernel has not sent yet.
     stream.set_nodelay(true).expect("a TCP socket has it");
     let copy = stream.try_clone().expect("a descriptor");
     let mut left = 7;
@@ -105,7 +105,7 @@ fn seven(mut stream: TcpStream, answered: &AtomicU64, end: fn(TcpStream)) {
 fn a_server_that_closes_after_some_replies_without_a_word_answers_every_request_once() {
     static ANSWERED: AtomicU64 = AtomicU64::new(0);
     let servers = [
-        // With requests unread, the end is a reset (RFC 9293, 3.10.7.1).
+        // A close with unread requests sends RST (RFC 9293, section 3.10.7.1).
         peer::tcp(|stream| seven(stream, &ANSWERED, drop)),
         peer::tcp(|stream| seven(stream, &ANSWERED, reset)),
         peer::tcp(|stream| seven(stream, &ANSWERED, |mut stream| peer::leave(&mut stream))),
@@ -167,7 +167,7 @@ fn a_server_that_closes_right_after_the_only_reply_has_answered_it() {
     );
 }
 
-/// The outcome of a run against a server that never answers; or the line that ended it.
+/// The outcome of a run against a server that never answers, or the line that ended the run.
 #[track_caller]
 fn fruitless(plan: &Plan, server: Address) -> Result<Outcome, String> {
     match load(plan, server) {
@@ -213,7 +213,7 @@ fn a_server_that_closes_every_connection_at_once_is_an_error_and_no_loop() {
 #[test]
 fn a_request_that_is_said_again_in_vain_fails() {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
-    // The first connection brings a reply, all others end behind a request.
+    // The first connection gets a reply; all others are closed after a request.
     let server = peer::tcp(|mut stream| {
         let mut space = [0; 2048];
         let is_first = CONNECTIONS.fetch_add(1, Ordering::Relaxed) == 0;

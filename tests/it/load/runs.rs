@@ -1,4 +1,5 @@
-//! Single runs through the library: as many requests, as long and over what as was asked.
+//! Single runs through the library: the number of requests, the duration and the transport of a
+//! plan.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub(crate) fn measure(plan: &Plan, server: SocketAddr) -> Outcome {
     load(plan, Address::Tcp(server)).expect("the server is there")
 }
 
-/// The counts of a tally in a line.
+/// The counts of a tally in one line.
 pub(crate) fn brief(tally: &Tally) -> String {
     let Tally {
         begun,
@@ -121,7 +122,7 @@ fn a_generator_that_spins_loses_nothing_and_sleeps_in_the_end() {
 #[test]
 fn a_run_by_time_ends_in_time_and_counts_only_its_window() {
     let server = peer::tcp(peer::echo);
-    // So long that a machine busy with other tests lets both sides run in between.
+    // Long enough that both sides run within the window even on a busy machine.
     let until = Until::Time(Duration::from_secs(1));
     let outcome = measure(
         &Plan {
@@ -137,7 +138,7 @@ fn a_run_by_time_ends_in_time_and_counts_only_its_window() {
 }
 
 #[test]
-fn replies_in_crumbs_are_put_together() {
+fn replies_in_small_pieces_are_put_together() {
     let server = peer::tcp(peer::crumbs);
     let framing = "u32be".parse().expect("known");
     assert_whole(

@@ -1,9 +1,9 @@
-//! The load generator on the simulated kernel: what it measures is known to the nanosecond.
+//! The load generator on the simulated kernel, where every time is known to the nanosecond.
 //!
-//! The server is a few lines of the test that play during every wait: it hears requests, takes as
-//! long over each as it is told, one after the other on a connection, and answers, lies, ends or
-//! resets. Time passes only while the generator waits, and when the test says so: then the
-//! generator was not let run, which is its own lateness.
+//! The server is a part of the test and runs during each wait: it reads requests, takes the given
+//! time for each, one after the other per connection, and then answers, sends wrong bytes, closes
+//! or resets. Time passes only while the generator waits, or when the test stops the generator, as
+//! a busy scheduler would. Used by `clocks`, `unspoilt` and others.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -19,15 +19,15 @@ use crate::sim::{Config, Peer, Sim};
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What the server does about a request.
+/// The reaction of the server to a request.
 pub(super) struct Deed {
-    /// How long it takes over it.
+    /// The service time.
     pub(super) after: Duration,
     pub(super) says: Vec<u8>,
     pub(super) then: Then,
 }
 
-/// What becomes of the connection behind that.
+/// The state of the connection after the reply.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Then {
     Stays,
@@ -36,7 +36,7 @@ pub(super) enum Then {
 }
 
 impl Deed {
-    /// Sends `bytes` after a while.
+    /// Sends `bytes` after a span.
     pub(super) fn after(after: Duration, bytes: impl Into<Vec<u8>>) -> Deed {
         let (says, then) = (bytes.into(), Then::Stays);
         Deed { after, says, then }
@@ -47,52 +47,53 @@ impl Deed {
     }
 }
 
-/// A request as the server sees it: the number of its connection, its own on that, and its bytes.
+/// A request as the server sees it: the number of its connection, its number on that connection,
+/// its bytes.
 pub(super) struct Asked<'a> {
     pub(super) connection: usize,
     pub(super) request: usize,
     pub(super) bytes: &'a [u8],
 }
 
-/// What the server has seen: when each connection came, and each request.
+/// What the server has seen: the time of each connection and of each request.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) connections: Vec<Time>,
     pub(super) requests: Vec<Time>,
 }
 
-/// One of the server's connections.
+/// One connection of the server.
 struct Guest {
     peer: Peer,
     heard: Vec<u8>,
     asked: usize,
-    /// What is still to be done, each at its time.
+    /// Pending reactions, each with its time.
     deeds: VecDeque<(Time, Deed)>,
 }
 
-/// A run of one worker.
+/// The result of a run of one worker.
 pub(super) struct Played {
     pub(super) tally: Tally,
     pub(super) seen: Seen,
-    /// When the generator was started.
+    /// The start of the generator.
     pub(super) begun: Time,
 }
 
-/// A run to be played.
+/// A run on the simulated kernel.
 pub(super) struct Stage {
     pub(super) plan: Plan,
-    /// Which of the plan's threads is played.
+    /// The index of the thread of the plan that runs.
     pub(super) index: usize,
-    /// How long after its start the load begins.
+    /// The span from the start to the begin of the load.
     pub(super) go: Duration,
-    /// When the generator is not let run, after its start, and for how long.
+    /// Stops of the generator: when, counted from its start, and for how long.
     pub(super) stops: Vec<(Duration, Duration)>,
 }
 
 impl Stage {
     pub(super) fn new(plan: Plan) -> Stage {
         Stage {
-            // All connections stand by then.
+            // All connections are established by then.
             go: plan.ramp + 10 * MILLISECOND,
             plan,
             index: 0,
@@ -100,7 +101,7 @@ impl Stage {
         }
     }
 
-    /// Plays it against a server that does `deed` about each request.
+    /// Runs against a server that reacts with `deed` to each request.
     pub(super) fn play(self, mut deed: impl FnMut(&Asked<'_>) -> Deed + Send + 'static) -> Played {
         self.plan.check().expect("the test's own plan");
         let address: Address = "127.0.0.1:7007".parse().expect("an address");
@@ -124,7 +125,7 @@ impl Stage {
             if let Some(&(at, span)) = stops.front().filter(|(at, _)| *at <= sim.time()) {
                 stops.pop_front();
                 let until = at.after(span);
-                // The server is not stopped, and does meanwhile what is due.
+                // The server is not stopped and continues meanwhile.
                 loop {
                     let due = server.play(sim, &mut deed).min(until);
                     let now = sim.time();
@@ -168,7 +169,7 @@ struct Server {
 }
 
 impl Server {
-    /// Does all that is due; tells when there is more.
+    /// Performs everything that is due; returns the time of the next pending reaction.
     fn play(&mut self, sim: &mut Sim, deed: &mut impl FnMut(&Asked<'_>) -> Deed) -> Time {
         let now = sim.time();
         while let Some(peer) = sim.incoming(&self.address) {
@@ -213,7 +214,7 @@ impl Server {
     }
 }
 
-/// How long the first whole request of `heard` is.
+/// The length of the first complete request in `heard`.
 fn whole(protocol: Protocol, heard: &[u8]) -> Option<usize> {
     const END: &[u8] = b"\r\n\r\n";
     match protocol {
@@ -225,5 +226,5 @@ fn whole(protocol: Protocol, heard: &[u8]) -> Option<usize> {
     }
 }
 
-/// Bytes of a request.
+/// The bytes of a request.
 pub(super) const SIZE: usize = mynah::limits::LOAD_SIZE_DEFAULT;

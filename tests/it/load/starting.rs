@@ -1,4 +1,7 @@
-//! Servers that are started, or moved to a processor, for the measurement: what becomes of them.
+//! Servers that `mynah bench` starts, or moves to a processor, for the measurement.
+//!
+//! A started server ends with the run, whatever ends the run; a moved one gets its affinity back.
+//! Man page: sched_setaffinity(2).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +16,7 @@ use super::peer;
 use crate::program;
 use crate::skip::{has_descriptors, is_installed, skip};
 
-/// Looks for something until it is there, for so long that it must be.
+/// Polls until `look` finds something; panics when the time is up.
 #[track_caller]
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -26,7 +29,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("{what}: not seen");
 }
 
-/// The processors that a process may run on, as the kernel lists them.
+/// The processors that a process may run on, as listed in `/proc/PID/status`.
 fn places(pid: u32) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
@@ -63,7 +66,7 @@ fn ends_both(name: &str, expected: i32) {
     assert!(!Path::new(&format!("/proc/{server}")).exists());
 }
 
-/// A server that a shell has started, and the shell; both end with this value.
+/// A server started by a shell, and the shell; both are killed on drop.
 struct Below {
     shell: Child,
     server: u32,
@@ -148,8 +151,8 @@ fn memory_that_cannot_be_had_is_one_line() {
                 .output();
             told(&output.expect("every system has it"))
         };
-        // A thread that was started and finds no memory for its signal stack is ended by the
-        // standard library, and the program with it. Most often it cannot be started.
+        // Usually the thread cannot be started. If it starts and gets no memory for its signal
+        // stack, the standard library ends the whole program.
         let mut runs = std::iter::repeat_with(run).take(10);
         let (code, out, err) = runs.find(|(code, ..)| code.is_some()).expect("a run");
         assert_eq!((code, out.as_str()), (Some(exit), ""), "{words}: {err}");

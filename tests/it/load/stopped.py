@@ -1,6 +1,6 @@
 # An echo of requests of 64 bytes with known faults: PORT, MODE and N.
 #   delay N   answers each request after N milliseconds
-#   reset N   resets each connection behind its N-th reply
+#   reset N   resets each connection after its N-th reply
 #   lie N     changes a byte in the N-th reply of each connection
 import socket
 import struct
@@ -24,7 +24,7 @@ def serve(peer):
             request = request[:9] + bytes([request[9] ^ 4]) + request[10:]
         peer.sendall(request)
         if MODE == "reset" and number == N:
-            # What was sent is to arrive before the reset.
+            # Lets the replies arrive before the reset.
             peer.recv(SIZE, socket.MSG_WAITALL)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return peer.close()

@@ -1,7 +1,7 @@
-//! The real generator on a real clock: servers of known delays, resets and lies (`stopped.py`), and
-//! a generator that is itself stopped for a while.
+//! The real load generator on a real clock: servers with known delays, resets and wrong bytes
+//! (`stopped.py`), and a generator that is stopped with SIGSTOP for a while.
 //!
-//! What is exact in simulated time (`clocks`) is held here to bounds that a busy machine keeps.
+//! `clocks` checks exact figures in simulated time. The bounds here hold on a busy machine.
 
 use std::fs;
 use std::net::TcpStream;
@@ -18,18 +18,18 @@ use crate::program;
 
 const SERVER: &str = include_str!("stopped.py");
 
-/// A document of the generator, to be asked for figures by name.
+/// A JSON document of the generator, and its figures by name.
 struct Document(String);
 
 impl Document {
-    /// Takes the file away that was written.
+    /// Reads and removes the file.
     fn take(path: &PathBuf) -> Document {
         let text = fs::read_to_string(path).expect("it was written");
         fs::remove_file(path).expect("it is ours");
         Document(text)
     }
 
-    /// The number called `name`, the first one behind what is called `of`.
+    /// The first number called `name` after the text `of`.
     fn number(&self, of: &str, name: &str) -> f64 {
         let behind = |text: &str, name: &str| {
             let place = text.find(&format!("\"{name}\":"));
@@ -52,7 +52,7 @@ fn document(name: &str) -> PathBuf {
     file(&format!("stopped-{name}-{number}.json"))
 }
 
-/// Loads Python's server in this mode, and gives the exit code, the report and the document.
+/// Loads the Python server in this mode; returns the exit code, the report and the document.
 fn measure(mode: &str, words: &str) -> (Option<i32>, String, Document) {
     let script = document("server").with_extension("py");
     fs::write(&script, SERVER).expect("a folder for files that go");
@@ -80,7 +80,7 @@ fn a_delay_of_the_server_is_what_service_time_says() {
         let (code, out, document) = measure(&format!("delay {delay}"), words);
         assert_eq!(code, Some(0), "{out}");
         let least = document.milliseconds("service_time", "min_ns");
-        // The fastest of thirty is not far from the truth on any machine.
+        // The fastest of thirty replies is close to the delay on any machine.
         assert!(
             least >= delay && least < delay + 100.0,
             "{least} of {delay}"
@@ -97,10 +97,10 @@ fn a_server_that_cannot_keep_up_shows_in_response_time_from_the_schedule() {
     if !is_installed("python3") {
         return;
     }
-    // One is due every 40 ms, and one is answered every 60 ms or later.
+    // One request is due every 40 ms, and one is answered every 60 ms or later.
     let words = "--connections 1 --rate 25 --duration 1s --warmup 0";
     let (code, out, document) = measure("delay 60", words);
-    // A machine that is slow beyond measure leaves the last ones unanswered.
+    // On a very slow machine the last requests stay unanswered.
     assert!(matches!(code, Some(0 | 7)), "{out}");
     let [service, response] = ["service_time", "response_time"].map(|of| {
         let least = document.milliseconds(of, "min_ns");
@@ -111,7 +111,7 @@ fn a_server_that_cannot_keep_up_shows_in_response_time_from_the_schedule() {
 }
 
 #[test]
-fn resets_lies_and_ends_are_counted_by_kind_and_take_nothing_else_along() {
+fn resets_wrong_bytes_and_closes_are_counted_by_kind_and_fail_no_other_request() {
     if !is_installed("python3") {
         return;
     }
@@ -129,7 +129,7 @@ fn resets_lies_and_ends_are_counted_by_kind_and_take_nothing_else_along() {
     }
 }
 
-/// Requests that the server has answered.
+/// The number of requests that the server has answered.
 static ANSWERED: AtomicU64 = AtomicU64::new(0);
 
 fn counting(mut stream: TcpStream) {
@@ -163,7 +163,7 @@ fn a_generator_that_is_stopped_charges_response_time_and_tells_its_lateness() {
         thread::sleep(Duration::from_millis(2));
     }
     signal(&child, "STOP");
-    // It is this long that it is to be late.
+    // The stop lasts this long, and so does the lateness.
     thread::sleep(STOP);
     signal(&child, "CONT");
     let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
@@ -174,7 +174,7 @@ fn a_generator_that_is_stopped_charges_response_time_and_tells_its_lateness() {
         let most = document.milliseconds(of, "max_ns");
         assert!(most >= stop * 0.9, "{of}: {most}\n{out}");
     }
-    // A quarter of the requests were due while it stood still, and were sent when it went on.
+    // A quarter of the requests became due during the stop and were sent after it.
     let response = document.milliseconds("response_time", "p90_ns");
     let service = document.milliseconds("service_time", "p50_ns");
     assert!(response >= stop * 0.2, "{response}\n{out}");

@@ -1,7 +1,8 @@
-//! What cannot be read is told as not known: never as 0, and never as fine.
+//! Figures that cannot be read are reported as unknown, never as 0 and never as good.
 //!
-//! Without `/proc` (a tmpfs lies over it, in a mount namespace of its own), and with a `/proc` that
-//! hides the processes of others. Both need privileges; without them the plays are skipped.
+//! The tests hide `/proc` (a tmpfs is mounted over it in a mount namespace), or mount a `/proc`
+//! that hides the processes of other users. Both need privileges; without them the tests are
+//! skipped. Man pages: proc(5) for hidepid, mount_namespaces(7).
 
 use std::io;
 use std::process::{Command, Output};
@@ -12,8 +13,8 @@ use super::wellformed::is_json;
 use crate::binary::{is_installed, say};
 use crate::program;
 
-/// Runs `mynah bench` with `mount` done before, behind the words that change its `user`; `None`
-/// where that is not allowed.
+/// Runs `mynah bench` after the shell command `mount`, prefixed by `user`, the words that change
+/// the user; `None` if that is not permitted.
 fn bench_with(mount: &str, user: &str, words: &[&str]) -> Option<Output> {
     if !is_installed("unshare") {
         return None;
@@ -23,7 +24,7 @@ fn bench_with(mount: &str, user: &str, words: &[&str]) -> Option<Output> {
         command.args(["-m", "sh", "-c", line, program::path(), "bench"]);
         command.args(words).output()
     };
-    // The user has to reach the binary too.
+    // The other user must be able to execute the binary too.
     let start = format!("{mount} && exec {user} timeout 60 \"$0\"");
     let tried = run(&format!("{start} --version"), &[]);
     if !tried.is_ok_and(|output| output.status.success()) {
@@ -103,7 +104,7 @@ fn a_process_that_proc_does_not_show_is_measured_without_its_cost() {
     let server = peer::tcp(peer::echo).to_string();
     let own = std::process::id().to_string();
     let words = [&server, "--requests", "100", "--server-pid", &own];
-    // Under hidepid=2 only root sees the processes of others: proc(5).
+    // With hidepid=2 only root sees the processes of other users, see proc(5).
     let hidden = "mount -t proc -o hidepid=2 proc /proc";
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
     for (mount, user) in [(NO_PROC, ""), (hidden, nobody)] {

@@ -1,7 +1,7 @@
-//! What is left of a broken connection in the next one in its place: nothing.
+//! A broken connection leaves no state behind in the connection that replaces it.
 //!
-//! The server breaks some connections in the middle of a reply, with every part of the state of a
-//! conversation half done, and answers rightly on the others.
+//! The server breaks some connections in the middle of a reply, at every part of the parser's
+//! state, and answers correctly on the others.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use mynah::load::plan::{Pace, Plan, Protocol, Until};
 use super::runs::plan;
 use super::simulated::{Asked, Deed, MILLISECOND, SIZE, Stage, Then};
 
-/// Breaks a reply that is begun with these bytes.
+/// Breaks a connection after these first bytes of a reply.
 struct Break {
     name: &'static str,
     says: &'static [u8],
@@ -73,8 +73,8 @@ const BREAKS: [Break; 10] = [
 
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-/// The numbers of the connections that are broken: not the first, for it sets the page; and two in
-/// a row.
+/// The connections to break: never the first one, which defines the expected page; two of them in a
+/// row.
 fn is_broken(connection: usize) -> bool {
     matches!(connection, 3 | 4 | 9)
 }
@@ -85,7 +85,7 @@ fn paces() -> [Pace; 2] {
 }
 
 #[test]
-fn a_connection_of_http_has_nothing_of_the_broken_one_before_it() {
+fn an_http_connection_keeps_no_state_of_the_broken_one_before_it() {
     for case in &BREAKS {
         for pace in paces() {
             let plan = Plan {
@@ -110,7 +110,7 @@ fn a_connection_of_http_has_nothing_of_the_broken_one_before_it() {
 }
 
 #[test]
-fn a_connection_of_an_echo_has_nothing_of_the_broken_one_before_it() {
+fn an_echo_connection_keeps_no_state_of_the_broken_one_before_it() {
     type Answer = fn(&[u8]) -> Vec<u8>;
     let breaks: [(&str, Answer, Then); 6] = [
         (
@@ -151,7 +151,7 @@ fn a_connection_of_an_echo_has_nothing_of_the_broken_one_before_it() {
             let tally = &played.tally;
             let failures: Vec<String> = tally.failures.iter().map(ToString::to_string).collect();
             assert_eq!(tally.errors.total(), 3, "{name}: {failures:?}");
-            // A reply that is too long is one, and something behind it.
+            // A reply that is too long counts as a reply, followed by surplus bytes.
             let answered = if name == "a reply that is too long" {
                 20
             } else {
@@ -164,7 +164,7 @@ fn a_connection_of_an_echo_has_nothing_of_the_broken_one_before_it() {
 
 #[test]
 fn a_reply_that_is_too_long_is_wrong_behind_a_connection_that_was_not_answered() {
-    // Where bytes are not compared, only their number can tell.
+    // Without verification, only the number of bytes shows the error.
     for verify in [true, false] {
         let plan = Plan {
             churn: true,
@@ -184,7 +184,7 @@ fn a_reply_that_is_too_long_is_wrong_behind_a_connection_that_was_not_answered()
 }
 
 #[test]
-fn a_connection_that_breaks_takes_only_its_own_requests_along() {
+fn a_broken_connection_fails_only_its_own_requests() {
     let plan = Plan {
         connections: 4,
         pipeline: 3,
@@ -201,12 +201,12 @@ fn a_connection_that_breaks_takes_only_its_own_requests_along() {
     });
     let tally = &played.tally;
     assert_eq!((tally.errors.broken, tally.errors.wrong), (1, 1));
-    // Each of the five requests that were in flight there has failed.
+    // All five requests that were in flight on these connections failed.
     assert_eq!(tally.errors.total(), 5);
-    // The two others are answered every 10 ms, and the last three of each behind the end.
+    // The other two connections get a reply every 10 ms: 20 within the window and 2 after it.
     let others = 2 * (20 + 2);
     assert_eq!(tally.answered, others + 5 + 7, "{:?}", tally.failures);
-    // The reply before the reset is a reply, for which none was sent any more.
+    // The reply before the reset counts as answered, and no new request was sent for it.
     let mut in_flight: Vec<u64> = tally.failures.iter().map(|it| it.in_flight).collect();
     in_flight.sort_unstable();
     assert_eq!(in_flight, [2, 3]);

@@ -1,11 +1,11 @@
-//! Whether a text is JSON, or XML as far as this house writes it: only the shape, nothing is kept.
+//! Checks the shape of JSON, and of the subset of XML that mynah writes. Values are not kept.
 
 /// Whether `text` is one JSON value.
 pub(crate) fn is_json(text: &str) -> bool {
     json_value(text.trim_start()).is_some_and(|rest| rest.trim().is_empty())
 }
 
-/// Takes a value off the front; what is left begins with no blank.
+/// Parses a value at the front; returns the rest without leading blanks.
 fn json_value(text: &str) -> Option<&str> {
     let rest = match text.chars().next()? {
         '{' => json_items(&text[1..], '}', |item| {
@@ -52,7 +52,7 @@ fn json_string(text: &str) -> Option<&str> {
     None
 }
 
-/// Whether `text` is elements that nest, with quoted attributes and escaped texts.
+/// Whether `text` consists of nested elements with quoted attributes and escaped text.
 pub(crate) fn is_xml(text: &str) -> bool {
     let mut open = Vec::new();
     let mut pieces = text.split('<');

@@ -1,4 +1,5 @@
-//! The second time of something: nothing of the first time may be left, and nothing may be used up.
+//! Behaviour that repeats: the second time must start from a clean state, and no resource may be
+//! used up.
 
 use mynah::limits::{DRAIN_READ_TIMEOUT, LINGER_TIMEOUT, LISTENER_PAUSE_MIN};
 use mynah::protocol::service::{Dict, Robot};
@@ -9,7 +10,7 @@ use super::*;
 const LISTENER: Token = Token::listener(0);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A machine whose replies find little room, and whose requests find much.
+/// A kernel with small buffers for replies and large ones for requests.
 fn narrow_reply() -> Config {
     Config {
         reply: narrow().reply,
@@ -48,7 +49,7 @@ fn each_reload_replaces_the_service_of_old_and_new_connections() {
 }
 
 #[test]
-fn each_stall_has_its_own_time_out() {
+fn each_stall_has_the_whole_stall_timeout() {
     echo(narrow_reply(), settings(), |play| {
         let peer = play.connect();
         for _ in 0..3 {
@@ -66,7 +67,7 @@ fn each_stall_has_its_own_time_out() {
 }
 
 #[test]
-fn each_time_out_of_a_slot_counts_from_its_own_connection() {
+fn timeouts_in_a_reused_slot_count_from_the_new_connection() {
     echo(narrow_reply(), settings(), |play| {
         for count in 1..=3 {
             play.connect();
@@ -86,7 +87,7 @@ fn each_time_out_of_a_slot_counts_from_its_own_connection() {
 }
 
 #[test]
-fn each_connection_of_a_slot_lingers_as_long() {
+fn each_connection_of_a_slot_lingers_for_the_same_time() {
     let framing = framing("u16be", 16);
     under_both(Config::default(), settings(), framing, Echo, |play| {
         for count in 1..=3 {
@@ -118,7 +119,7 @@ fn each_connection_of_a_slot_is_greeted() {
 }
 
 #[test]
-fn the_listener_rests_and_resumes_each_time_that_slots_run_out() {
+fn the_listener_pauses_and_resumes_each_time_that_slots_run_out() {
     let settings = Settings {
         connections_max: 2,
         ..settings()
@@ -142,7 +143,7 @@ fn the_listener_rests_and_resumes_each_time_that_slots_run_out() {
 }
 
 #[test]
-fn the_reserve_tells_one_peer_each_time_that_descriptors_run_out() {
+fn the_reserve_refuses_one_peer_each_time_that_descriptors_run_out() {
     echo(Config::default(), settings(), |play| {
         for round in 1..=3 {
             let first = play.connect();
@@ -162,7 +163,7 @@ fn the_reserve_tells_one_peer_each_time_that_descriptors_run_out() {
 }
 
 #[test]
-fn each_wait_for_a_workspace_ends_with_one() {
+fn every_wait_for_a_workspace_ends_with_a_workspace() {
     let settings = Settings {
         workspaces: 1,
         ..settings()
@@ -172,7 +173,7 @@ fn each_wait_for_a_workspace_ends_with_one() {
         let (holder, waiter) = (play.connect(), play.connect());
         for round in 1..=3 {
             play.send(holder, b"\x02a");
-            // Were its time that of an earlier wait, it would be over now.
+            // With the deadline of an earlier wait, the connection would be closed by now.
             play.pass(IDLE - SECOND);
             play.send(waiter, b"\x01x");
             assert_eq!(play.counters().workspace_waits, round);
@@ -187,7 +188,7 @@ fn each_wait_for_a_workspace_ends_with_one() {
 }
 
 #[test]
-fn a_second_order_to_drain_puts_off_neither_of_its_deadlines() {
+fn a_second_drain_request_moves_neither_deadline() {
     let settings = Settings {
         stall_timeout: None,
         ..settings()
@@ -218,7 +219,7 @@ fn a_later_frame_has_no_more_time_than_the_first() {
     under_both(Config::default(), settings, framing, Echo, |play| {
         let peer = play.connect();
         for _ in 0..2 {
-            // Whole, although not at once.
+            // The frame is complete, in two parts.
             play.send(peer, b"\x02a");
             play.pass(4 * SECOND);
             play.send(peer, b"b");
@@ -237,7 +238,7 @@ fn a_later_frame_has_no_more_time_than_the_first() {
 }
 
 #[test]
-fn a_frame_behind_one_that_ended_with_its_beginning_has_no_more_time() {
+fn a_frame_whose_start_arrived_with_the_end_of_another_has_one_frame_timeout() {
     let settings = Settings {
         frame_timeout: Some(5 * SECOND),
         ..settings()
@@ -247,7 +248,7 @@ fn a_frame_behind_one_that_ended_with_its_beginning_has_no_more_time() {
         let peer = play.connect();
         play.send(peer, b"\x02a");
         play.pass(SECOND);
-        // The next one begins with the end of the one before.
+        // The end of one frame and the beginning of the next arrive together.
         play.send(peer, b"b\x63");
         assert_eq!(play.receive(peer), b"\x02ab");
         for _ in 0..5 {

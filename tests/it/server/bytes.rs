@@ -1,16 +1,16 @@
-//! Bytes under pressure: slow readers, half-closed peers, ends that come with data, budgets.
+//! Bytes under pressure: slow readers, half-closed peers, FINs that arrive with data, budgets.
 
 use mynah::limits::{BYTES_PER_EVENT, OPERATIONS_PER_EVENT};
 
 use super::*;
 use crate::sim::{Argument, Call};
 
-/// Bytes that tell where they stand.
+/// Bytes whose values depend on their position, so that lost or reordered bytes show.
 pub(super) fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|n| (n % 251) as u8).collect()
 }
 
-/// Sends `bytes` as long as there is room for more, and says how many that were.
+/// Sends `bytes` while the pipe has room. Returns how many bytes fitted.
 pub(super) fn push<S: Service>(play: &mut Play<S>, peer: Peer, bytes: &[u8]) -> usize {
     let mut sent = 0;
     loop {
@@ -49,13 +49,13 @@ fn a_slow_reader_gets_every_byte_in_order_and_stops_the_reading_meanwhile() {
         let counters = play.counters();
         assert_eq!(counters.short_writes, short_writes as u64);
         assert!(short_writes > 0 && counters.interest_changes >= 2);
-        // The others are the registrations of the listener and of the connection.
+        // The other two calls register the listener and the connection.
         assert_eq!(counters.interest_changes + 2, counters.epoll_ctl);
     });
 }
 
 #[test]
-fn what_waits_for_a_slow_reader_is_answered_by_another_length_in_order_too() {
+fn requests_behind_a_slow_reader_get_replies_of_another_length_in_order() {
     let framing = framing("u16be", 1000);
     under_both(narrow(), settings(), framing, UpperUnicode, |play| {
         let peer = play.connect();
@@ -84,7 +84,7 @@ fn other_peers_are_served_while_one_does_not_read() {
 }
 
 #[test]
-fn a_half_closed_peer_reads_everything_back() {
+fn a_half_closed_peer_receives_every_reply() {
     echo(narrow(), settings(), |play| {
         let peer = play.connect();
         let bytes = pattern(700);
@@ -100,7 +100,7 @@ fn a_half_closed_peer_reads_everything_back() {
 }
 
 #[test]
-fn after_the_end_of_the_stream_nothing_is_read_however_long_answers_take() {
+fn no_read_follows_the_end_of_the_stream_however_long_answers_take() {
     echo(narrow(), settings(), |play| {
         let peer = play.connect();
         push(play, peer, &pattern(700));
@@ -115,7 +115,7 @@ fn after_the_end_of_the_stream_nothing_is_read_however_long_answers_take() {
 }
 
 #[test]
-fn an_end_that_comes_together_with_data_is_heard_of() {
+fn a_fin_that_arrives_with_data_is_noticed() {
     echo(Config::default(), settings(), |play| {
         let peer = play.sim().connect(0);
         play.turn();
@@ -129,7 +129,7 @@ fn an_end_that_comes_together_with_data_is_heard_of() {
 }
 
 #[test]
-fn an_end_that_was_there_before_the_connection_was_taken_in_is_heard_of() {
+fn a_fin_that_arrived_before_the_accept_is_noticed() {
     echo(Config::default(), settings(), |play| {
         let peer = play.sim().connect(0);
         play.sim().send(peer, b"first and last words");
@@ -154,7 +154,7 @@ fn a_peer_that_resets_is_closed_quietly() {
 }
 
 #[test]
-fn a_peer_out_of_its_budget_of_bytes_goes_on_in_the_next_turn() {
+fn a_peer_over_its_byte_budget_continues_in_the_next_turn() {
     let large = Pipe {
         send: 3 * BYTES_PER_EVENT as usize,
         receive: 3 * BYTES_PER_EVENT as usize,
@@ -178,7 +178,7 @@ fn a_peer_out_of_its_budget_of_bytes_goes_on_in_the_next_turn() {
         assert_eq!(play.sim().send(greedy, &bytes), bytes.len());
         play.sim().send(modest, b"hello");
         play.turn();
-        // The read that showed that there is more is not part of the budget.
+        // The read that showed that more is available is not part of the budget.
         let first_read = workspace.inbound as u64;
         assert!(play.counters().bytes_in <= first_read + BYTES_PER_EVENT + 5);
         assert_eq!(play.sim().receive_all(modest), b"hello", "in the same turn");
@@ -187,7 +187,7 @@ fn a_peer_out_of_its_budget_of_bytes_goes_on_in_the_next_turn() {
 }
 
 #[test]
-fn a_peer_out_of_its_budget_of_operations_goes_on_in_the_next_turn() {
+fn a_peer_over_its_operation_budget_continues_in_the_next_turn() {
     let workspace = WorkspaceSize {
         inbound: 8,
         outbound: 0,
@@ -209,7 +209,7 @@ fn a_peer_out_of_its_budget_of_operations_goes_on_in_the_next_turn() {
 }
 
 #[test]
-fn a_wrong_frame_is_answered_by_all_before_it_a_fin_and_a_bounded_patience() {
+fn an_invalid_frame_is_answered_by_the_replies_before_it_a_fin_and_a_bounded_linger() {
     let framing = framing("u16be", 16);
     under_both(Config::default(), settings(), framing, Echo, |play| {
         let peer = play.connect();
@@ -258,7 +258,7 @@ fn each_kind_of_wrong_frame_is_counted_as_itself() {
 }
 
 #[test]
-fn a_readiness_with_nothing_behind_it_is_counted_and_forgotten() {
+fn a_spurious_event_is_counted_and_has_no_effect() {
     echo(Config::default(), settings(), |play| {
         let peer = play.connect();
         play.sim().fail("recv", 1, libc::EAGAIN);

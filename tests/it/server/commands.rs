@@ -1,5 +1,5 @@
-//! Commands that connections wait for, on a machine without processes: what is said, when it ends,
-//! and who may start one.
+//! Commands run for connections, on a simulated kernel without processes: their output, their end,
+//! and the conditions under which a command may start.
 
 use super::*;
 use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_REAP_PAUSE, COMMAND_TIMEOUT, COMMANDS_MAX};
@@ -15,7 +15,7 @@ fn allowed() -> Vec<String> {
         .to_vec()
 }
 
-/// Buffers that hold whatever a command may say.
+/// Buffers large enough for the whole output of a command.
 pub(super) fn roomy() -> Settings {
     Settings {
         workspace: WorkspaceSize {
@@ -26,7 +26,7 @@ pub(super) fn roomy() -> Settings {
     }
 }
 
-/// Plays `run` under both triggers; in the end no process is left.
+/// Runs a play of `run` under both triggers, then checks that no process is left.
 pub(super) fn run(framing: &str, settings: Settings, play: impl Fn(&mut Play<Run>)) {
     run_framed(crate::talk::framing(framing, 1 << 20), settings, play);
 }
@@ -57,7 +57,7 @@ pub(super) fn lines(settings: Settings, play: impl Fn(&mut Play<Run>)) {
     run("line", settings, play);
 }
 
-/// What `peer` hears, as text; its address made the same for all.
+/// What `peer` receives, as text, with its address replaced by a fixed one.
 pub(super) fn hear(play: &mut Play<Run>, peer: Peer) -> String {
     play.quiet();
     let text = String::from_utf8(play.receive(peer)).expect("text");
@@ -68,7 +68,7 @@ pub(super) fn hear(play: &mut Play<Run>, peer: Peer) -> String {
     format!("{begin}{rest}")
 }
 
-/// The one process there is.
+/// The id of the only process.
 pub(super) fn only(play: &mut Play<Run>) -> u32 {
     let all = play.sim().processes();
     assert_eq!(all.len(), 1, "{all:?}");
@@ -76,7 +76,7 @@ pub(super) fn only(play: &mut Play<Run>) -> u32 {
 }
 
 #[test]
-fn what_a_command_says_is_passed_on_as_it_comes_and_its_end_ends_the_answer() {
+fn output_of_a_command_is_forwarded_as_it_arrives_and_its_exit_ends_the_answer() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
@@ -124,7 +124,7 @@ fn a_command_costs_these_calls() {
 }
 
 #[test]
-fn one_that_says_too_much_is_cut_and_killed_with_a_word_to_its_peer() {
+fn output_over_its_limit_is_cut_and_the_command_killed_with_a_notice_to_the_peer() {
     run("i32le", roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"\x03\0\0\0yes");
@@ -136,8 +136,8 @@ fn one_that_says_too_much_is_cut_and_killed_with_a_word_to_its_peer() {
 }
 
 #[test]
-fn where_frames_are_short_a_command_may_say_less() {
-    // What a frame holds, without the longest line that tells of a cut.
+fn short_frames_lower_the_output_limit_of_a_command() {
+    // The room in a frame, without the longest line that reports a cut.
     let room = 1 + LATE.len();
     for (spec, frame_max, request, header, payload_max) in [
         ("ascii:2", 1 << 20, &b"04held"[..], 2, 99),
@@ -166,7 +166,7 @@ fn where_frames_are_short_a_command_may_say_less() {
 }
 
 #[test]
-fn one_that_says_all_it_may_and_not_a_byte_more_is_not_cut() {
+fn output_of_exactly_its_limit_is_not_cut() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
@@ -183,7 +183,7 @@ fn one_that_says_all_it_may_and_not_a_byte_more_is_not_cut() {
 }
 
 #[test]
-fn one_that_takes_too_long_is_killed_at_its_time_and_not_before() {
+fn a_command_that_takes_too_long_is_killed_at_its_deadline_and_not_before() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
@@ -200,7 +200,7 @@ fn one_that_takes_too_long_is_killed_at_its_time_and_not_before() {
 }
 
 #[test]
-fn whoever_a_command_leaves_behind_is_heard_until_its_time_is_up() {
+fn output_of_processes_that_a_command_leaves_behind_is_read_until_its_deadline() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
@@ -220,7 +220,7 @@ fn whoever_a_command_leaves_behind_is_heard_until_its_time_is_up() {
 }
 
 #[test]
-fn one_that_closes_its_output_is_waited_for_all_the_same() {
+fn a_command_that_closes_its_output_is_still_waited_for() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
@@ -234,7 +234,7 @@ fn one_that_closes_its_output_is_waited_for_all_the_same() {
 }
 
 #[test]
-fn a_peer_that_resets_takes_its_command_with_it() {
+fn a_reset_of_the_peer_kills_its_command() {
     lines(roomy(), |play| {
         let (peer, other) = (play.connect(), play.connect());
         play.send(peer, b"held\n");
@@ -249,7 +249,7 @@ fn a_peer_that_resets_takes_its_command_with_it() {
 }
 
 #[test]
-fn a_peer_that_resets_when_the_server_has_begun_to_end_takes_its_command_with_it() {
+fn a_reset_of_the_peer_during_a_drain_kills_its_command() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\n");
@@ -284,7 +284,7 @@ fn a_peer_that_only_ends_its_stream_is_answered() {
 }
 
 #[test]
-fn a_killed_process_keeps_its_place_until_it_is_reaped_told_or_not() {
+fn a_killed_process_keeps_its_place_until_it_is_reaped_with_or_without_a_report() {
     for told in [true, false] {
         lines(roomy(), |play| {
             let peer = play.connect();
@@ -292,7 +292,7 @@ fn a_killed_process_keeps_its_place_until_it_is_reaped_told_or_not() {
             play.send(peer, b"held\n");
             let id = only(play);
             play.pass(COMMAND_TIMEOUT);
-            // Its peer need not wait for the kernel.
+            // The peer does not have to wait until the process is reaped.
             assert!(hear(play, peer).ends_with(&format!("{LATE}\n")));
             play.pass(Duration::from_secs(1));
             assert_eq!(only(play), id);
@@ -308,7 +308,7 @@ fn a_killed_process_keeps_its_place_until_it_is_reaped_told_or_not() {
 }
 
 #[test]
-fn no_more_run_at_once_than_there_are_places_and_the_others_wait_in_order() {
+fn commands_run_up_to_the_number_of_places_and_the_others_wait_in_order() {
     let many = Settings {
         connections_max: COMMANDS_MAX + 4,
         workspaces: COMMANDS_MAX + 4,
@@ -326,12 +326,12 @@ fn no_more_run_at_once_than_there_are_places_and_the_others_wait_in_order() {
             play.registered(COMMANDS_MAX as u32),
             play.under(Interest::NONE)
         );
-        // Somebody else is served meanwhile.
+        // Another connection is served meanwhile.
         let other = play.connect();
         play.ask_refused(other);
         play.sim().ends(all[5], false);
         play.quiet();
-        // The first that waits leaves, so the second is next.
+        // The first waiting connection leaves, so the second is next.
         play.sim().ends(all[6], false);
         play.quiet();
         assert_eq!(play.sim().processes().len(), COMMANDS_MAX);
@@ -374,7 +374,7 @@ fn requests_that_come_in_one_turn_are_counted_as_waiting_if_places_run_out() {
 }
 
 #[test]
-fn one_that_waits_for_a_place_may_leave() {
+fn a_connection_that_waits_for_a_place_may_close() {
     let many = Settings {
         connections_max: COMMANDS_MAX + 1,
         workspaces: COMMANDS_MAX + 1,
@@ -396,13 +396,13 @@ fn one_that_waits_for_a_place_may_leave() {
 }
 
 #[test]
-fn a_command_that_is_told_as_missing_has_not_run() {
+fn a_command_reported_as_missing_has_not_run() {
     for (line, errno) in [
-        // The process was there before the program was found to be missing.
+        // The process existed before exec found that the program is missing.
         ("nowhere", None),
         ("held", Some(libc::EAGAIN)),
         ("held", Some(libc::ENOMEM)),
-        // There is no process without a pidfd.
+        // Without a pidfd there is no process (clone(2), CLONE_PIDFD).
         ("echo a", Some(libc::EMFILE)),
         ("echo a", Some(libc::EPERM)),
         ("echo a", Some(libc::ENOSYS)),
@@ -412,7 +412,8 @@ fn a_command_that_is_told_as_missing_has_not_run() {
                 play.sim().fail("clone", 1, errno);
             }
             let peer = play.connect();
-            // Those behind it are answered too, without end and without depth.
+            // The requests behind it are answered too, without an endless loop and without
+            // recursion.
             let requests = format!("{line}\n").into_bytes();
             play.send(peer, &requests);
             assert_eq!(hear(play, peer), "你要执行的命令不存在!\n");
@@ -425,7 +426,8 @@ fn a_command_that_is_told_as_missing_has_not_run() {
     }
 }
 
-/// The `k`-th registration of a command is refused: of its output, then of its end.
+/// The `k`-th registration of a command is refused: first that of its output, then that of its
+/// exit.
 const REGISTRATIONS: [u64; 2] = [1, 2];
 
 #[test]
@@ -480,7 +482,7 @@ fn a_command_that_epoll_refuses_to_watch_keeps_its_limits() {
             assert!(play.sim().is_running(id));
             play.pass(NANOSECOND);
             assert_eq!(hear(play, peer), format!("RESULT:{LATE}\n"));
-            // The next one is watched as usual.
+            // The next command is registered as usual.
             play.sim().fail("epoll_ctl ADD", k, libc::ENOSPC);
             play.send(peer, b"yes\n");
             play.pass(COMMAND_REAP_PAUSE);
@@ -490,7 +492,7 @@ fn a_command_that_epoll_refuses_to_watch_keeps_its_limits() {
 }
 
 #[test]
-fn the_peer_of_a_command_that_epoll_refuses_to_watch_may_leave() {
+fn the_peer_of_a_command_that_epoll_refuses_to_watch_may_disconnect() {
     for k in REGISTRATIONS {
         lines(roomy(), |play| {
             let (peer, other) = (play.connect(), play.connect());
@@ -529,7 +531,7 @@ fn output_does_not_renew_the_deadline_of_a_command() {
 }
 
 #[test]
-fn each_command_of_a_connection_has_its_whole_time() {
+fn each_command_of_a_connection_has_the_whole_timeout() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\nheld\nheld\n");
@@ -579,7 +581,7 @@ fn the_time_of_a_command_that_waited_for_a_place_counts_from_its_start() {
 }
 
 #[test]
-fn a_drain_waits_for_the_command_and_for_what_was_asked_before() {
+fn a_drain_waits_for_the_command_and_for_earlier_requests() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"held\necho a\n");
@@ -599,7 +601,7 @@ fn a_drain_waits_for_the_command_and_for_what_was_asked_before() {
 }
 
 #[test]
-fn a_drain_that_takes_too_long_kills_what_runs() {
+fn a_drain_timeout_kills_running_commands() {
     let short = Settings {
         drain_timeout: Duration::from_secs(2),
         ..roomy()
@@ -626,12 +628,12 @@ fn a_server_that_ends_at_once_kills_whatever_runs_in_each_of_its_places() {
         play.send(peer, b"held\n");
     }
     assert_eq!(play.counters().commands_now, roomy().connections_max as u64);
-    // The machine is dropped with it, and tells who goes on.
+    // Dropping the server drops the simulated kernel, which panics if a process still runs.
     drop(play);
 }
 
 #[test]
-fn one_whose_peer_takes_nothing_ends_with_the_stall_time_out() {
+fn a_command_whose_peer_reads_nothing_ends_at_the_stall_timeout() {
     let tight = Config {
         reply: Pipe {
             send: 100,
@@ -660,7 +662,7 @@ fn one_whose_peer_takes_nothing_ends_with_the_stall_time_out() {
 }
 
 #[test]
-fn an_output_that_is_not_ready_after_all_is_read_later_and_a_broken_one_no_more() {
+fn an_output_that_is_not_ready_is_read_later_and_a_failed_one_is_not_read_again() {
     for (errno, heard) in [(libc::EAGAIN, "RESULT:one two\n"), (libc::EIO, "RESULT:\n")] {
         lines(roomy(), |play| {
             let peer = play.connect();
@@ -678,7 +680,7 @@ fn an_output_that_is_not_ready_after_all_is_read_later_and_a_broken_one_no_more(
 }
 
 #[test]
-fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
+fn a_failed_call_of_a_command_affects_no_other_connection() {
     use libc::*;
     let pages: [(&str, &[i32]); 8] = [
         ("getpeername", &[EBADF, ENOBUFS, ENOTCONN]),
@@ -716,7 +718,7 @@ fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
                     "{heard:?} {counters}"
                 );
                 assert_eq!(counters.commands_now, 0);
-                // One that ran is not said to be missing.
+                // A command that ran is not reported as missing.
                 let missing = heard.contains("你要执行的命令不存在!");
                 assert!(!missing || play.sim().programs_run() == 0);
                 if name != "waitid" {
@@ -732,7 +734,7 @@ fn any_call_of_a_command_may_fail_and_nobody_else_is_harmed() {
 }
 
 impl Play<Run> {
-    /// Asks for what is not allowed, and is refused.
+    /// Requests a command that is not allowed, and expects the refusal.
     pub(super) fn ask_refused(&mut self, peer: Peer) {
         self.send(peer, b"no\n");
         assert_eq!(hear(self, peer), "坏人!\n");
@@ -740,13 +742,13 @@ impl Play<Run> {
 }
 
 #[test]
-fn late_news_of_a_command_do_not_reach_the_next_one_in_its_place() {
+fn late_events_of_a_command_do_not_reach_the_next_command_in_its_place() {
     let late = |stale| Faults {
         stale,
         ..Faults::none()
     };
     let config = Config {
-        // Kept, and not told yet.
+        // Events are kept and not yet reported.
         faults: late(f64::MIN_POSITIVE),
         ..Config::default()
     };
@@ -763,7 +765,7 @@ fn late_news_of_a_command_do_not_reach_the_next_one_in_its_place() {
         play.quiet();
         assert!(play.counters().stale_events > 0);
         play.sim().says(next, b"two");
-        // Were it taken for ended, this would be the last of it.
+        // If the late event counted for this command, its reply would end here.
         play.sim().falls_silent(next);
         assert_eq!(hear(play, peer), "RESULT:two");
         play.sim().ends(next, false);

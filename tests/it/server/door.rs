@@ -1,4 +1,4 @@
-//! Who is let in, and when: slots, descriptors, passing errors, failed registrations.
+//! Accepting connections: slots, descriptors, transient accept errors, failed registrations.
 
 use mynah::limits::{LISTENER_PAUSE_MAX, LISTENER_PAUSE_MIN};
 
@@ -7,7 +7,7 @@ use super::*;
 const LISTENER: Token = Token::listener(0);
 
 #[test]
-fn while_slots_are_full_the_listener_rests_and_the_backlog_waits() {
+fn the_listener_pauses_while_slots_are_full_and_the_backlog_waits() {
     let settings = Settings {
         connections_max: 2,
         ..settings()
@@ -36,7 +36,7 @@ fn while_slots_are_full_the_listener_rests_and_the_backlog_waits() {
 }
 
 #[test]
-fn a_crowd_is_let_in_in_few_turns_and_one_peer_costs_one_accept4() {
+fn many_connections_are_accepted_in_few_turns_and_a_single_one_costs_one_accept4() {
     let settings = Settings {
         connections_max: 100,
         ..settings()
@@ -63,7 +63,7 @@ fn a_crowd_is_let_in_in_few_turns_and_one_peer_costs_one_accept4() {
 }
 
 #[test]
-fn out_of_descriptors_one_peer_is_told_and_the_listener_rests() {
+fn out_of_descriptors_one_peer_is_refused_and_the_listener_pauses() {
     echo(Config::default(), settings(), |play| {
         let first = play.connect();
         play.sim().limit_descriptors(FIXED_SOCKETS + 1);
@@ -85,7 +85,7 @@ fn out_of_descriptors_one_peer_is_told_and_the_listener_rests() {
 }
 
 #[test]
-fn out_of_descriptors_the_rests_grow_and_nothing_spins() {
+fn out_of_descriptors_the_listener_pauses_grow_and_nothing_spins() {
     echo(Config::default(), settings(), |play| {
         play.connect();
         play.sim().limit_descriptors(FIXED_SOCKETS + 1);
@@ -119,7 +119,7 @@ fn out_of_descriptors_the_rests_grow_and_nothing_spins() {
 }
 
 #[test]
-fn a_reserve_that_could_not_be_had_back_is_taken_when_the_door_opens_again() {
+fn a_lost_reserve_descriptor_is_reopened_when_the_listener_resumes() {
     echo(Config::default(), settings(), |play| {
         let first = play.connect();
         play.sim().limit_descriptors(FIXED_SOCKETS + 1);
@@ -136,8 +136,8 @@ fn a_reserve_that_could_not_be_had_back_is_taken_when_the_door_opens_again() {
     });
 }
 
-/// The errors of accept4 that say nothing about the listener: those of accept(2), "Error handling",
-/// the other network errors of "Errors", and one that no page lists.
+/// The errors of accept4 that say nothing about the listener: those in accept(2), "Error handling",
+/// the other network errors in "Errors", and one that no man page lists.
 const PASSING: [(&str, i32); 17] = [
     ("EINTR", libc::EINTR),
     ("ECONNABORTED", libc::ECONNABORTED),
@@ -171,7 +171,7 @@ const MISTAKES: [(&str, i32); 4] = [
 ];
 
 #[test]
-fn an_accept_that_fails_in_passing_loses_nobody_else() {
+fn a_transient_accept_error_loses_no_other_connection() {
     for (name, errno) in PASSING {
         println!("{name}");
         echo(Config::default(), settings(), |play| {
@@ -189,14 +189,15 @@ fn an_accept_that_fails_in_passing_loses_nobody_else() {
 }
 
 #[test]
-fn a_crowd_behind_a_passing_error_is_let_in_without_another_newcomer() {
+fn connections_behind_a_transient_accept_error_are_accepted_without_a_new_arrival() {
     let settings = Settings {
         connections_max: 100,
         ..settings()
     };
     for (name, errno) in PASSING {
         println!("{name}");
-        // At the first, in the middle, at the last, at the one that finds nothing; and several.
+        // The failing calls: the first, one in the middle, the last, the one that finds the queue
+        // empty, and several at once.
         for failing in [&[1][..], &[3], &[5], &[6], &[1, 2, 3, 5, 8]] {
             echo(Config::default(), settings.clone(), |play| {
                 for place in failing {
@@ -215,10 +216,10 @@ fn a_crowd_behind_a_passing_error_is_let_in_without_another_newcomer() {
 }
 
 #[test]
-fn a_passing_error_with_nothing_behind_it_is_no_spin() {
+fn a_transient_accept_error_with_an_empty_queue_does_not_spin() {
     for (_, errno) in PASSING {
         echo(Config::default(), settings(), |play| {
-            // The connection is gone with its error.
+            // The connection is lost with its error.
             let peer = play.sim().connect(0);
             play.sim().close_peer(peer);
             play.sim().fail("accept4", 1, errno);
@@ -231,7 +232,7 @@ fn a_passing_error_with_nothing_behind_it_is_no_spin() {
 }
 
 #[test]
-fn an_accept_without_descriptors_or_memory_tells_one_peer_and_rests() {
+fn an_accept_without_descriptors_or_memory_refuses_one_peer_and_pauses_the_listener() {
     for (name, errno) in OUT_OF_RESOURCES {
         println!("{name}");
         echo(Config::default(), settings(), |play| {
@@ -251,7 +252,7 @@ fn an_accept_without_descriptors_or_memory_tells_one_peer_and_rests() {
 }
 
 #[test]
-fn an_accept_that_cannot_fail_so_rests_and_loses_nobody() {
+fn an_accept_error_that_only_a_bug_causes_pauses_the_listener_and_loses_no_connection() {
     for (name, errno) in MISTAKES {
         println!("{name}");
         echo(Config::default(), settings(), |play| {

@@ -1,11 +1,11 @@
-//! Shutting down: the queue first, then all that is owed, then the end, in bounded time.
+//! Shutdown: first the accept queue, then all owed replies, then the end, within bounded time.
 
 use mynah::limits::{DRAIN_READ_TIMEOUT, DRAIN_READS_MIN, EVENTS_PER_TURN, LINGER_TIMEOUT};
 
 use super::bytes::{pattern, push};
 use super::*;
 
-/// Begins to drain, and lets the server work.
+/// Starts the drain and lets the server run.
 fn drain<S: Service>(play: &mut Play<S>) {
     play.server.drain();
     play.fixed_sockets = 1;
@@ -22,7 +22,7 @@ fn a_server_without_connections_is_done_at_once() {
 }
 
 #[test]
-fn idle_peers_are_closed_in_good_order() {
+fn a_drain_closes_idle_peers_with_fin() {
     echo(Config::default(), settings(), |play| {
         let (quiet, busy) = (play.connect(), play.connect());
         play.ask(busy, b"hello");
@@ -37,7 +37,7 @@ fn idle_peers_are_closed_in_good_order() {
 }
 
 #[test]
-fn a_crowd_is_sent_home_in_several_turns_so_that_signals_are_heard_in_between() {
+fn a_drain_closes_many_idle_connections_over_several_turns_so_that_signals_are_taken_in_between() {
     const LATER: usize = 3;
     let settings = Settings {
         connections_max: EVENTS_PER_TURN + LATER,
@@ -99,14 +99,15 @@ fn replies_owed_to_a_slow_reader_are_delivered_and_so_is_what_waits_behind_them(
 }
 
 #[test]
-fn who_has_not_acknowledged_its_replies_is_ended_with_a_fin_and_read_on_for_a_while() {
+fn a_drain_sends_fin_and_keeps_reading_while_replies_are_unacknowledged() {
     echo(narrow(), settings(), |play| {
         let peer = play.connect();
         let bytes = pattern(300);
         assert_eq!(push(play, peer, &bytes), 300);
         play.pass(STALL);
         drain(play);
-        // A close would answer this with a reset, and that would destroy what is under way.
+        // A close would answer these bytes with RST, and the RST would destroy replies still in
+        // flight.
         play.send(peer, b"too late");
         play.pass(LINGER_TIMEOUT - NANOSECOND);
         assert_eq!(play.counters().connections_now, 1);
@@ -125,7 +126,7 @@ fn the_queue_of_the_listener_is_served_first() {
         for peer in peers {
             play.sim().send(peer, b"hello");
         }
-        // One of the three gives up while it waits.
+        // One of the three connections is aborted while it is queued.
         play.sim().fail("accept4", 2, libc::ECONNABORTED);
         drain(play);
         for peer in peers {
@@ -138,7 +139,7 @@ fn the_queue_of_the_listener_is_served_first() {
 }
 
 #[test]
-fn a_listener_that_rests_is_asked_once_more() {
+fn a_paused_listener_is_accepted_from_once_more_in_a_drain() {
     echo(Config::default(), settings(), |play| {
         play.sim().fail("accept4", 1, libc::EMFILE);
         let _refused = play.sim().connect(0);
@@ -152,7 +153,7 @@ fn a_listener_that_rests_is_asked_once_more() {
 }
 
 #[test]
-fn who_has_no_slot_when_it_ends_is_served_as_others_leave() {
+fn a_drain_serves_queued_connections_as_slots_become_free() {
     let settings = Settings {
         connections_max: 2,
         ..settings()
@@ -191,7 +192,7 @@ fn a_flooding_peer_is_read_from_for_a_bounded_time() {
         play.fixed_sockets = 1;
         let mut cut_off = None;
         while !play.server.is_done() {
-            // There is always more than the budget of two turns to read.
+            // The peer always has more to read than the budget of two turns.
             play.sim().send(peer, &pattern(10_000));
             play.turn();
             play.turn();
@@ -231,7 +232,7 @@ fn a_peer_that_does_not_take_its_replies_is_cut_at_the_drain_time_out() {
 }
 
 #[test]
-fn a_peer_that_only_lingers_when_time_is_up_is_not_counted_as_cut() {
+fn a_peer_that_lingers_at_the_drain_timeout_does_not_count_as_cut() {
     let settings = Settings {
         drain_timeout: LINGER_TIMEOUT / 2,
         ..settings()
@@ -255,10 +256,10 @@ fn a_peer_that_only_lingers_when_time_is_up_is_not_counted_as_cut() {
     );
 }
 
-/// A frame of five bytes behind its length, and one that is cut after its second byte.
+/// A frame: a length of two bytes, then a payload of five.
 const FRAME: &str = "000568656c6c6f";
 
-/// Begins to drain with the first three bytes of [`FRAME`] from one peer.
+/// Starts the drain when one peer has sent the first three bytes of [`FRAME`].
 fn drain_inside_a_frame(settings: Settings, play: impl Fn(&mut Play<Echo>, Peer)) {
     let framing = framing("u16be", 16);
     under_both(Config::default(), settings, framing, Echo, |stage| {
@@ -271,8 +272,8 @@ fn drain_inside_a_frame(settings: Settings, play: impl Fn(&mut Play<Echo>, Peer)
 }
 
 #[test]
-fn a_request_under_way_at_the_signal_is_finished_and_answered() {
-    // Before and after the time for reading, which bounds peers that go on talking.
+fn a_request_incomplete_at_the_signal_is_completed_and_answered() {
+    // Before and after DRAIN_READ_TIMEOUT, which bounds peers that keep sending.
     for late in [Duration::from_millis(300), 3 * DRAIN_READ_TIMEOUT] {
         drain_inside_a_frame(settings(), |play, peer| {
             play.pass(late);
@@ -320,10 +321,10 @@ fn a_request_that_never_ends_is_cut_at_the_drain_timeout() {
 }
 
 #[test]
-fn after_the_time_for_reading_one_request_is_finished_and_none_behind_it() {
+fn after_the_read_timeout_of_a_drain_one_request_is_finished_and_none_behind_it() {
     drain_inside_a_frame(settings(), |play, peer| {
         play.pass(DRAIN_READ_TIMEOUT);
-        // The rest of the first request, and the beginning of another.
+        // The rest of the first request and the beginning of a second.
         play.send(peer, &[&hex(FRAME)[3..], &hex(FRAME)[..3]].concat());
         assert_eq!(play.receive(peer), hex(FRAME));
         assert_eq!(play.link(peer), Link::Finished);
@@ -362,7 +363,7 @@ fn the_end_of_the_stream_inside_a_request_ends_a_drain() {
 }
 
 #[test]
-fn who_waits_for_a_workspace_keeps_its_turn_and_is_served_before_the_end() {
+fn a_drain_serves_connections_that_wait_for_a_workspace_in_order() {
     let settings = Settings {
         workspaces: 1,
         ..settings()
@@ -386,7 +387,7 @@ fn who_waits_for_a_workspace_keeps_its_turn_and_is_served_before_the_end() {
 }
 
 #[test]
-fn who_gets_a_workspace_only_after_the_time_for_reading_is_answered_all_the_same() {
+fn a_connection_that_gets_a_workspace_after_the_read_timeout_of_a_drain_is_answered() {
     let settings = Settings {
         workspaces: 1,
         ..settings()
@@ -396,7 +397,7 @@ fn who_gets_a_workspace_only_after_the_time_for_reading_is_answered_all_the_same
         let sent = push(play, holder, &pattern(5000));
         play.send(second, b"hello");
         drain(play);
-        // It arrives while the server listens no more, but before it can be heard.
+        // The request arrives when the server no longer accepts, but before the server can read it.
         play.pass(DRAIN_READ_TIMEOUT + NANOSECOND);
         play.sim().send(third, b"hello too");
         play.quiet();
@@ -410,7 +411,7 @@ fn who_gets_a_workspace_only_after_the_time_for_reading_is_answered_all_the_same
 }
 
 #[test]
-fn who_could_not_be_heard_in_time_has_so_many_reads_and_no_more() {
+fn reads_after_the_read_timeout_of_a_drain_are_bounded() {
     const READ: usize = 64;
     let settings = Settings {
         workspaces: 1,
@@ -445,7 +446,7 @@ fn who_could_not_be_heard_in_time_has_so_many_reads_and_no_more() {
 }
 
 #[test]
-fn who_gets_no_workspace_before_the_time_is_up_is_counted_as_cut() {
+fn a_connection_without_a_workspace_at_the_drain_timeout_counts_as_cut() {
     let settings = Settings {
         workspaces: 1,
         stall_timeout: None,
@@ -463,7 +464,7 @@ fn who_gets_no_workspace_before_the_time_is_up_is_counted_as_cut() {
 }
 
 #[test]
-fn to_drain_twice_is_to_drain_once() {
+fn a_second_drain_has_no_effect() {
     echo(narrow(), settings(), |play| {
         let peer = play.connect();
         push(play, peer, &pattern(5000));

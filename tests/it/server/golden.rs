@@ -1,8 +1,8 @@
-//! The calls of a steady echo, one by one: what each request costs and nothing else.
+//! The exact calls of a steady echo: each request makes these calls and no others.
 
 use super::*;
 
-/// Asserts the journal, in which `READ` stands for what the trigger registers.
+/// Asserts the journal. `READ` stands for the read interest that the trigger registers.
 pub(super) fn assert_calls<S: Service>(play: &mut Play<S>, expected: &str) {
     let expected: String = expected
         .split('\n')
@@ -151,7 +151,7 @@ fn a_frame_in_two_parts_costs_two_recvs_and_one_send() {
 }
 
 #[test]
-fn a_sleeping_server_wakes_up_for_nobody() {
+fn an_idle_server_does_not_wake_up() {
     let settings = Settings {
         defer_accept: false,
         spin: None,

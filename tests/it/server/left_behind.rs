@@ -1,8 +1,8 @@
-//! What a connection leaves behind when it is released: no place in a queue, no deadline, no count
-//! and no workspace, in whatever way it ends.
+//! What a released connection leaves behind: no queue entry, no deadline, no count and no
+//! workspace, however the connection ends.
 //!
-//! Each way is played three times in the same slot, under a limit of one connection for an address,
-//! so that anything left is found by the next holder of the slot.
+//! Each ending is played three times in the same slot, with a limit of one connection per address,
+//! so that the next holder of the slot would find any leftover.
 
 use mynah::limits::{COMMANDS_MAX, LINGER_TIMEOUT, MEMORY_RETRIES_MAX};
 use mynah::protocol::framing::OnTooLong;
@@ -29,14 +29,14 @@ fn standings<S: Service>(play: &mut Play<S>) -> Vec<Snapshot> {
     all
 }
 
-/// How the only connection there is stands.
+/// The snapshot of the only connection.
 fn alone<S: Service>(play: &mut Play<S>) -> Snapshot {
     let all = standings(play);
     assert_eq!(all.len(), 1, "{all:?}");
     all[0]
 }
 
-/// Panics unless a connection that has just come has nothing of the one before it.
+/// Panics unless a new connection carries nothing from the previous holder of its slot.
 fn check_is_fresh<S: Service>(play: &mut Play<S>) {
     let now = play.sim().time();
     let it = alone(play);
@@ -49,7 +49,7 @@ fn check_is_fresh<S: Service>(play: &mut Play<S>) {
     assert_eq!(Some(it.registered), interest, "{it:?}");
 }
 
-/// An echo of frames that throws away those of more than 150 bytes.
+/// An echo of frames that discards frames of more than 150 bytes.
 fn discarding(settings: Settings) -> Play<Echo> {
     let mut sim = Sim::new(narrow());
     let address = "127.0.0.1:7007".parse().expect("an address");
@@ -67,7 +67,7 @@ fn discarding(settings: Settings) -> Play<Echo> {
     }
 }
 
-/// One way in which a connection ends.
+/// One way to end a connection.
 type Way = fn(&mut Play<Echo>, Peer);
 
 const WAYS: [(&str, Way); 12] = [
@@ -171,7 +171,7 @@ fn a_connection_that_is_never_registered_leaves_nothing_behind() {
     });
 }
 
-/// Panics when a queue, a deadline or a count belongs to no connection.
+/// Panics if a queue entry, a deadline or a count belongs to no connection.
 fn check_entries<S: Service>(play: &mut Play<S>) {
     let all = standings(play);
     let count = |is: fn(&Snapshot) -> bool| all.iter().filter(|it| is(it)).count();
@@ -188,7 +188,7 @@ fn check_entries<S: Service>(play: &mut Play<S>) {
 }
 
 #[test]
-fn a_connection_whose_time_is_over_while_it_has_more_to_do_loses_its_turn() {
+fn a_connection_that_times_out_with_a_pending_turn_loses_that_turn() {
     let settings = Settings {
         trigger: Trigger::Edge,
         workspaces: 1,
@@ -204,9 +204,10 @@ fn a_connection_whose_time_is_over_while_it_has_more_to_do_loses_its_turn() {
         let (holder, waiter) = (play.connect(), play.connect());
         play.send(holder, b"\x01");
         play.send(waiter, b"\x01x");
-        // Others wait, so its time goes on although it ends one frame after the other.
+        // Other connections wait for a workspace, so the frame timer keeps running although one
+        // frame ends after the other.
         play.pass(FRAME - NANOSECOND);
-        // No read of 64 bytes ends with a frame.
+        // No read of 64 bytes ends at a frame boundary.
         let much = [&b"x"[..], &b"\x02xx".repeat(1000)].concat();
         assert_eq!(play.sim().send(holder, &much), much.len());
         play.sim().advance(NANOSECOND);
@@ -225,7 +226,7 @@ fn a_connection_whose_time_is_over_while_it_has_more_to_do_loses_its_turn() {
     play.end();
 }
 
-/// What takes a connection away that waits for the workspace of another.
+/// Ends a connection that waits for the workspace of another connection.
 type WaitersWay = fn(&mut Play<Echo>, Peer, Peer);
 
 const WAITERS_WAYS: [WaitersWay; 3] = [
@@ -237,7 +238,7 @@ const WAITERS_WAYS: [WaitersWay; 3] = [
     },
     |play, holder, _| {
         for _ in 0..2 {
-            // The holder is not silent, and stays.
+            // The holder keeps sending and stays connected.
             play.send(holder, b"b");
             play.pass(IDLE / 2);
         }
@@ -296,7 +297,7 @@ fn a_connection_that_ends_while_it_waits_for_a_command_leaves_the_queue() {
             play.send(first, b"held\n");
             play.send(second, b"echo a\n");
             assert_eq!(play.counters().command_waits, 3 * round - 1);
-            // The next connection has the slot of the first one, and comes last.
+            // The next connection reuses the slot of the first one and is queued last.
             play.sim().reset(first);
             play.quiet();
             let heir = play.connect();

@@ -1,10 +1,10 @@
-//! Several listeners of one server: each rests, resumes and is drained like the first.
+//! Several listeners of one server: each pauses, resumes and is drained like the first.
 
 use super::bytes::{pattern, push};
 use super::*;
 
 const LISTENERS: [Token; 2] = [Token::listener(0), Token::listener(1)];
-/// Both listeners and the descriptor in reserve.
+/// Both listeners and the reserve descriptor.
 const FIXED: usize = 3;
 
 /// An echo with two listeners.
@@ -28,7 +28,7 @@ fn two(config: Config, settings: Settings) -> Play<Echo> {
     }
 }
 
-/// Plays the same under both triggers.
+/// Runs the same play under both triggers.
 fn with_two(config: Config, settings: Settings, play: impl Fn(&mut Play<Echo>)) {
     for trigger in [Trigger::Level, Trigger::Edge] {
         println!("under {trigger:?} trigger");
@@ -53,7 +53,7 @@ fn at(play: &mut Play<Echo>, listener: usize) -> Peer {
 }
 
 #[test]
-fn each_listener_rests_and_resumes_each_time_that_slots_run_out() {
+fn each_listener_pauses_and_resumes_each_time_that_slots_run_out() {
     let settings = Settings {
         connections_max: 2,
         ..settings()
@@ -81,7 +81,7 @@ fn each_listener_rests_and_resumes_each_time_that_slots_run_out() {
 }
 
 #[test]
-fn each_listener_rests_and_resumes_each_time_that_descriptors_run_out() {
+fn each_listener_pauses_and_resumes_each_time_that_descriptors_run_out() {
     with_two(Config::default(), settings(), |play| {
         for round in 1..=3 {
             let first = at(play, 0);
@@ -98,7 +98,7 @@ fn each_listener_rests_and_resumes_each_time_that_descriptors_run_out() {
 }
 
 #[test]
-fn a_drain_lets_in_who_waits_at_each_listener_and_nobody_who_comes_later() {
+fn a_drain_accepts_the_queue_of_each_listener_and_no_later_connection() {
     let settings = Settings {
         connections_max: 2,
         ..settings()

@@ -1,18 +1,18 @@
-//! Connections to `run` that open with what a web page can have a browser send: nothing is run for
-//! them, however the bytes are cut into reads and frames.
+//! Connections to `run` that open with bytes that a web page can make a browser send. No command
+//! runs for them, however the bytes are cut into reads and frames.
 
 use mynah::protocol::service::Run;
 
 use super::commands::{hear, lines, only, roomy, run};
 use super::*;
 
-/// A request as a browser sends it, with an allowed line as its body, as each framing would have
-/// it.
+/// A request as a browser sends it, with an allowed line as its body in the encoding of each
+/// framing.
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:7007\r\nContent-Length: 99\r\n\r\n\
     \necho a\n\x06echo a\0\x06echo a\x06\0\0\0echo a\x00\x00\x00\x06echo a";
 
-/// What must be so of a connection that was not let in: by its opening, or because the framing has
-/// refused its first bytes even before.
+/// Checks that a connection was closed: because of its opening, or because the framing refused its
+/// first bytes before that.
 fn check_closed(play: &mut Play<Run>, peer: Peer) {
     let heard = hear(play, peer);
     assert_eq!(heard.replace("坏人!", ""), "");
@@ -63,7 +63,7 @@ fn a_request_of_http_is_closed_wherever_it_is_cut() {
 
 #[test]
 fn a_request_of_http_is_closed_byte_by_byte() {
-    // `u8` takes the P for a length, and `raw` each byte for a request.
+    // `u8` reads the P as a length, and `raw` reads each byte as a request.
     for framing in ["line", "raw", "u8", "u16be", "i32le"] {
         run(framing, roomy(), |play| {
             let peer = play.connect();
@@ -97,7 +97,8 @@ fn other_openings_of_browsers_are_closed() {
 
 #[test]
 fn a_target_that_holds_an_allowed_line_runs_nothing() {
-    // Under `u8` the method is the length of a first frame that ends inside the target.
+    // Under `u8` the first byte of the method is the length of a first frame that ends inside the
+    // target.
     let target = [
         b"POST /".as_slice(),
         &[b'x'; 75],
@@ -112,7 +113,7 @@ fn a_target_that_holds_an_allowed_line_runs_nothing() {
 }
 
 #[test]
-fn a_frame_that_is_thrown_away_does_not_hide_the_opening() {
+fn a_discarded_frame_does_not_hide_the_opening() {
     let settings = roomy();
     for cut in [1, 4, 6, 20] {
         let framing = crate::talk::framing("u32be", 1000);
@@ -137,7 +138,7 @@ fn lines_behind_the_first_may_read_like_http() {
             assert_eq!(hear(play, peer), "RESULT:a\n\n坏人!\n");
             play.sim().ends(id, false);
             assert_eq!(hear(play, peer), "RESULT:\n");
-            // Behind a command, and first in its read.
+            // After a command, and at the beginning of a read.
             play.send(peer, b"POST / HTTP/1.1\n");
             assert_eq!(hear(play, peer), "坏人!\n");
         }

@@ -1,5 +1,5 @@
-//! Children that the server did not start, on a machine without processes: they are reaped, in
-//! bounded time and number, and counted nowhere.
+//! Orphans (children that the server did not start), on a simulated kernel without processes: the
+//! server reaps them within bounds on time and number, and no counter includes them.
 
 use mynah::kernel::Spawner;
 use mynah::limits::{COMMAND_TIMEOUT, ORPHANS_PER_TURN};
@@ -8,7 +8,7 @@ use mynah::protocol::service::Run;
 use super::commands::{hear, lines, only, roomy};
 use super::*;
 
-/// Plays `run` as the parent of orphans, under both triggers.
+/// Runs a play of `run` as child subreaper, under both triggers.
 fn adopting(play: impl Fn(&mut Play<Run>)) {
     lines(roomy(), |stage| {
         stage.sim().supervise().expect("it can be supervised");
@@ -51,7 +51,8 @@ fn a_command_is_not_reaped_as_an_orphan() {
         let peer = play.connect();
         play.send(peer, b"held\n");
         let id = only(play);
-        // It has ended, and a process of its group holds its pipe: its number must stay its own.
+        // The process has ended, and another process of its group holds its pipe. It must stay
+        // unreaped, so that its number is not reused.
         play.sim().ends(id, true);
         play.quiet();
         assert_eq!(play.sim().processes(), [id]);

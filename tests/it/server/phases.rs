@@ -1,12 +1,13 @@
-//! The two phases of a batch: everybody at rest is read from before anybody is sent to, and
-//! whoever turns out not to be at rest keeps its bytes and its place.
+//! The two phases of a batch: the loop reads from all connections on the fast path before it sends
+//! any reply. A connection that leaves the fast path keeps its bytes and its place.
 
 use mynah::limits::ANSWERS_PER_PHASE;
 
 use super::golden::assert_calls;
 use super::*;
 
-/// Three peers, of whom the second does what `second` says and the others ask, all in one turn.
+/// Connects three peers. In one turn, the second does what `second` says and the others send a
+/// request.
 fn three(play: &mut Play<Echo>, second: impl Fn(&mut Sim, Peer)) -> [Peer; 3] {
     let peers = [0; 3].map(|_| play.connect());
     play.sim().clear_journal();
@@ -17,7 +18,7 @@ fn three(play: &mut Play<Echo>, second: impl Fn(&mut Sim, Peer)) -> [Peer; 3] {
     peers
 }
 
-/// As [`echo`], with frames of a length and a payload.
+/// Like [`echo`], with frames of a length and a payload.
 fn echo_frames(settings: Settings, play: impl Fn(&mut Play<Echo>)) {
     let framing = framing("u16be", 1000);
     under_both(Config::default(), settings, framing, Echo, play);
@@ -27,7 +28,8 @@ fn echo_frames(settings: Settings, play: impl Fn(&mut Play<Echo>)) {
 fn a_stream_that_ends_among_requests_is_closed_when_those_before_it_have_their_answers() {
     echo(Config::default(), settings(), |play| {
         let peers = three(play, |sim, peer| sim.finish(peer));
-        // Under edge trigger the end is announced, and such a connection is never at rest.
+        // Under edge trigger the FIN is reported with the data, so this connection leaves the fast
+        // path.
         let (before, after) = match play.trigger {
             Trigger::Level => ("", "send(5, 3) = 3"),
             Trigger::Edge => ("send(5, 3) = 3", ""),
@@ -76,8 +78,8 @@ fn part_of_a_frame_among_requests_is_kept_and_answered_when_it_is_whole() {
 }
 
 #[test]
-fn what_the_kernel_does_not_take_is_kept_for_each_of_a_batch_and_comes_in_order() {
-    // 100 + 300 bytes go towards a peer before it reads.
+fn unsent_replies_of_a_batch_are_kept_and_sent_in_order() {
+    // The kernel takes 100 + 300 bytes for a peer that does not read.
     echo(narrow(), settings(), |play| {
         let peers = [0; 4].map(|_| play.connect());
         let mut sent = [const { Vec::new() }; 4];
@@ -106,7 +108,7 @@ fn what_the_kernel_does_not_take_is_kept_for_each_of_a_batch_and_comes_in_order(
 }
 
 #[test]
-fn a_peer_that_has_gone_when_its_answer_is_due_takes_nobody_along() {
+fn a_peer_that_has_reset_before_its_reply_affects_no_other_peer() {
     echo(Config::default(), settings(), |play| {
         let peers = [0; 3].map(|_| play.connect());
         for peer in peers {
@@ -121,7 +123,7 @@ fn a_peer_that_has_gone_when_its_answer_is_due_takes_nobody_along() {
 }
 
 #[test]
-fn an_answer_that_is_refused_for_want_of_memory_is_kept_beside_the_others() {
+fn a_reply_refused_for_lack_of_memory_is_kept_beside_the_others() {
     echo(Config::default(), settings(), |play| {
         let peers = [0; 3].map(|_| play.connect());
         for peer in peers {
@@ -138,7 +140,7 @@ fn an_answer_that_is_refused_for_want_of_memory_is_kept_beside_the_others() {
 }
 
 #[test]
-fn a_peer_that_is_lost_with_its_answer_leaves_those_of_the_others_where_they_lie() {
+fn a_peer_lost_with_its_reply_does_not_move_the_replies_of_others() {
     echo(Config::default(), settings(), |play| {
         let peers = [0; 3].map(|_| play.connect());
         for (peer, text) in peers.iter().zip(["first", "second", "third"]) {
@@ -181,7 +183,7 @@ fn no_more_is_read_ahead_than_there_are_workspaces_to_keep_it_in() {
 }
 
 #[test]
-fn the_answers_of_so_many_go_out_together_and_then_those_of_the_next() {
+fn replies_go_out_in_groups_of_bounded_size() {
     for count in [
         ANSWERS_PER_PHASE - 1,
         ANSWERS_PER_PHASE,
@@ -216,7 +218,7 @@ fn the_answers_of_so_many_go_out_together_and_then_those_of_the_next() {
 
 #[test]
 fn answers_that_fill_half_the_space_go_out_before_more_is_read() {
-    // The space is 1,024 bytes.
+    // The space for replies has 1,024 bytes.
     for (size, expected) in [
         (255, "recv, recv, recv, send, send, send, recv, send"),
         (256, "recv, recv, send, send, recv, recv, send, send"),

@@ -1,4 +1,5 @@
-//! Fewer workspaces than connections: whoever finds none waits in order, and costs nothing.
+//! Fewer workspaces than connections: connections without a workspace wait in order and cost no
+//! CPU.
 
 use super::*;
 
@@ -19,7 +20,7 @@ fn scarce(play: impl Fn(&mut Play<Echo>)) {
     );
 }
 
-/// Three peers: the first holds the workspace with half a frame, the others have asked.
+/// Three peers: the first holds the workspace with half a frame, the others have sent requests.
 fn three(play: &mut Play<Echo>) -> [Peer; 3] {
     let peers = [0; 3].map(|_| play.connect());
     play.send(peers[0], &hex("000361"));
@@ -30,7 +31,7 @@ fn three(play: &mut Play<Echo>) -> [Peer; 3] {
 }
 
 #[test]
-fn who_finds_no_workspace_waits_without_a_spin_and_is_served_in_order() {
+fn connections_without_a_workspace_wait_without_spinning_and_are_served_in_order() {
     scarce(|play| {
         let peers = three(play);
         assert_eq!(play.counters().workspace_waits, 2);
@@ -75,13 +76,13 @@ fn peers_in_turns_share_one_workspace_and_never_wait() {
 }
 
 #[test]
-fn a_peer_that_is_reset_while_it_waits_is_closed_and_gives_up_its_turn() {
+fn a_peer_reset_while_it_waits_is_closed_and_leaves_the_queue() {
     scarce(|play| {
         let [holder, reset, last] = three(play);
         play.sim().reset(reset);
         play.quiet();
         assert_eq!(play.closed(CloseReason::Reset), 1);
-        // Another takes its slot, and has no claim on its turn.
+        // Another connection takes the slot and does not inherit the place in the queue.
         let heir = play.connect();
         play.send(holder, &hex("6263"));
         assert_eq!(play.receive(last), hex(FRAME));
@@ -109,7 +110,7 @@ fn a_peer_that_ends_its_stream_while_it_waits_is_answered_all_the_same() {
 }
 
 #[test]
-fn a_workspace_whose_holder_goes_is_handed_to_who_waits() {
+fn a_workspace_of_a_closed_connection_goes_to_the_next_waiting_one() {
     scarce(|play| {
         let [holder, second, third] = three(play);
         play.sim().reset(holder);
@@ -120,7 +121,7 @@ fn a_workspace_whose_holder_goes_is_handed_to_who_waits() {
 }
 
 #[test]
-fn who_waits_past_the_idle_time_out_is_closed_with_that_reason() {
+fn a_connection_that_waits_past_the_idle_timeout_is_closed_with_that_reason() {
     scarce(|play| {
         let [holder, ..] = three(play);
         play.pass(IDLE / 2);
@@ -133,7 +134,7 @@ fn who_waits_past_the_idle_time_out_is_closed_with_that_reason() {
 }
 
 #[test]
-fn a_lingering_peer_that_finds_no_workspace_is_still_left_in_time() {
+fn a_lingering_peer_without_a_workspace_is_closed_in_time() {
     scarce(|play| {
         let (wrong, holder) = (play.connect(), play.connect());
         play.send(wrong, &hex("FFFF"));

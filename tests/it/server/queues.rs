@@ -1,11 +1,11 @@
-//! Who still waits at the listener when the server shuts down: for a slot, or for a descriptor.
+//! Connections still in the accept queue at shutdown, waiting for a slot or for a descriptor.
 
 use mynah::limits::{BACKLOG_DEFAULT, DRAIN_READ_TIMEOUT, LISTENER_PAUSE_MAX};
 
 use super::bytes::{pattern, push};
 use super::*;
 
-/// A server with one slot, which a peer holds that is owed replies and reads nothing.
+/// A server with one slot. The peer in it is owed replies and reads nothing.
 fn full() -> Settings {
     Settings {
         connections_max: 1,
@@ -15,7 +15,7 @@ fn full() -> Settings {
 }
 
 #[test]
-fn who_waits_for_a_slot_is_served_however_late_it_gets_one() {
+fn a_connection_that_waits_for_a_slot_is_served_however_late_the_slot_is_free() {
     echo(narrow(), full(), |play| {
         let (slow, outside) = (play.connect(), play.connect());
         push(play, slow, &pattern(5000));
@@ -36,7 +36,7 @@ fn who_waits_for_a_slot_is_served_however_late_it_gets_one() {
 }
 
 #[test]
-fn who_still_waits_for_a_slot_when_time_is_up_counts_as_cut() {
+fn a_connection_that_waits_for_a_slot_at_the_drain_timeout_counts_as_cut() {
     echo(narrow(), full(), |play| {
         let slow = play.connect();
         let outside = [0; 3].map(|_| play.connect());
@@ -53,7 +53,7 @@ fn who_still_waits_for_a_slot_when_time_is_up_counts_as_cut() {
 }
 
 #[test]
-fn out_of_descriptors_who_waits_is_served_as_others_leave() {
+fn out_of_descriptors_queued_connections_are_served_as_others_close() {
     let settings = Settings {
         connections_max: 100,
         ..settings()
@@ -80,7 +80,7 @@ fn out_of_descriptors_who_waits_is_served_as_others_leave() {
 }
 
 #[test]
-fn who_finds_no_descriptor_until_time_is_up_holds_up_nothing() {
+fn a_queued_connection_without_a_descriptor_is_cut_at_the_drain_timeout_without_spinning() {
     echo(Config::default(), settings(), |play| {
         let outside = play.sim().connect(0);
         play.sim().limit_descriptors(0);
@@ -98,7 +98,7 @@ fn who_finds_no_descriptor_until_time_is_up_holds_up_nothing() {
 }
 
 #[test]
-fn who_comes_after_the_signal_does_not_put_off_the_end() {
+fn connections_after_the_signal_do_not_delay_the_end() {
     for address in ["127.0.0.1:7007", "unix:@door"] {
         for trigger in [Trigger::Level, Trigger::Edge] {
             println!("at {address} under {trigger:?} trigger");
@@ -114,7 +114,7 @@ fn who_comes_after_the_signal_does_not_put_off_the_end() {
     }
 }
 
-/// Shuts a full server down at which three wait, and at which ever more arrive.
+/// Drains a full server with three connections in the accept queue, while more keep arriving.
 fn end_among_newcomers(play: &mut Play<Echo>) {
     let inside = [0; 2].map(|_| play.connect());
     for peer in inside {
@@ -131,7 +131,7 @@ fn end_among_newcomers(play: &mut Play<Echo>) {
     }
     let mut late = Vec::new();
     while play.sim().listening() > 0 {
-        // More than may leave in a turn.
+        // More connections than can close in one turn.
         late.extend([0; 4].map(|_| play.sim().connect(0)));
         play.turn();
         assert!(late.len() < 100, "it lets in whoever comes");
@@ -160,7 +160,8 @@ fn every_connection_in_a_queue_longer_than_the_default_counts_as_cut() {
         backlog: WAITING,
         ..full()
     };
-    // The kernel does not tell how many wait at a local listener, so they are accepted and counted.
+    // The kernel does not report the queue length of a local listener, so its connections are
+    // accepted and counted.
     let mut play = Play::at("unix:@queue", narrow(), settings, Framing::Raw(Raw), Echo);
     let inside = play.connect();
     push(&mut play, inside, &pattern(5000));

@@ -1,4 +1,4 @@
-//! What the worker that hears the signals makes of several at once.
+//! How the worker that takes the signals treats several signals at once.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -9,11 +9,11 @@ use mynah::workers::{Ending, run};
 
 use super::*;
 
-/// How long anything may take before the test has failed.
+/// The longest that any step may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Serves one peer that has asked, while these signals wait to be taken, to its end. Gives the
-/// ending and how often the service began to be made again, which never ends.
+/// Serves one peer that has sent a request, while these signals are pending, until the server ends.
+/// Returns the ending and how often a rebuild of the service was started; no rebuild completes.
 fn served_with(signals: &[Signal]) -> (Ending, u32) {
     let play = Play::new(Config::default(), settings(), Framing::Raw(Raw), Echo);
     let mut server = play.server;
@@ -50,7 +50,7 @@ fn is_drained(ending: &Ending) -> bool {
 }
 
 #[test]
-fn a_signal_that_ends_is_followed_although_others_came_before_it() {
+fn an_ending_signal_is_obeyed_although_others_came_before_it() {
     let term = Signal::Terminate(15);
     let flood = [[Signal::Reload, Signal::Statistics]; 1000].concat();
     for signals in [
@@ -66,11 +66,11 @@ fn a_signal_that_ends_is_followed_although_others_came_before_it() {
 }
 
 #[test]
-fn two_signals_that_end_are_two_although_they_are_taken_together() {
+fn two_ending_signals_taken_together_count_as_two() {
     let (int, term) = (Signal::Terminate(2), Signal::Terminate(15));
     let (ending, _) = served_with(&[Signal::Reload, int, term]);
     assert_eq!(ending, Ending::Stopped(15));
-    // The same one again is its echo.
+    // The same signal again is its duplicate.
     let (ending, _) = served_with(&[Signal::Reload, term, term]);
     assert!(is_drained(&ending), "{ending:?}");
 }

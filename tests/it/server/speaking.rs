@@ -1,4 +1,5 @@
-//! Services that do more than answer: one that speaks first and leaves, one that asks for the time.
+//! Services that do more than answer: one that sends a greeting and can close the connection, one
+//! that needs the time of day.
 
 use super::*;
 use mynah::protocol::service::{Http, Robot};
@@ -54,7 +55,7 @@ fn a_greeting_waits_for_a_workspace_and_for_room() {
 }
 
 #[test]
-fn after_a_goodbye_the_peer_may_talk_on_and_is_not_heard() {
+fn data_after_a_closing_reply_is_discarded() {
     robot(settings(), |play| {
         let peer = play.connect();
         play.send(peer, b"exit");
@@ -91,7 +92,8 @@ fn the_date_is_that_of_the_second_in_which_the_request_came() {
             assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:39 GMT");
             play.pass(Duration::from_secs(20));
             assert_eq!(date(play), "Sun, 06 Nov 1994 08:49:59 GMT");
-            // It learns the time amid a second, which ends in less than one.
+            // The service reads the time in the middle of a second, which ends in less than one
+            // second.
             play.pass(Duration::from_millis(1500));
             assert_eq!(date(play), "Sun, 06 Nov 1994 08:50:00 GMT");
             play.pass(Duration::from_millis(500));
@@ -102,7 +104,7 @@ fn the_date_is_that_of_the_second_in_which_the_request_came() {
 }
 
 #[test]
-fn an_idle_server_is_not_woken_to_learn_the_time() {
+fn an_idle_server_does_not_wake_up_to_read_the_time() {
     under_both(
         Config::default(),
         settings(),
@@ -128,7 +130,8 @@ fn a_request_of_http_has_its_time_as_a_whole_however_it_is_cut() {
         Http::default(),
         |play| {
             let (slow, other) = (play.connect(), play.connect());
-            // Each time the end of one field and the beginning of the next, so that something is held.
+            // Each part holds the end of one field and the beginning of the next, so that part of a
+            // frame is always pending.
             play.send(slow, b"GET / HTTP/1.1\r\nX");
             for _ in 0..3 {
                 play.pass(Duration::from_millis(300));

@@ -1,8 +1,8 @@
-//! Events for those who are gone, when their slot and their descriptor belong to another.
+//! Events for closed connections whose slot and descriptor number belong to another connection.
 
 use super::*;
 
-/// A machine with one fault that always comes.
+/// A simulated kernel with one fault at probability 1.
 fn with(faults: Faults) -> Config {
     Config {
         faults,
@@ -36,7 +36,7 @@ fn a_late_event_does_not_reach_the_next_holder_of_its_slot_and_number() {
 }
 
 #[test]
-fn an_event_that_comes_twice_in_a_batch_finds_nobody_the_second_time() {
+fn an_event_repeated_in_a_batch_finds_no_connection_the_second_time() {
     let twice = Faults {
         duplicated: 1.0,
         ..Faults::none()
@@ -52,7 +52,7 @@ fn an_event_that_comes_twice_in_a_batch_finds_nobody_the_second_time() {
 }
 
 #[test]
-fn who_takes_the_slot_of_a_peer_that_had_more_to_do_does_not_inherit_its_turn() {
+fn a_new_connection_in_a_reused_slot_does_not_inherit_a_pending_turn() {
     let settings = Settings {
         workspace: WorkspaceSize {
             inbound: 8,
@@ -64,7 +64,7 @@ fn who_takes_the_slot_of_a_peer_that_had_more_to_do_does_not_inherit_its_turn() 
         let greedy = play.connect();
         play.sim().send(greedy, &[b'.'; 1000]);
         play.turn();
-        // Out of its budget; now it goes, and another comes, in one batch.
+        // The peer has used up its budget. Now it resets and another connects, in one batch.
         play.sim().reset(greedy);
         let heir = play.sim().connect(0);
         play.turn();

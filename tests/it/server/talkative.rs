@@ -1,14 +1,16 @@
-//! Commands that keep speaking: what they say renews no deadline, and takes no turn from others.
+//! Commands with endless output: output extends no deadline and takes no turn from other
+//! connections.
 
 use super::commands::{LATE, MUCH, hear, lines, only, roomy, run};
 use super::*;
 use mynah::limits::{COMMAND_OUTPUT_MAX, COMMAND_PIECE_SIZE, COMMAND_TIMEOUT, COMMANDS_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How often a command says a word.
+/// The interval between two outputs of a command.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Lets the command say a word at each pause of `span`, and gives all that its peer hears.
+/// Lets the command write at intervals of [`PAUSE`] during `span`. Returns everything its peer
+/// receives.
 fn chatter(
     play: &mut Play<mynah::protocol::service::Run>,
     peer: Peer,
@@ -28,7 +30,7 @@ fn chatter(
 fn the_deadline_of_a_command_is_not_renewed_by_its_output() {
     lines(roomy(), |play| {
         let peer = play.connect();
-        // The second one has the whole time for itself, and no more.
+        // The second command has the whole time-out, and no more.
         for round in 1..=2 {
             play.send(peer, b"held\n");
             let id = only(play);
@@ -65,7 +67,7 @@ fn the_deadline_of_what_a_command_leaves_behind_is_not_renewed_by_its_output() {
 }
 
 #[test]
-fn where_a_length_comes_first_a_command_has_no_more_time() {
+fn a_command_has_no_more_time_where_a_length_comes_first() {
     run("i32le", roomy(), |play| {
         let peer = play.connect();
         play.send(peer, b"\x04\0\0\0held");
@@ -160,7 +162,7 @@ fn the_stall_time_out_is_not_renewed_by_output_for_a_peer_that_takes_nothing() {
 }
 
 #[test]
-fn what_is_said_after_the_cut_reaches_nobody() {
+fn output_after_the_cut_is_not_delivered() {
     lines(roomy(), |play| {
         let peer = play.connect();
         play.sim().let_them_die_slowly();

@@ -20,7 +20,7 @@ fn a_silent_peer_is_closed_at_the_idle_time_out_and_not_before() {
 }
 
 #[test]
-fn every_byte_moves_the_idle_time_out_away() {
+fn every_byte_moves_the_idle_deadline() {
     echo(Config::default(), settings(), |play| {
         let peer = play.connect();
         for _ in 0..3 {
@@ -82,8 +82,8 @@ fn a_peer_that_takes_nothing_is_closed_at_the_stall_time_out_and_not_before() {
 }
 
 #[test]
-fn whatever_a_peer_takes_moves_the_stall_time_out_away() {
-    // All that is asked is read at once: from then on only writes can tell that something moves.
+fn every_byte_a_peer_takes_moves_the_stall_deadline() {
+    // The whole request is read at once. From then on, only writes can show progress.
     let config = Config {
         reply: narrow().reply,
         ..Config::default()
@@ -101,7 +101,7 @@ fn whatever_a_peer_takes_moves_the_stall_time_out_away() {
 }
 
 #[test]
-fn each_look_of_a_loop_that_spins_counts_as_a_wait() {
+fn each_poll_of_a_spinning_loop_counts_as_a_wait() {
     let settings = Settings {
         spin: Some(Duration::from_micros(20)),
         ..settings()
@@ -114,12 +114,12 @@ fn each_look_of_a_loop_that_spins_counts_as_a_wait() {
         play.server.turn(later).expect("a turn does not fail");
         let waits = play.counters().epoll_wait - before;
         assert!(waits > 2, "{waits}: it has not spun");
-        // And at the end of every play they are what the kernel counted.
+        // At the end of every play, [`Play::end`] compares them with the calls the kernel counted.
     });
 }
 
 #[test]
-fn who_has_left_leaves_no_deadline_behind() {
+fn a_closed_connection_leaves_no_deadline() {
     echo(Config::default(), settings(), |play| {
         let peer = play.connect();
         play.sim().finish(peer);
@@ -141,7 +141,7 @@ fn a_peer_that_has_caught_up_is_under_the_idle_time_out_again() {
 }
 
 #[test]
-fn a_lingering_peer_is_left_at_the_linger_time_out_however_much_it_talks() {
+fn a_lingering_peer_is_closed_at_the_linger_timeout_however_much_it_sends() {
     let framing = framing("u16be", 16);
     under_both(Config::default(), settings(), framing, Echo, |play| {
         let peer = play.connect();

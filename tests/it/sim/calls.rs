@@ -1,10 +1,10 @@
-//! The calls on sockets: `Sockets` of the seam, with their faults.
+//! The calls on sockets: `Sockets` of the kernel interface, with their faults.
 //!
-//! Each call goes the same way: a failure the test has ordered comes first, then what chance does
-//! to the peer, then the call, and the journal last. It refuses to know what bytes and FINs do
-//! (pair.rs) and how readiness is found (poll.rs). Invariant: an answer that is worse than it need
-//! be leaves the socket in a state that Linux could have left it in, with the edge that would
-//! follow (faults.rs). accept(2), recv(2), send(2), shutdown(2), close(2).
+//! The order in each call: first a failure that the test has ordered, then random faults of the
+//! peer, then the call itself, then the journal. Bytes and FINs are in pair.rs, readiness is in
+//! poll.rs. Invariant: an answer worse than necessary leaves the socket in a state that Linux could
+//! also have left, and the matching edge follows (faults.rs). accept(2), recv(2), send(2),
+//! shutdown(2), close(2).
 
 use std::io;
 
@@ -17,11 +17,11 @@ use super::pair::{Owner, Pair};
 use super::table::{File, Socket, asked};
 use super::{Answer, Sim};
 
-/// As many stale events are kept for later.
+/// How many stale events are kept.
 const BURIED_MAX: usize = 16;
 
 impl Sim {
-    /// Lets a failure that the test ordered happen now.
+    /// Fails if the test ordered a failure of this call.
     pub(super) fn enter(&mut self, name: Name) -> Answer<()> {
         let mut failure = Ok(());
         self.ordered.retain_mut(|ordered| {
@@ -36,7 +36,7 @@ impl Sim {
         failure
     }
 
-    /// Writes the call down, and makes the answer one of the seam.
+    /// Records the call in the journal, and converts its answer to that of the kernel interface.
     pub(super) fn leave<T>(
         &mut self,
         name: Name,
@@ -50,14 +50,14 @@ impl Sim {
         answer.map_err(io::Error::from_raw_os_error)
     }
 
-    /// A call on a connection: finds it and its end.
+    /// Finds the connection of a socket and the end that the socket holds.
     fn stream(&mut self, name: Name, socket: &Socket) -> Answer<(&mut Pair, usize)> {
         self.enter(name)?;
         let (index, side) = self.table.stream(socket.number).ok_or(ENOTCONN)?;
         Ok((&mut self.pairs[index], side))
     }
 
-    /// What the peer of a socket may do while the socket is being used or waited for.
+    /// Applies random faults of the peer while the socket is used or waited for.
     pub(super) fn trouble(&mut self, number: u32) {
         let Some((index, side)) = self.table.stream(number) else {
             return;
@@ -77,7 +77,7 @@ impl Sim {
         }
     }
 
-    /// How many descriptors there may be just now.
+    /// How many descriptors may be open now.
     pub(super) fn ceiling(&self) -> usize {
         match self.starved {
             Some((until, count)) if self.now < until => count,
@@ -91,7 +91,7 @@ impl Sim {
             let span = STARVED_MAX.mul_f64(self.dice.below(1000) as f64 / 1000.0);
             self.starved = Some((self.now.after(span), self.table.open));
         }
-        // Linux takes the descriptor before it looks into the queue, so EMFILE comes before
+        // Linux allocates the descriptor before it looks into the queue, so EMFILE comes before
         // EAGAIN.
         let ceiling = self.ceiling();
         let socket = self.table.open(File::Blank, ceiling)?;
@@ -179,14 +179,14 @@ impl Sim {
         answer
     }
 
-    /// Keeps what was true of a connection, to be told when it is no more.
+    /// Keeps the readiness of a closed connection, to be reported later as a stale event.
     fn bury(&mut self, socket: &Socket) {
         let found = self.poll(socket.number);
         let Some(registration) = self.table.registration(socket.number) else {
             return;
         };
-        // Listeners and the loop's own descriptors have no generation, so nothing could tell such
-        // an event from a new one; those of a command have one of their own.
+        // Listeners and the loop's own descriptors have no generation, so a stale event could not
+        // be told from a new one. Those of a command have a generation of their own.
         let token = registration.token;
         if !matches!(token.source(), Source::Connection | Source::Child { .. }) {
             return;
@@ -338,7 +338,7 @@ impl Sockets for Sim {
                 }
             }
         }
-        // Whatever close answers, the descriptor is gone.
+        // Whatever close returns, the descriptor is released.
         let answer = self.enter(Name::Close).map(|()| 0);
         self.journal
             .note(Name::Close, Some(number), Argument::None, answer);

@@ -1,13 +1,19 @@
-//! Processes without a process: `Spawner` of the seam.
+//! Simulated processes: `Spawner` of the kernel interface.
 //!
-//! A few programs do what their names say at once; any other name is not found, but for `held`,
-//! which does nothing until the test plays it: it writes, ends, or leaves a process behind that keeps
-//! its pipe. What the server makes of it is not known here. Invariants: a group is never signalled
-//! and never reaped once its leader is reaped, for on Linux another process may have the number then;
-//! as on Linux a pipe ends when no process holds it, a process that was not reaped stays, ended
-//! children are offered in the order in which they became children, SIGCHLD tells of any number of
-//! them once, and after a failed start nothing has run; and however the server ends, no process
-//! that it has not killed goes on without it, orphans excepted.
+//! `echo`, `true` and `yes` act as soon as they start. `held` and `sleep` do nothing until the test
+//! plays them: they write, end, or leave a process behind that keeps the pipe open. Any other name
+//! fails with ENOENT. What the server does with the output is not known here. Invariants, as on
+//! Linux:
+//!
+//! - A process group is neither signalled nor reaped after its leader was reaped, because another
+//!   process may have the number by then.
+//! - A pipe ends when no process holds it. An unreaped process stays.
+//! - Ended children are offered in the order in which they became children. One SIGCHLD stands for
+//!   any number of them.
+//! - After a failed start, no program has run.
+//! - However the server ends, no process outlives it unless the server has killed it or it is an
+//!   orphan.
+//!
 //! clone(2), pipe(7), waitid(2), signalfd(2).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,13 +29,13 @@ use super::{Answer, Sim};
 /// What a program does as soon as it is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// Says this and ends.
+    /// Writes these bytes and exits.
     Says(Vec<u8>),
-    /// Says this and goes on.
+    /// Writes these bytes and keeps running.
     Stays(Vec<u8>),
 }
 
-/// What the program of these words does, or why it cannot be started.
+/// The program for these words, or the errno of its start.
 pub fn program(words: &[String]) -> Result<Program, i32> {
     let rest = words.get(1..).unwrap_or_default().join(" ");
     match words.first().map_or("", String::as_str) {
@@ -43,9 +49,9 @@ pub fn program(words: &[String]) -> Result<Program, i32> {
 
 #[derive(Default)]
 struct Process {
-    /// Said and not read.
+    /// Written and not yet read.
     said: VecDeque<u8>,
-    /// Somebody of the group still holds the pipe.
+    /// A process of the group still holds the pipe.
     holds_pipe: bool,
     has_ended: bool,
     was_killed: bool,
@@ -56,15 +62,15 @@ struct Process {
     exit: u32,
 }
 
-/// All that were started and not reaped.
+/// All processes that were started and not reaped.
 #[derive(Default)]
 pub(super) struct Processes {
     all: BTreeMap<u32, Process>,
     started: u32,
-    /// Those that are killed take a while to die.
+    /// Killed processes take a while to die.
     is_slow: bool,
     dying: Vec<u32>,
-    /// Somebody has asked for orphans.
+    /// The server is a child subreaper (prctl(2)).
     is_subreaper: bool,
     /// SIGCHLD is pending.
     has_news: bool,
@@ -92,12 +98,12 @@ impl Processes {
         }
     }
 
-    /// Whether it is to be reported that a child has ended.
+    /// Whether the end of a child is to be reported.
     pub(super) fn reports(&self) -> bool {
         self.is_subreaper && self.has_news
     }
 
-    /// The reading end of its pipe is closed.
+    /// The read end of its pipe is closed.
     pub(super) fn let_go(&mut self, id: u32) {
         if let Some(process) = self.all.get_mut(&id) {
             process.output = None;
@@ -110,7 +116,7 @@ impl Drop for Processes {
     fn drop(&mut self) {
         let goes_on = |it: &&Process| !it.has_ended && !it.was_killed && !it.is_orphan;
         let left = self.all.values().filter(goes_on).count();
-        // A test that has failed may leave anything behind.
+        // A failed test may leave processes behind.
         let counts = !std::thread::panicking();
         assert!(left == 0 || !counts, "{left} processes go on without us");
     }
@@ -127,7 +133,7 @@ impl Sim {
         self.children.ran
     }
 
-    /// A process becomes a child of the server, because its own parent has ended. It holds no pipe.
+    /// A process becomes a child of the server because its own parent has ended. It holds no pipe.
     pub fn adopts(&mut self) -> u32 {
         let orphan = Process {
             is_orphan: true,
@@ -139,7 +145,7 @@ impl Sim {
         id
     }
 
-    /// All orphans that run end.
+    /// All running orphans end.
     pub fn end_orphans(&mut self) {
         let all = self.children.all.iter();
         let run = all.filter(|(_, process)| process.is_orphan && !process.has_ended);
@@ -147,23 +153,23 @@ impl Sim {
         run.into_iter().for_each(|id| self.ends(id, false));
     }
 
-    /// Whether any that the server has started was not reaped.
+    /// Whether a process that the server started is not yet reaped.
     pub fn has_processes(&self) -> bool {
         self.children.all.values().any(|process| !process.is_orphan)
     }
 
-    /// Bytes that were said and not read, all together.
+    /// Bytes that all processes together have written and the server has not read.
     pub fn unread_output(&self) -> usize {
         self.children.all.values().map(|it| it.said.len()).sum()
     }
 
-    /// Whether it runs.
+    /// Whether the process runs.
     pub fn is_running(&self, id: u32) -> bool {
         let process = self.children.all.get(&id);
         process.is_some_and(|process| !process.has_ended)
     }
 
-    /// It says this.
+    /// The process writes these bytes.
     pub fn says(&mut self, id: u32, bytes: &[u8]) {
         if let Some(process) = self.children.all.get_mut(&id) {
             if process.output.is_some() {
@@ -173,7 +179,7 @@ impl Sim {
         self.wake_output(id);
     }
 
-    /// It closes its end of the pipe and goes on.
+    /// The process closes its end of the pipe and keeps running.
     pub fn falls_silent(&mut self, id: u32) {
         if let Some(process) = self.children.all.get_mut(&id) {
             process.holds_pipe = false;
@@ -181,7 +187,7 @@ impl Sim {
         self.wake_output(id);
     }
 
-    /// It ends; `leaving` somebody of its group behind who holds its pipe, or nobody.
+    /// The process ends. With `leaving`, another process of its group stays and holds its pipe.
     pub fn ends(&mut self, id: u32, leaving: bool) {
         let Some(process) = self.children.all.get_mut(&id) else {
             return;
@@ -196,12 +202,13 @@ impl Sim {
         }
     }
 
-    /// From now on those that are killed die only when [`Sim::bury_the_killed`] says so.
+    /// From now on, killed processes die only when [`Sim::bury_the_killed`] is called.
     pub fn let_them_die_slowly(&mut self) {
         self.children.is_slow = true;
     }
 
-    /// Those that were killed die now; `told` as Linux does, or without any report.
+    /// Killed processes die now. With `told`, SIGCHLD and the pidfd report it as on Linux;
+    /// otherwise nothing reports it.
     pub fn bury_the_killed(&mut self, told: bool) {
         for id in std::mem::take(&mut self.children.dying) {
             if told {
@@ -223,7 +230,7 @@ impl Sim {
         let ceiling = self.ceiling();
         let id = 1001 + self.children.started;
         let output = self.table.open(File::Output(id), ceiling)?;
-        // The pidfd comes with the process: there is not one without the other.
+        // The pidfd is created with the process: either both exist or neither.
         let exit = self.enter(Name::Spawn);
         let exit = match exit.and_then(|()| self.table.open(File::Exit(id), ceiling)) {
             Ok(exit) => exit,
@@ -235,7 +242,7 @@ impl Sim {
         self.children.started += 1;
         let does = match program(command) {
             Ok(does) => does,
-            // The process was there, and ended before it was a program.
+            // The process existed and ended before it executed the program.
             Err(errno) => {
                 self.table.close(output);
                 self.table.close(exit);

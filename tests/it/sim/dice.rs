@@ -1,15 +1,16 @@
-//! The one source of chance: a splitmix64 generator, so that a seed replays a run call by call.
+//! The only source of randomness: a splitmix64 generator, so that a seed replays a run call by
+//! call.
 //!
-//! It knows nothing of kernels. Its invariant: a question whose answer is certain draws nothing,
-//! so a fault that is switched off leaves the sequence of all others as it was. See Steele, Lea
-//! and Flood, "Fast splittable pseudorandom number generators" (2014).
+//! It knows nothing of kernels. Invariant: a question whose answer is certain draws no number, so
+//! switching a fault off does not change the sequence of the others. See Steele, Lea and Flood,
+//! "Fast splittable pseudorandom number generators" (2014).
 
 /// A seeded sequence of numbers.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// The sequence of `seed`; any number will do.
+    /// The sequence of `seed`; any number is valid.
     pub fn new(seed: u64) -> Dice {
         Dice(seed)
     }

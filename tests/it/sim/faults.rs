@@ -1,66 +1,66 @@
-//! What the simulated kernel does to the server unasked: a probability for each fault.
+//! The faults that the simulated kernel adds on its own: one probability for each.
 //!
-//! Drawn from the seed, so a failing run replays. Nearly all are what Linux shows sooner or later;
-//! an event that comes twice or late is worse than Linux, and harmless to whoever believes only
-//! what a call answers. It refuses to know the calls that carry them out. Invariant: none of them
-//! breaks a promise of epoll(7). A read or write that is cut short, or would block although it
-//! need not, is followed by a fresh edge, as if the rest had arrived or drained a moment later;
-//! without it an edge-triggered server would wait for a kernel that does not exist.
+//! They are drawn from the seed, so a failing run replays. Linux shows nearly all of them sooner or
+//! later. A duplicated or late event is worse than Linux, and harmless to a program that relies
+//! only on the answers of its calls. The calls that apply the faults are elsewhere. Invariant: no
+//! fault breaks a promise of epoll(7). A read or write that is cut short, or that would block
+//! without need, is followed by a new edge, as if the rest had arrived or drained a moment later.
+//! Without that edge, an edge-triggered server would wait for ever.
 
 use std::time::Duration;
 
 use super::dice::Dice;
 
-/// The longest that [`Faults::starved`] lasts.
+/// The longest duration of [`Faults::starved`].
 pub(super) const STARVED_MAX: Duration = Duration::from_secs(1);
-/// The longest that [`Faults::leap`] skips.
+/// The longest jump of [`Faults::leap`].
 pub(super) const LEAP_MAX: Duration = Duration::from_secs(10);
 
 /// Probabilities from 0 to 1, each drawn at the call it concerns.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// recv gives less than it could.
+    /// recv returns fewer bytes than are available.
     pub short_read: f64,
-    /// send takes less than it could.
+    /// send takes fewer bytes than fit.
     pub short_write: f64,
-    /// accept4, recv or send answer EAGAIN although they need not.
+    /// accept4, recv or send fail with EAGAIN without need.
     pub would_block: f64,
-    /// send answers ENOBUFS. No edge follows: only time can tell that it is over.
+    /// send fails with ENOBUFS. No edge follows: the server must retry after a time.
     pub no_buffers: f64,
-    /// accept4 answers ECONNABORTED and its connection is gone.
+    /// accept4 fails with ECONNABORTED and its connection is lost.
     pub aborted: f64,
-    /// No further descriptors for up to a second: EMFILE until one is closed.
+    /// No more descriptors for up to a second: EMFILE until one is closed.
     pub starved: f64,
-    /// EPOLL_CTL_ADD answers ENOMEM or ENOSPC.
+    /// EPOLL_CTL_ADD fails with ENOMEM or ENOSPC.
     pub unregistered: f64,
-    /// recv or EPOLL_CTL_MOD answer ENOMEM, and no edge follows. Not one of the swarm, for not every
-    /// program can live with it.
+    /// recv or EPOLL_CTL_MOD fail with ENOMEM, and no edge follows. Not part of the swarm, because
+    /// not every program can handle it.
     pub no_memory: f64,
-    /// The peer of the socket that is used, or of any during a wait, sends RST.
+    /// The peer of the used socket, or of any socket during a wait, sends RST.
     pub reset: f64,
-    /// The same peer sends FIN, and goes on reading.
+    /// The same peer sends FIN and keeps reading.
     pub half_close: f64,
-    /// epoll_wait gives an empty batch, whatever is ready.
+    /// epoll_wait returns an empty batch, whatever is ready.
     pub interrupted: f64,
-    /// The events of a batch come in any order.
+    /// The events of a batch come in random order.
     pub shuffled: f64,
-    /// An event comes twice in a batch.
+    /// An event appears twice in a batch.
     pub duplicated: f64,
-    /// An event reports what was asked although it is not so.
+    /// An event reports readiness that was asked for and does not exist.
     pub spurious: f64,
-    /// An event comes after its socket was closed and its number reused.
+    /// An event arrives after its socket was closed and its number reused.
     pub stale: f64,
-    /// Time jumps ahead by up to ten seconds while waiting.
+    /// The clock jumps ahead by up to ten seconds during a wait.
     pub leap: f64,
 }
 
 impl Faults {
-    /// A kernel in its best mood.
+    /// No faults at all.
     pub fn none() -> Faults {
         Faults::default()
     }
 
-    /// Every fault by its name.
+    /// Every fault with its name.
     pub fn each(&mut self) -> [(&'static str, &mut f64); 16] {
         [
             ("short_read", &mut self.short_read),
@@ -82,9 +82,9 @@ impl Faults {
         ]
     }
 
-    /// Draws which faults there are and how likely: half of them are on, some rare and some
-    /// frequent. Those that end a connection stay rare enough for it to have said something
-    /// before.
+    /// Draws which faults occur and how likely they are: half of them are on, some rare and some
+    /// frequent. Faults that end a connection stay rare enough for the connection to exchange some
+    /// bytes first.
     pub fn swarm(seed: u64) -> Faults {
         let mut dice = Dice::new(seed);
         let mut draw = || match dice.chance(0.5) {
@@ -112,7 +112,7 @@ impl Faults {
     }
 }
 
-/// A failure ordered by the test: the `left`-th call from now.
+/// A failure ordered by the test: it hits the `left`-th call from now.
 pub(super) struct Ordered {
     pub(super) name: String,
     pub(super) left: u64,

@@ -1,15 +1,14 @@
-//! Every call made to the simulated kernel, written down, and the text of it in the manner of
-//! strace(1).
+//! A record of every call made to the simulated kernel, and its text in the format of strace(1).
 //!
-//! It refuses to know what a call does. Calls are always counted; they are kept only while the
+//! It does not know what a call does. Calls are always counted. They are kept only while the
 //! journal is on, so a benchmark allocates nothing here. Reading the clock is not a system call on
-//! Linux and is not one here.
+//! Linux (vdso(7)), so it is not one here.
 
 use std::fmt::{self, Write as _};
 
 use mynah::kernel::Interest;
 
-/// The calls, in the words of strace(1).
+/// The calls, named as in strace(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Accept,
@@ -84,38 +83,39 @@ impl Name {
     }
 }
 
-/// Whether `text` is meant by `name`: the same, or one of all `epoll_ctl` or `read`.
+/// Whether `name` stands for `text`: the same call, or a name that covers all calls of `epoll_ctl`
+/// or `read`.
 pub(super) fn matches(name: &str, text: &str) -> bool {
     text == name || text.split_once(' ').is_some_and(|(call, _)| call == name)
 }
 
-/// Panics when `name` means no call; it is a typing error in a test.
+/// Panics if `name` stands for no call, which is a typing error in a test.
 pub(super) fn check(name: &str) {
     let known = TEXTS.iter().any(|text| matches(name, text));
     assert!(known, "there is no call `{name}`; there are {TEXTS:?}");
 }
 
-/// What a call was given, as far as a trace shows it.
+/// The arguments of a call, as far as a trace shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// Nothing beside the socket.
+    /// No argument beside the socket.
     None,
     /// Bytes to be written.
     Bytes(usize),
-    /// What was asked of epoll.
+    /// The interest passed to epoll.
     Interest(Interest),
 }
 
-/// One call and its end.
+/// One call and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// `recv`, `epoll_ctl ADD` and so on.
     pub name: &'static str,
-    /// The number of the descriptor it was made on.
+    /// The number of its descriptor.
     pub socket: Option<u32>,
-    /// What else it was given.
+    /// Its other argument.
     pub argument: Argument,
-    /// What it answered, or the errno.
+    /// What it returned, or the errno.
     pub result: Result<usize, i32>,
 }
 
@@ -173,7 +173,7 @@ pub(super) struct Journal {
     pub(super) on: bool,
     pub(super) calls: Vec<Call>,
     counts: [u64; TEXTS.len()],
-    /// What those that went well answered, added up.
+    /// The sum of all successful results, per call.
     sums: [u64; TEXTS.len()],
 }
 

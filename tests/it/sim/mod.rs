@@ -1,14 +1,13 @@
-//! A kernel without a kernel: sockets, epoll and time as one value that a test owns.
+//! A simulated kernel: sockets, epoll and time as one value that a test owns.
 //!
-//! It implements the seam of `mynah::kernel`, so the loop runs on it unchanged, a turn at a time;
-//! between turns the test plays the peers (peers.rs). Nothing is real: no socket, no thread, no
-//! clock. A wait with nothing to report jumps to its time-out, and whatever is left to chance
-//! comes from the seed, so every run can be had again. It is meant to be as strict as Linux and
-//! less kind: see faults.rs. It does not know the server. Invariant: it does what
-//! tests/it/sim_kernel.rs says of it, which is what was measured on Linux 6.18. Left out:
-//! TCP_DEFER_ACCEPT, datagrams, dup and fork, urgent data.
+//! It implements the interface of `mynah::kernel`, so the loop runs on it unchanged, one turn at a
+//! time; between turns the test plays the peers (peers.rs). There is no real socket, thread or
+//! clock. A wait with nothing to report jumps to its time-out, and all randomness comes from the
+//! seed, so every run can be replayed. It is as strict as Linux and less kind: see faults.rs. It
+//! does not know the server. Invariant: it behaves as tests/it/sim_kernel.rs specifies, which was
+//! measured on Linux 6.18. Not implemented: TCP_DEFER_ACCEPT, datagrams, dup and fork, urgent data.
 
-// Shared by tests and benches, each of which uses a part.
+// Shared by tests and benches, each of which uses only a part.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod calls;
@@ -43,7 +42,7 @@ use journal::Journal;
 use pair::{Owner, Pair};
 use table::{File, Table};
 
-/// An answer as the kernel gives it: a value or an errno.
+/// The answer of a call: a value or an errno.
 type Answer<T> = Result<T, i32>;
 
 /// A connection in SYN_SENT.
@@ -53,22 +52,22 @@ struct Knock {
     retries: u32,
 }
 
-/// The part of the test that plays the peers while the program waits: it does what is due, and says
-/// when it is to be called again though nothing happens.
+/// The part of the test that plays the peers while the program waits. It does what is due and
+/// returns the time of its next call.
 pub type Host = Box<dyn FnMut(&mut Sim) -> Time + Send>;
 
-/// What the simulated machine is like.
+/// The configuration of the simulated kernel.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Buffers from the end that connected to the one that accepted.
+    /// Buffers of the direction from the connecting end to the accepting end.
     pub request: Pipe,
-    /// Buffers from the end that accepted to the one that connected.
+    /// Buffers of the direction from the accepting end to the connecting end.
     pub reply: Pipe,
     /// How many descriptors the program may have open.
     pub descriptors: usize,
-    /// Where chance starts.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// What goes wrong, and how often.
+    /// The probabilities of the faults.
     pub faults: Faults,
 }
 
@@ -113,15 +112,15 @@ pub struct Sim {
     streams: streams::Ends,
     children: children::Processes,
     woken: bool,
-    /// Until when, and up to how many, descriptors are to be had.
+    /// The end of a shortage of descriptors, and the limit until then.
     starved: Option<(Time, usize)>,
-    /// What was true of connections when they were closed, for stale events.
+    /// The readiness of connections when they were closed, for stale events.
     buried: VecDeque<Event>,
     killed: BTreeSet<u64>,
 }
 
 impl Sim {
-    /// A machine that has just started; its clock stands at one second.
+    /// A kernel that has just started; its clock shows one second.
     pub fn new(config: Config) -> Sim {
         Sim {
             faults: config.faults.clone(),
@@ -165,14 +164,13 @@ impl Sim {
         }
     }
 
-    /// Changes what goes wrong from here on.
+    /// Changes the faults from now on.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
     }
 
-    /// Lets the `k`-th call of `name` from now, counted from 1, fail with `errno` instead of doing
-    /// anything. Names are those of the journal; `epoll_ctl` alone counts ADD, MOD and DEL
-    /// together.
+    /// Makes the `k`-th call of `name` from now, counted from 1, fail with `errno` and do nothing
+    /// else. Names are those of the journal; `epoll_ctl` alone counts ADD, MOD and DEL together.
     pub fn fail(&mut self, name: &str, k: u64, errno: i32) {
         journal::check(name);
         assert!(k > 0, "the first call has number 1");
@@ -188,24 +186,24 @@ impl Sim {
         self.table.limit = limit;
     }
 
-    /// Moves the clock between two calls.
+    /// Advances the clock between two calls.
     pub fn advance(&mut self, span: Duration) {
         self.now = self.now.after(span);
         self.knock_again();
     }
 
-    /// Sets a point that no wait jumps past: it returns an empty batch there, as if interrupted.
+    /// Sets a time that no wait passes: a wait returns an empty batch there, as if interrupted.
     pub fn stop_at(&mut self, time: Time) {
         self.stop_at = time;
     }
 
-    /// What the clock shows.
+    /// The current time.
     pub fn time(&self) -> Time {
         self.now
     }
 
-    /// When the last wait found nothing to report: until when it would have slept, [`Time::NEVER`]
-    /// being for ever.
+    /// If the last wait found nothing to report: the deadline of that wait, [`Time::NEVER`] for a
+    /// wait without end.
     pub fn asleep(&self) -> Option<Time> {
         self.asleep
     }
@@ -225,7 +223,7 @@ impl Sim {
         self.table.open
     }
 
-    /// What is asked under `token`.
+    /// The interest registered under `token`.
     pub fn registered(&self, token: Token) -> Option<Interest> {
         self.table.registered(token)
     }
@@ -244,7 +242,7 @@ impl Sim {
         })
     }
 
-    /// What is true of the socket registered under `token`, asked or not.
+    /// The readiness of the socket registered under `token`, whether or not it is asked for.
     pub fn readiness(&mut self, token: Token) -> Readiness {
         let number = self.table.number_of(token);
         number.map_or(Readiness::NONE, |number| self.peek(number))
@@ -255,17 +253,17 @@ impl Sim {
         self.journal.count(name)
     }
 
-    /// What the calls of `name` that went well answered so far, added up: bytes, or events.
+    /// The sum of the successful results of `name` so far: bytes, or events.
     pub fn answers(&self, name: &str) -> u64 {
         self.journal.sum(name)
     }
 
-    /// Switches the journal on or off; calls are counted either way.
+    /// Switches the journal on or off. Calls are always counted.
     pub fn keep_journal(&mut self, on: bool) {
         self.journal.on = on;
     }
 
-    /// Forgets the calls in the journal, not their counts.
+    /// Clears the journal. The counts stay.
     pub fn clear_journal(&mut self) {
         self.journal.calls.clear();
     }
@@ -275,13 +273,13 @@ impl Sim {
         &self.journal.calls
     }
 
-    /// How many reads in the journal have found the end of a stream.
+    /// How many reads in the journal found the end of a stream.
     pub fn ends_found(&self) -> usize {
         let found = |call: &&Call| call.name == "recv" && call.result == Ok(0);
         self.journal().iter().filter(found).count()
     }
 
-    /// The journal as lines in the manner of strace(1).
+    /// The journal as lines in the format of strace(1).
     pub fn trace(&self) -> String {
         self.journal.trace()
     }
@@ -291,7 +289,7 @@ impl Sim {
         self.journal.names()
     }
 
-    /// Passes on the wake-ups of a connection and takes it back when both ends are closed.
+    /// Delivers the wake-ups of a connection, and frees it if both ends are closed.
     fn settle(&mut self, index: usize) {
         let pair = &mut self.pairs[index];
         for side in 0..2 {

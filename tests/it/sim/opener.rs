@@ -1,10 +1,9 @@
-//! How sockets come into being: `Opener` of the seam, and the way of a SYN.
+//! How sockets are created: `Opener` of the kernel interface, and the handling of a SYN.
 //!
-//! A SYN finds a listener with room in its queue, a test that hosts the address, or nobody. Linux
-//! drops one that meets a full queue without a word, and the other side sends it again later. It
-//! refuses to know what is said on a connection. Invariant: a connection is in the queue of one
-//! listener, or of one host, or it is knocking, or somebody holds both its ends. socket(2),
-//! bind(2), listen(2), connect(2).
+//! A SYN reaches a listener with room in its queue, a test that hosts the address, or nothing.
+//! Linux silently drops a SYN that meets a full queue, and the sender retransmits it. The bytes of
+//! a connection are not known here. Invariant: a connection is in the queue of one listener or of
+//! one host, or in SYN_SENT, or both its ends are held. socket(2), bind(2), listen(2), connect(2).
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,8 +20,7 @@ use super::pair::{Owner, Pair};
 use super::table::{File, Listener, Socket};
 use super::{Answer, Knock, Sim};
 
-/// When a SYN that met a full queue is sent again for the first time; each further span is twice
-/// as long.
+/// The time until a dropped SYN is first retransmitted. Each further span is twice as long.
 const SYN_RETRY: Duration = Duration::from_secs(1);
 /// `net.ipv4.tcp_syn_retries`.
 const SYN_RETRIES: u32 = 6;
@@ -51,7 +49,7 @@ impl Sim {
         }
     }
 
-    /// Opens a descriptor that stands for nothing yet.
+    /// Opens a descriptor without a file behind it yet.
     fn blank(&mut self, name: Name) -> io::Result<Socket> {
         let ceiling = self.ceiling();
         let answer = self
@@ -62,7 +60,7 @@ impl Sim {
         })
     }
 
-    /// A connection under way to `target`.
+    /// A connection to `target`, in SYN_SENT.
     pub(super) fn open_pair(
         &mut self,
         owner: Owner,
@@ -86,13 +84,13 @@ impl Sim {
         }
     }
 
-    /// An address of this machine whose port is not in use.
+    /// An address of this host whose port is not in use.
     pub(super) fn free_address(&mut self) -> Address {
         self.ports = (self.ports + 1) % 28_000;
         Address::Tcp(([127, 0, 0, 1], 32_768 + self.ports).into())
     }
 
-    /// Sends the SYN of a connection: it is queued, refused, or has to come again.
+    /// Sends the SYN of a connection: it is queued, refused, or dropped and retransmitted later.
     pub(super) fn knock(&mut self, index: usize, retries: u32) {
         let target = self.pairs[index].addresses[1].clone();
         let listens = |&number: &u32| {
@@ -101,7 +99,8 @@ impl Sim {
                 .is_some_and(|it| it.address == target)
         };
         let mut doors = self.listening.iter().copied().filter(listens);
-        // Like SO_REUSEPORT: one of several is chosen by a hash of the addresses, full or not.
+        // As with SO_REUSEPORT, a hash of the addresses chooses one of several listeners, whether
+        // or not its queue is full.
         let count = doors.clone().count();
         let chosen = if count > 1 { self.dice.below(count) } else { 0 };
         let Some(door) = doors.nth(chosen) else {
@@ -132,7 +131,7 @@ impl Sim {
         self.settle(index);
     }
 
-    /// The SYN reaches a test that accepts at `target`, or nobody.
+    /// The SYN reaches a test that accepts at `target`, or is refused.
     fn knock_at_host(&mut self, index: usize, target: &Address) {
         match self.hosts.iter_mut().find(|(address, _)| address == target) {
             Some((_, queue)) => {
@@ -144,7 +143,7 @@ impl Sim {
         self.settle(index);
     }
 
-    /// Repeats the SYNs that are due.
+    /// Retransmits the SYNs that are due.
     pub(super) fn knock_again(&mut self) {
         if self.knocking.iter().all(|knock| knock.due > self.now) {
             return;

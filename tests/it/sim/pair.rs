@@ -1,28 +1,28 @@
-//! A connection inside the simulated kernel: two ends and what is on its way between them.
+//! A connection inside the simulated kernel: two ends and the bytes in flight between them.
 //!
-//! It refuses to know descriptors, epoll and who holds an end; bytes, FIN and RST in, answers and
-//! wake-ups out. Loopback is synchronous, so everything has arrived when a call returns, but for
-//! what a full receive buffer keeps in the sender's: those bytes are *unsent*, a FIN waits behind
-//! them, and a RST destroys them. Which end sees what, in which order, was measured on Linux 6.18
-//! and is held by tests/it/sim_kernel.rs. Invariant: an end that is `dead` (it received RST, or
-//! was refused) takes and gives nothing but bytes received before. tcp(7); tcp_poll, tcp_recvmsg
-//! and tcp_reset of net/ipv4 are the model.
+//! It does not know descriptors, epoll or the owners of its ends: bytes, FIN and RST in, answers
+//! and wake-ups out. Loopback is synchronous, so everything has arrived when a call returns, except
+//! bytes that wait in the send buffer because the receive buffer is full. These bytes are *unsent*:
+//! a FIN waits behind them, and a RST destroys them. Which end sees what, in which order, was
+//! measured on Linux 6.18 and is checked by tests/it/sim_kernel.rs. Invariant: an end that is
+//! `dead` (it received RST, or was refused) takes nothing and gives only bytes received before.
+//! tcp(7); tcp_poll, tcp_recvmsg and tcp_reset in net/ipv4 are the model.
 
 use std::collections::VecDeque;
 
 use libc::{EAGAIN, ECONNRESET, ENOTCONN, EPIPE};
 use mynah::kernel::{Address, Readiness};
 
-/// The two buffers that the bytes of one direction pass.
+/// The two buffers of one direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Pipe {
-    /// Bytes that the writer's kernel holds while the receive buffer is full.
+    /// Capacity of the send buffer, used while the receive buffer is full.
     pub send: usize,
-    /// Bytes that the reader's kernel holds until they are read.
+    /// Capacity of the receive buffer.
     pub receive: usize,
 }
 
-/// Who holds an end.
+/// The owner of an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// The descriptor with this number.
@@ -31,18 +31,18 @@ pub(super) enum Owner {
     Peer,
     /// The queue of a listener.
     Queue,
-    /// Nobody any more.
+    /// Closed: no owner.
     Closed,
 }
 
 /// One end.
 pub(super) struct End {
     pub(super) owner: Owner,
-    /// What the other end wrote and this one has not read; the first `pipe.receive` bytes have
-    /// arrived.
+    /// Bytes that the other end wrote and this end has not read. The first `pipe.receive` bytes
+    /// have arrived.
     inbound: VecDeque<u8>,
     pipe: Pipe,
-    /// This end's direction is shut: its FIN is sent, or follows what is unsent.
+    /// This end's direction is shut: its FIN is sent, or follows the unsent bytes.
     pub(super) shut: bool,
     /// The other end's FIN has arrived.
     pub(super) fin: bool,
@@ -50,10 +50,10 @@ pub(super) struct End {
     pub(super) dead: bool,
     /// `SO_ERROR`.
     pub(super) error: Option<i32>,
-    /// `SOCK_NOSPACE`: somebody found no room and is to be woken when there is.
+    /// `SOCK_NOSPACE`: a writer found no room and is to be woken when there is room.
     pub(super) no_space: bool,
-    /// Who is to be woken about this end: nobody, whoever asked for these bits, or (no bits)
-    /// anybody.
+    /// The pending wake-up of this end: none, a wake-up for interest in these bits, or (no bits) a
+    /// wake-up for any registration.
     wake: Option<Readiness>,
 }
 
@@ -87,7 +87,7 @@ impl End {
         self.inbound.len()
     }
 
-    /// Bytes written to this end that its receive buffer had no room for.
+    /// Bytes written to this end for which its receive buffer had no room.
     pub(super) fn unacknowledged(&self) -> usize {
         self.inbound.len() - self.readable()
     }
@@ -97,19 +97,19 @@ impl End {
         self.pipe.send + self.pipe.receive - self.inbound.len()
     }
 
-    /// Whether the writer to this end is told of room: Linux waits until a third of the send
-    /// buffer is free.
+    /// Whether the writer to this end is told of room. Linux waits until a third of the send buffer
+    /// is free.
     fn has_room(&self) -> bool {
         let free = self.pipe.send - self.unacknowledged();
         free > 0 && free * 3 >= self.pipe.send
     }
 
-    /// Neither direction is left; what is asked of the connection answers ENOTCONN.
+    /// Both directions have ended. Calls on the connection fail with ENOTCONN.
     pub(super) fn is_over(&self) -> bool {
         self.dead || (self.shut && self.fin)
     }
 
-    /// Wakes whoever asked for one of `bits`; with no bits, whoever is registered.
+    /// Wakes a registration that asked for one of `bits`, or any registration if there are no bits.
     fn wake(&mut self, bits: Readiness) {
         self.wake = match self.wake {
             Some(Readiness::NONE) => Some(Readiness::NONE),
@@ -121,16 +121,16 @@ impl End {
 
 /// A connection. End 0 connected, end 1 is accepted.
 pub(super) struct Pair {
-    /// Tells this connection from one that had its place before; 0 when the place is vacant.
+    /// Distinguishes this connection from earlier ones in the same place; 0 if the place is vacant.
     pub(super) serial: u64,
     pub(super) ends: [End; 2],
     pub(super) addresses: [Address; 2],
-    /// The SYN is not answered yet; end 1 is nobody's.
+    /// The SYN is not answered yet. End 1 has no owner.
     pub(super) connecting: bool,
 }
 
 impl Pair {
-    /// A connection under way, `pipes` being from and to its end 0.
+    /// A connection in SYN_SENT. `pipes` are those from and to its end 0.
     pub(super) fn new(
         serial: u64,
         owner: Owner,
@@ -147,7 +147,7 @@ impl Pair {
         }
     }
 
-    /// Another connection in the place of one that is gone, in the memory that one has taken.
+    /// Starts another connection in the place and memory of a finished one.
     pub(super) fn renew(
         &mut self,
         serial: u64,
@@ -177,12 +177,12 @@ impl Pair {
         self.ends.iter().all(|end| end.owner == Owner::Closed)
     }
 
-    /// The wake-up that is due to an end, taken.
+    /// Takes the pending wake-up of an end.
     pub(super) fn take_wake(&mut self, side: usize) -> Option<Readiness> {
         self.ends[side].wake.take()
     }
 
-    /// Bytes first, then the end of the stream, then the error once.
+    /// Gives bytes first, then the end of the stream, then the error once.
     pub(super) fn read(&mut self, side: usize, space: &mut [u8]) -> Result<usize, i32> {
         let end = &mut self.ends[side];
         let arrived = end.readable();
@@ -236,7 +236,7 @@ impl Pair {
             return Err(EAGAIN);
         }
         if reader.owner == Owner::Closed {
-            // It is taken, finds nobody there, and RST comes back.
+            // The bytes are taken, find no receiver, and RST comes back.
             self.reset(side);
             return Ok(count);
         }
@@ -249,7 +249,7 @@ impl Pair {
 
     /// Sends FIN.
     pub(super) fn shutdown(&mut self, side: usize) -> Result<(), i32> {
-        // Linux wakes whoever polls even when there is nothing left to shut.
+        // Linux wakes pollers even if there is nothing left to shut.
         self.ends[side].wake(Readiness::NONE);
         if self.connecting || self.ends[side].is_over() {
             return Err(ENOTCONN);
@@ -259,16 +259,17 @@ impl Pair {
         Ok(())
     }
 
-    /// Bytes that an end wrote and the other has no room for; a FIN that waits behind them is one.
+    /// Bytes that an end wrote and for which the other end has no room. A FIN behind them counts as
+    /// one.
     pub(super) fn unacknowledged(&self, side: usize) -> usize {
         let fin_waits = self.ends[side].shut && !self.ends[1 - side].fin;
         self.ends[1 - side].unacknowledged() + usize::from(fin_waits)
     }
 
-    /// The end is given up: with FIN when everything received was read, else with RST.
+    /// Closes an end: with FIN if everything received was read, otherwise with RST.
     pub(super) fn close(&mut self, side: usize) {
         if self.ends[side].inbound.is_empty() && !self.connecting {
-            // ENOTCONN only says that there is nobody left to tell.
+            // ENOTCONN: there is no peer left to tell.
             let _ = self.shutdown(side);
             self.ends[side].owner = Owner::Closed;
         } else {
@@ -276,7 +277,7 @@ impl Pair {
         }
     }
 
-    /// The end is given up with RST: a close under `SO_LINGER` of 0.
+    /// Closes an end with RST: close(2) with an `SO_LINGER` time of 0.
     pub(super) fn abort(&mut self, side: usize) {
         let silent = self.connecting || self.ends[side].dead || self.has_ended(side);
         self.ends[side].owner = Owner::Closed;
@@ -287,7 +288,7 @@ impl Pair {
         }
     }
 
-    /// What epoll finds true of an end.
+    /// The readiness of an end, as epoll sees it.
     pub(super) fn poll(&self, side: usize) -> Readiness {
         let has_room = self.ends[1 - side].has_room();
         let end = &self.ends[side];
@@ -313,7 +314,7 @@ impl Pair {
         found
     }
 
-    /// Lets the other end's FIN through when no byte is left before it.
+    /// Delivers the FIN of the other end if no byte is left before it.
     fn arrive_fin(&mut self, side: usize) {
         let sent = self.ends[1 - side].shut;
         let end = &mut self.ends[side];
@@ -323,7 +324,7 @@ impl Pair {
         }
     }
 
-    /// RST reaches this end, unless all had been said.
+    /// RST reaches this end, unless both directions had ended before.
     fn reset(&mut self, side: usize) {
         if !self.ends[side].dead && !self.has_ended(side) {
             let errno = if self.ends[side].fin {
@@ -335,7 +336,7 @@ impl Pair {
         }
     }
 
-    /// Both directions have ended, and the other end has received all of it.
+    /// Both directions have ended, and the other end has received everything.
     fn has_ended(&self, side: usize) -> bool {
         let end = &self.ends[side];
         end.shut && end.fin && self.ends[1 - side].unacknowledged() == 0

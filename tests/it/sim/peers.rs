@@ -1,9 +1,9 @@
-//! The test's side: whoever is at the other end of the server's connections.
+//! The test's side: the peers at the other end of the server's connections.
 //!
-//! A [`Peer`] is played by hand between turns; what it does has reached the server when the call
-//! returns. It may be used after its connection has ended, by the test, by the server or by a
-//! fault: it then sends and receives nothing, as a program would whose calls fail, and
-//! [`Sim::peer_state`] tells why. It refuses to know what the server makes of it.
+//! The test plays a [`Peer`] by hand between turns. What a peer does has reached the server when
+//! the call returns. A peer may be used after its connection has ended, by the test, by the server
+//! or by a fault: it then sends and receives nothing, as a program whose calls fail, and
+//! [`Sim::peer_state`] tells why. What the server makes of it is not known here.
 
 use std::collections::VecDeque;
 
@@ -20,10 +20,10 @@ pub struct Peer {
     serial: u64,
 }
 
-/// How a connection stands, seen by the test's end.
+/// The state of a connection, seen from the test's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// The server's queue is full and the SYN has to come again.
+    /// The queue of the server is full and the SYN will be retransmitted.
     Connecting,
     /// The server may still send.
     Open,
@@ -31,7 +31,7 @@ pub enum Link {
     Finished,
     /// RST has arrived; bytes before it may be unread.
     Reset,
-    /// Nobody listens, or the queue stayed full.
+    /// There is no listener, or its queue stayed full.
     Refused,
     /// This end was closed or reset, by the test or by a fault.
     Closed,
@@ -40,7 +40,7 @@ pub enum Link {
 /// What a peer knows of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerState {
-    /// How it stands.
+    /// The state of the connection.
     pub link: Link,
     /// Bytes that can be received now.
     pub unread: usize,
@@ -49,8 +49,7 @@ pub struct PeerState {
 }
 
 impl Sim {
-    /// Connects to the `listener`-th of the listeners that are open, in the order they were
-    /// opened.
+    /// Connects to the open listener at index `listener`, in the order of opening.
     pub fn connect(&mut self, listener: usize) -> Peer {
         let number = self.listening.get(listener).copied();
         let listener = number.and_then(|number| self.table.listener(number));
@@ -60,7 +59,7 @@ impl Sim {
         self.connect_to(&address)
     }
 
-    /// The same from another machine of the network 127.0.0.0/8, known by its number.
+    /// The same from another address in 127.0.0.0/8, chosen by `machine`.
     pub fn connect_from(&mut self, machine: u8, listener: usize) -> Peer {
         let number = self.listening[listener];
         let address = self
@@ -97,12 +96,13 @@ impl Sim {
         self.hosts.push((address.clone(), VecDeque::new()));
     }
 
-    /// Lets `host` play the peers during every wait, for a program that is not turned by the test.
+    /// Lets `host` play the peers during every wait, for a program whose turns the test does not
+    /// call.
     pub fn play(&mut self, host: Host) {
         self.host = Some(host);
     }
 
-    /// Lets the host do what is due; tells when it has more to do.
+    /// Lets the host do what is due. Returns the time of its next action.
     pub(super) fn let_the_host_play(&mut self) -> Time {
         let Some(mut host) = self.host.take() else {
             return Time::NEVER;
@@ -112,7 +112,7 @@ impl Sim {
         due
     }
 
-    /// Takes a connection that was made to an address the test hosts.
+    /// Takes a connection that was made to an address that the test hosts.
     pub fn incoming(&mut self, address: &Address) -> Option<Peer> {
         let (_, queue) = self.hosts.iter_mut().find(|(other, _)| other == address)?;
         let pair = queue.pop_front()?;
@@ -124,12 +124,11 @@ impl Sim {
         })
     }
 
-    /// Sends what there is room for, and says how much that was.
+    /// Sends the bytes that fit. Returns their number.
     pub fn send(&mut self, peer: Peer, bytes: &[u8]) -> usize {
         let sent = self.pair_of(peer).and_then(|pair| {
             let end = &pair.ends[peer.side];
-            // Whoever sends after the end gets an error that stays pending here, for `peer_state`
-            // to tell.
+            // Sending after the end leaves a pending error here, which `peer_state` reports.
             if end.shut || end.dead {
                 None
             } else {
@@ -140,14 +139,14 @@ impl Sim {
         sent.unwrap_or(0)
     }
 
-    /// Receives up to `max` bytes; nothing when there are none.
+    /// Receives up to `max` bytes, or nothing if there are none.
     pub fn receive(&mut self, peer: Peer, max: usize) -> Vec<u8> {
         let mut bytes = vec![0; self.peer_state(peer).unread.min(max)];
         self.receive_into(peer, &mut bytes);
         bytes
     }
 
-    /// Receives into `space`, and says how much that was.
+    /// Receives into `space`. Returns the number of bytes.
     pub fn receive_into(&mut self, peer: Peer, space: &mut [u8]) -> usize {
         let received = self
             .pair_of(peer)
@@ -159,7 +158,8 @@ impl Sim {
         received.unwrap_or(0)
     }
 
-    /// Receives all that can be had, also what moves up from the server's send buffer meanwhile.
+    /// Receives all available bytes, including those that move up from the send buffer of the
+    /// server meanwhile.
     pub fn receive_all(&mut self, peer: Peer) -> Vec<u8> {
         let mut bytes = Vec::new();
         loop {
@@ -180,7 +180,7 @@ impl Sim {
         self.settle(peer.pair);
     }
 
-    /// Sends RST: close(2) under `SO_LINGER` of 0.
+    /// Sends RST: close(2) with an `SO_LINGER` time of 0.
     pub fn reset(&mut self, peer: Peer) {
         if let Some(pair) = self.pair_of(peer) {
             pair.abort(peer.side);
@@ -188,7 +188,7 @@ impl Sim {
         self.settle(peer.pair);
     }
 
-    /// Closes as close(2) does: FIN, or RST when something received was not read.
+    /// Closes as close(2) does: with FIN, or with RST if received bytes were not read.
     pub fn close_peer(&mut self, peer: Peer) {
         if let Some(pair) = self.pair_of(peer) {
             pair.close(peer.side);
@@ -196,7 +196,7 @@ impl Sim {
         self.settle(peer.pair);
     }
 
-    /// What `peer` knows.
+    /// The state of the connection of `peer`.
     pub fn peer_state(&mut self, peer: Peer) -> PeerState {
         let Some(pair) = self.pair_of(peer) else {
             return PeerState {

@@ -1,10 +1,10 @@
-//! Waiting: `Poller` of the seam, with its faults.
+//! Waiting: `Poller` of the kernel interface, with its faults.
 //!
-//! A wait takes what is ready, or else lets time pass until something is. Level and edge differ in
-//! one line, as in fs/eventpoll.c: what was reported goes back on the ready list or does not. An
-//! edge therefore reports all that is true and asked at that moment, stale or not. It refuses to
-//! know what the events mean. Invariant: faults add events and change their order, they never take
-//! one away. epoll_wait(2), epoll_ctl(2).
+//! A wait takes what is ready, or advances the clock until something is. Level and edge differ in
+//! one line, as in fs/eventpoll.c: a reported entry goes back on the ready list or does not. An
+//! edge therefore reports everything that is true and asked for at that moment, including what was
+//! reported before. The meaning of the events is not known here. Invariant: faults add events and
+//! change their order; they never remove one. epoll_wait(2), epoll_ctl(2).
 
 use std::io;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use super::journal::{Argument, Name};
 use super::table::{File, Socket, asked};
 use super::{Answer, Sim};
 
-/// How long it takes to look for events without waiting for any.
+/// The time that one check for events without waiting takes.
 const LOOK: Duration = Duration::from_micros(10);
 
 impl Sim {
-    /// What is true of a descriptor. Who finds no room by looking is told of it later, as in
-    /// tcp_poll.
+    /// The readiness of a descriptor. A poll that finds no room causes a later report of room, as
+    /// in tcp_poll.
     pub(super) fn poll(&mut self, number: u32) -> Readiness {
         let found = self.peek(number);
         if let Some((pair, side)) = self.table.stream(number) {
@@ -42,14 +42,14 @@ impl Sim {
         }
     }
 
-    /// What is true of a descriptor and asked.
+    /// The readiness of a descriptor, limited to what is asked for.
     fn poll_asked(&mut self, number: u32, interest: Interest) -> Readiness {
         Readiness::from_bits(self.poll(number).bits() & asked(interest).bits())
     }
 
-    /// After an answer that was worse than it need be: a fresh edge, when some of `bits` is true,
-    /// as if what was missing had come a moment later. A writer that has no edge now is told of
-    /// room later, as after a refusal.
+    /// Follows an answer that was worse than necessary with a new edge if one of `bits` is true, as
+    /// if the missing part had arrived a moment later. A writer without an edge now is told of room
+    /// later, as after EAGAIN.
     pub(super) fn make_up(&mut self, number: u32, bits: Readiness) {
         let writes = bits == Readiness::OUT;
         let found = if writes {
@@ -62,7 +62,7 @@ impl Sim {
         }
     }
 
-    /// After ADD and MOD: what is true already is reported as well.
+    /// After ADD and MOD: readiness that already exists is reported as well.
     fn look(&mut self, number: u32, interest: Interest) {
         if self.poll_asked(number, interest) != Readiness::NONE {
             self.table.wake(number, Readiness::NONE);
@@ -130,7 +130,7 @@ impl Sim {
         count
     }
 
-    /// Adds events that nothing stands behind, and mixes the batch.
+    /// Adds spurious events and shuffles the batch.
     fn disturb(&mut self, events: &mut [Event], mut count: usize) -> usize {
         let mut add = |event, count: &mut usize| {
             if let Some(place) = events.get_mut(*count) {
@@ -142,7 +142,7 @@ impl Sim {
             let chosen = self.table.any(&mut self.dice);
             let chosen = chosen.and_then(|number| self.table.registration(number));
             let chosen = chosen.map(|registration| (registration.token, registration.interest));
-            // Errors and ends are never reported without cause.
+            // ERR and HUP are never reported without cause.
             let claimed = (Readiness::IN | Readiness::OUT).bits();
             if let Some((token, interest)) = chosen {
                 let bits = asked(interest).bits() & claimed;
@@ -191,7 +191,8 @@ impl Sim {
             let next = due.min(deadline).min(self.stop_at);
             let stays = self.now >= deadline.min(self.stop_at) || next == Time::NEVER;
             if deadline == Time::default() {
-                // Who only looks, and looks again, gets older by it.
+                // A wait with a time-out of 0 takes time too, so a spinning loop advances the
+                // clock.
                 self.now = self.now.after(LOOK);
                 return Ok(0);
             }
@@ -265,7 +266,7 @@ impl Poller for Sim {
         self.now
     }
 
-    /// The clock on the wall showed 1994-11-06 08:49:37 UTC when the simulated one started at 0.
+    /// The wall clock showed 1994-11-06 08:49:37 UTC when the simulated clock started at 0.
     fn time_of_day(&mut self) -> Duration {
         Duration::from_secs(784_111_777) + self.now.since(Time::default())
     }

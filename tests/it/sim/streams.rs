@@ -1,9 +1,10 @@
-//! The standard streams: `Streams` of the seam, with the test as terminal, pipe or file.
+//! The standard streams: `Streams` of the kernel interface, with the test as terminal, pipe or
+//! file.
 //!
-//! What is typed is there at once, what is printed is kept for the test, and standard output takes
-//! only as much as the test lets it. It refuses to know epoll beside what `collect` asks it.
-//! Invariant: as on Linux, a file is never watched, and a stream that is not watched is never
-//! reported. epoll_ctl(2), pipe(7).
+//! Typed input is available at once, printed output is kept for the test, and standard output takes
+//! only as many bytes as the test allows. Epoll is not known here beyond the answers to `collect`.
+//! Invariant: as on Linux, a regular file is never watched (EPERM), and a stream that is not
+//! watched is never reported. epoll_ctl(2), pipe(7).
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +21,7 @@ pub(super) struct Ends {
     input_ended: bool,
     is_file: bool,
     output: Vec<u8>,
-    /// How much more standard output takes; nothing is without end.
+    /// How many more bytes standard output takes; `None` means no limit.
     room: Option<usize>,
     output_closed: bool,
     watched: [bool; 2],
@@ -34,7 +35,7 @@ impl Ends {
         }
     }
 
-    /// What is to be reported.
+    /// The events to report.
     pub(super) fn events(&self) -> impl Iterator<Item = Event> + '_ {
         let both = [
             (Stream::Input, Readiness::IN),
@@ -55,7 +56,7 @@ impl Sim {
         self.streams.input.extend(bytes);
     }
 
-    /// Nothing more comes at standard input.
+    /// Standard input ends.
     pub fn end_input(&mut self) {
         self.streams.input_ended = true;
     }
@@ -65,22 +66,22 @@ impl Sim {
         self.streams.is_file = true;
     }
 
-    /// How much of standard input was not read.
+    /// How many bytes of standard input were not read.
     pub fn untaken(&self) -> usize {
         self.streams.input.len()
     }
 
-    /// What was printed since the last call.
+    /// The output since the last call.
     pub fn printed(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.streams.output)
     }
 
-    /// Lets standard output take `room` bytes more, or all.
+    /// Lets standard output take `room` more bytes, or any number.
     pub fn let_print(&mut self, room: Option<usize>) {
         self.streams.room = room;
     }
 
-    /// Whoever reads standard output goes away.
+    /// The reader of standard output goes away.
     pub fn close_output(&mut self) {
         self.streams.output_closed = true;
     }

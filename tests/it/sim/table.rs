@@ -1,11 +1,10 @@
 //! The descriptors of the simulated kernel and its one epoll instance.
 //!
-//! Numbers are given lowest first and again at once, as on Linux: that is where stale events come
-//! from. It refuses to know whether anything is ready; it only remembers who is to be asked. The
+//! The lowest free number is given first and reused at once, as on Linux; this is how stale events
+//! arise. The table does not know whether anything is ready; it only remembers what to ask. The
 //! ready list works as in fs/eventpoll.c: a wake-up puts an entry on it once, a look takes it off,
-//! and a level-triggered entry that was reported goes back to its tail. Invariant: an entry of the
-//! list whose serial is not that of a living registration is dead and is dropped when met.
-//! epoll(7), epoll_ctl(2).
+//! and a reported level-triggered entry goes back to its tail. Invariant: a list entry whose serial
+//! belongs to no current registration is dead and is dropped when met. epoll(7), epoll_ctl(2).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -18,10 +17,10 @@ use super::dice::Dice;
 
 /// 0 to 2 are the standard streams.
 const FIRST: u32 = 3;
-/// Serials are never the same in two kernels, so that a socket of another one is noticed.
+/// Serials are unique across kernels, so that a socket of another kernel is noticed.
 static SERIALS: AtomicU64 = AtomicU64::new(1);
 
-/// An open socket of the simulation, by its number and a serial that no other has.
+/// An open socket of the simulation, identified by its number and a unique serial.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Socket {
     pub(super) number: u32,
@@ -30,16 +29,16 @@ pub struct Socket {
 
 /// What a descriptor stands for.
 pub(super) enum File {
-    /// A socket before bind or connect, or the descriptor held in reserve.
+    /// A socket before bind or connect, or the reserve descriptor.
     Blank,
     Listener(Listener),
     Stream {
         pair: usize,
         side: usize,
     },
-    /// The reading end of what a process says, by its number.
+    /// The read end of the output pipe of the process with this id.
     Output(u32),
-    /// The end of a process.
+    /// The pidfd of the process with this id.
     Exit(u32),
 }
 
@@ -47,7 +46,7 @@ pub(super) struct Listener {
     pub(super) address: Address,
     pub(super) reuse_port: bool,
     pub(super) backlog: usize,
-    /// Nobody else is queued.
+    /// No more connections are queued: a SYN is refused.
     pub(super) turns_away: bool,
     /// Established connections that wait to be accepted.
     pub(super) queue: VecDeque<usize>,
@@ -63,7 +62,7 @@ pub(super) struct Registration {
     pub(super) token: Token,
     pub(super) interest: Interest,
     serial: u64,
-    /// It is on the ready list.
+    /// The registration is on the ready list.
     pub(super) listed: bool,
 }
 
@@ -139,7 +138,7 @@ impl Table {
         (entry.file, entry.registered)
     }
 
-    /// Panics unless `socket` is open here; anything else is a bug of whoever holds it.
+    /// Panics unless `socket` is open here. A failure is a bug of the owner of the socket.
     pub(super) fn check(&self, socket: &Socket) {
         let number = socket.number;
         match self.entry(number) {
@@ -165,7 +164,7 @@ impl Table {
         }
     }
 
-    /// The connection and end behind a number, if that is what it stands for.
+    /// The connection and end behind a number, if it is a connection.
     pub(super) fn stream(&self, number: u32) -> Option<(usize, usize)> {
         match self.entry(number)?.file {
             File::Stream { pair, side } => Some((pair, side)),
@@ -224,8 +223,8 @@ impl Table {
         self.entry_mut(number)?.registered.as_mut()
     }
 
-    /// Puts a registration on the ready list when it asked for one of `bits`; no bits reach
-    /// everybody.
+    /// Puts a registration on the ready list if it asked for one of `bits`. No bits reach every
+    /// registration.
     pub(super) fn wake(&mut self, number: u32, bits: Readiness) {
         let Some(registration) = self.registration(number) else {
             return;
@@ -238,12 +237,12 @@ impl Table {
         }
     }
 
-    /// How long the ready list is, with its dead entries.
+    /// The length of the ready list, dead entries included.
     pub(super) fn ready_len(&self) -> usize {
         self.ready.len()
     }
 
-    /// Takes the first of the ready list off it, if it is still alive.
+    /// Takes the first entry off the ready list. `None` if it is dead or the list is empty.
     pub(super) fn next_ready(&mut self) -> Option<u32> {
         let (number, serial) = self.ready.pop_front()?;
         let registration = self.registration(number)?;
@@ -254,7 +253,7 @@ impl Table {
         Some(number)
     }
 
-    /// Some number; most often one that is open.
+    /// Some number, usually one that is open.
     pub(super) fn any(&self, dice: &mut Dice) -> Option<u32> {
         let span = self.entries.len();
         if span == 0 {
@@ -264,7 +263,7 @@ impl Table {
         }
     }
 
-    /// What is asked under `token`.
+    /// The interest registered under `token`.
     pub(super) fn registered(&self, token: Token) -> Option<Interest> {
         let mut all = self
             .entries

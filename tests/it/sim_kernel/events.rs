@@ -1,12 +1,12 @@
-//! When epoll reports, level- and edge-triggered, and what else the loop is told: time, signals,
-//! numbers.
+//! When epoll reports, level- and edge-triggered, and the other events of the loop: time, signals,
+//! descriptor numbers.
 //!
-//! Each play was acted on Linux 6.18 first. epoll(7), epoll_wait(2).
+//! Each play was first measured on Linux 6.18. epoll(7), epoll_wait(2).
 
 use super::*;
 
 #[test]
-fn level_triggered_repeats_until_it_is_no_longer_so() {
+fn a_level_triggered_event_repeats_while_it_is_true() {
     let mut play = Play::small();
     let (socket, peer) = play.connect();
     play.sim.register(&socket, TOKEN, READ).expect("it is open");
@@ -204,7 +204,7 @@ fn out_of_descriptors_comes_before_an_empty_queue() {
 }
 
 #[test]
-fn a_wait_jumps_to_its_time_out_and_one_without_end_is_told() {
+fn a_wait_jumps_to_its_time_out_and_a_wait_without_end_is_reported() {
     let mut play = Play::small();
     let start = play.sim.time();
     let mut events = [Event::default(); 1];
@@ -254,7 +254,7 @@ fn signals_and_wake_ups_are_reported_until_taken() {
 }
 
 #[test]
-fn signals_that_end_are_taken_before_those_that_came_earlier() {
+fn ending_signals_are_taken_before_earlier_ones() {
     let mut play = Play::small();
     let (first, last) = (Signal::Terminate(15), Signal::Terminate(2));
     for signal in [Signal::Reload, Signal::Statistics, first, last] {

@@ -1,18 +1,19 @@
-//! The faults keep the promises of epoll: whoever relies on these alone loses nothing.
+//! The faults keep the promises of epoll: a program that relies only on these promises loses
+//! nothing.
 //!
-//! The program here echoes on edges alone. It stops after a short read and never looks without
-//! having been told, so an answer that is worse than it need be and raises no edge afterwards
-//! would leave it hanging.
+//! The program in these tests echoes on edges alone. It stops after a short read and never reads
+//! without an event, so an answer that is worse than necessary and causes no edge afterwards would
+//! hang it.
 
 use super::*;
 
 const SENT: usize = 3000;
 
-/// An echo of one connection in edge mode.
+/// An echo of one connection under edge trigger.
 struct Edges {
     socket: Socket,
     owed: Vec<u8>,
-    /// A write was refused for want of memory; only time tells when to try again.
+    /// A write failed for lack of memory. No event follows, so it is retried after a time.
     again: bool,
 }
 
@@ -63,7 +64,7 @@ impl Edges {
     }
 }
 
-/// Runs the echo until the peer has everything back, and answers the trace.
+/// Runs the echo until the peer has received everything. Returns the trace.
 fn echo(seed: u64, faults: Faults) -> String {
     let request = Pipe {
         send: 70,
@@ -90,8 +91,8 @@ fn echo(seed: u64, faults: Faults) -> String {
     let mut dice = Dice::new(seed);
     let (mut sent, mut received) = (0, Vec::new());
     for _ in 0..100_000 {
-        // Nothing more is sent before all is back, so that no later edge covers up for one that is
-        // missing.
+        // Nothing more is sent before everything is back, so that no later edge hides a missing
+        // one.
         if received.len() == sent {
             let burst = sent..SENT.min(sent + 1 + dice.below(100));
             sent += play
@@ -111,8 +112,8 @@ fn echo(seed: u64, faults: Faults) -> String {
     );
 }
 
-/// A swarm without what ends a connection and without what would wake a program that had missed an
-/// edge.
+/// Swarm faults without those that end a connection and those that would wake a program that missed
+/// an edge.
 fn harmless(seed: u64) -> Faults {
     let none = Faults::none();
     Faults {
@@ -167,7 +168,7 @@ fn an_aborted_connection_is_gone_from_the_queue() {
 }
 
 #[test]
-fn want_of_descriptors_ends_with_a_close_or_with_time() {
+fn a_shortage_of_descriptors_ends_with_a_close_or_with_time() {
     let mut play = Play::small();
     let reserved = play.sim.reserve().expect("there are descriptors");
     play.sim.set_faults(Faults {

@@ -1,6 +1,7 @@
-//! What epoll reports of a connection in each of its states, asked for everything and for nothing.
+//! The events that epoll reports for a connection in each of its states, with interest in
+//! everything and in nothing.
 //!
-//! The masks are those measured on Linux 6.18. epoll_ctl(2).
+//! The masks were measured on Linux 6.18. epoll_ctl(2).
 
 use super::*;
 
@@ -32,7 +33,7 @@ fn both_fins_are_a_hang_up() {
 }
 
 #[test]
-fn a_reset_is_everything_at_once() {
+fn a_reset_reports_every_event() {
     let mut play = Play::small();
     let (socket, peer) = play.connect();
     play.sim.reset(peer);
@@ -42,7 +43,7 @@ fn a_reset_is_everything_at_once() {
 }
 
 #[test]
-fn a_refused_connect_is_everything_at_once() {
+fn a_refused_connect_reports_every_event() {
     let mut play = Play::small();
     let socket = connect(&mut play.sim, 1);
     assert_eq!(play.mask(&socket), "IN|OUT|ERR|HUP|RDHUP");
@@ -55,7 +56,7 @@ fn a_refused_connect_is_everything_at_once() {
 }
 
 #[test]
-fn a_full_send_buffer_is_silence() {
+fn a_full_send_buffer_is_not_reported() {
     let mut play = Play::small();
     let (socket, _) = play.connect();
     assert_eq!(
@@ -93,7 +94,7 @@ fn with_nothing_asked_a_reset_is_reported() {
 }
 
 #[test]
-fn an_unanswered_syn_is_silence() {
+fn an_unanswered_syn_is_not_reported() {
     let mut play = Play::small();
     let _listener = listen(&mut play.sim, 9, 0);
     let (first, second) = (connect(&mut play.sim, 9), connect(&mut play.sim, 9));

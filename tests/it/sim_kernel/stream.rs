@@ -1,11 +1,11 @@
 //! What is read and written when a connection opens, ends and breaks.
 //!
-//! Each play was acted on Linux 6.18 first. tcp(7), shutdown(2), listen(2).
+//! Each play was first measured on Linux 6.18. tcp(7), shutdown(2), listen(2).
 
 use super::*;
 
 #[test]
-fn a_queue_holds_one_more_and_the_rest_come_again_after_a_second() {
+fn a_queue_holds_its_backlog_plus_one_and_further_syns_are_retransmitted_after_a_second() {
     let mut play = Play::small();
     let listener = listen(&mut play.sim, 9, 1);
     let peers: Vec<Peer> = (0..3).map(|_| play.sim.connect_to(&address(9))).collect();
@@ -57,7 +57,7 @@ fn data_comes_before_a_reset_and_the_error_comes_once() {
 }
 
 #[test]
-fn whoever_writes_first_to_a_reset_connection_takes_the_error() {
+fn the_first_write_to_a_reset_connection_takes_the_error() {
     let mut play = Play::small();
     let (socket, peer) = play.connect();
     play.sim.reset(peer);
@@ -83,7 +83,7 @@ fn a_reset_after_the_fin_reads_as_the_end() {
 }
 
 #[test]
-fn what_is_written_to_a_closed_peer_is_taken_and_answered_with_a_reset() {
+fn bytes_written_to_a_closed_peer_are_taken_and_answered_with_a_reset() {
     let mut play = Play::small();
     let (socket, peer) = play.connect();
     play.sim.send(peer, b"abc");
@@ -133,7 +133,7 @@ fn closing_a_listener_resets_its_queue() {
     let later = play.sim.connect(0);
     play.sim.close(play.listener);
     let links = [queued, taken, later].map(|peer| play.sim.peer_state(peer).link);
-    // The first to come is the first to be accepted.
+    // The first connection in the queue is accepted first.
     assert_eq!(links, [Link::Open, Link::Reset, Link::Reset]);
     play.sim.close(socket);
 }

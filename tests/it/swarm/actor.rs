@@ -1,9 +1,9 @@
-//! A peer as it is played: one step between two turns of the server.
+//! A peer of the swarm: one step between two turns of the server.
 //!
-//! It sends, receives and ends as its part says, and remembers every byte. It refuses to know the
-//! server; what it learns, it learns from its end of the connection. Invariant: what it has heard
-//! is always a front part of what it must hear, and all of it when the server had no reason to stop
-//! earlier. It has a clock of its own for how long its frames take.
+//! It sends, receives and ends as its part says, and records every byte. It does not know the
+//! server; it sees only its end of the connection. Invariant: the received bytes are always a
+//! prefix of the expected bytes, and all of them if the server had no reason to stop earlier. The
+//! actor measures by its own clock how long its frames take.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::sim::{Dice, Link, Peer, Pipe, Sim};
 
 use super::world::{Kind, Part};
 
-/// How a peer's conversation went.
+/// The outcome of a peer's conversation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End {
-    /// It heard all that it had to hear.
+    /// The peer received everything it had to receive.
     Complete,
-    /// It gave up, or a fault killed it: a front part is all one can ask for.
+    /// The peer gave up, or a fault ended its connection: a prefix is enough.
     Own,
-    /// The server, or the door, ended it although it was still owed something.
+    /// The server, or admission, ended the connection although the peer was owed bytes.
     Early,
 }
 
@@ -31,11 +31,11 @@ pub struct Actor {
     age: usize,
     said: usize,
     heard: Vec<u8>,
-    /// Where the frame that is under way begins, and when its first byte was sent.
+    /// The start of the incomplete frame, and when its first byte was sent.
     frame: Option<(usize, Time)>,
-    /// The same of one that the server has surely begun to wait for, and since when.
+    /// The start of a frame for which the server certainly waits, and since when.
     awaited: Option<(usize, Time)>,
-    /// The longest that a frame has taken so far.
+    /// The longest time that a frame has taken so far.
     slowest: Duration,
     pub end: Option<End>,
 }
@@ -57,7 +57,8 @@ impl Actor {
         }
     }
 
-    /// Whether it never gives cause to a time-out. Who lies has only as long as the server lingers.
+    /// Whether this peer never causes a time-out. A peer that sends an invalid frame has only the
+    /// linger time.
     pub fn is_timely(&self, reply: Pipe) -> bool {
         match self.part.kind {
             Kind::Honest | Kind::HalfClosing => !self.part.talk.is_wrong(usize::MAX),
@@ -66,7 +67,7 @@ impl Actor {
         }
     }
 
-    /// Whether a frame of its has taken as long as `timeout`, up to `now`.
+    /// Whether a frame of this peer has taken as long as `timeout`, up to `now`.
     pub fn is_slow(&self, timeout: Option<Duration>, now: Time) -> bool {
         let under_way = match (self.frame, self.end) {
             (Some((_, begun)), None) => now.since(begun),
@@ -75,7 +76,7 @@ impl Actor {
         timeout.is_some_and(|timeout| self.slowest.max(under_way) >= timeout)
     }
 
-    /// Does what its part says for one step; tells what it did.
+    /// Does one step of its part. Returns what it did.
     pub fn step(&mut self, sim: &mut Sim, step: usize) -> Option<String> {
         if self.end.is_some() || step < self.part.arrives {
             return None;
@@ -123,22 +124,22 @@ impl Actor {
         }
     }
 
-    /// Where the frame begins for whose end alone the server waits, it having no more to do: it has
-    /// read all that was said, and answered the frames before.
+    /// The start of the frame whose end is all that the server waits for: the server has read
+    /// everything that was sent and answered the frames before.
     fn waited_for(&self, sim: &mut Sim) -> Option<usize> {
         let ((start, _), peer) = (self.frame?, self.peer?);
         let state = sim.peer_state(peer);
         let is_open = state.link == Link::Open && !state.shut && self.end.is_none();
         let is_heard = sim.unheard(peer) == 0 && self.lacks(false) == 0;
         let said = &self.part.talk.bytes[start..self.said];
-        // A blank line before a request of HTTP is no part of it (RFC 9112, 2.2).
+        // A blank line before an HTTP request is not part of it (RFC 9112, 2.2).
         let has_begun = said.iter().any(|byte| !b"\r\n".contains(byte));
         let wrong = self.part.talk.is_wrong(self.said);
         (is_open && is_heard && has_begun && !wrong).then_some(start)
     }
 
-    /// Panics when the server, which has no more to do, has waited longer than `span` for the end
-    /// of a frame, and waits on.
+    /// Panics if the server, with nothing else to do for this peer, has waited longer than `span`
+    /// for the end of a frame and still waits.
     pub fn check_is_cut(&mut self, sim: &mut Sim, span: Duration) {
         let Some(start) = self.waited_for(sim) else {
             return;
@@ -200,7 +201,7 @@ impl Actor {
         }
     }
 
-    /// Sees whether it is over.
+    /// Checks whether the conversation is over.
     fn judge(&mut self, sim: &mut Sim, peer: Peer) {
         let state = sim.peer_state(peer);
         let killed = sim.killed(peer) || state.link == Link::Closed;
@@ -222,7 +223,7 @@ impl Actor {
         } else if over {
             let link_ended = state.link == Link::Finished;
             let ended = state.shut && link_ended;
-            // Whoever has said all and is silent for long may be taken for idle.
+            // A peer that has sent everything and is silent for long may be closed as idle.
             let told = link_ended && all;
             let complete = (ended || wrong || told) && self.lacks(ended) == 0;
             Some(if complete { End::Complete } else { End::Early })
@@ -238,7 +239,8 @@ impl Actor {
         };
     }
 
-    /// How many bytes it has still to hear, the stream having `ended` or not.
+    /// How many bytes the peer has still to receive, with or without the end of the stream
+    /// (`ended`).
     fn lacks(&self, ended: bool) -> usize {
         let answer = self.part.talk.answer(self.said);
         let held = if ended {
@@ -249,7 +251,7 @@ impl Actor {
         (answer.len() - held).saturating_sub(self.heard.len())
     }
 
-    /// Panics when it heard what it should not have.
+    /// Panics if the peer received bytes that it should not have received.
     pub fn check(&self) {
         let answer = self.part.talk.answer(self.said);
         let length = self.heard.len();

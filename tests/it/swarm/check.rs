@@ -1,8 +1,8 @@
-//! What must hold of a server between two turns, when it sleeps, and when all is said.
+//! The invariants of a server between two turns, while it waits, and at the end of a world.
 //!
-//! What is registered is what is wanted; descriptors are slots, listeners and reserve; workspaces
-//! are lent to those that hold bytes and to no others; no deadline is missed; nothing sleeps while
-//! there is something to do. It turns nothing and changes nothing: it looks, and panics.
+//! Registered interest equals wanted interest. Descriptors are slots, listeners and the reserve.
+//! Exactly the connections that hold bytes hold workspaces. No deadline is missed. The loop does
+//! not wait while there is work to do. The checks change nothing: they read the state and panic.
 
 use mynah::kernel::{Interest, Readiness, Time, Trigger};
 use mynah::limits::{LISTENER_PAUSE_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
@@ -15,7 +15,7 @@ use super::actor::{Actor, End};
 use super::play::Stage;
 
 impl<S: Service> Stage<'_, S> {
-    /// What holds between any two turns.
+    /// The invariants between any two turns.
     pub(super) fn check(&mut self) {
         let mut all = Vec::new();
         self.server
@@ -40,7 +40,7 @@ impl<S: Service> Stage<'_, S> {
         }
     }
 
-    /// Every entry of a queue, a deadline or a count belongs to a connection that is there.
+    /// Every entry of a queue, a deadline or a count belongs to an existing connection.
     fn check_entries(&self, all: &[Snapshot]) {
         let count = |is: fn(&Snapshot) -> bool| all.iter().filter(|it| is(it)).count();
         let entries = self.server.entries();
@@ -61,8 +61,8 @@ impl<S: Service> Stage<'_, S> {
         );
     }
 
-    /// An address was refused in this turn, before which there were so many connections and so many
-    /// had been let in: it must have had as many as it may.
+    /// This turn refused connections from an address. Given the counters before the turn, that
+    /// address must have had as many connections as it may.
     pub(super) fn check_refusals(&self, before: &Counters) {
         let after = self.server.counters();
         if after.refused_per_ip == before.refused_per_ip {
@@ -94,7 +94,7 @@ impl<S: Service> Stage<'_, S> {
         );
         let interest = match standing.want {
             _ if waits => Interest::NONE,
-            // A hang-up is told unasked, and is to be told once.
+            // A hang-up is reported without interest, and must be reported only once.
             _ if standing.paused => Interest::NONE.under(Trigger::Edge),
             Want::Read | Want::Discard => Interest::READ,
             Want::Await => Interest::NONE,
@@ -130,7 +130,7 @@ impl<S: Service> Stage<'_, S> {
         );
     }
 
-    /// The server sleeps until then: nothing is ready that it wants.
+    /// The server waits `until` this time, so nothing that it wants is ready.
     pub(super) fn check_sleep(&mut self, until: Time) {
         let mut all = Vec::new();
         self.server
@@ -143,7 +143,7 @@ impl<S: Service> Stage<'_, S> {
             let ready = self.server.kernel_mut().readiness(standing.token);
             let missed = match standing.want {
                 Want::Write => ready.intersects(Readiness::OUT),
-                // It is not read meanwhile; and it must be served, or waits for its process.
+                // The connection is not read meanwhile. It must be served, or wait for its process.
                 Want::Await => !self.server.kernel_mut().has_processes(),
                 _ => ready.intersects(Readiness::IN),
             };
@@ -158,8 +158,8 @@ impl<S: Service> Stage<'_, S> {
         }
     }
 
-    /// Whoever is clearly too slow with a frame was cut, unless the server itself had delays; the
-    /// other direction, that nobody else was, is for the end.
+    /// A peer that is clearly too slow with a frame was closed, unless the server itself had
+    /// delays. The end of the world checks that no other peer was closed.
     pub(super) fn check_the_slow(&mut self) {
         let Some(timeout) = self.world.frame_timeout else {
             return;
@@ -175,7 +175,7 @@ impl<S: Service> Stage<'_, S> {
         self.actors.iter_mut().for_each(check);
     }
 
-    /// Every peer was answered rightly, and whoever was cut short was so for a reason.
+    /// Every peer received the right answer, and each early end had a reason.
     pub(super) fn judge(&mut self, counters: &Counters) {
         self.actors.iter().for_each(Actor::check);
         let now = self.server.kernel_mut().time();
@@ -188,12 +188,12 @@ impl<S: Service> Stage<'_, S> {
         let late = closed(CloseReason::Idle)
             + closed(CloseReason::Stalled)
             + closed(CloseReason::SlowFrame)
-            // Time may leap over the end of a lingering close.
+            // The clock may jump over the end of a lingering close.
             + closed(CloseReason::TooLong)
             + closed(CloseReason::Corrupted)
             + closed(CloseReason::Refused)
             + closed(CloseReason::Goodbye)
-            // Who was silent for too long lingers first, and is counted when it is gone.
+            // A connection closed as idle lingers first, and is counted when it is released.
             + counters.shutdown.min(counters.connections_now);
         let slow = |actor: &&Actor| actor.is_slow(self.world.frame_timeout, now);
         let early = |timely: bool| {
@@ -204,8 +204,8 @@ impl<S: Service> Stage<'_, S> {
             self.actors.iter().filter(cut).count() as u64
         };
         let leaps = self.world.faults.leap > 0.0;
-        // The server's own delays are not the peers'; and while others wait for a workspace, a
-        // frame's time may be that of the one before it.
+        // The server's own delays do not count against the peers. While other connections wait for
+        // a workspace, the frame timer of a frame may still be that of the one before it.
         let delays = counters.refused_memory + counters.workspace_waits;
         let slow_frames = closed(CloseReason::SlowFrame);
         let excused = refused

@@ -1,28 +1,28 @@
-//! Requests of HTTP and what must be answered to them: an oracle that shares no code with the
-//! server.
+//! HTTP requests and the expected answers: an oracle that shares no code with the server.
 //!
-//! Well-formed requests with bodies of any bytes, some of them the last; and such as end the
-//! conversation with a refusal, up to the byte at which that is known. No line of them is longer
-//! than [`LINE_MAX`], so that small buffers do, and none waits for a word before its body, because
-//! that depends on how it is cut. Dates are not known here: [`ANY`] stands for each of their bytes.
+//! Well-formed requests with bodies of any bytes, some of them the last of their connection; and
+//! requests that end the conversation with a refusal, up to the byte at which the error is certain.
+//! No line is longer than [`LINE_MAX`], so that small buffers suffice. No request expects 100
+//! (Continue) before its body, because that answer depends on the cuts. Dates are not known here:
+//! [`ANY`] stands for each of their bytes.
 
 use crate::sim::Dice;
 
-/// A byte of a reply that may be any; no reply holds this one.
+/// Stands for a byte of a reply that may have any value. No reply contains this byte.
 pub const ANY: u8 = 0xff;
 
-/// The longest line, its end included.
+/// The longest line, its line end included.
 pub const LINE_MAX: usize = 64;
 
 /// A request and its reply.
 pub struct Exchange {
     pub request: Vec<u8>,
     pub reply: Vec<u8>,
-    /// The server ends the conversation with it.
+    /// The server ends the conversation with this reply.
     pub is_last: bool,
 }
 
-/// A request as it should be.
+/// A valid request.
 pub fn exchange(dice: &mut Dice) -> Exchange {
     let method = ["GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"][dice.below(7)];
     let target = ["/", "/a?b=c", "/%C3%A9", "http://x", "http://x:80/y"][dice.below(5)];
@@ -101,7 +101,7 @@ pub fn exchange(dice: &mut Dice) -> Exchange {
     }
 }
 
-/// One that is refused at its last byte.
+/// A request that is refused at its last byte.
 pub fn lie(dice: &mut Dice) -> Exchange {
     const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\n";
     const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
@@ -182,7 +182,7 @@ pub fn lie(dice: &mut Dice) -> Exchange {
     }
 }
 
-/// What every reply begins with.
+/// The beginning of every reply.
 fn head(status: &str) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status}\r\nServer: mynah\r\nDate: ").into_bytes();
     head.extend([ANY; "Sun, 06 Nov 1994 08:49:37 GMT".len()]);
@@ -190,7 +190,7 @@ fn head(status: &str) -> Vec<u8> {
     head
 }
 
-/// A body in chunks.
+/// A chunked body.
 fn chunks(dice: &mut Dice) -> Vec<u8> {
     let mut body = Vec::new();
     for _ in 0..dice.below(4) {
@@ -210,7 +210,7 @@ fn chunks(dice: &mut Dice) -> Vec<u8> {
     body
 }
 
-/// Up to `most` bytes of any kind, and such as requests are made of.
+/// Up to `most` bytes, some random and some from the alphabet of requests.
 fn bytes(dice: &mut Dice, most: usize) -> Vec<u8> {
     let size = dice.below(most + 1);
     let mut any = || match dice.below(3) {

@@ -1,13 +1,13 @@
-//! A swarm of small worlds: each seed draws a server, a kernel with its faults, and peers of every
-//! temper, plays them against each other and holds the loop to its promises after every turn.
+//! A swarm of small worlds. Each seed draws a server, a kernel with its faults, and peers of every
+//! kind, runs them against each other and checks the invariants of the loop after every turn.
 //!
-//! world.rs draws, shape.rs frames, script.rs and http.rs know what is said and what must be
-//! answered, actor.rs plays a peer, play.rs turns the loop, check.rs looks at it, verdict.rs runs
-//! seeds and makes a failure small. None of them knows how the server does it; what must hold is
-//! written down here anew. Invariant: a world is all there is to a run, so a seed replays it call
-//! by call.
+//! world.rs draws, shape.rs frames, script.rs and http.rs know what is sent and what must be
+//! answered, actor.rs plays a peer, play.rs turns the loop, check.rs checks it, verdict.rs runs
+//! seeds and reduces failures. None of them shares code with the server; the expected behaviour is
+//! written here a second time. Invariant: a world contains everything that determines a run, so a
+//! seed replays it call by call.
 
-// Shared by tests and benches, each of which uses a part.
+// Shared by tests and benches, each of which uses only a part.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod actor;

@@ -1,8 +1,9 @@
-//! A world played from its start to the last closed descriptor, and what must hold meanwhile.
+//! Plays a world from its start to the last closed descriptor, and checks what must hold meanwhile.
 //!
-//! The peers take a step each, then the loop turns until it would sleep past the next step. After
-//! every turn it is looked at, and must not spin. At the end everybody who was owed bytes has them,
-//! and nothing is left. It refuses to know why a check fails: it panics.
+//! Each peer takes a step, then the loop turns until it would wait past the next step. After every
+//! turn the state is checked, and the loop must not spin. At the end every peer has the bytes it
+//! was owed, and no resource is left. The reason of a failed check is not known here: a check
+//! panics.
 
 use std::fmt::Write as _;
 
@@ -19,15 +20,15 @@ use super::actor::{Actor, End};
 use super::http::LINE_MAX;
 use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
 
-/// Steps after which somebody must be stuck.
+/// Steps after which some peer must be stuck.
 const STEPS_MAX: usize = 60_000;
-/// Turns that may do nothing one after the other when no fault gives cause to it: an edge that is
-/// no news, and then quiet.
+/// Consecutive turns that may do nothing without a fault as their cause: one edge without news,
+/// then a wait.
 const IDLE_TURNS_MAX: u32 = 2;
-/// The same when events lie: it is then a matter of chance, and this many are beyond it.
+/// The same with spurious events. More turns than this are no longer random.
 const UNLUCKY_TURNS_MAX: u32 = 400;
 
-/// What a run came to, to be added up.
+/// The totals of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub turns: u64,
@@ -49,8 +50,7 @@ impl Tally {
     }
 }
 
-/// Plays `world`; panics at the first promise that is broken. What happened is written into
-/// `trace`, when there is one.
+/// Plays `world` and panics at the first violation. Writes the calls into `trace` if there is one.
 pub fn play(world: &World, trace: Option<&mut String>) -> Tally {
     let service: AnyService = match world.manner.answering {
         Answering::Echo => return Stage::new(world, Echo, trace).play(),
@@ -103,7 +103,8 @@ impl<'a, S: Service> Stage<'a, S> {
         };
         let longest = match framing.has_boundaries() {
             true => framing.frame_size_max(world.manner.limit),
-            // Shown in halves, more than a line of it is still there.
+            // If the replies have no room, the connection halves the bytes that it passes to the
+            // service. Half of them must still hold a line.
             false if world.manner.answering == Answering::Http => 2 * LINE_MAX,
             false => 1,
         };
@@ -170,7 +171,7 @@ impl<'a, S: Service> Stage<'a, S> {
         self.tally()
     }
 
-    /// Everybody takes a step, in any order.
+    /// Every peer takes a step, in random order.
     fn act(&mut self) {
         self.step += 1;
         let count = self.actors.len();
@@ -188,8 +189,8 @@ impl<'a, S: Service> Stage<'a, S> {
         }
     }
 
-    /// Some of the processes end by themselves, some that were killed are dead at last, and others
-    /// become children of the server.
+    /// Some processes end by themselves, some killed ones die, and others become children of the
+    /// server.
     fn end_processes(&mut self) {
         let sim = self.server.kernel_mut();
         if self.dice.chance(0.05) {
@@ -206,8 +207,8 @@ impl<'a, S: Service> Stage<'a, S> {
         }
     }
 
-    /// Turns until the server would sleep past the next step. One that spins, while events lie, may
-    /// hardly ever sleep, and the peers do not wait for that.
+    /// Takes turns until the server would wait past the next step. With spurious events, the server
+    /// may hardly ever wait; the peers take their step anyway.
     fn settle(&mut self) {
         let pace = self
             .world
@@ -223,7 +224,7 @@ impl<'a, S: Service> Stage<'a, S> {
         }
     }
 
-    /// One turn and its checks; tells whether the server slept and has nothing to do.
+    /// One turn and its checks. Returns whether the server waited and has nothing to do.
     fn turn(&mut self) -> bool {
         let (before, counted) = (self.progress(), self.server.counters().clone());
         self.server
@@ -258,7 +259,7 @@ impl<'a, S: Service> Stage<'a, S> {
         quiet
     }
 
-    /// What differs whenever a turn did something, or time passed.
+    /// Differs whenever a turn did something or time passed.
     fn progress(&mut self) -> (Time, [u64; 11]) {
         let sim = self.server.kernel_mut();
         let (ended, unread) = (sim.calls("waitid"), sim.unread_output() as u64);
@@ -293,7 +294,7 @@ impl<'a, S: Service> Stage<'a, S> {
         lies.iter().any(|probability| *probability > 0.0)
     }
 
-    /// The server ends, in time, whatever the peers do.
+    /// Drains the server, which must end in time whatever the peers do.
     fn drain(&mut self) {
         self.note("the server is told to end");
         self.server.drain();
@@ -311,7 +312,7 @@ impl<'a, S: Service> Stage<'a, S> {
         self.actors.iter().for_each(Actor::check);
     }
 
-    /// Nothing is left.
+    /// Checks that nothing is left.
     fn leave(&mut self) {
         let counters = self.server.counters().clone();
         let closed: u64 = counters.closed.iter().sum();
@@ -329,7 +330,7 @@ impl<'a, S: Service> Stage<'a, S> {
         self.server.kernel_mut().stop_at(Time::NEVER);
         self.server.kernel_mut().bury_the_killed(true);
         self.server.kernel_mut().end_orphans();
-        // The first one may still tell of what was closed.
+        // The first turn may still report what was closed.
         for _ in 0..3 {
             self.turn();
         }

@@ -1,8 +1,8 @@
-//! What a peer says, and what it must hear: an oracle that shares no code with the server.
+//! What a peer sends and what it must receive: an oracle that shares no code with the server.
 //!
-//! A talk is bytes with the places where messages end, and the answer to each. It refuses to know
-//! how far a connection came; it is asked what the answer to a front part of the bytes is. Where
-//! the stream has no boundary the answer is worked out from the bytes as a whole.
+//! A talk is bytes, the positions where messages end, and the answer to each. How far a connection
+//! has come is not known here: the oracle computes the answer to any prefix of the bytes. If the
+//! stream has no boundaries, the answer is computed from the bytes as a whole.
 
 use mynah::protocol::framing::OnTooLong;
 
@@ -12,30 +12,30 @@ use super::http;
 use super::shape::Shape;
 use super::world::{Answering, Manner};
 
-/// A message's end, and the answers up to there.
+/// The end of a message, and the length of the answers up to it.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     said: usize,
     answered: usize,
 }
 
-/// What one peer says and must hear.
+/// What one peer sends and must receive.
 #[derive(Clone, Debug)]
 pub struct Talk {
     pub bytes: Vec<u8>,
     answers: Vec<u8>,
     marks: Vec<Mark>,
-    /// Where frames end, answered or not.
+    /// The ends of frames, answered or not.
     ends: Vec<usize>,
-    /// Where the server knows that it must end the conversation.
+    /// The position at which the server knows that it must end the conversation.
     wrong: Option<usize>,
     raw: Option<Answering>,
-    /// Not every byte of the answers is known.
+    /// Some bytes of the answers are not known.
     has_gaps: bool,
 }
 
 impl Talk {
-    /// About `size` bytes in this manner; with a lie at the end when `lies`.
+    /// Draws about `size` bytes in this manner, with an invalid frame at the end if it `lies`.
     pub fn draw(dice: &mut Dice, manner: &Manner, size: usize, lies: bool) -> Talk {
         let Manner {
             shape,
@@ -93,7 +93,7 @@ impl Talk {
         talk
     }
 
-    /// About `size` bytes of HTTP.
+    /// About `size` bytes of HTTP requests.
     fn ask(&mut self, dice: &mut Dice, size: usize, lies: bool) {
         while self.bytes.len() < size && self.wrong.is_none() {
             self.exchange(http::exchange(dice));
@@ -143,7 +143,7 @@ impl Talk {
         }
     }
 
-    /// What `run` makes of the output of a command, and the limit that holds for it.
+    /// What `run` answers to the output of a command, and the limit that applies.
     fn output(
         &self,
         shape: &Shape,
@@ -164,7 +164,7 @@ impl Talk {
         }
     }
 
-    /// An answer; one that fits no frame must end the conversation instead.
+    /// An answer. If it fits no frame, it must end the conversation instead.
     fn hear(&mut self, shape: &Shape, limit: usize, request: &[u8], reply: &[u8]) {
         match shape.reply(request, reply, limit) {
             Some(reply) => {
@@ -180,7 +180,7 @@ impl Talk {
         self.marks.push(Mark { said, answered });
     }
 
-    /// What must have been answered when the first `said` bytes and no more came.
+    /// The expected answer when exactly the first `said` bytes have arrived.
     pub fn answer(&self, said: usize) -> Vec<u8> {
         if let Some(answering) = self.raw {
             return answering.answer(&self.bytes[..said]);
@@ -192,14 +192,14 @@ impl Talk {
         self.answers[..end].to_vec()
     }
 
-    /// Where the frame begins of which a part is among the first `said` bytes, if one is.
+    /// The start of the frame that is incomplete after the first `said` bytes, if there is one.
     pub fn under_way(&self, said: usize) -> Option<usize> {
         let whole = self.ends.partition_point(|end| *end <= said);
         let start = whole.checked_sub(1).map_or(0, |last| self.ends[last]);
         (self.raw.is_none() && start < said).then_some(start)
     }
 
-    /// Whether `heard` is a front part of `answer`.
+    /// Whether `heard` is a prefix of `answer`.
     pub fn begins(&self, answer: &[u8], heard: &[u8]) -> bool {
         if !self.has_gaps {
             return answer.starts_with(heard);
@@ -208,8 +208,8 @@ impl Talk {
         heard.len() <= answer.len() && answer.iter().zip(heard).all(same)
     }
 
-    /// Bytes at the end of that answer which come only when the stream has ended, because they may
-    /// be the beginning of a character.
+    /// Bytes at the end of that answer that are sent only after the end of the stream, because they
+    /// may be the beginning of a character.
     pub fn held_back(&self, said: usize) -> usize {
         if self.raw != Some(Answering::UpperUnicode) {
             return 0;
@@ -222,13 +222,13 @@ impl Talk {
         }
     }
 
-    /// Whether the server must end the conversation when the first `said` bytes came.
+    /// Whether the server must end the conversation after the first `said` bytes.
     pub fn is_wrong(&self, said: usize) -> bool {
         self.wrong.is_some_and(|wrong| wrong <= said)
     }
 }
 
-/// Letters that grow, shrink or stay when they become upper case, and bytes that are no text.
+/// Letters that grow, shrink or stay in upper case, and bytes that are not text.
 fn text(dice: &mut Dice, size: usize) -> Vec<u8> {
     const PIECES: [&[u8]; 8] = [
         b"a",

@@ -1,21 +1,21 @@
-//! Framings as a peer understands them: how a request is framed, and how its reply must be.
+//! Framings as a peer understands them: how a request is framed, and how its reply must be framed.
 //!
-//! Written from what the options promise, without a line of the server's own code, but for the name
-//! that makes the server's framing. It refuses to know what payloads mean. Invariant: no payload
-//! that it frames holds what would end it early.
+//! Written from the documentation of the options, without code of the server, except for the
+//! spelling that makes the server's framing. The meaning of payloads is not known here. Invariant:
+//! no payload contains bytes that would end its frame early.
 
 use mynah::protocol::framing::Framing;
 
 use crate::sim::Dice;
 
-/// Where a length field is and what it counts.
+/// The position of a length field and what it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field {
     offset: usize,
     size: usize,
     little: bool,
     signed: bool,
-    /// What the field counts less than the bytes behind it.
+    /// By how much the field counts less than the bytes after it.
     adjust: i64,
     /// Where the payload begins.
     header: usize,
@@ -25,12 +25,12 @@ pub struct Field {
 pub enum Form {
     Raw,
     Field(Field),
-    /// Ends with LF or CR LF, and the reply as its request.
+    /// Ends with LF or CR LF; a reply ends as its request did.
     Line,
     /// Ends with these bytes.
     Ended(&'static [u8]),
     Fixed(usize),
-    /// So many digits in front.
+    /// A length of this many digits first.
     Digits(usize),
     Netstring,
 }
@@ -38,7 +38,7 @@ pub enum Form {
 /// A framing as the test understands it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// As the command line spells it.
+    /// The spelling on the command line.
     pub spec: &'static str,
     pub form: Form,
 }
@@ -79,7 +79,7 @@ const fn field(
     plain(spec, Form::Field(field))
 }
 
-/// What the worlds are drawn from.
+/// The framings that worlds are drawn from.
 pub const SHAPES: &[Shape] = &[
     plain("raw", Form::Raw),
     prefix("u8", 1, false, false),
@@ -89,7 +89,7 @@ pub const SHAPES: &[Shape] = &[
     prefix("u32be", 4, false, false),
     prefix("u32le", 4, true, false),
     prefix("i32be", 4, false, true),
-    // Eight bytes have a sign.
+    // Fields of eight bytes are signed.
     prefix("u64be", 8, false, true),
     field("len:offset=2,size=2,adjust=-4,strip=4", 2, 2, -4, 4),
     field("len:offset=1,size=2,adjust=1,strip=4", 1, 2, 1, 4),
@@ -104,12 +104,12 @@ pub const SHAPES: &[Shape] = &[
 ];
 
 impl Field {
-    /// The largest number that it can say.
+    /// The largest value of the field.
     fn most(&self) -> i128 {
         (1i128 << (8 * self.size - usize::from(self.signed))) - 1
     }
 
-    /// What it says of a frame, when it can be said.
+    /// The value of the field for a frame of this size, if it has one.
     fn of(&self, frame: usize) -> Option<i128> {
         let said = frame as i128 - (self.offset + self.size) as i128 - i128::from(self.adjust);
         (0..=self.most()).contains(&said).then_some(said)
@@ -137,7 +137,7 @@ impl Shape {
         self.form == Form::Raw
     }
 
-    /// One whose frames hold all that `run` answers here, if the limit does.
+    /// A framing whose frames hold all that `run` answers in these worlds, if the limit allows it.
     pub fn draw_roomy(dice: &mut Dice) -> Shape {
         loop {
             let shape = SHAPES[dice.below(SHAPES.len())];
@@ -153,7 +153,7 @@ impl Shape {
         }
     }
 
-    /// Whether a length comes first.
+    /// Whether frames begin with a length.
     pub fn tells_lengths(&self) -> bool {
         matches!(
             self.form,
@@ -161,13 +161,13 @@ impl Shape {
         )
     }
 
-    /// The framing as the server has it.
+    /// The same framing in the server.
     pub fn framing(&self, limit: usize) -> Framing {
         let framing = Framing::parse(self.spec).expect("a framing");
         framing.limited(limit).expect("a limit that admits a frame")
     }
 
-    /// The least limit that admits a frame.
+    /// The smallest limit that admits a frame.
     pub fn limit_min(&self) -> usize {
         match self.form {
             Form::Field(field) => field.header,
@@ -176,7 +176,7 @@ impl Shape {
         }
     }
 
-    /// The longest payload, which may be the shortest too.
+    /// The longest payload, which may also be the shortest.
     pub fn payload_max(&self, limit: usize) -> usize {
         match self.form {
             Form::Field(field) => limit - field.header,
@@ -186,7 +186,7 @@ impl Shape {
         }
     }
 
-    /// A request; none, when its length cannot be said.
+    /// A request and its payload; `None` if the field cannot express the length.
     pub fn request(&self, dice: &mut Dice, mut payload: Vec<u8>) -> Option<(Vec<u8>, Vec<u8>)> {
         self.clean(&mut payload);
         let frame = match self.form {
@@ -203,7 +203,7 @@ impl Shape {
         Some((frame, payload))
     }
 
-    /// The frame that answers `request`; none, when there can be none, which ends the conversation.
+    /// The frame that answers `request`; `None` if there can be none, which ends the conversation.
     pub fn reply(&self, request: &[u8], payload: &[u8], limit: usize) -> Option<Vec<u8>> {
         let length = payload.len();
         let counts_payload = !matches!(self.form, Form::Raw | Form::Field(_) | Form::Fixed(_));
@@ -229,7 +229,7 @@ impl Shape {
         })
     }
 
-    /// A frame over the limit that comes to an end; none, when there can be none.
+    /// A complete frame over the limit; `None` if there can be none.
     pub fn too_long(&self, dice: &mut Dice, limit: usize) -> Option<Vec<u8>> {
         let length = limit + 1 + dice.below(100);
         match self.form {
@@ -238,12 +238,12 @@ impl Shape {
         }
     }
 
-    /// Something that is no frame, and whether it would be one but for its length; none, when every
-    /// byte is a part of one.
+    /// An invalid frame, and whether only its length makes it invalid; `None` if every byte is part
+    /// of a valid frame.
     pub fn lie(&self, dice: &mut Dice, limit: usize) -> Option<(Vec<u8>, bool)> {
         match self.form {
             Form::Raw | Form::Fixed(_) => None,
-            // A small field cannot even say more than the limit.
+            // The field is too small to express more than the limit.
             Form::Field(field) if !field.signed && field.of(limit + 1).is_none() => None,
             Form::Field(field) => {
                 let mut header: Vec<u8> = (0..field.header).map(|_| dice.next() as u8).collect();
@@ -259,7 +259,7 @@ impl Shape {
         }
     }
 
-    /// Takes out of a payload what would end it, or make it another length.
+    /// Removes from a payload the bytes that would end its frame or change its length.
     fn clean(&self, payload: &mut Vec<u8>) {
         let replace = |payload: &mut Vec<u8>, wrong: &[u8]| {
             let wrong = payload.iter_mut().filter(|byte| wrong.contains(byte));

@@ -1,8 +1,8 @@
-//! Runs seeds, and makes a failure small enough to be looked at.
+//! Runs seeds, and reduces failures.
 //!
-//! A world that fails is played again without one fault after the other, and without one peer after
-//! the other, and whatever is not needed for it to fail stays out. What is left, and the command
-//! that plays it with all its calls, is the report.
+//! A failing world is played again without one fault after the other, then without one peer after
+//! the other. Whatever the failure does not need stays out. The report is the rest, with the
+//! command that plays it and prints all calls.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::sync::Once;
 use super::play::{Tally, play};
 use super::world::World;
 
-/// Which faults and peers of a seed take part; all, when not named.
+/// The faults and peers of a seed that take part; all, if none are named.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
     pub faults: Option<Vec<String>>,
@@ -19,7 +19,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What `MYNAH_FAULTS` and `MYNAH_PEERS` say, names and numbers with commas between them.
+    /// The values of `MYNAH_FAULTS` and `MYNAH_PEERS`: names and numbers, separated by commas.
     pub fn from_environment() -> Choice {
         let words = |name: &str| {
             let text = std::env::var(name).ok()?;
@@ -49,7 +49,7 @@ impl Choice {
     }
 }
 
-/// Plays `seed`; when it fails, tells why and how to see it.
+/// Plays `seed`. On failure, returns the reason and the command that shows it.
 pub fn examine(seed: u64) -> Result<Tally, String> {
     attempt(&World::draw(seed)).map_err(|first| {
         let choice = shrink(seed);
@@ -58,7 +58,7 @@ pub fn examine(seed: u64) -> Result<Tally, String> {
     })
 }
 
-/// Plays one seed with all its calls printed.
+/// Plays one seed and prints all its calls.
 pub fn replay(seed: u64, choice: &Choice) {
     let world = choice.world(seed);
     let mut trace = String::new();
@@ -71,11 +71,11 @@ pub fn replay(seed: u64, choice: &Choice) {
 }
 
 thread_local! {
-    /// What the last panic of this thread said, while it is being watched.
+    /// The message of the last panic of this thread, while it is recorded.
     static LAST_WORDS: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Plays `world`, and keeps a panic to itself.
+/// Plays `world` and catches a panic without printing it.
 fn attempt(world: &World) -> Result<Tally, String> {
     static LISTEN: Once = Once::new();
     LISTEN.call_once(|| {
@@ -98,7 +98,7 @@ fn attempt(world: &World) -> Result<Tally, String> {
     outcome.map_err(|_| words)
 }
 
-/// Leaves out what is not needed for the failure.
+/// Leaves out what the failure does not need.
 fn shrink(seed: u64) -> Choice {
     let mut world = World::draw(seed);
     let on = world

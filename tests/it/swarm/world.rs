@@ -1,8 +1,8 @@
-//! The drawing of a world from a seed: all that is left to chance but what happens in the calls.
+//! Draws a world from a seed: everything random except the faults inside calls.
 //!
-//! Sizes are small, so that bounds are met all the time and a run takes a millisecond. It knows
-//! nothing of turns. Invariant: what a peer says and does comes from dice of its own, so that
-//! leaving another peer or a fault out changes as little as can be.
+//! Sizes are small, so that bounds are reached often and a run takes a millisecond. Turns are not
+//! known here. Invariant: each peer has its own random generator for what it sends and does, so
+//! that leaving out a fault or another peer changes as little as possible.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ pub enum Answering {
     Prefixed,
     Dict,
     Robot,
-    /// In worlds of its own: it finds its messages itself, see http.rs.
+    /// Only in worlds of its own: it finds message boundaries itself, see http.rs.
     Http,
-    /// In worlds of its own: processes end when they do.
+    /// Only in worlds of its own: processes end at their own time.
     Run,
 }
 
-/// Those whose answers do not depend on how a stream without boundaries is cut come first.
+/// Those whose answers do not depend on the cuts of a stream without boundaries come first.
 const ANSWERINGS: [Answering; 7] = [
     Answering::Echo,
     Answering::Upper,
@@ -83,12 +83,12 @@ impl Answering {
         }
     }
 
-    /// What it says before anybody else.
+    /// The greeting that it sends first.
     pub fn greeting(self) -> Option<&'static str> {
         (self == Answering::Robot).then_some("欢迎致电 10086,请输入1xxx,0转人工服务.")
     }
 
-    /// A word that means something to it, if it knows words.
+    /// A word that has a meaning for this service, if the service knows words.
     pub fn word(self, dice: &mut Dice) -> Option<&'static str> {
         let words: &[&str] = match self {
             Answering::Dict => &["pear", "apple", "a", "plum", ""],
@@ -108,7 +108,7 @@ impl Answering {
     }
 }
 
-/// How a server and its peers understand each other.
+/// What a server and its peers agree on.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
     pub shape: Shape,
@@ -124,7 +124,7 @@ impl Manner {
             1 => (Shape::draw_roomy(dice), Answering::Run),
             _ => Manner::draw_usual(dice),
         };
-        // Room for the words of those who choose their own.
+        // Room for the words of services that have their own.
         let words = match answering {
             Answering::Dict | Answering::Robot => 60,
             Answering::Run => 100,
@@ -149,24 +149,24 @@ impl Manner {
     }
 }
 
-/// The temper of a peer.
+/// The behaviour of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Says its part, hears all, closes.
+    /// Sends its part, receives everything, closes.
     Honest,
     /// The same, a byte at a time.
     ByteByByte,
-    /// Says as much as fits, and listens now and then.
+    /// Sends as much as fits, and reads now and then.
     Flooding,
-    /// Listens to nothing.
+    /// Never reads.
     NeverReading,
-    /// Stops in the middle without a word, and closes much later.
+    /// Stops in the middle without FIN, and closes much later.
     Vanishing,
     /// Ends with RST in the middle.
     Resetting,
-    /// Ends its stream in the middle, and hears all.
+    /// Sends FIN in the middle, and receives everything.
     HalfClosing,
-    /// Says its part and then something that is no frame.
+    /// Sends its part and then an invalid frame.
     Lying,
 }
 
@@ -181,27 +181,28 @@ const KINDS: [Kind; 8] = [
     Kind::Lying,
 ];
 
-/// One peer's part.
+/// The part of one peer.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Its number, which stays when others are left out.
+    /// Its number, which does not change when other peers are left out.
     pub number: usize,
     pub kind: Kind,
-    /// Where it connects from: 127.0.0.this.
+    /// The last byte of its address: 127.0.0.`machine`.
     pub machine: u8,
     pub talk: Talk,
     /// The step at which it connects.
     pub arrives: usize,
-    /// How many bytes it says before it does what its kind does.
+    /// How many bytes it sends before it does what its kind does.
     pub turning_point: usize,
     /// After how many steps it gives up.
     pub patience: usize,
-    /// Once all was said and heard, end with FIN and hear the server's, instead of closing.
+    /// After sending and receiving everything, send FIN and wait for that of the server, instead of
+    /// closing.
     pub finishes: bool,
     pub seed: u64,
 }
 
-/// All there is to a run.
+/// Everything that determines a run.
 #[derive(Clone, Debug)]
 pub struct World {
     pub seed: u64,
@@ -210,7 +211,7 @@ pub struct World {
     pub trigger: Trigger,
     pub defer_accept: bool,
     pub spin: Option<Duration>,
-    /// Processes that are killed take a while to die.
+    /// Killed processes take a while to die.
     pub slow_deaths: bool,
     pub frames_per_event: u64,
     pub slots: usize,
@@ -228,7 +229,7 @@ pub struct World {
     pub descriptors: usize,
     /// The longest time between two steps of the peers.
     pub pace: Duration,
-    /// The step at which the server is told to end, if not after the last peer.
+    /// The step at which the server is drained, if not after the last peer.
     pub drains_at: Option<usize>,
     pub parts: Vec<Part>,
 }
@@ -252,7 +253,7 @@ impl World {
                     .frame_size_max(manner.limit)
                     .max(read),
             },
-            // Beyond what there must be.
+            // In addition to the minimum.
             outbound: [0, 1, 100][dice.below(3)],
         };
         let mut pipe = || {
@@ -300,7 +301,7 @@ impl World {
         world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
         world.join_limits_and_faults(&mut dice);
         if manner.answering == Answering::Run {
-            // What these do to a command is right, and changes its answer.
+            // The effect of these faults on a command is correct, and changes its answer.
             world.faults.starved = 0.0;
             world.faults.leap = 0.0;
             world.descriptors = 1 << 16;
@@ -312,7 +313,8 @@ impl World {
         world
     }
 
-    /// Gives each limit, most often, the faults that come between what it counts and its count.
+    /// Most often, combines each limit with the faults that come between a counted action and its
+    /// count.
     fn join_limits_and_faults(&mut self, dice: &mut Dice) {
         let faults = &mut self.faults;
         let mut join = |limited: bool, fault: &mut f64, probability: f64| {
@@ -343,7 +345,7 @@ impl World {
             Kind::Flooding | Kind::NeverReading => 2 * longest,
             _ => dice.below(longest),
         };
-        // Its answers are much longer than what is asked.
+        // The answers are much longer than the requests.
         let size = match self.manner.answering {
             Answering::Robot => size / 8,
             Answering::Http | Answering::Run => size / 4,
@@ -364,7 +366,7 @@ impl World {
     }
 }
 
-/// None, or so long that a peer who acts at every step is never late.
+/// No time-out, or one so long that a peer that acts at every step is never late.
 fn timeout(dice: &mut Dice) -> Option<Duration> {
     [
         None,

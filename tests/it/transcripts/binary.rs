@@ -1,4 +1,4 @@
-//! Plays transcripts on the program itself, through a socket.
+//! Runs transcripts on the real binary, through a socket.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Line;
 use super::script::Script;
 
-/// How long anything may take before the play has failed.
+/// The limit of each wait; the test fails when it expires.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn play(script: &Script) {
@@ -17,7 +17,7 @@ pub(super) fn play(script: &Script) {
         let program = Program::start(script, trigger);
         let mut peer = program.connect();
         super::play(script, &mut peer);
-        // Nothing else may come: the stream ends after what was heard.
+        // The stream must end after the expected bytes.
         let _ = peer.shutdown(Shutdown::Write);
         let mut more = Vec::new();
         peer.read_to_end(&mut more).expect("the stream ends");
@@ -25,7 +25,7 @@ pub(super) fn play(script: &Script) {
     }
 }
 
-/// A running server; killed and reaped whatever becomes of the play.
+/// A running server, killed and reaped on drop.
 struct Program {
     child: Child,
     address: String,

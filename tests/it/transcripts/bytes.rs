@@ -1,4 +1,5 @@
-//! Plays transcripts on the connection machine alone: no kernel, no loop, only buffers.
+//! Runs transcripts on the connection state machine alone, with buffers instead of a kernel and a
+//! loop.
 
 use mynah::cli::options::Serve;
 use mynah::cli::run::{ServiceUser, with_service};
@@ -11,7 +12,7 @@ use super::script::{Script, Step};
 use super::{Line, options_of};
 use crate::sim::{Program, program};
 
-/// Plays it as it stands, and again in single bytes.
+/// Runs the transcript as written, and again byte by byte.
 pub(super) fn play(script: &Script) {
     for single in [false, true] {
         println!(
@@ -90,7 +91,7 @@ impl<S: Service> Talk<S> {
         answer
     }
 
-    /// Does all that is wanted, but for reading.
+    /// Performs every want except reading.
     fn work(&mut self) {
         if self.connection.is_greeting() {
             self.with(|connection, workspace, protocol| connection.begin(workspace, protocol));
@@ -122,7 +123,7 @@ impl<S: Service> Talk<S> {
 }
 
 impl<S: Service> Talk<S> {
-    /// Plays the command that is awaited, in single bytes too if that is how it is played.
+    /// Plays the awaited command; its output arrives byte by byte if the transcript does.
     fn perform(&mut self) {
         let effect = self.connection.effect(&self.protocol);
         let Some(Effect::Command(number)) = effect else {
@@ -157,7 +158,7 @@ impl<S: Service> Line for Talk<S> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.over {
-                return; // What comes now is thrown away.
+                return; // The connection discards further input.
             }
             let spare = self.with(|_, workspace, _| workspace.inbound.spare().len());
             assert!(spare > 0, "it wants to read and has no room");

@@ -1,22 +1,22 @@
-//! The text of a transcript into steps; see the file above for its form.
+//! Parses the text of a transcript into steps. The parent module documents the format.
 
 use std::path::Path;
 
-/// One byte of what is expected, or any.
+/// One expected byte, or any byte.
 pub(super) type Pattern = Option<u8>;
 
 /// A transcript.
 pub(super) struct Script {
-    /// The name of its file.
+    /// The file name.
     pub(super) name: String,
-    /// Its first line.
+    /// The first line.
     pub(super) comment: String,
-    /// The words after `mynah`.
+    /// The arguments of `mynah`.
     pub(super) args: Vec<String>,
     pub(super) steps: Vec<Step>,
 }
 
-/// What happens.
+/// One step.
 pub(super) enum Step {
     Say(Vec<u8>),
     Hear(Vec<Pattern>),
@@ -25,7 +25,7 @@ pub(super) enum Step {
 }
 
 impl Script {
-    /// Reads `text`; panics when it has another form.
+    /// Parses `text`; panics if the format is wrong.
     pub(super) fn parse(name: &str, text: &str, folder: &Path) -> Script {
         let folder = folder.to_str().expect("UTF-8");
         let mut script = Script {
@@ -64,7 +64,7 @@ impl Script {
     }
 }
 
-/// Words as a shell would make them of blanks and single quotes.
+/// Splits words at blanks and handles single quotes, as a shell does.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for letter in line.chars().chain([' ']) {
@@ -109,20 +109,20 @@ fn pattern(text: &str) -> Vec<Pattern> {
     bytes
 }
 
-/// The number in front of a closing brace.
+/// The number before a closing brace.
 fn count(rest: &mut impl Iterator<Item = u8>) -> usize {
     let digits = rest.take_while(|byte| *byte != b'}').map(char::from);
     digits.collect::<String>().parse().expect("a count")
 }
 
-/// Whether `bytes` are what was expected.
+/// Whether `bytes` match the pattern.
 pub(super) fn matches(pattern: &[Pattern], bytes: &[u8]) -> bool {
     let same =
         |(expected, byte): (&Pattern, &u8)| expected.is_none_or(|expected| expected == *byte);
     pattern.len() == bytes.len() && pattern.iter().zip(bytes).all(same)
 }
 
-/// What was expected, for a person.
+/// The pattern in readable form.
 pub(super) fn shown(pattern: &[Pattern]) -> String {
     let bytes: Vec<u8> = pattern.iter().map(|byte| byte.unwrap_or(b'?')).collect();
     bytes.escape_ascii().to_string()

@@ -1,4 +1,4 @@
-//! Plays transcripts on the event loop over the simulated kernel, under both triggers.
+//! Runs transcripts on the event loop and the simulated kernel, with both triggers.
 
 use mynah::cli::options::Serve;
 use mynah::cli::run::{ServiceUser, with_service};
@@ -13,7 +13,7 @@ use super::script::Script;
 use super::{Line, options_of};
 use crate::sim::{Config, Link, Peer, Sim};
 
-/// More turns than any transcript needs: a server that takes them is spinning.
+/// More turns than any transcript needs; a server that reaches this limit spins.
 const TURNS_MAX: usize = 10_000;
 
 pub(super) fn play(script: &Script) {
@@ -95,7 +95,7 @@ struct Stage<S: Service> {
 }
 
 impl<S: Service> Stage<S> {
-    /// Turns until the server sleeps, without letting time pass.
+    /// Runs turns until the server sleeps; simulated time does not pass.
     fn quiet(&mut self) {
         let now = self.server.kernel_mut().time();
         self.server.kernel_mut().stop_at(now);

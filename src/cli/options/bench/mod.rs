@@ -1,7 +1,7 @@
-//! `mynah bench` on the command line: its command, and what its words mean; its flags are below.
+//! `mynah bench` on the command line: the command and its words. The flags are in `flags`.
 //!
-//! The values end in the load generator's own [`Bench`]; what depends on several flags, such as how
-//! long a run takes when it is one of many, is settled once all are known.
+//! The values end in the load generator's [`Bench`]. Values that depend on several flags, such as
+//! the default duration of a comparison, are decided after all flags were parsed.
 
 mod flags;
 
@@ -22,14 +22,14 @@ use super::{Command, Options};
 pub(super) use flags::FLAGS;
 
 const BENCH: &str = "bench";
-/// A range of source addresses is at most a class B network: more is a slip of the finger.
+/// A range of source addresses spans at most a /16 network; a larger one is likely a typing error.
 const SOURCES_MAX: u32 = 0xffff;
 
-/// What is known of a measurement before all flags are.
+/// The values of a measurement while flags are being parsed.
 #[derive(Default)]
 pub(super) struct Draft {
     bench: Bench,
-    /// The address, when there is one: the first server, wherever it stands among the flags.
+    /// The address, if given: always the first server, wherever it stands among the flags.
     address: Option<Server>,
     duration: Option<Duration>,
     requests: Option<u64>,
@@ -135,7 +135,7 @@ fn finish(options: Options) -> Result<Command, String> {
 }
 
 impl Draft {
-    /// An option that nothing comes of is a misunderstanding, and figures that are one too.
+    /// Refuses options that would have no effect or would give misleading figures.
     fn check_protocol(&self) -> Result<(), String> {
         let is_http = self.bench.plan.protocol == Protocol::Http;
         let is_framed = matches!(&self.framing, Some(framing) if *framing != Framing::Raw(Raw));
@@ -169,8 +169,8 @@ fn server(text: &str) -> Result<Server, String> {
     }
 }
 
-/// `text` with `{port}` in it, if it looks like a command: several words, of which the first is no
-/// host in front of a port.
+/// `text` with `{port}` in it, if `text` looks like a command: several words, and not a host
+/// followed by a port.
 fn command(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
@@ -183,7 +183,7 @@ fn command(text: &str) -> Option<String> {
     }
     let front = front.join(" ");
     let digits = last.trim_end_matches(|letter: char| letter.is_ascii_digit());
-    // A port at the end is where the port goes, and so is a word that stands for one.
+    // A number at the end is the port, and so is a common placeholder for it.
     let last = match last.to_ascii_lowercase().as_str() {
         "port" | "$port" | "${port}" | "{port}" | "<port>" | "%d" => "{port}".to_owned(),
         _ if digits.is_empty() || digits.ends_with([':', '=']) => format!("{digits}{{port}}"),
@@ -197,7 +197,7 @@ fn has_scheme(text: &str, scheme: &str) -> bool {
     found.is_some_and(|(found, _)| found.eq_ignore_ascii_case(scheme))
 }
 
-/// What says the same as the URL in HTTP of which this is the rest.
+/// What to write instead of an HTTP URL; `rest` is the URL without its scheme.
 fn instead_of_url(rest: &str) -> String {
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let port = match host.rsplit_once(':') {
@@ -209,7 +209,7 @@ fn instead_of_url(rest: &str) -> String {
     format!("an ADDR is no URL; write {host}{port} --protocol http --path '{path}'")
 }
 
-/// A size, or a range of them.
+/// A size, or a range of sizes.
 fn sizes(text: &str) -> Result<(usize, usize), String> {
     let (least, most) = text.split_once("..").unwrap_or((text, text));
     Ok((
@@ -218,7 +218,7 @@ fn sizes(text: &str) -> Result<(usize, usize), String> {
     ))
 }
 
-/// Where a document goes: a file, or `-`.
+/// Destination of a document: a file, or `-`.
 fn output_file(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("must be a file, or - for stdout".to_owned()),
@@ -226,12 +226,12 @@ fn output_file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Items between commas, each read by `read`.
+/// Comma-separated items, each parsed by `read`.
 fn list<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     text.split(',').map(|item| read(item.trim())).collect()
 }
 
-/// Addresses between commas; `127.0.1.1..127.0.1.64` are all that lie between.
+/// Comma-separated addresses; `127.0.1.1..127.0.1.64` means all addresses in that range.
 fn sources(text: &str) -> Result<Vec<Address>, String> {
     let wrong = || "must be IP addresses, such as 127.0.0.2,127.0.1.1..127.0.1.64".to_owned();
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! The command line of `mynah bench`, read and refused.
+//! Tests of the `mynah bench` command line: what it accepts and refuses.
 
 use std::ffi::OsString;
 
@@ -100,7 +100,7 @@ fn the_grace_after_the_measured_time_is_two_seconds_or_as_given() {
 }
 
 #[test]
-fn what_a_run_will_measure_may_be_asserted() {
+fn every_measured_figure_may_be_asserted() {
     for line in [
         "7007 --server-pid 5 --assert cpu<1us,rss<1g",
         "x{port} --assert cpu_ratio<1 --vs 7008",
@@ -114,7 +114,7 @@ fn what_a_run_will_measure_may_be_asserted() {
 }
 
 #[test]
-fn the_help_says_whom_an_assertion_holds() {
+fn the_help_says_what_an_assertion_applies_to() {
     let parsed = parse(["bench", "--help"].map(OsString::from));
     let told = matches!(parsed, Ok(Parsed::Help(text)) if text.contains("of A with --vs"));
     assert!(told);
@@ -282,7 +282,7 @@ fn a_datagram_may_be_as_large_as_its_address_family_carries() {
         ("udp://127.0.0.1:7", 65_507),
         ("udp://[::ffff:127.0.0.1]:7", 65_507),
         ("udp://[::1]:7", 65_527),
-        // Which family a name has is not known yet.
+        // The address family of a name is not known yet.
         ("udp://localhost:7", 65_527),
     ] {
         for size in most - 1..=most + 1 {
@@ -321,7 +321,7 @@ fn a_source_may_have_an_interface() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused_in_a_line_that_names_the_option() {
+fn conflicting_options_are_refused_in_a_line_that_names_the_option() {
     for (words, option) in [
         (&[][..], "ADDR"),
         (&["7007", "7008"], "--vs"),

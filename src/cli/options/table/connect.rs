@@ -1,8 +1,7 @@
 //! The rows of `mynah connect`.
 //!
-//! What a row is stands in the table. Flags that look like those of `mynah serve` mean the same
-//! here, for the other end of the connection: `--frame` and `--frame-max` are what both ends have
-//! to agree on.
+//! The fields of a row are explained in `table`. Flags with the same name as flags of `mynah serve`
+//! mean the same for the client: both ends must agree on `--frame` and `--frame-max`.
 
 use super::super::Command;
 use super::super::values::{

@@ -1,6 +1,6 @@
 //! The rows of `mynah decode`.
 //!
-//! Flags that look like those of `mynah serve` mean the same here, where a stream is looked at
+//! Flags with the same name as flags of `mynah serve` mean the same here, but the stream is printed
 //! instead of answered.
 
 use super::super::Command;

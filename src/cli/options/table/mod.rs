@@ -1,10 +1,10 @@
-//! The table: every command and every flag, one row each. What belongs to one command alone may
-//! stand in a file of its own below this one.
+//! The table of commands and flags, one row each. Flags of one command are in files below this one.
 //!
-//! A row is parser, help and check at once, so the three cannot disagree. A default is not typed
-//! here either: the help asks [`Options::default`], which takes it from `limits`. A new flag is one
-//! row and one field; a new command is one row in [`COMMANDS`], its variant of [`Command`] and its
-//! own options. Rows of a group stand together, in the order in which the help shows them.
+//! A row is parser, help and check at once, so the three cannot disagree. Defaults are not repeated
+//! here: the help takes them from [`Options::default`], which takes them from `limits`. A new flag
+//! needs one row and one field. A new command needs one row in [`COMMANDS`], a variant of
+//! [`Command`] and its own options. The rows of a group are adjacent, in the order in which the
+//! help shows them.
 
 mod connect;
 mod decode;
@@ -25,18 +25,18 @@ use crate::protocol::framing::OnTooLong;
 pub(super) use lookup::flags;
 pub(super) use lookup::{command, unknown_word};
 
-/// A command: what the first word may be.
+/// A command: its name is the first word of the command line.
 pub(super) struct CommandRow {
     pub(super) name: &'static str,
-    /// What it does, in one line.
+    /// Description, one line.
     pub(super) about: &'static str,
-    /// The command line, in one line.
+    /// Synopsis, one line.
     pub(super) usage: &'static str,
-    /// Takes the word that is neither a flag nor a flag's value, by its position.
+    /// Handles a word that is neither a flag nor a flag's value, by its position.
     pub(super) word: fn(&mut Options, usize, &str) -> Result<(), String>,
-    /// What those words may be, for the help: a title and the choices.
+    /// The possible words, for the help: a title and the choices.
     pub(super) words: (&'static str, &'static [(&'static str, &'static str)]),
-    /// Holds the options against each other once all are known.
+    /// Checks the options against each other after all were parsed.
     pub(super) finish: fn(Options) -> Result<Command, String>,
     pub(super) examples: &'static [(&'static str, &'static str)],
 }
@@ -46,41 +46,41 @@ pub(super) struct Flag {
     pub(super) long: &'static str,
     pub(super) short: Option<&'static str>,
     pub(super) group: &'static str,
-    /// The names of the commands that know it; none means all.
+    /// The names of the commands that have this flag; empty means all.
     pub(super) commands: &'static [&'static str],
     pub(super) help: &'static str,
-    /// The default as one would type it; empty when there is none to tell.
+    /// The default as a user would type it; empty if there is none to show.
     pub(super) default: fn(&Options) -> String,
     pub(super) effect: Effect,
 }
 
 /// What a flag does.
 pub(super) enum Effect {
-    /// Ends everything: print the help.
+    /// Prints the help and ends.
     Help,
-    /// Ends everything: print the version.
+    /// Prints the version and ends.
     Version,
-    /// Takes `on` or `off`, and means `on` alone.
+    /// Takes `on` or `off`. Without a value it means `on`.
     Switch(Apply),
-    /// Takes a value, shown in the help by this name.
+    /// Takes a value, shown in the help under this name.
     Value(&'static str, Apply),
-    /// Takes the name of a file to write, and means stdout alone.
+    /// Takes the name of an output file. Without a value it means stdout.
     Output(Apply),
 }
 
-/// Reads a value, checks it and stores it; or tells what would be right.
+/// Parses, checks and stores a value, or returns what would be right.
 pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 
 pub(super) const SERVE: &str = "serve";
 
-/// The commands. The first one is meant when none is named.
+/// The commands. The first one is the default.
 pub(super) const COMMANDS: &[CommandRow] = &[serve::ROW, bench::COMMAND, connect::ROW, decode::ROW];
 
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
     &[("level", Trigger::Level), ("edge", Trigger::Edge)];
 
-/// What becomes of a frame over the limit, by name.
+/// What to do with a frame over the limit, by name.
 const ON_TOO_LONG: &[(&str, OnTooLong)] =
     &[("close", OnTooLong::Close), ("discard", OnTooLong::Discard)];
 

@@ -1,7 +1,7 @@
 //! The rows of `mynah serve`.
 //!
-//! What a row is stands in the table. What concerns several options at once is judged when all are
-//! known, in the row of the command.
+//! The fields of a row are explained in `table`. Rules about several options at once are checked
+//! after all were parsed, in the row of the command.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) const ROW: CommandRow = CommandRow {
         serve.framing = services::framing(&serve, options.framing)?;
         for (flag, limit) in [
             ("--max-connections", serve.connections_max),
-            // Workers share nothing: each counts its own part of the limit.
+            // Each worker counts its own share of the limit, because workers share nothing.
             ("--max-connections-per-ip", serve.connections_per_ip_max),
         ] {
             if let Some(limit) = limit.filter(|limit| (*limit as usize) < serve.threads) {
@@ -51,7 +51,7 @@ pub(super) const ROW: CommandRow = CommandRow {
                 ));
             }
         }
-        // Without SO_REUSEPORT, which only TCP has, a second worker would find the name in use.
+        // SO_REUSEPORT does not work for local sockets: a second worker would get EADDRINUSE.
         let is_local = |endpoint: &&Endpoint| endpoint.is_local();
         if let (Some(address), 2..) = (serve.listen.iter().find(is_local), serve.threads) {
             return Err(format!(

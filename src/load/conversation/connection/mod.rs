@@ -1,19 +1,21 @@
-//! One connection of the load: what it still has to say, and what it must hear next.
+//! The conversation of one load connection: the requests still to send, and the replies expected
+//! next.
 //!
-//! Bytes only: no descriptor, no clock. `begin` commits to one more request, `outgoing` and `sent`
-//! move it out in as many writes as it takes, `received` takes replies in any pieces, compares each
-//! byte with what must stand there and tells how many requests were answered.
+//! The type handles bytes only: no descriptor, no clock. `begin` commits to one more request.
+//! `outgoing` and `sent` pass the bytes to any number of writes. `received` takes replies in pieces
+//! of any size, compares each byte with the expected one, and returns how many requests were
+//! answered.
 //!
 //! ```text
 //!   table   ... | answered | on its way: sent, unanswered | owed: begun, unsent | not begun ...
 //!               inbound ->                                outbound ->
 //! ```
 //!
-//! A datagram is a request or a reply as a whole, there is one in flight, and it may be lost; then
-//! its connection gives it up and goes on with the next.
+//! A datagram is one whole request or reply. At most one datagram request is in flight. The
+//! datagram may be lost; then the connection gives the request up and continues with the next one.
 //!
-//! Invariant: `unanswered` is the distance from `inbound` to `outbound` (of an echo; of HTTP it
-//! stays 0).
+//! Invariant: `unanswered` is the distance in bytes from `inbound` to `outbound` for an echo. For
+//! HTTP, `unanswered` is always 0.
 
 #[cfg(test)]
 mod tests;
@@ -24,14 +26,14 @@ use super::mismatch::{Heard, Wrong};
 use super::page::FirstPage;
 use crate::load::plan::script::Script;
 
-/// How requests and replies lie in what is written and read.
+/// How requests and replies are carried and matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
-    /// One after the other; a reply is the bytes of its request.
+    /// A byte stream; a reply equals its request.
     Stream,
-    /// The same, each in a datagram of its own.
+    /// Echo datagrams; each request and each reply is one datagram.
     Datagrams,
-    /// One after the other, in HTTP/1.1.
+    /// A byte stream of HTTP/1.1.
     Http,
 }
 
@@ -53,7 +55,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that has said nothing. Replies in HTTP are held against `first`.
+    /// A connection that has sent nothing. HTTP replies are compared with `first`.
     pub fn new(speech: Speech, first: &FirstPage) -> Connection {
         let replies = (speech == Speech::Http).then(|| Box::new(Replies::new(first)));
         Connection {
@@ -72,10 +74,10 @@ impl Connection {
         }
     }
 
-    /// Starts over at the request of the script that belongs to `voice`, in place.
+    /// Resets in place, and starts at the script's request for connection number `voice`.
     pub fn reset(&mut self, script: &Script, voice: u64) {
-        // Neighbouring voices stand far apart in the table, so that what one server buffer holds at
-        // a time never repeats itself.
+        // Neighbouring numbers start far apart in the table, so that the data in one server buffer
+        // does not repeat.
         let index = (voice.wrapping_mul(0x9e37_79b9) % script.count() as u64) as usize;
         (self.next, self.awaited) = (index, index);
         (self.outbound, self.inbound) = (script.start(index), script.start(index));
@@ -114,12 +116,12 @@ impl Connection {
         self.begun - self.answered
     }
 
-    /// Bytes of an echo that were written and have not come back.
+    /// Bytes of an echo that were written and have not been returned.
     pub fn under_way(&self) -> usize {
         self.unanswered
     }
 
-    /// Whether the other side answers nothing more here, by its own word.
+    /// Whether the server has announced that it sends no more replies on this connection.
     #[inline]
     pub fn is_over(&self) -> bool {
         self.replies
@@ -127,12 +129,12 @@ impl Connection {
             .is_some_and(|replies| replies.is_over())
     }
 
-    /// Gives up on every reply that is still to come.
+    /// Forgets all requests in flight.
     pub fn abandon(&mut self) {
         self.answered = self.begun;
     }
 
-    /// What to write next; empty when nothing is owed.
+    /// The bytes to write next; empty when nothing is owed.
     #[inline]
     pub fn outgoing<'a>(&self, script: &'a Script) -> &'a [u8] {
         script.slice(self.outbound, self.owed)
@@ -149,8 +151,8 @@ impl Connection {
         }
     }
 
-    /// Takes what came back and tells how many requests it completed. Without `verify` only lengths
-    /// count.
+    /// Takes received bytes and returns how many requests they completed. Without `verify`, only
+    /// lengths are checked.
     #[inline]
     pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
         match (&mut self.replies, self.speech) {
@@ -164,8 +166,8 @@ impl Connection {
         }
     }
 
-    /// The other side has ended the connection: tells whether that completed a request, which only
-    /// a reply in HTTP without a length does.
+    /// Handles the end of the connection. The end completes a request only for an HTTP reply
+    /// without a length.
     pub fn ended(&mut self, verify: bool) -> Heard {
         match &mut self.replies {
             Some(replies) => {
@@ -176,22 +178,22 @@ impl Connection {
         }
     }
 
-    /// Whether a part of a reply in HTTP has come, and not all of it.
+    /// Whether an HTTP reply is incomplete.
     pub fn is_mid_message(&self) -> bool {
         self.replies
             .as_ref()
             .is_some_and(|replies| replies.is_mid_message())
     }
 
-    /// Whether a reply has begun that only the end of the connection completes.
+    /// Whether a reply is incomplete that only the end of the connection completes.
     pub fn awaits_end(&self) -> bool {
         self.replies
             .as_ref()
             .is_some_and(|replies| replies.awaits_end())
     }
 
-    /// Counts replies in HTTP. Those that nobody asked for are none, and neither is one that has
-    /// begun when no other is waited for.
+    /// Limits HTTP replies to the requests in flight. Further replies are surplus, and so is an
+    /// incomplete reply when no request is left.
     #[inline]
     fn asked_for(&mut self, heard: Heard, is_mid_message: bool) -> Heard {
         let awaited = u32::try_from(self.in_flight()).unwrap_or(u32::MAX);
@@ -203,12 +205,12 @@ impl Connection {
         Heard { answers, wrong }
     }
 
-    /// The one reply that is waited for; or one to an earlier request, late or for the second time.
+    /// Handles a datagram: the expected reply, or a late or repeated reply to an earlier request.
     fn datagram(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
         if self.unanswered > 0 && bytes == script.request(self.awaited) {
             return self.echoed(script, bytes, false);
         }
-        // Short ones may say the same, so the one that is waited for comes first.
+        // Short requests may be equal, so the expected reply is compared first.
         let is_late = self.unanswered == 0
             || self.answered > 0 && bytes == script.request(script.preceding(self.awaited))
             || self
@@ -228,7 +230,7 @@ impl Connection {
         self.echoed(script, bytes, verify)
     }
 
-    /// Stops waiting for the request that has been sent and not answered, if there is one.
+    /// Gives up the unanswered request, if there is one. Returns whether there was one.
     pub fn give_up(&mut self, script: &Script) -> bool {
         if self.unanswered == 0 {
             return false;
@@ -270,7 +272,7 @@ impl Connection {
         Heard { answers, wrong }
     }
 
-    /// How many of `bytes` come as they must, up to the first that does not.
+    /// How many of `bytes` match, up to the first difference.
     #[inline]
     fn same(&self, script: &Script, bytes: &[u8]) -> usize {
         let mut compared = 0;
@@ -287,7 +289,7 @@ impl Connection {
         compared
     }
 
-    /// What is wrong with the next byte, which is `found`.
+    /// The error for the next byte, which is `found`.
     #[cold]
     fn difference(&self, script: &Script, found: u8) -> Wrong {
         Wrong::Byte {

@@ -1,4 +1,4 @@
-//! Conversations without a socket: what is said, and what may come back.
+//! Conversations without a socket: which bytes are sent, and which replies are accepted.
 
 use super::*;
 use crate::base::random::Random;
@@ -8,13 +8,13 @@ fn script(spec: &str, least: usize, most: usize) -> Script {
     Script::echo(&Framing::parse(spec).expect("known"), least, most, 8).expect("fits")
 }
 
-/// So many replies, and nothing wrong.
+/// `answers` replies without an error.
 fn good(answers: u32) -> Heard {
     let wrong = None;
     Heard { answers, wrong }
 }
 
-/// So many replies, and this behind them.
+/// `answers` replies, and an error after them.
 fn but(answers: u32, wrong: Wrong) -> Heard {
     let wrong = Some(wrong);
     Heard { answers, wrong }
@@ -116,7 +116,7 @@ fn a_lost_datagram_is_given_up_and_its_late_reply_passed_over() {
     let next = say(&mut connection);
     assert_eq!(connection.received(&script, &lost, true), good(0));
     assert_eq!(connection.received(&script, &next, true), good(1));
-    // Twice the same reply: nobody waits for the second.
+    // The same reply again is late: no request waits for it.
     assert_eq!(connection.received(&script, &next, true), good(0));
     let last = say(&mut connection);
     let size = Wrong::Size {

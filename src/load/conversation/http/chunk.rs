@@ -1,39 +1,40 @@
-//! What lies between the bytes of a chunked body: the end of a chunk, and the line that tells the
-//! size of the next.
+//! The bytes between the chunks of a chunked body: the end of a chunk, and the size line of the
+//! next one.
 //!
 //! ```text
 //!   5 ; name = value CR LF   h e l l o   CR LF   0 CR LF   name: value CR LF   CR LF
 //!   size, extension          chunk       end     last      trailer, read by lines in `http`
 //! ```
 //!
-//! One byte at a time, and nothing is kept but the number: a size may have any zeros in front, and
-//! an extension any length. Source: RFC 9112, 7.1.
+//! The parser takes one byte at a time and stores only the number. A size may have any number of
+//! leading zeros, and an extension may have any length (`http` bounds the line). Source: RFC 9112,
+//! 7.1.
 
 use super::HttpError;
 
-/// Where between two chunks the next byte stands.
+/// The position of the next byte between two chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seam {
-    /// The CR behind a chunk.
+    /// The CR after a chunk.
     Cr,
-    /// The LF behind it.
+    /// The LF after that CR.
     Lf,
     /// The first digit of a size.
     First,
-    /// Another digit, or what ends the size so far.
+    /// Another digit, or the byte that ends the size.
     Size(u64),
-    /// Blanks behind the size. Some servers pad it, which changes nothing.
+    /// Blanks after the size. Some servers pad the size with them.
     Blank(u64),
-    /// An extension, which nobody needs to know.
+    /// A chunk extension, which is ignored.
     Extension(u64),
-    /// The LF of the size's line.
+    /// The LF at the end of the size line.
     SizeLf(u64),
-    /// A chunk of so many bytes begins.
+    /// The start of a chunk of this many bytes.
     Chunk(u64),
 }
 
 impl Seam {
-    /// Where the byte behind `found` stands.
+    /// The position after the byte `found`.
     pub(super) fn after(self, found: u8) -> Result<Seam, HttpError> {
         match (self, found) {
             (Seam::Cr, b'\r') => Ok(Seam::Lf),

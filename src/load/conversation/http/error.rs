@@ -1,4 +1,4 @@
-//! Why bytes are not a reply that can be followed, and how it is told.
+//! Why bytes are not a usable HTTP reply, and the messages.
 
 use std::fmt;
 
@@ -6,54 +6,54 @@ use crate::limits::LOAD_HEAD_MAX;
 
 use super::super::page::Page;
 
-/// What of a reply is no body, and is not waited for without end.
+/// The parts of a reply outside the body. Each has a size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// All up to its body, the interim replies before it included.
+    /// All bytes before the body, including interim replies.
     Head,
-    /// The line that tells the size of a chunk.
+    /// The size line of a chunk.
     ChunkLine,
-    /// What comes behind the last chunk.
+    /// The bytes after the last chunk.
     Trailer,
 }
 
-/// Why bytes are not a reply that can be followed.
+/// Why bytes are not a usable HTTP reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
     /// The first line is not a status line of HTTP/1.
     NotHttp,
-    /// A status that is neither 2xx nor an interim one, or a change of the protocol.
+    /// A status that is neither 2xx nor interim, or a protocol switch (101).
     Status(u16),
-    /// `Content-Length` is not a number, or there are two that differ.
+    /// `Content-Length` is not a number, or appears twice with different values.
     BadLength,
-    /// Blanks before the colon of a field that tells where the reply ends.
+    /// Blanks before the colon of a field that decides where the reply ends.
     FieldName,
     /// A `Transfer-Encoding` other than `chunked`.
     Coding,
-    /// A byte in a chunk's size that is no hexadecimal digit.
+    /// A byte in a chunk size that is not a hexadecimal digit.
     ChunkSize {
-        /// That byte.
+        /// The unexpected byte.
         found: u8,
     },
-    /// A chunk's size that does not fit.
+    /// A chunk size that does not fit into 64 bits.
     ChunkOverflow,
-    /// The line of a chunk's size does not end with CR LF.
+    /// A chunk's size line does not end with CR LF.
     ChunkLine {
-        /// What stands there.
+        /// The byte in that place.
         found: u8,
     },
-    /// A chunk does not end with CR LF where its size says.
+    /// A chunk does not end with CR LF at the place that its size gives.
     ChunkEnd {
-        /// What stands there.
+        /// The byte in that place.
         found: u8,
     },
     /// A part of more than [`LOAD_HEAD_MAX`] bytes.
     TooLong(Part),
-    /// Another status or another body than the first reply's.
+    /// The status or the body differs from the first reply's.
     Other {
-        /// What came.
+        /// The page that arrived.
         found: Page,
-        /// What came first.
+        /// The first page of the run.
         first: Page,
     },
 }

@@ -1,10 +1,10 @@
-//! Reads HTTP/1.1 replies in whatever pieces they come, counts them, and compares each with the
-//! first.
+//! Parses HTTP/1.1 replies in pieces of any size, counts them, and compares each reply with the
+//! first one.
 //!
-//! Only what a benchmark needs to stay in step: the status must be 2xx, interim replies (1xx) are
-//! passed over, and the body ends where RFC 9112, 6.3 says: at once for a status without one, with
-//! its last chunk, after `Content-Length`, or else with the connection. `chunked` overrides a
-//! length beside it; any other coding is refused in words rather than guessed at.
+//! The parser checks only what a benchmark needs to stay in step. The status must be 2xx; interim
+//! replies (1xx) are skipped. The end of the body follows RFC 9112, 6.3: at once for a status
+//! without a body, with the last chunk, after `Content-Length` bytes, or with the connection.
+//! `chunked` overrides `Content-Length`. Any other transfer coding is an error.
 //!
 //! ```text
 //!   Status -> Header -+-> Body ------------------------+-> Status, or over
@@ -12,10 +12,10 @@
 //!      +--------+     +-> UntilEnd --------------------+
 //! ```
 //!
-//! The same question has the same answer: the status and the body of each reply must be those of
-//! the first one of all connections (`page`); how the body was cut is no part of it. Lines are
-//! copied into a small fixed space as far as they fit, and what is no body has a bound. A reply
-//! may be the last one of its connection (9.3, 9.6): what comes behind it is not looked at.
+//! Equal requests must have equal replies: status and body must be those of the first reply of all
+//! connections (`page`). The chunk sizes may differ. Lines are copied into a small fixed buffer;
+//! longer lines are cut. Head, chunk line and trailer have a size limit. A reply may be the last
+//! one of its connection (9.3, 9.6); bytes after such a reply are ignored.
 
 mod chunk;
 mod error;
@@ -30,14 +30,14 @@ use super::page::{Digest, FirstPage, Page};
 use chunk::Seam;
 pub use error::{HttpError, Part};
 
-/// The longest line that is looked at as a whole: a length of all 20 digits, a coding, and some
-/// options of a connection have room.
+/// The part of a line that is stored. A length of 20 digits, a coding name, and some connection
+/// options fit.
 const LINE_MAX: usize = 56;
 
-/// How each reply begins.
+/// The first bytes of each reply.
 const PREFIX: &[u8] = b"HTTP/1.";
 
-/// Where in a reply the next byte stands.
+/// The position of the next byte in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Status,
@@ -49,15 +49,15 @@ enum At {
     UntilEnd,
 }
 
-/// What tells the end of a body.
+/// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Length {
-    /// Nothing but the end of the connection.
+    /// By the end of the connection only.
     Unsaid,
     Bytes(u64),
-    /// `Content-Length` makes no sense.
+    /// `Content-Length` is not valid.
     Bad,
-    /// `Transfer-Encoding: chunked`, whatever else is said.
+    /// `Transfer-Encoding: chunked`, which overrides `Content-Length`.
     Chunked,
 }
 
@@ -67,13 +67,13 @@ enum Version {
     Http11,
 }
 
-/// What a reply says of its connection.
+/// What a reply says about the future of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Persistence {
     Unsaid,
     /// `Connection: keep-alive`
     Kept,
-    /// `Connection: close`, whatever else is said.
+    /// `Connection: close`, which overrides `keep-alive`.
     Closed,
 }
 
@@ -85,19 +85,19 @@ pub struct Replies {
     version: Version,
     length: Length,
     persistence: Persistence,
-    /// Whether the last of all replies has ended.
+    /// Whether the last reply of the connection has ended.
     is_over: bool,
     line: [u8; LINE_MAX],
-    /// Bytes of the line so far, of which `line` has the first.
+    /// Length of the current line so far; `line` holds its first bytes.
     used: usize,
-    /// Bytes of the [`Part`] so far.
+    /// Size of the current [`Part`] so far.
     part_size: usize,
     digest: Digest,
     first: FirstPage,
 }
 
 impl Replies {
-    /// Before the first byte; the first of all replies goes to `first`.
+    /// Creates the state before the first byte. The run's first reply is stored in `first`.
     pub fn new(first: &FirstPage) -> Replies {
         Replies {
             at: At::Status,
@@ -114,30 +114,30 @@ impl Replies {
         }
     }
 
-    /// Before the first byte of another connection.
+    /// Resets to the state before the first byte of a new connection.
     pub fn restart(&mut self) {
         (self.at, self.used, self.part_size) = (At::Status, 0, 0);
         self.is_over = false;
         self.digest = Digest::default();
     }
 
-    /// Whether the server answers nothing more on this connection.
+    /// Whether the server sends no more replies on this connection.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Whether a reply has begun that only the end of the connection ends.
+    /// Whether a reply is incomplete that only the end of the connection completes.
     pub fn awaits_end(&self) -> bool {
         self.at == At::UntilEnd
     }
 
-    /// Whether a reply has begun and not ended.
+    /// Whether a reply is incomplete.
     pub fn is_mid_message(&self) -> bool {
         self.at != At::Status || self.part_size > 0
     }
 
-    /// Takes `bytes` and tells how many replies ended in them. With `verify`, each must be what the
-    /// first one was.
+    /// Parses `bytes` and returns how many replies ended in them. With `verify`, each reply must
+    /// equal the first one.
     pub fn received(&mut self, bytes: &[u8], verify: bool) -> Heard {
         let mut answers = 0;
         let taken = self.take(bytes, verify, &mut answers);
@@ -185,7 +185,7 @@ impl Replies {
         Ok(())
     }
 
-    /// The connection has ended; tells how many replies, one or none, ended with it.
+    /// Handles the end of the connection. Returns how many replies (0 or 1) ended with it.
     pub fn connection_ended(&mut self, verify: bool) -> Heard {
         if self.at != At::UntilEnd {
             return Heard::default();
@@ -196,12 +196,13 @@ impl Replies {
         Heard { answers, wrong }
     }
 
-    /// The reply has ended, and is held against the first one.
+    /// Ends the reply and compares it with the first one.
     fn end(&mut self, verify: bool) -> Result<(), HttpError> {
         self.at = At::Status;
         self.is_over = match (self.version, self.persistence) {
             (_, Persistence::Closed) | (Version::Http10, Persistence::Unsaid) => true,
-            // Such a connection is not to be trusted (6.1).
+            // The framing of a chunked HTTP/1.0 message is not reliable, so the connection must
+            // close (6.1).
             (Version::Http10, Persistence::Kept) => self.length == Length::Chunked,
             (Version::Http11, _) => false,
         };
@@ -215,7 +216,7 @@ impl Replies {
         }
     }
 
-    /// Takes up to `left` bytes of the body.
+    /// Consumes up to `left` bytes of the body.
     fn take_body(&mut self, bytes: &[u8], left: u64, verify: bool) -> usize {
         let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if verify {
@@ -224,7 +225,7 @@ impl Replies {
         taken
     }
 
-    /// Takes what there is of a line, and follows it when it has ended.
+    /// Consumes a line, or its next piece, and evaluates a complete line.
     fn take_line(&mut self, bytes: &[u8]) -> Result<usize, HttpError> {
         let line_end = bytes.iter().position(|&byte| byte == b'\n');
         let piece = &bytes[..line_end.unwrap_or(bytes.len())];
@@ -232,7 +233,7 @@ impl Replies {
         let kept = &piece[..piece.len().min(room)];
         self.line[LINE_MAX - room..][..kept.len()].copy_from_slice(kept);
         self.used = self.used.saturating_add(piece.len());
-        // Whoever speaks something else may never end a line.
+        // A peer that speaks another protocol may never end a line.
         if self.at == At::Status && !self.may_be_http() {
             return Err(HttpError::NotHttp);
         }
@@ -244,7 +245,7 @@ impl Replies {
         }
     }
 
-    /// The part goes on for `count` bytes, or for ever.
+    /// Adds `count` bytes to the part, and checks the limit.
     fn grow(&mut self, count: usize) -> Result<(), HttpError> {
         self.part_size = self.part_size.saturating_add(count);
         match self.at {
@@ -255,7 +256,7 @@ impl Replies {
         }
     }
 
-    /// Another part begins.
+    /// Starts the next part.
     fn begin(&mut self, at: At) {
         (self.at, self.part_size) = (at, 0);
     }
@@ -320,7 +321,7 @@ impl Replies {
 }
 
 impl Length {
-    /// What holds after `Content-Length: digits`. The same number may be said again.
+    /// The length after the field `Content-Length: digits`. The same number may be repeated.
     fn told(self, digits: &[u8], is_whole: bool) -> Length {
         match (self, number(digits).filter(|_| is_whole)) {
             (Length::Chunked, _) => Length::Chunked,
@@ -332,7 +333,7 @@ impl Length {
 }
 
 impl Persistence {
-    /// What holds after `Connection: options`.
+    /// The persistence after the field `Connection: options`.
     fn told(self, options: &[u8]) -> Persistence {
         let has = |name: &[u8]| {
             let mut options = options.split(|&byte| byte == b',');
@@ -347,7 +348,7 @@ impl Persistence {
     }
 }
 
-/// The version and the status that a first line says, whatever it says behind them.
+/// The version and the status of a status line. The reason phrase is ignored.
 fn status_line(line: &[u8]) -> Option<(Version, u16)> {
     let (version, rest) = match line.strip_prefix(PREFIX)? {
         [b'0', b' ', rest @ ..] => (Version::Http10, rest),
@@ -359,8 +360,8 @@ fn status_line(line: &[u8]) -> Option<(Version, u16)> {
     Some((version, u16::try_from(status).ok()?))
 }
 
-/// The value of the field `name`, if this is one. With blanks before its colon some clients take it
-/// for that field, and some for another (RFC 9112, 5.1).
+/// The value of the field, if its name is `name`. Blanks before the colon are an error: some
+/// clients accept the field, and others do not (RFC 9112, 5.1).
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, HttpError> {
     let Some((front, rest)) = line.split_at_checked(name.len()) else {
         return Ok(None);

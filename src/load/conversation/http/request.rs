@@ -1,9 +1,9 @@
-//! What a server in HTTP is asked for: one page of one host, again and again.
+//! The HTTP request of a run: one path on one host, sent again and again.
 //!
-//! Both are checked as they are typed, because they go out as they stand: a blank or a line's end
-//! among them would ask for something else. Without a host, `Host` is the server's address as it
-//! was written, as curl and browsers send it: a server that has several hosts tells them apart by
-//! it. Source: RFC 9112, 3; RFC 9110, 7.2.
+//! Path and host are sent exactly as typed, so both are checked first: a blank or a line end in
+//! either would change the request. Without a host, `Host` is the server's address as the user
+//! wrote it, as in curl and browsers; a server with several hosts selects the host by this field.
+//! Source: RFC 9112, 3; RFC 9110, 7.2.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -11,12 +11,12 @@ use std::net::Ipv6Addr;
 use crate::kernel::Endpoint;
 use crate::limits::{LOAD_HOST_MAX, LOAD_PATH_MAX};
 
-/// A page to ask for.
+/// A page to request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Its path and query.
+    /// The path and query.
     pub path: String,
-    /// Whose page it is; the server's address when nobody says.
+    /// The host of the page; the server's address if none is given.
     pub host: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl Default for Request {
 }
 
 impl Request {
-    /// What is said to the server at `to`.
+    /// The request bytes for the server at `to`.
     pub fn to_bytes(&self, to: &Endpoint) -> Vec<u8> {
         const DEFAULT_PORT: u16 = 80;
         let path = &self.path;
@@ -42,7 +42,7 @@ impl Request {
     }
 }
 
-/// `GET / HTTP/1.1`, and of whom, where that was said.
+/// `GET / HTTP/1.1`, and the host if one was given.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
@@ -53,7 +53,7 @@ impl fmt::Display for Request {
     }
 }
 
-/// Reads a path with its query; the line tells what would be right.
+/// Parses a path with its query. The error says what is accepted.
 pub fn path(text: &str) -> Result<String, String> {
     let odd = |byte: &u8| !byte.is_ascii_graphic() || *byte == b'#';
     match text.bytes().find(odd) {
@@ -69,7 +69,7 @@ pub fn path(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads a host, with or without a port, in the same way.
+/// Parses a host, with or without a port. The error says what is accepted.
 pub fn host(text: &str) -> Result<String, String> {
     let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((ip, port)) => (ip.parse::<Ipv6Addr>().is_ok(), port),

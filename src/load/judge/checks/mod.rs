@@ -1,8 +1,8 @@
-//! Whether a run's own figures should be believed.
+//! Checks of a run's own figures for credibility.
 //!
-//! A load generator that is itself the bottleneck measures itself. Each check compares two figures
-//! of the same run that must agree if it was not, and says in words what it found; none of them
-//! changes a figure. A figure that is not known is a doubt: it may hide a bottleneck.
+//! A load generator that is the bottleneck measures itself. Each check compares two figures of one
+//! run that agree if the generator was not the bottleneck, and describes the result in words. No
+//! check changes a figure. An unknown figure is a doubt, because it may hide a bottleneck.
 
 use crate::base::text::plural::plural;
 
@@ -14,30 +14,30 @@ use crate::load::report::figures::Figures;
 use crate::load::report::units;
 use crate::load::run::observe::TICK_NS;
 
-/// A generator's thread that is busier than this could not have done more.
+/// A generator thread with a larger CPU share is saturated.
 const CLIENT_SHARE_MAX: f64 = 0.95;
-/// One that is ready and is not let run for more than this part of the time is late with all it
-/// does.
+/// A generator thread that is runnable but not running for a larger part of the time does all its
+/// work late.
 const CLIENT_WAIT_MAX: f64 = 0.1;
-/// Fewer ticks of the server's clock than this tell user from system to no better than a tenth,
-/// and come from a window in which little else than chance was counted.
+/// With fewer ticks of the server's clock, the split into user and system time has an error above a
+/// tenth, and the window is so short that its counts are mostly chance.
 const TICKS_MIN: u64 = 10;
-/// On a shared processor, server and generator must have had at least this part of it.
+/// On a shared processor, server and generator together must have used at least this part of it.
 const SHARED_MIN: f64 = 0.9;
 const STEAL_MAX: f64 = 0.01;
-/// In an open loop, at least this part of the rate that was asked for must have been reached.
+/// In an open loop, at least this part of the requested rate must be reached.
 const RATE_MIN: f64 = 0.99;
-/// Random arrivals fall short by chance, hardly ever by more than so many standard deviations.
+/// Random arrivals rarely fall short of their mean by more than this many standard deviations.
 const RATE_DEVIATIONS_MAX: f64 = 3.0;
-/// Sending later than this part of the latency that is told makes it the generator's latency.
+/// Sending later than this part of the reported latency makes the latency the generator's own.
 const LATENESS_PART_MAX: f64 = 0.1;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Whether it speaks against the figures.
+    /// Whether the result makes the figures doubtful.
     pub doubtful: bool,
-    /// What was found.
+    /// The finding.
     pub text: String,
 }
 
@@ -50,8 +50,8 @@ impl Check {
     }
 }
 
-/// All checks of a run by `plan`. With `shared_core`, or when it spins, a generator that is always
-/// busy is as it should be.
+/// Runs all checks for a run of `plan`. With `shared_core` or with spinning, a generator that is
+/// always busy is normal.
 pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     let mut list = vec![client_share(figures, shared_core || plan.spin.is_some())];
     list.extend((!shared_core).then(|| client_wait(figures)));
@@ -75,13 +75,13 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     list.push(steal(figures));
     list.extend((figures.unsent > 0).then(|| unsent(figures)));
     list.extend((figures.unfinished > 0).then(|| unfinished(figures)));
-    // Of datagrams, which have no connections, some are lost without a reason for doubt.
+    // Datagrams have no connections, and the loss of some is no reason for doubt.
     let is_stuck = figures.lost_in_warmup > 0 && figures.connections > 0;
     list.extend(is_stuck.then(|| stuck(figures)));
     list
 }
 
-/// Without a request of the window there is no latency, but there may be a rate.
+/// Without a request due in the window there is no latency, but there may be a rate.
 fn nothing_measured(figures: &Figures) -> Check {
     let text = match figures.replies {
         0 => "no request was answered: nothing was measured".to_owned(),
@@ -105,7 +105,7 @@ fn steal(figures: &Figures) -> Check {
     }
 }
 
-/// The slowest requests are in no percentile.
+/// The slowest requests are missing from all percentiles.
 fn unfinished(figures: &Figures) -> Check {
     let requests = plural(figures.unfinished, "request was", "requests were");
     let verdict = match figures.requests {
@@ -115,7 +115,7 @@ fn unfinished(figures: &Figures) -> Check {
     Check::doubt(format!("{requests} in flight when the run ended{verdict}"))
 }
 
-/// A connection that waits for a reply of the warm-up carries no load.
+/// A connection that still waits for a warm-up reply carries no load.
 fn stuck(figures: &Figures) -> Check {
     let requests = plural(figures.lost_in_warmup, "request", "requests");
     Check::doubt(format!(
@@ -175,8 +175,8 @@ fn client_wait(figures: &Figures) -> Check {
     Check { doubtful, text }
 }
 
-/// A closed connection keeps its port for a minute (tcp(7), TIME-WAIT). As they run out, connect(2)
-/// searches longer and longer, and the generator's own cost is no longer even.
+/// A closed connection keeps its port for a minute (tcp(7), TIME-WAIT). With few free ports,
+/// connect(2) searches longer and longer, and the generator's own cost grows during the run.
 pub fn ports_left(connects: u64, ports: Option<u64>) -> Check {
     let connections = plural(connects, "connection", "connections");
     let Some(ports) = ports else {
@@ -196,17 +196,17 @@ pub fn ports_left(connects: u64, ports: Option<u64>) -> Check {
     }
 }
 
-/// A server that ended during the run, or that `/proc` does not show.
+/// For a server that ended during the run, or that `/proc` does not show.
 fn cost_unknown(why: &str) -> Check {
     Check::doubt(format!("what the server cost is not known: {why}"))
 }
 
-/// Without a list of a process's children, what they cost is missing.
+/// Without a list of child processes, the cost of the children is missing.
 pub fn children_unknown() -> Check {
     Check::doubt("the kernel does not list the server's children: their cost is not included")
 }
 
-/// The kernel counts a process's time in ticks, of which there must be some.
+/// The kernel counts process time in ticks. A cost needs a minimum number of ticks.
 fn enough_ticks(server: ServerCost) -> Check {
     let Some(ticks) = server.ticks else {
         return Check::doubt("the ticks of the server's CPU time are not known");
@@ -227,7 +227,8 @@ fn enough_ticks(server: ServerCost) -> Check {
     }
 }
 
-/// Two that are never both idle fill their processor, unless others run there.
+/// Two sides that are never idle at the same time fill their processor, unless other processes run
+/// there.
 fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
     let Some((server, client)) = server.cpus.zip(figures.client_cpu_share) else {
         return Check::doubt("how much server and generator had of their processor is not known");
@@ -246,7 +247,7 @@ fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
     }
 }
 
-/// Of independent arrivals, as many as the root of their mean are one standard deviation.
+/// For independent arrivals, the standard deviation is the square root of the mean count.
 fn rate_reached(asked: f64, arrivals: Arrivals, figures: &Figures) -> Check {
     let chance = match arrivals {
         Arrivals::Fixed => 0.0,

@@ -1,4 +1,4 @@
-//! When a run's figures are doubted, and when not.
+//! Which figures of a run cause a doubt, and which do not.
 
 use super::*;
 use crate::load::report::figures::Spans;
@@ -218,7 +218,7 @@ fn requests_that_are_not_in_the_latencies_are_doubts() {
     ] {
         assert!(found.iter().any(|line| line.contains(part)), "{found:?}");
     }
-    // Some datagrams are lost without a reason for doubt.
+    // A run of datagrams: the loss of some is no reason for doubt.
     let datagrams = Figures {
         connections: 0,
         ..figures

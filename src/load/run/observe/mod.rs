@@ -1,12 +1,13 @@
-//! What the processes cost while a run is going on, read from `/proc`.
+//! The cost of processes during a run, read from `/proc`.
 //!
-//! Measured from outside, so that any server can be: processor time from the process's own clock,
-//! its split into user and system from the coarser ticks of `stat`, memory and switches from
-//! `status`. A server's children count as the server. Everything is a sum since the start of a
-//! process; two samples make a difference. The files are read twice a run, never by the threads
-//! that carry the load. What cannot be read, because `/proc` is not mounted or hides the process,
-//! is `None` and never 0. Man pages: clock_getcpuclockid(3), proc_pid_stat(5), proc_pid_status(5),
-//! proc_stat(5); Documentation/scheduler/sched-stats.rst.
+//! The measurement is from outside, so it works for any server. Processor time comes from the
+//! process's CPU clock, its user and system parts from the coarser ticks in `stat`, memory and
+//! context switches from `status`. The child processes of a server count as part of it. The
+//! counters run since the start of a process; a cost is the difference of two samples. The files
+//! are read twice per run, never by the threads that carry the load. A value that cannot be read,
+//! because `/proc` is not mounted or hides the process, is `None` and never 0. Man pages:
+//! clock_getcpuclockid(3), proc_pid_stat(5), proc_pid_status(5), proc_stat(5);
+//! Documentation/scheduler/sched-stats.rst.
 
 use std::fmt;
 use std::fs;
@@ -19,30 +20,30 @@ use crate::kernel::process;
 /// `stat` counts in hundredths of a second on every Linux (`USER_HZ`, time(7)).
 pub const TICK_NS: u64 = 10_000_000;
 
-/// What a process and its children have used up to one moment. What the kernel does not tell is
-/// `None`.
+/// The resources that a process and its children have used up to one moment. `None` if the kernel
+/// does not report the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time of all threads, ended ones included, by the scheduler.
+    /// Processor time of all threads, including ended ones, from the scheduler.
     pub running_ns: u64,
-    /// Ticks in user mode, those of ended threads and children included.
+    /// Ticks in user mode, including ended threads and reaped children.
     pub user_ticks: Option<u64>,
     /// Ticks in the kernel, likewise.
     pub system_ticks: Option<u64>,
-    /// Memory that is resident now.
+    /// Resident memory now.
     pub resident_bytes: Option<u64>,
-    /// Times a thread went to sleep by itself or was made to yield.
+    /// Context switches, voluntary and involuntary.
     pub switches: Option<u64>,
-    /// Threads that live now.
+    /// Live threads.
     pub threads: Option<u64>,
 }
 
-/// Why there is nothing to read of a process.
+/// Why a process cannot be read.
 #[derive(Debug)]
 pub enum Unknown {
-    /// It does not exist, or has ended and only waits for its parent to ask how.
+    /// The process does not exist, or is a zombie.
     Gone,
-    /// It exists, and `/proc` does not show it.
+    /// The process exists, but `/proc` does not show it.
     Hidden(io::Error),
 }
 
@@ -58,8 +59,8 @@ impl fmt::Display for Unknown {
 }
 
 impl Usage {
-    /// Reads process `pid` and its living descendants. The cost of some of them would be a wrong
-    /// figure, so a child that lives and cannot be read is an error.
+    /// Samples process `pid` and its live descendants. A live child that cannot be read is an
+    /// error, because a cost without it would be wrong.
     pub fn of(pid: u32) -> Result<Usage, Unknown> {
         let zero = Some(0);
         let mut usage = Usage {
@@ -76,7 +77,7 @@ impl Usage {
                 Ok(true) => {}
                 Ok(false) if next == pid => return Err(Unknown::Gone),
                 Err(_) if next == pid && !exists(next) => return Err(Unknown::Gone),
-                // A child may end while it is looked at; its time is then its parent's.
+                // A child may end during the scan; its time then belongs to its parent.
                 Ok(false) => {}
                 Err(_) if !exists(next) => {}
                 Err(error) => return Err(Unknown::Hidden(error)),
@@ -85,9 +86,9 @@ impl Usage {
         Ok(usage)
     }
 
-    /// Adds one process; whether it still lives.
+    /// Adds one process, and its children to `waiting`. Returns whether the process is alive.
     fn add(&mut self, pid: u32, waiting: &mut Vec<u32>) -> io::Result<bool> {
-        // First, because it belongs to the moment of the call, and a thousand tasks take a while.
+        // Read first, close to the moment of the call: a scan of a thousand tasks takes a while.
         self.running_ns += process::cpu_nanoseconds(pid)?;
         let root = Path::new("/proc").join(pid.to_string());
         for task in fs::read_dir(root.join("task")).map_err(named(&root))? {
@@ -110,7 +111,7 @@ impl Usage {
             waiting.extend(children(&task));
         }
         let stat = fs::read_to_string(root.join("stat")).map_err(named(&root))?;
-        // The name in parentheses may hold anything, spaces and parentheses included.
+        // The name in parentheses may contain any character, including blanks and parentheses.
         let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         for index in [11, 13] {
             add(&mut self.user_ticks, number(fields, index));
@@ -118,7 +119,7 @@ impl Usage {
         }
         let threads = number(fields, 17);
         add(&mut self.threads, threads);
-        // Until its parent asks how it ended, it keeps its entry and its times, but no memory.
+        // A zombie keeps its entry and its times until its parent waits for it, but has no memory.
         if fields.trim_start().starts_with('Z') && threads.is_none_or(|count| count <= 1) {
             return Ok(false);
         }
@@ -127,8 +128,8 @@ impl Usage {
         Ok(true)
     }
 
-    /// Processor time spent since `earlier`. The scheduler's figure is exact but forgets children
-    /// that ended; where the ticks tell of much more, they are right.
+    /// Processor time since `earlier`. The scheduler's clock is exact but does not include ended
+    /// children. If the ticks show much more time, the ticks are used.
     pub fn cpu_ns_since(&self, earlier: &Usage) -> u64 {
         let exact = self.running_ns.saturating_sub(earlier.running_ns);
         let coarse = self.ticks_since(earlier).unwrap_or(0) * TICK_NS;
@@ -139,8 +140,7 @@ impl Usage {
         }
     }
 
-    /// Which part of the time since `earlier` was spent in user mode; not known before a tick has
-    /// been counted.
+    /// The part of the time since `earlier` in user mode; `None` before the first tick.
     pub fn user_share_since(&self, earlier: &Usage) -> Option<f64> {
         let user = self.user_ticks?.saturating_sub(earlier.user_ticks?) as f64;
         let all = self.ticks_since(earlier)?;
@@ -157,12 +157,12 @@ impl Usage {
     }
 }
 
-/// Adds what is known; a sum with an unknown part is not known.
+/// Adds a known value; a sum with an unknown part is unknown.
 fn add(sum: &mut Option<u64>, part: Option<u64>) {
     *sum = sum.zip(part).map(|(sum, part)| sum + part);
 }
 
-/// Whether process `pid` is there. Its clock needs no `/proc`.
+/// Whether process `pid` exists. Its CPU clock does not depend on `/proc`.
 fn exists(pid: u32) -> bool {
     process::cpu_nanoseconds(pid).is_ok()
 }
@@ -171,7 +171,7 @@ fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
 
-/// The error with the folder that it is about.
+/// Adds the folder name to an error.
 fn named(root: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", root.display()))
 }
@@ -181,13 +181,13 @@ pub fn thread_cpu_ns(thread: u64) -> Option<u64> {
     schedstat(thread, 0)
 }
 
-/// How long it has been ready to run and was not let, in nanoseconds.
+/// The time that a thread was runnable but not running, in nanoseconds.
 pub fn thread_wait_ns(thread: u64) -> Option<u64> {
     schedstat(thread, 1)
 }
 
-/// A field of `schedstat`. A kernel that does not count writes zeros; a thread that can be asked
-/// about has run.
+/// A field of `schedstat`. A kernel without these statistics writes zeros. A thread that exists has
+/// run, so 0 means unknown.
 fn schedstat(thread: u64, index: usize) -> Option<u64> {
     let task = Path::new("/proc/self/task").join(thread.to_string());
     let text = read(&task.join("schedstat"));
@@ -195,14 +195,14 @@ fn schedstat(thread: u64, index: usize) -> Option<u64> {
     number(&text, index)
 }
 
-/// The kernel's number of the calling thread; 0 when it is not known.
+/// The kernel's id of the calling thread; 0 if unknown.
 pub fn this_thread() -> u64 {
     let link = fs::read_link("/proc/thread-self").unwrap_or_default();
     let name = link.file_name().and_then(|name| name.to_str());
     name.and_then(|name| name.parse().ok()).unwrap_or(0)
 }
 
-/// The threads of process `pid` and of its living descendants, its own first.
+/// The threads of process `pid` and of its live descendants, its own first.
 pub fn threads(pid: u32) -> io::Result<Vec<i32>> {
     let (mut threads, mut waiting) = (Vec::new(), vec![pid]);
     while let Some(next) = waiting.pop() {
@@ -229,7 +229,7 @@ pub fn lists_children() -> bool {
     Path::new("/proc/thread-self/children").exists()
 }
 
-/// The processes that a thread has started and that are still there.
+/// The live children of a thread.
 fn children(task: &Path) -> Vec<u32> {
     let listed = read(&task.join("children"));
     let numbers = listed.split_whitespace();
@@ -241,14 +241,14 @@ pub fn processors() -> Vec<usize> {
     process::affinity(0).map_or(Vec::new(), |set| set.list())
 }
 
-/// How many local ports there are to connect from, for one source address.
+/// The number of local ports for one source address.
 pub fn local_ports() -> Option<u64> {
     let range = read(Path::new("/proc/sys/net/ipv4/ip_local_port_range"));
     let (first, last) = (number(&range, 0)?, number(&range, 1)?);
     Some((last + 1).saturating_sub(first))
 }
 
-/// Time of all processors of this machine up to one moment, in ticks, where it is known.
+/// The time of all processors of this machine up to one moment, in ticks, if known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Host {
     all: Option<u64>,
@@ -256,7 +256,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads it.
+    /// Reads the current values.
     pub fn now() -> Host {
         let stat = read(Path::new("/proc/stat"));
         let line = stat.lines().next().unwrap_or_default();
@@ -269,8 +269,8 @@ impl Host {
         }
     }
 
-    /// The share of the time since `earlier` that the hypervisor gave to others; not known before
-    /// a tick has been counted.
+    /// The share of the time since `earlier` that the hypervisor gave to other guests; `None`
+    /// before the first tick.
     pub fn steal_since(&self, earlier: &Host) -> Option<f64> {
         let all = self.all?.saturating_sub(earlier.all?);
         let stolen = self.stolen?.saturating_sub(earlier.stolen?);
@@ -278,7 +278,7 @@ impl Host {
     }
 }
 
-/// A file that may be gone is a file that says nothing.
+/// Reads a file; an unreadable file reads as empty.
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What is read of processes and of the machine, and what is not known.
+//! Values read from processes and from the machine, and values that are unknown.
 
 use super::*;
 

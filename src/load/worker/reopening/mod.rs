@@ -1,20 +1,20 @@
-//! The worker's way with a connection that the server ends although nothing is wrong.
+//! Connections that the server ends although nothing is wrong.
 //!
-//! In HTTP either side may close a connection at any time: after a reply that was announced as the
-//! last one, after a number of replies, or because the connection was idle for too long (RFC 9112,
-//! 9.3.1, 9.5 and 9.6). The end may cross with the next request. Then the connection is opened
-//! again, requests that no part of a reply has come to are said again, because a GET is idempotent,
-//! and their times go on from when they were said first. A reconnect is counted and is no error.
+//! In HTTP, either side may close a connection at any time: after a reply that was announced as the
+//! last one, after a number of replies, or after an idle timeout (RFC 9112, 9.3.1, 9.5 and 9.6).
+//! The close may cross with the next request. Then the connection is opened again. Requests without
+//! any byte of a reply are sent again, because GET is idempotent; their clocks keep the time of the
+//! first send. A reconnect is counted, and is not an error.
 //!
-//! An echo connection is opened again too when nothing was in flight on it, or when the end crossed
-//! with requests of which no byte has reached the server: its kernel has acknowledged none when the
-//! FIN came. Any other request in flight is a failure: an echo server has to return every byte that
-//! it was sent, so a request without its reply is what the load looks for.
+//! An echo connection is also opened again in two cases: nothing was in flight, or the close
+//! crossed with requests of which no byte has reached the server. In the second case, the server's
+//! kernel has acknowledged none of their bytes when the FIN arrives. Any other request in flight is
+//! a failure: an echo server has to return every byte that it received.
 //!
-//! Each reconnect needs a reply on the connection before it, or a connection that stood for
-//! [`LOAD_KEPT_MIN`]. So a request that was said again and met another end fails (9.3.1: no
-//! automatic retry of a failed automatic retry), and a server that closes every connection at once
-//! ends in failures instead of a loop. Neighbours: `lifetime`, whose `lose` asks here first.
+//! Each reconnect needs a reply on the previous connection, or a previous connection that lasted
+//! [`LOAD_KEPT_MIN`]. So a request that was sent again and met another close fails (9.3.1: no
+//! automatic retry of a failed automatic retry). A server that closes every connection at once
+//! causes failures, not a loop. Neighbour: `lifetime`, whose `lose` asks `may_go_on` first.
 
 use crate::limits::LOAD_KEPT_MIN;
 
@@ -22,12 +22,12 @@ use super::super::conversation::http::HttpError;
 use super::super::conversation::mismatch::Wrong;
 use super::*;
 
-/// The server's word for a request that did not come in time, which may be said on an idle
-/// connection before it is closed (RFC 9110, 15.5.9).
+/// The status for a request that did not arrive in time. A server may send 408 on an idle
+/// connection before it closes the connection (RFC 9110, 15.5.9).
 const REQUEST_TIMEOUT: u16 = 408;
 
 impl<K: Poller + Opener> Worker<'_, K> {
-    /// Whether the server has ended the connection as it may, so that the load goes on over another
+    /// Whether the server was allowed to end the connection, so that the load continues on a new
     /// one.
     pub(super) fn may_go_on(&mut self, index: usize, cause: &Cause) -> bool {
         let is_one_off = self.job.plan.churn && index < self.active;
@@ -48,7 +48,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let stood_until = |time: Time| time.since(*opened_at) >= LOAD_KEPT_MIN;
         let is_kept = match connection.in_flight() {
             0 => connection.answered() > 0 || stood_until(self.now),
-            // Of a request that was said again, the time lies before the connection was opened.
+            // A repeated request was first sent before this connection was opened.
             _ => {
                 let first = self.stamp(index, connection.answered());
                 connection.answered() > 0 || stood_until(first.sent)
@@ -60,14 +60,15 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Whether no byte of the requests in flight has reached the server.
     ///
-    /// A FIN acknowledges what the server's kernel has received. Where a request arrives behind it,
-    /// a reset follows, which acknowledges nothing. A reset without a FIN does not tell.
+    /// A FIN also acknowledges what the server's kernel has received. A request that arrives after
+    /// the server has closed its socket causes a reset, which acknowledges nothing. A reset without
+    /// a FIN proves nothing.
     fn has_nothing_arrived(&mut self, index: usize, cause: &Cause) -> bool {
         let slot = &self.slots[index];
         let under_way = slot.connection.under_way();
         let has_fin = match cause {
             Cause::Closed => true,
-            // What a reset behind a FIN is reported as.
+            // A reset after a FIN is reported as EPIPE.
             Cause::Broken(error) => error.kind() == io::ErrorKind::BrokenPipe,
             _ => false,
         };
@@ -81,8 +82,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// A write fails as soon as the peer has reset the connection, although replies may lie in the
-    /// receive buffer. Takes them, and tells how the connection ended.
+    /// Reads the replies that are left in the receive buffer, and returns the cause of the end. A
+    /// write fails as soon as the peer has reset the connection, although replies may still be
+    /// unread.
     #[cold]
     pub(super) fn hear_the_rest(&mut self, index: usize, cause: Cause) -> Cause {
         let is_end = matches!(&cause, Cause::Broken(error) if is_end(error));
@@ -110,8 +112,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Ends a connection that the server answers nothing more on, and puts the next one in its
-    /// place, if there is anything to say on it. Requests in flight are said again.
+    /// Closes a connection on which the server sends no more replies, and opens its replacement, if
+    /// requests are left for it. Requests in flight are sent again.
     #[cold]
     pub(super) fn reopen(&mut self, index: usize) -> Result<(), Cause> {
         if !self.is_wanted(index) {
@@ -120,7 +122,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         self.hang_up(index);
         self.slots[index].is_again = true;
-        // A server that ends many connections at once is not asked for all of them at once.
+        // If a server ends many connections at once, the reconnects are limited too.
         if self.connecting < CONNECTING_MAX {
             return self.open(index, None);
         }
@@ -128,7 +130,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 
-    /// Whether a connection in this place still has a part in the run.
+    /// Whether a connection in this slot is still needed.
     fn is_wanted(&self, index: usize) -> bool {
         let is_idle_one = index >= self.active;
         match self.phase {
@@ -143,8 +145,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 }
 
-/// Whether an error says that the other side has ended the connection. Where it has not read all
-/// that we sent, its end is a reset.
+/// Whether an error means that the peer has ended the connection. A peer that closes with unread
+/// data sends a reset.
 fn is_end(error: &io::Error) -> bool {
     matches!(
         error.kind(),

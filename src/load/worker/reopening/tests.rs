@@ -1,4 +1,4 @@
-//! An end that crosses with a request, step by step.
+//! Connection ends that cross with a request, step by step.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +9,8 @@ use crate::kernel::{Linux, Readiness};
 /// What the server does with the second request, or before it.
 type Ending = fn(TcpStream, &mut dyn FnMut());
 
-/// The counts and the stage of a connection that has had one echo and then met `ending`, which
-/// calls its second argument to let the second request out.
+/// Runs a connection that has had one echo and then meets `ending`, and returns its counts and
+/// stage. `ending` calls its second argument to let the second request be sent.
 fn after(ending: Ending) -> (Tally, Stage, u64) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let target = Address::Tcp(listener.local_addr().expect("it is bound"));
@@ -81,7 +81,7 @@ fn an_echo_request_that_has_arrived_and_is_not_answered_has_failed() {
         server.read_exact(&mut [0; 64]).expect("it was asked");
         drop(server);
     };
-    // What was not read makes the end a reset.
+    // Unread data in the server's receive buffer turns its close into a reset.
     let end_unread: Ending = |server, ask| {
         ask();
         drop(server);

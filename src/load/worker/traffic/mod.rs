@@ -1,11 +1,11 @@
-//! The worker's way with a connection that stands: say the next request, take the reply.
+//! The traffic of an established connection: sends the next request, receives the reply.
 //!
-//! `ready` is the one entry for events and sorts them by the slot's stage; how a connection comes
-//! to stand and how it ends is `lifetime`'s business.
+//! `ready` is the only entry for events and dispatches on the slot's stage. Connecting and closing
+//! are in `lifetime`.
 
 use super::*;
 
-/// That the other side has ended.
+/// Readiness that reports the end by the peer.
 const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
 
 impl<K: Poller + Opener> Worker<'_, K> {
@@ -29,8 +29,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// What the event that made a connection stand says besides: a server may have spoken, or have
-    /// ended it, by then, and an edge is not reported again.
+    /// Handles the rest of the event that established the connection. The server may already have
+    /// sent data or closed, and an edge is reported only once.
     #[cold]
     fn also_ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
         let index = token.index() as usize;
@@ -44,7 +44,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             .or_else(|cause| self.lose(index, cause))
     }
 
-    /// Reads what came, and says what comes next.
+    /// Reads the available replies and sends the next requests.
     #[inline]
     fn hear(&mut self, index: usize, readiness: Readiness) -> Result<(), Cause> {
         let (mut answers, mut reads) = (0, 0);
@@ -71,10 +71,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 return Err(Cause::Wrong(wrong));
             }
             answers += got;
-            // A connection that has done its one request, or brought the last reply that it was to
-            // bring, is not asked how it ends.
+            // A churn connection with its one reply, and a connection with its announced last
+            // reply, are not read until their end.
             let over = self.job.plan.churn && answers > 0 || is_over;
-            // Behind a late datagram there may be another, and no edge would tell of it.
+            // Another datagram may follow a late one, and no new edge would report it.
             let late = self.speech == Speech::Datagrams && got == 0;
             self.tally.late += u64::from(late);
             more = (count == self.space.len() || readiness.intersects(ENDING) || late) && !over;
@@ -90,7 +90,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         self.go_on(index, answers)
     }
 
-    /// Leaves what there is still to read for another event, behind those of the others.
+    /// Lets another event report the unread rest, after the events of other connections.
     #[cold]
     fn ask_again(&mut self, index: usize) -> Result<(), Cause> {
         let slot = &self.slots[index];
@@ -102,8 +102,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         asked.map_err(|error| self.broken(error))
     }
 
-    /// The server has ended the connection, `answers` replies after the event, and with it a reply
-    /// that says no length.
+    /// Handles the end of the connection by the server, after `answers` replies in this event. The
+    /// end completes a reply without a length.
     #[cold]
     fn ended(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
         let connection = &mut self.slots[index].connection;
@@ -119,7 +119,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// After `answers` replies: the next requests, as the load wants them.
+    /// Begins the next requests after `answers` replies, as the load type requires.
     #[inline]
     fn go_on(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
         match answers {
@@ -155,7 +155,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let mut measured = 0;
         while request < end {
             let stamp = self.stamp(index, request);
-            // Requests that were sent together are counted together.
+            // Requests that were sent together have the same stamp and are recorded together.
             let same = (request..end).take_while(|&other| self.stamp(index, other) == stamp);
             let count = same.count() as u64;
             request += count;
@@ -192,7 +192,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         self.flush(index)
     }
 
-    /// A connection begins to carry load.
+    /// Starts the load on a connection.
     pub(super) fn begin_conversation(&mut self, index: usize) -> Result<(), Cause> {
         match self.schedule {
             Some(_) => {
@@ -228,7 +228,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let request = connection.begun();
         connection.begin(self.job.script);
         self.stamps[index * self.depth + (request as usize & (self.depth - 1))] = stamp;
-        // Who waits for nothing is not kept waiting.
+        // The stall timeout counts from the first request after a time without requests in flight.
         if self.in_flight == 0 {
             self.moved = stamp.sent;
         }
@@ -260,7 +260,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
             let sent = self.kernel.now();
             self.now = self.now.max(sent);
             if self.is_measured(due) {
-                // Waiting for a free connection is the server's doing, not the generator's.
+                // The time without a free connection is charged to the server, not to the
+                // generator.
                 let possible = due.max(self.free_since);
                 self.tally
                     .lateness
@@ -306,8 +307,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             match written {
                 Ok(count) => {
                     slot.connection.sent(self.job.script, count);
-                    // What the send buffer did not take is asked for by the edge that it will
-                    // raise.
+                    // After a short write, the next write edge continues the request.
                     if count < length {
                         return Ok(());
                     }
@@ -318,18 +318,18 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// What an error of a call on a connection means.
+    /// The cause for a failed call on a connection.
     #[cold]
     fn broken(&self, error: io::Error) -> Cause {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         match self.speech {
-            // An earlier datagram found nobody: udp(7).
+            // The ICMP error of an earlier datagram: no socket is bound to the port (udp(7)).
             Speech::Datagrams if refused => Cause::Connect(error),
             _ => Cause::Broken(error),
         }
     }
 
-    /// Goes on without the datagrams that have brought no reply in time.
+    /// Gives up the datagrams whose reply is overdue, and continues with the next requests.
     pub(super) fn give_up_the_lost(&mut self) -> Result<(), Cause> {
         if self.speech != Speech::Datagrams {
             return Ok(());

@@ -34,7 +34,7 @@ fn a_server_that_never_pauses_is_left_for_the_others_and_returned_to() {
     }
     let (mut server, _) = listener.accept().expect("it has connected");
     worker.slots[0].connection.begin(&script);
-    // As much as fills the space so often that a turn leaves some, and the next one finds it.
+    // The data takes three turns: a turn reads the buffer at most READS_PER_EVENT times.
     worker.space.truncate(64);
     let flood = vec![b'y'; (READS_PER_EVENT * 3 - 1) * worker.space.len()];
     server

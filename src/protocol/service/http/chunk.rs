@@ -1,4 +1,4 @@
-//! The line in front of a chunk: its size, and extensions that nobody needs (RFC 9112, 7.1).
+//! The line before a chunk: its size, and extensions, which are ignored (RFC 9112, 7.1).
 //!
 //! ```text
 //!   1a ; name ; name = token ; name = "quoted \" text"
@@ -8,8 +8,8 @@ use super::Refusal;
 use super::head::BODY_TOO_LONG;
 use super::letters::token_size;
 
-/// The size of a chunk, from the line in front of it. Blanks may stand around the signs of an
-/// extension, and nowhere else. An extension has a name.
+/// The size of a chunk, from the line before it. Blanks may stand around the `;` and `=` of an
+/// extension and nowhere else. An extension has a name.
 pub(super) fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let count = digits.clone().count();
@@ -21,7 +21,7 @@ pub(super) fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
         return Err(Refusal::bad("a chunk extension is ;NAME or ;NAME=VALUE"));
     }
     let value = |digit: &u8| u64::from((*digit as char).to_digit(16).unwrap_or(0));
-    // What does not fit is over any limit.
+    // A size that overflows is over any limit.
     let add = |size: u64, digit| size.checked_mul(16)?.checked_add(value(digit));
     digits.clone().try_fold(0, add).ok_or(BODY_TOO_LONG)
 }
@@ -44,20 +44,20 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-/// What comes behind the blanks at the front.
+/// The rest after the blanks at the front.
 fn blanks(bytes: &[u8]) -> &[u8] {
     let other = bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
     &bytes[other.unwrap_or(bytes.len())..]
 }
 
-/// What comes behind the name at the front, if there is one.
+/// The rest after the token at the front, if there is one.
 fn behind_token(bytes: &[u8]) -> Option<&[u8]> {
     let size = token_size(bytes);
     (size > 0).then(|| &bytes[size..])
 }
 
-/// What comes behind the text in quotes at the front, if there is one. No line has control bytes,
-/// and all others may stand in it (RFC 9110, 5.6.4).
+/// The rest after the quoted string at the front, if there is one. A line has no control bytes, and
+/// all other bytes may stand in the string (RFC 9110, 5.6.4).
 fn behind_text(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(b"\"")?;
     loop {

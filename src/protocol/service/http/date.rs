@@ -1,4 +1,4 @@
-//! The time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`, always as long (RFC 9110, 5.6.7).
+//! The time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`, of fixed length (RFC 9110, 5.6.7).
 
 use std::io::Write;
 
@@ -20,11 +20,11 @@ const MONTHS: [(&str, u64); 12] = [
     ("Nov", 30),
     ("Dec", 31),
 ];
-/// The last second of the year 9999; later ones have no room.
+/// The last second of the year 9999; later dates do not fit.
 const LAST: u64 = 253_402_300_799;
 
-/// The date `unix_seconds` after the beginning of 1970. Counted by years and months: it is asked
-/// for once a second, and can be read.
+/// The date `unix_seconds` after the beginning of 1970. The loops count years and months one by
+/// one: the function runs once per second, and simple code is easier to check.
 pub(super) fn imf_fixdate(unix_seconds: u64) -> [u8; SIZE] {
     let unix_seconds = unix_seconds.min(LAST);
     let (days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
@@ -43,7 +43,7 @@ pub(super) fn imf_fixdate(unix_seconds: u64) -> [u8; SIZE] {
         day -= length;
     }
     let mut date = [0; SIZE];
-    // The space is as long as every date.
+    // Never fails: the space has the length of every date.
     let _ = write!(
         &mut date[..],
         "{}, {:02} {name} {year} {:02}:{:02}:{:02} GMT",

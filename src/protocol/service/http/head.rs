@@ -1,19 +1,20 @@
-//! What the lines of a request mean: the request line, and the few fields that change what is done
-//! (RFC 9112, 3, 5 and 6).
+//! The meaning of the lines of a request: the request line, and the few fields that change how the
+//! request is processed (RFC 9112, 3, 5 and 6).
 //!
-//! A field that is not listed in [`Head::field`] is checked for its form and forgotten.
+//! The form of every other field is checked, and its value is ignored; see [`Head::field`].
+//! Neighbours: `line` finds the lines, `target` and `letters` check the bytes.
 
 use super::Refusal;
 use super::letters::{is_token, split_at_byte};
 use super::target;
 use crate::limits::HTTP_BODY_MAX;
 
-/// For a known method that is not offered, where the connection cannot go on behind the request.
+/// For a known method that is not offered, if the connection cannot continue after the request.
 const METHOD_NOT_ALLOWED: Refusal = Refusal {
     status: "405 Method Not Allowed\r\nAllow: GET, HEAD, POST, PUT",
     reason: "the method is none of GET, HEAD, POST and PUT",
 };
-/// For a method that neither RFC 9110, 9 nor RFC 5789 defines.
+/// For a method that is defined neither in RFC 9110, 9 nor in RFC 5789.
 pub(super) const METHOD_NOT_IMPLEMENTED: Refusal = Refusal {
     status: "501 Not Implemented",
     reason: "the method is not known",
@@ -52,28 +53,29 @@ pub(super) struct Head {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Version {
     Http10,
-    /// Or a later one of the same major version.
+    /// HTTP/1.1, or a later minor version.
     #[default]
     Http11,
 }
 
-/// What is done about a method. Each is answered behind the body of its request.
+/// What happens with a method. The reply is sent after the body of the request has arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Method {
     /// GET, POST or PUT.
     #[default]
     Served,
     Head,
-    /// Known, and not offered.
+    /// Known but not offered.
     NotAllowed,
 }
 
-/// What all Transfer-Encoding fields say together: several lines are one list (RFC 9110, 5.3).
+/// All Transfer-Encoding fields together: several lines are one list (RFC 9110, 5.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Codings {
     #[default]
     None,
-    /// Only such as are not undone here. Without chunked at its end the body has no end.
+    /// Only codings that this server does not decode. Without `chunked` as the last coding, the
+    /// body has no end.
     Others,
     /// `chunked` alone.
     Chunked,
@@ -83,13 +85,13 @@ enum Codings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     None,
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Length(u64),
     Chunked,
 }
 
 impl Head {
-    /// Begins with the request line.
+    /// Parses the request line.
     pub(super) fn parse(line: &[u8]) -> Result<Head, Refusal> {
         let not_three = Refusal::bad("a request line is METHOD TARGET VERSION");
         let (method, rest) = split_at_byte(line, b' ').ok_or(not_three)?;
@@ -113,8 +115,8 @@ impl Head {
             b"HEAD" => (Method::Head, is_target),
             b"DELETE" | b"PATCH" | b"TRACE" => (Method::NotAllowed, is_target),
             b"OPTIONS" => (Method::NotAllowed, is_target || target == b"*"),
-            // What follows may have been meant for the far end of a tunnel, so that the connection
-            // does not go on (RFC 9110, 9.3.6).
+            // The bytes after the request may be meant for the far end of a tunnel, so the
+            // connection closes (RFC 9110, 9.3.6).
             b"CONNECT" if target::is_authority(target) => return Err(METHOD_NOT_ALLOWED),
             b"CONNECT" => {
                 return Err(Refusal::bad(
@@ -134,7 +136,7 @@ impl Head {
         })
     }
 
-    /// Takes note of one field.
+    /// Parses one field.
     pub(super) fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
         let (name, value) = divide(line)?;
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -172,7 +174,7 @@ impl Head {
         Ok(())
     }
 
-    /// What follows, now that the head is whole.
+    /// What follows the complete head.
     pub(super) fn body(&self) -> Result<Body, Refusal> {
         let body = match (self.version, self.codings, self.length) {
             (Version::Http11, ..) if !self.has_host => {
@@ -191,8 +193,8 @@ impl Head {
             (_, Codings::None, None | Some(0)) => Body::None,
             (_, Codings::None, Some(length)) => Body::Length(length),
         };
-        // Told at once, before the peer sends the body. Whether it is sent then is not known, so
-        // what follows could be either (RFC 9110, 10.1.1).
+        // Refused at once, before the peer sends the body. The peer may or may not send the body
+        // then, so the bytes after the head are ambiguous (RFC 9110, 10.1.1).
         let is_awaited = self.expects_continue() && body != Body::None;
         match self.method {
             Method::NotAllowed if is_awaited => Err(METHOD_NOT_ALLOWED),
@@ -200,27 +202,27 @@ impl Head {
         }
     }
 
-    /// Whether the reply goes without its body.
+    /// Whether the reply is sent without its body.
     pub(super) fn is_head(&self) -> bool {
         self.method == Method::Head
     }
 
-    /// Whether the method is known and not offered.
+    /// Whether the method is known but not offered.
     pub(super) fn is_not_allowed(&self) -> bool {
         self.method == Method::NotAllowed
     }
 
-    /// Whether the peer waits for `100 Continue`, which HTTP/1.0 does not know.
+    /// Whether the peer waits for `100 Continue`. HTTP/1.0 does not have it.
     pub(super) fn expects_continue(&self) -> bool {
         self.expects && self.version == Version::Http11
     }
 
-    /// Whether the reply is the last.
+    /// Whether the connection closes after the reply.
     pub(super) fn ends(&self) -> bool {
         self.closes || (self.version == Version::Http10 && !self.keeps_alive)
     }
 
-    /// What the reply says about it, where the version does not say it already.
+    /// The Connection field of the reply; empty if the version already implies it.
     pub(super) fn connection(&self) -> &'static str {
         match self.version {
             _ if self.ends() => "Connection: close\r\n",
@@ -244,17 +246,18 @@ pub(super) fn divide(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     Ok((name, value.trim_ascii()))
 }
 
-/// The elements of a list, without the blanks around them (RFC 9110, 5.6.1).
+/// The elements of a list, without surrounding blanks (RFC 9110, 5.6.1).
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 impl Codings {
-    /// These, and `coding` behind them.
+    /// The list with `coding` appended.
     fn and(self, coding: &[u8]) -> Result<Codings, Refusal> {
         let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
         match self {
-            // Lists may have empty elements (RFC 9110, 5.6.1.2). Here servers differ about them.
+            // RFC 9110, 5.6.1.2 allows empty list elements, but servers differ about empty transfer
+            // codings.
             _ if coding.is_empty() => Err(Refusal::bad("an empty transfer coding")),
             Codings::None if is_chunked => Ok(Codings::Chunked),
             Codings::Others if is_chunked => Err(CODING_NOT_IMPLEMENTED),

@@ -1,13 +1,15 @@
-//! The letters of HTTP: which bytes a name is made of, and tables of others.
+//! Byte classes of HTTP: the bytes of a token, and tables of other classes.
+//!
+//! Shared by `head`, `target` and `chunk`.
 
 use crate::base::find::find_byte;
 
-/// Whether these bytes can be a name (RFC 9110, 5.6.2).
+/// Whether these bytes are a token (RFC 9110, 5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && token_size(bytes) == bytes.len()
 }
 
-/// How many bytes of a name come first.
+/// How many bytes at the front belong to a token.
 pub(super) fn token_size(bytes: &[u8]) -> usize {
     const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
     let other = bytes.iter().position(|byte| !TOKEN[usize::from(*byte)]);
@@ -19,7 +21,7 @@ pub(super) fn are_all(table: &[bool; 256], bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| table[usize::from(*byte)])
 }
 
-/// What comes before the first `byte`, and what comes after it.
+/// The parts before and after the first `byte`.
 #[inline]
 pub(super) fn split_at_byte(line: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = find_byte(line, byte)?;

@@ -1,8 +1,8 @@
-//! Where a line of HTTP ends: at its first control byte, which has to be CR LF.
+//! Where a line of HTTP ends: at its first control byte, which must be the CR of CR LF.
 //!
-//! One scan finds the end and everything that has no place in a line: a NUL, a CR or an LF alone,
-//! over which two servers might differ (RFC 9112, 2.2). A byte is looked at once, however many
-//! pieces the line comes in, and a line that is too long is known before its end has come.
+//! One scan finds the end and every byte that a line must not contain: a NUL, or a CR or an LF
+//! alone, which servers treat differently (RFC 9112, 2.2). Each byte is scanned once, however the
+//! line is cut. A line that is too long is refused before its end has arrived.
 
 use super::head::METHOD_NOT_IMPLEMENTED;
 use super::{Refusal, Stage};
@@ -18,29 +18,29 @@ const FIELDS_TOO_LARGE: Refusal = Refusal {
     reason: "the head is too long",
 };
 
-/// How far the lines of a head were read.
+/// How far the lines of a head have been read.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// Bytes of the next line that were looked at in vain.
+    /// Bytes of the next line that were scanned without finding its end.
     scanned: usize,
     /// Bytes of all lines so far.
     size: usize,
 }
 
 impl Lines {
-    /// The line that `bytes` begins with, without its end; `None` when more has to come.
+    /// The line at the front of `bytes`, without its end; `None` if its end has not arrived.
     #[inline]
     pub(super) fn next<'a>(
         &mut self,
         bytes: &'a [u8],
         stage: Stage,
     ) -> Result<Option<&'a [u8]>, Refusal> {
-        // For want of room for replies there may be fewer bytes than the last time.
+        // If there is little room for replies, the caller may pass fewer bytes than last time.
         let scanned = self.scanned.min(bytes.len());
         let end = scanned + plain(&bytes[scanned..]);
         let size = self.size + end + "\r\n".len();
         match stage {
-            // RFC 9112, 3: a method longer than any that is known is answered with 501.
+            // RFC 9112, 3: a method longer than all known methods gets 501.
             Stage::RequestLine if end > HTTP_REQUEST_LINE_MAX => {
                 return Err(match find_byte(&bytes[..end], b' ') {
                     Some(_) => URI_TOO_LONG,
@@ -74,13 +74,13 @@ impl Lines {
         }
     }
 
-    /// Other lines follow, with a limit of their own.
+    /// Starts over for lines with a limit of their own.
     pub(super) fn restart(&mut self) {
         *self = Lines::default();
     }
 }
 
-/// How many bytes come before the first control byte. A tab counts as a blank.
+/// How many bytes come before the first control byte. A tab is not a control byte here.
 #[inline]
 fn plain(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -100,8 +100,8 @@ fn plain(bytes: &[u8]) -> usize {
         .count()
 }
 
-/// The high bit of the lowest byte of `word` that is a control byte, perhaps others above it, and
-/// none when there is no such byte (H. S. Warren, "Hacker's Delight", 6-1).
+/// Sets the high bit of the lowest control byte in `word`, and maybe of bytes above it; 0 if there
+/// is no control byte (H. S. Warren, "Hacker's Delight", 6-1).
 #[inline]
 fn controls(word: u64) -> u64 {
     const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_at_is_not_looked_at_again() {
+    fn scanned_bytes_are_not_scanned_again() {
         let mut lines = Lines::default();
         assert_eq!(lines.next(b"Host: x\r", Stage::Field), Ok(None));
         assert_eq!(lines.scanned, 7);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_bytes_than_were_looked_at_are_a_beginning_too() {
+    fn fewer_bytes_than_already_scanned_are_incomplete() {
         let mut lines = Lines::default();
         assert_eq!(lines.next(b"Host: x", Stage::Field), Ok(None));
         assert_eq!(lines.next(b"Host", Stage::Field), Ok(None));

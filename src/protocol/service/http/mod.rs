@@ -1,4 +1,4 @@
-//! A small HTTP server: whatever is asked for, the answer is `Hello, World` (RFC 9110, RFC 9112).
+//! A small HTTP server: the answer to every request is `Hello, World` (RFC 9110, RFC 9112).
 //!
 //! ```text
 //!   RequestLine --> Field --.   no body         Body: Content-Length
@@ -10,15 +10,15 @@
 //!        +------- reply ----+----------------'--------------------'
 //! ```
 //!
-//! It finds its own messages in a stream without boundaries and takes them a line at a time, so a
-//! connection keeps no more than an unfinished line, whatever the cuts. A body is read and dropped.
-//! What can be understood in two ways is refused and ends the connection, for in front of this
-//! server may stand another that understands it the other way (RFC 9112, 11.2, calls it request
-//! smuggling). A request whose bounds are certain and whose method is not offered is answered with
-//! 405, and the next one is served.
+//! The service finds its own messages in a stream without boundaries, one line at a time. So a
+//! connection keeps no more than an unfinished line, however reads cut the stream. A body is read
+//! and discarded. An ambiguous request is refused and ends the connection, because a server in
+//! front of this one may understand it differently (RFC 9112, 11.2: request smuggling). If the
+//! bounds of a request are certain and only its method is not offered, the reply is 405 and the
+//! next request is served.
 //!
-//! `head` knows what the lines mean, `target` and `letters` of which bytes their parts are made,
-//! `chunk` the line in front of a chunk, `line` where lines end, `date` how to write a time.
+//! Neighbours: `line` finds the ends of lines, `head` parses the lines, `target` and `letters`
+//! check the bytes of their parts, `chunk` parses the line before a chunk, `date` writes the time.
 
 mod chunk;
 mod date;
@@ -32,10 +32,10 @@ use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
 use head::{Body, Head};
 use line::Lines;
 
-/// Answers every request with the same few words.
+/// Answers every request with the same short text.
 #[derive(Clone, Copy, Debug)]
 pub struct Http {
-    /// [`HELLO`] with the date of this second.
+    /// [`HELLO`] with the date of the current second.
     hello: [u8; HELLO.len()],
 }
 
@@ -46,16 +46,16 @@ const DATE_AT: usize = "HTTP/1.1 200 OK\r\nServer: mynah\r\nDate: ".len();
 const FIELDS_END: usize = HELLO.len() - "\r\nHello, World".len();
 const BODY_AT: usize = HELLO.len() - "Hello, World".len();
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
-/// What comes before and behind the server and the date in the answer to a method that is not
-/// offered. No body: as many of these as of the others have to fit.
+/// The parts of a 405 reply before and after the Server and Date fields. There is no body, because
+/// the reply must fit into [`REPLY_MAX`].
 const NOT_ALLOWED: [&str; 2] = [
     "HTTP/1.1 405 Method Not Allowed",
     "\r\nAllow: GET, HEAD, POST, PUT\r\nContent-Length: 0\r\n",
 ];
 
-/// The longest reply to a request that is none.
+/// Largest reply to an invalid request, in bytes.
 const REFUSAL_MAX: usize = 320;
-/// The longest other reply: the one above, and a word about the connection.
+/// Largest other reply in bytes, with its Connection field.
 const REPLY_MAX: usize = 160;
 const _: () = {
     let connection = "Connection: keep-alive\r\n".len();
@@ -64,15 +64,15 @@ const _: () = {
     assert!(HELLO.len() + connection <= REPLY_MAX);
     assert!(not_allowed + connection + "\r\n".len() <= REPLY_MAX);
 };
-/// The shortest request after which a connection goes on.
+/// The shortest request after which a connection continues.
 const REQUEST_MIN: usize = "GET / HTTP/1.1\r\nHost:\r\n\r\n".len();
 
-/// Why a request gets another answer.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refusal {
-    /// The code and its name, and a field that goes with it.
+    /// The status code and its name, and a field that belongs to it.
     status: &'static str,
-    /// What was wrong, for whoever reads the answer.
+    /// The error, for the reader of the answer.
     reason: &'static str,
 }
 
@@ -85,7 +85,7 @@ impl Refusal {
     }
 }
 
-/// Where one connection is in its request.
+/// The position of one connection in its request.
 #[derive(Debug, Default)]
 pub struct Conversation {
     stage: Stage,
@@ -100,25 +100,25 @@ enum Stage {
     #[default]
     RequestLine,
     Field,
-    /// So many bytes of the body are left.
+    /// This many bytes of the body are left.
     Body(u64),
     ChunkLine,
-    /// So many bytes of the chunk are left.
+    /// This many bytes of the chunk are left.
     Chunk(u64),
     ChunkEnd,
     Trailer,
 }
 
-/// What the next bytes were.
+/// The result of parsing the next bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Not enough.
+    /// More bytes are needed.
     Incomplete,
-    /// So many belong together, and are done with.
+    /// This many bytes are parsed.
     Taken(usize),
-    /// The same, and the peer waits for a word before it sends the body.
+    /// The same, and the peer waits for `100 Continue` before it sends the body.
     Continue(usize),
-    /// The same, and the request is whole.
+    /// The same, and the request is complete.
     Whole(usize),
 }
 
@@ -170,7 +170,7 @@ impl Service for Http {
                 Ok(Step::Taken(count)) => taken += count,
                 Ok(Step::Continue(count)) => {
                     taken += count;
-                    // Whoever sends the body already does not wait for the word.
+                    // A peer that has already sent body bytes does not wait for `100 Continue`.
                     if count == rest.len() {
                         reply.push(CONTINUE.as_bytes());
                     }
@@ -183,11 +183,12 @@ impl Service for Http {
                     }
                     *conversation = Conversation::default();
                 }
-                // What was right is taken first, so that the refused bytes come to the front, where
-                // the connection looks at what the peer seems to speak.
+                // The valid bytes are taken first. Then the refused bytes are at the front, where
+                // the connection guesses which protocol the peer speaks.
                 Err(_) if taken > 0 => return Answer::Part(taken),
                 Err(refusal) => {
-                    // What is wrong with the first line keeps it from being read to its end.
+                    // An error in the request line leaves no parsed head, so the method is read
+                    // from the bytes.
                     let unread = conversation.stage == Stage::RequestLine;
                     let is_head = match unread {
                         true => rest.starts_with(b"HEAD "),
@@ -201,15 +202,16 @@ impl Service for Http {
     }
 }
 
-/// A request that began earlier may get two replies, and a refusal may be the last.
+/// A request that began earlier may get two replies, and the last reply may be a refusal.
 const fn reply_max(payload: usize) -> usize {
     (payload / REQUEST_MIN + 2).saturating_mul(REPLY_MAX) + REFUSAL_MAX
 }
 
 impl Http {
     fn greet(&self, head: &Head, reply: &mut Reply<'_>) {
-        // More than half of what there is to answer for is still there when it is shown in halves,
-        // and that has to hold the longest line.
+        // If there is too little room, the connection halves the bytes that it passes in until the
+        // replies fit. More than half of the bytes that fit are then passed in, and they must hold
+        // the longest line.
         const { assert!(reply_max(2 * HTTP_HEAD_MAX) <= STREAM_REPLY_SIZE) }
         if head.is_not_allowed() {
             return self.tell_what_is_allowed(head, reply);
@@ -239,7 +241,7 @@ impl Http {
         }
     }
 
-    /// These fields, each with an end of line before it.
+    /// The Server and Date fields, each with a line end before it.
     fn server_and_date(&self) -> &[u8] {
         &self.hello[STATUS_LINE.len()..DATE_AT + date::SIZE]
     }
@@ -269,7 +271,7 @@ impl Http {
 }
 
 impl Conversation {
-    /// Takes what `bytes` begins with.
+    /// Parses the front of `bytes`.
     fn step(&mut self, bytes: &[u8]) -> Result<Step, Refusal> {
         if let Stage::Body(left) | Stage::Chunk(left) = self.stage {
             return Ok(self.skip(left, bytes.len()));
@@ -279,7 +281,7 @@ impl Conversation {
         };
         let taken = line.len() + "\r\n".len();
         match (self.stage, line) {
-            // RFC 9112, 2.2: an empty line too many after the last request is not the next one.
+            // RFC 9112, 2.2: an extra empty line after the previous request is ignored.
             (Stage::RequestLine, []) => {}
             (Stage::RequestLine, _) => {
                 self.head = Head::parse(line)?;
@@ -299,7 +301,7 @@ impl Conversation {
         Ok(Step::Taken(taken))
     }
 
-    /// Drops what has arrived of the `left` bytes that are left.
+    /// Discards the arrived part of the `left` bytes that are left.
     fn skip(&mut self, left: u64, arrived: usize) -> Step {
         if arrived == 0 {
             return Step::Incomplete;
@@ -315,7 +317,7 @@ impl Conversation {
         Step::Taken(count)
     }
 
-    /// The head is whole.
+    /// Continues after the complete head.
     fn begin_body(&mut self, taken: usize) -> Result<Step, Refusal> {
         self.stage = match self.head.body()? {
             Body::None => return Ok(Step::Whole(taken)),

@@ -1,13 +1,12 @@
-//! What a request may be for: a path, a URI, or a host and a port (RFC 9112, 3.2; RFC 3986).
+//! The target of a request: a path, a URI, or a host and a port (RFC 9112, 3.2; RFC 3986).
 //!
-//! A byte above 0x7f has no place in a target, nor have the blank, the control bytes and `"#<>`.
-//! The eight of [`UNESCAPED`] have none by RFC 3986 either. Browsers send them as they are
-//! (WHATWG URL, query percent-encode set), and no two servers differ about where they end, so they
-//! are taken.
+//! Bytes above 0x7f, the blank, control bytes and `"#<>` are refused in a target. RFC 3986 also
+//! excludes the eight bytes of [`UNESCAPED`]. Browsers send them unescaped (WHATWG URL, query
+//! percent-encode set), and all servers agree where such a target ends, so they are accepted.
 
 use super::letters::{alphanumeric_and, are_all, split_at_byte};
 
-/// What RFC 3986 wants escaped, and browsers leave in a query.
+/// Bytes that RFC 3986 wants escaped and browsers leave unescaped in a query.
 const UNESCAPED: &[u8; 8] = b"[]{}|\\^`";
 
 /// The bytes of a path with its query: unreserved ones, sub-delimiters, and `:@/?%` (RFC 3986, 3.3
@@ -22,13 +21,13 @@ const PATH: [bool; 256] = {
     table
 };
 
-/// Whether these bytes are a path, perhaps with a query.
+/// Whether these bytes are a path, with or without a query.
 pub(super) fn is_path(target: &[u8]) -> bool {
     target.starts_with(b"/") && are_all(&PATH, target)
 }
 
-/// Whether these bytes are a URI of HTTP. One without a host is none, and names of users have no
-/// place in it (RFC 9110, 4.2).
+/// Whether these bytes are an `http` or `https` URI. A URI without a host or with user information
+/// is refused (RFC 9110, 4.2).
 pub(super) fn is_uri(target: &[u8]) -> bool {
     let after = |scheme: &[u8]| {
         let (front, rest) = target.split_at_checked(scheme.len())?;
@@ -42,7 +41,7 @@ pub(super) fn is_uri(target: &[u8]) -> bool {
     is_host(authority) && !matches!(authority, [] | [b':', ..]) && are_all(&PATH, path)
 }
 
-/// Whether these bytes are a host and a port to connect to, both of them there (RFC 9112, 3.2.3).
+/// Whether these bytes are a host and a port to connect to; both are required (RFC 9112, 3.2.3).
 pub(super) fn is_authority(target: &[u8]) -> bool {
     let Some(colon) = target.iter().rposition(|byte| *byte == b':') else {
         return false;
@@ -56,7 +55,8 @@ fn is_port(digits: &[u8]) -> bool {
     digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Whether these bytes can be a host and a port, or nothing (RFC 3986, 3.2.2 and 3.2.3).
+/// Whether these bytes can be a host with or without a port, or nothing (RFC 3986, 3.2.2 and
+/// 3.2.3).
 pub(super) fn is_host(bytes: &[u8]) -> bool {
     const NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=%");
     let port = match bytes {
@@ -76,7 +76,7 @@ pub(super) fn is_host(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether these bytes can stand in brackets: an address of IPv6, or `v1.x` of a later version.
+/// Whether these bytes can stand in brackets: an IPv6 address, or `v1.x` of a later version.
 fn is_address(bytes: &[u8]) -> bool {
     const LATER: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=:");
     let [b'v' | b'V', rest @ ..] = bytes else {
@@ -89,20 +89,19 @@ fn is_address(bytes: &[u8]) -> bool {
     is_version && !address.is_empty() && are_all(&LATER, address)
 }
 
-/// Eight groups, or fewer around `::`, which stands for at least one.
+/// Eight groups, or fewer around `::`, which stands for at least one group.
 fn is_ipv6(bytes: &[u8]) -> bool {
     match bytes.windows(2).position(|two| two == b"::") {
         None => groups(bytes) == Some(8),
         Some(at) => match (groups(&bytes[..at]), groups(&bytes[at + 2..])) {
-            // The address of IPv4 stands at the end alone.
+            // An IPv4 address may stand only at the end.
             (Some(front), Some(back)) => front + back <= 7 && !bytes[..at].contains(&b'.'),
             _ => false,
         },
     }
 }
 
-/// How many groups of 16 bits these bytes tell, with colons between them; none where a part of them
-/// is no group.
+/// How many groups of 16 bits these bytes hold, separated by colons; `None` if a part is no group.
 fn groups(bytes: &[u8]) -> Option<usize> {
     if bytes.is_empty() {
         return Some(0);
@@ -119,7 +118,7 @@ fn groups(bytes: &[u8]) -> Option<usize> {
     Some(count)
 }
 
-/// Four numbers up to 255 without zeros in front.
+/// Four numbers up to 255 without leading zeros.
 fn is_ipv4(bytes: &[u8]) -> bool {
     let is_octet = |part: &[u8]| {
         let text = std::str::from_utf8(part).unwrap_or_default();

@@ -1,5 +1,7 @@
-//! What single peers do: never reading, one byte at a time, without end, half a frame, half a
-//! connection; alone and all together.
+//! Hostile behaviour of single peers: never reading, one byte at a time, endless requests, half a
+//! frame, half a connection. First each alone, then all together.
+//!
+//! Time-outs close each of these peers, and other peers see normal latency.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -25,7 +27,7 @@ fn megabytes_that_are_owed_arrive_before_the_end_that_a_wrong_frame_is() {
             let good = good.clone();
             thread::spawn(move || {
                 writer.write_all(&good).expect("the server reads");
-                // It ends the connection here, and what follows is not read by anybody.
+                // The connection ends at this frame; the server ignores the bytes that follow.
                 let _ = writer.write_all(&[0xff; 100_000]);
             })
         };
@@ -45,7 +47,7 @@ fn megabytes_that_are_owed_arrive_before_the_end_that_a_wrong_frame_is() {
 }
 
 #[test]
-fn byte_by_byte_is_as_good_as_at_once() {
+fn input_byte_by_byte_gets_the_same_replies_as_input_at_once() {
     for trigger in ["level", "edge"] {
         let server = Server::start(&["--frame", "u32be", "--trigger", trigger]);
         let mut peers: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
@@ -63,18 +65,19 @@ fn byte_by_byte_is_as_good_as_at_once() {
     }
 }
 
-/// Writes as long as it is taken, reading nothing.
+/// Writes until the kernel refuses, and reads nothing.
 fn never_read(mut peer: TcpStream) {
     let chunk = frame(&pattern(60_000));
     while peer.write_all(&chunk).is_ok() {}
 }
 
-/// A byte of a frame now and then, until the server has had enough; tells how long it took.
+/// Sends single bytes of one frame until the server closes; returns the elapsed time.
 fn dribble(mut peer: TcpStream, is_over: &AtomicBool) -> Duration {
     let begin = Instant::now();
     peer.set_read_timeout(Some(Duration::from_millis(20)))
         .expect("a time-out");
-    // A frame of 64 KiB, as it says; each byte is in good time, the whole never will be.
+    // The header announces 64 KiB. Each byte arrives within the idle time-out, but the frame never
+    // becomes complete.
     let (mut bytes, mut reply) = (frame(&[b'.'; 1 << 16]).into_iter(), [0; 8]);
     while !is_over.load(Ordering::Relaxed) {
         let sent = bytes.next().map(|byte| peer.write_all(&[byte]));
@@ -87,7 +90,7 @@ fn dribble(mut peer: TcpStream, is_over: &AtomicBool) -> Duration {
     begin.elapsed()
 }
 
-/// Asks without pause, and reads what comes.
+/// Sends requests without pause and reads the replies.
 fn flood(mut peer: TcpStream, is_over: &AtomicBool) {
     let request = frame(&pattern(60_000));
     while !is_over.load(Ordering::Relaxed) && peer.write_all(&request).is_ok() {
@@ -99,7 +102,7 @@ fn flood(mut peer: TcpStream, is_over: &AtomicBool) {
     }
 }
 
-/// Connects, says half a frame, and is gone, over and over.
+/// Connects, sends half a frame and disconnects, in a loop.
 fn vanish(address: SocketAddr, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let mut peer = TcpStream::connect(address).expect("somebody listens");
@@ -109,7 +112,7 @@ fn vanish(address: SocketAddr, is_over: &AtomicBool) {
     }
 }
 
-/// The span within which 99 of 100 requests were answered.
+/// The 99th percentile of the round-trip times.
 fn p99(peer: &mut TcpStream, requests: usize) -> Duration {
     let word = frame(b"a word in between");
     let mut spans: Vec<Duration> = (0..requests)
@@ -124,7 +127,7 @@ fn p99(peer: &mut TcpStream, requests: usize) -> Duration {
 }
 
 #[test]
-fn all_of_them_together_hurt_nobody_and_are_gone_within_their_bounds() {
+fn all_hostile_peers_together_delay_no_other_peer_and_are_closed_in_time() {
     const TIMEOUT: Duration = Duration::from_millis(800);
     let server = Server::start(&[
         "--frame",
@@ -184,7 +187,7 @@ fn all_of_them_together_hurt_nobody_and_are_gone_within_their_bounds() {
     );
     assert!(spans.iter().all(|span| *span >= TIMEOUT / 2), "{spans:?}");
     assert!(longest < 5 * TIMEOUT, "{spans:?}");
-    // An unoptimized program is itself larger than what is counted for it.
+    // An unoptimized build has more memory of its own than the ceiling allows for.
     let is_larger = cfg!(debug_assertions) && !program::is_another();
     let slack = if is_larger { 2 * MIB } else { MIB };
     assert!(
@@ -242,7 +245,7 @@ fn sigterm_ends_well_and_soon_whatever_peers_do() {
     }
 }
 
-/// Whether the server has ended this connection.
+/// Whether the server has closed this connection.
 fn is_ended(peer: &mut TcpStream) -> bool {
     peer.set_nonblocking(true).expect("an option");
     let ended = match peer.read(&mut [0; 64]) {
@@ -264,7 +267,7 @@ fn a_frame_ends_in_time_although_it_waits_for_a_workspace_now_and_then() {
         (http, body, "GET / HTTP/1.1\r\nHo"),
         (&discard, "\x7f\0\0\0", "\0\0\0\x09half"),
     ] {
-        // Its memory is that of two workspaces.
+        // The memory limit allows two workspaces.
         let limits = ["--max-connections", "4", "--frame-timeout", "500ms"];
         let server = Server::start(&[args, &limits].concat());
         let mut peer = server.connect();

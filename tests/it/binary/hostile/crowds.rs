@@ -1,4 +1,8 @@
-//! Many: coming and going, talking at the same time, and torn away in the middle of a frame.
+//! Large numbers of hostile peers: rapid connects and disconnects, thousands of concurrent talkers,
+//! and resets in the middle of a frame.
+//!
+//! Afterwards the descriptors and the memory of the server are what they were before. Man page:
+//! accept(2) for ECONNABORTED.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,7 +15,7 @@ use super::super::server::{Server, until};
 use super::super::{ask, rest, say, skip};
 use super::{Dice, frame};
 
-/// Leaves at once and without a word: with RST instead of FIN, whatever is under way.
+/// Closes with RST instead of FIN (SO_LINGER 0), whatever is in flight.
 fn tear(peer: TcpStream) {
     let set = SockRef::from(&peer).set_linger(Some(Duration::ZERO));
     set.expect("an option");
@@ -24,7 +28,7 @@ fn until_all_are_gone(server: &Server, but: u64) {
 }
 
 #[test]
-fn twenty_thousand_come_and_go_and_leave_nothing_behind() {
+fn twenty_thousand_short_connections_leave_nothing_behind() {
     const CHURN: usize = 20_000;
     let server = Server::start(&[]);
     assert_eq!(ask(&mut server.connect(), b"first"), b"first");
@@ -57,7 +61,7 @@ fn twenty_thousand_come_and_go_and_leave_nothing_behind() {
         stats.get("connections_total"),
         stats.get("close")
     ));
-    // Who is reset before it is taken in may have left the queue by itself.
+    // A connection that is reset in the accept queue may be removed by the kernel.
     assert!(stats.get("connections_total") > CHURN as u64 / 4 * 3);
     assert_eq!(stats.get("close"), stats.get("connections_total"));
     assert_eq!(server.descriptors(), descriptors);
@@ -65,7 +69,7 @@ fn twenty_thousand_come_and_go_and_leave_nothing_behind() {
     server.end();
 }
 
-/// One of many that talk at the same time.
+/// One of many concurrent peers.
 struct Talk {
     wire: TcpStream,
     stream: Vec<u8>,
@@ -74,7 +78,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// Hears what is there, each byte of which must be the next one.
+    /// Reads what has arrived and checks that each byte is the next one expected.
     fn hear(&mut self, number: usize) {
         let mut space = [0; 512];
         match self.wire.read(&mut space) {
@@ -100,8 +104,8 @@ impl Talk {
     }
 }
 
-/// As many as fit, beside the ten thousand connections that another test has. Tells what is skipped;
-/// nothing, where not even a small crowd fits.
+/// The number of peers that fits the descriptor limit beside the 10,000 of another test. Reports a
+/// reduction as a skip; `None` if not even a small number fits.
 fn crowd(wanted: usize) -> Option<usize> {
     let limit = process::raise_descriptor_limit().expect("getrlimit(2)") as usize;
     let others = if limit > 10_500 { 10_500 } else { 500 };
@@ -184,7 +188,7 @@ fn five_thousand_talk_at_the_same_time_and_each_hears_its_own() {
 }
 
 #[test]
-fn two_thousand_torn_away_in_the_middle_of_a_frame_leave_nothing_behind() {
+fn two_thousand_connections_reset_in_the_middle_of_a_frame_leave_nothing_behind() {
     const TORN: u64 = 2_000;
     for trigger in ["level", "edge"] {
         let server = Server::start(&["--frame", "u32be", "--trigger", trigger]);

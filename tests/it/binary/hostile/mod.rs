@@ -1,16 +1,17 @@
-//! Peers that mean harm, in numbers, and weather that is worse than any of them: descriptors taken
-//! away from a running server, a process stopped and continued, time that jumps.
+//! Hostile peers in numbers, and hostile surroundings: no free descriptors, a stopped process,
+//! clock jumps.
 //!
-//! What is promised of peers that behave holds beside all of them: every byte, once, in order; and
-//! when they are gone, descriptors and memory are what they were. Spans are only slept where their
-//! passing is what is tested. How many there are is chosen for a run of all tests on two busy
-//! cores.
+//! Well-behaved peers still get every byte, once and in order. When the hostile peers have gone,
+//! the descriptors and the memory of the server are what they were before.
+//!
+//! A test sleeps only where elapsed time is what it tests. The numbers of peers suit a run of all
+//! tests on two busy cores.
 
 mod behaviour;
 mod crowds;
 mod weather;
 
-/// The numbers of a run: the same each time.
+/// A pseudo-random generator with a fixed seed: the same numbers in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -29,7 +30,7 @@ impl Dice {
     }
 }
 
-/// A frame as `u32be` has it.
+/// A `u32be` frame.
 fn frame(payload: &[u8]) -> Vec<u8> {
     [&(payload.len() as u32).to_be_bytes()[..], payload].concat()
 }

@@ -1,5 +1,8 @@
-//! What no peer can do: descriptors taken away from a running server, a process that is stopped and
-//! continued, and clocks.
+//! Conditions that no peer can cause: the descriptor limit of a running server lowered, the process
+//! stopped and continued, and clock changes.
+//!
+//! A server without descriptors keeps serving open connections, leaves new ones in the backlog, and
+//! does not spin. Man pages: prlimit(1), accept(2) for EMFILE, signal(7) for SIGSTOP, time(7).
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +15,7 @@ use super::super::server::{Server, until};
 use super::super::{ask, has_descriptors, is_installed, rest, say};
 use super::frame;
 
-/// Lowers or raises the soft descriptor limit of a running server.
+/// Sets the soft descriptor limit of a running server.
 fn limit_descriptors(server: &Server, count: usize) {
     let (pid, limit) = (server.pid().to_string(), format!("--nofile={count}:"));
     let done = Command::new("prlimit")
@@ -21,15 +24,15 @@ fn limit_descriptors(server: &Server, count: usize) {
     assert!(done.expect("it is installed").success(), "prlimit {limit}");
 }
 
-/// The number that its next descriptor would have, whatever else it was born with.
+/// The lowest free descriptor number of the server, whatever descriptors it inherited.
 fn next_descriptor(server: &Server) -> usize {
     let path = |number| format!("/proc/{}/fd/{number}", server.pid());
-    // It is a link to what may not be a path, so its own metadata are looked at.
+    // The link target may not be a path, so the test reads the metadata of the link itself.
     let is_free = |number: &usize| fs::symlink_metadata(path(*number)).is_err();
     (0..).find(is_free).expect("a number")
 }
 
-/// What a peer that knocked has heard so far.
+/// What a waiting peer has received so far.
 #[derive(Debug, PartialEq, Eq)]
 enum Knock {
     Silence,
@@ -64,11 +67,11 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
         let mut knocking: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
         for peer in &mut knocking {
             peer.set_nonblocking(true).expect("an option");
-            // One that was refused already may say so here.
+            // A write fails if the server has already refused the connection.
             let _ = peer.write_all(b"knock");
         }
         server.hears("accept4: ");
-        // How much processor time a span costs can only be seen when it has passed.
+        // Processor time can only be measured over elapsed time.
         let (ticks, begin) = (server.processor_ticks(), Instant::now());
         thread::sleep(Duration::from_secs(2));
         let spent = Duration::from_millis(10 * (server.processor_ticks() - ticks));
@@ -108,7 +111,7 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
             knocking.len(),
         ));
         assert!(share <= 0.0101, "{spent:?} of processor time");
-        // What is promised is a tenth of a second, on a machine that has time for it.
+        // The documented pause is 100 ms; a busy machine gets more time.
         assert!(took < Duration::from_secs(1), "served after {took:?}");
         assert_eq!(served, 1);
         assert!(server.descriptors() <= before);
@@ -116,7 +119,7 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
         limit_descriptors(&server, 1_000);
         until("all have been served or refused", || {
             knocking.retain_mut(|peer| look(peer) == Knock::Silence);
-            // The one that was served before has nothing more to hear.
+            // The peer that was served before receives nothing more.
             knocking.len() == 1
         });
         assert_eq!(ask(&mut server.connect(), b"welcome"), b"welcome");
@@ -129,7 +132,7 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
     }
 }
 
-/// Stops the server and waits until it stands still.
+/// Sends SIGSTOP and waits until the process has stopped.
 fn stop(server: &Server) {
     server.signal("STOP");
     until("it is stopped", || server.state() == 'T');
@@ -160,7 +163,7 @@ fn a_server_that_was_stopped_goes_on_where_it_was() {
 }
 
 #[test]
-fn who_spoke_while_the_time_jumped_is_answered_and_only_the_silent_have_timed_out() {
+fn after_a_clock_jump_active_peers_are_answered_and_only_silent_ones_time_out() {
     let timeouts = [
         "--frame",
         "u32be",
@@ -182,7 +185,7 @@ fn who_spoke_while_the_time_jumped_is_answered_and_only_the_silent_have_timed_ou
     let half = until_it_has_read(&server, 15 + 6);
     stop(&server);
     speaks.write_all(&whole[6..]).expect("the kernel takes it");
-    // To a stopped process the clock jumps when it goes on.
+    // A stopped process sees the clock jump when it continues.
     thread::sleep(Duration::from_millis(600));
     server.signal("CONT");
     let mut reply = vec![0; whole.len()];
@@ -196,7 +199,7 @@ fn who_spoke_while_the_time_jumped_is_answered_and_only_the_silent_have_timed_ou
     server.end();
 }
 
-/// Waits until so many bytes have been read, and tells how many frames were whole.
+/// Waits until the server has read `bytes`; returns the number of complete frames.
 fn until_it_has_read(server: &Server, bytes: u64) -> u64 {
     let mut frames = 0;
     until("it has read that much", || {
@@ -212,8 +215,7 @@ fn no_deadline_looks_at_the_wall_clock() {
     if !is_installed("valgrind") {
         return;
     }
-    // Under it every reading of a clock is a system call that it tells of, where it is otherwise
-    // done without the kernel.
+    // Under strace a clock reading is a real, visible system call; otherwise the vDSO answers it.
     let wrapper = ["valgrind", "--tool=none", "--trace-syscalls=yes", "-q"];
     let log = std::env::temp_dir().join(format!("mynah-{}.clocks", std::process::id()));
     let to_file = format!("--log-file={}", log.display());
@@ -223,7 +225,7 @@ fn no_deadline_looks_at_the_wall_clock() {
     for _ in 0..10 {
         assert_eq!(ask(&mut peer, b"what time is it?"), b"what time is it?");
     }
-    // A deadline is met, by the same clock.
+    // A deadline expires, measured by the same clock.
     assert_eq!(rest(&mut peer), b"");
     server.end();
     let told = fs::read_to_string(&log).expect("a log");

@@ -1,16 +1,17 @@
-//! The real kernel, with one call of the server's failing: every call, with every errno that its
-//! page lists.
+//! The real binary on the real kernel with injected faults: each system call of the server fails
+//! with each errno that its man page lists.
 //!
-//! `pages` has the table, `play` what the peers do and must hear, `tracer` the strace(1) that makes
-//! calls fail. As part of all tests each errno is played at one of the positions of its call, each
-//! at another. At every position, which takes some minutes:
+//! `pages` holds the table of calls, `play` the peers and their expectations, `tracer` the
+//! strace(1) that injects the faults. The normal test run plays each errno at one position of its
+//! call, a different position for each errno. This command plays every position and takes some
+//! minutes:
 //!
 //! ```sh
 //! MYNAH_BINARY=$PWD/target/release/mynah \
 //!     cargo test --test it injected -- --include-ignored --nocapture every
 //! ```
 //!
-//! On the simulated kernel `every_position` does the same in no time, with short reads besides.
+//! `every_position` does the same on the simulated kernel, much faster, and adds short reads.
 
 mod pages;
 mod play;
@@ -26,26 +27,26 @@ pub(super) use tracer::{Report, may_trace};
 use super::say;
 use super::server::{Ended, Server};
 
-/// Which positions of a call are played with an errno.
+/// The positions of a call at which an errno is played.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
     One,
     Every,
 }
 
-/// What is known and what has been seen.
+/// A set of plays: the calls that were learned and the outcomes that were counted.
 struct Course {
     name: &'static str,
-    /// The calls of an undisturbed play, by trigger.
+    /// The calls of a play without faults, by trigger.
     calls: [Calls; 2],
-    /// Faults that are there in each play.
+    /// Faults that every play has in addition to the tested one.
     beside: &'static [&'static str],
     counts: BTreeMap<(&'static str, Outcome), u32>,
     plays: usize,
 }
 
 const TRIGGERS: [&str; 2] = ["level", "edge"];
-/// What a server says of each connection, beside what it always says.
+/// Makes the server log each connection.
 const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "info,mynah::server=debug")];
 
 fn start(
@@ -87,7 +88,9 @@ impl Course {
             |row: &'static Row| row.errnos.split_whitespace().map(move |errno| (row, errno));
         for (number, (row, errno)) in rows.iter().flat_map(errnos).enumerate() {
             for side in 0..TRIGGERS.len() {
-                // A kernel that says so has nothing, and reports an edge when that has changed.
+                // EAGAIN means that there is no data or no room; with edge trigger the kernel
+                // reports the next change. An injected EAGAIN is false, so no edge follows: it is
+                // played with level trigger only.
                 let is_level_only = errno == "EAGAIN" && ["recvfrom", "sendto"].contains(&row.call);
                 let chosen = if is_level_only {
                     0
@@ -176,34 +179,34 @@ fn course(name: &'static str, rows: &'static [Row], choice: Choice) {
 }
 
 #[test]
-fn whatever_fails_at_the_start_is_a_code_and_one_line() {
+fn a_failure_at_the_start_is_an_exit_code_and_one_line() {
     course("start", pages::STARTING, Choice::One);
 }
 
 #[test]
-fn whatever_fails_at_the_door_hurts_one_peer_at_most() {
+fn a_failure_while_accepting_affects_one_peer_at_most() {
     course("door", pages::DOOR, Choice::One);
 }
 
 #[test]
-fn whatever_fails_while_bytes_are_moved_hurts_one_peer_at_most() {
+fn a_failure_of_a_read_or_write_affects_one_peer_at_most() {
     course("bytes", pages::BYTES, Choice::One);
 }
 
 #[test]
-fn whatever_fails_in_the_loop_hurts_one_peer_at_most_or_ends_it_by_name() {
+fn a_failure_in_the_loop_affects_one_peer_at_most_or_ends_the_server_by_name() {
     course("loop", pages::LOOP, Choice::One);
 }
 
 #[test]
-fn whatever_fails_at_the_end_of_a_connection_or_in_print_hurts_one_peer_at_most() {
+fn a_failure_of_a_close_or_of_output_affects_one_peer_at_most() {
     course("rest", pages::REST, Choice::One);
 }
 
 const NO_TIMER: &[&str] = &["timerfd_settime:error=EINVAL"];
 
 #[test]
-fn whatever_fails_while_there_is_no_timer_is_borne_as_well() {
+fn a_failure_without_a_timer_affects_one_peer_at_most() {
     if may_trace() {
         Course::new("no-timer", NO_TIMER).run(pages::SHORT_WAITS, Choice::One);
     }
@@ -216,7 +219,7 @@ fn a_thread_that_cannot_be_started_is_a_code_and_one_line() {
     }
     for errno in ["EAGAIN", "EINVAL", "ENOMEM", "EPERM"] {
         let report = Report::new();
-        // The C library tries the older call where this one is missing.
+        // The C library falls back to clone(2) if clone3 is missing.
         let faults = ["clone3", "clone"].map(|call| format!("{call}:error={errno}"));
         let wrapper = report.wrapper("clone,clone3", &faults);
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
@@ -246,13 +249,13 @@ fn an_order_to_end_is_followed_although_no_wake_up_and_no_line_can_be_written() 
     }
     for errno in ["EAGAIN", "EBADF", "EINVAL", "EIO"] {
         let report = Report::new();
-        // The first two are the ready line and a hint.
+        // Writes 1 and 2 are the ready line and a hint.
         let wrapper = report.wrapper("write", &[format!("write:error={errno}:when=3+")]);
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
         let server = Server::start_under(&wrapper, &[], &["--max-connections", "100"]);
         let mut peer = server.connect();
         assert_eq!(super::ask(&mut peer, b"x"), b"x");
-        // With a connection to end, and with none.
+        // One run has an open connection during the drain, the other has none.
         let left = (errno < "EB").then_some(peer);
         server.signal("TERM");
         assert!(left.is_none_or(|mut peer| super::rest(&mut peer).is_empty()));
@@ -274,7 +277,7 @@ fn clients_that_come_one_by_one_are_all_served_although_an_accept_fails_in_passi
         let trigger = TRIGGERS[number % TRIGGERS.len()];
         let args = ["--max-connections", "100", "--trigger", trigger];
         let server = Server::start_under(&wrapper, &[], &args);
-        // The connection of the second one is still in the queue when accept4 has failed.
+        // The second connection is still in the queue when accept4 fails.
         for client in 1..=3 {
             let reply = super::ask(&mut server.connect(), b"x");
             assert_eq!(reply, b"x", "{errno} {trigger}: client {client}");

@@ -1,28 +1,29 @@
-//! What the calls of the server may answer: a row a call, with every errno that its page lists and
-//! that can come through.
+//! The table of injected faults: one row for each system call of the server, with every errno that
+//! its man page lists and that can occur.
 //!
-//! Left out: what the loader, the C library and Rust's runtime ask for themselves (`brk`,
-//! `mprotect`, `sigaltstack` and the like), which is not ours to judge; EINTR in unbounded numbers,
-//! because `sys` tries again; poll(2), which comes only after a write without room; and the line
-//! `ready:`, by which a test knows its server.
+//! Not included: calls of the loader, the C library and the Rust runtime (`brk`, `mprotect`,
+//! `sigaltstack` and others), because mynah does not handle them; repeated EINTR, because `sys`
+//! retries; poll(2), because it only follows a write without room; the write of the ready line,
+//! because the test needs it. The man page of each call in section 2 is the source of its row.
 
-/// When a call is made.
+/// When a call is made, and what its failure may cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Before the ready line; its failure ends the start with this code and one line.
+    /// Before the ready line. A failure ends the start with this exit code and one line.
     Start(i32),
-    /// Afterwards; its failure may end a connection, for a reason that is told.
+    /// After the ready line. A failure may end a connection, with a reason in the log.
     Serving,
-    /// Afterwards; its failure can only be a mistake of ours, and ends the server by name.
+    /// After the ready line. Only a bug can cause this failure; it ends the server with an error
+    /// line.
     Fatal,
 }
 
-/// One call and its errors.
+/// One call and its errnos.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) phase: Phase,
     pub(super) call: &'static str,
-    /// What its arguments contain, where one call has several uses.
+    /// Text that the arguments contain, if a call has several uses.
     pub(super) with: &'static str,
     pub(super) errnos: &'static str,
 }
@@ -186,7 +187,7 @@ pub(super) const REST: &[Row] = &[
     ),
 ];
 
-/// Under a wait whose timer cannot be set: `timerfd_settime` fails as well, each time.
+/// Waits without a timer: `timerfd_settime` fails as well, every time.
 pub(super) const SHORT_WAITS: &[Row] = &[
     row(Serving, "epoll_pwait2", "", "EINTR ENOSYS EPERM"),
     row(Fatal, "epoll_pwait2", "", "EBADF EFAULT EINVAL"),

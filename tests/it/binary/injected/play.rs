@@ -1,10 +1,16 @@
-//! One play that makes the server use every call it has, and those who watch whether it was right.
+//! One play that makes the server use all of its system calls, and the checks of its result.
 //!
-//! Peers come one after the other: one that stays from the beginning to the end; one whose frames
-//! come in pieces and that ends its stream; one on a local socket whose answer does not fit; one
-//! that is wrong; two that fill the slots, and one that has to wait for theirs. Each knows what it
-//! has to hear. One may be hurt by one fault, and then for a reason that stands in the log; nobody
-//! else, and never with a wrong byte. Afterwards a newcomer is served, and SIGTERM ends well.
+//! The peers connect one after the other:
+//!
+//! - one that stays from the beginning to the end;
+//! - one that sends frames in pieces and half-closes;
+//! - one on a local socket whose reply does not fit the send buffer;
+//! - one that sends an invalid frame;
+//! - two that fill the slots, and one that waits for a slot.
+//!
+//! Each peer knows the bytes that it must receive. One fault may end one connection, with a reason
+//! in the log. It must not affect another peer and never produce a wrong byte. Afterwards a new
+//! peer is served, and SIGTERM ends the server with code 0.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,16 +21,16 @@ use super::super::addresses::abstract_name;
 use super::super::pattern;
 use super::super::server::{Ended, PATIENCE, Server};
 
-/// What became of a play.
+/// The result of a play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome {
-    /// Everybody heard everything.
+    /// Every peer received all of its bytes.
     Intact,
-    /// One connection ended early, for a reason that was told.
+    /// One connection ended early, with a reason in the log.
     Ended,
-    /// The server did not start, or ended, with a code and a line.
+    /// The server did not start, or ended, with an exit code and one line.
     Refused,
-    /// The call was not made.
+    /// The call to fail was not made.
     Missed,
 }
 
@@ -44,7 +50,7 @@ impl Wire for UnixStream {
     }
 }
 
-/// A peer: nothing it does fails the test but a wrong byte or silence; other trouble is noted.
+/// A peer. A wrong byte or a time-out fails the test; any other error is stored as trouble.
 struct Peer {
     wire: Option<Box<dyn Wire>>,
     trouble: Option<io::Error>,
@@ -82,7 +88,7 @@ impl Peer {
         )
     }
 
-    /// Does this unless there was trouble before, of which the first is kept.
+    /// Performs `act` unless an earlier action failed. Only the first error is kept.
     fn act(&mut self, act: impl FnOnce(&mut dyn Wire) -> io::Result<()>) {
         let Some(wire) = &mut self.wire else { return };
         if let Err(error) = act(wire.as_mut()) {
@@ -134,7 +140,7 @@ impl Peer {
     }
 }
 
-/// A read with a time-out ends early when this process is signalled, whatever for.
+/// A signal to this process ends a read with a time-out early (EINTR, see socket(7)): read again.
 fn read(wire: &mut dyn Wire, space: &mut [u8]) -> io::Result<usize> {
     loop {
         match wire.read(space) {
@@ -148,7 +154,7 @@ fn frame(text: &[u8]) -> Vec<u8> {
     [&(text.len() as u32).to_be_bytes()[..], text].concat()
 }
 
-/// The arguments for a server that plays along.
+/// The arguments of the server for this play.
 pub(super) fn arguments(name: &str, trigger: &str) -> Vec<String> {
     let local = format!("unix:@{name}");
     let words = [
@@ -170,7 +176,7 @@ pub(super) fn arguments(name: &str, trigger: &str) -> Vec<String> {
     words.map(String::from).to_vec()
 }
 
-/// What the log says of a connection that did not end as it should, or was not let in.
+/// Log lines that explain why a connection ended early or was not accepted.
 const REASONS: [&str; 8] = [
     "closed: failed",
     "closed: reset",
@@ -182,8 +188,8 @@ const REASONS: [&str; 8] = [
     "epoll_ctl on a listener",
 ];
 
-/// Plays with `server`. Where a `close` is made to fail its descriptor stays open, as strace has
-/// it, and nobody hears the end.
+/// Plays with `server`. If `close` fails, strace leaves the descriptor open, and no peer sees the
+/// end of its stream.
 pub(super) fn play(server: Server, closes: bool, is_fatal: bool) -> Outcome {
     let end = |peer: &mut Peer| {
         if closes {
@@ -213,7 +219,7 @@ pub(super) fn play(server: Server, closes: bool, is_fatal: bool) -> Outcome {
     wrong.say(&[&frame(b"right")[..], b"GET / HTTP/1.1\r\n\r\n"].concat());
     wrong.hear(&frame(b"right"));
     wrong.hear_the_end();
-    // It lingers until we go.
+    // The server lingers until this peer closes.
     wrong.wire = None;
 
     stays.ask(b"I am still here");
@@ -226,7 +232,7 @@ pub(super) fn play(server: Server, closes: bool, is_fatal: bool) -> Outcome {
     waits.hear(&frame(b"may I?"));
     last.wire = None;
 
-    // A line of counts may be what is lost; the next one is not.
+    // The fault may lose one line of counts, but not the next one.
     let tries = if is_fatal { 1 } else { 100 };
     let asked = (0..tries).any(|_| {
         server.signal("USR1");
@@ -258,7 +264,7 @@ fn verdict(ended: &Ended, peers: &[Peer], is_fatal: bool) -> Outcome {
         return Outcome::Intact;
     }
     assert_eq!(troubles.len(), 1, "{troubles:?} by one fault: {said:?}");
-    // Whoever had been told to go for another reason already keeps that one.
+    // A connection that is already closing for another reason keeps that reason.
     let wrong = peers[3].trouble.is_some().then_some("closed: too_long");
     let is_told = |line: &String| {
         REASONS

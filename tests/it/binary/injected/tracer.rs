@@ -1,8 +1,10 @@
-//! strace(1) at work: it learns which calls a server makes, and makes one of them fail.
+//! Runs strace(1): learns which calls a server makes, and makes one of them fail.
 //!
-//! It runs beside the server (`-D`), so that the server is the child that is signalled and waited
-//! for. `when` counts the calls of one name from the start of the process, those of the loader
-//! included; so a play is watched once to learn at which counts the server's own stand.
+//! strace runs as a detached grandchild (`-D`), so the server stays the child of the test and can
+//! be signalled and reaped.
+//!
+//! `when` counts the calls of one name from the start of the process, the loader's calls included.
+//! So a play first runs without a fault, to learn the positions of the server's own calls.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +15,7 @@ use super::super::server::until;
 use super::super::{is_installed, skip};
 use super::pages::{Phase, Row};
 
-/// A report that strace writes, and takes its time to finish.
+/// A report file of strace, which may be completed a little after the server's exit.
 pub(crate) struct Report(PathBuf);
 
 impl Report {
@@ -24,7 +26,7 @@ impl Report {
         Report(std::env::temp_dir().join(name))
     }
 
-    /// The words in front of the program's: to watch these calls, and make those fail.
+    /// The words in front of the program: traces `calls` and injects the faults in `failing`.
     pub(crate) fn wrapper(&self, calls: &str, failing: &[String]) -> Vec<String> {
         let path = self.0.to_str().expect("a path in UTF-8");
         let mut words = ["strace", "-D", "-f", "-q", "-o", path]
@@ -37,7 +39,7 @@ impl Report {
         words
     }
 
-    /// All of it, once the server has ended.
+    /// The whole report, after the server has ended.
     pub(crate) fn read(&self) -> String {
         let mut text = String::new();
         until("strace has reported", || {
@@ -50,12 +52,12 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        // Where strace did not start there is none.
+        // There is no file if strace did not start.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Whether strace is there and may trace; says so when the play has to be skipped.
+/// Whether strace is installed and may trace. Reports a skip if not.
 pub(crate) fn may_trace() -> bool {
     if !is_installed("strace") {
         return false;
@@ -70,7 +72,8 @@ pub(crate) fn may_trace() -> bool {
     may
 }
 
-/// The calls of a server's life, in order: the count among those of its name, the name, the rest.
+/// The calls of a server in order: the position among the calls of that name, the name, the rest of
+/// the line.
 pub(super) struct Calls(Vec<(u32, String, String)>);
 
 impl Calls {
@@ -78,7 +81,7 @@ impl Calls {
         let mut counts = HashMap::<String, u32>::new();
         let mut calls = Vec::new();
         for line in report.lines() {
-            // The number of the process, the name, and all between parentheses.
+            // The fields: process number, name, and everything between the parentheses.
             let Some((front, rest)) = line.split_once('(') else {
                 continue;
             };
@@ -95,7 +98,7 @@ impl Calls {
         Calls(calls)
     }
 
-    /// Where the calls of this row stand.
+    /// The positions of the calls that match the row.
     pub(super) fn positions(&self, row: &Row) -> Vec<u32> {
         let find = |call: &str, with: &str| {
             let is_it =

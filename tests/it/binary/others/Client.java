@@ -1,8 +1,8 @@
-// A client made of Netty's own length-field codec: Client PORT,be|le,OFFSET,SIZE,ADJUST,STRIP ...
+// A client with Netty's own length-field codec: Client PORT,be|le,OFFSET,SIZE,ADJUST,STRIP ...
 //
-// To each server it sends frames of many sizes at once, all in one write, and takes what comes back
-// apart with LengthFieldBasedFrameDecoder. Where LengthFieldPrepender can make such a frame it does;
-// elsewhere the header is put together here. Prints a line for each server, or what was wrong.
+// Sends frames of many sizes to each server, all in one write, and decodes the replies with
+// LengthFieldBasedFrameDecoder. LengthFieldPrepender encodes the frames that it supports; the other
+// headers are encoded here. Prints one line for each server, or the error.
 
 import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;

@@ -1,11 +1,13 @@
-//! curl against the service `http`: what a client expects of HTTP/1.1 and of HTTP/1.0.
+//! curl as a client of the service `http`: HTTP/1.1 and HTTP/1.0.
+//!
+//! Checks connection reuse, status codes and request bodies.
 
 use std::process::Command;
 
 use super::super::is_installed;
 use super::super::server::Server;
 
-/// What curl prints when given `words` and then the server's URL `urls` times.
+/// The output of curl with `words`, followed by the server's URL `urls` times.
 fn curl(server: &Server, words: &[&str], urls: usize) -> String {
     let url = format!("http://{}/", server.address());
     let output = Command::new("curl")
@@ -29,7 +31,7 @@ fn curl_gets_its_page_over_one_connection() {
     let each = "%{http_code} %{http_version} %{size_download} %{num_connects}\n";
     let told = curl(&server, &["--output", "/dev/null", "--write-out", each], 1);
     assert_eq!(told, "200 1.1 12 1\n");
-    // The second and the third find the connection still there.
+    // Requests 2 and 3 reuse the connection.
     let words = ["--write-out", " %{num_connects}\n"];
     let told = curl(&server, &words, 3);
     assert_eq!(told, "Hello, World 1\nHello, World 0\nHello, World 0\n");

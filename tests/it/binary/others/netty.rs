@@ -1,8 +1,8 @@
-//! Netty's own decoder and prepender as the client of the length-field family.
+//! Netty's own decoder and prepender as a client of the length-field framings.
 //!
-//! Its rules are the house's, so each row of the table of frames is spoken by the code that they
-//! were taken from. Java compiles the source each time it runs it. One process speaks to all
-//! servers, because starting it is what takes the time.
+//! mynah follows Netty's rules, so Netty itself checks each row of the table of framings. Java
+//! compiles `Client.java` on each run. One process talks to all servers, because the start of Java
+//! takes most of the time.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ const JARS: [&str; 6] = [
     "/usr/share/java/netty-transport.jar",
 ];
 
-/// What mynah is told, and what Netty is told: order, offset, size, adjustment, strip.
+/// The `--frame` value, and Netty's parameters: order, offset, size, adjustment, strip.
 const ROWS: [(&str, &str); 17] = [
     ("u8", "be,0,1,0,1"),
     ("u16be", "be,0,2,0,2"),

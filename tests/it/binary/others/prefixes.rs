@@ -1,11 +1,11 @@
-//! Clients of a few lines of Python: `struct` for every prefix, and what texts are cut by.
+//! Python clients of a few lines: `struct` for every length prefix; netcat and socat for lines.
 
 use super::super::is_installed;
 use super::super::server::Server;
 use super::echoes;
 
-/// Sends each line of its input as a frame, all before the first reply is read, and prints the
-/// payloads that come back.
+/// Sends each line of the input as a frame, all before the first reply is read. Prints the payloads
+/// of the replies.
 const STRUCT: &str = r#"
 import socket, struct, sys
 port, form = int(sys.argv[1]), sys.argv[2]

@@ -1,4 +1,7 @@
-//! Results and their streams: closed, read-only, full; and what a file that may not grow does.
+//! Programs that print a result, with streams that are closed, read-only, full or limited in size.
+//!
+//! A result that cannot be written is exit code 7 and one line on stderr. Man pages: setrlimit(2)
+//! for RLIMIT_FSIZE, full(4).
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,7 +16,7 @@ use super::{Reaped, Served, Stuck, all_of, by_shell, code, told};
 use crate::load::peer;
 use crate::program;
 
-/// Runs of the program that end with a result on stdout. The address is that of an echo server.
+/// Command lines that end with a result on stdout. `address` is an echo server.
 fn results(address: &str) -> Vec<(Vec<&str>, &'static str)> {
     let bench = |more: &[&'static str]| {
         let all = ["--connections", "1", "--requests", "5", "--warmup", "0s"];
@@ -53,7 +56,7 @@ fn a_result_that_stdout_does_not_take_is_exit_code_7_and_a_line() {
                 ("", Some(7)),
                 "{args:?} {redirect}: {err}"
             );
-            // The report of a measurement whose document goes to stdout is on stderr.
+            // The report goes to stderr if the document goes to stdout.
             assert_eq!(err.lines().last(), Some(reason), "{args:?} {redirect}");
             let own = err.lines().filter(|line| line.starts_with("mynah: "));
             assert_eq!(own.count(), 1, "{args:?} {redirect}: {err}");
@@ -91,7 +94,7 @@ fn an_input_that_cannot_be_read_is_no_empty_one() {
             let expected = (String::new(), format!("{reason}\n"), Some(7));
             assert_eq!(answer, expected, "{args:?} {redirect}");
         }
-        // One that reads nothing needs no input.
+        // A command that reads no input accepts any stdin.
         let once = ["connect", &address, "--once", "hello"];
         let answer = told(&by_shell(&format!(r#""$@" {redirect}"#), &once));
         assert_eq!(
@@ -124,7 +127,7 @@ fn a_stream_that_another_process_made_non_blocking_is_waited_for() {
         .stderr(Stdio::piped())
         .spawn();
     let mut child = Reaped(child.expect("the program starts"));
-    // More than both directions hold, so that each of them is waited for.
+    // More than the buffers of both directions hold, so the program waits on each of them.
     let line = [&[b'x'; 99][..], b"\n"].concat();
     let mut writer = far.try_clone().expect("a descriptor");
     let written = std::thread::spawn(move || {
@@ -140,7 +143,7 @@ fn a_stream_that_another_process_made_non_blocking_is_waited_for() {
     assert_eq!((text.lines().count(), err.as_str()), (20_000, ""));
 }
 
-/// A file that is gone with the test.
+/// A file that is removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -165,7 +168,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The file may not exist.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -1,4 +1,6 @@
-//! Log and statistics lines go to a stream that takes nothing, and nothing waits for it.
+//! Log and statistics lines on a stream that accepts no data: the program never waits for it.
+//!
+//! Lines that do not fit are dropped and counted.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -13,12 +15,12 @@ use crate::load::peer;
 use crate::program;
 use crate::terminal::Terminal;
 
-/// Every line that a server can say, as often as it can.
+/// Enables every log line of the server.
 const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "trace")];
 
 #[test]
 fn a_server_goes_on_and_ends_although_its_streams_take_nothing() {
-    // Some are full from the start, the others are filled by the server.
+    // Some streams are full from the start; the server fills the others.
     for (threads, streams) in [("1", Stuck::all_full()), ("2", Stuck::all())] {
         for (what, stuck) in streams {
             let args = ["--threads", threads, "--stats", "100ms"];
@@ -58,7 +60,8 @@ fn a_terminal_that_stops_being_read_is_filled_and_does_not_stop_the_server() {
     let [out, err] = ends;
     let served = Served::start(&[], &TALKATIVE, out, err);
     served.ask(300, "a terminal");
-    // What is read now makes room for the lines that come, and for the rest of the one that was cut.
+    // The test now reads, which makes room for new lines and for the rest of the partly written
+    // line.
     let lines = lines_of(terminal.read());
     let mut all = Vec::new();
     let dropped = loop {
@@ -77,7 +80,7 @@ fn a_terminal_that_stops_being_read_is_filled_and_does_not_stop_the_server() {
         count.parse::<u64>().ok()
     };
     let told: u64 = all.iter().filter_map(told).sum();
-    // Statistics lines are dropped too, and counted.
+    // Dropped statistics lines are counted too.
     let with: Vec<_> = all.iter().filter(|line| line.contains("dropped")).collect();
     assert!(
         (1..=dropped).contains(&told),

@@ -1,9 +1,8 @@
-//! How long may be what is no body.
+//! Size limits of the parts outside the body.
 
 use super::*;
 
-/// A head, interim replies before one, the line of a chunk size, and a trailer; of `size` bytes
-/// each, in a reply that is whole.
+/// Complete replies whose head, interim replies, chunk size line, or trailer has `size` bytes.
 fn parts(size: usize) -> [(Part, String); 4] {
     let fill = |start: &str, end: &str| {
         let fill = "x".repeat(size - start.len() - end.len());
@@ -49,7 +48,7 @@ fn what_is_no_body_has_an_end_whatever_the_cuts() {
             }
         }
     }
-    // Each reply has as much.
+    // The limit applies to each reply separately.
     let [(_, head), ..] = parts(LOAD_HEAD_MAX);
     assert_eq!(hear(head.repeat(3).as_bytes()), Ok(3));
 }

@@ -1,4 +1,4 @@
-//! Replies that are the last of their connection, or end with it.
+//! The last reply of a connection, and replies that end with their connection.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn a_reply_without_a_length_ends_with_its_connection() {
         let wrong = short.connection_ended(true).told();
         assert!(matches!(wrong, Err(HttpError::Other { .. })), "{wrong:?}");
     }
-    // Who says a length has to keep it.
+    // A reply with a length is incomplete without all its bytes.
     for bytes in [&page(200, BODY)[..50], CHUNKED[0].as_bytes()] {
         let mut replies = Replies::new(&first);
         assert_eq!(replies.received(&bytes[..50], true).told(), Ok(0));
@@ -72,7 +72,7 @@ fn a_reply_may_be_the_last_one_of_its_connection() {
     ] {
         let reply = format!("{head}Content-Length: 2\r\n\r\nab");
         let mut replies = Replies::new(&FirstPage::default());
-        // Another reply behind the last one is none.
+        // Bytes after the last reply are not counted as a reply.
         let count = if is_over { 1 } else { 2 };
         assert_eq!(
             replies.received(reply.repeat(2).as_bytes(), true).told(),

@@ -1,4 +1,4 @@
-//! Replies as they come, and in pieces.
+//! Whole replies, and replies in pieces.
 
 mod bounds;
 mod last;
@@ -6,7 +6,7 @@ mod last;
 use super::*;
 use crate::base::random::Random;
 
-/// Replies as a count, or what is wrong with the first that is wrong.
+/// The number of replies, or the first error.
 trait Told {
     fn told(self) -> Result<u32, HttpError>;
 }
@@ -42,7 +42,7 @@ fn hear(bytes: &[u8]) -> Result<u32, HttpError> {
         .told()
 }
 
-/// Heads and what came behind them, with `BODY` in each.
+/// The body of each reply in `CHUNKED`.
 const BODY: &str = "Hello, World, and all who live in it";
 const CHUNKED: &[&str] = &[
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -62,7 +62,7 @@ fn a_chunked_body_is_the_same_page_however_it_is_chunked_and_cut() {
     let plain = page(200, BODY);
     assert_eq!(Replies::new(&first).received(&plain, true).told(), Ok(1));
     for reply in CHUNKED {
-        // Another one behind it shows that nothing is left over.
+        // A second reply after the first shows that no byte is left over.
         let bytes = [reply.as_bytes(), &plain].concat();
         for piece in 1..=bytes.len() {
             let mut replies = Replies::new(&first);
@@ -186,8 +186,8 @@ fn what_does_not_fit_the_space_for_lines_is_not_taken_for_what_does() {
     }
 }
 
-/// What becomes of `bytes` in pieces of up to `most`: replies and the state after them, or what is
-/// wrong.
+/// Feeds `bytes` in pieces of up to `most` bytes. Returns the number of replies and the state after
+/// them, or the error.
 fn outcome(bytes: &[u8], most: u64, random: &mut Random) -> Result<(u32, bool, u32), HttpError> {
     let mut replies = Replies::new(&FirstPage::default());
     let (mut rest, mut count) = (bytes, 0);

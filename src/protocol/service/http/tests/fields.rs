@@ -1,4 +1,4 @@
-//! The grammar of fields, bodies and trailers (RFC 9112, 5 to 7; RFC 9110, 5), a row for each rule.
+//! The grammar of fields, bodies and trailers (RFC 9112, 5 to 7; RFC 9110, 5), one row per rule.
 
 use super::*;
 

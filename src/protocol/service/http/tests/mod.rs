@@ -1,4 +1,4 @@
-//! What is said to HTTP, and what it answers.
+//! Requests to the HTTP service, and its answers.
 
 mod fields;
 mod refusals;
@@ -43,12 +43,12 @@ impl Talk {
     }
 }
 
-/// What is answered to `bytes` in one piece, and how it ends; each byte on its own must not differ.
+/// The answers to `bytes` in one piece, and how they end. Byte by byte must give the same.
 fn talk(bytes: impl AsRef<[u8]>) -> (String, Option<Answer>) {
     let (mut whole, mut single) = (Talk::default(), Talk::default());
     whole.hear(bytes.as_ref());
     bytes.as_ref().chunks(1).for_each(|byte| single.hear(byte));
-    // Whoever sends slowly is told to continue.
+    // A peer that sends slowly also gets `100 Continue`.
     assert_eq!(whole.said, single.said.replace(CONTINUE, ""));
     assert_eq!(whole.end, single.end);
     (whole.said, whole.end)
@@ -61,7 +61,7 @@ fn statuses(bytes: impl AsRef<[u8]>) -> Vec<String> {
     lines.map(|reply| reply[..3].to_owned()).collect()
 }
 
-/// What is answered to `request`, and whether a request behind it is answered too.
+/// The status of the answer to `request`, and whether a request after it is answered too.
 fn verdict(request: &[u8]) -> (String, bool) {
     let (said, end) = talk([request, GET.as_bytes()].concat());
     let goes_on = end.is_none();
@@ -77,7 +77,7 @@ fn verdict(request: &[u8]) -> (String, bool) {
     (status[..3].to_owned(), goes_on)
 }
 
-/// Holds rows of a request, the status of its answer, and whether the connection goes on.
+/// Checks rows of a request, the status of its answer, and whether the connection continues.
 fn hold(rows: &[(&str, &str, bool)]) {
     for (request, status, goes_on) in rows {
         let (found, on) = verdict(request.as_bytes());
@@ -258,7 +258,7 @@ fn a_limit_does_not_wait_for_the_end_of_the_line() {
 }
 
 #[test]
-fn who_waits_for_a_word_before_the_body_gets_it_once() {
+fn an_awaited_100_continue_is_sent_once() {
     let expecting = format!("{POST}Content-Length: 3\r\nExpect: 100-Continue\r\n\r\n");
     let mut talk = Talk::default();
     talk.hear(expecting.as_bytes());
@@ -271,7 +271,7 @@ fn who_waits_for_a_word_before_the_body_gets_it_once() {
     talk.hear(twice.as_bytes());
     assert_eq!(talk.said, CONTINUE);
 
-    // Who sends the body at once, has none, or speaks HTTP/1.0, does not wait.
+    // A peer does not wait if it sends the body at once, has no body or speaks HTTP/1.0.
     assert_eq!(statuses(format!("{expecting}abc")), ["200"]);
     let none = expecting.replace("Content-Length: 3\r\n", "");
     assert_eq!(statuses(none), ["200"]);
@@ -279,18 +279,18 @@ fn who_waits_for_a_word_before_the_body_gets_it_once() {
     old.hear(expecting.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
     assert_eq!(old.said, "");
 
-    // Whose body is too long is told so before it sends one.
+    // A peer whose body is too long learns so before it sends the body.
     assert_eq!(statuses(expecting.replace(": 3", ": 9999999")), ["413"]);
 }
 
 #[test]
-fn the_shortest_requests_fit_the_room_that_is_kept_for_their_answers() {
+fn answers_to_the_shortest_requests_fit_the_reserved_room() {
     let shortest = "GET / HTTP/1.1\r\nHost:\r\n\r\n";
     assert_eq!(shortest.len(), REQUEST_MIN);
     for count in [1, 2, 16, 1000] {
         assert_eq!(statuses(shortest.repeat(count) + "\0").len(), count + 1);
     }
-    // An earlier request that ends here was told to continue and gets its answer.
+    // A request that began earlier ends here: it got `100 Continue` and gets its answer.
     let mut talk = Talk::default();
     talk.hear(format!("{POST}Content-Length: 1\r\nExpect: 100-continue\r\n").as_bytes());
     talk.hear(format!("\r\nb{}\0", shortest.repeat(3)).as_bytes());

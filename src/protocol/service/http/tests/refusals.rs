@@ -1,9 +1,9 @@
-//! What is no request, or not one of those that are served, and how that is said.
+//! Bytes that are no valid request or no served request, and the refusals they get.
 
 use super::*;
 
 #[test]
-fn what_is_no_request_is_refused_with_its_reason_and_nothing_after_it_is_answered() {
+fn an_invalid_request_is_refused_with_its_reason_and_nothing_after_it_is_answered() {
     let get = |field: &str| format!("GET / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n");
     let post = |fields: &str| format!("{POST}{fields}\r\n\r\n");
     let chunk = |chunk: &str| format!("{CHUNKED}{chunk}");

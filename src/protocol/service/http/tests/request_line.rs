@@ -9,17 +9,17 @@ fn a_method_is_served_or_not_allowed_or_not_implemented() {
         ("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
         ("POST / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
         ("PUT / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
-        // Known, and not offered.
+        // Known but not offered.
         ("DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", "405", true),
         ("PATCH / HTTP/1.1\r\nHost: x\r\n\r\n", "405", true),
         ("TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", "405", true),
         ("OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", "405", true),
         ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "405", true),
         ("OPTIONS http://x HTTP/1.1\r\nHost: x\r\n\r\n", "405", true),
-        // Bytes behind it may be meant for a tunnel.
+        // Bytes after the request may be meant for a tunnel.
         ("CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", "405", false),
         ("CONNECT [::1]:80 HTTP/1.1\r\nHost: x\r\n\r\n", "405", false),
-        // Not known. A method has its letters as they are.
+        // Not known. Methods are case-sensitive.
         ("get / HTTP/1.1\r\nHost: x\r\n\r\n", "501", false),
         ("GETT / HTTP/1.1\r\nHost: x\r\n\r\n", "501", false),
         ("BREW / HTTP/1.1\r\nHost: x\r\n\r\n", "501", false),
@@ -57,14 +57,14 @@ fn a_method_that_is_not_offered_leaves_the_connection_open_where_the_bounds_are_
             "405",
             true,
         ),
-        // Whether the body follows is not known.
+        // The body may or may not follow.
         (
             delete("Expect: 100-continue\r\nContent-Length: 5\r\n\r\nGET /"),
             "405",
             false,
         ),
         (delete("Expect: 100-continue\r\n\r\n"), "405", true),
-        // Where the bounds are not certain, the connection does not go on.
+        // If the bounds are not certain, the connection closes.
         (
             delete("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
             "400",
@@ -121,7 +121,7 @@ fn a_target_is_a_path_or_a_uri_or_what_its_method_allows() {
         "/%C3%A9",
         "/%zz",
         "/-._~!$&'()*+,;=:@/?%",
-        // What browsers leave as it is.
+        // Bytes that browsers leave unescaped.
         "/?a[b]={c}|d\\e^f`g",
         "http://x",
         "HTTP://x/",
