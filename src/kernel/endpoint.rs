@@ -83,7 +83,7 @@ impl Endpoint {
             let text = error.to_string();
             // The standard library's own prefix, which this line repeats in other words.
             let reason = text.trim_start_matches("failed to lookup address information: ");
-            format!("{host:?} cannot be scanned up ({reason}); write its number")
+            format!("{host:?} cannot be looked up ({reason}); write its number")
         })?;
         let mut addresses = Vec::new();
         for address in found {
@@ -240,7 +240,7 @@ mod tests {
             ))
         };
         let told = endpoint("nowhere:7").resolve_with(unknown);
-        let line = "\"nowhere\" cannot be scanned up (Name or service not known); write its number";
+        let line = "\"nowhere\" cannot be looked up (Name or service not known); write its number";
         assert_eq!(told, Err(line.to_owned()));
         let told = endpoint("nowhere:7").resolve_with(|_, _| Ok(Vec::new()));
         assert!(told.is_err_and(|line| line == "\"nowhere\" has no address; write its number"));
