@@ -1,21 +1,22 @@
 //! mynah: an echo server around a handcrafted epoll loop, as a library so that tests and benches
-//! reach its parts.
+//! can reach its parts.
 //!
-//! The modules, from the bottom to the top. Imports go one way, and a test holds the table:
+//! The modules, from the bottom to the top. Each module imports only from modules above it in this
+//! table; a test checks it.
 //!
 //! ```text
 //!   limits     every bound with its reason
-//!   base       bytes, time, text, numbers: they know nothing of this program
+//!   base       bytes, time, text, numbers: nothing specific to this program
 //!   store      containers with fixed memory
-//!   protocol   framing, service, connection: bytes and the time in, bytes and one want out
+//!   protocol   framing, service, connection: bytes and `now` in; bytes, interest, deadlines out
 //!   sys        the only unsafe code: one system call each
-//!   kernel     the seam: traits, and Linux behind them
-//!   server     one connection under the loop, the loop, what it counts and logs
+//!   kernel     the operating system as traits, and Linux as their implementation
+//!   server     the event loop, its connections, admission, effects, counters and logs
 //!   workers    several loops side by side
 //!   decode     frames of a stream, printed
 //!   client     mynah connect
 //!   load       mynah bench
-//!   cli        options, and what the program does with them
+//!   cli        options, and the commands that they select
 //! ```
 
 pub mod base;

@@ -1,9 +1,10 @@
-//! The program: options, logger, run; and an error becomes an exit code.
+//! The entry point: parses the options, starts the logger, runs the command, and turns an error
+//! into an exit code.
 //!
-//! Whatever goes wrong further down arrives here as one [`Failure`]: its line goes to stderr with
-//! the program's name in front, its code is what the shell sees. Nothing is ever written with
-//! `println!` or `eprintln!`, which wait for a reader and panic without one:
-//! `mynah --help | head -1` is a quiet success.
+//! Every error of the layers below arrives here as one [`Failure`]. Its line goes to stderr with
+//! the program's name in front; its code is the exit code. Nothing in this program writes with
+//! `println!` or `eprintln!`: they wait for a reader, and they panic when the reader is gone.
+//! `mynah --help | head -1` ends quietly with success.
 
 use std::env;
 use std::io::Write;
@@ -42,7 +43,8 @@ fn start() -> Result<(), Failure> {
     }
 }
 
-/// Logs to stderr what `filter` lets pass: the level, the module below `info`, the message.
+/// Logs to stderr what `filter` lets through: the level, then the module for levels below `info`,
+/// then the message.
 ///
 /// There is no timestamp: the service manager adds its own.
 fn start_logger(filter: &str) {

@@ -1,32 +1,33 @@
-//! The two buffers of a connection at work, as cursors over memory that somebody else owns.
+//! The two buffers of an active connection, as cursors over borrowed memory.
 //!
-//! [`Inbound`] is filled by reads. A frame in it that is answered where it lies is owed to the peer
-//! from the very bytes it arrived in, so an echo copies nothing:
+//! [`Inbound`] is filled by reads. A frame that is answered in place is sent from the same bytes in
+//! which it arrived, so an echo copies nothing:
 //!
 //! ```text
 //!   0         owed        answered      decoded       filled       capacity
 //!   |  sent    |   to send   |  skipped    |  undecoded  |    spare    |
 //! ```
 //!
-//! Invariant: the cursors stand in this order after every move, and all are 0 when nothing is held.
-//! [`Outbound`] is filled by services whose answer has another length than the question. Neither
-//! knows what a frame is. On the way of a byte: `drive/pump` reads into the spare space and writes
-//! what is owed.
+//! [`Outbound`] is filled by services whose reply differs in length from the request.
+//!
+//! Invariant: the cursors keep this order after every move, and all are 0 when the buffer is
+//! compacted and empty. Neither type knows what a frame is. Neighbours: `protocol::connection`
+//! decodes and answers; `server::pump` reads into the spare space and sends what is owed.
 
-/// Where an [`Inbound`] stands; kept by its owner between two uses.
+/// The cursors of an [`Inbound`]; the caller keeps them between two uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InboundCursors {
     owed: usize,
     answered: usize,
     decoded: usize,
     filled: usize,
-    /// How many of the undecoded bytes an earlier, fruitless look has seen.
+    /// How many of the undecoded bytes have been scanned without finding the end of a frame.
     scanned: usize,
 }
 
 impl InboundCursors {
-    /// `filled` bytes have arrived, of which the first `answered` are answered in place and the
-    /// first `sent` are sent.
+    /// `filled` bytes have arrived; the first `answered` of them are answered in place, the first
+    /// `sent` are sent.
     pub fn after(sent: usize, answered: usize, filled: usize) -> InboundCursors {
         InboundCursors {
             owed: sent,
@@ -37,13 +38,13 @@ impl InboundCursors {
         }
     }
 
-    /// How many bytes have arrived, counted from the front.
+    /// Bytes that have arrived, counted from the front.
     pub fn filled(&self) -> usize {
         self.filled
     }
 }
 
-/// Bytes that arrived: undecoded, or answered in place and owed.
+/// Received bytes: undecoded, or answered in place and still to be sent.
 #[derive(Debug)]
 pub struct Inbound<'a> {
     bytes: &'a mut [u8],
@@ -51,7 +52,7 @@ pub struct Inbound<'a> {
 }
 
 impl<'a> Inbound<'a> {
-    /// A view of `bytes` standing at `cursors`.
+    /// A view of `bytes` with the cursors `at`.
     #[inline]
     pub fn new(bytes: &'a mut [u8], at: InboundCursors) -> Inbound<'a> {
         let inbound = Inbound { bytes, at };
@@ -59,7 +60,7 @@ impl<'a> Inbound<'a> {
         inbound
     }
 
-    /// Where it stands now.
+    /// The current cursors.
     #[inline]
     pub fn cursors(&self) -> InboundCursors {
         self.at
@@ -84,7 +85,7 @@ impl<'a> Inbound<'a> {
         &mut self.bytes[self.at.filled..]
     }
 
-    /// A read has put `count` bytes into the spare space.
+    /// Records that a read has put `count` bytes into the spare space.
     #[inline]
     pub fn advance(&mut self, count: usize) {
         self.at.filled += count;
@@ -94,19 +95,20 @@ impl<'a> Inbound<'a> {
         );
     }
 
-    /// What arrived and has not been decoded.
+    /// The bytes that have arrived and are not decoded.
     #[inline]
     pub fn undecoded(&mut self) -> &mut [u8] {
         &mut self.bytes[self.at.decoded..self.at.filled]
     }
 
-    /// Whether a frame answered in place now would join what is owed, in order and without a gap.
+    /// Whether a frame that is answered in place now extends the bytes to send, in order and
+    /// without a gap.
     #[inline]
     pub fn joins(&self) -> bool {
         self.at.owed == self.at.answered || self.at.answered == self.at.decoded
     }
 
-    /// The next `count` undecoded bytes are a frame, and they are its answer as well.
+    /// Consumes the next `count` undecoded bytes as a frame that is its own answer.
     #[inline]
     pub fn answer(&mut self, count: usize) {
         debug_assert!(self.joins());
@@ -119,7 +121,7 @@ impl<'a> Inbound<'a> {
         self.check();
     }
 
-    /// The next `count` undecoded bytes are done with and not owed from here.
+    /// Consumes the next `count` undecoded bytes without an answer in place.
     #[inline]
     pub fn consume(&mut self, count: usize) {
         self.at.decoded += count;
@@ -127,48 +129,48 @@ impl<'a> Inbound<'a> {
         self.check();
     }
 
-    /// How many of the undecoded bytes need not be looked at again.
+    /// How many of the undecoded bytes need not be scanned again.
     #[inline]
     pub fn scanned(&self) -> usize {
         self.at.scanned
     }
 
-    /// The first `count` undecoded bytes were looked at, and hold no end of a frame.
+    /// Records that the first `count` undecoded bytes have been scanned and hold no end of a frame.
     #[inline]
     pub fn set_scanned(&mut self, count: usize) {
         self.at.scanned = count;
     }
 
-    /// Drops all that was not decoded.
+    /// Drops the undecoded bytes.
     pub fn drop_undecoded(&mut self) {
         self.at.filled = self.at.decoded;
         self.at.scanned = 0;
     }
 
-    /// What is to be sent.
+    /// The bytes to send.
     #[inline]
     pub fn owed(&self) -> &[u8] {
         &self.bytes[self.at.owed..self.at.answered]
     }
 
-    /// Whether anything is to be sent.
+    /// Whether there are bytes to send.
     #[inline]
     pub fn owes(&self) -> bool {
         self.at.owed != self.at.answered
     }
 
-    /// The first `count` owed bytes were sent.
+    /// Records that the first `count` bytes to send were sent.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.at.owed += count;
         self.check();
     }
 
-    /// Moves what is undecoded to the front, once nothing is owed, so that the spare space is as
-    /// large as can be.
+    /// Moves the undecoded bytes to the front once nothing is left to send, so that the spare space
+    /// is as large as possible.
     ///
-    /// A partial frame is moved at most once, for it lies at the front from then on: the cost is
-    /// linear whatever the cuts.
+    /// A partial frame is moved at most once, because it stays at the front from then on. The cost
+    /// is linear, however the stream is split into reads.
     #[inline]
     pub fn compact(&mut self) {
         if self.at.owed != self.at.answered || self.at.decoded == 0 {
@@ -186,21 +188,21 @@ impl<'a> Inbound<'a> {
         };
     }
 
-    /// Whether nothing is owed and nothing waits to be decoded.
+    /// Whether nothing is to be sent and nothing is to be decoded.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.at.owed == self.at.answered && self.at.decoded == self.at.filled
     }
 }
 
-/// Where an [`Outbound`] stands.
+/// The cursors of an [`Outbound`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboundCursors {
     sent: usize,
     filled: usize,
 }
 
-/// Answers that could not be given in place, in the order in which they are owed.
+/// Replies that are not sent in place, in the order in which they are sent.
 #[derive(Debug)]
 pub struct Outbound<'a> {
     bytes: &'a mut [u8],
@@ -208,27 +210,27 @@ pub struct Outbound<'a> {
 }
 
 impl<'a> Outbound<'a> {
-    /// A view of `bytes` standing at `cursors`.
+    /// A view of `bytes` with the cursors `at`.
     #[inline]
     pub fn new(bytes: &'a mut [u8], at: OutboundCursors) -> Outbound<'a> {
         debug_assert!(at.sent <= at.filled && at.filled <= bytes.len());
         Outbound { bytes, at }
     }
 
-    /// Where it stands now.
+    /// The current cursors.
     #[inline]
     pub fn cursors(&self) -> OutboundCursors {
         self.at
     }
 
-    /// How many more bytes fit.
+    /// The number of bytes that still fit.
     #[inline]
     pub fn room(&self) -> usize {
         self.bytes.len() - (self.at.filled - self.at.sent)
     }
 
-    /// `count` bytes of contiguous space behind what is owed, at most [`Outbound::room`];
-    /// [`Outbound::advance`] makes a front part of it owed.
+    /// `count` bytes of contiguous space behind the bytes to send, at most [`Outbound::room`].
+    /// [`Outbound::advance`] adds the first part of it to the bytes to send.
     pub fn space(&mut self, count: usize) -> &mut [u8] {
         if self.bytes.len() - self.at.filled < count {
             self.bytes.copy_within(self.at.sent..self.at.filled, 0);
@@ -238,7 +240,7 @@ impl<'a> Outbound<'a> {
         &mut self.bytes[self.at.filled..self.at.filled + count]
     }
 
-    /// The first `count` bytes of the space are owed now.
+    /// The first `count` bytes of the space are now to be sent.
     #[inline]
     pub fn advance(&mut self, count: usize) {
         self.at.filled += count;
@@ -248,13 +250,13 @@ impl<'a> Outbound<'a> {
         );
     }
 
-    /// What is to be sent.
+    /// The bytes to send.
     #[inline]
     pub fn owed(&self) -> &[u8] {
         &self.bytes[self.at.sent..self.at.filled]
     }
 
-    /// The first `count` owed bytes were sent.
+    /// Records that the first `count` bytes to send were sent.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.at.sent += count;
@@ -267,7 +269,7 @@ impl<'a> Outbound<'a> {
         }
     }
 
-    /// Whether nothing is owed.
+    /// Whether nothing is to be sent.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.at.sent == self.at.filled

@@ -1,21 +1,21 @@
-//! Where something stands in bytes, at the speed of memory and without a crate for it.
+//! Search for a byte or a short pattern in a slice, at the speed of memory and without a crate.
 //!
-//! [`find_byte`] compares eight bytes at a time (H. S. Warren, "Hacker's Delight", 6-1); [`find`]
-//! looks for the first byte of a pattern and then at the rest of it.
-//! Both look at no byte beyond the slice, and at each a bounded number of times: the patterns of
-//! this house have eight bytes at most.
+//! [`find_byte`] compares eight bytes at a time (H. S. Warren, "Hacker's Delight", 6-1). [`find`]
+//! looks for the first byte of a pattern and then compares the rest. Neither reads beyond the
+//! slice. Each byte is read a bounded number of times, because the patterns of this program have at
+//! most eight bytes.
 
 const WORD: usize = size_of::<u64>();
 
-/// Where `byte` first stands in `bytes`.
+/// The first position of `byte` in `bytes`.
 #[inline]
 pub fn find_byte(bytes: &[u8], byte: u8) -> Option<usize> {
     const LOW_BITS: u64 = u64::from_ne_bytes([0x01; WORD]);
     const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; WORD]);
     let wanted = LOW_BITS * u64::from(byte);
     for (at, word) in (0..).step_by(WORD).zip(bytes.chunks_exact(WORD)) {
-        // Taking one from a byte borrows from its high bit where the byte is 0, and perhaps from
-        // those above a byte that is 0: the lowest one is right.
+        // A byte that is 0 borrows from the next higher byte when 1 is subtracted, so bytes above
+        // it may be marked wrongly. The lowest mark is right.
         let apart = u64::from_le_bytes(word.try_into().unwrap_or_default()) ^ wanted;
         let zeros = apart.wrapping_sub(LOW_BITS) & !apart & HIGH_BITS;
         if zeros != 0 {
@@ -27,7 +27,7 @@ pub fn find_byte(bytes: &[u8], byte: u8) -> Option<usize> {
     Some(rest + at)
 }
 
-/// Where `pattern` first stands in `bytes`; an empty one stands nowhere.
+/// The first position of `pattern` in `bytes`; `None` for an empty pattern.
 #[inline]
 pub fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
     let (first, rest) = pattern.split_first()?;
@@ -53,7 +53,7 @@ mod tests {
                 let mut bytes = vec![b'x'; length];
                 bytes[at..].fill(b'.');
                 assert_eq!(find_byte(&bytes, b'.'), Some(at), "{at} of {length}");
-                // A neighbour that differs by one is where a borrow would be mistaken for a hit.
+                // A borrow would mark a next byte that differs by one.
                 bytes[at..].fill(b'.' + 1);
                 assert_eq!(find_byte(&bytes, b'.'), None, "{at} of {length}");
                 bytes[at] = b'.';

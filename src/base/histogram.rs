@@ -1,10 +1,10 @@
 //! Counts of spans in nanoseconds, in buckets whose width grows with the value.
 //!
-//! Values below 256 have a bucket each; above, every doubling is cut into 128 equal buckets, so a
-//! value is known to within 1/128 of itself: the *stated error* is 0.8 %. Memory is fixed (36 KiB),
-//! recording is one shift, one add and two comparisons, and histograms of several threads merge
-//! without loss. The layout is that of HdrHistogram with 2^7 sub-buckets. It knows no clock:
-//! whoever records decides what a span is.
+//! Values below 256 have a bucket each. Above, every doubling is divided into 128 equal buckets, so
+//! the error of a value is at most 1/128 of it: the *stated error* is 0.8 %. Memory is fixed (36
+//! KiB), recording is one shift, one add and two comparisons, and histograms of several threads
+//! merge without loss. The layout is that of HdrHistogram with 2^7 sub-buckets. The histogram knows
+//! no clock: the caller measures the spans.
 //!
 //! ```text
 //!  value   0 .. 127 | 128 .. 255 | 256 .. 511 | 512 .. 1023 | ...
@@ -15,7 +15,7 @@
 //! Invariant: the counts of all buckets add up to `count`.
 
 const SUB_BUCKET_BITS: u32 = 7;
-/// Larger values are counted as this one (73 minutes); [`Histogram::max`] still tells them exactly.
+/// Larger values are counted as this one (73 minutes). [`Histogram::max`] stays exact.
 const VALUE_MAX: u64 = (1 << 42) - 1;
 const BUCKETS: usize = index_of(VALUE_MAX) + 1;
 
@@ -48,8 +48,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// The stated relative error of every figure but the mean, the least and the greatest, which
-    /// are exact.
+    /// The stated relative error of every figure except the mean, the minimum and the maximum,
+    /// which are exact.
     pub const ERROR: f64 = 1.0 / (1 << SUB_BUCKET_BITS) as f64;
 
     /// An empty histogram; the only place that allocates.
@@ -70,7 +70,7 @@ impl Histogram {
         self.record_many(nanoseconds, 1);
     }
 
-    /// Counts the same span `count` times, as replies do that come together.
+    /// Counts the same span `count` times, for replies that arrive together.
     #[inline]
     pub fn record_many(&mut self, nanoseconds: u64, count: u64) {
         self.buckets[index_of(nanoseconds.min(VALUE_MAX))] += count;
@@ -98,7 +98,7 @@ impl Histogram {
         (self.min, self.max) = (other.min, other.max);
     }
 
-    /// Forgets everything, in place.
+    /// Clears all counts, in place.
     pub fn clear(&mut self) {
         self.buckets.fill(0);
         (self.count, self.sum, self.min, self.max) = (0, 0, u64::MAX, 0);
@@ -140,8 +140,8 @@ impl Histogram {
         (squares.sum::<f64>() / self.count as f64).sqrt()
     }
 
-    /// The span that `percent` of all recorded ones do not exceed: the upper end of its bucket, so
-    /// never less than the true one and at most [`Histogram::ERROR`] more.
+    /// The span that `percent` of all recorded spans do not exceed. This is the upper end of its
+    /// bucket: never less than the true value, and at most [`Histogram::ERROR`] more.
     pub fn percentile(&self, percent: f64) -> u64 {
         let rank =
             ((percent / 100.0 * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
@@ -155,7 +155,7 @@ impl Histogram {
         self.max
     }
 
-    /// The buckets that hold anything, in order: the largest value each may hold, and its count.
+    /// The buckets that are not empty, in order: the largest value of each, and its count.
     pub fn filled(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let last = self.max;
         let all = self
@@ -169,9 +169,9 @@ impl Histogram {
         })
     }
 
-    /// The percentiles worth printing: five to every halving of the distance to 100 %, each with
-    /// its value and the count up to there, ending at the maximum. This is how HdrHistogram spaces
-    /// its text.
+    /// The percentiles to print: five for each halving of the distance to 100 %, each with its
+    /// value and the count up to it. The last is the maximum. HdrHistogram spaces its text output
+    /// in the same way.
     pub fn percentiles(&self) -> Vec<Percentile> {
         let mut lines = Vec::new();
         let (mut level, mut seen) = (0.0_f64, 0);
@@ -203,9 +203,9 @@ impl Histogram {
 /// One line of [`Histogram::percentiles`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percentile {
-    /// How many of a hundred.
+    /// The percentage of all spans.
     pub percent: f64,
-    /// The span in nanoseconds that they do not exceed.
+    /// The span in nanoseconds that these spans do not exceed.
     pub value: u64,
     /// How many spans were counted up to this value.
     pub seen: u64,

@@ -1,4 +1,4 @@
-//! Leaves: small parts that import nothing of the house and know only bytes and numbers.
+//! General parts that know only bytes and numbers, and import only `limits` from this crate.
 
 pub mod bytes;
 pub mod find;

@@ -1,8 +1,8 @@
-//! Random numbers that can be had again: the same seed gives the same run.
+//! Pseudo-random numbers that are reproducible: the same seed gives the same run.
 //!
-//! SplitMix64: 64 bits of state, one addition and two multiplications a number, every seed as good
-//! as another. Good enough for payloads, jitter and arrival times; useless for secrets. It never
-//! asks the system for entropy: whoever wants a run that differs brings a seed that differs.
+//! SplitMix64: 64 bits of state, one addition and two multiplications per number; every seed is
+//! equally good. Suitable for payloads, jitter and arrival times, not for secrets. The generator
+//! never asks the system for entropy: for a different run the caller passes a different seed.
 //! Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
 
 /// A generator of pseudo-random numbers.
@@ -34,7 +34,7 @@ impl Random {
         ((self.bits() >> 11) + 1) as f64 / (1u64 << 53) as f64
     }
 
-    /// The gap to the next of events that come independently, one each `mean` on average.
+    /// The gap to the next event of a Poisson process with one event per `mean` on average.
     pub fn exponential(&mut self, mean: f64) -> f64 {
         -self.unit().ln() * mean
     }

@@ -1,10 +1,9 @@
 //! Points in time, as plain numbers.
 //!
-//! The standard library's clock type can be made only by reading the clock, so whatever takes one
-//! can be tested only by waiting. [`Time`] is a count of nanoseconds since a start that nobody
-//! needs to know: the kernel hands it in once a turn, a test makes it up. Spans are
-//! [`std::time::Duration`]; a *deadline* is a `Time`, a *timeout* is a span. Whoever reads the real
-//! clock lives in `kernel`.
+//! The standard library's clock type can be made only by reading the clock, so code that takes one
+//! can be tested only by waiting. [`Time`] is a count of nanoseconds since an arbitrary start. The
+//! kernel layer reads it once a turn; a test sets it as needed. Spans are [`std::time::Duration`].
+//! A *deadline* is a `Time`, a *timeout* is a span. Only `kernel` reads the real clock.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Where a socket is: its type, its way to the kernel and back, and how it prints.
+//! The address of a socket: its type, its conversion to and from the kernel's form, and its text.
 //!
-//! What is printed can be read in again by [`spelling`](super::address_text). A peer chooses its own
-//! local name, so printing trusts none of its bytes. The interface of a link-local address is
-//! printed by its name. Whether a server is there is not known here. Man pages: ip(7), ipv6(7),
-//! unix(7), getpeername(2).
+//! [`address_text`](super::address_text) parses what is printed here. A peer chooses its own local
+//! name, so printing escapes its bytes. The interface of a link-local address is printed by name.
+//! Whether a server is listening there is not known here. Man pages: ip(7), ipv6(7), unix(7),
+//! getpeername(2).
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::base::text::escape::escape;
 use crate::sys::net::address::{Name, RawAddress};
 use crate::sys::net::interface;
 
-/// Where a socket is, or can be reached.
+/// The address to which a socket is bound, or at which it can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// TCP over IPv4 or IPv6.
@@ -27,14 +27,15 @@ pub enum Address {
     Udp(SocketAddr),
 }
 
-/// What a local socket is called.
+/// The name of a local socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
-    /// A file, which stays behind when the socket is closed.
+    /// A path. The file remains when the socket is closed.
     Path(PathBuf),
-    /// A name in the kernel only, without its leading NUL; it goes with its last socket.
+    /// A name in the abstract namespace, without its leading NUL. It disappears with its last
+    /// socket.
     Abstract(Vec<u8>),
-    /// None, as most clients.
+    /// No name, as for most clients.
     Unnamed,
 }
 
@@ -50,7 +51,7 @@ impl Address {
         }
     }
 
-    /// The address of a stream socket; the kernel's form does not tell TCP from UDP.
+    /// The address of a stream socket; the kernel's form does not distinguish TCP from UDP.
     pub(super) fn from_raw(raw: &RawAddress) -> io::Result<Address> {
         match raw.name() {
             Name::Internet(address) => Ok(Address::Tcp(address)),
@@ -104,15 +105,15 @@ fn zoned(address: &SocketAddrV6) -> String {
     match (address.ip(), address.scope_id()) {
         (ip, 0) => ip.to_string(),
         (ip, number) => {
-            // The interface may have gone since.
+            // The interface may have been removed since.
             let name = interface::name(number).unwrap_or_else(|| number.to_string());
             format!("{ip}%{}", escape(&name))
         }
     }
 }
 
-/// Why the kernel would refuse `address`, when it is link-local and its interface is not given: to
-/// bind(2) and connect(2) that is a bare `EINVAL` (ipv6(7)).
+/// The reason for which the kernel refuses `address`, if it is link-local and without an interface.
+/// bind(2) and connect(2) only return `EINVAL` then (ipv6(7)).
 pub fn lacks_interface(address: &SocketAddr) -> Option<String> {
     match address {
         SocketAddr::V6(address) if address.scope_id() == 0 && is_link_local(address.ip()) => {
@@ -125,7 +126,8 @@ pub fn lacks_interface(address: &SocketAddr) -> Option<String> {
     }
 }
 
-/// Unicast, and multicast to one interface or one link (RFC 4291, 2.5.6 and 2.7).
+/// Whether `ip` is link-local unicast, or multicast to one interface or one link (RFC 4291, 2.5.6
+/// and 2.7).
 fn is_link_local(ip: &Ipv6Addr) -> bool {
     let [first, ..] = ip.segments();
     first & 0xffc0 == 0xfe80 || matches!(first & 0xff0f, 0xff01 | 0xff02)
@@ -142,8 +144,8 @@ pub fn is_itself(local: &Address, to: &Address) -> bool {
         return false;
     };
     let (near, far) = (local.ip().to_canonical(), to.ip().to_canonical());
-    // The kernel takes an unspecified destination for this machine: of IPv4 for the socket's own
-    // address, of IPv6 for ::1.
+    // For an unspecified destination the kernel connects to this machine: with IPv4 to the socket's
+    // own address, with IPv6 to ::1.
     let same = match far.is_unspecified() {
         true => near.is_ipv4() || near.is_loopback(),
         false => near == far,
@@ -151,7 +153,7 @@ pub fn is_itself(local: &Address, to: &Address) -> bool {
     same && local.port() == to.port()
 }
 
-/// A peer chooses its own name, so what could break a line of the log is escaped.
+/// A peer chooses its own name, so bytes that could break a line of the log are escaped.
 fn write_name(f: &mut fmt::Formatter<'_>, name: &[u8]) -> fmt::Result {
     f.write_str(&escape(&String::from_utf8_lossy(name)))
 }
@@ -227,7 +229,8 @@ mod tests {
             ("127.0.0.2:7", "127.0.0.1:7", false),
             ("[::1]:7", "[::1]:7", true),
             ("[::1]:8", "[::1]:7", false),
-            // Only the IP address and the port count: a flow label or a zone may be at one end.
+            // Only the IP address and the port are compared: a flow label or a zone may be present
+            // at one end only.
             ("[fe80::1%3]:7", "[fe80::1]:7", true),
             ("127.0.0.1:7", "0.0.0.0:7", true),
             ("127.0.0.9:7", "0.0.0.0:7", true),
@@ -239,7 +242,7 @@ mod tests {
             assert_eq!(is_itself(&tcp(local), &tcp(to)), is, "{local} to {to}");
         }
         let datagrams = Address::Udp(([127, 0, 0, 1], 7).into());
-        // getsockname(2) does not tell TCP from UDP.
+        // getsockname(2) does not distinguish TCP from UDP.
         assert!(is_itself(&tcp("127.0.0.1:7"), &datagrams));
         let unnamed = Address::Unix(UnixName::Unnamed);
         assert!(!is_itself(&unnamed, &unnamed));

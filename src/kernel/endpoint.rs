@@ -1,8 +1,8 @@
-//! What an address names, before a host name in it is looked up.
+//! A listen or connect target, before its host name is looked up.
 //!
-//! A name is looked up where it is used, not where it is parsed, and has any number of addresses,
-//! in the order in which they are to be tried (RFC 6724). The lookup is a parameter, so tests need
-//! no resolver. The text form is read by [`spelling`](super::address_text). Man page: getaddrinfo(3).
+//! A name is looked up where it is used, not where it is parsed. It has any number of addresses, in
+//! the order in which they are to be tried (RFC 6724). The lookup is a parameter, so tests need no
+//! resolver. [`address_text`](super::address_text) parses the text form. Man page: getaddrinfo(3).
 
 use std::fmt;
 use std::io;
@@ -11,16 +11,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use super::address::Address;
 use crate::limits::NAME_ADDRESSES_MAX;
 
-/// Where to listen or to connect, as it was written.
+/// The target of a listen or a connect, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// An address; there is nothing to look up.
+    /// An address that needs no lookup.
     At(Address),
     /// A host name.
     Named(HostName),
 }
 
-/// A host name with the port and the protocol on it.
+/// A host name with its port and protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName {
     pub(super) host: String,
@@ -28,7 +28,7 @@ pub struct HostName {
     pub(super) carrier: Carrier,
 }
 
-/// The protocols over IP.
+/// The protocol over IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carrier {
     Tcp,
@@ -52,7 +52,7 @@ impl Carrier {
 }
 
 impl Endpoint {
-    /// All addresses, in the order in which they are to be tried; at least one, and at most
+    /// All addresses, in the order in which they are to be tried: at least one, and at most
     /// [`NAME_ADDRESSES_MAX`]. Blocks while a name is looked up.
     ///
     /// # Errors
@@ -62,7 +62,7 @@ impl Endpoint {
         self.resolve_with(|host, port| Ok((host, port).to_socket_addrs()?.collect()))
     }
 
-    /// The same, with `look_up` in place of the resolver of this machine.
+    /// Like [`Endpoint::resolve`], with `look_up` in place of the resolver of this machine.
     ///
     /// # Errors
     ///
@@ -81,9 +81,9 @@ impl Endpoint {
         };
         let found = look_up(host, *port).map_err(|error| {
             let text = error.to_string();
-            // The standard library's own words about it, which this line says already.
+            // The standard library's own prefix, which this line repeats in other words.
             let reason = text.trim_start_matches("failed to lookup address information: ");
-            format!("{host:?} cannot be scanned up ({reason}); write its number")
+            format!("{host:?} cannot be looked up ({reason}); write its number")
         })?;
         let mut addresses = Vec::new();
         for address in found {
@@ -98,7 +98,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether it stands for datagrams over IP.
+    /// Whether the target uses datagrams over IP.
     pub fn is_udp(&self) -> bool {
         match self {
             Endpoint::At(address) => matches!(address, Address::Udp(_)),
@@ -106,17 +106,17 @@ impl Endpoint {
         }
     }
 
-    /// Whether it is a local socket.
+    /// Whether the target is a local socket.
     pub fn is_local(&self) -> bool {
         matches!(self, Endpoint::At(Address::Unix(_)))
     }
 
-    /// Whether it is a host name.
+    /// Whether the target is a host name.
     pub fn is_named(&self) -> bool {
         matches!(self, Endpoint::Named(_))
     }
 
-    /// The host of a URL that leads here, with the port unless that is `default_port` (RFC 9110,
+    /// The host in a URL for this target, with the port unless it is `default_port` (RFC 9110,
     /// 4.2.1 and 7.2).
     ///
     /// A zone has no meaning on another machine and is left out. A local socket has no host;
@@ -140,7 +140,7 @@ impl Endpoint {
     }
 }
 
-/// A name as a URL holds it: all but ASCII as its bytes (RFC 3986, 3.2.2).
+/// A host name in the form of a URL: bytes outside ASCII are percent-encoded (RFC 3986, 3.2.2).
 fn percent_encoded(host: &str) -> String {
     let mut text = String::new();
     for byte in host.bytes() {
@@ -240,7 +240,7 @@ mod tests {
             ))
         };
         let told = endpoint("nowhere:7").resolve_with(unknown);
-        let line = "\"nowhere\" cannot be scanned up (Name or service not known); write its number";
+        let line = "\"nowhere\" cannot be looked up (Name or service not known); write its number";
         assert_eq!(told, Err(line.to_owned()));
         let told = endpoint("nowhere:7").resolve_with(|_, _| Ok(Vec::new()));
         assert!(told.is_err_and(|line| line == "\"nowhere\" has no address; write its number"));

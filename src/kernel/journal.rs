@@ -1,10 +1,11 @@
-//! A kernel that logs its calls in the manner of strace(1).
+//! A kernel that logs its calls in the format of strace(1).
 //!
-//! Each call goes to the kernel inside. While tracing is on, the call and its answer are then
+//! Each call goes to the wrapped kernel. While tracing is on, the call and its result are then
 //! logged at trace level under the target `mynah::calls`: `recv(5, 65536) = 64`, `accept4(3) =
 //! EAGAIN`. Tracing is a value and not a type, so the loop is compiled once; while tracing is off,
-//! each call costs one branch that the processor predicts. Reading the clock is no system call and
-//! is not logged. `RUST_LOG=mynah::calls=trace` shows the path of one byte.
+//! each call costs one well-predicted branch. Reading the clock is no system call and is not
+//! logged. `RUST_LOG=mynah::calls=trace` shows the calls for a single byte. Neighbours: the traits
+//! of `kernel`, which it implements for any kernel.
 
 use std::fmt::{Arguments, Debug, Display};
 use std::io;
@@ -16,7 +17,7 @@ use super::{
     Signal, Sockets, Spawner, Stream, Streams, Time, Token,
 };
 
-/// Another kernel, whose calls are logged while tracing is on.
+/// A wrapper that logs the calls of another kernel while tracing is on.
 #[derive(Debug)]
 pub struct Traced<K> {
     kernel: K,
@@ -24,13 +25,13 @@ pub struct Traced<K> {
 }
 
 impl<K> Traced<K> {
-    /// `kernel`, with its calls logged if tracing `is_on`.
+    /// Wraps `kernel`; its calls are logged if `is_on`.
     pub fn new(kernel: K, is_on: bool) -> Traced<K> {
         Traced { kernel, is_on }
     }
 }
 
-/// Logs `call` and its result: a value, or the error as its man page calls it.
+/// Logs `call` and its result: a value, or the error by its name in the man page.
 #[cold]
 #[inline(never)]
 fn tell(call: Arguments<'_>, answer: Result<impl Display, &io::Error>) {
@@ -45,12 +46,12 @@ fn name_of(error: &io::Error) -> String {
     name.map_or_else(|| error.to_string(), str::to_owned)
 }
 
-/// The answer of a call that gives nothing but success, as the kernel says it.
+/// The result of a call without a return value: 0, as the system call returns it.
 fn done<E>(answer: &Result<(), E>) -> Result<u32, &E> {
     answer.as_ref().map(|()| 0)
 }
 
-/// An answer that is not a number, as it prints.
+/// A result that is not a number, as text.
 fn shown<T: Debug, E>(answer: &Result<T, E>) -> Result<String, &E> {
     answer.as_ref().map(|value| format!("{value:?}"))
 }
@@ -129,7 +130,7 @@ impl<K: Sockets<Socket: Debug>> Sockets for Traced<K> {
     #[inline]
     fn close(&mut self, socket: K::Socket) {
         if self.is_on {
-            // Before the call, because afterwards there is no socket left to name.
+            // Formatted before the call, because the call consumes the socket.
             tell(format_args!("close({socket:?})"), Ok(0));
         }
         self.kernel.close(socket);
@@ -236,7 +237,7 @@ impl<K: Opener<Socket: Debug>> Opener for Traced<K> {
 
     fn close_listener(&mut self, listener: K::Socket) {
         if self.is_on {
-            // Before the call, because afterwards there is no listener left to name.
+            // Formatted before the call, because the call consumes the listener.
             tell(format_args!("close({listener:?})"), Ok(0));
         }
         self.kernel.close_listener(listener);

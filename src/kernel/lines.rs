@@ -1,10 +1,10 @@
-//! Lines for standard output and standard error: whole or not at all, and never waited for.
+//! Lines for standard output and standard error: written whole or dropped, without waiting.
 //!
-//! A line that finds no room is dropped and counted. A terminal or a socket may take a part of a
-//! line; the rest is kept and written before the next line begins, so lines do not run into each
-//! other. At most the rest of one line is kept. Only what is written before the loop starts or
-//! after it has ended may wait, and only for a span that the caller names. How a descriptor is
-//! written to is known in `outlet`; what a line says, above. Man page: write(2).
+//! A line that finds no room is dropped and counted. A terminal or a socket may accept part of a
+//! line. The rest is kept and written before the next line begins, so lines are never mixed; at
+//! most the rest of one line is kept. Only lines that are written before the loop starts or after
+//! it has ended may wait, and only for a span that the caller gives. How a descriptor is written to
+//! is known in `outlet`; the layers above know what a line says. Man page: write(2).
 
 use std::io::{self, ErrorKind};
 use std::ptr;
@@ -15,25 +15,25 @@ use std::time::{Duration, Instant};
 use super::outlet::{self, Outlet};
 use crate::sys::process::signal;
 
-/// Lines of the log and of statistics that were dropped since the start.
+/// Lines of the log and of statistics that have been dropped since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How long one wait for room lasts, after which signals are looked for.
+/// The longest single wait for room; signals are checked after it.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A standard stream that takes lines.
+/// A standard stream that is written in lines.
 #[derive(Debug)]
 pub struct Lines {
     outlet: Place,
-    /// What is left of a line that was taken in part.
+    /// The rest of a line that was written in part.
     rest: Mutex<Vec<u8>>,
-    /// Lines dropped that no later line has told of; changed under the lock of the rest.
+    /// Dropped lines that have not been reported by a notice; changed under the lock of `rest`.
     untold: AtomicU64,
 }
 
 #[derive(Debug)]
 enum Place {
-    /// A standard stream, prepared at the first line.
+    /// A standard stream, opened at the first line.
     Standard(fn() -> &'static Outlet),
     #[cfg(test)]
     Given(Outlet),
@@ -44,18 +44,18 @@ pub static OUTPUT_LINES: Lines = Lines::new(Place::Standard(outlet::output));
 /// The lines of standard error: the log.
 pub static ERROR_LINES: Lines = Lines::new(Place::Standard(outlet::errors));
 
-/// How many lines have been dropped since the start, on either stream.
+/// The number of lines dropped since the start, on both streams.
 pub fn lines_dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// Writes the rest of every line that was taken in part, at most for `span` each. The program ends
-/// after it.
+/// Writes the rest of every line that was written in part, waiting at most `span` for each. The
+/// program ends after this call.
 pub fn finish_lines(span: Duration) {
     for lines in [&OUTPUT_LINES, &ERROR_LINES] {
         let is_whole = lines.rest.lock().is_ok_and(|rest| rest.is_empty());
         if !is_whole {
-            // The program ends with the same code, whether the rest was taken or not.
+            // The exit code does not depend on whether the rest was written.
             let _ = lines.write_within(b"", span);
         }
     }
@@ -71,43 +71,44 @@ impl Lines {
         }
     }
 
-    /// Writes a line, its line feed included, or drops and counts it. If lines were dropped before,
-    /// `notice` makes a line out of their number, which is written first.
+    /// Writes a line, which includes its line feed, or drops and counts it. If lines were dropped
+    /// before, `notice` turns their number into a line that is written first.
     pub fn write(&self, line: &[u8], notice: impl FnOnce(u64) -> String) {
         let mut rest = self.lock();
-        // Behind a notice that found no room the line would be out of order.
+        // If the notice finds no room, writing the line would break the order.
         if !self.tell(&mut rest, notice) || !offer(self.outlet(), &mut rest, line) {
             self.untold.fetch_add(1, Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Writes the notice alone, before the program ends: no line follows that could tell.
+    /// Writes the notice alone, at the end of the program, when no further line follows.
     pub fn tell_dropped(&self, notice: impl FnOnce(u64) -> String) {
         if self.untold.load(Ordering::Relaxed) > 0 {
             self.tell(&mut self.lock(), notice);
         }
     }
 
-    /// Writes `text` if there is room, and forgets it otherwise: for what is soon drawn again.
+    /// Writes `text` if there is room, and drops it otherwise: for text that is soon redrawn.
     pub fn offer(&self, text: &[u8]) {
         offer(self.outlet(), &mut self.lock(), text);
     }
 
-    /// The same for a panic, which may have interrupted a write to this very stream on this thread.
+    /// Like [`Lines::offer`], for a panic: it may have interrupted a write to the same stream on
+    /// this thread.
     pub fn offer_unless_busy(&self, text: &[u8]) {
         if let Ok(mut rest) = self.rest().try_lock() {
             offer(self.outlet(), &mut rest, text);
         }
     }
 
-    /// Writes a line, its line feed included, and waits for room, at most for `span` in all. What
-    /// was not taken by then is kept and written before the next line. A signal that ends the
-    /// program ends the wait.
+    /// Writes a line, which includes its line feed, and waits for room, at most for `span` in all.
+    /// The part that is not written by then is kept and written before the next line. A signal that
+    /// ends the program ends the wait.
     ///
     /// # Errors
     ///
-    /// What refuses it for another reason than room; then it is dropped.
+    /// The error of the write, if it is not a lack of room. The line is then dropped.
     pub fn write_within(&self, line: &[u8], span: Duration) -> io::Result<()> {
         let (outlet, mut rest) = (self.outlet(), self.lock());
         let deadline = Instant::now() + span;
@@ -129,7 +130,7 @@ impl Lines {
         }
     }
 
-    /// Tells how many lines were dropped, if there are any; `false` when that finds no room.
+    /// Writes the notice of dropped lines, if there are any; returns `false` if it finds no room.
     fn tell(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
         let untold = self.untold.load(Ordering::Relaxed);
         if untold == 0 {
@@ -150,7 +151,7 @@ impl Lines {
         }
     }
 
-    /// What is left of the last line. Streams with one outlet have one line at a time.
+    /// The rest of the last line. Two streams with the same outlet share one rest.
     fn rest(&self) -> &Mutex<Vec<u8>> {
         match ptr::eq(self.outlet(), outlet::output()) {
             true => &OUTPUT_LINES.rest,
@@ -158,14 +159,14 @@ impl Lines {
         }
     }
 
-    /// Nothing that holds the lock waits, except before the loop starts and after its end.
+    /// A holder of the lock waits only before the loop starts and after its end.
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         self.rest().lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Writes `line` if what is left of the one before it is taken, and at least a part of it; tells
-/// whether it is.
+/// Writes `line` if the rest of the previous line is written and at least a part of `line` too;
+/// returns whether it is.
 fn offer(outlet: &Outlet, rest: &mut Vec<u8>, line: &[u8]) -> bool {
     if push(outlet, rest).is_err() {
         return false;
@@ -179,14 +180,14 @@ fn offer(outlet: &Outlet, rest: &mut Vec<u8>, line: &[u8]) -> bool {
     }
 }
 
-/// Writes what is left of the line before.
+/// Writes the rest of the previous line.
 fn push(outlet: &Outlet, rest: &mut Vec<u8>) -> io::Result<()> {
     let (taken, answer) = write_all(outlet, rest);
     rest.drain(..taken);
     answer
 }
 
-/// Writes until all of `bytes` is taken or an error comes; tells how much was taken.
+/// Writes until all of `bytes` is written or an error occurs; returns how much was written.
 fn write_all(outlet: &Outlet, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut taken = 0;
     while taken < bytes.len() {
@@ -211,7 +212,7 @@ mod tests {
         format!("{dropped} dropped\n")
     }
 
-    /// A stream of lines to one end of a socket pair, and the other end.
+    /// Lines that are written to one end of a socket pair, and the other end.
     fn lines() -> (Lines, UnixStream) {
         let (near, far) = UnixStream::pair().expect("a pair");
         far.set_nonblocking(true).expect("an option");
@@ -219,7 +220,7 @@ mod tests {
         (Lines::new(Place::Given(Outlet::new(near.as_fd()))), far)
     }
 
-    /// All that has arrived.
+    /// All bytes that have arrived.
     fn arrived(far: &mut UnixStream) -> String {
         let mut text = Vec::new();
         let end = far.read_to_end(&mut text);
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(rest.next(), Some(notice(dropped).trim_end()));
         assert_eq!((rest.next(), rest.next()), (Some("later"), None));
         assert!(lines_dropped() >= dropped);
-        // It is told once.
+        // The notice is written once.
         lines.write(b"last\n", notice);
         assert_eq!(arrived(&mut far), "last\n");
     }

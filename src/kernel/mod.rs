@@ -1,15 +1,14 @@
-//! The seam: everything the house asks of the operating system, as five traits.
+//! The interface to the operating system, as five traits.
 //!
-//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] brings sockets into being, [`Spawner`]
-//! processes, and [`Streams`] is for a program that is talked to through its own ends. [`Linux`] is
-//! the real one; the simulated kernel of the tests is another, and the loop is compiled for each of
-//! them: `Kernel` is a type, never a `dyn`. Every call answers with `io::Result` and none decides
-//! anything: what an error means for a connection is sorted by whoever called. A socket is an owned
-//! value: `close` consumes it, so it is closed once, and a `K::Socket` that is not registered
-//! cannot be reported.
+//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] opens sockets, [`Spawner`] starts
+//! programs, and [`Streams`] reads and writes the standard streams of this process. [`Linux`]
+//! implements them with system calls; the simulated kernel of the tests is another implementation.
+//! The loop is compiled for each of them: the kernel is a type parameter, never a `dyn`.
 //!
-//! On the way of a byte this is the step before and after `server`. Man pages: epoll(7), socket(7),
-//! tcp(7).
+//! Every call returns an `io::Result` and decides nothing: the caller decides what an error means
+//! for a connection. Invariants: a socket is an owned value and `close` consumes it, so it is
+//! closed once; a `K::Socket` that is not registered is never reported. Neighbours: `sys` below;
+//! `server`, `workers`, `client`, `load` and `cli` above. Man pages: epoll(7), socket(7), tcp(7).
 
 mod address;
 mod address_text;
@@ -45,43 +44,44 @@ pub use outlet::outlet_descriptors;
 pub use standard::{StandardInput, StandardOutput};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
 
-/// What can be done with a socket that exists.
+/// Operations on an open socket.
 pub trait Sockets {
-    /// An owned socket. Dropping one instead of closing it through [`Sockets::close`] leaks it in
-    /// a simulation.
+    /// An owned socket. In the simulated kernel a socket leaks if it is dropped instead of closed
+    /// through [`Sockets::close`].
     type Socket;
 
     /// Takes one connection from the queue of `listener`: accept4(2), non-blocking and
     /// close-on-exec.
     fn accept(&mut self, listener: &Self::Socket) -> io::Result<Self::Socket>;
 
-    /// Reads at most `space.len()` bytes: recv(2). 0 is the end of the stream; `space` must not be
-    /// empty.
+    /// Reads at most `space.len()` bytes: recv(2). 0 is the end of the stream, so `space` must not
+    /// be empty.
     fn read(&mut self, socket: &Self::Socket, space: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes as much of `bytes` as is taken now: send(2) with `MSG_NOSIGNAL`.
+    /// Writes as many of `bytes` as the socket accepts now: send(2) with `MSG_NOSIGNAL`.
     fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Ends our direction with a FIN: shutdown(2) with `SHUT_WR`.
+    /// Ends our sending direction with a FIN: shutdown(2) with `SHUT_WR`.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
-    /// Bytes written that the peer's kernel has not acknowledged, which a close may destroy:
-    /// `SIOCOUTQ` of tcp(7). There are none of a local socket: what it takes is with its reader.
+    /// Written bytes that the peer's kernel has not acknowledged and that a close may destroy:
+    /// `SIOCOUTQ` of tcp(7). 0 for a local socket, whose written bytes are already in the reader's
+    /// queue.
     fn unacknowledged(&mut self, socket: &Self::Socket) -> io::Result<usize>;
 
-    /// The error that is pending, taken: `SO_ERROR` of socket(7). This is how a connect in
-    /// progress ends.
+    /// Takes the pending error: `SO_ERROR` of socket(7). It tells how a connect in progress has
+    /// ended.
     fn take_error(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
-    /// The address of the other end: getpeername(2).
+    /// The address of the peer: getpeername(2).
     fn peer(&mut self, socket: &Self::Socket) -> io::Result<Address>;
 
-    /// Closes it, and with it its registration. Never tried again: on Linux the number is free
-    /// even after EINTR.
+    /// Closes the socket and ends its registration. The close is never repeated: on Linux the
+    /// number is free even after EINTR.
     fn close(&mut self, socket: Self::Socket);
 }
 
-/// How the loop waits, for sockets, for time, for signals.
+/// Waiting for sockets, deadlines and signals.
 pub trait Poller: Sockets {
     /// Starts reporting `socket` under `token`: `EPOLL_CTL_ADD`.
     fn register(
@@ -91,8 +91,8 @@ pub trait Poller: Sockets {
         interest: Interest,
     ) -> io::Result<()>;
 
-    /// Changes what is asked: `EPOLL_CTL_MOD`. In edge mode this also re-arms and reports what is
-    /// true now.
+    /// Changes the interest: `EPOLL_CTL_MOD`. In edge-triggered mode this also re-arms the socket
+    /// and reports its current readiness.
     fn reregister(
         &mut self,
         socket: &Self::Socket,
@@ -103,147 +103,152 @@ pub trait Poller: Sockets {
     /// Stops reporting `socket`: `EPOLL_CTL_DEL`.
     fn deregister(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
-    /// Sleeps until something is ready or the clock reads `until` ([`Time::NEVER`]: for ever), and
-    /// fills `events` from the front. A wait that a signal interrupts ends early with what is
-    /// ready, and a far deadline may end it early. The clock is taken to read what the last
-    /// [`Poller::now`] gave, so a loop reads it once a turn.
+    /// Sleeps until something is ready or the clock reads `until` ([`Time::NEVER`]: no limit), and
+    /// fills `events` from the front. An interrupting signal ends the wait early with what is
+    /// ready; a far deadline may end early too. The wait counts from the last result of
+    /// [`Poller::now`], so a loop reads the clock once a turn.
     fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize>;
 
     /// The monotonic clock.
     fn now(&mut self) -> Time;
 
-    /// The time of day, as the span since 1970-01-01 00:00 UTC; it may be set back at any time.
+    /// The time of day, as the span since 1970-01-01 00:00 UTC. It may jump backwards.
     fn time_of_day(&mut self) -> Duration;
 
-    /// The next signal that has arrived, after [`Source::Signals`] was reported: first those that
-    /// end the program, so that no flood of others hides them.
+    /// The next pending signal, after [`Source::Signals`] was reported. Signals that end the
+    /// program come first, so that a flood of others cannot hide them.
     fn take_signal(&mut self) -> io::Result<Option<Signal>>;
 
-    /// Takes the wake-up back, after [`Source::WakeUp`] was reported.
+    /// Resets the wake-up, after [`Source::WakeUp`] was reported.
     fn take_wake_up(&mut self) -> io::Result<()>;
 }
 
-/// How sockets come into being.
+/// Opening of sockets.
 pub trait Opener: Sockets {
-    /// socket(2), its options, bind(2), listen(2); the error says which of them refused.
+    /// Opens a listener: socket(2), its options, bind(2), listen(2). The error names the step that
+    /// was refused.
     fn listen(
         &mut self,
         address: &Address,
         options: &ListenOptions,
     ) -> Result<Self::Socket, OpenError>;
 
-    /// Closes a listener. A path that it has bound is removed before, unless the path has become
-    /// another process's; so every end of a listener comes here and not to [`Sockets::close`].
+    /// Closes a listener. If it has bound a path, the path is removed first, unless the path
+    /// already belongs to another process. Every listener must therefore be closed here and not
+    /// through [`Sockets::close`].
     fn close_listener(&mut self, listener: Self::Socket) {
         self.close(listener);
     }
 
-    /// The address a socket is bound to, with the port the kernel chose: getsockname(2).
+    /// The address that the socket is bound to, with the port that the kernel chose:
+    /// getsockname(2).
     fn local(&mut self, socket: &Self::Socket) -> io::Result<Address>;
 
-    /// Connections that wait at a listener to be accepted; an error where the kernel does not tell.
-    /// `TCP_INFO` of tcp(7).
+    /// The number of connections that wait at a listener to be accepted: `TCP_INFO` of tcp(7). An
+    /// error if the kernel does not report it.
     fn queue_length(&mut self, listener: &Self::Socket) -> io::Result<usize>;
 
-    /// Has nobody else queued at a listener of unix(7); whoever waits there waits on: shutdown(2)
-    /// with `SHUT_RD`. One of tcp(7) would lose them.
+    /// Makes a listener of unix(7) refuse new connections; connections already in its queue stay
+    /// there: shutdown(2) with `SHUT_RD`. A TCP listener would drop its queue.
     fn stop_queueing(&mut self, listener: &Self::Socket) -> io::Result<()>;
 
-    /// Starts a non-blocking connect(2). `Ok` means that it is under way: wait until the socket is
-    /// writable, then ask [`Sockets::take_error`]; writable alone is not connected.
+    /// Starts a non-blocking connect(2). `Ok` means that the connect is in progress. The caller
+    /// waits until the socket is writable and then calls [`Sockets::take_error`]: a writable socket
+    /// may also have failed.
     fn connect(
         &mut self,
         address: &Address,
         options: &ConnectOptions,
     ) -> Result<Self::Socket, OpenError>;
 
-    /// A descriptor kept in reserve, to be given up when there are no others (`/dev/null`).
+    /// A reserve descriptor (`/dev/null`) that is closed when no other descriptor is left.
     fn reserve(&mut self) -> io::Result<Self::Socket>;
 }
 
-/// How programs are started, and what can be asked of them until they are reaped.
+/// Starting programs, and operations on them until they are reaped.
 ///
-/// Both descriptors of a [`Child`] are sockets like others: registered, reported, closed. Nothing
-/// here waits for a program. A command is the process that was started and its process group; an
-/// *orphan* is a child that this process did not start but got when another one ended.
+/// Both descriptors of a [`Child`] are ordinary sockets: registered, reported, closed. No call here
+/// waits for a program. A command is the started process and its process group. An *orphan* is a
+/// child that this process did not start but inherited when another process ended.
 pub trait Spawner: Poller {
-    /// A line that can be run, prepared.
+    /// A prepared command line.
     type Command: Send;
 
-    /// Finds out whether programs can be watched here, before any is started. The poller that hears
-    /// signals also becomes the parent of orphans and reports under [`Source::ChildEnded`] that a
-    /// child has ended: PR_SET_CHILD_SUBREAPER of prctl(2), SIGCHLD.
+    /// Checks whether programs can be watched here, before any is started. A poller that receives
+    /// signals also becomes the parent of orphans, and reports under
+    /// [`Source::ChildEnded`] that a child has ended: PR_SET_CHILD_SUBREAPER of
+    /// prctl(2), SIGCHLD.
     ///
     /// # Errors
     ///
-    /// The call that is refused, and why.
+    /// The refused call and its reason.
     fn supervise(&mut self) -> io::Result<()>;
 
-    /// Cuts `line` into words at its blanks and finds the program: an absolute path, or a name in
-    /// the usual folders.
+    /// Splits `line` into words at its blanks and finds the program: an absolute path, or a name in
+    /// the usual directories.
     fn prepare(&mut self, line: &str) -> io::Result<Self::Command>;
 
-    /// Starts it as the leader of a session of its own, with no environment, no descriptor
-    /// but `/dev/null` and the pipe, and no signal ignored or blocked: clone(2) with CLONE_PIDFD,
-    /// execve(2). It is killed when the calling thread ends. After an error nothing of it has run.
+    /// Starts the command as the leader of its own session, with an empty environment, no
+    /// descriptors except `/dev/null` and the pipe, and no signal ignored or blocked: clone(2) with
+    /// CLONE_PIDFD, execve(2). It is killed when the calling thread ends. If an error is returned,
+    /// no part of the program has run.
     fn spawn(&mut self, command: &Self::Command) -> io::Result<Child<Self::Socket>>;
 
-    /// Reads at most `space.len()` bytes of what it says: read(2). 0 is the end, when nobody holds
-    /// the other end of the pipe any more.
+    /// Reads at most `space.len()` bytes of its output: read(2). 0 is the end: no process has the
+    /// other end of the pipe open.
     fn take_output(&mut self, pipe: &Self::Socket, space: &mut [u8]) -> io::Result<usize>;
 
-    /// Kills all processes of the group that [`Child::id`] leads: kill(2) with SIGKILL. Not to be
-    /// called once it is reaped, for then the number may be another's.
+    /// Kills all processes of the group that [`Child::id`] leads: kill(2) with SIGKILL. Must not be
+    /// called after the reap, because the number may then belong to another process.
     fn kill(&mut self, id: u32) -> io::Result<()>;
 
-    /// Takes note that it has ended, after which it is no more: waitid(2) with `WNOHANG`. Tells
-    /// whether it had.
+    /// Reaps the process if it has ended: waitid(2) with `WNOHANG`. Returns whether it has.
     fn reap(&mut self, exit: &Self::Socket) -> io::Result<bool>;
 
-    /// Whether it has ended; it stays to be reaped: waitid(2) with `WNOWAIT`.
+    /// Whether the process has ended, without reaping it: waitid(2) with `WNOWAIT`.
     fn has_ended(&mut self, exit: &Self::Socket) -> io::Result<bool>;
 
-    /// Takes the report back, after [`Source::ChildEnded`] was reported.
+    /// Resets the report, after [`Source::ChildEnded`] was reported.
     fn take_child_report(&mut self) -> io::Result<()>;
 
-    /// The number of a child that has ended and stays to be reaped, started here or an orphan: the
-    /// one that is a child for longest. None where [`Spawner::supervise`] was not called. waitid(2)
-    /// with `P_ALL` and `WNOWAIT`.
+    /// The number of a child that has ended and is not reaped, started here or an orphan: the
+    /// oldest such child. `None` if [`Spawner::supervise`] was not called. waitid(2) with `P_ALL`
+    /// and `WNOWAIT`.
     fn ended_child(&mut self) -> io::Result<Option<u32>>;
 
     /// Reaps the orphan with this number, which has ended: waitid(2) with `P_PID`.
     fn reap_orphan(&mut self, id: u32) -> io::Result<()>;
 }
 
-/// A program that was started.
+/// A started program.
 #[derive(Debug)]
 pub struct Child<Socket> {
-    /// What it says on both of its outputs.
+    /// Its standard output and standard error, in one pipe.
     pub output: Socket,
-    /// Readable once it has ended.
+    /// The pidfd, readable once the process has ended.
     pub exit: Socket,
-    /// The number of its process, and of the group that it leads.
+    /// The number of the process, and of the process group that it leads.
     pub id: u32,
 }
 
-/// The program's own ends, for a command that a person or a pipe talks to.
+/// The standard streams of this process, for a command that talks to a person or a pipe.
 ///
-/// They are shared with whoever started the program, who would not want them made non-blocking;
-/// both calls answer `WouldBlock` all the same.
+/// Other processes share them, and must not find them non-blocking. Both calls return `WouldBlock`
+/// all the same.
 pub trait Streams: Poller {
-    /// Starts to report `stream` while it is ready, or stops; only to be called for a change. The
-    /// answer is whether there is anything to wait for: a regular file is always ready, and epoll
-    /// does not take it.
+    /// Starts to report `stream` while it is ready, or stops. To be called only for a change.
+    /// Returns whether the stream can be waited for: a regular file is always ready, and epoll
+    /// refuses it.
     fn watch(&mut self, stream: Stream, on: bool) -> io::Result<bool>;
 
     /// Reads at most `space.len()` bytes of standard input: read(2). 0 is its end.
     fn input(&mut self, space: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes as much of `bytes` to standard output as is taken now: write(2).
+    /// Writes as many of `bytes` to standard output as it accepts now: write(2).
     fn output(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 
-/// One of the program's own ends.
+/// A standard stream of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard input.
@@ -262,10 +267,10 @@ impl Stream {
     }
 }
 
-/// A signal, as what it asks of the program.
+/// A signal, as the request that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM or SIGINT, by number: finish what is owed and end.
+    /// SIGTERM or SIGINT, by number: send the replies that are owed and end.
     Terminate(i32),
     /// SIGUSR1: print the statistics.
     Statistics,
@@ -273,54 +278,55 @@ pub enum Signal {
     Reload,
 }
 
-/// `SO_REUSEPORT`: each worker has its own listener and the kernel spreads connections over them.
-/// It admits any other program of the same user, which is not meant: so the first has the address
-/// alone before it shares it.
+/// `SO_REUSEPORT`: each worker has its own listener, and the kernel spreads connections over them.
+/// The option would also admit other programs of the same user. To prevent this, the first listener
+/// binds the address exclusively before it shares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Nobody.
+    /// No other listener.
     Alone,
-    /// Nobody yet.
+    /// No other listener yet; the address is shared after listen(2).
     First,
-    /// The first and others like it.
+    /// The first listener and further ones.
     Next,
 }
 
-/// What a listener is opened with. Options of accepted sockets are set here too: on Linux they
-/// inherit them.
+/// Options of a listener. Options of accepted sockets are set here too, because accepted sockets
+/// inherit them on Linux.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
-    /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+    /// Connections that may wait to be accepted. The kernel reduces the number to
+    /// `net.core.somaxconn`.
     pub backlog: u32,
-    /// Who else listens there.
+    /// Which other listeners the address has.
     pub sharing: Sharing,
     /// `TCP_NODELAY`: send small writes at once.
     pub nodelay: bool,
     /// `SO_KEEPALIVE` with this idle time before the first of three probes, and a third of it
-    /// between them: a peer that died is noticed after twice the span. In whole seconds, at most
-    /// 32,767.
+    /// between probes: a dead peer is detected after twice the span. Rounded up to whole seconds,
+    /// at most 32,767.
     pub keepalive: Option<Duration>,
     /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged.
     pub user_timeout: Option<Duration>,
-    /// `SO_RCVBUF` in bytes, when not the kernel's own.
+    /// `SO_RCVBUF` in bytes; `None` keeps the kernel's default.
     pub receive_buffer: Option<u32>,
-    /// `SO_SNDBUF` in bytes, when not the kernel's own.
+    /// `SO_SNDBUF` in bytes; `None` keeps the kernel's default.
     pub send_buffer: Option<u32>,
-    /// `TCP_DEFER_ACCEPT`: report a connection only when its first data is there, or this span is
-    /// over.
+    /// `TCP_DEFER_ACCEPT`: accept a connection only after its first data has arrived, or after this
+    /// span.
     pub defer_accept: Option<Duration>,
 }
 
-/// What a connection is opened with.
+/// Options of an outgoing connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// `TCP_NODELAY`.
     pub nodelay: bool,
-    /// The local address to connect from, its port 0 to let the kernel choose.
+    /// The local address to connect from; with port 0 the kernel chooses the port.
     pub source: Option<Address>,
 }
 
-/// The step of opening a socket that the kernel refused.
+/// The step of opening a socket that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenStep {
     /// socket(2) or one of its options.
@@ -333,7 +339,7 @@ pub enum OpenStep {
     Connect,
 }
 
-/// A socket could not be opened: at which step, and why.
+/// The failure to open a socket: the step and the reason.
 #[derive(Debug)]
 pub struct OpenError {
     /// The call that refused.

@@ -1,21 +1,22 @@
-//! Standard output and standard error, written to without ever waiting.
+//! Standard output and standard error, written without ever waiting.
 //!
-//! The loop's thread writes lines here, and a write that sleeps stops all connections. `O_NONBLOCK`
-//! belongs to the open file, which the shell and other programs share, so the inherited one is left
-//! as it is. What is done instead depends on what the stream is:
+//! The loop's thread writes lines here, and a write that sleeps would stop all connections.
+//! `O_NONBLOCK` belongs to the open file, which the shell and other programs share, so the
+//! inherited open file stays as it is. The method depends on the kind of stream:
 //!
-//! - a terminal or a pipe: another open file of the same object, with `O_NONBLOCK`, opened through
+//! - a terminal or a pipe: a second open file of the same object, with `O_NONBLOCK`, opened through
 //!   `/proc/self/fd`;
 //! - a socket: send(2) with `MSG_DONTWAIT`;
-//! - a regular file, a block device, `/dev/null` and its like: the inherited descriptor, because a
-//!   write waits for a disk at most. A file is not opened anew: the offset belongs to the open file
-//!   too, and what the shell writes later would overwrite what was written here;
-//! - a pipe that cannot be opened anew: poll(2), then at most `PIPE_BUF` bytes;
-//! - anything else: a thread that waits in place of the loop, behind a socket pair. It is the last
-//!   resort and started only then: beside a second thread each system call of the first one takes a
+//! - a regular file, a block device, `/dev/null` and similar devices: the inherited descriptor,
+//!   because a write waits for a disk at most. A regular file is not opened again: a second open
+//!   file would have its own offset, and later output of the shell would overwrite what was written
+//!   here;
+//! - a pipe that cannot be opened again: poll(2), then at most `PIPE_BUF` bytes;
+//! - anything else: a thread that waits in place of the loop, behind a socket pair. The thread is
+//!   started only in this case: in a process with a second thread each system call takes a
 //!   reference to its descriptor, which costs an echo 1.5 %.
 //!
-//! Without room a write answers `WouldBlock`, or takes a part. What a line is is not known here.
+//! Without room a write returns `WouldBlock`, or writes a part. Lines are not known here.
 //! Man pages: open(2), poll(2), proc_pid_fd(5), pty(7), pipe(7).
 
 use std::fs::{File, Metadata};
@@ -35,16 +36,16 @@ use crate::sys::process::signal;
 static OUTPUT: OnceLock<Outlet> = OnceLock::new();
 static ERRORS: OnceLock<Outlet> = OnceLock::new();
 
-/// Major number of the devices that are memory: `/dev/null`, `/dev/full` and their like.
+/// Major number of the memory devices: `/dev/null`, `/dev/full` and others.
 const MEMORY_DEVICES: u32 = 1;
-/// `/dev/ptmx`: opening it makes another terminal.
+/// `/dev/ptmx`: opening it creates another terminal.
 const TERMINAL_MAKER: (u32, u32) = (5, 2);
-/// Bytes that the thread moves at once.
+/// Bytes that the thread copies at once.
 const PIECE: usize = 4096;
-/// How often a thread that is behind is looked at.
+/// Interval of the checks of a thread that has not written everything.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A standard stream and the way to write to it.
+/// A standard stream and the method of writing to it.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     inherited: BorrowedFd<'static>,
@@ -53,24 +54,24 @@ pub(crate) struct Outlet {
 
 #[derive(Debug)]
 enum Way {
-    /// An open file of our own, with `O_NONBLOCK`.
+    /// A second open file of the same object, with `O_NONBLOCK`.
     Own(File),
     Socket,
     /// The inherited descriptor.
     Shared,
     Thread(Relay),
-    /// It cannot be written to, for the reason with this number.
+    /// The stream cannot be written to; the number is that of the error.
     Refused(i32),
 }
 
-/// Standard output; the way to it is chosen when it is first asked for.
+/// Standard output. The method is chosen at the first call.
 pub(crate) fn output() -> &'static Outlet {
     OUTPUT.get_or_init(|| Outlet::new(standard::descriptor(standard::OUTPUT)))
 }
 
-/// Standard error; the way to it is chosen when it is first asked for. If both go to the same
-/// terminal, pipe or file, both are one outlet: a line that was taken in part is then finished
-/// before a line of the other stream.
+/// Standard error. The method is chosen at the first call. If both streams go to the same terminal,
+/// pipe or file, they share one outlet: a line that was written in part is then finished before a
+/// line of the other stream.
 pub(crate) fn errors() -> &'static Outlet {
     static ARE_ONE: OnceLock<bool> = OnceLock::new();
     let are_one = || {
@@ -86,13 +87,13 @@ pub(crate) fn errors() -> &'static Outlet {
     ERRORS.get_or_init(|| Outlet::new(standard::descriptor(standard::ERRORS)))
 }
 
-/// How many descriptors these two have opened so far.
+/// The number of descriptors that the two outlets have opened so far.
 pub fn outlet_descriptors() -> u64 {
     let outlets = [&OUTPUT, &ERRORS].into_iter().filter_map(OnceLock::get);
     outlets.map(Outlet::descriptors).sum()
 }
 
-/// Waits until the threads, if there are any, have passed on all they were given, at most for
+/// Waits until the threads, if there are any, have written all bytes passed to them, at most for
 /// `span` each.
 pub(crate) fn finish(span: Duration) {
     for outlet in [&OUTPUT, &ERRORS].into_iter().filter_map(OnceLock::get) {
@@ -103,7 +104,7 @@ pub(crate) fn finish(span: Duration) {
 }
 
 impl Outlet {
-    /// The outlet behind an inherited descriptor.
+    /// The outlet of an inherited descriptor.
     pub(super) fn new(inherited: BorrowedFd<'static>) -> Outlet {
         let way = Way::to(inherited).unwrap_or_else(|error| {
             let number = error.raw_os_error();
@@ -112,7 +113,7 @@ impl Outlet {
         Outlet { inherited, way }
     }
 
-    /// Writes as much of `bytes` as is taken now; `WouldBlock` when that is nothing.
+    /// Writes as many of `bytes` as the stream accepts now; `WouldBlock` if it accepts none.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.way {
             Way::Own(file) => write_again(file, bytes),
@@ -156,7 +157,7 @@ impl Way {
     fn to(inherited: BorrowedFd<'static>) -> io::Result<Way> {
         let (_, writable) = stream::access(inherited)?;
         if !writable {
-            // What was opened for reading only is not opened anew for writing.
+            // A stream that is open for reading only is not opened again for writing.
             return Err(io::Error::from_raw_os_error(errno::EBADF));
         }
         let metadata = metadata(inherited)?;
@@ -171,7 +172,7 @@ impl Way {
         } else if kind.is_char_device() && device.0 == MEMORY_DEVICES {
             Ok(Way::Shared)
         } else if inherited.is_terminal() && device != TERMINAL_MAKER {
-            // Not where the terminal is another user's, nor without /proc.
+            // Fails if the terminal belongs to another user, or without /proc.
             match file::open_anew(inherited) {
                 Ok(file) => Ok(Way::Own(file)),
                 Err(_) => Relay::start(inherited).map(Way::Thread),
@@ -195,9 +196,9 @@ fn write_again(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// A thread that writes to a descriptor and waits as long as it must.
+/// A thread that writes to a descriptor and waits as long as needed.
 ///
-/// The socket pair bounds what it may be behind, to the kernel's send buffer
+/// The socket pair bounds the bytes that are not written yet to the kernel's send buffer
 /// (`net.core.wmem_default`).
 #[derive(Debug)]
 struct Relay {
@@ -217,7 +218,8 @@ impl Relay {
             while let Ok(length @ 1..) = far.read(&mut piece) {
                 let mut rest = &piece[..length];
                 while !rest.is_empty() {
-                    // An error ends the thread and closes its end, which the next write reports.
+                    // An error ends the thread and closes its end of the pair; the next write
+                    // reports it.
                     let Ok(written) = stream::write_waiting(to, rest) else {
                         return;
                     };
@@ -258,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    /// An outlet to a descriptor that stays open to the end of the tests, as standard streams do.
+    /// An outlet to a descriptor that stays open until the tests end, like a standard stream.
     fn outlet(fd: impl Into<OwnedFd>) -> Outlet {
         let fd: &'static OwnedFd = Box::leak(Box::new(fd.into()));
         Outlet::new(fd.as_fd())
@@ -270,7 +272,7 @@ mod tests {
         options.open(path).expect("null(4), ptmx(4)")
     }
 
-    /// A pipe that another process holds the reading end of.
+    /// A pipe whose reading end belongs to another process.
     fn pipe() -> (OwnedFd, Child) {
         let mut sleep = Command::new("sleep");
         sleep.arg("1000").stdin(Stdio::piped());
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn each_stream_has_its_way() -> io::Result<()> {
+    fn each_kind_of_stream_has_its_method_of_writing() -> io::Result<()> {
         let (near, _far) = UnixStream::pair()?;
         assert!(matches!(outlet(near).way, Way::Socket));
         for device in ["/dev/null", "/dev/full"] {
@@ -292,7 +294,7 @@ mod tests {
         }
         let manifest = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?;
         assert!(matches!(outlet(manifest).way, Way::Refused(errno::EBADF)));
-        // It is a terminal, but to open it anew makes another one.
+        // It is a terminal, but opening it again creates another one.
         assert!(matches!(outlet(open("/dev/ptmx")).way, Way::Thread(_)));
         Ok(())
     }
@@ -349,7 +351,7 @@ mod tests {
         relay.finish(Duration::from_secs(20));
         let passed_on = relay.passed_on.load(Ordering::Acquire);
         assert_eq!(passed_on, sent.len() as u64);
-        // The other side is gone: the thread ends, and the next writes say so.
+        // The other end is closed: the thread ends, and the next writes fail.
         drop(far);
         let deadline = Instant::now() + Duration::from_secs(20);
         while kind(relay.write(b"x")) != Err(ErrorKind::BrokenPipe) {

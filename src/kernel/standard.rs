@@ -1,10 +1,10 @@
-//! Standard input and standard output of a command that has a result to give: they wait for the
-//! other side, and an error is an error.
+//! Standard input and standard output of a command that produces a result: calls wait for the other
+//! side, and errors are reported.
 //!
-//! The standard library takes a closed or misused standard stream (`EBADF`) for an empty one, so
-//! that a result can be lost and the program still end well. These two say so instead, when they
-//! are opened: before there is a result that could be lost. What is read or printed is not known
-//! here. Man pages: read(2), write(2), stdin(3).
+//! The standard library treats a closed or misused standard stream (`EBADF`) as an empty one, so a
+//! result can be lost although the program ends with success. These two types report the error when
+//! they are opened, before there is a result to lose. What is read or printed is not known here.
+//! Man pages: read(2), write(2), stdin(3).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,18 +12,18 @@ use std::os::fd::BorrowedFd;
 
 use crate::sys::fd::{standard, stream};
 
-/// Standard input, which can be read.
+/// Standard input, open for reading.
 #[derive(Debug)]
 pub struct StandardInput(BorrowedFd<'static>);
 
-/// Standard output, which can be written to.
+/// Standard output, open for writing.
 #[derive(Debug)]
 pub struct StandardOutput(BorrowedFd<'static>);
 
 impl StandardInput {
     /// # Errors
     ///
-    /// It is closed, open for writing only, or a folder.
+    /// The stream is closed, open for writing only, or a directory.
     pub fn open() -> io::Result<StandardInput> {
         let descriptor = open(standard::INPUT)?;
         let (readable, _) = stream::access(descriptor)?;
@@ -43,7 +43,7 @@ impl StandardInput {
 impl StandardOutput {
     /// # Errors
     ///
-    /// It is closed, or open for reading only.
+    /// The stream is closed, or open for reading only.
     pub fn open() -> io::Result<StandardOutput> {
         let descriptor = open(standard::OUTPUT)?;
         let (_, writable) = stream::access(descriptor)?;

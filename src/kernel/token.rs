@@ -1,10 +1,11 @@
-//! What is asked of the kernel, what it reports, and the name by which it reports it.
+//! Interest, readiness, and the token under which the kernel reports a descriptor.
 //!
-//! epoll hands back 64 bits of ours with each event. A descriptor or a pointer there would be a
-//! trap: by the time the event is looked at, the connection may be gone and its number given to
-//! another, even within one batch. A [`Token`] is a slot index and that slot's generation, so a
-//! name outlives its holder safely: the slot's generation has moved on and the event is recognised
-//! as stale. See epoll_ctl(2).
+//! epoll returns 64 bits of user data with each event. A descriptor or a pointer would be unsafe
+//! there: when the event is handled, the connection may be closed and its number reused, even
+//! within one batch. A [`Token`] is a slot index and the generation of that slot, so a token
+//! outlives its connection safely: the generation of the slot has changed by then, and the event is
+//! recognised as stale. Neighbours: `store::slots`, which counts the generations; `linux`, which
+//! registers the tokens. Man page: epoll_ctl(2).
 
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
@@ -13,32 +14,33 @@ use super::Stream;
 use crate::limits::COMMANDS_MAX;
 use crate::sys::epoll::Event;
 
-/// A slot's name: its index and its generation at the time it was registered.
+/// The identity of a registered descriptor: the index of its slot, and the generation of the slot
+/// at the time of registration.
 ///
-/// A connection's generation starts at 1. Generation 0 marks the loop's own descriptors.
+/// The generation of a connection is at least 1. Generation 0 marks the loop's own descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
 /// What a [`Token`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The connection in a slot, or one that held the slot before.
+    /// The connection in a slot, or an earlier connection of that slot.
     Connection,
     /// A listener, by its number.
     Listener(u32),
-    /// The signals that the process answers to.
+    /// The signals that the process handles.
     Signals,
     /// A wake-up from another thread.
     WakeUp,
-    /// The timer of a far deadline. The only answer is to look at the clock.
+    /// The timer of a far deadline. The loop only needs to read the clock.
     Timer,
-    /// One end of a program.
+    /// A descriptor of a command.
     Child {
-        /// The place of the program.
+        /// The index of the command.
         place: u32,
         /// The last 23 bits of its generation.
         generation: u32,
-        /// Which end.
+        /// Which descriptor.
         end: ChildEnd,
     },
     /// A child of this process has ended; see [`Spawner::supervise`](super::Spawner::supervise).
@@ -61,24 +63,24 @@ impl Token {
     /// The report that a child has ended.
     pub const CHILD_ENDED: Token = Token::own(u32::MAX - 5);
 
-    /// Names the holder of slot `index` in its `generation`, which starts at 1.
+    /// The token of slot `index` in its `generation`, which is at least 1.
     pub const fn new(index: u32, generation: u32) -> Token {
         Token((generation as u64) << 32 | index as u64)
     }
 
-    /// Names one of the loop's own descriptors.
+    /// The token of one of the loop's own descriptors.
     const fn own(number: u32) -> Token {
         Token::new(number, 0)
     }
 
-    /// Names listener `number`.
+    /// The token of listener `number`.
     pub const fn listener(number: u32) -> Token {
         debug_assert!(number < CHILDREN);
         Token::own(number)
     }
 
-    /// Names one end of the program in `place`, which is below [`COMMANDS_MAX`]. Of its
-    /// `generation` 23 bits are kept: enough for events that are stale for a moment.
+    /// The token of one descriptor of the command in `place`, which is below [`COMMANDS_MAX`]. 23
+    /// bits of its `generation` are kept: enough, because events are stale only for a moment.
     pub const fn child(place: u32, generation: u32, end: ChildEnd) -> Token {
         const { assert!(COMMANDS_MAX <= 64) }
         Token::own(CHILDREN | (generation & GENERATIONS) << 8 | place << 1 | end as u32)
@@ -129,18 +131,18 @@ impl Token {
     }
 }
 
-/// What is watched of a program.
+/// The two descriptors of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildEnd {
-    /// What it says.
+    /// The pipe of its output.
     Output = 0,
-    /// That it has ended.
+    /// The pidfd that reports its end.
     Exit = 1,
 }
 
-/// Set in the number of everything that belongs to a program; there are not so many listeners.
+/// Set in the token of every command; listener numbers stay below it.
 const CHILDREN: u32 = 1 << 31;
-/// What is kept of a program's generation.
+/// The part of a command's generation that a token holds.
 const GENERATIONS: u32 = (1 << 23) - 1;
 
 impl fmt::Debug for Token {
@@ -162,22 +164,22 @@ impl fmt::Debug for Token {
     }
 }
 
-/// *Interest*: what the loop asks to be told about one socket.
+/// *Interest*: what the loop asks the kernel to report for a socket.
 ///
-/// An empty interest still gets errors and hang-ups, which cannot be masked.
+/// Errors and hang-ups cannot be masked: the kernel reports them even for an empty interest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Interest(u8);
 
 impl Interest {
-    /// Nothing but what cannot be masked.
+    /// Only errors and hang-ups.
     pub const NONE: Interest = Interest(0);
     /// Data, or the end of the stream, can be read.
     pub const READ: Interest = Interest(1);
     /// The send buffer has room.
     pub const WRITE: Interest = Interest(2);
-    /// Report changes (edge-triggered) instead of states (level-triggered). With
-    /// [`Interest::READ`] this also asks for the peer's half-close and for urgent bytes, which an
-    /// edge that came together with data would otherwise hide.
+    /// Report changes (edge-triggered) instead of states (level-triggered). With [`Interest::READ`]
+    /// this also asks for the peer's half-close and for urgent bytes; otherwise an edge that
+    /// arrives together with data would hide them.
     pub const EDGE: Interest = Interest(4);
 
     /// Both interests together: `|`, for constants.
@@ -186,7 +188,7 @@ impl Interest {
         Interest(self.0 | other.0)
     }
 
-    /// Whether everything in `other` is asked for here.
+    /// Whether `self` includes all of `other`.
     pub const fn contains(self, other: Interest) -> bool {
         self.0 & other.0 == other.0
     }
@@ -211,14 +213,14 @@ impl BitOr for Interest {
 /// When the kernel reports a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// As long as something is so.
+    /// As long as the condition holds (level-triggered).
     Level,
-    /// Once when it has become so.
+    /// Once, when the condition becomes true (edge-triggered).
     Edge,
 }
 
 impl Interest {
-    /// This interest as `trigger` has it registered.
+    /// This interest in the mode of `trigger`.
     #[inline]
     #[must_use]
     pub const fn under(self, trigger: Trigger) -> Interest {
@@ -246,7 +248,7 @@ impl fmt::Debug for Interest {
     }
 }
 
-/// *Readiness*: what the kernel reports of one socket. The bits are those of epoll_ctl(2).
+/// *Readiness*: what the kernel reports for a socket. The bits are those of epoll_ctl(2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Readiness(u32);
 
@@ -255,7 +257,7 @@ impl Readiness {
     pub const NONE: Readiness = Readiness(0);
     /// `EPOLLIN`: a read will not block.
     pub const IN: Readiness = Readiness(0x001);
-    /// `EPOLLPRI`: an urgent byte has come, before which a read stops short.
+    /// `EPOLLPRI`: an urgent byte has arrived; a read stops before it.
     pub const PRI: Readiness = Readiness(0x002);
     /// `EPOLLOUT`: a write will not block.
     pub const OUT: Readiness = Readiness(0x004);
@@ -263,7 +265,7 @@ impl Readiness {
     pub const ERR: Readiness = Readiness(0x008);
     /// `EPOLLHUP`: both directions are shut; never masked.
     pub const HUP: Readiness = Readiness(0x010);
-    /// `EPOLLRDHUP`: the peer will send no more; data may still wait to be read.
+    /// `EPOLLRDHUP`: the peer has closed its sending direction; data may still wait to be read.
     pub const RDHUP: Readiness = Readiness(0x2000);
 
     /// The readiness with these epoll bits.
@@ -324,12 +326,12 @@ impl fmt::Debug for Readiness {
 }
 
 impl Event {
-    /// What a kernel reports of the socket that was registered under `token`.
+    /// The event of `readiness` for the socket that was registered under `token`.
     pub const fn new(token: Token, readiness: Readiness) -> Event {
         Event::raw(token.bits(), readiness.bits())
     }
 
-    /// The name under which the socket was registered; its holder may be gone.
+    /// The token under which the socket was registered. The socket may be closed by now.
     #[inline]
     pub const fn token(&self) -> Token {
         Token::from_bits(self.data())

@@ -1,6 +1,7 @@
 //! Containers with fixed memory: slots with generations, a queue of slots, timers.
 //!
-//! Each takes all its memory at the start and never grows. None knows a socket or a protocol.
+//! Each container allocates all its memory at the start and never grows. None of them knows a
+//! socket or a protocol.
 
 pub mod queue;
 pub mod slots;

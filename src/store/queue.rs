@@ -1,13 +1,12 @@
-//! Slots that wait for something, first come, first served: a list that runs through an array of
-//! links.
+//! A first-in-first-out queue of slots: a doubly linked list in an array.
 //!
-//! A connection may be closed while it waits, and its slot given away, so a queue of tokens would
-//! collect stale ones without bound. Here a slot is in a queue once or not at all, and leaves from
-//! the middle in one step. The array is zeroed memory, untouched until a slot first waits.
+//! A waiting connection may be closed and its slot reused, so a queue of tokens would collect stale
+//! ones without bound. Here a slot is in a queue at most once, and is removed from any position in
+//! one step. The array is zeroed memory: a page is untouched until one of its slots first waits.
 
-/// The neighbours before and behind: 0 when the slot does not wait, [`NOBODY`] at an end, else the
-/// neighbour's slot and [`FIRST`]. A plain array, because only of those zeros come as untouched
-/// pages.
+/// The slots before and behind: 0 when the slot does not wait, [`NOBODY`] at an end, else the
+/// number of the slot plus [`FIRST`]. A plain array, because only zeroed arrays are allocated as
+/// untouched pages.
 type Link = [u32; 2];
 
 const BEFORE: usize = 0;
@@ -38,12 +37,12 @@ impl Queue {
         }
     }
 
-    /// How many wait.
+    /// The number of waiting slots.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nobody waits.
+    /// Whether no slot waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -54,7 +53,7 @@ impl Queue {
         self.links[slot as usize] != [0; 2]
     }
 
-    /// Puts `slot` at the end, unless it waits already; tells whether it did not.
+    /// Appends `slot` unless it already waits; returns whether it was appended.
     pub fn push(&mut self, slot: u32) -> bool {
         if self.links[slot as usize] != [0; 2] {
             return false;
@@ -69,14 +68,14 @@ impl Queue {
         true
     }
 
-    /// Takes the first one out.
+    /// Removes and returns the first slot.
     pub fn pop(&mut self) -> Option<u32> {
         let slot = self.first.checked_sub(FIRST)?;
         self.remove(slot);
         Some(slot)
     }
 
-    /// Takes `slot` out from wherever it stands, if it waits.
+    /// Removes `slot` from any position, if it waits.
     pub fn remove(&mut self, slot: u32) {
         let [before, behind] = self.links[slot as usize];
         if before == 0 {
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_may_leave_from_the_front_the_middle_and_the_end() {
+    fn a_slot_is_removed_from_the_front_the_middle_and_the_end() {
         for leaves in 0..4 {
             let mut queue = Queue::new(4);
             assert!((0..4).all(|slot| queue.push(slot)));

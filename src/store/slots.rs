@@ -1,12 +1,13 @@
-//! A fixed array of places, each with a generation, so that a name outlives its holder safely.
+//! A fixed array of slots, each with a generation, so that a key outlives its value safely.
 //!
-//! An event may be looked at after its connection is gone and its slot given to another, even
-//! within one batch. The [`Key`] under which it was registered still carries the old generation,
-//! and finds nothing. 32 bits of it: one bit wraps after two reuses, these after four thousand
-//! million.
+//! An event may be handled after its connection is closed and the slot is reused, even within one
+//! batch. The [`Key`] under which the connection was registered still has the old generation, and
+//! finds nothing. A generation has 32 bits: one bit would wrap after two reuses, 32 bits wrap after
+//! four billion.
 //!
 //! Memory is reserved once for all slots and touched when a slot is first used, so it follows the
-//! most connections there ever were. Free slots are reused last in, first out: the warm ones first.
+//! largest number of connections so far. Free slots are reused last in, first out, because their
+//! memory is most likely in the cache.
 
 use std::marker::PhantomData;
 
@@ -14,15 +15,16 @@ const NO_SLOT: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Odd when it holds something, so that generation 0, the loop's own, is never a connection's.
+    /// Odd when the slot is in use, so that generation 0, which marks the loop's own descriptors,
+    /// never belongs to a connection.
     generation: u32,
     next_free: u32,
     holds: Option<T>,
 }
 
-/// The name of a value: the index of its slot, and the generation of that slot.
+/// The key of a value: the index of its slot and the generation of the slot.
 pub trait Key: Copy {
-    /// Names the holder of slot `index` in its `generation`.
+    /// The key of slot `index` in its `generation`.
     fn new(index: u32, generation: u32) -> Self;
 
     /// The slot.
@@ -32,7 +34,7 @@ pub trait Key: Copy {
     fn generation(self) -> u32;
 }
 
-/// At most `capacity` values, each known by the key that [`Slots::insert`] gave it.
+/// At most `capacity` values, each found by the key that [`Slots::insert`] returned.
 #[derive(Debug)]
 pub struct Slots<K, T> {
     slots: Vec<Slot<T>>,
@@ -46,7 +48,7 @@ impl<K: Key, T> Slots<K, T> {
     /// Bytes a slot takes, for the memory ceiling.
     pub const SLOT_SIZE: usize = size_of::<Slot<T>>();
 
-    /// Room for `capacity` values, all of it reserved now.
+    /// Room for `capacity` values. All of it is reserved now.
     pub fn new(capacity: usize) -> Slots<K, T> {
         assert!(capacity < NO_SLOT as usize);
         Slots {
@@ -58,24 +60,24 @@ impl<K: Key, T> Slots<K, T> {
         }
     }
 
-    /// How many values there are.
+    /// The number of values.
     #[inline]
     pub fn len(&self) -> usize {
         self.live
     }
 
-    /// Whether there is none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.live == 0
     }
 
-    /// Whether no more fits.
+    /// Whether every slot is in use.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.live == self.capacity
     }
 
-    /// Takes `value` in and names it; gives it back when there is no place.
+    /// Stores `value` and returns its key; returns the value when no slot is free.
     pub fn insert(&mut self, value: T) -> Result<K, T> {
         if self.is_full() {
             return Err(value);
@@ -98,7 +100,7 @@ impl<K: Key, T> Slots<K, T> {
         Ok(K::new(index, slot.generation))
     }
 
-    /// The value `key` was given for, unless it has gone.
+    /// The value of `key`, unless it has been removed.
     #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index() as usize)?;
@@ -109,7 +111,7 @@ impl<K: Key, T> Slots<K, T> {
         }
     }
 
-    /// Takes the value out; every copy of `key` is stale from now on.
+    /// Removes the value. Every copy of `key` is stale from now on.
     pub fn remove(&mut self, key: K) -> Option<T> {
         let slot = self.slots.get_mut(key.index() as usize)?;
         if slot.generation != key.generation() {
@@ -129,7 +131,7 @@ impl<K: Key, T> Slots<K, T> {
         slot.holds.as_ref().map(|_| K::new(index, slot.generation))
     }
 
-    /// How many slots were ever used: indices run below this.
+    /// The number of slots that were ever used: all indices are below it.
     pub fn used(&self) -> u32 {
         self.slots.len() as u32
     }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_slot_does_not_answer_to_its_old_name() {
+    fn a_reused_slot_is_not_found_by_its_old_key() {
         let mut slots = Slots::<Name, _>::new(1);
         let old = slots.insert('a').unwrap();
         slots.remove(old);

@@ -1,12 +1,12 @@
-//! The deadlines of all slots: a binary heap whose entries know where they stand.
+//! The deadlines of all slots: a binary heap with an index from each slot to its entry.
 //!
-//! One deadline a slot. Activity does not touch the heap: it only moves the true deadline further
-//! away, which is found out when the armed one comes and is armed anew. So a busy connection costs
-//! nothing here, and an idle one costs one wake-up a time-out. The invariant that makes this sound:
-//! what is armed is never later than the truth.
+//! Each slot has at most one deadline. Activity on a connection does not touch the heap: it only
+//! moves the true deadline later. When the armed deadline expires, the caller compares it with the
+//! true one and arms again. A busy connection therefore costs nothing here, and an idle one costs
+//! one wake-up per timeout. Invariant: the armed deadline is never later than the true one.
 //!
-//! Deadlines of one time-out arrive in order, so arming is a push at the end; changing one is a
-//! sift of at most log n steps. Nothing allocates after [`Timers::new`].
+//! Deadlines of the same timeout arrive in order, so arming is a push at the end. Changing a
+//! deadline is a sift of at most log n steps. Nothing allocates after [`Timers::new`].
 
 use crate::base::time::Time;
 
@@ -14,7 +14,7 @@ use crate::base::time::Time;
 #[derive(Debug)]
 pub struct Timers {
     heap: Vec<(Time, u32)>,
-    /// For each slot its place in the heap plus one; 0 when it has no deadline. Zeroed memory is
+    /// For each slot its position in the heap plus one; 0 when it has no deadline. Zeroed memory is
     /// untouched memory.
     places: Vec<u32>,
 }
@@ -31,7 +31,7 @@ impl Timers {
         }
     }
 
-    /// Sets the deadline of `slot`, in place of any earlier one.
+    /// Sets the deadline of `slot` and replaces any earlier setting.
     pub fn arm(&mut self, slot: u32, deadline: Time) {
         let place = match self.places[slot as usize] {
             0 => {
@@ -47,14 +47,14 @@ impl Timers {
         self.sift_down(place);
     }
 
-    /// Sets the deadline of `slot`, unless it has one that is not later.
+    /// Sets the deadline of `slot`, unless the slot has an earlier or equal one.
     pub fn arm_by(&mut self, slot: u32, deadline: Time) {
         if deadline < self.armed(slot) {
             self.arm(slot, deadline);
         }
     }
 
-    /// Takes the deadline of `slot` away, if it has one.
+    /// Removes the deadline of `slot`, if it has one.
     pub fn disarm(&mut self, slot: u32) {
         let place = self.places[slot as usize];
         if place == 0 {
@@ -69,7 +69,7 @@ impl Timers {
         }
     }
 
-    /// The deadline of `slot`, [`Time::NEVER`] when it has none.
+    /// The deadline of `slot`, or [`Time::NEVER`] when it has none.
     pub fn armed(&self, slot: u32) -> Time {
         match self.places[slot as usize] {
             0 => Time::NEVER,
@@ -87,7 +87,7 @@ impl Timers {
         self.heap.is_empty()
     }
 
-    /// The nearest deadline; never, when there is none.
+    /// The nearest deadline, or [`Time::NEVER`] when there is none.
     #[inline]
     pub fn next(&self) -> Time {
         self.heap
@@ -95,7 +95,7 @@ impl Timers {
             .map_or(Time::NEVER, |(deadline, _)| *deadline)
     }
 
-    /// Takes out a slot whose deadline is not after `now`, the most overdue first.
+    /// Removes and returns a slot whose deadline is not after `now`, the most overdue first.
     pub fn pop_due(&mut self, now: Time) -> Option<u32> {
         let (deadline, slot) = *self.heap.first()?;
         if deadline > now {

@@ -1,11 +1,14 @@
 //! epoll: the set of descriptors to watch, and the wait for any of them.
 //!
 //! The 64 bits that come back with an event are opaque here; `kernel` gives them their meaning.
-//! Three habits of the interface shape this file. `epoll_wait` counts milliseconds, so a time-out
-//! is rounded *up*: rounded down, the last fraction before a deadline becomes a busy loop.
-//! `epoll_pwait2` counts nanoseconds but is young (Linux 5.11), so its absence is remembered. And
-//! a wait ends with EINTR even under SA_RESTART, and after SIGCONT with no handler at all; that is
-//! no event, not an error.
+//! Three properties of the interface shape this file:
+//!
+//! - `epoll_wait` counts milliseconds, so a timeout is rounded *up*. Rounded down, the last
+//!   fraction before a deadline would become a busy loop.
+//! - `epoll_pwait2` counts nanoseconds but is recent (Linux 5.11), so this file remembers when it
+//!   is missing.
+//! - A wait ends with EINTR even under SA_RESTART, and after SIGCONT even without a handler. This
+//!   is a wait without events, not an error.
 //!
 //! Man pages: epoll(7), epoll_ctl(2), epoll_wait(2).
 
@@ -24,9 +27,9 @@ pub(crate) const PRI: u32 = libc::EPOLLPRI as u32;
 pub(crate) const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 pub(crate) const EDGE: u32 = libc::EPOLLET as u32;
 
-/// One event as the kernel writes it: which descriptor, and what is ready.
+/// One event as the kernel writes it: the registered data, and what is ready.
 ///
-/// An array of these is what a wait fills; the layout is the kernel's own, so nothing is copied.
+/// A wait fills an array of these. The layout is the kernel's own, so nothing is copied.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Event(libc::epoll_event);
@@ -60,7 +63,7 @@ impl Default for Event {
 /// An epoll instance, close-on-exec.
 pub(crate) struct Epoll {
     descriptor: OwnedFd,
-    /// Whether `epoll_pwait2` has not been refused yet.
+    /// Whether `epoll_pwait2` is used: true until the kernel has refused it.
     nanoseconds: bool,
 }
 
@@ -68,7 +71,7 @@ impl Epoll {
     pub(crate) fn new() -> io::Result<Epoll> {
         // SAFETY: the call takes no pointer.
         let number = retry(|| unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the number was just made for us and nobody else has it.
+        // SAFETY: the descriptor is new and has no other owner.
         let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
         Ok(Epoll {
             descriptor,
@@ -88,7 +91,7 @@ impl Epoll {
 
     #[inline]
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        // Kernels before 2.6.9 wanted an event here too; it costs nothing to give one.
+        // Kernels before 2.6.9 require a non-null event here too (epoll_ctl(2), BUGS).
         self.control(libc::EPOLL_CTL_DEL, fd, Event::default())
     }
 
@@ -102,9 +105,9 @@ impl Epoll {
 
     /// Waits until something is ready or `timeout` is over, and fills `events` from the front.
     ///
-    /// `None` waits for ever. 0 events are what a time-out and an interrupting signal both give.
-    /// After a signal it is looked again, without sleeping: a process that was stopped goes on
-    /// here, and must hear what arrived meanwhile before it judges anybody by the clock.
+    /// `None` waits without a limit. A timeout and an interrupting signal both return 0 events.
+    /// After an interruption the wait is repeated without sleeping: a process that was stopped
+    /// continues here, and must see what has arrived meanwhile before it applies any deadline.
     #[inline]
     pub(crate) fn wait(
         &mut self,
@@ -128,7 +131,7 @@ impl Epoll {
     fn wait_span(&mut self, events: &mut [Event], span: Duration) -> io::Result<usize> {
         if self.nanoseconds {
             match self.wait_nanoseconds(events, span) {
-                // EPERM is how seccomp filters that are older than the call refuse it.
+                // Seccomp filters that are older than the call refuse it with EPERM.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.nanoseconds = false;
                 }
@@ -152,7 +155,7 @@ impl Epoll {
         let first = events.as_mut_ptr().cast::<libc::epoll_event>();
         let timeout = kernel_timespec(span);
         let no_mask = ptr::null::<libc::sigset_t>();
-        // By number, because the wrapper came only with glibc 2.35 and would be needed to link.
+        // Called by number: glibc has a wrapper only since 2.35, and linking would require it.
         // SAFETY: as in `wait_milliseconds`; the timeout outlives the call, and without a mask its
         // size is not looked at.
         let filled = check(unsafe {
@@ -183,7 +186,7 @@ fn milliseconds(span: Duration) -> c_int {
     c_int::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }
 
-/// `struct __kernel_timespec`: 64 bits each on every machine, unlike the one of the C library.
+/// `struct __kernel_timespec`: two 64-bit fields on every machine, unlike the C library's type.
 #[repr(C)]
 struct KernelTimespec {
     seconds: i64,

@@ -1,14 +1,14 @@
-//! The errors by name, for whoever sorts them and for whoever prints them.
+//! Error numbers and their names, as constants to match on and as text to print.
 //!
-//! The standard library has kinds for most, but not for those an accept loop lives by (`EMFILE`,
-//! `ENFILE`), and no names as strace(1) prints them. One list yields both. What an error means is
-//! not known here. Man pages: errno(3), accept(2), send(2), epoll_ctl(2).
+//! The standard library has kinds for most errors, but not for those that an accept loop must
+//! distinguish (`EMFILE`, `ENFILE`), and no names as strace(1) prints them. One list yields both.
+//! What an error means is not known here. Man pages: errno(3), accept(2), send(2), epoll_ctl(2).
 
 macro_rules! errors {
     ($($name:ident)*) => {
         pub use libc::{$($name),*};
 
-        /// The name of an error number, when it is one that sockets or epoll can give.
+        /// The name of an error number, if sockets or epoll can return it.
         pub fn name(number: i32) -> Option<&'static str> {
             match number {
                 $(libc::$name => Some(stringify!($name)),)*

@@ -1,7 +1,7 @@
-//! eventfd: a counter that is a descriptor, so that one thread can wake another out of its wait.
+//! eventfd: a counter that is a descriptor, so that one thread can wake another from its wait.
 //!
-//! Adding makes it readable; reading takes the whole count back. How often it was added is not
-//! remembered by anybody. Man page: eventfd(2).
+//! Adding makes the descriptor readable; reading returns the whole count and resets it. The number
+//! of additions is not recorded. Man page: eventfd(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -12,11 +12,11 @@ use super::retry;
 pub(crate) fn create() -> io::Result<OwnedFd> {
     // SAFETY: the call takes no pointer.
     let number = retry(|| unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
-    // SAFETY: the number was just made for us and nobody else has it.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Adds to the counter; a sum that it cannot hold is refused with `WouldBlock`.
+/// Adds to the counter. A sum beyond its range is refused with `WouldBlock`.
 pub(crate) fn add(fd: BorrowedFd<'_>, count: u64) -> io::Result<()> {
     let bytes = (&raw const count).cast();
     // SAFETY: `bytes` are the eight of `count`, which outlives the call.
@@ -24,7 +24,7 @@ pub(crate) fn add(fd: BorrowedFd<'_>, count: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the count, leaving zero; `WouldBlock` when it is zero already.
+/// Returns the count and resets it to zero; `WouldBlock` when it is zero already.
 pub(crate) fn take(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut count = 0_u64;
     let bytes = (&raw mut count).cast();

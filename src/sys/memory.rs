@@ -1,31 +1,32 @@
-//! Memory straight from the kernel: zeroed, and not there before it is touched.
+//! Memory directly from the kernel: zeroed, and allocated at the first touch.
 //!
-//! A pool whose size is fixed at start would pay for all of it at start if it came from an
-//! allocator that clears it. An anonymous mapping is cleared page by page at the first touch, so
-//! the total is a ceiling and not a price; `MAP_NORESERVE` keeps a large one from being refused
-//! for swap that it may never need. Man page: mmap(2).
+//! An allocator that clears memory would make a pool of fixed size pay for all of it at start. The
+//! kernel clears an anonymous mapping page by page at the first touch, so the size of the pool is a
+//! ceiling and not a cost. With `MAP_NORESERVE` a large mapping is not refused for swap space that
+//! it may never need. Man page: mmap(2).
 
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::slice;
 
-/// Bytes from which on a block is mapped for itself: the C library's own first setting.
+/// Size from which a block has its own mapping: the initial setting of the C library.
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 128 << 10;
 
-/// Has the allocator give large blocks back to the kernel as soon as they are freed. Left to
-/// itself the C library keeps them once one was freed, in an arena of the thread that took them,
-/// and a block of another thread does not fit in there: mallopt(3), `M_MMAP_THRESHOLD`.
+/// Makes the allocator return large blocks to the kernel as soon as they are freed. By default the
+/// C library raises this threshold when a large block is freed, and keeps such blocks in an arena
+/// of the thread that allocated them, where blocks of other threads do not fit: mallopt(3),
+/// `M_MMAP_THRESHOLD`.
 pub fn give_large_blocks_back() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: this changes a setting of the allocator, which has a lock of its own.
+    // SAFETY: this changes a setting of the allocator, which has its own lock.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
     }
 }
 
-/// Zeroed bytes in pages of their own, given back on drop.
+/// Zeroed bytes in pages of their own, unmapped on drop.
 #[derive(Debug)]
 pub struct Mapping {
     /// Dangling when `length` is 0: the kernel refuses to map nothing.
@@ -37,7 +38,7 @@ pub struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `length` zero bytes, none of which takes memory before it is touched.
+    /// Maps `length` zero bytes, which take no memory before they are touched.
     pub fn new(length: usize) -> io::Result<Mapping> {
         if length == 0 {
             let start = NonNull::dangling();
@@ -45,7 +46,7 @@ impl Mapping {
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: the kernel chooses the place, so nothing that is mapped already is touched.
+        // SAFETY: the kernel chooses the address, so no existing mapping is touched.
         let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

@@ -1,14 +1,15 @@
-//! The floor: calls to the kernel as it offers them, each turned into an `io::Result`.
+//! System calls as the kernel offers them, each returning an `io::Result`.
 //!
-//! This folder holds the only unsafe code of the house, and nothing else: it knows no connection,
-//! no token and no policy, and decides only what can have a single right answer. A descriptor
-//! comes in as a [`BorrowedFd`](std::os::fd::BorrowedFd) and goes out as an
-//! [`OwnedFd`](std::os::fd::OwnedFd), so the compiler knows that it is open during the call and
+//! This folder holds the only unsafe code of the crate, and nothing else. It knows no connection,
+//! no token and no policy, and decides only what has a single right answer. A descriptor is passed
+//! in as a [`BorrowedFd`](std::os::fd::BorrowedFd) and returned as an
+//! [`OwnedFd`](std::os::fd::OwnedFd), so the compiler ensures that it is open during the call and
 //! closed once.
 //!
-//! A call that a signal interrupted is made again, save three: `epoll_wait`, whose time-out would
-//! start over; `connect`, which goes on by itself; and `close`, after which the number may be
-//! another's already. `kernel` is the only neighbour. Man pages: syscalls(2), errno(3), signal(7).
+//! A call that a signal interrupts (EINTR) is repeated, with three exceptions: `epoll_wait`, whose
+//! timeout would start again; `connect`, which continues by itself; and `close`, after which the
+//! number may already belong to another descriptor. Neighbour: `kernel`, the only layer that
+//! imports this one. Man pages: syscalls(2), errno(3), signal(7).
 #![allow(unsafe_code)]
 
 pub(crate) mod epoll;
@@ -20,7 +21,7 @@ pub(crate) mod timerfd;
 
 use std::io;
 
-/// What the kernel answered; a negative number means that `errno` has the reason.
+/// The result of a call; if it is negative, `errno` holds the reason.
 #[inline]
 fn check<T: Default + PartialOrd>(answer: T) -> io::Result<T> {
     if answer < T::default() {
@@ -29,7 +30,7 @@ fn check<T: Default + PartialOrd>(answer: T) -> io::Result<T> {
     Ok(answer)
 }
 
-/// [`check`], with the call made again as long as signals interrupt it.
+/// [`check`], with the call repeated as long as signals interrupt it.
 #[inline]
 fn retry<T: Default + PartialOrd>(mut call: impl FnMut() -> T) -> io::Result<T> {
     loop {
@@ -45,9 +46,9 @@ mod tests {
     use super::*;
 
     fn fail(number: i32) -> isize {
-        // SAFETY: errno is this thread's own and always there.
+        // SAFETY: errno belongs to this thread and always exists.
         let errno = unsafe { libc::__errno_location() };
-        // SAFETY: the pointer is valid for writes and nobody else holds it.
+        // SAFETY: the pointer is valid for writes and has no other holder.
         unsafe { errno.write(number) };
         -1
     }

@@ -1,8 +1,7 @@
-//! timerfd: a point in time that is a descriptor.
+//! timerfd: a timer that is a descriptor.
 //!
-//! One that is set for a far deadline once costs nothing afterwards, while a time-out given to
-//! every wait has the kernel set and cancel a timer each time it sleeps. Man page:
-//! timerfd_create(2).
+//! A timer that is set once for a far deadline costs nothing afterwards. A timeout passed to every
+//! wait makes the kernel set and cancel a timer each time it sleeps. Man page: timerfd_create(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -15,19 +14,19 @@ pub(crate) fn create() -> io::Result<OwnedFd> {
     let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
     // SAFETY: the call takes no pointer.
     let number = retry(|| unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
-    // SAFETY: the number was just made for us and nobody else has it.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Has it become readable once the monotonic clock reads `nanoseconds`, instead of any earlier
-/// setting. A time that is over is now.
+/// Makes the timer readable once the monotonic clock reads `nanoseconds`, and replaces any earlier
+/// setting. A time in the past makes it readable at once.
 pub(crate) fn set(fd: BorrowedFd<'_>, nanoseconds: u64) -> io::Result<()> {
     const SECOND: u64 = 1_000_000_000;
     let once = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // Zero would take the setting back.
+    // Zero would disarm the timer.
     let nanoseconds = nanoseconds.max(1);
     let at = libc::timespec {
         tv_sec: (nanoseconds / SECOND) as libc::time_t,
@@ -38,7 +37,7 @@ pub(crate) fn set(fd: BorrowedFd<'_>, nanoseconds: u64) -> io::Result<()> {
         it_value: at,
     };
     let flags = libc::TFD_TIMER_ABSTIME;
-    // SAFETY: `setting` outlives the call, which only reads it; the old setting is not asked for.
+    // SAFETY: `setting` outlives the call, which only reads it; the old setting is not requested.
     let set = || unsafe { libc::timerfd_settime(fd.as_raw_fd(), flags, &setting, ptr::null_mut()) };
     retry(set)?;
     Ok(())

@@ -200,7 +200,7 @@ fn an_error_behind_answers_that_wait_for_room_waits_as_well() {
     assert_eq!(
         talk.connection.cause().error,
         None,
-        "it was not scanned at yet"
+        "it was not looked at yet"
     );
     assert_eq!(talk.play(&[], usize::MAX), Want::Discard);
     assert_eq!(talk.answer, hex("0141 0142"));

@@ -118,7 +118,7 @@ fn a_failure_names_every_address_that_was_tried() {
 
 #[test]
 fn a_name_without_an_address_is_one_line_and_the_code_of_its_command() {
-    let reason = "\"nosuch\" cannot be scanned up (Name or service not known); write its number";
+    let reason = "\"nosuch\" cannot be looked up (Name or service not known); write its number";
     for (words, line, code) in [
         ("connect nosuch:7", "connect tcp://nosuch:7: ", 5),
         ("bench nosuch:7", "tcp://nosuch:7: ", 5),
@@ -148,7 +148,7 @@ fn a_name_that_is_not_known_yet_is_looked_up_again_by_each_try() {
     let Some(output) = namespace::run_with_hosts(HOSTS, &script) else {
         return;
     };
-    let reason = "\"late\" cannot be scanned up (Name or service not known); write its number";
+    let reason = "\"late\" cannot be looked up (Name or service not known); write its number";
     let line = format!("INFO  try 1 of 8: {reason}; the next in 1.0s\nhi\n");
     assert_eq!(told(&output).1, line);
 }

@@ -1,8 +1,8 @@
-//! JSON, written one value after another.
+//! A writer for JSON, one value after another.
 //!
-//! A value is appended as it is known; commas and nesting are kept here, so that what comes out is
-//! well-formed whatever the caller leaves out. It reads nothing. Numbers that JSON cannot say
-//! (infinite, not a number) become `null`. Source: RFC 8259.
+//! Each value is appended as soon as it is known. Commas and nesting are kept here, so the output
+//! is well-formed whichever values the caller leaves out. Nothing is parsed. Numbers that JSON
+//! cannot express (infinite, not a number) become `null`. Source: RFC 8259.
 
 use std::fmt::{self, Write};
 
@@ -30,14 +30,14 @@ impl Json {
         }
     }
 
-    /// Ends the object and hands it out, with a final newline.
+    /// Ends the object and returns it, with a final newline.
     pub fn finish(mut self) -> String {
         assert_eq!(self.depth, 1, "an inner object was left open");
         self.text.push_str("\n}\n");
         self.text
     }
 
-    /// A number, a boolean, or anything else whose display is JSON already.
+    /// A number, a boolean, or any other value whose `Display` is valid JSON.
     pub fn value(&mut self, name: &str, value: impl fmt::Display) {
         self.name(name);
         self.put(value);

@@ -1,4 +1,4 @@
-//! Text for people and for programs: escapes, plurals, units, suggestions, JSON.
+//! Text for people and for programs: escapes, plurals, quantities, suggestions, JSON.
 
 pub mod escape;
 pub mod json;

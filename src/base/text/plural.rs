@@ -1,8 +1,8 @@
-//! A count with what is counted, as people say it: `1 reply`, `2 replies`.
+//! A count with its noun in singular or plural: `1 reply`, `2 replies`.
 
 use std::fmt::Display;
 
-/// `count` and `one`, or `many`, of it.
+/// `count` followed by `one` if it is 1, else by `many`.
 pub fn plural<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
     let what = if count == N::from(1) { one } else { many };
     format!("{count} {what}")
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_one_and_all_others_are_many() {
+    fn a_count_of_1_is_singular_and_every_other_is_plural() {
         for (count, text) in [(0, "0 replies"), (1, "1 reply"), (2, "2 replies")] {
             assert_eq!(plural::<u64>(count, "reply", "replies"), text);
         }

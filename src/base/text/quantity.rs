@@ -1,34 +1,34 @@
 //! A number with its unit as people write it: `512`, `1.5k`, `20ms`.
 //!
-//! One grammar for all that is read from words, whoever asks:
+//! Every number that is read from an option or a command uses this one grammar:
 //!
 //! ```text
-//!   1.5k    digits, a point and more digits if need be, a unit of the kind in either case
+//!   1.5k    digits, optionally a point and more digits, then a unit of the kind in either case
 //! ```
 //!
-//! There is no sign, no exponent, no blank, and no point without digits on both of its sides. What
-//! is wrong is told by what would be right; the input is the caller's to put in front. Who needs
-//! bounds holds the value against them.
+//! There is no sign, no exponent, no blank, and no point without digits on both sides. An error
+//! says what would be right; the caller puts the input in front of it. The caller also checks
+//! bounds.
 
 use crate::limits::{GIB, KIB, MIB};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// What is written, and so the units that it may have.
+/// What the number measures, which determines its units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
-    /// The name of something: no unit.
+    /// A number that names something: no unit.
     Name,
     /// A count or a rate, with `k`, `m` or `g` in powers of 1000.
     Count,
     /// Bytes, with `k`, `m` or `g` in powers of 1024.
     Size,
-    /// Nanoseconds. Only 0 needs no unit.
+    /// Nanoseconds. Every value except 0 needs a unit.
     Time,
 }
 
 impl Quantity {
-    /// The larger ones first.
+    /// The larger units first.
     fn units(self) -> &'static [(&'static str, u64)] {
         match self {
             Quantity::Name => &[("", 1)],
@@ -50,7 +50,7 @@ impl Quantity {
         }
     }
 
-    /// What `text` amounts to, when that is whole. What no type holds is the largest there is.
+    /// The value of `text` if it is a whole number. Values beyond the range of the type saturate.
     pub fn whole(self, text: &str) -> Option<u128> {
         let (whole, part, unit) = self.split(text)?;
         let part = part.trim_end_matches('0');
@@ -60,10 +60,10 @@ impl Quantity {
         (scaled % scale == 0).then(|| whole.saturating_add(scaled / scale))
     }
 
-    /// What `text` amounts to, whole or not; and no more than the largest that may be whole.
+    /// The value of `text`, whole or not, saturated at the largest value that may be whole.
     pub fn real(self, text: &str) -> Option<f64> {
         let (whole, part, unit) = self.split(text)?;
-        // 1.1k is 1100 and not a little more, as the product would be.
+        // 1.1k is exactly 1100; a product of floats would be slightly larger.
         if let Some(value) = self.whole(text) {
             return Some(value as f64);
         }
@@ -71,7 +71,7 @@ impl Quantity {
         Some((number * unit as f64).min(u128::MAX as f64))
     }
 
-    /// Why `text` is not read.
+    /// Why `text` is refused.
     pub fn reason(self, text: &str) -> String {
         let right = match self {
             Quantity::Time if Quantity::Name.split(text).is_some() => {
@@ -85,7 +85,7 @@ impl Quantity {
         format!("must be {right}")
     }
 
-    /// `value` as it is read, in the largest unit that is exact.
+    /// `value` in the form that is parsed, in the largest unit that is exact.
     pub fn text(self, value: u128) -> String {
         let is_exact = |(_, unit): &&(&str, u64)| value != 0 && value % u128::from(*unit) == 0;
         match self.units().iter().find(is_exact) {
@@ -94,7 +94,7 @@ impl Quantity {
         }
     }
 
-    /// The digits before the point and behind it, and what one of the unit is.
+    /// The digits before and after the point, and the value of one unit.
     fn split(self, text: &str) -> Option<(&str, &str, u128)> {
         if (self, text) == (Quantity::Time, "0") {
             return Some(("0", "0", 1));
@@ -123,7 +123,7 @@ mod tests {
     ];
 
     #[test]
-    fn whatever_is_spelled_otherwise_is_refused_by_every_reader() {
+    fn any_other_spelling_is_refused_by_every_reader() {
         let numbers = [
             "", ".", "5.", ".5", "1.2.3", "1..2", "+5", "-5", "1e3", "1E3", "1_000", "1,5", "0x5",
             "inf", "nan", " 5", "5 ", "٣", "５",
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_type_holds_is_the_largest_there_is() {
+    fn a_value_beyond_the_type_saturates() {
         for digits in [40, 400] {
             let text = "9".repeat(digits) + "g";
             assert_eq!(Quantity::Count.whole(&text), Some(u128::MAX));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_what_would_be_right() {
+    fn an_error_says_what_would_be_right() {
         for kind in ALL {
             assert!(kind.reason("fast").contains("such as"), "{kind:?}");
         }

@@ -1,9 +1,10 @@
-//! The known word that an unknown one was probably meant to be.
+//! Suggests the known word for a mistyped one.
 //!
-//! A mistyped word gets one line with its nearest neighbour, whichever table it was looked up in:
-//! commands, flags, services, framings. Nothing here knows what the words mean.
+//! A mistyped word gets one line with the nearest known word, from any table: commands, flags,
+//! services, framings. The meaning of the words is not known here.
 
-/// The part of a message that tells what would have been right: the nearest word, or all there are.
+/// The part of an error message that says what would be right: the nearest word, or all known
+/// words.
 pub fn suggest_or_list(word: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
     match suggest(word, known.clone()) {
         Some(near) => format!("unknown, did you mean {near}?"),
@@ -14,13 +15,13 @@ pub fn suggest_or_list(word: &str, known: impl Iterator<Item = &'static str> + C
     }
 }
 
-/// The known word that `word` was probably meant to be.
+/// The known word that `word` probably stands for.
 ///
-/// Near is a word of which a third was mistyped, or one that contains what was typed.
+/// A known word is near if at most a third of it was mistyped, or if it contains what was typed.
 pub fn suggest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let bare = word.trim_start_matches('-');
     let length = bare.chars().count();
-    // Nobody mistypes a word this long; comparing it would only take time.
+    // A word this long is no typing error; comparing it only takes time.
     if length > 40 {
         return None;
     }
@@ -34,7 +35,8 @@ pub fn suggest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, delete, replace or swap with their neighbour to turn `from` into `to`.
+/// The number of letters to insert, delete, replace or swap with the next one to turn `from` into
+/// `to`.
 fn edit_distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut before_last = vec![0; to.len() + 1];
@@ -58,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_word_finds_its_neighbour_and_a_strange_one_none() {
+    fn a_mistyped_word_finds_the_nearest_word_and_a_strange_one_none() {
         let known = [
             "--threads",
             "--idle-timeout",
@@ -96,7 +98,7 @@ mod tests {
             ("kitten", "sitting", 3),
             ("aab", "ab", 1),
             ("aaab", "aaba", 1),
-            // Not by way of "ac", for what was swapped is not touched again.
+            // Not through "ac": swapped letters are not edited again.
             ("ca", "abc", 3),
         ] {
             assert_eq!(edit_distance(from, to), distance, "{from} {to}");

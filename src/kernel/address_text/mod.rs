@@ -1,14 +1,15 @@
-//! Addresses as people write them.
+//! Parser for addresses as people write them.
 //!
-//! One syntax for every place that takes one: `7007`, `host:port`, `[::1]:port`, `tcp://host:port`,
-//! `udp://host:port`, `unix:/path`, `unix:@name`. Schemes are case-insensitive (RFC 3986, 3.1). A
-//! link-local address may have the name or the number of its interface: `[fe80::1%eth0]:port`
-//! (RFC 4007, 11). The parser asks only for the number of an interface that is named; a host name
-//! is kept for a lookup later. A host that ends in a number, `0x7f.1` or `127.0.01`, is never
-//! looked up, because resolvers take it for an old spelling of another address.
+//! One syntax for every option that takes an address: `7007`, `host:port`, `[::1]:port`,
+//! `tcp://host:port`, `udp://host:port`, `unix:/path`, `unix:@name`. Schemes are case-insensitive
+//! (RFC 3986, 3.1). A link-local address may have the name or the number of its interface:
+//! `[fe80::1%eth0]:port` (RFC 4007, 11). The only system call of the parser looks up the number of
+//! a named interface; a host name is looked up later. A host that ends in a number, such as
+//! `0x7f.1` or `127.0.01`, is never looked up, because resolvers read it as an old form of another
+//! address.
 //!
-//! A refusal is one line: what is wrong, what is right. What the input was probably meant to be is
-//! worked out in `mistakes`. Man pages: ip(7), ipv6(7), unix(7), getaddrinfo(3).
+//! An error is one line: what is wrong, and what is right. `mistakes` works out what the input was
+//! probably meant to be. Man pages: ip(7), ipv6(7), unix(7), getaddrinfo(3).
 
 mod mistakes;
 
@@ -19,7 +20,8 @@ use super::address::{Address, UnixName, lacks_interface};
 use super::endpoint::{Carrier, Endpoint, HostName};
 use crate::sys::net::interface;
 
-/// The bytes that unix(7) has for a path and its NUL, or for a NUL and an abstract name.
+/// The longest local name: unix(7) has 108 bytes for a path with its NUL, or for a NUL with an
+/// abstract name.
 const UNIX_NAME_SIZE_MAX: usize = 107;
 
 impl FromStr for Endpoint {
@@ -30,7 +32,7 @@ impl FromStr for Endpoint {
     }
 }
 
-/// A host name is no address; an [`Endpoint`] may be one.
+/// Refuses a host name, which only an [`Endpoint`] may have.
 impl FromStr for Address {
     type Err = String;
 
@@ -44,11 +46,12 @@ impl FromStr for Address {
     }
 }
 
-/// An address to connect from: `127.0.0.2`, `::1`, `fe80::1%eth0`. The kernel chooses the port.
+/// A local address to connect from: `127.0.0.2`, `::1`, `fe80::1%eth0`. The kernel chooses the
+/// port.
 ///
 /// # Errors
 ///
-/// One line with what is wrong.
+/// One line that says what is wrong.
 pub fn source(text: &str) -> Result<Address, String> {
     let wrong = || format!("{text:?} is not an IP address; write one like 127.0.0.2 or ::1");
     let address = match text.parse::<Ipv4Addr>() {
@@ -89,14 +92,14 @@ fn parse(input: &str) -> Result<Endpoint, String> {
     }
 }
 
-/// What follows `scheme` in `input`, if `input` begins with it in any case.
+/// The rest of `input` after `scheme`, if it begins with it in any case.
 fn after_scheme<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = input.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 fn parse_unix(name: &str) -> Result<Endpoint, String> {
-    // unix:///run/x is how a URL writes it: no host between the second slash and the third.
+    // The form of a URL is unix:///run/x, with no host between the second and the third slash.
     let name = match name.strip_prefix("//") {
         Some(path) if path.starts_with('/') => path,
         Some(rest) => return Err(mistakes::unix_with_a_host(rest)),
@@ -119,7 +122,7 @@ fn parse_unix(name: &str) -> Result<Endpoint, String> {
     }
 }
 
-/// What stands behind `scheme`, which a suggestion repeats as it was written.
+/// Parses the part after `scheme`. A suggestion repeats the scheme as written.
 fn parse_internet(input: &str, carrier: Carrier, scheme: &str) -> Result<Endpoint, String> {
     if is_digits(input) {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, parse_port(input)?));
@@ -128,7 +131,7 @@ fn parse_internet(input: &str, carrier: Carrier, scheme: &str) -> Result<Endpoin
     if let Some(line) = mistakes::internet(input, carrier, scheme) {
         return Err(line);
     }
-    // The last colon of `[::1]` is its own, not the port's.
+    // The last colon of `[::1]` belongs to the address, not to a port.
     let parts = if input.ends_with(']') {
         None
     } else {
@@ -152,7 +155,7 @@ fn parse_internet(input: &str, carrier: Carrier, scheme: &str) -> Result<Endpoin
     parse_host(host, parse_port(port)?, carrier, scheme)
 }
 
-/// The address in brackets, and the number of its interface or 0.
+/// The address in brackets, and the number of its interface, or 0.
 fn bracketed(host: &str, port: u16, scheme: &str) -> Result<(Ipv6Addr, u32), String> {
     let inner = host
         .strip_prefix('[')
@@ -163,7 +166,7 @@ fn bracketed(host: &str, port: u16, scheme: &str) -> Result<(Ipv6Addr, u32), Str
     }
 }
 
-/// Reads `fe80::1` or `fe80::1%eth0`; `None` when that is no IPv6 address at all.
+/// Parses `fe80::1` or `fe80::1%eth0`; `None` if the text is not an IPv6 address.
 fn zoned(text: &str) -> Option<Result<(Ipv6Addr, u32), String>> {
     let (ip, zone) = match text.split_once('%') {
         None => return text.parse().ok().map(|ip| Ok((ip, 0))),
@@ -210,7 +213,7 @@ fn is_host_name(host: &str) -> bool {
     !host.is_empty() && host.chars().all(letter)
 }
 
-/// Whether the last label of `host` makes it a number, by the URL standard's rule (3.5).
+/// Whether `host` ends in a number by the rule of the URL standard (3.5).
 fn ends_in_a_number(host: &str) -> bool {
     let mut labels = host.trim_end_matches('.').rsplit('.');
     let last = labels.next().unwrap_or("").to_ascii_lowercase();
@@ -220,13 +223,13 @@ fn ends_in_a_number(host: &str) -> bool {
     }
 }
 
-/// One digit at least, and nothing else.
+/// Whether `text` has at least one digit and nothing else.
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn parse_port(port: &str) -> Result<u16, String> {
-    // The digits are looked at because the standard parser takes a plus sign too.
+    // The digits are checked because the standard parser also accepts a plus sign.
     let number = is_digits(port).then(|| port.parse().ok());
     let wrong = || format!("the port {port:?} is wrong; write a number from 0 to 65535");
     number.flatten().ok_or_else(wrong)

@@ -1,4 +1,4 @@
-//! Addresses as they are typed, right and wrong.
+//! Addresses as people type them, right and wrong.
 
 use super::*;
 

@@ -1,24 +1,25 @@
-//! The path of a local socket: how it is bound, taken over from a dead server, and removed.
+//! The path of a local socket: bind, takeover from a dead server, removal.
 //!
-//! The path outlives its socket. bind(2) refuses a path that exists, so the path of a server that
-//! was killed must be removed by the next one, and the path of a server that answers must not. A
-//! connect tells the two apart: only a socket that refuses it is removed, never a file, a link or a
-//! server with a full queue.
+//! The path outlives its socket. bind(2) refuses a path that exists, so the next server must remove
+//! the path of a killed one, but not the path of a server that answers. A connect distinguishes the
+//! two. A path is removed only if it is a socket that refuses the connect: never a file, a link or
+//! a server with a full queue.
 //!
-//! A socket that is bound and does not listen yet refuses too. Between its bind and its listen a
-//! server would therefore lose its path to another that starts at the same time, and both would
-//! serve. So all that decides about a path happens under the lock of its directory, flock(2):
+//! A socket that is bound and does not listen yet refuses connects too. Between its bind and its
+//! listen a server could therefore lose its path to another one that starts at the same time, and
+//! both would run. Every decision about a path is therefore made under the lock of its directory,
+//! flock(2):
 //!
 //! ```text
 //!   lock, bind, (in use and refuses: unlink, bind), listen, unlock
 //!   lock, (still the same file: unlink), unlock, close
 //! ```
 //!
-//! The lock leaves no file behind and ends with its process, even one that was killed. A directory
-//! that cannot be read or locked is used without; a program of another maker that starts on the
-//! same path at the same moment does not ask for the lock. Binding another name and link(2) would
-//! be atomic too, but getsockname(2), and every client, would see that other name. Neighbour:
-//! `opener`. Man pages: unix(7), bind(2), connect(2), flock(2).
+//! The lock leaves no file behind and ends with its process, even a killed one. If a directory
+//! cannot be read or locked, the path is used without a lock. Other programs that start on the same
+//! path at the same moment do not respect the lock. Binding another name and using link(2) would be
+//! atomic too, but getsockname(2) and every client would see that other name. Neighbour: `opener`.
+//! Man pages: unix(7), bind(2), connect(2), flock(2).
 
 use std::fs::{self, File};
 use std::io;
@@ -34,24 +35,25 @@ use crate::sys::fd::file;
 use crate::sys::net::address::RawAddress;
 use crate::sys::net::socket::{self, Kind};
 
-/// A path that this process has bound, known by the file that bind(2) made.
+/// A path that this process has bound, with the identity of the file that bind(2) created.
 #[derive(Debug)]
 pub(in crate::kernel) struct BoundPath {
     path: PathBuf,
     file: FileId,
 }
 
-/// The device and the inode of a file. No other file has both while a socket is bound to this one.
+/// The device and the inode of a file. While a socket is bound to this file, no other file has
+/// both.
 type FileId = (u64, u64);
 
-/// The right to decide about the paths of a directory, until it is dropped. Nothing is held where
-/// the directory cannot be locked.
+/// The lock of a directory, until it is dropped. Empty if the directory cannot be locked.
 #[derive(Debug)]
 pub(in crate::kernel) struct PathLock {
     _directory: Option<File>,
 }
 
-/// Locks the directory of `address`, if that is a path. To be held until the socket listens.
+/// Locks the directory of `address`, if it is a path. The caller holds the lock until the socket
+/// listens.
 pub(in crate::kernel) fn lock(address: &Address) -> PathLock {
     match address {
         Address::Unix(UnixName::Path(path)) => lock_directory(path, PATH_LOCK_TIMEOUT),
@@ -76,7 +78,7 @@ fn lock_directory(path: &Path, timeout: Duration) -> PathLock {
                     _directory: Some(opened),
                 };
             }
-            // Not every file system has locks.
+            // Some file systems have no locks.
             Err(_) => return unlocked,
             Ok(false) if begin.elapsed() < timeout => thread::sleep(PATH_LOCK_PAUSE),
             // Any user who may read the directory can hold its lock, and must not keep this server
@@ -92,8 +94,8 @@ fn lock_directory(path: &Path, timeout: Duration) -> PathLock {
     }
 }
 
-/// bind(2), under the lock of [`lock`]; a path that a dead server left behind is taken over. Gives
-/// the path that is to be removed in the end, if it is one.
+/// bind(2), under the lock of [`lock`]; takes over a path that a dead server left behind. Returns
+/// the path to remove when the listener is closed, if there is one.
 pub(in crate::kernel) fn bind(
     fd: BorrowedFd<'_>,
     address: &Address,
@@ -116,12 +118,12 @@ pub(in crate::kernel) fn bind(
 }
 
 impl BoundPath {
-    /// Removes the path, unless it names another file by now. To be called while the socket is
-    /// open: after its close the same inode may be given to the socket of another server.
+    /// Removes the path, unless it names another file by now. Must be called while the socket is
+    /// open: after its close the socket of another server may get the same inode.
     pub(in crate::kernel) fn remove(self) {
         let _lock = lock_directory(&self.path, PATH_LOCK_TIMEOUT_AT_END);
         if file_id(&self.path) == Some(self.file) {
-            // A path that cannot be removed is taken over by the next start.
+            // The next start takes over a path that cannot be removed.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -132,9 +134,10 @@ fn file_id(path: &Path) -> Option<FileId> {
     Some((found.dev(), found.ino()))
 }
 
-/// Whether `path` is a socket that refuses connections. A full queue or any doubt is an answer.
+/// Whether `path` is a socket that refuses connections. A full queue, or any other error, means
+/// that it does not.
 fn is_abandoned(path: &Path, raw: &RawAddress) -> bool {
-    // A connect is refused by any file, so the type is asked first; a link to a socket is not one.
+    // Any file refuses a connect, so the type is checked first. A link to a socket is not a socket.
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let answer =
         || socket::open(raw, Kind::Stream).and_then(|probe| socket::connect(probe.as_fd(), raw));
@@ -149,7 +152,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A path that no other test has, removed with its holder.
+    /// A path that no other test uses, removed on drop.
     pub(crate) struct Scratch(PathBuf);
 
     impl Scratch {
@@ -165,7 +168,7 @@ pub(super) mod tests {
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            // Most tests leave a file there, and the others nothing to remove.
+            // Most tests leave a file there; the others leave nothing to remove.
             let _ = fs::remove_file(&self.0);
         }
     }
@@ -215,11 +218,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_path_on_which_somebody_answers_is_left_alone() -> io::Result<()> {
+    fn a_path_whose_server_answers_is_left_alone() -> io::Result<()> {
         let path = Scratch::new("alive");
         let listener = UnixListener::bind(&path.0)?;
         assert!(is_in_use(&path));
-        // The question itself waits in the queue, ahead of the next connection.
+        // The connect of the check is in the queue, ahead of the next connection.
         let (_question, _) = listener.accept()?;
         UnixStream::connect(&path.0)?;
         Ok(())
@@ -271,7 +274,7 @@ pub(super) mod tests {
             let _ = sender.send(());
             bound
         });
-        // That the second one waits takes its time to see.
+        // That the second thread waits can only be seen over a time.
         let waits = result.recv_timeout(Duration::from_millis(100));
         assert_eq!(waits, Err(mpsc::RecvTimeoutError::Timeout));
         socket::listen(first.as_fd(), 1)?;

@@ -1,14 +1,15 @@
-//! Linux itself, behind the seam.
+//! The kernel traits implemented with Linux system calls.
 //!
-//! One epoll instance with its wake-up and, if wanted, its signals; everything else is a thin call
-//! into `sys`. It keeps no table of sockets, because a [`Socket`] owns its descriptor.
+//! One epoll instance with its wake-up, its timer and, if requested, its signals; everything else
+//! is a thin call into `sys`. There is no table of sockets, because a [`Socket`] owns its
+//! descriptor.
 //!
-//! **Closing without `EPOLL_CTL_DEL` is sound here.** The kernel drops a registration with the
-//! last descriptor of its open file, and there is only ever one: nothing here duplicates a
-//! descriptor, and all are close-on-exec, so no program that is started keeps one alive. Events of
-//! this socket that the last wait has already written carry a token, whose generation will be
-//! found to be old. Where a fork can happen, whoever forks must deregister first. Man pages:
-//! epoll(7), signalfd(2).
+//! **Closing without `EPOLL_CTL_DEL` is sound here.** The kernel drops a registration with the last
+//! descriptor of its open file. There is only one such descriptor: nothing here duplicates a
+//! registered descriptor, and all are close-on-exec, so no started program keeps one open. Between
+//! fork and exec a new process briefly has a copy (see `spawner`). Events of the closed socket that
+//! are still reported carry a token whose generation is old. Neighbours: the traits in `kernel`,
+//! and `sys`. Man pages: epoll(7), signalfd(2).
 
 pub(in crate::kernel) mod local_path;
 pub(in crate::kernel) mod opener;
@@ -31,7 +32,7 @@ use local_path::BoundPath;
 use signals::Signals;
 use timer::Timer;
 
-/// An open descriptor, closed once. It prints as its number.
+/// An open descriptor, closed once. Its `Debug` form is its number.
 pub struct Socket(OwnedFd);
 
 impl From<OwnedFd> for Socket {
@@ -57,7 +58,7 @@ impl fmt::Debug for Socket {
 pub struct Linux {
     pub(super) epoll: Epoll,
     timer: Timer,
-    /// The last reading, from which time-outs count.
+    /// The last reading of the clock, from which timeouts count.
     clock: Time,
     wake_up: Arc<OwnedFd>,
     pub(super) signals: Option<Signals>,
@@ -68,9 +69,9 @@ pub struct Linux {
 }
 
 impl Linux {
-    /// Opens a poller with its wake-up; with `signals` also what [`super::block_signals`] blocks is
-    /// reported here, and blocked now at the latest. At most one of several pollers should ask for
-    /// signals.
+    /// Opens a poller with its wake-up. With `signals` it also reports the signals of
+    /// [`super::block_signals`], and blocks them if that has not been done. At most one of several
+    /// pollers should receive signals.
     pub fn new(signals: bool) -> io::Result<Linux> {
         let epoll = Epoll::new()?;
         let wake_up = Arc::new(eventfd::create()?);
@@ -95,7 +96,7 @@ impl Linux {
         Ok(linux)
     }
 
-    /// What another thread can wake this poller with.
+    /// A handle with which other threads wake this poller.
     pub fn waker(&self) -> Waker {
         Waker(Arc::clone(&self.wake_up))
     }
@@ -106,9 +107,10 @@ impl Linux {
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// Has the poller report [`Token::WAKE_UP`]; several calls before it looks are one.
+    /// Makes the poller report [`Token::WAKE_UP`]. Several calls before it does so are reported
+    /// once.
     pub fn wake(&self) {
-        // The only refusal is a full counter, and then the poller is being woken already.
+        // The call fails only if the counter is full, and then a wake-up is already pending.
         let _ = eventfd::add(self.0.as_fd(), 1);
     }
 }
@@ -209,7 +211,8 @@ const fn mask(interest: Interest) -> u32 {
     if interest.contains(Interest::EDGE) {
         mask |= epoll::EDGE;
     }
-    // A level shows what a short read has left, an edge hides it: the end, or what is after PRI.
+    // A level-triggered report repeats while data is left, so no event is lost after a short read.
+    // An edge reports once, so the end of the stream and an urgent byte need bits of their own.
     if interest.contains(Interest::READ.union(Interest::EDGE)) {
         mask |= epoll::RDHUP | epoll::PRI;
     }
@@ -225,7 +228,7 @@ mod tests {
     use super::*;
     use crate::sys::process::signal;
 
-    /// A time that is over: look and do not sleep.
+    /// A time in the past: the wait does not sleep.
     const NOW: Time = Time::from_nanos(0);
 
     fn pair() -> io::Result<(Socket, UnixStream)> {
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_still_reports_a_hang_up() -> io::Result<()> {
+    fn an_empty_interest_still_reports_a_hang_up() -> io::Result<()> {
         let mut linux = Linux::new(false)?;
         let (socket, peer) = pair()?;
         linux.register(&socket, Token::new(0, 1), Interest::READ)?;
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_are_reported_and_taken_in_the_house_s_words() -> io::Result<()> {
+    fn signals_are_reported_and_taken_as_the_requests_they_stand_for() -> io::Result<()> {
         let mut linux = Linux::new(true)?;
         assert_eq!(linux.take_signal()?, None);
         for (number, meaning) in [
@@ -349,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn without_signals_there_is_never_one() -> io::Result<()> {
+    fn a_poller_without_signals_never_reports_one() -> io::Result<()> {
         assert_eq!(Linux::new(false)?.take_signal()?, None);
         Ok(())
     }
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_deadline_is_met_by_the_alarm() -> io::Result<()> {
+    fn a_far_deadline_is_met_by_the_timer() -> io::Result<()> {
         let mut linux = Linux::new(false)?;
         let start = linux.now();
         for milliseconds in [15, 30] {

@@ -1,10 +1,11 @@
-//! How Linux opens sockets: the options before the address, the address before the queue.
+//! Opens listeners and outgoing connections on Linux: options first, then bind(2), then listen(2).
 //!
-//! The order matters. Buffer sizes decide the window that the handshake offers, so they come
-//! before listen(2) and connect(2); `SO_REUSEADDR` must be there before bind(2), and `SO_REUSEPORT`
-//! not yet where somebody else's port is to be refused. Options of accepted sockets are set on the
-//! listener, from which Linux inherits them, and cost nothing per connection. A local socket has
-//! none of TCP's options, and they are passed over. Man pages: socket(7), tcp(7), unix(7).
+//! The order matters. Buffer sizes determine the window that the handshake offers, so they are set
+//! before listen(2) and connect(2). `SO_REUSEADDR` must be set before bind(2). `SO_REUSEPORT` must
+//! not be set before bind(2) if a port that another process uses is to be refused. Options of
+//! accepted sockets are set on the listener: accepted sockets inherit them on Linux, at no cost per
+//! connection. Options of TCP are skipped for local sockets. Neighbour: `local_path`. Man pages:
+//! socket(7), tcp(7), unix(7).
 
 use std::fs;
 use std::io;
@@ -21,7 +22,7 @@ use crate::sys::net::socket::{self, Kind, Setting};
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
 const KEEP_ALIVE_SECONDS_MAX: i32 = 32_767;
 
-/// Probes without an answer after which a peer is taken for dead.
+/// Unanswered probes after which a peer counts as dead.
 const KEEP_ALIVE_PROBES: i32 = 3;
 
 impl Opener for Linux {
@@ -77,8 +78,9 @@ impl Opener for Linux {
             set.map_err(refused(OpenStep::Socket))?;
         }
         if let Some(source) = &options.source {
-            // Without it a port is taken for all destinations at once, and none is left after
-            // 28,000 connections. Only kernels before 4.2 refuse, and sockets that have no ports.
+            // Without this option bind(2) reserves a port for all destinations at once, and no port
+            // is left after 28,000 connections. Only kernels before 4.2 refuse it, and sockets
+            // without ports.
             let _ = Setting::LATE_PORT.set(socket.as_fd(), 1);
             let bound = source
                 .to_raw()
@@ -96,7 +98,8 @@ impl Opener for Linux {
     }
 }
 
-/// A link-local address without an interface leads nowhere, and the kernel's error does not say so.
+/// Refuses a link-local address without an interface, because the kernel's own error does not name
+/// the cause.
 fn has_interface(address: &Address) -> io::Result<()> {
     let lacking = match address {
         Address::Tcp(at) | Address::Udp(at) => lacks_interface(at),
@@ -107,8 +110,9 @@ fn has_interface(address: &Address) -> io::Result<()> {
     })
 }
 
-/// The steps after bind(2). The port is shared only after it listens: two programs with
-/// `SO_REUSEADDR` can both bind a port, and then listen(2) refuses the second, unless both share.
+/// The steps after bind(2). The port is shared only after listen(2): two programs with
+/// `SO_REUSEADDR` can both bind a port, and then listen(2) refuses the second, unless both share
+/// it.
 fn start_to_listen(
     fd: BorrowedFd<'_>,
     address: &Address,
@@ -126,7 +130,7 @@ fn refused(step: OpenStep) -> impl Fn(io::Error) -> OpenError {
     move |error| OpenError { step, error }
 }
 
-/// Whether a connect that gave this error is under way all the same: connect(2).
+/// Whether a connect continues in spite of this error: connect(2).
 fn goes_on(error: &io::Error) -> bool {
     // The standard library has no stable kind for EINPROGRESS.
     let number = error.raw_os_error();
@@ -144,10 +148,10 @@ fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io
         return Ok(());
     };
     Setting::REUSE_ADDRESS.set(fd, 1)?;
-    // Else the kernel takes such a byte out of the stream, and it is lost.
+    // Otherwise the kernel removes an urgent byte from the stream, and it is lost.
     Setting::URGENT_INLINE.set(fd, 1)?;
     if address.is_ipv6() {
-        // So that 0.0.0.0 and [::] can be bound side by side, whatever net.ipv6.bindv6only says.
+        // With it 0.0.0.0 and [::] can be bound side by side, whatever net.ipv6.bindv6only is.
         Setting::ONLY_V6.set(fd, 1)?;
     }
     if options.sharing == Sharing::Next {
@@ -206,7 +210,7 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    /// Connects to `listener` and gives both ends.
+    /// Connects to `listener` and returns both ends.
     fn meet(linux: &mut Linux, listener: &Socket) -> Result<(Socket, Socket), Box<dyn Error>> {
         let to = linux.local(listener)?;
         let near = linux.connect(&to, &ConnectOptions::default())?;
@@ -230,7 +234,7 @@ mod tests {
         let mut linux = Linux::new(false)?;
         let path = Scratch::new("carries");
         let name = format!("unix:@mynah-{}-carries", std::process::id());
-        // Only TCP has ports to share, and the others are not asked to.
+        // Only TCP has ports to share; the option is skipped for local sockets.
         let first = ListenOptions {
             sharing: Sharing::First,
             ..PLAIN
@@ -314,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_at_a_listener_is_counted() -> Outcome {
+    fn connections_in_the_queue_of_a_listener_are_counted() -> Outcome {
         let mut linux = Linux::new(false)?;
         let listener = linux.listen(&address("0"), &PLAIN)?;
         let there = linux.local(&listener)?;
@@ -331,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_to_a_listener_that_turns_away_is_refused_and_who_waits_there_is_not() -> Outcome {
+    fn a_listener_that_stops_queueing_refuses_new_connections_and_keeps_its_queue() -> Outcome {
         let mut linux = Linux::new(false)?;
         let there = address(&format!("unix:@mynah-turns-away-{}", std::process::id()));
         let listener = linux.listen(&there, &PLAIN)?;

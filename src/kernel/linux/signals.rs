@@ -1,11 +1,12 @@
-//! The signals that the program answers to, as descriptors of the loop.
+//! The signals that the program handles, as descriptors of the loop.
 //!
-//! signalfd(2) gives the lowest number first, and SIGHUP is 1: whoever sends it faster than it is
-//! taken would hide SIGTERM for ever. So there is a second descriptor for the signals that end the
-//! program, and it is read first; only the other one, for all of them, is watched. The mask of
-//! blocked signals belongs to a thread and is inherited, so blocking comes before the first thread
-//! and before anything slow. Neighbours: `linux`, which reports the descriptor; `sys::signal`. Man
-//! pages: signalfd(2), signal(7), pid_namespaces(7).
+//! signalfd(2) returns the lowest number first, and SIGHUP is 1: a process that sends SIGHUP faster
+//! than it is read would hide SIGTERM forever. Therefore a second descriptor has only the signals
+//! that end the program, and it is read first. Only the descriptor for all signals is registered
+//! with epoll. The mask of blocked signals belongs to a thread and is inherited, so signals are
+//! blocked before the first thread starts and before anything slow. Neighbours: `linux`, which
+//! reports the descriptor; `sys::process::signal`. Man pages: signalfd(2), signal(7),
+//! pid_namespaces(7).
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,25 +14,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::kernel::Signal;
 use crate::sys::process::signal;
 
-/// Those that end a program that is not told otherwise, and this one as well.
+/// Signals that end the program, by default and here.
 const ENDING: [i32; 2] = [signal::TERM, signal::INT];
-/// Those that ask a server for something, and would end it before it could hear of them.
+/// Signals that request something from a server. Unblocked, they would end it.
 const ASKING: [i32; 2] = [signal::USR1, signal::HUP];
-/// All that the loop answers to.
+/// All signals that the loop handles.
 pub(in crate::kernel) const ANSWERED: [i32; 4] =
     [signal::TERM, signal::INT, signal::USR1, signal::HUP];
 
-/// Keeps signals from ending the process: those that the loop answers to, and SIGCHLD, wait until
-/// it reads them, and writing to a closed pipe is an error like others. To be called before the
-/// first thread starts: a thread that does not block them may take them instead.
+/// Blocks the signals that the loop handles, and SIGCHLD, until the loop reads them, and makes a
+/// write to a closed pipe an ordinary error. Must be called before the first thread starts: the
+/// kernel may deliver a signal to any thread that does not block it.
 pub fn block_signals() -> io::Result<()> {
     signal::ignore_failed_writes()?;
     signal::block(&[&ANSWERED[..], &[signal::CHLD]].concat())
 }
 
-/// Lets SIGUSR1 and SIGHUP wait from here on, for a loop that comes later. SIGTERM and SIGINT still
-/// end the process at once: it owes nobody anything yet. But the first process of a namespace
-/// ignores them as long as they are not blocked, so there they wait as well.
+/// Blocks SIGUSR1 and SIGHUP from now on, for a loop that starts later. SIGTERM and SIGINT still
+/// end the process at once, because no peer is owed a reply yet. In the first process of a
+/// namespace they are blocked too: the kernel discards them there as long as they are not blocked.
 pub fn hold_signals_back() -> io::Result<()> {
     match std::process::id() {
         1 => signal::block(&ANSWERED),
@@ -39,24 +40,24 @@ pub fn hold_signals_back() -> io::Result<()> {
     }
 }
 
-/// Lets all signals act again as they do on any program.
+/// Unblocks all of these signals.
 pub fn let_signals_act() -> io::Result<()> {
     signal::unblock(&ANSWERED)
 }
 
-/// Lets SIGHUP act again, for a program that has no file to read again.
+/// Unblocks SIGHUP, for a program without a file to reload.
 pub fn let_hang_ups_act() -> io::Result<()> {
     signal::unblock(&[signal::HUP])
 }
 
-/// What has arrived and was blocked.
+/// The blocked signals, readable through two descriptors.
 pub(in crate::kernel) struct Signals {
     ending: OwnedFd,
     all: OwnedFd,
 }
 
 impl Signals {
-    /// Blocks the signals, if that was not done before, and waits for them.
+    /// Blocks the signals, if this has not been done, and opens the descriptors.
     pub(in crate::kernel) fn new() -> io::Result<Signals> {
         block_signals()?;
         Ok(Signals {
@@ -65,12 +66,12 @@ impl Signals {
         })
     }
 
-    /// Readable while one has arrived.
+    /// Readable while a signal is pending.
     pub(in crate::kernel) fn descriptor(&self) -> BorrowedFd<'_> {
         self.all.as_fd()
     }
 
-    /// Takes one, if one has arrived: first those that end the program.
+    /// Takes one pending signal. Signals that end the program come first.
     pub(in crate::kernel) fn take(&self) -> io::Result<Option<Signal>> {
         for descriptor in [&self.ending, &self.all] {
             match signal::take(descriptor.as_fd()) {
@@ -96,7 +97,7 @@ mod tests {
             signal::raise(number)?;
         }
         assert_eq!(signals.take()?, Some(Signal::Terminate(signal::INT)));
-        // However often others are sent.
+        // Another SIGHUP does not change the order.
         signal::raise(signal::HUP)?;
         assert_eq!(signals.take()?, Some(Signal::Terminate(signal::TERM)));
         assert_eq!(signals.take()?, Some(Signal::Reload));

@@ -1,18 +1,16 @@
-//! Programs that are started beside the loop: which file a line means, and the calls behind
-//! [`Spawner`].
+//! Programs that run beside the loop: which file a line names, and the calls of [`Spawner`].
 //!
-//! A line is cut at its blanks, once, and its first word is looked for, once: a name in
-//! [`SEARCHED`], whatever `PATH` says, or an absolute path as it stands. There is no shell, so no
-//! other byte of it means anything. A program that is not found is no error here; each try to start
-//! it tells.
+//! A line is split at its blanks, once, and its first word is looked up, once: a name in
+//! [`SEARCHED`], whatever `PATH` says, or an absolute path. There is no shell, so no other byte has
+//! a special meaning. A program that is not found is no error here; each attempt to start it fails.
 //!
-//! A new process has all our descriptors until it executes, and execve(2) lets us go on before it
-//! closes them. What we close in that moment is closed for good a little later, and what epoll
-//! reports of it until then bears an old generation: measured with commands from sixteen
-//! connections, one in twenty to eighty.
+//! A new process has copies of all our descriptors until its execve(2), which resumes this process
+//! before it closes the copies. A descriptor that this process closes in between stays registered a
+//! little longer. Events that epoll reports for it carry an old generation. Measured with commands
+//! from sixteen connections: one in twenty to eighty.
 //!
-//! SIGCHLD is blocked and read from a signalfd, which is read until it is empty: the signal only
-//! says that some child has ended. Man pages: environ(7), clone(2), execve(2), signalfd(2).
+//! SIGCHLD is blocked and read from a signalfd, until the signalfd is empty: the signal only says
+//! that some child has ended. Man pages: environ(7), clone(2), execve(2), signalfd(2).
 
 use std::ffi::{CString, OsStr};
 use std::fmt;
@@ -28,8 +26,8 @@ use crate::kernel::{Child, Spawner, Token, errno};
 use crate::sys::epoll;
 use crate::sys::process::{child, signal, spawn};
 
-/// Where a program without a slash in its name is looked for: what a login would give, and nothing
-/// that whoever started us could choose.
+/// Directories for a program without a slash in its name: those of a usual login. The environment
+/// of this process cannot change them.
 const SEARCHED: [&str; 6] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -39,9 +37,9 @@ const SEARCHED: [&str; 6] = [
     "/bin",
 ];
 
-/// A line that can be run, prepared.
+/// A prepared command line.
 pub struct Command {
-    /// Where the program is, if there is one.
+    /// The path of the program, if it was found.
     path: Option<CString>,
     words: Vec<CString>,
 }
@@ -60,7 +58,7 @@ pub fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ').filter(|word| !word.is_empty())
 }
 
-/// The file that the first word of `line` means.
+/// The program that the first word of `line` names.
 pub fn find_program(line: &str) -> Option<PathBuf> {
     let name = words(line).next()?;
     let is_program = |path: &PathBuf| {
@@ -69,7 +67,7 @@ pub fn find_program(line: &str) -> Option<PathBuf> {
     if name.starts_with('/') {
         return Some(PathBuf::from(name)).filter(is_program);
     }
-    // Anything else with a slash would mean another file in another folder.
+    // Any other name with a slash would select a file in another directory.
     let mut places = SEARCHED.iter().filter(|_| !name.contains('/'));
     places
         .find_map(|folder| Some(Path::new(folder).join(name)).filter(is_program))
@@ -138,7 +136,7 @@ impl Spawner for Linux {
         let Some(descriptor) = &self.ended_children else {
             return Ok(());
         };
-        // Signals of one number are one, so this ends.
+        // Pending signals of one number are merged into one, so this loop ends.
         loop {
             match signal::take(descriptor.as_fd()) {
                 Ok(_) => {}
@@ -237,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poller_that_does_not_hear_signals_has_no_orphans() -> io::Result<()> {
+    fn a_poller_without_signals_has_no_orphans() -> io::Result<()> {
         let mut linux = Linux::new(false)?;
         assert_eq!(linux.ended_child()?, None);
         linux.take_child_report()

@@ -1,12 +1,12 @@
-//! The standard streams of this process behind the seam.
+//! The standard streams of this process, as the trait [`Streams`].
 //!
-//! A terminal, a pipe or a socket is watched by the same epoll instance as everything else; a
-//! regular file, and `/dev/null` with it, is refused by epoll with `EPERM` and needs no watching.
-//! Not wanted means not registered: the hang-up of a pipe cannot be masked, and would be reported
-//! for ever to a program that does not read it. The streams stay open to the end of the process, so
-//! their registrations end here and by nothing else. Standard output is written to through its
-//! `outlet`: a terminal that reports room may still hold up a write. Man pages: epoll_ctl(2),
-//! stdin(3).
+//! A terminal, a pipe or a socket is registered with the same epoll instance as all other
+//! descriptors. epoll refuses a regular file and `/dev/null` with `EPERM`; they are always ready. A
+//! stream that the loop does not want to use is deregistered: the hang-up of a pipe cannot be
+//! masked, and a program that does not read the pipe would get it with every wait. The streams stay
+//! open until the process ends, so only a deregistration ends their reports. Standard output is
+//! written through its `outlet`, because a write to a terminal may sleep although the terminal
+//! reports room. Man pages: epoll_ctl(2), stdin(3).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,14 +18,14 @@ use crate::sys::epoll;
 use crate::sys::fd::{standard, stream};
 use crate::sys::process::signal;
 
-/// Makes a write to a closed pipe, or beyond the limit of a file's size, an error like others. What
-/// is started later gets the default action back.
+/// Makes a write to a closed pipe, or beyond the file size limit, an ordinary error. Programs that
+/// are started later get the default action back.
 pub fn ignore_failed_writes() -> io::Result<()> {
     signal::ignore_failed_writes()
 }
 
-/// Takes back what [`crate::kernel::block_signals`] does: a signal ends a program that has left its loop
-/// and waits for the reader of its result. Signals that have arrived before are taken.
+/// Reverts [`crate::kernel::block_signals`]: a signal then ends a program that has left its loop
+/// and waits for the reader of its result. Signals that are already pending are discarded.
 pub fn release_signals() -> io::Result<()> {
     signal::release(&ANSWERED)
 }

@@ -1,11 +1,11 @@
-//! How a poller sleeps until a far deadline without paying for it at every wait.
+//! A timer that ends the wait at a far deadline, at no cost for each wait.
 //!
-//! A finite time-out makes the kernel set a timer when it sleeps and cancel it when it wakes:
-//! measured, 3 % of what a request costs on one connection. Deadlines of connections are far and
-//! rarely come, so a timerfd is set for the nearest of them, once, and waits go without. One that
-//! rings early is harmless: whoever waited finds nothing due and waits again. It is registered
-//! edge-triggered and never read. Neighbour: `linux`, which takes its event out of each batch. Man
-//! page: timerfd_create(2).
+//! A finite timeout makes the kernel set a timer when it sleeps and cancel it when it wakes:
+//! measured, 3 % of the cost of a request on one connection. Deadlines of connections are far and
+//! rarely reached. A timerfd is therefore set once for the nearest of them, and the waits have no
+//! timeout. An early expiry is harmless: the loop finds nothing due and waits again. The timerfd is
+//! registered edge-triggered and never read. Neighbour: `linux`, which asks for the timeout of each
+//! wait. Man page: timerfd_create(2).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,13 +15,13 @@ use crate::kernel::{Time, Token};
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::timerfd;
 
-/// Time-outs shorter than this are given to the wait itself: they are likely to pass, and exact.
+/// Timeouts shorter than this are passed to the wait itself: they are likely to expire, and exact.
 const FAR: Duration = Duration::from_millis(10);
 
 /// A timer that wakes one poller.
 pub(in crate::kernel) struct Timer {
     timer: OwnedFd,
-    /// When it rings; in the past when it has rung.
+    /// The time of its expiry; in the past when it has expired.
     rings_at: Time,
 }
 
@@ -35,8 +35,8 @@ impl Timer {
         })
     }
 
-    /// The time-out to give to a wait that begins at `now`, so that it ends at `until`, or a little
-    /// early when that is far.
+    /// The timeout for a wait that begins at `now` and must end at `until`. The wait may end a
+    /// little early if `until` is far.
     #[inline]
     pub(in crate::kernel) fn cover(&mut self, until: Time, now: Time) -> Option<Duration> {
         let rings_before = now < self.rings_at && self.rings_at <= until;

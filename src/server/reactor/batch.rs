@@ -132,7 +132,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 FastOutcome::Remaining(at, possible) => {
                     let read = start..start + at.filled();
                     let Some(copy) = self.workspaces.acquire_copy(lease, read) else {
-                        unreachable!("no more was read than possible be kept");
+                        unreachable!("no more was read than can be kept");
                     };
                     self.continue_with(token, copy, at, possible);
                 }

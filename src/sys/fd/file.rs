@@ -1,9 +1,9 @@
 //! Files, opened and locked without waiting.
 //!
-//! The open of a FIFO waits for its other end, which may never come, and the open of a terminal may
-//! make it the process's own; neither must happen after a wrong path was given. What was opened is
-//! for the caller to ask, of the descriptor and not of the path, which may name something else by
-//! then. Man pages: open(2), fifo(7), flock(2), proc_pid_fd(5).
+//! The open of a FIFO waits for its other end, and the open of a terminal may make it the
+//! controlling terminal of the process. Neither must happen when a wrong path is given. The caller
+//! checks what was opened, through the descriptor: by then the path may name something else. Man
+//! pages: open(2), fifo(7), flock(2), proc_pid_fd(5).
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -25,8 +25,8 @@ pub fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Takes the exclusive lock of `file`, which no two open files have at once; tells whether it was
-/// free. The lock ends with the last descriptor of the open file, however the process ends.
+/// Tries to take the exclusive lock of `file`, which only one open file can hold; returns whether
+/// it was free. The lock ends with the last descriptor of the open file, however the process ends.
 pub fn try_lock(file: &File) -> io::Result<bool> {
     // SAFETY: the call takes no pointer.
     match retry(|| unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
@@ -36,8 +36,8 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Opens what `fd` is open on once more, for writing without waiting: another open file of the same
-/// object, with flags of its own. Needs `/proc` and the permission to open the object.
+/// Opens the object behind `fd` once more, for writing without waiting: a second open file, with
+/// its own flags. Requires `/proc` and the permission to open the object.
 pub(crate) fn open_anew(fd: BorrowedFd<'_>) -> io::Result<File> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;

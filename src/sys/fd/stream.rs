@@ -1,12 +1,15 @@
-//! Descriptors that others share: the standard streams, read and written with and without waiting.
+//! The standard streams, whose open files other processes share: reads and writes with and without
+//! waiting.
 //!
-//! `O_NONBLOCK` belongs to the open file, not to the descriptor, so setting it on a stream that
-//! came from a shell would change it under everybody else who has it. [`read`] and [`write`]
-//! therefore ask poll(2) first and answer `WouldBlock` by themselves. A write is at most `PIPE_BUF`
-//! bytes: a pipe that reports room has room for those, and a longer write would wait for the rest.
-//! Of a terminal that is not true: it reports room from one byte on. [`read_waiting`] and
-//! [`write_waiting`] wait, whether the open file has `O_NONBLOCK` or not. Which stream is which is
-//! not known here. Man pages: poll(2), read(2), write(2), send(2), pipe(7), ioctl_tty(2).
+//! `O_NONBLOCK` belongs to the open file, not to the descriptor. Setting it on a stream that came
+//! from a shell would change the stream for every process that shares it. [`read`] and [`write`]
+//! therefore call poll(2) first and return `WouldBlock` themselves. A write has at most `PIPE_BUF`
+//! bytes: a pipe that reports room accepts this many, and a longer write would wait for the rest.
+//! For a terminal this does not hold: it reports room from one byte on.
+//!
+//! [`read_waiting`] and [`write_waiting`] wait, whether or not the open file has `O_NONBLOCK`.
+//! Which stream is which is not known here. Man pages: poll(2), read(2), write(2), send(2),
+//! pipe(7), ioctl_tty(2).
 
 use std::io;
 use std::mem;
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use crate::sys::{check, retry};
 
-/// Reads what is there; 0 is the end.
+/// Reads the bytes that are available; 0 is the end of the stream.
 pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     refuse_to_wait(fd, libc::POLLIN)?;
     let (start, length) = (space.as_mut_ptr().cast(), space.len());
@@ -24,13 +27,13 @@ pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Writes as much as is surely taken now.
+/// Writes as many bytes as the stream certainly accepts now.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     refuse_to_wait(fd, libc::POLLOUT)?;
     put(fd, &bytes[..bytes.len().min(libc::PIPE_BUF)])
 }
 
-/// Sends as much as a socket takes now, whether its open file has `O_NONBLOCK` or not.
+/// Sends as many bytes as a socket accepts now, whether or not its open file has `O_NONBLOCK`.
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -39,7 +42,7 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Reads what comes next, and waits for it; 0 is the end.
+/// Waits for data and reads it; 0 is the end of the stream.
 pub(crate) fn read_waiting(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (space.as_mut_ptr().cast(), space.len());
     waiting(fd, libc::POLLIN, || {
@@ -49,20 +52,20 @@ pub(crate) fn read_waiting(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<u
     })
 }
 
-/// Writes some of `bytes`, and waits until that is possible.
+/// Waits for room and writes some of `bytes`.
 pub(crate) fn write_waiting(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     waiting(fd, libc::POLLOUT, || put(fd, bytes))
 }
 
-/// Waits until `fd` has room, at most for `span`; tells whether it has. An error counts as room:
-/// the write that follows tells it.
+/// Waits until `fd` has room, at most for `span`; returns whether it has. An error counts as room:
+/// the next write reports it.
 pub(crate) fn wait_for_room(fd: BorrowedFd<'_>, span: Duration) -> io::Result<bool> {
     let milliseconds = span.as_micros().div_ceil(1000);
     let milliseconds = libc::c_int::try_from(milliseconds).unwrap_or(libc::c_int::MAX);
     poll(fd, libc::POLLOUT, milliseconds)
 }
 
-/// Whether `fd` was opened for reading, and for writing.
+/// Whether `fd` is open for reading, and whether it is open for writing.
 pub(crate) fn access(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
     // SAFETY: the call takes numbers and no pointer.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
@@ -77,8 +80,8 @@ fn put(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Makes `call` again as long as it would block and `fd` becomes ready: its open file may have
-/// `O_NONBLOCK` from another process that shares it.
+/// Repeats `call` as long as it would block, each time after `fd` has become ready: the open file
+/// may have `O_NONBLOCK` from another process that shares it.
 fn waiting(
     fd: BorrowedFd<'_>,
     events: libc::c_short,
@@ -94,7 +97,8 @@ fn waiting(
     }
 }
 
-/// How many columns the terminal has that `fd` is, if it is one and knows: `TIOCGWINSZ`.
+/// The number of columns of the terminal behind `fd`, if it is a terminal that knows its size:
+/// `TIOCGWINSZ`.
 pub(crate) fn columns(fd: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: the structure is plain numbers, for which zero is a value.
     let mut size: libc::winsize = unsafe { mem::zeroed() };
@@ -103,7 +107,8 @@ pub(crate) fn columns(fd: BorrowedFd<'_>) -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Errors and hang-ups count as ready: the call that follows tells them.
+/// Returns `WouldBlock` unless `fd` is ready. Errors and hang-ups count as ready: the next call
+/// reports them.
 fn refuse_to_wait(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
     match poll(fd, events, 0)? {
         false => Err(io::ErrorKind::WouldBlock.into()),
@@ -111,8 +116,8 @@ fn refuse_to_wait(fd: BorrowedFd<'_>, events: libc::c_short) -> io::Result<()> {
     }
 }
 
-/// Whether one of `events`, an error or a hang-up is there, or comes within `milliseconds`, of
-/// which -1 are for ever.
+/// Whether one of `events`, an error or a hang-up is reported within `milliseconds`; -1 waits
+/// without a limit.
 fn poll(fd: BorrowedFd<'_>, events: libc::c_short, milliseconds: libc::c_int) -> io::Result<bool> {
     let mut asked = libc::pollfd {
         fd: fd.as_raw_fd(),

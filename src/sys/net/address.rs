@@ -1,9 +1,10 @@
-//! Socket addresses in the kernel's layout, and back.
+//! Socket addresses in the kernel's layout, and conversions in both directions.
 //!
-//! A `sockaddr` is one of several structures behind one pointer, told apart by its first field.
-//! The union says exactly that, and only this file looks inside it. Internet addresses come and go
-//! as the standard library's; local ones as the bytes of `sun_path`: none is an unnamed socket, a
-//! leading NUL an abstract name, everything else a path. Man pages: ip(7), ipv6(7), unix(7).
+//! A `sockaddr` is one of several structures behind one pointer; its first field tells which. The
+//! union expresses exactly this, and only this file accesses its members. Internet addresses are
+//! converted from and to the standard library's types. Local addresses are the bytes of `sun_path`:
+//! no bytes are an unnamed socket, a leading NUL marks an abstract name, anything else is a path.
+//! Man pages: ip(7), ipv6(7), unix(7).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -26,21 +27,19 @@ union Storage {
     local: libc::sockaddr_un,
 }
 
-/// An address as the kernel takes and gives it.
-///
-/// The first `length` bytes of the storage are initialised, and so is the family.
+/// An address in the form that the kernel reads and writes.
 pub(crate) struct RawAddress {
     storage: Storage,
     length: socklen_t,
 }
 
-/// A [`RawAddress`], read.
+/// A decoded [`RawAddress`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Name<'a> {
     Internet(SocketAddr),
     /// The bytes of `sun_path`, without the NUL that ends a path.
     Local(&'a [u8]),
-    /// A family that is not spoken here.
+    /// An address family that this program does not support.
     Unknown(c_int),
 }
 
@@ -73,7 +72,8 @@ impl RawAddress {
         }
     }
 
-    /// `name` is a path, or NUL and an abstract name; one that does not fit is invalid.
+    /// A local address from a path, or from NUL and an abstract name. A name that does not fit is
+    /// an `InvalidInput` error.
     pub(crate) fn local(name: &[u8]) -> io::Result<RawAddress> {
         let is_path = name.first() != Some(&0);
         if name.len() > LOCAL_NAME_SIZE_MAX || (is_path && name.contains(&0)) {
@@ -86,7 +86,7 @@ impl RawAddress {
         for (to, from) in local.sun_path.iter_mut().zip(name) {
             *to = *from as libc::c_char;
         }
-        // The length ends the name, NUL or not; in an abstract name a NUL is a byte like others.
+        // The length ends the name, so a NUL inside an abstract name is an ordinary byte.
         Ok(RawAddress::new(
             Storage { local },
             LOCAL_NAME_START + name.len(),
@@ -98,7 +98,7 @@ impl RawAddress {
         RawAddress { storage, length }
     }
 
-    /// What `call` writes to the storage and length that it is given.
+    /// The address that `call` writes to the storage and length that it receives.
     #[inline]
     pub(in crate::sys) fn filled_by(
         call: impl FnOnce(*mut libc::sockaddr, *mut socklen_t) -> io::Result<()>,
@@ -146,8 +146,8 @@ impl RawAddress {
     }
 
     fn local_name(&self) -> &[u8] {
-        // A path that fills the field is told with a length one past it, for the NUL that is not
-        // there.
+        // For a path that fills the field the kernel returns a length one larger, for a NUL that
+        // does not fit.
         let length = (self.length as usize).saturating_sub(LOCAL_NAME_START);
         let length = length.min(LOCAL_NAME_SIZE_MAX);
         let start = self.as_ptr().cast::<u8>().wrapping_add(LOCAL_NAME_START);

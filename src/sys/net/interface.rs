@@ -1,12 +1,12 @@
 //! Network interfaces by name and by number: the zone of a link-local address.
 //!
-//! A link-local address is unique on one link only, so it comes with the interface to that link:
-//! people write its name, the kernel takes its number (RFC 4007, 11). Man pages:
-//! if_nametoindex(3), ipv6(7).
+//! A link-local address is unique on one link only, so it is given together with the interface to
+//! this link. People write the name of the interface; the kernel takes its number (RFC 4007, 11).
+//! Man pages: if_nametoindex(3), ipv6(7).
 
 use std::ffi::{CStr, CString};
 
-/// The number of the interface with this name, when there is one.
+/// The number of the interface with this name, if it exists.
 pub(crate) fn number(name: &str) -> Option<u32> {
     let name = CString::new(name).ok()?;
     // SAFETY: the name ends in a NUL and outlives the call.
@@ -14,7 +14,7 @@ pub(crate) fn number(name: &str) -> Option<u32> {
     (number != 0).then_some(number)
 }
 
-/// The name of the interface with this number, when there is one.
+/// The name of the interface with this number, if it exists.
 pub(crate) fn name(number: u32) -> Option<String> {
     let mut space = [0_u8; libc::IF_NAMESIZE];
     // SAFETY: the space has the IF_NAMESIZE bytes that the call may write, and outlives it.

@@ -1,10 +1,9 @@
-//! Sockets: the calls, one function each.
+//! Sockets: one function for each system call.
 //!
-//! Every socket made here is non-blocking and close-on-exec from its first moment; a flag set
-//! later would leave a gap for another thread's fork. The calls of the data path are inlined and
-//! add no instruction to what the C library does but the look at the answer. Which errors matter,
-//! and which options are wise, is not known here. Man pages: socket(2), socket(7), tcp(7),
-//! ipv6(7), unix(7).
+//! Every socket is non-blocking and close-on-exec from its creation. A flag that is set later would
+//! leave a gap in which another thread can fork. The calls of the data path are inlined and add
+//! only the check of the result to what the C library does. Which errors matter and which options
+//! are useful is not known here. Man pages: socket(2), socket(7), tcp(7), ipv6(7), unix(7).
 
 use std::io;
 use std::mem;
@@ -23,7 +22,7 @@ pub(crate) enum Kind {
     Datagrams,
 }
 
-/// A socket of the family of `address`.
+/// A new socket of the family of `address`.
 pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
     let kind = match kind {
         Kind::Stream => libc::SOCK_STREAM,
@@ -32,7 +31,7 @@ pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: the call takes no pointer.
     let number = retry(|| unsafe { libc::socket(address.family(), kind, 0) })?;
-    // SAFETY: the number was just made for us and nobody else has it.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -50,7 +49,8 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts to connect. `EINPROGRESS` and `EINTR` both mean that it goes on by itself: connect(2).
+/// Starts to connect. `EINPROGRESS` and `EINTR` both mean that the connect continues by itself:
+/// connect(2).
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
     let (start, length) = (address.as_ptr(), address.length());
     // SAFETY: `length` bytes from `start` are initialised and outlive the call.
@@ -58,14 +58,14 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()
     Ok(())
 }
 
-/// One connection from the queue; who it is can be asked later, and mostly nobody does.
+/// Takes one connection from the queue, without its address: [`peer`] returns it when it is needed.
 #[inline]
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let (address, length) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: null pointers say that the address is not wanted.
+    // SAFETY: null pointers mean that the address is not requested.
     let number = retry(|| unsafe { libc::accept4(fd.as_raw_fd(), address, length, flags) })?;
-    // SAFETY: the number was just made for us and nobody else has it.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -85,22 +85,24 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Ends our direction; the other one stays open.
+/// Ends our sending direction; the receiving direction stays open.
 pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the call takes no pointer.
     retry(|| unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) })?;
     Ok(())
 }
 
-/// Ends the other direction; a listener of unix(7) refuses from now on, and keeps its queue.
+/// Ends the receiving direction. A listener of unix(7) then refuses new connections and keeps its
+/// queue.
 pub(crate) fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the call takes no pointer.
     retry(|| unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RD) })?;
     Ok(())
 }
 
-/// Bytes sent that the other side has not acknowledged: `SIOCOUTQ` of tcp(7). Of a local socket it
-/// tells what is unread, but that lies with its reader, who keeps it whatever becomes of this end.
+/// Bytes sent that the peer has not acknowledged: `SIOCOUTQ` of tcp(7). For a local socket
+/// `SIOCOUTQ` counts unread bytes; this function returns 0 then, because those bytes are already in
+/// the reader's queue and survive a close of this end.
 pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes: c_int = 0;
     // SAFETY: `TIOCOUTQ`, the same number as `SIOCOUTQ`, writes one int, which outlives the call.
@@ -111,8 +113,8 @@ pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
-/// Connections that wait to be accepted, of a listener of TCP: `TCP_INFO`, where for one that
-/// listens this is what is unacknowledged. Of other kinds it cannot be told.
+/// Connections in the queue of a TCP listener: `TCP_INFO`, whose count of unacknowledged segments
+/// is the queue length if the socket listens. Other kinds of listeners do not report it.
 pub(crate) fn queue_length(fd: BorrowedFd<'_>) -> io::Result<usize> {
     // SAFETY: the structure is plain numbers, for which zero is a value.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };
@@ -133,7 +135,7 @@ pub(crate) fn local(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     })
 }
 
-/// The address of the other end.
+/// The address of the peer.
 pub(crate) fn peer(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     RawAddress::filled_by(|start, length| {
         // SAFETY: `length` says how many bytes from `start` may be written.
@@ -142,7 +144,7 @@ pub(crate) fn peer(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     })
 }
 
-/// The error that waits on the socket, taken.
+/// Takes the pending error of the socket.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<()> {
     match Setting(libc::SOL_SOCKET, libc::SO_ERROR).get(fd)? {
         0 => Ok(()),
@@ -158,20 +160,21 @@ impl Setting {
     pub(crate) const REUSE_ADDRESS: Setting = Setting(libc::SOL_SOCKET, libc::SO_REUSEADDR);
     pub(crate) const REUSE_PORT: Setting = Setting(libc::SOL_SOCKET, libc::SO_REUSEPORT);
     pub(crate) const KEEP_ALIVE: Setting = Setting(libc::SOL_SOCKET, libc::SO_KEEPALIVE);
-    /// Urgent bytes stay in the stream, as RFC 6093 asks of everybody.
+    /// Urgent bytes stay in the stream, as RFC 6093 recommends to all applications.
     pub(crate) const URGENT_INLINE: Setting = Setting(libc::SOL_SOCKET, libc::SO_OOBINLINE);
     const DOMAIN: Setting = Setting(libc::SOL_SOCKET, libc::SO_DOMAIN);
     pub(crate) const RECEIVE_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_RCVBUF);
     pub(crate) const SEND_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_SNDBUF);
     pub(crate) const ONLY_V6: Setting = Setting(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
-    /// A bound address without a port gets one when it connects, by both ends, and not before.
+    /// A socket that is bound to an address without a port gets its port at connect(2), where the
+    /// kernel only needs the pair of both ends to be unique.
     pub(crate) const LATE_PORT: Setting = Setting(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
     pub(crate) const NO_DELAY: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_NODELAY);
     /// Seconds of silence before the first probe.
     pub(crate) const KEEP_IDLE: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE);
     /// Seconds between probes.
     pub(crate) const KEEP_INTERVAL: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL);
-    /// Probes without an answer that end the connection.
+    /// Unanswered probes after which the connection ends.
     pub(crate) const KEEP_COUNT: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_KEEPCNT);
     /// Milliseconds that data may stay unacknowledged.
     pub(crate) const USER_TIMEOUT: Setting = Setting(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT);
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peers_kernel_did_not_take_is_counted() -> io::Result<()> {
+    fn unacknowledged_bytes_are_counted() -> io::Result<()> {
         let (near, _far) = connected()?;
         near.set_nonblocking(true)?;
         assert_eq!(unacknowledged(near.as_fd())?, 0);
@@ -280,11 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_local_socket_took_is_with_its_reader_and_stays_there() -> io::Result<()> {
+    fn bytes_sent_on_a_local_socket_stay_with_the_reader() -> io::Result<()> {
         let (near, far) = std::os::unix::net::UnixStream::pair()?;
         send(near.as_fd(), b"hello")?;
         assert_eq!(unacknowledged(near.as_fd())?, 0);
-        // What it has not read itself makes the other's last read a reset, as of TCP.
+        // Bytes that an endpoint has not read turn the last read of its peer into a reset, as in
+        // TCP.
         send(far.as_fd(), b"late")?;
         drop(near);
         let mut space = [0; 8];
@@ -296,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_refused_connect_leaves_its_error_once() -> io::Result<()> {
-        // Bound but not listening: the port cannot become anybody else's meanwhile.
+        // Bound but not listening, so no other process can take the port meanwhile.
         let holder = open(&any_port("127.0.0.1:0"), Kind::Stream)?;
         bind(holder.as_fd(), &any_port("127.0.0.1:0"))?;
         let nobody = local(holder.as_fd())?;
@@ -334,12 +338,12 @@ mod tests {
         }
         Setting::USER_TIMEOUT.set(fd, 1_234)?;
         assert_eq!(Setting::USER_TIMEOUT.get(fd)?, 1_234);
-        // The kernel doubles a buffer's size for its own book-keeping, socket(7).
+        // The kernel doubles the size for its own bookkeeping, socket(7).
         for setting in [Setting::RECEIVE_BUFFER, Setting::SEND_BUFFER] {
             setting.set(fd, 20_000)?;
             assert_eq!(setting.get(fd)?, 40_000);
         }
-        // It keeps this one as a number of retransmissions, after 1, 3, 7 ... seconds.
+        // The kernel stores this one as a number of retransmissions, after 1, 3, 7 ... seconds.
         Setting::DEFER_ACCEPT.set(fd, 5)?;
         assert_eq!(Setting::DEFER_ACCEPT.get(fd)?, 7);
         Ok(())

@@ -1,14 +1,15 @@
-//! Other processes: starting one so that it can be measured and ended, and reaping children that
-//! this process did not start.
+//! Child processes: starting one that is measured and ended later, and reaping children that this
+//! process did not start.
 //!
-//! A program that is started inherits which signals are blocked and which are ignored. mynah blocks
-//! those that would end it and ignores those of a failed write; both are undone between fork(2) and
-//! execve(2), where only async-signal-safe calls are allowed. The new process leads a group of its
-//! own, so that all that it starts is ended with it, and dies with the thread that started it.
+//! A new program inherits which signals are blocked and which are ignored. mynah blocks the signals
+//! that would end it and ignores those of a failed write. Both are undone between fork(2) and
+//! execve(2), where only async-signal-safe calls are allowed. The new process leads a process
+//! group, so that all processes that it starts are ended with it. It is killed when the thread that
+//! started it ends.
 //!
-//! A process whose parent has ended becomes a child of the next ancestor that is a subreaper, or of
-//! process 1, and stays a zombie until that one reaps it. Man pages: sched_setaffinity(2), kill(2),
-//! wait(2), signal-safety(7), PR_SET_PDEATHSIG(2const), PR_SET_CHILD_SUBREAPER(2const).
+//! A process whose parent ends becomes a child of the nearest ancestor that is a subreaper, or of
+//! process 1, and stays a zombie until the new parent reaps it. Man pages: sched_setaffinity(2),
+//! kill(2), wait(2), signal-safety(7), PR_SET_PDEATHSIG(2const), PR_SET_CHILD_SUBREAPER(2const).
 
 use std::io;
 use std::mem;
@@ -20,17 +21,17 @@ use super::pin_task;
 use super::signal;
 use crate::sys::{check, retry};
 
-/// How a process is asked to end.
+/// How a process is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// SIGTERM: in its own time.
+    /// SIGTERM: the process may finish its work.
     Asked,
     /// SIGKILL: at once.
     Forced,
 }
 
-/// Starts `command` as the leader of its own process group, with no signal held back; on processor
-/// `cpu` alone, if one is given.
+/// Starts `command` as the leader of its own process group, with no signal blocked; on processor
+/// `cpu` alone, if given.
 pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     command.process_group(0);
     // SAFETY: the call takes nothing and cannot fail.
@@ -50,22 +51,22 @@ pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
 fn clear_signal_mask() -> io::Result<()> {
     // SAFETY: the set is plain numbers, for which zero is a value: on Linux the empty set.
     let none: libc::sigset_t = unsafe { mem::zeroed() };
-    // SAFETY: the set is initialised and outlives the call; the old mask is not asked for.
+    // SAFETY: the set is initialised and outlives the call; the old mask is not requested.
     match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &none, ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-/// Has the calling process, which `parent` has started, killed when the thread that started it
-/// ends. An error if that thread's process has ended already. Async-signal-safe.
+/// Makes the kernel kill the calling process when the thread that started it ends; `parent` is the
+/// process of this thread. Returns an error if `parent` has already ended. Async-signal-safe.
 pub(in crate::sys) fn die_with(parent: libc::pid_t) -> io::Result<()> {
     // SAFETY: with this operation the call takes a number and no pointer.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
     // SAFETY: the call takes nothing and cannot fail.
     match unsafe { libc::getppid() } == parent {
         true => Ok(()),
-        // It ended before it was to be waited for, and no signal will tell.
+        // The parent ended before the call above, so no signal follows.
         false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
     }
 }
@@ -84,8 +85,8 @@ pub fn end_group(leader: u32, ending: Ending) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the end of one of the children that `kind` and `id` name, as waitid(2) has it; returns
-/// its number, or nothing if `flags` say not to wait and none has ended.
+/// Waits until one of the children selected by `kind` and `id` ends, as waitid(2) does, and returns
+/// its number. Returns `None` if `flags` say not to wait and none has ended.
 pub(in crate::sys) fn wait(
     kind: libc::idtype_t,
     id: u32,
@@ -100,8 +101,8 @@ pub(in crate::sys) fn wait(
     Ok(u32::try_from(number).ok().filter(|&number| number > 0))
 }
 
-/// Makes this process the parent of descendants whose own parent ends. Its children do not inherit
-/// this.
+/// Makes this process the new parent of descendants whose parent ends. Its children do not inherit
+/// this setting.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     let yes: libc::c_ulong = 1;
     // SAFETY: with this operation the call takes a number and no pointer.
@@ -109,8 +110,8 @@ pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(())
 }
 
-/// A child of the calling thread that has ended and stays to be reaped: the one that the thread has
-/// had longest. Orphans are children of the first thread of a process.
+/// The number of a child of the calling thread that has ended and is not reaped: the oldest such
+/// child. Orphans are children of the first thread of a process.
 pub(crate) fn ended() -> io::Result<Option<u32>> {
     let look = libc::WNOHANG | libc::WNOWAIT | libc::__WNOTHREAD;
     match wait(libc::P_ALL, 0, look) {
@@ -124,9 +125,9 @@ pub(crate) fn reap(id: u32) -> io::Result<()> {
     wait(libc::P_PID, id, libc::WNOHANG).map(drop)
 }
 
-/// Lets the kernel reap all children of this process, if it may have any: for a program that starts
-/// none, but was executed in place of their parent, or is a subreaper or process 1. For others
-/// SIGCHLD stays as it is.
+/// Lets the kernel reap all children of this process, if it may have any. This is for a program
+/// that starts none but was executed in place of their parent, is a subreaper, or is process 1. In
+/// all other cases SIGCHLD stays as it is.
 pub fn leave_all_to_the_kernel() -> io::Result<()> {
     if !may_have_children()? {
         return Ok(());
@@ -135,8 +136,8 @@ pub fn leave_all_to_the_kernel() -> io::Result<()> {
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
     }
-    // Those that have ended before stay all the same. Where they cannot be reaped, nothing is lost
-    // but their entries in the process table.
+    // Children that ended before this call are still zombies. If they cannot be reaped, only their
+    // entries in the process table are lost.
     while let Ok(Some(id)) = ended() {
         if reap(id).is_err() {
             break;
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_signals_everybody() {
+    fn a_group_number_that_would_signal_other_processes_is_refused() {
         for group in [0, 1, u32::MAX] {
             assert!(end_group(group, Ending::Asked).is_err());
         }

@@ -1,9 +1,8 @@
-//! What a process may ask about itself and its surroundings: limits, processors, time, pages.
+//! Small queries about this process and the system: limits, processors, time.
 //!
-//! Small safe questions that the standard library has no answer to, offered as they are to the
-//! floors above through `kernel`. How many descriptors are enough is not known here. Man pages:
-//! getrlimit(2), sched_setaffinity(2), clock_gettime(2), clock_getcpuclockid(3), poll(2),
-//! sysconf(3).
+//! They are safe calls that the standard library does not offer. `kernel` re-exports them to the
+//! layers above. How many descriptors are enough is not known here. Man pages: getrlimit(2),
+//! sched_setaffinity(2), clock_gettime(2), clock_getcpuclockid(3), prctl(2), proc(5).
 
 pub mod child;
 pub(crate) mod signal;
@@ -20,7 +19,7 @@ use super::check;
 /// The descriptor limit that this process was started with, once it has been raised.
 static INITIAL_DESCRIPTOR_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
 
-/// How many descriptors this process may have open: the soft limit, and the hard one above it.
+/// The limit on open descriptors of this process: the soft limit and the hard limit.
 pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     let limit = read_descriptor_limit()?;
     Ok((limit.rlim_cur, limit.rlim_max))
@@ -36,8 +35,8 @@ fn read_descriptor_limit() -> io::Result<libc::rlimit> {
     Ok(limit)
 }
 
-/// Raises the soft limit to the hard one, which needs no privilege, and tells what it is now.
-/// The old limit is remembered for programs that are started later.
+/// Raises the soft limit to the hard limit, which needs no privilege, and returns the new value.
+/// The old limit is remembered, and `spawn` restores it in the programs that it starts.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let limit = read_descriptor_limit()?;
     let raised = libc::rlimit {
@@ -81,7 +80,7 @@ impl fmt::Debug for Processors {
     }
 }
 
-/// Where thread `task` may run. Task 0 is the calling thread.
+/// The processors on which thread `task` may run. Task 0 is the calling thread.
 pub fn affinity(task: i32) -> io::Result<Processors> {
     let mut set = Processors::none();
     // SAFETY: the set is ours to write and its size is its own.
@@ -89,7 +88,7 @@ pub fn affinity(task: i32) -> io::Result<Processors> {
     Ok(set)
 }
 
-/// Lets thread `task` run on these processors alone. Task 0 is the calling thread.
+/// Restricts thread `task` to these processors. Task 0 is the calling thread.
 pub fn set_affinity(task: i32, processors: &Processors) -> io::Result<()> {
     let set = &processors.0;
     // SAFETY: the set is only read and its size is its own.
@@ -97,10 +96,10 @@ pub fn set_affinity(task: i32, processors: &Processors) -> io::Result<()> {
     Ok(())
 }
 
-/// How many descriptors this process has open, as proc(5) tells; none, if it does not.
+/// The number of open descriptors of this process, from proc(5); `None` without `/proc`.
 pub fn open_descriptors() -> Option<u64> {
     let listed = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    // The list itself was open.
+    // The descriptor of the listing itself is counted too.
     Some(listed.saturating_sub(1))
 }
 
@@ -115,8 +114,8 @@ pub fn pin_task(task: i32, cpu: usize) -> io::Result<()> {
     set_affinity(task, &one)
 }
 
-/// Has the kernel end the calling thread's waits as punctually as it can, instead of up to 50
-/// microseconds late to save a wake-up (`PR_SET_TIMERSLACK` of prctl(2)).
+/// Makes the kernel end the waits of the calling thread as punctually as possible, instead of up to
+/// 50 microseconds late to save a wake-up (`PR_SET_TIMERSLACK` of prctl(2)).
 pub fn wake_punctually() -> io::Result<()> {
     let nanosecond: libc::c_ulong = 1;
     // SAFETY: with this operation the call takes a number and no pointer.
@@ -124,7 +123,7 @@ pub fn wake_punctually() -> io::Result<()> {
     Ok(())
 }
 
-/// Nanoseconds of `CLOCK_MONOTONIC`, which no one sets and which stands still while suspended.
+/// Nanoseconds of `CLOCK_MONOTONIC`, which cannot be set and stops while the system is suspended.
 #[inline]
 pub fn monotonic_nanoseconds() -> u64 {
     let mut time = libc::timespec {
@@ -133,18 +132,18 @@ pub fn monotonic_nanoseconds() -> u64 {
     };
     // SAFETY: the structure is ours to write and outlives the call.
     let answer = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    // Only a clock that does not exist or a bad pointer can be refused, and this is neither.
+    // The call fails only for an unknown clock or a bad pointer.
     debug_assert_eq!(answer, 0);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// No process has a larger number: proc(5), "pid_max".
+/// The upper bound of process numbers: proc(5), "pid_max".
 const PID_MAX: u32 = 1 << 22;
 
-/// Processor time that all threads of process `pid` have used, in nanoseconds, ended ones included.
-/// Any process may ask: clock_getcpuclockid(3).
+/// Processor time of all threads of process `pid`, in nanoseconds, ended threads included. No
+/// permission is needed: clock_getcpuclockid(3).
 pub fn cpu_nanoseconds(pid: u32) -> io::Result<u64> {
-    // The number of a clock has 29 bits for the process: a larger one would name another clock.
+    // A clock id has 29 bits for the process number: a larger number would select another clock.
     if pid > PID_MAX {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_is_open_is_counted() -> io::Result<()> {
-        // Other tests of this process open and close theirs meanwhile.
+        // Other tests in this process open and close descriptors at the same time.
         let held: Vec<fs::File> = (0..200)
             .map(|_| fs::File::open("/dev/null"))
             .collect::<io::Result<_>>()?;

@@ -1,9 +1,9 @@
-//! Signals as a descriptor: blocked, so that nothing is interrupted, and read when the loop turns.
+//! Signals as a descriptor: blocked, so that they interrupt nothing, and read by the loop.
 //!
-//! A handler runs between any two instructions and may call next to nothing; a signalfd is one
-//! more thing to read. The mask belongs to a thread and is inherited, so blocking comes before the
-//! first thread: one that was started earlier would be killed in the old way. What a signal asks
-//! for is not known here. Man pages: signalfd(2), pthread_sigmask(3), signal(7).
+//! A handler runs between any two instructions and may call only a few functions; a signalfd is one
+//! more descriptor to read. The signal mask belongs to a thread and is inherited, so signals are
+//! blocked before the first thread starts: an earlier thread would still be killed by them. What a
+//! signal asks for is not known here. Man pages: signalfd(2), pthread_sigmask(3), signal(7).
 
 use std::io;
 use std::mem;
@@ -20,28 +20,29 @@ pub(crate) const USR1: c_int = libc::SIGUSR1;
 pub(crate) const HUP: c_int = libc::SIGHUP;
 pub(crate) const CHLD: c_int = libc::SIGCHLD;
 
-/// Holds these signals back from the calling thread and from all that it starts.
+/// Blocks these signals for the calling thread and for all threads that it starts.
 pub(crate) fn block(signals: &[c_int]) -> io::Result<()> {
     change_mask(libc::SIG_BLOCK, signals)
 }
 
-/// Lets these signals through again, and those of them at once that have arrived meanwhile.
+/// Unblocks these signals. Pending ones are delivered at once.
 pub(crate) fn unblock(signals: &[c_int]) -> io::Result<()> {
     change_mask(libc::SIG_UNBLOCK, signals)
 }
 
 fn change_mask(how: c_int, signals: &[c_int]) -> io::Result<()> {
     let set = set_of(signals)?;
-    // SAFETY: the set is initialised and outlives the call; the old mask is not asked for.
+    // SAFETY: the set is initialised and outlives the call; the old mask is not requested.
     match unsafe { libc::pthread_sigmask(how, &set, ptr::null_mut()) } {
         0 => Ok(()),
-        // Threads have no shared errno to spoil: these calls answer with the error itself.
+        // These calls return the error itself and do not set errno.
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-/// Makes a write that fails an error instead of the end of the process: EPIPE of a pipe without a
-/// reader (SIGPIPE), and EFBIG of a file that has reached the limit of setrlimit(2) (SIGXFSZ).
+/// Ignores the signals of a failed write, so that it returns an error and does not end the process:
+/// EPIPE of a pipe without a reader (SIGPIPE), and EFBIG of a file at the limit of setrlimit(2)
+/// (SIGXFSZ).
 pub(crate) fn ignore_failed_writes() -> io::Result<()> {
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
@@ -52,8 +53,8 @@ pub(crate) fn ignore_failed_writes() -> io::Result<()> {
     Ok(())
 }
 
-/// Gives what [`ignore_failed_writes`] ignores its default action: an ignored signal stays ignored
-/// in a program that is executed. Async-signal-safe, see signal-safety(7).
+/// Restores the default action of the signals that [`ignore_failed_writes`] ignores: an ignored
+/// signal stays ignored across execve(2). Async-signal-safe, see signal-safety(7).
 pub(crate) fn heed_failed_writes() -> io::Result<()> {
     for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
         // SAFETY: SIG_DFL installs no code of ours that could run at a bad time.
@@ -64,23 +65,23 @@ pub(crate) fn heed_failed_writes() -> io::Result<()> {
     Ok(())
 }
 
-/// Takes those of `signals` that are pending, and lets later ones act at once again.
+/// Discards those of `signals` that are pending and unblocks all of them.
 pub(crate) fn release(signals: &[c_int]) -> io::Result<()> {
     let set = set_of(signals)?;
     let at_once = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the set and the span are initialised and outlive the call; no details are asked for.
+    // SAFETY: the set and the span are initialised and outlive the call; no details are requested.
     while unsafe { libc::sigtimedwait(&set, ptr::null_mut(), &at_once) } > 0 {}
-    // SAFETY: the set is initialised and outlives the call; the old mask is not asked for.
+    // SAFETY: the set is initialised and outlives the call; the old mask is not requested.
     match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-/// Whether one of `signals` is blocked and has arrived.
+/// Whether one of `signals` is blocked and pending.
 pub(crate) fn is_pending(signals: &[c_int]) -> io::Result<bool> {
     let mut pending = set_of(&[])?;
     // SAFETY: the set is ours to write and outlives the call.
@@ -94,8 +95,8 @@ pub(crate) fn is_pending(signals: &[c_int]) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Runs `start` with every signal blocked, and so do the threads that it starts: a signal that is
-/// sent to the process is not for them.
+/// Runs `start` with every signal blocked. Threads that it starts inherit this, so a signal that is
+/// sent to the process is never delivered to them.
 pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> io::Result<T> {
     let mut before = set_of(&[])?;
     let mut all = set_of(&[])?;
@@ -114,17 +115,17 @@ pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> io::Result<T> {
     }
 }
 
-/// A descriptor that is readable while one of `signals` waits: non-blocking and close-on-exec.
+/// A descriptor that is readable while one of `signals` is pending: non-blocking and close-on-exec.
 pub(crate) fn descriptor(signals: &[c_int]) -> io::Result<OwnedFd> {
     let set = set_of(signals)?;
     let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
     // SAFETY: the set is initialised and outlives the call; -1 asks for a new descriptor.
     let number = retry(|| unsafe { libc::signalfd(-1, &set, flags) })?;
-    // SAFETY: the number was just made for us and nobody else has it.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Takes the number of one signal that has arrived; `WouldBlock` when there is none.
+/// Takes one pending signal and returns its number; `WouldBlock` when none is pending.
 pub(crate) fn take(fd: BorrowedFd<'_>) -> io::Result<c_int> {
     // SAFETY: the structure is plain numbers, for which zero is a value.
     let mut info: libc::signalfd_siginfo = unsafe { mem::zeroed() };
@@ -146,7 +147,7 @@ fn set_of(signals: &[c_int]) -> io::Result<libc::sigset_t> {
     Ok(set)
 }
 
-/// Sends a signal to the calling thread alone, so that tests side by side do not meet.
+/// Sends a signal to the calling thread alone, so that parallel tests do not affect each other.
 #[cfg(test)]
 pub(crate) fn raise(signal: c_int) -> io::Result<()> {
     // SAFETY: the tests that call this have blocked the signal.
@@ -178,7 +179,7 @@ mod tests {
         raise(USR1)?;
         assert!(is_pending(&[USR1, HUP])?);
         assert!(!is_pending(&[HUP])?);
-        // Were it not taken, it would end the test now.
+        // If the signal were still pending, it would end the test now.
         release(&[USR1, HUP])?;
         assert!(!is_pending(&[USR1, HUP])?);
         Ok(())
@@ -204,11 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
+    fn a_write_without_a_reader_is_an_error_and_does_not_end_the_process() -> io::Result<()> {
         ignore_failed_writes()?;
         let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
         drop(reader);
-        // As a file, because the standard library's sockets ask for no signal on their own.
+        // A file, because the standard library's sockets suppress SIGPIPE themselves.
         let mut writer = std::fs::File::from(OwnedFd::from(writer));
         let broken = io::Write::write(&mut writer, b"x").map_err(|error| error.kind());
         assert_eq!(broken, Err(io::ErrorKind::BrokenPipe));

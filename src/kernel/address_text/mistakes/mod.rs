@@ -1,8 +1,9 @@
-//! What a mistyped address was probably meant to be.
+//! Error messages for mistyped addresses, with a suggestion.
 //!
-//! Every line names what is wrong and a spelling that is right, made from the input where that can
-//! be done: a suggestion must be an address that the parser takes. Where the input could mean
-//! several things, or nothing, the line names the forms there are. Neighbour: the parser above.
+//! Every line says what is wrong and gives a form that is right, made from the input where
+//! possible. A suggestion is always an address that the parser accepts. If the input could mean
+//! several things, or nothing, the line lists the possible forms. Neighbour: `address_text`, the
+//! parser that calls these functions.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +18,7 @@ const EMPTY: &str = "it is empty; write a port such as 7007, or HOST:PORT";
 /// The port in a suggestion when none was given.
 const PORT: u16 = 7007;
 
-/// Why an address with blanks in it is none.
+/// The error for an address with blanks in it.
 pub(super) fn blanks(input: &str) -> String {
     let words: Vec<&str> = input.split_whitespace().collect();
     match words[..] {
@@ -39,7 +40,8 @@ fn is_host(host: &str) -> bool {
     host.parse::<Ipv6Addr>().is_ok() || is_host_name(host) && quad
 }
 
-/// Why the scheme of `input` is wrong, if it has one; the known ones have been taken off before.
+/// The error for an unknown scheme in `input`, if it has one. The caller has already removed known
+/// schemes.
 pub(super) fn scheme(input: &str) -> Option<String> {
     for word in ["tcp", "udp"] {
         // tcp:7007, tcp:/host:7007, tcp//host:7007, tcp alone.
@@ -74,17 +76,17 @@ pub(super) fn scheme(input: &str) -> Option<String> {
     Some(format!("the scheme {scheme:?} is not known; write {right}"))
 }
 
-/// `scheme://rest` where that is an address, else with `form` in place of `rest`.
+/// `scheme://rest` if this is an address, else `scheme://form`.
 fn internet_or(rest: &str, scheme: &str, form: &str) -> String {
     let is_address = parse_internet(rest, Carrier::Tcp, "").is_ok();
     format!("{scheme}://{}", if is_address { rest } else { form })
 }
 
-/// The host and the port of a URL of which `rest` stands behind the scheme.
+/// The host and the port of a URL whose part after the scheme is `rest`.
 fn authority(rest: &str, default_port: u16) -> String {
     let host = rest.split(['/', '?', '#']).next().unwrap_or("");
     let host = host.trim_end_matches(':');
-    // A URL may say who asks, in front of an @.
+    // A URL may have user information in front of an @.
     let host = host.rsplit('@').next().unwrap_or(host);
     match host.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => host.to_owned(),
@@ -92,7 +94,7 @@ fn authority(rest: &str, default_port: u16) -> String {
     }
 }
 
-/// `unix://` with `rest` behind it, which has no third slash.
+/// The error for `unix://` followed by `rest` without a third slash.
 pub(super) fn unix_with_a_host(rest: &str) -> String {
     match rest.is_empty() {
         true => NO_NAME.to_owned(),
@@ -100,7 +102,7 @@ pub(super) fn unix_with_a_host(rest: &str) -> String {
     }
 }
 
-/// Why `input`, behind `scheme`, is not even a host and a port; `None` when it may be.
+/// The error if `input`, the part after `scheme`, is not a host and a port; `None` if it may be.
 pub(super) fn internet(input: &str, carrier: Carrier, scheme: &str) -> Option<String> {
     if input.is_empty() {
         return Some(EMPTY.to_owned());
@@ -120,7 +122,7 @@ pub(super) fn internet(input: &str, carrier: Carrier, scheme: &str) -> Option<St
     let end = input.find(['/', '?', '#'])?;
     let (front, path) = input.split_at(end);
     match path.strip_prefix('/') {
-        // As /etc/services has it.
+        // The port in /etc/services.
         Some(word @ ("tcp" | "udp")) if scheme.is_empty() && is_address(front) => {
             return Some(format!("the protocol comes first; write {word}://{front}"));
         }
@@ -144,7 +146,7 @@ pub(super) fn internet(input: &str, carrier: Carrier, scheme: &str) -> Option<St
     })
 }
 
-/// There is no port behind `host`.
+/// The error for a `host` without a port.
 pub(super) fn no_port(host: &str, carrier: Carrier, scheme: &str) -> String {
     if is_digits(host) && parse_port(host).is_ok() {
         return format!("the host is missing; write {scheme}{host}, or HOST:{host}");
@@ -168,14 +170,14 @@ pub(super) fn no_port(host: &str, carrier: Carrier, scheme: &str) -> String {
     }
 }
 
-/// Whether `text` is a host without colons and a port. The parser is not asked: its refusals come
-/// from here, and would come back for the same text.
+/// Whether `text` is a host without colons and a port. This does not call the parser: the parser
+/// calls this file for its errors, and would recurse for the same text.
 fn is_host_and_port(text: &str) -> bool {
     let parts = text.split_once(':');
     parts.is_some_and(|(host, port)| is_host(host) && parse_port(port).is_ok())
 }
 
-/// An IPv6 address without brackets, of which the last group may be the port.
+/// The error for an IPv6 address without brackets, whose last group may be the port.
 pub(super) fn no_brackets(host: &str, port: &str, scheme: &str) -> String {
     if is_host_and_port(host) {
         return format!("there is a second port; write {scheme}{host}");
@@ -189,7 +191,7 @@ pub(super) fn no_brackets(host: &str, port: &str, scheme: &str) -> String {
     format!("an IPv6 address goes in brackets; write it like {scheme}{right}")
 }
 
-/// `host` begins with a bracket and is no IPv6 address in brackets.
+/// The error for a `host` that begins with a bracket and is no IPv6 address in brackets.
 pub(super) fn brackets(host: &str, port: u16, scheme: &str) -> String {
     let inner = host.trim_matches(['[', ']']);
     let right = match (zoned(inner), is_host(inner)) {
@@ -200,12 +202,12 @@ pub(super) fn brackets(host: &str, port: u16, scheme: &str) -> String {
     format!("{host} is not an IPv6 address in brackets; write one like {scheme}{right}")
 }
 
-/// `zone` is no interface of this machine.
+/// The error for a `zone` that is no interface of this machine.
 pub(super) fn interface(ip: Ipv6Addr, zone: &str) -> String {
     if zone.is_empty() {
         return format!("the interface is missing behind %; write {ip}%eth0");
     }
-    // In a URL the sign itself is written %25 (RFC 6874).
+    // A URL writes the percent sign itself as %25 (RFC 6874).
     match zone.strip_prefix("25") {
         Some(name) if interface::number(name).is_some() => {
             format!("there is no interface {zone:?}; write {ip}%{name}")
@@ -214,7 +216,7 @@ pub(super) fn interface(ip: Ipv6Addr, zone: &str) -> String {
     }
 }
 
-/// `host` has letters that no host name has.
+/// The error for a `host` with characters that no host name has.
 pub(super) fn host(host: &str, port: u16, scheme: &str) -> String {
     let right = match host.rsplit_once('@') {
         _ if host == "*" => format!("write {scheme}0.0.0.0:{port} to listen on all addresses"),

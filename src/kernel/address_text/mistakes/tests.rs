@@ -1,4 +1,4 @@
-//! What people type in place of an address, and the one line that answers each.
+//! Mistyped addresses and the error line for each.
 
 use super::super::parse;
 
@@ -9,7 +9,7 @@ fn refusal(input: &str) -> String {
     }
 }
 
-/// What a person may type in place of an address, and the one line that answers it.
+/// Mistyped addresses and the error line for each.
 const MISTYPED: &[(&str, &str)] = &[
     ("", "it is empty; write a port such as 7007, or HOST:PORT"),
     (" ", "it is empty; write a port such as 7007, or HOST:PORT"),
@@ -27,7 +27,7 @@ const MISTYPED: &[(&str, &str)] = &[
         ":]",
         "the port is missing; write HOST:PORT, such as localhost:7007",
     ),
-    // A port that is not quite one.
+    // Ports with mistakes.
     ("+7202", "a port has no sign; write 7202"),
     ("tcp://-7202", "a port has no sign; write tcp://7202"),
     ("7202/", "an address has no path; write 7202"),
