@@ -55,7 +55,8 @@ impl Control {
         (now >= go).then(|| (go, read(&self.start), read(&self.end)))
     }
 
-    /// Moves the end of the window to `end`, which is earlier than planned if no worker can continue.
+    /// Moves the end of the window to `end`, which is earlier than planned if no worker can
+    /// continue.
     pub fn cut(&self, end: Time) {
         self.end.store(end.as_nanos(), Ordering::Relaxed);
     }

@@ -327,7 +327,8 @@ impl<S: Service> Connection<S> {
         self.flush_held(workspace, protocol);
     }
 
-    /// Answers what the service holds back of a message that gets no more bytes. Nothing may be owed.
+    /// Answers what the service holds back of a message that gets no more bytes. Nothing may be
+    /// owed.
     pub fn flush_held(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         if protocol.framing.has_boundaries() {
             return;

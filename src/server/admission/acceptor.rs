@@ -10,32 +10,41 @@
 //! Neighbours: `per_address`, `reactor::drain`. See accept(2) "ERRORS".
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::kernel::{Address, Interest, Opener, Spawner, Time, Token, errno};
+use crate::kernel::{Address, Interest, Opener, Poller, Time, Token, errno};
 use crate::limits::{ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, LISTENER_PAUSE_MAX, LISTENER_PAUSE_MIN};
 use crate::protocol::service::Service;
 
-use crate::server::Server;
+use super::per_address::PerIp;
 use crate::server::observe::log_limiter::LogLimiter;
+use crate::server::pump::Pump;
 
-/// Whether connections are accepted, and the bookkeeping for it.
+/// The listeners, and whether connections are accepted from them.
 pub(in crate::server) struct Acceptor<Socket> {
+    listeners: Vec<Listener<Socket>>,
     state: State,
-    /// One per listener.
-    strides: Vec<Stride>,
-    /// How many connections each listener may still accept during a drain.
-    drain_quota: Vec<usize>,
+    /// Connections per peer address.
+    per_address: PerIp,
     /// Length of the next pause.
-    rest: Duration,
+    pause: Duration,
     /// The spare descriptor, closed for a moment when there is no other.
     reserve: Option<Socket>,
     /// Transient errors of accept4 since the last success.
     errors: u32,
     /// The last change of a listener's interest failed.
     registration_failed: bool,
+    is_draining: bool,
     error_log: LogLimiter,
     per_address_log: LogLimiter,
+}
+
+struct Listener<Socket> {
+    socket: Socket,
+    stride: Stride,
+    /// How many connections may still be accepted during a drain.
+    drain_quota: usize,
 }
 
 /// How many connections to accept per event of a listener: one, doubled while the listener is ready
@@ -69,10 +78,11 @@ enum State {
 }
 
 /// Outcome of one call of accept4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepted {
-    /// A connection was accepted.
-    One,
+pub(in crate::server) enum Accepted<Socket> {
+    /// A connection was accepted. Its address is there only if it counts towards a limit.
+    One(Socket, Option<SocketAddr>),
+    /// A connection was accepted and closed: its address has too many.
+    Refused,
     /// A connection was lost, or refused for now; the caller may accept the next one.
     Lost,
     /// The queue is empty, or the listeners are paused.
@@ -93,36 +103,58 @@ enum AcceptError {
 }
 
 impl<Socket> Acceptor<Socket> {
-    pub(in crate::server) fn new(reserve: Socket, listeners: usize) -> Acceptor<Socket> {
+    pub(in crate::server) fn new(
+        listeners: Vec<Socket>,
+        reserve: Socket,
+        per_address: PerIp,
+    ) -> Acceptor<Socket> {
+        let listener = |socket| Listener {
+            socket,
+            stride: Stride::default(),
+            drain_quota: usize::MAX,
+        };
         Acceptor {
+            listeners: listeners.into_iter().map(listener).collect(),
             state: State::Open,
-            strides: vec![Stride::default(); listeners],
-            drain_quota: vec![usize::MAX; listeners],
-            rest: LISTENER_PAUSE_MIN,
+            per_address,
+            pause: LISTENER_PAUSE_MIN,
             reserve: Some(reserve),
             errors: 0,
             registration_failed: false,
+            is_draining: false,
             error_log: LogLimiter::default(),
             per_address_log: LogLimiter::default(),
         }
     }
 
+    /// Whether connections are accepted.
     pub(in crate::server) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Limits what a listener may still accept to the `waiting` connections in its queue.
-    pub(in crate::server) fn set_drain_quota(&mut self, number: usize, waiting: usize) {
-        self.drain_quota[number] = waiting;
+    /// How many listeners are open.
+    pub(in crate::server) fn listeners(&self) -> usize {
+        self.listeners.len()
     }
 
-    /// How many of those are not accepted yet.
-    pub(in crate::server) fn drain_quota(&self, number: usize) -> usize {
-        self.drain_quota[number]
+    /// How many descriptors are open here.
+    pub(in crate::server) fn descriptors(&self) -> usize {
+        self.listeners.len() + usize::from(self.reserve.is_some())
     }
 
-    pub(in crate::server) fn has_reserve(&self) -> bool {
-        self.reserve.is_some()
+    /// The connections of each address.
+    pub(in crate::server) fn per_address(&self) -> &PerIp {
+        &self.per_address
+    }
+
+    /// Counts the connection in `slot` for its address.
+    pub(in crate::server) fn enter(&mut self, slot: u32, address: SocketAddr) {
+        self.per_address.enter(slot, address);
+    }
+
+    /// The connection in `slot` counts no more.
+    pub(in crate::server) fn leave(&mut self, slot: u32) {
+        self.per_address.leave(slot);
     }
 
     /// When to resume even if no connection closes.
@@ -133,219 +165,278 @@ impl<Socket> Acceptor<Socket> {
             State::Open | State::Full => Time::NEVER,
         }
     }
-}
 
-impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Accepts connections from one listener, up to its stride.
-    pub(in crate::server) fn accept(&mut self, number: u32) {
-        if self.acceptor.registration_failed {
+    /// A listener is ready in `turn`. Returns how many connections to accept now.
+    pub(in crate::server) fn stride<K, S>(
+        &mut self,
+        pump: &mut Pump<K, S>,
+        number: u32,
+        turn: u64,
+    ) -> u32
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if self.registration_failed {
             // The listener reported readiness although its interest is off, so set the interest
             // again.
-            self.register_listeners();
+            self.register(pump);
         }
-        let Some(stride) = self.acceptor.strides.get_mut(number as usize) else {
-            return;
-        };
-        let mut left = stride.next(self.turns);
-        // A lost connection does not count towards the stride: the connections behind it are
-        // accepted now, without another event of the listener.
-        for _ in 0..ACCEPTS_PER_TURN {
-            match self.accept_one(number) {
-                Accepted::One => left -= 1,
-                Accepted::Lost => {}
-                Accepted::Nothing => return,
-            }
-            if left == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Accepts all connections in a listener's queue, while slots and descriptors last.
-    pub(in crate::server) fn accept_all(&mut self, number: u32) {
-        if self.acceptor.deadline() != Time::NEVER {
-            // End the pause early: the time for a drain is limited.
-            self.acceptor.state = State::Open;
-        }
-        // Some accepts may fail with a transient error. The bound ends the loop if the error
-        // persists.
-        for _ in 0..self.settings.connections_max + ACCEPTS_PER_TURN as usize {
-            if self.accept_one(number) == Accepted::Nothing {
-                return;
-            }
-        }
+        let listener = self.listeners.get_mut(number as usize);
+        listener.map_or(0, |listener| listener.stride.next(turn))
     }
 
     /// Calls accept4 once.
-    fn accept_one(&mut self, number: u32) -> Accepted {
-        let Some(listener) = self.listeners.get(number as usize) else {
+    pub(in crate::server) fn accept_one<K, S>(
+        &mut self,
+        pump: &mut Pump<K, S>,
+        number: u32,
+    ) -> Accepted<Socket>
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let is_open = self.is_open();
+        let Some(listener) = self.listeners.get_mut(number as usize) else {
             return Accepted::Nothing;
         };
-        let drain_quota = self.acceptor.drain_quota(number as usize);
-        if self.acceptor.state != State::Open || drain_quota == 0 {
+        if !is_open || listener.drain_quota == 0 {
             return Accepted::Nothing;
         }
-        self.pump.counters.accept4 += 1;
-        match self.pump.kernel.accept(listener) {
+        pump.counters.accept4 += 1;
+        match pump.kernel.accept(&listener.socket) {
             Ok(socket) => {
-                self.acceptor
-                    .set_drain_quota(number as usize, drain_quota - 1);
-                self.admit_socket(socket);
-                Accepted::One
+                listener.drain_quota -= 1;
+                self.pause = LISTENER_PAUSE_MIN;
+                self.errors = 0;
+                self.check_address(pump, socket)
             }
             Err(error) => match sort(&error) {
                 AcceptError::Empty => {
                     // The queue is empty: the next event starts with a stride of one.
-                    self.acceptor.strides[number as usize].last_turn = None;
+                    listener.stride.last_turn = None;
                     Accepted::Nothing
                 }
-                AcceptError::Passing if self.acceptor.errors < ACCEPT_ERRORS_MAX => {
-                    self.pump.counters.accept_errors += 1;
-                    self.acceptor.errors += 1;
+                AcceptError::Passing if self.errors < ACCEPT_ERRORS_MAX => {
+                    pump.counters.accept_errors += 1;
+                    self.errors += 1;
                     Accepted::Lost
                 }
                 _ => {
-                    self.rest(number, &error);
+                    self.pause_for(pump, number, &error);
                     Accepted::Lost
                 }
             },
         }
     }
 
-    /// Admits an accepted connection, unless its address has reached the limit.
-    fn admit_socket(&mut self, socket: K::Socket) {
-        self.acceptor.rest = LISTENER_PAUSE_MIN;
-        self.acceptor.errors = 0;
-        let address = match self.per_ip.is_on() {
-            true => self.pump.kernel.peer(&socket).ok(),
+    /// Closes a connection whose address has reached its limit.
+    fn check_address<K, S>(&mut self, pump: &mut Pump<K, S>, socket: Socket) -> Accepted<Socket>
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let address = match self.per_address.is_on() {
+            true => pump.kernel.peer(&socket).ok(),
             false => None,
         };
         // A connection without a peer address, or one whose peer is gone already, is not counted.
-        let peer = match address {
-            Some(Address::Tcp(peer)) => Some(peer),
-            _ => None,
+        let Some(Address::Tcp(peer)) = address else {
+            return Accepted::One(socket, None);
         };
-        if let Some(peer) = peer.filter(|peer| !self.per_ip.has_room(*peer)) {
-            self.pump.counters.refused_per_ip += 1;
-            if let Some(more) = self.acceptor.per_address_log.admit(self.pump.now) {
-                log::warn!(
-                    "{}: has too many connections, one more is refused{more}",
-                    peer.ip()
-                );
-            }
-            return self.pump.kernel.close(socket);
+        if self.per_address.has_room(peer) {
+            return Accepted::One(socket, Some(peer));
         }
-        self.admit(socket, peer);
-        if self.links.is_full() {
-            self.pump.counters.refused_slots += 1;
-            self.pause_listeners(State::Full);
+        pump.counters.refused_per_ip += 1;
+        if let Some(more) = self.per_address_log.admit(pump.now) {
+            log::warn!(
+                "{}: has too many connections, one more is refused{more}",
+                peer.ip()
+            );
         }
+        pump.kernel.close(socket);
+        Accepted::Refused
     }
 
     #[cold]
-    fn rest(&mut self, number: u32, error: &io::Error) {
-        self.acceptor.errors = 0;
-        if self.drain.is_some() {
+    fn pause_for<K, S>(&mut self, pump: &mut Pump<K, S>, number: u32, error: &io::Error)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        self.errors = 0;
+        if self.is_draining {
             // The queued connections must still be accepted; descriptors become free as others
-            // close.
-            return self.pause_in_drain();
+            // close. No connection that comes later has to be turned away.
+            return match self.reserve.take() {
+                Some(reserve) => pump.kernel.close(reserve),
+                None => self.pause_longer(pump),
+            };
         }
-        self.pump.counters.refused_resources += 1;
-        if let Some(more) = self.acceptor.error_log.admit(self.pump.now) {
-            let rest = self.acceptor.rest;
+        pump.counters.refused_resources += 1;
+        if let Some(more) = self.error_log.admit(pump.now) {
+            let pause = self.pause;
             match sort(error) {
                 AcceptError::Bug => {
                     log::error!("accept4: {error}: this is a mistake in mynah{more}")
                 }
-                _ => log::warn!("accept4: {error}: the listener rests for {rest:?}{more}"),
+                _ => log::warn!("accept4: {error}: the listener rests for {pause:?}{more}"),
             }
         }
         // After any other error there are descriptors: the peer is accepted after the pause.
         if sort(error) == AcceptError::Exhausted {
-            self.turn_one_away(number);
+            self.turn_one_away(pump, number);
         }
-        self.restore_reserve();
-        self.pause_longer();
+        self.restore_reserve(pump);
+        self.pause_longer(pump);
     }
 
     /// Closes the spare descriptor, accepts one connection and closes it, so that this peer learns
     /// at once that it is not served.
-    fn turn_one_away(&mut self, number: u32) {
-        let Some(reserve) = self.acceptor.reserve.take() else {
+    fn turn_one_away<K, S>(&mut self, pump: &mut Pump<K, S>, number: u32)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let Some(reserve) = self.reserve.take() else {
             return;
         };
-        self.pump.kernel.close(reserve);
+        pump.kernel.close(reserve);
         let Some(listener) = self.listeners.get(number as usize) else {
             return;
         };
-        self.pump.counters.accept4 += 1;
-        if let Ok(refused) = self.pump.kernel.accept(listener) {
-            self.pump.kernel.close(refused);
+        pump.counters.accept4 += 1;
+        if let Ok(refused) = pump.kernel.accept(&listener.socket) {
+            pump.kernel.close(refused);
         }
     }
 
-    /// Closes the spare descriptor for the queued connections, or pauses if it is closed already.
-    /// No connection that comes later has to be turned away.
-    fn pause_in_drain(&mut self) {
-        match self.acceptor.reserve.take() {
-            Some(reserve) => self.pump.kernel.close(reserve),
-            None => self.pause_longer(),
+    fn pause_longer<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        self.state = State::Paused(pump.now.after(self.pause));
+        self.pause = (self.pause * 2).min(LISTENER_PAUSE_MAX);
+        self.register(pump);
+    }
+
+    fn restore_reserve<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if self.reserve.is_none() && !self.is_draining {
+            self.reserve = pump.kernel.reserve().ok();
         }
     }
 
-    fn pause_longer(&mut self) {
-        let until = self.pump.now.after(self.acceptor.rest);
-        self.acceptor.rest = (self.acceptor.rest * 2).min(LISTENER_PAUSE_MAX);
-        self.pause_listeners(State::Paused(until));
+    /// Every slot is taken: the listeners pause until a connection closes.
+    pub(in crate::server) fn pause_while_full<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        pump.counters.refused_slots += 1;
+        self.state = State::Full;
+        self.register(pump);
     }
 
-    fn restore_reserve(&mut self) {
-        if self.acceptor.reserve.is_none() && self.drain.is_none() {
-            self.acceptor.reserve = self.pump.kernel.reserve().ok();
+    /// There is a slot, and perhaps a descriptor: the pause ends.
+    pub(in crate::server) fn resume<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if self.is_open() {
+            return;
+        }
+        self.restore_reserve(pump);
+        self.state = State::Open;
+        self.register(pump);
+        if self.registration_failed {
+            // No event would be reported, so try again later.
+            self.state = State::Paused(pump.now.after(LISTENER_PAUSE_MAX));
         }
     }
 
-    fn pause_listeners(&mut self, state: State) {
-        self.acceptor.state = state;
-        self.register_listeners();
-    }
-
-    /// A connection has closed: its slot and its descriptor are free.
-    pub(in crate::server) fn resume_listeners(&mut self) {
-        if self.acceptor.state != State::Open && !self.links.is_full() {
-            self.restore_reserve();
-            self.acceptor.state = State::Open;
-            self.register_listeners();
-            if self.acceptor.registration_failed {
-                // No event would be reported, so try again later.
-                self.acceptor.state = State::Paused(self.pump.now.after(LISTENER_PAUSE_MAX));
-            }
-        }
-    }
-
-    /// Resumes once the pause is over.
-    pub(in crate::server) fn resume_listeners_when_due(&mut self) {
-        if self.acceptor.deadline() <= self.pump.now {
-            self.resume_listeners();
+    /// Ends a pause early, because the time for a drain is limited.
+    pub(in crate::server) fn end_pause(&mut self) {
+        if let State::Paused(_) = self.state {
+            self.state = State::Open;
         }
     }
 
     /// Sets the listeners' interest according to the state.
-    fn register_listeners(&mut self) {
-        let interest = match self.acceptor.state {
+    fn register<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let interest = match self.state {
             State::Open => Interest::READ,
             State::Full | State::Paused(_) => Interest::NONE,
         };
-        self.acceptor.registration_failed = false;
+        self.registration_failed = false;
         for (number, listener) in self.listeners.iter().enumerate() {
-            self.pump.counters.epoll_ctl += 1;
+            pump.counters.epoll_ctl += 1;
             let token = Token::listener(number as u32);
-            if let Err(error) = self.pump.kernel.reregister(listener, token, interest) {
-                self.acceptor.registration_failed = true;
-                if let Some(more) = self.acceptor.error_log.admit(self.pump.now) {
+            if let Err(error) = pump.kernel.reregister(&listener.socket, token, interest) {
+                self.registration_failed = true;
+                if let Some(more) = self.error_log.admit(pump.now) {
                     log::warn!("epoll_ctl on a listener: {error}: tried again{more}");
                 }
             }
+        }
+    }
+
+    /// A drain has begun: no spare descriptor is needed any more.
+    pub(in crate::server) fn begin_drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// From here on a listener accepts only the connections that are in its queue now; `backlog` of
+    /// them where the kernel does not tell.
+    pub(in crate::server) fn accept_only_queued<K, S>(
+        &mut self,
+        pump: &mut Pump<K, S>,
+        backlog: usize,
+    ) where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for listener in &mut self.listeners {
+            let queued = pump.kernel.queue_length(&listener.socket).or_else(|_| {
+                // A local listener can stop queueing: its queue is what it is now.
+                pump.counters.shutdown += 1;
+                let stopped = pump.kernel.stop_queueing(&listener.socket);
+                stopped.map(|()| usize::MAX)
+            });
+            listener.drain_quota = queued.unwrap_or(backlog);
+        }
+    }
+
+    /// How many connections wait in the queues that a drain should have accepted.
+    pub(in crate::server) fn not_accepted<K, S>(&self, pump: &mut Pump<K, S>) -> u64
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let waiting = |listener: &Listener<Socket>| {
+            let queued = pump.kernel.queue_length(&listener.socket).unwrap_or(0);
+            queued.min(listener.drain_quota) as u64
+        };
+        self.listeners.iter().map(waiting).sum()
+    }
+
+    /// Closes the listeners, and removes the paths of the local ones.
+    pub(in crate::server) fn close_listeners<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for listener in std::mem::take(&mut self.listeners) {
+            pump.kernel.close_listener(listener.socket);
         }
     }
 }

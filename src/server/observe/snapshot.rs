@@ -68,8 +68,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             waiting: self.waiting.len(),
             queued: self.children.waiting.len(),
             armed: self.timers.len(),
-            charged: self.per_ip.charges().sum(),
-            charged_most: self.per_ip.charges().max().unwrap_or(0),
+            charged: self.acceptor.per_address().charges().sum(),
+            charged_most: self.acceptor.per_address().charges().max().unwrap_or(0),
         }
     }
 
@@ -98,7 +98,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 awaits: peer.connection.awaits(),
                 waits: self.waiting.contains(slot),
                 queues: has_effects && self.children.waiting.contains(slot),
-                charged: self.per_ip.counts(slot),
+                charged: self.acceptor.per_address().counts(slot),
                 paused: peer.paused,
                 deadline,
                 armed: self.timers.armed(slot),
@@ -108,13 +108,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Number of descriptors held by the server, without those of the kernel layer.
     pub fn descriptors(&self) -> usize {
-        let own = self.listeners.len() + usize::from(self.acceptor.has_reserve());
+        let own = self.acceptor.descriptors();
         self.links.len() + self.children.descriptors() + own
     }
 
     /// Whether new connections are accepted.
     pub fn is_open(&self) -> bool {
-        self.acceptor.is_open() && !self.listeners.is_empty()
+        self.acceptor.is_open() && self.acceptor.listeners() > 0
     }
 
     /// Whether every slot is taken.

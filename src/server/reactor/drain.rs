@@ -32,14 +32,14 @@ pub(in crate::server) struct Drain {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     /// What has arrived is still read, until this time at the latest.
-    ReadPolicy(Time),
+    Reading(Time),
     /// What is owed is written, and who could not be heard yet is.
     Writing,
 }
 
 impl Drain {
     fn new(now: Time, timeout: Duration) -> Drain {
-        let stage = Stage::ReadPolicy(now.after(DRAIN_READ_TIMEOUT));
+        let stage = Stage::Reading(now.after(DRAIN_READ_TIMEOUT));
         Drain {
             stage,
             until: now.after(timeout),
@@ -50,7 +50,7 @@ impl Drain {
     /// The next time at which something has to be done.
     fn deadline(&self) -> Time {
         match self.stage {
-            Stage::ReadPolicy(until) => until.min(self.until),
+            Stage::Reading(until) => until.min(self.until),
             Stage::Writing => self.until,
         }
     }
@@ -66,47 +66,38 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.fast_path_open = false;
         self.pump.reading = ReadPolicy::UntilEmpty;
         self.drain = Some(Drain::new(self.pump.now, self.settings.drain_timeout));
+        self.acceptor.begin_drain();
         self.accept_queued();
-        for (number, listener) in self.listeners.iter().enumerate() {
-            let kernel = &mut self.pump.kernel;
-            // Where the kernel does not tell, who is in the queue from now on was there before.
-            let waiting = kernel.queue_length(listener).or_else(|_| {
-                self.pump.counters.shutdown += 1;
-                kernel.stop_queueing(listener).map(|()| usize::MAX)
-            });
-            let waiting = waiting.unwrap_or(self.settings.backlog as usize);
-            self.acceptor.set_drain_quota(number, waiting);
-        }
+        let backlog = self.settings.backlog as usize;
+        self.acceptor.accept_only_queued(&mut self.pump, backlog);
         self.visit_all();
     }
 
     /// Takes in who waits at the listeners and may come, and closes these unless there are too few
     /// slots or descriptors.
     fn accept_queued(&mut self) {
-        for number in 0..self.listeners.len() {
+        for number in 0..self.acceptor.listeners() {
             self.accept_all(number as u32);
         }
         if self.acceptor.is_open() {
-            self.close_listeners();
+            self.acceptor.close_listeners(&mut self.pump);
         }
     }
 
     /// Whether somebody has left for whom somebody else may be waiting.
     #[inline]
     fn may_accept_queued(&self) -> bool {
-        !self.listeners.is_empty() && self.acceptor.is_open()
+        self.acceptor.listeners() > 0 && self.acceptor.is_open()
     }
 
     /// Closes the listeners, and removes the paths of the local ones.
     pub(crate) fn close_listeners(&mut self) {
-        for listener in std::mem::take(&mut self.listeners) {
-            self.pump.kernel.close_listener(listener);
-        }
+        self.acceptor.close_listeners(&mut self.pump);
     }
 
     /// Whether it was drained and the last connection is gone.
     pub fn is_done(&self) -> bool {
-        self.drain.is_some() && self.links.is_empty() && self.listeners.is_empty()
+        self.drain.is_some() && self.links.is_empty() && self.acceptor.listeners() == 0
     }
 
     /// When a shutdown has something to do even if nothing happens.
@@ -115,7 +106,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         match &self.drain {
             Some(_) if self.may_accept_queued() => self.pump.now,
             // Once everybody is gone there is nothing to be late for.
-            Some(drain) if !self.links.is_empty() || !self.listeners.is_empty() => drain.deadline(),
+            Some(drain) if !self.links.is_empty() || self.acceptor.listeners() > 0 => {
+                drain.deadline()
+            }
             _ => Time::NEVER,
         }
     }
@@ -142,12 +135,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(drain) = &mut self.drain else { return };
         match drain.stage {
             _ if self.pump.now >= drain.until => self.cut_all(),
-            Stage::ReadPolicy(until) if self.pump.now >= until => {
+            Stage::Reading(until) if self.pump.now >= until => {
                 drain.stage = Stage::Writing;
                 self.pump.reading = ReadPolicy::LastRequest;
                 self.visit_all();
             }
-            Stage::ReadPolicy(_) | Stage::Writing => {}
+            Stage::Reading(_) | Stage::Writing => {}
         }
     }
 
@@ -157,7 +150,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.cut_connections();
         // With one slot, full queues take so many rounds. More connections may come meanwhile.
         for _ in 0..self.settings.backlog {
-            if self.listeners.is_empty() {
+            if self.acceptor.listeners() == 0 {
                 return;
             }
             self.accept_queued();
@@ -166,12 +159,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             }
             self.cut_connections();
         }
-        for (number, listener) in self.listeners.iter().enumerate() {
-            let waiting = self.pump.kernel.queue_length(listener).unwrap_or(0);
-            let never_let_in = waiting.min(self.acceptor.drain_quota(number)) as u64;
-            if let Some(drain) = &mut self.drain {
-                drain.cut += never_let_in;
-            }
+        let not_accepted = self.acceptor.not_accepted(&mut self.pump);
+        if let Some(drain) = &mut self.drain {
+            drain.cut += not_accepted;
         }
         self.close_listeners();
     }

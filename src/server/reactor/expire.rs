@@ -93,7 +93,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if self.has_effects() {
             self.expire_commands();
         }
-        self.resume_listeners_when_due();
+        if self.acceptor.deadline() <= self.pump.now && !self.links.is_full() {
+            self.acceptor.resume(&mut self.pump);
+        }
         self.continue_drain();
     }
 

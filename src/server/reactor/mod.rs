@@ -9,6 +9,7 @@
 //! fetched for it find a slot of another generation. See epoll(7), "Questions and answers", 6 and
 //! 9.
 
+pub(in crate::server) mod accept;
 pub(in crate::server) mod batch;
 pub(in crate::server) mod drain;
 pub(in crate::server) mod expire;
@@ -17,12 +18,11 @@ pub(in crate::server) mod resources;
 pub(in crate::server) mod slow_path;
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::kernel::{Event, Interest, Opener, Readiness, Source, Spawner, Time, Token, Trigger};
+use crate::kernel::{Event, Opener, Readiness, Source, Spawner, Time, Token, Trigger};
 use crate::limits::{ANSWERS_PER_PHASE, EVENTS_PER_TURN};
-use crate::protocol::connection::{Connection, Protocol, Want};
+use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
@@ -33,7 +33,7 @@ use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::pool::Workspaces;
 use super::pump::Pump;
-use super::pump::{FastOutcome, ReadPolicy};
+use super::pump::ReadPolicy;
 use super::settings::Settings;
 use crate::store::queue::Queue;
 use crate::store::slots::Slots;
@@ -55,7 +55,6 @@ pub struct Wakeups {
 pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) pump: Pump<K, S>,
     pub(super) settings: Settings,
-    pub(super) listeners: Vec<K::Socket>,
     pub(super) acceptor: Acceptor<K::Socket>,
     pub(super) links: Slots<Token, Link<K, S>>,
     pub(super) drain: Option<Drain>,
@@ -73,7 +72,6 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) waiting: Queue,
     pub(super) timers: Timers,
     pub(super) workspaces: Workspaces,
-    pub(super) per_ip: PerIp,
     /// Commands that connections wait for; none, unless the service awaits any.
     pub(super) children: Children<K>,
     /// Answers that go out together; none between two batches.
@@ -107,12 +105,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             ..Counters::default()
         };
         let slots = settings.connections_max;
+        let per_address = PerIp::new(settings.connections_per_ip_max, slots);
         Ok(Server {
             turns: 0,
             full_batches: 0,
             next_tick: Time::default(),
-            acceptor: Acceptor::new(reserve, listeners.len()),
-            listeners,
+            acceptor: Acceptor::new(listeners, reserve, per_address),
             links: Slots::new(slots),
             drain: None,
             ready: Queue::new(slots),
@@ -120,7 +118,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
             workspaces,
-            per_ip: PerIp::new(settings.connections_per_ip_max, slots),
             children,
             answers: Vec::with_capacity(ANSWERS_PER_PHASE),
             events: vec![Event::default(); EVENTS_PER_TURN],
@@ -309,62 +306,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Takes a new connection in, or closes it when it cannot be watched. With
-    /// `--defer-accept` it comes with its first data and is answered first: that saves it a wait.
-    pub(super) fn admit(&mut self, socket: K::Socket, address: Option<SocketAddr>) {
-        let interest = Interest::READ.under(self.settings.trigger);
-        let peer = Link {
-            socket,
-            connection: Connection::new(&self.pump.protocol.service),
-            lease: None,
-            registered: interest,
-            read_to_end: false,
-            refusals: 0,
-            paused: false,
-            answered: false,
-            drain_reads: 0,
-            has_finished: false,
-            frame_since: Time::NEVER,
-            unacknowledged: 0,
-            active_at: self.pump.now,
-        };
-        let token = match self.links.insert(peer) {
-            Ok(token) => token,
-            Err(peer) => return self.pump.kernel.close(peer.socket),
-        };
-        if let Some(address) = address {
-            self.per_ip.enter(token.index(), address);
-        }
-        self.pump.counters.connections_total += 1;
-        self.pump.counters.connections_now += 1;
-        let outcome = if self.settings.defer_accept {
-            self.try_fast_path(token)
-        } else {
-            None
-        };
-        if let Some(FastOutcome::Ended(Want::Close)) = outcome {
-            return self.release(token);
-        }
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
-        self.pump.counters.epoll_ctl += 1;
-        if let Err(error) = self.pump.kernel.register(&peer.socket, token, interest) {
-            return self.fail_registration(token, &error);
-        }
-        let silent = peer.connection.is_greeting();
-        self.arm(token);
-        if self.drain.is_some() {
-            // It is to be read to the last byte and ended, like those who were there before.
-            self.ready.push(token.index());
-        }
-        if let Some(outcome) = outcome {
-            self.leave_fast_path(token, outcome);
-        } else if silent {
-            self.run_slow(token, Readiness::NONE);
-        }
-    }
-
     /// The only place where a connection ends.
     pub(super) fn release(&mut self, token: Token) {
         let Some(peer) = self.links.remove(token) else {
@@ -374,7 +315,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.timers.disarm(slot);
         self.ready.remove(slot);
         self.waiting.remove(slot);
-        self.per_ip.leave(slot);
+        self.acceptor.leave(slot);
         if self.has_effects() {
             self.abandon_effect(token);
         }
@@ -393,6 +334,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.workspaces.release_workspace(lease);
             self.serve_workspace_queue();
         }
-        self.resume_listeners();
+        if !self.links.is_full() {
+            self.acceptor.resume(&mut self.pump);
+        }
     }
 }
