@@ -114,7 +114,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             links: Slots::new(slots),
             drain: None,
             ready: Queue::new(slots),
-            fast_path_open: true,
+            fast_path_open: protocol.service.in_place(&protocol.service.open()),
             waiting: Queue::new(slots),
             timers: Timers::new(slots),
             workspaces,
