@@ -10,10 +10,11 @@
 //! - a regular file, a block device, `/dev/null` and its like: the inherited descriptor, because a
 //!   write waits for a disk at most. A file is not opened anew: the offset belongs to the open file
 //!   too, and what the shell writes later would overwrite what was written here;
-//! - a pipe that cannot be opened anew: poll(2), then at most `PIPE_BUF` bytes;
-//! - anything else: a thread that waits in place of the loop, behind a socket pair. It is the last
-//!   resort and started only then: beside a second thread each system call of the first one takes a
-//!   reference to its descriptor, which costs an echo 1.5 %.
+//! - anything else, and a terminal or a pipe that cannot be opened anew because another user made
+//!   it or `/proc` is missing: a thread that waits in place of the loop, behind a socket pair. To
+//!   ask poll(2) before a write is not enough there: another writer may take the room in between.
+//!   The thread is the last resort and started only then: beside a second thread each system call
+//!   of the first one takes a reference to its descriptor, which costs an echo 1.5 %.
 //!
 //! Without room a write answers `WouldBlock`, or takes a part. What a line is is not known here.
 //! Man pages: open(2), poll(2), proc_pid_fd(5), pty(7), pipe(7).
@@ -162,16 +163,12 @@ impl Way {
         let metadata = metadata(inherited)?;
         let kind = metadata.file_type();
         let device = file::device(metadata.rdev());
+        let is_memory = kind.is_char_device() && device.0 == MEMORY_DEVICES;
         if kind.is_socket() {
             Ok(Way::Socket)
-        } else if kind.is_file() || kind.is_block_device() {
+        } else if kind.is_file() || kind.is_block_device() || is_memory {
             Ok(Way::Shared)
-        } else if kind.is_fifo() {
-            Ok(file::open_anew(inherited).map_or(Way::Shared, Way::Own))
-        } else if kind.is_char_device() && device.0 == MEMORY_DEVICES {
-            Ok(Way::Shared)
-        } else if inherited.is_terminal() && device != TERMINAL_MAKER {
-            // Not where the terminal is another user's, nor without /proc.
+        } else if kind.is_fifo() || inherited.is_terminal() && device != TERMINAL_MAKER {
             match file::open_anew(inherited) {
                 Ok(file) => Ok(Way::Own(file)),
                 Err(_) => Relay::start(inherited).map(Way::Thread),
