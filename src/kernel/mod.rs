@@ -39,7 +39,7 @@ pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
 pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
 pub use linux::spawner::{Command, find_program, words};
-pub use linux::streams::{ignore_failed_writes, release_signals};
+pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
 pub use outlet::outlet_descriptors;
 pub use standard::{StandardInput, StandardOutput};

@@ -25,7 +25,7 @@ pub(in crate::kernel) const ANSWERED: [i32; 4] =
 /// it reads them, and writing to a closed pipe is an error like others. To be called before the
 /// first thread starts: a thread that does not block them may take them instead.
 pub fn block_signals() -> io::Result<()> {
-    signal::ignore_failed_writes()?;
+    signal::ignore_write_signals()?;
     signal::block(&[&ANSWERED[..], &[signal::CHLD]].concat())
 }
 

@@ -2,9 +2,9 @@
 //! this process did not start.
 //!
 //! A program that is started inherits which signals are blocked and which are ignored. mynah blocks
-//! those that would end it and ignores those of a failed write; both are undone between fork(2) and
-//! execve(2), where only async-signal-safe calls are allowed. The new process leads a group of its
-//! own, so that all that it starts is ended with it, and dies with the thread that started it.
+//! those that would end it and ignores those that a write raises; both are undone between fork(2)
+//! and execve(2), where only async-signal-safe calls are allowed. The new process leads a group of
+//! its own, so that all that it starts is ended with it, and dies with the thread that started it.
 //!
 //! A process whose parent has ended becomes a child of the next ancestor that is a subreaper, or of
 //! process 1, and stays a zombie until that one reaps it. Man pages: sched_setaffinity(2), kill(2),
@@ -37,7 +37,7 @@ pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     let parent = unsafe { libc::getpid() };
     let prepare = move || {
         clear_signal_mask()?;
-        signal::heed_failed_writes()?;
+        signal::restore_write_signals()?;
         die_with(parent)?;
         cpu.map_or(Ok(()), |cpu| pin_task(0, cpu))
     };
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_started_process_ignores_no_signal_that_we_ignore() -> io::Result<()> {
-        signal::ignore_failed_writes()?;
+        signal::ignore_write_signals()?;
         let mut grep = Command::new("grep");
         grep.args(["SigIgn", "/proc/self/status"]);
         grep.stdout(std::process::Stdio::piped());
@@ -183,7 +183,7 @@ mod tests {
         let line = String::from_utf8_lossy(&output.stdout).into_owned();
         let ignored = line.split_whitespace().nth(1).expect("a set of signals");
         let ignored = u64::from_str_radix(ignored, 16).expect("hex");
-        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        for signal in signal::WRITE_SIGNALS {
             assert_eq!(ignored >> (signal - 1) & 1, 0, "{line}");
         }
         Ok(())

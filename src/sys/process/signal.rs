@@ -40,10 +40,15 @@ fn change_mask(how: c_int, signals: &[c_int]) -> io::Result<()> {
     }
 }
 
-/// Makes a write that fails an error instead of the end of the process: EPIPE of a pipe without a
-/// reader (SIGPIPE), and EFBIG of a file that has reached the limit of setrlimit(2) (SIGXFSZ).
-pub(crate) fn ignore_failed_writes() -> io::Result<()> {
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+/// Signals that a write raises. The default of SIGPIPE (a pipe without a reader) and of SIGXFSZ (a
+/// file at its limit of setrlimit(2)) is to end the process; that of SIGTTOU (a process in the
+/// background of a terminal with `stty tostop`) is to stop it, with all its connections.
+pub(crate) const WRITE_SIGNALS: [c_int; 3] = [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGTTOU];
+
+/// Makes EPIPE and EFBIG errors like others, and lets a process in the background write to its
+/// terminal: ignores [`WRITE_SIGNALS`].
+pub(crate) fn ignore_write_signals() -> io::Result<()> {
+    for signal in WRITE_SIGNALS {
         // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
         if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
@@ -52,10 +57,10 @@ pub(crate) fn ignore_failed_writes() -> io::Result<()> {
     Ok(())
 }
 
-/// Gives what [`ignore_failed_writes`] ignores its default action: an ignored signal stays ignored
-/// in a program that is executed. Async-signal-safe, see signal-safety(7).
-pub(crate) fn heed_failed_writes() -> io::Result<()> {
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+/// Gives [`WRITE_SIGNALS`] their default action: an ignored signal stays ignored in a program that
+/// is executed. Async-signal-safe, see signal-safety(7).
+pub(crate) fn restore_write_signals() -> io::Result<()> {
+    for signal in WRITE_SIGNALS {
         // SAFETY: SIG_DFL installs no code of ours that could run at a bad time.
         if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
@@ -205,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
-        ignore_failed_writes()?;
+        ignore_write_signals()?;
         let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
         drop(reader);
         // As a file, because the standard library's sockets ask for no signal on their own.

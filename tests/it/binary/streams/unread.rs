@@ -11,7 +11,7 @@ use super::super::server::{PATIENCE, lines_of, until};
 use super::{Reaped, Served, Stuck, all_of, code, signal};
 use crate::load::peer;
 use crate::program;
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 
 /// Every line that a server can say, as often as it can.
 const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "trace")];
@@ -146,6 +146,16 @@ fn a_ready_line_waits_for_a_late_reader_and_a_signal_ends_the_wait() {
     let ready = lines.find(|line| line.contains("ready: ")).expect("a line");
     assert!(ready.trim_end().ends_with(" bytes of memory"), "{ready}");
     served.end("a terminal");
+}
+
+#[test]
+fn a_background_server_is_not_stopped_by_its_terminal() {
+    let Some(told) = terminal::in_the_background(&[program::path(), "--listen", "127.0.0.1:0"])
+    else {
+        return;
+    };
+    assert!(told.contains("ready: "), "{told}");
+    assert!(told.trim_end().ends_with("ended"), "{told}");
 }
 
 #[test]
