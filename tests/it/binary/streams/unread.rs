@@ -149,6 +149,28 @@ fn a_ready_line_waits_for_a_late_reader_and_a_signal_ends_the_wait() {
 }
 
 #[test]
+fn a_help_text_that_waits_for_its_reader_is_ended_by_a_hang_up() {
+    for option in ["--help", "--version"] {
+        for name in ["HUP", "USR1"] {
+            let stuck = Stuck::pipe();
+            stuck.fill();
+            let child = Command::new(program::path())
+                .arg(option)
+                .stdin(Stdio::null())
+                .stdout(stuck.end())
+                .stderr(Stdio::null())
+                .spawn();
+            let mut child = Reaped(child.expect("the program starts"));
+            until("it sleeps before a full pipe", || {
+                is_asleep_for_good(&child.0)
+            });
+            signal(&child.0, name);
+            assert_eq!(code(&mut child.0, option), None, "{option} {name}");
+        }
+    }
+}
+
+#[test]
 fn a_background_server_is_not_stopped_by_its_terminal() {
     let Some(told) = terminal::in_the_background(&[program::path(), "--listen", "127.0.0.1:0"])
     else {
