@@ -13,9 +13,9 @@ use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::{
-    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner, Traced,
-    UnixName, Waker, block_signals, child, find_program, give_large_blocks_back, ip_text,
-    outlet_descriptors, process,
+    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner,
+    StandardOutput, Traced, UnixName, Waker, block_signals, child, find_program,
+    give_large_blocks_back, ip_text, outlet_descriptors, process,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
@@ -312,7 +312,11 @@ fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address]
         plural(connections_max, "connection", "connections"),
         plan.ceiling,
     );
-    match OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT) {
+    // A closed stdout takes every line and loses it, because the standard library has opened
+    // /dev/null in its place.
+    let written = StandardOutput::open()
+        .and_then(|_| OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT));
+    match written {
         // A reader that went away has read enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             log::warn!("the ready line is lost: stdout: {error}");
