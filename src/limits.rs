@@ -154,6 +154,9 @@ pub const SIGNALS_PER_TURN: usize = 8;
 /// How long the ready line may wait for room on stdout before the loop starts: a script that reads
 /// it is there within seconds, and a terminal that stands still must not keep clients waiting.
 pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);
+/// When to try again to write a line that was not taken, or in part: a person does not notice the
+/// delay, and twenty tries a second cost no measurable CPU.
+pub const LINE_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How long the last lines on stderr may wait for room, when the loop has ended.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a server that shuts down goes on reading from a peer that does not stop talking.

@@ -2,21 +2,28 @@
 //!
 //! A line that finds no room is dropped and counted. A terminal or a socket may take a part of a
 //! line; the rest is kept and written before the next line begins, so lines do not run into each
-//! other. At most the rest of one line is kept. Only what is written before the loop starts or
-//! after it has ended may wait, and only for a span that the caller names. How a descriptor is
-//! written to is known in `outlet`; what a line says, above. Man page: write(2).
+//! other. At most the rest of one line is kept. While a rest is kept, one thread tries again from
+//! time to time, see [`retry_lines`]: no line may follow for hours. Only what is written before the
+//! loop starts or after it has ended may wait, and only for a span that the caller names. How a
+//! descriptor is written to is known in `outlet`; what a line says, above. Man page: write(2).
 
 use std::io::{self, ErrorKind};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Waker;
 use super::outlet::{self, Outlet};
 use crate::sys::process::signal;
 
 /// Lines of the log and of statistics that were dropped since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// The thread that tries again to write rests is told that a rest is kept.
+static RETRIED: AtomicBool = AtomicBool::new(false);
+/// Wakes that thread.
+static RETRIER: OnceLock<Waker> = OnceLock::new();
 
 /// How long one wait for room lasts, after which signals are looked for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -62,6 +69,39 @@ pub fn finish_lines(span: Duration) {
     outlet::finish(span);
 }
 
+/// Names the thread that calls [`retry_lines`] from now on; `waker` wakes it when a rest is kept.
+pub(crate) fn retry_lines_by(waker: Waker) {
+    // A process has one server; a second one would leave the rests to the first.
+    let _ = RETRIER.set(waker);
+}
+
+/// Writes as much of the rests as there is room for; tells whether that is to be tried again.
+pub(crate) fn retry_lines() -> bool {
+    // A rest that is kept from here on sets the flag again.
+    RETRIED.store(false, Ordering::Release);
+    let mut again = false;
+    for lines in [&OUTPUT_LINES, &ERROR_LINES] {
+        again |= lines.retry();
+    }
+    if again {
+        RETRIED.store(true, Ordering::Release);
+    }
+    again
+}
+
+/// Has the rest that is now kept written later.
+fn ask_for_retry() {
+    if !RETRIED.swap(true, Ordering::AcqRel) {
+        if let Some(waker) = RETRIER.get() {
+            waker.wake();
+        }
+    }
+}
+
+fn lacks_room(answer: &io::Result<()>) -> bool {
+    (answer.as_ref()).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
 impl Lines {
     const fn new(outlet: Place) -> Lines {
         Lines {
@@ -102,31 +142,40 @@ impl Lines {
     }
 
     /// Writes a line, its line feed included, and waits for room, at most for `span` in all. What
-    /// was not taken by then is kept and written before the next line. A signal that ends the
-    /// program ends the wait.
+    /// was not taken by then is kept and written later. A signal that ends the program ends the
+    /// wait. Other threads may write lines meanwhile, which come after this one.
     ///
     /// # Errors
     ///
     /// What refuses it for another reason than room; then it is dropped.
     pub fn write_within(&self, line: &[u8], span: Duration) -> io::Result<()> {
-        let (outlet, mut rest) = (self.outlet(), self.lock());
+        let outlet = self.outlet();
         let deadline = Instant::now() + span;
-        rest.extend_from_slice(line);
+        self.lock().extend_from_slice(line);
         loop {
-            match push(outlet, &mut rest) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => {
+            let mut rest = self.lock();
+            let answer = push(outlet, &mut rest);
+            if !lacks_room(&answer) {
+                if answer.is_err() {
                     rest.clear();
-                    return Err(error);
                 }
-                Ok(()) => return Ok(()),
+                return answer;
             }
+            drop(rest);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || signal::is_pending(&[signal::TERM, signal::INT])? {
+                ask_for_retry();
                 return Ok(());
             }
             outlet.wait(left.min(LOOK))?;
         }
+    }
+
+    /// Writes as much of the rest as there is room for; tells whether some waits for more room.
+    fn retry(&self) -> bool {
+        // Not through the outlet, which a stream without a line has not prepared yet.
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        !rest.is_empty() && lacks_room(&push(self.outlet(), &mut rest))
     }
 
     /// Tells how many lines were dropped, if there are any; `false` when that finds no room.
@@ -158,7 +207,7 @@ impl Lines {
         }
     }
 
-    /// Nothing that holds the lock waits, except before the loop starts and after its end.
+    /// Nothing that holds the lock waits.
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         self.rest().lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,6 +223,9 @@ fn offer(outlet: &Outlet, rest: &mut Vec<u8>, line: &[u8]) -> bool {
         (0, Err(_)) => false,
         (taken, _) => {
             rest.extend_from_slice(&line[taken..]);
+            if !rest.is_empty() {
+                ask_for_retry();
+            }
             true
         }
     }
@@ -270,6 +322,34 @@ mod tests {
             "told first"
         );
         assert!(!text.contains("\ndropped\n"));
+    }
+
+    #[test]
+    fn the_rest_of_a_line_is_written_without_a_next_line() {
+        let (lines, mut far) = lines();
+        assert!(!lines.retry(), "nothing is kept");
+        let long = "x".repeat(2 << 20) + "\n";
+        lines
+            .write_within(long.as_bytes(), Duration::ZERO)
+            .expect("no error");
+        assert!(lines.retry(), "there is no room");
+        let mut text = arrived(&mut far);
+        while lines.retry() {
+            text += &arrived(&mut far);
+        }
+        text += &arrived(&mut far);
+        assert!(text == long, "{} bytes", text.len());
+        lines.write(b"next\n", notice);
+        assert_eq!(arrived(&mut far), "next\n");
+    }
+
+    #[test]
+    fn a_rest_that_is_refused_is_not_tried_again() {
+        let (lines, far) = lines();
+        let long = vec![b'x'; 2 << 20];
+        lines.write_within(&long, Duration::ZERO).expect("no error");
+        drop(far);
+        assert!(!lines.retry());
     }
 
     #[test]

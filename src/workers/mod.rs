@@ -16,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped};
-use crate::limits::SIGNAL_ECHO;
+use crate::kernel::{
+    OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped, retry_lines, retry_lines_by,
+};
+use crate::limits::{LINE_RETRY_PAUSE, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
 use super::server::Server;
@@ -89,6 +91,7 @@ where
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
+    retry_lines_by(run_main.clone());
     let control = Arc::new(Control {
         drain: AtomicBool::new(false),
         stop: AtomicBool::new(false),
@@ -179,7 +182,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         // A worker that has drained turns on, to hear a second signal and the end of the others.
         while !self.retired || self.control.totals().runs.contains(&true) {
             let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
-            let signals = self.turn(next_stats.min(echoes_until))?;
+            let next_retry = match retry_lines() {
+                true => self.server.kernel_mut().now().after(LINE_RETRY_PAUSE),
+                false => Time::NEVER,
+            };
+            let signals = self.turn(next_stats.min(echoes_until).min(next_retry))?;
             let now = self.server.now();
             if now >= next_stats {
                 self.control.request_counts();

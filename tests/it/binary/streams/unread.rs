@@ -1,6 +1,7 @@
 //! Log and statistics lines go to a stream that takes nothing, and nothing waits for it.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -146,6 +147,25 @@ fn a_ready_line_waits_for_a_late_reader_and_a_signal_ends_the_wait() {
     let ready = lines.find(|line| line.contains("ready: ")).expect("a line");
     assert!(ready.trim_end().ends_with(" bytes of memory"), "{ready}");
     served.end("a terminal");
+}
+
+#[test]
+fn a_ready_line_that_found_no_room_in_time_comes_when_there_is_room() {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    let spare = far.try_clone().expect("a descriptor");
+    let stuck = Stuck::Socket(near, spare);
+    stuck.fill();
+    let mut served = Served::start(&[], &[], stuck.end(), Stdio::piped());
+    drop(stuck);
+    let log = lines_of(served.child.0.stderr.take().expect("a pipe"));
+    // The hint follows when the server has given up waiting; no other line follows.
+    let hint = log.recv_timeout(PATIENCE).expect("a line");
+    assert!(hint.contains("talk to it with"), "{hint}");
+    let lines = lines_of(far);
+    let mut lines = std::iter::from_fn(|| lines.recv_timeout(PATIENCE).ok());
+    let ready = lines.find(|line| line.contains("ready: ")).expect("a line");
+    assert!(ready.ends_with(" bytes of memory"), "{ready}");
+    served.end("a full socket");
 }
 
 #[test]
