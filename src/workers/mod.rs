@@ -68,12 +68,14 @@ struct Totals {
 }
 
 /// Runs every server to its end, a thread each, the first on this one. `wakers` wake them, in their
-/// order; `reload` makes a service anew, on a thread of its own, or tells why not.
+/// order; `reload` makes a service anew, on a thread of its own, or tells why not. `announce` is
+/// called when all threads run, and before the first worker serves.
 pub fn run<K, S>(
     servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
     stats_interval: Option<Duration>,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
+    announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
     K: Spawner + Opener + Send + 'static,
@@ -113,15 +115,15 @@ where
         });
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
     let mut threads = Vec::new();
-    for worker in workers {
-        let name = format!("worker-{}", worker.number);
-        threads.push(
-            thread::Builder::new()
-                .name(name)
-                .spawn(move || worker.run_worker())?,
-        );
-    }
-    let ending = first.run_main(stats_interval, reloads);
+    let started = workers.try_for_each(|worker| {
+        let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
+        threads.push(thread.spawn(move || worker.run_worker())?);
+        Ok(())
+    });
+    let ending = started.and_then(|()| {
+        announce();
+        first.run_main(stats_interval, reloads)
+    });
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
     first.server.close_listeners();

@@ -1,7 +1,8 @@
 //! `mynah serve` from its options to its exit code.
 //!
 //! What the loop is given is opened here, sockets and memory, a worker at a time; the ready line is
-//! printed when all of it is there. How serving ended becomes the program's own end.
+//! printed when all of it is there and every worker has its thread. How serving ended becomes the
+//! program's own end.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -105,12 +106,13 @@ where
     }
     // The workers have theirs, and a reload is to free what they do not use any more.
     drop(protocol);
-    print_ready_line(&options, connections_max, &addresses, &plan);
-    warn_of_passed_sockets();
-    warn_about_allowed(&options);
-    match workers::run(servers, wakers, options.stats_interval, load)
-        .map_err(io_failure("serving"))?
-    {
+    let announce = || {
+        print_ready_line(&options, connections_max, &addresses, &plan);
+        warn_of_passed_sockets();
+        warn_about_allowed(&options);
+    };
+    let ended = workers::run(servers, wakers, options.stats_interval, load, announce);
+    match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         Ending::Drained { cut: 0, counters } => {
             log::info!(
@@ -298,8 +300,8 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
     }
 }
 
-/// Prints the ready line on stdout, for scripts, and logs a hint for a person. Nothing is served
-/// yet, so the line may wait for its reader, for a while.
+/// Prints the ready line on stdout, for scripts, and logs a hint for a person. The first worker
+/// does not serve yet, so the line may wait for its reader, for a while.
 fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
     let ready = format!(
