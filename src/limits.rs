@@ -151,6 +151,9 @@ pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// Signals taken in one turn: of each of the four kinds one can wait (signal(7)), and those that
 /// arrive while they are taken must not keep the loop from its connections.
 pub const SIGNALS_PER_TURN: usize = 8;
+/// Lines about reloads that are written at once, of each kind; after them one a second. A person
+/// who edits a file and reloads it sees every line, and a storm of SIGHUP does not fill the log.
+pub const RELOAD_LINES_BURST: u32 = 4;
 /// How long the ready line may wait for room on stdout before the loop starts: a script that reads
 /// it is there within seconds, and a terminal that stands still must not keep clients waiting.
 pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);

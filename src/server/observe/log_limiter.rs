@@ -1,5 +1,5 @@
-//! At most one log line a second of a kind, however many peers cause it; the others are counted
-//! into the next.
+//! At most one log line a second of a kind, or a burst of a few, however many events cause it; the
+//! others are counted into the next.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,11 +24,17 @@ pub(crate) struct Suppressed(u64);
 impl LogLimiter {
     /// Whether a line may be written now, and what to add to it.
     pub(crate) fn admit(&mut self, now: Time) -> Option<Suppressed> {
-        if now < self.silent_until {
+        self.admit_burst(now, 1)
+    }
+
+    /// The same, for `burst` lines at once after a silence of as many seconds.
+    pub(crate) fn admit_burst(&mut self, now: Time, burst: u32) -> Option<Suppressed> {
+        if now.after(PAUSE * burst.saturating_sub(1)) < self.silent_until {
             self.swallowed += 1;
             return None;
         }
-        self.silent_until = now.after(PAUSE);
+        // Each line takes a second of silence, and those of a burst take it in advance.
+        self.silent_until = self.silent_until.max(now).after(PAUSE);
         Some(Suppressed(std::mem::take(&mut self.swallowed)))
     }
 }
@@ -133,6 +139,23 @@ mod tests {
             Suppressed(2).to_string(),
             " (2 more like this were not logged)"
         );
+    }
+
+    #[test]
+    fn a_burst_is_written_at_once_and_then_one_line_a_second() {
+        let mut throttle = LogLimiter::default();
+        let start = Time::from_nanos(5);
+        let at = |seconds| start.after(Duration::from_secs(seconds));
+        let mut lines = |seconds, tries| {
+            let admitted = (0..tries).filter_map(|_| throttle.admit_burst(at(seconds), 4));
+            admitted.collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0, 100), [Suppressed(0); 4]);
+        assert_eq!(lines(1, 100), [Suppressed(96)]);
+        assert_eq!(lines(2, 1), [Suppressed(99)]);
+        // After a silence of as many seconds the next burst is written at once.
+        assert_eq!(lines(6, 5), [Suppressed(0); 4]);
+        assert_eq!(lines(9, 5).len(), 3);
     }
 
     #[test]
