@@ -158,10 +158,16 @@ pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// Signals taken in one turn. Each of the four kinds can be pending once (signal(7)). Signals that
 /// arrive meanwhile must not keep the loop from its connections.
 pub const SIGNALS_PER_TURN: usize = 8;
-/// How long the ready line may wait for room on stdout before the loop starts. A script that reads
-/// the line does so within seconds, and a stopped terminal must not keep clients waiting.
+/// Lines about reloads that are written at once, of each kind; after them one a second. A person
+/// who edits a file and reloads it sees every line, and a storm of SIGHUP does not fill the log.
+pub const RELOAD_LINES_BURST: u32 = 4;
+/// How long the ready line may wait for room on stdout before the loop starts: a script that reads
+/// it is there within seconds, and a terminal that stands still must not keep clients waiting.
 pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the last lines on stderr may wait for room after the loop has ended.
+/// When to try again to write a line that was not taken, or in part: a person does not notice the
+/// delay, and twenty tries a second cost no measurable CPU.
+pub const LINE_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// How long the last lines on stderr may wait for room, when the loop has ended.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a draining server reads from a peer that keeps sending.
 pub const DRAIN_READ_TIMEOUT: Duration = Duration::from_secs(1);

@@ -34,8 +34,8 @@ fn start() -> Result<(), Failure> {
     run::hold_signals_back()?;
     let arguments = env::args_os().skip(1);
     match options::parse(arguments).map_err(|line| Failure::new(Exit::Usage, line))? {
-        Parsed::Help(text) => print(&text),
-        Parsed::Version => print(concat!("mynah ", env!("CARGO_PKG_VERSION"), "\n")),
+        Parsed::Help(text) => tell(&text),
+        Parsed::Version => tell(concat!("mynah ", env!("CARGO_PKG_VERSION"), "\n")),
         Parsed::Run(command) => {
             start_logger(&log_filter()?);
             run::run(command)
@@ -43,8 +43,13 @@ fn start() -> Result<(), Failure> {
     }
 }
 
-/// Logs to stderr what `filter` lets through: the level, then the module for levels below `info`,
-/// then the message.
+/// Prints `text`, which may wait for its reader; every signal ends the wait.
+fn tell(text: &str) -> Result<(), Failure> {
+    run::let_signals_act()?;
+    print(text)
+}
+
+/// Logs to stderr what `filter` lets pass: the level, the module below `info`, the message.
 ///
 /// There is no timestamp: the service manager adds its own.
 fn start_logger(filter: &str) {

@@ -8,17 +8,23 @@
 
 use std::io::{self, ErrorKind};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Waker;
 use super::outlet::{self, Outlet};
 use crate::sys::process::signal;
 
 /// Lines of the log and of statistics that have been dropped since the start.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// The longest single wait for room; signals are checked after it.
+/// The thread that tries again to write rests is told that a rest is kept.
+static RETRIED: AtomicBool = AtomicBool::new(false);
+/// Wakes that thread.
+static RETRIER: OnceLock<Waker> = OnceLock::new();
+
+/// How long one wait for room lasts, after which signals are looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A standard stream that is written in lines.
@@ -60,6 +66,39 @@ pub fn finish_lines(span: Duration) {
         }
     }
     outlet::finish(span);
+}
+
+/// Names the thread that calls [`retry_lines`] from now on; `waker` wakes it when a rest is kept.
+pub(crate) fn retry_lines_by(waker: Waker) {
+    // A process has one server; a second one would leave the rests to the first.
+    let _ = RETRIER.set(waker);
+}
+
+/// Writes as much of the rests as there is room for; tells whether that is to be tried again.
+pub(crate) fn retry_lines() -> bool {
+    // A rest that is kept from here on sets the flag again.
+    RETRIED.store(false, Ordering::Release);
+    let mut again = false;
+    for lines in [&OUTPUT_LINES, &ERROR_LINES] {
+        again |= lines.retry();
+    }
+    if again {
+        RETRIED.store(true, Ordering::Release);
+    }
+    again
+}
+
+/// Has the rest that is now kept written later.
+fn ask_for_retry() {
+    if !RETRIED.swap(true, Ordering::AcqRel) {
+        if let Some(waker) = RETRIER.get() {
+            waker.wake();
+        }
+    }
+}
+
+fn lacks_room(answer: &io::Result<()>) -> bool {
+    (answer.as_ref()).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 impl Lines {
@@ -110,27 +149,36 @@ impl Lines {
     ///
     /// The error of the write, if it is not a lack of room. The line is then dropped.
     pub fn write_within(&self, line: &[u8], span: Duration) -> io::Result<()> {
-        let (outlet, mut rest) = (self.outlet(), self.lock());
+        let outlet = self.outlet();
         let deadline = Instant::now() + span;
-        rest.extend_from_slice(line);
+        self.lock().extend_from_slice(line);
         loop {
-            match push(outlet, &mut rest) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => {
+            let mut rest = self.lock();
+            let answer = push(outlet, &mut rest);
+            if !lacks_room(&answer) {
+                if answer.is_err() {
                     rest.clear();
-                    return Err(error);
                 }
-                Ok(()) => return Ok(()),
+                return answer;
             }
+            drop(rest);
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || signal::is_pending(&[signal::TERM, signal::INT])? {
+                ask_for_retry();
                 return Ok(());
             }
             outlet.wait(left.min(LOOK))?;
         }
     }
 
-    /// Writes the notice of dropped lines, if there are any; returns `false` if it finds no room.
+    /// Writes as much of the rest as there is room for; tells whether some waits for more room.
+    fn retry(&self) -> bool {
+        // Not through the outlet, which a stream without a line has not prepared yet.
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        !rest.is_empty() && lacks_room(&push(self.outlet(), &mut rest))
+    }
+
+    /// Tells how many lines were dropped, if there are any; `false` when that finds no room.
     fn tell(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
         let untold = self.untold.load(Ordering::Relaxed);
         if untold == 0 {
@@ -175,6 +223,9 @@ fn offer(outlet: &Outlet, rest: &mut Vec<u8>, line: &[u8]) -> bool {
         (0, Err(_)) => false,
         (taken, _) => {
             rest.extend_from_slice(&line[taken..]);
+            if !rest.is_empty() {
+                ask_for_retry();
+            }
             true
         }
     }
@@ -271,6 +322,34 @@ mod tests {
             "told first"
         );
         assert!(!text.contains("\ndropped\n"));
+    }
+
+    #[test]
+    fn the_rest_of_a_line_is_written_without_a_next_line() {
+        let (lines, mut far) = lines();
+        assert!(!lines.retry(), "nothing is kept");
+        let long = "x".repeat(2 << 20) + "\n";
+        lines
+            .write_within(long.as_bytes(), Duration::ZERO)
+            .expect("no error");
+        assert!(lines.retry(), "there is no room");
+        let mut text = arrived(&mut far);
+        while lines.retry() {
+            text += &arrived(&mut far);
+        }
+        text += &arrived(&mut far);
+        assert!(text == long, "{} bytes", text.len());
+        lines.write(b"next\n", notice);
+        assert_eq!(arrived(&mut far), "next\n");
+    }
+
+    #[test]
+    fn a_rest_that_is_refused_is_not_tried_again() {
+        let (lines, far) = lines();
+        let long = vec![b'x'; 2 << 20];
+        lines.write_within(&long, Duration::ZERO).expect("no error");
+        drop(far);
+        assert!(!lines.retry());
     }
 
     #[test]

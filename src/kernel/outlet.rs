@@ -163,16 +163,12 @@ impl Way {
         let metadata = metadata(inherited)?;
         let kind = metadata.file_type();
         let device = file::device(metadata.rdev());
+        let is_memory = kind.is_char_device() && device.0 == MEMORY_DEVICES;
         if kind.is_socket() {
             Ok(Way::Socket)
-        } else if kind.is_file() || kind.is_block_device() {
+        } else if kind.is_file() || kind.is_block_device() || is_memory {
             Ok(Way::Shared)
-        } else if kind.is_fifo() {
-            Ok(file::open_anew(inherited).map_or(Way::Shared, Way::Own))
-        } else if kind.is_char_device() && device.0 == MEMORY_DEVICES {
-            Ok(Way::Shared)
-        } else if inherited.is_terminal() && device != TERMINAL_MAKER {
-            // Fails if the terminal belongs to another user, or without /proc.
+        } else if kind.is_fifo() || inherited.is_terminal() && device != TERMINAL_MAKER {
             match file::open_anew(inherited) {
                 Ok(file) => Ok(Way::Own(file)),
                 Err(_) => Relay::start(inherited).map(Way::Thread),

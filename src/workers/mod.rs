@@ -21,8 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::kernel::{OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped};
-use crate::limits::SIGNAL_ECHO;
+use crate::kernel::{
+    OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped, retry_lines, retry_lines_by,
+};
+use crate::limits::{LINE_RETRY_PAUSE, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
 use super::server::Server;
@@ -84,6 +86,7 @@ pub fn run<K, S>(
     wakers: Vec<Waker>,
     stats_interval: Option<Duration>,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
+    announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
     K: Spawner + Opener + Send + 'static,
@@ -101,6 +104,7 @@ where
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
+    retry_lines_by(run_main.clone());
     let control = Arc::new(Control {
         drain: AtomicBool::new(false),
         stop: AtomicBool::new(false),
@@ -122,17 +126,17 @@ where
         });
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
     let mut threads = Vec::new();
-    for worker in workers {
-        let name = format!("worker-{}", worker.number);
-        threads.push(
-            thread::Builder::new()
-                .name(name)
-                .spawn(move || worker.run_worker())?,
-        );
-    }
-    let ending = first.run_main(stats_interval, reloads);
-    // After a drain there are no listeners left. Only the first worker can have local listeners,
-    // whose paths must be removed.
+    let started = workers.try_for_each(|worker| {
+        let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
+        threads.push(thread.spawn(move || worker.run_worker())?);
+        Ok(())
+    });
+    let ending = started.and_then(|()| {
+        announce();
+        first.run_main(stats_interval, reloads)
+    });
+    // After a drain none is left. Only the first worker can have local listeners, whose paths are
+    // to be removed.
     first.server.close_listeners();
     if let Ok(Ending::Drained { .. }) = ending {
         for thread in threads {
@@ -194,7 +198,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         // workers.
         while !self.retired || self.control.totals().runs.contains(&true) {
             let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
-            let signals = self.turn(next_stats.min(echoes_until))?;
+            let next_retry = match retry_lines() {
+                true => self.server.kernel_mut().now().after(LINE_RETRY_PAUSE),
+                false => Time::NEVER,
+            };
+            let signals = self.turn(next_stats.min(echoes_until).min(next_retry))?;
             let now = self.server.now();
             if now >= next_stats {
                 self.control.request_counts();

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::kernel::{Time, Waker};
-
+use crate::limits::RELOAD_LINES_BURST;
 use crate::server::observe::log_limiter::LogLimiter;
 
 type Made<S> = Result<S, String>;
@@ -34,8 +34,8 @@ pub(super) struct Reloads<S> {
     stage: Stage<S>,
     /// A signal has arrived since the current reload started.
     asked_again: bool,
-    warnings: Warnings,
-    /// Wakes the worker that drives the reload.
+    log: ReloadLog,
+    /// Wakes the worker that leads.
     waker: Waker,
 }
 
@@ -52,7 +52,7 @@ impl<S: Send + 'static> Reloads<S> {
             load: Arc::new(Mutex::new(Box::new(load))),
             stage: Stage::Idle,
             asked_again: false,
-            warnings: Warnings::default(),
+            log: ReloadLog::default(),
             waker,
         }
     }
@@ -80,8 +80,7 @@ impl<S: Send + 'static> Reloads<S> {
                 }
                 Stage::Idle => return,
                 Stage::HandingOver if is_taken() => {
-                    log::info!("SIGHUP: read again");
-                    self.warnings = Warnings::default();
+                    self.log.log_success(now);
                     self.stage = Stage::Idle;
                     continue;
                 }
@@ -98,7 +97,7 @@ impl<S: Send + 'static> Reloads<S> {
                     Stage::HandingOver
                 }
                 Err(reason) => {
-                    self.warnings.warn(&reason, now);
+                    self.log.log_failure(&reason, now);
                     Stage::Idle
                 }
             };
@@ -111,7 +110,7 @@ impl<S: Send + 'static> Reloads<S> {
             Ok(receiver) => self.stage = Stage::Reading(receiver),
             Err(error) => {
                 let reason = format!("no thread can be started to read the files: {error}");
-                self.warnings.warn(&reason, now);
+                self.log.log_failure(&reason, now);
             }
         }
     }
@@ -133,24 +132,31 @@ impl<S: Send + 'static> Reloads<S> {
 
 /// Warnings about failed reloads: the same text at most once a second, a different text at once.
 #[derive(Default)]
-struct Warnings {
-    last: String,
-    throttle: LogLimiter,
+struct ReloadLog {
+    successes: LogLimiter,
+    failures: LogLimiter,
 }
 
-impl Warnings {
-    fn warn(&mut self, reason: &str, now: Time) {
-        if let Some(line) = self.line(reason, now) {
+impl ReloadLog {
+    fn log_success(&mut self, now: Time) {
+        if let Some(line) = self.success(now) {
+            log::info!("{line}");
+        }
+    }
+
+    fn log_failure(&mut self, reason: &str, now: Time) {
+        if let Some(line) = self.failure(reason, now) {
             log::warn!("{line}");
         }
     }
 
-    fn line(&mut self, reason: &str, now: Time) -> Option<String> {
-        if self.last != reason {
-            reason.clone_into(&mut self.last);
-            self.throttle = LogLimiter::default();
-        }
-        let more = self.throttle.admit(now)?;
+    fn success(&mut self, now: Time) -> Option<String> {
+        let more = self.successes.admit_burst(now, RELOAD_LINES_BURST)?;
+        Some(format!("SIGHUP: read again{more}"))
+    }
+
+    fn failure(&mut self, reason: &str, now: Time) -> Option<String> {
+        let more = self.failures.admit_burst(now, RELOAD_LINES_BURST)?;
         Some(format!("SIGHUP: {reason}; nothing has changed{more}"))
     }
 }
@@ -332,18 +338,29 @@ mod tests {
     }
 
     #[test]
-    fn the_same_warning_comes_once_a_second_and_another_at_once() {
-        let mut warnings = Warnings::default();
+    fn a_storm_of_reloads_writes_a_burst_of_each_kind_and_then_one_line_a_second() {
+        let mut log = ReloadLog::default();
         let start = Time::from_nanos(5);
-        let mut says = |reason: &str, now: Time| warnings.line(reason, now);
-        let line = |text: &str| Some(text.to_owned());
-        assert_eq!(says("a", start), line("SIGHUP: a; nothing has changed"));
-        assert_eq!(says("a", start), None);
-        assert_eq!(says("b", start), line("SIGHUP: b; nothing has changed"));
-        assert_eq!(says("b", start), None);
-        let later = start.after(Duration::from_secs(1));
-        let counted = "SIGHUP: b; nothing has changed (1 more like this were not logged)";
-        assert_eq!(says("b", later), line(counted));
+        let burst = RELOAD_LINES_BURST as usize;
+        // Neither another reason nor a success between two failures makes room for one more line.
+        let mut storm = |now: Time| {
+            let round = |number: usize| {
+                let reason = ["a", "b"][number % 2];
+                [log.failure(reason, now), log.success(now)]
+            };
+            (0..100).flat_map(round).flatten().collect::<Vec<_>>()
+        };
+        let first = storm(start);
+        assert_eq!(first[0], "SIGHUP: a; nothing has changed");
+        assert_eq!(first[1], "SIGHUP: read again");
+        assert_eq!(first[2], "SIGHUP: b; nothing has changed");
+        assert_eq!(first.len(), 2 * burst);
+        let left_out = format!(" ({} more like this were not logged)", 100 - burst);
+        let later = [
+            format!("SIGHUP: a; nothing has changed{left_out}"),
+            format!("SIGHUP: read again{left_out}"),
+        ];
+        assert_eq!(storm(start.after(Duration::from_secs(1))), later);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::{env, fs, process, thread};
 
 use mynah::cli::options::{self, Parsed};
 use mynah::cli::run::{ServiceUser, with_service};
+use mynah::limits::RELOAD_LINES_BURST;
 use mynah::protocol::service::Service;
 
 use crate::binary::is_installed;
@@ -453,7 +454,31 @@ fn endless_reloads_delay_neither_answers_nor_the_end() {
 }
 
 #[test]
-fn signals_faster_than_the_server_takes_them_delay_neither_answers_nor_the_end() {
+fn a_storm_of_reloads_writes_few_lines() {
+    let words = Words::new("lines", "one: eins\n");
+    let mut program = Program::start(&words, &[]);
+    let since = Instant::now();
+    let storm = program.storm(&["HUP"; 8], ":");
+    let mut peer = program.connect();
+    for turn in 0..200 {
+        // Alternating contents are alternating reasons.
+        words.replace(["one: eins\n", "one\n", "\ntwo\n"][turn % 3]);
+        assert_eq!(ask(&mut peer, "one"), "eins");
+    }
+    drop((storm, peer));
+    let seconds = since.elapsed().as_secs() + 1;
+    program.signal("TERM");
+    assert_eq!(program.ended(), Some(0));
+    let lines: Vec<String> = program.log.iter().collect();
+    for kind in ["read again", "nothing has changed"] {
+        let count = lines.iter().filter(|line| line.contains(kind)).count() as u64;
+        let most = u64::from(RELOAD_LINES_BURST) + seconds;
+        assert!(count <= most, "{count} lines with {kind:?} in {seconds} s");
+    }
+}
+
+#[test]
+fn signals_faster_than_they_can_be_taken_hold_up_no_answer_and_no_end() {
     for (signal, args) in [
         ("HUP", &[][..]),
         ("USR1", &[]),
@@ -513,7 +538,8 @@ fn the_memory_of_many_reloads_is_that_of_two_dictionaries() {
         let words = Words::new("memory", &large("0"));
         let mut program = Program::start(&words, &["--threads", threads]);
         let with_one = program.kilobytes("VmHWM:");
-        for _ in 0..6 {
+        // Of more reloads within some seconds not every one has a line.
+        for _ in 0..RELOAD_LINES_BURST {
             assert!(program.reload().ends_with("read again"));
         }
         let grown = program.kilobytes("VmHWM:") - with_one;

@@ -30,7 +30,56 @@ except OSError:
     pass
 "#;
 
-/// A terminal, removed on drop.
+/// Runs the program in `argv` in the background of a terminal with `stty tostop`, ends it with
+/// SIGTERM after its ready line, and prints what the terminal got and how the program ended.
+const BACKGROUND: &str = r#"
+import os, pty, signal, sys, termios
+leader, master = pty.fork()
+if leader == 0:
+    mode = termios.tcgetattr(1)
+    mode[3] |= termios.TOSTOP
+    termios.tcsetattr(1, termios.TCSANOW, mode)
+    program = os.fork()
+    if program == 0:
+        os.setpgid(0, 0)
+        os.execv(sys.argv[1], sys.argv[1:])
+    print("program", program, flush=True)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(program, signal.SIGKILL))
+    signal.alarm(20)
+    _, status = os.waitpid(program, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        os.kill(program, signal.SIGKILL)
+    print("stopped" if os.WIFSTOPPED(status) else "ended", flush=True)
+    os._exit(0)
+text, asked = b"", False
+try:
+    while piece := os.read(master, 65536):
+        text += piece
+        if not asked and b" bytes of memory" in text:
+            asked = True
+            os.kill(int(text.split()[1]), signal.SIGTERM)
+except OSError:
+    pass
+sys.stdout.buffer.write(text)
+"#;
+
+/// What a terminal with `stty tostop` gets from a server in its background, which is ended after
+/// its ready line, and then `ended`, or `stopped` if the terminal stopped the server. Nothing
+/// without Python.
+pub(crate) fn in_the_background(program: &[&str]) -> Option<String> {
+    if !is_installed("python3") {
+        return None;
+    }
+    let output = Command::new("python3")
+        .args(["-c", BACKGROUND])
+        .args(program)
+        .env_remove("RUST_LOG")
+        .output()
+        .expect("Python starts");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A terminal, gone when it is dropped.
 pub(crate) struct Terminal {
     python: Child,
     orders: ChildStdin,

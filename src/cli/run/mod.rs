@@ -90,6 +90,15 @@ pub fn hold_signals_back() -> Result<(), Failure> {
     kernel::hold_signals_back().map_err(io_failure("signals"))
 }
 
+/// Takes back what [`hold_signals_back`] does, for a program that only prints.
+///
+/// # Errors
+///
+/// What the kernel says against it.
+pub fn let_signals_act() -> Result<(), Failure> {
+    kernel::let_signals_act().map_err(io_failure("signals"))
+}
+
 /// Runs a command to its end, after [`hold_signals_back`].
 ///
 /// # Errors

@@ -16,14 +16,13 @@ use std::thread;
 
 use super::{Failure, io_failure};
 use crate::base::text::plural::plural;
-use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_failed_writes};
+use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_write_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
 
-/// Prepares the process: a failed write is an error instead of SIGPIPE, and a panic is reported
-/// without waiting.
+/// Prepares the process: a write neither ends nor stops it, and a panic is told without waiting.
 pub fn prepare() {
-    // The call fails only for a number that is not a signal.
-    let _ = ignore_failed_writes();
+    // Only a number that is no signal can be refused.
+    let _ = ignore_write_signals();
     panic::set_hook(Box::new(tell_panic));
 }
 

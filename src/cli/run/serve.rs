@@ -14,9 +14,9 @@ use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::{
-    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner, Traced,
-    UnixName, Waker, block_signals, child, find_program, give_large_blocks_back, ip_text,
-    outlet_descriptors, process,
+    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner,
+    StandardOutput, Traced, UnixName, Waker, block_signals, child, find_program,
+    give_large_blocks_back, ip_text, outlet_descriptors, process,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
@@ -107,12 +107,13 @@ where
     }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
-    print_ready_line(&options, connections_max, &addresses, &plan);
-    warn_of_passed_sockets();
-    warn_about_allowed(&options);
-    match workers::run(servers, wakers, options.stats_interval, load)
-        .map_err(io_failure("serving"))?
-    {
+    let announce = || {
+        print_ready_line(&options, connections_max, &addresses, &plan);
+        warn_of_passed_sockets();
+        warn_about_allowed(&options);
+    };
+    let ended = workers::run(servers, wakers, options.stats_interval, load, announce);
+    match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         Ending::Drained { cut: 0, counters } => {
             log::info!(
@@ -319,8 +320,12 @@ fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address]
         plural(connections_max, "connection", "connections"),
         plan.ceiling,
     );
-    match OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT) {
-        // A reader that has closed the pipe is not an error.
+    // A closed stdout takes every line and loses it, because the standard library has opened
+    // /dev/null in its place.
+    let written = StandardOutput::open()
+        .and_then(|_| OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT));
+    match written {
+        // A reader that went away has read enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             log::warn!("the ready line is lost: stdout: {error}");
         }

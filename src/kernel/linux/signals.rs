@@ -26,7 +26,7 @@ pub(in crate::kernel) const ANSWERED: [i32; 4] =
 /// write to a closed pipe an ordinary error. Must be called before the first thread starts: the
 /// kernel may deliver a signal to any thread that does not block it.
 pub fn block_signals() -> io::Result<()> {
-    signal::ignore_failed_writes()?;
+    signal::ignore_write_signals()?;
     signal::block(&[&ANSWERED[..], &[signal::CHLD]].concat())
 }
 

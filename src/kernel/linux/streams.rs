@@ -18,10 +18,11 @@ use crate::sys::epoll;
 use crate::sys::fd::{standard, stream};
 use crate::sys::process::signal;
 
-/// Makes a write to a closed pipe, or beyond the file size limit, an ordinary error. Programs that
-/// are started later get the default action back.
-pub fn ignore_failed_writes() -> io::Result<()> {
-    signal::ignore_failed_writes()
+/// Makes a write to a closed pipe, or beyond the limit of a file's size, an error like others, and
+/// lets a process in the background of a terminal write there. What is started later gets the
+/// default actions back.
+pub fn ignore_write_signals() -> io::Result<()> {
+    signal::ignore_write_signals()
 }
 
 /// Reverts [`crate::kernel::block_signals`]: a signal then ends a program that has left its loop

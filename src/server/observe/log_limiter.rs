@@ -23,11 +23,17 @@ pub(crate) struct Suppressed(u64);
 impl LogLimiter {
     /// Returns what to append to the line if a line may be written now.
     pub(crate) fn admit(&mut self, now: Time) -> Option<Suppressed> {
-        if now < self.silent_until {
+        self.admit_burst(now, 1)
+    }
+
+    /// The same, for `burst` lines at once after a silence of as many seconds.
+    pub(crate) fn admit_burst(&mut self, now: Time, burst: u32) -> Option<Suppressed> {
+        if now.after(PAUSE * burst.saturating_sub(1)) < self.silent_until {
             self.swallowed += 1;
             return None;
         }
-        self.silent_until = now.after(PAUSE);
+        // Each line takes a second of silence, and those of a burst take it in advance.
+        self.silent_until = self.silent_until.max(now).after(PAUSE);
         Some(Suppressed(std::mem::take(&mut self.swallowed)))
     }
 }
@@ -136,7 +142,24 @@ mod tests {
     }
 
     #[test]
-    fn each_close_reason_has_its_own_limiter() {
+    fn a_burst_is_written_at_once_and_then_one_line_a_second() {
+        let mut throttle = LogLimiter::default();
+        let start = Time::from_nanos(5);
+        let at = |seconds| start.after(Duration::from_secs(seconds));
+        let mut lines = |seconds, tries| {
+            let admitted = (0..tries).filter_map(|_| throttle.admit_burst(at(seconds), 4));
+            admitted.collect::<Vec<_>>()
+        };
+        assert_eq!(lines(0, 100), [Suppressed(0); 4]);
+        assert_eq!(lines(1, 100), [Suppressed(96)]);
+        assert_eq!(lines(2, 1), [Suppressed(99)]);
+        // After a silence of as many seconds the next burst is written at once.
+        assert_eq!(lines(6, 5), [Suppressed(0); 4]);
+        assert_eq!(lines(9, 5).len(), 3);
+    }
+
+    #[test]
+    fn each_reason_has_its_own() {
         let mut complaints = CloseLog::default();
         let mut speaks = |reason| complaints.of(reason).admit(Time::default()).is_some();
         assert!(speaks(CloseReason::Stalled));

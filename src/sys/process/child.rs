@@ -38,7 +38,7 @@ pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     let parent = unsafe { libc::getpid() };
     let prepare = move || {
         clear_signal_mask()?;
-        signal::heed_failed_writes()?;
+        signal::restore_write_signals()?;
         die_with(parent)?;
         cpu.map_or(Ok(()), |cpu| pin_task(0, cpu))
     };
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_started_process_ignores_no_signal_that_we_ignore() -> io::Result<()> {
-        signal::ignore_failed_writes()?;
+        signal::ignore_write_signals()?;
         let mut grep = Command::new("grep");
         grep.args(["SigIgn", "/proc/self/status"]);
         grep.stdout(std::process::Stdio::piped());
@@ -184,7 +184,7 @@ mod tests {
         let line = String::from_utf8_lossy(&output.stdout).into_owned();
         let ignored = line.split_whitespace().nth(1).expect("a set of signals");
         let ignored = u64::from_str_radix(ignored, 16).expect("hex");
-        for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        for signal in signal::WRITE_SIGNALS {
             assert_eq!(ignored >> (signal - 1) & 1, 0, "{line}");
         }
         Ok(())

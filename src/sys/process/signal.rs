@@ -40,11 +40,15 @@ fn change_mask(how: c_int, signals: &[c_int]) -> io::Result<()> {
     }
 }
 
-/// Ignores the signals of a failed write, so that it returns an error and does not end the process:
-/// EPIPE of a pipe without a reader (SIGPIPE), and EFBIG of a file at the limit of setrlimit(2)
-/// (SIGXFSZ).
-pub(crate) fn ignore_failed_writes() -> io::Result<()> {
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+/// Signals that a write raises. The default of SIGPIPE (a pipe without a reader) and of SIGXFSZ (a
+/// file at its limit of setrlimit(2)) is to end the process; that of SIGTTOU (a process in the
+/// background of a terminal with `stty tostop`) is to stop it, with all its connections.
+pub(crate) const WRITE_SIGNALS: [c_int; 3] = [libc::SIGPIPE, libc::SIGXFSZ, libc::SIGTTOU];
+
+/// Makes EPIPE and EFBIG errors like others, and lets a process in the background write to its
+/// terminal: ignores [`WRITE_SIGNALS`].
+pub(crate) fn ignore_write_signals() -> io::Result<()> {
+    for signal in WRITE_SIGNALS {
         // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
         if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
@@ -53,10 +57,10 @@ pub(crate) fn ignore_failed_writes() -> io::Result<()> {
     Ok(())
 }
 
-/// Restores the default action of the signals that [`ignore_failed_writes`] ignores: an ignored
-/// signal stays ignored across execve(2). Async-signal-safe, see signal-safety(7).
-pub(crate) fn heed_failed_writes() -> io::Result<()> {
-    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+/// Gives [`WRITE_SIGNALS`] their default action: an ignored signal stays ignored in a program that
+/// is executed. Async-signal-safe, see signal-safety(7).
+pub(crate) fn restore_write_signals() -> io::Result<()> {
+    for signal in WRITE_SIGNALS {
         // SAFETY: SIG_DFL installs no code of ours that could run at a bad time.
         if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
@@ -205,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_a_reader_is_an_error_and_does_not_end_the_process() -> io::Result<()> {
-        ignore_failed_writes()?;
+    fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
+        ignore_write_signals()?;
         let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
         drop(reader);
         // A file, because the standard library's sockets suppress SIGPIPE themselves.

@@ -151,8 +151,15 @@ impl Served {
         signal(&self.child.0, name);
     }
 
-    /// Makes `times` requests, each on a new connection and followed by a SIGUSR1 for a line of
-    /// statistics.
+    fn has_thread(&self, name: &str) -> bool {
+        let folder = format!("/proc/{}/task", self.child.0.id());
+        let threads = fs::read_dir(folder).expect("proc(5)").flatten();
+        let mut names = threads.filter_map(|it| fs::read_to_string(it.path().join("comm")).ok());
+        names.any(|comm| comm.trim_end() == name)
+    }
+
+    /// Asks so many times, each time on a connection of its own and with a signal that has a line
+    /// printed.
     fn ask(&self, times: usize, what: &str) {
         for turn in 0..times {
             let address = (Ipv4Addr::LOCALHOST, self.port);

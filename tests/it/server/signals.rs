@@ -32,7 +32,7 @@ fn served_with(signals: &[Signal]) -> (Ending, u32) {
         Err("the test is over".to_owned())
     };
     let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(run(vec![server], vec![waker], None, load)));
+    thread::spawn(move || tell.send(run(vec![server], vec![waker], None, load, || {})));
     let ending = told.recv_timeout(PATIENCE).expect("it ends");
     drop(keep);
     let begun = begun.load(Ordering::Relaxed);

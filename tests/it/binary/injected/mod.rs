@@ -225,7 +225,7 @@ fn a_thread_that_cannot_be_started_is_a_code_and_one_line() {
         let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
         let args = ["--threads", "2", "--max-connections", "100"];
         let ended = match Server::try_start(&wrapper, &[], &args) {
-            Ok(server) => server.ended(),
+            Ok(server) => panic!("{errno}: it is not {}", server.ready),
             Err(ended) => ended,
         };
         let ours: Vec<&String> = ended

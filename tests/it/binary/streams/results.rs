@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::super::server::Server;
+use super::super::server::{PATIENCE, Server, lines_of};
 use super::{Reaped, Served, Stuck, all_of, by_shell, code, told};
 use crate::load::peer;
 use crate::program;
@@ -143,7 +143,28 @@ fn a_stream_that_another_process_made_non_blocking_is_waited_for() {
     assert_eq!((text.lines().count(), err.as_str()), (20_000, ""));
 }
 
-/// A file that is removed on drop.
+#[test]
+fn a_server_whose_stdout_takes_no_ready_line_says_so_once_and_serves() {
+    for (redirect, reason) in [
+        (">&-", "it is closed; /dev/null would do"),
+        ("1</dev/null", "it is open for reading only"),
+    ] {
+        let script = format!(r#"exec "$@" {redirect}"#);
+        let wrapper = ["sh", "-c", &script, "sh"];
+        let mut served = Served::start_under(&wrapper, &[], &[], Stdio::null(), Stdio::piped());
+        let log = lines_of(served.child.0.stderr.take().expect("a pipe"));
+        let line = log.recv_timeout(PATIENCE).expect("a line");
+        assert_eq!(
+            line,
+            format!("WARN  the ready line is lost: stdout: {reason}")
+        );
+        served.ask(5, redirect);
+        served.end(redirect);
+        assert!(log.iter().all(|line| !line.contains("WARN")));
+    }
+}
+
+/// A file that is gone with the test.
 struct Scratch(PathBuf);
 
 impl Scratch {

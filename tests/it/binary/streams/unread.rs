@@ -3,6 +3,7 @@
 //! Lines that do not fit are dropped and counted.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use super::super::server::{PATIENCE, lines_of, until};
 use super::{Reaped, Served, Stuck, all_of, code, signal};
 use crate::load::peer;
 use crate::program;
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 
 /// Enables every log line of the server.
 const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "trace")];
@@ -47,6 +48,10 @@ fn a_server_goes_on_where_a_stream_cannot_be_opened_anew() {
         let (out, err) = (stuck.end(), stuck.end());
         let served = Served::start_under(&wrapper, &[], &TALKATIVE, out, err);
         served.ask(200, what);
+        // Another writer may take the room of a pipe or a terminal before a write, which then
+        // waits: a thread of its own waits in place of the loop.
+        let can_wait = matches!(stuck, Stuck::Pipe(..) | Stuck::Terminal(_));
+        assert_eq!(served.has_thread("output"), can_wait, "{what}");
         served.end(what);
     }
 }
@@ -145,6 +150,57 @@ fn a_ready_line_waits_for_a_late_reader_and_a_signal_ends_the_wait() {
     let ready = lines.find(|line| line.contains("ready: ")).expect("a line");
     assert!(ready.trim_end().ends_with(" bytes of memory"), "{ready}");
     served.end("a terminal");
+}
+
+#[test]
+fn a_ready_line_that_found_no_room_in_time_comes_when_there_is_room() {
+    let (near, far) = UnixStream::pair().expect("a pair");
+    let spare = far.try_clone().expect("a descriptor");
+    let stuck = Stuck::Socket(near, spare);
+    stuck.fill();
+    let mut served = Served::start(&[], &[], stuck.end(), Stdio::piped());
+    drop(stuck);
+    let log = lines_of(served.child.0.stderr.take().expect("a pipe"));
+    // The hint follows when the server has given up waiting; no other line follows.
+    let hint = log.recv_timeout(PATIENCE).expect("a line");
+    assert!(hint.contains("talk to it with"), "{hint}");
+    let lines = lines_of(far);
+    let mut lines = std::iter::from_fn(|| lines.recv_timeout(PATIENCE).ok());
+    let ready = lines.find(|line| line.contains("ready: ")).expect("a line");
+    assert!(ready.ends_with(" bytes of memory"), "{ready}");
+    served.end("a full socket");
+}
+
+#[test]
+fn a_help_text_that_waits_for_its_reader_is_ended_by_a_hang_up() {
+    for option in ["--help", "--version"] {
+        for name in ["HUP", "USR1"] {
+            let stuck = Stuck::pipe();
+            stuck.fill();
+            let child = Command::new(program::path())
+                .arg(option)
+                .stdin(Stdio::null())
+                .stdout(stuck.end())
+                .stderr(Stdio::null())
+                .spawn();
+            let mut child = Reaped(child.expect("the program starts"));
+            until("it sleeps before a full pipe", || {
+                is_asleep_for_good(&child.0)
+            });
+            signal(&child.0, name);
+            assert_eq!(code(&mut child.0, option), None, "{option} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_background_server_is_not_stopped_by_its_terminal() {
+    let Some(told) = terminal::in_the_background(&[program::path(), "--listen", "127.0.0.1:0"])
+    else {
+        return;
+    };
+    assert!(told.contains("ready: "), "{told}");
+    assert!(told.trim_end().ends_with("ended"), "{told}");
 }
 
 #[test]
