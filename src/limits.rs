@@ -52,8 +52,8 @@ pub const MEMORY_MIN: usize = 64 * KIB;
 pub const MEMORY_MAX: usize = 1024 * GIB;
 
 /// How long a starting server waits for the lock of the directory of a local path, before it goes
-/// on without the lock. A start holds the lock for a few system calls. The bound is far above what a
-/// hundred simultaneous starts take.
+/// on without the lock. A start holds the lock for a few system calls. The bound is far above what
+/// a hundred simultaneous starts take.
 pub const PATH_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an ending server waits for the same lock. Other connections wait meanwhile.
 pub const PATH_LOCK_TIMEOUT_AT_END: Duration = Duration::from_millis(100);

@@ -1,9 +1,9 @@
 //! `RUST_LOG`: read and checked before the logger gets it.
 //!
 //! The logger itself would print errors of the filter to a stderr that may be full or closed, and
-//! continue with the rest. Here a wrong filter is refused like a wrong option: one line, exit code
-//! 1. The grammar is that of the crate env_filter: `TARGET=LEVEL`, `LEVEL` or `TARGET`, separated
-//! by commas, and `/TEXT` for lines that contain TEXT.
+//! continue with the rest. Here a wrong filter is refused like a wrong option, with one line and
+//! exit code 1. The grammar is that of the crate env_filter: `TARGET=LEVEL`, `LEVEL` or `TARGET`,
+//! separated by commas, and `/TEXT` for lines that contain TEXT.
 
 use std::env::{self, VarError};
 
