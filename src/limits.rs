@@ -158,8 +158,8 @@ pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// Signals taken in one turn. Each of the four kinds can be pending once (signal(7)). Signals that
 /// arrive meanwhile must not keep the loop from its connections.
 pub const SIGNALS_PER_TURN: usize = 8;
-/// Lines about reloads that are written at once, of each kind; after them one a second. A person
-/// who edits a file and reloads it sees every line, and a storm of SIGHUP does not fill the log.
+/// Lines about reloads that are written at once, of each kind; after them one a second. An edit
+/// and a reload by hand show every line, and a storm of SIGHUP does not fill the log.
 pub const RELOAD_LINES_BURST: u32 = 4;
 /// How long the ready line may wait for room on stdout before the loop starts: a script that reads
 /// it is there within seconds, and a terminal that stands still must not keep clients waiting.

@@ -1,9 +1,9 @@
-//! What the errors of reading and writing mean; they are sorted here and nowhere else.
+//! What an error of a read or a write means. All such errors are classified here.
 //!
-//! Would-block is an answer, not an error. That the kernel has no memory just now is weather: the
-//! bytes are kept and it is tried again, a bounded number of times. What the peer or the network
-//! did ends this connection quietly; what neither did ends it too, and says so louder. See recv(2),
-//! send(2), tcp(7).
+//! Would-block is not an error. When the kernel has no memory, the bytes are kept and the call is
+//! tried again, a bounded number of times. An error of the peer or of the network ends the
+//! connection, and is only counted. Any other error ends the connection too, and is logged. See
+//! recv(2), send(2), tcp(7).
 
 use std::io::{self, ErrorKind};
 
@@ -20,10 +20,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     pub(super) fn read_failed(&mut self, error: &io::Error, peer: &mut Link<K, S>) -> Want {
         if error.kind() == ErrorKind::WouldBlock {
             self.counters.spurious_events += 1;
-            // An end that was announced would have been read; an urgent byte has been.
+            // The stream has not ended, or this read would have returned 0.
             peer.read_to_end = false;
             if !peer.paused {
-                // There was memory to find nothing: a refusal before was not the first of several.
+                // The kernel had memory for this call, so failures before it do not count.
                 peer.refusals = 0;
             }
             return Want::Read;
@@ -40,11 +40,11 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         self.close_for(error, peer, Want::Write)
     }
 
-    /// Ends a connection for an error that is not would-block, unless that may be over soon; then
-    /// it is to try `again`.
+    /// Ends a connection after an error that is not would-block. If the error may pass, the
+    /// connection is paused instead and wants `again`.
     fn close_for(&mut self, error: &io::Error, peer: &mut Link<K, S>, again: Want) -> Want {
         if matches!(error.raw_os_error(), Some(errno::ENOBUFS | errno::ENOMEM)) {
-            // Nothing was taken and nothing is lost: the bytes stay where they are (send(2)).
+            // No byte was taken and none is lost: the bytes stay where they are (send(2)).
             self.counters.refused_memory += 1;
             peer.refusals += 1;
             peer.paused = peer.refusals <= MEMORY_RETRIES_MAX;
@@ -62,7 +62,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 }
 
-/// Errors that say something about the peer or the way to it, and nothing about us.
+/// Whether the peer or the network caused the error.
 fn is_peer_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,9 +1,8 @@
-//! What the loop keeps for each connection, in its slot: the machine, its socket, and what is known
-//! of both.
+//! One slot of the server: the connection, its socket, and what the loop knows about both.
 //!
-//! It is kept small, for there is one for each slot and idle ones are most. What is only needed
-//! while there are bytes is kept with the workspace. Neighbours: `slots` holds them, `pump` works
-//! on them.
+//! A link is small, because every slot has one and most connections are idle. What is needed only
+//! while bytes lie in the buffers is stored with the workspace. Neighbours: `slots` holds the
+//! links, `pump` moves their bytes.
 
 use crate::kernel::{Interest, Sockets, Time, Token};
 use crate::protocol::connection::Connection;
@@ -32,45 +31,45 @@ impl Key for Token {
 pub(super) struct Link<K: Sockets, S: Service> {
     pub(super) socket: K::Socket,
     pub(super) connection: Connection<S>,
-    /// Its buffers, while there is something in them.
+    /// The buffers, while bytes lie in them.
     pub(super) lease: Option<Lease>,
-    /// What the kernel was last told.
+    /// The interest that epoll has.
     pub(super) registered: Interest,
-    /// Its end was announced, or an urgent byte: a short read is not the last one.
+    /// epoll has reported the end of the stream or an urgent byte: read on after a short read.
     pub(super) read_to_end: bool,
-    /// How often, one after the other, the kernel had no memory for its bytes.
+    /// Failures for want of kernel memory in a row.
     pub(super) refusals: u8,
-    /// It asks for nothing until its deadline, and then tries again.
+    /// No interest is registered until the deadline; then the call is tried again.
     pub(super) paused: bool,
-    /// It was read from in this batch, and its answer goes out with those of the others.
+    /// Was read in this batch. The answer is sent in the second phase.
     pub(super) answered: bool,
-    /// Reads while the server is shutting down, up to [`DRAIN_READS_MIN`].
+    /// Reads during a drain, up to [`DRAIN_READS_MIN`].
     pub(super) drain_reads: u8,
-    /// A request has ended after the time for reading of a shutdown: no other is read.
+    /// A request was answered after the reading time of a drain: no other is read.
     pub(super) has_finished: bool,
-    /// While it lingers: what the kernel held of its replies at `active_at`.
+    /// While lingering: bytes of replies that the kernel held at `active_at`.
     pub(super) unacknowledged: u32,
-    /// When the frame began that is under way and of which nothing is kept, and later by the time
-    /// for which the connection has waited for us since; else never.
+    /// When the unfinished frame began of which no byte is kept, plus the time for which the
+    /// connection has waited for the server since; [`Time::NEVER`] without such a frame.
     pub(super) frame_since: Time,
-    /// When bytes last moved, or when it began to linger or to wait for a workspace; later by the
-    /// time for which it has waited for the kernel's memory since.
+    /// When bytes last moved, or when the connection began to linger or to wait for a workspace,
+    /// plus the time for which it has waited for kernel memory since.
     pub(super) active_at: Time,
 }
 
 impl<K: Sockets, S: Service> Link<K, S> {
-    /// Whether it holds no bytes and nothing but reading is due.
+    /// Whether the connection is at rest: no bytes are held, and only a read is wanted.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        // Not `||`: a jump less for each request.
+        // `|` instead of `||` saves a jump per request.
         let is_due_more = self.read_to_end | self.answered;
         self.lease.is_none() && !is_due_more && self.connection.is_open()
     }
 
-    /// Bytes of its replies, our FIN being sent, that the peer's kernel has not acknowledged. What
-    /// cannot be told is nothing to wait for.
+    /// Bytes of the replies that the peer's kernel has not acknowledged, after our FIN was sent. 0
+    /// if the kernel does not tell.
     pub(super) fn unacknowledged_replies(&self, kernel: &mut K) -> u32 {
-        // The FIN counts as one, and nobody misses it.
+        // An unacknowledged FIN counts as one byte and is no loss.
         const FIN: usize = 1;
         match kernel.unacknowledged(&self.socket) {
             Ok(count) if count > FIN => u32::try_from(count).unwrap_or(u32::MAX),

@@ -1,8 +1,8 @@
-//! Between the kernel and the machine: does for one connection what it wants, until it wants what
-//! the kernel is not ready for, or until its budget for this turn is spent.
+//! Moves bytes between the kernel and one connection: does what the connection wants, until the
+//! kernel is not ready for it or the budget of this turn is spent.
 //!
-//! Writes are tried at once and without asking; only what was refused becomes an interest. Errors
-//! are sorted next door, in `refusal`, and none leaves: one peer's trouble is never another's. See
+//! A write is tried at once; only a write that the kernel refused becomes an interest. `io_error`
+//! classifies errors. No error leaves the pump, so one peer's error never affects another. See
 //! recv(2), send(2), shutdown(2).
 
 use crate::base::bytes::InboundCursors;
@@ -15,14 +15,14 @@ use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 
-/// The kernel below, the protocol above, and what holds for everybody in this turn.
+/// What moves bytes between a socket and the protocol, and what all connections of a turn share.
 pub(super) struct Pump<K: Sockets, S: Service> {
     pub(super) kernel: K,
     pub(super) protocol: Protocol<S>,
     pub(super) counters: Counters,
-    /// When to read a second time; this is the whole difference between the two triggers.
+    /// When to read a second time. Nothing else differs between the two triggers.
     pub(super) reading: ReadPolicy,
-    /// Log lines of connections that end and of frames that are thrown away.
+    /// Log lines of connections that end and of discarded frames.
     pub(super) close_log: CloseLog,
     /// The time of this turn.
     pub(super) now: Time,
@@ -31,31 +31,30 @@ pub(super) struct Pump<K: Sockets, S: Service> {
 /// When to read a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadPolicy {
-    /// Not before the next event: what is left fires again.
+    /// Not before the next event: epoll reports bytes that are left again (level-triggered).
     Once,
-    /// While reads fill their space: what is left may never fire.
+    /// While reads fill their space: epoll may not report the rest again (edge-triggered).
     WhileFull,
-    /// Until nothing is there, and then the connection is ended: the server is shutting down.
+    /// Until a read finds nothing; then the connection is ended. The server is in a drain.
     UntilEmpty,
-    /// The same, but no more than a few times in all: the server has waited long enough for the
-    /// last word of whoever it could hear.
+    /// The same, but only a few times in all: the reading time of the drain is over.
     LastRequest,
 }
 
-/// What the kernel is thought to be ready for.
+/// What the kernel is probably ready for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Possible {
     pub(super) read: bool,
     pub(super) write: bool,
 }
 
-/// Where the straight course led.
+/// How the fast path ended.
 pub(super) enum FastOutcome {
-    /// To its end: the connection is at rest again.
+    /// Everything was answered and sent. The connection is at rest again.
     Done,
-    /// To bytes that are to be kept: this is where they stand and what can still be done.
+    /// Bytes are left and have to be kept: their cursors, and what the kernel is ready for.
     Remaining(InboundCursors, Possible),
-    /// To no bytes, and this is wanted.
+    /// No bytes are left. The connection wants something else than to read.
     Ended(Want),
 }
 
@@ -63,22 +62,22 @@ pub(super) enum FastOutcome {
 pub(super) struct Next {
     /// What is wanted next.
     pub(super) want: Want,
-    /// It could be done at once, but for the budget.
+    /// The kernel may be ready for it at once: only the budget is spent.
     pub(super) has_more: bool,
 }
 
 impl Next {
-    /// What to ask the kernel for; nothing when something else comes first, or nothing at all.
+    /// The interest to register. `None` if the connection is to be closed.
     #[inline]
     pub(super) fn interest(&self, trigger: Trigger) -> Option<Interest> {
         let interest = match self.want {
             Want::Read | Want::Discard => Interest::READ,
             Want::Write => Interest::WRITE,
-            // Next here only for want of budget.
+            // Wanted next only when the budget is spent, and then done without an event.
             Want::Shutdown => Interest::NONE,
-            // Here too; most often reading follows.
+            // Likewise; most often the connection wants to read after that.
             Want::Resume => Interest::READ,
-            // What else it says can wait, and whether it is still there is told unasked.
+            // Further bytes can wait, and epoll reports a reset without any interest.
             Want::Await => Interest::NONE,
             Want::Close => return None,
         };
@@ -88,18 +87,18 @@ impl Next {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transfer {
-    /// As many bytes as were asked for, or something that moves none.
+    /// As many bytes as were asked for.
     Full,
     /// Fewer bytes than were asked for: the kernel has no more to give or to take.
     Short,
-    /// None: it would block, or the connection is broken.
+    /// None: the call would block, or the connection is broken.
     Blocked,
 }
 
 impl<K: Sockets, S: Service> Pump<K, S> {
-    /// The straight course of a connection at rest: one read, all of it answered where it lies, one
-    /// write that takes it all. Nearly every event goes this way, so it is kept free of everything
-    /// that another course may need; what is not straight is handed over where it left the way.
+    /// The fast path of a connection at rest: one read, all bytes answered in place, one write that
+    /// takes them all. Nearly every event takes this path, so nothing is done here that only the
+    /// slow path needs. The outcome tells the slow path where to continue.
     #[inline(always)]
     pub(super) fn fast_path(&mut self, peer: &mut Link<K, S>, space: &mut [u8]) -> FastOutcome {
         match self.receive_in_place(peer, space) {
@@ -108,7 +107,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
     }
 
-    /// Its first half: reads, and answers all that came. Says how many bytes are owed now.
+    /// The first half of the fast path: reads, and answers all bytes in place. Returns how many
+    /// bytes are owed.
     #[inline(always)]
     pub(super) fn receive_in_place(
         &mut self,
@@ -138,7 +138,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         Ok(count)
     }
 
-    /// Its second half: sends what is owed.
+    /// The second half of the fast path: sends the owed bytes.
     #[inline(always)]
     pub(super) fn send_in_place(&mut self, peer: &mut Link<K, S>, bytes: &[u8]) -> FastOutcome {
         self.counters.send += 1;
@@ -171,7 +171,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         FastOutcome::Ended(peer.connection.wants(false))
     }
 
-    /// Counts what a call has brought about, and logs a frame that is thrown away.
+    /// Counts the answered frames of one step, and logs a discarded frame.
     pub(super) fn note(&mut self, progress: Progress) {
         self.counters.frames += progress.frames;
         if let Some(frame) = progress.discarded {
@@ -182,14 +182,14 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
     }
 
-    /// Works on `peer` as far as `possible` and its budget go.
+    /// Does what `peer` wants, as far as the kernel is ready and the budget lasts.
     pub(super) fn run(
         &mut self,
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
         mut possible: Possible,
     ) -> Next {
-        // A peer that was not read from while it was owed something may have sent more since.
+        // A peer that was not read while it was owed bytes may have sent more since.
         possible.read |= self.reads_until_empty(peer);
         let enough = self.counters.bytes_in + BYTES_PER_EVENT;
         for _ in 0..OPERATIONS_PER_EVENT {
@@ -214,7 +214,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 Want::Resume if workspace.frames_left > 0 => {
                     let progress = peer.connection.resume(workspace, &mut self.protocol);
                     self.note(progress);
-                    // It was not silent, it was kept waiting.
+                    // The connection waited for its turn, so its peer was not idle.
                     peer.active_at = self.now;
                 }
                 Want::Resume => break,
@@ -245,14 +245,14 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     fn reads_again(&self, peer: &Link<K, S>, pumped: Transfer) -> bool {
         match (pumped, self.reading) {
             (Transfer::Blocked, _) => false,
-            // What is read when no more is to be read is thrown away, but to the end all the same.
+            // Bytes that are read now may be discarded, but they have to be read to the end.
             (Transfer::Full, ReadPolicy::WhileFull | ReadPolicy::LastRequest) => true,
             _ => peer.read_to_end || self.reads_until_empty(peer),
         }
     }
 
-    /// Whether a shutdown leaves it time for its last words. When the time for all is over, there
-    /// may be some who could not be heard yet, for want of a workspace or in a crowd.
+    /// Whether the drain still reads this connection. After the reading time, a connection that had
+    /// to wait for a workspace or for its turn may still be unread.
     #[inline]
     fn reads_until_empty(&self, peer: &Link<K, S>) -> bool {
         match self.reading {
@@ -271,9 +271,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             || self.may_finish(peer, workspace)
     }
 
-    /// Whether a shutdown lets the peer send the rest of a request. After the time for reading the
-    /// one that is under way may be finished, and none behind it: a peer that always has the next
-    /// one under way would put off the end.
+    /// Whether a drain lets the peer send the rest of a request. After the reading time the peer
+    /// may finish one request and none behind it: a peer that always has an unfinished request
+    /// would postpone the end.
     fn may_finish(&self, peer: &Link<K, S>, workspace: &mut Workspace<'_>) -> bool {
         !peer.has_finished && peer.connection.is_mid_request(workspace)
     }
@@ -326,7 +326,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
     }
 
-    /// Writes once of what is owed; what thereby gets room is answered.
+    /// Writes owed bytes once. Frames whose answers have room now are answered.
     fn send(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) -> Transfer {
         let owed = workspace.owed();
         let asked = owed.len();
@@ -352,8 +352,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
     }
 
-    /// Reads once and throws it away: a lingering peer is listened to only for its end.
-    /// It needs no workspace for that, and so never waits for one.
+    /// Reads once and discards the bytes: a lingering peer is read only to find the end of its
+    /// stream. This needs no workspace, so a lingering connection never waits for one.
     fn discard(&mut self, peer: &mut Link<K, S>) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
         self.counters.recv += 1;
@@ -378,7 +378,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
     }
 
-    /// Ends our direction; from now on only the peer's end, or time, is awaited.
+    /// Sends our FIN. The connection then waits only for the peer's FIN or for its time-out.
     fn shutdown(&mut self, peer: &mut Link<K, S>) {
         self.counters.shutdown += 1;
         match self.kernel.shutdown(&peer.socket) {
@@ -391,13 +391,13 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         peer.active_at = self.now;
     }
 
-    /// The server is shutting down and this peer has had all its answers. One that has even
-    /// acknowledged them is closed at once; for another a close might destroy what is under way, so
-    /// it is shut down and lingers.
+    /// Ends a connection in a drain, when all its answers are written. If the peer's kernel has
+    /// acknowledged them, the connection is closed. Otherwise a close might destroy them, so the
+    /// connection sends a FIN and lingers.
     fn finish_drain(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) {
         peer.connection.flush_held(workspace, &mut self.protocol);
         if workspace.owes() {
-            // The bytes are written first, and then the drain comes back here.
+            // The bytes are written first. The next step of the drain returns here.
             return;
         }
         let acknowledged = matches!(self.kernel.unacknowledged(&peer.socket), Ok(0));

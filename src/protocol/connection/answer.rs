@@ -1,10 +1,10 @@
-//! The answering half of the machine: from bytes that arrived to bytes that are owed.
+//! Decodes requests and answers them: from bytes that arrived to bytes that are owed.
 //!
-//! Whole frames are decoded, served and their answers put where they go out in order: in place when
-//! the service leaves them there and nothing older waits in outbound, else in outbound. It stops
-//! when the next frame is not whole, when its answer has no room, when it never will be a frame, or
-//! when enough were answered for now.
-//! On the way of a byte: `framing` and `service` are asked here.
+//! Complete frames are decoded and served. Answers leave in the order of their requests: an answer
+//! stays in place if the service answers in place and no older answer waits in outbound; otherwise
+//! it goes to outbound. Answering stops when the next frame is incomplete or wrong, when its answer
+//! has no room, or when the budget of this turn is spent. Neighbours: `framing` decodes, `service`
+//! answers.
 
 use super::{CloseReason, Connection, Progress, Protocol, State, Workspace};
 use crate::limits::FRAMES_PER_EVENT;
@@ -12,14 +12,14 @@ use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Framing, Hin
 use crate::protocol::service::{Answer, Reply, Request, Service};
 
 impl<S: Service> Connection<S> {
-    /// Answers what a connection that held nothing has just read, without a workspace: all of it,
-    /// most often, and at most [`FRAMES_PER_EVENT`] frames. Returns how many that were, and how
-    /// many bytes. Only for a service that answers everything in place.
+    /// Answers the bytes that a connection at rest has just read, without a workspace: usually all
+    /// of them, and at most [`FRAMES_PER_EVENT`] frames. Returns the number of frames and of bytes.
+    /// Only for a service that answers everything in place.
     #[inline(always)]
     pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
         let run = match protocol.framing {
             Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, u64::MAX, protocol),
-            // Each has its length field at least, so there is nothing to count.
+            // A frame has at least its length field, so the bytes bound the number of frames.
             Framing::LengthField(field)
                 if bytes.len() <= FRAMES_PER_EVENT as usize * field.place().end =>
             {
@@ -30,8 +30,8 @@ impl<S: Service> Connection<S> {
         (run.frames, run.bytes)
     }
 
-    /// Many short frames in one read are a loop of its own, with all registers to itself: 3 % less
-    /// of the whole cost of 1,024 of 4 bytes, for a call a read.
+    /// Answers many short frames of one read. A loop of its own has all registers to itself: this
+    /// saves 3 % of the whole cost of 1,024 frames of 4 bytes, for one call per read.
     #[inline(never)]
     fn answer_lengths(
         &mut self,
@@ -42,8 +42,8 @@ impl<S: Service> Connection<S> {
         self.answer_in_place(field, bytes, 0, u64::MAX, protocol)
     }
 
-    /// The same for framings whose own work is the larger part, and for crowds of frames: called
-    /// cold, so that the registers of the two above are not given up for them.
+    /// The same for framings whose decoding costs more, and for many frames. Cold, so that the two
+    /// functions above keep their registers.
     #[cold]
     fn answer_other(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
         let most = FRAMES_PER_EVENT;
@@ -63,14 +63,14 @@ impl<S: Service> Connection<S> {
         (run.frames, run.bytes)
     }
 
-    /// Answers every whole frame that there is room for.
+    /// Answers every complete frame whose answer has room.
     pub fn resume(
         &mut self,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
     ) -> Progress {
-        // Each framing gets its own loop, so that the choice is made once a read and not once a
-        // frame.
+        // Each framing has its own loop, so that the framing is matched once per read and not once
+        // per frame.
         let progress = match protocol.framing {
             Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol),
             Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
@@ -81,8 +81,8 @@ impl<S: Service> Connection<S> {
             Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
             Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
         };
-        // While replies wait to go out, or frames for their turn, nothing is read, and what waits
-        // would be moved again and again.
+        // While replies wait to be written, or frames for their turn, nothing is read. To compact
+        // now would move the same bytes again and again.
         if workspace.outbound.is_empty() && !self.yields() {
             workspace.inbound.compact();
         }
@@ -134,8 +134,8 @@ impl<S: Service> Connection<S> {
         Progress { frames, discarded }
     }
 
-    /// Every answer lies where its request lies, so what is answered is one run from the front, of
-    /// `most` frames at most, which are not 0.
+    /// Answers in place. The answers are one run of bytes from the front, of at most `most` frames;
+    /// `most` is not 0.
     #[inline(always)]
     fn answer_in_place<D: Decode>(
         &mut self,
@@ -184,7 +184,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Answers may have any length: each is looked at for itself.
+    /// Answers frames one by one, because their answers may have any length.
     fn answer_with_replies<D: Decode>(
         &mut self,
         decoder: &D,
@@ -219,9 +219,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Hands one frame to the service and puts its answer where it goes out in order. Tells whether
-    /// it was answered, or only a part of a request taken that says nothing by itself: whoever
-    /// sends such parts one by one is still at the same request.
+    /// Passes one frame to the service and puts the answer where it goes out in order. Returns
+    /// `true` if the frame was answered, and `false` if it was only a part of a request: a peer
+    /// that sends the parts one by one is still at the same request.
     fn serve(
         &mut self,
         mut bounds: Bounds,
@@ -232,8 +232,8 @@ impl<S: Service> Connection<S> {
             inbound, outbound, ..
         } = workspace;
         let room = outbound.room();
-        // Older answers that lie in outbound go out first: an answer in place must not pass them,
-        // and so needs room behind them.
+        // Older answers in outbound leave first. An answer in place must not overtake them, so it
+        // needs room behind them.
         let in_order = outbound.is_empty() && inbound.joins();
         let need = |frame: usize, payload: usize| match protocol.reply_max(payload) {
             reply if in_order => reply,
@@ -243,7 +243,7 @@ impl<S: Service> Connection<S> {
             if protocol.framing.has_boundaries() {
                 return Err(Stop::NoRoom);
             }
-            // Without boundaries any front part is as good a message as the whole.
+            // Without message boundaries, any leading part can be served as a message.
             while bounds.frame > 0 && need(bounds.frame, bounds.frame) > room {
                 bounds.frame /= 2;
             }
@@ -284,7 +284,7 @@ impl<S: Service> Connection<S> {
                 debug_assert!(!protocol.framing.has_boundaries() && taken <= bounds.frame);
                 outbound.advance(filled);
                 if taken == 0 && bounds.frame < inbound.undecoded().len() {
-                    // It was shown less than there is, for want of room.
+                    // The service got only a part, for want of room.
                     return Err(Stop::NoRoom);
                 } else if taken == 0 {
                     return Err(Stop::Incomplete { scanned: 0 });
@@ -293,14 +293,14 @@ impl<S: Service> Connection<S> {
                 return Ok(filled > 0);
             }
             Answer::Written | Answer::Goodbye | Answer::Refused(_) => {
-                // A goodbye may be wordless: then nothing is sent, not even an empty frame.
+                // A goodbye may be empty: then nothing is sent, not even an empty frame.
                 if filled > 0 || answer == Answer::Written {
                     match protocol.framing.encode(frame, space, filled) {
                         Ok(encoded) => outbound.advance(encoded),
                         Err(error) => return Err(Stop::Unanswerable(error)),
                     }
                 }
-                // Later lines of a request may begin like anything.
+                // Only the first line of a request can show another protocol.
                 let begins =
                     matches!(answer, Answer::Refused(_)) && !S::is_mid_message(&self.service);
                 let hint = match begins {
@@ -318,8 +318,8 @@ impl<S: Service> Connection<S> {
         Ok(true)
     }
 
-    /// The peer's stream has ended and every whole frame is answered. Nothing was owed when its end
-    /// was read, so there is room for what the service held back.
+    /// The peer's stream has ended and every complete frame is answered. Nothing was owed when the
+    /// end was read, so there is room for what the service holds back.
     fn finish(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         if S::is_mid_message(&self.service) || !workspace.inbound.undecoded().is_empty() {
             self.end_inside_a_frame(workspace, protocol);
@@ -327,8 +327,8 @@ impl<S: Service> Connection<S> {
         self.flush_held(workspace, protocol);
     }
 
-    /// Answers what the service holds back of a message that gets no more bytes. Nothing may be
-    /// owed.
+    /// Answers what the service holds back of a message, because no more bytes arrive. Nothing may
+    /// be owed.
     pub fn flush_held(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         if protocol.framing.has_boundaries() {
             return;
@@ -345,22 +345,22 @@ impl<S: Service> Connection<S> {
 struct Run {
     frames: u64,
     bytes: usize,
-    /// Why it went no further.
+    /// Why the run ended.
     stop: Stop,
 }
 
 /// Why no more frames were answered.
 enum Stop {
-    /// The next one is not whole, and so far was looked at.
+    /// The next frame is incomplete; the decoder has scanned this many bytes of it.
     Incomplete { scanned: usize },
-    /// There is no room for its answer.
+    /// The answer has no room.
     NoRoom,
-    /// Its answer comes from the world.
+    /// The answer comes from an effect.
     Awaits,
-    /// The others are to have their turn first.
+    /// The budget is spent: other connections have their turn first.
     BudgetSpent,
-    /// It never will be one.
+    /// The bytes are not a frame.
     Wrong(FrameError),
-    /// Its answer can be put into no frame.
+    /// The answer fits no frame.
     Unanswerable(FrameError),
 }

@@ -1,15 +1,15 @@
-//! The one list of why connections end, as statistics and logs name it.
+//! Why connections end: the one list, with the names for statistics and logs.
 
 use crate::protocol::framing::{FrameError, Hint};
 
 /// Why a connection ended. The first reason stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer ended its stream and got all its answers.
+    /// The peer ended its stream and got all answers.
     EndOfStream,
-    /// The peer reset the connection, or the network took it away.
+    /// The peer reset the connection, or the network failed.
     Reset,
-    /// A call on its socket failed in a way that is not the peer's doing.
+    /// A call on the socket failed, and neither the peer nor the network caused the error.
     Failed,
     /// A frame over the limit.
     TooLong,
@@ -17,34 +17,34 @@ pub enum CloseReason {
     Corrupted,
     /// The stream ended inside a frame.
     Truncated,
-    /// The service ended the conversation, as its protocol has it.
+    /// The service ended the conversation as its protocol defines.
     Goodbye,
-    /// The service ended the conversation, because what the peer said is none.
+    /// The service refused a request that is not valid in its protocol.
     Refused,
-    /// The connection opened with another protocol, which its service does not let in.
+    /// The connection opened with another protocol, which the service refuses.
     OtherProtocol,
     /// No byte for the idle time-out.
     Idle,
-    /// The peer took too little of what it was owed within the stall time-out.
+    /// The peer took too few of the owed bytes within the stall time-out.
     Stalled,
-    /// A frame was not whole within the frame time-out.
+    /// A frame was incomplete at the frame time-out.
     SlowFrame,
-    /// It had something to say, and no workspace was free for the idle time-out.
+    /// Bytes had arrived, but no workspace was free within the idle time-out.
     Starved,
-    /// The kernel had no memory for its bytes, however often it was tried.
+    /// The kernel had no memory for the bytes in all tries.
     Exhausted,
-    /// The server is shutting down, and it had all its answers.
+    /// The server is in a drain, and the peer has all answers.
     Shutdown,
-    /// The server is shutting down, and time was up before it had all its answers.
+    /// The drain time-out passed before the peer had all answers.
     Cut,
 }
 
-/// Why a connection ends, with what the log tells of it.
+/// Why a connection ends, with the details for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// The reason.
     pub reason: CloseReason,
-    /// The frame that could not be served, if it was one.
+    /// The frame that could not be served, if a frame is the reason.
     pub error: Option<FrameError>,
     /// What the peer seems to speak.
     pub hint: Option<Hint>,
@@ -134,10 +134,10 @@ impl CloseReason {
         }
     }
 
-    /// What the connection ran into, for the log.
+    /// What ended the connection, for the log.
     ///
-    /// Nothing where the frame error says it, and nothing where a conversation ends as its protocol
-    /// has it, by its peer or with the server: these ends are counted, and told at debug.
+    /// `None` if the frame error tells the reason, or if the conversation ended in order, by its
+    /// protocol, its peer, or a drain: these ends are counted, and logged at level debug.
     pub const fn limit(self) -> Option<&'static str> {
         match self {
             CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
@@ -166,7 +166,7 @@ mod tests {
         ];
         let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
         for reason in CloseReason::ALL {
-            // The last two are told together at the end of the server.
+            // The last two are logged together at the end of the server.
             let is_usual = matches!(
                 reason,
                 CloseReason::EndOfStream

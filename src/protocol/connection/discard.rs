@@ -1,4 +1,4 @@
-//! What a connection does about a frame that cannot be served, and about another protocol.
+//! How a connection handles a frame that cannot be served, and an opening in another protocol.
 //!
 //! ```text
 //!   Open --- wrong, too long, another protocol ----> Draining
@@ -7,16 +7,16 @@
 //!    +------ too long, to be discarded ------> Discarding ---> the stream ends: truncated
 //! ```
 //!
-//! A frame that is thrown away costs no memory, however long it says it is: of what arrives only
-//! its count is kept, and the bytes that may be the beginning of its end. The call that meets such
-//! a frame returns it as [`Discarded`], so that the driver of the connection can count and log it.
+//! A discarded frame costs no memory, however long its length field says it is: only the number of
+//! its bytes is kept, and the bytes that may begin its delimiter. The call that finds such a frame
+//! returns it as [`Discarded`], so that the driver of the connection can count and log it.
 
 use super::{Cause, CloseReason, Connection, Discarded, Protocol, State, Workspace};
 use crate::protocol::framing::{Decode, FrameError, Hint, OnTooLong};
 use crate::protocol::service::Service;
 
 impl<S: Service> Connection<S> {
-    /// The frame at the front is refused: it ends the connection, or is thrown away.
+    /// Refuses the frame at the front: ends the connection, or discards the frame.
     #[cold]
     pub(super) fn refuse<D: Decode>(
         &mut self,
@@ -43,7 +43,7 @@ impl<S: Service> Connection<S> {
         Some(Discarded { error, hint })
     }
 
-    /// Throws away what has arrived of a frame that is too long.
+    /// Discards the bytes of a too long frame that have arrived.
     #[cold]
     pub(super) fn skip<D: Decode>(&mut self, decoder: &D, workspace: &mut Workspace<'_>) {
         let State::Discarding { came, left } = self.state else {
@@ -64,7 +64,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// What was answered before the error is still owed; what came after it is not looked at.
+    /// Answers from before the error are still owed. Bytes after the error are not decoded.
     #[cold]
     pub(super) fn fail(
         &mut self,
@@ -95,7 +95,7 @@ impl<S: Service> Connection<S> {
         self.leave(cause.hinted(Some(hint)), workspace);
     }
 
-    /// The connection ends behind what it owes, and nothing more is decoded.
+    /// The connection ends after the owed bytes are written. Nothing more is decoded.
     #[cold]
     pub(super) fn leave(&mut self, cause: Cause, workspace: &mut Workspace<'_>) {
         match self.state {
@@ -109,7 +109,7 @@ impl<S: Service> Connection<S> {
         workspace.inbound.drop_undecoded();
     }
 
-    /// What the peer seems to speak whose frame was not whole in time, by what has come of it.
+    /// What a peer seems to speak that misses the frame time-out, by the bytes of its frame.
     #[cold]
     pub fn hint_of_late(
         &self,
@@ -120,7 +120,7 @@ impl<S: Service> Connection<S> {
         protocol.framing.hint_of_partial(bytes)
     }
 
-    /// The peer's stream has ended before its last frame did.
+    /// The peer's stream has ended inside a frame.
     #[cold]
     pub(super) fn end_inside_a_frame(
         &mut self,
@@ -129,9 +129,9 @@ impl<S: Service> Connection<S> {
     ) {
         let bytes = workspace.inbound.undecoded();
         let (held, hint) = match self.state {
-            // Its beginning is gone.
+            // The beginning of the frame was discarded.
             State::Discarding { came, .. } => (bytes.len() + came as usize, None),
-            // What its service has taken of it was not counted.
+            // The bytes that the service has taken are not counted.
             _ if S::is_mid_message(&self.service) => (0, None),
             _ => (bytes.len(), protocol.framing.hint_of_partial(bytes)),
         };

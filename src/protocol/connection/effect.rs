@@ -1,15 +1,15 @@
-//! A request whose answer comes from the world: the machine stands still until the last of it is
-//! heard.
+//! A request whose answer comes from an effect: the connection reads nothing more until the effect
+//! has reported its end.
 //!
 //! ```text
-//!   Open --- a request that awaits ---> Awaiting --- the last news ---> Open
+//!   Open --- a request that awaits ---> Awaiting --- the last event --> Open
 //! ```
 //!
-//! The request stays undecoded at the front, so that the answer can be framed after it, and nothing
-//! behind it is looked at. Where a frame has no header, what is heard is owed at once, and its
-//! trailer follows at the end. Where a length comes first the answer is *drafted*: it lies in
-//! outbound, behind the space of its header, and nobody owes it before its length is known. There
-//! is room for it all, because outbound is empty when the waiting begins.
+//! The request stays undecoded at the front, so that the answer can be framed after it. Nothing
+//! behind the request is decoded. In a framing without a header, the output of the effect is owed
+//! at once, and the trailer follows at the end. In a framing with a length field the answer is
+//! *drafted*: it lies in outbound behind the space of its header, and is not owed before its length
+//! is known. Outbound is empty when the waiting begins, so there is room for the whole answer.
 
 use super::{Connection, Progress, Protocol, State, Workspace};
 use crate::protocol::framing::Decoded;
@@ -25,9 +25,9 @@ impl<S: Service> Protocol<S> {
         })
     }
 
-    /// How many of `most` bytes of output an answer has room for, where frames are short: a length
-    /// field of two bytes, or a low limit; 0 if some answers have none. It is found out by trying,
-    /// and so only at the start.
+    /// How many of `most` bytes of output fit into an answer, when the framing allows only short
+    /// frames: a length field of two bytes, or a low limit. 0 if some answers do not fit at all.
+    /// The result is found by encoding, so this is for the start only.
     pub fn output_max(&self, most: usize) -> usize {
         let Some(effects) = self.service.effects() else {
             return most;
@@ -38,7 +38,7 @@ impl<S: Service> Protocol<S> {
         if self.framing.overhead().front == 0 {
             return most;
         }
-        // A length field may be unable to tell of short frames, too.
+        // A length field may be unable to express short frames, too.
         match (fits(1), fits(longest)) {
             (false, _) => return 0,
             (true, true) => return most,
@@ -52,26 +52,26 @@ impl<S: Service> Protocol<S> {
                 false => above = middle,
             }
         }
-        // What is said beside the output needs its room too.
+        // The text beside the output needs room too.
         least.saturating_sub(longest - most)
     }
 }
 
 impl<S: Service> Connection<S> {
-    /// Whether it waits for news.
+    /// Whether the connection waits for an effect.
     #[inline]
     pub fn awaits(&self) -> bool {
         matches!(self.state, State::Awaiting)
     }
 
-    /// What its service wants done.
+    /// The effect that the service wants.
     pub fn effect(&self, protocol: &Protocol<S>) -> Option<Effect> {
         let effects = protocol.service.effects().filter(|_| self.awaits())?;
         Some(effects.effect(&self.service))
     }
 
-    /// Something is heard of what it waits for, on behalf of `peer`. `drafted` counts the bytes of
-    /// the answer that is not owed yet: 0 at first, and kept from one call to the next.
+    /// Takes one event of the effect, for `peer`. `drafted` counts the bytes of the answer that are
+    /// not owed yet: 0 at first; the caller keeps the value from one call to the next.
     pub fn heard(
         &mut self,
         news: EffectEvent<'_>,
@@ -91,7 +91,8 @@ impl<S: Service> Connection<S> {
         if let Some(effects) = protocol.service.effects() {
             effects.heard(&mut self.service, peer, news, &mut reply);
         }
-        // What is owed as it comes has no length, and at its end only the trailer is missing.
+        // Without a length field the output is owed at once; at the end only the trailer is
+        // missing.
         let mut draft = reply.filled();
         if overhead.front == 0 {
             outbound.advance(std::mem::take(&mut draft));
@@ -103,7 +104,7 @@ impl<S: Service> Connection<S> {
         let request = inbound.undecoded();
         let frame = match protocol.framing.decode(request, 0) {
             Decoded::Frame(bounds) => bounds.frame,
-            // It was a frame when it was served, and nothing was read since.
+            // The request was a complete frame when it was served, and nothing was read since.
             _ => request.len(),
         };
         let room = outbound.room();

@@ -9,18 +9,21 @@
 //!            +-----------------> Draining -----------------------> Lingering
 //! ```
 //!
-//! Whoever drives it asks [`Connection::wants`], does that, and reports what happened. Five rules
-//! that small servers miss are kept here: a write that went through resumes decoding, for frames
-//! already here raise no event; a reply without room stops the reading, so back-pressure reaches
-//! the peer; after its end of stream a peer is not read again; an error is answered with everything
-//! owed before it; and we never close while the peer may still be sending, for that would destroy
-//! the last reply (RFC 1122 4.2.2.13).
+//! The driver of a connection asks [`Connection::wants`], does that, and reports what happened.
+//! Five rules that small servers miss are kept here:
 //!
-//! Frames cost time however short they are, so only so many are answered at a time: then it yields,
-//! in a state of its own, and wants to go on when the others had their turn.
+//! 1. A complete write resumes decoding, because frames that have already arrived raise no event.
+//! 2. A reply without room stops the reading, so back-pressure reaches the peer.
+//! 3. After its end of stream a peer is not read again.
+//! 4. Before an error ends the connection, everything owed is sent.
+//! 5. A connection is never closed while the peer may still be sending, because the reset would
+//!    destroy the last reply (RFC 1122, 4.2.2.13).
 //!
-//! A request whose answer comes from the world is waited for in a state of its own, see `awaiting`.
-//! The buffers are on loan while there is something in them, and come in as a [`Workspace`].
+//! Every frame costs time, however short it is. After a bounded number of frames the connection
+//! yields, in a state of its own, and continues after the others had their turn.
+//!
+//! A request whose answer comes from an effect has a state of its own too, see `effect`. The
+//! buffers are lent while bytes lie in them, and come in as a [`Workspace`].
 
 mod answer;
 mod close_reason;
@@ -34,12 +37,12 @@ use crate::protocol::service::{Reply, Service};
 pub use close_reason::{Cause, CloseReason};
 pub use workspace::{Cursors, Workspace};
 
-/// What is the same for all connections of a server.
+/// What all connections of a server share.
 #[derive(Clone, Debug)]
 pub struct Protocol<S> {
     /// Where a message ends.
     pub framing: Framing,
-    /// What becomes of a frame over the limit.
+    /// What happens to a frame over the limit.
     pub on_too_long: OnTooLong,
     /// What to answer.
     pub service: S,
@@ -59,8 +62,8 @@ impl<S: Service> Protocol<S> {
         }
     }
 
-    /// Why the greeting of a service that speaks first fits no frame, if it does not. The answer is
-    /// found by encoding the greeting, so this is for the start only.
+    /// The reason if the greeting of the service fits no frame. The greeting is encoded to find
+    /// out, so this is for the start only.
     pub fn greets(&self) -> Result<(), FrameError> {
         let Some(greeting) = self.service.greeting() else {
             return Ok(());
@@ -75,56 +78,56 @@ impl<S: Service> Protocol<S> {
     }
 }
 
-/// Where a connection is in its life, with what belongs to that.
+/// The state of a connection, with the data of that state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The service speaks first, and has not spoken.
+    /// The service sends a greeting, and has not sent it yet.
     Greeting,
     /// The connection reads, answers and writes.
     Open,
     /// Open, with frames that are answered after other connections have had their turn.
     Yielding,
-    /// Open, but what arrives belongs to a frame that is thrown away.
+    /// Open, but the next bytes belong to a discarded frame.
     Discarding {
-        /// Bytes of it that have arrived.
+        /// Bytes of the frame that have arrived.
         came: u64,
-        /// Bytes of it that are still to come, or `u64::MAX` when only its end will tell.
+        /// Bytes of the frame still to come; `u64::MAX` if only a delimiter will tell.
         left: u64,
     },
     /// The answer to the request at the front comes from an effect. Nothing is read meanwhile.
     Awaiting,
-    /// The peer's end of stream was read, and every whole frame is answered. What is owed is still
-    /// written.
+    /// The peer's end of stream was read, and every complete frame is answered. Owed bytes are
+    /// still written.
     HalfClosed(Cause),
-    /// The server ends the connection: nothing more is decoded, what is owed is still written.
+    /// The server ends the connection: nothing more is decoded, owed bytes are still written.
     Draining(Cause),
-    /// Our FIN is sent. What the peer still sends is thrown away until its stream ends too.
+    /// Our FIN is sent. Bytes of the peer are discarded until its stream ends too.
     Lingering(Cause),
     /// The socket is to be closed.
     Closed(Cause),
 }
 
-/// What a call has brought about.
+/// What one call has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Progress {
     /// Frames that were answered.
     pub frames: u64,
-    /// The frame that is thrown away from here on. There is at most one, because it uses up the
-    /// budget of its turn: a peer that sends nothing else is no burden to the others.
+    /// The frame that is discarded from here on. At most one per call, because a discarded frame
+    /// uses up the budget of the turn: a peer that sends only such frames does not slow others.
     pub discarded: Option<Discarded>,
 }
 
-/// A frame that is thrown away, for the log.
+/// A discarded frame, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Discarded {
-    /// Why it cannot be served.
+    /// Why the frame cannot be served.
     pub error: FrameError,
     /// What the peer seems to speak instead.
     pub hint: Option<Hint>,
 }
 
-/// The one thing a connection wants done next.
+/// What a connection wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// Read into the inbound spare space, then [`Connection::received`] or [`Connection::ended`].
@@ -133,12 +136,12 @@ pub enum Want {
     Await,
     /// Write what [`Workspace::owed`] says, then [`Connection::sent`].
     Write,
-    /// Answer on, with [`Connection::resume`], once others had their turn: frames are here that no
-    /// event will tell of.
+    /// Continue to answer with [`Connection::resume`], after other connections had their turn: no
+    /// event will report the frames that have already arrived.
     Resume,
     /// Send our FIN, then [`Connection::finished`].
     Shutdown,
-    /// Read and throw away until the peer's stream ends, then [`Connection::ended`].
+    /// Read and discard until the peer's stream ends, then [`Connection::ended`].
     Discard,
     /// Close the socket.
     Close,
@@ -148,13 +151,13 @@ pub enum Want {
 #[derive(Debug)]
 pub struct Connection<S: Service> {
     state: State,
-    /// A frame has ended since this was last asked.
+    /// A frame has ended since the last [`Connection::take_end_of_frame`].
     ended: bool,
     service: S::State,
 }
 
 impl<S: Service> Connection<S> {
-    /// A connection that was just accepted and is to be served by `service`.
+    /// A new connection, served by `service`.
     #[inline]
     pub fn new(service: &S) -> Connection<S> {
         Connection {
@@ -167,26 +170,26 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether all that arrives now is answered where it lies, see [`Service::in_place`].
+    /// Whether arriving bytes are answered in place now, see [`Service::in_place`].
     #[inline]
     pub fn is_in_place(&self, protocol: &Protocol<S>) -> bool {
         matches!(self.state, State::Open) && protocol.service.in_place(&self.service)
     }
 
-    /// Whether a frame has ended, answered or thrown away, since this was last asked: what is held
-    /// now belongs to a later one. Not told of those that are answered at once.
+    /// Whether a frame has ended, answered or discarded, since the last call: bytes that are held
+    /// now belong to a later frame. The fast path does not record its frames here.
     #[inline]
     pub fn take_end_of_frame(&mut self) -> bool {
         std::mem::take(&mut self.ended)
     }
 
-    /// What is to be done next; `owes` says whether its workspace, if it has one, owes bytes.
+    /// What to do next. `owes` tells whether the workspace, if there is one, owes bytes.
     #[inline]
     pub fn wants(&self, owes: bool) -> Want {
         match (self.state, owes) {
             (State::Lingering(_), _) => Want::Discard,
             (State::Closed(_) | State::Greeting, _) => Want::Close,
-            // What was answered goes out first: an answer in place has no gap before it.
+            // Owed bytes leave first, because an answer in place has no gap before it.
             (_, true) => Want::Write,
             (State::Open | State::Discarding { .. }, false) => Want::Read,
             (State::Awaiting, false) => Want::Await,
@@ -196,7 +199,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Why the connection ends: that of its first state of ending, or the end of its stream.
+    /// Why the connection ends: the cause that was first, or the end of the stream.
     pub fn cause(&self) -> Cause {
         match self.state {
             State::HalfClosed(cause)
@@ -212,14 +215,14 @@ impl<S: Service> Connection<S> {
         self.cause().reason
     }
 
-    /// Whether it reads and answers, as opposed to being on its way to the end.
+    /// Whether the connection reads and answers, and is not about to end.
     #[inline]
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
     }
 
-    /// Whether a frame is under way of which nothing is kept: it is thrown away, or its service
-    /// remembers what it needs.
+    /// Whether a frame is unfinished of which no byte is kept: the frame is discarded, or the
+    /// service remembers what it needs.
     #[inline]
     pub fn is_mid_message(&self) -> bool {
         match self.state {
@@ -229,8 +232,8 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the first bytes of a request have arrived and its last have not. A frame that is
-    /// thrown away is no request: nothing answers it.
+    /// Whether a request is unfinished: its first byte has arrived and its last has not. A
+    /// discarded frame is not a request, because it gets no answer.
     pub fn is_mid_request(&self, workspace: &mut Workspace<'_>) -> bool {
         match self.state {
             State::Open => {
@@ -240,23 +243,23 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether frames wait until the others had their turn.
+    /// Whether frames wait until other connections had their turn.
     pub fn yields(&self) -> bool {
         matches!(self.state, State::Yielding)
     }
 
-    /// Whether our FIN is sent and only the peer's is awaited.
+    /// Whether our FIN is sent and only the peer's FIN is missing.
     pub fn is_lingering(&self) -> bool {
         matches!(self.state, State::Lingering(_))
     }
 
-    /// Whether [`Connection::begin`] is still to come.
+    /// Whether [`Connection::begin`] was not called yet.
     #[inline]
     pub fn is_greeting(&self) -> bool {
         matches!(self.state, State::Greeting)
     }
 
-    /// The service says its first word, if it speaks first; `workspace` is pristine.
+    /// The service writes its greeting, if it has one. `workspace` is empty.
     #[cold]
     pub fn begin(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         debug_assert!(self.is_greeting() && workspace.is_empty());
@@ -287,7 +290,7 @@ impl<S: Service> Connection<S> {
         self.resume(workspace, protocol)
     }
 
-    /// A write has taken `count` bytes of what is owed.
+    /// A write has taken `count` of the owed bytes.
     pub fn sent(
         &mut self,
         count: usize,
@@ -298,12 +301,12 @@ impl<S: Service> Connection<S> {
         if workspace.owes() {
             return Progress::default();
         }
-        // Whole frames that had to wait for room raise no readable event: they are answered now.
+        // Complete frames that waited for room raise no readable event, so they are answered now.
         self.resume(workspace, protocol)
     }
 
-    /// The peer's stream has ended. It is read from only when every whole frame is answered, so
-    /// none is answered now.
+    /// The peer's stream has ended. A connection reads only after every complete frame is answered,
+    /// so no frame is answered here.
     pub fn ended(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
         match self.state {
             State::Open => self.state = State::HalfClosed(CloseReason::EndOfStream.into()),
@@ -320,7 +323,7 @@ impl<S: Service> Connection<S> {
         debug_assert_eq!(progress, Progress::default(), "it was read from too early");
     }
 
-    /// The server ends the conversation: what is owed is still written, nothing more is answered.
+    /// The server ends the connection: owed bytes are still written, nothing more is answered.
     pub fn drain(&mut self, cause: impl Into<Cause>, workspace: &mut Workspace<'_>) {
         if matches!(self.state, State::Open | State::Discarding { .. }) {
             self.state = State::Draining(cause.into());
@@ -334,8 +337,7 @@ impl<S: Service> Connection<S> {
         self.state = State::Lingering(self.cause());
     }
 
-    /// The connection is over at once, whatever is owed. If it was ending already, its first cause
-    /// stays.
+    /// Ends the connection at once, whatever is owed. An earlier cause of the end stays.
     pub fn close(&mut self, cause: impl Into<Cause>) {
         let cause = match self.state {
             State::HalfClosed(first) if first.reason == CloseReason::EndOfStream => cause.into(),

@@ -1,14 +1,14 @@
-//! The two phases of a batch: first everybody who has sent something is read from and answered,
-//! then all the answers are sent.
+//! The two phases of a batch: first the loop reads all ready connections and answers in place, then
+//! it sends all the answers.
 //!
-//! The kernel's way in and its way out are different code and different data, each larger than the
-//! nearest cache. Going one of them for many connections in a row costs 2 to 3 % less than going
-//! both for each. It is the straight course in two halves: for connections at rest, whose answers
-//! lie where their requests arrived, behind each other in one workspace.
+//! In the kernel, receiving and sending are different code and different data, each larger than the
+//! level-1 cache. To do one of them for many connections in a row costs 2 to 3 % less than to do
+//! both for each connection. This is the fast path in two halves. The connections at rest share one
+//! workspace, in which their answers lie one behind the other.
 //!
-//! Invariants: between the phases nobody is released, and no answer is left between two calls; for
-//! every answer there is a workspace beside the one it lies in, so that what the kernel does not
-//! take can be kept.
+//! Invariants: no connection is released between the phases. No answer is left between two calls.
+//! For every answer there is a free workspace beside the shared one, so that bytes which the kernel
+//! does not take can be kept.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub(in crate::server) struct Answer {
     end: u32,
 }
 
-/// A connection that left the straight course, and where what it was read begins.
+/// A connection that left the fast path, and where in the workspace its bytes begin.
 struct Exception {
     token: Token,
     outcome: FastOutcome,
@@ -36,8 +36,8 @@ struct Exception {
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Deals with as many of the events in `places` as go the straight course in a row, in two
-    /// phases. Returns the place behind them.
+    /// Handles the leading events in `places` that take the fast path, in two phases. Returns the
+    /// place behind them.
     #[inline(never)]
     pub(in crate::server) fn run_batch(&mut self, places: Range<usize>) -> usize {
         let count_max = ANSWERS_PER_PHASE.min(self.workspaces.free().saturating_sub(1));
@@ -72,7 +72,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 
     /// The first phase: reads and answers from `place` on, until there is enough to send, the next
-    /// event is none for the straight course, or a connection leaves it.
+    /// event does not fit the fast path, or a connection leaves the fast path.
     #[inline(always)]
     fn receive_batch(
         &mut self,
@@ -82,7 +82,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         lease: &Lease,
     ) -> Option<Exception> {
         let space = self.workspaces.space(lease);
-        // At least half of the space is left to every read.
+        // Every read has at least half of the space.
         let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
         let mut end = 0;
         for event in &self.events[*place..place_end] {
@@ -117,8 +117,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         None
     }
 
-    /// The second phase: sends all answers. What the kernel does not take goes to a workspace of
-    /// its own, for others still lie in this one.
+    /// The second phase: sends all answers. Bytes that the kernel does not take are copied to a
+    /// workspace of their own, because other answers still lie in the shared one.
     #[inline(always)]
     fn send_batch(&mut self, lease: &Lease) {
         let mut sent = 0;
@@ -132,7 +132,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 FastOutcome::Remaining(at, possible) => {
                     let read = start..start + at.filled();
                     let Some(copy) = self.workspaces.acquire_copy(lease, read) else {
-                        unreachable!("no more was read than can be kept");
+                        unreachable!("every answer has a free workspace beside the shared one");
                     };
                     self.continue_with(token, copy, at, possible);
                 }
@@ -150,7 +150,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             *sent += 1;
             let (start, end) = (start as usize, end as usize);
             let Some(peer) = self.links.get_mut(token) else {
-                unreachable!("nobody is released between the phases");
+                unreachable!("no connection is released between the phases");
             };
             peer.answered = false;
             match self.pump.send_in_place(peer, &space[start..end]) {

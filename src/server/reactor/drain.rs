@@ -1,14 +1,16 @@
 //! Shutting down without losing a byte.
 //!
-//! First the listeners: whoever waits in their queues has been promised a connection, so the queues
-//! are served and then closed. While every slot or descriptor is taken, who waits there waits on,
-//! and is let in as others leave, but nobody who comes later, or a stream of newcomers would put
-//! off the end; who still waits when time is up counts as cut. Every connection
-//! is read to the last byte that has arrived, answered, and ended. Peers that go on talking are cut
-//! off from reading after a while; but not who could not be heard by then, because others had all
-//! the memory or all the time. Peers that do not take their answers are cut off at the drain
-//! time-out, from us or from the kernel, and so is who could not be heard until then: these count
-//! as cut.
+//! The listeners come first. The kernel has completed the handshakes of the connections in their
+//! queues, so the server accepts these connections and then closes the listeners. While every slot
+//! or descriptor is taken, queued connections stay queued and are accepted as other connections
+//! end. Connections that arrive after the drain began are not accepted: a stream of them would
+//! postpone the end. Connections that are still queued at the drain time-out count as cut.
+//!
+//! Every connection is read to the last byte that has arrived, answered, and ended. After the
+//! reading time the server takes one more request from a peer that keeps sending. A connection that
+//! had no chance to be read by then, for want of memory or of time, is still read. At the drain
+//! time-out the server closes connections that are owed replies, also replies that only the kernel
+//! still holds, and connections that were not read yet. These count as cut.
 
 use std::time::Duration;
 
@@ -25,15 +27,15 @@ use crate::server::pump::ReadPolicy;
 pub(in crate::server) struct Drain {
     stage: Stage,
     until: Time,
-    /// Connections closed at the end of the time-out although they were owed something, or a place.
+    /// Connections closed at the time-out that were owed replies or were still queued.
     cut: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// What has arrived is still read, until this time at the latest.
+    /// What has arrived is read, until this time at the latest.
     Reading(Time),
-    /// What is owed is written, and who could not be heard yet is.
+    /// What is owed is written. Connections that could not be read yet are read.
     Writing,
 }
 
@@ -73,8 +75,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.visit_all();
     }
 
-    /// Takes in who waits at the listeners and may come, and closes these unless there are too few
-    /// slots or descriptors.
+    /// Accepts the queued connections, and closes the listeners unless slots or descriptors are too
+    /// few for all of them.
     fn accept_queued(&mut self) {
         for number in 0..self.acceptor.listeners() {
             self.accept_all(number as u32);
@@ -84,7 +86,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Whether somebody has left for whom somebody else may be waiting.
+    /// Whether a queued connection may wait for a slot or a descriptor that is free again.
     #[inline]
     fn may_accept_queued(&self) -> bool {
         self.acceptor.listeners() > 0 && self.acceptor.is_open()
@@ -95,17 +97,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.acceptor.close_listeners(&mut self.pump);
     }
 
-    /// Whether it was drained and the last connection is gone.
+    /// Whether the drain is over: no connection and no listener is left.
     pub fn is_done(&self) -> bool {
         self.drain.is_some() && self.links.is_empty() && self.acceptor.listeners() == 0
     }
 
-    /// When a shutdown has something to do even if nothing happens.
+    /// The next time at which the drain has to act without an event.
     #[inline]
     pub(in crate::server) fn drain_deadline(&self) -> Time {
         match &self.drain {
             Some(_) if self.may_accept_queued() => self.pump.now,
-            // Once everybody is gone there is nothing to be late for.
+            // Without connections and listeners the drain is over and has no deadline.
             Some(drain) if !self.links.is_empty() || self.acceptor.listeners() > 0 => {
                 drain.deadline()
             }
@@ -113,7 +115,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Every connection is looked at in the next turn, whether or not the kernel reports it.
+    /// Makes every connection ready for the next turn, whether or not the kernel reports it.
     fn visit_all(&mut self) {
         for slot in 0..self.links.used() {
             if self.links.key(slot).is_some() {
@@ -122,12 +124,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Connections that a shutdown closed although they were owed something, or never let in.
+    /// Connections closed at the time-out that were owed replies or were still queued.
     pub fn cut(&self) -> u64 {
         self.drain.map_or(0, |drain| drain.cut)
     }
 
-    /// Does what a shutdown has to do at its deadlines.
+    /// Continues the drain: accepts queued connections and acts on its deadlines.
     pub(in crate::server) fn continue_drain(&mut self) {
         if self.drain.is_some() && self.may_accept_queued() {
             self.accept_queued();
@@ -144,11 +146,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Time is up: for those inside, and for those who still wait at the listeners, who are taken
-    /// in only to be counted.
+    /// Closes all connections at the drain time-out. Queued connections are accepted only to be
+    /// counted.
     fn cut_all(&mut self) {
         self.cut_connections();
-        // With one slot, full queues take so many rounds. More connections may come meanwhile.
+        // With one slot, a full queue takes as many rounds as it has entries. Connections that
+        // arrive meanwhile must not prolong this.
         for _ in 0..self.settings.backlog {
             if self.acceptor.listeners() == 0 {
                 return;
@@ -174,7 +177,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let Some(peer) = self.links.get_mut(token) else {
                 continue;
             };
-            // Who lingers has all its replies, unless the kernel still holds some.
+            // A lingering connection has all its replies, unless the kernel still holds some.
             let is_owed = match peer.connection.is_lingering() {
                 true => peer.unacknowledged_replies(&mut self.pump.kernel) > 0,
                 false => true,

@@ -1,9 +1,9 @@
-//! What happens when nothing happens: deadlines, and what becomes of those that miss theirs.
+//! Deadlines: which time-out a connection is under, and how it ends when it misses one.
 //!
-//! What a connection waits for decides which time-out it is under; when bytes last moved, or enough
-//! of them, from when it counts. Both are read off the connection, so there is nothing to keep in
-//! step but the armed deadline, which may be early and must not be late: it is set anew when the
-//! kind of waiting changes, and looked at again when it comes.
+//! What a connection waits for selects the time-out. The time at which bytes last moved, or enough
+//! of them, is the start. Both are computed from the connection when they are needed. Only the
+//! armed deadline is stored. It may be early and must not be late: it is armed anew when the
+//! connection waits for something else, and computed again when it is due.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let slot = token.index();
         match self.deadline_of(token).0 {
             Time::NEVER => self.timers.disarm(slot),
-            // It may be when to look at it again, which what it says does not put off.
+            // This may be the time of the next check for a free peer, which bytes do not postpone.
             deadline if self.is_lingering(token) => self.timers.arm_by(slot, deadline),
             deadline => self.timers.arm(slot, deadline),
         }
@@ -34,9 +34,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         peer.is_some_and(|peer| peer.connection.is_lingering())
     }
 
-    /// Looks at the deadlines, but not while a full batch says that more events wait: after a stop
-    /// (SIGSTOP) all deadlines have passed, and who has spoken meanwhile is to be heard first. Even
-    /// so it is done once everybody can have been in a batch.
+    /// Ends connections whose deadline has passed, unless a full batch says that more events wait.
+    /// After a stop (SIGSTOP) all deadlines have passed, and connections that sent bytes meanwhile
+    /// are read first. After as many batches as all connections fill, this is done in any case.
     pub(in crate::server) fn expire_unless_busy(&mut self, events: usize) {
         let batches = (self.links.used() as usize / EVENTS_PER_TURN) as u32 + 1;
         if events == EVENTS_PER_TURN && self.full_batches < batches {
@@ -47,8 +47,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.expire();
     }
 
-    /// Ends those whose time is over. Activity has only moved true deadlines away from the armed
-    /// ones, so each one that comes is looked at again.
+    /// Ends connections whose deadline has passed. Activity moves the true deadline away from the
+    /// armed one, so each deadline that is due is computed again.
     fn expire(&mut self) {
         while let Some(slot) = self.timers.pop_due(self.pump.now) {
             let Some(token) = self.links.key(slot) else {
@@ -99,7 +99,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.continue_drain();
     }
 
-    /// What a peer seems to speak that is late with a frame, by what has come of the frame.
+    /// What a peer seems to speak that misses the frame time-out, by the bytes of its frame.
     #[cold]
     fn hint_of_late(&mut self, token: Token) -> Option<Hint> {
         let peer = self.links.get_mut(token)?;
@@ -108,11 +108,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             .hint_of_late(&mut workspace, &self.pump.protocol)
     }
 
-    /// The kernel has no memory for this connection's bytes and will not report when it has: it
-    /// asks for nothing, and tries again after a while, twice as long each time.
+    /// Pauses a connection when the kernel has no memory for its bytes. The kernel does not report
+    /// free memory, so the connection registers no interest and tries again after a pause that
+    /// doubles each time.
     #[cold]
     pub(in crate::server) fn pause(&mut self, token: Token) {
-        // A hang-up is told unasked: as an edge once, else in every turn, and each is a try.
+        // epoll reports a hang-up without interest. Level-triggered it would do so in every turn.
         let nothing = Interest::NONE.under(Trigger::Edge);
         let registered = self.links.get_mut(token).map(|peer| peer.registered);
         if registered != Some(nothing) {
@@ -125,12 +126,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Offers a reader that seems to have stalled the next bytes before it is blamed: there is no
-    /// event before a third of the send buffer is free, so it may have read much without a word.
+    /// Tries to write before a peer is closed as stalled. The kernel reports no event before a
+    /// third of the send buffer is free, so the peer may have read many bytes without one.
     fn took_enough(&mut self, token: Token) -> bool {
         self.run_slow(token, Readiness::OUT);
         if self.links.get_mut(token).is_none_or(|peer| peer.paused) {
-            // It has left; or the kernel is out of memory, and when to try again is armed.
+            // The connection has ended, or is paused with its next try armed.
             return true;
         }
         let (deadline, _) = self.deadline_of(token);
@@ -141,9 +142,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         enough
     }
 
-    /// Ends one that has said nothing for too long while the kernel holds bytes of its replies: it
-    /// may be reading all the while, and a close would destroy them as soon as it speaks. It is
-    /// sent our FIN behind them, and lingers. Tells whether that was so.
+    /// Ends an idle connection while the kernel still holds bytes of its replies. The peer may be
+    /// reading them, and a close would destroy them when the peer sends. So the connection sends a
+    /// FIN behind them and lingers. Returns whether the kernel held any.
     fn drain_behind_replies(&mut self, token: Token, cause: Cause) -> bool {
         let Some(peer) = self.links.get_mut(token) else {
             return false;
@@ -162,11 +163,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if peer.connection.wants(false) != Want::Shutdown {
             return false;
         }
-        // It owes nothing, or it would not be called silent, and what it had of a frame is dropped.
+        // An idle connection owes nothing. Bytes of an unfinished frame are dropped.
         if let Some(lease) = peer.lease.take() {
             self.workspaces.release_workspace(lease);
         }
-        // What it says meanwhile is an event.
+        // Bytes that arrive meanwhile raise an event.
         let possible = Possible {
             read: false,
             write: false,
@@ -176,10 +177,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         true
     }
 
-    /// Lets a peer linger on while it takes what the kernel still holds of its replies: we were
-    /// done with them when our FIN was sent, but the peer may have megabytes to read, and a close
-    /// with unread input would destroy them (RFC 1122, 4.2.2.13). It must take as much in as long
-    /// a time as before; once all is taken, nothing is left to wait for.
+    /// Lets a connection linger on while its peer takes the replies that the kernel still holds.
+    /// After our FIN the peer may have megabytes to read, and a close with unread input would
+    /// destroy them (RFC 1122, 4.2.2.13). The peer must take at least `stall_size_min` bytes within
+    /// each stall time-out. Returns `false` once the connection is to be closed.
     fn keep_lingering(&mut self, token: Token) -> bool {
         let Some(peer) = self.links.get_mut(token) else {
             return false;
@@ -205,7 +206,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         true
     }
 
-    /// When a connection is to be closed if nothing moves until then, and why.
+    /// When a connection is closed if no bytes move until then, and why.
     pub(in crate::server) fn deadline_of(&mut self, token: Token) -> (Time, CloseReason) {
         const NEVER: (Time, CloseReason) = (Time::NEVER, CloseReason::Idle);
         let Some(peer) = self.links.get_mut(token) else {
@@ -216,7 +217,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         if peer.connection.is_lingering() {
             let (since, reason) = (peer.active_at, peer.connection.reason());
-            // While the kernel holds replies: not the end, but when to look again.
+            // While the kernel holds replies, this is only the time of the next check.
             let looks = match peer.unacknowledged {
                 0 => 0,
                 _ => self.pump.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
@@ -229,13 +230,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if peer.registered.contains(Interest::WRITE) {
             let since = match held {
                 Held::ForReply { since, .. } => since,
-                // Something else was answered meanwhile, and it has its next turn at once.
+                // The workspace is held for a frame. The connection continues at once.
                 _ => peer.active_at,
             };
             return after(self.settings.stall_timeout, since, CloseReason::Stalled);
         }
         if peer.connection.awaits() {
-            // It is not silent, it is kept waiting, and that has an end of its own.
+            // The peer waits for an effect, which has a time-out of its own.
             return NEVER;
         }
         let waits = self.waiting.contains(token.index());
@@ -247,12 +248,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let idle = after(self.settings.idle_timeout, peer.active_at, silent);
         let frame_since = peer.frame_since;
         let frame = match held {
-            // Who is kept waiting is not late.
+            // A connection that waits for its next turn is not late.
             _ if peer.connection.yields() => NEVER,
             Held::ForFrame { since, .. } => {
                 after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
             }
-            // Nothing of it is kept. Who waits for a workspace cannot send the rest of it.
+            // No byte of the frame is kept. Without a workspace its rest cannot be read.
             Held::Freely if frame_since != Time::NEVER && !waits => {
                 let timeout = self.settings.frame_timeout;
                 after(timeout, frame_since, CloseReason::SlowFrame)
@@ -263,7 +264,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 }
 
-/// How long a connection waits for the kernel's memory after so many refusals in a row.
+/// How long a connection pauses after `refusals` failures for want of kernel memory in a row.
 fn pause_after(refusals: u8) -> Duration {
     MEMORY_RETRY_MIN * (1 << refusals.saturating_sub(1))
 }

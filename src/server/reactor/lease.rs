@@ -1,13 +1,18 @@
-//! Who keeps a workspace, and who waits for one.
+//! Which connections keep a workspace between two turns, and which wait for one.
 //!
-//! Between two turns a workspace is held by whoever has bytes in it and by nobody else. Two things
-//! bound how long, and a byte now and then moves neither, so that nobody who dribbles holds a
-//! workspace for ever. One whose frame is under way has the frame time-out from its first byte to
-//! its last ("slow loris", CVE-2007-6750); or, while others wait, from the first byte of several
-//! that follow each other, unless it sends the least that time asks for. And one that is owed bytes
-//! must take that least within each stall time-out ("slow read"). When all are lent, connections
-//! wait in order and ask the kernel for nothing, for a readiness that nobody takes up would be
-//! reported for ever. A deadline that was running before such a wait moves by the time waited.
+//! A connection keeps its workspace only while bytes lie in it. Two time-outs bound how long. A
+//! single byte now and then renews neither, so a slow peer cannot keep a workspace for ever:
+//!
+//! - A connection in the middle of a frame has the frame time-out, from the first byte of the frame
+//!   to its last (the attack "slow loris", CVE-2007-6750). While other connections wait, the
+//!   time-out runs on over frames that follow each other, unless the peer sends at least
+//!   `stall_size_min` bytes.
+//! - A peer that is owed bytes must take at least `stall_size_min` of them within each stall
+//!   time-out (the attack "slow read").
+//!
+//! When all workspaces are lent, connections wait in order and register no interest: epoll would
+//! report a readiness again and again that no read uses up. A deadline that was running before such
+//! a wait moves by the time waited.
 
 use std::time::Duration;
 
@@ -19,7 +24,7 @@ use crate::server::Server;
 use crate::server::observe::counters::Counters;
 use crate::server::pool::{Held, Lease};
 
-/// How much was moved so far, over all connections.
+/// Bytes read and written so far, over all connections.
 #[derive(Clone, Copy)]
 pub(in crate::server) struct Moved {
     bytes_in: u64,
@@ -36,8 +41,8 @@ impl Moved {
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Leaves a workspace with a connection that has bytes in it. `before` is what was counted
-    /// before it was worked on.
+    /// Leaves a workspace with a connection that has bytes in it. `before` are the totals from
+    /// before this turn of the connection.
     pub(in crate::server) fn hold_workspace(
         &mut self,
         token: Token,
@@ -51,12 +56,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let was_held = self.workspaces.held(&lease);
         let frame_start = self.frame_start(token, was_held, is_next);
         let held = match (want, was_held) {
-            // One that waits for its turn has to send in time what it has to send all the same.
+            // A connection that waits for its next turn is under the same frame time-out.
             (Want::Read | Want::Resume, Held::ForFrame { since, heard }) => {
                 let heard = heard + (after.bytes_in - before.bytes_in);
-                // If a frame has ended since, what is held is the beginning of the next. But
-                // whoever ends a frame with each few bytes and begins another would hold it for
-                // ever, and others wait.
+                // If a frame has ended since, the workspace holds the beginning of the next one.
+                // A peer that ends a frame with every few bytes must not keep the workspace for
+                // ever while other connections wait.
                 let is_fair =
                     self.waiting.is_empty() || heard >= self.settings.stall_size_min as u64;
                 match is_next && is_fair {
@@ -93,7 +98,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             peer.lease = Some(lease);
             peer.frame_since = match want {
                 Want::Read | Want::Resume if peer.connection.is_mid_message() => frame_start,
-                // Of any other frame under way the workspace knows.
+                // For any other unfinished frame, `Held` has the time.
                 _ => Time::NEVER,
             };
         }
@@ -107,7 +112,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         peer.is_some_and(|peer| peer.connection.take_end_of_frame())
     }
 
-    /// Since when the frame is under way that a connection has got a part of.
+    /// When the first byte of the unfinished frame of a connection arrived.
     fn frame_start(&mut self, token: Token, held: Held, is_next: bool) -> Time {
         let earlier = self.links.get_mut(token).map(|peer| peer.frame_since);
         match (held, earlier) {
@@ -118,8 +123,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// A connection gives its workspace back; but a frame may be under way of which it keeps
-    /// nothing, and which has its time like any other.
+    /// Notes the deadline of a frame that is unfinished although no byte of it is kept, such as a
+    /// discarded one, when the connection gives its workspace back.
     #[cold]
     pub(in crate::server) fn note_frame(&mut self, token: Token, lease: &Lease) {
         let is_next = self.took_frame_end(token);
@@ -148,21 +153,21 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if !self.waiting.push(slot) {
             return;
         }
-        // It has said something, or it would not wait. This is the time from which the wait counts.
+        // The wait counts from this time. Bytes have arrived, or the connection would not wait.
         peer.active_at = self.pump.now;
         peer.paused = false;
         self.pump.counters.workspace_waits += 1;
         self.change_interest(token, Interest::NONE.under(self.settings.trigger));
     }
 
-    /// A connection has waited for `span`, and not for its peer: its deadlines move by just that.
-    /// It is told afterwards, because no deadline may come nearer later on.
+    /// Moves the deadlines of a connection by `span`, the time that it waited for the server and
+    /// not for its peer. Call this after the wait: a deadline may only move away.
     pub(in crate::server) fn put_off(&mut self, token: Token, span: Duration) {
         let Some(peer) = self.links.get_mut(token) else {
             return;
         };
         if peer.connection.is_lingering() {
-            // It owes nothing, and is looked at again in any case.
+            // A lingering connection has no deadline of this kind.
             return;
         }
         peer.active_at = peer.active_at.after(span);
@@ -172,7 +177,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Workspaces that came back go to those who have waited longest.
+    /// Lends free workspaces to the connections that have waited longest.
     pub(in crate::server) fn serve_workspace_queue(&mut self) {
         while !self.waiting.is_empty() {
             let Some(lease) = self.workspaces.acquire() else {
@@ -182,8 +187,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             match waiting.and_then(|token| Some((token, self.links.get_mut(token)?))) {
                 Some((token, peer)) => {
                     peer.lease = Some(lease);
-                    // The wait was for us: each deadline moves by exactly the time waited. A fresh
-                    // start would let a peer renew its frame for ever by waiting now and then.
+                    // Each deadline moves by exactly the time waited. A fresh start would let a
+                    // peer renew its frame time-out for ever by waiting now and then.
                     let waited = self.pump.now.since(peer.active_at);
                     peer.frame_since = peer.frame_since.after(waited);
                     peer.active_at = self.pump.now;

@@ -1,13 +1,14 @@
-//! The event loop. One [`Server::turn`] waits once and then does, in this order, what came of it.
+//! The event loop. One [`Server::turn`] waits for events once, handles them, continues connections
+//! that have more to do, and ends connections whose deadline has passed.
 //!
-//! Invariant between two turns: for every connection, what it wants is what the kernel was last
-//! told, or it stands in a queue; what is lent to it holds bytes; its armed deadline is not later
-//! than the true one.
+//! Invariants between two turns, for every connection: the registered interest is what the
+//! connection wants, or the connection is in a queue; a workspace lent to it holds bytes; its armed
+//! deadline is not later than the true one.
 //!
-//! Why `close` without `EPOLL_CTL_DEL` is sound: a registration dies with the last descriptor of
-//! its open file; no descriptor here is ever duplicated, and all are close-on-exec. Events already
-//! fetched for it find a slot of another generation. See epoll(7), "Questions and answers", 6 and
-//! 9.
+//! Why `close` without `EPOLL_CTL_DEL` is sound: the kernel removes a registration with the last
+//! descriptor of its open file. No descriptor here is duplicated, and all are close-on-exec. An
+//! event that was fetched before the close finds a slot of another generation. See epoll(7),
+//! "Questions and answers", 6 and 9.
 
 pub(in crate::server) mod accept;
 pub(in crate::server) mod batch;
@@ -42,7 +43,7 @@ use batch::Answer;
 use drain::Drain;
 use resources::Resources;
 
-/// What a turn found that is not the loop's own business.
+/// What a turn found that its caller has to handle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wakeups {
     /// Signals wait to be taken from the kernel.
@@ -58,29 +59,30 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) acceptor: Acceptor<K::Socket>,
     pub(super) links: Slots<Token, Link<K, S>>,
     pub(super) drain: Option<Drain>,
-    /// Those that have more to do at once: stopped for their budget, or just lent a workspace.
+    /// Connections that continue without an event: their budget was spent, or they were just lent a
+    /// workspace.
     pub(super) ready: Queue,
     pub(super) turns: u64,
-    /// Full batches in a row for which deadlines have waited.
+    /// Full batches in a row after which the deadlines were not checked.
     pub(super) full_batches: u32,
-    /// When the service is told the time again.
+    /// When the service gets the time again.
     next_tick: Time,
-    /// Connections at rest may be read and answered without a lease: every answer is in place, and
-    /// the server is not shutting down.
+    /// Connections at rest may take the fast path: the service answers in place, and no drain is
+    /// under way.
     pub(super) fast_path_open: bool,
-    /// Those that wait for a workspace.
+    /// Connections that wait for a workspace.
     pub(super) waiting: Queue,
     pub(super) timers: Timers,
     pub(super) workspaces: Workspaces,
     /// Commands that connections wait for; none, unless the service awaits any.
     pub(super) children: Children<K>,
-    /// Answers that go out together; none between two batches.
+    /// Answers of the current batch, sent in its second phase. Empty between two batches.
     pub(super) answers: Vec<Answer>,
     pub(super) events: Vec<Event>,
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Takes all the memory it will ever need, and starts to report `listeners`.
+    /// Allocates all memory of the server, and registers `listeners`.
     pub fn new(
         mut kernel: K,
         listeners: Vec<K::Socket>,
@@ -136,8 +138,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         })
     }
 
-    /// Bytes that each connection takes at most, beside the workspace it may have on loan; more if
-    /// there is a limit for each address, or if requests wait for effects of `service`.
+    /// Memory of one connection in bytes, without a workspace: more if there is a limit per
+    /// address, or if requests wait for effects of `service`.
     pub fn slot_size(service: &S, per_ip: bool) -> usize {
         let counted = if per_ip { PerIp::SLOT_SIZE } else { 0 };
         let queues = match service.effects() {
@@ -150,7 +152,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             + counted
     }
 
-    /// Turns until something needs attention, all is done, or the clock reads `until`.
+    /// Runs turns until the caller has something to handle, the drain is over, or `until`.
     pub fn run(&mut self, until: Time) -> io::Result<Wakeups> {
         loop {
             let wakeups = self.turn(until)?;
@@ -160,7 +162,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Waits until something happens, `until` at the latest, and deals with it.
+    /// Waits for events, `until` at the latest, and handles them.
     #[inline]
     pub fn turn(&mut self, until: Time) -> io::Result<Wakeups> {
         let had_more_to_do = self.ready.len();
@@ -175,7 +177,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let mut wakeups = Wakeups::default();
         let mut place = 0;
         while place < count {
-            // Alone, an event has nothing to share with others.
+            // Two phases save nothing for one event.
             let next = match count {
                 1 => place,
                 _ => self.run_batch(place..count),
@@ -204,8 +206,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         Ok(wakeups)
     }
 
-    /// Fills the batch; sleeps until `until` if need be, after having spun for as long as was
-    /// asked.
+    /// Fetches a batch of events. Polls for the time of `--spin` first, then sleeps until `until`.
     #[inline]
     fn wait(&mut self, until: Time) -> io::Result<usize> {
         if let Some(span) = self.settings.spin {
@@ -222,19 +223,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.pump.kernel.wait(&mut self.events, until)
     }
 
-    /// Answers with another service of the same kind from now on, to old connections too.
+    /// Replaces the service by another of the same kind, for open connections too.
     pub fn replace_service(&mut self, service: S) {
         self.pump.protocol.service = service;
         self.next_tick = Time::default();
     }
 
-    /// Whether answers may wait for effects. Constant, and so without cost, for an echo.
+    /// Whether answers may wait for effects. A constant for an echo, so without cost there.
     #[inline]
     pub(crate) fn has_effects(&self) -> bool {
         self.pump.protocol.service.effects().is_some()
     }
 
-    /// What it has done so far.
+    /// The totals since the start.
     pub fn counters(&self) -> &Counters {
         &self.pump.counters
     }
@@ -254,7 +255,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.workspaces.lent()
     }
 
-    /// When there is something to do even if nothing happens.
+    /// When the loop has to act without an event.
     #[inline]
     fn deadline(&self) -> Time {
         if !self.ready.is_empty() {
@@ -268,7 +269,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Tells the service the time of day, and finds out when the next second begins.
+    /// Passes the time of day to the service, and computes when the next second begins.
     #[cold]
     fn tick(&mut self) {
         let since_1970 = self.pump.kernel.time_of_day();
@@ -279,7 +280,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.next_tick = self.pump.now.after(Duration::from_secs(1) - gone);
     }
 
-    /// An event of one of the loop's own descriptors.
+    /// Handles an event of a descriptor that is not a connection.
     fn dispatch(&mut self, token: Token, wakeups: &mut Wakeups) {
         match token.source() {
             Source::Signals => wakeups.signals = true,
@@ -295,8 +296,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Goes on with the first `count` of those that have more to do, but with no more than an event
-    /// could tell of in a turn: a shutdown has everybody in there, and signals are to be heard.
+    /// Continues the first `count` ready connections, but not more than one batch has events: in a
+    /// drain all connections are ready, and signals must be handled in between.
     fn resume(&mut self, count: usize) {
         for _ in 0..count.min(EVENTS_PER_TURN) {
             let Some(slot) = self.ready.pop() else { return };

@@ -1,7 +1,7 @@
-//! What a server takes from the kernel before its first turn, and what the kernel may refuse.
+//! The resources that a server takes from the kernel before its first turn.
 //!
-//! All of it comes here in one place, so that a start that fails has one place to give the
-//! listeners back. Neighbour: `epoll`, which builds the server of it.
+//! The kernel may refuse any of them. All are taken here, so a start that fails closes the
+//! listeners in one place. Neighbour: `reactor`, which builds the server from them.
 
 use std::io;
 
@@ -16,13 +16,13 @@ use crate::server::settings::Settings;
 
 pub(in crate::server) struct Resources<K: Spawner + Opener> {
     pub(in crate::server) children: Children<K>,
-    /// The descriptor kept in reserve.
+    /// The spare descriptor.
     pub(in crate::server) reserve: K::Socket,
     pub(in crate::server) workspaces: Workspaces,
 }
 
 impl<K: Spawner + Opener> Resources<K> {
-    /// Takes them, and starts to report `listeners`.
+    /// Takes the resources, and registers `listeners`.
     pub(in crate::server) fn take<S: Service>(
         kernel: &mut K,
         listeners: &[K::Socket],

@@ -1,10 +1,9 @@
-//! One connection at one event: works on it as far as it goes, and tells the kernel what it wants
-//! next.
+//! One event of one connection: the loop does what the connection wants, and then registers the
+//! interest in what the connection wants next.
 //!
-//! Nearly every event takes the straight course: a connection at rest reads once and writes once,
-//! in a workspace that is borrowed for just so long. Whatever else may happen goes step by step
-//! with a workspace on lease, and if there is none, waits for one. Neighbours: `epoll` calls,
-//! `pump` moves the bytes.
+//! Nearly every event takes the fast path: a connection at rest reads once and writes once, in a
+//! workspace that is borrowed for these two calls. Everything else takes the slow path: the
+//! connection gets a workspace on lease, or waits for one. Neighbour: `pump` moves the bytes.
 
 use std::io;
 
@@ -18,13 +17,14 @@ use crate::server::Server;
 use crate::server::pool::Lease;
 use crate::server::pump::{FastOutcome, Next, Possible, ReadPolicy};
 
-/// The end of the stream may be here.
+/// The stream may have ended.
 const OVER: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
-/// A short read may not be the last one: the end is behind it, or what follows an urgent byte.
+/// After a short read there may be more to read: the end of the stream, or bytes behind an urgent
+/// byte.
 const TO_THE_END: Readiness = OVER.union(Readiness::PRI);
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Does at an event what a connection wants, and tells the kernel what it wants next.
+    /// Handles one event of a connection.
     #[inline]
     pub(in crate::server) fn handle_event(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.links.get_mut(token) else {
@@ -44,23 +44,23 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.run_slow(token, readiness);
     }
 
-    /// What has more to do has its turn behind the events, and would have two of them; what the
-    /// kernel reports again and what comes of trying need not be kept until then.
+    /// Defers the event of a ready connection: the connection is continued after the events and
+    /// would otherwise have two turns. Only what the kernel does not report again is kept.
     #[cold]
     fn defer(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.links.get_mut(token) else {
             return;
         };
         if peer.connection.awaits() {
-            // It tries nothing in its turn, and that its peer is gone may be told once.
+            // A waiting connection does not read in its turn, and an edge reports a reset once.
             return self.run_slow(token, readiness);
         }
         peer.read_to_end |= readiness.intersects(TO_THE_END);
     }
 
-    /// Takes the straight course, if this service and the times allow it, with a borrowed
+    /// Takes the fast path, if it is open for this service and connection, with a borrowed
     /// workspace.
-    // It has two callers, and in the hot one a call would cost a fifth of all instructions.
+    // Inlined: in the hot one of two callers, a call would cost a fifth of all instructions.
     #[inline(always)]
     pub(in crate::server) fn try_fast_path(&mut self, token: Token) -> Option<FastOutcome> {
         if !self.fast_path_open {
@@ -87,14 +87,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             ),
             FastOutcome::Remaining(at, possible) => {
                 let Some(lease) = self.workspaces.acquire() else {
-                    unreachable!("it was borrowed a moment ago, and nothing was lent since");
+                    unreachable!(
+                        "the workspace was free for the fast path, and none was lent since"
+                    );
                 };
                 self.continue_with(token, lease, at, possible);
             }
         }
     }
 
-    /// Goes on step by step with bytes that came to lie in `lease` on the straight course.
+    /// Continues on the slow path with bytes that the fast path has put into `lease`.
     #[cold]
     pub(in crate::server) fn continue_with(
         &mut self,
@@ -109,8 +111,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.workspaces
             .leave(&lease, (at, OutboundCursors::default()));
         let mut workspace = self.workspaces.open(&lease);
-        // After as many as may be answered at one event it yields; else what follows the run that
-        // was answered at once is part of a frame, or wrong.
+        // A connection that yields has used up its frames. Otherwise the first bytes that were not
+        // answered are a part of a frame, or wrong.
         let frames = match peer.connection.yields() {
             true => 0,
             false => self.settings.frames_per_event,
@@ -119,7 +121,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let progress = peer
             .connection
             .resume(&mut workspace, &mut self.pump.protocol);
-        debug_assert_eq!(progress.frames, 0, "it was left too early");
+        debug_assert_eq!(
+            progress.frames, 0,
+            "the fast path left a whole frame unanswered"
+        );
         let frames = workspace.frames_left;
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
@@ -128,7 +133,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.run_link(token, possible, frames);
     }
 
-    /// The same, but not on the straight course.
+    /// Handles one event of a connection on the slow path.
     pub(in crate::server) fn run_slow(&mut self, token: Token, readiness: Readiness) {
         let Some(peer) = self.links.get_mut(token) else {
             return;
@@ -139,18 +144,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let was_refused = peer.registered.contains(Interest::WRITE);
         let nothing_asked = !peer.registered.contains(Interest::READ) && !was_refused;
         let broken = readiness.intersects(match peer.connection.is_lingering() {
-            // A hang-up is but the peer's end behind ours. What it said before that is read as long
-            // as there may be memory: a close with it unread destroys replies.
+            // After our FIN, a hang-up is only the end of the peer's stream. Bytes before it are
+            // still read: a close with unread input destroys replies.
             true => Readiness::ERR,
             false => Readiness::HUP | Readiness::ERR,
         });
         if broken && nothing_asked && (peer.lease.is_none() || peer.connection.awaits()) {
-            // Nothing is asked and these cannot be masked: heard once, they are heard for ever.
+            // epoll reports these two without interest, and would report them in every turn.
             peer.connection.close(CloseReason::Reset);
             return self.release(token);
         }
-        // An event of a socket that was watched only for writing says nothing about reading, and a
-        // drain goes on until a read finds nothing.
+        // An event of a socket that was watched only for writing says nothing about reading. A
+        // drain reads until a read finds nothing.
         let to_the_last = self.pump.reading == ReadPolicy::UntilEmpty;
         let possible = Possible {
             read: over || to_the_last || readiness.intersects(Readiness::IN),
@@ -159,8 +164,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.run_link(token, possible, self.settings.frames_per_event);
     }
 
-    /// Works on a connection step by step, with a workspace of its own, and answers at most so many
-    /// `frames`.
+    /// Runs a connection with a workspace of its own, and answers at most `frames` frames.
     pub(in crate::server) fn run_link(&mut self, token: Token, possible: Possible, frames: u64) {
         let Some(peer) = self.links.get_mut(token) else {
             return;
@@ -169,7 +173,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             if !peer.connection.is_lingering() {
                 return self.wait_for_workspace(token);
             }
-            // What it says is thrown away, and takes no room.
+            // Bytes of a lingering peer are discarded and need no workspace.
             let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
             let next = self.pump.run(peer, &mut nothing, possible);
             return self.settle(token, &next);
@@ -201,7 +205,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Makes what the kernel was told equal to what is wanted.
+    /// Registers the interest in what the connection wants next, and arms its deadline.
     fn settle(&mut self, token: Token, next: &Next) {
         self.serve_workspace_queue();
         if next.want == Want::Await {
@@ -213,14 +217,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if peer.paused && next.want != Want::Close {
             return self.pause(token);
         }
-        // Before its interest is changed: should that fail, it is released and loses its turn.
+        // Before the interest is changed: if that fails, the connection is released, and a release
+        // removes it from the queue.
         if next.has_more {
             self.ready.push(token.index());
         }
         match next.interest(self.settings.trigger) {
             None => self.release(token),
             Some(interest) if interest != peer.registered => self.change_interest(token, interest),
-            // It may have begun to linger, which has a deadline of its own.
+            // The connection may have begun to linger, which has a deadline of its own.
             Some(_) => self.arm(token),
         }
     }
@@ -241,7 +246,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// The kernel cannot watch a connection: that is its end and nobody else's.
+    /// The kernel refused to watch a connection. Only this connection ends.
     #[cold]
     pub(in crate::server) fn fail_registration(&mut self, token: Token, error: &io::Error) {
         self.pump.counters.refused_registration += 1;
