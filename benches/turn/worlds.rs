@@ -171,7 +171,7 @@ fn serve(
 fn calls_by_hand(mut kernel: Sim, listener: &Socket, batch: usize, reply: Vec<u8>) -> ByHand {
     let mut sockets = Vec::new();
     for place in 0..batch {
-        let socket = kernel.accept(listener).expect("somebody has connected");
+        let socket = kernel.accept(listener).expect("a client has connected");
         let token = Token::new(place as u32, 1);
         let registered = kernel.register(&socket, token, Interest::READ.under(TRIGGER));
         registered.expect("no faults");

@@ -387,7 +387,7 @@ mod tests {
         lines.write(b"lost\n", notice);
         assert!(lines_dropped() > before);
         let answer = lines.write_within(b"lost\n", Duration::from_secs(60));
-        let kind = answer.expect_err("nobody reads").kind();
+        let kind = answer.expect_err("the reader stands still").kind();
         assert_eq!(kind, ErrorKind::BrokenPipe);
     }
 }

@@ -214,7 +214,7 @@ impl Program {
     }
 
     fn connect(&self) -> TcpStream {
-        let peer = TcpStream::connect(&self.address).expect("somebody listens");
+        let peer = TcpStream::connect(&self.address).expect("the server listens");
         peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         peer
     }

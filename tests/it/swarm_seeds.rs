@@ -20,5 +20,5 @@ fn two_thousand_swarm_seeds_keep_every_invariant() {
             Err(report) => panic!("{report}"),
         }
     }
-    assert!(sum.complete > SEEDS, "hardly anybody was served: {sum:?}");
+    assert!(sum.complete > SEEDS, "hardly any peer was served: {sum:?}");
 }

@@ -205,7 +205,7 @@ mod tests {
             thread::sleep(span);
             Ok(signal)
         };
-        Spawned::start(line, None, pause).expect_err("it listens to nobody")
+        Spawned::start(line, None, pause).expect_err("the command does not listen")
     }
 
     #[test]

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_nobody_reads_is_an_error_and_not_the_end() -> io::Result<()> {
+    fn a_write_to_a_pipe_without_a_reader_is_an_error_and_not_the_end() -> io::Result<()> {
         ignore_write_signals()?;
         let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
         drop(reader);

@@ -43,8 +43,8 @@ fn it_listens_on_a_path_and_on_an_abstract_name_at_once() {
     let (at_path, at_name) = (format!("unix:{}", path.display()), format!("unix:{name}"));
     let server = Server::start(&["--listen", &at_path, "--listen", &at_name]);
     assert_eq!(server.addresses(), [&at_path, &at_name]);
-    let one = UnixStream::connect(&path).expect("somebody listens");
-    let other = UnixStream::connect_addr(&abstract_name(&name)).expect("somebody listens");
+    let one = UnixStream::connect(&path).expect("the server listens");
+    let other = UnixStream::connect_addr(&abstract_name(&name)).expect("the server listens");
     for mut peer in [one, other] {
         peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         assert_eq!(ask(&mut peer, b"near"), b"near");
@@ -61,7 +61,7 @@ fn it_listens_on_a_path_and_on_an_abstract_name_at_once() {
     server.signal("KILL");
     assert_eq!(server.ended().code, None);
     let server = Server::start(&["--listen", &at_path]);
-    let mut peer = UnixStream::connect(&path).expect("somebody listens");
+    let mut peer = UnixStream::connect(&path).expect("the server listens");
     assert_eq!(ask(&mut peer, b"again"), b"again");
     server.end();
     fs::remove_dir_all(&folder).expect("the folder is ours");
@@ -97,7 +97,7 @@ fn several_addresses_are_served_by_one_loop() {
     let server = Server::start(&["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0"]);
     for address in server.addresses() {
         let address = address.strip_prefix("tcp://").expect("TCP");
-        let mut peer = std::net::TcpStream::connect(address).expect("somebody listens");
+        let mut peer = std::net::TcpStream::connect(address).expect("the server listens");
         peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         assert_eq!(ask(&mut peer, b"two doors"), b"two doors");
     }
@@ -182,7 +182,7 @@ fn a_local_path_is_removed_at_the_end_of_a_drain_and_at_a_second_signal() {
         "off",
     ];
     let server = Server::start(&[&endless[..], &["--listen", &listen]].concat());
-    let mut peer = UnixStream::connect(&path).expect("somebody listens");
+    let mut peer = UnixStream::connect(&path).expect("the server listens");
     peer.set_nonblocking(true).expect("an option");
     assert!(stuff(&server, &mut peer) > 0);
     server.signal("TERM");

@@ -180,7 +180,7 @@ fn a_peer_that_reads_slowly_and_keeps_sending_gets_the_whole_send_buffer() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(16 << 10).expect("an option");
     let address = server.address().into();
-    socket.connect(&address).expect("somebody listens");
+    socket.connect(&address).expect("the server listens");
     let mut peer = TcpStream::from(socket);
     let requests = pattern(KERNEL_HOLDS);
     peer.write_all(&requests).expect("the server reads");
@@ -210,7 +210,7 @@ fn a_drain_closes_idle_connections_at_once_and_accepts_no_new_ones() {
         }
         let ended = server.ended();
         assert_eq!(ended.code, Some(0));
-        assert!(ended.stdout.is_empty(), "nobody has asked for counts");
+        assert!(ended.stdout.is_empty(), "no counts were asked for");
         assert!(TcpStream::connect(address).is_err());
     }
 }

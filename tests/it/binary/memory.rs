@@ -28,7 +28,7 @@ pub(super) fn local(name: &str, args: &[&str]) -> (Server, String) {
 
 pub(super) fn connect(name: &str) -> UnixStream {
     let address = super::addresses::abstract_name(name);
-    let peer = UnixStream::connect_addr(&address).expect("somebody listens");
+    let peer = UnixStream::connect_addr(&address).expect("the server listens");
     peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     peer
 }
@@ -77,7 +77,7 @@ fn peers_that_read_nothing_do_not_lift_the_ceiling() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_makes_room_for_those_who_wait() {
+fn a_peer_that_takes_nothing_makes_room_for_waiting_connections() {
     let (server, name) = local(
         "stalled",
         &[&SINGLE[..], &["--stall-timeout", "500ms"]].concat(),
@@ -94,7 +94,7 @@ fn a_peer_that_takes_nothing_makes_room_for_those_who_wait() {
 }
 
 #[test]
-fn a_peer_that_dribbles_its_replies_makes_room_for_those_who_wait() {
+fn a_peer_that_dribbles_its_replies_makes_room_for_waiting_connections() {
     let limits = ["--stall-timeout", "500ms", "--stall-min", "64m"];
     let (server, name) = local("dribbler", &[&SINGLE[..], &limits].concat());
     let mut slow = hold_the_workspace(&server, &name);

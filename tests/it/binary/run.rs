@@ -379,7 +379,7 @@ fn a_local_peer_is_called_unix() {
     let path = std::env::temp_dir().join(name);
     let listen = format!("unix:{}", path.display());
     let server = allowing(&["echo a"], &["--listen", &listen]);
-    let mut peer = UnixStream::connect(&path).expect("somebody listens");
+    let mut peer = UnixStream::connect(&path).expect("the server listens");
     writeln!(peer, "echo a").expect("the server reads");
     peer.shutdown(Shutdown::Write).expect("still connected");
     let heard = String::from_utf8(rest(&mut peer)).expect("text");

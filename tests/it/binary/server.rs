@@ -121,7 +121,7 @@ impl Server {
     }
 
     pub(super) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).expect("somebody listens");
+        let stream = TcpStream::connect(self.address()).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream
             .set_write_timeout(Some(PATIENCE))

@@ -142,7 +142,7 @@ fn c3_a_blocked_output_slows_the_server_and_loses_nothing() {
 fn c3_a_closed_output_is_a_quiet_end() {
     let (mut play, peer) = Play::hosted(settings());
     play.sim().close_output();
-    play.sim().send(peer, b"nobody reads this");
+    play.sim().send(peer, b"no peer reads it");
     play.settle();
     assert!(play.is_done());
 }

@@ -53,7 +53,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         4,
-        "close is tried again after EINTR and closes somebody else's descriptor",
+        "close is tried again after EINTR and closes the descriptor of another connection",
         "",
         &[
             "any_call_may_fail_with_anything_its_page_documents",
@@ -150,7 +150,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         14,
-        "on edges, whoever stops early is never told again",
+        "an edge is not reported again to a reader that stops early",
         "short_read interrupted",
         &[
             "an_echo_on_edges_alone_never_hangs",
@@ -160,7 +160,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         15,
-        "one who floods starves the others",
+        "a peer that floods starves the others",
         "",
         &[
             "a_peer_over_its_byte_budget_continues_in_the_next_turn",
@@ -243,7 +243,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         24,
-        "a write to who has left kills the process; an unknown error panics or vanishes",
+        "a write to a peer that has left kills the process; an unknown error panics or vanishes",
         "reset",
         &[
             "a_send_to_a_peer_that_left_is_an_error_and_not_a_signal",
@@ -280,12 +280,12 @@ pub(super) const ROWS: &[Row] = &[
             "a_frame_has_until_the_frame_timeout_and_no_moment_longer",
             "a_byte_a_second_does_not_hold_a_workspace_for_ever",
             "each_stall_timeout_requires_the_minimum_to_be_taken",
-            "a_peer_that_dribbles_its_replies_makes_room_for_those_who_wait",
+            "a_peer_that_dribbles_its_replies_makes_room_for_waiting_connections",
         ],
     ),
     row(
         28,
-        "shutting down races with those who come and those who are owed",
+        "a shutdown races with new connections and owed replies",
         "",
         &[
             "what_has_arrived_is_answered_before_the_end",
@@ -296,7 +296,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         29,
-        "nobody tells that a peer is dead",
+        "no event tells that a peer is dead",
         "",
         &[
             "accepted_sockets_inherit_what_the_listener_was_given",

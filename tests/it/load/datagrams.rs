@@ -94,7 +94,7 @@ fn a_reply_that_comes_twice_is_heard_once() {
 fn replies_to_requests_that_were_given_up_are_late_and_not_wrong() {
     let slow = server(|socket, number, bytes, peer| {
         static HELD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-        let mut held = HELD.lock().expect("nobody panics with it");
+        let mut held = HELD.lock().expect("no holder panics");
         held.push(bytes.to_vec());
         // The first two requests are answered together with the third.
         if number >= 3 {

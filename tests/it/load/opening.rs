@@ -99,7 +99,7 @@ fn a_request_that_a_full_queue_held_up_to_the_end_is_unfinished() {
     let (listener, address) = narrow("stuck");
     // The server accepts one connection; the next one stays in the queue.
     thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("somebody comes");
+        let (stream, _) = listener.accept().expect("a connection comes");
         peer::echo(stream);
         thread::sleep(Duration::from_secs(60));
     });

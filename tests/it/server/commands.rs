@@ -299,7 +299,11 @@ fn a_killed_process_keeps_its_place_until_it_is_reaped_with_or_without_a_report(
             play.sim().bury_the_killed(told);
             if told {
                 play.turn();
-                assert_eq!(play.sim().processes(), [0; 0], "nobody looks again");
+                assert_eq!(
+                    play.sim().processes(),
+                    [0; 0],
+                    "the process is not reaped again"
+                );
             }
             play.pass(Duration::from_millis(100));
             assert_eq!(play.counters().commands_too_late, 1, "once for all");

@@ -134,7 +134,7 @@ fn end_among_newcomers(play: &mut Play<Echo>) {
         // More connections than can close in one turn.
         late.extend([0; 4].map(|_| play.sim().connect(0)));
         play.turn();
-        assert!(late.len() < 100, "it lets in whoever comes");
+        assert!(late.len() < 100, "every new connection is accepted");
     }
     play.fixed_sockets = 1;
     play.quiet();

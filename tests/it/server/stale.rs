@@ -27,7 +27,7 @@ fn a_late_event_does_not_reach_the_next_holder_of_its_slot_and_number() {
         play.turn();
         let counters = play.counters();
         assert_eq!((counters.connections_now, counters.stale_events), (1, 1));
-        assert_eq!(counters.recv, recvs, "nobody was read from");
+        assert_eq!(counters.recv, recvs, "no connection was read");
         assert_eq!(play.sim().registered(Token::new(0, 1)), None);
         let interest = play.under(Interest::READ);
         assert_eq!(play.sim().registered(Token::new(0, 3)), interest);

@@ -231,7 +231,7 @@ impl Opener for Sim {
         let answer = self.enter(Name::TurnAway);
         if let (Ok(()), File::Listener(listener)) = (answer, self.table.file(number)) {
             let local = matches!(listener.address, Address::Unix(_));
-            assert!(local, "one of TCP loses those who wait");
+            assert!(local, "a TCP listener loses its queued connections");
             listener.turns_away = true;
         }
         let number = Some(number);

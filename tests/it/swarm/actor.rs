@@ -84,7 +84,7 @@ impl Actor {
         let Some(peer) = self.peer else {
             if sim.listening() == 0 {
                 self.end = Some(End::Own);
-                return Some("finds nobody listening".to_owned());
+                return Some("finds no listener".to_owned());
             }
             self.peer = Some(sim.connect_from(self.part.machine, 0));
             return Some("connects".to_owned());

@@ -33,7 +33,7 @@ impl<S: Service> Stage<'_, S> {
             "descriptors are what is held"
         );
         let holders = all.iter().filter(|standing| standing.lent).count();
-        assert_eq!(lent, holders, "every workspace lent is held by somebody");
+        assert_eq!(lent, holders, "every lent workspace has a holder");
         self.check_entries(&all);
         for standing in &all {
             self.check_one(standing);
@@ -100,7 +100,7 @@ impl<S: Service> Stage<'_, S> {
             Want::Await => Interest::NONE,
             Want::Write => Interest::WRITE,
             Want::Shutdown | Want::Resume | Want::Close => {
-                assert!(has_more, "nobody does what it wants: {standing:?}");
+                assert!(has_more, "no queue and no interest serves it: {standing:?}");
                 return;
             }
         };
@@ -151,7 +151,7 @@ impl<S: Service> Stage<'_, S> {
         }
         if self.server.is_open() {
             let called = self.server.kernel_mut().is_called_on();
-            assert!(!called, "it sleeps and somebody is at the door");
+            assert!(!called, "the loop sleeps although a connection is queued");
         } else if !self.server.is_full() && self.server.kernel_mut().listening() > 0 {
             let soon = self.server.kernel_mut().time().after(LISTENER_PAUSE_MAX);
             assert!(until <= soon, "the door stays shut");

@@ -160,8 +160,8 @@ impl<'a, S: Service> Stage<'a, S> {
             self.check_the_slow();
             assert!(
                 self.step < STEPS_MAX,
-                "somebody is stuck: {}",
-                self.who_is_left()
+                "a peer is stuck: {}",
+                self.peers_left()
             );
         }
         let before = self.server.counters().clone();
@@ -358,7 +358,7 @@ impl<'a, S: Service> Stage<'a, S> {
         }
     }
 
-    fn who_is_left(&mut self) -> String {
+    fn peers_left(&mut self) -> String {
         let mut text = String::new();
         for actor in self.actors.iter().filter(|actor| actor.end.is_none()) {
             let _ = write!(text, "peer {} ({:?}), ", actor.part.number, actor.part.kind);

@@ -52,5 +52,5 @@ fn a_server_that_never_pauses_is_left_for_the_others_and_returned_to() {
     for _ in 0..2 {
         worker.turn().expect("all is well");
     }
-    assert!(!left(&mut worker), "nobody came back for the rest");
+    assert!(!left(&mut worker), "the worker did not return for the rest");
 }

@@ -105,7 +105,7 @@ fn flood(mut peer: TcpStream, is_over: &AtomicBool) {
 /// Connects, sends half a frame and disconnects, in a loop.
 fn vanish(address: SocketAddr, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
-        let mut peer = TcpStream::connect(address).expect("somebody listens");
+        let mut peer = TcpStream::connect(address).expect("the server listens");
         let _ = peer.write_all(&frame(b"not all of it")[..9]);
         let _ = SockRef::from(&peer).set_linger(Some(Duration::ZERO));
         thread::sleep(Duration::from_millis(1));

@@ -87,13 +87,17 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
             .iter()
             .filter(|knock| **knock == Knock::Silence)
             .count();
-        assert_eq!(refused + waiting, knocking.len(), "somebody got in");
-        assert!(waiting > 0, "nobody was left to wait");
+        assert_eq!(
+            refused + waiting,
+            knocking.len(),
+            "a connection over the limit was served"
+        );
+        assert!(waiting > 0, "no connection waits");
 
         drop(leaves);
         let begin = Instant::now();
         let mut served = 0;
-        until("one of those who wait is served", || {
+        until("a waiting connection is served", || {
             served = knocking
                 .iter_mut()
                 .filter_map(|peer| match look(peer) {
