@@ -235,24 +235,25 @@ impl<S: Service> Connection<S> {
         // Older answers in outbound leave first. An answer in place must not overtake them, so it
         // needs room behind them.
         let in_order = outbound.is_empty() && inbound.joins();
-        let need = |frame: usize, payload: usize| match protocol.reply_max(payload) {
+        let need_of = |frame: usize, payload: usize| match protocol.reply_max(payload) {
             reply if in_order => reply,
             reply => reply.max(frame),
         };
-        if need(bounds.frame, bounds.payload_end - bounds.payload) > room {
+        let mut need = need_of(bounds.frame, bounds.payload_end - bounds.payload);
+        if need > room {
             if protocol.framing.has_boundaries() {
                 return Err(Stop::NoRoom);
             }
             // Without message boundaries, any leading part can be served as a message.
-            while bounds.frame > 0 && need(bounds.frame, bounds.frame) > room {
+            while bounds.frame > 0 && need > room {
                 bounds.frame /= 2;
+                need = need_of(bounds.frame, bounds.frame);
             }
             if bounds.frame == 0 {
                 return Err(Stop::NoRoom);
             }
             bounds.payload_end = bounds.frame;
         }
-        let need = need(bounds.frame, bounds.payload_end - bounds.payload);
         let overhead = protocol.framing.overhead();
         let space = outbound.space(need);
         let mut reply = Reply::new(match need {
