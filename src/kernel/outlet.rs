@@ -11,13 +11,14 @@
 //!   because a write waits for a disk at most. A regular file is not opened again: a second open
 //!   file would have its own offset, and later output of the shell would overwrite what was written
 //!   here;
-//! - a pipe that cannot be opened again: poll(2), then at most `PIPE_BUF` bytes;
-//! - anything else: a thread that waits in place of the loop, behind a socket pair. The thread is
-//!   started only in this case: in a process with a second thread each system call takes a
-//!   reference to its descriptor, which costs an echo 1.5 %.
+//! - anything else, and a terminal or a pipe that cannot be opened again (of another user, or
+//!   without /proc): a thread that waits in place of the loop, behind a socket pair. poll(2) before
+//!   a write is not enough: a terminal reports room from one byte on, and another writer may take
+//!   the room of a pipe. The thread is started only in these cases: in a process with a second
+//!   thread each system call takes a reference to its descriptor, which costs an echo 1.5 %.
 //!
 //! Without room a write returns `WouldBlock`, or writes a part. Lines are not known here.
-//! Man pages: open(2), poll(2), proc_pid_fd(5), pty(7), pipe(7).
+//! Man pages: open(2), poll(2), proc_pid_fd(5), pty(7).
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -26,7 +27,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::errno;
@@ -201,6 +202,7 @@ struct Relay {
     near: UnixStream,
     given: AtomicU64,
     passed_on: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
 }
 
 impl Relay {
@@ -225,11 +227,12 @@ impl Relay {
             }
         };
         let thread = thread::Builder::new().name("output".to_owned());
-        signal::without_signals(|| thread.spawn(pass_on))??;
+        let thread = signal::without_signals(|| thread.spawn(pass_on))??;
         Ok(Relay {
             near,
             given: AtomicU64::new(0),
             passed_on,
+            thread,
         })
     }
 
@@ -241,11 +244,15 @@ impl Relay {
 
     fn finish(&self, span: Duration) {
         let start = Instant::now();
-        let is_behind =
-            || self.passed_on.load(Ordering::Acquire) < self.given.load(Ordering::Acquire);
-        while is_behind() && start.elapsed() < span {
+        while self.is_behind() && start.elapsed() < span {
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Whether the thread still has bytes to write. A thread whose reader is gone has ended.
+    fn is_behind(&self) -> bool {
+        !self.thread.is_finished()
+            && self.passed_on.load(Ordering::Acquire) < self.given.load(Ordering::Acquire)
     }
 }
 
@@ -353,6 +360,20 @@ mod tests {
         while kind(relay.write(b"x")) != Err(ErrorKind::BrokenPipe) {
             assert!(Instant::now() < deadline);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_relay_whose_reader_is_gone_is_not_waited_for() -> io::Result<()> {
+        let (from, to) = io::pipe()?;
+        drop(from);
+        let to: &'static OwnedFd = Box::leak(Box::new(to.into()));
+        let relay = Relay::start(to.as_fd())?;
+        relay.write(b"no reader gets this\n")?;
+        while !relay.thread.is_finished() {
+            thread::sleep(PAUSE);
+        }
+        assert!(!relay.is_behind());
         Ok(())
     }
 }
