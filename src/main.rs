@@ -43,7 +43,8 @@ fn start() -> Result<(), Failure> {
     }
 }
 
-/// Prints `text`, which may wait for its reader; every signal ends the wait.
+/// Prints `text`, which may wait for its reader. A signal ends the wait, except in process 1 of a
+/// PID namespace, where the kernel discards signals without a handler.
 fn tell(text: &str) -> Result<(), Failure> {
     run::let_signals_act()?;
     print(text)

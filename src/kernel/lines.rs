@@ -1,10 +1,12 @@
 //! Lines for standard output and standard error: written whole or dropped, without waiting.
 //!
 //! A line that finds no room is dropped and counted. A terminal or a socket may accept part of a
-//! line. The rest is kept and written before the next line begins, so lines are never mixed; at
-//! most the rest of one line is kept. Only lines that are written before the loop starts or after
-//! it has ended may wait, and only for a span that the caller gives. How a descriptor is written to
-//! is known in `outlet`; the layers above know what a line says. Man page: write(2).
+//! line. The rest is kept and written before the next line begins, so lines are never mixed. The
+//! first worker also writes a rest when no next line comes, see [`retry_lines`]. A line of
+//! [`Lines::offer`] is dropped while a rest is kept; only a line of [`Lines::write_within`] is kept
+//! behind one. Lines that are written before the loop starts or after it has ended may wait, for a
+//! span that the caller gives. `outlet` knows how to write to a descriptor; the layers above know
+//! what a line says. Man page: write(2).
 
 use std::io::{self, ErrorKind};
 use std::ptr;
@@ -142,8 +144,8 @@ impl Lines {
     }
 
     /// Writes a line, which includes its line feed, and waits for room, at most for `span` in all.
-    /// The part that is not written by then is kept and written before the next line. A signal that
-    /// ends the program ends the wait.
+    /// The part that is not written by then is kept and written later. A signal that ends the
+    /// program ends the wait. Other threads may write lines meanwhile, which follow this line.
     ///
     /// # Errors
     ///
@@ -207,7 +209,7 @@ impl Lines {
         }
     }
 
-    /// A holder of the lock waits only before the loop starts and after its end.
+    /// No holder of the lock waits.
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         self.rest().lock().unwrap_or_else(PoisonError::into_inner)
     }

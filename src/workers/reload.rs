@@ -130,7 +130,8 @@ impl<S: Send + 'static> Reloads<S> {
     }
 }
 
-/// Warnings about failed reloads: the same text at most once a second, a different text at once.
+/// Lines about reloads: of each kind, success and failure, a burst of `RELOAD_LINES_BURST` and then
+/// one a second, whatever the reason.
 #[derive(Default)]
 struct ReloadLog {
     successes: LogLimiter,

@@ -1,8 +1,9 @@
 //! `mynah serve`, from its options to its exit code.
 //!
 //! Opens the sockets and reserves the memory of one worker after the other. The ready line is
-//! printed when everything is open. The way in which serving ended becomes the exit code.
-//! Neighbours: `workers` runs the servers, `server::plan` divides the memory. See sd_listen_fds(3).
+//! printed when everything is open and every worker has its thread. The way in which serving ended
+//! becomes the exit code. Neighbours: `workers` runs the servers, `server::plan` divides the memory.
+//! See sd_listen_fds(3).
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -306,8 +307,8 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
     }
 }
 
-/// Prints the ready line on stdout, for scripts, and logs a hint for people. No connection is
-/// served yet, so the line may wait for its reader for a limited time.
+/// Prints the ready line on stdout, for scripts, and logs a hint for people. The first
+/// worker does not serve yet, so the line may wait for its reader for a limited time.
 fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
     let ready = format!(

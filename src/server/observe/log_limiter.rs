@@ -1,4 +1,5 @@
-//! Limits each kind of log line to one per second. The next line reports how many were suppressed.
+//! Limits each kind of log line to one per second, or to a burst and then one per second. The next
+//! line reports how many were suppressed.
 
 use std::fmt;
 use std::time::Duration;

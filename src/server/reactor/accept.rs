@@ -1,7 +1,7 @@
 //! Accepts connections: from the acceptor into a slot, and onto the list of what epoll watches.
 //!
-//! New connections come last in a turn, and only so many of them, so that they cannot starve the
-//! connections that are there. Neighbours: `admission::acceptor` decides, `mod` releases.
+//! Each event of a listener accepts a bounded number of connections, so that new connections cannot
+//! starve open ones. Neighbours: `admission::acceptor` decides, `mod` releases.
 
 use std::net::SocketAddr;
 
@@ -51,8 +51,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Gives a connection a slot and has epoll watch it. With `--defer-accept` the first data is
-    /// there already and is answered first, which saves a wait.
+    /// Adds a connection, and pauses the listeners if that took the last slot.
     fn admit(&mut self, socket: K::Socket, address: Option<SocketAddr>) {
         self.add(socket, address);
         if self.links.is_full() {
@@ -60,7 +59,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
-    /// Adds a connection, or closes it when it cannot be watched.
+    /// Gives a connection a slot and registers it with epoll, or closes it if that fails. With
+    /// `--defer-accept` the first data has arrived already and is answered first, which saves a wait.
     fn add(&mut self, socket: K::Socket, address: Option<SocketAddr>) {
         let interest = Interest::READ.under(self.settings.trigger);
         let peer = Link {

@@ -2,14 +2,13 @@
 //! waiting.
 //!
 //! `O_NONBLOCK` belongs to the open file, not to the descriptor. Setting it on a stream that came
-//! from a shell would change the stream for every process that shares it. [`read`] and [`write`]
-//! therefore call poll(2) first and return `WouldBlock` themselves. A write has at most `PIPE_BUF`
-//! bytes: a pipe that reports room accepts this many, and a longer write would wait for the rest.
-//! For a terminal this does not hold: it reports room from one byte on.
+//! from a shell would change the stream for every process that shares it. [`read`] therefore calls
+//! poll(2) first and returns `WouldBlock` itself. [`write`] does not: it may wait, and is for open
+//! files that wait for a disk at most. [`send`] never waits, but is for sockets only.
 //!
 //! [`read_waiting`] and [`write_waiting`] wait, whether or not the open file has `O_NONBLOCK`.
 //! Which stream is which is not known here. Man pages: poll(2), read(2), write(2), send(2),
-//! pipe(7), ioctl_tty(2).
+//! ioctl_tty(2).
 
 use std::io;
 use std::mem;
@@ -27,7 +26,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
     Ok(count as usize)
 }
 
-/// Writes as many bytes as the stream certainly accepts now.
+/// Writes some of `bytes`. Waits for room, unless the open file has `O_NONBLOCK`.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
     // SAFETY: `length` bytes from `start` are initialised and outlive the call.

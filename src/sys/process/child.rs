@@ -2,7 +2,7 @@
 //! process did not start.
 //!
 //! A new program inherits which signals are blocked and which are ignored. mynah blocks the signals
-//! that would end it and ignores those of a failed write. Both are undone between fork(2) and
+//! that would end it and ignores those that a write raises. Both are undone between fork(2) and
 //! execve(2), where only async-signal-safe calls are allowed. The new process leads a process
 //! group, so that all processes that it starts are ended with it. It is killed when the thread that
 //! started it ends.
