@@ -75,8 +75,8 @@ struct Totals {
 }
 
 /// Runs every server to its end: the first one on this thread, each other one on a thread of its
-/// own. `wakers` wake the servers, in the same order. `announce` is called when every server has its
-/// thread, before the first one serves. `reload` loads a service again, on its own thread, or
+/// own. `wakers` wake the servers, in the same order. `announce` is called when every server has
+/// its thread, before the first one serves. `reload` loads a service again, on its own thread, or
 /// returns the reason why it failed.
 ///
 /// # Errors

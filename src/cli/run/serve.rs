@@ -2,8 +2,8 @@
 //!
 //! Opens the sockets and reserves the memory of one worker after the other. The ready line is
 //! printed when everything is open and every worker has its thread. The way in which serving ended
-//! becomes the exit code. Neighbours: `workers` runs the servers, `server::plan` divides the memory.
-//! See sd_listen_fds(3).
+//! becomes the exit code. Neighbours: `workers` runs the servers, `server::plan` divides the
+//! memory. See sd_listen_fds(3).
 
 use std::env;
 use std::io::{self, ErrorKind};

@@ -60,7 +60,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     }
 
     /// Gives a connection a slot and registers it with epoll, or closes it if that fails. With
-    /// `--defer-accept` the first data has arrived already and is answered first, which saves a wait.
+    /// `--defer-accept` the first data has arrived already and is answered first, which saves a
+    /// wait.
     fn add(&mut self, socket: K::Socket, address: Option<SocketAddr>) {
         let interest = Interest::READ.under(self.settings.trigger);
         let peer = Link {
