@@ -9,7 +9,7 @@
 use std::io;
 
 use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOMEM, ENOTCONN};
-use mynah::kernel::{Address, Event, Readiness, Sockets, Source};
+use mynah::kernel::{Address, Event, Readiness, ReceiveBatch, SendBatch, Sockets, Source};
 
 use super::faults::STARVED_MAX;
 use super::journal::{Argument, Name, matches};
@@ -249,6 +249,19 @@ impl Sockets for Sim {
             answer,
             |&count| count,
         )
+    }
+
+    fn receive_batch(
+        &mut self,
+        space: &mut [u8],
+        enough: usize,
+        batch: &mut impl ReceiveBatch<Socket>,
+    ) {
+        self.receive_all_of(space, enough, batch);
+    }
+
+    fn send_batch(&mut self, batch: &mut impl SendBatch<Socket>) {
+        self.send_all_of(batch);
     }
 
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {

@@ -10,6 +10,7 @@
 // Shared by tests and benches, each of which uses only a part.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+mod batch;
 mod calls;
 mod children;
 mod dice;
@@ -63,6 +64,9 @@ pub struct Config {
     pub request: Pipe,
     /// Buffers of the direction from the accepting end to the connecting end.
     pub reply: Pipe,
+    /// Makes all calls of a batch before the results of the first are handled, as a submission
+    /// ring does.
+    pub batches_at_once: bool,
     /// How many descriptors the program may have open.
     pub descriptors: usize,
     /// The seed of all randomness.
@@ -80,6 +84,7 @@ impl Default for Config {
         Config {
             request: pipe,
             reply: pipe,
+            batches_at_once: false,
             descriptors: 1 << 16,
             seed: 1,
             faults: Faults::none(),
