@@ -14,7 +14,7 @@ mod address;
 mod address_text;
 mod batch;
 mod endpoint;
-mod journal;
+pub mod journal;
 mod lines;
 mod linux;
 mod outlet;

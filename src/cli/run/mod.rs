@@ -18,6 +18,7 @@ use std::thread;
 use crate::cli::options::{Command, Connect, Decode};
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
+use crate::kernel::journal::TextLog;
 use crate::kernel::{
     self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, StandardInput,
     StandardOutput, Streams, Traced,
@@ -121,11 +122,6 @@ pub fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Whether the system calls are traced.
-fn tells_calls() -> bool {
-    log::log_enabled!(target: "mynah::calls", log::Level::Trace)
-}
-
 /// Talks to the server at `endpoint` until either side closes the connection.
 fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     let source = match options.once {
@@ -162,7 +158,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         addresses,
     };
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
-    talk(Traced::new(linux, tells_calls()), settings, endpoint)
+    talk(Traced::new(linux, TextLog::if_shown()), settings, endpoint)
 }
 
 /// Resolves all addresses of `endpoint`. A name that does not resolve yet, such as that of a

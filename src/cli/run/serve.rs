@@ -10,10 +10,11 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::id as process_id;
 
-use super::{Exit, Failure, io_failure, limited, memory, open_failure, tells_calls};
+use super::{Exit, Failure, io_failure, limited, memory, open_failure};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
+use crate::kernel::journal::TextLog;
 use crate::kernel::{
     Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner,
     StandardOutput, Traced, UnixName, Waker, block_signals, child, find_program,
@@ -96,7 +97,7 @@ where
     for worker in 0..options.threads {
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
-        let mut kernel = Traced::new(linux, tells_calls());
+        let mut kernel = Traced::new(linux, TextLog::if_shown());
         if protocol.service.effects().is_some() {
             kernel.supervise().map_err(cannot_watch)?;
         }

@@ -26,6 +26,7 @@ mod table;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use mynah::kernel::journal::{Call, Name};
 use mynah::kernel::{
     Address, Event, Interest, ListenOptions, Readiness, Sharing, Signal, Time, Token,
 };
@@ -33,7 +34,6 @@ use mynah::kernel::{
 pub use children::{Program, program};
 pub use dice::Dice;
 pub use faults::Faults;
-pub use journal::{Argument, Call};
 pub use pair::Pipe;
 pub use peers::{Link, Peer, PeerState};
 pub use table::Socket;
@@ -274,13 +274,13 @@ impl Sim {
     }
 
     /// The journal.
-    pub fn journal(&self) -> &[Call] {
+    pub fn journal(&self) -> &[Call<'static>] {
         &self.journal.calls
     }
 
     /// How many reads in the journal found the end of a stream.
     pub fn ends_found(&self) -> usize {
-        let found = |call: &&Call| call.name == "recv" && call.result == Ok(0);
+        let found = |call: &&Call| call.name == Name::Read && call.result == Ok(0);
         self.journal().iter().filter(found).count()
     }
 
