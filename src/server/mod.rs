@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   link, pump, io_error   one connection: its socket, what moves its bytes, what an error means
+//!   waiting                what a connection waits for: its deadline and its interest
 //!   pool, plan, settings   workspaces, and how the memory ceiling is divided
 //!   reactor                the epoll loop: turn, batch, slow path, leases, deadlines, drain
 //!   admission              which connections are accepted, and when the listeners pause
@@ -23,6 +24,7 @@ pub mod pool;
 mod pump;
 mod reactor;
 mod settings;
+mod waiting;
 
 pub use reactor::{Server, Wakeups};
 pub use settings::Settings;

@@ -12,9 +12,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::time::Duration;
 
-use crate::kernel::{Mapping, Time};
+use crate::kernel::Mapping;
 use crate::protocol::connection::{Cursors, Workspace};
 
 /// The right to use one workspace.
@@ -40,30 +39,6 @@ impl WorkspaceSize {
 /// The page size of every common 64-bit machine. Only the layout depends on it.
 const PAGE: usize = 4096;
 
-/// What the holder of a workspace must do before its deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Held {
-    /// No deadline.
-    #[default]
-    Freely,
-    /// Send the rest of a frame.
-    ForFrame {
-        /// Arrival of the frame's first byte. This is the arrival of an earlier frame if frames
-        /// have followed each other without a gap, more slowly than the minimum rate, while other
-        /// connections waited for a workspace.
-        since: Time,
-        /// Bytes received since then.
-        heard: u64,
-    },
-    /// Take the replies it is owed.
-    ForReply {
-        /// Start of the span in which the peer has not taken the required minimum.
-        since: Time,
-        /// Bytes taken since then.
-        taken: u64,
-    },
-}
-
 /// A fixed number of workspaces.
 #[derive(Debug)]
 pub struct Workspaces {
@@ -72,14 +47,12 @@ pub struct Workspaces {
     stride: usize,
     /// Cursors of the workspaces in use.
     cursors: Vec<Cursors>,
-    /// What each holder must do, and since when.
-    held: Vec<Held>,
     free: Vec<u32>,
 }
 
 impl Workspaces {
     /// Bytes of bookkeeping for each workspace, in addition to its stride.
-    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<Held>() + size_of::<u32>();
+    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<u32>();
 
     /// Reserves `count` workspaces of `size`.
     ///
@@ -92,7 +65,6 @@ impl Workspaces {
             size,
             stride: size.stride(),
             cursors: vec![Default::default(); count],
-            held: vec![Held::default(); count],
             free: (0..count as u32).rev().collect(),
         })
     }
@@ -162,31 +134,10 @@ impl Workspaces {
         self.cursors[lease.0 as usize] = at;
     }
 
-    /// What the holder must do before its deadline.
-    pub fn held(&self, lease: &Lease) -> Held {
-        self.held[lease.0 as usize]
-    }
-
-    /// Stores what the holder must do before its deadline.
-    pub fn hold(&mut self, lease: &Lease, held: Held) {
-        self.held[lease.0 as usize] = held;
-    }
-
-    /// Moves the start of the holder's deadline by `span`.
-    pub fn put_off(&mut self, lease: &Lease, span: Duration) {
-        match &mut self.held[lease.0 as usize] {
-            Held::ForFrame { since, .. } | Held::ForReply { since, .. } => {
-                *since = since.after(span);
-            }
-            Held::Freely => {}
-        }
-    }
-
     /// Returns a workspace to the pool and discards its contents.
     #[inline]
     pub fn release_workspace(&mut self, lease: Lease) {
         self.cursors[lease.0 as usize] = Cursors::default();
-        self.held[lease.0 as usize] = Held::default();
         self.free.push(lease.0);
     }
 }

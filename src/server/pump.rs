@@ -6,14 +6,17 @@
 //! recv(2), send(2), shutdown(2).
 
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Interest, Sockets, Time, Trigger};
-use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, DRAIN_READS_MIN, OPERATIONS_PER_EVENT};
-use crate::protocol::connection::{CloseReason, Cursors, Progress, Protocol, Want, Workspace};
+use crate::kernel::{Sockets, Time};
+use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
+use crate::protocol::connection::{
+    Budget, CloseReason, Cursors, Progress, Protocol, Want, Workspace,
+};
 use crate::protocol::service::Service;
 
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
+use super::waiting::Waiting;
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
 pub(super) struct Pump<K: Sockets, S: Service> {
@@ -66,25 +69,6 @@ pub(super) struct Next {
     pub(super) has_more: bool,
 }
 
-impl Next {
-    /// The interest to register. `None` if the connection is to be closed.
-    #[inline]
-    pub(super) fn interest(&self, trigger: Trigger) -> Option<Interest> {
-        let interest = match self.want {
-            Want::Read | Want::Discard => Interest::READ,
-            Want::Write => Interest::WRITE,
-            // Wanted next only when the budget is spent, and then done without an event.
-            Want::Shutdown => Interest::NONE,
-            // Likewise; most often the connection wants to read after that.
-            Want::Resume => Interest::READ,
-            // Further bytes can wait, and epoll reports a reset without any interest.
-            Want::Await => Interest::NONE,
-            Want::Close => return None,
-        };
-        Some(interest.under(trigger))
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transfer {
     /// As many bytes as were asked for.
@@ -121,7 +105,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             Ok(count) => count,
             Err(error) => return Err(FastOutcome::Ended(self.read_failed(&error, peer))),
         };
-        peer.active_at = self.now;
+        peer.waiting = Waiting::for_request(self.now);
         self.counters.bytes_in += count as u64;
         let filled = count == space.len();
         let bytes = &mut space[..count];
@@ -188,18 +172,18 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
         mut possible: Possible,
+        budget: &mut Budget,
     ) -> Next {
         // A peer that was not read while it was owed bytes may have sent more since.
         possible.read |= self.reads_until_empty(peer);
-        let enough = self.counters.bytes_in + BYTES_PER_EVENT;
-        for _ in 0..OPERATIONS_PER_EVENT {
+        while budget.take_call() {
             let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if possible.read && self.may_read(peer, workspace) => {
-                    let pumped = self.receive(peer, workspace);
+                    let pumped = self.receive(peer, workspace, budget);
                     possible.read = self.reads_again(peer, pumped);
                 }
-                Want::Read if self.is_shutting_down() && !peer.paused => {
+                Want::Read if self.is_shutting_down() && !peer.waiting.is_memory() => {
                     if self.may_finish(peer, workspace) {
                         return Next {
                             want,
@@ -209,17 +193,18 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     self.finish_drain(peer, workspace);
                 }
                 Want::Write if possible.write => {
-                    possible.write = self.send(peer, workspace) == Transfer::Full;
+                    possible.write = self.send(peer, workspace, budget) == Transfer::Full;
                 }
-                Want::Resume if workspace.frames_left > 0 => {
-                    let progress = peer.connection.resume(workspace, &mut self.protocol);
+                Want::Resume if budget.frames() > 0 => {
+                    let connection = &mut peer.connection;
+                    let progress = connection.resume(workspace, &mut self.protocol, budget);
                     self.note(progress);
                     // The connection waited for its turn, so its peer was not idle.
-                    peer.active_at = self.now;
+                    peer.waiting.touch(self.now);
                 }
                 Want::Resume => break,
                 Want::Discard if possible.read => {
-                    let pumped = self.discard(peer);
+                    let pumped = self.discard(peer, budget);
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
@@ -230,7 +215,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     };
                 }
             }
-            if possible.read && self.counters.bytes_in >= enough {
+            if possible.read && !budget.has_bytes() {
                 break;
             }
         }
@@ -287,7 +272,12 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Reads once into the spare space, and answers what arrived.
-    fn receive(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) -> Transfer {
+    fn receive(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        budget: &mut Budget,
+    ) -> Transfer {
         let space = workspace.inbound.spare();
         let asked = space.len();
         debug_assert!(
@@ -305,14 +295,13 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                let progress = peer
-                    .connection
-                    .received(count, workspace, &mut self.protocol);
+                budget.spend_bytes(count);
+                let connection = &mut peer.connection;
+                let progress = connection.received(count, workspace, &mut self.protocol, budget);
                 self.note(progress);
                 let is_last = self.reading == ReadPolicy::LastRequest;
                 peer.has_finished |= is_last && progress.frames > 0;
-                peer.active_at = self.now;
-                (peer.refusals, peer.paused) = (0, false);
+                peer.waiting.received(count, self.now);
                 if count == asked {
                     Transfer::Full
                 } else {
@@ -327,7 +316,12 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Writes owed bytes once. Frames whose answers have room now are answered.
-    fn send(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) -> Transfer {
+    fn send(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        budget: &mut Budget,
+    ) -> Transfer {
         let owed = workspace.owed();
         let asked = owed.len();
         debug_assert!(asked > 0, "a write of nothing would be repeated for ever");
@@ -335,10 +329,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
                 self.counters.bytes_out += count as u64;
-                let progress = peer.connection.sent(count, workspace, &mut self.protocol);
+                let connection = &mut peer.connection;
+                let progress = connection.sent(count, workspace, &mut self.protocol, budget);
                 self.note(progress);
-                peer.active_at = self.now;
-                (peer.refusals, peer.paused) = (0, false);
+                peer.waiting.sent(count, self.now);
                 if count == asked {
                     return Transfer::Full;
                 }
@@ -354,7 +348,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
 
     /// Reads once and discards the bytes: a lingering peer is read only to find the end of its
     /// stream. This needs no workspace, so a lingering connection never waits for one.
-    fn discard(&mut self, peer: &mut Link<K, S>) -> Transfer {
+    fn discard(&mut self, peer: &mut Link<K, S>, budget: &mut Budget) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
         self.counters.recv += 1;
         match self.kernel.read(&peer.socket, &mut space) {
@@ -364,7 +358,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                (peer.refusals, peer.paused) = (0, false);
+                budget.spend_bytes(count);
+                peer.waiting.has_memory();
                 if count == space.len() {
                     Transfer::Full
                 } else {
@@ -384,11 +379,11 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         match self.kernel.shutdown(&peer.socket) {
             Ok(()) => {
                 peer.connection.finished();
-                peer.unacknowledged = peer.unacknowledged_replies(&mut self.kernel);
+                let unacknowledged = peer.unacknowledged_replies(&mut self.kernel);
+                peer.waiting.linger(unacknowledged, self.now);
             }
             Err(_) => peer.connection.close(CloseReason::Reset),
         }
-        peer.active_at = self.now;
     }
 
     /// Ends a connection in a drain, when all its answers are written. If the peer's kernel has

@@ -6,7 +6,7 @@
 //! has no room, or when the budget of this turn is spent. Neighbours: `framing` decodes, `service`
 //! answers.
 
-use super::{CloseReason, Connection, Progress, Protocol, State, Workspace};
+use super::{Budget, CloseReason, Connection, Progress, Protocol, State, Workspace};
 use crate::limits::FRAMES_PER_EVENT;
 use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Framing, Hint, LengthField};
 use crate::protocol::service::{Answer, Reply, Request, Service};
@@ -68,18 +68,23 @@ impl<S: Service> Connection<S> {
         &mut self,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         // Each framing has its own loop, so that the framing is matched once per read and not once
         // per frame.
         let progress = match protocol.framing {
-            Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol),
-            Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
-            Framing::Line(line) => self.answer_by(&line, workspace, protocol),
-            Framing::Delimiter(delimiter) => self.answer_by(&delimiter, workspace, protocol),
-            Framing::LongDelimiter(long) => self.answer_by(&long, workspace, protocol),
-            Framing::Fixed(fixed) => self.answer_by(&fixed, workspace, protocol),
-            Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
-            Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
+            Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol, budget),
+            Framing::LengthField(field) => self.answer_by(&field, workspace, protocol, budget),
+            Framing::Line(line) => self.answer_by(&line, workspace, protocol, budget),
+            Framing::Delimiter(delimiter) => {
+                self.answer_by(&delimiter, workspace, protocol, budget)
+            }
+            Framing::LongDelimiter(long) => self.answer_by(&long, workspace, protocol, budget),
+            Framing::Fixed(fixed) => self.answer_by(&fixed, workspace, protocol, budget),
+            Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol, budget),
+            Framing::Netstring(netstring) => {
+                self.answer_by(&netstring, workspace, protocol, budget)
+            }
         };
         // While replies wait to be written, or frames for their turn, nothing is read. To compact
         // now would move the same bytes again and again.
@@ -94,22 +99,23 @@ impl<S: Service> Connection<S> {
         decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         self.skip(decoder, workspace);
-        let most = workspace.frames_left;
+        let most = budget.frames();
         match self.state {
             State::Open | State::HalfClosed(_) => {}
             State::Yielding if most > 0 => self.state = State::Open,
             _ => return Progress::default(),
         }
         let (frames, stop) = if !protocol.service.in_place(&self.service) {
-            self.answer_with_replies(decoder, workspace, protocol)
+            self.answer_with_replies(decoder, workspace, protocol, budget)
         } else if most > 0 {
             let scanned = workspace.inbound.scanned();
             let bytes = workspace.inbound.undecoded();
             let run = self.answer_in_place(decoder, bytes, scanned, most, protocol);
             workspace.inbound.answer(run.bytes);
-            workspace.frames_left = most - run.frames;
+            budget.spend_frames(run.frames);
             (run.frames, run.stop)
         } else if workspace.inbound.undecoded().is_empty() {
             (0, Stop::Incomplete { scanned: 0 })
@@ -128,7 +134,9 @@ impl<S: Service> Connection<S> {
             Stop::NoRoom => {}
             Stop::Awaits => self.state = State::Awaiting,
             Stop::BudgetSpent => self.state = State::Yielding,
-            Stop::Wrong(error) => discarded = self.refuse(error, decoder, workspace, protocol),
+            Stop::Wrong(error) => {
+                discarded = self.refuse(error, decoder, workspace, protocol, budget);
+            }
             Stop::Unanswerable(error) => self.fail(&error, None, workspace),
         }
         Progress { frames, discarded }
@@ -190,6 +198,7 @@ impl<S: Service> Connection<S> {
         decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> (u64, Stop) {
         let mut frames = 0;
         loop {
@@ -199,7 +208,7 @@ impl<S: Service> Connection<S> {
             if held == 0 {
                 return (frames, Stop::Incomplete { scanned: 0 });
             }
-            if workspace.frames_left == 0 {
+            if budget.frames() == 0 {
                 return (frames, Stop::BudgetSpent);
             }
             let stop = match decoder.decode(bytes, scanned) {
@@ -207,7 +216,7 @@ impl<S: Service> Connection<S> {
                     Ok(answered) => {
                         frames += u64::from(answered);
                         let left = workspace.inbound.undecoded().len();
-                        workspace.spend(held - left);
+                        budget.spend_work(held - left);
                         continue;
                     }
                     Err(stop) => stop,

@@ -11,7 +11,7 @@
 //! its bytes is kept, and the bytes that may begin its delimiter. The call that finds such a frame
 //! returns it as [`Discarded`], so that the driver of the connection can count and log it.
 
-use super::{Cause, CloseReason, Connection, Discarded, Protocol, State, Workspace};
+use super::{Budget, Cause, CloseReason, Connection, Discarded, Protocol, State, Workspace};
 use crate::protocol::framing::{Decode, FrameError, Hint, OnTooLong};
 use crate::protocol::service::Service;
 
@@ -24,6 +24,7 @@ impl<S: Service> Connection<S> {
         decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &Protocol<S>,
+        budget: &mut Budget,
     ) -> Option<Discarded> {
         let bytes = workspace.inbound.undecoded();
         let hint = protocol.framing.hint(bytes);
@@ -35,7 +36,7 @@ impl<S: Service> Connection<S> {
         let left = protocol.framing.span(bytes);
         self.state = State::Discarding { came: 0, left };
         self.skip(decoder, workspace);
-        workspace.frames_left = 0;
+        budget.spend_all_frames();
         let is_behind = matches!(self.state, State::Open);
         if is_behind && !workspace.inbound.undecoded().is_empty() {
             self.state = State::Yielding;

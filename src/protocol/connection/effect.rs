@@ -11,7 +11,7 @@
 //! *drafted*: it lies in outbound behind the space of its header, and is not owed before its length
 //! is known. Outbound is empty when the waiting begins, so there is room for the whole answer.
 
-use super::{Connection, Progress, Protocol, State, Workspace};
+use super::{Budget, Connection, Progress, Protocol, State, Workspace};
 use crate::protocol::framing::Decoded;
 use crate::protocol::service::{Effect, EffectEvent, Reply, Service};
 
@@ -79,6 +79,7 @@ impl<S: Service> Connection<S> {
         drafted: &mut usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         debug_assert!(self.awaits());
         let Workspace {
@@ -117,7 +118,7 @@ impl<S: Service> Connection<S> {
             Ok(encoded) => outbound.advance(encoded),
             Err(error) => self.fail(&error, None, workspace),
         }
-        let behind = self.resume(workspace, protocol);
+        let behind = self.resume(workspace, protocol, budget);
         Progress {
             frames: 1 + behind.frames,
             ..behind

@@ -21,7 +21,7 @@ use std::io::{self, ErrorKind};
 
 use crate::kernel::{ChildEnd, Interest, Opener, Spawner, Token, Trigger};
 use crate::limits::{COMMAND_OUTPUT_MAX, COMMAND_PIECE_SIZE, COMMAND_REAP_PAUSE, COMMAND_TIMEOUT};
-use crate::protocol::connection::Protocol;
+use crate::protocol::connection::{Budget, Protocol};
 use crate::protocol::service::{Effect, EffectEvent, Service};
 
 use super::children::{Children, PeerName, PendingAnswer, Running};
@@ -336,20 +336,20 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return answer;
         };
         let mut workspace = self.workspaces.open(lease);
-        workspace.frames_left = self.settings.frames_per_event;
+        let mut budget = Budget::new(self.settings.frames_per_event);
         let name = answer.peer;
         let (name, drafted) = (name.as_str(), &mut answer.drafted);
         let (connection, protocol) = (&mut peer.connection, &mut self.pump.protocol);
-        let progress = connection.heard(news, name, drafted, &mut workspace, protocol);
+        let progress = connection.heard(news, name, drafted, &mut workspace, protocol, &mut budget);
         self.pump.note(progress);
         let at = workspace.cursors();
         self.workspaces.leave(lease, at);
-        peer.active_at = self.pump.now;
         let possible = Possible {
             read: false,
-            write: !peer.registered.contains(Interest::WRITE),
+            write: !peer.waiting.is_writable(),
         };
-        self.run_link(token, possible, self.settings.frames_per_event);
+        let mut budget = Budget::new(self.settings.frames_per_event);
+        self.run_link(token, possible, &mut budget);
         answer
     }
 }

@@ -10,6 +10,7 @@ use crate::protocol::connection::Want;
 use crate::protocol::service::Service;
 
 use crate::server::Server;
+use crate::server::waiting::deadline;
 
 /// State of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +81,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let Some(token) = self.links.key(slot) else {
                 continue;
             };
-            let (deadline, _) = self.deadline_of(token);
             let Some(peer) = self.links.get_mut(token) else {
                 continue;
             };
+            peer.check(self.settings.trigger);
+            let (deadline, _) = deadline(&peer.waiting, &self.timeouts);
             let workspace = peer.lease.as_ref().map(|lease| self.workspaces.open(lease));
             let owes = workspace
                 .as_ref()
@@ -94,12 +96,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 want: peer.connection.wants(owes),
                 lent: workspace.is_some(),
                 holds: workspace.is_some_and(|workspace| !workspace.is_empty()),
-                has_more: self.ready.contains(slot),
+                has_more: peer.waiting.is_turn(),
                 awaits: peer.connection.awaits(),
-                waits: self.waiting.contains(slot),
+                waits: peer.waiting.is_workspace(),
                 queues: has_effects && self.children.waiting.contains(slot),
                 charged: self.acceptor.per_address().counts(slot),
-                paused: peer.paused,
+                paused: peer.waiting.is_memory(),
                 deadline,
                 armed: self.timers.armed(slot),
             });

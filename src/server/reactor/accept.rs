@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::kernel::{Interest, Opener, Readiness, Spawner, Time};
+use crate::kernel::{Interest, Opener, Readiness, Spawner};
 use crate::limits::ACCEPTS_PER_TURN;
 use crate::protocol::connection::{Connection, Want};
 use crate::protocol::service::Service;
@@ -14,6 +14,7 @@ use super::Server;
 use crate::server::admission::acceptor::Accepted;
 use crate::server::link::Link;
 use crate::server::pump::FastOutcome;
+use crate::server::waiting::Waiting;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Accepts connections from one listener, up to its stride.
@@ -68,16 +69,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             socket,
             connection: Connection::new(&self.pump.protocol.service),
             lease: None,
+            waiting: Waiting::for_request(self.pump.now),
             registered: interest,
             read_to_end: false,
-            refusals: 0,
-            paused: false,
-            answered: false,
             drain_reads: 0,
             has_finished: false,
-            frame_since: Time::NEVER,
-            unacknowledged: 0,
-            active_at: self.pump.now,
         };
         let token = match self.links.insert(peer) {
             Ok(token) => token,
@@ -105,14 +101,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let silent = peer.connection.is_greeting();
         self.arm(token);
-        if self.drain.is_some() {
-            // The connection is read to its last byte and ended, like those that were there before.
-            self.ready.push(token.index());
-        }
         if let Some(outcome) = outcome {
             self.leave_fast_path(token, outcome);
         } else if silent {
             self.run_slow(token, Readiness::NONE);
+        }
+        if self.drain.is_some() {
+            // The connection is read to its last byte and ended, like those that were there before.
+            self.visit(token);
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::protocol::service::Service;
 use crate::server::Server;
 use crate::server::pool::Lease;
 use crate::server::pump::FastOutcome;
+use crate::server::waiting::Waiting;
 
 /// An answer, and where in the workspace it lies.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +98,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             *place += 1;
             match self.pump.receive_in_place(peer, &mut space[end..]) {
                 Ok(count) => {
-                    peer.answered = true;
+                    peer.waiting = Waiting::Staged;
                     self.answers.push(Answer {
                         token,
                         start: end as u32,
@@ -152,7 +153,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let Some(peer) = self.links.get_mut(token) else {
                 unreachable!("no connection is released between the phases");
             };
-            peer.answered = false;
+            peer.waiting = Waiting::for_request(self.pump.now);
             match self.pump.send_in_place(peer, &space[start..end]) {
                 FastOutcome::Done => {}
                 outcome => {

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use crate::kernel::{Opener, Spawner, Time};
+use crate::kernel::{Opener, Spawner, Time, Token};
 use crate::limits::DRAIN_READ_TIMEOUT;
 use crate::protocol::connection::CloseReason;
 use crate::protocol::service::Service;
@@ -118,9 +118,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Makes every connection ready for the next turn, whether or not the kernel reports it.
     fn visit_all(&mut self) {
         for slot in 0..self.links.used() {
-            if self.links.key(slot).is_some() {
-                self.ready.push(slot);
-            }
+            let Some(token) = self.links.key(slot) else {
+                continue;
+            };
+            self.visit(token);
+        }
+    }
+
+    /// Makes one connection ready for the next turn.
+    #[cold]
+    pub(in crate::server) fn visit(&mut self, token: Token) {
+        let peer = self.links.get_mut(token);
+        if peer.is_some_and(|peer| peer.waiting.visit(self.pump.now)) {
+            self.ready.push(token.index());
         }
     }
 

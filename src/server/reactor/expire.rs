@@ -5,33 +5,28 @@
 //! armed deadline is stored. It may be early and must not be late: it is armed anew when the
 //! connection waits for something else, and computed again when it is due.
 
-use std::time::Duration;
-
-use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token, Trigger};
-use crate::limits::{EVENTS_PER_TURN, LINGER_TIMEOUT, MEMORY_RETRY_MIN};
-use crate::protocol::connection::{Cause, CloseReason, Cursors, Want, Workspace};
+use crate::kernel::{Opener, Readiness, Spawner, Time, Token};
+use crate::limits::EVENTS_PER_TURN;
+use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Want, Workspace};
 use crate::protocol::framing::Hint;
 use crate::protocol::service::Service;
 
 use crate::server::Server;
-use crate::server::pool::Held;
 use crate::server::pump::{FastOutcome, Possible};
+use crate::server::waiting::deadline;
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Sets the deadline of a connection anew, because what it waits for has changed.
     pub(in crate::server) fn arm(&mut self, token: Token) {
         let slot = token.index();
-        match self.deadline_of(token).0 {
+        let Some(peer) = self.links.get_mut(token) else {
+            return;
+        };
+        match deadline(&peer.waiting, &self.timeouts).0 {
             Time::NEVER => self.timers.disarm(slot),
-            // This may be the time of the next check for a free peer, which bytes do not postpone.
-            deadline if self.is_lingering(token) => self.timers.arm_by(slot, deadline),
+            deadline if peer.waiting.is_last_ack() => self.timers.arm_by(slot, deadline),
             deadline => self.timers.arm(slot, deadline),
         }
-    }
-
-    fn is_lingering(&mut self, token: Token) -> bool {
-        let peer = self.links.get_mut(token);
-        peer.is_some_and(|peer| peer.connection.is_lingering())
     }
 
     /// Ends connections whose deadline has passed, unless a full batch says that more events wait.
@@ -57,19 +52,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let Some(peer) = self.links.get_mut(token) else {
                 continue;
             };
-            if peer.paused {
-                let span = pause_after(peer.refusals);
-                self.put_off(token, span);
+            if peer.waiting.is_memory() {
+                peer.waiting.end_pause(self.pump.now);
                 self.ready.push(slot);
                 continue;
             }
-            if peer.connection.is_lingering()
-                && peer.unacknowledged > 0
-                && self.keep_lingering(token)
-            {
+            if peer.waiting.unacknowledged() > 0 && self.keep_lingering(token) {
                 continue;
             }
-            let (deadline, reason) = self.deadline_of(token);
+            let Some(peer) = self.links.get_mut(token) else {
+                continue;
+            };
+            let (deadline, reason) = deadline(&peer.waiting, &self.timeouts);
             if deadline > self.pump.now {
                 self.arm(token);
                 continue;
@@ -108,33 +102,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             .hint_of_late(&mut workspace, &self.pump.protocol)
     }
 
-    /// Pauses a connection when the kernel has no memory for its bytes. The kernel does not report
-    /// free memory, so the connection registers no interest and tries again after a pause that
-    /// doubles each time.
-    #[cold]
-    pub(in crate::server) fn pause(&mut self, token: Token) {
-        // epoll reports a hang-up without interest. Level-triggered it would do so in every turn.
-        let nothing = Interest::NONE.under(Trigger::Edge);
-        let registered = self.links.get_mut(token).map(|peer| peer.registered);
-        if registered != Some(nothing) {
-            self.change_interest(token, nothing);
-        }
-        if let Some(peer) = self.links.get_mut(token) {
-            peer.paused = true;
-            let span = pause_after(peer.refusals);
-            self.timers.arm(token.index(), self.pump.now.after(span));
-        }
-    }
-
     /// Tries to write before a peer is closed as stalled. The kernel reports no event before a
     /// third of the send buffer is free, so the peer may have read many bytes without one.
     fn took_enough(&mut self, token: Token) -> bool {
         self.run_slow(token, Readiness::OUT);
-        if self.links.get_mut(token).is_none_or(|peer| peer.paused) {
-            // The connection has ended, or is paused with its next try armed.
+        let Some(peer) = self.links.get_mut(token) else {
+            return true;
+        };
+        if peer.waiting.is_memory() {
+            // The next try is armed.
             return true;
         }
-        let (deadline, _) = self.deadline_of(token);
+        let (deadline, _) = deadline(&peer.waiting, &self.timeouts);
         let enough = deadline > self.pump.now;
         if enough {
             self.arm(token);
@@ -172,7 +151,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read: false,
             write: false,
         };
-        let next = self.pump.run(peer, &mut nothing, possible);
+        let mut budget = Budget::new(0);
+        let next = self.pump.run(peer, &mut nothing, possible, &mut budget);
         self.leave_fast_path(token, FastOutcome::Ended(next.want));
         true
     }
@@ -186,85 +166,18 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             return false;
         };
         let unacknowledged = peer.unacknowledged_replies(&mut self.pump.kernel);
-        let taken = peer.unacknowledged.saturating_sub(unacknowledged) as usize;
-        let timeout = self.settings.stall_timeout;
-        let stalled = timeout.map_or(Time::NEVER, |span| {
-            peer.active_at.after(span.max(LINGER_TIMEOUT))
-        });
-        if unacknowledged > 0 && taken >= self.settings.stall_size_min.max(1) {
-            (peer.unacknowledged, peer.active_at) = (unacknowledged, self.pump.now);
-        } else if unacknowledged == 0 || self.pump.now >= stalled {
-            peer.unacknowledged = 0;
-            if unacknowledged > 0 {
-                self.pump.counters.lingers_cut += 1;
-                let now = self.pump.now;
-                self.pump.close_log.log_linger(unacknowledged, now);
-            }
-            return false;
+        let now = self.pump.now;
+        if peer
+            .waiting
+            .keep_lingering(unacknowledged, &self.timeouts, now)
+        {
+            self.arm(token);
+            return true;
         }
-        self.arm(token);
-        true
+        if unacknowledged > 0 {
+            self.pump.counters.lingers_cut += 1;
+            self.pump.close_log.log_linger(unacknowledged, now);
+        }
+        false
     }
-
-    /// When a connection is closed if no bytes move until then, and why.
-    pub(in crate::server) fn deadline_of(&mut self, token: Token) -> (Time, CloseReason) {
-        const NEVER: (Time, CloseReason) = (Time::NEVER, CloseReason::Idle);
-        let Some(peer) = self.links.get_mut(token) else {
-            return NEVER;
-        };
-        let after = |span: Option<Duration>, start: Time, reason| {
-            (span.map_or(Time::NEVER, |span| start.after(span)), reason)
-        };
-        if peer.connection.is_lingering() {
-            let (since, reason) = (peer.active_at, peer.connection.reason());
-            // While the kernel holds replies, this is only the time of the next check.
-            let looks = match peer.unacknowledged {
-                0 => 0,
-                _ => self.pump.now.since(since).as_nanos() / LINGER_TIMEOUT.as_nanos(),
-            };
-            let span = LINGER_TIMEOUT.saturating_mul(looks as u32 + 1);
-            return after(Some(span), since, reason);
-        }
-        let lease = peer.lease.as_ref();
-        let held = lease.map_or(Held::Freely, |lease| self.workspaces.held(lease));
-        if peer.registered.contains(Interest::WRITE) {
-            let since = match held {
-                Held::ForReply { since, .. } => since,
-                // The workspace is held for a frame. The connection continues at once.
-                _ => peer.active_at,
-            };
-            return after(self.settings.stall_timeout, since, CloseReason::Stalled);
-        }
-        if peer.connection.awaits() {
-            // The peer waits for an effect, which has a time-out of its own.
-            return NEVER;
-        }
-        let waits = self.waiting.contains(token.index());
-        let silent = if waits {
-            CloseReason::Starved
-        } else {
-            CloseReason::Idle
-        };
-        let idle = after(self.settings.idle_timeout, peer.active_at, silent);
-        let frame_since = peer.frame_since;
-        let frame = match held {
-            // A connection that waits for its next turn is not late.
-            _ if peer.connection.yields() => NEVER,
-            Held::ForFrame { since, .. } => {
-                after(self.settings.frame_timeout, since, CloseReason::SlowFrame)
-            }
-            // No byte of the frame is kept. Without a workspace its rest cannot be read.
-            Held::Freely if frame_since != Time::NEVER && !waits => {
-                let timeout = self.settings.frame_timeout;
-                after(timeout, frame_since, CloseReason::SlowFrame)
-            }
-            _ => NEVER,
-        };
-        if frame.0 < idle.0 { frame } else { idle }
-    }
-}
-
-/// How long a connection pauses after `refusals` failures for want of kernel memory in a row.
-fn pause_after(refusals: u8) -> Duration {
-    MEMORY_RETRY_MIN * (1 << refusals.saturating_sub(1))
 }

@@ -36,6 +36,7 @@ use super::pool::Workspaces;
 use super::pump::Pump;
 use super::pump::ReadPolicy;
 use super::settings::Settings;
+use super::waiting::Timeouts;
 use crate::store::queue::Queue;
 use crate::store::slots::Slots;
 use crate::store::timers::Timers;
@@ -56,6 +57,7 @@ pub struct Wakeups {
 pub struct Server<K: Spawner + Opener, S: Service> {
     pub(super) pump: Pump<K, S>,
     pub(super) settings: Settings,
+    pub(super) timeouts: Timeouts,
     pub(super) acceptor: Acceptor<K::Socket>,
     pub(super) links: Slots<Token, Link<K, S>>,
     pub(super) drain: Option<Drain>,
@@ -134,6 +136,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                     Trigger::Edge => ReadPolicy::WhileFull,
                 },
             },
+            timeouts: Timeouts::of(&settings),
             settings,
         })
     }

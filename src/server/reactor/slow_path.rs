@@ -8,14 +8,14 @@
 use std::io;
 
 use crate::base::bytes::{InboundCursors, OutboundCursors};
-use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
-use crate::protocol::connection::{CloseReason, Cursors, Want, Workspace};
+use crate::kernel::{Interest, Opener, Readiness, Spawner, Token};
+use crate::protocol::connection::{Budget, CloseReason, Cursors, Want, Workspace};
 use crate::protocol::service::Service;
 
-use super::lease::Moved;
 use crate::server::Server;
 use crate::server::pool::Lease;
 use crate::server::pump::{FastOutcome, Next, Possible, ReadPolicy};
+use crate::server::waiting::{Facts, deadline, interest};
 
 /// The stream may have ended.
 const OVER: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
@@ -31,6 +31,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.pump.counters.stale_events += 1;
             return;
         };
+        let is_turn = peer.waiting.is_turn();
         if readiness == Readiness::IN && peer.is_idle() {
             match self.try_fast_path(token) {
                 Some(FastOutcome::Done) => return,
@@ -38,7 +39,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 None => {}
             }
         }
-        if self.ready.contains(token.index()) {
+        if is_turn {
             return self.defer(token, readiness);
         }
         self.run_slow(token, readiness);
@@ -78,13 +79,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub(in crate::server) fn leave_fast_path(&mut self, token: Token, outcome: FastOutcome) {
         match outcome {
             FastOutcome::Done => {}
-            FastOutcome::Ended(want) => self.settle(
-                token,
-                &Next {
-                    want,
-                    has_more: false,
-                },
-            ),
+            FastOutcome::Ended(want) => self.settle(token, want),
             FastOutcome::Remaining(at, possible) => {
                 let Some(lease) = self.workspaces.acquire() else {
                     unreachable!(
@@ -113,24 +108,21 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let mut workspace = self.workspaces.open(&lease);
         // A connection that yields has used up its frames. Otherwise the first bytes that were not
         // answered are a part of a frame, or wrong.
-        let frames = match peer.connection.yields() {
+        let mut budget = Budget::new(match peer.connection.yields() {
             true => 0,
             false => self.settings.frames_per_event,
-        };
-        workspace.frames_left = frames;
-        let progress = peer
-            .connection
-            .resume(&mut workspace, &mut self.pump.protocol);
+        });
+        let connection = &mut peer.connection;
+        let progress = connection.resume(&mut workspace, &mut self.pump.protocol, &mut budget);
         debug_assert_eq!(
             progress.frames, 0,
             "the fast path left a whole frame unanswered"
         );
-        let frames = workspace.frames_left;
         let at = workspace.cursors();
         self.workspaces.leave(&lease, at);
         peer.lease = Some(lease);
         self.pump.note(progress);
-        self.run_link(token, possible, frames);
+        self.run_link(token, possible, &mut budget);
     }
 
     /// Handles one event of a connection on the slow path.
@@ -138,11 +130,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let Some(peer) = self.links.get_mut(token) else {
             return;
         };
-        peer.paused = false;
+        let was_refused = peer.waiting.is_writable();
+        let nothing_asked = peer.waiting.is_for_no_event();
+        peer.waiting.try_again();
         let over = readiness.intersects(OVER);
         peer.read_to_end |= readiness.intersects(TO_THE_END);
-        let was_refused = peer.registered.contains(Interest::WRITE);
-        let nothing_asked = !peer.registered.contains(Interest::READ) && !was_refused;
         let broken = readiness.intersects(match peer.connection.is_lingering() {
             // After our FIN, a hang-up is only the end of the peer's stream. Bytes before it are
             // still read: a close with unread input destroys replies.
@@ -161,72 +153,96 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read: over || to_the_last || readiness.intersects(Readiness::IN),
             write: over || readiness.intersects(Readiness::OUT) || !was_refused,
         };
-        self.run_link(token, possible, self.settings.frames_per_event);
+        let mut budget = Budget::new(self.settings.frames_per_event);
+        self.run_link(token, possible, &mut budget);
     }
 
-    /// Runs a connection with a workspace of its own, and answers at most `frames` frames.
-    pub(in crate::server) fn run_link(&mut self, token: Token, possible: Possible, frames: u64) {
+    /// Runs a connection with a workspace of its own.
+    pub(in crate::server) fn run_link(
+        &mut self,
+        token: Token,
+        possible: Possible,
+        budget: &mut Budget,
+    ) {
         let Some(peer) = self.links.get_mut(token) else {
             return;
         };
-        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.acquire()) else {
-            if !peer.connection.is_lingering() {
-                return self.wait_for_workspace(token);
-            }
-            // Bytes of a lingering peer are discarded and need no workspace.
-            let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
-            let next = self.pump.run(peer, &mut nothing, possible);
-            return self.settle(token, &next);
+        if peer.waiting.is_turn() {
+            self.ready.remove(token.index());
+        }
+        let lease = peer.lease.take().or_else(|| self.workspaces.acquire());
+        if lease.is_none() && !peer.connection.is_lingering() {
+            return self.wait_for_workspace(token);
+        }
+        // Bytes of a lingering peer are discarded and need no workspace.
+        let mut workspace = match &lease {
+            Some(lease) => self.workspaces.open(lease),
+            None => Workspace::new(&mut [], &mut [], Cursors::default()),
         };
-        let before = Moved::of(&self.pump.counters);
-        let mut workspace = self.workspaces.open(&lease);
-        workspace.frames_left = frames;
         if peer.connection.is_greeting() {
             peer.connection
                 .begin(&mut workspace, &mut self.pump.protocol);
         }
-        let next = self.pump.run(peer, &mut workspace, possible);
-        let settled = next.interest(self.settings.trigger) == Some(peer.registered)
-            && next.want != Want::Discard
-            && next.want != Want::Await
-            && !peer.paused;
-        if workspace.is_empty() {
-            if peer.connection.is_mid_message() || peer.frame_since != Time::NEVER {
-                self.note_frame(token, &lease);
+        let next = self.pump.run(peer, &mut workspace, possible, budget);
+        let facts = Facts {
+            holds: !workspace.is_empty(),
+            is_mid_message: peer.connection.is_mid_message(),
+            is_next: peer.connection.take_end_of_frame(),
+            is_contended: !self.waiting.is_empty(),
+        };
+        let at = workspace.cursors();
+        match lease {
+            Some(lease) if facts.holds => {
+                self.workspaces.leave(&lease, at);
+                peer.lease = Some(lease);
             }
-            self.workspaces.release_workspace(lease);
-        } else {
-            let at = workspace.cursors();
-            self.workspaces.leave(&lease, at);
-            self.hold_workspace(token, lease, next.want, before);
+            Some(lease) => self.workspaces.release_workspace(lease),
+            None => {}
         }
-        if !settled || next.has_more || !self.waiting.is_empty() {
-            self.settle(token, &next);
+        let Next { want, has_more } = next;
+        let now = self.pump.now;
+        peer.waiting = peer
+            .waiting
+            .after(want, has_more, facts, &self.timeouts, now);
+        if peer.waiting.is_amid() {
+            let (deadline, _) = deadline(&peer.waiting, &self.timeouts);
+            self.timers.arm_by(token.index(), deadline);
+        }
+        let is_settled = matches!(want, Want::Read | Want::Write)
+            && !has_more
+            && !facts.is_contended
+            && !peer.waiting.is_memory()
+            && interest(&peer.waiting, self.settings.trigger) == peer.registered;
+        match is_settled {
+            true => peer.check(self.settings.trigger),
+            false => self.settle(token, want),
         }
     }
 
     /// Registers the interest in what the connection wants next, and arms its deadline.
-    fn settle(&mut self, token: Token, next: &Next) {
+    fn settle(&mut self, token: Token, want: Want) {
         self.serve_workspace_queue();
-        if next.want == Want::Await {
+        let Some(peer) = self.links.get_mut(token) else {
+            return;
+        };
+        if want == Want::Close {
+            return self.release(token);
+        }
+        if peer.waiting.is_effect() {
             self.await_effect(token);
         }
         let Some(peer) = self.links.get_mut(token) else {
             return;
         };
-        if peer.paused && next.want != Want::Close {
-            return self.pause(token);
-        }
         // Before the interest is changed: if that fails, the connection is released, and a release
-        // removes it from the queue.
-        if next.has_more {
+        // removes it from the list.
+        if peer.waiting.is_turn() {
             self.ready.push(token.index());
         }
-        match next.interest(self.settings.trigger) {
-            None => self.release(token),
-            Some(interest) if interest != peer.registered => self.change_interest(token, interest),
+        match interest(&peer.waiting, self.settings.trigger) {
+            interest if interest != peer.registered => self.change_interest(token, interest),
             // The connection may have begun to linger, which has a deadline of its own.
-            Some(_) => self.arm(token),
+            _ => self.arm(token),
         }
     }
 
