@@ -11,11 +11,11 @@ use crate::base::text::json::Json;
 
 use super::cost::ServerCost;
 use super::figures::{Figures, PERCENTS, Spans};
-use crate::load::conversation::session::{Compared, Loaded, Session};
 use crate::load::judge::statistics::Estimate;
 use crate::load::plan::schedule::Arrivals;
 use crate::load::plan::{Pace, Plan, Protocol, Until};
 use crate::load::run::observe::TICK_NS;
+use crate::load::run::session::{Compared, Loaded, Session};
 
 /// The JSON document of a session.
 pub fn json(session: &Session) -> String {

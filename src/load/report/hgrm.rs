@@ -6,8 +6,8 @@ use std::fmt::Write;
 
 use crate::base::histogram::Histogram;
 
-use crate::load::conversation::session::Session;
 use crate::load::report;
+use crate::load::run::session::Session;
 
 /// The percentiles in HdrHistogram text. With several servers, each has its own block, under a
 /// comment with its name.

@@ -12,9 +12,9 @@ use crate::base::text::plural::plural;
 use crate::base::text::quantity::Quantity;
 use crate::limits::LOAD_GRACE_DEFAULT;
 
-use super::conversation::session::{Loaded, Session};
 use super::plan::schedule::Arrivals;
 use super::plan::{Pace, Plan, Protocol, Until};
+use super::run::session::{Loaded, Session};
 use cost::ServerCost;
 use figures::{Figures, PERCENTS, Spans};
 use units::{bytes, count, span};

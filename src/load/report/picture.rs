@@ -7,9 +7,9 @@
 use std::fmt::Write;
 
 use super::units;
-use crate::load::conversation::session::Session;
 use crate::load::judge::compare::Versus;
 use crate::load::report;
+use crate::load::run::session::Session;
 
 const WIDTH: f64 = 800.0;
 const LEFT: f64 = 90.0;
