@@ -5,9 +5,9 @@
 //!
 //! ```text
 //!   plan          what a run is: script (one table of requests), schedule (when they are due)
-//!   conversation  requests and replies of one connection, as bytes; a session of several runs
+//!   conversation  requests and replies of one connection, as bytes
 //!   worker        a thread: event loop, connections, clock -> tally
-//!   run           one run: workers, window, samples of the processes -> outcome
+//!   run           one run: workers, window, samples of the processes; a session of several runs
 //!   judge         checks of the figures, assertions, comparisons
 //!   report        text, JSON, SVG, percentiles
 //! ```

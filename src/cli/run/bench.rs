@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
-use crate::load::conversation::session::{self, Session, SessionError};
 use crate::load::report::origin::Origin;
 use crate::load::report::text::{self, Paint};
 use crate::load::report::{Report, document, hgrm, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
 use crate::load::run::progress::Progress;
+use crate::load::run::session::{self, Session, SessionError};
 
 use super::output::print;
 use super::{Exit, Failure, io_failure};

@@ -14,12 +14,12 @@ use super::cost::ServerCost;
 use super::figures::{Figures, Histograms, PERCENTS, Spans};
 use super::origin::Origin;
 use super::{Inputs, Report};
-use crate::load::conversation::session::{Compared, Loaded};
 use crate::load::judge::statistics::Estimate;
 use crate::load::plan::schedule::Arrivals;
 use crate::load::plan::{Pace, Plan, Protocol, Until};
 use crate::load::run::bench::Bench;
 use crate::load::run::observe::TICK_NS;
+use crate::load::run::session::{Compared, Loaded};
 
 /// The version of the document's form. It changes when a key changes its meaning or goes away; new
 /// keys may come at any time. The form is in `schema.json` beside this file.

@@ -22,12 +22,12 @@ use crate::base::text::plural::plural;
 use crate::base::text::quantity::Quantity;
 use crate::limits::LOAD_GRACE_DEFAULT;
 
-use super::conversation::session::{Compared, Loaded, Session};
 use super::judge::checks::Check;
 use super::judge::statistics::Estimate;
 use super::plan::schedule::Arrivals;
 use super::plan::{Pace, Plan, Protocol, Until};
 use super::run::bench::Bench;
+use super::run::session::{Compared, Loaded, Session};
 use origin::Origin;
 use units::span;
 

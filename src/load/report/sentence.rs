@@ -8,8 +8,8 @@
 use super::units::{count, span};
 use super::{Report, letter};
 use crate::base::text::plural::plural;
-use crate::load::conversation::session::{Compared, Loaded};
 use crate::load::judge::statistics::Estimate;
+use crate::load::run::session::{Compared, Loaded};
 
 /// The first sentence, for the server at `index`. Its title is not part of it.
 pub fn first(report: &Report<'_>, index: usize) -> String {

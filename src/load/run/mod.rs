@@ -18,6 +18,7 @@ pub mod control;
 pub mod observe;
 pub mod progress;
 pub mod servers;
+pub mod session;
 pub mod spawn;
 pub mod stderr_tail;
 

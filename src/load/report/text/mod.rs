@@ -15,7 +15,7 @@ use super::cost::ServerCost;
 use super::figures::{Figures, PERCENTS, Spans};
 use super::units::{bytes, count, ratio, span};
 use super::{Report, letter, sentence};
-use crate::load::conversation::session::{Compared, Loaded};
+use crate::load::run::session::{Compared, Loaded};
 
 /// Columns before the text of an item: an indent of two, and its label.
 const ITEM: usize = 16;
