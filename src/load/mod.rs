@@ -10,6 +10,7 @@
 //!   run           one run: workers, window, samples of the processes; a session of several runs
 //!   judge         checks of the figures, assertions, comparisons
 //!   report        text, JSON, SVG, percentiles
+//!   merge         the documents of several generators -> one report
 //! ```
 //!
 //! Three rules hold everywhere. The clock of a request starts when the request is due. The measured
@@ -18,6 +19,7 @@
 
 pub mod conversation;
 pub mod judge;
+pub mod merge;
 pub mod plan;
 pub mod report;
 pub mod run;

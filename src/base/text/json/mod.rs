@@ -151,6 +151,30 @@ impl Json {
         }
     }
 
+    fn put_tight(&mut self, value: &Value) {
+        match value {
+            Value::List(items) => {
+                self.text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.text.push_str(if index == 0 { "" } else { "," });
+                    self.put_tight(item);
+                }
+                self.text.push(']');
+            }
+            Value::Object(members) => {
+                self.text.push('{');
+                for (index, (name, value)) in members.iter().enumerate() {
+                    self.text.push_str(if index == 0 { "" } else { "," });
+                    self.put_text(name);
+                    self.text.push(':');
+                    self.put_tight(value);
+                }
+                self.text.push('}');
+            }
+            value => self.put_value(value),
+        }
+    }
+
     fn nest(&mut self, open: char, close: char, inside: impl FnOnce(&mut Json)) {
         self.text.push(open);
         self.depth += 1;
@@ -209,6 +233,17 @@ impl Json {
     }
 }
 
+/// A value in one line, without blanks between its parts.
+pub fn line(value: &Value) -> String {
+    let mut json = Json {
+        text: String::new(),
+        depth: 0,
+        first: true,
+    };
+    json.put_tight(value);
+    json.text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +272,7 @@ mod tests {
     fn what_is_copied_is_what_was_read() {
         let text = r#"{"a":[1,[2,{"b":"x\\\"y"}],null],"o":{},"n":-1.50e3,"t":true}"#;
         let value = read(text).expect("it is JSON");
+        assert_eq!(line(&value), text);
         let mut json = Json::new();
         json.copy("all", &value);
         let tight: String = json.finish().split_whitespace().collect();
