@@ -276,6 +276,20 @@ pub const PAIRS_DEFAULT: usize = 10;
 /// Fewest rounds: a single pair does not show how much pairs vary.
 pub const PAIRS_MIN: usize = 2;
 
+/// Deepest nesting of a JSON document that is read. Documents of the load generator have 7 levels;
+/// the reader calls itself for each level, so the stack bounds it.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Largest document that `mynah merge` reads: a hundred times the size of a usual one.
+pub const MERGE_SIZE_MAX: usize = 64 * MIB;
+/// Most documents of one sum. With [`MERGE_COUNT_MAX`] no sum of counts exceeds 64 bits.
+pub const MERGE_FILES_MAX: usize = 1024;
+/// Largest count in a document that is merged: whole numbers up to here are exact in every reader
+/// of JSON (RFC 7493, 2.2).
+pub const MERGE_COUNT_MAX: u64 = (1 << 53) - 1;
+/// Columns of the text report: those of the narrowest usual terminal, less one, because some
+/// terminals wrap a full line.
+pub const REPORT_COLUMNS: usize = 79;
+
 /// Longest text that `echo` puts in front of every message: a prompt, not a page.
 pub const PREFIX_SIZE_MAX: usize = KIB;
 /// Largest dictionary file: more words than any language has. During a reload two dictionaries

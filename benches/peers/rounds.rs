@@ -13,10 +13,10 @@ use std::time::Instant;
 
 use mynah::cli::options::{self, Command, Parsed};
 use mynah::kernel::Linux;
-use mynah::load::conversation::session::{self, Session, SessionError};
 use mynah::load::run::RunError;
 use mynah::load::run::observe;
 use mynah::load::run::progress::Progress;
+use mynah::load::run::session::{self, Session, SessionError};
 use mynah::load::run::spawn::Spawned;
 
 use super::servers::{self, Server};

@@ -121,7 +121,7 @@ fn every_transcript_plays_on_the_binary() {
 
 #[test]
 fn every_service_has_a_transcript() {
-    let Ok(Parsed::Help(help)) = options::parse(["--help".into()]) else {
+    let Ok(Parsed::Help(help)) = options::parse(["serve".into(), "--help".into()]) else {
         panic!("no help");
     };
     let services = help

@@ -17,7 +17,9 @@ pub fn suggest_or_list(word: &str, known: impl Iterator<Item = &'static str> + C
 
 /// The known word that `word` probably stands for.
 ///
-/// A known word is near if at most a third of it was mistyped, or if it contains what was typed.
+/// A known word is near if at most a quarter of it was mistyped, or one letter of a short word, or
+/// if it contains what was typed. A larger share of a short word makes another word of it: `--time`
+/// is two letters from `--size`, and `help` two from `http`.
 pub fn suggest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let bare = word.trim_start_matches('-');
     let length = bare.chars().count();
@@ -26,7 +28,7 @@ pub fn suggest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<
         return None;
     }
     let near = |(distance, candidate): &(usize, &'static str)| {
-        *distance <= length.div_ceil(3) || (length >= 3 && candidate.contains(bare))
+        *distance <= ((length + 1) / 4).max(1) || (length >= 3 && candidate.contains(bare))
     };
     let measured = known.map(|candidate| (edit_distance(word, candidate), candidate));
     measured
@@ -75,12 +77,20 @@ mod tests {
             ("ehco", Some("echo")),
             ("uper", Some("upper")),
             ("--verbose", None),
+            ("eco", Some("echo")),
             ("-", None),
             ("", None),
         ] {
             assert_eq!(suggest(word, known.into_iter()), near, "{word}");
         }
         assert_eq!(suggest(&"a".repeat(1 << 20), known.into_iter()), None);
+    }
+
+    #[test]
+    fn a_short_word_two_letters_away_is_another_word() {
+        for (word, known) in [("--time", "--size"), ("help", "http"), ("--path", "--port")] {
+            assert_eq!(suggest(word, [known].into_iter()), None, "{word}");
+        }
     }
 
     #[test]

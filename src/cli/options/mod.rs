@@ -3,12 +3,13 @@
 //! [`parse`] returns a command to run, a text to print, or one line that names the input, the
 //! reason, and what would be right. It prints nothing, opens nothing and never panics, whatever the
 //! arguments are. Its values need no further check. The commands and flags are in `table`, the
-//! values in `values`; this file walks through the arguments and formats the help. Neighbour:
-//! `cli::run` runs the result.
+//! values in `values`, the help and other texts in `texts`; this file walks through the arguments.
+//! Neighbour: `cli::run` runs the result.
 
 mod bench;
 mod services;
 mod table;
+mod texts;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -19,7 +20,7 @@ use crate::base::text::escape::escape;
 use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
-use crate::protocol::framing::{FRAMINGS, Framing, OnTooLong, Raw};
+use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
 
@@ -232,20 +233,38 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String>
 
 fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
     let mut args = args.into_iter().peekable();
-    let named = args
-        .peek()
-        .and_then(|first| table::command(first.to_str()?));
+    let first = |name: &OsString| name.to_str().map(str::to_owned);
+    let first = args.peek().and_then(first).unwrap_or_default();
+    if let Some(row) = texts::row(&first) {
+        let words: Vec<OsString> = args.skip(1).collect();
+        let words: Result<Vec<&str>, _> = words.iter().map(|word| utf8(word)).collect();
+        return row.parse(&words?);
+    }
+    let named = table::command(&first);
     if named.is_some() {
         args.next();
     }
     let command = named.unwrap_or(&COMMANDS[0]);
+    // Without a word, the help is about the whole program.
+    let help = |words: usize| match named.is_some() || words > 0 {
+        true => Ok(Parsed::Help(texts::of_command(command))),
+        false => Ok(Parsed::Help(texts::overview())),
+    };
     let mut options = Options::default();
     let mut position = 0;
     let mut flags_ended = false;
+    // The word before this one, if it was a switch without a value.
+    let mut switch = None;
+    // The flags that took the next word as the name of their file.
+    let mut files = Vec::new();
     while let Some(arg) = args.next() {
         let arg = utf8(&arg)?;
         if flags_ended || !arg.starts_with('-') || arg == "-" {
-            take_word(command, named.is_some(), &mut options, position, arg)?;
+            if arg == "help" && !flags_ended {
+                return help(position + 1);
+            }
+            let taken = take_word(command, named.is_some(), &mut options, position, arg);
+            taken.map_err(|reason| switch_or(switch.take(), arg, reason))?;
             position += 1;
             continue;
         }
@@ -253,23 +272,25 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             flags_ended = true;
             continue;
         }
-        let (name, attached) = match arg.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (arg, None),
-        };
-        let flag = command
-            .flag(name)
-            .map_err(|reason| format!("{}: {reason}", shown(name)))?;
+        let (flag, attached) = command.flag(arg)?;
+        let name = written_name(flag, arg);
         let apply = |options: &mut Options, apply: table::Apply, value: &str| {
             apply(options, value).map_err(|why| format!("{name} {}: {why}", shown(value)))
         };
+        switch = None;
         match (&flag.effect, attached) {
-            (Effect::Help, None) => return Ok(Parsed::Help(help(command))),
+            (Effect::Help, None) => return help(position),
             (Effect::Version, None) => return Ok(Parsed::Version),
             (Effect::Help | Effect::Version, Some(_)) => {
                 return Err(format!("{}: {name} takes no value", shown(arg)));
             }
-            (Effect::Switch(set), value) => apply(&mut options, *set, value.unwrap_or("on"))?,
+            (Effect::Switch(set), Some(value)) => apply(&mut options, *set, value)?,
+            (Effect::Switch(set), None) => {
+                let value = args.next_if(|next| next == "on" || next == "off");
+                let value = value.as_deref().map_or(Ok("on"), utf8)?;
+                apply(&mut options, *set, value)?;
+                switch = Some(flag.long);
+            }
             (Effect::Value(_, set) | Effect::Output(set), Some(value)) => {
                 apply(&mut options, *set, value)?;
             }
@@ -277,7 +298,11 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
                 let is_file =
                     |next: &OsString| next == "-" || !next.as_encoded_bytes().starts_with(b"-");
                 let file = args.next_if(is_file).unwrap_or_else(|| "-".into());
-                apply(&mut options, *set, utf8(&file)?)?;
+                let file = utf8(&file)?;
+                apply(&mut options, *set, file)?;
+                if file != "-" {
+                    files.push((flag.long, file.to_owned()));
+                }
             }
             (Effect::Value(value, set), None) => {
                 // The next argument is a flag, so this flag has no value.
@@ -289,7 +314,34 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             }
         }
     }
-    (command.finish)(options).map(Parsed::Run)
+    let finished = (command.finish)(options).map(Parsed::Run);
+    finished.map_err(|reason| match files.first() {
+        // In `bench --json 7007` the address has become the name of the file.
+        Some((flag, file)) if position == 0 => {
+            let file = shown(file);
+            format!("{reason}; {flag} took {file} as the name of its file, write {flag}={file}")
+        }
+        _ => reason,
+    })
+}
+
+/// The name of the flag as it was written, without an attached value.
+fn written_name<'a>(flag: &Flag, written: &'a str) -> &'a str {
+    match flag.short {
+        Some(short) if written.starts_with(short) => &written[..short.len()],
+        _ => written.split_once('=').map_or(written, |(name, _)| name),
+    }
+}
+
+/// The reason against a word, or that it is no value of the switch before it. A word near a known
+/// one, or one with a reason of its own, was not meant as a value.
+fn switch_or(switch: Option<&str>, word: &str, reason: String) -> String {
+    match switch {
+        Some(switch) if reason.contains(": unknown, must be ") => {
+            format!("{switch} {}: must be on or off", shown(word))
+        }
+        _ => reason,
+    }
 }
 
 /// Passes `word` to the command, or returns why the command does not accept it.
@@ -311,84 +363,6 @@ fn take_word(
 fn utf8(arg: &OsStr) -> Result<&str, String> {
     arg.to_str()
         .ok_or_else(|| format!("{arg:?}: is not UTF-8, must be text"))
-}
-
-/// The help of one command. The help of the first command also lists the commands.
-fn help(command: &CommandRow) -> String {
-    let mut text = format!("mynah {}: {}\n", command.name, command.about);
-    if command.name == COMMANDS[0].name {
-        let version = env!("CARGO_PKG_VERSION");
-        text = format!("mynah {version}: an echo server around a handcrafted epoll loop\n");
-    }
-    text += &format!("\nUsage: {}\n", command.usage);
-    if command.name == COMMANDS[0].name {
-        let rows = COMMANDS
-            .iter()
-            .map(|row| (row.name.to_owned(), row.about.to_owned()));
-        section(
-            &mut text,
-            "Commands (mynah COMMAND --help tells more)",
-            rows,
-        );
-    }
-    let owned = |(left, right): &(&str, &str)| ((*left).to_owned(), (*right).to_owned());
-    section(
-        &mut text,
-        command.words.0,
-        command.words.1.iter().map(owned),
-    );
-
-    if command.flags().any(|flag| flag.long == "--frame") {
-        let rows = FRAMINGS.iter().map(|row| owned(&(row.words, row.about)));
-        section(&mut text, "Framings (--frame SPEC)", rows);
-    }
-
-    let defaults = Options::default();
-    let mut flags = command.flags().peekable();
-    while let Some(group) = flags.peek().map(|flag| flag.group) {
-        let members = std::iter::from_fn(|| flags.next_if(|flag| flag.group == group));
-        section(
-            &mut text,
-            group,
-            members.map(|flag| flag_help(flag, &defaults)),
-        );
-    }
-    let is_named = |kind: &&(&str, &str)| {
-        let names = |flag: &Flag| matches!(flag.effect, Effect::Value(name, _) if name == kind.0);
-        command.flags().any(names)
-    };
-    let kinds = values::KINDS.iter().filter(is_named).map(owned);
-    section(&mut text, "Values", kinds);
-    section(&mut text, "Examples", command.examples.iter().map(owned));
-    text
-}
-
-/// The syntax of a flag, and its help with the default.
-fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
-    let value = match &flag.effect {
-        Effect::Help | Effect::Version => String::new(),
-        Effect::Switch(_) => "[=on|off]".to_owned(),
-        Effect::Value(name, _) => format!(" {name}"),
-        Effect::Output(_) => " [FILE]".to_owned(),
-    };
-    let short = flag
-        .short
-        .map_or_else(String::new, |short| format!("{short}, "));
-    let help = match (flag.default)(defaults) {
-        default if default.is_empty() => flag.help.to_owned(),
-        default => format!("{} [{default}]", flag.help),
-    };
-    (format!("{short}{}{value}", flag.long), help)
-}
-
-/// Appends a title and its rows in two columns.
-fn section(text: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {
-    *text += &format!("\n{title}:\n");
-    let rows: Vec<_> = rows.collect();
-    let width = rows.iter().map(|(left, _)| left.len()).fold(23, usize::max);
-    for (left, right) in rows {
-        *text += &format!("  {left:<width$}  {right}\n");
-    }
 }
 
 #[cfg(test)]

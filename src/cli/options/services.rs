@@ -53,6 +53,11 @@ impl fmt::Display for ServiceName {
     }
 }
 
+/// Whether `word` is the name of a service.
+pub(super) fn is_service(word: &str) -> bool {
+    SERVICES.iter().any(|(name, _)| *name == word)
+}
+
 /// The services by name.
 pub(super) const SERVICES: &[(&str, ServiceName)] = &[
     ("echo", ServiceName::Echo),

@@ -2,6 +2,7 @@
 
 use super::services::SERVICES;
 use super::*;
+use crate::protocol::framing::FRAMINGS;
 use std::os::unix::ffi::OsStringExt;
 
 /// Splits a line at blanks; single quotes keep words together.
@@ -111,13 +112,165 @@ fn the_last_of_a_repeated_flag_wins() {
 }
 
 #[test]
+fn a_short_form_takes_its_value_attached_or_as_the_next_word() {
+    let written_out = serve("--listen 127.0.0.1:7008 --listen 7009 --listen 7010");
+    for line in [
+        "-l 127.0.0.1:7008 -l 7009 -p 7010",
+        "-l127.0.0.1:7008 -l7009 -p7010",
+        "-l=127.0.0.1:7008 -l=7009 -p=7010",
+    ] {
+        assert_eq!(serve(line), written_out, "{line}");
+    }
+    let written_out =
+        parse_line("bench 7 --connections 9 --duration 2s --threads 2 --rate 5k --size 9");
+    assert!(written_out.is_ok());
+    for line in [
+        "bench 7 -c 9 -d 2s -t 2 -R 5k --size 9",
+        "bench -c9 -d2s -t2 -R5k 7 --size=9",
+        "bench 7 -c=9 -d=2s -t=2 -R=5k --size 9",
+    ] {
+        assert_eq!(parse_line(line), written_out, "{line}");
+    }
+    assert_eq!(
+        parse_line("bench 7 -n 1k"),
+        parse_line("bench 7 --requests 1k")
+    );
+    for (line, error) in [
+        (
+            "-p 70070",
+            "-p 70070: must be 0 to 65535; an address follows -l or --listen",
+        ),
+        (
+            "-p localhost:7",
+            "-p localhost:7: must be a whole number, 0 to 65535; an address follows -l or --listen",
+        ),
+        ("-p", "-p: needs a value, -p PORT"),
+        ("bench 7 -c0", "-c 0: must be 1 to 16777216"),
+        ("bench 7 -d5", "-d 5: needs a unit, such as 5s or 5ms"),
+        ("-listen 7", "-listen: has one dash; write --listen"),
+        ("connect 7 -l 8", "-l: belongs to mynah serve"),
+        ("-R 5", "-R: belongs to mynah bench"),
+        ("-hx", "-hx: unknown, see mynah serve --help"),
+    ] {
+        assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn auto_is_a_thread_for_each_processor_that_the_process_may_use() {
+    let may = crate::kernel::process::affinity(0).expect("a mask").list();
+    assert_eq!(serve("--threads auto").threads, may.len().min(64));
+    assert_eq!(
+        parse_line("bench 7 -t auto"),
+        parse_line(&format!("bench 7 --threads {}", may.len().min(64)))
+    );
+}
+
+#[test]
+fn a_switch_takes_on_or_off_as_the_next_word_too() {
+    assert!(!serve("--nodelay off").nodelay);
+    assert!(serve("--nodelay on --defer-accept").defer_accept);
+    assert_eq!(serve("--nodelay upper").service, ServiceName::Upper);
+    for (line, error) in [
+        ("--nodelay maybe", "--nodelay maybe: must be on or off"),
+        ("serve --nodelay true", "--nodelay true: must be on or off"),
+        ("--nodelay uper", "uper: unknown, did you mean upper?"),
+        (
+            "connect --retry 127.0.01:7",
+            "127.0.01:7: 127.0.01 is not a dotted quad; write four numbers up to 255 without \
+             leading zeros, 127.0.0.1:7",
+        ),
+    ] {
+        assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn a_word_of_another_program_is_refused_with_ours() {
+    for (line, error) in [
+        (
+            "--port 7",
+            "--port: write -p PORT, or --listen ADDR:PORT for another address",
+        ),
+        (
+            "--bind=::1",
+            "--bind: write --listen ADDR:PORT, or -l for short",
+        ),
+        (
+            "--workers 4",
+            "--workers: write --threads N, or --threads auto for one on each processor",
+        ),
+        (
+            "-v",
+            "-v: the log is set by RUST_LOG=debug in front of mynah; -V is the version",
+        ),
+        (
+            "bench 7 --qps 5",
+            "--qps: write --rate RATE, requests a second in all, or -R for short",
+        ),
+        (
+            "bench 7 --concurrency=5",
+            "--concurrency: write --connections N, or -c for short",
+        ),
+        (
+            "bench 7 --time 5",
+            "--time: write --duration TIME with its unit, such as 10s, or -d for short",
+        ),
+        (
+            "bench 7 -k",
+            "-k: connections are kept; --churn opens one for each request",
+        ),
+        (
+            "bench 7 --frame-max 5",
+            "--frame-max: bench has no limit of its own; --size is the payload, and the server's \
+             limit is what the server was told",
+        ),
+        (
+            "connect 7 --host x",
+            "--host: the server is a word, mynah connect HOST:PORT",
+        ),
+        (
+            "https",
+            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+        ),
+        (
+            "serve https",
+            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+        ),
+        ("wrk", "wrk: write mynah bench ADDR"),
+        (
+            "run ls -l",
+            "ls: the commands of run follow --allow, such as --allow 'ls -l'",
+        ),
+        (
+            "TCP-LISTEN:7007,fork",
+            "TCP-LISTEN:7007,fork: write --listen HOST:PORT, or -p PORT",
+        ),
+    ] {
+        assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn an_address_that_became_the_name_of_a_file_is_told() {
+    assert_eq!(
+        parse_line("bench --json 7007"),
+        Err(
+            "bench needs an ADDR, or --spawn 'CMD {port}'; --json took 7007 as the name of its \
+             file, write --json=7007"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
 fn two_dashes_end_the_flags() {
     assert_eq!(serve("-- upper").service, ServiceName::Upper);
     let error = parse_line("-- --threads").expect_err("a word");
     assert_eq!(
         error,
         "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or connect or decode"
+             or serve or bench or connect or decode or help or man or completions or version"
     );
 }
 
@@ -139,14 +292,14 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
             "--threads -1: must be a whole number, 1 to 64",
         ),
         ("--thraeds 1", "--thraeds: unknown, did you mean --threads?"),
-        ("--verbose", "--verbose: unknown, see mynah serve --help"),
-        ("-x", "-x: unknown, see mynah serve --help"),
+        ("--bogus", "--bogus: unknown, see mynah serve --help"),
+        ("-Y", "-Y: unknown, see mynah serve --help"),
         ("ehco", "ehco: unknown, did you mean echo?"),
         ("sevre", "sevre: unknown, did you mean serve?"),
         (
             "proxy",
             "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or connect or decode",
+             or serve or bench or connect or decode or help or man or completions or version",
         ),
         (
             "serve proxy",
@@ -256,13 +409,13 @@ fn a_reason_that_quotes_its_input_is_one_line_that_prints() {
 fn help_and_version_come_first() {
     assert_eq!(parse_line("-V --bogus"), Ok(Parsed::Version));
     assert_eq!(parse_line("--version"), Ok(Parsed::Version));
-    assert_eq!(parse_line("serve -h --bogus"), parse_line("--help"));
+    assert_eq!(parse_line("-h --bogus"), parse_line("--help"));
 }
 
 #[test]
 fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_examples() {
     for command in COMMANDS {
-        let text = help(command);
+        let text = texts::of_command(command);
         assert!(
             text.lines().all(|line| line.chars().count() < 100),
             "{text}"
@@ -350,6 +503,7 @@ fn any_arguments_get_an_answer_and_an_error_is_one_line() {
     let (defaults, mut words) = (Options::default(), Vec::new());
     for flag in table::flags() {
         words.extend([flag.long.to_owned(), (flag.default)(&defaults)]);
+        words.extend(flag.short.map(str::to_owned));
     }
     let named = COMMANDS.iter().map(|command| command.name);
     let named = named.chain(SERVICES.iter().map(|(name, _)| *name));

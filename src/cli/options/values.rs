@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::base::text::quantity::Quantity;
 use crate::base::text::suggest::suggest_or_list;
-use crate::kernel::Endpoint;
+use crate::kernel::{Endpoint, process};
+use crate::limits::THREADS_MAX;
 
 /// Stores a parsed value in `place`.
 pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
@@ -63,6 +64,17 @@ where
     match T::try_from(value) {
         Ok(number) if range.contains(&number) => Ok(number),
         _ => Err(format!("must be {least} to {most}")),
+    }
+}
+
+/// A number of threads; `auto` is one for each processor on which this process may run.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    match text {
+        // A kernel with more processors than a mask here has bits refuses the call.
+        "auto" => Ok(process::affinity(0)
+            .map_or(1, |may| may.list().len())
+            .clamp(1, THREADS_MAX)),
+        _ => count(text, 1..=THREADS_MAX),
     }
 }
 

@@ -5,21 +5,23 @@
 //! cost the results. All results are printed before any error, and one full file does not keep the
 //! other files from being written.
 
+use std::env;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
-use crate::load::conversation::session::{self, Session, SessionError};
-use crate::load::report;
-use crate::load::report::{document, hgrm, picture};
+use crate::load::report::origin::Origin;
+use crate::load::report::text::{self, Paint};
+use crate::load::report::{Report, document, hgrm, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
 use crate::load::run::progress::Progress;
+use crate::load::run::session::{self, Session, SessionError};
 
 use super::output::print;
 use super::{Exit, Failure, io_failure};
@@ -30,6 +32,7 @@ const DESCRIPTORS_PER_THREAD: u64 = 2;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
+    let origin = Origin::here(options());
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
@@ -42,21 +45,44 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     let session = session.map_err(failure)?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
-    // A document on stdout must be the only output there.
+    let report = Report::of(&session, &origin);
     let papers = [&json, &svg, &percentiles];
-    let printed = if papers.into_iter().any(OutputFile::is_stdout) {
-        // The document is printed even if stderr accepts nothing.
-        let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
-        Ok(())
-    } else {
-        print(&report::text(&session))
-    };
+    let printed = print_report(&report, papers.into_iter().any(OutputFile::is_stdout));
     // Each document is written even if the one before failed. The first error is reported.
     printed
-        .and(json.write(|| document::json(&session)))
-        .and(svg.write(|| picture::svg(&session)))
-        .and(percentiles.write(|| hgrm::hgrm(&session)))?;
+        .and(json.write(|| document::json(&report)))
+        .and(svg.write(|| picture::svg(&report)))
+        .and(percentiles.write(|| hgrm::hgrm(&report)))?;
     exit_status(session)
+}
+
+/// The words after the name of the command.
+fn options() -> impl Iterator<Item = String> {
+    let words = env::args_os().skip(2);
+    words.map(|word| word.to_string_lossy().into_owned())
+}
+
+/// Prints the text report: on stdout, or on stderr if a document on stdout must be the only output
+/// there.
+pub(super) fn print_report(report: &Report<'_>, has_document: bool) -> Result<(), Failure> {
+    if has_document {
+        let text = text::text(report, paint(io::stderr().is_terminal()));
+        // The document is printed even if stderr accepts nothing.
+        let _ = ERROR_LINES.write_within(text.as_bytes(), LAST_LINE_TIMEOUT);
+        return Ok(());
+    }
+    print(&text::text(report, paint(io::stdout().is_terminal())))
+}
+
+/// Marks of doubt are red at a terminal, unless the user or the terminal has no colours
+/// (no-color.org; `dumb` is the terminal type without escape sequences, terminfo(5)).
+fn paint(is_terminal: bool) -> Paint {
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    match is_terminal && !is_set("NO_COLOR") && !is_dumb {
+        true => Paint::Red,
+        false => Paint::Plain,
+    }
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {

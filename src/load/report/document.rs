@@ -8,56 +8,81 @@ use std::fmt::Display;
 
 use crate::base::histogram::Histogram;
 use crate::base::text::json::Json;
+use crate::base::text::utc::utc;
 
 use super::cost::ServerCost;
-use super::figures::{Figures, PERCENTS, Spans};
-use crate::load::conversation::session::{Compared, Loaded, Session};
+use super::figures::{Figures, Histograms, PERCENTS, Spans};
+use super::origin::Origin;
+use super::{Inputs, Report};
 use crate::load::judge::statistics::Estimate;
 use crate::load::plan::schedule::Arrivals;
 use crate::load::plan::{Pace, Plan, Protocol, Until};
+use crate::load::run::bench::Bench;
 use crate::load::run::observe::TICK_NS;
+use crate::load::run::session::{Compared, Loaded};
 
-/// The JSON document of a session.
-pub fn json(session: &Session) -> String {
+/// The version of the document's form. It changes when a key changes its meaning or goes away; new
+/// keys may come at any time. The form is in `schema.json` beside this file.
+pub const SCHEMA: &str = "mynah-report-1";
+
+/// The document of a report.
+pub fn json(report: &Report<'_>) -> String {
     let mut json = Json::new();
-    json.text("program", concat!("mynah ", env!("CARGO_PKG_VERSION")));
-    json.object("inputs", |json| {
-        write_plan(json, &session.bench.plan);
-        json.value("same_core", session.bench.same_core);
-        json.value("pairs", session.bench.pairs);
-        json.objects(
-            "assertions",
-            &session.bench.assertions,
-            |json, assertion| {
-                json.text("text", assertion.text());
-            },
-        );
-    });
-    json.value("interrupted", session.interrupted.is_some());
-    if let Some(error) = &session.cut_short {
-        json.text("cut_short", &error.to_string());
+    json.text("schema", SCHEMA);
+    json.text("program", &format!("mynah {}", report.origin.version));
+    write_origin(&mut json, report.origin);
+    if !report.parts.is_empty() {
+        json.list("parts", report.parts);
+    }
+    json.text("load", &report.load);
+    match report.inputs {
+        Inputs::Given(bench) => json.object("inputs", |json| write_inputs(json, bench)),
+        Inputs::Read(inputs) => json.copy("inputs", inputs),
+    }
+    json.value("interrupted", report.is_interrupted);
+    if let Some(error) = &report.cut_short {
+        json.text("cut_short", error);
     }
     json.float("histogram_error", Histogram::ERROR);
-    json.objects("servers", &session.servers, write_server);
-    json.objects("checks", &session.checks, |json, (server, check)| {
+    json.objects("servers", report.servers, write_server);
+    json.objects("checks", report.checks, |json, (server, check)| {
         json.value("server", server);
         json.value("doubtful", check.doubtful);
         json.text("text", &check.text);
     });
-    json.objects("comparisons", &session.compared, write_compared);
+    json.objects("comparisons", report.compared, write_compared);
     json.objects(
         "self_checks",
-        &session.self_checks,
+        report.self_checks,
         |json, (metric, estimate)| {
             json.text("metric", metric);
             write_estimate(json, estimate);
         },
     );
-    let broken = session.broken_assertions();
-    json.objects("broken_assertions", &broken, |json, line| {
-        json.text("text", line)
-    });
+    json.objects(
+        "broken_assertions",
+        &report.broken_assertions,
+        |json, line| json.text("text", line),
+    );
     json.finish()
+}
+
+fn write_origin(json: &mut Json, origin: &Origin) {
+    known_text(json, "host", origin.host.as_deref());
+    known_text(json, "kernel", origin.kernel.as_deref());
+    known(json, "cpus", origin.cpus);
+    json.text("started", &utc(origin.started_unix_ns));
+    json.object("versions", |json| json.text("mynah", &origin.version));
+    json.texts("options", &origin.options);
+}
+
+fn write_inputs(json: &mut Json, bench: &Bench) {
+    write_plan(json, &bench.plan);
+    json.value("same_core", bench.same_core);
+    json.value("pairs", bench.pairs);
+    json.objects("assertions", &bench.assertions, |json, assertion| {
+        json.text("text", assertion.text());
+    });
 }
 
 fn write_plan(json: &mut Json, plan: &Plan) {
@@ -136,12 +161,35 @@ fn write_server(json: &mut Json, server: &Loaded) {
             json.value("count", line.seen);
         },
     );
+    json.object("histograms", |json| {
+        write_histograms(json, &server.histograms)
+    });
     let (timeline, elapsed_ns) = &server.timeline;
     json.float("timeline_width_s", timeline.width_seconds());
     json.floats("timeline_rate_per_s", timeline.rates(*elapsed_ns));
 }
 
+/// The histograms of all runs, exactly: documents can be added up without loss.
+fn write_histograms(json: &mut Json, all: &Histograms) {
+    for (name, histogram) in [
+        ("service_time", &all.service),
+        ("response_time", &all.response),
+        ("connect_time", &all.connect),
+        ("send_lateness", &all.lateness),
+    ] {
+        if histogram.count() > 0 {
+            json.object(name, |json| {
+                json.value("sum_ns", histogram.sum());
+                json.value("min_ns", histogram.min());
+                json.value("max_ns", histogram.max());
+                json.pairs("last_ns_and_count", histogram.filled());
+            });
+        }
+    }
+}
+
 fn write_figures(json: &mut Json, figures: &Figures) {
+    json.text("started", &utc(figures.started_unix_ns));
     json.float("elapsed_s", figures.elapsed_s);
     json.value("requests", figures.requests);
     json.value("due", figures.due);
@@ -224,6 +272,13 @@ fn write_cost(json: &mut Json, cost: &ServerCost) {
 fn known(json: &mut Json, name: &str, figure: Option<impl Display>) {
     match figure {
         Some(figure) => json.value(name, figure),
+        None => json.value(name, "null"),
+    }
+}
+
+fn known_text(json: &mut Json, name: &str, text: Option<&str>) {
+    match text {
+        Some(text) => json.text(name, text),
         None => json.value(name, "null"),
     }
 }

@@ -9,7 +9,7 @@ use crate::base::histogram::Histogram;
 
 use super::cost::{ServerCost, ratio};
 use crate::load::run::Outcome;
-use crate::load::worker::tally::Errors;
+use crate::load::worker::tally::{Errors, Tally};
 
 /// Statistics of one kind of time span, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,6 +63,45 @@ impl Spans {
     }
 }
 
+/// The histograms of one server, over all its runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histograms {
+    /// Time from the send to the reply.
+    pub service: Histogram,
+    /// Time from when the request was due to the reply.
+    pub response: Histogram,
+    /// Time from connect(2) to the established connection.
+    pub connect: Histogram,
+    /// How late requests were sent.
+    pub lateness: Histogram,
+}
+
+impl Histograms {
+    /// Adds those of one run.
+    pub fn add(&mut self, tally: &Tally) {
+        self.service.merge(&tally.service);
+        self.response.merge(&tally.response);
+        self.connect.merge(&tally.connect);
+        self.lateness.merge(&tally.lateness);
+    }
+
+    /// Adds those of another server or generator.
+    pub fn merge(&mut self, other: &Histograms) {
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
+        self.connect.merge(&other.connect);
+        self.lateness.merge(&other.lateness);
+    }
+
+    /// The latency that counts; see [`Figures::latency`].
+    pub fn latency(&self) -> &Histogram {
+        match self.response.count() {
+            0 => &self.service,
+            _ => &self.response,
+        }
+    }
+}
+
 /// What a run needs so that a figure can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -79,6 +118,8 @@ pub enum Needs {
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
+    /// The start of the measured window by the wall clock, in nanoseconds since 1970.
+    pub started_unix_ns: u64,
     /// The length of the measured window in seconds.
     pub elapsed_s: f64,
     /// Requests that were due in the window.
@@ -169,6 +210,7 @@ impl Figures {
             None => (None, None),
         };
         Figures {
+            started_unix_ns: outcome.begin.unix_ns,
             elapsed_s,
             due: tally.due(),
             requests: tally.answered,

@@ -7,9 +7,8 @@
 use std::fmt::Write;
 
 use super::units;
-use crate::load::conversation::session::Session;
+use super::{Report, letter};
 use crate::load::judge::compare::Versus;
-use crate::load::report;
 
 const WIDTH: f64 = 800.0;
 const LEFT: f64 = 90.0;
@@ -27,7 +26,7 @@ const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#222}.t{font-weigh
  .b{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}.b{fill:#16181b}}";
 
 /// The SVG document of a session.
-pub fn svg(session: &Session) -> String {
+pub fn svg(session: &Report<'_>) -> String {
     let rows: usize = session
         .compared
         .iter()
@@ -46,13 +45,7 @@ pub fn svg(session: &Session) -> String {
          <rect class=\"b\" width=\"{WIDTH}\" height=\"{height}\"/>\n"
     );
     text(&mut out, LEFT, 24.0, "t", "mynah bench");
-    text(
-        &mut out,
-        LEFT,
-        42.0,
-        "",
-        &report::inputs(&session.bench.plan),
-    );
+    text(&mut out, LEFT, 42.0, "", &session.load);
     for (index, server) in session.servers.iter().enumerate() {
         let (y, colour) = (HEAD + index as f64 * LINE, COLOURS[index % COLOURS.len()]);
         let at = y - 4.0;
@@ -60,7 +53,7 @@ pub fn svg(session: &Session) -> String {
             out,
             "<path d=\"M{LEFT} {at:.1}h16\" stroke=\"{colour}\" stroke-width=\"3\"/>"
         );
-        let name = format!("{}  {}", report::letter(index), server.target.name);
+        let name = format!("{}  {}", letter(index), server.target.name);
         text(&mut out, LEFT + 22.0, y, "", &name);
     }
     percentiles(&mut out, session, head);
@@ -135,7 +128,7 @@ impl Panel {
     }
 }
 
-fn percentiles(out: &mut String, session: &Session, y: f64) {
+fn percentiles(out: &mut String, session: &Report<'_>, y: f64) {
     let top = session
         .servers
         .iter()
@@ -186,7 +179,7 @@ fn percentiles(out: &mut String, session: &Session, y: f64) {
     }
 }
 
-fn rates(out: &mut String, session: &Session, y: f64) {
+fn rates(out: &mut String, session: &Report<'_>, y: f64) {
     let rates = |index: usize| -> Vec<f64> {
         let (timeline, elapsed_ns) = &session.servers[index].timeline;
         timeline.rates(*elapsed_ns).collect()
@@ -224,7 +217,7 @@ fn rates(out: &mut String, session: &Session, y: f64) {
 }
 
 /// One row per figure: a dot for each pair, a bar for the interval, and a stroke for the mean.
-fn ratios(out: &mut String, session: &Session, y: f64) {
+fn ratios(out: &mut String, session: &Report<'_>, y: f64) {
     text(
         out,
         LEFT,
@@ -255,7 +248,7 @@ fn ratios(out: &mut String, session: &Session, y: f64) {
     let mut row = y + 40.0;
     for (index, compared) in session.compared.iter().enumerate() {
         let colour = COLOURS[(index + 1) % COLOURS.len()];
-        let title = format!("{} against A", report::letter(index + 1));
+        let title = format!("{} against A", letter(index + 1));
         text(out, LEFT, row, "t", &title);
         for versus in &compared.versus {
             row += 24.0;

@@ -18,6 +18,7 @@ pub mod control;
 pub mod observe;
 pub mod progress;
 pub mod servers;
+pub mod session;
 pub mod spawn;
 pub mod stderr_tail;
 
@@ -51,6 +52,8 @@ const HANG_UP: i32 = 1;
 pub struct Sample {
     /// When the sample was taken.
     pub at: Time,
+    /// The same moment by the wall clock, in nanoseconds since 1970.
+    pub unix_ns: u64,
     /// Processor time of each worker.
     pub workers_ns: Vec<Option<u64>>,
     /// The time each worker was runnable but not running.
@@ -343,6 +346,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         let at = self.kernel.now();
         Sample {
             at,
+            unix_ns: observe::unix_ns(),
             workers_ns,
             waited_ns,
             // A server that has died is reported as such; the other figures remain.

@@ -18,8 +18,8 @@ use super::affinity::Pinned;
 use super::bench::{Bench, Server};
 use super::spawn::{Spawned, StartError};
 use super::{RunError, Target};
-use crate::load::conversation::session::SessionError;
 use crate::load::run;
+use crate::load::run::session::SessionError;
 
 /// The polling interval for the name lookup, and the delay with which a signal is noticed.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);

@@ -14,13 +14,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// connection must be noticed before the next connect, or its connect time would be too long.
     pub(super) fn open_due(&mut self) -> Result<(), Cause> {
         let churn = self.job.plan.churn;
-        while let Some(&(due, index)) = self.opening.front() {
-            let room = self.connecting < CONNECTING_MAX || churn;
-            if due > self.now || !room {
+        while self.connecting < CONNECTING_MAX || churn {
+            let Some(index) = self.opening.take(self.now) else {
                 break;
-            }
-            self.opening.pop_front();
-            self.open(index as usize, None)?;
+            };
+            self.open(index, None)?;
             if !churn {
                 break;
             }
@@ -46,12 +44,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
             (0..unanswered).for_each(|_| connection.begin(self.job.script));
             if unanswered > 0 {
                 // Request numbers restart at 0; the requests keep their stamps.
-                let stamps = &mut self.stamps[index * self.depth..][..self.depth];
-                stamps.rotate_left(answered as usize & (self.depth - 1));
+                self.stamps.renumber(index, answered);
             }
             if self.job.plan.churn && index < self.active {
                 let due = due.unwrap_or(now);
-                if !self.may_begin(due) {
+                if !self.course.may_begin(due) {
                     return Ok(());
                 }
                 self.begin(index, Stamp { sent: now, due });
@@ -78,7 +75,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// load, each established connection restarts the timeout, because the queue makes progress.
     fn try_again(&mut self, index: usize, error: io::Error) -> Result<(), Cause> {
         let opened_at = self.slots[index].opened_at;
-        let since = match self.phase {
+        let since = match self.course.phase() {
             Phase::Opening => self.moved.max(opened_at),
             _ => opened_at,
         };
@@ -97,9 +94,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Schedules a slot to be opened after `pause`, in time order.
     pub(super) fn open_after(&mut self, pause: Duration, index: usize) {
-        let due = self.now.after(pause);
-        let place = self.opening.partition_point(|(other, _)| *other <= due);
-        self.opening.insert(place, (due, index as u32));
+        self.opening.add(self.now.after(pause), index);
     }
 
     fn connect(&mut self, token: Token, voice: usize) -> io::Result<K::Socket> {
@@ -189,7 +184,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         self.stand(index);
         let again = self.slots[index].stage == Stage::Open
-            && self.phase != Phase::Opening
+            && self.course.phase() != Phase::Opening
             && !self.job.plan.churn;
         // Bytes are already owed only under churn or on a reopened connection.
         let spoken = match again {
@@ -207,7 +202,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             return self.converse(index, room);
         }
         if room > 0 {
-            self.set_free(index);
+            self.free.add(index, self.now);
         }
         self.flush(index)
     }
@@ -217,7 +212,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         // Connect times are recorded for load connections only, and under churn for those of the
         // window.
         let told = index < self.active
-            && (!self.job.plan.churn || self.is_measured(self.stamp(index, 0).due));
+            && (!self.job.plan.churn || self.course.is_measured(self.stamp(index, 0).due));
         let slot = &mut self.slots[index];
         self.moved = self.now;
         self.tally.reconnects += u64::from(std::mem::take(&mut slot.is_again));
@@ -252,7 +247,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Speech::Stream | Speech::Http => self.tally.connections == 0,
         };
         let unreachable = matches!(cause, Cause::Connect(_)) && nobody_yet;
-        if self.phase == Phase::Opening || unreachable {
+        if self.course.phase() == Phase::Opening || unreachable {
             return Err(match cause {
                 Cause::Connect(_) => cause,
                 cause => Cause::Early(self.number(index), Box::new(cause)),
@@ -316,7 +311,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Churn: opens the next connection of this slot, now or after a pause.
     pub(super) fn renew(&mut self, index: usize, pause: Duration) -> Result<(), Cause> {
         if self.schedule.is_some() {
-            self.set_free(index);
+            self.free.add(index, self.now);
         } else if pause == Duration::ZERO {
             return self.open(index, None);
         } else {

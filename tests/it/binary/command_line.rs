@@ -285,15 +285,27 @@ fn the_calls_can_be_read_along() {
 
 #[test]
 fn help_and_version_go_to_stdout_and_fit_a_terminal() {
-    let help = Ended::run(&["--help"]);
-    assert_eq!((help.code, help.stderr.len()), (Some(0), 0));
-    assert!(help.stdout.len() > 30);
-    assert!(help.stdout.iter().all(|line| line.chars().count() <= 100));
-    let version = Ended::run(&["--version"]);
-    assert_eq!(
-        version.stdout,
-        [concat!("mynah ", env!("CARGO_PKG_VERSION"))]
-    );
+    for (args, lines_max, columns_max) in [
+        (&["--help"][..], 24, 79),
+        (&["help"], 24, 79),
+        (&["serve", "--help"], 100, 100),
+        (&["bench", "help"], 100, 100),
+    ] {
+        let help = Ended::run(args);
+        assert_eq!((help.code, help.stderr.len()), (Some(0), 0), "{args:?}");
+        let lines = help.stdout.len();
+        assert!((15..=lines_max).contains(&lines), "{args:?}: {lines} lines");
+        let short = |line: &String| line.chars().count() <= columns_max;
+        assert!(help.stdout.iter().all(short), "{args:?}");
+    }
+    for args in [&["--version"][..], &["-V"], &["version"]] {
+        let version = Ended::run(args);
+        let expected = [concat!("mynah ", env!("CARGO_PKG_VERSION"))];
+        assert_eq!(
+            (version.code, &version.stdout[..]),
+            (Some(0), &expected.map(str::to_owned)[..])
+        );
+    }
 }
 
 #[test]

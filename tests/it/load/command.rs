@@ -35,6 +35,11 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
+/// A report with single blanks instead of its line breaks, so that wrapped text can be found.
+pub(crate) fn joined(report: &str) -> String {
+    report.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Sends SIGINT, as Ctrl-C does.
 pub(crate) fn interrupt(child: &Child) {
     signal(child, "INT");

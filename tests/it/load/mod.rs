@@ -22,6 +22,7 @@ mod pages;
 pub(crate) mod peer;
 mod pythons;
 mod reconnecting;
+mod reports;
 mod runs;
 mod simulated;
 mod starting;

@@ -3,9 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::limits::{
-    CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
-};
+use crate::limits::{CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 use crate::load::conversation::http::request;
 use crate::load::judge::assertion;
 use crate::load::plan::schedule::Arrivals;
@@ -13,12 +11,12 @@ use crate::load::plan::{Plan, Protocol};
 use crate::load::run::bench::Server;
 
 use super::super::Options;
-use super::super::table::{Effect, Flag};
+use super::super::table::{BENCH, Effect, Flag};
 use super::super::values::{
-    choice, count, number, put, rate, switch, switch_text, time, time_or_off, time_or_off_text,
-    time_text,
+    choice, count, number, put, rate, switch, switch_text, threads, time, time_or_off,
+    time_or_off_text, time_text,
 };
-use super::{BENCH, list, output_file, server, sizes, sources};
+use super::{list, output_file, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
 const PROTOCOLS: &[(&str, Protocol)] = &[("echo", Protocol::Echo), ("http", Protocol::Http)];
@@ -71,7 +69,8 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
                 count(text, 1..=CONNECTIONS_MAX as usize),
             )
         }),
-    ),
+    )
+    .short("-c"),
     row(
         LOAD,
         "--duration",
@@ -80,7 +79,8 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         Effect::Value("TIME", |options, text| {
             put(&mut options.bench.duration, time(text, TIMES).map(Some))
         }),
-    ),
+    )
+    .short("-d"),
     row(
         LOAD,
         "--requests",
@@ -92,7 +92,8 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
                 count(text, 1..=u64::MAX).map(Some),
             )
         }),
-    ),
+    )
+    .short("-n"),
     row(
         LOAD,
         "--warmup",
@@ -158,7 +159,8 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         Effect::Value("RATE", |options, text| {
             put(&mut options.bench.rate, rate(text).map(Some))
         }),
-    ),
+    )
+    .short("-R"),
     row(
         LOAD,
         "--arrivals",
@@ -238,12 +240,13 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     row(
         CLIENT,
         "--threads",
-        "threads that carry the load, each with its own loop",
+        "threads that carry the load, or auto: one for each processor",
         |options| options.bench.bench.plan.threads.to_string(),
         Effect::Value("N", |options, text| {
-            put(&mut plan(options).threads, count(text, 1..=THREADS_MAX))
+            put(&mut plan(options).threads, threads(text))
         }),
-    ),
+    )
+    .short("-t"),
     row(
         CLIENT,
         "--pin",

@@ -16,12 +16,11 @@ use crate::load::plan::{Pace, Protocol};
 use crate::load::run::bench::{Bench, Server};
 use crate::protocol::framing::{Framing, Raw};
 
-use super::table::CommandRow;
+use super::table::{BENCH, CommandRow};
 use super::values::{put, size};
 use super::{Command, Options};
 pub(super) use flags::FLAGS;
 
-const BENCH: &str = "bench";
 /// A range of source addresses spans at most a /16 network; a larger one is likely a typing error.
 const SOURCES_MAX: u32 = 0xffff;
 

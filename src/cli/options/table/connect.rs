@@ -7,9 +7,7 @@ use super::super::Command;
 use super::super::values::{
     put, size, size_text, stream_endpoint, switch, switch_text, time_or_off, time_or_off_text,
 };
-use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS};
-
-const CONNECT: &str = "connect";
+use super::{CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS};
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: CONNECT,

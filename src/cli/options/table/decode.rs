@@ -6,9 +6,7 @@
 use super::super::Command;
 use super::super::name_of;
 use super::super::values::{choice, put, size, size_text, switch, switch_text};
-use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG};
-
-const DECODE: &str = "decode";
+use super::{CommandRow, DECODE, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG};
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: DECODE,

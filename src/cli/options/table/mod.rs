@@ -9,6 +9,7 @@
 mod connect;
 mod decode;
 mod lookup;
+mod other_words;
 mod serve;
 
 use std::ops::RangeInclusive;
@@ -54,6 +55,14 @@ pub(super) struct Flag {
     pub(super) effect: Effect,
 }
 
+impl Flag {
+    /// The same flag with a short form, such as `-c`.
+    pub(super) const fn short(mut self, short: &'static str) -> Flag {
+        self.short = Some(short);
+        self
+    }
+}
+
 /// What a flag does.
 pub(super) enum Effect {
     /// Prints the help and ends.
@@ -72,6 +81,9 @@ pub(super) enum Effect {
 pub(super) type Apply = fn(&mut Options, &str) -> Result<(), String>;
 
 pub(super) const SERVE: &str = "serve";
+pub(super) const BENCH: &str = "bench";
+const CONNECT: &str = "connect";
+const DECODE: &str = "decode";
 
 /// The commands. The first one is the default.
 pub(super) const COMMANDS: &[CommandRow] = &[serve::ROW, bench::COMMAND, connect::ROW, decode::ROW];

@@ -5,29 +5,33 @@
 
 use std::time::Duration;
 
-use super::super::services::{self, SERVICES};
+use super::super::services::{self, SERVICES, ServiceName};
 use super::super::values::{
-    choice, count, count_or_off, count_or_off_text, put, size, size_text, stream_endpoint, switch,
-    switch_text, time, time_or_off, time_or_off_text, time_text,
+    choice, count, count_or_off, count_or_off_text, number, put, size, size_text, stream_endpoint,
+    switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
 };
 use super::super::{Command, name_of};
-use super::lookup::where_an_address_goes;
+use super::lookup::unknown_service;
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
 use crate::kernel::Endpoint;
 use crate::limits::{
     BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
-    SPIN_MAX, STATS_INTERVAL_MIN, THREADS_MAX, TIMEOUT_MAX,
+    SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
 };
+
+fn service(text: &str) -> Result<ServiceName, String> {
+    choice(text, SERVICES).map_err(|_| unknown_service(text))
+}
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: SERVE,
     about: "answer everyone who connects; the default",
     usage: "mynah [serve] [SERVICE] [OPTIONS]",
     word: |options, position, text| match position {
-        0 => {
-            let service = choice(text, SERVICES);
-            let named = service.map_err(|why| where_an_address_goes(text).unwrap_or(why));
-            put(&mut options.serve.service, named)
+        0 => put(&mut options.serve.service, service(text)),
+        // `mynah run ls -l` is a common first try.
+        _ if options.serve.service == ServiceName::Run => {
+            Err("the commands of run follow --allow, such as --allow 'ls -l'".to_owned())
         }
         _ => Err(format!(
             "serve takes one SERVICE, and has {}",
@@ -81,13 +85,27 @@ pub(super) const ROW: CommandRow = CommandRow {
 pub(super) const FLAGS: &[Flag] = &[
     Flag {
         long: "--listen",
-        short: None,
+        short: Some("-l"),
         group: "Listening",
         commands: &[SERVE],
         help: "where to listen; may be repeated",
         default: |_| LISTEN_DEFAULT.to_owned(),
         effect: Effect::Value("ADDR", |options, text| {
             options.serve.listen.push(stream_endpoint(text)?);
+            Ok(())
+        }),
+    },
+    Flag {
+        long: "-p",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "short for --listen PORT, on this machine",
+        default: |_| String::new(),
+        effect: Effect::Value("PORT", |options, text| {
+            let port: u16 = number(text, 0..=u16::MAX)
+                .map_err(|why| format!("{why}; an address follows -l or --listen"))?;
+            options.serve.listen.push(port.to_string().parse()?);
             Ok(())
         }),
     },
@@ -128,7 +146,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "the service by name, like the word SERVICE",
         default: |options| options.serve.service.to_string(),
         effect: Effect::Value("NAME", |options, text| {
-            put(&mut options.serve.service, choice(text, SERVICES))
+            put(&mut options.serve.service, service(text))
         }),
     },
     services::UNICODE,
@@ -176,10 +194,10 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "workers, each with its own loop; they share nothing",
+        help: "workers, each with its own loop, or auto: one for each processor",
         default: |options| options.serve.threads.to_string(),
         effect: Effect::Value("N", |options, text| {
-            put(&mut options.serve.threads, count(text, 1..=THREADS_MAX))
+            put(&mut options.serve.threads, threads(text))
         }),
     },
     Flag {

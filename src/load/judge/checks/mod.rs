@@ -42,7 +42,16 @@ pub struct Check {
 }
 
 impl Check {
-    fn doubt(text: impl Into<String>) -> Check {
+    /// A finding that makes no figure doubtful.
+    pub fn fine(text: impl Into<String>) -> Check {
+        Check {
+            doubtful: false,
+            text: text.into(),
+        }
+    }
+
+    /// A finding that makes figures doubtful.
+    pub fn doubt(text: impl Into<String>) -> Check {
         Check {
             doubtful: true,
             text: text.into(),

@@ -13,6 +13,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::kernel::errno::ESRCH;
 use crate::kernel::process;
@@ -36,6 +37,12 @@ pub struct Usage {
     pub switches: Option<u64>,
     /// Live threads.
     pub threads: Option<u64>,
+}
+
+/// The wall clock, in nanoseconds since 1970; 0 for a clock that is set to an earlier time.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
 }
 
 /// Why a process cannot be read.

@@ -133,12 +133,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Whether a connection in this slot is still needed.
     fn is_wanted(&self, index: usize) -> bool {
         let is_idle_one = index >= self.active;
-        match self.phase {
+        match self.course.phase() {
             Phase::Opening => true,
             Phase::Loading { .. } if is_idle_one => true,
             Phase::Loading { .. } | Phase::Draining { .. } if !is_idle_one => {
                 let next = self.schedule.as_ref().map_or(self.now, Schedule::due);
-                self.slots[index].connection.in_flight() > 0 || self.may_begin(next)
+                self.slots[index].connection.in_flight() > 0 || self.course.may_begin(next)
             }
             _ => false,
         }

@@ -130,7 +130,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
             _ if self.slots[index].connection.is_over() => self.reopen(index),
             _ if self.schedule.is_some() => {
-                self.set_free(index);
+                self.free.add(index, self.now);
                 self.flush(index)
             }
             _ => self.converse(index, answers as usize),
@@ -141,7 +141,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     pub(super) fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
         self.in_flight -= u64::from(answers);
-        let Some((start, end)) = self.counting() else {
+        let Some((start, end)) = self.course.counting() else {
             return;
         };
         let elapsed = self.now.since(start).as_nanos() as u64;
@@ -184,7 +184,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
         let sent = self.kernel.now();
         for _ in 0..count {
-            if !self.may_begin(sent) {
+            if !self.course.may_begin(sent) {
                 break;
             }
             self.begin(index, Stamp { sent, due: sent });
@@ -196,7 +196,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     pub(super) fn begin_conversation(&mut self, index: usize) -> Result<(), Cause> {
         match self.schedule {
             Some(_) => {
-                self.set_free(index);
+                self.free.add(index, self.now);
                 Ok(())
             }
             None => self
@@ -206,50 +206,29 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     #[inline]
-    pub(super) fn may_begin(&self, due: Time) -> bool {
-        let wanted = match self.phase {
-            Phase::Loading { end, .. } => due < end,
-            Phase::Draining { end, .. } => due < end && self.schedule.is_some(),
-            Phase::Opening | Phase::Done => false,
-        };
-        wanted && self.quota > 0
-    }
-
-    /// Whether a request that was due at `due` belongs to the window.
-    #[inline]
-    pub(super) fn is_measured(&self, due: Time) -> bool {
-        matches!(self.phase, Phase::Loading { start, .. } | Phase::Draining { start, .. }
-            if due >= start)
-    }
-
-    #[inline]
     pub(super) fn begin(&mut self, index: usize, stamp: Stamp) {
         let connection = &mut self.slots[index].connection;
         let request = connection.begun();
         connection.begin(self.job.script);
-        self.stamps[index * self.depth + (request as usize & (self.depth - 1))] = stamp;
+        self.stamps.put(index, request, stamp);
         // The stall timeout counts from the first request after a time without requests in flight.
         if self.in_flight == 0 {
             self.moved = stamp.sent;
         }
         self.in_flight += 1;
-        if self.is_measured(stamp.due) {
-            self.quota -= 1;
-        }
+        self.course.begin(stamp.due);
     }
 
     /// Open loop: begins the requests that are due, as long as connections are free.
     pub(super) fn release_due(&mut self) -> Result<(), Cause> {
         while let Some(schedule) = &mut self.schedule {
             let due = schedule.due();
-            if due > self.now || self.free.is_empty() || !self.may_begin(due) {
+            if due > self.now || self.free.is_empty() || !self.course.may_begin(due) {
                 break;
             }
-            let Some(index) = self.free.pop_front() else {
+            let Some(index) = self.free.take() else {
                 break;
             };
-            let index = index as usize;
-            self.slots[index].queued = false;
             let churn = self.job.plan.churn;
             if self.slots[index].stage != if churn { Stage::Closed } else { Stage::Open } {
                 continue;
@@ -259,10 +238,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
             let sent = self.kernel.now();
             self.now = self.now.max(sent);
-            if self.is_measured(due) {
+            if self.course.is_measured(due) {
                 // The time without a free connection is charged to the server, not to the
                 // generator.
-                let possible = due.max(self.free_since);
+                let possible = due.max(self.free.since());
                 self.tally
                     .lateness
                     .record(sent.since(possible).as_nanos() as u64);
@@ -275,21 +254,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             if let Err(cause) = self.flush(index) {
                 self.lose(index, cause)?;
             } else if self.slots[index].connection.in_flight() < self.job.plan.pipeline as u64 {
-                self.set_free(index);
+                self.free.add(index, self.now);
             }
         }
         Ok(())
-    }
-
-    pub(super) fn set_free(&mut self, index: usize) {
-        if self.free.is_empty() {
-            self.free_since = self.now;
-        }
-        let slot = &mut self.slots[index];
-        if !slot.queued {
-            slot.queued = true;
-            self.free.push_back(index as u32);
-        }
     }
 
     #[inline]
@@ -343,11 +311,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 continue;
             }
             self.in_flight -= 1;
-            let start = match self.phase {
-                Phase::Loading { start, .. } | Phase::Draining { start, .. } => start,
-                Phase::Opening | Phase::Done => Time::NEVER,
-            };
-            match stamp.due >= start {
+            match self.course.is_measured(stamp.due) {
                 true => self.tally.errors.time_out(),
                 false => self.tally.lost_in_warmup += 1,
             }

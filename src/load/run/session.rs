@@ -19,7 +19,7 @@ use crate::load::judge::statistics::Estimate;
 use crate::load::plan::Plan;
 use crate::load::plan::script::Script;
 use crate::load::report;
-use crate::load::report::figures::Figures;
+use crate::load::report::figures::{Figures, Histograms};
 use crate::load::run::bench::Bench;
 use crate::load::run::observe::{self, Unknown};
 use crate::load::run::progress::Progress;
@@ -36,6 +36,8 @@ pub struct Loaded {
     pub runs: Vec<Figures>,
     /// The latency that counts (see `figures`), of all runs.
     pub latency: Histogram,
+    /// The histograms of all runs.
+    pub histograms: Histograms,
     /// Resident memory before the first connection, if known.
     pub resident_before: Option<u64>,
     /// The answers over time of the last run, and its length in nanoseconds.
@@ -199,6 +201,7 @@ impl Loaded {
             target,
             runs: Vec::new(),
             latency: Histogram::new(),
+            histograms: Histograms::default(),
             resident_before,
             timeline: (Timeline::new(), 0),
             failures: Vec::new(),
@@ -214,6 +217,7 @@ impl Loaded {
         }
         self.runs.push(figures);
         let tally = outcome.tally;
+        self.histograms.add(&tally);
         self.latency.merge(if tally.response.count() > 0 {
             &tally.response
         } else {

@@ -1,10 +1,14 @@
 //! A writer for JSON, one value after another.
 //!
 //! Each value is appended as soon as it is known. Commas and nesting are kept here, so the output
-//! is well-formed whichever values the caller leaves out. Nothing is parsed. Numbers that JSON
-//! cannot express (infinite, not a number) become `null`. Source: RFC 8259.
+//! is well-formed whichever values the caller leaves out. Numbers that JSON cannot express
+//! (infinite, not a number) become `null`. Neighbour: `read`, the reader. Source: RFC 8259.
+
+mod read;
 
 use std::fmt::{self, Write};
+
+pub use read::{Value, read};
 
 /// A JSON object that is being written.
 #[derive(Debug)]
@@ -88,6 +92,89 @@ impl Json {
         self.text.push(']');
     }
 
+    /// An array of pairs of numbers, on one line.
+    pub fn pairs(&mut self, name: &str, pairs: impl IntoIterator<Item = (u64, u64)>) {
+        self.name(name);
+        self.text.push('[');
+        for (index, (one, other)) in pairs.into_iter().enumerate() {
+            self.text.push_str(if index == 0 { "" } else { ", " });
+            self.put(format_args!("[{one}, {other}]"));
+        }
+        self.text.push(']');
+    }
+
+    /// An array of texts, on one line.
+    pub fn texts(&mut self, name: &str, texts: impl IntoIterator<Item = impl AsRef<str>>) {
+        self.name(name);
+        self.text.push('[');
+        for (index, text) in texts.into_iter().enumerate() {
+            self.text.push_str(if index == 0 { "" } else { ", " });
+            self.put_text(text.as_ref());
+        }
+        self.text.push(']');
+    }
+
+    /// A value that was read from another document.
+    pub fn copy(&mut self, name: &str, value: &Value) {
+        self.name(name);
+        self.put_value(value);
+    }
+
+    /// An array of values that were read from other documents.
+    pub fn list<'a>(&mut self, name: &str, values: impl IntoIterator<Item = &'a Value>) {
+        self.name(name);
+        self.nest('[', ']', |json| {
+            for value in values {
+                json.comma();
+                json.put_value(value);
+            }
+        });
+    }
+
+    fn put_value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.put("null"),
+            Value::Bool(is) => self.put(is),
+            Value::Number(digits) => self.put(digits),
+            Value::Text(text) => self.put_text(text),
+            Value::List(items) => self.nest('[', ']', |json| {
+                for item in items {
+                    json.comma();
+                    json.put_value(item);
+                }
+            }),
+            Value::Object(members) => self.nest('{', '}', |json| {
+                for (name, value) in members {
+                    json.copy(name, value);
+                }
+            }),
+        }
+    }
+
+    fn put_tight(&mut self, value: &Value) {
+        match value {
+            Value::List(items) => {
+                self.text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.text.push_str(if index == 0 { "" } else { "," });
+                    self.put_tight(item);
+                }
+                self.text.push(']');
+            }
+            Value::Object(members) => {
+                self.text.push('{');
+                for (index, (name, value)) in members.iter().enumerate() {
+                    self.text.push_str(if index == 0 { "" } else { "," });
+                    self.put_text(name);
+                    self.text.push(':');
+                    self.put_tight(value);
+                }
+                self.text.push('}');
+            }
+            value => self.put_value(value),
+        }
+    }
+
     fn nest(&mut self, open: char, close: char, inside: impl FnOnce(&mut Json)) {
         self.text.push(open);
         self.depth += 1;
@@ -146,6 +233,17 @@ impl Json {
     }
 }
 
+/// A value in one line, without blanks between its parts.
+pub fn line(value: &Value) -> String {
+    let mut json = Json {
+        text: String::new(),
+        depth: 0,
+        first: true,
+    };
+    json.put_tight(value);
+    json.text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,15 +256,27 @@ mod tests {
         json.objects("list", [1, 2], |json, n| json.value("n", n));
         json.objects("none", [0; 0], |json, n| json.value("n", n));
         json.floats("f", [0.5, f64::NAN]);
+        json.pairs("p", [(1, 2), (3, 4)]);
+        json.texts("t", ["a", "\""]);
         json.float("half", 0.5);
         json.value("yes", true);
         let tight: String = json.finish().split_whitespace().collect();
         assert_eq!(
             tight,
-            r#"{"a":1,"empty":{},"list":[{"n":1},{"n":2}],"none":[],"f":[0.5,null],"half":0.5,"#
-                .to_owned()
-                + r#""yes":true}"#
+            r#"{"a":1,"empty":{},"list":[{"n":1},{"n":2}],"none":[],"f":[0.5,null],"#.to_owned()
+                + r#""p":[[1,2],[3,4]],"t":["a","\""],"half":0.5,"yes":true}"#
         );
+    }
+
+    #[test]
+    fn what_is_copied_is_what_was_read() {
+        let text = r#"{"a":[1,[2,{"b":"x\\\"y"}],null],"o":{},"n":-1.50e3,"t":true}"#;
+        let value = read(text).expect("it is JSON");
+        assert_eq!(line(&value), text);
+        let mut json = Json::new();
+        json.copy("all", &value);
+        let tight: String = json.finish().split_whitespace().collect();
+        assert_eq!(tight, format!("{{\"all\":{text}}}"));
     }
 
     #[test]

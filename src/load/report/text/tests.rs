@@ -20,12 +20,16 @@ fn a_part_without_a_tick_is_less_than_one_and_not_0() {
 
 #[test]
 fn a_cost_of_which_nothing_is_known_says_so_in_words() {
-    let mut out = String::new();
-    write_cost(&mut out, &ServerCost::default()).expect("it is a string");
+    let mut page = Page {
+        out: String::new(),
+        paint: Paint::Plain,
+    };
+    page.cost(&ServerCost::default());
     assert_eq!(
-        out,
-        "  server        CPU a request not known, processors not known, \
-         ratio to the generator not known\n                resident memory not known, \
-         memory a connection not known, threads not known, context switches not known\n"
+        page.out,
+        "  server        CPU a request not known, processors not known, ratio to the\n\
+         \u{20}               generator not known\n\
+         \u{20}               resident memory not known, memory a connection not known,\n\
+         \u{20}               threads not known, context switches not known\n"
     );
 }
