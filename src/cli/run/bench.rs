@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
+use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
 use crate::load::conversation::session::{self, Session, SessionError};
 use crate::load::report;
@@ -60,7 +60,7 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
-    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let connections = (bench.plan.connections + bench.plan.idle) as u64;
     let others = DESCRIPTORS_FIXED + DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
     if connections + others > limit {
