@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
+use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD};
 use crate::load::conversation::session::{self, Session, SessionError};
 use crate::load::report;
 use crate::load::report::{document, hgrm, picture};
@@ -24,9 +25,6 @@ use crate::load::run::progress::Progress;
 use super::output::print;
 use super::{Exit, Failure, io_failure};
 
-/// Descriptors that are not connections: standard streams, pollers, files in `/proc`.
-const DESCRIPTORS_FIXED: u64 = 32;
-const DESCRIPTORS_PER_THREAD: u64 = 2;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
@@ -62,7 +60,7 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
     let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let connections = (bench.plan.connections + bench.plan.idle) as u64;
-    let others = DESCRIPTORS_FIXED + DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
+    let others = LOAD_DESCRIPTORS_FIXED + LOAD_DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
     if connections + others > limit {
         let room = limit.saturating_sub(others);
         let line =
