@@ -23,14 +23,12 @@ use std::io;
 use std::time::Duration;
 
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
-use crate::limits::SIGNALS_PER_TURN;
+use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::framing::{FrameError, Framing};
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
 
-/// The most events at once: the socket, the streams and the signals.
-const EVENTS: usize = 8;
 /// Number of SIGHUP: the terminal is gone. A client has no file to reload.
 const HANG_UP: i32 = 1;
 
@@ -197,7 +195,7 @@ impl<K: Streams + Opener> Client<K> {
             Stage::Dialling(dial) => dial.prepare(kernel, settings, *now)?,
             Stage::Talking(talk) => talk.settle(kernel)?,
         };
-        let mut events = [Event::default(); EVENTS];
+        let mut events = [Event::default(); CLIENT_EVENTS_PER_TURN];
         let count = kernel
             .wait(&mut events, deadline)
             .map_err(Failure::io("epoll_wait"))?;

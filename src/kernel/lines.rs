@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::Waker;
 use super::outlet::{self, Outlet};
+use crate::limits::LINE_WAIT_MAX;
 use crate::sys::process::signal;
 
 /// Lines of the log and of statistics that have been dropped since the start.
@@ -25,9 +26,6 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 static RETRIED: AtomicBool = AtomicBool::new(false);
 /// Wakes that thread.
 static RETRIER: OnceLock<Waker> = OnceLock::new();
-
-/// How long one wait for room lasts, after which signals are looked for.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A standard stream that is written in lines.
 #[derive(Debug)]
@@ -169,7 +167,7 @@ impl Lines {
                 ask_for_retry();
                 return Ok(());
             }
-            outlet.wait(left.min(LOOK))?;
+            outlet.wait(left.min(LINE_WAIT_MAX))?;
         }
     }
 

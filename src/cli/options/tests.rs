@@ -158,7 +158,7 @@ fn a_short_form_takes_its_value_attached_or_as_the_next_word() {
 
 #[test]
 fn auto_is_a_thread_for_each_processor_that_the_process_may_use() {
-    let may = crate::kernel::process::affinity(0).expect("a mask").list();
+    let may = crate::kernel::host::affinity(0).expect("a mask").list();
     assert_eq!(serve("--threads auto").threads, may.len().min(64));
     assert_eq!(
         parse_line("bench 7 -t auto"),

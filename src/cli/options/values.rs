@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::base::text::quantity::Quantity;
 use crate::base::text::suggest::suggest_or_list;
-use crate::kernel::{Endpoint, process};
+use crate::kernel::{Endpoint, host};
 use crate::limits::THREADS_MAX;
 
 /// Stores a parsed value in `place`.
@@ -71,7 +71,7 @@ where
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text {
         // A kernel with more processors than a mask here has bits refuses the call.
-        "auto" => Ok(process::affinity(0)
+        "auto" => Ok(host::affinity(0)
             .map_or(1, |may| may.list().len())
             .clamp(1, THREADS_MAX)),
         _ => count(text, 1..=THREADS_MAX),

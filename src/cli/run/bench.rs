@@ -13,8 +13,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
+use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
+use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD};
 use crate::load::report::origin::Origin;
 use crate::load::report::text::{self, Paint};
 use crate::load::report::{Report, document, hgrm, picture};
@@ -26,9 +27,6 @@ use crate::load::run::session::{self, Session, SessionError};
 use super::output::print;
 use super::{Exit, Failure, io_failure};
 
-/// Descriptors that are not connections: standard streams, pollers, files in `/proc`.
-const DESCRIPTORS_FIXED: u64 = 32;
-const DESCRIPTORS_PER_THREAD: u64 = 2;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 
 pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
@@ -86,9 +84,9 @@ fn paint(is_terminal: bool) -> Paint {
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
-    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let connections = (bench.plan.connections + bench.plan.idle) as u64;
-    let others = DESCRIPTORS_FIXED + DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
+    let others = LOAD_DESCRIPTORS_FIXED + LOAD_DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
     if connections + others > limit {
         let room = limit.saturating_sub(others);
         let line =

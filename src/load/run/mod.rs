@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Time;
-use crate::kernel::{Address, Event, Opener, Poller, Signal, process};
+use crate::kernel::{Address, Event, Opener, Poller, Signal, host};
 use crate::limits::SIGNALS_PER_TURN;
 
 use super::plan::script::Script;
@@ -187,11 +187,11 @@ fn work<K: Poller + Opener>(
         .store(observe::this_thread(), Ordering::Relaxed);
     let pins = &job.plan.pins;
     let pinned = match pins.get(job.index % pins.len().max(1)) {
-        Some(&cpu) => process::pin_task(0, cpu),
+        Some(&cpu) => host::pin_task(0, cpu),
         None => Ok(()),
     };
     // The requests of an open loop have to be sent when they are due.
-    let punctual = pinned.and_then(|()| process::wake_punctually());
+    let punctual = pinned.and_then(|()| host::wake_punctually());
     let worked = punctual.and_then(|()| open()).map_err(Cause::Own);
     let worked = worked.and_then(|kernel| Worker::new(kernel, job)?.run());
     job.board.done.store(true, Ordering::Release);

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Time;
-use crate::kernel::{ERROR_LINES, terminal_columns};
+use crate::kernel::ERROR_LINES;
+use crate::kernel::host::terminal_columns;
 
 use crate::load::plan::Until;
 use crate::load::report::units;

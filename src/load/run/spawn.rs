@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kernel::Address;
-use crate::kernel::child::{self, Ending};
+use crate::kernel::host::child::{self, Ending};
 
 use super::stderr_tail::LastWords;
 

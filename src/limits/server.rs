@@ -1,22 +1,11 @@
-//! Every bound and every default of the program, each with its reason.
+//! Bounds and defaults of the server: connections, frames, memory, time-outs, work per turn.
 //!
-//! Every number that limits something is defined here and nowhere else. A reader sees at once what
-//! the server does and does not accept, and the numbers can be compared with each other: the
-//! compiler checks the assertions at the end of the file. A *default* applies when an option is not
-//! given. A *max* or *min* bounds what an option may ask for. Limits that the kernel enforces by
-//! itself are not repeated.
-//!
-//! This file is the lowest layer: it imports nothing from this crate, and every layer may import
-//! it. Man pages: listen(2), tcp(7), proc(5).
+//! Some hold for the clients as well: the sizes of frames, and how standard streams are written.
+//! Man pages: listen(2), tcp(7), socket(7), signal(7).
 
 use std::time::Duration;
 
-/// One kibibyte: sizes on the command line count in powers of 1024, as memory does.
-pub const KIB: usize = 1 << 10;
-/// One mebibyte.
-pub const MIB: usize = 1 << 20;
-/// One gibibyte.
-pub const GIB: usize = 1 << 30;
+use super::{GIB, KIB, MIB};
 
 /// Default listen address: this machine only. Attackers can bounce traffic off an echo server that
 /// the whole network reaches.
@@ -197,22 +186,6 @@ pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// events.
 pub const WORKER_SIZE: usize = 128 * KIB;
 
-/// Default timeout of one connect: four SYNs, sent after 0, 1, 3 and 7 seconds, have time to be
-/// answered. Linux itself gives up after 2 minutes and 11 seconds.
-pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// Pause before connecting again to a local listener whose queue is full. unix(7) does not report
-/// when there is room, and 100 attempts a second cost no measurable CPU.
-pub const CONNECT_QUEUE_PAUSE: Duration = Duration::from_millis(10);
-/// Addresses of one name that are tried. One attempt takes at most this many connect timeouts, 80
-/// seconds by default. Names with more addresses belong to large sites, where the first few fail
-/// only together.
-pub const NAME_ADDRESSES_MAX: usize = 8;
-/// Attempts of a client that retries. With their pauses they take two minutes, in which a server
-/// either has restarted or will not.
-pub const CONNECT_TRIES: u32 = 8;
-/// Pause after the first attempt. Each further pause is twice as long.
-pub const CONNECT_PAUSE_MIN: Duration = Duration::from_secs(1);
-
 /// Longest header of a length field, up to the end of the field or to the stripped bytes. The
 /// header of a message that must fit in memory has no reason to be longer.
 pub const HEADER_MAX: usize = KIB;
@@ -225,70 +198,6 @@ pub const DELIMITER_SHORT_MAX: usize = 8;
 /// Largest correction of a length field in bytes, positive or negative. A correction beyond the
 /// largest frame could only refuse every frame.
 pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
-
-/// Default number of connections of the load generator: enough that the server always has work.
-pub const LOAD_CONNECTIONS_DEFAULT: usize = 50;
-/// Lowest rate of an open loop in requests per second: about one in a quarter of an hour.
-pub const LOAD_RATE_MIN: f64 = 0.001;
-/// Highest rate: one request per nanosecond, the resolution of the clock.
-pub const LOAD_RATE_MAX: f64 = 1e9;
-/// Default payload of a request, in bytes: that of a classic ping.
-pub const LOAD_SIZE_DEFAULT: usize = 64;
-/// Largest payload of a request. The generator holds a table of at least three payloads.
-pub const LOAD_SIZE_MAX: usize = 64 * MIB;
-/// The payload of the largest datagram over IPv4: 65,535 bytes with the headers of IP (RFC 791,
-/// 3.1) and UDP.
-pub const DATAGRAM_SIZE_IPV4_MAX: usize = 65_535 - 20 - 8;
-/// The same over IPv6, whose length field does not count its own header (RFC 8200, 3).
-pub const DATAGRAM_SIZE_IPV6_MAX: usize = 65_535 - 8;
-/// Longest path of an HTTP request that is sent: its request line then has the 8000 bytes that
-/// every server should accept (RFC 9112, 3).
-pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
-/// Longest host: the longest name in DNS (RFC 1035, 2.3.4), with a port.
-pub const LOAD_HOST_MAX: usize = 255 + ":65535".len();
-/// Longest head of an HTTP reply (including its interim replies), longest trailer and longest line
-/// of a chunk size: as much as browsers accept. A server that sends more is taken to be sending
-/// without end.
-pub const LOAD_HEAD_MAX: usize = 256 * KIB;
-/// Most requests in flight on one connection. The generator keeps a time stamp for each.
-pub const PIPELINE_MAX: usize = 1 << 16;
-/// Most requests in flight on all connections together. Their time stamps take a quarter of a
-/// gibibyte, and the largest number of connections can still have one request each.
-pub const IN_FLIGHT_MAX: usize = 1 << 24;
-/// Default duration of the measurement: long enough for a percentile, short enough to wait for.
-pub const LOAD_DURATION_DEFAULT: Duration = Duration::from_secs(10);
-/// Default duration of each run of a comparison, which has many runs.
-pub const ROUND_DURATION_DEFAULT: Duration = Duration::from_secs(1);
-/// Default duration of the warm-up.
-pub const LOAD_WARMUP_DEFAULT: Duration = Duration::from_secs(1);
-/// Default warm-up of each run of a comparison, whose servers are already warm.
-pub const ROUND_WARMUP_DEFAULT: Duration = Duration::from_millis(200);
-/// Default time that the generator waits for replies after the measurement: the usual time after
-/// which a person gives up.
-pub const LOAD_GRACE_DEFAULT: Duration = Duration::from_secs(2);
-/// Age from which a connection counts as kept; a first reply makes it kept as well. If the server
-/// closes a kept connection while nothing is in flight, the generator opens it again. A connection
-/// that ends earlier is an error, so the generator does not connect in a loop to a server that
-/// closes at once.
-pub const LOAD_KEPT_MIN: Duration = Duration::from_millis(100);
-/// Default number of rounds of a comparison: enough for an interval, half a minute in all.
-pub const PAIRS_DEFAULT: usize = 10;
-/// Fewest rounds: a single pair does not show how much pairs vary.
-pub const PAIRS_MIN: usize = 2;
-
-/// Deepest nesting of a JSON document that is read. Documents of the load generator have 7 levels;
-/// the reader calls itself for each level, so the stack bounds it.
-pub const JSON_DEPTH_MAX: usize = 32;
-/// Largest document that `mynah merge` reads: a hundred times the size of a usual one.
-pub const MERGE_SIZE_MAX: usize = 64 * MIB;
-/// Most documents of one sum. With [`MERGE_COUNT_MAX`] no sum of counts exceeds 64 bits.
-pub const MERGE_FILES_MAX: usize = 1024;
-/// Largest count in a document that is merged: whole numbers up to here are exact in every reader
-/// of JSON (RFC 7493, 2.2).
-pub const MERGE_COUNT_MAX: u64 = (1 << 53) - 1;
-/// Columns of the text report: those of the narrowest usual terminal, less one, because some
-/// terminals wrap a full line.
-pub const REPORT_COLUMNS: usize = 79;
 
 /// Longest text that `echo` puts in front of every message: a prompt, not a page.
 pub const PREFIX_SIZE_MAX: usize = KIB;
@@ -303,104 +212,14 @@ pub const FILE_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Longest translation. Space for it is reserved before the request is known.
 pub const TRANSLATION_SIZE_MAX: usize = 4 * KIB;
 
-/// Most lines that `run` may be told to allow: a menu, not a shell.
-pub const ALLOWED_MAX: usize = 256;
-/// Longest of these lines, in bytes.
-pub const COMMAND_SIZE_MAX: usize = KIB;
-/// Most words of one of these lines: the array of pointers to them is on the stack.
-pub const COMMAND_WORDS_MAX: usize = 64;
-/// How long a command may run, with all processes that it starts: a person still waits, and the
-/// place of the command is soon free again.
-pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most bytes of output of a command: a listing, not a download, because the output is kept until
-/// the peer takes it.
-pub const COMMAND_OUTPUT_MAX: usize = 64 * KIB;
-/// Commands that one worker runs at the same time; further ones wait in order. Each has two
-/// descriptors.
-pub const COMMANDS_MAX: usize = 64;
-/// Bytes of output that are read at once, on the stack.
-pub const COMMAND_PIECE_SIZE: usize = 16 * KIB;
-/// Interval of the checks of a process whose end epoll does not report: the process was killed and
-/// is still dying, or epoll refused to watch it.
-pub const COMMAND_REAP_PAUSE: Duration = Duration::from_millis(100);
-/// Stack of a new process until it executes its program: a few frames of system calls, several
-/// times over for builds without optimization. It exists only that long.
-pub const SPAWN_STACK_SIZE: usize = 32 * KIB;
-/// Inherited children that are reaped in one turn: as many as the commands a worker runs, so that
-/// many orphans delay the connections no longer than commands do.
-pub const ORPHANS_PER_TURN: usize = COMMANDS_MAX;
-/// Longest name of a peer as `run` reports it: an IPv6 address with its scope and port.
-pub const PEER_NAME_MAX: usize = 64;
+/// Span from which a deadline is left to the timer. A shorter one is passed to the wait itself: it
+/// is likely to expire, and the wait is exact.
+pub const TIMER_SPAN_MIN: Duration = Duration::from_millis(10);
 
-/// Longest request line of HTTP. RFC 9112, 3 recommends to support at least 8000 bytes.
-pub const HTTP_REQUEST_LINE_MAX: usize = 8 * KIB;
-/// Longest head of an HTTP request, including its request line, and longest trailer of a chunked
-/// body: a little more than a browser sends with all its cookies.
-pub const HTTP_HEAD_MAX: usize = 16 * KIB;
-/// Longest body of an HTTP request. The body is read and dropped, so this bounds time and not
-/// memory.
-pub const HTTP_BODY_MAX: u64 = MIB as u64;
-/// Longest line in front of a chunk, including its extensions, which are hardly used.
-pub const HTTP_CHUNK_LINE_MAX: usize = 256;
-
-const _: () = {
-    assert!(CONNECTIONS_MAX as usize <= IN_FLIGHT_MAX && PIPELINE_MAX <= IN_FLIGHT_MAX);
-    assert!(LENGTH_ADJUST_MAX as usize == FRAME_MAX_MAX);
-    // The parts of a long delimiter are counted in bytes of 8 bits.
-    assert!(DELIMITER_SHORT_MAX < DELIMITER_MAX && DELIMITER_MAX <= u8::MAX as usize);
-    assert!(DATAGRAM_SIZE_IPV4_MAX < DATAGRAM_SIZE_IPV6_MAX);
-    assert!(CONNECT_QUEUE_PAUSE.as_millis() < CONNECT_TIMEOUT_DEFAULT.as_millis());
-    assert!(1 <= NAME_ADDRESSES_MAX);
-    assert!(LISTENER_PAUSE_MIN.as_millis() < LISTENER_PAUSE_MAX.as_millis());
-    assert!(STANDARD_STREAMS < DESCRIPTORS_FIXED);
-    assert!(SIGNAL_ECHO.as_millis() < 100);
-    assert!(DRAIN_READ_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
-    assert!(READ_SIZE as u64 <= BYTES_PER_EVENT);
-    assert!(1 <= THREADS_DEFAULT && THREADS_DEFAULT <= THREADS_MAX);
-    assert!(1 <= CONNECTIONS_DEFAULT && CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
-    assert!(PATH_LOCK_PAUSE.as_nanos() < PATH_LOCK_TIMEOUT_AT_END.as_nanos());
-    // A drain ends later than a wait for a lock that begins with it.
-    assert!(PATH_LOCK_TIMEOUT_AT_END.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
-    assert!(1 <= BACKLOG_DEFAULT && BACKLOG_DEFAULT <= BACKLOG_MAX);
-    // Every worker must be able to hold a connection.
-    assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);
-
-    // The head of a request has room for its longest part, and fits into the space of one read.
-    assert!(HTTP_REQUEST_LINE_MAX <= HTTP_HEAD_MAX && HTTP_HEAD_MAX < READ_SIZE);
-    assert!(HTTP_CHUNK_LINE_MAX <= HTTP_HEAD_MAX);
-    // Our client accepts every head that our server accepts.
-    assert!(HTTP_HEAD_MAX <= LOAD_HEAD_MAX);
-    // A command ends before the drain that waits for it, and a peer that waits for a command is not
-    // idle.
-    assert!(COMMAND_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
-    // The output of a command, with the text added to it, fits into a stream reply. One piece of
-    // it, and the table of commands, fit into the memory of a worker.
-    assert!(COMMAND_OUTPUT_MAX + KIB <= STREAM_REPLY_SIZE);
-    assert!(COMMAND_PIECE_SIZE + COMMANDS_MAX * 256 <= WORKER_SIZE / 2);
-    assert!(SPAWN_STACK_SIZE <= WORKER_SIZE / 2);
-    // Offsets into a dictionary fit into 32 bits, and two dictionaries fit into a small server.
-    assert!(4 * DICTIONARY_SIZE_MAX <= MEMORY_DEFAULT / 8);
-
-    // Cursors into a frame, and the size of a frame with its header, fit into 32 bits.
-    assert!(FRAME_MAX_DEFAULT <= FRAME_MAX_MAX && FRAME_MAX_MAX <= (u32::MAX / 2) as usize);
-    assert!(MEMORY_MIN <= MEMORY_DEFAULT && MEMORY_DEFAULT <= MEMORY_MAX);
-    // By default each of the maximum number of workers holds two largest requests and their
-    // replies.
-    assert!(THREADS_MAX * 2 * 2 * FRAME_MAX_DEFAULT <= MEMORY_DEFAULT);
-
-    // A lingering connection that has taken everything ends before the drain.
-    assert!(LINGER_TIMEOUT.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
-    // A slow frame hits the frame timeout and not the idle timeout.
-    assert!(FRAME_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
-    // The retries for memory end before the stall timeout.
-    let memory_retries_ms = MEMORY_RETRY_MIN.as_millis() << MEMORY_RETRIES_MAX;
-    assert!(memory_retries_ms < STALL_TIMEOUT_DEFAULT.as_millis());
-    // The bytes that a peer must take in time are no more than one frame can hold.
-    assert!(1 <= STALL_SIZE_MIN_DEFAULT && STALL_SIZE_MIN_DEFAULT <= FRAME_MAX_DEFAULT);
-    // A stalled or dead peer is detected before the idle timeout.
-    assert!(STALL_TIMEOUT_DEFAULT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
-    assert!(KEEPALIVE.as_millis() + USER_TIMEOUT.as_millis() < IDLE_TIMEOUT_DEFAULT.as_millis());
-    // The defaults lie within the bounds.
-    assert!(TIMEOUT_MIN.as_millis() <= DRAIN_TIMEOUT_DEFAULT.as_millis());
-    assert!(IDLE_TIMEOUT_DEFAULT.as_millis() <= TIMEOUT_MAX.as_millis());
-};
+/// Bytes that the thread of a standard stream copies at once: one page.
+pub const OUTLET_PIECE_SIZE: usize = 4 * KIB;
+/// Interval of the checks whether the thread of a standard stream has written everything: the end
+/// of the program waits for it, and a person does not notice the delay.
+pub const OUTLET_PAUSE: Duration = Duration::from_millis(1);
+/// How long one wait for room on a standard stream lasts, after which signals are looked for.
+pub const LINE_WAIT_MAX: Duration = Duration::from_millis(20);
