@@ -28,6 +28,7 @@ pub use crate::base::time::Time;
 pub use crate::sys::epoll::Event;
 pub use crate::sys::fd::file;
 pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
+pub(crate) use crate::sys::fd::terminal::SilentTerminal;
 pub use crate::sys::memory::{Mapping, give_large_blocks_back};
 pub use crate::sys::process::child;
 pub use crate::sys::{errno, process};
