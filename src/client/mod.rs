@@ -202,6 +202,9 @@ impl<K: Streams + Opener> Client<K> {
         *now = kernel.now();
         let (events, now) = (&events[..count], *now);
         if let Some(ending) = interrupted(kernel, events)? {
+            if let Stage::Talking(talk) = stage {
+                talk.leave_fresh_line(kernel, now);
+            }
             return Ok(Some(ending));
         }
         match stage {

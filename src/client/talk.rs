@@ -198,10 +198,8 @@ impl<S> Talk<S> {
             true => self.ending(now),
             false => Some(Ok(Ending::Done)),
         };
-        if ending.as_ref().is_some_and(|it| self.tells(it)) {
-            self.screen.end_line();
-            // A failed write is ignored here: the message on stderr matters more.
-            let _ = self.print(kernel, now);
+        if ending.is_some() {
+            self.leave_fresh_line(kernel, now);
         }
         if ending.is_some() && self.left {
             log::info!("the server has ended the connection");
@@ -219,9 +217,12 @@ impl<S> Talk<S> {
         }
     }
 
-    /// Whether a message on stderr follows.
-    fn tells(&self, ending: &Result<Ending, Failure>) -> bool {
-        self.left || self.refused.is_some() || ending.is_err()
+    /// At a terminal, what comes next starts on a line of its own: a message or the shell's prompt.
+    pub(super) fn leave_fresh_line<K: Streams<Socket = S>>(&mut self, kernel: &mut K, now: Time) {
+        self.screen.close(false);
+        self.screen.end_line();
+        // A failed write is ignored here: the way in which the program ends matters more.
+        let _ = self.print(kernel, now);
     }
 
     /// How the client ends, if nothing is left to do.

@@ -29,7 +29,8 @@ pub(crate) fn set(fd: BorrowedFd<'_>, nanoseconds: u64) -> io::Result<()> {
     // Zero would disarm the timer.
     let nanoseconds = nanoseconds.max(1);
     let at = libc::timespec {
-        tv_sec: (nanoseconds / SECOND) as libc::time_t,
+        // The type has another name with each C library.
+        tv_sec: (nanoseconds / SECOND) as _,
         tv_nsec: (nanoseconds % SECOND) as libc::c_long,
     };
     let setting = libc::itimerspec {

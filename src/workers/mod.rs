@@ -28,7 +28,7 @@ use crate::limits::{LINE_RETRY_PAUSE, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
 use super::server::Server;
-use super::server::observe::counters::Counters;
+use super::server::observe::counters::{Counters, StatsFormat};
 use reload::{Reloaded, Reloads};
 use signals::Signals;
 
@@ -72,6 +72,16 @@ struct Totals {
     /// Counters were requested again while a request was open.
     asked_again: bool,
     cut: u64,
+    format: StatsFormat,
+}
+
+/// When and how lines of statistics are printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Statistics {
+    /// Time between two lines; `None` prints one only for a signal.
+    pub interval: Option<Duration>,
+    /// How a line is written.
+    pub format: StatsFormat,
 }
 
 /// Runs every server to its end: the first one on this thread, each other one on a thread of its
@@ -85,7 +95,7 @@ struct Totals {
 pub fn run<K, S>(
     servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
-    stats_interval: Option<Duration>,
+    statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
     announce: impl FnOnce(),
 ) -> io::Result<Ending>
@@ -102,6 +112,7 @@ where
         asked_again: false,
         counts,
         cut: 0,
+        format: statistics.format,
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
@@ -134,7 +145,7 @@ where
     });
     let ending = started.and_then(|()| {
         announce();
-        first.run_main(stats_interval, reloads)
+        first.run_main(statistics.interval, reloads)
     });
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
@@ -398,7 +409,8 @@ impl Totals {
         if !was_awaited || self.awaited.contains(&true) {
             return false;
         }
-        let line = format!("{} log_lines_dropped={}\n", self.sum(), lines_dropped());
+        let mut line = self.sum().line(self.format, lines_dropped());
+        line.push('\n');
         // The next line of counters reports how many were dropped. A separate notice would not be a
         // valid line of counters.
         OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
@@ -418,6 +430,7 @@ mod tests {
             awaited: vec![true; 2],
             asked_again: true,
             cut: 0,
+            format: StatsFormat::Whole,
         };
         let again = [0, 0, 1, 1].map(|number| totals.publish(number, &Counters::default()));
         assert_eq!(again, [false, false, true, false]);

@@ -63,15 +63,48 @@ except OSError:
 sys.stdout.buffer.write(text)
 "#;
 
+/// Runs the program in `argv` in the foreground of a terminal of 80 columns, types `typed` once the
+/// program has drawn a line in place, and prints what the terminal got, and then whether it echoes.
+const FOREGROUND: &str = r#"
+import os, pty, struct, fcntl, sys, termios
+program, master = pty.fork()
+if program == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+text, asked, mode = b"", False, None
+try:
+    while piece := os.read(master, 65536):
+        text += piece
+        if not asked and b"\x1b[K" in text:
+            asked = True
+            os.write(master, b"typed")
+        mode = termios.tcgetattr(master)[3]
+except OSError:
+    pass
+os.waitpid(program, 0)
+text += b"echo" if mode & termios.ECHO else b"silence"
+sys.stdout.buffer.write(text)
+"#;
+
+/// What a terminal gets from a program in its foreground while somebody types `typed`, and then
+/// `echo`, or `silence` if the program has left the terminal without echo. Nothing without Python.
+pub(crate) fn in_the_foreground(program: &[&str]) -> Option<String> {
+    run(FOREGROUND, program)
+}
+
 /// What a terminal with `stty tostop` gets from a server in its background, which is ended after
 /// its ready line, and then `ended`, or `stopped` if the terminal stopped the server. Nothing
 /// without Python.
 pub(crate) fn in_the_background(program: &[&str]) -> Option<String> {
+    run(BACKGROUND, program)
+}
+
+fn run(script: &str, program: &[&str]) -> Option<String> {
     if !is_installed("python3") {
         return None;
     }
     let output = Command::new("python3")
-        .args(["-c", BACKGROUND])
+        .args(["-c", script])
         .args(program)
         .env_remove("RUST_LOG")
         .output()

@@ -21,6 +21,7 @@ use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
+use crate::server::observe::counters::StatsFormat;
 use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
 
@@ -116,6 +117,8 @@ pub struct Serve {
     pub defer_accept: bool,
     /// Time between two lines of statistics; `None` prints none.
     pub stats_interval: Option<Duration>,
+    /// How a line of statistics is written; `None` depends on its reader.
+    pub stats_format: Option<StatsFormat>,
 }
 
 impl Default for Serve {
@@ -147,6 +150,7 @@ impl Default for Serve {
             spin: None,
             defer_accept: false,
             stats_interval: None,
+            stats_format: None,
         }
     }
 }

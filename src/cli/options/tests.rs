@@ -72,7 +72,7 @@ fn every_value_reaches_its_field() {
          --max-memory=1g --backlog 5 \
          --idle-timeout off --stall-timeout 5s --stall-min 2k --frame-timeout 2s \
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
-         --spin 50us --defer-accept",
+         --spin 50us --defer-accept --stats-format json",
     );
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
@@ -100,6 +100,7 @@ fn every_value_reaches_its_field() {
         spin: Some(Duration::from_micros(50)),
         defer_accept: true,
         stats_interval: Some(Duration::from_secs(1)),
+        stats_format: Some(StatsFormat::Json),
     };
     assert_eq!(parsed, expected);
 }

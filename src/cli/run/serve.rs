@@ -6,7 +6,7 @@
 //! memory. See sd_listen_fds(3).
 
 use std::env;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::id as process_id;
 
@@ -24,9 +24,10 @@ use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::framing::Opening;
 use crate::protocol::service::Service;
+use crate::server::observe::counters::StatsFormat;
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
-use crate::workers::{self, Ending};
+use crate::workers::{self, Ending, Statistics};
 
 /// Serves until a signal ends it.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
@@ -114,7 +115,7 @@ where
         warn_of_passed_sockets();
         warn_about_allowed(&options);
     };
-    let ended = workers::run(servers, wakers, options.stats_interval, load, announce);
+    let ended = workers::run(servers, wakers, statistics(&options), load, announce);
     match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         Ending::Drained { cut: 0, counters } => {
@@ -288,6 +289,19 @@ fn open_listener<K: Opener>(
     }
 }
 
+/// When and how statistics are printed. A person at a terminal gets no counters that are 0; a
+/// program gets every counter unless it asks for less.
+fn statistics(options: &Serve) -> Statistics {
+    let by_reader = || match io::stdout().is_terminal() {
+        true => StatsFormat::Text,
+        false => StatsFormat::Whole,
+    };
+    Statistics {
+        interval: options.stats_interval,
+        format: options.stats_format.unwrap_or_else(by_reader),
+    }
+}
+
 fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
@@ -358,7 +372,9 @@ fn warn_about_allowed(options: &Serve) {
         return;
     }
     if options.allow.is_empty() {
-        log::warn!("nothing is allowed, so every request is refused; --allow 'ls -l' allows one");
+        log::warn!(
+            "nothing is allowed, so every request is refused; mynah run --allow 'ls -l' allows one"
+        );
     }
     let missing = |line: &&String| find_program(line).is_none();
     for line in options.allow.iter().filter(missing) {

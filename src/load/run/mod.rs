@@ -39,7 +39,7 @@ use super::worker::tally::{Cause, Tally};
 use super::worker::{Job, Worker};
 use control::{Board, Control};
 use observe::{Host, Unknown, Usage};
-use progress::{Glance, Progress};
+use progress::{Glance, Phase, Progress};
 
 const OPENING_GLANCE: Duration = Duration::from_millis(1);
 const GLANCE: Duration = Duration::from_millis(10);
@@ -267,7 +267,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             if let Some(signal) = self.pause(now.after(OPENING_GLANCE))? {
                 return Err(RunError::Interrupted(signal));
             }
-            self.show(None);
+            self.show(Phase::Connecting);
         }
         // Without a warm-up the load begins at once, before a sample at the start could be taken.
         let before = self.plan.warmup.is_zero().then(|| self.sample());
@@ -278,10 +278,10 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             Until::Requests(_) => Time::NEVER,
         };
         self.control.set_window(go, start, end);
-        let mut interrupted = self.watch(start, None)?;
+        let mut interrupted = self.watch(start, Phase::WarmUp { since: go })?;
         let begin = before.unwrap_or_else(|| self.sample());
         if interrupted.is_none() {
-            interrupted = self.watch(end, Some(start))?;
+            interrupted = self.watch(end, Phase::Measured { since: start })?;
         }
         // The end is earlier than planned when no worker can continue.
         let end = end.min(self.kernel.now());
@@ -309,7 +309,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
 
     /// Sleeps until `until`, or until all workers have sent their requests. Returns the signal, if
     /// one arrives first.
-    fn watch(&mut self, until: Time, start: Option<Time>) -> Result<Option<i32>, RunError> {
+    fn watch(&mut self, until: Time, phase: Phase) -> Result<Option<i32>, RunError> {
         loop {
             let now = self.kernel.now();
             // A run by a count ends with its last reply.
@@ -324,7 +324,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             if let Some(signal) = self.pause(until.min(now.after(GLANCE)))? {
                 return Ok(Some(signal));
             }
-            self.show(start);
+            self.show(phase);
         }
     }
 
@@ -356,7 +356,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
     }
 
     /// Draws the progress line, if it is enabled and due.
-    fn show(&mut self, start: Option<Time>) {
+    fn show(&mut self, phase: Phase) {
         let now = self.kernel.now();
         if !self.progress.is_due(now) {
             return;
@@ -381,14 +381,14 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             .iter()
             .map(|board| board.thread.load(Ordering::Relaxed));
         let cpu_ns = threads.map(observe::thread_cpu_ns).sum();
-        let elapsed = start.map(|start| now.since(start));
-        let (name, until) = (&self.target.name, self.plan.until);
+        let (name, until, warmup) = (&self.target.name, self.plan.until, self.plan.warmup);
         self.progress.draw(
             now,
             &Glance {
                 name,
                 until,
-                elapsed,
+                warmup,
+                phase,
                 at,
                 open,
                 answered,

@@ -1,7 +1,8 @@
 //! The progress line on a terminal during a run. Without a terminal, nothing is written.
 //!
 //! The line is redrawn in place a few times a second, and erased at the end, so that the final
-//! output does not contain it. A line that is too long would wrap and stay visible. So the line has
+//! output does not contain it. Meanwhile the terminal does not echo what is typed, which would land
+//! in the line. A line that is too long would wrap and stay visible. So the line has
 //! at most 79 columns, or the width of a narrower terminal; the least important fields are omitted
 //! first. The figures may be a fifth of a second old and are independent of the report.
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::base::histogram::Histogram;
 use crate::base::time::Time;
 use crate::kernel::ERROR_LINES;
-use crate::kernel::host::terminal_columns;
+use crate::kernel::host::{SilentTerminal, terminal_columns};
 
 use crate::load::plan::Until;
 use crate::load::report::units;
@@ -24,6 +25,23 @@ const COLUMNS_MAX: usize = 79;
 const BAR_MIN: usize = 5;
 const BAR_MAX: usize = 20;
 
+/// What a run does now, and since when.
+#[derive(Clone, Copy, Debug)]
+pub enum Phase {
+    /// Opens its connections.
+    Connecting,
+    /// Loads the server and measures nothing yet.
+    WarmUp {
+        /// The start of the load.
+        since: Time,
+    },
+    /// Measures.
+    Measured {
+        /// The start of the window.
+        since: Time,
+    },
+}
+
 /// The content of the line.
 #[derive(Debug)]
 pub struct Glance<'a> {
@@ -31,8 +49,10 @@ pub struct Glance<'a> {
     pub name: &'a str,
     /// The condition that ends the run.
     pub until: Until,
-    /// Time since the start of the window; `None` before it.
-    pub elapsed: Option<Duration>,
+    /// How long the warm-up of a run is.
+    pub warmup: Duration,
+    /// What the run does now.
+    pub phase: Phase,
     /// When the workers last published their counts.
     pub at: Time,
     /// Established connections.
@@ -58,14 +78,22 @@ pub struct Progress {
     cpu_ns: Option<u64>,
     /// Text before the line, such as the round of a comparison. Ends with a colon and a blank, or
     /// is empty.
-    pub title: String,
+    title: String,
+    /// How many runs of the session have not begun yet.
+    pub runs_left: usize,
+    /// Restores the echo of the terminal when it is dropped.
+    _silent: Option<SilentTerminal>,
 }
 
 impl Progress {
     /// A line on stderr, if stderr is a terminal.
     pub fn on_terminal() -> Progress {
+        let wanted = io::stderr().is_terminal();
+        // Where the echo cannot be changed, a typed letter is in the line until the next drawing.
+        let silent = wanted.then(|| SilentTerminal::new(io::stderr().as_fd()).ok());
         Progress {
-            wanted: io::stderr().is_terminal(),
+            wanted,
+            _silent: silent.flatten().flatten(),
             ..Progress::none()
         }
     }
@@ -79,7 +107,15 @@ impl Progress {
             answered: 0,
             cpu_ns: Some(0),
             title: String::new(),
+            runs_left: 0,
+            _silent: None,
         }
+    }
+
+    /// The next run begins; `title` says which.
+    pub fn begin(&mut self, title: String) {
+        self.title = title;
+        self.runs_left = self.runs_left.saturating_sub(1);
     }
 
     /// Whether the next line is due.
@@ -94,7 +130,7 @@ impl Progress {
         // A terminal that is gone or blocked does not stop the measurement.
         ERROR_LINES.offer(format!("\r\x1b[K{text}").as_bytes());
         (self.drawn, self.cpu_ns) = (now, glance.cpu_ns);
-        if glance.elapsed.is_some() {
+        if matches!(glance.phase, Phase::Measured { .. }) {
             (self.at, self.answered) = (glance.at, glance.answered);
         }
     }
@@ -107,12 +143,41 @@ impl Progress {
         (self.at, self.answered, self.cpu_ns) = (Time::NEVER, 0, Some(0));
     }
 
+    /// The rest of a session of several runs, with a comma in front; empty for the last run. Only
+    /// the planned times are counted, not the connecting.
+    fn left(&self, now: Time, glance: &Glance<'_>) -> String {
+        let Until::Time(measured) = glance.until else {
+            return match self.runs_left {
+                0 => String::new(),
+                1 => ", 1 run left".to_owned(),
+                runs => format!(", {runs} runs left"),
+            };
+        };
+        let whole = glance.warmup + measured;
+        let done = match glance.phase {
+            Phase::Connecting => Duration::ZERO,
+            Phase::WarmUp { since } => now.since(since).min(glance.warmup),
+            Phase::Measured { since } => glance.warmup + now.since(since).min(measured),
+        };
+        let runs = u32::try_from(self.runs_left).unwrap_or(u32::MAX);
+        match runs {
+            0 => String::new(),
+            _ => {
+                let seconds = (whole.saturating_mul(runs) + (whole - done))
+                    .as_secs_f64()
+                    .ceil();
+                format!(", {seconds} s left")
+            }
+        }
+    }
+
     /// The text of the line, at most `columns` wide.
     fn line(&self, now: Time, glance: &Glance<'_>, columns: usize) -> String {
         let Glance {
             name,
             until,
-            elapsed,
+            warmup,
+            phase,
             open,
             answered,
             errors,
@@ -125,14 +190,24 @@ impl Progress {
             Some(title) => format!("{}: ", cut(title, (columns / 3).saturating_sub(2))),
             None => String::new(),
         };
-        let Some(elapsed) = elapsed else {
-            let end = format!(": {open} connections, warming up");
-            let room = columns.saturating_sub(title.chars().count() + end.len());
-            return cut(&format!("{title}{}{end}", cut(name, room)), columns);
+        let left = self.left(now, glance);
+        let elapsed = match phase {
+            Phase::Measured { since } => now.since(since),
+            Phase::Connecting | Phase::WarmUp { .. } => {
+                let doing = match phase {
+                    Phase::WarmUp { since } => {
+                        format!("warming up {}", of_total(now.since(since), Some(warmup)))
+                    }
+                    _ => "connecting".to_owned(),
+                };
+                let end = format!(": {open} connections, {doing}{left}");
+                let room = columns.saturating_sub(title.chars().count() + end.len());
+                return cut(&format!("{title}{}{end}", cut(name, room)), columns);
+            }
         };
-        let part = match until {
-            Until::Time(all) => elapsed.as_secs_f64() / all.as_secs_f64(),
-            Until::Requests(all) => answered as f64 / all as f64,
+        let (part, total) = match until {
+            Until::Time(all) => (elapsed.as_secs_f64() / all.as_secs_f64(), Some(all)),
+            Until::Requests(all) => (answered as f64 / all as f64, None),
         };
         // The workers publish their counts at different times.
         let told = match self.at {
@@ -150,7 +225,7 @@ impl Progress {
         };
         // Each field with its rank: the field with the highest rank is omitted first.
         let mut fields = vec![
-            (0, format!("{:.1} s", elapsed.as_secs_f64())),
+            (0, format!("{}{left}", of_total(elapsed, total))),
             (5, format!("{open} conn")),
             (1, format!("{}/s", units::count(rate))),
             (4, format!("p50 {}", percentile(50.0))),
@@ -171,6 +246,15 @@ impl Progress {
                 return cut(&title, columns);
             }
         }
+    }
+}
+
+/// The time that has passed, of how much in all.
+fn of_total(elapsed: Duration, total: Option<Duration>) -> String {
+    let elapsed = elapsed.as_secs_f64();
+    match total.map(|total| total.as_secs_f64()) {
+        Some(total) => format!("{:.1} of {total} s", elapsed.min(total)),
+        None => format!("{elapsed:.1} s"),
     }
 }
 
@@ -198,6 +282,8 @@ fn cut(text: &str, columns: usize) -> String {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time::from_nanos(15_000_000_000);
+
     /// The line of a half-completed run, in `columns` columns.
     fn line(title: &str, connections: u64, columns: usize) -> String {
         let mut latency = Histogram::new();
@@ -205,8 +291,11 @@ mod tests {
         let glance = Glance {
             name: "tcp://127.0.0.1:1",
             until: Until::Time(Duration::from_secs(10)),
-            elapsed: Some(Duration::from_secs(5)),
-            at: Time::from_nanos(1_000_000_000),
+            warmup: Duration::from_secs(1),
+            phase: Phase::Measured {
+                since: Time::from_nanos(10_000_000_000),
+            },
+            at: NOW,
             open: connections,
             answered: 50_000,
             errors: 0,
@@ -215,12 +304,13 @@ mod tests {
         };
         let mut progress = Progress::none();
         progress.title = title.to_owned();
-        progress.line(Time::from_nanos(1_000_000_000), &glance, columns)
+        progress.drawn = Time::from_nanos(14_000_000_000);
+        progress.line(NOW, &glance, columns)
     }
 
     #[test]
     fn the_line_tells_where_the_run_is() {
-        let expected = "[##---] 5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, \
+        let expected = "5.0 of 10 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, \
                         client 50 %";
         assert_eq!(line("", 100, 79), expected);
     }
@@ -232,28 +322,31 @@ mod tests {
         let glance = Glance {
             name: "A",
             until: Until::Time(Duration::from_secs(10)),
-            elapsed: Some(Duration::from_secs(5)),
-            at: Time::from_nanos(1_000_000_000),
+            warmup: Duration::from_secs(1),
+            phase: Phase::Measured {
+                since: Time::from_nanos(10_000_000_000),
+            },
+            at: NOW,
             open: 4,
             answered: 0,
             errors: 0,
             cpu_ns: None,
             latency: &Histogram::new(),
         };
-        let line = progress.line(Time::from_nanos(1_000_000_000), &glance, 79);
-        let told = "round 1/2, A: 5.0 s, 4 conn, 0/s, p50 -, p99 -, 0 errors, client -";
+        let line = progress.line(NOW, &glance, 79);
+        let told = "round 1/2, A: 5.0 of 10 s, 4 conn, 0/s, p50 -, p99 -, 0 errors, client -";
         assert!(line.ends_with(told), "{line}");
     }
 
     #[test]
     fn what_is_least_missed_is_left_out_first_and_nothing_wraps() {
-        let all = "5.0 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, client 50 %";
+        let all = "5.0 of 10 s, 100 conn, 10.0k/s, p50 100 us, p99 100 us, 0 errors, client 50 %";
         for (columns, expected) in [
             (78, all),
-            (50, "5.0 s, 10.0k/s, p50 100 us, p99 100 us, 0 errors"),
-            (30, "5.0 s, 10.0k/s, p99 100 us"),
-            (25, "[####----] 5.0 s, 10.0k/s"),
-            (20, "5.0 s, 10.0k/s"),
+            (50, "[##---] 5.0 of 10 s, 10.0k/s, p99 100 us, 0 errors"),
+            (30, "[###----] 5.0 of 10 s, 10.0k/s"),
+            (25, "5.0 of 10 s, 10.0k/s"),
+            (20, "5.0 of 10 s, 10.0k/s"),
             (3, ""),
         ] {
             assert_eq!(line("", 100, columns), expected, "{columns} columns");
@@ -267,9 +360,48 @@ mod tests {
         }
         let told = line(title, 1, 79);
         assert!(
-            told.starts_with("round 3/10, 'a comman...: 5.0 s, "),
+            told.contains("round 3/10, 'a comman...: 5.0 of 10 s, "),
             "{told}"
         );
+    }
+
+    #[test]
+    fn the_line_tells_the_warm_up_and_what_a_comparison_still_takes() {
+        let latency = Histogram::new();
+        let glance = |phase| Glance {
+            name: "tcp://127.0.0.1:1",
+            until: Until::Time(Duration::from_secs(2)),
+            warmup: Duration::from_secs(1),
+            phase,
+            at: NOW,
+            open: 7,
+            answered: 0,
+            errors: 0,
+            cpu_ns: None,
+            latency: &latency,
+        };
+        let mut progress = Progress::none();
+        progress.runs_left = 3;
+        progress.begin("round 1/2, A: ".to_owned());
+        let since = Time::from_nanos(14_500_000_000);
+        for (phase, expected) in [
+            (Phase::Connecting, "7 connections, connecting, 9 s left"),
+            (
+                Phase::WarmUp { since },
+                "7 connections, warming up 0.5 of 1 s, 9 s left",
+            ),
+            (
+                Phase::Measured { since },
+                "0.5 of 2 s, 8 s left, 7 conn, 0/s",
+            ),
+        ] {
+            let line = progress.line(NOW, &glance(phase), 79);
+            assert!(line.contains(expected), "{line}");
+        }
+        progress.begin(String::new());
+        progress.begin(String::new());
+        let line = progress.line(NOW, &glance(Phase::WarmUp { since }), 79);
+        assert!(line.ends_with("warming up 0.5 of 1 s"), "{line}");
     }
 
     #[test]

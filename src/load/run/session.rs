@@ -116,8 +116,14 @@ pub fn run<K: Poller + Opener>(
     let scripts = candidates.iter().map(|of| bench.plan.script(&of.endpoint));
     let scripts: Result<Vec<Script>, String> = scripts.collect();
     let scripts = scripts.map_err(SessionError::Usage)?;
+    let rounds = if targets.len() > 1 { bench.pairs } else { 1 };
+    progress.runs_left = match rounds {
+        1 => 1,
+        // A run of each server without a measurement comes first.
+        _ => (rounds + 1) * targets.len(),
+    };
     let mut load = |plan: &Plan, index: usize, target: &mut Target, title: String| {
-        progress.title = title;
+        progress.begin(title);
         loop {
             match run::run(plan, &scripts[index], target, kernel, open, progress) {
                 Err(RunError::Target(refusal)) => candidates[index].next(target, refusal)?,
@@ -128,7 +134,6 @@ pub fn run<K: Poller + Opener>(
             }
         }
     };
-    let rounds = if targets.len() > 1 { bench.pairs } else { 1 };
     let loaded: Result<Vec<Loaded>, RunError> = targets.into_iter().map(Loaded::new).collect();
     let mut servers = loaded?;
     if rounds > 1 {

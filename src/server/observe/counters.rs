@@ -1,7 +1,7 @@
 //! Counters of one worker. They are incremented where things happen, and added up over all workers
 //! only for printing. The logic of the server never reads them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::protocol::connection::CloseReason;
 use crate::protocol::framing::FrameError;
@@ -26,15 +26,13 @@ macro_rules! counters {
             }
         }
 
-        impl fmt::Display for Counters {
-            /// One line of `name=count` pairs with every counter.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("stats")?;
-                $(write!(f, concat!(" ", stringify!($name), "={}"), self.$name)?;)*
+        impl Counters {
+            /// Calls `tell` with each counter: the two parts of its name, and the count.
+            fn each(&self, mut tell: impl FnMut(&str, &str, u64)) {
+                $(tell("", stringify!($name), self.$name);)*
                 for reason in CloseReason::ALL {
-                    write!(f, " closed_{}={}", reason.name(), self.closed[reason as usize])?;
+                    tell("closed_", reason.name(), self.closed[reason as usize]);
                 }
-                Ok(())
             }
         }
     };
@@ -118,7 +116,45 @@ counters! {
     refused_requests,
 }
 
+impl fmt::Display for Counters {
+    /// `stats` and the counters that are not 0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line(StatsFormat::Text, 0))
+    }
+}
+
+/// How a line of statistics is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatsFormat {
+    /// `stats NAME=COUNT ...` with every counter, for programs.
+    Whole,
+    /// The same without the counters that are 0, for people.
+    Text,
+    /// A JSON object with every counter.
+    Json,
+}
+
 impl Counters {
+    /// The line of statistics, without a line feed. `lines_dropped` counts lines of the whole
+    /// program that found no room.
+    pub fn line(&self, format: StatsFormat, lines_dropped: u64) -> String {
+        let mut line = String::new();
+        let mut tell = |front: &str, name: &str, count: u64| {
+            // Writing to memory does not fail.
+            let _ = match format {
+                StatsFormat::Text if count == 0 => Ok(()),
+                StatsFormat::Whole | StatsFormat::Text => write!(line, " {front}{name}={count}"),
+                StatsFormat::Json => write!(line, ",\"{front}{name}\":{count}"),
+            };
+        };
+        self.each(&mut tell);
+        tell("", "log_lines_dropped", lines_dropped);
+        match format {
+            StatsFormat::Json => format!("{{{}}}", &line[1..]),
+            StatsFormat::Whole | StatsFormat::Text => format!("stats{line}"),
+        }
+    }
+
     /// A frame error has ended a connection.
     #[cold]
     pub(in crate::server) fn refused(&mut self, error: &FrameError) {
@@ -147,13 +183,38 @@ mod tests {
         counters.closed[CloseReason::Idle as usize] = 7;
         let mut sum = counters.clone();
         sum.add(&counters);
-        let line = sum.to_string();
+        let line = sum.line(StatsFormat::Whole, 0);
         assert!(line.starts_with("stats connections_now=6 "), "{line}");
         assert!(
             line.contains(" recv=28 ") && line.contains(" closed_idle=14"),
             "{line}"
         );
-        assert!(!line.contains('\n'));
+        assert!(line.ends_with(" log_lines_dropped=0") && !line.contains('\n'));
+    }
+
+    #[test]
+    fn a_line_for_people_has_no_zero_and_a_line_of_json_has_every_count() {
+        let mut counters = Counters {
+            recv: 14,
+            ..Counters::default()
+        };
+        counters.closed[CloseReason::Idle as usize] = 7;
+        let line = counters.line(StatsFormat::Text, 2);
+        assert_eq!(line, "stats recv=14 closed_idle=7 log_lines_dropped=2");
+        assert_eq!(Counters::default().line(StatsFormat::Text, 0), "stats");
+        let (whole, json) = (
+            counters.line(StatsFormat::Whole, 2),
+            counters.line(StatsFormat::Json, 2),
+        );
+        assert!(json.starts_with("{\"connections_now\":0,") && json.ends_with('}'));
+        let pairs = json.trim_matches(['{', '}']).split(',');
+        let pairs: Vec<String> = pairs.map(|pair| pair.replace('"', "")).collect();
+        let expected: Vec<String> = whole
+            .split(' ')
+            .skip(1)
+            .map(|pair| pair.replace('=', ":"))
+            .collect();
+        assert_eq!(pairs, expected);
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod file;
 pub(crate) mod standard;
 pub(crate) mod stream;
+pub(crate) mod terminal;

@@ -216,6 +216,29 @@ fn a_line_of_counts_comes_so_often() {
 }
 
 #[test]
+fn counters_are_json_or_without_zeros_as_asked_for() {
+    for (format, begins, has, lacks) in [
+        (
+            "json",
+            "{\"connections_now\":1,",
+            ",\"bytes_out\":8,",
+            "bytes_out=",
+        ),
+        ("text", "stats connections_now=1 ", " bytes_out=8 ", "=0"),
+    ] {
+        let server = Server::start(&["--stats-format", format]);
+        let mut peer = server.connect();
+        assert_eq!(ask(&mut peer, b"count me"), b"count me");
+        server.signal("USR1");
+        let line = server.next_line();
+        assert!(line.starts_with(begins), "{line}");
+        assert!(line.contains(has) && !line.contains(lacks), "{line}");
+        drop(peer);
+        server.end();
+    }
+}
+
+#[test]
 fn a_closed_stdout_changes_nothing_but_what_is_printed() {
     let mut server = Server::start(&["--stats", "100ms"]);
     let mut peer = server.connect();

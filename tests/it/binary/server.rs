@@ -162,6 +162,12 @@ impl Server {
         self.next_stats()
     }
 
+    /// The next line on stdout.
+    pub(super) fn next_line(&self) -> String {
+        let stdout = self.stdout.as_ref().expect("stdout is open");
+        stdout.recv_timeout(PATIENCE).expect("a line")
+    }
+
     /// The next line of statistics.
     pub(super) fn next_stats(&self) -> Stats {
         self.stats_within(PATIENCE).expect("a line of counts")

@@ -401,6 +401,18 @@ fn c3_a_message_begins_a_line_of_its_own_on_a_terminal() {
 }
 
 #[test]
+fn c3_the_last_line_is_ended_on_a_terminal() {
+    let play = |mut stream: TcpStream| {
+        stream.read_exact(&mut [0]).expect("a message");
+        stream.write_all(b"pong").expect("it is taken");
+    };
+    let Some(shown) = shown(play, &["--once", "x"]) else {
+        return;
+    };
+    assert_eq!(shown, "pong\r\n");
+}
+
+#[test]
 fn c3_a_failure_begins_a_line_of_its_own_on_a_terminal() {
     let (_hold, held) = mpsc::channel::<()>();
     let silent = move |mut stream: TcpStream| {

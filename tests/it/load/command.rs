@@ -11,7 +11,7 @@ use std::{env, fs, process};
 
 use super::peer;
 use super::wellformed::{is_json, is_xml};
-use crate::program;
+use crate::{program, terminal};
 
 fn server() -> String {
     format!("{} --listen 127.0.0.1:{{port}}", program::path())
@@ -268,4 +268,34 @@ fn what_cannot_be_started_and_what_makes_no_sense_have_their_own_codes() {
     let (code, _, err) = told(&bench(&["7007", "--frame", "u8", "--size", "300"]));
     assert_eq!(code, Some(1));
     assert!(err.contains("does not fit the framing 'u8'"), "{err}");
+}
+
+#[test]
+fn typing_does_not_land_in_the_progress_line_and_the_terminal_echoes_again() {
+    let server = server();
+    let words = [
+        "bench",
+        &server,
+        "--duration",
+        "600ms",
+        "--warmup",
+        "300ms",
+        "--pairs",
+        "2",
+    ];
+    let line = [&[program::path()][..], &words[..], &["--vs", &server][..]].concat();
+    let Some(shown) = terminal::in_the_foreground(&line) else {
+        return;
+    };
+    assert!(!shown.contains("typed"), "{shown}");
+    assert!(shown.ends_with("echo"), "{shown}");
+    for told in [
+        "warming up 0.",
+        " of 0.3 s",
+        " of 0.6 s",
+        " s left",
+        "round 2/2, ",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
 }

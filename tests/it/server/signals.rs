@@ -5,7 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use mynah::kernel::{Linux, Signal};
-use mynah::workers::{Ending, run};
+use mynah::server::observe::counters::StatsFormat;
+use mynah::workers::{Ending, Statistics, run};
 
 use super::*;
 
@@ -32,7 +33,11 @@ fn served_with(signals: &[Signal]) -> (Ending, u32) {
         Err("the test is over".to_owned())
     };
     let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(run(vec![server], vec![waker], None, load, || {})));
+    let statistics = Statistics {
+        interval: None,
+        format: StatsFormat::Whole,
+    };
+    thread::spawn(move || tell.send(run(vec![server], vec![waker], statistics, load, || {})));
     let ending = told.recv_timeout(PATIENCE).expect("it ends");
     drop(keep);
     let begun = begun.load(Ordering::Relaxed);

@@ -18,6 +18,10 @@ use crate::limits::{
     BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
     SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
 };
+use crate::server::observe::counters::StatsFormat;
+
+const STATS_FORMATS: &[(&str, StatsFormat)] =
+    &[("text", StatsFormat::Text), ("json", StatsFormat::Json)];
 
 fn service(text: &str) -> Result<ServiceName, String> {
     choice(text, SERVICES).map_err(|_| unknown_service(text))
@@ -340,6 +344,20 @@ pub(super) const FLAGS: &[Flag] = &[
         effect: Effect::Value("INTERVAL", |options, text| {
             let times = STATS_INTERVAL_MIN..=TIMEOUT_MAX;
             put(&mut options.serve.stats_interval, time_or_off(text, times))
+        }),
+    },
+    Flag {
+        long: "--stats-format",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "text, without zeros, or json [text; with zeros where no terminal is]",
+        default: |_| String::new(),
+        effect: Effect::Value("FORMAT", |options, text| {
+            put(
+                &mut options.serve.stats_format,
+                choice(text, STATS_FORMATS).map(Some),
+            )
         }),
     },
 ];
