@@ -15,6 +15,7 @@ mod documents;
 mod interrupts;
 mod keepalive;
 mod merged;
+mod merging;
 mod opening;
 mod overload;
 mod pacing;
