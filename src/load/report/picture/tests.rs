@@ -1,0 +1,1 @@
+//! Pictures at their bounds: they are drawn, and nothing is not a number.
