@@ -10,6 +10,7 @@ use mynah::base::text::json::{self, Value};
 use super::command::{bench, file, joined, told};
 use super::peer;
 use super::reports::too_long;
+use super::schema::Schema;
 use crate::program;
 
 fn merge(words: &[&str]) -> Output {
@@ -67,6 +68,7 @@ fn two_documents_become_one_report_and_one_document() {
     assert_eq!(too_long(&out), [""; 0]);
     let (code, json, report) = told(&merge(&["--json", text(&one), text(&two)]));
     assert_eq!((code, report), (Some(0), out));
+    assert_eq!(Schema::new().findings(&json), [""; 0]);
     let sum = document(&json);
     assert_eq!(figure(&sum, "answered"), 600);
     let alone = fs::read_to_string(&one).expect("it is there");

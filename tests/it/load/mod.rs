@@ -25,6 +25,7 @@ mod pythons;
 mod reconnecting;
 mod reports;
 mod runs;
+mod schema;
 mod simulated;
 mod starting;
 mod stopped;

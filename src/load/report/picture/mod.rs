@@ -34,10 +34,10 @@ const COLOURS: usize = 6;
 const DOUBTS_SHOWN: usize = 4;
 /// Right ends of the columns of figures: rate, p50, p99, errors, CPU.
 const COLUMNS: [(f64, &str); 5] = [
-    (478.0, "requests/s"),
-    (552.0, "p50"),
-    (626.0, "p99"),
-    (690.0, "errors"),
+    (466.0, "requests/s"),
+    (538.0, "p50"),
+    (610.0, "p99"),
+    (672.0, "errors"),
     (776.0, "CPU a request"),
 ];
 
@@ -160,16 +160,40 @@ fn table(svg: &mut Svg, report: &Report<'_>, y: f64) -> f64 {
         svg.dot((MARGIN + 11.0, middle), 3.5, &class('f', index));
         let left = MARGIN + 32.0;
         let name = match report.servers.len() {
-            1 => server.target.name.clone(),
-            _ => format!("{}  {}", letter(index), server.target.name),
+            1 => short(&server.target.name),
+            _ => format!("{}  {}", letter(index), short(&server.target.name)),
         };
-        let name = fitted(&name, COLUMNS[0].0 - 80.0 - left, TEXT);
-        svg.text((left, y), Anchor::Start, "t", &name);
         for ((x, _), cell) in COLUMNS.iter().zip(cells(server)) {
             svg.text((*x, y), Anchor::End, "", &cell);
         }
+        let width = COLUMNS[0].0 - 66.0 - left;
+        let lines = wrapped(&name, width, TEXT);
+        let rest = lines.iter().skip(1).cloned().collect::<Vec<_>>().join(" ");
+        svg.text((left, y), Anchor::Start, "t", &lines[0]);
+        if !rest.is_empty() {
+            y += LINE;
+            svg.text(
+                (left, y),
+                Anchor::Start,
+                "t",
+                &fitted(&rest, RIGHT - left, TEXT),
+            );
+        }
     }
     y + 20.0
+}
+
+/// A name without the folder of its program: `mynah --listen` for `/usr/bin/mynah --listen`.
+fn short(name: &str) -> String {
+    let (quote, rest) = match name.strip_prefix('\'') {
+        Some(rest) => ("'", rest),
+        None => ("", name),
+    };
+    let program = rest.split(' ').next().unwrap_or_default();
+    match (rest.starts_with('/'), program.rfind('/')) {
+        (true, Some(slash)) => format!("{quote}{}", &rest[slash + 1..]),
+        _ => name.to_owned(),
+    }
 }
 
 /// The figures of a server over all its runs; a dash for one that is not known.

@@ -34,7 +34,12 @@ impl Panel {
         for &tick in &y.ticks {
             let at = y.at(tick);
             svg.line((LEFT, at), (RIGHT, at), "g");
-            svg.text((LEFT - 8.0, at + 4.0), Anchor::End, "s", &label(tick));
+            svg.text(
+                (LEFT - 8.0, at + 4.0),
+                Anchor::End,
+                "s",
+                &units::trimmed(&label(tick)),
+            );
         }
         Panel { y, bottom }
     }
@@ -151,7 +156,7 @@ fn time_axis(svg: &mut Svg, panel: &Panel, seconds: f64) -> impl Fn(f64) -> f64 
     for tick in ticks.into_iter().filter(|tick| *tick <= seconds * 1.0001) {
         let label = match tick {
             0.0 => "0 s".to_owned(),
-            tick => units::span(tick * 1e9),
+            tick => units::trimmed(&units::span(tick * 1e9)),
         };
         let anchor = if x(tick) > RIGHT - 20.0 {
             Anchor::End

@@ -49,7 +49,12 @@ pub(super) fn draw(svg: &mut Svg, report: &Report<'_>, y: f64) -> f64 {
         let x = scale.at(tick);
         let is_one = (tick - 1.0).abs() < 1e-9;
         svg.line((x, top), (x, bottom), if is_one { "a" } else { "g" });
-        svg.text((x, bottom + LINE), Anchor::Middle, "s", &label(tick));
+        svg.text(
+            (x, bottom + LINE),
+            Anchor::Middle,
+            "s",
+            &units::trimmed(&units::ratio(tick)),
+        );
     }
     let below = bottom + 2.0 * LINE;
     svg.text((FROM, below), Anchor::Start, "s", "\u{2190} less than A");
@@ -94,15 +99,6 @@ fn row(svg: &mut Svg, versus: &Versus, middle: f64, index: usize, scale: &Scale)
     let (ratio, low, high) = sentence::three(estimate);
     let text = format!("{ratio} ({low} to {high})");
     svg.text((RIGHT, middle + 4.0), Anchor::End, "", &text);
-}
-
-/// A ratio without zeros at its end.
-fn label(ratio: f64) -> String {
-    let text = units::ratio(ratio);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
 }
 
 const _: () = assert!(LEFT < FROM && TO < RIGHT);
