@@ -6,6 +6,7 @@ use super::{LEFT, RIGHT, class};
 use crate::base::svg::scale::Scale;
 use crate::base::svg::{Anchor, Svg};
 use crate::load::report::{Report, units};
+use crate::load::run::moments::Moment;
 
 /// The height of a panel with its title and labels.
 const HEIGHT: f64 = 236.0;
@@ -58,6 +59,10 @@ pub(super) fn draw(svg: &mut Svg, report: &Report<'_>, mut y: f64) -> f64 {
         .any(|server| server.latency.count() > 0)
     {
         percentiles(svg, report, y);
+        y += HEIGHT;
+    }
+    if report.servers.iter().any(|server| server.moments.len() > 1) {
+        latencies(svg, report, y);
         y += HEIGHT;
     }
     if seconds(report) > 0.0 {
@@ -166,6 +171,34 @@ fn time_axis(svg: &mut Svg, panel: &Panel, seconds: f64) -> impl Fn(f64) -> f64 
         panel.below(svg, x(tick), anchor, &label);
     }
     x
+}
+
+/// p50 and p99 of each server over time.
+fn latencies(svg: &mut Svg, report: &Report<'_>, top: f64) {
+    let moments = || report.servers.iter().flat_map(|server| &server.moments);
+    let least = moments().map(|moment| moment.p50).min();
+    let most = moments().map(|moment| moment.p99).max();
+    let range = (
+        least.unwrap_or(1).max(1) as f64,
+        most.unwrap_or(1).max(1) as f64,
+    );
+    let title = title(report, "Latency over time: p50 (line), p99 (dashes)");
+    let scale = |from, to| Scale::log(range, from, to);
+    let panel = Panel::open(svg, top, &title, scale, units::span);
+    let x = time_axis(svg, &panel, seconds(report));
+    for (index, server) in report.servers.iter().enumerate() {
+        let curve = |value: fn(&Moment) -> u64| {
+            let points = server.moments.iter();
+            points.map(move |moment| (moment.elapsed_s, value(moment) as f64))
+        };
+        let place = |(at, value): (f64, f64)| (x(at), panel.y.at(value));
+        let line = class('l', index);
+        svg.curve(curve(|moment| moment.p50).map(place), &line);
+        svg.curve(
+            curve(|moment| moment.p99).map(place),
+            &format!("{line} thin"),
+        );
+    }
 }
 
 fn rates(svg: &mut Svg, report: &Report<'_>, top: f64) {

@@ -11,6 +11,7 @@ use crate::load::report::figures::{Figures, Histograms};
 use crate::load::report::origin::Origin;
 use crate::load::run::Target;
 use crate::load::run::bench::Bench;
+use crate::load::run::moments::Moment;
 use crate::load::run::session::Compared;
 use crate::load::worker::timeline::Timeline;
 
@@ -31,6 +32,15 @@ fn server(name: &str, latencies: &[u64]) -> Loaded {
         histograms: Histograms::default(),
         resident_before: None,
         timeline: (timeline, 1_000_000_000),
+        moments: latencies
+            .iter()
+            .enumerate()
+            .map(|(at, &value)| Moment {
+                elapsed_s: at as f64 / 8.0,
+                p50: value,
+                p99: value,
+            })
+            .collect(),
         failures: Vec::new(),
     }
 }
