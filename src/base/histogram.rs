@@ -91,6 +91,21 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
+    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and maximum
+    /// are those of the buckets.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        let mut new = Histogram::new();
+        let both = self.buckets.iter().zip(&earlier.buckets);
+        for (index, (now, before)) in both.enumerate() {
+            let count = now.saturating_sub(*before);
+            if count > 0 {
+                new.record_many(last_value_of(index).min(self.max), count);
+            }
+        }
+        new.sum = self.sum.saturating_sub(earlier.sum);
+        new
+    }
+
     /// The histogram whose [`Histogram::filled`] is `filled`, with the exact sum, minimum and
     /// maximum that belong to it. `None` if the parts contradict each other.
     pub fn restored(

@@ -21,7 +21,7 @@ macro_rules! topics {
     };
 }
 
-topics!["exit-codes", "environment"];
+topics!["exit-codes", "environment", "report", "merge"];
 
 /// The chapter with this name.
 pub(super) fn chapter(name: &str) -> &'static str {

@@ -7,6 +7,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::text::quantity::Quantity;
@@ -206,6 +207,14 @@ pub(super) fn shown(word: &str) -> String {
         text = format!("{text:?}");
     }
     text
+}
+
+/// Destination of a document: a file, or `-`.
+pub(super) fn output_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must be a file, or - for stdout".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 #[cfg(test)]

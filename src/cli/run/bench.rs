@@ -6,25 +6,17 @@
 //! other files from being written.
 
 use std::env;
-use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
-use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
-use crate::limits::LAST_LINE_TIMEOUT;
+use crate::kernel::{Linux, StandardOutput, block_signals, host, release_signals};
 use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD};
 use crate::load::report::origin::Origin;
-use crate::load::report::text::{self, Paint};
 use crate::load::report::{Report, document, hgrm, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
 use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
-use super::output::print;
+use super::paper::{OutputFile, print_report};
 use super::{Exit, Failure, io_failure};
 
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
@@ -58,29 +50,6 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
 fn options() -> impl Iterator<Item = String> {
     let words = env::args_os().skip(2);
     words.map(|word| word.to_string_lossy().into_owned())
-}
-
-/// Prints the text report: on stdout, or on stderr if a document on stdout must be the only output
-/// there.
-pub(super) fn print_report(report: &Report<'_>, has_document: bool) -> Result<(), Failure> {
-    if has_document {
-        let text = text::text(report, paint(io::stderr().is_terminal()));
-        // The document is printed even if stderr accepts nothing.
-        let _ = ERROR_LINES.write_within(text.as_bytes(), LAST_LINE_TIMEOUT);
-        return Ok(());
-    }
-    print(&text::text(report, paint(io::stdout().is_terminal())))
-}
-
-/// Marks of doubt are red at a terminal, unless the user or the terminal has no colours
-/// (no-color.org; `dumb` is the terminal type without escape sequences, terminfo(5)).
-fn paint(is_terminal: bool) -> Paint {
-    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    match is_terminal && !is_set("NO_COLOR") && !is_dumb {
-        true => Paint::Red,
-        false => Paint::Plain,
-    }
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
@@ -122,94 +91,6 @@ fn failure(error: SessionError) -> Failure {
             line: NOTHING.to_owned(),
             ..Failure::signal(signal)
         },
-    }
-}
-
-/// Destination of a document.
-enum OutputFile {
-    Nowhere,
-    Stdout,
-    File {
-        file: File,
-        path: PathBuf,
-        /// The file did not exist before, and is removed again if it stays empty.
-        is_new: bool,
-    },
-}
-
-impl OutputFile {
-    fn open(path: &Option<PathBuf>) -> Result<OutputFile, Failure> {
-        let path = match path {
-            None => return Ok(OutputFile::Nowhere),
-            Some(path) if path == Path::new("-") => return Ok(OutputFile::Stdout),
-            Some(path) => path.clone(),
-        };
-        let new = OpenOptions::new().write(true).create_new(true).open(&path);
-        let (opened, is_new) = match new {
-            // An existing file keeps its contents until there are new ones.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                (OpenOptions::new().write(true).open(&path), false)
-            }
-            new => (new, true),
-        };
-        match opened {
-            Ok(file) => Ok(OutputFile::File { file, path, is_new }),
-            Err(error) => Err(io_failure(&path.display().to_string())(error)),
-        }
-    }
-
-    /// Device and inode number, which identify the file.
-    fn inode(&self) -> Result<Option<(u64, u64)>, Failure> {
-        let metadata = match self {
-            OutputFile::Nowhere => return Ok(None),
-            OutputFile::Stdout => {
-                let stdout = io::stdout().as_fd().try_clone_to_owned();
-                stdout.and_then(|stdout| File::from(stdout).metadata())
-            }
-            OutputFile::File { file, .. } => file.metadata(),
-        };
-        let metadata = metadata.map_err(io_failure(&self.to_string()))?;
-        Ok(Some((metadata.dev(), metadata.ino())))
-    }
-
-    fn is_stdout(&self) -> bool {
-        matches!(self, OutputFile::Stdout)
-    }
-
-    fn write(mut self, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        match &mut self {
-            OutputFile::Nowhere => Ok(()),
-            OutputFile::Stdout => print(&text()),
-            OutputFile::File { file, path, is_new } => {
-                *is_new = false;
-                // This fails for a pipe, which has no length.
-                let _ = file.set_len(0);
-                let written = file.write_all(text().as_bytes());
-                written.map_err(io_failure(&path.display().to_string()))
-            }
-        }
-    }
-}
-
-impl fmt::Display for OutputFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OutputFile::Nowhere => f.write_str("nowhere"),
-            OutputFile::Stdout => f.write_str("stdout"),
-            OutputFile::File { path, .. } => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-impl Drop for OutputFile {
-    fn drop(&mut self) {
-        if let OutputFile::File {
-            path, is_new: true, ..
-        } = self
-        {
-            // There is no measurement to write.
-            let _ = fs::remove_file(path);
-        }
     }
 }
 

@@ -6,7 +6,9 @@
 
 mod bench;
 mod log_filter;
+mod merge;
 pub mod output;
+mod paper;
 mod serve;
 mod service;
 
@@ -111,13 +113,14 @@ pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(_) => Ok(()),
         Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
-        Command::Decode(_) => kernel::let_signals_act(),
+        Command::Decode(_) | Command::Merge(_) => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
         Command::Bench(options) => bench::bench(*options),
         Command::Serve(options) => serve::serve(*options),
         Command::Connect(endpoint, options) => connect(&endpoint, options),
+        Command::Merge(options) => merge::merge(&options),
         Command::Decode(options) => decode(&options),
     }
 }

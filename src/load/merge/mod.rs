@@ -344,6 +344,7 @@ impl Document {
                 histograms,
                 resident_before: None,
                 timeline,
+                moments: Vec::new(),
                 failures: failures.collect::<Result<_, String>>()?,
             },
         })

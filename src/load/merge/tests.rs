@@ -86,6 +86,7 @@ fn loaded(figures: Figures, histograms: Histograms) -> Loaded {
         histograms,
         resident_before: None,
         timeline: (timeline, 10 * SECOND_NS),
+        moments: Vec::new(),
         failures: vec![("failed", "connection 3: closed by the server".to_owned())],
     }
 }

@@ -167,6 +167,11 @@ fn write_server(json: &mut Json, server: &Loaded) {
     let (timeline, elapsed_ns) = &server.timeline;
     json.float("timeline_width_s", timeline.width_seconds());
     json.floats("timeline_rate_per_s", timeline.rates(*elapsed_ns));
+    json.objects("latency_over_time", &server.moments, |json, moment| {
+        json.float("elapsed_s", moment.elapsed_s);
+        json.value("p50_ns", moment.p50);
+        json.value("p99_ns", moment.p99);
+    });
 }
 
 /// The histograms of all runs, exactly: documents can be added up without loss.

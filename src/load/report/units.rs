@@ -43,6 +43,22 @@ pub fn change(ratio: f64) -> String {
     }
 }
 
+/// A formatted figure without zeros after its point: `10.0 ms` becomes `10 ms`.
+pub fn trimmed(figure: &str) -> String {
+    let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let end = figure
+        .find(|letter| !is_number(letter))
+        .unwrap_or(figure.len());
+    let (number, unit) = figure.split_at(end);
+    match number.contains('.') {
+        true => format!(
+            "{}{unit}",
+            number.trim_end_matches('0').trim_end_matches('.')
+        ),
+        false => figure.to_owned(),
+    }
+}
+
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
     let mut index = 0;
     while value >= step * 0.9995 && index + 1 < units.len() {
@@ -87,6 +103,21 @@ mod tests {
             changes,
             ["+1.30 %", "-50.00 %", "+850.00 %", "x 10", "x 12.3k"]
         );
+    }
+
+    #[test]
+    fn zeros_after_the_point_are_left_out() {
+        for (figure, text) in [
+            ("10.0 ms", "10 ms"),
+            ("1.50 s", "1.5 s"),
+            ("100 us", "100 us"),
+            ("20.0k", "20k"),
+            ("0.9500", "0.95"),
+            ("0", "0"),
+            ("", ""),
+        ] {
+            assert_eq!(trimmed(figure), text);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 pub mod affinity;
 pub mod bench;
 pub mod control;
+pub mod moments;
 pub mod observe;
 pub mod progress;
 pub mod servers;
@@ -38,6 +39,7 @@ use super::plan::{Plan, Until};
 use super::worker::tally::{Cause, Tally};
 use super::worker::{Job, Worker};
 use control::{Board, Control};
+use moments::{Moment, Moments};
 use observe::{Host, Unknown, Usage};
 use progress::{Glance, Phase, Progress};
 
@@ -77,6 +79,8 @@ pub struct Outcome {
     pub begin: Sample,
     /// The sample at the end of the window.
     pub end: Sample,
+    /// The latency over time.
+    pub moments: Vec<Moment>,
     /// The signal that ended the run early.
     pub interrupted: Option<i32>,
 }
@@ -278,10 +282,12 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             Until::Requests(_) => Time::NEVER,
         };
         self.control.set_window(go, start, end);
-        let mut interrupted = self.watch(start, Phase::WarmUp { since: go })?;
+        let mut moments = Moments::new(start);
+        let mut interrupted = self.watch(start, Phase::WarmUp { since: go }, &mut moments)?;
         let begin = before.unwrap_or_else(|| self.sample());
         if interrupted.is_none() {
-            interrupted = self.watch(end, Phase::Measured { since: start })?;
+            let phase = Phase::Measured { since: start };
+            interrupted = self.watch(end, phase, &mut moments)?;
         }
         // The end is earlier than planned when no worker can continue.
         let end = end.min(self.kernel.now());
@@ -302,6 +308,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             elapsed_ns,
             begin,
             end: end_sample,
+            moments: moments.finish(),
             interrupted,
             ..Outcome::default()
         })
@@ -309,7 +316,12 @@ impl<K: Poller + Opener> Conductor<'_, K> {
 
     /// Sleeps until `until`, or until all workers have sent their requests. Returns the signal, if
     /// one arrives first.
-    fn watch(&mut self, until: Time, phase: Phase) -> Result<Option<i32>, RunError> {
+    fn watch(
+        &mut self,
+        until: Time,
+        phase: Phase,
+        moments: &mut Moments,
+    ) -> Result<Option<i32>, RunError> {
         loop {
             let now = self.kernel.now();
             // A run by a count ends with its last reply.
@@ -325,7 +337,22 @@ impl<K: Poller + Opener> Conductor<'_, K> {
                 return Ok(Some(signal));
             }
             self.show(phase);
+            let now = self.kernel.now();
+            if matches!(phase, Phase::Measured { .. }) && moments.is_due(now) {
+                moments.note(now, self.latency());
+            }
         }
+    }
+
+    /// The latency of all requests of the window that the workers have published.
+    fn latency(&self) -> Histogram {
+        let mut all = Histogram::new();
+        for board in self.boards {
+            if let Ok(live) = board.live.lock() {
+                all.merge(&live.latency);
+            }
+        }
+        all
     }
 
     fn all(&self, is: impl Fn(&Board) -> bool) -> bool {

@@ -21,6 +21,7 @@ use crate::load::plan::script::Script;
 use crate::load::report;
 use crate::load::report::figures::{Figures, Histograms};
 use crate::load::run::bench::Bench;
+use crate::load::run::moments::Moment;
 use crate::load::run::observe::{self, Unknown};
 use crate::load::run::progress::Progress;
 use crate::load::run::servers::Servers;
@@ -42,6 +43,8 @@ pub struct Loaded {
     pub resident_before: Option<u64>,
     /// The answers over time of the last run, and its length in nanoseconds.
     pub timeline: (Timeline, u64),
+    /// The latency over time of the last run.
+    pub moments: Vec<Moment>,
     /// Failures in full, in order of time: a label and the line.
     pub failures: Vec<(&'static str, String)>,
 }
@@ -209,6 +212,7 @@ impl Loaded {
             histograms: Histograms::default(),
             resident_before,
             timeline: (Timeline::new(), 0),
+            moments: Vec::new(),
             failures: Vec::new(),
         })
     }
@@ -232,6 +236,7 @@ impl Loaded {
         self.failures
             .extend(told.map(|failure| (failure.label(), failure.to_string())));
         self.timeline = (tally.timeline, outcome.elapsed_ns);
+        self.moments = outcome.moments;
     }
 
     /// Runs that no signal ended early, and that can be compared with others.

@@ -13,10 +13,10 @@ use crate::load::run::bench::Server;
 use super::super::Options;
 use super::super::table::{BENCH, Effect, Flag};
 use super::super::values::{
-    choice, count, number, put, rate, switch, switch_text, threads, time, time_or_off,
+    choice, count, number, output_file, put, rate, switch, switch_text, threads, time, time_or_off,
     time_or_off_text, time_text,
 };
-use super::{list, output_file, server, sizes, sources};
+use super::{list, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
 const PROTOCOLS: &[(&str, Protocol)] = &[("echo", Protocol::Echo), ("http", Protocol::Http)];

@@ -6,7 +6,6 @@
 mod flags;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::kernel::{Address, source};
@@ -215,14 +214,6 @@ fn sizes(text: &str) -> Result<(usize, usize), String> {
         size(least, 0..=LOAD_SIZE_MAX)?,
         size(most, 0..=LOAD_SIZE_MAX)?,
     ))
-}
-
-/// Destination of a document: a file, or `-`.
-fn output_file(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("must be a file, or - for stdout".to_owned()),
-        path => Ok(path.into()),
-    }
 }
 
 /// Comma-separated items, each parsed by `read`.
