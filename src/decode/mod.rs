@@ -181,24 +181,29 @@ impl<W: Write> Decoder<'_, W> {
 
     /// The stream has ended. `bytes` are left, the beginning of an incomplete frame.
     fn end(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let (start, guess) = match self.skipping {
+        let (start, hint) = match self.skipping {
             Some((start, _)) => (start, None),
             None if bytes.is_empty() => return Ok(()),
             None => (self.at, self.settings.framing.hint_of_partial(bytes)),
         };
         let held = (self.at - start) as usize + bytes.len();
-        self.tell(start, &FrameError::Truncated { held }, guess)
+        self.print_error(start, &FrameError::Truncated { held }, hint)
     }
 
     /// Prints the error of the frame at offset `start`, which begins with `bytes`.
     fn refuse(&mut self, start: u64, error: &FrameError, bytes: &[u8]) -> Result<(), Failure> {
-        self.tell(start, error, self.settings.framing.hint(bytes))
+        self.print_error(start, error, self.settings.framing.hint(bytes))
     }
 
-    fn tell(&mut self, start: u64, error: &FrameError, guess: Option<Hint>) -> Result<(), Failure> {
+    fn print_error(
+        &mut self,
+        start: u64,
+        error: &FrameError,
+        hint: Option<Hint>,
+    ) -> Result<(), Failure> {
         let mut line = format!("error: {} at byte {start}: {error}", error.kind());
-        if let Some(guess) = guess {
-            line += &format!("; {guess}");
+        if let Some(hint) = hint {
+            line += &format!("; {hint}");
         }
         line.push('\n');
         let written = self.output.write_all(line.as_bytes());

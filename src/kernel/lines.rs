@@ -74,7 +74,7 @@ pub(crate) fn retry_lines_by(waker: Waker) {
     let _ = RETRIER.set(waker);
 }
 
-/// Writes as much of the rests as there is room for; tells whether that is to be tried again.
+/// Writes as much of the rests as there is room for; returns whether that is to be tried again.
 pub(crate) fn retry_lines() -> bool {
     // A rest that is kept from here on sets the flag again.
     RETRIED.store(false, Ordering::Release);
@@ -115,7 +115,7 @@ impl Lines {
     pub fn write(&self, line: &[u8], notice: impl FnOnce(u64) -> String) {
         let mut rest = self.lock();
         // If the notice finds no room, writing the line would break the order.
-        if !self.tell(&mut rest, notice) || !offer(self.outlet(), &mut rest, line) {
+        if !self.write_notice(&mut rest, notice) || !offer(self.outlet(), &mut rest, line) {
             self.untold.fetch_add(1, Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -124,7 +124,7 @@ impl Lines {
     /// Writes the notice alone, at the end of the program, when no further line follows.
     pub fn tell_dropped(&self, notice: impl FnOnce(u64) -> String) {
         if self.untold.load(Ordering::Relaxed) > 0 {
-            self.tell(&mut self.lock(), notice);
+            self.write_notice(&mut self.lock(), notice);
         }
     }
 
@@ -171,7 +171,7 @@ impl Lines {
         }
     }
 
-    /// Writes as much of the rest as there is room for; tells whether some waits for more room.
+    /// Writes as much of the rest as there is room for; returns whether some waits for more room.
     fn retry(&self) -> bool {
         // Not through the outlet, which a stream without a line has not prepared yet.
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +179,7 @@ impl Lines {
     }
 
     /// Tells how many lines were dropped, if there are any; `false` when that finds no room.
-    fn tell(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
+    fn write_notice(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
         let untold = self.untold.load(Ordering::Relaxed);
         if untold == 0 {
             return true;

@@ -90,7 +90,7 @@ impl<S: Service> Connection<S> {
         let space = outbound.space(room);
         let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
         if let Some(effects) = protocol.service.effects() {
-            effects.heard(&mut self.service, peer, news, &mut reply);
+            effects.take_event(&mut self.service, peer, news, &mut reply);
         }
         // Without a length field the output is owed at once; at the end only the trailer is
         // missing.

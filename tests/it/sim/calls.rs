@@ -94,7 +94,7 @@ impl Sim {
     }
 
     /// Applies random faults of the peer while the socket is used or waited for.
-    pub(super) fn trouble(&mut self, number: u32) {
+    pub(super) fn peer_faults(&mut self, number: u32) {
         let Some((index, side)) = self.table.stream(number) else {
             return;
         };
@@ -257,7 +257,7 @@ impl Sockets for Sim {
             !space.is_empty(),
             "a read into no space looks like the end of the stream"
         );
-        self.trouble(socket.number);
+        self.peer_faults(socket.number);
         let answer = self.receive_from(socket.number, space);
         if answer == Err(EAGAIN) {
             self.make_up(socket.number, Readiness::IN);
@@ -267,7 +267,7 @@ impl Sockets for Sim {
 
     fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         self.table.check(socket);
-        self.trouble(socket.number);
+        self.peer_faults(socket.number);
         let answer = self.send_to(socket.number, bytes);
         if answer == Err(EAGAIN) {
             self.make_up(socket.number, Readiness::OUT);
@@ -290,7 +290,7 @@ impl Sockets for Sim {
 
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
         self.table.check(socket);
-        self.trouble(socket.number);
+        self.peer_faults(socket.number);
         let answer = self
             .stream(Name::Shutdown, socket)
             .and_then(|(pair, side)| pair.shutdown(side));

@@ -176,7 +176,7 @@ impl Sim {
         }
         if self.faults.reset + self.faults.half_close > 0.0 {
             if let Some(number) = self.table.any(&mut self.dice) {
-                self.trouble(number);
+                self.peer_faults(number);
             }
         }
         loop {

@@ -62,7 +62,7 @@ fn statuses(bytes: impl AsRef<[u8]>) -> Vec<String> {
 }
 
 /// The status of the answer to `request`, and whether a request after it is answered too.
-fn verdict(request: &[u8]) -> (String, bool) {
+fn status_of(request: &[u8]) -> (String, bool) {
     let (said, end) = talk([request, GET.as_bytes()].concat());
     let goes_on = end.is_none();
     let said = match goes_on {
@@ -78,9 +78,9 @@ fn verdict(request: &[u8]) -> (String, bool) {
 }
 
 /// Checks rows of a request, the status of its answer, and whether the connection continues.
-fn hold(rows: &[(&str, &str, bool)]) {
+fn check_rows(rows: &[(&str, &str, bool)]) {
     for (request, status, goes_on) in rows {
-        let (found, on) = verdict(request.as_bytes());
+        let (found, on) = status_of(request.as_bytes());
         assert_eq!((&found[..], on), (*status, *goes_on), "{request:?}");
     }
 }

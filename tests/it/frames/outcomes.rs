@@ -1,8 +1,8 @@
-//! A verdict comes with the first byte that makes it certain, in every framing.
+//! An outcome comes with the first byte that makes it certain, in every framing.
 //!
 //! The proof is by trial over every text of a small alphabet. While a framing asks for more, some
-//! continuation is a frame or a different error. After a verdict, every continuation gets the same
-//! verdict. A binary length field is one number, so it is judged when it is complete.
+//! continuation is a frame or a different error. After an outcome, every continuation gets the same
+//! outcome. A binary length field is one number, so it is judged when it is complete.
 
 use mynah::protocol::connection::CloseReason;
 use mynah::protocol::framing::OnTooLong;
@@ -11,19 +11,19 @@ use mynah::protocol::service::Echo;
 use super::*;
 use crate::talk::Talk;
 
-/// The verdict of a framing on the first bytes of a stream.
+/// The outcome of a framing on the first bytes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Outcome {
     More,
     Frame,
-    Wrong(&'static str),
+    Invalid(&'static str),
 }
 
-fn verdict(framing: &Framing, bytes: &[u8]) -> Verdict {
+fn outcome(framing: &Framing, bytes: &[u8]) -> Outcome {
     match framing.decode(bytes, 0) {
-        Decoded::Frame(_) => Verdict::Frame,
-        Decoded::Incomplete { .. } => Verdict::More,
-        Decoded::Wrong(error) => Verdict::Wrong(error.kind()),
+        Decoded::Frame(_) => Outcome::Frame,
+        Decoded::Incomplete { .. } => Outcome::More,
+        Decoded::Wrong(error) => Outcome::Invalid(error.kind()),
     }
 }
 
@@ -91,16 +91,16 @@ fn a_text_is_judged_with_the_byte_that_makes_it_certain_and_alike_whatever_follo
         for text in texts(alphabet, *most).iter().skip(1) {
             let mut whole = continuations.iter().map(|more| {
                 let whole = [&text[..], more].concat();
-                verdict(&framing, &whole)
+                outcome(&framing, &whole)
             });
-            match verdict(&framing, text) {
-                Verdict::More => {
-                    let open = whole.any(|verdict| verdict == Verdict::Frame);
+            match outcome(&framing, text) {
+                Outcome::More => {
+                    let open = whole.any(|outcome| outcome == Outcome::Frame);
                     assert!(open, "{spec} waits at {text:?}, which can be no frame");
                 }
                 now => {
                     judged += 1;
-                    let same = whole.all(|verdict| verdict == now);
+                    let same = whole.all(|outcome| outcome == now);
                     assert!(same, "{spec} judges {text:?} {now:?} too early");
                 }
             }
@@ -128,9 +128,9 @@ fn a_binary_length_is_judged_with_its_last_byte_and_needs_none_of_the_body() {
     ] {
         let (framing, header) = (framing(spec, 100), hex(header));
         for end in 1..header.len() {
-            assert_eq!(verdict(&framing, &header[..end]), Verdict::More, "{spec}");
+            assert_eq!(outcome(&framing, &header[..end]), Outcome::More, "{spec}");
         }
-        assert_eq!(verdict(&framing, &header), Verdict::Wrong(kind), "{spec}");
+        assert_eq!(outcome(&framing, &header), Outcome::Invalid(kind), "{spec}");
     }
 }
 
@@ -157,11 +157,11 @@ fn a_text_over_the_limit_is_refused_at_its_last_byte_and_not_before() {
     for (spec, limit, text) in TOO_LONG {
         let framing = framing(spec, *limit);
         for end in 1..text.len() {
-            let before = verdict(&framing, &text.as_bytes()[..end]);
-            assert_eq!(before, Verdict::More, "{spec} {limit} {text:?} {end}");
+            let before = outcome(&framing, &text.as_bytes()[..end]);
+            assert_eq!(before, Outcome::More, "{spec} {limit} {text:?} {end}");
         }
-        let now = verdict(&framing, text.as_bytes());
-        assert_eq!(now, Verdict::Wrong("too_long"), "{spec} {limit} {text:?}");
+        let now = outcome(&framing, text.as_bytes());
+        assert_eq!(now, Outcome::Invalid("too_long"), "{spec} {limit} {text:?}");
     }
 }
 
@@ -198,7 +198,7 @@ fn sealed_text(spec: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_length_that_goes_on_wrongly_behind_a_verdict_is_corrupted_where_frames_are_discarded() {
+fn a_length_that_goes_on_wrongly_behind_an_error_is_corrupted_where_frames_are_discarded() {
     for (spec, bytes) in [("netstring", "1000x"), ("ascii:8", "0100x")] {
         for piece in [1, bytes.len()] {
             let mut talk = Talk::new(framing(spec, 100), Echo, 160, 0);

@@ -1,6 +1,6 @@
 //! A delimiter of 9 to 64 bytes, such as the boundary of a multipart message.
 //!
-//! The rules are those of `delimiter`, which handles the short ones. A naive search could cost 64
+//! The rules are those of `short`, which handles the short ones. A naive search could cost 64
 //! comparisons per byte. This one is Knuth-Morris-Pratt (D. E. Knuth, J. H. Morris, V. R. Pratt,
 //! "Fast pattern matching in strings", 1977): it knows how many bytes before the current one match
 //! the beginning of the delimiter. After a mismatch it continues with the longest shorter beginning
@@ -16,20 +16,18 @@
 
 use std::fmt;
 
-use super::delimiter::write_hex;
-use super::{Bounds, Decode, Decoded, FrameError, Overhead};
+use super::Ending;
 use crate::base::find::find_byte;
 use crate::limits::DELIMITER_MAX;
+use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Overhead};
 
 /// Messages that end with a long delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongDelimiter {
-    bytes: [u8; DELIMITER_MAX],
+    ending: Ending<DELIMITER_MAX>,
     /// The KMP failure function: for each prefix of the delimiter, indexed by its last byte, the
     /// length of the longest shorter prefix that is also its suffix.
     borders: [u8; DELIMITER_MAX],
-    length: usize,
-    limit: usize,
 }
 
 /// The state of a search.
@@ -44,8 +42,6 @@ struct Search {
 impl LongDelimiter {
     /// A framing by `delimiter`, which has 1 to [`DELIMITER_MAX`] bytes.
     pub(super) fn new(delimiter: &[u8]) -> LongDelimiter {
-        let mut bytes = [0; DELIMITER_MAX];
-        bytes[..delimiter.len()].copy_from_slice(delimiter);
         let (mut borders, mut border) = ([0; DELIMITER_MAX], 0);
         for at in 1..delimiter.len() {
             while border > 0 && delimiter[at] != delimiter[border] {
@@ -55,26 +51,23 @@ impl LongDelimiter {
             borders[at] = border as u8;
         }
         LongDelimiter {
-            bytes,
+            ending: Ending::new(delimiter),
             borders,
-            length: delimiter.len(),
-            limit: usize::MAX,
         }
     }
 
     /// The same delimiter after messages of at most `limit` bytes, not counting the delimiter.
     pub fn limited(self, limit: usize) -> LongDelimiter {
-        LongDelimiter { limit, ..self }
-    }
-
-    fn delimiter(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        LongDelimiter {
+            ending: self.ending.limited(limit),
+            ..self
+        }
     }
 
     /// Searches the delimiter. The search ends after it, or at the end of `bytes`.
     fn search(&self, bytes: &[u8]) -> Search {
         let mut search = self.begin(bytes);
-        while search.begun < self.length && self.step(&mut search, bytes) {}
+        while search.begun < self.ending.length && self.step(&mut search, bytes) {}
         search
     }
 
@@ -84,9 +77,9 @@ impl LongDelimiter {
         const WORD: usize = size_of::<u64>();
         let words = bytes
             .chunks_exact(WORD)
-            .zip(self.delimiter().chunks_exact(WORD));
+            .zip(self.ending.delimiter().chunks_exact(WORD));
         let same = WORD * words.take_while(|(found, word)| found == word).count();
-        let rest = bytes[same..].iter().zip(&self.delimiter()[same..]);
+        let rest = bytes[same..].iter().zip(&self.ending.delimiter()[same..]);
         let begun = same + rest.take_while(|(found, byte)| found == byte).count();
         Search { at: begun, begun }
     }
@@ -98,12 +91,12 @@ impl LongDelimiter {
             return false;
         };
         *search = match begun {
-            _ if *byte == self.bytes[begun] => Search {
+            _ if *byte == self.ending.bytes[begun] => Search {
                 at: at + 1,
                 begun: begun + 1,
             },
             0 => {
-                let next = find_byte(&bytes[at..], self.bytes[0]);
+                let next = find_byte(&bytes[at..], self.ending.bytes[0]);
                 let at = next.map_or(bytes.len(), |next| at + next);
                 Search { at, begun }
             }
@@ -118,21 +111,19 @@ impl LongDelimiter {
 
 impl Decode for LongDelimiter {
     fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded {
-        let reach = bytes.len().min(self.limit.saturating_add(self.length));
+        let reach = self.ending.reach(bytes.len());
         let Search { at, begun } = self.search(&bytes[scanned..reach]);
-        if begun == self.length {
+        if begun == self.ending.length {
             let frame = scanned + at;
             return Decoded::Frame(Bounds {
                 frame,
                 payload: 0,
-                payload_end: frame - self.length,
+                payload_end: frame - self.ending.length,
             });
         }
         // Even a delimiter that has already begun would come too late.
-        if reach - begun > self.limit {
-            return Decoded::Wrong(FrameError::Endless {
-                limit: self.limit as u64,
-            });
+        if reach - begun > self.ending.limit {
+            return Decoded::Wrong(self.ending.endless());
         }
         Decoded::Incomplete {
             scanned: reach - begun,
@@ -142,17 +133,14 @@ impl Decode for LongDelimiter {
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
         let Search { at, begun } = self.search(bytes);
         Ok(match begun {
-            begun if begun == self.length => (at, 0),
+            begun if begun == self.ending.length => (at, 0),
             // Bytes that may be the beginning of the delimiter stay until more bytes decide.
             begun => (bytes.len() - begun, left),
         })
     }
 
     fn overhead(&self) -> Overhead {
-        Overhead {
-            front: 0,
-            back: self.length,
-        }
+        self.ending.overhead()
     }
 
     fn encode(
@@ -161,16 +149,13 @@ impl Decode for LongDelimiter {
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        FrameError::if_over(payload as u64, self.limit as u64)?;
-        let frame = payload + self.length;
-        space[payload..frame].copy_from_slice(self.delimiter());
-        Ok(frame)
+        self.ending.encode(space, payload)
     }
 }
 
 impl fmt::Display for LongDelimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(self.delimiter(), f)
+        self.ending.fmt(f)
     }
 }
 
@@ -221,7 +206,7 @@ mod tests {
     fn comparisons(framing: &LongDelimiter, bytes: &[u8]) -> (usize, Search) {
         let mut search = framing.begin(bytes);
         let mut count = search.begun / size_of::<u64>() + size_of::<u64>();
-        while search.begun < framing.length && framing.step(&mut search, bytes) {
+        while search.begun < framing.ending.length && framing.step(&mut search, bytes) {
             count += 1;
         }
         (count, search)

@@ -10,8 +10,8 @@
 //! after the last line feed of a stream are truncated, as in every other framing: half a command
 //! cannot be told from a whole one.
 
-use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 use crate::base::find::find_byte;
+use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Overhead};
 
 /// Lines that end with LF or CR LF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A delimiter of one to eight bytes. Longer delimiters are in `long_delimiter`.
+//! A delimiter of one to eight bytes. Longer delimiters are in `long`.
 //!
 //! ```text
 //!   delim:2d2d    "hello" 2D 2D    searched from the left: the first delimiter ends the frame
@@ -12,107 +12,62 @@
 
 use std::fmt;
 
-use super::long_delimiter::LongDelimiter;
-use super::{Bounds, Decode, Decoded, FrameError, Framing, Overhead};
+use super::Ending;
 use crate::base::find::find;
-use crate::limits::{DELIMITER_MAX, DELIMITER_SHORT_MAX};
+use crate::limits::DELIMITER_SHORT_MAX;
+use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Overhead};
 
 /// Messages that end with a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delimiter {
-    bytes: [u8; DELIMITER_SHORT_MAX],
-    length: usize,
-    limit: usize,
-}
-
-/// Parses a delimiter, short or long, from hexadecimal digits.
-pub(super) fn parse(digits: &str) -> Result<Framing, String> {
-    let whole = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if !whole || !(1..=DELIMITER_MAX).contains(&(digits.len() / 2)) {
-        return Err(format!(
-            "the delimiter must be 1 to {DELIMITER_MAX} bytes in hexadecimal, such as 0d0a"
-        ));
-    }
-    let mut bytes = Vec::new();
-    for at in (0..digits.len()).step_by(2) {
-        let byte = u8::from_str_radix(&digits[at..at + 2], 16);
-        bytes.push(byte.map_err(|why| why.to_string())?);
-    }
-    Ok(match bytes.len() {
-        ..=DELIMITER_SHORT_MAX => Framing::Delimiter(Delimiter::new(&bytes)),
-        _ => Framing::LongDelimiter(LongDelimiter::new(&bytes)),
-    })
-}
-
-/// Writes a delimiter in the form that [`parse`] reads.
-pub(super) fn write_hex(delimiter: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str("delim:")?;
-    let mut bytes = delimiter.iter();
-    bytes.try_for_each(|byte| write!(f, "{byte:02x}"))
-}
+pub struct Delimiter(Ending<DELIMITER_SHORT_MAX>);
 
 impl Delimiter {
     /// A framing by `delimiter`, which has 1 to [`DELIMITER_SHORT_MAX`] bytes.
-    fn new(delimiter: &[u8]) -> Delimiter {
-        let mut bytes = [0; DELIMITER_SHORT_MAX];
-        bytes[..delimiter.len()].copy_from_slice(delimiter);
-        Delimiter {
-            bytes,
-            length: delimiter.len(),
-            limit: usize::MAX,
-        }
+    pub(super) fn new(delimiter: &[u8]) -> Delimiter {
+        Delimiter(Ending::new(delimiter))
     }
 
     /// The same delimiter after messages of at most `limit` bytes, not counting the delimiter.
     pub fn limited(self, limit: usize) -> Delimiter {
-        Delimiter { limit, ..self }
-    }
-
-    fn delimiter(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        Delimiter(self.0.limited(limit))
     }
 
     /// How many of the last bytes may be the beginning of a delimiter.
     fn begun(&self, bytes: &[u8]) -> usize {
-        let begins = |count: &usize| bytes.ends_with(&self.bytes[..*count]);
-        (1..self.length).rev().find(begins).unwrap_or(0)
+        let begins = |count: &usize| bytes.ends_with(&self.0.bytes[..*count]);
+        (1..self.0.length).rev().find(begins).unwrap_or(0)
     }
 }
 
 impl Decode for Delimiter {
     fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded {
-        let reach = bytes.len().min(self.limit.saturating_add(self.length));
-        let found = find(&bytes[scanned..reach], self.delimiter());
+        let reach = self.0.reach(bytes.len());
+        let found = find(&bytes[scanned..reach], self.0.delimiter());
         match found.map(|at| scanned + at) {
             Some(payload_end) => Decoded::Frame(Bounds {
-                frame: payload_end + self.length,
+                frame: payload_end + self.0.length,
                 payload: 0,
                 payload_end,
             }),
-            None if reach - self.begun(&bytes[..reach]) > self.limit => {
-                Decoded::Wrong(FrameError::Endless {
-                    limit: self.limit as u64,
-                })
+            None if reach - self.begun(&bytes[..reach]) > self.0.limit => {
+                Decoded::Wrong(self.0.endless())
             }
             None => Decoded::Incomplete {
-                scanned: (reach + 1).saturating_sub(self.length),
+                scanned: (reach + 1).saturating_sub(self.0.length),
             },
         }
     }
 
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
-        Ok(match find(bytes, self.delimiter()) {
-            Some(end) => (end + self.length, 0),
+        Ok(match find(bytes, self.0.delimiter()) {
+            Some(end) => (end + self.0.length, 0),
             // Bytes that may be the beginning of the delimiter stay until more bytes decide.
             None => (bytes.len() - self.begun(bytes), left),
         })
     }
 
     fn overhead(&self) -> Overhead {
-        Overhead {
-            front: 0,
-            back: self.length,
-        }
+        self.0.overhead()
     }
 
     fn encode(
@@ -121,22 +76,22 @@ impl Decode for Delimiter {
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        FrameError::if_over(payload as u64, self.limit as u64)?;
-        let frame = payload + self.length;
-        space[payload..frame].copy_from_slice(self.delimiter());
-        Ok(frame)
+        self.0.encode(space, payload)
     }
 }
 
 impl fmt::Display for Delimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(self.delimiter(), f)
+        self.0.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse;
     use super::*;
+    use crate::limits::DELIMITER_MAX;
+    use crate::protocol::framing::Framing;
 
     fn delimiter(digits: &str) -> Framing {
         parse(digits).unwrap().limited(4).unwrap()
