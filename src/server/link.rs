@@ -44,6 +44,8 @@ pub(super) struct Link<K: Sockets, S: Service> {
     pub(super) drain_reads: u8,
     /// A request was answered after the reading time of a drain: no other is read.
     pub(super) has_finished: bool,
+    /// An effect runs for its request.
+    pub(super) has_effect: bool,
 }
 
 impl<K: Sockets, S: Service> Link<K, S> {

@@ -91,30 +91,30 @@ impl Workspaces {
         self.free.pop().map(Lease)
     }
 
-    /// The inbound space of the workspace that would be lent next. The caller must be done with it
-    /// before any other connection is served.
-    #[inline]
-    pub fn scratch(&mut self) -> Option<&mut [u8]> {
-        let start = *self.free.last()? as usize * self.stride;
+    /// The inbound space of the workspace of `lease`. Without one, that of the workspace that would
+    /// be lent next: the caller must be done with it before any workspace is acquired or released.
+    #[inline(always)]
+    pub fn space(&mut self, lease: Option<&Lease>) -> Option<&mut [u8]> {
+        let index = match lease {
+            Some(lease) => lease.0,
+            None => *self.free.last()?,
+        };
+        let start = index as usize * self.stride;
         Some(&mut self.memory[start..start + self.size.inbound])
     }
 
-    /// The inbound space of the workspace of `lease`, with its present contents.
-    #[inline]
-    pub fn space(&mut self, lease: &Lease) -> &mut [u8] {
-        let start = lease.0 as usize * self.stride;
-        &mut self.memory[start..start + self.size.inbound]
-    }
-
-    /// Takes another workspace and copies `range` of the inbound space of `lease` to its front.
+    /// Takes a free workspace with `range` of the space of `from` at its front. Without `from` that
+    /// is the workspace of [`Workspaces::space`] itself.
     #[cold]
-    pub fn acquire_copy(&mut self, lease: &Lease, range: Range<usize>) -> Option<Lease> {
-        let copy = self.acquire()?;
-        let from = lease.0 as usize * self.stride;
-        let range = from + range.start..from + range.end;
-        self.memory
-            .copy_within(range, copy.0 as usize * self.stride);
-        Some(copy)
+    pub fn acquire_with(&mut self, range: Range<usize>, from: Option<&Lease>) -> Option<Lease> {
+        let lease = self.acquire()?;
+        let from = from.unwrap_or(&lease).0 as usize * self.stride;
+        let to = lease.0 as usize * self.stride;
+        if from + range.start != to {
+            let range = from + range.start..from + range.end;
+            self.memory.copy_within(range, to);
+        }
+        Some(lease)
     }
 
     /// The workspace of `lease`, with the cursors that were stored last.
@@ -182,15 +182,21 @@ mod tests {
     fn a_copy_lies_at_the_front_of_another_workspace() {
         let mut pool = Workspaces::new(2, SIZE).unwrap();
         let lease = pool.acquire().unwrap();
-        pool.space(&lease)[..6].copy_from_slice(b"abcdef");
-        let copy = pool.acquire_copy(&lease, 2..5).unwrap();
-        assert_eq!(&pool.space(&copy)[..4], b"cde\0");
-        assert_eq!(&pool.space(&lease)[..6], b"abcdef");
-        assert_eq!(
-            pool.acquire_copy(&lease, 0..1),
-            None,
-            "there is no other left"
-        );
+        pool.space(Some(&lease)).unwrap()[..6].copy_from_slice(b"abcdef");
+        let copy = pool.acquire_with(2..5, Some(&lease)).unwrap();
+        assert_eq!(&pool.space(Some(&copy)).unwrap()[..4], b"cde\0");
+        assert_eq!(&pool.space(Some(&lease)).unwrap()[..6], b"abcdef");
+        let none = pool.acquire_with(0..1, Some(&lease));
+        assert_eq!(none, None, "there is no other left");
+    }
+
+    #[test]
+    fn bytes_in_the_space_of_the_next_workspace_are_kept_when_it_is_lent() {
+        let mut pool = Workspaces::new(1, SIZE).unwrap();
+        pool.space(None).unwrap()[..6].copy_from_slice(b"abcdef");
+        let lease = pool.acquire_with(0..6, None).unwrap();
+        assert_eq!(&pool.space(Some(&lease)).unwrap()[..6], b"abcdef");
+        assert!(pool.space(None).is_none());
     }
 
     #[test]

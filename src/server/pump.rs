@@ -9,7 +9,7 @@ use crate::base::bytes::InboundCursors;
 use crate::kernel::{Sockets, Time};
 use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
-    Budget, CloseReason, Cursors, Progress, Protocol, Want, Workspace,
+    Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
 };
 use crate::protocol::service::Service;
 
@@ -19,21 +19,21 @@ use super::observe::log_limiter::CloseLog;
 use super::waiting::Waiting;
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
-pub(super) struct Pump<K: Sockets, S: Service> {
-    pub(super) kernel: K,
-    pub(super) protocol: Protocol<S>,
-    pub(super) counters: Counters,
+pub(in crate::server) struct Pump<K: Sockets, S: Service> {
+    pub(in crate::server) kernel: K,
+    pub(in crate::server) protocol: Protocol<S>,
+    pub(in crate::server) counters: Counters,
     /// When to read a second time. Nothing else differs between the two triggers.
-    pub(super) reading: ReadPolicy,
+    pub(in crate::server) reading: ReadPolicy,
     /// Log lines of connections that end and of discarded frames.
-    pub(super) close_log: CloseLog,
+    pub(in crate::server) close_log: CloseLog,
     /// The time of this turn.
-    pub(super) now: Time,
+    pub(in crate::server) now: Time,
 }
 
 /// When to read a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadPolicy {
+pub(in crate::server) enum ReadPolicy {
     /// Not before the next event: epoll reports bytes that are left again (level-triggered).
     Once,
     /// While reads fill their space: epoll may not report the rest again (edge-triggered).
@@ -46,27 +46,30 @@ pub(super) enum ReadPolicy {
 
 /// What the kernel is probably ready for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Possible {
-    pub(super) read: bool,
-    pub(super) write: bool,
+pub(in crate::server) struct Possible {
+    pub(in crate::server) read: bool,
+    pub(in crate::server) write: bool,
 }
 
 /// How the fast path ended.
-pub(super) enum FastOutcome {
+pub(in crate::server) enum FastOutcome {
     /// Everything was answered and sent. The connection is at rest again.
     Done,
-    /// Bytes are left and have to be kept: their cursors, and what the kernel is ready for.
-    Remaining(InboundCursors, Possible),
+    /// Bytes have arrived that were not answered, or the space was full: their cursors, whether the
+    /// kernel may have more, and why they were not answered.
+    Left(InboundCursors, bool, Stop),
+    /// The kernel did not take all of the answer.
+    Unsent(InboundCursors),
     /// No bytes are left. The connection wants something else than to read.
     Ended(Want),
 }
 
 /// Where pumping stopped.
-pub(super) struct Next {
+pub(in crate::server) struct Next {
     /// What is wanted next.
-    pub(super) want: Want,
+    pub(in crate::server) want: Want,
     /// The kernel may be ready for it at once: only the budget is spent.
-    pub(super) has_more: bool,
+    pub(in crate::server) has_more: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,21 +83,11 @@ enum Transfer {
 }
 
 impl<K: Sockets, S: Service> Pump<K, S> {
-    /// The fast path of a connection at rest: one read, all bytes answered in place, one write that
-    /// takes them all. Nearly every event takes this path, so nothing is done here that only the
-    /// slow path needs. The outcome tells the slow path where to continue.
+    /// The first half of the fast path of a connection at rest: reads, and answers all bytes in
+    /// place. Returns how many bytes are owed. Nearly every event takes this path, so nothing is
+    /// done here that only the slow path needs.
     #[inline(always)]
-    pub(super) fn fast_path(&mut self, peer: &mut Link<K, S>, space: &mut [u8]) -> FastOutcome {
-        match self.receive_in_place(peer, space) {
-            Ok(count) => self.send_in_place(peer, &space[..count]),
-            Err(outcome) => outcome,
-        }
-    }
-
-    /// The first half of the fast path: reads, and answers all bytes in place. Returns how many
-    /// bytes are owed.
-    #[inline(always)]
-    pub(super) fn receive_in_place(
+    pub(in crate::server) fn receive_in_place(
         &mut self,
         peer: &mut Link<K, S>,
         space: &mut [u8],
@@ -109,22 +102,23 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         self.counters.bytes_in += count as u64;
         let filled = count == space.len();
         let bytes = &mut space[..count];
-        let (frames, answered) = peer.connection.answer_at_once(bytes, &mut self.protocol);
-        self.counters.frames += frames;
+        let run = peer.connection.answer_at_once(bytes, &mut self.protocol);
+        let answered = run.bytes;
+        self.counters.frames += run.frames;
         if answered < count || filled {
             let left = InboundCursors::after(0, answered, count);
-            let possible = Possible {
-                read: filled,
-                write: true,
-            };
-            return Err(FastOutcome::Remaining(left, possible));
+            return Err(FastOutcome::Left(left, filled, run.stop));
         }
         Ok(count)
     }
 
     /// The second half of the fast path: sends the owed bytes.
     #[inline(always)]
-    pub(super) fn send_in_place(&mut self, peer: &mut Link<K, S>, bytes: &[u8]) -> FastOutcome {
+    pub(in crate::server) fn send_in_place(
+        &mut self,
+        peer: &mut Link<K, S>,
+        bytes: &[u8],
+    ) -> FastOutcome {
         self.counters.send += 1;
         let sent = match self.kernel.write(&peer.socket, bytes) {
             Ok(sent) => sent,
@@ -138,14 +132,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             return FastOutcome::Done;
         }
         self.counters.short_writes += u64::from(sent > 0);
-        let possible = Possible {
-            read: false,
-            write: false,
-        };
-        FastOutcome::Remaining(
-            InboundCursors::after(sent, bytes.len(), bytes.len()),
-            possible,
-        )
+        FastOutcome::Unsent(InboundCursors::after(sent, bytes.len(), bytes.len()))
     }
 
     #[cold]
@@ -156,7 +143,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Counts the answered frames of one step, and logs a discarded frame.
-    pub(super) fn note(&mut self, progress: Progress) {
+    pub(in crate::server) fn note(&mut self, progress: Progress) {
         self.counters.frames += progress.frames;
         if let Some(frame) = progress.discarded {
             self.counters.frames_discarded += 1;
@@ -167,7 +154,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Does what `peer` wants, as far as the kernel is ready and the budget lasts.
-    pub(super) fn run(
+    pub(in crate::server) fn run(
         &mut self,
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
@@ -374,7 +361,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Sends our FIN. The connection then waits only for the peer's FIN or for its time-out.
-    fn shutdown(&mut self, peer: &mut Link<K, S>) {
+    pub(in crate::server) fn shutdown(&mut self, peer: &mut Link<K, S>) {
         self.counters.shutdown += 1;
         match self.kernel.shutdown(&peer.socket) {
             Ok(()) => {

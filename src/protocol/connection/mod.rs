@@ -35,6 +35,7 @@ mod workspace;
 use crate::protocol::framing::{FrameError, Framing, Hint, OnTooLong};
 use crate::protocol::service::{Reply, Service};
 
+pub use answer::{Run, Stop};
 pub use budget::Budget;
 pub use close_reason::{Cause, CloseReason};
 pub use workspace::{Cursors, Workspace};

@@ -244,6 +244,8 @@ macro_rules! each {
     };
 }
 
+pub(in crate::protocol) use each;
+
 impl Framing {
     /// Parses `spec` as given to `--frame`, with the largest possible limit.
     ///

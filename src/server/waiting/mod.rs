@@ -18,6 +18,7 @@ use crate::kernel::{Interest, Time, Trigger};
 use crate::limits::{LINGER_TIMEOUT, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
 use crate::protocol::connection::{CloseReason, Want};
 
+use super::pump::Next;
 use super::settings::Settings;
 
 #[cfg(test)]
@@ -28,7 +29,7 @@ mod tests;
 pub(super) enum Waiting {
     /// For the peer.
     Peer(Due),
-    /// For the second phase of this batch, in which its answer is sent.
+    /// For the second half of its event, in which its answer is sent or the rest is handled.
     Staged,
     /// For its next turn: its budget was spent, it was just lent a workspace, or a drain visits it.
     Turn {
@@ -364,6 +365,15 @@ impl Waiting {
         }
     }
 
+    /// Whether only the peer is waited for, and not for its last ACK.
+    #[inline]
+    pub(super) fn is_for_peer(&self) -> bool {
+        match self {
+            Waiting::Peer(due) => !matches!(due, Due::LastAck { .. }),
+            _ => false,
+        }
+    }
+
     /// Whether our FIN is sent, and the connection is only looked at from time to time.
     pub(super) fn is_last_ack(&self) -> bool {
         match self {
@@ -595,12 +605,12 @@ impl Waiting {
     /// The state after an event, which has not found the kernel out of memory or has just found so.
     pub(super) fn after(
         self,
-        want: Want,
-        has_more: bool,
+        next: &Next,
         facts: Facts,
         timeouts: &Timeouts,
         now: Time,
     ) -> Waiting {
+        let Next { want, has_more } = *next;
         let due = self.due(now).after(want, facts, timeouts, now);
         match self {
             Waiting::Memory { until, attempt, .. } => Waiting::Memory {

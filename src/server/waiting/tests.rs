@@ -151,7 +151,11 @@ fn the_first_bytes_of_a_frame_start_its_clock_and_later_ones_do_not() {
     let mut waiting = Waiting::Peer(first);
     waiting.received(40, at(3));
     assert_eq!(waiting, Waiting::Peer(frame(2, 40, 3)));
-    let later = waiting.after(Want::Read, false, FACTS, &TIMEOUTS, at(3));
+    let next = Next {
+        want: Want::Read,
+        has_more: false,
+    };
+    let later = waiting.after(&next, FACTS, &TIMEOUTS, at(3));
     assert_eq!(later, waiting);
 }
 

@@ -125,13 +125,17 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         self.inbound[..count].copy_from_slice(&rest[..count]);
         self.received += count;
         let bytes = &mut self.inbound[..count];
-        let (_, answered) = self.connection.answer_at_once(bytes, &mut self.protocol);
+        let run = self.connection.answer_at_once(bytes, &mut self.protocol);
+        let answered = run.bytes;
         if answered < count || count == self.inbound.len() {
             self.at = (
                 InboundCursors::after(0, answered, count),
                 OutboundCursors::default(),
             );
-            self.resume();
+            let mut budget = Budget::new(self.frames_max);
+            check(self.with(|connection, workspace, protocol| {
+                connection.keep(run.stop, workspace, protocol, &mut budget)
+            }));
             return;
         }
         let taken = taken.min(count);
