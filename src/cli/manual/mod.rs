@@ -21,7 +21,22 @@ macro_rules! topics {
     };
 }
 
-topics!["exit-codes", "environment"];
+topics![
+    "serve",
+    "services",
+    "framing",
+    "connect",
+    "bench",
+    "report",
+    "limits",
+    "shutdown",
+    "reliability",
+    "exit-codes",
+    "environment",
+    "systemd",
+    "internals",
+    "changes",
+];
 
 /// The chapter with this name.
 pub(super) fn chapter(name: &str) -> &'static str {
