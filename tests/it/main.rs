@@ -15,6 +15,7 @@ mod fuzz;
 mod hanging;
 mod house_rules;
 mod load;
+mod manual;
 mod model;
 mod names;
 mod namespace;

@@ -45,7 +45,7 @@ pub(crate) fn run_with_hosts(hosts: &str, script: &str) -> Option<Output> {
 
 /// The exit code, stdout and stderr.
 pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = |bytes: &[u8]| program::in_words_of_glibc(&String::from_utf8_lossy(bytes));
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     (output.status.code(), out, err)
 }

@@ -34,3 +34,10 @@ pub(crate) fn signal(pid: u32, name: &str) -> bool {
 pub(crate) fn is_another() -> bool {
     path() != env!("CARGO_BIN_EXE_mynah")
 }
+
+/// Text of the program with the words of glibc for the errors of the system. A static binary has
+/// the words of musl.
+pub(crate) fn in_words_of_glibc(text: &str) -> String {
+    text.replace("Address in use", "Address already in use")
+        .replace("Name does not resolve", "Name or service not known")
+}

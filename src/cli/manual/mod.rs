@@ -21,7 +21,23 @@ macro_rules! topics {
     };
 }
 
-topics!["exit-codes", "environment", "report", "merge"];
+topics![
+    "serve",
+    "services",
+    "framing",
+    "connect",
+    "bench",
+    "report",
+    "merge",
+    "limits",
+    "shutdown",
+    "reliability",
+    "exit-codes",
+    "environment",
+    "systemd",
+    "internals",
+    "changes",
+];
 
 /// The chapter with this name.
 pub(super) fn chapter(name: &str) -> &'static str {

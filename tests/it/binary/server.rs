@@ -313,6 +313,8 @@ impl Ended {
             }
         };
         let stderr = rest(stderr);
+        let stderr = stderr.iter().map(|line| program::in_words_of_glibc(line));
+        let stderr = stderr.collect();
         let stdout = stdout.map(&mut rest).unwrap_or_default();
         let code = child.wait().expect("a child to reap").code();
         Ended {
