@@ -98,6 +98,45 @@ impl Histogram {
         (self.min, self.max) = (other.min, other.max);
     }
 
+    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and
+    /// maximum are those of the buckets.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        let mut new = Histogram::new();
+        let both = self.buckets.iter().zip(&earlier.buckets);
+        for (index, (now, before)) in both.enumerate() {
+            let count = now.saturating_sub(*before);
+            if count > 0 {
+                new.record_many(last_value_of(index).min(self.max), count);
+            }
+        }
+        new.sum = self.sum.saturating_sub(earlier.sum);
+        new
+    }
+
+    /// A histogram with these buckets, each with any of its values and its count, and the exact
+    /// sum, minimum and maximum: those of [`Histogram::filled`], [`Histogram::sum`],
+    /// [`Histogram::min`] and [`Histogram::max`] make an equal one.
+    pub fn of(
+        buckets: impl IntoIterator<Item = (u64, u64)>,
+        sum: u128,
+        min: u64,
+        max: u64,
+    ) -> Histogram {
+        let mut histogram = Histogram::new();
+        for (value, count) in buckets {
+            histogram.record_many(value, count);
+        }
+        if histogram.count > 0 {
+            (histogram.sum, histogram.min, histogram.max) = (sum, min, max);
+        }
+        histogram
+    }
+
+    /// The sum of all spans, exactly.
+    pub fn sum(&self) -> u128 {
+        self.sum
+    }
+
     /// Clears all counts, in place.
     pub fn clear(&mut self) {
         self.buckets.fill(0);
@@ -275,6 +314,30 @@ mod tests {
         assert_eq!(right, both);
         right.clear();
         assert_eq!(right, Histogram::new());
+    }
+
+    #[test]
+    fn a_histogram_is_made_again_from_its_buckets() {
+        let mut random = Random::new(11);
+        let mut histogram = Histogram::new();
+        for bits in 1..50 {
+            histogram.record_many(random.below(1 << bits), bits);
+        }
+        let (sum, min, max) = (histogram.sum(), histogram.min(), histogram.max());
+        assert_eq!(Histogram::of(histogram.filled(), sum, min, max), histogram);
+        assert_eq!(Histogram::of([], 0, 0, 0), Histogram::new());
+    }
+
+    #[test]
+    fn a_difference_has_what_was_counted_in_between() {
+        let mut now = Histogram::new();
+        now.record_many(1000, 5);
+        let before = now.clone();
+        now.record_many(1000, 2);
+        now.record_many(9000, 3);
+        let new = now.since(&before);
+        assert_eq!((new.count(), new.mean()), (5, 5800.0));
+        assert_eq!((new.percentile(40.0), new.percentile(100.0)), (1003, 9000));
     }
 
     #[test]

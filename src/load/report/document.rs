@@ -39,9 +39,26 @@ pub fn json(session: &Session) -> String {
     }
     json.float("histogram_error", Histogram::ERROR);
     json.objects("servers", &session.servers, write_server);
+    let knee = session.knee();
+    json.objects(
+        "steps",
+        session.steps().iter().enumerate(),
+        |json, (index, (rate, figures))| {
+            json.float("rate_asked_per_s", *rate);
+            json.float("rate_per_s", figures.rate);
+            if let Some(spans) = figures.latency() {
+                json.value("p50_ns", spans.percentiles[0]);
+                json.value("p99_ns", spans.percentiles[2]);
+                json.value("max_ns", spans.max);
+            }
+            json.value("errors", figures.errors);
+            json.value("knee", knee == Some(index));
+        },
+    );
     json.objects("checks", &session.checks, |json, (server, check)| {
         json.value("server", server);
         json.value("doubtful", check.doubtful);
+        json.value("note", check.note);
         json.text("text", &check.text);
     });
     json.objects("comparisons", &session.compared, write_compared);
@@ -71,6 +88,7 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     json.float("warmup_s", plan.warmup.as_secs_f64());
     json.float("grace_s", plan.grace.as_secs_f64());
     json.float("ramp_s", plan.ramp.as_secs_f64());
+    json.float("slow_start_s", plan.slow_start.as_secs_f64());
     let connect_timeout = plan.connect_timeout.unwrap_or_default();
     json.float("connect_timeout_s", connect_timeout.as_secs_f64());
     let spin = plan.spin.unwrap_or_default();
@@ -95,14 +113,17 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     }
     json.text(
         "protocol",
-        if plan.protocol == Protocol::Echo {
-            "echo"
-        } else {
-            "http"
+        match plan.protocol {
+            Protocol::Echo => "echo",
+            Protocol::Http => "http",
+            Protocol::Message => "message",
         },
     );
     if plan.protocol == Protocol::Http {
-        json.text("path", &plan.request.path);
+        json.text("method", &plan.request.method);
+        json.text("path", &plan.request.paths[0]);
+        json.value("urls", plan.request.paths.len());
+        json.value("body_bytes", plan.request.body.len());
         if let Some(host) = &plan.request.host {
             json.text("host", host);
         }
@@ -136,9 +157,22 @@ fn write_server(json: &mut Json, server: &Loaded) {
             json.value("count", line.seen);
         },
     );
+    json.objects("histograms", &server.histograms, write_histogram);
     let (timeline, elapsed_ns) = &server.timeline;
     json.float("timeline_width_s", timeline.width_seconds());
     json.floats("timeline_rate_per_s", timeline.rates(*elapsed_ns));
+}
+
+/// A histogram in full: the parts of `Histogram::of`. Values and counts are in the same order.
+fn write_histogram(json: &mut Json, (name, histogram): &(&str, Histogram)) {
+    json.text("name", name);
+    json.value("count", histogram.count());
+    json.value("sum_ns", histogram.sum());
+    json.value("min_ns", histogram.min());
+    json.value("max_ns", histogram.max());
+    let buckets = || histogram.filled();
+    json.floats("values_ns", buckets().map(|(value, _)| value as f64));
+    json.floats("counts", buckets().map(|(_, count)| count as f64));
 }
 
 fn write_figures(json: &mut Json, figures: &Figures) {
@@ -158,7 +192,23 @@ fn write_figures(json: &mut Json, figures: &Figures) {
             json.value(name, count);
         }
     });
+    if let Some(statuses) = &figures.statuses {
+        json.object("statuses", |json| {
+            for (status, count) in statuses {
+                json.value(&status.to_string(), count);
+            }
+        });
+        for class in 1..=5 {
+            let count = figures.status_class(class).unwrap_or(0);
+            json.value(&format!("status_{class}xx"), count);
+        }
+    }
     json.value("reconnects", figures.reconnects);
+    json.float(
+        "longest_reconnect_pause_ms",
+        figures.longest_pause_ns as f64 / 1e6,
+    );
+    json.value("connections_missing_at_end", figures.missing);
     json.value("unanswered_requests", figures.unanswered());
     json.value("unsent_requests", figures.unsent);
     json.value("late_replies", figures.late);
@@ -167,6 +217,7 @@ fn write_figures(json: &mut Json, figures: &Figures) {
         json.value("requests_in_flight_at_interrupt", figures.cut_off);
     }
     write_spans(json, "service_time", figures.service.as_ref());
+    json.float("held_mean_ns", figures.held_mean_ns);
     write_spans(json, "response_time", figures.response.as_ref());
     write_spans(json, "connect_time", figures.connect.as_ref());
     json.value("connections_opened", figures.connections);

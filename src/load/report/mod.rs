@@ -65,7 +65,11 @@ fn write_all(out: &mut String, session: &Session) -> std::fmt::Result {
     if !session.checks.is_empty() {
         writeln!(out, "\nchecks")?;
         for (index, check) in &session.checks {
-            let mark = if check.doubtful { "!!" } else { "ok" };
+            let mark = match (check.doubtful, check.note) {
+                (true, _) => "!!",
+                (false, true) => "--",
+                (false, false) => "ok",
+            };
             let server = if session.servers.len() == 1 {
                 ' '
             } else {
@@ -74,7 +78,58 @@ fn write_all(out: &mut String, session: &Session) -> std::fmt::Result {
             writeln!(out, "  {mark}  {server} {}", check.text)?;
         }
     }
-    write_comparison(out, session)
+    write_comparison(out, session)?;
+    write_steps(out, session)
+}
+
+/// The steps of a sweep: latency over rate, and the knee.
+fn write_steps(out: &mut String, session: &Session) -> std::fmt::Result {
+    let steps = session.steps();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nlatency over rate")?;
+    writeln!(
+        out,
+        "  {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "asked", "reached", "p50", "p99", "max", "errors"
+    )?;
+    let knee = session.knee();
+    for (index, (rate, figures)) in steps.iter().enumerate() {
+        let of = |value: fn(&Spans) -> u64| match figures.latency() {
+            Some(spans) => span(value(spans) as f64),
+            None => "-".to_owned(),
+        };
+        writeln!(
+            out,
+            "  {:>7}/s {:>7}/s {:>9} {:>9} {:>9} {:>9}{}",
+            count(*rate),
+            count(figures.rate),
+            of(|spans| spans.percentiles[0]),
+            of(|spans| spans.percentiles[2]),
+            of(|spans| spans.max),
+            figures.errors,
+            if knee == Some(index) { "  <- knee" } else { "" },
+        )?;
+    }
+    match knee {
+        Some(last) if last + 1 == steps.len() => writeln!(
+            out,
+            "  every step was kept up with: the knee is above {}/s",
+            count(steps[last].0)
+        ),
+        Some(last) => writeln!(
+            out,
+            "  the knee is between {}/s and {}/s",
+            count(steps[last].0),
+            count(steps[last + 1].0)
+        ),
+        None => writeln!(
+            out,
+            "  no step was kept up with: the knee is below {}/s",
+            count(steps[0].0)
+        ),
+    }
 }
 
 /// The inputs in one line.
@@ -94,11 +149,19 @@ pub fn inputs(plan: &Plan) -> String {
     });
     words.push(match (plan.protocol, plan.size) {
         (Protocol::Http, _) => plan.request.to_string(),
+        (Protocol::Message, _) => {
+            let size = plan.message.bytes.len();
+            format!("a message of {}", plural(size, "byte", "bytes"))
+        }
         (_, (least, most)) if least == most => {
             format!("{} {}", plural(least, "byte", "bytes"), plan.framing)
         }
         (_, (least, most)) => format!("{least} to {most} bytes {}", plan.framing),
     });
+    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    words.extend(
+        (!plan.slow_start.is_zero()).then(|| format!("a slow start of {}", time(plan.slow_start))),
+    );
     words.extend((plan.pipeline > 1).then(|| format!("{} deep", plan.pipeline)));
     words.extend(
         plan.churn
@@ -109,8 +172,8 @@ pub fn inputs(plan: &Plan) -> String {
         plan.spin
             .map(|time| format!("spinning {}", span(time.as_nanos() as f64))),
     );
-    words.extend((!plan.verify).then(|| "not verified".to_owned()));
-    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    let is_compared = plan.verify || plan.protocol == Protocol::Message;
+    words.extend((!is_compared).then(|| "not verified".to_owned()));
     let measured = match plan.until {
         Until::Time(duration) => time(duration),
         Until::Requests(requests) => plural(requests, "request", "requests"),
@@ -177,9 +240,13 @@ fn write_requests(out: &mut String, figures: &Figures) -> std::fmt::Result {
         ..
     } = *figures;
     let errors = plural(errors, "error", "errors");
-    let reconnects = match reconnects {
+    let pause = match figures.longest_pause_ns {
         0 => String::new(),
-        some => format!(", {}", plural(some, "reconnect", "reconnects")),
+        longest => format!(", longest pause {}", span(longest as f64)),
+    };
+    let reconnects = match reconnects {
+        0 => pause,
+        some => format!(", {}{pause}", plural(some, "reconnect", "reconnects")),
     };
     writeln!(
         out,
@@ -189,7 +256,15 @@ fn write_requests(out: &mut String, figures: &Figures) -> std::fmt::Result {
         out,
         "                {requests} answered, {failed} failed, {unfinished} unfinished, \
          {unsent} unsent"
-    )
+    )?;
+    match figures.statuses.as_deref() {
+        None | Some([]) => Ok(()),
+        Some(statuses) => {
+            let each = statuses.iter();
+            let each = each.map(|(status, count)| format!("{status}: {count}"));
+            writeln!(out, "  status {}", each.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// The rate and the replies that it counts: all replies in the window, whenever their requests were
@@ -245,7 +320,7 @@ fn write_asides(out: &mut String, figures: &Figures) -> std::fmt::Result {
         let lost = plural(figures.lost_in_warmup, "request", "requests");
         writeln!(
             out,
-            "  warm-up       {lost} never answered, counted nowhere else"
+            "  warm-up       {lost} not answered, counted nowhere else"
         )?;
     }
     if figures.late > 0 {
