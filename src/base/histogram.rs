@@ -389,6 +389,18 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_has_what_was_counted_in_between() {
+        let mut now = Histogram::new();
+        now.record_many(1000, 5);
+        let before = now.clone();
+        now.record_many(1000, 2);
+        now.record_many(9000, 3);
+        let new = now.since(&before);
+        assert_eq!((new.count(), new.mean()), (5, 5800.0));
+        assert_eq!((new.percentile(40.0), new.percentile(100.0)), (1003, 9000));
+    }
+
+    #[test]
     fn a_span_beyond_the_last_bucket_is_counted_and_told_exactly() {
         let mut histogram = Histogram::new();
         histogram.record(u64::MAX);

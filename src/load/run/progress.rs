@@ -13,6 +13,7 @@ use crate::base::histogram::Histogram;
 use crate::base::time::Time;
 use crate::kernel::{ERROR_LINES, terminal_columns};
 
+use super::intervals::Intervals;
 use crate::load::plan::Until;
 use crate::load::report::units;
 
@@ -50,6 +51,8 @@ pub struct Glance<'a> {
 #[derive(Debug)]
 pub struct Progress {
     wanted: bool,
+    /// The lines of `--interval`.
+    pub intervals: Intervals,
     drawn: Time,
     /// The state at the previous line, to compute the current rates.
     at: Time,
@@ -73,6 +76,7 @@ impl Progress {
     pub fn none() -> Progress {
         Progress {
             wanted: false,
+            intervals: Intervals::new(None),
             drawn: Time::default(),
             at: Time::NEVER,
             answered: 0,
