@@ -159,7 +159,7 @@ fn cells(session: &Session, measure: Measure) -> Vec<Cell> {
             ratio: quantile(&mut ratios, 0.5),
             quartiles: (quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75)),
             cpu_ns: quantile(&mut figure(index, "cpu"), 0.5),
-            errors: session.servers[index].errors(),
+            errors: session.servers[index].failures(),
         }
     };
     (0..session.servers.len()).map(cell).collect()

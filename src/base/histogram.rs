@@ -91,8 +91,8 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and maximum
-    /// are those of the buckets.
+    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and
+    /// maximum are those of the buckets.
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         let mut new = Histogram::new();
         let both = self.buckets.iter().zip(&earlier.buckets);
@@ -386,6 +386,18 @@ mod tests {
                 "{filled:?} {sum} {min} {max}"
             );
         }
+    }
+
+    #[test]
+    fn a_difference_has_what_was_counted_in_between() {
+        let mut now = Histogram::new();
+        now.record_many(1000, 5);
+        let before = now.clone();
+        now.record_many(1000, 2);
+        now.record_many(9000, 3);
+        let new = now.since(&before);
+        assert_eq!((new.count(), new.mean()), (5, 5800.0));
+        assert_eq!((new.percentile(40.0), new.percentile(100.0)), (1003, 9000));
     }
 
     #[test]

@@ -43,10 +43,22 @@ pub const DATAGRAM_SIZE_IPV6_MAX: usize = 65_535 - 8;
 pub const LOAD_PATH_MAX: usize = 8000 - "GET  HTTP/1.1".len();
 /// Longest host: the longest name in DNS (RFC 1035, 2.3.4), with a port.
 pub const LOAD_HOST_MAX: usize = 255 + ":65535".len();
+/// Longest method of an HTTP request: more than any registered one has.
+pub const LOAD_METHOD_MAX: usize = 32;
+/// Longest header field of an HTTP request: the usual limit of servers for one line.
+pub const LOAD_FIELD_MAX: usize = 8 * KIB;
+/// Most URLs that one run requests in turn. All their requests are held in memory.
+pub const LOAD_URLS_MAX: usize = 10_000;
 /// Longest head of an HTTP reply (including its interim replies), longest trailer and longest line
 /// of a chunk size: as much as browsers accept. A server that sends more is taken to be sending
 /// without end.
 pub const LOAD_HEAD_MAX: usize = 256 * KIB;
+/// Shortest interval of `--interval`: a few times as long as a worker takes to publish its counts.
+pub const LOAD_INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Steps of `--rate A..B`: enough to see where the latency rises, few enough to wait for.
+pub const SWEEP_STEPS: usize = 5;
+/// Largest `--body` or `--message`, and largest file that one of them or `--urls` names.
+pub const LOAD_INPUT_MAX: usize = 64 * MIB;
 /// Most requests in flight on one connection. The generator keeps a time stamp for each.
 pub const PIPELINE_MAX: usize = 1 << 16;
 /// Most requests in flight on all connections together. Their time stamps take a quarter of a

@@ -6,23 +6,32 @@
 //! other files from being written.
 
 use std::env;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kernel::{Linux, StandardOutput, block_signals, host, release_signals};
-use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD};
+use crate::base::text::escape::escape;
+use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
+use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
+use crate::load::conversation::http::request;
 use crate::load::report::origin::Origin;
-use crate::load::report::{Report, document, hgrm, picture};
+use crate::load::report::{Report, document, hgrm, inputs, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
+use crate::load::run::intervals::{Interval, Intervals, Outlet};
 use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
-use super::paper::{OutputFile, print_report};
+use super::paper::{OutputFile, print, print_report};
 use super::{Exit, Failure, io_failure};
 
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
+const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
-pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
+pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     let origin = Origin::here(options());
+    read_inputs(&mut bench).map_err(|line| Failure::new(Exit::Usage, line))?;
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
@@ -31,13 +40,19 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
-    let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
+    // Without a terminal, this line is the only sign of life until the report.
+    ERROR_LINES.offer(format!("load      {}\n", inputs(&bench.plan)).as_bytes());
+    let mut progress = Progress::on_terminal();
+    progress.intervals = Intervals::new(outlet(&bench));
+    let is_stream = bench.json_stream;
+    let session = session::run(bench, &mut kernel, &open, &mut progress);
     let session = session.map_err(failure)?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
     let report = Report::of(&session, &origin);
     let papers = [&json, &svg, &percentiles];
-    let printed = print_report(&report, papers.into_iter().any(OutputFile::is_stdout));
+    let has_document = is_stream || papers.into_iter().any(OutputFile::is_stdout);
+    let printed = print_report(&report, has_document);
     // Each document is written even if the one before failed. The first error is reported.
     printed
         .and(json.write(|| document::json(&report)))
@@ -50,6 +65,76 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
 fn options() -> impl Iterator<Item = String> {
     let words = env::args_os().skip(2);
     words.map(|word| word.to_string_lossy().into_owned())
+}
+
+/// Reads the files that the options name, and fixes the moment of the start. The error is the line
+/// to print.
+fn read_inputs(bench: &mut Bench) -> Result<(), String> {
+    let named = |option: &str, path: &Path, why: String| {
+        format!("{option} {}: {why}", escape(&path.display().to_string()))
+    };
+    if let Some(path) = &bench.body_file {
+        let read = read_file(path);
+        bench.plan.request.body = read.map_err(|why| named("--body", path, why))?;
+    }
+    if let Some(path) = &bench.message_file {
+        let read = read_file(path);
+        bench.plan.message.bytes = read.map_err(|why| named("--message", path, why))?;
+    }
+    if let Some(path) = &bench.urls_file {
+        let read = read_file(path).and_then(|bytes| {
+            let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+            // Without a URL as ADDR, the lines may name the server as it was typed.
+            let typed = match bench.servers.first() {
+                Some(first) => first.place(),
+                None => None,
+            };
+            let places = [bench.origin.clone(), typed];
+            let is_same = |place: &str| places.iter().flatten().any(|known| known == place);
+            request::urls(&text, is_same)
+        });
+        bench.plan.request.paths = read.map_err(|why| named("--urls", path, why))?;
+    }
+    if let Some(moment) = bench.start_at {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        let start = moment.seconds(now);
+        if start < now {
+            let late = now - start;
+            return Err(format!("--start-at: that was {late} s ago"));
+        }
+        bench.plan.start_at = Some(start);
+    }
+    Ok(())
+}
+
+/// The whole file, which has a bound.
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let opened = File::open(path);
+    let read = opened.and_then(|file| {
+        let bound = LOAD_INPUT_MAX as u64 + 1;
+        file.take(bound).read_to_end(&mut bytes)
+    });
+    match read {
+        Err(error) => Err(error.to_string()),
+        Ok(size) if size > LOAD_INPUT_MAX => Err(format!("is larger than {LOAD_INPUT_MAX} bytes")),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// Where the lines of `--interval` go. A line that finds no room is dropped.
+fn outlet(bench: &Bench) -> Option<Outlet> {
+    bench.plan.interval?;
+    Some(match bench.json_stream {
+        true => Box::new(|interval: &Interval| {
+            // A reader that is gone is told by the report's own exit code.
+            let _ = print(&format!("{}\n", interval.json()));
+        }),
+        false => Box::new(|interval: &Interval| {
+            ERROR_LINES.offer(format!("{}\n", interval.text()).as_bytes());
+        }),
+    })
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
@@ -89,6 +174,10 @@ fn failure(error: SessionError) -> Failure {
         SessionError::Run(RunError::Own(error)) => Failure::new(Exit::Io, error.to_string()),
         SessionError::Run(RunError::Interrupted(signal)) => Failure {
             line: NOTHING.to_owned(),
+            ..Failure::signal(signal)
+        },
+        SessionError::Run(RunError::InterruptedInWarmup(signal)) => Failure {
+            line: WARMING.to_owned(),
             ..Failure::signal(signal)
         },
     }

@@ -12,13 +12,19 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::kernel::ERROR_LINES;
+use crate::kernel::{ERROR_LINES, StandardOutput};
 use crate::limits::LAST_LINE_TIMEOUT;
 use crate::load::report::Report;
 use crate::load::report::text::{self, Paint};
 
-use super::output::print;
 use super::{Failure, io_failure};
+
+/// Writes a result to stdout. A result that its reader does not take is lost, so that is an error
+/// here.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let written = StandardOutput::open().and_then(|mut out| out.write_all(text.as_bytes()));
+    written.map_err(io_failure("stdout"))
+}
 
 /// Prints the text report: on stdout, or on stderr if a document on stdout must be the only output
 /// there.

@@ -16,6 +16,12 @@ use crate::load::worker::tally::Errors;
 pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
     let kinds = run.object("errors_by_kind")?;
     let (failed, errors) = (run.count("failed")?, run.count("errors")?);
+    let statuses = statuses(run)?;
+    let wrong = statuses
+        .iter()
+        .flatten()
+        .filter(|(status, _)| status / 100 >= 4);
+    let wrong_statuses: u64 = wrong.map(|(_, count)| count).sum();
     let started = unix_ns(&run.text("started")?);
     let cut_off = run.known("requests_in_flight_at_interrupt", Member::count)?;
     let server = match run.member("server") {
@@ -37,7 +43,7 @@ pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
         errors,
         kinds: Errors {
             failed,
-            bare: errors.saturating_sub(failed),
+            bare: errors.saturating_sub(failed + wrong_statuses),
             connect: kinds.count("connections_not_opened")?,
             closed: kinds.count("connections_closed")?,
             broken: kinds.count("connections_broken")?,
@@ -45,6 +51,10 @@ pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
             unanswered: kinds.count("requests_unanswered")?,
         },
         reconnects: run.count("reconnects")?,
+        longest_pause_ns: (run.float("longest_reconnect_pause_ms")? * 1e6).round() as u64,
+        missing: run.count("connections_missing_at_end")?,
+        statuses,
+        held_mean_ns: run.float("held_mean_ns")?,
         cut_off: cut_off.unwrap_or(0),
         late: run.count("late_replies")?,
         lost_in_warmup: run.count("unanswered_requests_of_warmup")?,
@@ -63,6 +73,28 @@ pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
         lateness: None,
         longest_carried_ns: 0,
     })
+}
+
+/// Answered requests by HTTP status, in order; `None` for another protocol.
+fn statuses(run: &Member<'_>) -> Result<Option<Vec<(u16, u64)>>, String> {
+    if run.member("statuses").is_none() {
+        return Ok(None);
+    }
+    let counts = run.object("statuses")?;
+    let mut statuses = Vec::new();
+    for (name, _) in counts.value.members().unwrap_or_default() {
+        let status = name
+            .parse()
+            .ok()
+            .filter(|status| (100..=999).contains(status));
+        let wrong = || format!("{}: is no HTTP status", counts.at(name));
+        statuses.push((status.ok_or_else(wrong)?, counts.count(name)?));
+    }
+    statuses.sort_unstable();
+    match statuses.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        true => Ok(Some(statuses)),
+        false => Err(format!("{}: a status occurs twice", run.at("statuses"))),
+    }
 }
 
 fn cost(server: &Member<'_>) -> Result<ServerCost, String> {
@@ -139,6 +171,15 @@ pub(super) fn add(all: &mut Figures, more: &Figures) {
     all.client_wait_share = worse(all.client_wait_share, more.client_wait_share);
     all.steal_share = worse(all.steal_share, more.steal_share);
     all.started_unix_ns = all.started_unix_ns.min(more.started_unix_ns);
+    all.longest_pause_ns = all.longest_pause_ns.max(more.longest_pause_ns);
+    all.held_mean_ns = weighed(all.held_mean_ns, more.held_mean_ns);
+    for (status, count) in more.statuses.iter().flatten() {
+        let known = all.statuses.get_or_insert_default();
+        match known.binary_search_by_key(status, |(status, _)| *status) {
+            Ok(index) => known[index].1 += count,
+            Err(index) => known.insert(index, (*status, *count)),
+        }
+    }
     all.elapsed_s = all.elapsed_s.max(more.elapsed_s);
     all.rate = rate;
     all.bytes_rate += more.bytes_rate;
@@ -155,6 +196,7 @@ pub(super) fn add(all: &mut Figures, more: &Figures) {
         (&mut all.reconnects, more.reconnects),
         (&mut all.cut_off, more.cut_off),
         (&mut all.late, more.late),
+        (&mut all.missing, more.missing),
         (&mut all.lost_in_warmup, more.lost_in_warmup),
         (&mut all.connections, more.connections),
     ] {

@@ -191,7 +191,7 @@ impl Sum {
         };
         match doubtful {
             true => Check::doubt(text),
-            false => Check::fine(text),
+            false => Check::new(false, text),
         }
     }
 
@@ -230,6 +230,8 @@ impl Sum {
             pairs: 0,
             servers: std::slice::from_ref(server),
             checks: &self.checks,
+            steps: Vec::new(),
+            knee: None,
             compared: &[],
             self_checks: &[],
             is_interrupted,
@@ -314,7 +316,7 @@ impl Document {
             let text = check.text("text")?;
             Ok(match check.truth("doubtful")? {
                 true => Check::doubt(text),
-                false => Check::fine(text),
+                false => Check::new(false, text),
             })
         });
         let failures = server.list("failures")?.into_iter().map(|failure| {

@@ -24,7 +24,7 @@ fn figures(scale: u64) -> Figures {
         replies: 95 * scale,
         rate: 9.5 * scale as f64,
         bytes_rate: 640.5 * scale as f64,
-        errors: 4 * scale,
+        errors: 14 * scale,
         kinds: Errors {
             failed: 3 * scale,
             bare: scale,
@@ -34,6 +34,10 @@ fn figures(scale: u64) -> Figures {
             wrong: 14 * scale,
             unanswered: 15 * scale,
         },
+        statuses: Some(vec![(200, 80 * scale), (503, 10 * scale)]),
+        longest_pause_ns: 64_000_000,
+        missing: 21 * scale,
+        held_mean_ns: 2500.5,
         reconnects: 16 * scale,
         cut_off: 17 * scale,
         late: 18 * scale,
@@ -95,7 +99,10 @@ fn session(servers: Vec<Loaded>) -> Session {
     Session {
         bench: Bench::default(),
         servers,
-        checks: vec![(0, Check::doubt("too slow")), (0, Check::fine("steady"))],
+        checks: vec![
+            (0, Check::doubt("too slow")),
+            (0, Check::new(false, "steady")),
+        ],
         compared: Vec::new(),
         self_checks: Vec::new(),
         interrupted: None,
@@ -195,9 +202,26 @@ fn counts_rates_and_histograms_are_added_exactly() {
         )
     );
     assert_eq!(
-        (run.lost_in_warmup, run.connections, run.rate, run.elapsed_s),
-        (one.lost_in_warmup, one.connections, one.rate, 10.0)
+        (
+            run.lost_in_warmup,
+            run.missing,
+            run.connections,
+            run.rate,
+            run.elapsed_s
+        ),
+        (
+            one.lost_in_warmup,
+            one.missing,
+            one.connections,
+            one.rate,
+            10.0
+        )
     );
+    assert_eq!(
+        (&run.statuses, run.held_mean_ns),
+        (&one.statuses, one.held_mean_ns)
+    );
+    assert_eq!(run.longest_pause_ns, one.longest_pause_ns);
     let mut all = histograms(1);
     all.merge(&histograms(10));
     all.merge(&histograms(100));

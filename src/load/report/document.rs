@@ -45,9 +45,25 @@ pub fn json(report: &Report<'_>) -> String {
     }
     json.float("histogram_error", Histogram::ERROR);
     json.objects("servers", report.servers, write_server);
+    json.objects(
+        "steps",
+        report.steps.iter().enumerate(),
+        |json, (index, (rate, figures))| {
+            json.float("rate_asked_per_s", *rate);
+            json.float("rate_per_s", figures.rate);
+            if let Some(spans) = figures.latency() {
+                json.value("p50_ns", spans.percentiles[0]);
+                json.value("p99_ns", spans.percentiles[2]);
+                json.value("max_ns", spans.max);
+            }
+            json.value("errors", figures.errors);
+            json.value("knee", report.knee == Some(index));
+        },
+    );
     json.objects("checks", report.checks, |json, (server, check)| {
         json.value("server", server);
         json.value("doubtful", check.doubtful);
+        json.value("note", check.note);
         json.text("text", &check.text);
     });
     json.objects("comparisons", report.compared, write_compared);
@@ -96,6 +112,7 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     json.float("warmup_s", plan.warmup.as_secs_f64());
     json.float("grace_s", plan.grace.as_secs_f64());
     json.float("ramp_s", plan.ramp.as_secs_f64());
+    json.float("slow_start_s", plan.slow_start.as_secs_f64());
     let connect_timeout = plan.connect_timeout.unwrap_or_default();
     json.float("connect_timeout_s", connect_timeout.as_secs_f64());
     let spin = plan.spin.unwrap_or_default();
@@ -120,14 +137,17 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     }
     json.text(
         "protocol",
-        if plan.protocol == Protocol::Echo {
-            "echo"
-        } else {
-            "http"
+        match plan.protocol {
+            Protocol::Echo => "echo",
+            Protocol::Http => "http",
+            Protocol::Message => "message",
         },
     );
     if plan.protocol == Protocol::Http {
-        json.text("path", &plan.request.path);
+        json.text("method", &plan.request.method);
+        json.text("path", &plan.request.paths[0]);
+        json.value("urls", plan.request.paths.len());
+        json.value("body_bytes", plan.request.body.len());
         if let Some(host) = &plan.request.host {
             json.text("host", host);
         }
@@ -211,7 +231,23 @@ fn write_figures(json: &mut Json, figures: &Figures) {
             json.value(name, count);
         }
     });
+    if let Some(statuses) = &figures.statuses {
+        json.object("statuses", |json| {
+            for (status, count) in statuses {
+                json.value(&status.to_string(), count);
+            }
+        });
+        for class in 1..=5 {
+            let count = figures.status_class(class).unwrap_or(0);
+            json.value(&format!("status_{class}xx"), count);
+        }
+    }
     json.value("reconnects", figures.reconnects);
+    json.float(
+        "longest_reconnect_pause_ms",
+        figures.longest_pause_ns as f64 / 1e6,
+    );
+    json.value("connections_missing_at_end", figures.missing);
     json.value("unanswered_requests", figures.unanswered());
     json.value("unsent_requests", figures.unsent);
     json.value("late_replies", figures.late);
@@ -220,6 +256,7 @@ fn write_figures(json: &mut Json, figures: &Figures) {
         json.value("requests_in_flight_at_interrupt", figures.cut_off);
     }
     write_spans(json, "service_time", figures.service.as_ref());
+    json.float("held_mean_ns", figures.held_mean_ns);
     write_spans(json, "response_time", figures.response.as_ref());
     write_spans(json, "connect_time", figures.connect.as_ref());
     json.value("connections_opened", figures.connections);

@@ -28,6 +28,7 @@ use super::plan::schedule::Arrivals;
 use super::plan::{Pace, Plan, Protocol, Until};
 use super::run::bench::Bench;
 use super::run::session::{Compared, Loaded, Session};
+use figures::Figures;
 use origin::Origin;
 use units::span;
 
@@ -65,6 +66,10 @@ pub struct Report<'a> {
     pub servers: &'a [Loaded],
     /// The checks, each with the index of its server.
     pub checks: &'a [(usize, Check)],
+    /// The steps of a sweep: the rate that was asked for, and the figures.
+    pub steps: Vec<(f64, &'a Figures)>,
+    /// The knee among the steps.
+    pub knee: Option<usize>,
     /// Comparisons with the first server.
     pub compared: &'a [Compared],
     /// Each server compared with itself, by figure.
@@ -104,6 +109,8 @@ impl<'a> Report<'a> {
             pairs: bench.pairs,
             servers: &session.servers,
             checks: &session.checks,
+            steps: session.steps(),
+            knee: session.knee(),
             compared: &session.compared,
             self_checks: &session.self_checks,
             is_interrupted: session.interrupted.is_some(),
@@ -130,11 +137,19 @@ pub fn inputs(plan: &Plan) -> String {
     });
     words.push(match (plan.protocol, plan.size) {
         (Protocol::Http, _) => plan.request.to_string(),
+        (Protocol::Message, _) => {
+            let size = plan.message.bytes.len();
+            format!("a message of {}", plural(size, "byte", "bytes"))
+        }
         (_, (least, most)) if least == most => {
             format!("{} {}", plural(least, "byte", "bytes"), plan.framing)
         }
         (_, (least, most)) => format!("{least} to {most} bytes {}", plan.framing),
     });
+    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    words.extend(
+        (!plan.slow_start.is_zero()).then(|| format!("a slow start of {}", time(plan.slow_start))),
+    );
     words.extend((plan.pipeline > 1).then(|| format!("{} deep", plan.pipeline)));
     words.extend(
         plan.churn
@@ -145,8 +160,8 @@ pub fn inputs(plan: &Plan) -> String {
         plan.spin
             .map(|time| format!("spinning {}", span(time.as_nanos() as f64))),
     );
-    words.extend((!plan.verify).then(|| "not verified".to_owned()));
-    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    let is_compared = plan.verify || plan.protocol == Protocol::Message;
+    words.extend((!is_compared).then(|| "not verified".to_owned()));
     let measured = match plan.until {
         Until::Time(duration) => time(duration),
         Until::Requests(requests) => plural(requests, "request", "requests"),

@@ -6,6 +6,7 @@
 use std::fs;
 
 use crate::base::text::utc::utc_seconds;
+use crate::kernel::host;
 use crate::load::run::observe;
 
 /// Options whose values may be secrets. The name of a header is kept, its value is not.
@@ -32,7 +33,7 @@ impl Origin {
     /// This host, now.
     pub fn here(options: impl IntoIterator<Item = String>) -> Origin {
         let read = |name: &str| {
-            let text = fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?;
+            let text = fs::read_to_string(host::proc(format_args!("sys/kernel/{name}"))).ok()?;
             Some(text.trim_end().to_owned())
         };
         let cpus = observe::processors().len() as u64;

@@ -84,6 +84,24 @@ pub fn last(report: &Report<'_>, index: usize) -> Option<String> {
     ))
 }
 
+/// Where the knee of a sweep is: the last step with which the server kept up.
+pub fn knee(report: &Report<'_>) -> String {
+    let rate = |index: usize| format!("{}/s", count(report.steps[index].0));
+    match report.knee {
+        Some(last) if last + 1 == report.steps.len() => {
+            format!(
+                "every step was kept up with: the knee is above {}",
+                rate(last)
+            )
+        }
+        Some(last) => {
+            let (last, next) = (rate(last), rate(last + 1));
+            format!("the knee is between {last} and {next}")
+        }
+        None => format!("no step was kept up with: the knee is below {}", rate(0)),
+    }
+}
+
 fn named(compared: &Compared, name: &str) -> Option<Estimate> {
     let found = compared.versus.iter().find(|versus| versus.metric == name);
     found.map(|versus| versus.estimate)

@@ -15,6 +15,8 @@
 pub mod affinity;
 pub mod bench;
 pub mod control;
+pub mod intervals;
+pub mod listening;
 pub mod moments;
 pub mod observe;
 pub mod progress;
@@ -27,7 +29,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Time;
@@ -39,12 +41,15 @@ use super::plan::{Plan, Until};
 use super::worker::tally::{Cause, Tally};
 use super::worker::{Job, Worker};
 use control::{Board, Control};
+use intervals::Seen;
 use moments::{Moment, Moments};
 use observe::{Host, Unknown, Usage};
 use progress::{Glance, Phase, Progress};
 
 const OPENING_GLANCE: Duration = Duration::from_millis(1);
 const GLANCE: Duration = Duration::from_millis(10);
+/// How long before a planned start the workers are told.
+const START_NOTICE: Duration = Duration::from_millis(50);
 
 /// SIGHUP: the terminal was closed. The bench has no file to reload, so it ends.
 const HANG_UP: i32 = 1;
@@ -94,6 +99,8 @@ pub enum RunError {
     Own(io::Error),
     /// A signal arrived before the load began.
     Interrupted(i32),
+    /// A signal arrived during the warm-up.
+    InterruptedInWarmup(i32),
 }
 
 impl fmt::Display for RunError {
@@ -101,7 +108,9 @@ impl fmt::Display for RunError {
         match self {
             RunError::Target(line) => f.write_str(line),
             RunError::Own(error) => error.fmt(f),
-            RunError::Interrupted(signal) => write!(f, "signal {signal}"),
+            RunError::Interrupted(signal) | RunError::InterruptedInWarmup(signal) => {
+                write!(f, "signal {signal}")
+            }
         }
     }
 }
@@ -127,7 +136,7 @@ pub fn run<K: Poller + Opener>(
     open: &(impl Fn() -> io::Result<K> + Sync),
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
-    let control = Control::default();
+    let control = Control::new(plan.urls());
     let boards: Vec<Board> = (0..plan.threads).map(|_| Board::default()).collect();
     thread::scope(|scope| {
         let mut handles = Vec::new();
@@ -166,7 +175,9 @@ pub fn run<K: Poller + Opener>(
         control.release();
         let gathered = gather(handles, target);
         let mut outcome = match (conducted, gathered) {
-            (Err(error @ RunError::Interrupted(_)), _) => return Err(error),
+            (Err(error @ (RunError::Interrupted(_) | RunError::InterruptedInWarmup(_))), _) => {
+                return Err(error);
+            }
             (Ok(outcome), Ok(tally)) => Outcome { tally, ..outcome },
             (_, Err(error)) | (Err(error), Ok(_)) => return Err(error),
         };
@@ -273,9 +284,10 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
             self.show(Phase::Connecting);
         }
+        let go = self.wait_for_start()?;
         // Without a warm-up the load begins at once, before a sample at the start could be taken.
         let before = self.plan.warmup.is_zero().then(|| self.sample());
-        let go = self.kernel.now();
+        let go = go.max(self.kernel.now());
         let start = go.after(self.plan.warmup);
         let end = match self.plan.until {
             Until::Time(duration) => start.after(duration),
@@ -283,12 +295,14 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         };
         self.control.set_window(go, start, end);
         let mut moments = Moments::new(start);
-        let mut interrupted = self.watch(start, Phase::WarmUp { since: go }, &mut moments)?;
-        let begin = before.unwrap_or_else(|| self.sample());
-        if interrupted.is_none() {
-            let phase = Phase::Measured { since: start };
-            interrupted = self.watch(end, phase, &mut moments)?;
+        let warming = Phase::WarmUp { since: go };
+        if let Some(signal) = self.watch(start, warming, &mut moments)? {
+            return Err(RunError::InterruptedInWarmup(signal));
         }
+        let begin = before.unwrap_or_else(|| self.sample());
+        self.progress.intervals.begin(start, self.plan.interval);
+        let measured = Phase::Measured { since: start };
+        let mut interrupted = self.watch(end, measured, &mut moments)?;
         // The end is earlier than planned when no worker can continue.
         let end = end.min(self.kernel.now());
         self.control.cut(end);
@@ -304,6 +318,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
         }
         let elapsed_ns = end.since(start).as_nanos() as u64;
+        self.note_interval(end, true);
         Ok(Outcome {
             elapsed_ns,
             begin,
@@ -333,11 +348,13 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             if now >= until || self.all(over) {
                 return Ok(None);
             }
-            if let Some(signal) = self.pause(until.min(now.after(GLANCE)))? {
+            let next = self.progress.intervals.due();
+            if let Some(signal) = self.pause(until.min(now.after(GLANCE)).min(next))? {
                 return Ok(Some(signal));
             }
             self.show(phase);
             let now = self.kernel.now();
+            self.note_interval(now, false);
             if matches!(phase, Phase::Measured { .. }) && moments.is_due(now) {
                 moments.note(now, self.latency());
             }
@@ -353,6 +370,46 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
         }
         all
+    }
+
+    /// Waits for the planned start, with all connections open. Returns when the load begins; the
+    /// past, without a plan.
+    fn wait_for_start(&mut self) -> Result<Time, RunError> {
+        let Some(seconds) = self.plan.start_at else {
+            return Ok(Time::default());
+        };
+        let wall = || SystemTime::now().duration_since(UNIX_EPOCH);
+        let left = Duration::from_secs(seconds).saturating_sub(wall().unwrap_or_default());
+        let go = self.kernel.now().after(left);
+        loop {
+            let now = self.kernel.now();
+            // The workers learn the moment before it comes.
+            if now.after(START_NOTICE) >= go {
+                return Ok(go);
+            }
+            let until = go.min(now.after(GLANCE));
+            if let Some(signal) = self.pause(until)? {
+                return Err(RunError::Interrupted(signal));
+            }
+            self.show(Phase::Connecting);
+        }
+    }
+
+    /// Writes the line of an interval that has ended at `now`; the rest of the last one if `last`.
+    fn note_interval(&mut self, now: Time, last: bool) {
+        if now < self.progress.intervals.due() && !last || !self.progress.intervals.is_wanted() {
+            return;
+        }
+        let mut seen = Seen::default();
+        for board in self.boards {
+            if let Ok(live) = board.live.lock() {
+                seen.answered += live.answered;
+                seen.errors += live.errors;
+                seen.latency.merge(&live.latency);
+            }
+            seen.open += board.open.load(Ordering::Relaxed);
+        }
+        self.progress.intervals.note(now, seen);
     }
 
     fn all(&self, is: impl Fn(&Board) -> bool) -> bool {

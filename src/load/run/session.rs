@@ -16,10 +16,11 @@ use crate::load::judge::checks::{self, Check};
 use crate::load::judge::compare::{self, Versus};
 use crate::load::judge::host_checks;
 use crate::load::judge::statistics::Estimate;
-use crate::load::plan::Plan;
 use crate::load::plan::script::Script;
+use crate::load::plan::{Pace, Plan};
 use crate::load::report;
 use crate::load::report::figures::{Figures, Histograms};
+use crate::load::report::units;
 use crate::load::run::bench::Bench;
 use crate::load::run::moments::Moment;
 use crate::load::run::observe::{self, Unknown};
@@ -45,7 +46,7 @@ pub struct Loaded {
     pub timeline: (Timeline, u64),
     /// The latency over time of the last run.
     pub moments: Vec<Moment>,
-    /// Failures in full, in order of time: a label and the line.
+    /// The first failure of each kind and run, in order of time: a label and the line.
     pub failures: Vec<(&'static str, String)>,
 }
 
@@ -67,7 +68,7 @@ pub struct Session {
     pub bench: Bench,
     /// The servers in order.
     pub servers: Vec<Loaded>,
-    /// Checks of each server's last run, with the server's index.
+    /// Checks of each server's last run, or of the knee of a sweep, with the server's index.
     pub checks: Vec<(usize, Check)>,
     /// Comparisons with the first server; empty when only one server was loaded.
     pub compared: Vec<Compared>,
@@ -119,11 +120,15 @@ pub fn run<K: Poller + Opener>(
     let scripts = candidates.iter().map(|of| bench.plan.script(&of.endpoint));
     let scripts: Result<Vec<Script>, String> = scripts.collect();
     let scripts = scripts.map_err(SessionError::Usage)?;
-    let rounds = if targets.len() > 1 { bench.pairs } else { 1 };
-    progress.runs_left = match rounds {
-        1 => 1,
+    let steps = bench.steps();
+    let rounds = match targets.len() {
+        1 => steps.len().max(1),
+        _ => bench.pairs,
+    };
+    progress.runs_left = match targets.len() {
+        1 => rounds,
         // A run of each server without a measurement comes first.
-        _ => (rounds + 1) * targets.len(),
+        count => (rounds + 1) * count,
     };
     let mut load = |plan: &Plan, index: usize, target: &mut Target, title: String| {
         progress.begin(title);
@@ -139,14 +144,14 @@ pub fn run<K: Poller + Opener>(
     };
     let loaded: Result<Vec<Loaded>, RunError> = targets.into_iter().map(Loaded::new).collect();
     let mut servers = loaded?;
-    if rounds > 1 {
+    if servers.len() > 1 {
         // One unmeasured run per server first: caches, heaps and just-in-time compilers start cold.
         for (index, server) in servers.iter_mut().enumerate() {
             started.settle(index);
             let title = "warming up: ".to_owned();
             let outcome = load(&bench.plan, index, &mut server.target, title)?;
             if let Some(signal) = outcome.interrupted {
-                return Err(RunError::Interrupted(signal).into());
+                return Err(RunError::InterruptedInWarmup(signal).into());
             }
         }
     }
@@ -157,15 +162,28 @@ pub fn run<K: Poller + Opener>(
             started.settle(index);
             let is_any_measured = servers.iter().any(|server| !server.runs.is_empty());
             let server = &mut servers[index];
+            let mut plan = bench.plan.clone();
+            if let (Some(&step), Pace::Open { rate, .. }) = (steps.get(round), &mut plan.pace) {
+                *rate = step;
+            }
             let title = match rounds {
                 1 => String::new(),
+                _ if !steps.is_empty() => {
+                    format!(
+                        "step {}/{rounds}, {}/s: ",
+                        round + 1,
+                        units::count(steps[round])
+                    )
+                }
                 _ => format!("round {}/{rounds}, {}: ", round + 1, server.target.name),
             };
-            let outcome = match load(&bench.plan, index, &mut server.target, title) {
+            let outcome = match load(&plan, index, &mut server.target, title) {
                 // Completed measurements are still reported.
                 Err(error) if is_any_measured => {
                     match error {
-                        RunError::Interrupted(signal) => interrupted = Some(signal),
+                        RunError::Interrupted(signal) | RunError::InterruptedInWarmup(signal) => {
+                            interrupted = Some(signal)
+                        }
                         error => cut_short = Some(error),
                     }
                     break 'rounds;
@@ -255,9 +273,14 @@ impl Loaded {
         (renewed && tcp).then(|| checks::ports_left(connects.sum(), ports))
     }
 
-    /// Failures of all runs.
+    /// Errors of all runs.
     pub fn errors(&self) -> u64 {
-        self.runs.iter().map(|figures| figures.errors).sum()
+        self.runs.iter().map(|run| run.errors).sum()
+    }
+
+    /// Failed requests of all runs; see [`Figures::failures`].
+    pub fn failures(&self) -> u64 {
+        self.runs.iter().map(Figures::failures).sum()
     }
 
     /// The same by kind; see [`Figures::errors_by_kind`].
@@ -271,6 +294,27 @@ impl Loaded {
         sums
     }
 }
+
+/// The knee of a sweep: the last step before the first one that the server did not keep up with.
+/// A step is kept up with if its rate was reached, nothing failed, and its p99 is at most
+/// [`KNEE_LATENCY`] times that of the first step. `None` without such a step.
+pub fn knee(steps: &[f64], runs: &[Figures]) -> Option<usize> {
+    let p99 = |run: &Figures| run.latency().map(|spans| spans.percentiles[P99] as f64);
+    let first = p99(runs.first()?)?;
+    let keeps_up = |(rate, run): &(&f64, &Figures)| {
+        let is_reached = run.rate >= **rate * KNEE_RATE && run.failures() + run.unsent == 0;
+        is_reached && p99(run).is_some_and(|p99| p99 <= first * KNEE_LATENCY)
+    };
+    let kept = steps.iter().zip(runs).take_while(keeps_up).count();
+    kept.checked_sub(1)
+}
+
+/// The place of p99 among the reported percentiles.
+const P99: usize = 2;
+/// The part of a rate that must be reached for a step to count as kept up with.
+const KNEE_RATE: f64 = 0.98;
+/// How much larger the p99 of such a step may be than that of the first step.
+const KNEE_LATENCY: f64 = 5.0;
 
 impl Session {
     fn of(bench: Bench, servers: Vec<Loaded>, interrupted: Option<i32>) -> Session {
@@ -300,9 +344,15 @@ impl Session {
             }
         };
         let checks = servers.iter().enumerate().flat_map(|(index, server)| {
-            let figures = server.runs.last();
+            let steps = bench.steps();
+            let judged = knee(&steps, &server.runs).unwrap_or(server.runs.len().saturating_sub(1));
+            let figures = server.runs.get(judged);
+            let mut plan = bench.plan.clone();
+            if let (Some(&step), Pace::Open { rate, .. }) = (steps.get(judged), &mut plan.pace) {
+                *rate = step;
+            }
             let mut found = figures.map_or_else(Vec::new, |figures| {
-                checks::checks(&bench.plan, figures, bench.same_core)
+                checks::checks(&plan, figures, bench.same_core)
             });
             found.extend(server.ports_left(&bench.plan));
             let has_cost = figures.is_some_and(|figures| figures.server.is_some());
@@ -322,6 +372,18 @@ impl Session {
         }
     }
 
+    /// The steps of a sweep that were measured: the rate that was asked for, and its figures.
+    pub fn steps(&self) -> Vec<(f64, &Figures)> {
+        let runs = self.servers.first().map_or(&[][..], |server| &server.runs);
+        self.bench.steps().into_iter().zip(runs).collect()
+    }
+
+    /// The index of the knee among the steps; see [`knee`].
+    pub fn knee(&self) -> Option<usize> {
+        let runs = self.servers.first().map_or(&[][..], |server| &server.runs);
+        knee(&self.bench.steps(), runs)
+    }
+
     /// The assertions that fail in any run of the first server, each with its reason.
     pub fn broken_assertions(&self) -> Vec<String> {
         let runs = self.servers.first().map_or(&[][..], |server| &server.runs);
@@ -331,21 +393,21 @@ impl Session {
             .collect()
     }
 
-    /// Failures that no assertion covers, a line for each server: errors, and runs without any
-    /// answer. Assertions cover only the first server and define which errors it may have. A run
-    /// without any answer is reported regardless of assertions.
+    /// Failures that no assertion covers, a line for each server: failed requests, and runs without
+    /// any answer. Assertions cover only the first server and define which errors it may have. A
+    /// run without any answer is reported regardless of assertions.
     pub fn unexpected(&self) -> Vec<String> {
         let is_asserted = !self.bench.assertions.is_empty();
         let servers = self.servers.iter().enumerate();
         let found = servers.filter_map(|(index, server)| {
-            let errors = match index {
+            let failures = match index {
                 0 if is_asserted => 0,
-                _ => server.errors(),
+                _ => server.failures(),
             };
-            let what = match errors {
+            let what = match failures {
                 0 if server.runs.iter().all(|run| run.requests > 0) => return None,
                 0 => "no request was answered".to_owned(),
-                errors => plural(errors, "error", "errors"),
+                failures => plural(failures, "request failed", "requests failed"),
             };
             Some(match self.servers.len() {
                 1 => what,

@@ -57,10 +57,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             self.tally.unfinished += due;
             return;
         }
-        self.tally.lost_in_warmup += early;
         if self.course.is_counted() && due > 0 {
             self.blame(index, cause);
         } else {
+            self.tally.lost_in_warmup += early;
             self.tally.unfinished += due;
             let told = self.failure(index, 0, cause);
             self.tally.tell(told);

@@ -14,12 +14,14 @@
 
 mod course;
 mod ending;
+mod failures;
 mod free;
 mod lifetime;
 mod openings;
 mod phases;
 mod reopening;
 mod stamps;
+pub mod statuses;
 pub mod tally;
 pub mod timeline;
 mod traffic;
@@ -35,11 +37,14 @@ use crate::kernel::{
 };
 
 use super::conversation::connection::{Connection, Speech};
+use super::conversation::exchange::Exchange;
+use super::conversation::page::FirstPage;
 use super::plan::schedule::Schedule;
 use super::plan::script::Script;
 use super::plan::{Pace, Plan, Protocol};
 use super::run::control::{Board, Control};
 use course::{Course, Phase};
+use failures::Failures;
 use free::FreeSlots;
 use openings::Openings;
 use stamps::{Stamp, Stamps};
@@ -48,8 +53,6 @@ use tally::{Cause, Failure, Tally};
 /// Concurrent connects: fewer than the backlog of usual listeners, because the kernel drops
 /// connects above the backlog.
 const CONNECTING_MAX: usize = 64;
-/// How long a connection that broke under `--churn` waits before it is opened again.
-const REOPEN_PAUSE: Duration = Duration::from_millis(10);
 /// The first pause before a connect to a full listen queue is retried. The next line limits the
 /// number of doublings.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
@@ -63,6 +66,8 @@ const ATTENTION: Duration = Duration::from_millis(20);
 /// The same before the load starts.
 const ATTENTION_AT_START: Duration = Duration::from_millis(1);
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the counts are published within an interval of `--interval`.
+const PUBLISHED_PER_INTERVAL: u32 = 4;
 /// Scans for expired connects, per connect timeout. Each scan visits all slots.
 const LOOKS_PER_CONNECT_TIMEOUT: u32 = 8;
 const EVENTS: usize = 256;
@@ -108,8 +113,10 @@ struct Slot<S> {
     opened_at: Time,
     /// How many connects were refused because the listen queue was full.
     tries: u8,
-    /// Whether this connection replaces one that the server has ended.
+    /// Whether this connection replaces one that has ended.
     is_again: bool,
+    /// Failures since the last reply; they decide how long the slot waits before the next try.
+    failures: Failures,
     connection: Connection,
 }
 
@@ -125,6 +132,19 @@ fn room<T>(what: &str, count: usize) -> Result<Vec<T>, Cause> {
     };
     taken.map_err(why).map_err(Cause::Own)?;
     Ok(room)
+}
+
+/// A connection of `plan` that has sent nothing.
+fn connection(plan: &Plan, speech: Speech, first: &FirstPage) -> Connection {
+    let connection = Connection::new(speech, first);
+    match plan.protocol {
+        Protocol::Http if plan.request.is_bodiless() => connection.without_bodies(),
+        Protocol::Http | Protocol::Echo => connection,
+        Protocol::Message => {
+            let exchange = Exchange::new(plan.message.expect, plan.framing, first);
+            connection.exchanging(exchange)
+        }
+    }
 }
 
 /// A worker: one thread's share of the load.
@@ -151,6 +171,9 @@ pub struct Worker<'a, K: Poller + Opener> {
     /// without requests in flight.
     moved: Time,
     published: Time,
+    publish_interval: Duration,
+    /// The first failure since the last reply, if any.
+    fruitless_since: Option<Time>,
     /// The last scan for expired connects.
     scanned: Time,
     tally: Tally,
@@ -166,8 +189,9 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         let count = active + plan.share(plan.idle as u64, job.index) as usize;
         let speech = match (plan.protocol, job.target) {
             (Protocol::Http, _) => Speech::Http,
-            (Protocol::Echo, Address::Udp(_)) => Speech::Datagrams,
+            (Protocol::Echo | Protocol::Message, Address::Udp(_)) => Speech::Datagrams,
             (Protocol::Echo, _) => Speech::Stream,
+            (Protocol::Message, _) => Speech::Exchange,
         };
         let mut slots = room("connections", count)?;
         slots.extend((0..count).map(|_| Slot {
@@ -177,7 +201,8 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             opened_at: Time::default(),
             tries: 0,
             is_again: false,
-            connection: Connection::new(speech, &job.control.first_page),
+            failures: Failures::default(),
+            connection: connection(plan, speech, &job.control.first_page),
         }));
         let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
             [] => vec![None],
@@ -215,8 +240,16 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             now,
             moved: now,
             published: now,
+            publish_interval: match plan.interval {
+                Some(interval) => PUBLISH_INTERVAL.min(interval / PUBLISHED_PER_INTERVAL),
+                None => PUBLISH_INTERVAL,
+            },
+            fruitless_since: None,
             scanned: now,
-            tally: Tally::new(),
+            tally: Tally {
+                has_statuses: speech == Speech::Http,
+                ..Tally::new()
+            },
             space,
             events: vec![Event::default(); EVENTS],
         };
@@ -225,7 +258,8 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
     }
 
     fn plan_openings(&mut self) {
-        let Plan { ramp, churn, .. } = *self.job.plan;
+        let Plan { churn, .. } = *self.job.plan;
+        let ramp = self.job.plan.ramp.max(self.job.plan.slow_start);
         let count = self.slots.len();
         for index in 0..count {
             // Under churn, the load itself opens its connections.
@@ -260,7 +294,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         self.open_due()?;
         self.give_up_connecting()?;
         self.release_due()?;
-        if self.now.since(self.published) >= PUBLISH_INTERVAL {
+        if self.now.since(self.published) >= self.publish_interval {
             self.give_up_the_lost()?;
             self.publish();
         }
@@ -313,7 +347,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         if let Ok(mut live) = self.job.board.live.try_lock() {
             live.at = self.now;
             live.answered = self.tally.answered;
-            live.errors = self.tally.errors.total();
+            live.errors = self.tally.errors();
             let latency = match self.schedule {
                 Some(_) => &self.tally.response,
                 None => &self.tally.service,

@@ -43,6 +43,11 @@ impl Openings {
         self.queue.front().map(|(due, _)| *due)
     }
 
+    /// Whether the slot waits.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.queue.iter().any(|(_, other)| *other as usize == index)
+    }
+
     /// Whether no slot waits.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -24,7 +24,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         match self.course.phase() {
             Phase::Opening => {
-                let all = self.opening.is_empty() && self.connecting == 0;
+                // A slow start opens all but the first one under load.
+                let is_first = !self.job.plan.slow_start.is_zero() && self.open > 0;
+                let all = self.connecting == 0 && (self.opening.is_empty() || is_first);
                 self.job
                     .board
                     .open
@@ -39,8 +41,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 // Requests that were due before the end are sent even if the end has passed
                 // meanwhile.
                 self.release_due()?;
-                let is_over = self.now >= end || self.course.is_all_begun() || self.is_stalled();
-                if is_over || !self.is_able() && self.is_given_up() {
+                let is_over = self.now >= end || self.course.is_all_begun();
+                let is_stuck = self.is_stalled() || self.is_fruitless();
+                if is_over || is_stuck || !self.is_able() && self.is_given_up() {
                     self.end_window(start);
                 }
             }
@@ -74,6 +77,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
             && self.now.since(self.moved) >= STALL_TIMEOUT
     }
 
+    /// Whether a run by a count has had only failures for the stall timeout. Without this end, the
+    /// run would go on until each request has failed.
+    fn is_fruitless(&self) -> bool {
+        let since = self.fruitless_since;
+        self.course.is_counted()
+            && since.is_some_and(|since| self.now.since(since) >= STALL_TIMEOUT)
+    }
+
     /// Whether a load connection exists or will exist.
     fn is_able(&self) -> bool {
         let coming = self.connecting > 0 || !self.opening.is_empty();
@@ -97,13 +108,19 @@ impl<K: Poller + Opener> Worker<'_, K> {
             self.schedule = Some(Schedule::new(rate, arrivals, self.job.index, threads, go));
         }
         self.moved = self.now;
-        for index in 0..self.active {
+        for index in 0..self.slots.len() {
+            let is_churned = churn && index < self.active;
             match self.slots[index].stage {
                 Stage::Open => self.begin_conversation(index)?,
-                Stage::Closed if churn && self.schedule.is_none() => {
+                Stage::Closed if is_churned && self.schedule.is_none() => {
                     self.open_after(Duration::ZERO, index);
                 }
-                Stage::Closed if churn => self.free.add(index, self.now),
+                Stage::Closed if is_churned => self.free.add(index, self.now),
+                // All tries before the load have failed.
+                Stage::Closed if !self.opening.has(index) => {
+                    let pause = self.slots[index].failures.add();
+                    self.open_after(pause, index);
+                }
                 _ => {}
             }
         }
@@ -121,6 +138,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let is_held_up = |index: usize| slots[index].connection.in_flight() > 0;
         self.opening.retain(|index| !churn || is_held_up(index));
         self.job.board.sent_all.store(true, Ordering::Relaxed);
+        let missing = |slot: &&Slot<K::Socket>| {
+            slot.failures.is_any() && matches!(slot.stage, Stage::Closed | Stage::Connecting)
+        };
+        let churned = if churn { self.active } else { 0 };
+        let missing = self.slots[churned..].iter().filter(missing);
+        self.tally.missing = missing.count() as u64;
         let deadline = self.now.after(match self.course.is_all_begun() {
             true => STALL_TIMEOUT,
             false => self.job.plan.grace,

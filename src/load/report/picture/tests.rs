@@ -59,6 +59,8 @@ fn drawn(servers: &[Loaded], checks: &[(usize, Check)], compared: &[Compared]) -
         pairs: 2,
         servers,
         checks,
+        steps: Vec::new(),
+        knee: None,
         compared,
         self_checks: &[],
         is_interrupted: false,
@@ -103,7 +105,7 @@ fn doubts_stand_under_the_title_and_many_are_counted() {
     let doubts: Vec<_> = (0..9)
         .map(|n| (0, Check::doubt(format!("doubt {n}"))))
         .collect();
-    let checks = [doubts, vec![(0, Check::fine("all is well"))]].concat();
+    let checks = [doubts, vec![(0, Check::new(false, "all is well"))]].concat();
     let svg = drawn(&[server("a", &[5])], &checks, &[]);
     for (text, is_there) in [
         ("!! doubt 0<", true),

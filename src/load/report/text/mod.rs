@@ -62,6 +62,7 @@ pub fn text(report: &Report<'_>, paint: Paint) -> String {
         page.comparison(report, index, compared);
     }
     page.self_checks(report);
+    page.steps(report);
     page.last_sentences(report);
     page.out
 }
@@ -161,9 +162,13 @@ impl Page {
             ..
         } = *figures;
         let errors = plural(errors, "error", "errors");
-        let reconnects = match reconnects {
+        let pause = match figures.longest_pause_ns {
             0 => String::new(),
-            some => format!(", {}", plural(some, "reconnect", "reconnects")),
+            longest => format!(", longest pause {}", span(longest as f64)),
+        };
+        let reconnects = match reconnects {
+            0 => pause,
+            some => format!(", {}{pause}", plural(some, "reconnect", "reconnects")),
         };
         self.item(
             "requests",
@@ -173,6 +178,13 @@ impl Page {
             "{requests} answered, {failed} failed, {unfinished} unfinished, {unsent} unsent"
         );
         self.item("", &outcomes);
+        if let Some(statuses @ [_, ..]) = figures.statuses.as_deref() {
+            let each = statuses.iter();
+            let each: Vec<String> = each
+                .map(|(status, count)| format!("{status}: {count}"))
+                .collect();
+            self.item("status", &each.join(", "));
+        }
     }
 
     /// The failures of all runs: one line for each kind that occurred.
@@ -198,7 +210,7 @@ impl Page {
             let lost = plural(figures.lost_in_warmup, "request", "requests");
             self.item(
                 "warm-up",
-                &format!("{lost} never answered, counted nowhere else"),
+                &format!("{lost} not answered, counted nowhere else"),
             );
         }
         if figures.late > 0 {
@@ -285,7 +297,11 @@ impl Page {
         }
         self.line(format_args!("\nchecks"));
         for (index, check) in report.checks {
-            let mark = if check.doubtful { "!!" } else { "ok" };
+            let mark = match (check.doubtful, check.note) {
+                (true, _) => "!!",
+                (false, true) => "--",
+                (false, false) => "ok",
+            };
             let server = match report.servers.len() {
                 1 => ' ',
                 _ => letter(*index),
@@ -347,6 +363,38 @@ impl Page {
                 ratio(middle)
             ));
         }
+    }
+
+    /// The steps of a sweep: latency over rate, and the knee.
+    fn steps(&mut self, report: &Report<'_>) {
+        if report.steps.is_empty() {
+            return;
+        }
+        self.line(format_args!("\nlatency over rate"));
+        self.line(format_args!(
+            "  {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "asked", "reached", "p50", "p99", "max", "errors"
+        ));
+        for (index, (rate, figures)) in report.steps.iter().enumerate() {
+            let of = |value: fn(&Spans) -> u64| match figures.latency() {
+                Some(spans) => span(value(spans) as f64),
+                None => "-".to_owned(),
+            };
+            let knee = match report.knee == Some(index) {
+                true => "  <- knee",
+                false => "",
+            };
+            self.line(format_args!(
+                "  {:>7}/s {:>7}/s {:>9} {:>9} {:>9} {:>9}{knee}",
+                count(*rate),
+                count(figures.rate),
+                of(|spans| spans.percentiles[0]),
+                of(|spans| spans.percentiles[2]),
+                of(|spans| spans.max),
+                count(figures.errors as f64),
+            ));
+        }
+        self.hanging("", 2, &sentence::knee(report));
     }
 
     fn last_sentences(&mut self, report: &Report<'_>) {

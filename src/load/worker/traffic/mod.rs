@@ -4,6 +4,7 @@
 //! are in `lifetime`.
 
 use super::*;
+use crate::load::conversation::mismatch::Heard;
 
 /// Readiness that reports the end by the peer.
 const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
@@ -60,16 +61,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(self.broken(error)),
             };
-            let bytes = &self.space[..count];
-            let first = slot.connection.answered();
-            let heard = slot
-                .connection
-                .received(self.job.script, bytes, self.job.plan.verify);
-            let (got, is_over) = (heard.answers, slot.connection.is_over());
-            self.answered(index, first, got, count);
-            if let Some(wrong) = heard.wrong {
-                return Err(Cause::Wrong(wrong));
-            }
+            let got = self.take(index, count)?;
+            let is_over = self.slots[index].connection.is_over();
             answers += got;
             // A churn connection with its one reply, and a connection with its announced last
             // reply, are not read until their end.
@@ -88,6 +81,36 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
         }
         self.go_on(index, answers)
+    }
+
+    /// Takes `count` bytes of `space` that connection `index` has received. Returns how many
+    /// requests they settled: answered, or failed by a complete reply.
+    #[inline]
+    pub(super) fn take(&mut self, index: usize, count: usize) -> Result<u32, Cause> {
+        let (mut settled, mut from) = (0, 0);
+        let mut size = count;
+        loop {
+            let connection = &mut self.slots[index].connection;
+            let first = connection.answered();
+            let (bytes, verify) = (&self.space[from..count], self.job.plan.verify);
+            let heard = connection.received(self.job.script, bytes, verify);
+            let is_over = connection.is_over();
+            self.answered(index, first, &heard, size);
+            settled += heard.answers;
+            match heard.wrong {
+                None => {}
+                Some(wrong) if wrong.leaves_framing() => {
+                    self.blame_one(index, wrong);
+                    settled += 1;
+                }
+                Some(wrong) => return Err(Cause::Wrong(wrong)),
+            }
+            from += heard.taken;
+            size = 0;
+            if from >= count || is_over {
+                return Ok(settled);
+            }
+        }
     }
 
     /// Lets another event report the unread rest, after the events of other connections.
@@ -110,10 +133,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let first = connection.answered();
         let heard = connection.ended(self.job.plan.verify);
         match (heard.answers, heard.wrong) {
+            (_, Some(wrong)) if wrong.leaves_framing() => {
+                self.blame_one(index, wrong);
+                self.go_on(index, answers + 1)
+            }
             (_, Some(wrong)) => Err(Cause::Wrong(wrong)),
             (0, None) => Err(Cause::Closed),
             (got, None) => {
-                self.answered(index, first, got, 0);
+                self.answered(index, first, &heard, 0);
                 self.go_on(index, answers + got)
             }
         }
@@ -137,10 +164,16 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Counts `answers` replies, of which the first belongs to request `first`.
+    /// Counts the replies in `heard`, of which the first belongs to request `first`, and the
+    /// `bytes` that were read.
     #[inline]
-    pub(super) fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
+    fn answered(&mut self, index: usize, first: u64, heard: &Heard, bytes: usize) {
+        let answers = heard.answers;
         self.in_flight -= u64::from(answers);
+        if answers > 0 {
+            self.slots[index].failures.forget();
+            self.fruitless_since = None;
+        }
         let Some((start, end)) = self.course.counting() else {
             return;
         };
@@ -175,6 +208,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         self.moved = self.now;
         if measured > 0 {
             self.tally.answered += measured;
+            // Requests of the window are the last ones of a run of replies.
+            self.tally.statuses.add(heard.status, measured - 1);
+            self.tally.statuses.add(heard.last, 1);
             self.tally.last_answer_ns = elapsed;
         }
     }
@@ -183,11 +219,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
         let sent = self.kernel.now();
+        let held_ns = sent.since(self.now).as_nanos() as u64;
+        let is_measured = self.course.is_measured(sent);
         for _ in 0..count {
             if !self.course.may_begin(sent) {
                 break;
             }
             self.begin(index, Stamp { sent, due: sent });
+            self.tally.held_ns += if is_measured { held_ns } else { 0 };
         }
         self.flush(index)
     }
