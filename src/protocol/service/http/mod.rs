@@ -30,7 +30,7 @@ mod target;
 use super::{Answer, Clock, Reply, Request, Service};
 use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
 use head::{Body, Head};
-use line::Lines;
+use line::HeadLines;
 
 /// Answers every request with the same short text.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub struct Conversation {
     stage: Stage,
-    lines: Lines,
+    lines: HeadLines,
     head: Head,
     /// Bytes of all chunks so far.
     chunked: u64,
