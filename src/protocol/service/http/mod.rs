@@ -17,13 +17,13 @@
 //! bounds of a request are certain and only its method is not offered, the reply is 405 and the
 //! next request is served.
 //!
-//! Neighbours: `line` finds the ends of lines, `head` parses the lines, `target` and `letters`
-//! check the bytes of their parts, `chunk` parses the line before a chunk, `date` writes the time.
+//! Neighbours: `line` finds the ends of lines, `head` parses the lines, `target` and
+//! `protocol::http` check the bytes of their parts, `chunk` parses the line before a chunk, `date`
+//! writes the time.
 
 mod chunk;
 mod date;
 mod head;
-mod letters;
 mod line;
 mod target;
 
