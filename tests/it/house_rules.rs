@@ -33,7 +33,10 @@ const LAYERS: &[(&str, &str)] = &[
     ("workers", "limits base protocol kernel server"),
     ("decode", "limits base protocol::framing"),
     ("client", "limits base protocol::framing kernel"),
-    ("load", "limits base store protocol::framing kernel"),
+    (
+        "load",
+        "limits base store protocol::framing protocol::http kernel",
+    ),
 ];
 
 /// The layers that only handle bytes, and the names that they must not use.

@@ -192,12 +192,12 @@ fn talk<K: Streams + Opener>(
     let failure = match Client::new(kernel, settings).and_then(Client::run) {
         Ok(client::Ending::Done) => return Ok(()),
         Ok(client::Ending::Signal(number)) => return Err(Failure::signal(number)),
-        Err(client::Failure::Open(attempts)) => return Err(unreached(endpoint, attempts)),
+        Err(client::ClientError::Open(attempts)) => return Err(unreached(endpoint, attempts)),
         Err(failure) => failure,
     };
     let exit = match failure {
-        client::Failure::Protocol(_) => Exit::Protocol,
-        client::Failure::Message(_) => Exit::Usage,
+        client::ClientError::Protocol(_) => Exit::Protocol,
+        client::ClientError::Message(_) => Exit::Usage,
         _ => Exit::Io,
     };
     Err(Failure::new(exit, failure.to_string()))
@@ -228,13 +228,13 @@ fn decode(options: &Decode) -> Result<(), Failure> {
     };
     ended.or_else(|failure| match failure {
         // A reader that has closed the pipe is not an error.
-        decode::Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        decode::Failure::Output(error) => Err(io_failure("stdout")(error)),
-        decode::Failure::Input(error) => Err(io_failure("stdin")(error)),
-        decode::Failure::Hex(line, why) => {
+        decode::DecodeError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        decode::DecodeError::Output(error) => Err(io_failure("stdout")(error)),
+        decode::DecodeError::Input(error) => Err(io_failure("stdin")(error)),
+        decode::DecodeError::Hex(line, why) => {
             Err(Failure::new(Exit::Usage, format!("line {line}: {why}")))
         }
-        decode::Failure::Wrong => Err(Failure::new(Exit::Protocol, "")),
+        decode::DecodeError::Wrong => Err(Failure::new(Exit::Protocol, "")),
     })
 }
 

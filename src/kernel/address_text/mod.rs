@@ -8,7 +8,7 @@
 //! `0x7f.1` or `127.0.01`, is never looked up, because resolvers read it as an old form of another
 //! address.
 //!
-//! An error is one line: what is malformed, and what is right. `mistakes` works out what the input was
+//! An error is one line: what is wrong, and what is right. `mistakes` works out what the input was
 //! probably meant to be. Man pages: ip(7), ipv6(7), unix(7), getaddrinfo(3).
 
 mod mistakes;
@@ -51,7 +51,7 @@ impl FromStr for Address {
 ///
 /// # Errors
 ///
-/// One line that says what is malformed.
+/// One line that says what is wrong.
 pub fn source(text: &str) -> Result<Address, String> {
     let malformed = || format!("{text:?} is not an IP address; write one like 127.0.0.2 or ::1");
     let address = match text.parse::<Ipv4Addr>() {
@@ -231,7 +231,7 @@ fn is_digits(text: &str) -> bool {
 fn parse_port(port: &str) -> Result<u16, String> {
     // The digits are checked because the standard parser also accepts a plus sign.
     let number = is_digits(port).then(|| port.parse().ok());
-    let malformed = || format!("the port {port:?} is malformed; write a number from 0 to 65535");
+    let malformed = || format!("the port {port:?} is wrong; write a number from 0 to 65535");
     number.flatten().ok_or_else(malformed)
 }
 

@@ -26,6 +26,7 @@ pub mod request;
 mod tests;
 
 use crate::limits::LOAD_HEAD_MAX;
+use crate::protocol::http::field::{decimal, elements};
 
 use super::mismatch::{Heard, Wrong};
 use super::page::{Digest, FirstPage, Page};
@@ -357,7 +358,7 @@ impl Replies {
             }
             At::Header => {
                 if let Some(value) = value_of(line, b"content-length")? {
-                    let numbers = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+                    let numbers = elements(value);
                     let told = |length: Length, number| length.told(number, is_whole);
                     self.length = numbers.fold(self.length, told);
                 } else if let Some(value) = value_of(line, b"transfer-encoding")? {
@@ -383,7 +384,7 @@ impl Replies {
 impl Length {
     /// The length after the field `Content-Length: digits`. The same number may be repeated.
     fn told(self, digits: &[u8], is_whole: bool) -> Length {
-        match (self, number(digits).filter(|_| is_whole)) {
+        match (self, decimal(digits).ok().filter(|_| is_whole)) {
             (Length::Chunked, _) => Length::Chunked,
             (Length::Unsaid, Some(bytes)) => Length::Bytes(bytes),
             (Length::Bytes(before), Some(bytes)) if before == bytes => self,
@@ -395,10 +396,7 @@ impl Length {
 impl Persistence {
     /// The persistence after the field `Connection: options`.
     fn told(self, options: &[u8]) -> Persistence {
-        let has = |name: &[u8]| {
-            let mut options = options.split(|&byte| byte == b',');
-            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
-        };
+        let has = |name: &[u8]| elements(options).any(|option| option.eq_ignore_ascii_case(name));
         match self {
             Persistence::Closed => Persistence::Closed,
             _ if has(b"close") => Persistence::Closed,
@@ -416,7 +414,9 @@ fn status_line(line: &[u8]) -> Option<(Version, u16)> {
         _ => return None,
     };
     let (digits, reason) = rest.split_at_checked(3)?;
-    let status = number(digits).filter(|_| matches!(reason, [] | [b' ', ..]))?;
+    let status = decimal(digits)
+        .ok()
+        .filter(|_| matches!(reason, [] | [b' ', ..]))?;
     Some((version, u16::try_from(status).ok()?))
 }
 
@@ -432,13 +432,4 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, HttpErr
         _ if rest.trim_ascii_start().starts_with(b":") => Err(HttpError::FieldName),
         _ => Ok(None),
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits)
-        .ok()
-        .filter(|_| plain)?
-        .parse()
-        .ok()
 }

@@ -330,7 +330,7 @@ fn a_connection_goes_on_unless_an_option_closes_it() {
         "a, 100-continue",
         "a\r\nExpect: 100-continue",
     ] {
-        let mut talk = Talk::default();
+        let mut talk = Exchange::default();
         let head = format!("{POST}Content-Length: 1\r\nExpect: {expect}\r\n\r\n");
         talk.hear(head.as_bytes());
         assert_eq!(talk.said, CONTINUE, "{expect}");

@@ -87,7 +87,7 @@ fn a_method_that_is_not_offered_leaves_the_connection_open_where_the_bounds_are_
 
 #[test]
 fn a_method_that_is_not_offered_is_not_told_to_continue() {
-    let mut talk = Talk::default();
+    let mut talk = Exchange::default();
     talk.hear(b"PATCH / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert!(talk.said.starts_with("HTTP/1.1 405 "), "{}", talk.said);
     assert!(

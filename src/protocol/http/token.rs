@@ -1,35 +1,36 @@
 //! Byte classes of HTTP: the bytes of a token, and tables of other classes.
 //!
-//! Shared by `head`, `target` and `chunk`.
+//! Neighbours: `service::http`, which checks methods, names and targets with them. RFC 9110, 5.6.2;
+//! RFC 3986, 2.
 
 use crate::base::find::find_byte;
 
 /// Whether these bytes are a token (RFC 9110, 5.6.2).
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && token_size(bytes) == bytes.len()
 }
 
 /// How many bytes at the front belong to a token.
-pub(super) fn token_size(bytes: &[u8]) -> usize {
+pub(crate) fn token_size(bytes: &[u8]) -> usize {
     const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
     let other = bytes.iter().position(|byte| !TOKEN[usize::from(*byte)]);
     other.unwrap_or(bytes.len())
 }
 
 /// Whether all of `bytes` are in `table`.
-pub(super) fn are_all(table: &[bool; 256], bytes: &[u8]) -> bool {
+pub(crate) fn are_all(table: &[bool; 256], bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| table[usize::from(*byte)])
 }
 
 /// The parts before and after the first `byte`.
 #[inline]
-pub(super) fn split_at_byte(line: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_at_byte(line: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = find_byte(line, byte)?;
     Some((&line[..at], &line[at + 1..]))
 }
 
 /// A table of letters, digits, and `others`.
-pub(super) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
+pub(crate) const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {
