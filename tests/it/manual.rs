@@ -128,7 +128,7 @@ impl Shell {
         let folder = std::env::temp_dir().join(folder);
         let tools = folder.join("bin");
         fs::create_dir_all(&tools).expect("a folder");
-        // A server without an address would listen on the port that everybody knows. The words
+        // A server without an address would listen on the default port. The words
         // `mynah --listen {port}` and `mynah help` are as they are.
         let default = ports[0].1;
         let wrapper = format!(

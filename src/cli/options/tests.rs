@@ -244,6 +244,14 @@ fn a_word_of_another_program_is_refused_with_ours() {
             "ls: the commands of run follow --allow, such as --allow 'ls -l'",
         ),
         (
+            "http 8080",
+            "8080: an address follows --listen, or mynah connect; write --listen 8080",
+        ),
+        (
+            "dict words",
+            "words: the file of dict follows --dictionary, --dictionary FILE",
+        ),
+        (
             "TCP-LISTEN:7007,fork",
             "TCP-LISTEN:7007,fork: write --listen HOST:PORT, or -p PORT",
         ),

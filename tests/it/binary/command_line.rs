@@ -332,6 +332,29 @@ fn help_and_version_go_to_stdout_and_fit_a_terminal() {
 }
 
 #[test]
+fn completions_complete_in_bash() {
+    if !is_installed("bash") {
+        return;
+    }
+    let script = r#"
+        source <("$0" completions bash)
+        for line in 'be' 'bench --pi' 'help ex' 'completions z' 'echo --stats-' '--frame u1'; do
+            read -ra COMP_WORDS <<<"mynah $line"
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+            _mynah
+            echo "$line: ${COMPREPLY[*]}"
+        done"#;
+    let heard = Command::new("bash")
+        .args(["-c", script, crate::program::path()])
+        .output()
+        .expect("it is installed");
+    assert_eq!(String::from_utf8_lossy(&heard.stderr), "");
+    let expected = "be: bench\nbench --pi: --pipeline --pin\nhelp ex: exit-codes\n\
+                    completions z: zsh\necho --stats-: --stats-format\n--frame u1: u16be u16le\n";
+    assert_eq!(String::from_utf8_lossy(&heard.stdout), expected);
+}
+
+#[test]
 fn it_is_ready_soon_after_its_start() {
     let mut spans: Vec<Duration> = (0..21)
         .map(|_| {

@@ -115,7 +115,7 @@ pub(in crate::cli::options) fn unknown_service(word: &str) -> String {
 }
 
 /// If `word` is an address in a place that takes none, returns what to write instead.
-fn where_an_address_goes(word: &str) -> Option<String> {
+pub(super) fn where_an_address_goes(word: &str) -> Option<String> {
     word.parse::<Endpoint>().ok()?;
     Some(format!(
         "an address follows --listen, or mynah connect; write --listen {word}"

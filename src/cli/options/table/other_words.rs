@@ -113,7 +113,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         SERVE,
-        "--exec --sh-exec --command --cmd -e -x",
+        "--exec --sh-exec --command --cmd -e",
         "--allow",
         "write mynah run --allow 'COMMAND'; only that line runs",
     ),

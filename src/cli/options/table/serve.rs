@@ -11,7 +11,7 @@ use super::super::values::{
     switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
 };
 use super::super::{Command, name_of};
-use super::lookup::unknown_service;
+use super::lookup::{unknown_service, where_an_address_goes};
 use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
 use crate::kernel::Endpoint;
 use crate::limits::{
@@ -37,10 +37,12 @@ pub(super) const ROW: CommandRow = CommandRow {
         _ if options.serve.service == ServiceName::Run => {
             Err("the commands of run follow --allow, such as --allow 'ls -l'".to_owned())
         }
-        _ => Err(format!(
-            "serve takes one SERVICE, and has {}",
-            options.serve.service
-        )),
+        _ if options.serve.service == ServiceName::Dict && options.serve.dictionary.is_none() => {
+            Err("the file of dict follows --dictionary, --dictionary FILE".to_owned())
+        }
+        _ => Err(where_an_address_goes(text).unwrap_or_else(|| {
+            format!("serve takes one SERVICE, and has {}", options.serve.service)
+        })),
     },
     words: ("Services", &services::WORDS),
     finish: |options| {

@@ -23,7 +23,12 @@ pub(super) fn page() -> String {
     let commands = COMMANDS.iter().map(|row| row.usage);
     for usage in commands.chain(TEXTS.iter().map(|row| row.usage)) {
         let rest = usage.trim_start_matches("mynah ");
-        page += &format!(".B mynah\n{}\n.br\n", escaped(rest));
+        let next = if page.ends_with("SYNOPSIS\n") {
+            ""
+        } else {
+            ".br\n"
+        };
+        page += &format!("{next}.B mynah\n{}\n", escaped(rest));
     }
     page += ".SH DESCRIPTION\n";
     paragraph(
@@ -81,7 +86,15 @@ fn tagged(page: &mut String, tag: &str, text: &str) {
 }
 
 fn paragraph(page: &mut String, text: &str) {
-    *page += &format!(".PP\n{}", filled(text));
+    // A section begins a paragraph itself.
+    let after_title = page
+        .lines()
+        .next_back()
+        .is_some_and(|line| line.starts_with(".SH "));
+    if !after_title {
+        *page += ".PP\n";
+    }
+    *page += &filled(text);
 }
 
 /// The lists of a chapter, and the paragraphs before and after them.

@@ -11,7 +11,7 @@ mod man;
 use super::Parsed;
 use super::table::{self, COMMANDS};
 use super::values::shown;
-use crate::base::text::suggest::suggest_or_list;
+use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::cli::manual::{self, TOPICS};
 pub(super) use help::{of_command, overview};
 
@@ -109,10 +109,13 @@ fn about(word: &str) -> Result<String, String> {
         (None, Some(topic), _) => Ok(manual::at_a_terminal(topic.text)),
         (None, None, Some(_)) => Ok(overview()),
         (None, None, None) if super::services::is_service(word) => about("services"),
+        (None, None, None) if word == "topics" || word == "commands" => Ok(overview()),
         (None, None, None) => {
             let commands = COMMANDS.iter().map(|row| row.name);
             let known = commands.chain(TOPICS.iter().map(|topic| topic.name));
-            Err(format!("{}: {}", shown(word), suggest_or_list(word, known)))
+            let near = suggest(word, known).map(|near| format!("did you mean {near}?"));
+            let right = near.unwrap_or_else(|| "see mynah help".to_owned());
+            Err(format!("{}: unknown, {right}", shown(word)))
         }
     }
 }

@@ -77,6 +77,7 @@ fn a_wrong_word_of_a_text_is_refused_with_what_would_be_right() {
     for (line, error) in [
         ("help bnech", "bnech: unknown, did you mean bench?"),
         ("help exit", "exit: unknown, did you mean exit-codes?"),
+        ("help --frame", "--frame: unknown, see mynah help"),
         ("help bench serve", "serve: help takes one word"),
         ("version 2", "2: version takes no word"),
         ("man bench", "bench: man takes no word"),
