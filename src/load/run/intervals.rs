@@ -15,6 +15,8 @@ use crate::load::report::units;
 /// Counts since the start of the window.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// When the last of them was published.
+    pub at: Time,
     /// Requests of the window that were answered.
     pub answered: u64,
     /// Failures and error statuses.
@@ -30,7 +32,7 @@ pub struct Seen {
 pub struct Interval {
     /// Its end, in seconds after the start of the window.
     pub elapsed_s: f64,
-    /// Its length in seconds.
+    /// The time in which these replies came, in seconds.
     pub length_s: f64,
     /// Requests answered in it.
     pub answered: u64,
@@ -149,15 +151,15 @@ impl Intervals {
         let end = self.last.after(length).min(now);
         let interval = Interval {
             elapsed_s: end.since(self.start).as_secs_f64(),
-            length_s: end.since(self.last).as_secs_f64(),
+            // The counts were published a little before the end.
+            length_s: seen.at.since(self.before.at.max(self.start)).as_secs_f64(),
             answered: seen.answered.saturating_sub(self.before.answered),
             errors: seen.errors.saturating_sub(self.before.errors),
             open: seen.open,
             latency: seen.latency.since(&self.before.latency),
         };
         (self.last, self.before) = (end, seen);
-        let is_any = interval.answered + interval.errors > 0 || interval.length_s > 0.0;
-        if let Some(outlet) = self.outlet.as_mut().filter(|_| is_any) {
+        if let Some(outlet) = &mut self.outlet {
             outlet(&interval);
         }
     }
@@ -169,10 +171,11 @@ mod tests {
 
     use super::*;
 
-    fn seen(answered: u64) -> Seen {
+    fn seen(at_ns: u64, answered: u64) -> Seen {
         let mut latency = Histogram::new();
         latency.record_many(1000, answered);
         Seen {
+            at: Time::from_nanos(at_ns),
             answered,
             errors: answered / 10,
             open: 3,
@@ -193,13 +196,15 @@ mod tests {
         let start = Time::from_nanos(5_000_000_000);
         intervals.begin(start, Some(second));
         assert_eq!(intervals.due(), start.after(second));
-        intervals.note(start.after(second + Duration::from_millis(7)), seen(100));
+        intervals.note(
+            start.after(second + Duration::from_millis(7)),
+            seen(6_000_000_000, 100),
+        );
         assert_eq!(intervals.due(), start.after(second * 2));
-        intervals.note(start.after(second * 2), seen(130));
-        intervals.note(start.after(second * 2), seen(131));
+        intervals.note(start.after(second * 2), seen(7_000_000_000, 130));
         let lines = lines.lock().expect("one thread");
         let counts: Vec<(f64, u64)> = lines.iter().map(|it| (it.0, it.1)).collect();
-        assert_eq!(counts, [(1.0, 100), (2.0, 30), (2.0, 1)]);
+        assert_eq!(counts, [(1.0, 100), (2.0, 30)]);
         assert!(
             lines[0]
                 .2

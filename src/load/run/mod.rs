@@ -395,12 +395,16 @@ impl<K: Poller + Opener> Conductor<'_, K> {
 
     /// Writes the line of an interval that has ended at `now`; the rest of the last one if `last`.
     fn note_interval(&mut self, now: Time, last: bool) {
-        if now < self.progress.intervals.due() && !last || !self.progress.intervals.is_wanted() {
+        let due = self.progress.intervals.due();
+        // The interval that ends with the window is written when the last replies have come.
+        let is_due = last || now >= due && due < self.control.end();
+        if !is_due || !self.progress.intervals.is_wanted() {
             return;
         }
         let mut seen = Seen::default();
         for board in self.boards {
             if let Ok(live) = board.live.lock() {
+                seen.at = seen.at.max(live.at);
                 seen.answered += live.answered;
                 seen.errors += live.errors;
                 seen.latency.merge(&live.latency);

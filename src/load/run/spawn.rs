@@ -2,9 +2,9 @@
 //!
 //! The command is split into words without a shell, so that the measured process is the server
 //! itself and not a wrapper. The first word `mynah` means this very program. `{port}` becomes a
-//! free port of the loopback address. The server is ready when it accepts a connection. `drop` stops the server with SIGTERM and, a little later,
-//! with SIGKILL, and always reaps it, on every exit path. Neighbours: `stderr_tail`, `servers`. Man
-//! pages: exec(3), kill(2), wait(2).
+//! free port of the loopback address. The server is ready when it accepts a connection. `drop`
+//! stops the server with SIGTERM and, a little later, with SIGKILL, and always reaps it, on every
+//! exit path. Neighbours: `stderr_tail`, `servers`. Man pages: exec(3), kill(2), wait(2).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -292,20 +292,15 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Counts a broken connection with its failed requests. In a closed loop, a connection that
-    /// cannot be opened again fails the request that it would have carried at once.
+    /// Counts a broken connection with its failed requests. A connection that cannot be opened
+    /// again fails the request that it would have carried.
     pub(super) fn blame(&mut self, index: usize, cause: Cause) {
         let mut failed = self.due_in_flight(index);
         let early = self.slots[index].connection.in_flight() - failed;
         self.tally.lost_in_warmup += early;
         let is_refused = matches!(cause, Cause::Connect(_)) && index < self.active;
-        if is_refused && failed + early == 0 && self.schedule.is_none() {
-            if let Some((start, _)) = self.course.counting() {
-                if self.course.may_begin(self.now) && self.now >= start {
-                    self.course.begin(self.now);
-                    failed = 1;
-                }
-            }
+        if is_refused && failed + early == 0 {
+            failed = self.refuse_one();
         }
         self.fruitless_since.get_or_insert(self.now);
         let failure = self.failure(index, failed, cause);
@@ -314,6 +309,21 @@ impl<K: Poller + Opener> Worker<'_, K> {
             true => self.tally.fail(failure),
             false => self.tally.tell(failure),
         }
+    }
+
+    /// Fails the request that a refused connection would have carried: in a closed loop one that is
+    /// due now, in an open loop the first one that is overdue. Returns how many of the window it
+    /// were.
+    fn refuse_one(&mut self) -> u64 {
+        let due = self.schedule.as_ref().map_or(self.now, Schedule::due);
+        if due > self.now || !self.course.may_begin(due) {
+            return 0;
+        }
+        if let Some(schedule) = &mut self.schedule {
+            schedule.advance();
+        }
+        self.course.begin(due);
+        u64::from(self.course.is_measured(due))
     }
 
     /// Counts a request whose reply was complete and wrong. Its connection stays.

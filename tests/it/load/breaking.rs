@@ -18,7 +18,8 @@ fn a_wrong_byte_names_the_connection_and_the_place() {
     let outcome = measure(&plan(1_000), peer::tcp(peer::liar));
     let errors = outcome.tally.errors;
     // Each connection has 15 good replies before the wrong one.
-    assert_eq!((errors.wrong, errors.failed), (62, 62));
+    assert_eq!(errors.wrong, errors.failed);
+    assert!((58..=62).contains(&errors.wrong), "{errors:?}");
     let line = outcome.tally.failures[0].to_string();
     assert!(
         line.contains("wrong reply: byte 40 of request 16"),

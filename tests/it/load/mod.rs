@@ -5,6 +5,7 @@
 //! after a number of requests or a fraction of a second.
 
 mod accounting;
+mod asking;
 mod bodies;
 mod breaking;
 mod clocks;
@@ -14,6 +15,7 @@ mod dialling;
 mod documents;
 mod interrupts;
 mod keepalive;
+mod melting;
 mod merged;
 mod merging;
 mod opening;

@@ -9,6 +9,13 @@ use crate::load::conversation::mismatch::Heard;
 /// Readiness that reports the end by the peer.
 const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
 
+/// The nanoseconds between two times; 0 if `to` is the earlier one. A `Duration` in between would
+/// be split into seconds and put together again.
+#[inline]
+fn span_ns(from: Time, to: Time) -> u64 {
+    to.as_nanos().saturating_sub(from.as_nanos())
+}
+
 impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     pub(super) fn ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
@@ -85,7 +92,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Takes `count` bytes of `space` that connection `index` has received. Returns how many
     /// requests they settled: answered, or failed by a complete reply.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, index: usize, count: usize) -> Result<u32, Cause> {
         let (mut settled, mut from) = (0, 0);
         let mut size = count;
@@ -177,7 +184,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let Some((start, end)) = self.course.counting() else {
             return;
         };
-        let elapsed = self.now.since(start).as_nanos() as u64;
+        let elapsed = span_ns(start, self.now);
         if self.now >= start && self.now < end {
             self.tally.received_bytes += bytes as u64;
             self.tally.completed += u64::from(answers);
@@ -194,14 +201,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
             request += count;
             if stamp.due >= start {
                 measured += count;
-                let service = self.now.since(stamp.sent).as_nanos() as u64;
+                let service = span_ns(stamp.sent, self.now);
                 self.tally.service.record_many(service, count);
                 if open_loop {
-                    let response = self.now.since(stamp.due).as_nanos() as u64;
+                    let response = span_ns(stamp.due, self.now);
                     self.tally.response.record_many(response, count);
                 }
             } else if self.now >= start {
-                let service = self.now.since(stamp.sent).as_nanos() as u64;
+                let service = span_ns(stamp.sent, self.now);
                 self.tally.longest_carried_ns = self.tally.longest_carried_ns.max(service);
             }
         }
@@ -209,8 +216,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if measured > 0 {
             self.tally.answered += measured;
             // Requests of the window are the last ones of a run of replies.
-            self.tally.statuses.add(heard.status, measured - 1);
-            self.tally.statuses.add(heard.last, 1);
+            if heard.last > 0 {
+                self.tally.statuses.add(heard.status, measured - 1);
+                self.tally.statuses.add(heard.last, 1);
+            }
             self.tally.last_answer_ns = elapsed;
         }
     }
@@ -219,7 +228,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
         let sent = self.kernel.now();
-        let held_ns = sent.since(self.now).as_nanos() as u64;
+        let held_ns = span_ns(self.now, sent);
         let is_measured = self.course.is_measured(sent);
         for _ in 0..count {
             if !self.course.may_begin(sent) {
