@@ -4,9 +4,9 @@
 
 use super::{LEFT, RIGHT, class};
 use crate::base::svg::scale::Scale;
-use crate::base::svg::{Anchor, Svg, fitted};
+use crate::base::svg::{Anchor, Svg};
 use crate::load::report::figures::Spans;
-use crate::load::report::{Report, sentence, units};
+use crate::load::report::{Report, units};
 use crate::load::run::moments::Moment;
 
 /// The height of a panel with its title and labels.
@@ -117,7 +117,12 @@ fn percentiles(svg: &mut Svg, report: &Report<'_>, top: f64) {
         true => "response time, from when a request was due",
         false => "service time, from the send",
     };
-    let title = format!("Latency by percentile ({kind})");
+    let steps = if report.steps.is_empty() {
+        ""
+    } else {
+        ", all steps"
+    };
+    let title = format!("Latency by percentile ({kind}{steps})");
     let panel = Panel::open(
         svg,
         top,
@@ -170,13 +175,9 @@ fn steps(svg: &mut Svg, report: &Report<'_>, top: f64) {
         least.unwrap_or(1).max(1) as f64,
         most.unwrap_or(1).max(1) as f64,
     );
-    let title = format!(
-        "Latency over rate asked for: p50 (line), p99 (dashes); {}",
-        sentence::knee(report)
-    );
-    let title = fitted(&title, RIGHT - LEFT, 12.0);
+    let title = "Latency over the rate asked for: p50 (line), p99 (dashes)";
     let scale = |from, to| Scale::log(range, from, to);
-    let panel = Panel::open(svg, top, &title, scale, units::span);
+    let panel = Panel::open(svg, top, title, scale, units::span);
     let last = report
         .steps
         .iter()
@@ -200,7 +201,7 @@ fn steps(svg: &mut Svg, report: &Report<'_>, top: f64) {
             Anchor::Start
         };
         let aside = if x > RIGHT - 40.0 { -6.0 } else { 6.0 };
-        svg.text((x + aside, top + ABOVE + 12.0), anchor, "t", "knee");
+        svg.text((x + aside, panel.bottom - 6.0), anchor, "t", "knee");
     }
     for (value, line) in [
         (p50 as fn(&Spans) -> u64, class('l', 0)),
@@ -296,8 +297,9 @@ fn rates(svg: &mut Svg, report: &Report<'_>, top: f64) {
 }
 
 fn title(report: &Report<'_>, title: &str) -> String {
-    match report.compared.is_empty() {
-        true => title.to_owned(),
-        false => format!("{title} (last round)"),
+    match (report.compared.is_empty(), report.steps.is_empty()) {
+        (true, true) => title.to_owned(),
+        (true, false) => format!("{title} (last step)"),
+        (false, _) => format!("{title} (last round)"),
     }
 }
