@@ -94,6 +94,9 @@ fn write_origin(json: &mut Json, origin: &Origin) {
 
 fn write_inputs(json: &mut Json, bench: &Bench) {
     write_plan(json, &bench.plan);
+    if let Some(last) = bench.steps().last() {
+        json.float("rate_last_per_s", *last);
+    }
     json.value("same_core", bench.same_core);
     json.value("pairs", bench.pairs);
     json.objects("assertions", &bench.assertions, |json, assertion| {
@@ -148,10 +151,21 @@ fn write_plan(json: &mut Json, plan: &Plan) {
         json.text("path", &plan.request.paths[0]);
         json.value("urls", plan.request.paths.len());
         json.value("body_bytes", plan.request.body.len());
+        let names = plan.request.fields.iter();
+        let names = names.map(|field| field.split(':').next().unwrap_or_default());
+        json.texts("header_names", names);
         if let Some(host) = &plan.request.host {
             json.text("host", host);
         }
     }
+    if plan.protocol == Protocol::Message {
+        json.value("message_bytes", plan.message.bytes.len());
+        json.text(
+            "expect",
+            &format!("{:?}", plan.message.expect).to_lowercase(),
+        );
+    }
+    json.text("request_digest", &request_digest(plan));
     json.text("frame", &plan.framing.to_string());
     json.value("churn", plan.churn);
     json.value("verify", plan.verify);
@@ -159,6 +173,24 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     json.objects("sources", &plan.sources, |json, source| {
         json.text("address", &source.to_string())
     });
+}
+
+/// Tells whether two documents have asked for the same, without showing it: FNV-1a of the methods,
+/// paths, bodies and messages. Values of headers may be passwords and are left out.
+fn request_digest(plan: &Plan) -> String {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let request = &plan.request;
+    let paths = request
+        .paths
+        .iter()
+        .flat_map(|path| [path.as_bytes(), b"\n"]);
+    let parts = [request.method.as_bytes(), b"\n"].into_iter().chain(paths);
+    let all = parts.chain([&request.body[..], b"\n", &plan.message.bytes]);
+    let digest = all.flatten().fold(BASIS, |digest, byte| {
+        (digest ^ u64::from(*byte)).wrapping_mul(PRIME)
+    });
+    format!("{digest:016x}")
 }
 
 fn write_server(json: &mut Json, server: &Loaded) {

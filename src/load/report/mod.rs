@@ -101,7 +101,13 @@ impl<'a> Report<'a> {
             origin,
             parts: &[],
             inputs: Inputs::Given(bench),
-            load: inputs(&bench.plan),
+            load: match &session.steps()[..] {
+                [] => inputs(&bench.plan),
+                [.., (last, _)] => {
+                    let steps = bench.steps().len();
+                    format!("{}, in {steps} steps up to {last}", inputs(&bench.plan))
+                }
+            },
             notes,
             is_counted: matches!(bench.plan.until, Until::Requests(_)),
             is_open_loop: bench.plan.pace != Pace::Closed,

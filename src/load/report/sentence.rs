@@ -14,7 +14,12 @@ use crate::load::run::session::{Compared, Loaded};
 /// The first sentence, for the server at `index`. Its title is not part of it.
 pub fn first(report: &Report<'_>, index: usize) -> String {
     let server = &report.servers[index];
-    let mut text = format!("{}, {}", figures(server), errors(server));
+    // A mean over the steps of a sweep would tell nothing.
+    let figures = match report.steps.is_empty() {
+        true => figures(server),
+        false => knee(report),
+    };
+    let mut text = format!("{figures}, {}", errors(server));
     let doubts = report
         .checks
         .iter()

@@ -43,6 +43,11 @@ impl Schema {
         for (keyword, rule) in schema.members().expect("a schema is an object") {
             match keyword.as_str() {
                 "$schema" | "$defs" | "title" | "description" | "items" => {}
+                "additionalProperties" => {
+                    for (name, inner) in value.members().unwrap_or_default() {
+                        deeper.push((rule, inner, format!("{at}.{name}")));
+                    }
+                }
                 "$ref" => deeper.push((self.definition(rule), value, at.to_owned())),
                 "type" => {
                     let one = std::slice::from_ref(rule);

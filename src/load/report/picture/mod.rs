@@ -79,6 +79,7 @@ fn title(report: &Report<'_>) -> String {
         .collect();
     match (last.is_empty(), report.servers.len()) {
         (false, _) => last.join("; "),
+        (true, 1) if !report.steps.is_empty() => sentence::knee(report),
         (true, 1) => format!(
             "{}, {}",
             sentence::figures(&report.servers[0]),

@@ -5,6 +5,7 @@
 use super::{LEFT, RIGHT, class};
 use crate::base::svg::scale::Scale;
 use crate::base::svg::{Anchor, Svg};
+use crate::load::report::figures::Spans;
 use crate::load::report::{Report, units};
 use crate::load::run::moments::Moment;
 
@@ -53,6 +54,14 @@ impl Panel {
 
 /// Draws all panels from `y` on; returns where the next part begins.
 pub(super) fn draw(svg: &mut Svg, report: &Report<'_>, mut y: f64) -> f64 {
+    let answered = report
+        .steps
+        .iter()
+        .filter(|(_, figures)| figures.latency().is_some());
+    if answered.count() > 1 {
+        steps(svg, report, y);
+        y += HEIGHT;
+    }
     if report
         .servers
         .iter()
@@ -108,7 +117,12 @@ fn percentiles(svg: &mut Svg, report: &Report<'_>, top: f64) {
         true => "response time, from when a request was due",
         false => "service time, from the send",
     };
-    let title = format!("Latency by percentile ({kind})");
+    let steps = if report.steps.is_empty() {
+        ""
+    } else {
+        ", all steps"
+    };
+    let title = format!("Latency by percentile ({kind}{steps})");
     let panel = Panel::open(
         svg,
         top,
@@ -142,6 +156,64 @@ fn percentiles(svg: &mut Svg, report: &Report<'_>, top: f64) {
                 svg.dot((nines(percent), at), 3.5, &class('f', index));
             }
         }
+    }
+}
+
+/// Latency over rate, and the knee, of a sweep.
+fn steps(svg: &mut Svg, report: &Report<'_>, top: f64) {
+    let measured = report.steps.iter().enumerate();
+    let points: Vec<(usize, f64, &Spans)> = measured
+        .filter_map(|(index, (rate, figures))| Some((index, *rate, figures.latency()?)))
+        .collect();
+    let (p50, p99) = (
+        |spans: &Spans| spans.percentiles[0],
+        |spans: &Spans| spans.percentiles[2],
+    );
+    let least = points.iter().map(|(_, _, spans)| p50(spans)).min();
+    let most = points.iter().map(|(_, _, spans)| p99(spans)).max();
+    let range = (
+        least.unwrap_or(1).max(1) as f64,
+        most.unwrap_or(1).max(1) as f64,
+    );
+    let title = "Latency over the rate asked for: p50 (line), p99 (dashes)";
+    let scale = |from, to| Scale::log(range, from, to);
+    let panel = Panel::open(svg, top, title, scale, units::span);
+    let last = report
+        .steps
+        .iter()
+        .map(|(rate, _)| *rate)
+        .fold(0.0, f64::max);
+    let axis = Scale::linear((0.0, last), LEFT, RIGHT);
+    for &tick in &axis.ticks {
+        let anchor = match axis.at(tick) > RIGHT - 20.0 {
+            true => Anchor::End,
+            false => Anchor::Middle,
+        };
+        let label = format!("{}/s", units::trimmed(&units::count(tick)));
+        panel.below(svg, axis.at(tick), anchor, &label);
+    }
+    if let Some((rate, _)) = report.knee.and_then(|knee| report.steps.get(knee)) {
+        let x = axis.at(*rate);
+        svg.line((x, top + ABOVE), (x, panel.bottom), "m");
+        let anchor = if x > RIGHT - 40.0 {
+            Anchor::End
+        } else {
+            Anchor::Start
+        };
+        let aside = if x > RIGHT - 40.0 { -6.0 } else { 6.0 };
+        svg.text((x + aside, panel.bottom - 6.0), anchor, "t", "knee");
+    }
+    for (value, line) in [
+        (p50 as fn(&Spans) -> u64, class('l', 0)),
+        (p99, format!("{} thin", class('l', 0))),
+    ] {
+        let place = |(_, rate, spans): &(usize, f64, &Spans)| {
+            (axis.at(*rate), panel.y.at(value(spans) as f64))
+        };
+        svg.curve(points.iter().map(place), &line);
+        points
+            .iter()
+            .for_each(|point| svg.dot(place(point), 3.5, &class('f', 0)));
     }
 }
 
@@ -225,8 +297,9 @@ fn rates(svg: &mut Svg, report: &Report<'_>, top: f64) {
 }
 
 fn title(report: &Report<'_>, title: &str) -> String {
-    match report.compared.is_empty() {
-        true => title.to_owned(),
-        false => format!("{title} (last round)"),
+    match (report.compared.is_empty(), report.steps.is_empty()) {
+        (true, true) => title.to_owned(),
+        (true, false) => format!("{title} (last step)"),
+        (false, _) => format!("{title} (last round)"),
     }
 }

@@ -113,7 +113,8 @@ impl Page {
         };
         let last = match server.runs.len() {
             1 => "",
-            _ => " (last round)",
+            _ if report.steps.is_empty() => " (last round)",
+            _ => " (last step)",
         };
         let indent = letter.len();
         self.hanging(
