@@ -156,7 +156,8 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        if std::mem::take(&mut self.is_called) {
+        if self.is_called {
+            self.is_called = false;
             for number in 0..self.listeners.len() {
                 if std::mem::take(&mut self.listeners[number].is_called) {
                     self.accept(reactor, number as u32, turn);

@@ -57,9 +57,8 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     /// Connections that the fast path has left with bytes.
     unfinished: Vec<Unfinished>,
     staged: Vec<Staged>,
-    /// The workspace that staged answers share, and how many of its bytes they take.
+    /// The workspace that staged answers share.
     shared: Option<Lease>,
-    staged_end: usize,
     /// Connections at rest may take the fast path: the service answers in place, and no drain is
     /// under way.
     fast_path_open: bool,
@@ -109,7 +108,6 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
             shared: None,
-            staged_end: 0,
             fast_path_open: service.in_place(&service.open()),
             has_released: false,
             full_batches: 0,
@@ -163,7 +161,8 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// Whether a connection was released since the last call.
     #[inline]
     pub(in crate::server) fn take_released(&mut self) -> bool {
-        std::mem::take(&mut self.has_released)
+        // Most turns release none, and then nothing is written.
+        self.has_released && std::mem::take(&mut self.has_released)
     }
 
     /// When the connections have to be served without an event.
@@ -212,70 +211,98 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// staged; more events may follow them.
     #[inline(always)]
     pub(in crate::server) fn receive(&mut self) -> bool {
-        if !self.fast_path_open {
-            (self.seen, self.left) = (self.count, self.count);
-            return false;
+        match self.count {
+            _ if !self.fast_path_open => {
+                self.left = self.count;
+                false
+            }
+            1 => {
+                self.answer_alone(self.events[0]);
+                false
+            }
+            _ => self.receive_batch(),
         }
-        while self.seen < self.count {
-            let event = self.events[self.seen];
-            let token = event.token();
-            let fast = match self.links.get_mut(token) {
-                Some(link) if event.readiness() == Readiness::IN && link.is_idle() => Some(link),
-                _ => None,
-            };
-            let free = self.slow.workspaces().free() + usize::from(self.shared.is_some());
-            let shared = self.shared.as_ref();
-            let (Some(link), Some((pump, space))) = (fast, self.slow.fast(shared)) else {
-                self.leave(event);
-                continue;
-            };
-            if !link.connection.is_in_place(&pump.protocol) {
-                self.leave(event);
-                continue;
-            }
-            // Every read has at least half of the space.
-            let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
-            let count_max = ANSWERS_PER_PHASE.min(free - 1);
-            let is_alone = self.count == 1 || count_max == 0 || end_max == 0;
-            let start = self.staged_end;
-            if !is_alone && (self.staged.len() >= count_max || start >= end_max) {
-                return true;
-            }
-            self.seen += 1;
-            let outcome = match pump.receive_in_place(link, &mut space[start..]) {
-                Ok(count) if is_alone => pump.send_in_place(link, &space[start..start + count]),
-                Ok(count) => {
-                    link.waiting = Waiting::Staged;
-                    self.staged.push(Staged {
-                        token,
-                        start: start as u32,
-                        end: (start + count) as u32,
-                    });
-                    self.staged_end = start + count;
-                    if start == 0 {
-                        self.shared = self.slow.workspaces_mut().acquire();
-                    }
-                    continue;
-                }
-                Err(outcome) => outcome,
-            };
-            if !matches!(outcome, FastOutcome::Done) {
-                self.finish(token, outcome, start);
-            }
-        }
-        !self.staged.is_empty()
     }
 
-    /// Leaves the event that was looked at for the slow path.
-    #[inline]
-    fn leave(&mut self, event: Event) {
-        self.seen += 1;
+    /// Answers one connection at once, and leaves any other event for the slow path.
+    #[inline(always)]
+    fn answer_alone(&mut self, event: Event) {
+        let token = event.token();
+        if let Some(link) = self
+            .links
+            .get_mut(token)
+            .filter(|link| event.readiness() == Readiness::IN && link.is_idle())
+        {
+            if let Some((pump, space)) = self.slow.fast(None) {
+                if link.connection.is_in_place(&pump.protocol) {
+                    let outcome = match pump.receive_in_place(link, space) {
+                        Ok(count) => match pump.send_in_place(link, &space[..count]) {
+                            FastOutcome::Done => return,
+                            outcome => outcome,
+                        },
+                        Err(outcome) => outcome,
+                    };
+                    return self.finish(token, outcome, 0);
+                }
+            }
+        }
         self.events[self.left] = event;
         self.left += 1;
     }
 
+    /// The same for the events of a batch that were not looked at yet.
+    #[inline(never)]
+    fn receive_batch(&mut self) -> bool {
+        let (mut seen, mut end) = (self.seen, 0);
+        while seen < self.count {
+            let event = self.events[seen];
+            let token = event.token();
+            let free = self.slow.workspaces().free() + usize::from(self.shared.is_some());
+            let count_max = ANSWERS_PER_PHASE.min(free.saturating_sub(1));
+            let fast = match self.links.get_mut(token) {
+                Some(link) if event.readiness() == Readiness::IN && link.is_idle() => Some(link),
+                _ => None,
+            };
+            let (Some(link), Some((pump, space))) = (fast, self.slow.fast(self.shared.as_ref()))
+            else {
+                seen += 1;
+                self.events[self.left] = event;
+                self.left += 1;
+                continue;
+            };
+            // Every read has at least half of the space.
+            let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
+            if count_max == 0 || end_max == 0 || !link.connection.is_in_place(&pump.protocol) {
+                seen += 1;
+                self.answer_alone(event);
+                continue;
+            }
+            if self.staged.len() >= count_max || end >= end_max {
+                break;
+            }
+            seen += 1;
+            match pump.receive_in_place(link, &mut space[end..]) {
+                Ok(count) => {
+                    link.waiting = Waiting::Staged;
+                    self.staged.push(Staged {
+                        token,
+                        start: end as u32,
+                        end: (end + count) as u32,
+                    });
+                    if end == 0 {
+                        self.shared = self.slow.workspaces_mut().acquire();
+                    }
+                    end += count;
+                }
+                Err(outcome) => self.finish(token, outcome, end),
+            }
+        }
+        self.seen = seen;
+        !self.staged.is_empty()
+    }
+
     /// Sends all staged answers. What the kernel does not take gets a workspace of its own.
-    #[inline(always)]
+    #[inline(never)]
     pub(in crate::server) fn send_staged(&mut self) {
         for place in 0..self.staged.len() {
             let Staged { token, start, end } = self.staged[place];
@@ -291,7 +318,6 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             }
         }
         self.staged.clear();
-        self.staged_end = 0;
         if let Some(lease) = self.shared.take() {
             self.slow.workspaces_mut().release_workspace(lease);
         }
