@@ -6,12 +6,15 @@
 //! other files from being written.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::text::escape::escape;
@@ -22,7 +25,7 @@ use crate::load::report;
 use crate::load::report::{document, hgrm, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
-use crate::load::run::intervals::{Interval, Intervals, Outlet};
+use crate::load::run::intervals::{Intervals, Outlet};
 use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
@@ -31,6 +34,8 @@ use super::{Exit, Failure, io_failure};
 /// Descriptors that are not connections: standard streams, pollers, files in `/proc`.
 const DESCRIPTORS_FIXED: u64 = 32;
 const DESCRIPTORS_PER_THREAD: u64 = 2;
+/// Lines of `--json-stream` that wait for their reader.
+const STREAM_LINES_MAX: usize = 1024;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
@@ -47,14 +52,17 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     // Without a terminal, this line is the only sign of life until the report.
     ERROR_LINES.offer(format!("load      {}\n", report::inputs(&bench.plan)).as_bytes());
     let mut progress = Progress::on_terminal();
-    progress.intervals = Intervals::new(outlet(&bench));
-    let is_stream = bench.json_stream;
+    let (outlet, stream) = outlet(&bench)?;
+    progress.intervals = Intervals::new(outlet);
+    let is_stream = stream.is_some();
     let session = session::run(bench, &mut kernel, &open, &mut progress);
+    drop(progress);
     let session = session.map_err(failure)?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
     // A document on stdout must be the only output there.
     let papers = [&json, &svg, &percentiles];
+    let streamed = finish(stream);
     let text = report::text(&session);
     let printed = if is_stream || papers.into_iter().any(OutputFile::is_stdout) {
         // The document is printed even if stderr accepts nothing.
@@ -66,6 +74,7 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     };
     // Each document is written even if the one before failed. The first error is reported.
     printed
+        .and(streamed)
         .and(json.write(|| document::json(&session)))
         .and(svg.write(|| picture::svg(&session)))
         .and(percentiles.write(|| hgrm::hgrm(&session)))?;
@@ -128,18 +137,44 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Where the lines of `--interval` go. A line that finds no room is dropped.
-fn outlet(bench: &Bench) -> Option<Outlet> {
-    bench.plan.interval?;
-    Some(match bench.json_stream {
-        true => Box::new(|interval: &Interval| {
-            // A reader that is gone is told by the report's own exit code.
-            let _ = print(&format!("{}\n", interval.json()));
-        }),
-        false => Box::new(|interval: &Interval| {
-            ERROR_LINES.offer(format!("{}\n", interval.text()).as_bytes());
-        }),
-    })
+/// The thread that writes the lines of `--json-stream`, and ends with the result of its writes.
+type Stream = JoinHandle<Result<(), Failure>>;
+
+/// Where the lines of `--interval` go. No line holds up the measurement: one that finds no room is
+/// dropped. The lines on stdout have a thread that waits for their reader.
+fn outlet(bench: &Bench) -> Result<(Option<Outlet>, Option<Stream>), Failure> {
+    if bench.plan.interval.is_none() {
+        return Ok((None, None));
+    }
+    if !bench.json_stream {
+        // The line takes the place of the progress line, which is drawn again below it.
+        let clear = match io::stderr().is_terminal() {
+            true => "\r\x1b[K",
+            false => "",
+        };
+        let outlet: Outlet = Box::new(move |interval| {
+            ERROR_LINES.offer(format!("{clear}{}\n", interval.text()).as_bytes());
+        });
+        return Ok((Some(outlet), None));
+    }
+    let (sender, lines) = mpsc::sync_channel::<String>(STREAM_LINES_MAX);
+    let writer = move || lines.iter().try_for_each(|line| print(&line));
+    let stream = thread::Builder::new().spawn(writer);
+    let stream = stream.map_err(io_failure("the thread of --json-stream"))?;
+    let outlet: Outlet = Box::new(move |interval| {
+        // A reader that is gone is told by the exit code.
+        let _ = sender.try_send(format!("{}\n", interval.json()));
+    });
+    Ok((Some(outlet), Some(stream)))
+}
+
+/// Waits until the reader has taken all lines.
+fn finish(stream: Option<Stream>) -> Result<(), Failure> {
+    match stream.map(JoinHandle::join) {
+        None => Ok(()),
+        Some(Ok(written)) => written,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+    }
 }
 
 /// Writes a result to stdout. A result that its reader does not take is lost, so that is an error
@@ -149,13 +184,23 @@ fn print(text: &str) -> Result<(), Failure> {
     written.map_err(io_failure("stdout"))
 }
 
-/// The text with its doubts in red, for a terminal that shows colours. See <https://no-color.org>.
+/// The text with its doubts in red, if it goes to a terminal that shows colours.
 fn colored(text: &str, is_terminal: bool) -> String {
-    let is_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-    if !is_terminal || is_unwanted || is_dumb {
-        return text.to_owned();
+    let no_color = env::var_os("NO_COLOR");
+    match is_terminal && shows_colors(no_color.as_deref(), env::var_os("TERM").as_deref()) {
+        true => reddened(text),
+        false => text.to_owned(),
     }
+}
+
+/// Whether a terminal shows colours and its user wants them. See <https://no-color.org>.
+fn shows_colors(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    let is_unwanted = no_color.is_some_and(|value| !value.is_empty());
+    !is_unwanted && term.is_some_and(|term| term != "dumb")
+}
+
+/// The text with the marks of its doubts in red.
+fn reddened(text: &str) -> String {
     let lines = text.split_inclusive('\n');
     let red = |line: &str| match line.starts_with("  !!") {
         true => line.replacen("!!", "\x1b[31m!!\x1b[0m", 1),
@@ -315,4 +360,29 @@ fn exit_status(session: Session) -> Result<(), Failure> {
     }
     let line = format!("{}, see the report", unexpected.join("; "));
     Err(Failure::new(Exit::Io, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_are_red_where_a_terminal_shows_colours() {
+        let red = reddened("checks\n  ok    fine!!\n  !!    doubtful!!\n");
+        let mark = "\x1b[31m!!\x1b[0m";
+        assert_eq!(
+            red,
+            format!("checks\n  ok    fine!!\n  {mark}    doubtful!!\n")
+        );
+        for (no_color, term, is_shown) in [
+            (None, Some("xterm"), true),
+            (Some(""), Some("xterm"), true),
+            (Some("1"), Some("xterm"), false),
+            (None, Some("dumb"), false),
+            (None, None, false),
+        ] {
+            let shown = shows_colors(no_color.map(OsStr::new), term.map(OsStr::new));
+            assert_eq!(shown, is_shown, "{no_color:?} {term:?}");
+        }
+    }
 }
