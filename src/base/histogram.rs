@@ -91,8 +91,8 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and maximum
-    /// are those of the buckets.
+    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and
+    /// maximum are those of the buckets.
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         let mut new = Histogram::new();
         let both = self.buckets.iter().zip(&earlier.buckets);
