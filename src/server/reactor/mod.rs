@@ -374,6 +374,12 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         self.unfinished.clear();
     }
 
+    /// Whether anything is left for the slow path.
+    #[inline]
+    pub(in crate::server) fn has_left(&self) -> bool {
+        self.left > 0 || !self.unfinished.is_empty()
+    }
+
     /// The events that are left for the slow path.
     #[inline]
     pub(in crate::server) fn left(&self) -> usize {
