@@ -30,14 +30,19 @@ pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check>
     let in_flight = figures.rate * service.mean / 1e9;
     let held = figures.rate * figures.held_mean_ns / 1e9;
     let found = in_flight + held;
-    let edges_ns = service.max + figures.longest_carried_ns;
-    let edges = edges_ns as f64 / 1e9 / figures.elapsed_s;
+    let edges_ns = service.max as f64 + figures.longest_carried_ns as f64;
+    let edges = edges_ns / 1e9 / figures.elapsed_s;
     let client_ns = figures.client_cpu_ns_per_request.unwrap_or(0.0);
     let beginning = figures.rate * client_ns / 1e9 * BEGINNING / asked;
     let tolerance = TOLERANCE + edges + beginning;
     // The time of a request without a reply is in no service time.
-    let without_reply = figures.failures() + figures.unfinished + figures.lost_in_warmup;
-    let is_kept = without_reply + figures.reconnects + figures.missing == 0;
+    let without_reply = [
+        figures.failures(),
+        figures.unfinished,
+        figures.lost_in_warmup,
+    ];
+    let unkept = [figures.reconnects, figures.missing];
+    let is_kept = without_reply.iter().chain(&unkept).all(|&count| count == 0);
     let is_judged = !shared_core && is_kept && !figures.interrupted;
     let verdict = match found / asked - 1.0 {
         _ if is_judged && figures.rate == 0.0 => ": no reply came in the measured time",
