@@ -27,7 +27,7 @@ use std::env;
 use std::fs;
 use std::process::ExitCode;
 
-use mynah::kernel::{block_signals, process};
+use mynah::kernel::{block_signals, host};
 
 use servers::Server;
 use workloads::Speech;
@@ -164,7 +164,7 @@ fn serve(name: &str, port: &str) -> Result<(), Halt> {
 
 fn measure(scope: &Scope) -> Result<(), Halt> {
     // The servers started here inherit the limit, and hold ten thousand connections at once.
-    process::raise_descriptor_limit().map_err(|error| error.to_string())?;
+    host::raise_descriptor_limit().map_err(|error| error.to_string())?;
     block_signals().map_err(|error| error.to_string())?;
     let (mut servers, missing) = servers::all(scope);
     for line in &missing {

@@ -13,10 +13,10 @@ use std::time::Instant;
 
 use mynah::cli::options::{self, Command, Parsed};
 use mynah::kernel::Linux;
-use mynah::load::conversation::session::{self, Session, SessionError};
 use mynah::load::run::RunError;
 use mynah::load::run::observe;
 use mynah::load::run::progress::Progress;
+use mynah::load::run::session::{self, Session, SessionError};
 use mynah::load::run::spawn::Spawned;
 
 use super::servers::{self, Server};
@@ -159,7 +159,7 @@ fn cells(session: &Session, measure: Measure) -> Vec<Cell> {
             ratio: quantile(&mut ratios, 0.5),
             quartiles: (quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75)),
             cpu_ns: quantile(&mut figure(index, "cpu"), 0.5),
-            errors: session.servers[index].errors(),
+            errors: session.servers[index].failures(),
         }
     };
     (0..session.servers.len()).map(cell).collect()

@@ -91,6 +91,60 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
+    /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and
+    /// maximum are those of the buckets.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        let mut new = Histogram::new();
+        let both = self.buckets.iter().zip(&earlier.buckets);
+        for (index, (now, before)) in both.enumerate() {
+            let count = now.saturating_sub(*before);
+            if count > 0 {
+                new.record_many(last_value_of(index).min(self.max), count);
+            }
+        }
+        new.sum = self.sum.saturating_sub(earlier.sum);
+        new
+    }
+
+    /// The histogram whose [`Histogram::filled`] is `filled`, with the exact sum, minimum and
+    /// maximum that belong to it. `None` if the parts contradict each other.
+    pub fn restored(
+        filled: impl IntoIterator<Item = (u64, u64)>,
+        sum: u128,
+        min: u64,
+        max: u64,
+    ) -> Option<Histogram> {
+        let mut all = Histogram::new();
+        let (mut next, mut least, mut most) = (0, 0_u128, 0_u128);
+        for (value, count) in filled {
+            let index = index_of(value.min(VALUE_MAX));
+            let is_first = all.count == 0;
+            let is_end = value == max || index < BUCKETS - 1 && value == last_value_of(index);
+            if index < next || count == 0 || value > max || !is_end {
+                return None;
+            }
+            if is_first && index != index_of(min.min(VALUE_MAX)) {
+                return None;
+            }
+            let first = match index {
+                0 => 0,
+                _ => last_value_of(index - 1) + 1,
+            };
+            least = least.checked_add(u128::from(first) * u128::from(count))?;
+            most = most.checked_add(u128::from(value) * u128::from(count))?;
+            all.buckets[index] = count;
+            all.count = all.count.checked_add(count)?;
+            next = index + 1;
+        }
+        let is_empty = all.count == 0 && (sum, min, max) == (0, 0, 0);
+        let ends_there = next == index_of(max.min(VALUE_MAX)) + 1 && min <= max;
+        let is_whole = all.count > 0 && ends_there && (least..=most).contains(&sum);
+        if is_whole {
+            (all.sum, all.min, all.max) = (sum, min, max);
+        }
+        (is_empty || is_whole).then_some(all)
+    }
+
     /// Becomes a copy of `other` in place, without allocating.
     pub fn copy_from(&mut self, other: &Histogram) {
         self.buckets.copy_from_slice(&other.buckets);
@@ -107,6 +161,11 @@ impl Histogram {
     /// How many spans were recorded.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The sum of all spans, exactly.
+    pub fn sum(&self) -> u128 {
+        self.sum
     }
 
     /// The smallest span, exactly; 0 when nothing was recorded.
@@ -275,6 +334,70 @@ mod tests {
         assert_eq!(right, both);
         right.clear();
         assert_eq!(right, Histogram::new());
+    }
+
+    fn restored(histogram: &Histogram) -> Option<Histogram> {
+        let (sum, min, max) = (histogram.sum(), histogram.min(), histogram.max());
+        Histogram::restored(histogram.filled(), sum, min, max)
+    }
+
+    #[test]
+    fn a_histogram_is_restored_from_its_parts() {
+        let mut random = Random::new(11);
+        let mut all = Histogram::new();
+        assert_eq!(restored(&all), Some(Histogram::new()));
+        for value in [0, 1, 127, 128, 255, 256, VALUE_MAX, VALUE_MAX + 1, u64::MAX] {
+            let mut alone = Histogram::new();
+            alone.record(value);
+            assert_eq!(restored(&alone).as_ref(), Some(&alone), "{value}");
+            all.record_many(value, 3);
+            assert_eq!(restored(&all).as_ref(), Some(&all), "{value}");
+        }
+        for _ in 0..5000 {
+            let bits = random.below(60);
+            all.record(random.below(1 << bits));
+        }
+        assert_eq!(restored(&all), Some(all));
+    }
+
+    #[test]
+    fn parts_that_contradict_each_other_are_no_histogram() {
+        let from = |filled: &[(u64, u64)], sum, min, max| {
+            Histogram::restored(filled.iter().copied(), sum, min, max)
+        };
+        assert!(from(&[(5, 2), (9, 1)], 19, 5, 9).is_some());
+        for (filled, sum, min, max) in [
+            (&[(5, 2), (9, 1)][..], 18, 5, 9),
+            (&[(5, 2), (9, 1)], 20, 5, 9),
+            (&[(5, 2), (9, 1)], 19, 4, 9),
+            (&[(5, 2), (9, 1)], 19, 5, 10),
+            (&[(5, 2), (9, 1)], 19, 5, 8),
+            (&[(9, 1), (5, 2)], 19, 5, 9),
+            (&[(5, 1), (5, 1), (9, 1)], 19, 5, 9),
+            (&[(5, 2), (7, 0), (9, 1)], 19, 5, 9),
+            (&[(256, 1), (300, 1)], 556, 256, 300),
+            (&[(5, u64::MAX), (9, 1)], 5 * u128::from(u64::MAX) + 9, 5, 9),
+            (&[], 1, 0, 0),
+            (&[], 0, 0, 1),
+        ] {
+            assert_eq!(
+                from(filled, sum, min, max),
+                None,
+                "{filled:?} {sum} {min} {max}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_difference_has_what_was_counted_in_between() {
+        let mut now = Histogram::new();
+        now.record_many(1000, 5);
+        let before = now.clone();
+        now.record_many(1000, 2);
+        now.record_many(9000, 3);
+        let new = now.since(&before);
+        assert_eq!((new.count(), new.mean()), (5, 5800.0));
+        assert_eq!((new.percentile(40.0), new.percentile(100.0)), (1003, 9000));
     }
 
     #[test]

@@ -4,5 +4,6 @@ pub mod bytes;
 pub mod find;
 pub mod histogram;
 pub mod random;
+pub mod svg;
 pub mod text;
 pub mod time;

@@ -19,7 +19,7 @@ use std::io::{self, ErrorKind::NotConnected};
 use std::time::Duration;
 
 use super::backoff::{Backoff, passes};
-use super::{Attempt, Failure, Settings, reasons};
+use super::{Attempt, ClientError, Settings, reasons};
 use crate::base::text::quantity::Quantity;
 use crate::kernel::{
     Address, ConnectOptions, Event, Interest, OpenError, OpenStep, Opener, Poller, Readiness, Time,
@@ -67,7 +67,7 @@ impl<S> Dial<S> {
         kernel: &mut K,
         settings: &Settings,
         now: Time,
-    ) -> Result<Time, Failure> {
+    ) -> Result<Time, ClientError> {
         let options = ConnectOptions {
             nodelay: true,
             source: None,
@@ -92,7 +92,7 @@ impl<S> Dial<S> {
                     self.sockets += 1;
                     if let Err(error) = kernel.register(&socket, self.token(), Interest::WRITE) {
                         kernel.close(socket);
-                        return Err(Failure::io("epoll_ctl")(error));
+                        return Err(ClientError::io("epoll_ctl")(error));
                     }
                     self.state = State::Trying { socket, deadline };
                 }
@@ -118,7 +118,7 @@ impl<S> Dial<S> {
         settings: &Settings,
         events: &[Event],
         now: Time,
-    ) -> Result<Option<(S, Token)>, Failure> {
+    ) -> Result<Option<(S, Token)>, ClientError> {
         let token = self.token();
         let (socket, deadline) = match std::mem::replace(&mut self.state, State::Resting(now)) {
             State::Trying { socket, deadline } => (socket, deadline),
@@ -161,7 +161,7 @@ impl<S> Dial<S> {
     }
 
     /// The try has failed at all addresses: pauses, or fails if there is no other try.
-    fn rest(&mut self, now: Time) -> Result<(), Failure> {
+    fn rest(&mut self, now: Time) -> Result<(), ClientError> {
         let attempts = std::mem::take(&mut self.attempts);
         let is_worth_it = attempts.iter().any(|Attempt { refused, .. }| {
             refused.step == OpenStep::Connect && passes(&refused.error)
@@ -172,7 +172,7 @@ impl<S> Dial<S> {
             None
         };
         let Some(pause) = pause else {
-            return Err(Failure::Open(attempts));
+            return Err(ClientError::Open(attempts));
         };
         let (made, all) = self.backoff.tries();
         let why = reasons(&attempts);

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Failure, Settings, Source};
+use super::{ClientError, Settings, Source};
 use crate::protocol::framing::{Decoded, FrameError, Framing};
 
 pub(super) struct Input {
@@ -45,7 +45,7 @@ impl Input {
         &mut self,
         bytes: &[u8],
         unsent: &mut VecDeque<u8>,
-    ) -> Result<Said, Failure> {
+    ) -> Result<Said, ClientError> {
         if self.source == Source::Pipe && !self.framing.has_boundaries() {
             unsent.extend(bytes);
             return Ok(Said::Something);
@@ -63,20 +63,20 @@ impl Input {
         if self.held.len() > self.line_max {
             let limit = self.line_max;
             let line = format!("line {}: is longer than {limit} bytes", self.lines + 1);
-            return Err(Failure::Message(line));
+            return Err(ClientError::Message(line));
         }
         Ok(Said::Something)
     }
 
     /// The end of the input: a last line without a line feed counts as a line.
-    pub(super) fn end(&mut self, unsent: &mut VecDeque<u8>) -> Result<Said, Failure> {
+    pub(super) fn end(&mut self, unsent: &mut VecDeque<u8>) -> Result<Said, ClientError> {
         match std::mem::take(&mut self.held) {
             line if line.is_empty() => Ok(Said::Something),
             line => self.line(&line, unsent),
         }
     }
 
-    fn line(&mut self, line: &[u8], unsent: &mut VecDeque<u8>) -> Result<Said, Failure> {
+    fn line(&mut self, line: &[u8], unsent: &mut VecDeque<u8>) -> Result<Said, ClientError> {
         self.lines += 1;
         let typed = self.source == Source::Terminal;
         match line {
@@ -89,7 +89,12 @@ impl Input {
             Ok(()) => {}
             // A person can read the reason and type another line.
             Err(reason) if typed => log::warn!("not sent: {reason}"),
-            Err(reason) => return Err(Failure::Message(format!("line {}: {reason}", self.lines))),
+            Err(reason) => {
+                return Err(ClientError::Message(format!(
+                    "line {}: {reason}",
+                    self.lines
+                )));
+            }
         }
         Ok(Said::Something)
     }

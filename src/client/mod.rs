@@ -23,14 +23,12 @@ use std::io;
 use std::time::Duration;
 
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
-use crate::limits::SIGNALS_PER_TURN;
+use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::framing::{FrameError, Framing};
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
 
-/// The most events at once: the socket, the streams and the signals.
-const EVENTS: usize = 8;
 /// Number of SIGHUP: the terminal is gone. A client has no file to reload.
 const HANG_UP: i32 = 1;
 
@@ -79,7 +77,7 @@ pub enum Ending {
 
 /// Why a client ends early.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ClientError {
     /// No address could be reached: the attempts of the last try.
     Open(Vec<Attempt>),
     /// A call failed or timed out.
@@ -111,18 +109,18 @@ fn reasons(attempts: &[Attempt]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-impl Failure {
-    fn io(what: &str) -> impl Fn(io::Error) -> Failure {
-        move |error| Failure::Io(format!("{what}: {error}"))
+impl ClientError {
+    fn io(what: &str) -> impl Fn(io::Error) -> ClientError {
+        move |error| ClientError::Io(format!("{what}: {error}"))
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Open(attempts) => f.write_str(&reasons(attempts)),
-            Failure::Io(line) | Failure::Message(line) => f.write_str(line),
-            Failure::Protocol(error) => write!(f, "{}: {error}", error.kind()),
+            ClientError::Open(attempts) => f.write_str(&reasons(attempts)),
+            ClientError::Io(line) | ClientError::Message(line) => f.write_str(line),
+            ClientError::Protocol(error) => write!(f, "{}: {error}", error.kind()),
         }
     }
 }
@@ -147,10 +145,10 @@ impl<K: Streams + Opener> Client<K> {
     /// # Errors
     ///
     /// The framing cannot encode the message.
-    pub fn new(mut kernel: K, mut settings: Settings) -> Result<Client<K>, Failure> {
+    pub fn new(mut kernel: K, mut settings: Settings) -> Result<Client<K>, ClientError> {
         if let Source::Message(payload) = &mut settings.source {
             let mut frame = VecDeque::new();
-            input::encode(&settings.framing, payload, &mut frame).map_err(Failure::Message)?;
+            input::encode(&settings.framing, payload, &mut frame).map_err(ClientError::Message)?;
             *payload = frame.into();
         }
         let now = kernel.now();
@@ -173,7 +171,7 @@ impl<K: Streams + Opener> Client<K> {
     /// # Errors
     ///
     /// Why the client ended early.
-    pub fn run(mut self) -> Result<Ending, Failure> {
+    pub fn run(mut self) -> Result<Ending, ClientError> {
         loop {
             if let Some(ending) = self.turn()? {
                 return Ok(ending);
@@ -186,7 +184,7 @@ impl<K: Streams + Opener> Client<K> {
     /// # Errors
     ///
     /// Why the client ended early.
-    pub fn turn(&mut self) -> Result<Option<Ending>, Failure> {
+    pub fn turn(&mut self) -> Result<Option<Ending>, ClientError> {
         let Client {
             kernel,
             settings,
@@ -197,10 +195,10 @@ impl<K: Streams + Opener> Client<K> {
             Stage::Dialling(dial) => dial.prepare(kernel, settings, *now)?,
             Stage::Talking(talk) => talk.settle(kernel)?,
         };
-        let mut events = [Event::default(); EVENTS];
+        let mut events = [Event::default(); CLIENT_EVENTS_PER_TURN];
         let count = kernel
             .wait(&mut events, deadline)
-            .map_err(Failure::io("epoll_wait"))?;
+            .map_err(ClientError::io("epoll_wait"))?;
         *now = kernel.now();
         let (events, now) = (&events[..count], *now);
         if let Some(ending) = interrupted(kernel, events)? {
@@ -224,13 +222,13 @@ impl<K: Streams + Opener> Client<K> {
 }
 
 /// Takes the pending signals, if they were reported.
-fn interrupted<K: Poller>(kernel: &mut K, events: &[Event]) -> Result<Option<Ending>, Failure> {
+fn interrupted<K: Poller>(kernel: &mut K, events: &[Event]) -> Result<Option<Ending>, ClientError> {
     let signalled = |event: &Event| event.token() == Token::SIGNALS;
     if !events.iter().any(signalled) {
         return Ok(None);
     }
     for _ in 0..SIGNALS_PER_TURN {
-        match kernel.take_signal().map_err(Failure::io("signals"))? {
+        match kernel.take_signal().map_err(ClientError::io("signals"))? {
             Some(Signal::Terminate(number)) => return Ok(Some(Ending::Signal(number))),
             Some(Signal::Reload) => return Ok(Some(Ending::Signal(HANG_UP))),
             Some(Signal::Statistics) => {}

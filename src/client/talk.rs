@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::input::{Input, Said};
 use super::screen::Screen;
-use super::{Ending, Failure, Settings, Source};
+use super::{ClientError, Ending, Settings, Source};
 use crate::kernel::{Event, Interest, Stream, Streams, Time, Token, errno};
 use crate::limits::{LINGER_TIMEOUT, READ_SIZE};
 
@@ -37,7 +37,7 @@ pub(super) struct Talk<S> {
     /// The single message was sent, and no reply has arrived.
     unanswered: bool,
     /// Why the input failed. Reported after everything sent before is answered.
-    refused: Option<Failure>,
+    refused: Option<ClientError>,
     /// The server has ended while the input continued. Reported when everything is printed.
     left: bool,
     /// When the client ends even if the server does not.
@@ -65,7 +65,7 @@ enum Ours {
 enum Theirs {
     Speaking,
     /// The server has ended its half, with this error if any.
-    Ended(Option<Failure>),
+    Ended(Option<ClientError>),
 }
 
 /// Whether a standard stream is watched.
@@ -125,7 +125,7 @@ impl<S> Talk<S> {
     pub(super) fn settle<K: Streams<Socket = S>>(
         &mut self,
         kernel: &mut K,
-    ) -> Result<Time, Failure> {
+    ) -> Result<Time, ClientError> {
         let mut wanted = Interest::NONE;
         if self.receives() {
             wanted |= Interest::READ;
@@ -139,7 +139,7 @@ impl<S> Talk<S> {
                 (_, Interest::NONE) => kernel.deregister(&self.socket),
                 _ => kernel.reregister(&self.socket, self.token, wanted),
             };
-            settled.map_err(Failure::io("epoll_ctl"))?;
+            settled.map_err(ClientError::io("epoll_ctl"))?;
             self.registered = wanted;
         }
         let prints = !self.screen.owed().is_empty();
@@ -147,7 +147,9 @@ impl<S> Talk<S> {
         for (stream, on) in [(Stream::Input, self.hears()), (Stream::Output, prints)] {
             let watched = &mut self.watched[stream as usize];
             if *watched != Watched::Never && on != (*watched == Watched::Yes) {
-                let waits = kernel.watch(stream, on).map_err(Failure::io("epoll_ctl"))?;
+                let waits = kernel
+                    .watch(stream, on)
+                    .map_err(ClientError::io("epoll_ctl"))?;
                 *watched = match (waits, on) {
                     (false, _) => Watched::Never,
                     (true, true) => Watched::Yes,
@@ -179,7 +181,7 @@ impl<S> Talk<S> {
         kernel: &mut K,
         events: &[Event],
         now: Time,
-    ) -> Result<Option<Ending>, Failure> {
+    ) -> Result<Option<Ending>, ClientError> {
         let file = self.watched[Stream::Input as usize] == Watched::Never;
         let reported = |token| events.iter().any(|event| event.token() == token);
         if self.hears() && (file || reported(Stream::Input.token())) {
@@ -226,7 +228,7 @@ impl<S> Talk<S> {
     }
 
     /// How the client ends, if nothing is left to do.
-    fn ending(&mut self, now: Time) -> Option<Result<Ending, Failure>> {
+    fn ending(&mut self, now: Time) -> Option<Result<Ending, ClientError>> {
         let done = Some(Ok(Ending::Done));
         if self.screen.owed().is_empty() {
             if let Theirs::Ended(failure) = &mut self.theirs {
@@ -242,7 +244,7 @@ impl<S> Talk<S> {
         if now >= self.silent_until() {
             let span = self.timeout.unwrap_or_default();
             let line = format!("timed out: nothing from the server for {span:?}");
-            return Some(Err(Failure::Io(line)));
+            return Some(Err(ClientError::Io(line)));
         }
         None
     }
@@ -252,12 +254,16 @@ impl<S> Talk<S> {
         &mut self,
         kernel: &mut K,
         now: Time,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, ClientError> {
         self.send(kernel, now);
         self.print(kernel, now)
     }
 
-    fn hear<K: Streams<Socket = S>>(&mut self, kernel: &mut K, now: Time) -> Result<(), Failure> {
+    fn hear<K: Streams<Socket = S>>(
+        &mut self,
+        kernel: &mut K,
+        now: Time,
+    ) -> Result<(), ClientError> {
         let said = match kernel.input(&mut self.space) {
             Ok(0) => {
                 self.ours = Ours::Ending;
@@ -276,7 +282,7 @@ impl<S> Talk<S> {
                 said
             }
             Err(error) if error.kind() == WouldBlock => return Ok(()),
-            Err(error) => return Err(Failure::io("stdin")(error)),
+            Err(error) => return Err(ClientError::io("stdin")(error)),
         };
         self.moved_at = now;
         if said == Said::Quit {
@@ -289,17 +295,17 @@ impl<S> Talk<S> {
     fn receive<K: Streams<Socket = S>>(&mut self, kernel: &mut K, now: Time) {
         let answer = match kernel.read(&self.socket, &mut self.space) {
             Ok(0) => {
-                let whole = self.screen.end().map_err(Failure::Protocol);
+                let whole = self.screen.end().map_err(ClientError::Protocol);
                 return self.end(whole.and_then(|()| self.is_whole()).err());
             }
             Ok(count) => {
                 self.moved_at = now;
                 self.unanswered = false;
                 let taken = self.screen.take(&self.space[..count]);
-                taken.map_err(Failure::Protocol)
+                taken.map_err(ClientError::Protocol)
             }
             Err(error) if error.kind() == WouldBlock => Ok(()),
-            Err(error) => Err(Failure::io("the connection")(error)),
+            Err(error) => Err(ClientError::io("the connection")(error)),
         };
         if let Err(failure) = answer {
             self.end(Some(failure));
@@ -307,7 +313,7 @@ impl<S> Talk<S> {
     }
 
     /// The server sends no more, and nothing more is sent to it.
-    fn end(&mut self, failure: Option<Failure>) {
+    fn end(&mut self, failure: Option<ClientError>) {
         self.left = self.ours == Ours::Speaking && failure.is_none();
         self.theirs = Theirs::Ended(failure);
         self.ours = Ours::Ended;
@@ -317,7 +323,7 @@ impl<S> Talk<S> {
 
     /// Fails if the server ended its stream between two frames but before it took or answered
     /// everything.
-    fn is_whole(&self) -> Result<(), Failure> {
+    fn is_whole(&self) -> Result<(), ClientError> {
         let missed = if self.ours == Ours::Cut || !self.unsent.is_empty() {
             "took all that was said"
         } else if self.ours == Ours::Listening {
@@ -328,7 +334,7 @@ impl<S> Talk<S> {
             return Ok(());
         };
         let line = format!("the server ended its stream before it {missed}");
-        Err(Failure::Io(line))
+        Err(ClientError::Io(line))
     }
 
     fn send<K: Streams<Socket = S>>(&mut self, kernel: &mut K, now: Time) {
@@ -358,7 +364,7 @@ impl<S> Talk<S> {
         &mut self,
         kernel: &mut K,
         now: Time,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, ClientError> {
         let owed = self.screen.owed();
         while let (front @ [_, ..], _) = owed.as_slices() {
             match kernel.output(front) {
@@ -369,7 +375,7 @@ impl<S> Talk<S> {
                 Err(error) if error.kind() == WouldBlock => break,
                 // The reader closed the pipe because it needs no more.
                 Err(error) if error.kind() == BrokenPipe => return Ok(false),
-                Err(error) => return Err(Failure::io("stdout")(error)),
+                Err(error) => return Err(ClientError::io("stdout")(error)),
             }
         }
         Ok(true)

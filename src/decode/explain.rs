@@ -13,10 +13,8 @@
 
 use std::io::{self, Write};
 
+use crate::limits::DECODE_SHOWN_MAX;
 use crate::protocol::framing::{Bounds, Framing};
-
-/// How many bytes of a part are shown.
-const SHOWN: usize = 16;
 
 /// One part of a frame: the three lines of its cell.
 struct Cell([String; 3]);
@@ -25,19 +23,23 @@ impl Cell {
     fn new(name: &str, bytes: &[u8], says: String) -> Cell {
         let hex: Vec<String> = bytes
             .iter()
-            .take(SHOWN)
+            .take(DECODE_SHOWN_MAX)
             .map(|b| format!("{b:02x}"))
             .collect();
         let mut hex = hex.join(" ");
-        if bytes.len() > SHOWN {
+        if bytes.len() > DECODE_SHOWN_MAX {
             hex += &format!(" ... {} bytes", bytes.len());
         }
         Cell([name.to_owned(), hex, says])
     }
 
     fn text(name: &str, bytes: &[u8]) -> Cell {
-        let shown = bytes[..bytes.len().min(SHOWN)].escape_ascii();
-        let more = if bytes.len() > SHOWN { "..." } else { "" };
+        let shown = bytes[..bytes.len().min(DECODE_SHOWN_MAX)].escape_ascii();
+        let more = if bytes.len() > DECODE_SHOWN_MAX {
+            "..."
+        } else {
+            ""
+        };
         Cell::new(name, bytes, format!("\"{shown}\"{more}"))
     }
 

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use super::{Arrivals, Failure};
+use super::{Arrivals, DecodeError};
 
 /// Lines of hex digits.
 #[derive(Debug)]
@@ -25,17 +25,17 @@ impl<R: BufRead> HexLines<R> {
     }
 
     /// The next byte of the input text.
-    fn byte(&mut self) -> Result<Option<u8>, Failure> {
-        self.input.next().transpose().map_err(Failure::Input)
+    fn byte(&mut self) -> Result<Option<u8>, DecodeError> {
+        self.input.next().transpose().map_err(DecodeError::Input)
     }
 
-    fn wrong(&self, why: &'static str) -> Failure {
-        Failure::Hex(self.line, why)
+    fn wrong(&self, why: &'static str) -> DecodeError {
+        DecodeError::Hex(self.line, why)
     }
 }
 
 impl<R: BufRead> Arrivals for HexLines<R> {
-    fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, Failure> {
+    fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, DecodeError> {
         let mut filled = 0;
         while filled < space.len() {
             let high = match self.byte()? {

@@ -49,8 +49,8 @@ pub trait Arrivals {
     ///
     /// # Errors
     ///
-    /// See [`Failure`].
-    fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, Failure>;
+    /// See [`DecodeError`].
+    fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, DecodeError>;
 }
 
 /// Plain bytes: each read is an arrival.
@@ -58,13 +58,13 @@ pub trait Arrivals {
 pub struct Plain<R>(pub R);
 
 impl<R: io::Read> Arrivals for Plain<R> {
-    fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, Failure> {
+    fn next(&mut self, space: &mut [u8]) -> Result<Option<usize>, DecodeError> {
         loop {
             match self.0.read(space) {
                 Ok(0) => return Ok(None),
                 Ok(count) => return Ok(Some(count)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::Input(error)),
+                Err(error) => return Err(DecodeError::Input(error)),
             }
         }
     }
@@ -72,7 +72,7 @@ impl<R: io::Read> Arrivals for Plain<R> {
 
 /// Why decoding ended before the stream.
 #[derive(Debug)]
-pub enum Failure {
+pub enum DecodeError {
     /// The input could not be read.
     Input(io::Error),
     /// The output could not be written.
@@ -88,13 +88,13 @@ pub enum Failure {
 ///
 /// # Errors
 ///
-/// See [`Failure`].
+/// See [`DecodeError`].
 pub fn decode(
     settings: Settings,
     memory: &mut [u8],
     arrivals: &mut impl Arrivals,
     output: &mut impl Write,
-) -> Result<(), Failure> {
+) -> Result<(), DecodeError> {
     debug_assert!(memory.len() >= settings.memory_size());
     let mut cursors = InboundCursors::default();
     let mut decoder = Decoder {
@@ -112,7 +112,7 @@ pub fn decode(
         decoder.take_frames(&mut inbound)?;
         inbound.compact();
         cursors = inbound.cursors();
-        decoder.output.flush().map_err(Failure::Output)?;
+        decoder.output.flush().map_err(DecodeError::Output)?;
     }
 }
 
@@ -127,7 +127,7 @@ struct Decoder<'a, W: Write> {
 
 impl<W: Write> Decoder<'_, W> {
     /// Prints all whole frames.
-    fn take_frames(&mut self, inbound: &mut Inbound<'_>) -> Result<(), Failure> {
+    fn take_frames(&mut self, inbound: &mut Inbound<'_>) -> Result<(), DecodeError> {
         loop {
             let scanned = inbound.scanned();
             let bytes = inbound.undecoded();
@@ -150,7 +150,7 @@ impl<W: Write> Decoder<'_, W> {
             match self.settings.framing.decode(bytes, scanned) {
                 Decoded::Frame(bounds) => {
                     self.print(&bytes[..bounds.frame], &bounds)
-                        .map_err(Failure::Output)?;
+                        .map_err(DecodeError::Output)?;
                     self.at += bounds.frame as u64;
                     inbound.consume(bounds.frame);
                 }
@@ -180,31 +180,36 @@ impl<W: Write> Decoder<'_, W> {
     }
 
     /// The stream has ended. `bytes` are left, the beginning of an incomplete frame.
-    fn end(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let (start, guess) = match self.skipping {
+    fn end(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let (start, hint) = match self.skipping {
             Some((start, _)) => (start, None),
             None if bytes.is_empty() => return Ok(()),
             None => (self.at, self.settings.framing.hint_of_partial(bytes)),
         };
         let held = (self.at - start) as usize + bytes.len();
-        self.tell(start, &FrameError::Truncated { held }, guess)
+        self.print_error(start, &FrameError::Truncated { held }, hint)
     }
 
     /// Prints the error of the frame at offset `start`, which begins with `bytes`.
-    fn refuse(&mut self, start: u64, error: &FrameError, bytes: &[u8]) -> Result<(), Failure> {
-        self.tell(start, error, self.settings.framing.hint(bytes))
+    fn refuse(&mut self, start: u64, error: &FrameError, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.print_error(start, error, self.settings.framing.hint(bytes))
     }
 
-    fn tell(&mut self, start: u64, error: &FrameError, guess: Option<Hint>) -> Result<(), Failure> {
+    fn print_error(
+        &mut self,
+        start: u64,
+        error: &FrameError,
+        hint: Option<Hint>,
+    ) -> Result<(), DecodeError> {
         let mut line = format!("error: {} at byte {start}: {error}", error.kind());
-        if let Some(guess) = guess {
-            line += &format!("; {guess}");
+        if let Some(hint) = hint {
+            line += &format!("; {hint}");
         }
         line.push('\n');
         let written = self.output.write_all(line.as_bytes());
         let flushed = written.and_then(|()| self.output.flush());
-        flushed.map_err(Failure::Output)?;
-        Err(Failure::Wrong)
+        flushed.map_err(DecodeError::Output)?;
+        Err(DecodeError::Wrong)
     }
 }
 

@@ -97,7 +97,7 @@ fn a_line_that_is_not_hex_is_told_by_its_number() {
         let mut input = HexLines::new(lines.as_bytes());
         let ended = decode(raw, &mut memory, &mut input, &mut output);
         assert!(
-            matches!(ended, Err(Failure::Hex(number, _)) if number == line),
+            matches!(ended, Err(DecodeError::Hex(number, _)) if number == line),
             "{lines:?}: {ended:?}"
         );
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::Waker;
 use super::outlet::{self, Outlet};
+use crate::limits::LINE_WAIT_MAX;
 use crate::sys::process::signal;
 
 /// Lines of the log and of statistics that have been dropped since the start.
@@ -25,9 +26,6 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 static RETRIED: AtomicBool = AtomicBool::new(false);
 /// Wakes that thread.
 static RETRIER: OnceLock<Waker> = OnceLock::new();
-
-/// How long one wait for room lasts, after which signals are looked for.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A standard stream that is written in lines.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ pub(crate) fn retry_lines_by(waker: Waker) {
     let _ = RETRIER.set(waker);
 }
 
-/// Writes as much of the rests as there is room for; tells whether that is to be tried again.
+/// Writes as much of the rests as there is room for; returns whether that is to be tried again.
 pub(crate) fn retry_lines() -> bool {
     // A rest that is kept from here on sets the flag again.
     RETRIED.store(false, Ordering::Release);
@@ -117,7 +115,7 @@ impl Lines {
     pub fn write(&self, line: &[u8], notice: impl FnOnce(u64) -> String) {
         let mut rest = self.lock();
         // If the notice finds no room, writing the line would break the order.
-        if !self.tell(&mut rest, notice) || !offer(self.outlet(), &mut rest, line) {
+        if !self.write_notice(&mut rest, notice) || !offer(self.outlet(), &mut rest, line) {
             self.untold.fetch_add(1, Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
@@ -126,7 +124,7 @@ impl Lines {
     /// Writes the notice alone, at the end of the program, when no further line follows.
     pub fn tell_dropped(&self, notice: impl FnOnce(u64) -> String) {
         if self.untold.load(Ordering::Relaxed) > 0 {
-            self.tell(&mut self.lock(), notice);
+            self.write_notice(&mut self.lock(), notice);
         }
     }
 
@@ -169,11 +167,11 @@ impl Lines {
                 ask_for_retry();
                 return Ok(());
             }
-            outlet.wait(left.min(LOOK))?;
+            outlet.wait(left.min(LINE_WAIT_MAX))?;
         }
     }
 
-    /// Writes as much of the rest as there is room for; tells whether some waits for more room.
+    /// Writes as much of the rest as there is room for; returns whether some waits for more room.
     fn retry(&self) -> bool {
         // Not through the outlet, which a stream without a line has not prepared yet.
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,7 +179,7 @@ impl Lines {
     }
 
     /// Tells how many lines were dropped, if there are any; `false` when that finds no room.
-    fn tell(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
+    fn write_notice(&self, rest: &mut Vec<u8>, notice: impl FnOnce(u64) -> String) -> bool {
         let untold = self.untold.load(Ordering::Relaxed);
         if untold == 0 {
             return true;

@@ -12,8 +12,10 @@
 
 mod address;
 mod address_text;
+mod batch;
 mod endpoint;
-mod journal;
+pub mod host;
+pub mod journal;
 mod lines;
 mod linux;
 mod outlet;
@@ -26,14 +28,12 @@ use std::time::Duration;
 
 pub use crate::base::time::Time;
 pub use crate::sys::epoll::Event;
+pub use crate::sys::errno;
 pub use crate::sys::fd::file;
-pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
-pub(crate) use crate::sys::fd::terminal::SilentTerminal;
-pub use crate::sys::memory::{Mapping, give_large_blocks_back};
-pub use crate::sys::process::child;
-pub use crate::sys::{errno, process};
+pub use crate::sys::memory::Mapping;
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
 pub use address_text::source;
+pub use batch::{ReceiveBatch, SendBatch};
 pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
@@ -62,6 +62,33 @@ pub trait Sockets {
 
     /// Writes as many of `bytes` as the socket accepts now: send(2) with `MSG_NOSIGNAL`.
     fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Makes the receives of `batch`, into `space`: by default one [`Sockets::read`] each, whose
+    /// room begins behind the bytes that were kept before. No receive begins when `enough` bytes,
+    /// at most the length of `space`, are kept. Rooms are not empty and do not overlap.
+    #[inline(always)]
+    fn receive_batch(
+        &mut self,
+        space: &mut [u8],
+        enough: usize,
+        batch: &mut impl ReceiveBatch<Self::Socket>,
+    ) {
+        debug_assert!(enough <= space.len(), "a read would have no room");
+        let mut start = 0;
+        while start < enough {
+            let read = |socket: &Self::Socket, room: &mut [u8]| self.read(socket, room);
+            match batch.receive(start, &mut space[start..], read) {
+                Some(kept) => start += kept,
+                None => break,
+            }
+        }
+    }
+
+    /// Makes the sends of `batch`: by default one [`Sockets::write`] each.
+    #[inline(always)]
+    fn send_batch(&mut self, batch: &mut impl SendBatch<Self::Socket>) {
+        while batch.send(|socket, bytes| self.write(socket, bytes)) {}
+    }
 
     /// Ends our sending direction with a FIN: shutdown(2) with `SHUT_WR`.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;

@@ -31,6 +31,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::errno;
+use crate::limits::{OUTLET_PAUSE, OUTLET_PIECE_SIZE};
 use crate::sys::fd::{file, standard, stream};
 use crate::sys::process::signal;
 
@@ -41,10 +42,6 @@ static ERRORS: OnceLock<Outlet> = OnceLock::new();
 const MEMORY_DEVICES: u32 = 1;
 /// `/dev/ptmx`: opening it creates another terminal.
 const TERMINAL_MAKER: (u32, u32) = (5, 2);
-/// Bytes that the thread copies at once.
-const PIECE: usize = 4096;
-/// Interval of the checks of a thread that has not written everything.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// A standard stream and the method of writing to it.
 #[derive(Debug)]
@@ -212,7 +209,7 @@ impl Relay {
         let passed_on = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&passed_on);
         let pass_on = move || {
-            let mut piece = [0; PIECE];
+            let mut piece = [0; OUTLET_PIECE_SIZE];
             while let Ok(length @ 1..) = far.read(&mut piece) {
                 let mut rest = &piece[..length];
                 while !rest.is_empty() {
@@ -245,7 +242,7 @@ impl Relay {
     fn finish(&self, span: Duration) {
         let start = Instant::now();
         while self.is_behind() && start.elapsed() < span {
-            thread::sleep(PAUSE);
+            thread::sleep(OUTLET_PAUSE);
         }
     }
 
@@ -371,7 +368,7 @@ mod tests {
         let relay = Relay::start(to.as_fd())?;
         relay.write(b"no reader gets this\n")?;
         while !relay.thread.is_finished() {
-            thread::sleep(PAUSE);
+            thread::sleep(OUTLET_PAUSE);
         }
         assert!(!relay.is_behind());
         Ok(())

@@ -5,11 +5,12 @@
 //!
 //! ```text
 //!   plan          what a run is: script (one table of requests), schedule (when they are due)
-//!   conversation  requests and replies of one connection, as bytes; a session of several runs
+//!   conversation  requests and replies of one connection, as bytes
 //!   worker        a thread: event loop, connections, clock -> tally
-//!   run           one run: workers, window, samples of the processes -> outcome
+//!   run           one run: workers, window, samples of the processes; a session of several runs
 //!   judge         checks of the figures, assertions, comparisons
 //!   report        text, JSON, SVG, percentiles
+//!   merge         the documents of several generators -> one report
 //! ```
 //!
 //! Three rules hold everywhere. The clock of a request starts when the request is due. The measured
@@ -18,6 +19,7 @@
 
 pub mod conversation;
 pub mod judge;
+pub mod merge;
 pub mod plan;
 pub mod report;
 pub mod run;

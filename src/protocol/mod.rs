@@ -2,12 +2,15 @@
 //!
 //! ```text
 //!   framing     where a message ends; one file per framing
+//!   http        the grammar of HTTP/1.1 that its server and its client share
 //!   service     what to answer; one file per service
 //!   connection  the state machine between the two: bytes and the time in; bytes and one want out
 //! ```
 //!
-//! Neighbours: `server` drives the connections. `client`, `load` and `decode` use the framings.
+//! Neighbours: `server` drives the connections. `client`, `load` and `decode` use the framings,
+//! and `load` the grammar of HTTP.
 
 pub mod connection;
 pub mod framing;
+pub(crate) mod http;
 pub mod service;

@@ -8,7 +8,6 @@
 use std::io::{self, ErrorKind};
 
 use crate::kernel::{Sockets, errno};
-use crate::limits::MEMORY_RETRIES_MAX;
 use crate::protocol::connection::{CloseReason, Want};
 use crate::protocol::service::Service;
 
@@ -22,10 +21,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             self.counters.spurious_events += 1;
             // The stream has not ended, or this read would have returned 0.
             peer.read_to_end = false;
-            if !peer.paused {
-                // The kernel had memory for this call, so failures before it do not count.
-                peer.refusals = 0;
-            }
+            peer.waiting.has_memory();
             return Want::Read;
         }
         self.close_for(error, peer, Want::Read)
@@ -46,9 +42,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         if matches!(error.raw_os_error(), Some(errno::ENOBUFS | errno::ENOMEM)) {
             // No byte was taken and none is lost: the bytes stay where they are (send(2)).
             self.counters.refused_memory += 1;
-            peer.refusals += 1;
-            peer.paused = peer.refusals <= MEMORY_RETRIES_MAX;
-            if peer.paused {
+            if peer.waiting.lacks_memory(self.now) {
                 return again;
             }
             peer.connection.close(CloseReason::Exhausted);

@@ -4,12 +4,13 @@
 //! while bytes lie in the buffers is stored with the workspace. Neighbours: `slots` holds the
 //! links, `pump` moves their bytes.
 
-use crate::kernel::{Interest, Sockets, Time, Token};
+use crate::kernel::{Interest, Sockets, Token, Trigger};
 use crate::protocol::connection::Connection;
 use crate::protocol::service::Service;
 use crate::store::slots::Key;
 
 use super::pool::Lease;
+use super::waiting::{Waiting, holds_workspace, interest};
 
 impl Key for Token {
     fn new(index: u32, generation: u32) -> Token {
@@ -33,37 +34,44 @@ pub(super) struct Link<K: Sockets, S: Service> {
     pub(super) connection: Connection<S>,
     /// The buffers, while bytes lie in them.
     pub(super) lease: Option<Lease>,
-    /// The interest that epoll has.
+    /// What the connection waits for.
+    pub(super) waiting: Waiting,
+    /// The interest that epoll has, so that it is changed only when it differs.
     pub(super) registered: Interest,
     /// epoll has reported the end of the stream or an urgent byte: read on after a short read.
     pub(super) read_to_end: bool,
-    /// Failures for want of kernel memory in a row.
-    pub(super) refusals: u8,
-    /// No interest is registered until the deadline; then the call is tried again.
-    pub(super) paused: bool,
-    /// Was read in this batch. The answer is sent in the second phase.
-    pub(super) answered: bool,
     /// Reads during a drain, up to [`DRAIN_READS_MIN`].
     pub(super) drain_reads: u8,
     /// A request was answered after the reading time of a drain: no other is read.
     pub(super) has_finished: bool,
-    /// While lingering: bytes of replies that the kernel held at `active_at`.
-    pub(super) unacknowledged: u32,
-    /// When the unfinished frame began of which no byte is kept, plus the time for which the
-    /// connection has waited for the server since; [`Time::NEVER`] without such a frame.
-    pub(super) frame_since: Time,
-    /// When bytes last moved, or when the connection began to linger or to wait for a workspace,
-    /// plus the time for which it has waited for kernel memory since.
-    pub(super) active_at: Time,
+    /// An effect runs for its request.
+    pub(super) has_effect: bool,
 }
 
 impl<K: Sockets, S: Service> Link<K, S> {
     /// Whether the connection is at rest: no bytes are held, and only a read is wanted.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        // `|` instead of `||` saves a jump per request.
-        let is_due_more = self.read_to_end | self.answered;
-        self.lease.is_none() && !is_due_more && self.connection.is_open()
+        self.waiting.is_request() && !self.read_to_end && self.connection.is_open()
+    }
+
+    /// Checks the caches against what the connection waits for: whether a workspace is held, and
+    /// the interest that epoll has. In a turn, both may be those from before it.
+    #[inline]
+    pub(super) fn check(&self, trigger: Trigger) {
+        let holds = holds_workspace(&self.waiting);
+        debug_assert!(
+            holds.is_none_or(|holds| holds == self.lease.is_some()),
+            "{:?} with {:?}",
+            self.waiting,
+            self.lease
+        );
+        debug_assert!(
+            self.waiting.is_turn() || interest(&self.waiting, trigger) == self.registered,
+            "{:?} with {:?}",
+            self.waiting,
+            self.registered
+        );
     }
 
     /// Bytes of the replies that the peer's kernel has not acknowledged, after our FIN was sent. 0

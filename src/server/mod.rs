@@ -3,9 +3,12 @@
 //!
 //! ```text
 //!   link, pump, io_error   one connection: its socket, what moves its bytes, what an error means
+//!   waiting                what a connection waits for: its deadline and its interest
 //!   pool, plan, settings   workspaces, and how the memory ceiling is divided
-//!   reactor                the epoll loop: turn, batch, slow path, leases, deadlines, drain
+//!   turn                   one turn of the epoll loop, from the wait to the deadlines
+//!   reactor                the connections of a loop: fast path, slow path, lists
 //!   admission              which connections are accepted, and when the listeners pause
+//!   drain                  shutting down without losing a byte
 //!   effects                commands that run for a request
 //!   observe                counters, log lines, a snapshot for tests
 //! ```
@@ -14,6 +17,7 @@
 //! `workers` above.
 
 pub mod admission;
+mod drain;
 mod effects;
 mod io_error;
 mod link;
@@ -23,6 +27,8 @@ pub mod pool;
 mod pump;
 mod reactor;
 mod settings;
+mod turn;
+mod waiting;
 
-pub use reactor::{Server, Wakeups};
 pub use settings::Settings;
+pub use turn::{Server, Wakeups};

@@ -12,9 +12,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::time::Duration;
 
-use crate::kernel::{Mapping, Time};
+use crate::kernel::Mapping;
 use crate::protocol::connection::{Cursors, Workspace};
 
 /// The right to use one workspace.
@@ -40,30 +39,6 @@ impl WorkspaceSize {
 /// The page size of every common 64-bit machine. Only the layout depends on it.
 const PAGE: usize = 4096;
 
-/// What the holder of a workspace must do before its deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Held {
-    /// No deadline.
-    #[default]
-    Freely,
-    /// Send the rest of a frame.
-    ForFrame {
-        /// Arrival of the frame's first byte. This is the arrival of an earlier frame if frames
-        /// have followed each other without a gap, more slowly than the minimum rate, while other
-        /// connections waited for a workspace.
-        since: Time,
-        /// Bytes received since then.
-        heard: u64,
-    },
-    /// Take the replies it is owed.
-    ForReply {
-        /// Start of the span in which the peer has not taken the required minimum.
-        since: Time,
-        /// Bytes taken since then.
-        taken: u64,
-    },
-}
-
 /// A fixed number of workspaces.
 #[derive(Debug)]
 pub struct Workspaces {
@@ -72,14 +47,12 @@ pub struct Workspaces {
     stride: usize,
     /// Cursors of the workspaces in use.
     cursors: Vec<Cursors>,
-    /// What each holder must do, and since when.
-    held: Vec<Held>,
     free: Vec<u32>,
 }
 
 impl Workspaces {
     /// Bytes of bookkeeping for each workspace, in addition to its stride.
-    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<Held>() + size_of::<u32>();
+    pub const CURSORS_SIZE: usize = size_of::<Cursors>() + size_of::<u32>();
 
     /// Reserves `count` workspaces of `size`.
     ///
@@ -92,7 +65,6 @@ impl Workspaces {
             size,
             stride: size.stride(),
             cursors: vec![Default::default(); count],
-            held: vec![Held::default(); count],
             free: (0..count as u32).rev().collect(),
         })
     }
@@ -119,30 +91,30 @@ impl Workspaces {
         self.free.pop().map(Lease)
     }
 
-    /// The inbound space of the workspace that would be lent next. The caller must be done with it
-    /// before any other connection is served.
-    #[inline]
-    pub fn scratch(&mut self) -> Option<&mut [u8]> {
-        let start = *self.free.last()? as usize * self.stride;
+    /// The inbound space of the workspace of `lease`. Without one, that of the workspace that would
+    /// be lent next: the caller must be done with it before any workspace is acquired or released.
+    #[inline(always)]
+    pub fn space(&mut self, lease: Option<&Lease>) -> Option<&mut [u8]> {
+        let index = match lease {
+            Some(lease) => lease.0,
+            None => *self.free.last()?,
+        };
+        let start = index as usize * self.stride;
         Some(&mut self.memory[start..start + self.size.inbound])
     }
 
-    /// The inbound space of the workspace of `lease`, with its present contents.
-    #[inline]
-    pub fn space(&mut self, lease: &Lease) -> &mut [u8] {
-        let start = lease.0 as usize * self.stride;
-        &mut self.memory[start..start + self.size.inbound]
-    }
-
-    /// Takes another workspace and copies `range` of the inbound space of `lease` to its front.
+    /// Takes a free workspace with `range` of the space of `from` at its front. Without `from` that
+    /// is the workspace of [`Workspaces::space`] itself.
     #[cold]
-    pub fn acquire_copy(&mut self, lease: &Lease, range: Range<usize>) -> Option<Lease> {
-        let copy = self.acquire()?;
-        let from = lease.0 as usize * self.stride;
-        let range = from + range.start..from + range.end;
-        self.memory
-            .copy_within(range, copy.0 as usize * self.stride);
-        Some(copy)
+    pub fn acquire_with(&mut self, range: Range<usize>, from: Option<&Lease>) -> Option<Lease> {
+        let lease = self.acquire()?;
+        let from = from.unwrap_or(&lease).0 as usize * self.stride;
+        let to = lease.0 as usize * self.stride;
+        if from + range.start != to {
+            let range = from + range.start..from + range.end;
+            self.memory.copy_within(range, to);
+        }
+        Some(lease)
     }
 
     /// The workspace of `lease`, with the cursors that were stored last.
@@ -162,31 +134,10 @@ impl Workspaces {
         self.cursors[lease.0 as usize] = at;
     }
 
-    /// What the holder must do before its deadline.
-    pub fn held(&self, lease: &Lease) -> Held {
-        self.held[lease.0 as usize]
-    }
-
-    /// Stores what the holder must do before its deadline.
-    pub fn hold(&mut self, lease: &Lease, held: Held) {
-        self.held[lease.0 as usize] = held;
-    }
-
-    /// Moves the start of the holder's deadline by `span`.
-    pub fn put_off(&mut self, lease: &Lease, span: Duration) {
-        match &mut self.held[lease.0 as usize] {
-            Held::ForFrame { since, .. } | Held::ForReply { since, .. } => {
-                *since = since.after(span);
-            }
-            Held::Freely => {}
-        }
-    }
-
     /// Returns a workspace to the pool and discards its contents.
     #[inline]
     pub fn release_workspace(&mut self, lease: Lease) {
         self.cursors[lease.0 as usize] = Cursors::default();
-        self.held[lease.0 as usize] = Held::default();
         self.free.push(lease.0);
     }
 }
@@ -231,15 +182,21 @@ mod tests {
     fn a_copy_lies_at_the_front_of_another_workspace() {
         let mut pool = Workspaces::new(2, SIZE).unwrap();
         let lease = pool.acquire().unwrap();
-        pool.space(&lease)[..6].copy_from_slice(b"abcdef");
-        let copy = pool.acquire_copy(&lease, 2..5).unwrap();
-        assert_eq!(&pool.space(&copy)[..4], b"cde\0");
-        assert_eq!(&pool.space(&lease)[..6], b"abcdef");
-        assert_eq!(
-            pool.acquire_copy(&lease, 0..1),
-            None,
-            "there is no other left"
-        );
+        pool.space(Some(&lease)).unwrap()[..6].copy_from_slice(b"abcdef");
+        let copy = pool.acquire_with(2..5, Some(&lease)).unwrap();
+        assert_eq!(&pool.space(Some(&copy)).unwrap()[..4], b"cde\0");
+        assert_eq!(&pool.space(Some(&lease)).unwrap()[..6], b"abcdef");
+        let none = pool.acquire_with(0..1, Some(&lease));
+        assert_eq!(none, None, "there is no other left");
+    }
+
+    #[test]
+    fn bytes_in_the_space_of_the_next_workspace_are_kept_when_it_is_lent() {
+        let mut pool = Workspaces::new(1, SIZE).unwrap();
+        pool.space(None).unwrap()[..6].copy_from_slice(b"abcdef");
+        let lease = pool.acquire_with(0..6, None).unwrap();
+        assert_eq!(&pool.space(Some(&lease)).unwrap()[..6], b"abcdef");
+        assert!(pool.space(None).is_none());
     }
 
     #[test]

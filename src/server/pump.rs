@@ -6,31 +6,34 @@
 //! recv(2), send(2), shutdown(2).
 
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Interest, Sockets, Time, Trigger};
-use crate::limits::{BYTES_PER_EVENT, DISCARD_SIZE, DRAIN_READS_MIN, OPERATIONS_PER_EVENT};
-use crate::protocol::connection::{CloseReason, Cursors, Progress, Protocol, Want, Workspace};
+use crate::kernel::{Sockets, Time};
+use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
+use crate::protocol::connection::{
+    Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
+};
 use crate::protocol::service::Service;
 
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
+use super::waiting::Waiting;
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
-pub(super) struct Pump<K: Sockets, S: Service> {
-    pub(super) kernel: K,
-    pub(super) protocol: Protocol<S>,
-    pub(super) counters: Counters,
+pub(in crate::server) struct Pump<K: Sockets, S: Service> {
+    pub(in crate::server) kernel: K,
+    pub(in crate::server) protocol: Protocol<S>,
+    pub(in crate::server) counters: Counters,
     /// When to read a second time. Nothing else differs between the two triggers.
-    pub(super) reading: ReadPolicy,
+    pub(in crate::server) reading: ReadPolicy,
     /// Log lines of connections that end and of discarded frames.
-    pub(super) close_log: CloseLog,
+    pub(in crate::server) close_log: CloseLog,
     /// The time of this turn.
-    pub(super) now: Time,
+    pub(in crate::server) now: Time,
 }
 
 /// When to read a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadPolicy {
+pub(in crate::server) enum ReadPolicy {
     /// Not before the next event: epoll reports bytes that are left again (level-triggered).
     Once,
     /// While reads fill their space: epoll may not report the rest again (edge-triggered).
@@ -43,46 +46,30 @@ pub(super) enum ReadPolicy {
 
 /// What the kernel is probably ready for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Possible {
-    pub(super) read: bool,
-    pub(super) write: bool,
+pub(in crate::server) struct Possible {
+    pub(in crate::server) read: bool,
+    pub(in crate::server) write: bool,
 }
 
 /// How the fast path ended.
-pub(super) enum FastOutcome {
+pub(in crate::server) enum FastOutcome {
     /// Everything was answered and sent. The connection is at rest again.
     Done,
-    /// Bytes are left and have to be kept: their cursors, and what the kernel is ready for.
-    Remaining(InboundCursors, Possible),
+    /// Bytes have arrived that were not answered, or the space was full: their cursors, whether the
+    /// kernel may have more, and why they were not answered.
+    Left(InboundCursors, bool, Stop),
+    /// The kernel did not take all of the answer.
+    Unsent(InboundCursors),
     /// No bytes are left. The connection wants something else than to read.
     Ended(Want),
 }
 
 /// Where pumping stopped.
-pub(super) struct Next {
+pub(in crate::server) struct Next {
     /// What is wanted next.
-    pub(super) want: Want,
+    pub(in crate::server) want: Want,
     /// The kernel may be ready for it at once: only the budget is spent.
-    pub(super) has_more: bool,
-}
-
-impl Next {
-    /// The interest to register. `None` if the connection is to be closed.
-    #[inline]
-    pub(super) fn interest(&self, trigger: Trigger) -> Option<Interest> {
-        let interest = match self.want {
-            Want::Read | Want::Discard => Interest::READ,
-            Want::Write => Interest::WRITE,
-            // Wanted next only when the budget is spent, and then done without an event.
-            Want::Shutdown => Interest::NONE,
-            // Likewise; most often the connection wants to read after that.
-            Want::Resume => Interest::READ,
-            // Further bytes can wait, and epoll reports a reset without any interest.
-            Want::Await => Interest::NONE,
-            Want::Close => return None,
-        };
-        Some(interest.under(trigger))
-    }
+    pub(in crate::server) has_more: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,21 +83,11 @@ enum Transfer {
 }
 
 impl<K: Sockets, S: Service> Pump<K, S> {
-    /// The fast path of a connection at rest: one read, all bytes answered in place, one write that
-    /// takes them all. Nearly every event takes this path, so nothing is done here that only the
-    /// slow path needs. The outcome tells the slow path where to continue.
+    /// The first half of the fast path of a connection at rest: reads, and answers all bytes in
+    /// place. Returns how many bytes are owed. Nearly every event takes this path, so nothing is
+    /// done here that only the slow path needs.
     #[inline(always)]
-    pub(super) fn fast_path(&mut self, peer: &mut Link<K, S>, space: &mut [u8]) -> FastOutcome {
-        match self.receive_in_place(peer, space) {
-            Ok(count) => self.send_in_place(peer, &space[..count]),
-            Err(outcome) => outcome,
-        }
-    }
-
-    /// The first half of the fast path: reads, and answers all bytes in place. Returns how many
-    /// bytes are owed.
-    #[inline(always)]
-    pub(super) fn receive_in_place(
+    pub(in crate::server) fn receive_in_place(
         &mut self,
         peer: &mut Link<K, S>,
         space: &mut [u8],
@@ -121,26 +98,27 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             Ok(count) => count,
             Err(error) => return Err(FastOutcome::Ended(self.read_failed(&error, peer))),
         };
-        peer.active_at = self.now;
+        peer.waiting = Waiting::for_request(self.now);
         self.counters.bytes_in += count as u64;
         let filled = count == space.len();
         let bytes = &mut space[..count];
-        let (frames, answered) = peer.connection.answer_at_once(bytes, &mut self.protocol);
-        self.counters.frames += frames;
+        let run = peer.connection.answer_at_once(bytes, &mut self.protocol);
+        let answered = run.bytes;
+        self.counters.frames += run.frames;
         if answered < count || filled {
             let left = InboundCursors::after(0, answered, count);
-            let possible = Possible {
-                read: filled,
-                write: true,
-            };
-            return Err(FastOutcome::Remaining(left, possible));
+            return Err(FastOutcome::Left(left, filled, run.stop));
         }
         Ok(count)
     }
 
     /// The second half of the fast path: sends the owed bytes.
     #[inline(always)]
-    pub(super) fn send_in_place(&mut self, peer: &mut Link<K, S>, bytes: &[u8]) -> FastOutcome {
+    pub(in crate::server) fn send_in_place(
+        &mut self,
+        peer: &mut Link<K, S>,
+        bytes: &[u8],
+    ) -> FastOutcome {
         self.counters.send += 1;
         let sent = match self.kernel.write(&peer.socket, bytes) {
             Ok(sent) => sent,
@@ -154,14 +132,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             return FastOutcome::Done;
         }
         self.counters.short_writes += u64::from(sent > 0);
-        let possible = Possible {
-            read: false,
-            write: false,
-        };
-        FastOutcome::Remaining(
-            InboundCursors::after(sent, bytes.len(), bytes.len()),
-            possible,
-        )
+        FastOutcome::Unsent(InboundCursors::after(sent, bytes.len(), bytes.len()))
     }
 
     #[cold]
@@ -172,7 +143,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Counts the answered frames of one step, and logs a discarded frame.
-    pub(super) fn note(&mut self, progress: Progress) {
+    pub(in crate::server) fn note(&mut self, progress: Progress) {
         self.counters.frames += progress.frames;
         if let Some(frame) = progress.discarded {
             self.counters.frames_discarded += 1;
@@ -183,23 +154,23 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Does what `peer` wants, as far as the kernel is ready and the budget lasts.
-    pub(super) fn run(
+    pub(in crate::server) fn run(
         &mut self,
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
         mut possible: Possible,
+        budget: &mut Budget,
     ) -> Next {
         // A peer that was not read while it was owed bytes may have sent more since.
         possible.read |= self.reads_until_empty(peer);
-        let enough = self.counters.bytes_in + BYTES_PER_EVENT;
-        for _ in 0..OPERATIONS_PER_EVENT {
+        while budget.take_call() {
             let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if possible.read && self.may_read(peer, workspace) => {
-                    let pumped = self.receive(peer, workspace);
+                    let pumped = self.receive(peer, workspace, budget);
                     possible.read = self.reads_again(peer, pumped);
                 }
-                Want::Read if self.is_shutting_down() && !peer.paused => {
+                Want::Read if self.is_shutting_down() && !peer.waiting.is_memory() => {
                     if self.may_finish(peer, workspace) {
                         return Next {
                             want,
@@ -209,17 +180,18 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     self.finish_drain(peer, workspace);
                 }
                 Want::Write if possible.write => {
-                    possible.write = self.send(peer, workspace) == Transfer::Full;
+                    possible.write = self.send(peer, workspace, budget) == Transfer::Full;
                 }
-                Want::Resume if workspace.frames_left > 0 => {
-                    let progress = peer.connection.resume(workspace, &mut self.protocol);
+                Want::Resume if budget.frames() > 0 => {
+                    let connection = &mut peer.connection;
+                    let progress = connection.resume(workspace, &mut self.protocol, budget);
                     self.note(progress);
                     // The connection waited for its turn, so its peer was not idle.
-                    peer.active_at = self.now;
+                    peer.waiting.touch(self.now);
                 }
                 Want::Resume => break,
                 Want::Discard if possible.read => {
-                    let pumped = self.discard(peer);
+                    let pumped = self.discard(peer, budget);
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
@@ -230,7 +202,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     };
                 }
             }
-            if possible.read && self.counters.bytes_in >= enough {
+            if possible.read && !budget.has_bytes() {
                 break;
             }
         }
@@ -287,7 +259,12 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Reads once into the spare space, and answers what arrived.
-    fn receive(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) -> Transfer {
+    fn receive(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        budget: &mut Budget,
+    ) -> Transfer {
         let space = workspace.inbound.spare();
         let asked = space.len();
         debug_assert!(
@@ -305,14 +282,13 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                let progress = peer
-                    .connection
-                    .received(count, workspace, &mut self.protocol);
+                budget.spend_bytes(count);
+                let connection = &mut peer.connection;
+                let progress = connection.received(count, workspace, &mut self.protocol, budget);
                 self.note(progress);
                 let is_last = self.reading == ReadPolicy::LastRequest;
                 peer.has_finished |= is_last && progress.frames > 0;
-                peer.active_at = self.now;
-                (peer.refusals, peer.paused) = (0, false);
+                peer.waiting.received(count, self.now);
                 if count == asked {
                     Transfer::Full
                 } else {
@@ -327,7 +303,12 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Writes owed bytes once. Frames whose answers have room now are answered.
-    fn send(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) -> Transfer {
+    fn send(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        budget: &mut Budget,
+    ) -> Transfer {
         let owed = workspace.owed();
         let asked = owed.len();
         debug_assert!(asked > 0, "a write of nothing would be repeated for ever");
@@ -335,10 +316,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
                 self.counters.bytes_out += count as u64;
-                let progress = peer.connection.sent(count, workspace, &mut self.protocol);
+                let connection = &mut peer.connection;
+                let progress = connection.sent(count, workspace, &mut self.protocol, budget);
                 self.note(progress);
-                peer.active_at = self.now;
-                (peer.refusals, peer.paused) = (0, false);
+                peer.waiting.sent(count, self.now);
                 if count == asked {
                     return Transfer::Full;
                 }
@@ -354,7 +335,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
 
     /// Reads once and discards the bytes: a lingering peer is read only to find the end of its
     /// stream. This needs no workspace, so a lingering connection never waits for one.
-    fn discard(&mut self, peer: &mut Link<K, S>) -> Transfer {
+    fn discard(&mut self, peer: &mut Link<K, S>, budget: &mut Budget) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
         self.counters.recv += 1;
         match self.kernel.read(&peer.socket, &mut space) {
@@ -364,7 +345,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
-                (peer.refusals, peer.paused) = (0, false);
+                budget.spend_bytes(count);
+                peer.waiting.has_memory();
                 if count == space.len() {
                     Transfer::Full
                 } else {
@@ -379,16 +361,16 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Sends our FIN. The connection then waits only for the peer's FIN or for its time-out.
-    fn shutdown(&mut self, peer: &mut Link<K, S>) {
+    pub(in crate::server) fn shutdown(&mut self, peer: &mut Link<K, S>) {
         self.counters.shutdown += 1;
         match self.kernel.shutdown(&peer.socket) {
             Ok(()) => {
                 peer.connection.finished();
-                peer.unacknowledged = peer.unacknowledged_replies(&mut self.kernel);
+                let unacknowledged = peer.unacknowledged_replies(&mut self.kernel);
+                peer.waiting.linger(unacknowledged, self.now);
             }
             Err(_) => peer.connection.close(CloseReason::Reset),
         }
-        peer.active_at = self.now;
     }
 
     /// Ends a connection in a drain, when all its answers are written. If the peer's kernel has

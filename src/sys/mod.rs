@@ -16,7 +16,7 @@ pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;
 pub(crate) mod memory;
-pub mod process;
+pub(crate) mod process;
 pub(crate) mod timerfd;
 
 use std::io;

@@ -1,4 +1,4 @@
-//! The workers: one server loop per thread, and the control block that connects them.
+//! The workers: one server loop per thread, and the block that connects them.
 //!
 //! Workers share no connection state. They share three requests: start the drain, publish the
 //! counters, and replace the service. The first worker runs on the calling thread and reads the
@@ -48,7 +48,7 @@ pub enum Ending {
 }
 
 /// State shared by all workers.
-struct Control<S> {
+struct Shared<S> {
     drain: AtomicBool,
     /// Exit at once: the processes started for connections are killed too.
     stop: AtomicBool,
@@ -117,7 +117,7 @@ where
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
     retry_lines_by(run_main.clone());
-    let control = Arc::new(Control {
+    let shared = Arc::new(Shared {
         drain: AtomicBool::new(false),
         stop: AtomicBool::new(false),
         request: AtomicU64::new(0),
@@ -131,7 +131,7 @@ where
         .map(|(number, server)| Worker {
             number,
             server,
-            control: Arc::clone(&control),
+            shared: Arc::clone(&shared),
             seen: 0,
             reloads: 0,
             retired: false,
@@ -158,7 +158,7 @@ where
         }
     } else if has_effects {
         // Threads end with the process, but the commands they started do not.
-        control.request_stop();
+        shared.request_stop();
         for thread in threads {
             let _ = thread.join();
         }
@@ -169,7 +169,7 @@ where
 struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
-    control: Arc<Control<S>>,
+    shared: Arc<Shared<S>>,
     /// The last request for counters that this worker has answered.
     seen: u64,
     /// Number of the newest reloaded service that this worker has taken.
@@ -182,7 +182,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     fn run_worker(mut self) -> io::Result<()> {
         let ended = loop {
             match self.turn(Time::NEVER) {
-                Ok(_) if self.retired || self.control.stop.load(Ordering::Acquire) => return Ok(()),
+                Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => return Ok(()),
                 Ok(_) => {}
                 Err(error) => break error,
             }
@@ -190,8 +190,8 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         // A worker without its loop serves nothing, and a server with some of its workers is worse
         // than none.
         log::error!("worker {}: {ended}", self.number);
-        self.control.request_drain();
-        self.control.retire(self.number, &self.server);
+        self.shared.request_drain();
+        self.shared.retire(self.number, &self.server);
         Err(ended)
     }
 
@@ -208,7 +208,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let mut echo: Option<(i32, Time)> = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
         // workers.
-        while !self.retired || self.control.totals().runs.contains(&true) {
+        while !self.retired || self.shared.totals().runs.contains(&true) {
             let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
             let next_retry = match retry_lines() {
                 true => self.server.kernel_mut().now().after(LINE_RETRY_PAUSE),
@@ -217,7 +217,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             let signals = self.turn(next_stats.min(echoes_until).min(next_retry))?;
             let now = self.server.now();
             if now >= next_stats {
-                self.control.request_counts();
+                self.shared.request_counts();
                 next_stats = next_after(now);
             }
             let signals = match signals {
@@ -231,7 +231,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 if echo.is_some_and(|(it, _)| it == number) {
                     continue;
                 }
-                if self.control.request_drain() {
+                if self.shared.request_drain() {
                     return Ok(Ending::Stopped(number));
                 }
                 self.follow_control();
@@ -242,11 +242,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 reloads.ask();
             }
             if signals.statistics {
-                self.control.request_counts();
+                self.shared.request_counts();
             }
-            let control = &self.control;
-            let hand_over = |service| control.hand_over(service);
-            reloads.advance(now, hand_over, || control.reloaded().is_taken());
+            let shared = &self.shared;
+            let hand_over = |service| shared.hand_over(service);
+            reloads.advance(now, hand_over, || shared.reloaded().is_taken());
             // Follow the requests here too, in case this worker's own wake-up failed.
             self.follow_control();
             self.retire_if_done();
@@ -259,7 +259,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         if echo.is_some() {
             log::info!("draining");
         }
-        Ok(self.control.ending())
+        Ok(self.shared.ending())
     }
 
     /// Runs the loop until something other than a connection needs work, and follows requests.
@@ -278,30 +278,30 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     fn retire_if_done(&mut self) {
         if self.server.is_done() && !self.retired {
             self.retired = true;
-            self.control.retire(self.number, &self.server);
+            self.shared.retire(self.number, &self.server);
         }
     }
 
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
-        if self.control.drain.load(Ordering::Acquire) {
+        if self.shared.drain.load(Ordering::Acquire) {
             self.server.drain();
         }
-        let request = self.control.request.load(Ordering::Acquire);
+        let request = self.shared.request.load(Ordering::Acquire);
         if request != self.seen {
             self.seen = request;
-            self.control.publish(self.number, self.server.counters());
+            self.shared.publish(self.number, self.server.counters());
         }
-        let newer = self.control.reloaded().newer(&mut self.reloads);
+        let newer = self.shared.reloaded().newer(&mut self.reloads);
         if let Some(service) = newer {
             // Frees the old service, unless another worker still uses it.
             self.server.replace_service(service);
-            self.control.settle_news(self.number);
+            self.shared.settle_news(self.number);
         }
     }
 }
 
-impl<S: Clone> Control<S> {
+impl<S: Clone> Shared<S> {
     fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,13 +4,13 @@
 //! The server is the real one on the simulated kernel, one turn at a time, so the tests move the
 //! clock by single nanoseconds and are deterministic.
 
-mod amid;
+mod accepting;
 mod budget;
-mod door;
 mod faulted;
-mod hold;
 mod linger;
 mod memory;
+mod mid_message;
+mod workspaces;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ mod talking;
 
 use std::time::Duration;
 
-use mynah::client::{Backoff, Client, Ending, Failure, Settings, Source};
+use mynah::client::{Backoff, Client, ClientError, Ending, Settings, Source};
 use mynah::kernel::{Address, Time};
 
 use crate::sim::{Config, Peer, Pipe, Sim};
@@ -54,7 +54,7 @@ fn person() -> Settings {
 /// A client on the simulated kernel, and its result.
 struct Play {
     client: Client<Sim>,
-    end: Option<Result<Ending, Failure>>,
+    end: Option<Result<Ending, ClientError>>,
 }
 
 impl Play {
@@ -100,7 +100,7 @@ impl Play {
     }
 
     /// Runs turns until the client ends, through any simulated time.
-    fn finish(&mut self) -> &Result<Ending, Failure> {
+    fn finish(&mut self) -> &Result<Ending, ClientError> {
         for _ in 0..100_000 {
             if self.end.is_some() {
                 break;

@@ -6,8 +6,8 @@
 mod bounds;
 mod cuts;
 mod netty;
+mod outcomes;
 mod replies;
-mod verdicts;
 
 use mynah::protocol::framing::{Decoded, FrameError, Framing};
 

@@ -13,7 +13,7 @@ mod served;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use mynah::decode::{Failure, HexLines, decode};
+use mynah::decode::{DecodeError, HexLines, decode};
 use mynah::protocol::connection::CloseReason;
 use mynah::protocol::framing::{Decoded, FRAMINGS, Framing, OnTooLong};
 use mynah::protocol::service::{Echo, UpperUnicode};
@@ -30,7 +30,7 @@ fn printed(script: &Script, arrivals: &[&[u8]]) -> (String, bool) {
     let mut memory = vec![0; settings.memory_size()];
     let ended = match decode(settings, &mut memory, &mut input, &mut output) {
         Ok(()) => true,
-        Err(Failure::Wrong) => false,
+        Err(DecodeError::Wrong) => false,
         Err(failure) => panic!("{}: {failure:?}", script.name),
     };
     (String::from_utf8(output).expect("text"), ended)

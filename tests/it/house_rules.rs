@@ -1,7 +1,7 @@
 //! Rules for the source code, checked on its text.
 //!
 //! The rules: which layer may import which, where `unsafe` may occur, what the layers that only
-//! handle bytes must not name, how long a line may be, and which crates the package depends on.
+//! handle bytes must not name, which layers may know the host, how long a line may be, and which crates the package depends on.
 //!
 //! Each rule is a function from source text to findings, `file:line: what is wrong`. `samples`
 //! shows that each rule fails on bad code before it is applied to `src/`. Rules about code skip
@@ -33,12 +33,19 @@ const LAYERS: &[(&str, &str)] = &[
     ("workers", "limits base protocol kernel server"),
     ("decode", "limits base protocol::framing"),
     ("client", "limits base protocol::framing kernel"),
-    ("load", "limits base store protocol::framing kernel"),
+    (
+        "load",
+        "limits base store protocol::framing protocol::http kernel",
+    ),
 ];
 
 /// The layers that only handle bytes, and the names that they must not use.
 const BYTES_ONLY: &str = "base store protocol";
 const NOT_BYTES: &str = "std::net core::net std::os std::time::* Instant SystemTime libc";
+
+/// The layers whose code runs under the simulated kernel. What is outside the seam has no place in
+/// them.
+const SIMULATED: &str = "base store protocol server workers client";
 
 /// Whether `word` is in the list `words`.
 fn among(words: &str, word: &str) -> bool {
@@ -144,6 +151,32 @@ fn bytes_layers_know_only_bytes(source: &Source) -> Vec<String> {
     findings
 }
 
+fn the_host_stays_outside_the_seam(source: &Source) -> Vec<String> {
+    let module = source.module();
+    let layer = module.first().cloned().unwrap_or_default();
+    let code = tokens(&source.text);
+    let tests = tests_from(source, &code);
+    let mut findings = Vec::new();
+    if among(SIMULATED, &layer) {
+        for PathUse { line, parts } in paths(&code) {
+            let names_host = parts.windows(2).any(|pair| pair == ["kernel", "host"]);
+            if line < tests && names_host {
+                findings.push(source.finding(line, format!("{layer} may not know the host")));
+            }
+        }
+    }
+    if layer != "sys" && module != ["kernel", "host"] {
+        for (number, line) in (1..tests).zip(source.text.lines()) {
+            let code = line.split("//").next().unwrap_or_default();
+            if code.contains("\"/proc") || code.contains("\"/sys") {
+                findings.push(source.finding(number, "only kernel::host names /proc and /sys"));
+            }
+        }
+    }
+    findings.dedup();
+    findings
+}
+
 fn unsafe_has_one_home_and_a_reason(source: &Source) -> Vec<String> {
     let at_home = source.name.starts_with("sys/") || source.name == "sys.rs";
     let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
@@ -227,6 +260,7 @@ fn dependencies(manifest: &str) -> Result<Vec<(String, bool)>, String> {
 const RULES: &[fn(&Source) -> Vec<String>] = &[
     imports_go_one_way,
     bytes_layers_know_only_bytes,
+    the_host_stays_outside_the_seam,
     unsafe_has_one_home_and_a_reason,
     nothing_is_unwrapped,
     lines_are_short,

@@ -282,11 +282,11 @@ fn play(path: &Path) {
     let name = path.file_stem().expect("a name").to_string_lossy();
     for session in sessions(&text) {
         let needs = ["curl", "python3", "nc"];
-        let lacks = |program: &&str| {
-            let used = |step: &Step| step.command.split([' ', '\'']).any(|word| word == *program);
+        let lacks = |program: &str| {
+            let used = |step: &Step| step.command.split([' ', '\'']).any(|word| word == program);
             session.steps.iter().any(used) && !is_installed(program)
         };
-        if needs.iter().any(lacks) {
+        if needs.into_iter().any(lacks) {
             continue;
         }
         let mut shell = Shell::start(&format!("{name}-{}", session.line));

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use mynah::protocol::connection::{CloseReason, Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::connection::{
+    Budget, CloseReason, Connection, Cursors, Protocol, Want, Workspace,
+};
 use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{Echo, Service, UpperUnicode};
 
@@ -60,7 +62,7 @@ struct Trial<'a, S: Service> {
     discarded: bool,
     /// How many frames may be answered in one turn, and how many remain in this one.
     frames_most: u64,
-    frames_left: u64,
+    budget: Budget,
 }
 
 impl<S: Service> Trial<'_, S> {
@@ -87,9 +89,9 @@ impl<S: Service> Trial<'_, S> {
         let mut workspace = Workspace::new(&mut self.inbound, &mut self.outbound, self.at);
         // A write does not start a new turn.
         if !matches!(input, Input::Sent(_)) {
-            self.frames_left = self.frames_most;
+            self.budget = Budget::new(self.frames_most);
         }
-        workspace.frames_left = self.frames_left;
+        let budget = &mut self.budget;
         match input {
             Input::Received(most) => {
                 let spare = workspace.inbound.spare();
@@ -97,9 +99,9 @@ impl<S: Service> Trial<'_, S> {
                 let count = most.min(spare.len()).min(self.stream.len() - self.received);
                 spare[..count].copy_from_slice(&self.stream[self.received..][..count]);
                 self.received += count;
-                let progress = self
-                    .connection
-                    .received(count, &mut workspace, &mut self.protocol);
+                let progress =
+                    self.connection
+                        .received(count, &mut workspace, &mut self.protocol, budget);
                 self.discarded |= progress.discarded.is_some();
             }
             Input::Ended => {
@@ -109,21 +111,22 @@ impl<S: Service> Trial<'_, S> {
             Input::Sent(most) => {
                 let count = most.min(workspace.owed().len());
                 self.written.extend_from_slice(&workspace.owed()[..count]);
-                let progress = self
-                    .connection
-                    .sent(count, &mut workspace, &mut self.protocol);
+                let progress =
+                    self.connection
+                        .sent(count, &mut workspace, &mut self.protocol, budget);
                 self.discarded |= progress.discarded.is_some();
             }
             Input::Finished => self.connection.finished(),
             Input::Resumed => {
-                let progress = self.connection.resume(&mut workspace, &mut self.protocol);
+                let (connection, protocol) = (&mut self.connection, &mut self.protocol);
+                let progress = connection.resume(&mut workspace, protocol, budget);
                 assert!(progress.frames <= self.frames_most);
                 self.discarded |= progress.discarded.is_some();
             }
             Input::Drain => self.connection.drain(CloseReason::Shutdown, &mut workspace),
             Input::Close => self.connection.close(CloseReason::Idle),
         }
-        (self.at, self.frames_left) = (workspace.cursors(), workspace.frames_left);
+        self.at = workspace.cursors();
     }
 }
 
@@ -161,7 +164,7 @@ impl<S: Service + Clone> Model<'_, S> {
             ended: false,
             discarded: false,
             frames_most: self.frames_most,
-            frames_left: self.frames_most,
+            budget: Budget::new(self.frames_most),
         }
     }
 

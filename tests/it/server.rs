@@ -5,10 +5,10 @@
 //! a listener, the reserve or a connection, every workspace is back in the pool, and each counter
 //! equals the number of calls made. The files in `server/` hold the plays.
 
+mod accepting;
 mod again;
 mod bytes;
 mod commands;
-mod door;
 mod ending;
 mod golden;
 mod left_behind;

@@ -4,6 +4,7 @@
 //! The tests use only the kernel interface, never the server. The files in `sim_kernel/` hold the
 //! tests; this file holds their tools. epoll(7), tcp(7).
 
+mod batch;
 mod events;
 mod faults;
 mod masks;

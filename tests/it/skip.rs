@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use mynah::kernel::process;
+use mynah::kernel::host;
 
 /// Reports that the running test is skipped, completely or partly, and the reason.
 pub(crate) fn skip(reason: impl Display) {
@@ -48,7 +48,7 @@ pub(crate) fn skip_without(program: &str) {
 
 /// Whether this process and its children may have `count` open descriptors; reports a skip if not.
 pub(crate) fn has_descriptors(count: u64) -> bool {
-    let limit = process::raise_descriptor_limit().expect("getrlimit(2)");
+    let limit = host::raise_descriptor_limit().expect("getrlimit(2)");
     if limit < count {
         skip(format_args!(
             "{count} descriptors do not fit under the hard limit {limit}"

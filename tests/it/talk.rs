@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use mynah::protocol::connection::{
-    Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
+    Budget, Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
 };
 use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{EffectEvent, Service};
@@ -104,7 +104,10 @@ impl<S: Service> Talk<S> {
             let count = spare.len().min(bytes.len());
             assert!(count > 0, "a read into no space is the end of the stream");
             spare[..count].copy_from_slice(&bytes[..count]);
-            (count, connection.received(count, workspace, protocol))
+            (
+                count,
+                connection.received(count, workspace, protocol, &mut Budget::new(u64::MAX)),
+            )
         });
         self.note(progress);
         count
@@ -116,8 +119,9 @@ impl<S: Service> Talk<S> {
         let owed = self.owed();
         let count = owed.len().min(most);
         self.answer.extend_from_slice(&owed[..count]);
-        let progress = self
-            .with(|connection, workspace, protocol| connection.sent(count, workspace, protocol));
+        let progress = self.with(|connection, workspace, protocol| {
+            connection.sent(count, workspace, protocol, &mut Budget::new(u64::MAX))
+        });
         self.note(progress);
     }
 
@@ -125,7 +129,8 @@ impl<S: Service> Talk<S> {
     pub(crate) fn hears(&mut self, news: EffectEvent<'_>, drafted: &mut usize) {
         assert_eq!(self.wants(), Want::Await);
         let progress = self.with(|connection, workspace, protocol| {
-            connection.heard(news, "[::1]:7", drafted, workspace, protocol)
+            let budget = &mut Budget::new(u64::MAX);
+            connection.heard(news, "[::1]:7", drafted, workspace, protocol, budget)
         });
         self.note(progress);
     }
@@ -133,8 +138,9 @@ impl<S: Service> Talk<S> {
     /// The other connections have had their turn.
     pub(crate) fn resumes(&mut self) {
         assert_eq!(self.wants(), Want::Resume);
-        let progress =
-            self.with(|connection, workspace, protocol| connection.resume(workspace, protocol));
+        let progress = self.with(|connection, workspace, protocol| {
+            connection.resume(workspace, protocol, &mut Budget::new(u64::MAX))
+        });
         self.note(progress);
     }
 

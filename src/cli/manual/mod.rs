@@ -28,6 +28,7 @@ topics![
     "connect",
     "bench",
     "report",
+    "merge",
     "limits",
     "shutdown",
     "reliability",

@@ -49,6 +49,8 @@ pub enum Command {
     Bench(Box<Bench>),
     /// Talk to the server there.
     Connect(Endpoint, Connect),
+    /// Add up documents of several generators.
+    Merge(Merge),
     /// Print the frames of standard input.
     Decode(Decode),
 }
@@ -63,6 +65,7 @@ struct Options {
     connect_to: Option<Endpoint>,
     connect: Connect,
     decode: Decode,
+    merge: Merge,
 }
 
 /// The options of `mynah serve`.
@@ -174,6 +177,15 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// Longest wait for the server of any kind; `None` is no limit.
     pub timeout: Option<Duration>,
+}
+
+/// The options of `mynah merge`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Merge {
+    /// The documents to read; never empty.
+    pub files: Vec<PathBuf>,
+    /// Output file for the document of the sum.
+    pub json: Option<PathBuf>,
 }
 
 /// The options of `mynah decode`.
@@ -297,6 +309,9 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             }
             (Effect::Value(_, set) | Effect::Output(set), Some(value)) => {
                 apply(&mut options, *set, value)?;
+            }
+            (Effect::Attached(set), value) => {
+                apply(&mut options, *set, value.unwrap_or("-"))?;
             }
             (Effect::Output(set), None) => {
                 let is_file =

@@ -159,7 +159,7 @@ fn a_short_form_takes_its_value_attached_or_as_the_next_word() {
 
 #[test]
 fn auto_is_a_thread_for_each_processor_that_the_process_may_use() {
-    let may = crate::kernel::process::affinity(0).expect("a mask").list();
+    let may = crate::kernel::host::affinity(0).expect("a mask").list();
     assert_eq!(serve("--threads auto").threads, may.len().min(64));
     assert_eq!(
         parse_line("bench 7 -t auto"),
@@ -279,7 +279,8 @@ fn two_dashes_end_the_flags() {
     assert_eq!(
         error,
         "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or connect or decode or help or man or completions or version"
+             or serve or bench or merge or connect or decode or help or man or completions \
+             or version"
     );
 }
 
@@ -308,7 +309,8 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         (
             "proxy",
             "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or connect or decode or help or man or completions or version",
+             or serve or bench or merge or connect or decode or help or man or completions \
+             or version",
         ),
         (
             "serve proxy",

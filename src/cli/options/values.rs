@@ -7,11 +7,12 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::text::quantity::Quantity;
 use crate::base::text::suggest::suggest_or_list;
-use crate::kernel::{Endpoint, process};
+use crate::kernel::{Endpoint, host};
 use crate::limits::THREADS_MAX;
 
 /// Stores a parsed value in `place`.
@@ -71,7 +72,7 @@ where
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text {
         // A kernel with more processors than a mask here has bits refuses the call.
-        "auto" => Ok(process::affinity(0)
+        "auto" => Ok(host::affinity(0)
             .map_or(1, |may| may.list().len())
             .clamp(1, THREADS_MAX)),
         _ => count(text, 1..=THREADS_MAX),
@@ -206,6 +207,14 @@ pub(super) fn shown(word: &str) -> String {
         text = format!("{text:?}");
     }
     text
+}
+
+/// Destination of a document: a file, or `-`.
+pub(super) fn output_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must be a file, or - for stdout".to_owned()),
+        path => Ok(path.into()),
+    }
 }
 
 #[cfg(test)]

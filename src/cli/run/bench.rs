@@ -5,31 +5,33 @@
 //! cost the results. All results are printed before any error, and one full file does not keep the
 //! other files from being written.
 
-use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::env;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, process, release_signals};
-use crate::limits::LAST_LINE_TIMEOUT;
-use crate::load::conversation::session::{self, Session, SessionError};
-use crate::load::report;
-use crate::load::report::{document, hgrm, picture};
+use crate::base::text::escape::escape;
+use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
+use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
+use crate::load::conversation::http::request;
+use crate::load::report::origin::Origin;
+use crate::load::report::{Report, document, hgrm, inputs, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
+use crate::load::run::intervals::{Interval, Intervals, Outlet};
 use crate::load::run::progress::Progress;
+use crate::load::run::session::{self, Session, SessionError};
 
-use super::output::print;
+use super::paper::{OutputFile, print, print_report};
 use super::{Exit, Failure, io_failure};
 
-/// Descriptors that are not connections: standard streams, pollers, files in `/proc`.
-const DESCRIPTORS_FIXED: u64 = 32;
-const DESCRIPTORS_PER_THREAD: u64 = 2;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
+const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
-pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
+pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
+    let origin = Origin::here(options());
+    read_inputs(&mut bench).map_err(|line| Failure::new(Exit::Usage, line))?;
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
@@ -38,31 +40,107 @@ pub(super) fn bench(bench: Bench) -> Result<(), Failure> {
     block_signals().map_err(io_failure("signals"))?;
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
-    let session = session::run(bench, &mut kernel, &open, &mut Progress::on_terminal());
+    // Without a terminal, this line is the only sign of life until the report.
+    ERROR_LINES.offer(format!("load      {}\n", inputs(&bench.plan)).as_bytes());
+    let mut progress = Progress::on_terminal();
+    progress.intervals = Intervals::new(outlet(&bench));
+    let is_stream = bench.json_stream;
+    let session = session::run(bench, &mut kernel, &open, &mut progress);
     let session = session.map_err(failure)?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
-    // A document on stdout must be the only output there.
+    let report = Report::of(&session, &origin);
     let papers = [&json, &svg, &percentiles];
-    let printed = if papers.into_iter().any(OutputFile::is_stdout) {
-        // The document is printed even if stderr accepts nothing.
-        let _ = ERROR_LINES.write_within(report::text(&session).as_bytes(), LAST_LINE_TIMEOUT);
-        Ok(())
-    } else {
-        print(&report::text(&session))
-    };
+    let has_document = is_stream || papers.into_iter().any(OutputFile::is_stdout);
+    let printed = print_report(&report, has_document);
     // Each document is written even if the one before failed. The first error is reported.
     printed
-        .and(json.write(|| document::json(&session)))
-        .and(svg.write(|| picture::svg(&session)))
-        .and(percentiles.write(|| hgrm::hgrm(&session)))?;
+        .and(json.write(|| document::json(&report)))
+        .and(svg.write(|| picture::svg(&report)))
+        .and(percentiles.write(|| hgrm::hgrm(&report)))?;
     exit_status(session)
 }
 
+/// The words after the name of the command.
+fn options() -> impl Iterator<Item = String> {
+    let words = env::args_os().skip(2);
+    words.map(|word| word.to_string_lossy().into_owned())
+}
+
+/// Reads the files that the options name, and fixes the moment of the start. The error is the line
+/// to print.
+fn read_inputs(bench: &mut Bench) -> Result<(), String> {
+    let named = |option: &str, path: &Path, why: String| {
+        format!("{option} {}: {why}", escape(&path.display().to_string()))
+    };
+    if let Some(path) = &bench.body_file {
+        let read = read_file(path);
+        bench.plan.request.body = read.map_err(|why| named("--body", path, why))?;
+    }
+    if let Some(path) = &bench.message_file {
+        let read = read_file(path);
+        bench.plan.message.bytes = read.map_err(|why| named("--message", path, why))?;
+    }
+    if let Some(path) = &bench.urls_file {
+        let read = read_file(path).and_then(|bytes| {
+            let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+            // Without a URL as ADDR, the lines may name the server as it was typed.
+            let typed = match bench.servers.first() {
+                Some(first) => first.place(),
+                None => None,
+            };
+            let places = [bench.origin.clone(), typed];
+            let is_same = |place: &str| places.iter().flatten().any(|known| known == place);
+            request::urls(&text, is_same)
+        });
+        bench.plan.request.paths = read.map_err(|why| named("--urls", path, why))?;
+    }
+    if let Some(moment) = bench.start_at {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        let start = moment.seconds(now);
+        if start < now {
+            let late = now - start;
+            return Err(format!("--start-at: that was {late} s ago"));
+        }
+        bench.plan.start_at = Some(start);
+    }
+    Ok(())
+}
+
+/// The whole file, which has a bound.
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let opened = File::open(path);
+    let read = opened.and_then(|file| {
+        let bound = LOAD_INPUT_MAX as u64 + 1;
+        file.take(bound).read_to_end(&mut bytes)
+    });
+    match read {
+        Err(error) => Err(error.to_string()),
+        Ok(size) if size > LOAD_INPUT_MAX => Err(format!("is larger than {LOAD_INPUT_MAX} bytes")),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// Where the lines of `--interval` go. A line that finds no room is dropped.
+fn outlet(bench: &Bench) -> Option<Outlet> {
+    bench.plan.interval?;
+    Some(match bench.json_stream {
+        true => Box::new(|interval: &Interval| {
+            // A reader that is gone is told by the report's own exit code.
+            let _ = print(&format!("{}\n", interval.json()));
+        }),
+        false => Box::new(|interval: &Interval| {
+            ERROR_LINES.offer(format!("{}\n", interval.text()).as_bytes());
+        }),
+    })
+}
+
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
-    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let connections = (bench.plan.connections + bench.plan.idle) as u64;
-    let others = DESCRIPTORS_FIXED + DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
+    let others = LOAD_DESCRIPTORS_FIXED + LOAD_DESCRIPTORS_PER_THREAD * bench.plan.threads as u64;
     if connections + others > limit {
         let room = limit.saturating_sub(others);
         let line =
@@ -98,94 +176,10 @@ fn failure(error: SessionError) -> Failure {
             line: NOTHING.to_owned(),
             ..Failure::signal(signal)
         },
-    }
-}
-
-/// Destination of a document.
-enum OutputFile {
-    Nowhere,
-    Stdout,
-    File {
-        file: File,
-        path: PathBuf,
-        /// The file did not exist before, and is removed again if it stays empty.
-        is_new: bool,
-    },
-}
-
-impl OutputFile {
-    fn open(path: &Option<PathBuf>) -> Result<OutputFile, Failure> {
-        let path = match path {
-            None => return Ok(OutputFile::Nowhere),
-            Some(path) if path == Path::new("-") => return Ok(OutputFile::Stdout),
-            Some(path) => path.clone(),
-        };
-        let new = OpenOptions::new().write(true).create_new(true).open(&path);
-        let (opened, is_new) = match new {
-            // An existing file keeps its contents until there are new ones.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                (OpenOptions::new().write(true).open(&path), false)
-            }
-            new => (new, true),
-        };
-        match opened {
-            Ok(file) => Ok(OutputFile::File { file, path, is_new }),
-            Err(error) => Err(io_failure(&path.display().to_string())(error)),
-        }
-    }
-
-    /// Device and inode number, which identify the file.
-    fn inode(&self) -> Result<Option<(u64, u64)>, Failure> {
-        let metadata = match self {
-            OutputFile::Nowhere => return Ok(None),
-            OutputFile::Stdout => {
-                let stdout = io::stdout().as_fd().try_clone_to_owned();
-                stdout.and_then(|stdout| File::from(stdout).metadata())
-            }
-            OutputFile::File { file, .. } => file.metadata(),
-        };
-        let metadata = metadata.map_err(io_failure(&self.to_string()))?;
-        Ok(Some((metadata.dev(), metadata.ino())))
-    }
-
-    fn is_stdout(&self) -> bool {
-        matches!(self, OutputFile::Stdout)
-    }
-
-    fn write(mut self, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        match &mut self {
-            OutputFile::Nowhere => Ok(()),
-            OutputFile::Stdout => print(&text()),
-            OutputFile::File { file, path, is_new } => {
-                *is_new = false;
-                // This fails for a pipe, which has no length.
-                let _ = file.set_len(0);
-                let written = file.write_all(text().as_bytes());
-                written.map_err(io_failure(&path.display().to_string()))
-            }
-        }
-    }
-}
-
-impl fmt::Display for OutputFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OutputFile::Nowhere => f.write_str("nowhere"),
-            OutputFile::Stdout => f.write_str("stdout"),
-            OutputFile::File { path, .. } => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-impl Drop for OutputFile {
-    fn drop(&mut self) {
-        if let OutputFile::File {
-            path, is_new: true, ..
-        } = self
-        {
-            // There is no measurement to write.
-            let _ = fs::remove_file(path);
-        }
+        SessionError::Run(RunError::InterruptedInWarmup(signal)) => Failure {
+            line: WARMING.to_owned(),
+            ..Failure::signal(signal)
+        },
     }
 }
 

@@ -6,7 +6,9 @@
 
 mod bench;
 mod log_filter;
+mod merge;
 pub mod output;
+mod paper;
 mod serve;
 mod service;
 
@@ -18,6 +20,7 @@ use std::thread;
 use crate::cli::options::{Command, Connect, Decode};
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
+use crate::kernel::journal::TextLog;
 use crate::kernel::{
     self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, StandardInput,
     StandardOutput, Streams, Traced,
@@ -110,20 +113,16 @@ pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(_) => Ok(()),
         Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
-        Command::Decode(_) => kernel::let_signals_act(),
+        Command::Decode(_) | Command::Merge(_) => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
         Command::Bench(options) => bench::bench(*options),
         Command::Serve(options) => serve::serve(*options),
         Command::Connect(endpoint, options) => connect(&endpoint, options),
+        Command::Merge(options) => merge::merge(&options),
         Command::Decode(options) => decode(&options),
     }
-}
-
-/// Whether the system calls are traced.
-fn tells_calls() -> bool {
-    log::log_enabled!(target: "mynah::calls", log::Level::Trace)
 }
 
 /// Talks to the server at `endpoint` until either side closes the connection.
@@ -162,7 +161,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         addresses,
     };
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
-    talk(Traced::new(linux, tells_calls()), settings, endpoint)
+    talk(Traced::new(linux, TextLog::if_shown()), settings, endpoint)
 }
 
 /// Resolves all addresses of `endpoint`. A name that does not resolve yet, such as that of a
@@ -193,12 +192,12 @@ fn talk<K: Streams + Opener>(
     let failure = match Client::new(kernel, settings).and_then(Client::run) {
         Ok(client::Ending::Done) => return Ok(()),
         Ok(client::Ending::Signal(number)) => return Err(Failure::signal(number)),
-        Err(client::Failure::Open(attempts)) => return Err(unreached(endpoint, attempts)),
+        Err(client::ClientError::Open(attempts)) => return Err(unreached(endpoint, attempts)),
         Err(failure) => failure,
     };
     let exit = match failure {
-        client::Failure::Protocol(_) => Exit::Protocol,
-        client::Failure::Message(_) => Exit::Usage,
+        client::ClientError::Protocol(_) => Exit::Protocol,
+        client::ClientError::Message(_) => Exit::Usage,
         _ => Exit::Io,
     };
     Err(Failure::new(exit, failure.to_string()))
@@ -229,13 +228,13 @@ fn decode(options: &Decode) -> Result<(), Failure> {
     };
     ended.or_else(|failure| match failure {
         // A reader that has closed the pipe is not an error.
-        decode::Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        decode::Failure::Output(error) => Err(io_failure("stdout")(error)),
-        decode::Failure::Input(error) => Err(io_failure("stdin")(error)),
-        decode::Failure::Hex(line, why) => {
+        decode::DecodeError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        decode::DecodeError::Output(error) => Err(io_failure("stdout")(error)),
+        decode::DecodeError::Input(error) => Err(io_failure("stdin")(error)),
+        decode::DecodeError::Hex(line, why) => {
             Err(Failure::new(Exit::Usage, format!("line {line}: {why}")))
         }
-        decode::Failure::Wrong => Err(Failure::new(Exit::Protocol, "")),
+        decode::DecodeError::Wrong => Err(Failure::new(Exit::Protocol, "")),
     })
 }
 

@@ -10,14 +10,15 @@ use std::io::{self, ErrorKind, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::id as process_id;
 
-use super::{Exit, Failure, io_failure, limited, memory, open_failure, tells_calls};
+use super::{Exit, Failure, io_failure, limited, memory, open_failure};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
+use crate::kernel::journal::TextLog;
 use crate::kernel::{
     Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner,
-    StandardOutput, Traced, UnixName, Waker, block_signals, child, find_program,
-    give_large_blocks_back, ip_text, outlet_descriptors, process,
+    StandardOutput, Traced, UnixName, Waker, block_signals, find_program, host, ip_text,
+    outlet_descriptors,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
@@ -64,7 +65,7 @@ where
     }
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
-    give_large_blocks_back();
+    host::give_large_blocks_back();
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
@@ -90,14 +91,14 @@ where
     drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
     if protocol.service.effects().is_none() {
-        child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
+        host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     for worker in 0..options.threads {
         let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
         wakers.push(linux.waker());
-        let mut kernel = Traced::new(linux, tells_calls());
+        let mut kernel = Traced::new(linux, TextLog::if_shown());
         if protocol.service.effects().is_some() {
             kernel.supervise().map_err(cannot_watch)?;
         }
@@ -179,7 +180,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
 /// reduced without a warning, because the user has not asked for that number and the ready line
 /// prints the actual one.
 fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
-    let limit = process::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
+    let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
     let commands = match options.service {
         // Two descriptors for each running command, and one for the pipe of the command that is
@@ -189,7 +190,7 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     };
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
     // Descriptors inherited from the parent process stay open.
-    let inherited = (process::open_descriptors()).map_or(0, |open| {
+    let inherited = (host::open_descriptors()).map_or(0, |open| {
         open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
     });
     let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;

@@ -53,11 +53,11 @@ impl FromStr for Address {
 ///
 /// One line that says what is wrong.
 pub fn source(text: &str) -> Result<Address, String> {
-    let wrong = || format!("{text:?} is not an IP address; write one like 127.0.0.2 or ::1");
+    let malformed = || format!("{text:?} is not an IP address; write one like 127.0.0.2 or ::1");
     let address = match text.parse::<Ipv4Addr>() {
         Ok(ip) => SocketAddr::from((ip, 0)),
         Err(_) => {
-            let (ip, scope) = zoned(text).ok_or_else(wrong)??;
+            let (ip, scope) = zoned(text).ok_or_else(malformed)??;
             SocketAddrV6::new(ip, 0, 0, scope).into()
         }
     };
@@ -231,8 +231,8 @@ fn is_digits(text: &str) -> bool {
 fn parse_port(port: &str) -> Result<u16, String> {
     // The digits are checked because the standard parser also accepts a plus sign.
     let number = is_digits(port).then(|| port.parse().ok());
-    let wrong = || format!("the port {port:?} is wrong; write a number from 0 to 65535");
-    number.flatten().ok_or_else(wrong)
+    let malformed = || format!("the port {port:?} is wrong; write a number from 0 to 65535");
+    number.flatten().ok_or_else(malformed)
 }
 
 #[cfg(test)]

@@ -20,10 +20,11 @@ pub(in crate::kernel) mod timer;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::journal::Recordable;
 use super::{Address, Event, Interest, Poller, Signal, Sockets, Time, Token};
 use crate::sys::epoll::Epoll;
 use crate::sys::net::socket;
@@ -50,7 +51,7 @@ impl AsFd for Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        std::os::fd::AsRawFd::as_raw_fd(&self.0).fmt(f)
+        self.0.as_raw_fd().fmt(f)
     }
 }
 
@@ -112,6 +113,16 @@ impl Waker {
     pub fn wake(&self) {
         // The call fails only if the counter is full, and then a wake-up is already pending.
         let _ = eventfd::add(self.0.as_fd(), 1);
+    }
+}
+
+impl Recordable for Linux {
+    fn number(socket: &Socket) -> u32 {
+        socket.0.as_raw_fd() as u32
+    }
+
+    fn time(&self) -> Time {
+        Time::from_nanos(process::monotonic_nanoseconds())
     }
 }
 

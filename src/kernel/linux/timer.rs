@@ -12,11 +12,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use crate::kernel::{Time, Token};
+use crate::limits::TIMER_SPAN_MIN;
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::timerfd;
-
-/// Timeouts shorter than this are passed to the wait itself: they are likely to expire, and exact.
-const FAR: Duration = Duration::from_millis(10);
 
 /// A timer that wakes one poller.
 pub(in crate::kernel) struct Timer {
@@ -50,7 +48,7 @@ impl Timer {
     #[cold]
     fn timeout(&mut self, until: Time, now: Time) -> Option<Duration> {
         let span = until.since(now);
-        if span < FAR || timerfd::set(self.timer.as_fd(), until.as_nanos()).is_err() {
+        if span < TIMER_SPAN_MIN || timerfd::set(self.timer.as_fd(), until.as_nanos()).is_err() {
             return Some(span);
         }
         self.rings_at = until;

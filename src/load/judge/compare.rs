@@ -8,6 +8,7 @@
 
 use super::statistics::Estimate;
 use crate::load::report::figures::Figures;
+use crate::load::report::units;
 
 /// The compared figures: name, whether a larger value is better, and label.
 pub const METRICS: [(&str, bool, &str); 5] = [
@@ -43,13 +44,18 @@ pub struct Versus {
 }
 
 impl Versus {
-    /// The result in a few words.
+    /// The result in at most 13 columns: the difference, or the least one that these pairs could
+    /// have shown.
     pub fn verdict(&self) -> String {
         if self.estimate.shows_difference() {
-            return format!("{:+.2} %", (self.estimate.ratio - 1.0) * 100.0);
+            return units::change(self.estimate.ratio);
         }
         let least = self.estimate.resolution() * 100.0;
-        format!("no difference shown; one of {least:.1} % could have been")
+        match least {
+            least if least < 99.95 => format!("none > {least:.1} %"),
+            least if least < 9999.5 => format!("none > {least:.0} %"),
+            _ => "none".to_owned(),
+        }
     }
 }
 
@@ -140,10 +146,7 @@ mod tests {
             .map(|&other| round(&[100.0, other]))
             .collect();
         let verdict = versus(&rounds, 1)[0].verdict();
-        assert!(
-            verdict.starts_with("no difference shown; one of 7."),
-            "{verdict}"
-        );
+        assert!(verdict.starts_with("none > 7."), "{verdict}");
     }
 
     #[test]

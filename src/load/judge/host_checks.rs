@@ -10,7 +10,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::thread;
 
-use crate::kernel::{Address, process};
+use crate::kernel::{Address, host};
 
 use crate::load::plan::Plan;
 
@@ -18,7 +18,7 @@ use crate::load::plan::Plan;
 pub fn check(plan: &Plan) -> Result<(), String> {
     for &cpu in &plan.pins {
         try_processor(cpu).map_err(|error| {
-            let all = fs::read_to_string("/sys/devices/system/cpu/online");
+            let all = fs::read_to_string(host::PROCESSORS_ONLINE);
             let all = all.unwrap_or_else(|_| "not known".to_owned());
             let all = all.trim();
             format!("--pin {cpu}: {error}; the processors of this machine are {all}")
@@ -37,7 +37,7 @@ pub fn check(plan: &Plan) -> Result<(), String> {
 
 /// Pins a new thread, which does nothing else, to processor `cpu`.
 fn try_processor(cpu: usize) -> io::Result<()> {
-    let tried = thread::scope(|scope| scope.spawn(|| process::pin_task(0, cpu)).join());
+    let tried = thread::scope(|scope| scope.spawn(|| host::pin_task(0, cpu)).join());
     tried.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

@@ -6,6 +6,7 @@
 
 pub mod schedule;
 pub mod script;
+pub mod text;
 
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use crate::limits::{
     LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_SIZE_DEFAULT, LOAD_SIZE_MAX, LOAD_WARMUP_DEFAULT,
     PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
-use crate::protocol::framing::{Framing, Raw};
+use crate::protocol::framing::{Decoded, Framing, Raw};
 
+use super::conversation::exchange::Expect;
 use super::conversation::http::request::Request;
 use schedule::Arrivals;
 use script::Script;
@@ -50,8 +52,28 @@ pub enum Pace {
 pub enum Protocol {
     /// Echo: the reply equals the request.
     Echo,
-    /// HTTP/1.1, GET.
+    /// HTTP/1.1.
     Http,
+    /// Any protocol of requests and replies: a message, and what ends its reply.
+    Message,
+}
+
+/// The message of [`Protocol::Message`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The payload of each request.
+    pub bytes: Vec<u8>,
+    /// What ends a reply. A datagram is a whole reply.
+    pub expect: Expect,
+}
+
+impl Default for Message {
+    fn default() -> Message {
+        Message {
+            bytes: Vec::new(),
+            expect: Expect::Line,
+        }
+    }
 }
 
 /// The inputs of a load.
@@ -70,6 +92,13 @@ pub struct Plan {
     pub grace: Duration,
     /// The time over which the connections are opened.
     pub ramp: Duration,
+    /// The time over which connections are opened while the load runs; the load begins with the
+    /// first one.
+    pub slow_start: Duration,
+    /// When the load begins, in seconds since 1970; at once if that is past.
+    pub start_at: Option<u64>,
+    /// How often a line about the run is written.
+    pub interval: Option<Duration>,
     /// The time limit for one connection to be established; `None` means the kernel's limit.
     pub connect_timeout: Option<Duration>,
     /// The smallest and the largest payload in bytes.
@@ -92,8 +121,10 @@ pub struct Plan {
     pub spin: Option<Duration>,
     /// Echo or HTTP.
     pub protocol: Protocol,
-    /// The HTTP request.
+    /// The HTTP requests.
     pub request: Request,
+    /// The message that is sent instead of an echo.
+    pub message: Message,
     /// Whether every byte of an echo is compared, and every page with the first one.
     pub verify: bool,
 }
@@ -107,6 +138,9 @@ impl Default for Plan {
             warmup: LOAD_WARMUP_DEFAULT,
             grace: LOAD_GRACE_DEFAULT,
             ramp: Duration::ZERO,
+            slow_start: Duration::ZERO,
+            start_at: None,
+            interval: None,
             connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
             pipeline: 1,
@@ -119,6 +153,7 @@ impl Default for Plan {
             spin: None,
             protocol: Protocol::Echo,
             request: Request::default(),
+            message: Message::default(),
             verify: true,
         }
     }
@@ -170,6 +205,12 @@ impl Plan {
                     .to_owned(),
             );
         }
+        if !self.slow_start.is_zero() && (self.churn || !self.ramp.is_zero()) {
+            return Err(
+                "--slow-start opens connections under load; --churn and --ramp do not go with it"
+                    .to_owned(),
+            );
+        }
         match self.until {
             Until::Time(Duration::ZERO) => {
                 return Err("--duration must be longer than 0".to_owned());
@@ -189,9 +230,17 @@ impl Plan {
     pub fn check_datagrams(&self) -> Result<(), String> {
         let wrong = |reason: &str| Err(reason.to_owned());
         match self {
-            Plan { protocol, .. } if *protocol != Protocol::Echo => {
+            Plan { protocol, .. } if *protocol == Protocol::Http => {
                 wrong("--protocol must be echo over datagrams")
             }
+            Plan {
+                protocol: Protocol::Message,
+                message,
+                ..
+            } if message.bytes.len() > DATAGRAM_SIZE_IPV4_MAX => Err(format!(
+                "--message must be at most {DATAGRAM_SIZE_IPV4_MAX} bytes, the most that a \
+                 datagram carries over IPv4"
+            )),
             Plan { framing, .. } if *framing != Framing::Raw(Raw) => {
                 wrong("a datagram is a frame by itself; --frame does not go with it")
             }
@@ -243,10 +292,51 @@ impl Plan {
         let Plan { size, pipeline, .. } = *self;
         match self.protocol {
             Protocol::Http => {
-                let request = self.request.to_bytes(&to.into());
+                let requests = self.request.to_bytes(&to.into());
+                Ok(Script::in_turn(&requests, pipeline))
+            }
+            Protocol::Message => {
+                let request = self.framed_message()?;
                 Ok(Script::same(&request, pipeline))
             }
             Protocol::Echo => Script::echo(&self.framing, size.0, size.1, pipeline),
+        }
+    }
+
+    /// The bytes of a message: as typed, or as the payload of a frame.
+    fn framed_message(&self) -> Result<Vec<u8>, String> {
+        let payload = &self.message.bytes;
+        if payload.is_empty() {
+            return Err("--message must not be empty, it would have no reply".to_owned());
+        }
+        if !self.framing.has_boundaries() {
+            return Ok(payload.clone());
+        }
+        let overhead = self.framing.overhead();
+        let mut space = vec![0; overhead.front + payload.len() + overhead.back];
+        space[overhead.front..][..payload.len()].copy_from_slice(payload);
+        let length = self.framing.encode(&[], &mut space, payload.len());
+        let length = length.map_err(|error| format!("--message: {error}"))?;
+        space.truncate(length);
+        match self.framing.decode(&space, 0) {
+            Decoded::Frame(bounds) if bounds.frame == length => Ok(space),
+            _ => Err(format!(
+                "--message: does not fit the framing '{}'",
+                self.framing
+            )),
+        }
+    }
+
+    /// Whether a request may be sent again that may or may not have arrived.
+    pub fn is_repeatable(&self) -> bool {
+        self.protocol == Protocol::Http && self.request.is_repeatable()
+    }
+
+    /// The number of different requests, whose replies are compared each with its own first one.
+    pub fn urls(&self) -> usize {
+        match self.protocol {
+            Protocol::Http => self.request.paths.len(),
+            Protocol::Echo | Protocol::Message => 1,
         }
     }
 

@@ -55,13 +55,20 @@ impl Script {
 
     /// The same request repeated.
     pub fn same(request: &[u8], depth: usize) -> Script {
-        let count = (TABLE_BYTES / request.len()) | 1;
-        let starts = (0..=count).map(|index| index * request.len()).collect();
-        Script {
-            bytes: request.repeat(count),
-            starts,
+        Script::in_turn(&[request.to_vec()], depth)
+    }
+
+    /// The requests in turn, repeated: request number `index` of the table is number `index` modulo
+    /// their count.
+    pub fn in_turn(requests: &[Vec<u8>], depth: usize) -> Script {
+        let size: usize = requests.iter().map(Vec::len).sum();
+        let rounds = (TABLE_BYTES / size.max(1)) | 1;
+        let (mut bytes, mut starts) = (Vec::with_capacity(size * rounds), vec![0]);
+        for request in std::iter::repeat_n(requests, rounds).flatten() {
+            bytes.extend_from_slice(request);
+            starts.push(bytes.len());
         }
-        .with_margin(depth)
+        Script { bytes, starts }.with_margin(depth)
     }
 
     fn framed(

@@ -9,7 +9,7 @@ use crate::base::histogram::Histogram;
 
 use super::cost::{ServerCost, ratio};
 use crate::load::run::Outcome;
-use crate::load::worker::tally::Errors;
+use crate::load::worker::tally::{Errors, Tally};
 
 /// Statistics of one kind of time span, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,6 +63,45 @@ impl Spans {
     }
 }
 
+/// The histograms of one server, over all its runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histograms {
+    /// Time from the send to the reply.
+    pub service: Histogram,
+    /// Time from when the request was due to the reply.
+    pub response: Histogram,
+    /// Time from connect(2) to the established connection.
+    pub connect: Histogram,
+    /// How late requests were sent.
+    pub lateness: Histogram,
+}
+
+impl Histograms {
+    /// Adds those of one run.
+    pub fn add(&mut self, tally: &Tally) {
+        self.service.merge(&tally.service);
+        self.response.merge(&tally.response);
+        self.connect.merge(&tally.connect);
+        self.lateness.merge(&tally.lateness);
+    }
+
+    /// Adds those of another server or generator.
+    pub fn merge(&mut self, other: &Histograms) {
+        self.service.merge(&other.service);
+        self.response.merge(&other.response);
+        self.connect.merge(&other.connect);
+        self.lateness.merge(&other.lateness);
+    }
+
+    /// The latency that counts; see [`Figures::latency`].
+    pub fn latency(&self) -> &Histogram {
+        match self.response.count() {
+            0 => &self.service,
+            _ => &self.response,
+        }
+    }
+}
+
 /// What a run needs so that a figure can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -72,6 +111,8 @@ pub enum Needs {
     Schedule,
     /// Connections with a handshake.
     Handshake,
+    /// Replies with a status.
+    Statuses,
     /// A server with a known process.
     Process,
 }
@@ -79,6 +120,8 @@ pub enum Needs {
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
+    /// The start of the measured window by the wall clock, in nanoseconds since 1970.
+    pub started_unix_ns: u64,
     /// The length of the measured window in seconds.
     pub elapsed_s: f64,
     /// Requests that were due in the window.
@@ -97,12 +140,19 @@ pub struct Figures {
     pub rate: f64,
     /// Bytes received per second.
     pub bytes_rate: f64,
-    /// Failed requests, plus connections that broke without a failed request.
+    /// Failed requests, answered ones whose HTTP status is 4xx or 5xx, and connections with wrong
+    /// bytes that belong to no request.
     pub errors: u64,
     /// Errors by kind.
     pub kinds: Errors,
-    /// Connections that the server had legally ended and that were opened again.
+    /// Connections that were opened again since the start of the window. They are no errors.
     pub reconnects: u64,
+    /// The longest pause before one of them, in nanoseconds.
+    pub longest_pause_ns: u64,
+    /// Connections that were asked for and did not stand at the end of the window.
+    pub missing: u64,
+    /// Answered requests by HTTP status, in order; `None` for other protocols.
+    pub statuses: Option<Vec<(u16, u64)>>,
     /// Requests in flight when a signal ended the run, including those of the warm-up.
     pub cut_off: u64,
     /// Datagrams that arrived after their request was given up, or arrived twice.
@@ -115,6 +165,9 @@ pub struct Figures {
     pub service: Option<Spans>,
     /// The longest service time, in nanoseconds, of requests from before the window.
     pub longest_carried_ns: u64,
+    /// Closed loop: the mean time from a reply to the next send, in nanoseconds. It belongs to no
+    /// service time.
+    pub held_mean_ns: f64,
     /// Time from when the request was due to the reply (open loop).
     pub response: Option<Spans>,
     /// Time from connect(2) to the established connection, for load connections.
@@ -169,6 +222,7 @@ impl Figures {
             None => (None, None),
         };
         Figures {
+            started_unix_ns: outcome.begin.unix_ns,
             elapsed_s,
             due: tally.due(),
             requests: tally.answered,
@@ -178,15 +232,19 @@ impl Figures {
             replies: tally.completed,
             rate,
             bytes_rate: per_second(tally.received_bytes),
-            errors: tally.errors.total(),
+            errors: tally.errors(),
             kinds: tally.errors,
             reconnects: tally.reconnects,
+            longest_pause_ns: tally.longest_pause_ns,
+            missing: tally.missing,
+            statuses: tally.has_statuses.then(|| tally.statuses.seen().collect()),
             cut_off: tally.cut_off,
             late: tally.late,
             lost_in_warmup: tally.lost_in_warmup,
             interrupted: outcome.interrupted.is_some(),
             service: Spans::of(&tally.service),
             longest_carried_ns: tally.longest_carried_ns,
+            held_mean_ns: tally.held_ns as f64 / tally.begun.max(1) as f64,
             response: Spans::of(&tally.response),
             connect: Spans::of(&tally.connect),
             connections: tally.connections,
@@ -232,6 +290,19 @@ impl Figures {
         ]
     }
 
+    /// Answered requests whose status is of `class`, 1 to 9: 5 for 5xx. `None` without statuses.
+    pub fn status_class(&self, class: u16) -> Option<u64> {
+        let statuses = self.statuses.as_ref()?.iter();
+        let of_class = statuses.filter(|(status, _)| status / 100 == class);
+        Some(of_class.map(|(_, count)| count).sum())
+    }
+
+    /// Failed requests, and connections with wrong bytes that belong to no request: what makes a
+    /// run fail.
+    pub fn failures(&self) -> u64 {
+        self.failed + self.kinds.bare
+    }
+
     /// Requests that were sent and have no reply.
     pub fn unanswered(&self) -> u64 {
         self.kinds.unanswered + self.unfinished
@@ -255,6 +326,10 @@ impl Figures {
             "errors" => Some(self.errors as f64),
             "unanswered" => Some(self.unanswered() as f64),
             "reconnects" => Some(self.reconnects as f64),
+            "status_1xx" | "status_2xx" | "status_3xx" | "status_4xx" | "status_5xx" => {
+                let class = u16::from(name.as_bytes()["status_".len()] - b'0');
+                self.status_class(class).map(|count| count as f64)
+            }
             "bytes_rate" => Some(self.bytes_rate),
             "client_cpu" => self.client_cpu_ns_per_request,
             "cpu" => self.server?.cpu_ns_per_request,
@@ -278,15 +353,19 @@ impl Figures {
             connect: Some(Spans::default()),
             client_cpu_ns_per_request: Some(0.0),
             server: Some(ServerCost::known()),
+            statuses: Some(Vec::new()),
             ..Figures::default()
         };
         all.named(name)?;
-        let (mut closed, mut silent, mut unknown) = (all.clone(), all.clone(), all);
+        let (mut closed, mut silent, mut unknown) = (all.clone(), all.clone(), all.clone());
         (closed.response, silent.connect, unknown.server) = (None, None, None);
+        let mut plain = all;
+        plain.statuses = None;
         Some(match name {
             _ if closed.named(name).is_none() => Needs::Schedule,
             _ if silent.named(name).is_none() => Needs::Handshake,
             _ if unknown.named(name).is_none() => Needs::Process,
+            _ if plain.named(name).is_none() => Needs::Statuses,
             _ => Needs::Nothing,
         })
     }
@@ -356,13 +435,22 @@ mod tests {
             ("client_cpu", Needs::Nothing),
             ("response:max", Needs::Schedule),
             ("connect:mean", Needs::Handshake),
+            ("status_2xx", Needs::Statuses),
+            ("status_5xx", Needs::Statuses),
             ("cpu", Needs::Process),
             ("cpu_ratio", Needs::Process),
             ("rss", Needs::Process),
         ] {
             assert_eq!(Figures::needs(name), Some(needs), "{name}");
         }
-        for name in ["p98", "service:", "service:rate", ""] {
+        for name in [
+            "status_6xx",
+            "status_500",
+            "p98",
+            "service:",
+            "service:rate",
+            "",
+        ] {
             assert_eq!(Figures::needs(name), None, "{name}");
         }
     }

@@ -6,21 +6,16 @@ use std::fmt::Write;
 
 use crate::base::histogram::Histogram;
 
-use crate::load::conversation::session::Session;
-use crate::load::report;
+use super::{Report, letter};
 
 /// The percentiles in HdrHistogram text. With several servers, each has its own block, under a
 /// comment with its name.
-pub fn hgrm(session: &Session) -> String {
-    let blocks = session.servers.iter().enumerate().map(|(index, server)| {
+pub fn hgrm(report: &Report<'_>) -> String {
+    let blocks = report.servers.iter().enumerate().map(|(index, server)| {
         let block = percentiles(&server.latency);
-        match session.servers.len() {
+        match report.servers.len() {
             1 => block,
-            _ => format!(
-                "# {}  {}\n{block}",
-                report::letter(index),
-                server.target.name
-            ),
+            _ => format!("# {}  {}\n{block}", letter(index), server.target.name),
         }
     });
     blocks.collect::<Vec<_>>().join("\n")

@@ -1,80 +1,129 @@
-//! The text report: the inputs, the results, the costs, and the checks.
+//! The reports: text, JSON, SVG and percentiles, all from one [`Report`].
 //!
-//! Every latency is named by its kind. Every doubt is printed beside the figures that it concerns.
-//! A figure that was not measured is never printed as a value. The report computes no figures: see
-//! `figures`, and `judge` for the checks.
+//! A report shows a session of this process, or a sum of documents that other processes wrote
+//! (`load::merge`). Every latency is named by its kind. Every doubt is printed beside the figures
+//! that it concerns. A figure that was not measured is never printed as a value. Reports compute no
+//! figures: see `figures`, and `judge` for the checks.
 
-use std::fmt::Write;
+pub mod cost;
+pub mod document;
+pub mod figures;
+pub mod hgrm;
+pub mod origin;
+pub mod picture;
+pub mod sentence;
+pub mod text;
+pub mod units;
+
 use std::time::Duration;
 
-use crate::base::histogram::Histogram;
+use crate::base::text::json::Value;
 use crate::base::text::plural::plural;
 use crate::base::text::quantity::Quantity;
 use crate::limits::LOAD_GRACE_DEFAULT;
 
-use super::conversation::session::{Loaded, Session};
+use super::judge::checks::Check;
+use super::judge::statistics::Estimate;
 use super::plan::schedule::Arrivals;
 use super::plan::{Pace, Plan, Protocol, Until};
-use cost::ServerCost;
-use figures::{Figures, PERCENTS, Spans};
-use units::{bytes, count, span};
+use super::run::bench::Bench;
+use super::run::session::{Compared, Loaded, Session};
+use figures::Figures;
+use origin::Origin;
+use units::span;
 
-/// The whole report. It ends with a line feed.
-pub fn text(session: &Session) -> String {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_all(&mut out, session);
-    out
+/// The inputs as a document shows them.
+#[derive(Clone, Copy, Debug)]
+pub enum Inputs<'a> {
+    /// Those of this process.
+    Given(&'a Bench),
+    /// Those of documents that were read. They are equal in all of them.
+    Read(&'a Value),
 }
 
-fn write_all(out: &mut String, session: &Session) -> std::fmt::Result {
-    writeln!(out, "load      {}", inputs(&session.bench.plan))?;
-    if session.bench.same_core {
-        writeln!(
-            out,
-            "          servers and generator on processor {}",
-            session.bench.plan.pins[0]
-        )?;
-    }
-    if session.interrupted.is_some() {
-        writeln!(out, "          interrupted: this is what there is")?;
-    }
-    if session.cut_short.is_some() {
-        writeln!(
-            out,
-            "          a run could not begin: this is what there is"
-        )?;
-    }
-    for (index, server) in session.servers.iter().enumerate() {
-        if let Some(figures) = server.runs.last() {
-            let alone = session.servers.len() == 1;
-            let title = if alone {
-                String::new()
-            } else {
-                format!("{}  ", letter(index))
-            };
-            let last = if server.runs.len() > 1 {
-                " (last round)"
-            } else {
-                ""
-            };
-            writeln!(out, "\n{title}{}{last}", server.target.name)?;
-            write_figures(out, &session.bench.plan, server, figures)?;
+/// Everything that a report shows.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// Where and when it was made.
+    pub origin: &'a Origin,
+    /// The documents of a sum, as they describe their origins. Empty for a session.
+    pub parts: &'a [Value],
+    /// The inputs.
+    pub inputs: Inputs<'a>,
+    /// The inputs in one line.
+    pub load: String,
+    /// Facts about the whole report, one a line.
+    pub notes: Vec<String>,
+    /// Whether a number of requests was asked for, instead of a time.
+    pub is_counted: bool,
+    /// Whether requests were due at a rate.
+    pub is_open_loop: bool,
+    /// Whether servers and generator shared a processor.
+    pub same_core: bool,
+    /// The number of pairs that were asked for.
+    pub pairs: usize,
+    /// The servers in order.
+    pub servers: &'a [Loaded],
+    /// The checks, each with the index of its server.
+    pub checks: &'a [(usize, Check)],
+    /// The steps of a sweep: the rate that was asked for, and the figures.
+    pub steps: Vec<(f64, &'a Figures)>,
+    /// The knee among the steps.
+    pub knee: Option<usize>,
+    /// Comparisons with the first server.
+    pub compared: &'a [Compared],
+    /// Each server compared with itself, by figure.
+    pub self_checks: &'a [(&'static str, Estimate)],
+    /// Whether a signal ended it early.
+    pub is_interrupted: bool,
+    /// Why a later run could not begin.
+    pub cut_short: Option<String>,
+    /// Assertions that do not hold, each with its reason.
+    pub broken_assertions: Vec<String>,
+}
+
+impl<'a> Report<'a> {
+    /// The report of a session.
+    pub fn of(session: &'a Session, origin: &'a Origin) -> Report<'a> {
+        let bench = &session.bench;
+        let mut notes = Vec::new();
+        if bench.same_core {
+            let processor = bench.plan.pins.first().copied().unwrap_or_default();
+            notes.push(format!("servers and generator on processor {processor}"));
+        }
+        if session.interrupted.is_some() {
+            notes.push("interrupted: this is what there is".to_owned());
+        }
+        if session.cut_short.is_some() {
+            notes.push("a run could not begin: this is what there is".to_owned());
+        }
+        Report {
+            origin,
+            parts: &[],
+            inputs: Inputs::Given(bench),
+            load: match &session.steps()[..] {
+                [] => inputs(&bench.plan),
+                [.., (last, _)] => {
+                    let steps = bench.steps().len();
+                    format!("{}, in {steps} steps up to {last}", inputs(&bench.plan))
+                }
+            },
+            notes,
+            is_counted: matches!(bench.plan.until, Until::Requests(_)),
+            is_open_loop: bench.plan.pace != Pace::Closed,
+            same_core: bench.same_core,
+            pairs: bench.pairs,
+            servers: &session.servers,
+            checks: &session.checks,
+            steps: session.steps(),
+            knee: session.knee(),
+            compared: &session.compared,
+            self_checks: &session.self_checks,
+            is_interrupted: session.interrupted.is_some(),
+            cut_short: session.cut_short.as_ref().map(ToString::to_string),
+            broken_assertions: session.broken_assertions(),
         }
     }
-    if !session.checks.is_empty() {
-        writeln!(out, "\nchecks")?;
-        for (index, check) in &session.checks {
-            let mark = if check.doubtful { "!!" } else { "ok" };
-            let server = if session.servers.len() == 1 {
-                ' '
-            } else {
-                letter(*index)
-            };
-            writeln!(out, "  {mark}  {server} {}", check.text)?;
-        }
-    }
-    write_comparison(out, session)
 }
 
 /// The inputs in one line.
@@ -94,11 +143,19 @@ pub fn inputs(plan: &Plan) -> String {
     });
     words.push(match (plan.protocol, plan.size) {
         (Protocol::Http, _) => plan.request.to_string(),
+        (Protocol::Message, _) => {
+            let size = plan.message.bytes.len();
+            format!("a message of {}", plural(size, "byte", "bytes"))
+        }
         (_, (least, most)) if least == most => {
             format!("{} {}", plural(least, "byte", "bytes"), plan.framing)
         }
         (_, (least, most)) => format!("{least} to {most} bytes {}", plan.framing),
     });
+    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    words.extend(
+        (!plan.slow_start.is_zero()).then(|| format!("a slow start of {}", time(plan.slow_start))),
+    );
     words.extend((plan.pipeline > 1).then(|| format!("{} deep", plan.pipeline)));
     words.extend(
         plan.churn
@@ -109,8 +166,8 @@ pub fn inputs(plan: &Plan) -> String {
         plan.spin
             .map(|time| format!("spinning {}", span(time.as_nanos() as f64))),
     );
-    words.extend((!plan.verify).then(|| "not verified".to_owned()));
-    let time = |span: Duration| Quantity::Time.text(span.as_nanos());
+    let is_compared = plan.verify || plan.protocol == Protocol::Message;
+    words.extend((!is_compared).then(|| "not verified".to_owned()));
     let measured = match plan.until {
         Until::Time(duration) => time(duration),
         Until::Requests(requests) => plural(requests, "request", "requests"),
@@ -128,251 +185,3 @@ pub fn inputs(plan: &Plan) -> String {
 pub fn letter(index: usize) -> char {
     char::from(b'A' + (index % 26) as u8)
 }
-
-fn write_figures(
-    out: &mut String,
-    plan: &Plan,
-    server: &Loaded,
-    figures: &Figures,
-) -> std::fmt::Result {
-    write_requests(out, figures)?;
-    write_errors(out, server)?;
-    write_asides(out, figures)?;
-    write_throughput(out, plan, figures)?;
-    let error = format!("within {:.1} %", Histogram::ERROR * 100.0);
-    write!(out, "  {error:<13} {:>9}", "mean")?;
-    PERCENTS
-        .iter()
-        .try_for_each(|(_, name)| write!(out, " {name:>9}"))?;
-    writeln!(out, " {:>9}", "max")?;
-    write_spans(out, "response time", figures.response.as_ref())?;
-    write_spans(out, "service time", figures.service.as_ref())?;
-    write_spans(out, "connect", figures.connect.as_ref())?;
-    match (&figures.server, &figures.server_unknown) {
-        (Some(cost), _) => write_cost(out, cost)?,
-        (None, Some(why)) => writeln!(out, "  server        not known: {why}")?,
-        (None, None) => {}
-    }
-    let client = or_unknown(figures.client_cpu_ns_per_request, "CPU a request", |ns| {
-        format!("{} CPU a request", span(ns))
-    });
-    writeln!(out, "  generator     {client}")?;
-    for (label, failure) in server.failures.iter().take(5) {
-        writeln!(out, "  {label:<13} {failure}")?;
-    }
-    Ok(())
-}
-
-/// The outcome of the requests that were due.
-fn write_requests(out: &mut String, figures: &Figures) -> std::fmt::Result {
-    let Figures {
-        due,
-        requests,
-        failed,
-        unfinished,
-        unsent,
-        elapsed_s,
-        errors,
-        reconnects,
-        ..
-    } = *figures;
-    let errors = plural(errors, "error", "errors");
-    let reconnects = match reconnects {
-        0 => String::new(),
-        some => format!(", {}", plural(some, "reconnect", "reconnects")),
-    };
-    writeln!(
-        out,
-        "  requests      {due} due in {elapsed_s:.2} s, {errors}{reconnects}"
-    )?;
-    writeln!(
-        out,
-        "                {requests} answered, {failed} failed, {unfinished} unfinished, \
-         {unsent} unsent"
-    )
-}
-
-/// The rate and the replies that it counts: all replies in the window, whenever their requests were
-/// due.
-fn write_throughput(out: &mut String, plan: &Plan, figures: &Figures) -> std::fmt::Result {
-    let (rate, back) = (count(figures.rate), bytes(figures.bytes_rate));
-    let replies = plural(figures.replies, "reply", "replies");
-    // An overloaded server may still be answering requests of the warm-up.
-    let counts = match (plan.until, figures.requests, figures.replies) {
-        (_, 0, 1..) => format!("{replies} in that time, all to earlier requests"),
-        (Until::Time(_), ..) => format!("{replies} in that time"),
-        (Until::Requests(_), ..) => replies,
-    };
-    writeln!(out, "  throughput    {rate}/s, {back}/s back: {counts}")
-}
-
-/// A part of a server's processor time per request. Without a tick, the only known bound is less
-/// than one tick.
-fn part(cost: &ServerCost, share: f64) -> String {
-    let cpu = cost.cpu_ns_per_request.unwrap_or(0.0);
-    match cost.ticks {
-        Some(ticks @ 1..) if share <= 0.0 => format!("under {}", span(cpu / ticks as f64)),
-        _ => span(cpu * share),
-    }
-}
-
-/// The figure formatted by `text`, or a note that `name` is not known.
-fn or_unknown<T>(figure: Option<T>, name: &str, text: impl Fn(T) -> String) -> String {
-    figure.map_or_else(|| format!("{name} not known"), text)
-}
-
-/// The failures of all runs: one line for each kind that occurred.
-fn write_errors(out: &mut String, server: &Loaded) -> std::fmt::Result {
-    let rounds = if server.runs.len() > 1 {
-        ", in all rounds"
-    } else {
-        ""
-    };
-    let kinds = server.errors_by_kind();
-    let told = kinds.into_iter().filter(|(_, _, count)| *count > 0);
-    for (index, (_, what, count)) in told.enumerate() {
-        let label = if index == 0 { "errors" } else { "" };
-        let [one, many, how] = what;
-        let what = plural(count, one, many);
-        writeln!(out, "  {label:<13} {what} {how}{rounds}")?;
-    }
-    Ok(())
-}
-
-/// Facts that are not errors but matter to the reader.
-fn write_asides(out: &mut String, figures: &Figures) -> std::fmt::Result {
-    if figures.lost_in_warmup > 0 {
-        let lost = plural(figures.lost_in_warmup, "request", "requests");
-        writeln!(
-            out,
-            "  warm-up       {lost} never answered, counted nowhere else"
-        )?;
-    }
-    if figures.late > 0 {
-        let late = plural(figures.late, "reply", "replies");
-        writeln!(
-            out,
-            "  late          {late}, after a second or for the second time"
-        )?;
-    }
-    if figures.interrupted {
-        let flying = plural(figures.cut_off, "request", "requests");
-        let waiting = figures.unsent;
-        writeln!(
-            out,
-            "  interrupted   with {flying} in flight, {waiting} due and not sent"
-        )?;
-    }
-    Ok(())
-}
-
-fn write_spans(out: &mut String, name: &str, spans: Option<&Spans>) -> std::fmt::Result {
-    let Some(spans) = spans else { return Ok(()) };
-    write!(out, "  {name:<13} {:>9}", span(spans.mean))?;
-    spans
-        .percentiles
-        .iter()
-        .try_for_each(|&value| write!(out, " {:>9}", span(value as f64)))?;
-    writeln!(out, " {:>9}", span(spans.max as f64))
-}
-
-fn write_cost(out: &mut String, cost: &ServerCost) -> std::fmt::Result {
-    let cpu = or_unknown(cost.cpu_ns_per_request, "CPU a request", |cpu| {
-        let split = match cost.user_share {
-            Some(share) => {
-                let (user, system) = (part(cost, share), part(cost, 1.0 - share));
-                format!("{user} user, {system} system")
-            }
-            None => "user and system not told apart".to_owned(),
-        };
-        format!("{} CPU a request ({split})", span(cpu))
-    });
-    let cpus = or_unknown(cost.cpus, "processors", |cpus| {
-        format!("{cpus:.2} processors")
-    });
-    let ratio = or_unknown(
-        cost.cpu_ratio_to_client,
-        "ratio to the generator",
-        |ratio| format!("{ratio:.4} of the generator's"),
-    );
-    writeln!(out, "  server        {cpu}, {cpus}, {ratio}")?;
-    let resident = or_unknown(cost.resident_bytes, "resident memory", |size| {
-        format!("{} resident", bytes(size as f64))
-    });
-    let each = or_unknown(cost.bytes_per_connection, "memory a connection", |size| {
-        format!("{} a connection", bytes(size))
-    });
-    let threads = or_unknown(cost.threads, "threads", |count| {
-        plural(count, "thread", "threads")
-    });
-    let switches = or_unknown(cost.switches_per_request, "context switches", |count| {
-        format!("{count:.3} context switches a request")
-    });
-    writeln!(
-        out,
-        "                {resident}, {each}, {threads}, {switches}"
-    )
-}
-
-fn write_comparison(out: &mut String, session: &Session) -> std::fmt::Result {
-    for (index, compared) in session.compared.iter().enumerate() {
-        writeln!(out, "\n{} against A", letter(index + 1))?;
-        if compared.versus.is_empty() {
-            let (done, pairs) = (compared.pairs, session.bench.pairs);
-            let done = if done == 0 {
-                "none".to_owned()
-            } else {
-                done.to_string()
-            };
-            writeln!(
-                out,
-                "  no ratio: of {pairs} pairs {done} was finished, and it takes 2"
-            )?;
-            continue;
-        }
-        let (ratio, interval) = ("ratio", "95 % interval");
-        writeln!(out, "  {:<24} {ratio:>7}  {interval:<18} better in", "")?;
-        for versus in &compared.versus {
-            let estimate = versus.estimate;
-            writeln!(
-                out,
-                "  {:<24} {:>7.4}  {:.4} to {:.4}   {:>2} of {:<3} {}",
-                versus.label,
-                estimate.ratio,
-                estimate.low,
-                estimate.high,
-                versus.won,
-                estimate.pairs,
-                versus.verdict(),
-            )?;
-        }
-    }
-    if !session.self_checks.is_empty() {
-        writeln!(
-            out,
-            "\nthe same server against itself, run by run (should be 1)"
-        )?;
-        for (metric, estimate) in &session.self_checks {
-            let doubt = if estimate.shows_difference() {
-                "  !! runs are not alike"
-            } else {
-                ""
-            };
-            let (ratio, low, high) = (estimate.ratio, estimate.low, estimate.high);
-            writeln!(
-                out,
-                "  {metric:<24} {ratio:>7.4}  {low:.4} to {high:.4}{doubt}"
-            )?;
-        }
-    }
-    Ok(())
-}
-
-pub mod cost;
-pub mod document;
-pub mod figures;
-pub mod hgrm;
-pub mod picture;
-#[cfg(test)]
-mod tests;
-pub mod units;

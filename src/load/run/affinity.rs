@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io;
 
 use crate::kernel::errno::ESRCH;
-use crate::kernel::process::{self, Processors};
+use crate::kernel::host::{self, Processors};
 
 use super::observe;
 
@@ -75,14 +75,14 @@ impl Drop for Pinned {
         let _ = self.renew();
         for (thread, before) in &self.before {
             // The thread may have ended.
-            let _ = process::set_affinity(*thread, before);
+            let _ = host::set_affinity(*thread, before);
         }
     }
 }
 
 /// Pins a thread and returns its previous affinity.
 fn move_to(thread: i32, core: usize) -> io::Result<Processors> {
-    let before = process::affinity(thread)?;
-    process::pin_task(thread, core)?;
+    let before = host::affinity(thread)?;
+    host::pin_task(thread, core)?;
     Ok(before)
 }

@@ -4,17 +4,18 @@
 //! completed here, before anything is opened. `session` runs the bench.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
-    LOAD_DURATION_DEFAULT, LOAD_WARMUP_DEFAULT, PAIRS_MIN, ROUND_DURATION_DEFAULT,
-    ROUND_WARMUP_DEFAULT,
+    LOAD_DURATION_DEFAULT, LOAD_RATE_MAX, LOAD_RATE_MIN, LOAD_WARMUP_DEFAULT, PAIRS_MIN,
+    ROUND_DURATION_DEFAULT, ROUND_WARMUP_DEFAULT, SWEEP_STEPS,
 };
 
 use crate::load::judge::assertion::Assertion;
-use crate::load::plan::{Pace, Plan, Until};
+use crate::load::plan::text::Moment;
+use crate::load::plan::{Pace, Plan, Protocol, Until};
 use crate::load::report::figures::Needs;
 
 /// A server to load.
@@ -26,6 +27,25 @@ pub enum Server {
     Command(String),
 }
 
+impl Server {
+    /// Host and port as they were typed; `None` for a command or a local socket.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Server::At(at) => at.to_string().strip_prefix("tcp://").map(str::to_owned),
+            Server::Command(_) => None,
+        }
+    }
+}
+
+/// The process of a server that was not started here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerPid {
+    /// This one.
+    Number(u32),
+    /// The one that listens at the server's address.
+    Auto,
+}
+
 /// All inputs from the command line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bench {
@@ -34,13 +54,27 @@ pub struct Bench {
     /// The servers. The others are compared with the first one.
     pub servers: Vec<Server>,
     /// The processes of servers that were not started here.
-    pub pids: Vec<u32>,
+    pub pids: Vec<ServerPid>,
     /// The number of rounds in a comparison.
     pub pairs: usize,
     /// Whether the servers and the generator share one processor.
     pub same_core: bool,
     /// The assertions on the figures.
     pub assertions: Vec<Assertion>,
+    /// The first and the last rate of a sweep.
+    pub sweep: Option<(f64, f64)>,
+    /// When the load begins.
+    pub start_at: Option<Moment>,
+    /// Whether the lines of `--interval` go to stdout as JSON.
+    pub json_stream: bool,
+    /// The address of the URL that was given as ADDR.
+    pub origin: Option<String>,
+    /// The file of paths and URLs.
+    pub urls_file: Option<PathBuf>,
+    /// The file of the HTTP body.
+    pub body_file: Option<PathBuf>,
+    /// The file of the message.
+    pub message_file: Option<PathBuf>,
     /// Output file for the JSON report.
     pub json: Option<PathBuf>,
     /// Output file for the percentiles in HdrHistogram text.
@@ -95,7 +129,32 @@ impl Bench {
                 self.pids.len()
             ));
         }
+        if let Some((_, last)) = self.sweep.filter(|(_, last)| *last > LOAD_RATE_MAX) {
+            return Err(format!(
+                "--rate must be {LOAD_RATE_MIN} to {LOAD_RATE_MAX} a second, not {last}"
+            ));
+        }
+        if self.sweep.is_some() && self.servers.len() > 1 {
+            return Err("--rate A..B: not together with --vs; give one rate".to_owned());
+        }
+        if self.sweep.is_some() && matches!(self.plan.until, Until::Requests(_)) {
+            return Err("--rate A..B: not together with --requests; give --duration".to_owned());
+        }
+        if self.json_stream && self.json.as_deref() == Some(Path::new("-")) {
+            return Err("--json-stream: writes to stdout, as --json does; name a file".to_owned());
+        }
         self.check_assertions()
+    }
+
+    /// The rates of the steps of a sweep; empty without one.
+    pub fn steps(&self) -> Vec<f64> {
+        let Some((first, last)) = self.sweep else {
+            return Vec::new();
+        };
+        let gap = (last - first) / (SWEEP_STEPS - 1) as f64;
+        (0..SWEEP_STEPS)
+            .map(|step| first + gap * step as f64)
+            .collect()
     }
 
     /// Refuses assertions on figures that the run does not measure: they could only fail, and only
@@ -104,6 +163,7 @@ impl Bench {
         let is_closed_loop = self.plan.pace == Pace::Closed;
         let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
         let has_process = is_started || !self.pids.is_empty();
+        let is_http = self.plan.protocol == Protocol::Http;
         let is_udp = matches!(self.servers.first(), Some(Server::At(at)) if at.is_udp());
         for condition in &self.assertions {
             let why = match condition.needs() {
@@ -111,6 +171,7 @@ impl Bench {
                     "there is a response time only with --rate; try service:"
                 }
                 Needs::Handshake if is_udp => "datagrams have no connect time, nobody shakes hands",
+                Needs::Statuses if !is_http => "replies have a status only with --protocol http",
                 Needs::Process if !has_process => {
                     "needs the server's process: --server-pid or --spawn"
                 }

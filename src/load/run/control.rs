@@ -21,7 +21,9 @@ pub struct Control {
     end: AtomicU64,
     stop: AtomicBool,
     release: AtomicBool,
-    /// The first HTTP reply of the run.
+    /// Connections that stand, over all workers.
+    standing: AtomicU64,
+    /// The first replies of the run.
     pub first_page: FirstPage,
 }
 
@@ -34,12 +36,36 @@ impl Default for Control {
             end: never(),
             stop: AtomicBool::new(false),
             release: AtomicBool::new(false),
+            standing: AtomicU64::new(0),
             first_page: FirstPage::default(),
         }
     }
 }
 
 impl Control {
+    /// The control of a run with `urls` different requests.
+    pub fn new(urls: usize) -> Control {
+        Control {
+            first_page: FirstPage::new(urls),
+            ..Control::default()
+        }
+    }
+
+    /// Counts a connection that is established.
+    pub fn stands(&self) {
+        self.standing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the end of an established connection.
+    pub fn falls(&self) {
+        self.standing.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections that stand, over all workers.
+    pub fn standing(&self) -> u64 {
+        self.standing.load(Ordering::Relaxed)
+    }
+
     /// Starts the load at `go`; the measured window is from `start` to `end`.
     pub fn set_window(&self, go: Time, start: Time, end: Time) {
         self.start.store(start.as_nanos(), Ordering::Relaxed);

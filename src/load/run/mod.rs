@@ -15,9 +15,13 @@
 pub mod affinity;
 pub mod bench;
 pub mod control;
+pub mod intervals;
+pub mod listening;
+pub mod moments;
 pub mod observe;
 pub mod progress;
 pub mod servers;
+pub mod session;
 pub mod spawn;
 pub mod stderr_tail;
 
@@ -25,11 +29,11 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Time;
-use crate::kernel::{Address, Event, Opener, Poller, Signal, process};
+use crate::kernel::{Address, Event, Opener, Poller, Signal, host};
 use crate::limits::SIGNALS_PER_TURN;
 
 use super::plan::script::Script;
@@ -37,11 +41,15 @@ use super::plan::{Plan, Until};
 use super::worker::tally::{Cause, Tally};
 use super::worker::{Job, Worker};
 use control::{Board, Control};
+use intervals::Seen;
+use moments::{Moment, Moments};
 use observe::{Host, Unknown, Usage};
 use progress::{Glance, Phase, Progress};
 
 const OPENING_GLANCE: Duration = Duration::from_millis(1);
 const GLANCE: Duration = Duration::from_millis(10);
+/// How long before a planned start the workers are told.
+const START_NOTICE: Duration = Duration::from_millis(50);
 
 /// SIGHUP: the terminal was closed. The bench has no file to reload, so it ends.
 const HANG_UP: i32 = 1;
@@ -51,6 +59,8 @@ const HANG_UP: i32 = 1;
 pub struct Sample {
     /// When the sample was taken.
     pub at: Time,
+    /// The same moment by the wall clock, in nanoseconds since 1970.
+    pub unix_ns: u64,
     /// Processor time of each worker.
     pub workers_ns: Vec<Option<u64>>,
     /// The time each worker was runnable but not running.
@@ -74,6 +84,8 @@ pub struct Outcome {
     pub begin: Sample,
     /// The sample at the end of the window.
     pub end: Sample,
+    /// The latency over time.
+    pub moments: Vec<Moment>,
     /// The signal that ended the run early.
     pub interrupted: Option<i32>,
 }
@@ -87,6 +99,8 @@ pub enum RunError {
     Own(io::Error),
     /// A signal arrived before the load began.
     Interrupted(i32),
+    /// A signal arrived during the warm-up.
+    InterruptedInWarmup(i32),
 }
 
 impl fmt::Display for RunError {
@@ -94,7 +108,9 @@ impl fmt::Display for RunError {
         match self {
             RunError::Target(line) => f.write_str(line),
             RunError::Own(error) => error.fmt(f),
-            RunError::Interrupted(signal) => write!(f, "signal {signal}"),
+            RunError::Interrupted(signal) | RunError::InterruptedInWarmup(signal) => {
+                write!(f, "signal {signal}")
+            }
         }
     }
 }
@@ -120,7 +136,7 @@ pub fn run<K: Poller + Opener>(
     open: &(impl Fn() -> io::Result<K> + Sync),
     progress: &mut Progress,
 ) -> Result<Outcome, RunError> {
-    let control = Control::default();
+    let control = Control::new(plan.urls());
     let boards: Vec<Board> = (0..plan.threads).map(|_| Board::default()).collect();
     thread::scope(|scope| {
         let mut handles = Vec::new();
@@ -159,7 +175,9 @@ pub fn run<K: Poller + Opener>(
         control.release();
         let gathered = gather(handles, target);
         let mut outcome = match (conducted, gathered) {
-            (Err(error @ RunError::Interrupted(_)), _) => return Err(error),
+            (Err(error @ (RunError::Interrupted(_) | RunError::InterruptedInWarmup(_))), _) => {
+                return Err(error);
+            }
             (Ok(outcome), Ok(tally)) => Outcome { tally, ..outcome },
             (_, Err(error)) | (Err(error), Ok(_)) => return Err(error),
         };
@@ -184,11 +202,11 @@ fn work<K: Poller + Opener>(
         .store(observe::this_thread(), Ordering::Relaxed);
     let pins = &job.plan.pins;
     let pinned = match pins.get(job.index % pins.len().max(1)) {
-        Some(&cpu) => process::pin_task(0, cpu),
+        Some(&cpu) => host::pin_task(0, cpu),
         None => Ok(()),
     };
     // The requests of an open loop have to be sent when they are due.
-    let punctual = pinned.and_then(|()| process::wake_punctually());
+    let punctual = pinned.and_then(|()| host::wake_punctually());
     let worked = punctual.and_then(|()| open()).map_err(Cause::Own);
     let worked = worked.and_then(|kernel| Worker::new(kernel, job)?.run());
     job.board.done.store(true, Ordering::Release);
@@ -266,20 +284,25 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
             self.show(Phase::Connecting);
         }
+        let go = self.wait_for_start()?;
         // Without a warm-up the load begins at once, before a sample at the start could be taken.
         let before = self.plan.warmup.is_zero().then(|| self.sample());
-        let go = self.kernel.now();
+        let go = go.max(self.kernel.now());
         let start = go.after(self.plan.warmup);
         let end = match self.plan.until {
             Until::Time(duration) => start.after(duration),
             Until::Requests(_) => Time::NEVER,
         };
         self.control.set_window(go, start, end);
-        let mut interrupted = self.watch(start, Phase::WarmUp { since: go })?;
-        let begin = before.unwrap_or_else(|| self.sample());
-        if interrupted.is_none() {
-            interrupted = self.watch(end, Phase::Measured { since: start })?;
+        let mut moments = Moments::new(start);
+        let warming = Phase::WarmUp { since: go };
+        if let Some(signal) = self.watch(start, warming, &mut moments)? {
+            return Err(RunError::InterruptedInWarmup(signal));
         }
+        let begin = before.unwrap_or_else(|| self.sample());
+        self.progress.intervals.begin(start, self.plan.interval);
+        let measured = Phase::Measured { since: start };
+        let mut interrupted = self.watch(end, measured, &mut moments)?;
         // The end is earlier than planned when no worker can continue.
         let end = end.min(self.kernel.now());
         self.control.cut(end);
@@ -295,10 +318,12 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             }
         }
         let elapsed_ns = end.since(start).as_nanos() as u64;
+        self.note_interval(end, true);
         Ok(Outcome {
             elapsed_ns,
             begin,
             end: end_sample,
+            moments: moments.finish(),
             interrupted,
             ..Outcome::default()
         })
@@ -306,7 +331,12 @@ impl<K: Poller + Opener> Conductor<'_, K> {
 
     /// Sleeps until `until`, or until all workers have sent their requests. Returns the signal, if
     /// one arrives first.
-    fn watch(&mut self, until: Time, phase: Phase) -> Result<Option<i32>, RunError> {
+    fn watch(
+        &mut self,
+        until: Time,
+        phase: Phase,
+        moments: &mut Moments,
+    ) -> Result<Option<i32>, RunError> {
         loop {
             let now = self.kernel.now();
             // A run by a count ends with its last reply.
@@ -318,11 +348,72 @@ impl<K: Poller + Opener> Conductor<'_, K> {
             if now >= until || self.all(over) {
                 return Ok(None);
             }
-            if let Some(signal) = self.pause(until.min(now.after(GLANCE)))? {
+            let next = self.progress.intervals.due();
+            if let Some(signal) = self.pause(until.min(now.after(GLANCE)).min(next))? {
                 return Ok(Some(signal));
             }
             self.show(phase);
+            let now = self.kernel.now();
+            self.note_interval(now, false);
+            if matches!(phase, Phase::Measured { .. }) && moments.is_due(now) {
+                moments.note(now, self.latency());
+            }
         }
+    }
+
+    /// The latency of all requests of the window that the workers have published.
+    fn latency(&self) -> Histogram {
+        let mut all = Histogram::new();
+        for board in self.boards {
+            if let Ok(live) = board.live.lock() {
+                all.merge(&live.latency);
+            }
+        }
+        all
+    }
+
+    /// Waits for the planned start, with all connections open. Returns when the load begins; the
+    /// past, without a plan.
+    fn wait_for_start(&mut self) -> Result<Time, RunError> {
+        let Some(seconds) = self.plan.start_at else {
+            return Ok(Time::default());
+        };
+        let wall = || SystemTime::now().duration_since(UNIX_EPOCH);
+        let left = Duration::from_secs(seconds).saturating_sub(wall().unwrap_or_default());
+        let go = self.kernel.now().after(left);
+        loop {
+            let now = self.kernel.now();
+            // The workers learn the moment before it comes.
+            if now.after(START_NOTICE) >= go {
+                return Ok(go);
+            }
+            let until = go.min(now.after(GLANCE));
+            if let Some(signal) = self.pause(until)? {
+                return Err(RunError::Interrupted(signal));
+            }
+            self.show(Phase::Connecting);
+        }
+    }
+
+    /// Writes the line of an interval that has ended at `now`; the rest of the last one if `last`.
+    fn note_interval(&mut self, now: Time, last: bool) {
+        let due = self.progress.intervals.due();
+        // The interval that ends with the window is written when the last replies have come.
+        let is_due = last || now >= due && due < self.control.end();
+        if !is_due || !self.progress.intervals.is_wanted() {
+            return;
+        }
+        let mut seen = Seen::default();
+        for board in self.boards {
+            if let Ok(live) = board.live.lock() {
+                seen.at = seen.at.max(live.at);
+                seen.answered += live.answered;
+                seen.errors += live.errors;
+                seen.latency.merge(&live.latency);
+            }
+            seen.open += board.open.load(Ordering::Relaxed);
+        }
+        self.progress.intervals.note(now, seen);
     }
 
     fn all(&self, is: impl Fn(&Board) -> bool) -> bool {
@@ -343,6 +434,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         let at = self.kernel.now();
         Sample {
             at,
+            unix_ns: observe::unix_ns(),
             workers_ns,
             waited_ns,
             // A server that has died is reported as such; the other figures remain.

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Time;
-use crate::kernel::{ERROR_LINES, SilentTerminal, terminal_columns};
+use crate::kernel::ERROR_LINES;
+use crate::kernel::host::{SilentTerminal, terminal_columns};
 
+use super::intervals::Intervals;
 use crate::load::plan::Until;
 use crate::load::report::units;
 
@@ -70,6 +72,8 @@ pub struct Glance<'a> {
 #[derive(Debug)]
 pub struct Progress {
     wanted: bool,
+    /// The lines of `--interval`.
+    pub intervals: Intervals,
     drawn: Time,
     /// The state at the previous line, to compute the current rates.
     at: Time,
@@ -101,6 +105,7 @@ impl Progress {
     pub fn none() -> Progress {
         Progress {
             wanted: false,
+            intervals: Intervals::new(None),
             drawn: Time::default(),
             at: Time::NEVER,
             answered: 0,

@@ -15,11 +15,12 @@ use crate::base::text::escape::escape;
 use crate::kernel::{Address, Endpoint, Poller, ip_text};
 
 use super::affinity::Pinned;
-use super::bench::{Bench, Server};
+use super::bench::{Bench, Server, ServerPid};
+use super::listening::process_at;
 use super::spawn::{Spawned, StartError};
 use super::{RunError, Target};
-use crate::load::conversation::session::SessionError;
 use crate::load::run;
+use crate::load::run::session::SessionError;
 
 /// The polling interval for the name lookup, and the delay with which a signal is noticed.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);
@@ -150,7 +151,7 @@ impl Servers {
 fn find<K: Poller>(
     bench: &Bench,
     endpoint: &Endpoint,
-    pid: Option<u32>,
+    pid: Option<ServerPid>,
     kernel: &mut K,
 ) -> Result<(Target, Candidates), SessionError> {
     let mut unsuited = None;
@@ -165,6 +166,15 @@ fn find<K: Poller>(
     match candidates.left.pop_front() {
         Some(address) => {
             let name = called(endpoint, &address);
+            let pid = match pid {
+                Some(ServerPid::Number(pid)) => Some(pid),
+                Some(ServerPid::Auto) => {
+                    let found = process_at(&address);
+                    let named = |why| SessionError::Usage(format!("--server-pid auto: {why}"));
+                    Some(found.map_err(named)?)
+                }
+                None => None,
+            };
             Ok((Target { name, address, pid }, candidates))
         }
         None => Err(SessionError::Usage(unsuited.unwrap_or_default())),

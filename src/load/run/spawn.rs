@@ -1,10 +1,10 @@
 //! A server that is started for the measurement and stopped after it.
 //!
 //! The command is split into words without a shell, so that the measured process is the server
-//! itself and not a wrapper. `{port}` becomes a free port of the loopback address. The server is
-//! ready when it accepts a connection. `drop` stops the server with SIGTERM and, a little later,
-//! with SIGKILL, and always reaps it, on every exit path. Neighbours: `stderr_tail`, `servers`. Man
-//! pages: exec(3), kill(2), wait(2).
+//! itself and not a wrapper. The first word `mynah` means this very program. `{port}` becomes a
+//! free port of the loopback address. The server is ready when it accepts a connection. `drop`
+//! stops the server with SIGTERM and, a little later, with SIGKILL, and always reaps it, on every
+//! exit path. Neighbours: `stderr_tail`, `servers`. Man pages: exec(3), kill(2), wait(2).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::kernel::Address;
-use crate::kernel::child::{self, Ending};
+use crate::kernel::host::child::{self, Ending};
 
 use super::stderr_tail::LastWords;
 
@@ -22,6 +22,11 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const TRY_TIMEOUT: Duration = Duration::from_millis(200);
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// The first word of a command that means this program, installed or not.
+const OURSELVES: &str = "mynah";
+/// The running program, also if its file was replaced (proc_pid_exe(5)).
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Why a server could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +68,10 @@ impl Spawned {
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| "--spawn needs a command".to_owned())?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(match program.as_str() {
+            OURSELVES => OWN_PROGRAM,
+            program => program,
+        });
         command
             .args(arguments)
             .stdin(Stdio::null())

@@ -9,7 +9,7 @@ use super::*;
 impl<K: Poller + Opener> Worker<'_, K> {
     /// Ends the run.
     pub(super) fn finish(&mut self) {
-        self.tally.begun = quota(&self.job) - self.quota;
+        self.tally.begun = self.course.begun();
         self.tally.unsent = self.unsent();
         if self.job.control.is_stopped() {
             self.tally.cut_off += self.in_flight;
@@ -21,23 +21,23 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
         }
         self.publish();
-        self.phase = Phase::Done;
+        self.course.enter(Phase::Done);
     }
 
     /// Requests that were due in the window and were never begun.
     fn unsent(&mut self) -> u64 {
-        let Phase::Draining { start, end, .. } = self.phase else {
+        let Phase::Draining { start, end, .. } = self.course.phase() else {
             return 0;
         };
         // A run by a count that was not stopped should have sent all its requests.
-        if self.is_counted() && !self.job.control.is_stopped() {
-            return self.quota;
+        if self.course.is_counted() && !self.job.control.is_stopped() {
+            return self.course.left();
         }
         let Some(schedule) = &mut self.schedule else {
             return 0;
         };
         schedule.pass(start);
-        schedule.pass(end).min(self.quota)
+        schedule.pass(end).min(self.course.left())
     }
 
     /// Counts the requests in flight on a connection when the run ends.
@@ -57,10 +57,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             self.tally.unfinished += due;
             return;
         }
-        self.tally.lost_in_warmup += early;
-        if self.is_counted() && due > 0 {
+        if self.course.is_counted() && due > 0 {
             self.blame(index, cause);
         } else {
+            self.tally.lost_in_warmup += early;
             self.tally.unfinished += due;
             let told = self.failure(index, 0, cause);
             self.tally.tell(told);
@@ -71,7 +71,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
     pub(super) fn due_in_flight(&self, index: usize) -> u64 {
         let connection = &self.slots[index].connection;
         let in_flight = connection.answered()..connection.begun();
-        let due = in_flight.filter(|&request| self.is_measured(self.stamp(index, request).due));
+        let due =
+            in_flight.filter(|&request| self.course.is_measured(self.stamp(index, request).due));
         due.count() as u64
     }
 }

@@ -1,26 +1,26 @@
 //! The lifetime of a worker's connections: connect, establish, lose, reopen.
 //!
 //! An error of one connection ends in `lose` and affects no other connection, except before the
-//! load has begun: a server that cannot be reached then ends the whole run. Under churn, the first
+//! load has begun: a server of which no connection stands then ends the whole run. During the load,
+//! a connection that failed is opened again after a pause (`failures`). Under churn, the first
 //! write follows connect(2) at once; the worker waits for the event only if the write would block.
 //! `reopening` decides whether a connection that the server has ended is opened again. Requests and
 //! replies are in `traffic`. See connect(2), "EINPROGRESS".
 
 use super::*;
 use crate::base::text::quantity::Quantity;
+use crate::load::conversation::mismatch::Wrong;
 
 impl<K: Poller + Opener> Worker<'_, K> {
     /// Opens the slots whose time has come. Before the load, only one slot per turn: an established
     /// connection must be noticed before the next connect, or its connect time would be too long.
     pub(super) fn open_due(&mut self) -> Result<(), Cause> {
         let churn = self.job.plan.churn;
-        while let Some(&(due, index)) = self.opening.front() {
-            let room = self.connecting < CONNECTING_MAX || churn;
-            if due > self.now || !room {
+        while self.connecting < CONNECTING_MAX || churn {
+            let Some(index) = self.opening.take(self.now) else {
                 break;
-            }
-            self.opening.pop_front();
-            self.open(index as usize, None)?;
+            };
+            self.open(index, None)?;
             if !churn {
                 break;
             }
@@ -46,12 +46,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
             (0..unanswered).for_each(|_| connection.begin(self.job.script));
             if unanswered > 0 {
                 // Request numbers restart at 0; the requests keep their stamps.
-                let stamps = &mut self.stamps[index * self.depth..][..self.depth];
-                stamps.rotate_left(answered as usize & (self.depth - 1));
+                self.stamps.renumber(index, answered);
             }
             if self.job.plan.churn && index < self.active {
                 let due = due.unwrap_or(now);
-                if !self.may_begin(due) {
+                if !self.course.may_begin(due) {
                     return Ok(());
                 }
                 self.begin(index, Stamp { sent: now, due });
@@ -78,7 +77,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// load, each established connection restarts the timeout, because the queue makes progress.
     fn try_again(&mut self, index: usize, error: io::Error) -> Result<(), Cause> {
         let opened_at = self.slots[index].opened_at;
-        let since = match self.phase {
+        let since = match self.course.phase() {
             Phase::Opening => self.moved.max(opened_at),
             _ => opened_at,
         };
@@ -97,9 +96,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// Schedules a slot to be opened after `pause`, in time order.
     pub(super) fn open_after(&mut self, pause: Duration, index: usize) {
-        let due = self.now.after(pause);
-        let place = self.opening.partition_point(|(other, _)| *other <= due);
-        self.opening.insert(place, (due, index as u32));
+        self.opening.add(self.now.after(pause), index);
     }
 
     fn connect(&mut self, token: Token, voice: usize) -> io::Result<K::Socket> {
@@ -189,7 +186,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         self.stand(index);
         let again = self.slots[index].stage == Stage::Open
-            && self.phase != Phase::Opening
+            && self.course.phase() != Phase::Opening
             && !self.job.plan.churn;
         // Bytes are already owed only under churn or on a reopened connection.
         let spoken = match again {
@@ -207,7 +204,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             return self.converse(index, room);
         }
         if room > 0 {
-            self.set_free(index);
+            self.free.add(index, self.now);
         }
         self.flush(index)
     }
@@ -217,10 +214,13 @@ impl<K: Poller + Opener> Worker<'_, K> {
         // Connect times are recorded for load connections only, and under churn for those of the
         // window.
         let told = index < self.active
-            && (!self.job.plan.churn || self.is_measured(self.stamp(index, 0).due));
+            && (!self.job.plan.churn || self.course.is_measured(self.stamp(index, 0).due));
         let slot = &mut self.slots[index];
         self.moved = self.now;
-        self.tally.reconnects += u64::from(std::mem::take(&mut slot.is_again));
+        let is_again = std::mem::take(&mut slot.is_again);
+        let in_window = self.course.start().is_some_and(|start| self.now >= start);
+        self.tally.reconnects += u64::from(is_again && in_window);
+        self.job.control.stands();
         if self.speech != Speech::Datagrams {
             self.tally.connections += 1;
             if told {
@@ -238,40 +238,130 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
-    /// Handles the end of a connection: reopens it if `may_go_on` allows that, and counts a failure
-    /// otherwise. Before the load, the end of a connection ends the run.
+    /// Handles the end of a connection. If the server was allowed to end it, the load goes on with
+    /// a new one (`may_go_on`). Otherwise the requests in flight have failed, and the connection is
+    /// opened again after a pause.
     #[cold]
     pub(super) fn lose(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
         let cause = self.hear_the_rest(index, cause);
         if self.may_go_on(index, &cause) {
             return self.reopen(index);
         }
+        if self.course.phase() == Phase::Opening {
+            return self.lose_before_load(index, cause);
+        }
         // Datagrams have no handshake: only a reply proves that a server exists.
         let nobody_yet = match self.speech {
             Speech::Datagrams => self.tally.service.count() == 0,
-            Speech::Stream | Speech::Http => self.tally.connections == 0,
+            Speech::Stream | Speech::Http | Speech::Exchange => {
+                self.tally.connections == 0 && self.job.control.standing() == 0
+            }
         };
-        let unreachable = matches!(cause, Cause::Connect(_)) && nobody_yet;
-        if self.phase == Phase::Opening || unreachable {
-            return Err(match cause {
-                Cause::Connect(_) => cause,
-                cause => Cause::Early(self.number(index), Box::new(cause)),
-            });
+        if matches!(cause, Cause::Connect(_)) && nobody_yet {
+            return Err(cause);
         }
         self.blame(index, cause);
         self.release(index);
-        if self.job.plan.churn && index < self.active {
-            self.renew(index, REOPEN_PAUSE)
-        } else {
-            Ok(())
+        self.try_again_later(index)
+    }
+
+    /// Handles the end of a connection before the load. The load can begin without some of the
+    /// connections, but not without any.
+    fn lose_before_load(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
+        let may_pass = match &cause {
+            Cause::Connect(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            _ => true,
+        };
+        let is_alone = self.job.control.standing() == 0 && self.tally.connections == 0;
+        self.release(index);
+        let slot = &mut self.slots[index];
+        let pause = slot.failures.add();
+        slot.is_again = true;
+        let is_tried = slot.failures.are_too_many_before_load();
+        if !is_tried {
+            self.open_after(pause, index);
+        }
+        let is_hopeless =
+            self.opening.is_empty() && self.connecting == 0 && self.job.control.standing() == 0;
+        match !may_pass || is_alone || is_hopeless {
+            true => Err(match cause {
+                Cause::Connect(_) => cause,
+                cause => Cause::Early(self.number(index), Box::new(cause)),
+            }),
+            false => Ok(()),
         }
     }
 
-    /// Counts a broken connection with its failed requests.
+    /// Counts a broken connection with its failed requests. A connection that cannot be opened
+    /// again fails the request that it would have carried.
     pub(super) fn blame(&mut self, index: usize, cause: Cause) {
-        let failed = self.due_in_flight(index);
+        let mut failed = self.due_in_flight(index);
+        let early = self.slots[index].connection.in_flight() - failed;
+        self.tally.lost_in_warmup += early;
+        let is_refused = matches!(cause, Cause::Connect(_)) && index < self.active;
+        if is_refused && failed + early == 0 {
+            failed = self.refuse_one();
+        }
+        self.fruitless_since.get_or_insert(self.now);
         let failure = self.failure(index, failed, cause);
-        self.tally.fail(failure);
+        // A failure of the warm-up belongs to no figure of the window.
+        match self.course.start().is_some_and(|start| self.now >= start) {
+            true => self.tally.fail(failure),
+            false => self.tally.tell(failure),
+        }
+    }
+
+    /// Fails the request that a refused connection would have carried: in a closed loop one that is
+    /// due now, in an open loop the first one that is overdue. Returns how many of the window it
+    /// were.
+    fn refuse_one(&mut self) -> u64 {
+        let due = self.schedule.as_ref().map_or(self.now, Schedule::due);
+        if due > self.now || !self.course.may_begin(due) {
+            return 0;
+        }
+        if let Some(schedule) = &mut self.schedule {
+            schedule.advance();
+        }
+        self.course.begin(due);
+        u64::from(self.course.is_measured(due))
+    }
+
+    /// Counts a request whose reply was complete and wrong. Its connection stays.
+    #[cold]
+    pub(super) fn blame_one(&mut self, index: usize, wrong: Wrong) {
+        let connection = &mut self.slots[index].connection;
+        let due = self.stamps.at(index, connection.answered()).due;
+        let failed = u64::from(self.course.is_measured(due));
+        let failure = self.failure(index, failed, Cause::Wrong(wrong));
+        match failed {
+            0 => {
+                self.tally.lost_in_warmup += 1;
+                self.tally.tell(failure);
+            }
+            _ => self.tally.fail(failure),
+        }
+        self.slots[index].connection.fail_one();
+        self.in_flight -= 1;
+    }
+
+    /// Opens a slot again after a pause that grows with its failures, if the load still needs it.
+    fn try_again_later(&mut self, index: usize) -> Result<(), Cause> {
+        let is_churned = self.job.plan.churn && index < self.active;
+        if !is_churned && !self.is_wanted(index) {
+            return Ok(());
+        }
+        let pause = self.slots[index].failures.add();
+        // In an open loop under churn, the schedule decides when the next connection is opened.
+        if is_churned && self.schedule.is_some() {
+            return self.renew(index, Duration::ZERO);
+        }
+        if self.course.start().is_some_and(|start| self.now >= start) {
+            let pause_ns = pause.as_nanos() as u64;
+            self.tally.longest_pause_ns = self.tally.longest_pause_ns.max(pause_ns);
+        }
+        self.slots[index].is_again = !is_churned;
+        self.open_after(pause, index);
+        Ok(())
     }
 
     /// The report of a connection with `failed` failed requests of the window.
@@ -283,6 +373,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             in_flight: connection.in_flight(),
             failed,
             cause,
+            count: 1,
         }
     }
 
@@ -307,6 +398,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Stage::Idle => self.idle -= 1,
             Stage::Closed => {}
         }
+        if matches!(slot.stage, Stage::Open | Stage::Idle) {
+            self.job.control.falls();
+        }
         (slot.stage, slot.tries) = (Stage::Closed, 0);
         if let Some(socket) = slot.socket.take() {
             self.kernel.close(socket);
@@ -316,7 +410,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Churn: opens the next connection of this slot, now or after a pause.
     pub(super) fn renew(&mut self, index: usize, pause: Duration) -> Result<(), Cause> {
         if self.schedule.is_some() {
-            self.set_free(index);
+            self.free.add(index, self.now);
         } else if pause == Duration::ZERO {
             return self.open(index, None);
         } else {

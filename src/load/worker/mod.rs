@@ -12,15 +12,20 @@
 //! not charged to the server. Nothing is allocated between the first request and the last.
 //! Neighbours: `connection` (the bytes), `run` (the threads), `tally` (the results).
 
+mod course;
 mod ending;
+mod failures;
+mod free;
 mod lifetime;
+mod openings;
 mod phases;
 mod reopening;
+mod stamps;
+pub mod statuses;
 pub mod tally;
 pub mod timeline;
 mod traffic;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,17 +37,22 @@ use crate::kernel::{
 };
 
 use super::conversation::connection::{Connection, Speech};
+use super::conversation::exchange::Exchange;
+use super::conversation::page::FirstPage;
 use super::plan::schedule::Schedule;
 use super::plan::script::Script;
-use super::plan::{Pace, Plan, Protocol, Until};
+use super::plan::{Pace, Plan, Protocol};
 use super::run::control::{Board, Control};
+use course::{Course, Phase};
+use failures::Failures;
+use free::FreeSlots;
+use openings::Openings;
+use stamps::{Stamp, Stamps};
 use tally::{Cause, Failure, Tally};
 
 /// Concurrent connects: fewer than the backlog of usual listeners, because the kernel drops
 /// connects above the backlog.
 const CONNECTING_MAX: usize = 64;
-/// How long a connection that broke under `--churn` waits before it is opened again.
-const REOPEN_PAUSE: Duration = Duration::from_millis(10);
 /// The first pause before a connect to a full listen queue is retried. The next line limits the
 /// number of doublings.
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
@@ -56,6 +66,8 @@ const ATTENTION: Duration = Duration::from_millis(20);
 /// The same before the load starts.
 const ATTENTION_AT_START: Duration = Duration::from_millis(1);
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the counts are published within an interval of `--interval`.
+const PUBLISHED_PER_INTERVAL: u32 = 4;
 /// Scans for expired connects, per connect timeout. Each scan visits all slots.
 const LOOKS_PER_CONNECT_TIMEOUT: u32 = 8;
 const EVENTS: usize = 256;
@@ -93,52 +105,19 @@ enum Stage {
     Idle,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Connections are being opened; nothing is sent.
-    Opening,
-    /// Requests are sent; those that are due from `start` to `end` are measured.
-    Loading {
-        start: Time,
-        end: Time,
-    },
-    /// Open loop: overdue requests are still sent. Replies are accepted until the deadline.
-    Draining {
-        start: Time,
-        end: Time,
-        deadline: Time,
-    },
-    Done,
-}
-
 struct Slot<S> {
     socket: Option<S>,
     stage: Stage,
     generation: u32,
-    /// Whether the slot is in the queue of free connections (open loop).
-    queued: bool,
     /// When connect(2) was first called for this connection.
     opened_at: Time,
     /// How many connects were refused because the listen queue was full.
     tries: u8,
-    /// Whether this connection replaces one that the server has ended.
+    /// Whether this connection replaces one that has ended.
     is_again: bool,
+    /// Failures since the last reply; they decide how long the slot waits before the next try.
+    failures: Failures,
     connection: Connection,
-}
-
-/// When a request was sent and when it was due. In a closed loop, both are equal.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Stamp {
-    sent: Time,
-    due: Time,
-}
-
-/// How many requests a worker may begin inside the window.
-fn quota(job: &Job<'_>) -> u64 {
-    match job.plan.until {
-        Until::Requests(requests) => job.plan.share(requests, job.index),
-        Until::Time(_) => u64::MAX,
-    }
 }
 
 /// Allocates memory for `count` items before the load, or fails with an error that names `what`.
@@ -155,6 +134,19 @@ fn room<T>(what: &str, count: usize) -> Result<Vec<T>, Cause> {
     Ok(room)
 }
 
+/// A connection of `plan` that has sent nothing.
+fn connection(plan: &Plan, speech: Speech, first: &FirstPage) -> Connection {
+    let connection = Connection::new(speech, first);
+    match plan.protocol {
+        Protocol::Http if plan.request.is_bodiless() => connection.without_bodies(),
+        Protocol::Http | Protocol::Echo => connection,
+        Protocol::Message => {
+            let exchange = Exchange::new(plan.message.expect, plan.framing, first);
+            connection.exchanging(exchange)
+        }
+    }
+}
+
 /// A worker: one thread's share of the load.
 pub struct Worker<'a, K: Poller + Opener> {
     kernel: K,
@@ -163,30 +155,25 @@ pub struct Worker<'a, K: Poller + Opener> {
     slots: Vec<Slot<K::Socket>>,
     /// The number of slots that carry load; the others hold idle connections.
     active: usize,
-    /// A ring of `depth` stamps for each slot.
-    stamps: Vec<Stamp>,
-    depth: usize,
+    stamps: Stamps,
     options: Vec<ConnectOptions>,
     schedule: Option<Schedule>,
-    /// Slots with room for another request, longest free first (open loop).
-    free: VecDeque<u32>,
-    /// Since when `free` has not been empty.
-    free_since: Time,
-    /// Slots to be opened, ordered by the earliest time.
-    opening: VecDeque<(Time, u32)>,
+    free: FreeSlots,
+    opening: Openings,
     connecting: usize,
     /// Established connections: with load, and idle.
     open: usize,
     idle: usize,
     in_flight: u64,
-    /// Requests that may still begin inside the window.
-    quota: u64,
-    phase: Phase,
+    course: Course,
     now: Time,
     /// The last progress: a reply, an established connection, or the first request after a time
     /// without requests in flight.
     moved: Time,
     published: Time,
+    publish_interval: Duration,
+    /// The first failure since the last reply, if any.
+    fruitless_since: Option<Time>,
     /// The last scan for expired connects.
     scanned: Time,
     tally: Tally,
@@ -202,23 +189,21 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         let count = active + plan.share(plan.idle as u64, job.index) as usize;
         let speech = match (plan.protocol, job.target) {
             (Protocol::Http, _) => Speech::Http,
-            (Protocol::Echo, Address::Udp(_)) => Speech::Datagrams,
+            (Protocol::Echo | Protocol::Message, Address::Udp(_)) => Speech::Datagrams,
             (Protocol::Echo, _) => Speech::Stream,
+            (Protocol::Message, _) => Speech::Exchange,
         };
         let mut slots = room("connections", count)?;
         slots.extend((0..count).map(|_| Slot {
             socket: None,
             stage: Stage::Closed,
             generation: 0,
-            queued: false,
             opened_at: Time::default(),
             tries: 0,
             is_again: false,
-            connection: Connection::new(speech, &job.control.first_page),
+            failures: Failures::default(),
+            connection: connection(plan, speech, &job.control.first_page),
         }));
-        let depth = plan.pipeline.next_power_of_two();
-        let mut stamps = room("requests in flight", active * depth)?;
-        stamps.resize(active * depth, Stamp::default());
         let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
@@ -242,24 +227,29 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             speech,
             slots,
             active,
-            stamps,
-            depth,
+            stamps: Stamps::new(active, plan.pipeline)?,
             options: options.collect(),
             schedule: None,
-            free: room("connections", active)?.into(),
-            free_since: now,
-            opening: room("connections", count)?.into(),
+            free: FreeSlots::new(active, now)?,
+            opening: Openings::new(count)?,
             connecting: 0,
             open: 0,
             idle: 0,
             in_flight: 0,
-            quota: quota(&job),
-            phase: Phase::Opening,
+            course: Course::new(plan, job.index),
             now,
             moved: now,
             published: now,
+            publish_interval: match plan.interval {
+                Some(interval) => PUBLISH_INTERVAL.min(interval / PUBLISHED_PER_INTERVAL),
+                None => PUBLISH_INTERVAL,
+            },
+            fruitless_since: None,
             scanned: now,
-            tally: Tally::new(),
+            tally: Tally {
+                has_statuses: speech == Speech::Http,
+                ..Tally::new()
+            },
             space,
             events: vec![Event::default(); EVENTS],
         };
@@ -268,20 +258,21 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
     }
 
     fn plan_openings(&mut self) {
-        let Plan { ramp, churn, .. } = *self.job.plan;
+        let Plan { churn, .. } = *self.job.plan;
+        let ramp = self.job.plan.ramp.max(self.job.plan.slow_start);
         let count = self.slots.len();
         for index in 0..count {
             // Under churn, the load itself opens its connections.
             if !churn || index >= self.active {
                 let due = self.now.after(ramp.mul_f64(index as f64 / count as f64));
-                self.opening.push_back((due, index as u32));
+                self.opening.add(due, index);
             }
         }
     }
 
     /// Runs to the end. An error ends the whole run.
     pub fn run(mut self) -> Result<Tally, Cause> {
-        while self.phase != Phase::Done {
+        while self.course.phase() != Phase::Done {
             self.turn()?;
         }
         for slot in &mut self.slots {
@@ -303,7 +294,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         self.open_due()?;
         self.give_up_connecting()?;
         self.release_due()?;
-        if self.now.since(self.published) >= PUBLISH_INTERVAL {
+        if self.now.since(self.published) >= self.publish_interval {
             self.give_up_the_lost()?;
             self.publish();
         }
@@ -327,18 +318,18 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
 
     /// The latest time of the next turn, if no event arrives.
     fn until(&self) -> Time {
-        let (attention, deadline) = match self.phase {
+        let (attention, deadline) = match self.course.phase() {
             Phase::Opening => (ATTENTION_AT_START, Time::NEVER),
             Phase::Loading { end, .. } => (ATTENTION, end),
             Phase::Draining { deadline, .. } => (ATTENTION, deadline),
             Phase::Done => return self.now,
         };
-        let opening = match self.opening.front() {
-            Some((due, _)) if self.connecting < CONNECTING_MAX => *due,
+        let opening = match self.opening.next() {
+            Some(due) if self.connecting < CONNECTING_MAX => due,
             _ => Time::NEVER,
         };
         let request = match &self.schedule {
-            Some(schedule) if !self.free.is_empty() && self.may_begin(schedule.due()) => {
+            Some(schedule) if !self.free.is_empty() && self.course.may_begin(schedule.due()) => {
                 schedule.due()
             }
             _ => Time::NEVER,
@@ -356,7 +347,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         if let Ok(mut live) = self.job.board.live.try_lock() {
             live.at = self.now;
             live.answered = self.tally.answered;
-            live.errors = self.tally.errors.total();
+            live.errors = self.tally.errors();
             let latency = match self.schedule {
                 Some(_) => &self.tally.response,
                 None => &self.tally.service,
@@ -366,6 +357,6 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
     }
 
     fn stamp(&self, index: usize, request: u64) -> Stamp {
-        self.stamps[index * self.depth + (request as usize & (self.depth - 1))]
+        self.stamps.at(index, request)
     }
 }

@@ -17,21 +17,23 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Moves to the phase that follows from the clock and the conductor.
     pub(super) fn follow(&mut self) -> Result<(), Cause> {
         if self.job.control.is_stopped() {
-            if let Phase::Loading { start, .. } = self.phase {
+            if let Phase::Loading { start, .. } = self.course.phase() {
                 self.end_window(start);
             }
             self.finish();
         }
-        match self.phase {
+        match self.course.phase() {
             Phase::Opening => {
-                let all = self.opening.is_empty() && self.connecting == 0;
+                // A slow start opens all but the first one under load.
+                let is_first = !self.job.plan.slow_start.is_zero() && self.open > 0;
+                let all = self.connecting == 0 && (self.opening.is_empty() || is_first);
                 self.job
                     .board
                     .open
                     .store((self.open + self.idle) as u64, Ordering::Relaxed);
                 self.job.board.ready.store(all, Ordering::Relaxed);
                 if let Some((go, start, end)) = self.job.control.window(self.now) {
-                    self.phase = Phase::Loading { start, end };
+                    self.course.enter(Phase::Loading { start, end });
                     return self.begin_load(go);
                 }
             }
@@ -39,13 +41,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 // Requests that were due before the end are sent even if the end has passed
                 // meanwhile.
                 self.release_due()?;
-                let is_over = self.now >= end || self.quota == 0 || self.is_stalled();
-                if is_over || !self.is_able() && self.is_given_up() {
+                let is_over = self.now >= end || self.course.is_all_begun();
+                let is_stuck = self.is_stalled() || self.is_fruitless();
+                if is_over || is_stuck || !self.is_able() && self.is_given_up() {
                     self.end_window(start);
                 }
             }
             Phase::Draining { deadline, .. } => {
-                let deadline = match self.is_all_begun() {
+                let deadline = match self.course.is_all_begun() {
                     true => deadline.max(self.moved.after(STALL_TIMEOUT)),
                     false => deadline,
                 };
@@ -64,23 +67,22 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// count as due in the window.
     fn is_given_up(&mut self) -> bool {
         self.job.board.sent_all.store(true, Ordering::Relaxed);
-        self.is_counted() || self.now >= self.job.control.end()
-    }
-
-    /// Whether the run ends by a count.
-    pub(super) fn is_counted(&self) -> bool {
-        matches!(self.job.plan.until, Until::Requests(_))
+        self.course.is_counted() || self.now >= self.job.control.end()
     }
 
     /// Whether a run by a count has had no progress for the stall timeout.
     fn is_stalled(&self) -> bool {
-        self.is_counted() && self.in_flight > 0 && self.now.since(self.moved) >= STALL_TIMEOUT
+        self.course.is_counted()
+            && self.in_flight > 0
+            && self.now.since(self.moved) >= STALL_TIMEOUT
     }
 
-    /// Whether a run by a count has begun all its requests. The last replies get the same timeout
-    /// as those before.
-    fn is_all_begun(&self) -> bool {
-        self.quota == 0
+    /// Whether a run by a count has had only failures for the stall timeout. Without this end, the
+    /// run would go on until each request has failed.
+    fn is_fruitless(&self) -> bool {
+        let since = self.fruitless_since;
+        self.course.is_counted()
+            && since.is_some_and(|since| self.now.since(since) >= STALL_TIMEOUT)
     }
 
     /// Whether a load connection exists or will exist.
@@ -92,18 +94,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Whether requests are overdue for which a connection will become free.
     fn is_behind(&self) -> bool {
         let due = self.schedule.as_ref().map(Schedule::due);
-        self.is_able() && due.is_some_and(|due| self.may_begin(due))
-    }
-
-    /// The interval in which replies count for the throughput. A run by a count has no end.
-    #[inline]
-    pub(super) fn counting(&self) -> Option<(Time, Time)> {
-        match (self.phase, self.job.plan.until) {
-            (Phase::Loading { start, end }, _) => Some((start, end)),
-            (Phase::Draining { start, .. }, Until::Requests(_)) => Some((start, Time::NEVER)),
-            (Phase::Draining { start, end, .. }, Until::Time(_)) => Some((start, end)),
-            (Phase::Opening | Phase::Done, _) => None,
-        }
+        self.is_able() && due.is_some_and(|due| self.course.may_begin(due))
     }
 
     fn begin_load(&mut self, go: Time) -> Result<(), Cause> {
@@ -117,13 +108,19 @@ impl<K: Poller + Opener> Worker<'_, K> {
             self.schedule = Some(Schedule::new(rate, arrivals, self.job.index, threads, go));
         }
         self.moved = self.now;
-        for index in 0..self.active {
+        for index in 0..self.slots.len() {
+            let is_churned = churn && index < self.active;
             match self.slots[index].stage {
                 Stage::Open => self.begin_conversation(index)?,
-                Stage::Closed if churn && self.schedule.is_none() => {
+                Stage::Closed if is_churned && self.schedule.is_none() => {
                     self.open_after(Duration::ZERO, index);
                 }
-                Stage::Closed if churn => self.set_free(index),
+                Stage::Closed if is_churned => self.free.add(index, self.now),
+                // All tries before the load have failed.
+                Stage::Closed if !self.opening.has(index) => {
+                    let pause = self.slots[index].failures.add();
+                    self.open_after(pause, index);
+                }
                 _ => {}
             }
         }
@@ -131,25 +128,31 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     fn end_window(&mut self, start: Time) {
-        let end = match self.phase {
+        let end = match self.course.phase() {
             Phase::Loading { end, .. } => end.min(self.job.control.end()).min(self.now),
             _ => self.now,
         };
         // Under churn, a request that waits for a full listen queue counts as in flight. Without
         // churn, every slot in the queue is kept.
         let (slots, churn) = (&self.slots, self.job.plan.churn);
-        let is_held_up = |index: u32| slots[index as usize].connection.in_flight() > 0;
-        self.opening
-            .retain(|(_, index)| !churn || is_held_up(*index));
+        let is_held_up = |index: usize| slots[index].connection.in_flight() > 0;
+        self.opening.retain(|index| !churn || is_held_up(index));
         self.job.board.sent_all.store(true, Ordering::Relaxed);
-        self.phase = Phase::Draining {
+        let missing = |slot: &&Slot<K::Socket>| {
+            slot.failures.is_any() && matches!(slot.stage, Stage::Closed | Stage::Connecting)
+        };
+        let churned = if churn { self.active } else { 0 };
+        let missing = self.slots[churned..].iter().filter(missing);
+        self.tally.missing = missing.count() as u64;
+        let deadline = self.now.after(match self.course.is_all_begun() {
+            true => STALL_TIMEOUT,
+            false => self.job.plan.grace,
+        });
+        self.course.enter(Phase::Draining {
             start,
             end,
-            deadline: self.now.after(match self.is_all_begun() {
-                true => STALL_TIMEOUT,
-                false => self.job.plan.grace,
-            }),
-        };
+            deadline,
+        });
     }
 }
 
@@ -157,6 +160,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 mod tests {
     use super::*;
     use crate::kernel::Linux;
+    use crate::load::plan::Until;
 
     #[test]
     fn a_stall_counts_from_the_first_request_that_went_unanswered() {
@@ -178,7 +182,7 @@ mod tests {
         let kernel = Linux::new(false).expect("epoll");
         let mut worker = Worker::new(kernel, job).expect("it is small");
         let (start, end) = (worker.now, Time::NEVER);
-        worker.phase = Phase::Loading { start, end };
+        worker.course.enter(Phase::Loading { start, end });
         let begin = |worker: &mut Worker<'_, Linux>, index: usize, now: Time| {
             worker.now = now;
             worker.begin(

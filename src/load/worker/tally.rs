@@ -1,4 +1,4 @@
-//! The measurements of one worker: counts, histograms, and the first failures in full.
+//! The measurements of one worker: counts, histograms, and the first failure of each kind in full.
 //!
 //! All memory is allocated before the first request; later calls only add. The tallies of the
 //! workers are merged once, at the end. A request belongs to the run if it *began* inside the
@@ -11,10 +11,11 @@ use std::io;
 use crate::base::histogram::Histogram;
 use crate::base::text::plural::plural;
 
+use super::statuses::Statuses;
 use super::timeline::Timeline;
 use crate::load::conversation::mismatch::Wrong;
 
-/// Failures that are kept in full; further ones are only counted.
+/// Kinds of failures of which the first is kept in full; further ones are only counted.
 const FAILURES_KEPT: usize = 16;
 
 /// Why a connection broke.
@@ -39,6 +40,22 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether both causes are of one kind.
+    fn is_like(&self, other: &Cause) -> bool {
+        use std::mem::discriminant;
+        let same = |one: &io::Error, other: &io::Error| {
+            one.kind() == other.kind() && one.raw_os_error() == other.raw_os_error()
+        };
+        match (self, other) {
+            (Cause::Connect(one), Cause::Connect(other))
+            | (Cause::Broken(one), Cause::Broken(other))
+            | (Cause::Own(one), Cause::Own(other)) => same(one, other),
+            (Cause::Early(_, one), Cause::Early(_, other)) => one.is_like(other),
+            (Cause::Wrong(one), Cause::Wrong(other)) => one.is_like(other),
+            (one, other) => discriminant(one) == discriminant(other),
+        }
+    }
+
     /// The cause for an error while connecting. A refused connect fails with ECONNREFUSED. A reset
     /// means that the connection was established for a short time, unnoticed by the loop (tcp(7)).
     pub fn of_connecting(error: io::Error) -> Cause {
@@ -84,9 +101,17 @@ pub struct Failure {
     pub failed: u64,
     /// Why the connection broke.
     pub cause: Cause,
+    /// How many failures were like this one, itself included.
+    pub count: u64,
 }
 
 impl Failure {
+    /// Whether both failures would be told by the same line, except for numbers of connections and
+    /// positions of bytes.
+    fn is_like(&self, other: &Failure) -> bool {
+        self.label() == other.label() && self.cause.is_like(&other.cause)
+    }
+
     /// The label in a report. Requests that are only unfinished have not failed.
     pub fn label(&self) -> &'static str {
         match self.cause {
@@ -103,12 +128,17 @@ impl fmt::Display for Failure {
             answered,
             in_flight,
             cause,
+            count,
             ..
         } = self;
         let replies = plural(*answered, "reply", "replies");
+        let times = match count {
+            0 | 1 => String::new(),
+            count => format!("{count} times, first "),
+        };
         write!(
             f,
-            "connection {connection}: {cause} (after {replies}, {in_flight} in flight)"
+            "{times}connection {connection}: {cause} (after {replies}, {in_flight} in flight)"
         )
     }
 }
@@ -118,7 +148,7 @@ impl fmt::Display for Failure {
 pub struct Errors {
     /// Requests that were due in the window and failed for any reason.
     pub failed: u64,
-    /// Broken connections without a failed request of the window.
+    /// Connections that received wrong bytes while no request of the window was in flight.
     pub bare: u64,
     /// Connections that could not be opened.
     pub connect: u64,
@@ -133,8 +163,8 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// The total: each failed request once, and each broken connection without a failed request
-    /// once.
+    /// The total: each failed request once, and each connection with wrong bytes that belong to no
+    /// request once.
     pub fn total(&self) -> u64 {
         self.failed + self.bare
     }
@@ -190,7 +220,7 @@ pub struct Tally {
     pub timeline: Timeline,
     /// Failures by kind.
     pub errors: Errors,
-    /// The first failures in full.
+    /// The first failure of each kind in full, with the number of those like it.
     pub failures: Vec<Failure>,
     /// Requests that were due in the window and still in flight at the end of the run.
     pub unfinished: u64,
@@ -199,12 +229,24 @@ pub struct Tally {
     pub unsent: u64,
     /// Requests in flight when a signal ended the run, including those of the warm-up.
     pub cut_off: u64,
-    /// Connections that the server had legally ended and that were opened again. Includes idle
-    /// connections and those of the warm-up.
+    /// Connections that were opened again since the start of the window, whatever had ended them.
+    /// Includes idle connections.
     pub reconnects: u64,
+    /// The longest pause before a connection was opened again after a failure in the window.
+    pub longest_pause_ns: u64,
+    /// Connections that were asked for and did not stand at the end of the window, because the
+    /// last tries to open them had failed.
+    pub missing: u64,
+    /// Answered requests by HTTP status.
+    pub statuses: Statuses,
+    /// Whether the protocol has statuses.
+    pub has_statuses: bool,
+    /// Closed loop: the sum of the times from a reply to the send of the next request on its
+    /// connection, for the requests of the window. It belongs to no service time.
+    pub held_ns: u64,
     /// Datagrams that arrived after their request was given up, or arrived twice.
     pub late: u64,
-    /// Requests of the warm-up without a reply. No other figure includes them.
+    /// Requests of the warm-up without a correct reply. No other figure includes them.
     pub lost_in_warmup: u64,
     /// When the last reply to a request of the window arrived, in nanoseconds after the start of
     /// the window.
@@ -229,7 +271,8 @@ impl Tally {
     #[cold]
     pub fn fail(&mut self, failure: Failure) {
         self.errors.failed += failure.failed;
-        self.errors.bare += u64::from(failure.failed == 0);
+        let is_bare = failure.failed == 0 && matches!(failure.cause, Cause::Wrong(_));
+        self.errors.bare += u64::from(is_bare);
         match failure.cause {
             Cause::Connect(_) => self.errors.connect += 1,
             Cause::Closed => self.errors.closed += 1,
@@ -240,12 +283,22 @@ impl Tally {
         self.tell(failure);
     }
 
-    /// Keeps the failure if there is room.
+    /// Keeps the failure if it is the first of its kind and there is room, or counts it with those
+    /// like it.
     #[cold]
     pub fn tell(&mut self, failure: Failure) {
-        if self.failures.len() < FAILURES_KEPT {
-            self.failures.push(failure);
+        let is_room = self.failures.len() < FAILURES_KEPT;
+        let mut known = self.failures.iter_mut();
+        match known.find(|known| known.is_like(&failure)) {
+            Some(known) => known.count += failure.count,
+            None if is_room => self.failures.push(failure),
+            None => {}
         }
+    }
+
+    /// Failed requests, and answered ones whose status is an error.
+    pub fn errors(&self) -> u64 {
+        self.errors.total() + self.statuses.errors()
     }
 
     /// Adds everything of `other`.
@@ -261,13 +314,20 @@ impl Tally {
         self.connections += other.connections;
         self.timeline.merge(&other.timeline);
         self.errors.merge(&other.errors);
-        let room = FAILURES_KEPT.saturating_sub(self.failures.len());
-        self.failures.extend(other.failures.into_iter().take(room));
+        other
+            .failures
+            .into_iter()
+            .for_each(|failure| self.tell(failure));
+        self.held_ns += other.held_ns;
+        self.has_statuses |= other.has_statuses;
         self.longest_carried_ns = self.longest_carried_ns.max(other.longest_carried_ns);
         self.unfinished += other.unfinished;
         self.unsent += other.unsent;
         self.cut_off += other.cut_off;
         self.reconnects += other.reconnects;
+        self.longest_pause_ns = self.longest_pause_ns.max(other.longest_pause_ns);
+        self.missing += other.missing;
+        self.statuses.merge(&other.statuses);
         self.late += other.late;
         self.lost_in_warmup += other.lost_in_warmup;
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);

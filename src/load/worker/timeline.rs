@@ -29,6 +29,21 @@ impl Timeline {
         }
     }
 
+    /// The timeline with intervals of `width_ns` and these counts. `None` if no timeline has such
+    /// intervals, or so many.
+    pub fn restored(width_ns: u64, counts: impl IntoIterator<Item = u64>) -> Option<Timeline> {
+        let mut timeline = Timeline::new();
+        let times = width_ns / FIRST_WIDTH_NS;
+        if width_ns != times * FIRST_WIDTH_NS || !times.is_power_of_two() {
+            return None;
+        }
+        timeline.width_ns = width_ns;
+        for (index, count) in counts.into_iter().enumerate() {
+            *timeline.counts.get_mut(index)? = count;
+        }
+        Some(timeline)
+    }
+
     /// Counts `count` at `elapsed_ns` after the start.
     #[inline]
     pub fn record(&mut self, elapsed_ns: u64, count: u64) {
@@ -87,6 +102,23 @@ mod tests {
         assert_eq!(timeline.counts.iter().sum::<u64>(), 1000);
         assert_eq!(timeline.width_seconds(), 0.2);
         assert_eq!(timeline.rates(100 * second).count(), 500);
+    }
+
+    #[test]
+    fn a_timeline_is_restored_from_its_width_and_counts() {
+        let mut timeline = Timeline::new();
+        (0..100).for_each(|at| timeline.record(at * 1_000_000_000, at));
+        let restored = Timeline::restored(timeline.width_ns, timeline.counts.to_vec());
+        let restored = restored.expect("it has such intervals");
+        assert_eq!(
+            (restored.width_ns, restored.counts),
+            (timeline.width_ns, timeline.counts)
+        );
+        for width_ns in [0, 1, FIRST_WIDTH_NS - 1, 3 * FIRST_WIDTH_NS, u64::MAX] {
+            assert!(Timeline::restored(width_ns, [1]).is_none(), "{width_ns}");
+        }
+        assert!(Timeline::restored(FIRST_WIDTH_NS, [1; STRETCHES]).is_some());
+        assert!(Timeline::restored(FIRST_WIDTH_NS, [1; STRETCHES + 1]).is_none());
     }
 
     #[test]

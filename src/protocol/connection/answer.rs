@@ -6,9 +6,11 @@
 //! has no room, or when the budget of this turn is spent. Neighbours: `framing` decodes, `service`
 //! answers.
 
-use super::{CloseReason, Connection, Progress, Protocol, State, Workspace};
+use super::{Budget, CloseReason, Connection, Discarded, Progress, Protocol, State, Workspace};
 use crate::limits::FRAMES_PER_EVENT;
-use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Framing, Hint, LengthField};
+use crate::protocol::framing::{
+    Bounds, Decode, Decoded, FrameError, Framing, Hint, LengthField, each,
+};
 use crate::protocol::service::{Answer, Reply, Request, Service};
 
 impl<S: Service> Connection<S> {
@@ -16,8 +18,8 @@ impl<S: Service> Connection<S> {
     /// of them, and at most [`FRAMES_PER_EVENT`] frames. Returns the number of frames and of bytes.
     /// Only for a service that answers everything in place.
     #[inline(always)]
-    pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
-        let run = match protocol.framing {
+    pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> Run {
+        match protocol.framing {
             Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, u64::MAX, protocol),
             // A frame has at least its length field, so the bytes bound the number of frames.
             Framing::LengthField(field)
@@ -25,9 +27,8 @@ impl<S: Service> Connection<S> {
             {
                 self.answer_lengths(&field, bytes, protocol)
             }
-            _ => return self.answer_other(bytes, protocol),
-        };
-        (run.frames, run.bytes)
+            _ => self.answer_other(bytes, protocol),
+        }
     }
 
     /// Answers many short frames of one read. A loop of its own has all registers to itself: this
@@ -45,22 +46,11 @@ impl<S: Service> Connection<S> {
     /// The same for framings whose decoding costs more, and for many frames. Cold, so that the two
     /// functions above keep their registers.
     #[cold]
-    fn answer_other(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> (u64, usize) {
+    fn answer_other(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> Run {
         let most = FRAMES_PER_EVENT;
-        let run = match protocol.framing {
-            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, most, protocol),
-            Framing::LengthField(field) => self.answer_in_place(&field, bytes, 0, most, protocol),
-            Framing::Line(line) => self.answer_in_place(&line, bytes, 0, most, protocol),
-            Framing::Delimiter(end) => self.answer_in_place(&end, bytes, 0, most, protocol),
-            Framing::LongDelimiter(end) => self.answer_in_place(&end, bytes, 0, most, protocol),
-            Framing::Fixed(fixed) => self.answer_in_place(&fixed, bytes, 0, most, protocol),
-            Framing::Ascii(ascii) => self.answer_in_place(&ascii, bytes, 0, most, protocol),
-            Framing::Netstring(string) => self.answer_in_place(&string, bytes, 0, most, protocol),
-        };
-        if matches!(run.stop, Stop::BudgetSpent) {
-            self.state = State::Yielding;
-        }
-        (run.frames, run.bytes)
+        each!(protocol.framing, framing => {
+            self.answer_in_place(&framing, bytes, 0, most, protocol)
+        })
     }
 
     /// Answers every complete frame whose answer has room.
@@ -68,25 +58,24 @@ impl<S: Service> Connection<S> {
         &mut self,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         // Each framing has its own loop, so that the framing is matched once per read and not once
         // per frame.
-        let progress = match protocol.framing {
-            Framing::Raw(raw) => self.answer_by(&raw, workspace, protocol),
-            Framing::LengthField(field) => self.answer_by(&field, workspace, protocol),
-            Framing::Line(line) => self.answer_by(&line, workspace, protocol),
-            Framing::Delimiter(delimiter) => self.answer_by(&delimiter, workspace, protocol),
-            Framing::LongDelimiter(long) => self.answer_by(&long, workspace, protocol),
-            Framing::Fixed(fixed) => self.answer_by(&fixed, workspace, protocol),
-            Framing::Ascii(ascii) => self.answer_by(&ascii, workspace, protocol),
-            Framing::Netstring(netstring) => self.answer_by(&netstring, workspace, protocol),
-        };
+        let progress = each!(protocol.framing, framing => {
+            self.answer_by(&framing, workspace, protocol, budget)
+        });
+        self.compact(workspace);
+        progress
+    }
+
+    /// Makes room for the next read.
+    fn compact(&self, workspace: &mut Workspace<'_>) {
         // While replies wait to be written, or frames for their turn, nothing is read. To compact
         // now would move the same bytes again and again.
         if workspace.outbound.is_empty() && !self.yields() {
             workspace.inbound.compact();
         }
-        progress
     }
 
     fn answer_by<D: Decode>(
@@ -94,22 +83,23 @@ impl<S: Service> Connection<S> {
         decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
-        self.skip(decoder, workspace);
-        let most = workspace.frames_left;
+        self.skip(workspace, protocol);
+        let most = budget.frames();
         match self.state {
             State::Open | State::HalfClosed(_) => {}
             State::Yielding if most > 0 => self.state = State::Open,
             _ => return Progress::default(),
         }
         let (frames, stop) = if !protocol.service.in_place(&self.service) {
-            self.answer_with_replies(decoder, workspace, protocol)
+            self.answer_with_replies(decoder, workspace, protocol, budget)
         } else if most > 0 {
             let scanned = workspace.inbound.scanned();
             let bytes = workspace.inbound.undecoded();
             let run = self.answer_in_place(decoder, bytes, scanned, most, protocol);
             workspace.inbound.answer(run.bytes);
-            workspace.frames_left = most - run.frames;
+            budget.spend_frames(run.frames);
             (run.frames, run.stop)
         } else if workspace.inbound.undecoded().is_empty() {
             (0, Stop::Incomplete { scanned: 0 })
@@ -117,7 +107,36 @@ impl<S: Service> Connection<S> {
             (0, Stop::BudgetSpent)
         };
         self.ended |= frames > 0;
-        let mut discarded = None;
+        let discarded = self.stopped(stop, workspace, protocol, budget);
+        Progress { frames, discarded }
+    }
+
+    /// Keeps the bytes that a connection at rest did not answer at once: they lie in `workspace`
+    /// now, and `stop` is why they were not answered.
+    #[cold]
+    pub fn keep(
+        &mut self,
+        stop: Stop,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+        budget: &mut Budget,
+    ) -> Progress {
+        let discarded = self.stopped(stop, workspace, protocol, budget);
+        self.compact(workspace);
+        Progress {
+            frames: 0,
+            discarded,
+        }
+    }
+
+    /// No more frames are answered, for this reason.
+    fn stopped(
+        &mut self,
+        stop: Stop,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+        budget: &mut Budget,
+    ) -> Option<Discarded> {
         match stop {
             Stop::Incomplete { scanned } => {
                 workspace.inbound.set_scanned(scanned);
@@ -128,10 +147,10 @@ impl<S: Service> Connection<S> {
             Stop::NoRoom => {}
             Stop::Awaits => self.state = State::Awaiting,
             Stop::BudgetSpent => self.state = State::Yielding,
-            Stop::Wrong(error) => discarded = self.refuse(error, decoder, workspace, protocol),
+            Stop::Wrong(error) => return self.refuse(error, workspace, protocol, budget),
             Stop::Unanswerable(error) => self.fail(&error, None, workspace),
         }
-        Progress { frames, discarded }
+        None
     }
 
     /// Answers in place. The answers are one run of bytes from the front, of at most `most` frames;
@@ -190,6 +209,7 @@ impl<S: Service> Connection<S> {
         decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> (u64, Stop) {
         let mut frames = 0;
         loop {
@@ -199,7 +219,7 @@ impl<S: Service> Connection<S> {
             if held == 0 {
                 return (frames, Stop::Incomplete { scanned: 0 });
             }
-            if workspace.frames_left == 0 {
+            if budget.frames() == 0 {
                 return (frames, Stop::BudgetSpent);
             }
             let stop = match decoder.decode(bytes, scanned) {
@@ -207,7 +227,7 @@ impl<S: Service> Connection<S> {
                     Ok(answered) => {
                         frames += u64::from(answered);
                         let left = workspace.inbound.undecoded().len();
-                        workspace.spend(held - left);
+                        budget.spend_work(held - left);
                         continue;
                     }
                     Err(stop) => stop,
@@ -343,17 +363,24 @@ impl<S: Service> Connection<S> {
 }
 
 /// Frames that were answered in place, from the front.
-struct Run {
-    frames: u64,
-    bytes: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How many frames.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: usize,
     /// Why the run ended.
-    stop: Stop,
+    pub stop: Stop,
 }
 
 /// Why no more frames were answered.
-enum Stop {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
     /// The next frame is incomplete; the decoder has scanned this many bytes of it.
-    Incomplete { scanned: usize },
+    Incomplete {
+        /// Bytes scanned so far.
+        scanned: usize,
+    },
     /// The answer has no room.
     NoRoom,
     /// The answer comes from an effect.

@@ -11,19 +11,19 @@
 //! its bytes is kept, and the bytes that may begin its delimiter. The call that finds such a frame
 //! returns it as [`Discarded`], so that the driver of the connection can count and log it.
 
-use super::{Cause, CloseReason, Connection, Discarded, Protocol, State, Workspace};
-use crate::protocol::framing::{Decode, FrameError, Hint, OnTooLong};
+use super::{Budget, Cause, CloseReason, Connection, Discarded, Protocol, State, Workspace};
+use crate::protocol::framing::{FrameError, Hint, OnTooLong};
 use crate::protocol::service::Service;
 
 impl<S: Service> Connection<S> {
     /// Refuses the frame at the front: ends the connection, or discards the frame.
     #[cold]
-    pub(super) fn refuse<D: Decode>(
+    pub(super) fn refuse(
         &mut self,
         error: FrameError,
-        decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &Protocol<S>,
+        budget: &mut Budget,
     ) -> Option<Discarded> {
         let bytes = workspace.inbound.undecoded();
         let hint = protocol.framing.hint(bytes);
@@ -34,8 +34,8 @@ impl<S: Service> Connection<S> {
         }
         let left = protocol.framing.span(bytes);
         self.state = State::Discarding { came: 0, left };
-        self.skip(decoder, workspace);
-        workspace.frames_left = 0;
+        self.skip(workspace, protocol);
+        budget.spend_all_frames();
         let is_behind = matches!(self.state, State::Open);
         if is_behind && !workspace.inbound.undecoded().is_empty() {
             self.state = State::Yielding;
@@ -45,11 +45,11 @@ impl<S: Service> Connection<S> {
 
     /// Discards the bytes of a too long frame that have arrived.
     #[cold]
-    pub(super) fn skip<D: Decode>(&mut self, decoder: &D, workspace: &mut Workspace<'_>) {
+    pub(super) fn skip(&mut self, workspace: &mut Workspace<'_>, protocol: &Protocol<S>) {
         let State::Discarding { came, left } = self.state else {
             return;
         };
-        match decoder.skip(left, workspace.inbound.undecoded()) {
+        match protocol.framing.skip(left, workspace.inbound.undecoded()) {
             Ok((count, 0)) => {
                 workspace.inbound.consume(count);
                 self.state = State::Open;

@@ -11,7 +11,7 @@
 //! *drafted*: it lies in outbound behind the space of its header, and is not owed before its length
 //! is known. Outbound is empty when the waiting begins, so there is room for the whole answer.
 
-use super::{Connection, Progress, Protocol, State, Workspace};
+use super::{Budget, Connection, Progress, Protocol, State, Workspace};
 use crate::protocol::framing::Decoded;
 use crate::protocol::service::{Effect, EffectEvent, Reply, Service};
 
@@ -79,6 +79,7 @@ impl<S: Service> Connection<S> {
         drafted: &mut usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         debug_assert!(self.awaits());
         let Workspace {
@@ -89,7 +90,7 @@ impl<S: Service> Connection<S> {
         let space = outbound.space(room);
         let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
         if let Some(effects) = protocol.service.effects() {
-            effects.heard(&mut self.service, peer, news, &mut reply);
+            effects.take_event(&mut self.service, peer, news, &mut reply);
         }
         // Without a length field the output is owed at once; at the end only the trailer is
         // missing.
@@ -117,7 +118,7 @@ impl<S: Service> Connection<S> {
             Ok(encoded) => outbound.advance(encoded),
             Err(error) => self.fail(&error, None, workspace),
         }
-        let behind = self.resume(workspace, protocol);
+        let behind = self.resume(workspace, protocol, budget);
         Progress {
             frames: 1 + behind.frames,
             ..behind

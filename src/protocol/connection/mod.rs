@@ -26,6 +26,7 @@
 //! buffers are lent while bytes lie in them, and come in as a [`Workspace`].
 
 mod answer;
+mod budget;
 mod close_reason;
 mod discard;
 mod effect;
@@ -34,6 +35,8 @@ mod workspace;
 use crate::protocol::framing::{FrameError, Framing, Hint, OnTooLong};
 use crate::protocol::service::{Reply, Service};
 
+pub use answer::{Run, Stop};
+pub use budget::Budget;
 pub use close_reason::{Cause, CloseReason};
 pub use workspace::{Cursors, Workspace};
 
@@ -284,10 +287,11 @@ impl<S: Service> Connection<S> {
         count: usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         workspace.inbound.advance(count);
         self.screen(count, workspace, protocol);
-        self.resume(workspace, protocol)
+        self.resume(workspace, protocol, budget)
     }
 
     /// A write has taken `count` of the owed bytes.
@@ -296,13 +300,14 @@ impl<S: Service> Connection<S> {
         count: usize,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
+        budget: &mut Budget,
     ) -> Progress {
         workspace.sent(count);
         if workspace.owes() {
             return Progress::default();
         }
         // Complete frames that waited for room raise no readable event, so they are answered now.
-        self.resume(workspace, protocol)
+        self.resume(workspace, protocol, budget)
     }
 
     /// The peer's stream has ended. A connection reads only after every complete frame is answered,
@@ -319,7 +324,7 @@ impl<S: Service> Connection<S> {
             | State::Draining(_)
             | State::Closed(_) => {}
         }
-        let progress = self.resume(workspace, protocol);
+        let progress = self.resume(workspace, protocol, &mut Budget::new(u64::MAX));
         debug_assert_eq!(progress, Progress::default(), "it was read from too early");
     }
 

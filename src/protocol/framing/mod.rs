@@ -16,12 +16,10 @@
 //! file per framing, one row in [`FRAMINGS`].
 
 mod ascii;
-mod delimiter;
+mod delimited;
 mod fixed;
 mod hint;
 mod length_field;
-mod line;
-mod long_delimiter;
 mod netstring;
 mod opening;
 mod raw;
@@ -33,12 +31,10 @@ use std::str::FromStr;
 use crate::limits::FRAME_MAX_MAX;
 
 pub use ascii::Ascii;
-pub use delimiter::Delimiter;
+pub use delimited::{Delimiter, Line, LongDelimiter};
 pub use fixed::Fixed;
 pub use hint::{HINT_SIZE, Hint};
 pub use length_field::{LengthField, Order};
-pub use line::Line;
-pub use long_delimiter::LongDelimiter;
 pub use netstring::Netstring;
 pub use opening::Opening;
 pub use raw::Raw;
@@ -247,6 +243,8 @@ macro_rules! each {
         }
     };
 }
+
+pub(in crate::protocol) use each;
 
 impl Framing {
     /// Parses `spec` as given to `--frame`, with the largest possible limit.

@@ -4,7 +4,7 @@
 //! agree. The text that [`Framing`] prints can be parsed again. A new framing needs a file, a
 //! variant and a row.
 
-use super::{Ascii, Fixed, Framing, LengthField, Line, Netstring, Raw, delimiter};
+use super::{Ascii, Fixed, Framing, LengthField, Line, Netstring, Raw, delimited};
 use crate::base::text::suggest::suggest;
 
 /// One row: names that share a description and a parser.
@@ -37,7 +37,7 @@ pub const FRAMINGS: &[Row] = &[
     Row {
         words: "delim:HEX",
         about: "up to these 1 to 64 bytes, such as delim:0d0a",
-        read: |_, digits| delimiter::parse(digits),
+        read: |_, digits| delimited::parse(digits),
     },
     Row {
         words: "fixed:N",

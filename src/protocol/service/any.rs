@@ -211,15 +211,17 @@ impl Effects<AnyState> for AnyService {
         }
     }
 
-    fn heard(
+    fn take_event(
         &self,
         state: &mut AnyState,
         peer: &str,
-        news: EffectEvent<'_>,
+        event: EffectEvent<'_>,
         reply: &mut Reply<'_>,
     ) {
         match (self, state) {
-            (AnyService::Run(run), AnyState::Running(state)) => run.heard(state, peer, news, reply),
+            (AnyService::Run(run), AnyState::Running(state)) => {
+                run.take_event(state, peer, event, reply)
+            }
             _ => unreachable!("{FOREIGN}"),
         }
     }

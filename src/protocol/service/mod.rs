@@ -135,7 +135,13 @@ pub trait Effects<State> {
 
     /// Takes one event of the effect and writes its part of the answer. `peer` names the receiver
     /// of the answer, in at most [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
-    fn heard(&self, state: &mut State, peer: &str, news: EffectEvent<'_>, reply: &mut Reply<'_>);
+    fn take_event(
+        &self,
+        state: &mut State,
+        peer: &str,
+        event: EffectEvent<'_>,
+        reply: &mut Reply<'_>,
+    );
 }
 
 /// One request.

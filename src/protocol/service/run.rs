@@ -142,13 +142,19 @@ impl Effects<Running> for Run {
         begin + COMMAND_OUTPUT_MAX + ENDING_MAX
     }
 
-    fn heard(&self, state: &mut Running, peer: &str, news: EffectEvent<'_>, reply: &mut Reply<'_>) {
+    fn take_event(
+        &self,
+        state: &mut Running,
+        peer: &str,
+        event: EffectEvent<'_>,
+        reply: &mut Reply<'_>,
+    ) {
         let is_first = !std::mem::replace(&mut state.has_begun, true);
-        if is_first && self.names_peer && news != EffectEvent::NotStarted {
+        if is_first && self.names_peer && event != EffectEvent::NotStarted {
             reply.push(peer.as_bytes());
             reply.push(RESULT.as_bytes());
         }
-        let ending = match news {
+        let ending = match event {
             EffectEvent::Output(bytes) => {
                 reply.push(bytes);
                 state.inside_line = !bytes.ends_with(b"\n");
@@ -160,7 +166,7 @@ impl Effects<Running> for Run {
             EffectEvent::OutputLimit => TOO_MUCH,
             EffectEvent::TimedOut => TOO_LATE,
         };
-        if state.inside_line && matches!(news, EffectEvent::OutputLimit | EffectEvent::TimedOut) {
+        if state.inside_line && matches!(event, EffectEvent::OutputLimit | EffectEvent::TimedOut) {
             reply.push(b"\n");
         }
         reply.push(ending.as_bytes());
@@ -175,13 +181,13 @@ impl Effects<Running> for Run {
 mod tests {
     use super::*;
 
-    /// The answer to all of `news`.
-    fn answer(names_peer: bool, news: &[EffectEvent<'_>]) -> String {
+    /// The answer to all of `events`.
+    fn answer(names_peer: bool, events: &[EffectEvent<'_>]) -> String {
         let run = Run::new(vec!["true".to_owned()], names_peer);
         let (mut state, mut space) = (Running::default(), vec![0; run.awaited_max()]);
         let mut reply = Reply::new(&mut space);
-        for news in news {
-            run.heard(&mut state, "[::1]:7", *news, &mut reply);
+        for event in events {
+            run.take_event(&mut state, "[::1]:7", *event, &mut reply);
         }
         assert!(!state.has_begun, "the next one begins anew");
         let filled = reply.filled();
@@ -240,9 +246,9 @@ mod tests {
             let mut space = vec![0; run.awaited_max()];
             let (mut state, mut reply) = (Running::default(), Reply::new(&mut space));
             let (peer, most) = ("x".repeat(PEER_NAME_MAX), vec![b'x'; COMMAND_OUTPUT_MAX]);
-            run.heard(&mut state, &peer, EffectEvent::Output(&most), &mut reply);
+            run.take_event(&mut state, &peer, EffectEvent::Output(&most), &mut reply);
             const { assert!(TOO_LATE.len() >= TOO_MUCH.len()) }
-            run.heard(&mut state, &peer, EffectEvent::TimedOut, &mut reply);
+            run.take_event(&mut state, &peer, EffectEvent::TimedOut, &mut reply);
             assert_eq!(reply.filled(), space.len());
         }
     }

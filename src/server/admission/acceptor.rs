@@ -7,7 +7,8 @@
 //! make the loop spin. The next connection that closes ends the pause. While every slot is taken
 //! the listeners pause too, and new connections wait in the kernel's queue.
 //!
-//! Neighbours: `per_address`, `reactor::drain`. See accept(2) "ERRORS".
+//! Connections are accepted last in a turn. Neighbours: `reactor` takes them in, `drain` closes the
+//! listeners. See accept(2) "ERRORS".
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,16 +18,16 @@ use crate::kernel::{Address, Interest, Opener, Poller, Time, Token, errno};
 use crate::limits::{ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, LISTENER_PAUSE_MAX, LISTENER_PAUSE_MIN};
 use crate::protocol::service::Service;
 
-use super::per_address::PerIp;
 use crate::server::observe::log_limiter::LogLimiter;
 use crate::server::pump::Pump;
+use crate::server::reactor::Reactor;
 
 /// The listeners, and whether connections are accepted from them.
 pub(in crate::server) struct Acceptor<Socket> {
     listeners: Vec<Listener<Socket>>,
     state: State,
-    /// Connections per peer address.
-    per_address: PerIp,
+    /// A listener was reported in this turn.
+    is_called: bool,
     /// Length of the next pause.
     pause: Duration,
     /// The spare descriptor, closed for a moment when there is no other.
@@ -42,6 +43,7 @@ pub(in crate::server) struct Acceptor<Socket> {
 
 struct Listener<Socket> {
     socket: Socket,
+    is_called: bool,
     stride: Stride,
     /// How many connections may still be accepted during a drain.
     drain_quota: usize,
@@ -78,7 +80,7 @@ enum State {
 }
 
 /// Outcome of one call of accept4.
-pub(in crate::server) enum Accepted<Socket> {
+enum Accepted<Socket> {
     /// A connection was accepted. Its address is there only if it counts towards a limit.
     One(Socket, Option<SocketAddr>),
     /// A connection was accepted and closed: its address has too many.
@@ -103,20 +105,17 @@ enum AcceptError {
 }
 
 impl<Socket> Acceptor<Socket> {
-    pub(in crate::server) fn new(
-        listeners: Vec<Socket>,
-        reserve: Socket,
-        per_address: PerIp,
-    ) -> Acceptor<Socket> {
+    pub(in crate::server) fn new(listeners: Vec<Socket>, reserve: Socket) -> Acceptor<Socket> {
         let listener = |socket| Listener {
             socket,
+            is_called: false,
             stride: Stride::default(),
             drain_quota: usize::MAX,
         };
         Acceptor {
             listeners: listeners.into_iter().map(listener).collect(),
             state: State::Open,
-            per_address,
+            is_called: false,
             pause: LISTENER_PAUSE_MIN,
             reserve: Some(reserve),
             errors: 0,
@@ -142,19 +141,107 @@ impl<Socket> Acceptor<Socket> {
         self.listeners.len() + usize::from(self.reserve.is_some())
     }
 
-    /// The connections of each address.
-    pub(in crate::server) fn per_address(&self) -> &PerIp {
-        &self.per_address
+    /// A listener is ready: its connections are accepted at the end of the turn.
+    pub(in crate::server) fn call(&mut self, number: u32) {
+        if let Some(listener) = self.listeners.get_mut(number as usize) {
+            (listener.is_called, self.is_called) = (true, true);
+        }
     }
 
-    /// Counts the connection in `slot` for its address.
-    pub(in crate::server) fn enter(&mut self, slot: u32, address: SocketAddr) {
-        self.per_address.enter(slot, address);
+    /// Accepts connections from the listeners that are ready, up to the stride of each, so that new
+    /// connections cannot starve open ones.
+    #[inline]
+    pub(in crate::server) fn accept_pending<K, S>(&mut self, reactor: &mut Reactor<K, S>, turn: u64)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if self.is_called {
+            self.is_called = false;
+            for number in 0..self.listeners.len() {
+                if std::mem::take(&mut self.listeners[number].is_called) {
+                    self.accept(reactor, number as u32, turn);
+                }
+            }
+        }
     }
 
-    /// The connection in `slot` counts no more.
-    pub(in crate::server) fn leave(&mut self, slot: u32) {
-        self.per_address.leave(slot);
+    #[cold]
+    fn accept<K, S>(&mut self, reactor: &mut Reactor<K, S>, number: u32, turn: u64)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let mut left = self.stride(reactor.pump_mut(), number, turn);
+        // A lost connection does not count towards the stride: the connections behind it are
+        // accepted now, without another event of the listener.
+        for _ in 0..ACCEPTS_PER_TURN {
+            if left == 0 {
+                return;
+            }
+            match self.accept_one(reactor, number) {
+                Accepted::One(socket, address) => {
+                    self.admit(reactor, socket, address);
+                    left -= 1;
+                }
+                Accepted::Refused => left -= 1,
+                Accepted::Lost => {}
+                Accepted::Nothing => return,
+            }
+        }
+    }
+
+    /// Accepts all connections in the queues of the listeners, while slots and descriptors last.
+    pub(in crate::server) fn accept_queued<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for number in 0..self.listeners.len() {
+            self.end_pause();
+            // Some accepts may fail with a transient error. The bound ends the loop if the error
+            // persists.
+            for _ in 0..reactor.settings().connections_max + ACCEPTS_PER_TURN as usize {
+                match self.accept_one(reactor, number as u32) {
+                    Accepted::One(socket, address) => self.admit(reactor, socket, address),
+                    Accepted::Refused | Accepted::Lost => {}
+                    Accepted::Nothing => break,
+                }
+            }
+        }
+        self.settle(reactor);
+    }
+
+    /// Adds a connection, and pauses the listeners if that took the last slot.
+    fn admit<K, S>(
+        &mut self,
+        reactor: &mut Reactor<K, S>,
+        socket: Socket,
+        address: Option<SocketAddr>,
+    ) where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let slot = reactor.insert(socket, address);
+        // In a drain it is read to its last byte and ended, like those that were there before.
+        if let (true, Some(slot)) = (self.is_draining, slot) {
+            reactor.visit(slot);
+        }
+        if reactor.is_full() {
+            self.pause_while_full(reactor.pump_mut());
+        }
+    }
+
+    /// Resumes the listeners after a connection has closed.
+    #[inline]
+    pub(in crate::server) fn settle<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if reactor.take_released() && !reactor.is_full() {
+            self.resume(reactor.pump_mut());
+        }
     }
 
     /// When to resume even if no connection closes.
@@ -167,12 +254,7 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// A listener is ready in `turn`. Returns how many connections to accept now.
-    pub(in crate::server) fn stride<K, S>(
-        &mut self,
-        pump: &mut Pump<K, S>,
-        number: u32,
-        turn: u64,
-    ) -> u32
+    fn stride<K, S>(&mut self, pump: &mut Pump<K, S>, number: u32, turn: u64) -> u32
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
@@ -187,16 +269,13 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Calls accept4 once.
-    pub(in crate::server) fn accept_one<K, S>(
-        &mut self,
-        pump: &mut Pump<K, S>,
-        number: u32,
-    ) -> Accepted<Socket>
+    fn accept_one<K, S>(&mut self, reactor: &mut Reactor<K, S>, number: u32) -> Accepted<Socket>
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
         let is_open = self.is_open();
+        let pump = reactor.pump_mut();
         let Some(listener) = self.listeners.get_mut(number as usize) else {
             return Accepted::Nothing;
         };
@@ -209,7 +288,7 @@ impl<Socket> Acceptor<Socket> {
                 listener.drain_quota -= 1;
                 self.pause = LISTENER_PAUSE_MIN;
                 self.errors = 0;
-                self.check_address(pump, socket)
+                self.check_address(reactor, socket)
             }
             Err(error) => match sort(&error) {
                 AcceptError::Empty => {
@@ -231,22 +310,27 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Closes a connection whose address has reached its limit.
-    fn check_address<K, S>(&mut self, pump: &mut Pump<K, S>, socket: Socket) -> Accepted<Socket>
+    fn check_address<K, S>(
+        &mut self,
+        reactor: &mut Reactor<K, S>,
+        socket: Socket,
+    ) -> Accepted<Socket>
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let address = match self.per_address.is_on() {
-            true => pump.kernel.peer(&socket).ok(),
+        let address = match reactor.per_address().is_on() {
+            true => reactor.pump_mut().kernel.peer(&socket).ok(),
             false => None,
         };
         // A connection without a peer address, or one whose peer is gone already, is not counted.
         let Some(Address::Tcp(peer)) = address else {
             return Accepted::One(socket, None);
         };
-        if self.per_address.has_room(peer) {
+        if reactor.per_address().has_room(peer) {
             return Accepted::One(socket, Some(peer));
         }
+        let pump = reactor.pump_mut();
         pump.counters.refused_per_ip += 1;
         if let Some(more) = self.per_address_log.admit(pump.now) {
             log::warn!(
@@ -332,7 +416,7 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Every slot is taken: the listeners pause until a connection closes.
-    pub(in crate::server) fn pause_while_full<K, S>(&mut self, pump: &mut Pump<K, S>)
+    fn pause_while_full<K, S>(&mut self, pump: &mut Pump<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
@@ -361,7 +445,7 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Ends a pause early, because the time for a drain is limited.
-    pub(in crate::server) fn end_pause(&mut self) {
+    fn end_pause(&mut self) {
         if let State::Paused(_) = self.state {
             self.state = State::Open;
         }

@@ -1,5 +1,4 @@
-//! The places for processes that run for connections, and the queue of connections that wait for a
-//! place.
+//! The places for processes that run for connections.
 //!
 //! The number of places is fixed at start. A process keeps its place from its start until it is
 //! reaped, which may be later than its answer: a killed process has no connection any more, but
@@ -10,11 +9,9 @@
 
 use std::fmt::{self, Write};
 
-use crate::kernel::{Address, Spawner, Time, Token};
+use crate::kernel::{Address, Sockets, Time, Token};
 use crate::limits::{COMMAND_REAP_PAUSE, COMMANDS_MAX, PEER_NAME_MAX};
 
-use crate::server::observe::log_limiter::LogLimiter;
-use crate::store::queue::Queue;
 use crate::store::timers::Timers;
 
 /// A process that runs, or has ended and is not reaped yet.
@@ -57,69 +54,52 @@ pub(in crate::server) struct PendingAnswer {
 }
 
 /// All places of one worker.
-pub(in crate::server) struct Children<K: Spawner> {
-    pub(in crate::server) commands: Vec<K::Command>,
-    /// Maximum output of each process in bytes.
-    pub(in crate::server) output_max: usize,
+pub(in crate::server) struct Children<K: Sockets> {
     places: Vec<Option<Running<K::Socket>>>,
     free: usize,
     /// Number of processes started, modulo the range of a generation.
     generation: u32,
-    /// Connections that wait for a place, by slot.
-    pub(in crate::server) waiting: Queue,
     /// Deadline or next poll of each place.
-    pub(in crate::server) timers: Timers,
-    /// A child has ended or was reaped since the last search for orphans.
-    pub(in crate::server) looks_for_orphans: bool,
-    pub(in crate::server) log_limiters: [LogLimiter; 3],
+    timers: Timers,
 }
 
-impl<K: Spawner> Children<K> {
-    /// Creates the places for connections in slots below `slots`. With 0 slots nothing is
-    /// allocated.
-    pub(in crate::server) fn new(
-        commands: Vec<K::Command>,
-        output_max: usize,
-        slots: usize,
-    ) -> Children<K> {
+impl<K: Sockets> Children<K> {
+    /// Creates the places for `slots` connections. With 0 slots nothing is allocated.
+    pub(in crate::server) fn new(slots: usize) -> Children<K> {
         let count = COMMANDS_MAX.min(slots);
         Children {
-            commands,
-            output_max,
             places: (0..count).map(|_| None).collect(),
             free: count,
             generation: 0,
-            waiting: Queue::new(slots),
             timers: Timers::new(count),
-            looks_for_orphans: false,
-            log_limiters: Default::default(),
         }
     }
 
-    /// Whether a connection waits for a place and a place is free.
+    /// Number of free places.
     #[inline]
-    pub(in crate::server) fn can_start(&self) -> bool {
-        self.free > 0 && !self.waiting.is_empty()
+    pub(in crate::server) fn free(&self) -> usize {
+        self.free
     }
 
-    /// When there is work even if no event is reported.
+    /// The next deadline, or the next poll of a process that epoll does not report.
     #[inline]
-    pub(in crate::server) fn next_deadline(&self, now: Time) -> Time {
-        match self.can_start() || self.looks_for_orphans {
-            true => now,
-            false => self.timers.next(),
-        }
+    pub(in crate::server) fn next_deadline(&self) -> Time {
+        self.timers.next()
+    }
+
+    /// A place whose deadline or next poll has come.
+    pub(in crate::server) fn pop_due(&mut self, now: Time) -> Option<u32> {
+        self.timers.pop_due(now)
+    }
+
+    /// Looks at the process in `place` again at `time`.
+    pub(in crate::server) fn look_at(&mut self, place: u32, time: Time) {
+        self.timers.arm(place, time);
     }
 
     /// Whether process `id` has a place here.
     pub(in crate::server) fn has_process(&self, id: u32) -> bool {
         self.places.iter().flatten().any(|running| running.id == id)
-    }
-
-    /// Whether more connections wait than places are free. Only one command starts per turn, so a
-    /// free place may be meant for a connection further ahead in the queue.
-    pub(in crate::server) fn is_short(&self) -> bool {
-        self.waiting.len() > self.free
     }
 
     pub(in crate::server) fn get(&self, place: u32) -> Option<&Running<K::Socket>> {

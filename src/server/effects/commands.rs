@@ -19,103 +19,157 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::kernel::{ChildEnd, Interest, Opener, Spawner, Token, Trigger};
+use crate::kernel::{ChildEnd, Interest, Spawner, Time, Token, Trigger};
 use crate::limits::{COMMAND_OUTPUT_MAX, COMMAND_PIECE_SIZE, COMMAND_REAP_PAUSE, COMMAND_TIMEOUT};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::{Effect, EffectEvent, Service};
 
 use super::children::{Children, PeerName, PendingAnswer, Running};
-use crate::server::Server;
-use crate::server::pump::Possible;
+use super::orphans::Orphans;
+use crate::server::observe::log_limiter::LogLimiter;
+use crate::server::pump::Pump;
+use crate::server::reactor::Reactor;
 
-impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Allocates all that commands will need, for connections in slots below `slots`.
+/// The commands that connections wait for.
+pub(in crate::server) struct Commands<K: Spawner> {
+    prepared: Vec<K::Command>,
+    /// Maximum output of each process in bytes.
+    output_max: usize,
+    children: Children<K>,
+    orphans: Orphans,
+    log_limiters: [LogLimiter; 3],
+}
+
+impl<K: Spawner> Commands<K> {
+    /// Prepares the commands of a service, and allocates all that they will need, for `slots`
+    /// connections.
     ///
     /// # Errors
     ///
     /// The error of preparing a command.
-    pub(in crate::server) fn children_for(
+    pub(in crate::server) fn prepare<S: Service>(
         kernel: &mut K,
         protocol: &Protocol<S>,
         slots: usize,
-    ) -> io::Result<Children<K>> {
-        let Some(effects) = protocol.service.effects() else {
-            return Ok(Children::new(Vec::new(), 0, 0));
-        };
-        let lines = effects.commands().iter();
-        let commands = lines.map(|line| kernel.prepare(line));
-        let commands = commands.collect::<io::Result<Vec<_>>>()?;
-        let output_max = protocol.output_max(COMMAND_OUTPUT_MAX);
-        Ok(Children::new(commands, output_max, slots))
+    ) -> io::Result<Commands<K>> {
+        let effects = protocol.service.effects();
+        let lines = effects.map_or(&[][..], |effects| effects.commands());
+        let prepared = lines.iter().map(|line| kernel.prepare(line));
+        Ok(Commands {
+            prepared: prepared.collect::<io::Result<Vec<_>>>()?,
+            output_max: protocol.output_max(COMMAND_OUTPUT_MAX),
+            children: Children::new(effects.map_or(0, |_| slots)),
+            orphans: Orphans::default(),
+            log_limiters: Default::default(),
+        })
     }
 
-    /// A connection wants its effect: it joins the queue, unless it waits or runs already.
-    #[cold]
-    pub(in crate::server) fn await_effect(&mut self, token: Token) {
-        if self.children.of(token).is_none() && self.children.waiting.push(token.index()) {
-            self.pump.counters.command_waits += u64::from(self.children.is_short());
+    /// When there is work even if no event is reported.
+    #[inline]
+    pub(in crate::server) fn deadline<S: Service>(&self, reactor: &Reactor<K, S>) -> Time {
+        let lists = reactor.lists();
+        let can_start = lists.has_awaiting() && self.children.free() > 0;
+        match can_start || lists.has_abandoned() || self.orphans.is_due() {
+            true => reactor.pump().now,
+            false => self.children.next_deadline(),
         }
     }
 
-    /// Starts one command for the first connection in the queue, if a place is free. One per turn,
+    /// Number of descriptors held by all commands.
+    pub(in crate::server) fn descriptors(&self) -> usize {
+        self.children.descriptors()
+    }
+
+    /// A child has ended; SIGCHLD does not say which one.
+    #[cold]
+    pub(in crate::server) fn hear_of_children<S: Service>(&mut self, reactor: &mut Reactor<K, S>) {
+        if let Err(error) = reactor.pump_mut().kernel.take_child_report() {
+            log::debug!("SIGCHLD: {error}");
+        }
+        self.orphans.look();
+    }
+
+    /// Ends the commands of connections that have closed, reaps orphans, and starts a command.
+    #[inline]
+    pub(in crate::server) fn start<S: Service>(&mut self, reactor: &mut Reactor<K, S>) {
+        if reactor.pump().protocol.service.effects().is_none() {
+            return;
+        }
+        while let Some(token) = reactor.lists_mut().next_abandoned() {
+            self.abandon(reactor, token);
+        }
+        self.orphans
+            .reap(&mut reactor.pump_mut().kernel, &self.children);
+        self.start_one(reactor);
+    }
+
+    /// Starts one command for the first connection in the list, if a place is free. One per turn,
     /// because the thread blocks during the start and other connections need their turn.
-    pub(in crate::server) fn start_command(&mut self) {
-        let (true, Some(place)) = (self.children.can_start(), self.children.vacant()) else {
+    fn start_one<S: Service>(&mut self, reactor: &mut Reactor<K, S>) {
+        let (awaiting, joined) = reactor.lists_mut().take_joined();
+        let without_place = awaiting.saturating_sub(self.children.free());
+        reactor.pump_mut().counters.command_waits += joined.min(without_place) as u64;
+        let Some(place) = self.children.vacant() else {
             return;
         };
-        let waiting = self.children.waiting.pop();
-        let Some(token) = waiting.and_then(|slot| self.links.key(slot)) else {
+        let slot = reactor.lists_mut().next_awaiting();
+        let Some(token) = slot.and_then(|slot| reactor.key(slot)) else {
             return;
         };
-        let Some(peer) = self.links.get_mut(token) else {
+        let mut asked = None;
+        reactor.look_at(token, |pump, link| {
+            let effect = link.connection.effect(&pump.protocol);
+            let address = pump.kernel.peer(&link.socket).ok();
+            asked = effect.map(|effect| (effect, PeerName::of(address.as_ref())));
+        });
+        let Some((Effect::Command(number), peer)) = asked else {
             return;
         };
-        let Some(Effect::Command(number)) = peer.connection.effect(&self.pump.protocol) else {
-            return;
-        };
-        let address = self.pump.kernel.peer(&peer.socket).ok();
-        let answer = PendingAnswer {
-            peer: PeerName::of(address.as_ref()),
-            drafted: 0,
-        };
-        match self.spawn(place, number, token, answer) {
-            Ok(()) => self.pump.counters.commands += 1,
+        let answer = PendingAnswer { peer, drafted: 0 };
+        match self.spawn(reactor, place, number, token, answer) {
+            Ok(()) => {
+                reactor.pump_mut().counters.commands += 1;
+                reactor.look_at(token, |_, link| link.has_effect = true);
+            }
             Err(error) => {
-                self.pump.counters.commands_not_started += 1;
-                let effects = self.pump.protocol.service.effects();
+                let pump = reactor.pump_mut();
+                pump.counters.commands_not_started += 1;
+                let effects = pump.protocol.service.effects();
                 let lines = effects.map_or(&[][..], |effects| effects.commands());
                 let line = lines.get(number).map_or("", String::as_str);
-                if let Some(more) = self.children.log_limiters[0].admit(self.pump.now) {
+                if let Some(more) = self.log_limiters[0].admit(pump.now) {
                     log::warn!("{line:?} cannot be started: {error}{more}");
                 }
-                self.deliver(token, answer, EffectEvent::NotStarted);
+                reactor.deliver(token, answer, EffectEvent::NotStarted);
             }
         }
     }
 
-    fn spawn(
+    fn spawn<S: Service>(
         &mut self,
+        reactor: &mut Reactor<K, S>,
         place: u32,
         number: usize,
         owner: Token,
         answer: PendingAnswer,
     ) -> io::Result<()> {
-        let Some(command) = self.children.commands.get(number) else {
+        let Some(command) = self.prepared.get(number) else {
             return Err(ErrorKind::NotFound.into());
         };
         // From here on the process runs.
-        let child = self.pump.kernel.spawn(command)?;
+        let pump = reactor.pump_mut();
+        let child = pump.kernel.spawn(command)?;
         let generation = self.children.next_generation();
         let name = |end| Token::child(place, generation, end);
-        let watched = self.watch(&child.output, name(ChildEnd::Output), Interest::READ);
+        let watched = Commands::watch(pump, &child.output, name(ChildEnd::Output), Interest::READ);
         let watched = watched.and_then(|()| {
             // Edge-triggered, because the exit stays readable until the process is reaped, and
             // reaping may have to wait for the end of the pipe.
             let once = Interest::READ.under(Trigger::Edge);
-            self.watch(&child.exit, name(ChildEnd::Exit), once)
+            Commands::watch(pump, &child.exit, name(ChildEnd::Exit), once)
         });
         if let Err(error) = &watched {
-            self.pump.counters.refused_registration += 1;
+            reactor.pump_mut().counters.refused_registration += 1;
             log::debug!("epoll_ctl: {error}");
         }
         let running = Running {
@@ -126,42 +180,53 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             generation,
             has_ended: false,
             is_watched: watched.is_ok(),
-            deadline: self.pump.now.after(COMMAND_TIMEOUT),
+            deadline: reactor.pump().now.after(COMMAND_TIMEOUT),
             said: 0,
             answer,
         };
-        self.children.settle(place, running, self.pump.now);
-        self.pump.counters.commands_now += 1;
+        self.children.settle(place, running, reactor.pump().now);
+        reactor.pump_mut().counters.commands_now += 1;
         Ok(())
     }
 
-    fn watch(&mut self, socket: &K::Socket, token: Token, interest: Interest) -> io::Result<()> {
-        self.pump.counters.epoll_ctl += 1;
-        self.pump.kernel.register(socket, token, interest)
+    fn watch<S: Service>(
+        pump: &mut Pump<K, S>,
+        socket: &K::Socket,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        pump.counters.epoll_ctl += 1;
+        pump.kernel.register(socket, token, interest)
     }
 
     /// An event of the process in `place`, or of one that had this place before.
     #[cold]
-    pub(in crate::server) fn child_event(&mut self, place: u32, generation: u32, end: ChildEnd) {
+    pub(in crate::server) fn child_event<S: Service>(
+        &mut self,
+        reactor: &mut Reactor<K, S>,
+        place: u32,
+        generation: u32,
+        end: ChildEnd,
+    ) {
         let running = self.children.get_mut(place);
         match (end, running.filter(|it| it.generation == generation)) {
-            (_, None) => self.pump.counters.stale_events += 1,
-            (ChildEnd::Exit, Some(running)) if running.owner.is_none() => self.reap(place),
+            (_, None) => reactor.pump_mut().counters.stale_events += 1,
+            (ChildEnd::Exit, Some(running)) if running.owner.is_none() => self.reap(reactor, place),
             (ChildEnd::Exit, Some(running)) => {
                 running.has_ended = true;
-                self.end_if_over(place);
+                self.end_if_over(reactor, place);
             }
             (ChildEnd::Output, Some(_)) => {
-                self.take_output(place);
-                self.end_if_over(place);
+                self.take_output(reactor, place);
+                self.end_if_over(reactor, place);
             }
         }
     }
 
     /// Reads the output of a command once and delivers it. Returns whether there was any.
-    fn take_output(&mut self, place: u32) -> bool {
+    fn take_output<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32) -> bool {
         let mut space = [0; COMMAND_PIECE_SIZE];
-        let output_max = self.children.output_max;
+        let output_max = self.output_max;
         let Some(running) = self.children.get_mut(place) else {
             return false;
         };
@@ -171,7 +236,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let left = output_max - running.said;
         // One byte more than allowed shows that the limit is exceeded.
         let asked = space.len().min(left + 1);
-        let count = match self.pump.kernel.take_output(output, &mut space[..asked]) {
+        let count = match reactor
+            .pump_mut()
+            .kernel
+            .take_output(output, &mut space[..asked])
+        {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) => {
@@ -183,54 +252,54 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         running.said += kept;
         if count == 0 {
             if let Some(output) = running.output.take() {
-                self.pump.kernel.close(output);
+                reactor.pump_mut().kernel.close(output);
             }
             return false;
         }
         let answer = running.answer;
         if kept > 0 {
-            let answer = self.deliver(owner, answer, EffectEvent::Output(&space[..kept]));
+            let answer = reactor.deliver(owner, answer, EffectEvent::Output(&space[..kept]));
             if let Some(running) = self.children.get_mut(place) {
                 running.answer = answer;
             }
         }
         if count > kept {
-            self.pump.counters.commands_cut += 1;
-            self.end(place, EffectEvent::OutputLimit);
+            reactor.pump_mut().counters.commands_cut += 1;
+            self.end(reactor, place, EffectEvent::OutputLimit);
         }
         true
     }
 
     /// Polls a command that epoll does not report, and schedules the next poll if it is not over.
     #[cold]
-    fn look_after(&mut self, place: u32) {
-        while self.take_output(place) {}
+    fn look_after<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32) {
+        while self.take_output(reactor, place) {}
         let Some(running) = self.children.get_mut(place) else {
             return;
         };
-        match self.pump.kernel.has_ended(&running.exit) {
+        match reactor.pump_mut().kernel.has_ended(&running.exit) {
             Ok(has_ended) => running.has_ended |= has_ended,
             Err(error) => log::debug!("waitid: {error}"),
         }
-        self.end_if_over(place);
+        self.end_if_over(reactor, place);
         match self.children.get(place) {
             Some(running) if running.owner.is_some() => {
-                let next = running.next_look(self.pump.now);
-                self.children.timers.arm(place, next);
+                let next = running.next_look(reactor.pump().now);
+                self.children.look_at(place, next);
             }
             _ => {}
         }
     }
 
-    fn end_if_over(&mut self, place: u32) {
+    fn end_if_over<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32) {
         let is_over = |it: &Running<_>| it.has_ended && it.output.is_none() && it.owner.is_some();
         if self.children.get(place).is_some_and(is_over) {
-            self.end(place, EffectEvent::Ended);
+            self.end(reactor, place, EffectEvent::Ended);
         }
     }
 
     /// The command is over for its connection, which learns the reason.
-    fn end(&mut self, place: u32, news: EffectEvent<'_>) {
+    fn end<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32, news: EffectEvent<'_>) {
         let Some(running) = self.children.get(place) else {
             return;
         };
@@ -241,124 +310,85 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             _ => None,
         };
         if let Some((kind, what)) = complaint {
-            if let Some(more) = self.children.log_limiters[kind].admit(self.pump.now) {
+            if let Some(more) = self.log_limiters[kind].admit(reactor.pump().now) {
                 log::warn!("a command {what}: it is killed with its process group{more}");
             }
         }
-        self.end_group(place);
+        self.end_group(reactor, place);
         if let Some(owner) = owner {
-            self.deliver(owner, answer, news);
+            reactor.deliver(owner, answer, news);
         }
     }
 
     /// No connection waits for the process in `place` any more: kill its group, and reap the
     /// process as soon as it has ended.
-    fn end_group(&mut self, place: u32) {
+    fn end_group<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32) {
         let Some(running) = self.children.get_mut(place) else {
             return;
         };
         if running.owner.take().is_some() {
-            self.pump.counters.commands_now -= 1;
+            reactor.pump_mut().counters.commands_now -= 1;
         }
         if let Some(output) = running.output.take() {
-            self.pump.kernel.close(output);
+            reactor.pump_mut().kernel.close(output);
         }
-        if let Err(error) = self.pump.kernel.kill(running.id) {
+        if let Err(error) = reactor.pump_mut().kernel.kill(running.id) {
             log::debug!("kill: {error}");
         }
-        self.reap(place);
+        self.reap(reactor, place);
     }
 
     /// Reaps the process, or schedules another try if it has not ended.
-    fn reap(&mut self, place: u32) {
+    fn reap<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32) {
         let Some(running) = self.children.get(place) else {
             return;
         };
-        match self.pump.kernel.reap(&running.exit) {
+        match reactor.pump_mut().kernel.reap(&running.exit) {
             Ok(false) => {
-                let later = self.pump.now.after(COMMAND_REAP_PAUSE);
-                return self.children.timers.arm(place, later);
+                let later = reactor.pump().now.after(COMMAND_REAP_PAUSE);
+                return self.children.look_at(place, later);
             }
             Ok(true) => {}
             // There is no process to wait for.
             Err(error) => log::debug!("waitid: {error}"),
         }
         if let Some(running) = self.children.remove(place) {
-            self.pump.kernel.close(running.exit);
+            reactor.pump_mut().kernel.close(running.exit);
         }
         // It may have hidden orphans from waitid(2).
-        self.children.looks_for_orphans = true;
+        self.orphans.look();
     }
 
     /// Ends commands that exceed the time-out, and polls those that epoll does not report.
-    pub(in crate::server) fn expire_commands(&mut self) {
-        while let Some(place) = self.children.timers.pop_due(self.pump.now) {
+    pub(in crate::server) fn expire<S: Service>(&mut self, reactor: &mut Reactor<K, S>) {
+        while let Some(place) = self.children.pop_due(reactor.pump().now) {
             match self.children.get(place) {
                 None => {}
-                Some(running) if running.owner.is_none() => self.reap(place),
-                Some(running) if running.deadline > self.pump.now => self.look_after(place),
+                Some(running) if running.owner.is_none() => self.reap(reactor, place),
+                Some(running) if running.deadline > reactor.pump().now => {
+                    self.look_after(reactor, place)
+                }
                 Some(_) => {
-                    self.pump.counters.commands_too_late += 1;
-                    self.end(place, EffectEvent::TimedOut);
+                    reactor.pump_mut().counters.commands_too_late += 1;
+                    self.end(reactor, place, EffectEvent::TimedOut);
                 }
             }
         }
     }
 
     /// The connection has closed, so its command is not needed any more.
-    pub(in crate::server) fn abandon_effect(&mut self, token: Token) {
-        self.children.waiting.remove(token.index());
+    #[cold]
+    fn abandon<S: Service>(&mut self, reactor: &mut Reactor<K, S>, token: Token) {
         if let Some(place) = self.children.of(token) {
-            self.pump.counters.commands_abandoned += 1;
-            self.end_group(place);
+            reactor.pump_mut().counters.commands_abandoned += 1;
+            self.end_group(reactor, place);
         }
     }
 
     /// Kills all commands at the end of the server.
-    pub(in crate::server) fn end_commands(&mut self) {
+    pub(in crate::server) fn end_all<S: Service>(&mut self, reactor: &mut Reactor<K, S>) {
         for place in 0..self.children.places() {
-            self.end_group(place);
-        }
-    }
-
-    /// Delivers an effect event to a connection, which then continues as far as it can.
-    fn deliver(
-        &mut self,
-        token: Token,
-        mut answer: PendingAnswer,
-        news: EffectEvent<'_>,
-    ) -> PendingAnswer {
-        let Some(peer) = self.links.get_mut(token) else {
-            return answer;
-        };
-        // A connection that awaits holds its request, and so a workspace.
-        let Some(lease) = peer.lease.as_ref().filter(|_| peer.connection.awaits()) else {
-            return answer;
-        };
-        let mut workspace = self.workspaces.open(lease);
-        workspace.frames_left = self.settings.frames_per_event;
-        let name = answer.peer;
-        let (name, drafted) = (name.as_str(), &mut answer.drafted);
-        let (connection, protocol) = (&mut peer.connection, &mut self.pump.protocol);
-        let progress = connection.heard(news, name, drafted, &mut workspace, protocol);
-        self.pump.note(progress);
-        let at = workspace.cursors();
-        self.workspaces.leave(lease, at);
-        peer.active_at = self.pump.now;
-        let possible = Possible {
-            read: false,
-            write: !peer.registered.contains(Interest::WRITE),
-        };
-        self.run_link(token, possible, self.settings.frames_per_event);
-        answer
-    }
-}
-
-impl<K: Spawner + Opener, S: Service> Drop for Server<K, S> {
-    /// No command outlives the server, however it ends.
-    fn drop(&mut self) {
-        if self.has_effects() {
-            self.end_commands();
+            self.end_group(reactor, place);
         }
     }
 }

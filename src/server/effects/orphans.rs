@@ -11,46 +11,54 @@
 //! queue behind those that wait. So an orphan is reaped within the time-out of a command. See
 //! wait(2), PR_SET_CHILD_SUBREAPER(2const), pid_namespaces(7).
 
-use crate::kernel::{Opener, Spawner};
+use crate::kernel::Spawner;
 use crate::limits::ORPHANS_PER_TURN;
-use crate::protocol::service::Service;
 
-use crate::server::Server;
+use super::children::Children;
 
-impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// A child has ended; SIGCHLD does not say which one.
-    #[cold]
-    pub(in crate::server) fn hear_of_children(&mut self) {
-        if let Err(error) = self.pump.kernel.take_child_report() {
-            log::debug!("SIGCHLD: {error}");
-        }
-        self.children.looks_for_orphans = true;
+/// The search for ended orphans.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Orphans {
+    /// A child has ended or was reaped since the last search.
+    is_due: bool,
+}
+
+impl Orphans {
+    /// A child has ended, or one was reaped that may have hidden others from waitid(2).
+    pub(in crate::server) fn look(&mut self) {
+        self.is_due = true;
+    }
+
+    /// Whether there may be ended orphans.
+    #[inline]
+    pub(in crate::server) fn is_due(&self) -> bool {
+        self.is_due
     }
 
     /// Reaps ended orphans if there may be any, at most [`ORPHANS_PER_TURN`] per turn.
     #[inline]
-    pub(in crate::server) fn reap_orphans(&mut self) {
-        if std::mem::take(&mut self.children.looks_for_orphans) {
-            self.children.looks_for_orphans = self.reap_some_orphans();
+    pub(in crate::server) fn reap<K: Spawner>(&mut self, kernel: &mut K, children: &Children<K>) {
+        if self.is_due {
+            self.is_due = reap_some(kernel, children);
         }
     }
+}
 
-    /// Returns whether there may be more.
-    #[cold]
-    fn reap_some_orphans(&mut self) -> bool {
-        for _ in 0..ORPHANS_PER_TURN {
-            let reaped = match self.pump.kernel.ended_child() {
-                Ok(None) => return false,
-                Ok(Some(id)) if self.children.has_process(id) => return false,
-                Ok(Some(id)) => self.pump.kernel.reap_orphan(id),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = reaped {
-                // The next child that ends starts another search.
-                log::debug!("waitid: {error}");
-                return false;
-            }
+/// Returns whether there may be more.
+#[cold]
+fn reap_some<K: Spawner>(kernel: &mut K, children: &Children<K>) -> bool {
+    for _ in 0..ORPHANS_PER_TURN {
+        let reaped = match kernel.ended_child() {
+            Ok(None) => return false,
+            Ok(Some(id)) if children.has_process(id) => return false,
+            Ok(Some(id)) => kernel.reap_orphan(id),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = reaped {
+            // The next child that ends starts another search.
+            log::debug!("waitid: {error}");
+            return false;
         }
-        true
     }
+    true
 }

@@ -5,11 +5,12 @@
 //! connection is computed from the connection itself and not read from the loop's bookkeeping;
 //! otherwise the comparison would prove nothing.
 
-use crate::kernel::{Interest, Opener, Spawner, Time, Token};
+use crate::kernel::{Interest, Poller, Time, Token};
 use crate::protocol::connection::Want;
 use crate::protocol::service::Service;
 
-use crate::server::Server;
+use crate::server::reactor::Reactor;
+use crate::server::waiting::deadline;
 
 /// State of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,75 +61,55 @@ pub struct Entries {
     pub charged_most: u32,
 }
 
-impl<K: Spawner + Opener, S: Service> Server<K, S> {
+impl Entries {
     /// Counts the entries.
-    pub fn entries(&self) -> Entries {
+    pub(in crate::server) fn of<K: Poller, S: Service>(reactor: &Reactor<K, S>) -> Entries {
+        let [ready, waiting, queued, armed] = reactor.lists().lengths();
+        let charges = reactor.per_address();
         Entries {
-            ready: self.ready.len(),
-            waiting: self.waiting.len(),
-            queued: self.children.waiting.len(),
-            armed: self.timers.len(),
-            charged: self.acceptor.per_address().charges().sum(),
-            charged_most: self.acceptor.per_address().charges().max().unwrap_or(0),
+            ready,
+            waiting,
+            queued,
+            armed,
+            charged: charges.charges().sum(),
+            charged_most: charges.charges().max().unwrap_or(0),
         }
     }
+}
 
+impl Snapshot {
     /// Calls `look` with the state of every connection.
-    pub fn for_each_connection(&mut self, mut look: impl FnMut(Snapshot)) {
-        let has_effects = self.has_effects();
-        for slot in 0..self.links.used() {
-            let Some(token) = self.links.key(slot) else {
-                continue;
-            };
-            let (deadline, _) = self.deadline_of(token);
-            let Some(peer) = self.links.get_mut(token) else {
-                continue;
-            };
-            let workspace = peer.lease.as_ref().map(|lease| self.workspaces.open(lease));
-            let owes = workspace
-                .as_ref()
-                .is_some_and(|workspace| !workspace.owed().is_empty());
+    pub(in crate::server) fn of_each<K: Poller, S: Service>(
+        reactor: &mut Reactor<K, S>,
+        mut look: impl FnMut(Snapshot),
+    ) {
+        let has_effects = reactor.pump().protocol.service.effects().is_some();
+        reactor.for_each(|slow, token, link, is_charged| {
+            link.check(slow.settings().trigger);
+            let (deadline, _) = deadline(&link.waiting, slow.lists().timeouts());
+            let lease = link.lease.as_ref();
+            let workspace = lease.map(|lease| slow.workspaces_mut().open(lease));
+            let owes = workspace.as_ref().is_some_and(|it| !it.owed().is_empty());
+            let (lent, holds) = (
+                workspace.is_some(),
+                workspace.is_some_and(|workspace| !workspace.is_empty()),
+            );
+            let lists = slow.lists();
             look(Snapshot {
                 token,
-                registered: peer.registered,
-                want: peer.connection.wants(owes),
-                lent: workspace.is_some(),
-                holds: workspace.is_some_and(|workspace| !workspace.is_empty()),
-                has_more: self.ready.contains(slot),
-                awaits: peer.connection.awaits(),
-                waits: self.waiting.contains(slot),
-                queues: has_effects && self.children.waiting.contains(slot),
-                charged: self.acceptor.per_address().counts(slot),
-                paused: peer.paused,
+                registered: link.registered,
+                want: link.connection.wants(owes),
+                lent,
+                holds,
+                has_more: link.waiting.is_turn(),
+                awaits: link.connection.awaits(),
+                waits: link.waiting.is_workspace(),
+                queues: has_effects && lists.is_awaiting(token.index()),
+                charged: is_charged,
+                paused: link.waiting.is_memory(),
                 deadline,
-                armed: self.timers.armed(slot),
+                armed: lists.armed(token.index()),
             });
-        }
-    }
-
-    /// Number of descriptors held by the server, without those of the kernel layer.
-    pub fn descriptors(&self) -> usize {
-        let own = self.acceptor.descriptors();
-        self.links.len() + self.children.descriptors() + own
-    }
-
-    /// Whether new connections are accepted.
-    pub fn is_open(&self) -> bool {
-        self.acceptor.is_open() && self.acceptor.listeners() > 0
-    }
-
-    /// Whether every slot is taken.
-    pub fn is_full(&self) -> bool {
-        self.links.is_full()
-    }
-
-    /// Whether a connection has more to do, so that the loop must not sleep.
-    pub fn has_more(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Number of workspaces, lent and free.
-    pub fn workspaces(&self) -> usize {
-        self.workspaces.count()
+        });
     }
 }

@@ -1,21 +1,34 @@
-//! One event of one connection: the loop does what the connection wants, and then registers the
-//! interest in what the connection wants next.
+//! The slow path of one connection: it does what the connection wants, within a budget, and then
+//! settles what the connection waits for.
 //!
-//! Nearly every event takes the fast path: a connection at rest reads once and writes once, in a
-//! workspace that is borrowed for these two calls. Everything else takes the slow path: the
-//! connection gets a workspace on lease, or waits for one. Neighbour: `pump` moves the bytes.
+//! A connection keeps its workspace only while bytes lie in it. Two time-outs bound how long. A
+//! single byte now and then renews neither, so a slow peer cannot keep a workspace for ever:
+//!
+//! - A connection in the middle of a frame has the frame time-out, from the first byte of the frame
+//!   to its last (the attack "slow loris", CVE-2007-6750). While other connections wait, the
+//!   time-out runs on over frames that follow each other, unless the peer sends at least
+//!   `stall_size_min` bytes.
+//! - A peer that is owed bytes must take at least `stall_size_min` of them within each stall
+//!   time-out (the attack "slow read").
+//!
+//! When all workspaces are lent, connections wait in order. Invariant: nothing here looks up a
+//! connection. Each call gets one, and says whether it has closed; `reactor` then releases it.
+//! Neighbours: `pump` moves the bytes, `waiting` says what follows, `lists` keeps it.
 
 use std::io;
 
 use crate::base::bytes::{InboundCursors, OutboundCursors};
-use crate::kernel::{Interest, Opener, Readiness, Spawner, Time, Token};
-use crate::protocol::connection::{CloseReason, Cursors, Want, Workspace};
-use crate::protocol::service::Service;
+use crate::kernel::{Poller, Readiness, Token};
+use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Stop, Want, Workspace};
+use crate::protocol::service::{EffectEvent, Service};
 
-use super::lease::Moved;
-use crate::server::Server;
-use crate::server::pool::Lease;
-use crate::server::pump::{FastOutcome, Next, Possible, ReadPolicy};
+use super::lists::Lists;
+use crate::server::effects::children::PendingAnswer;
+use crate::server::link::Link;
+use crate::server::pool::{Lease, Workspaces};
+use crate::server::pump::{Next, Possible, Pump, ReadPolicy};
+use crate::server::settings::Settings;
+use crate::server::waiting::{Facts, Timeouts, Waiting, deadline, interest};
 
 /// The stream may have ended.
 const OVER: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
@@ -23,136 +36,130 @@ const OVER: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::
 /// byte.
 const TO_THE_END: Readiness = OVER.union(Readiness::PRI);
 
-impl<K: Spawner + Opener, S: Service> Server<K, S> {
-    /// Handles one event of a connection.
+/// What all connections of a reactor share.
+pub(in crate::server) struct SlowPath<K: Poller, S: Service> {
+    pump: Pump<K, S>,
+    workspaces: Workspaces,
+    lists: Lists,
+    settings: Settings,
+}
+
+/// Where bytes of the fast path lie: in the workspace that staged answers share, or in the one that
+/// would be lent next.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Place<'a> {
+    pub(in crate::server) shared: Option<&'a Lease>,
+    pub(in crate::server) start: usize,
+}
+
+/// Whether a connection is still there after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(in crate::server) enum Fate {
+    Open,
+    /// The connection is to be released.
+    Closed,
+}
+
+impl<K: Poller, S: Service> SlowPath<K, S> {
+    pub(in crate::server) fn new(
+        pump: Pump<K, S>,
+        workspaces: Workspaces,
+        settings: Settings,
+    ) -> SlowPath<K, S> {
+        let has_effects = pump.protocol.service.effects().is_some();
+        let timeouts = Timeouts::of(&settings);
+        SlowPath {
+            pump,
+            workspaces,
+            lists: Lists::new(settings.connections_max, has_effects, timeouts),
+            settings,
+        }
+    }
+
     #[inline]
-    pub(in crate::server) fn handle_event(&mut self, token: Token, readiness: Readiness) {
-        let Some(peer) = self.links.get_mut(token) else {
-            self.pump.counters.stale_events += 1;
-            return;
-        };
-        if readiness == Readiness::IN && peer.is_idle() {
-            match self.try_fast_path(token) {
-                Some(FastOutcome::Done) => return,
-                Some(outcome) => return self.leave_fast_path(token, outcome),
-                None => {}
-            }
-        }
-        if self.ready.contains(token.index()) {
-            return self.defer(token, readiness);
-        }
-        self.run_slow(token, readiness);
+    pub(in crate::server) fn pump(&self) -> &Pump<K, S> {
+        &self.pump
     }
 
-    /// Defers the event of a ready connection: the connection is continued after the events and
-    /// would otherwise have two turns. Only what the kernel does not report again is kept.
-    #[cold]
-    fn defer(&mut self, token: Token, readiness: Readiness) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
-        if peer.connection.awaits() {
-            // A waiting connection does not read in its turn, and an edge reports a reset once.
-            return self.run_slow(token, readiness);
-        }
-        peer.read_to_end |= readiness.intersects(TO_THE_END);
+    #[inline]
+    pub(in crate::server) fn pump_mut(&mut self) -> &mut Pump<K, S> {
+        &mut self.pump
     }
 
-    /// Takes the fast path, if it is open for this service and connection, with a borrowed
-    /// workspace.
-    // Inlined: in the hot one of two callers, a call would cost a fifth of all instructions.
+    #[inline]
+    pub(in crate::server) fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    #[inline]
+    pub(in crate::server) fn lists_mut(&mut self) -> &mut Lists {
+        &mut self.lists
+    }
+
+    #[inline]
+    pub(in crate::server) fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
+    }
+
+    pub(in crate::server) fn workspaces_mut(&mut self) -> &mut Workspaces {
+        &mut self.workspaces
+    }
+
+    #[inline]
+    pub(in crate::server) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The pump and a space for the fast path: that of `shared`, or of the workspace that would be
+    /// lent next. `None` if all workspaces are lent.
     #[inline(always)]
-    pub(in crate::server) fn try_fast_path(&mut self, token: Token) -> Option<FastOutcome> {
-        if !self.fast_path_open {
-            return None;
-        }
-        let peer = self.links.get_mut(token)?;
-        if !peer.connection.is_in_place(&self.pump.protocol) {
-            return None;
-        }
-        let space = self.workspaces.scratch()?;
-        Some(self.pump.fast_path(peer, space))
+    pub(in crate::server) fn fast(
+        &mut self,
+        shared: Option<&Lease>,
+    ) -> Option<(&mut Pump<K, S>, &mut [u8])> {
+        let space = self.workspaces.space(shared)?;
+        Some((&mut self.pump, space))
     }
 
-    #[cold]
-    pub(in crate::server) fn leave_fast_path(&mut self, token: Token, outcome: FastOutcome) {
-        match outcome {
-            FastOutcome::Done => {}
-            FastOutcome::Ended(want) => self.settle(
-                token,
-                &Next {
-                    want,
-                    has_more: false,
-                },
-            ),
-            FastOutcome::Remaining(at, possible) => {
-                let Some(lease) = self.workspaces.acquire() else {
-                    unreachable!(
-                        "the workspace was free for the fast path, and none was lent since"
-                    );
-                };
-                self.continue_with(token, lease, at, possible);
-            }
-        }
-    }
-
-    /// Continues on the slow path with bytes that the fast path has put into `lease`.
-    #[cold]
-    pub(in crate::server) fn continue_with(
+    /// Handles one event of a connection.
+    pub(in crate::server) fn event(
         &mut self,
         token: Token,
-        lease: Lease,
-        at: InboundCursors,
-        possible: Possible,
-    ) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return self.workspaces.release_workspace(lease);
-        };
-        self.workspaces
-            .leave(&lease, (at, OutboundCursors::default()));
-        let mut workspace = self.workspaces.open(&lease);
-        // A connection that yields has used up its frames. Otherwise the first bytes that were not
-        // answered are a part of a frame, or wrong.
-        let frames = match peer.connection.yields() {
-            true => 0,
-            false => self.settings.frames_per_event,
-        };
-        workspace.frames_left = frames;
-        let progress = peer
-            .connection
-            .resume(&mut workspace, &mut self.pump.protocol);
-        debug_assert_eq!(
-            progress.frames, 0,
-            "the fast path left a whole frame unanswered"
-        );
-        let frames = workspace.frames_left;
-        let at = workspace.cursors();
-        self.workspaces.leave(&lease, at);
-        peer.lease = Some(lease);
-        self.pump.note(progress);
-        self.run_link(token, possible, frames);
+        link: &mut Link<K, S>,
+        readiness: Readiness,
+    ) -> Fate {
+        if link.waiting.is_turn() && !link.connection.awaits() {
+            // The connection is continued after the events and would otherwise have two turns. Only
+            // what the kernel does not report again is kept. (A connection that awaits does not
+            // read in its turn, and an edge reports a reset once.)
+            link.read_to_end |= readiness.intersects(TO_THE_END);
+            return Fate::Open;
+        }
+        self.ready(token, link, readiness)
     }
 
-    /// Handles one event of a connection on the slow path.
-    pub(in crate::server) fn run_slow(&mut self, token: Token, readiness: Readiness) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
-        peer.paused = false;
+    /// The turn of a connection that is ready without an event.
+    pub(in crate::server) fn turn(&mut self, token: Token, link: &mut Link<K, S>) -> Fate {
+        self.ready(token, link, Readiness::IN | Readiness::OUT)
+    }
+
+    fn ready(&mut self, token: Token, link: &mut Link<K, S>, readiness: Readiness) -> Fate {
+        let was_refused = link.waiting.is_writable();
+        let nothing_asked = link.waiting.is_for_no_event();
+        link.waiting.try_again();
         let over = readiness.intersects(OVER);
-        peer.read_to_end |= readiness.intersects(TO_THE_END);
-        let was_refused = peer.registered.contains(Interest::WRITE);
-        let nothing_asked = !peer.registered.contains(Interest::READ) && !was_refused;
-        let broken = readiness.intersects(match peer.connection.is_lingering() {
+        link.read_to_end |= readiness.intersects(TO_THE_END);
+        let broken = readiness.intersects(match link.connection.is_lingering() {
             // After our FIN, a hang-up is only the end of the peer's stream. Bytes before it are
             // still read: a close with unread input destroys replies.
             true => Readiness::ERR,
             false => Readiness::HUP | Readiness::ERR,
         });
-        if broken && nothing_asked && (peer.lease.is_none() || peer.connection.awaits()) {
+        if broken && nothing_asked && (link.lease.is_none() || link.connection.awaits()) {
             // epoll reports these two without interest, and would report them in every turn.
-            peer.connection.close(CloseReason::Reset);
-            return self.release(token);
+            link.connection.close(CloseReason::Reset);
+            return Fate::Closed;
         }
         // An event of a socket that was watched only for writing says nothing about reading. A
         // drain reads until a read finds nothing.
@@ -161,99 +168,355 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             read: over || to_the_last || readiness.intersects(Readiness::IN),
             write: over || readiness.intersects(Readiness::OUT) || !was_refused,
         };
-        self.run_link(token, possible, self.settings.frames_per_event);
+        let mut budget = Budget::new(self.settings.frames_per_event);
+        self.run(token, link, possible, &mut budget)
     }
 
-    /// Runs a connection with a workspace of its own, and answers at most `frames` frames.
-    pub(in crate::server) fn run_link(&mut self, token: Token, possible: Possible, frames: u64) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
+    /// Does what a connection wants, in a workspace of its own.
+    pub(in crate::server) fn run(
+        &mut self,
+        token: Token,
+        link: &mut Link<K, S>,
+        possible: Possible,
+        budget: &mut Budget,
+    ) -> Fate {
+        if link.waiting.is_turn() {
+            self.lists.take_turn(token.index());
+        }
+        let lease = link.lease.take().or_else(|| self.workspaces.acquire());
+        if lease.is_none() && !link.connection.is_lingering() {
+            return self.wait_for_workspace(token, link);
+        }
+        // Bytes of a lingering peer are discarded and need no workspace.
+        let mut workspace = match &lease {
+            Some(lease) => self.workspaces.open(lease),
+            None => Workspace::new(&mut [], &mut [], Cursors::default()),
         };
-        let Some(lease) = peer.lease.take().or_else(|| self.workspaces.acquire()) else {
-            if !peer.connection.is_lingering() {
-                return self.wait_for_workspace(token);
+        if link.connection.is_greeting() {
+            let protocol = &mut self.pump.protocol;
+            link.connection.begin(&mut workspace, protocol);
+        }
+        let next = self.pump.run(link, &mut workspace, possible, budget);
+        let facts = Facts {
+            holds: !workspace.is_empty(),
+            is_mid_message: link.connection.is_mid_message(),
+            is_next: link.connection.take_end_of_frame(),
+            is_contended: self.lists.is_contended(),
+        };
+        let at = workspace.cursors();
+        match lease {
+            Some(lease) if facts.holds => {
+                self.workspaces.leave(&lease, at);
+                link.lease = Some(lease);
             }
-            // Bytes of a lingering peer are discarded and need no workspace.
-            let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
-            let next = self.pump.run(peer, &mut nothing, possible);
-            return self.settle(token, &next);
-        };
-        let before = Moved::of(&self.pump.counters);
-        let mut workspace = self.workspaces.open(&lease);
-        workspace.frames_left = frames;
-        if peer.connection.is_greeting() {
-            peer.connection
-                .begin(&mut workspace, &mut self.pump.protocol);
+            Some(lease) => self.workspaces.release_workspace(lease),
+            None => {}
         }
-        let next = self.pump.run(peer, &mut workspace, possible);
-        let settled = next.interest(self.settings.trigger) == Some(peer.registered)
-            && next.want != Want::Discard
-            && next.want != Want::Await
-            && !peer.paused;
-        if workspace.is_empty() {
-            if peer.connection.is_mid_message() || peer.frame_since != Time::NEVER {
-                self.note_frame(token, &lease);
-            }
-            self.workspaces.release_workspace(lease);
-        } else {
-            let at = workspace.cursors();
-            self.workspaces.leave(&lease, at);
-            self.hold_workspace(token, lease, next.want, before);
+        let (timeouts, now) = (self.lists.timeouts(), self.pump.now);
+        link.waiting = link.waiting.after(&next, facts, timeouts, now);
+        if link.waiting.is_amid() {
+            self.lists.arm_by(token.index(), &link.waiting);
         }
-        if !settled || next.has_more || !self.waiting.is_empty() {
-            self.settle(token, &next);
+        let is_settled = link.waiting.is_for_peer()
+            && next.want != Want::Close
+            && interest(&link.waiting, self.settings.trigger) == link.registered;
+        match is_settled {
+            true => Fate::Open,
+            false => self.settle(token, link, next.want),
         }
     }
 
-    /// Registers the interest in what the connection wants next, and arms its deadline.
-    fn settle(&mut self, token: Token, next: &Next) {
-        self.serve_workspace_queue();
-        if next.want == Want::Await {
-            self.await_effect(token);
+    /// Puts a connection onto its list, arms its deadline, and registers its interest if that has
+    /// changed.
+    pub(in crate::server) fn settle(
+        &mut self,
+        token: Token,
+        link: &mut Link<K, S>,
+        want: Want,
+    ) -> Fate {
+        if want == Want::Close {
+            return Fate::Closed;
         }
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
-        if peer.paused && next.want != Want::Close {
-            return self.pause(token);
+        self.lists.enter(token.index(), &link.waiting);
+        if link.waiting.is_effect() && !link.has_effect {
+            self.lists.await_effect(token.index());
         }
-        // Before the interest is changed: if that fails, the connection is released, and a release
-        // removes it from the queue.
-        if next.has_more {
-            self.ready.push(token.index());
+        self.lists.arm(token.index(), &link.waiting);
+        let interest = interest(&link.waiting, self.settings.trigger);
+        if interest == link.registered {
+            return Fate::Open;
         }
-        match next.interest(self.settings.trigger) {
-            None => self.release(token),
-            Some(interest) if interest != peer.registered => self.change_interest(token, interest),
-            // The connection may have begun to linger, which has a deadline of its own.
-            Some(_) => self.arm(token),
-        }
-    }
-
-    #[cold]
-    pub(in crate::server) fn change_interest(&mut self, token: Token, interest: Interest) {
-        let Some(peer) = self.links.get_mut(token) else {
-            return;
-        };
         self.pump.counters.epoll_ctl += 1;
         self.pump.counters.interest_changes += 1;
-        match self.pump.kernel.reregister(&peer.socket, token, interest) {
+        let changed = self.pump.kernel.reregister(&link.socket, token, interest);
+        match changed {
             Ok(()) => {
-                peer.registered = interest;
-                self.arm(token);
+                link.registered = interest;
+                Fate::Open
             }
-            Err(error) => self.fail_registration(token, &error),
+            Err(error) => self.fail_registration(link, &error),
+        }
+    }
+
+    /// Registers a new connection.
+    pub(in crate::server) fn register(&mut self, token: Token, link: &mut Link<K, S>) -> Fate {
+        self.pump.counters.epoll_ctl += 1;
+        let registered = self
+            .pump
+            .kernel
+            .register(&link.socket, token, link.registered);
+        match registered {
+            Ok(()) => {
+                self.lists.arm(token.index(), &link.waiting);
+                Fate::Open
+            }
+            Err(error) => self.fail_registration(link, &error),
         }
     }
 
     /// The kernel refused to watch a connection. Only this connection ends.
     #[cold]
-    pub(in crate::server) fn fail_registration(&mut self, token: Token, error: &io::Error) {
+    fn fail_registration(&mut self, link: &mut Link<K, S>, error: &io::Error) -> Fate {
         self.pump.counters.refused_registration += 1;
-        if let Some(peer) = self.links.get_mut(token) {
-            log::debug!("epoll_ctl: {error}");
-            peer.connection.close(CloseReason::Failed);
+        log::debug!("epoll_ctl: {error}");
+        link.connection.close(CloseReason::Failed);
+        Fate::Closed
+    }
+
+    /// A connection has something to read and no workspace to read it into.
+    #[cold]
+    fn wait_for_workspace(&mut self, token: Token, link: &mut Link<K, S>) -> Fate {
+        if link.waiting.is_workspace() {
+            return Fate::Open;
         }
-        self.release(token);
+        link.waiting.lacks_workspace(self.pump.now);
+        self.pump.counters.workspace_waits += 1;
+        self.settle(token, link, Want::Read)
+    }
+
+    /// Keeps what the fast path has left in a workspace of its own.
+    #[cold]
+    fn keep(&mut self, link: &mut Link<K, S>, at: InboundCursors, place: &Place<'_>) {
+        let range = place.start..place.start + at.filled();
+        let Some(lease) = self.workspaces.acquire_with(range, place.shared) else {
+            unreachable!("every staged answer has a free workspace beside the shared one");
+        };
+        let cursors = (at, OutboundCursors::default());
+        self.workspaces.leave(&lease, cursors);
+        link.lease = Some(lease);
+    }
+
+    /// Keeps bytes that were not answered at once, or behind which there may be more. What is left
+    /// of the budget is for the rest of this event.
+    #[cold]
+    pub(in crate::server) fn keep_left(
+        &mut self,
+        link: &mut Link<K, S>,
+        at: InboundCursors,
+        place: &Place<'_>,
+        stop: Stop,
+    ) -> Budget {
+        self.keep(link, at, place);
+        link.waiting = Waiting::Staged;
+        let mut budget = Budget::new(match stop {
+            Stop::BudgetSpent => 0,
+            _ => self.settings.frames_per_event,
+        });
+        if let Some(lease) = &link.lease {
+            let mut workspace = self.workspaces.open(lease);
+            let protocol = &mut self.pump.protocol;
+            let connection = &mut link.connection;
+            let progress = connection.keep(stop, &mut workspace, protocol, &mut budget);
+            let at = workspace.cursors();
+            self.workspaces.leave(lease, at);
+            self.pump.note(progress);
+        }
+        budget
+    }
+
+    /// Keeps the rest of an answer that the kernel did not take, until it does.
+    #[cold]
+    pub(in crate::server) fn keep_unsent(
+        &mut self,
+        token: Token,
+        link: &mut Link<K, S>,
+        at: InboundCursors,
+        place: &Place<'_>,
+    ) -> Fate {
+        self.keep(link, at, place);
+        let facts = Facts {
+            holds: true,
+            is_mid_message: false,
+            is_next: false,
+            is_contended: self.lists.is_contended(),
+        };
+        let next = Next {
+            want: Want::Write,
+            has_more: false,
+        };
+        let (timeouts, now) = (self.lists.timeouts(), self.pump.now);
+        link.waiting = link.waiting.after(&next, facts, timeouts, now);
+        self.settle(token, link, next.want)
+    }
+
+    /// The armed deadline of a connection has passed. Activity moves the true deadline away from
+    /// the armed one, so it is computed again.
+    pub(in crate::server) fn expire(&mut self, token: Token, link: &mut Link<K, S>) -> Fate {
+        let slot = token.index();
+        let now = self.pump.now;
+        if link.waiting.is_memory() {
+            link.waiting.end_pause(now);
+            self.lists.enter(slot, &link.waiting);
+            return Fate::Open;
+        }
+        if link.waiting.unacknowledged() > 0 && self.keep_lingering(link) {
+            self.lists.arm(slot, &link.waiting);
+            return Fate::Open;
+        }
+        let (until, reason) = deadline(&link.waiting, self.lists.timeouts());
+        if until > now {
+            self.lists.arm(slot, &link.waiting);
+            return Fate::Open;
+        }
+        if reason == CloseReason::Stalled {
+            // The kernel reports no event before a third of the send buffer is free, so the peer
+            // may have read many bytes without one. A write tells.
+            if self.ready(token, link, Readiness::OUT) == Fate::Closed {
+                return Fate::Closed;
+            }
+            let is_in_time = deadline(&link.waiting, self.lists.timeouts()).0 > now;
+            if is_in_time || link.waiting.is_memory() {
+                self.lists.arm(slot, &link.waiting);
+                return Fate::Open;
+            }
+        }
+        let cause = match reason {
+            CloseReason::SlowFrame => {
+                let lease = link.lease.as_ref();
+                let hint = lease.and_then(|lease| {
+                    let mut workspace = self.workspaces.open(lease);
+                    let protocol = &self.pump.protocol;
+                    link.connection.hint_of_late(&mut workspace, protocol)
+                });
+                Cause::from(reason).hinted(hint)
+            }
+            _ => reason.into(),
+        };
+        if matches!(reason, CloseReason::Idle | CloseReason::SlowFrame)
+            && self.drain_behind_replies(link, cause)
+        {
+            let want = link.connection.wants(false);
+            return self.settle(token, link, want);
+        }
+        link.connection.close(cause);
+        Fate::Closed
+    }
+
+    /// Ends an idle connection while the kernel still holds bytes of its replies. The peer may be
+    /// reading them, and a close would destroy them when the peer sends. So the connection sends a
+    /// FIN behind them and lingers. Returns whether the kernel held any.
+    fn drain_behind_replies(&mut self, link: &mut Link<K, S>, cause: Cause) -> bool {
+        if !matches!(self.pump.kernel.unacknowledged(&link.socket), Ok(1..)) {
+            return false;
+        }
+        let mut nothing = Workspace::new(&mut [], &mut [], Cursors::default());
+        match &link.lease {
+            Some(lease) => {
+                let mut workspace = self.workspaces.open(lease);
+                link.connection.drain(cause, &mut workspace);
+            }
+            None => link.connection.drain(cause, &mut nothing),
+        }
+        if link.connection.wants(false) != Want::Shutdown {
+            return false;
+        }
+        // An idle connection owes nothing. Bytes of an unfinished frame are dropped.
+        if let Some(lease) = link.lease.take() {
+            self.workspaces.release_workspace(lease);
+        }
+        self.pump.shutdown(link);
+        true
+    }
+
+    /// Lets a connection linger on while its peer takes the replies that the kernel still holds.
+    /// After our FIN the peer may have megabytes to read, and a close with unread input would
+    /// destroy them (RFC 1122, 4.2.2.13). The peer must take at least `stall_size_min` bytes within
+    /// each stall time-out. Returns `false` once the connection is to be closed.
+    fn keep_lingering(&mut self, link: &mut Link<K, S>) -> bool {
+        let unacknowledged = link.unacknowledged_replies(&mut self.pump.kernel);
+        let (timeouts, now) = (self.lists.timeouts(), self.pump.now);
+        let lingers = link.waiting.keep_lingering(unacknowledged, timeouts, now);
+        if !lingers && unacknowledged > 0 {
+            self.pump.counters.lingers_cut += 1;
+            self.pump.close_log.log_linger(unacknowledged, now);
+        }
+        lingers
+    }
+
+    /// Takes one event of the effect that a connection waits for, and continues it.
+    #[cold]
+    pub(in crate::server) fn deliver(
+        &mut self,
+        token: Token,
+        link: &mut Link<K, S>,
+        answer: &mut PendingAnswer,
+        news: EffectEvent<'_>,
+    ) -> Fate {
+        // A connection that awaits holds its request, and so a workspace.
+        let Some(lease) = link.lease.as_ref().filter(|_| link.connection.awaits()) else {
+            return Fate::Open;
+        };
+        link.has_effect &= !news.is_last();
+        let mut budget = Budget::new(self.settings.frames_per_event);
+        let mut workspace = self.workspaces.open(lease);
+        let progress = link.connection.heard(
+            news,
+            answer.peer.as_str(),
+            &mut answer.drafted,
+            &mut workspace,
+            &mut self.pump.protocol,
+            &mut budget,
+        );
+        let at = workspace.cursors();
+        self.workspaces.leave(lease, at);
+        self.pump.note(progress);
+        let possible = Possible {
+            read: false,
+            write: !link.waiting.is_writable(),
+        };
+        self.run(token, link, possible, &mut budget)
+    }
+
+    /// Makes a connection ready for the next turn, unless a turn would do nothing for it.
+    #[cold]
+    pub(in crate::server) fn visit(&mut self, token: Token, link: &mut Link<K, S>) {
+        if link.waiting.visit(self.pump.now) {
+            self.lists.enter(token.index(), &link.waiting);
+        }
+    }
+
+    /// Lends a free workspace to a connection that has waited for one.
+    pub(in crate::server) fn lend(&mut self, token: Token, link: &mut Link<K, S>) {
+        link.lease = self.workspaces.acquire();
+        link.waiting.lent(self.pump.now);
+        self.lists.enter(token.index(), &link.waiting);
+    }
+
+    /// The connection is gone: its entries, its socket and its workspace go, too.
+    pub(in crate::server) fn release(&mut self, token: Token, link: Link<K, S>) {
+        self.lists.leave(token, link.has_effect);
+        self.pump.counters.connections_now -= 1;
+        self.pump.counters.close += 1;
+        let cause = link.connection.cause();
+        self.pump.counters.closed[cause.reason as usize] += 1;
+        log::debug!("connection {token:?} closed: {}", cause.reason.name());
+        if let Some(error) = &cause.error {
+            self.pump.counters.refused(error);
+        }
+        self.pump.close_log.log_close(&cause, self.pump.now);
+        self.pump.kernel.close(link.socket);
+        if let Some(lease) = link.lease {
+            self.workspaces.release_workspace(lease);
+        }
     }
 }

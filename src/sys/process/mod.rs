@@ -125,7 +125,7 @@ pub fn wake_punctually() -> io::Result<()> {
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, which cannot be set and stops while the system is suspended.
 #[inline]
-pub fn monotonic_nanoseconds() -> u64 {
+pub(crate) fn monotonic_nanoseconds() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -6,7 +6,7 @@
 
 use std::io::Read;
 
-use mynah::decode::{self, Failure, HexLines, Plain, Settings};
+use mynah::decode::{self, DecodeError, HexLines, Plain, Settings};
 use mynah::protocol::framing::{Bounds, Decoded, FrameError, Framing, OnTooLong};
 
 use super::draw::{Draw, pieces};
@@ -102,10 +102,10 @@ fn printed(settings: Settings, input: impl Read) -> (String, bool) {
     told(output, ended)
 }
 
-fn told(output: Vec<u8>, ended: Result<(), Failure>) -> (String, bool) {
+fn told(output: Vec<u8>, ended: Result<(), DecodeError>) -> (String, bool) {
     let right = match ended {
         Ok(()) => true,
-        Err(Failure::Wrong) => false,
+        Err(DecodeError::Wrong) => false,
         Err(other) => panic!("neither input nor output can fail: {other:?}"),
     };
     let text = String::from_utf8(output).expect("text");
@@ -225,7 +225,7 @@ pub fn play(data: &[u8]) {
         let (mut memory, mut output) = (vec![0; settings.memory_size()], Vec::new());
         let mut lines = HexLines::new(stream);
         match decode::decode(settings, &mut memory, &mut lines, &mut output) {
-            Err(Failure::Hex(..)) => {}
+            Err(DecodeError::Hex(..)) => {}
             ended => drop(told(output, ended)),
         }
         let hex: String = stream.iter().map(|byte| format!("{byte:02x}")).collect();

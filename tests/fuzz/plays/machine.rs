@@ -6,7 +6,7 @@
 
 use mynah::base::bytes::{InboundCursors, OutboundCursors};
 use mynah::protocol::connection::{
-    CloseReason, Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
+    Budget, CloseReason, Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
 };
 use mynah::protocol::framing::{Decoded, Framing, OnTooLong};
 use mynah::protocol::service::{
@@ -31,7 +31,7 @@ struct Trial<'a, S: Service> {
     forced: bool,
     before: Want,
     /// The budget of frames for each call.
-    frames_left: u64,
+    frames_max: u64,
 }
 
 /// Only frames that are too long may be discarded.
@@ -54,7 +54,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             ended: false,
             forced: false,
             before: Want::Read,
-            frames_left: [u64::MAX, 1, 2, 3][stream.len() % 4],
+            frames_max: [u64::MAX, 1, 2, 3][stream.len() % 4],
         };
         if trial.connection.is_greeting() {
             trial.with(|connection, workspace, protocol| connection.begin(workspace, protocol));
@@ -67,7 +67,6 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         act: impl FnOnce(&mut Connection<S>, &mut Workspace<'_>, &mut Protocol<S>) -> R,
     ) -> R {
         let mut workspace = Workspace::new(&mut self.inbound, &mut self.outbound, self.at);
-        workspace.frames_left = self.frames_left;
         let answer = act(&mut self.connection, &mut workspace, &mut self.protocol);
         self.at = workspace.cursors();
         answer
@@ -107,11 +106,12 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
 
     fn receive(&mut self, most: usize) {
         let rest = &self.stream[self.received..];
+        let mut budget = Budget::new(self.frames_max);
         let (count, progress) = self.with(|connection, workspace, protocol| {
             let spare = workspace.inbound.spare();
             let count = most.min(spare.len()).min(rest.len());
             spare[..count].copy_from_slice(&rest[..count]);
-            let progress = connection.received(count, workspace, protocol);
+            let progress = connection.received(count, workspace, protocol, &mut budget);
             (count, progress)
         });
         self.received += count;
@@ -125,13 +125,17 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         self.inbound[..count].copy_from_slice(&rest[..count]);
         self.received += count;
         let bytes = &mut self.inbound[..count];
-        let (_, answered) = self.connection.answer_at_once(bytes, &mut self.protocol);
+        let run = self.connection.answer_at_once(bytes, &mut self.protocol);
+        let answered = run.bytes;
         if answered < count || count == self.inbound.len() {
             self.at = (
                 InboundCursors::after(0, answered, count),
                 OutboundCursors::default(),
             );
-            self.resume();
+            let mut budget = Budget::new(self.frames_max);
+            check(self.with(|connection, workspace, protocol| {
+                connection.keep(run.stop, workspace, protocol, &mut budget)
+            }));
             return;
         }
         let taken = taken.min(count);
@@ -150,10 +154,11 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
     }
 
     fn send(&mut self, most: usize) {
+        let mut budget = Budget::new(self.frames_max);
         let (sent, progress) = self.with(|connection, workspace, protocol| {
             let owed = workspace.owed();
             let sent = owed[..owed.len().min(most)].to_vec();
-            let progress = connection.sent(sent.len(), workspace, protocol);
+            let progress = connection.sent(sent.len(), workspace, protocol, &mut budget);
             (sent, progress)
         });
         self.written.extend(sent);
@@ -161,7 +166,10 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
     }
 
     fn resume(&mut self) {
-        check(self.with(|connection, workspace, protocol| connection.resume(workspace, protocol)));
+        let mut budget = Budget::new(self.frames_max);
+        check(self.with(|connection, workspace, protocol| {
+            connection.resume(workspace, protocol, &mut budget)
+        }));
     }
 
     /// Performs the want, with up to `most` bytes; returns whether the connection has ended.

@@ -14,6 +14,7 @@ mod dead;
 mod ending;
 mod hostile;
 mod injected;
+mod kernel_options;
 mod memory;
 mod others;
 mod run;
@@ -21,7 +22,6 @@ mod server;
 mod streams;
 mod sums;
 mod supervision;
-mod told_kernel;
 mod workers;
 
 use std::fmt::Display;

@@ -79,7 +79,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The stderr and the exit code of a client.
-fn verdict(output: &Output) -> (String, Option<i32>) {
+fn outcome(output: &Output) -> (String, Option<i32>) {
     (text(&output.stderr), output.status.code())
 }
 
@@ -123,7 +123,7 @@ fn c3_64_mib_through_an_echo_come_back_whole() {
         .output()
         .expect("the binary starts");
     assert!(output.stdout == bytes, "{} bytes", output.stdout.len());
-    assert_eq!(verdict(&output), (String::new(), Some(0)));
+    assert_eq!(outcome(&output), (String::new(), Some(0)));
     let output = piped(server.connect(&[]), &bytes[..COUNT / 8]);
     assert!(output.stdout == bytes[..COUNT / 8]);
 }
@@ -137,7 +137,7 @@ fn c3_an_empty_input_sends_nothing_and_ends_well() {
         .output()
         .expect("the binary starts");
     assert_eq!(output.stdout, b"");
-    assert_eq!(verdict(&output), (String::new(), Some(0)));
+    assert_eq!(outcome(&output), (String::new(), Some(0)));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn c3_a_closed_output_is_a_quiet_exit() {
     stdin.write_all(b"hello\n").expect("it is read");
     let output = client.wait_with_output().expect("it ends");
     drop(stdin);
-    assert_eq!(verdict(&output), (String::new(), Some(0)));
+    assert_eq!(outcome(&output), (String::new(), Some(0)));
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn c4_each_line_is_a_frame_both_ways_in_every_framing() {
         let server = Server::start(&["upper", "--frame", frame]);
         let output = piped(server.connect(&["--frame", frame]), lines);
         assert_eq!(text(&output.stdout), replies, "{frame}");
-        assert_eq!(verdict(&output), (String::new(), Some(0)), "{frame}");
+        assert_eq!(outcome(&output), (String::new(), Some(0)), "{frame}");
         let once = piped(server.connect(&["--frame", frame, "--once", message]), b"");
         assert_eq!(
             (text(&once.stdout), once.status.code()),
@@ -279,7 +279,7 @@ fn c4_the_reply_of_a_server_that_greets_is_what_comes_after_its_greeting() {
     ] {
         let output = piped(server.connect(&[&line, more].concat()), b"");
         assert_eq!(text(&output.stdout), expected);
-        assert_eq!(verdict(&output), (String::new(), Some(0)));
+        assert_eq!(outcome(&output), (String::new(), Some(0)));
     }
 }
 
@@ -289,7 +289,7 @@ fn c4_the_replies_to_the_lines_before_a_refused_one_are_printed() {
     let lines = [b"one\ntwo\n".as_slice(), &[b'x'; 256], b"\nthree\n"].concat();
     let output = piped(server.connect(&["--frame", "u8"]), &lines);
     assert_eq!(text(&output.stdout), "ONE\nTWO\n");
-    let (said, code) = verdict(&output);
+    let (said, code) = outcome(&output);
     assert!(
         said.starts_with("mynah: line 3: 256 bytes make no frame"),
         "{said}"
@@ -355,7 +355,7 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
         ),
     ] {
         let output = piped(mynah(&[&["connect"], args].concat()), b"");
-        let (said, exit) = verdict(&output);
+        let (said, exit) = outcome(&output);
         assert!(
             said.starts_with(&format!("mynah: {line}")),
             "{args:?}: {said}"

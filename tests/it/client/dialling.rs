@@ -18,7 +18,7 @@ fn retrying(jitter: Option<u64>) -> Settings {
 
 fn refusal(play: &mut Play) -> (OpenStep, i32) {
     match play.finish() {
-        Err(Failure::Open(attempts)) => {
+        Err(ClientError::Open(attempts)) => {
             let [Attempt { refused, .. }] = &attempts[..] else {
                 panic!("{attempts:?}");
             };
@@ -276,7 +276,7 @@ fn each_try_is_at_all_addresses() {
             ..retrying(None)
         },
     );
-    assert!(matches!(play.finish(), Err(Failure::Open(attempts)) if attempts.len() == 3));
+    assert!(matches!(play.finish(), Err(ClientError::Open(attempts)) if attempts.len() == 3));
     assert_eq!(
         (play.sim().calls("connect"), play.seconds()),
         (8 * 3, 127.0)

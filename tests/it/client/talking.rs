@@ -323,7 +323,7 @@ fn c4_one_message_without_a_framing_that_nothing_comes_back_to_is_a_failure() {
         });
         play.settle();
         play.sim().finish(peer);
-        let told = play.finish().as_ref().err().map(Failure::to_string);
+        let told = play.finish().as_ref().err().map(ClientError::to_string);
         assert_eq!(told.as_deref(), failure);
     }
 }
@@ -383,7 +383,7 @@ fn c4_what_is_answered_to_the_lines_before_a_refused_one_is_printed_before_that_
         play.sim().finish(peer);
         let failure = play.failure();
         assert!(failure.starts_with(refused), "{failure}");
-        assert!(matches!(play.end, Some(Err(Failure::Message(_)))));
+        assert!(matches!(play.end, Some(Err(ClientError::Message(_)))));
         assert_eq!(play.printed(), "ONE\nTWO\n");
     }
 }
@@ -407,7 +407,7 @@ fn c4_a_wrong_frame_is_told_after_the_right_ones_before_it() {
     let (mut play, peer) = Play::hosted(framed("i32be"));
     play.sim().send(peer, b"\0\0\0\x02ok\xff\xff\xff\xff");
     assert_eq!(play.failure(), "corrupted: the length field is negative");
-    assert!(matches!(play.end, Some(Err(Failure::Protocol(_)))));
+    assert!(matches!(play.end, Some(Err(ClientError::Protocol(_)))));
     assert_eq!(play.printed(), "ok\n");
 
     let (mut play, peer) = Play::hosted(framed("u32be"));

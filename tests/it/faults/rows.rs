@@ -257,7 +257,7 @@ pub(super) const ROWS: &[Row] = &[
         "the arithmetic of lengths wraps",
         "",
         &[
-            "every_width_value_and_adjustment_gets_the_verdict_of_netty",
+            "every_width_value_and_adjustment_is_judged_as_by_netty",
             "a_framing_without_a_limit_of_its_own_does_not_wrap_either",
             "a_length_that_counts_its_header_may_not_be_less_than_it",
         ],

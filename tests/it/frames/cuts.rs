@@ -132,7 +132,8 @@ fn what_is_answered_at_once_is_every_whole_frame_and_no_byte_more() {
                 service,
             };
             let mut bytes = stream[..end].to_vec();
-            let at_once = connection.answer_at_once(&mut bytes, &mut protocol);
+            let run = connection.answer_at_once(&mut bytes, &mut protocol);
+            let at_once = (run.frames, run.bytes);
             let ends = [frame.len(), middle, stream.len()];
             let frames = ends.iter().filter(|whole| **whole <= end).count();
             let answered = ends[..frames].last().copied().unwrap_or(0);

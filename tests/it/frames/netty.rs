@@ -147,7 +147,7 @@ fn values() -> Vec<u64> {
 }
 
 #[test]
-fn every_width_value_and_adjustment_gets_the_verdict_of_netty() {
+fn every_width_value_and_adjustment_is_judged_as_by_netty() {
     let (mut frames, mut errors) = (0, [0, 0]);
     for (field, framing) in fields() {
         for bits in values() {

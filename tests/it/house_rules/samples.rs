@@ -52,6 +52,51 @@ fn an_import_against_the_layer_order_is_found_however_it_is_written() {
 }
 
 #[test]
+fn a_name_of_the_host_below_the_seam_is_found() {
+    let rule = the_host_stays_outside_the_seam;
+    for (name, text) in [
+        ("server/pump.rs", "\nuse crate::kernel::host;"),
+        (
+            "workers/mod.rs",
+            "\nuse crate::kernel::{Time, host::affinity};",
+        ),
+        (
+            "client/mod.rs",
+            "\nfn f() { crate::kernel::host::proc(1); }",
+        ),
+    ] {
+        let layer = name.split('/').next().expect("a folder");
+        let expected = format!("src/{name}:2: {layer} may not know the host");
+        assert_eq!(found(rule, name, text), [expected], "{text}");
+    }
+    for (name, text) in [
+        (
+            "load/run/observe/mod.rs",
+            "\nlet text = read(\"/proc/stat\");",
+        ),
+        ("kernel/outlet.rs", "\nlet text = read(\"/sys/kernel\");"),
+    ] {
+        let expected = format!("src/{name}:2: only kernel::host names /proc and /sys");
+        assert_eq!(found(rule, name, text), [expected], "{text}");
+    }
+    for (name, text) in [
+        ("load/run/observe/mod.rs", "use crate::kernel::host;"),
+        (
+            "server/pump.rs",
+            "// crate::kernel::host, /proc/stat, \"/proc/stat\"",
+        ),
+        ("kernel/host.rs", "let text = read(\"/proc/stat\");"),
+        ("sys/fd/file.rs", "let text = read(\"/proc/self/fd\");"),
+        (
+            "kernel/outlet.rs",
+            "mod tests {\nlet text = read(\"/proc/self/fdinfo\");\n}",
+        ),
+    ] {
+        assert_eq!(found(rule, name, text), [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn an_import_in_the_layer_order_is_not_found() {
     for (name, text) in [
         ("lib.rs", "pub mod base;\npub use crate::kernel::Token;"),

@@ -201,52 +201,57 @@ fn a_run_by_a_count_fails_what_gets_no_reply_in_time() {
 #[test]
 fn what_a_worker_without_connections_cannot_send_is_unsent() {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
-    // One of the two workers loses its only connection early.
+    // One of the two workers loses its only connection early, and each one after it at once.
     let server = peer::tcp(|stream| match CONNECTIONS.fetch_add(1, Ordering::Relaxed) {
         0 => peer::echo(stream),
-        _ => peer::leaver(stream),
+        1 => peer::leaver(stream),
+        _ => drop(stream),
     });
     let plan = Plan {
         pace: open(1000.0),
         connections: 2,
         threads: 2,
         until: lasting(400),
+        grace: Duration::ZERO,
         ..plan(1)
     };
     let outcome = measure(&plan, server);
     assert_adds_up(&outcome);
     let tally = &outcome.tally;
-    assert_eq!(
-        (tally.due(), tally.errors.failed),
-        (400, 1),
-        "{}",
-        brief(tally)
-    );
-    assert!(tally.unsent > 100, "{}", brief(tally));
+    assert!(tally.errors.failed >= 1, "{}", brief(tally));
+    assert!(tally.unsent > 50, "{}", brief(tally));
+    assert_eq!((tally.due(), tally.missing), (400, 1), "{}", brief(tally));
     assert_eq!(outcome.elapsed_ns, 400_000_000);
 }
 
 #[test]
-fn a_run_whose_connections_are_all_gone_is_over_and_adds_up() {
-    let plan = Plan {
-        pace: open(1000.0),
-        connections: 4,
-        threads: 2,
-        until: lasting(60_000),
-        ..plan(1)
-    };
-    let outcome = measure(&plan, peer::tcp(peer::leaver));
-    assert_adds_up(&outcome);
-    let tally = &outcome.tally;
-    assert_eq!(
-        (tally.answered, tally.errors.failed),
-        (40, 4),
-        "{}",
-        brief(tally)
-    );
-    // Requests were due until the end of the shorter window.
-    let due = outcome.elapsed_ns / 1_000_000;
-    assert!(tally.due().abs_diff(due) <= 2, "{due}: {}", brief(tally));
+fn a_run_whose_connections_all_end_goes_on_with_new_ones_and_adds_up() {
+    for pace in [open(1000.0), Pace::Closed] {
+        let plan = Plan {
+            pace,
+            connections: 4,
+            threads: 2,
+            until: lasting(500),
+            ..plan(1)
+        };
+        let outcome = measure(&plan, peer::tcp(peer::leaver));
+        assert_adds_up(&outcome);
+        let tally = &outcome.tally;
+        // Each connection answers ten requests and fails the next one.
+        let least = tally.answered / 10 - 4;
+        assert!(tally.errors.failed >= least.max(5), "{}", brief(tally));
+        assert!(
+            tally.answered >= 10 * tally.errors.failed,
+            "{}",
+            brief(tally)
+        );
+        assert!(
+            tally.reconnects + 4 >= tally.errors.failed,
+            "{}",
+            brief(tally)
+        );
+        assert_eq!(outcome.elapsed_ns, 500_000_000);
+    }
 }
 
 #[test]

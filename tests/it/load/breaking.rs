@@ -15,8 +15,11 @@ use super::runs::{assert_whole, load, measure, plan};
 
 #[test]
 fn a_wrong_byte_names_the_connection_and_the_place() {
-    let outcome = measure(&plan(10_000), peer::tcp(peer::liar));
-    assert_eq!(outcome.tally.errors.wrong, 5);
+    let outcome = measure(&plan(1_000), peer::tcp(peer::liar));
+    let errors = outcome.tally.errors;
+    // Each connection has 15 good replies before the wrong one.
+    assert_eq!(errors.wrong, errors.failed);
+    assert!((58..=62).contains(&errors.wrong), "{errors:?}");
     let line = outcome.tally.failures[0].to_string();
     assert!(
         line.contains("wrong reply: byte 40 of request 16"),
@@ -41,13 +44,19 @@ fn more_than_was_sent_is_an_error_even_unverified() {
         },
         peer::tcp(peer::chatterer),
     );
-    assert_eq!(outcome.tally.errors.wrong, 5);
+    assert!(
+        outcome.tally.errors.wrong >= 300,
+        "{:?}",
+        outcome.tally.errors
+    );
 }
 
 #[test]
 fn a_close_is_distinguished_from_silence() {
-    let left = measure(&plan(10_000), peer::tcp(peer::leaver));
-    assert_eq!((left.tally.errors.closed, left.tally.answered), (5, 50));
+    let left = measure(&plan(1_100), peer::tcp(peer::leaver));
+    let errors = left.tally.errors;
+    assert_eq!(errors.closed, errors.failed);
+    assert!((98..=100).contains(&errors.closed), "{errors:?}");
     assert!(
         left.tally.failures[0]
             .to_string()
@@ -77,7 +86,8 @@ fn a_request_of_the_warm_up_that_is_never_answered_is_told() {
     };
     let tally = measure(&plan, peer::tcp(peer::mute)).tally;
     assert_eq!((tally.lost_in_warmup, tally.due()), (5, 0));
-    assert_eq!(tally.failures.len(), 5);
+    let counts: Vec<u64> = tally.failures.iter().map(|it| it.count).collect();
+    assert_eq!(counts, [5]);
 }
 
 #[test]
@@ -86,10 +96,11 @@ fn unsolicited_replies_end_the_connection_and_are_not_counted() {
         protocol: Protocol::Http,
         pipeline: 4,
         connections: 1,
-        ..plan(1000)
+        ..plan(40)
     };
     let tally = measure(&plan, peer::tcp(peer::babbler)).tally;
-    assert_eq!((tally.errors.wrong, tally.errors.total()), (1, 1));
+    assert_eq!((tally.errors.wrong, tally.errors.total()), (10, 10));
+    assert_eq!((tally.answered, tally.errors.failed), (40, 0));
     let told = tally.failures[0].to_string();
     assert!(told.contains("after 4 replies, 0 in flight"), "{told}");
 }
@@ -137,16 +148,16 @@ fn a_good_page_counts_whatever_comes_behind_it_in_the_same_read() {
         (peer::tcp(more_than_a_page::<0>), "more came back"),
         (peer::tcp(more_than_a_page::<1>), "more came back"),
         (peer::tcp(more_than_a_page::<2>), "not HTTP/1"),
-        (peer::tcp(more_than_a_page::<3>), "status 500"),
+        (peer::tcp(more_than_a_page::<3>), "more came back"),
     ] {
         let plan = Plan {
             protocol: Protocol::Http,
             connections: 1,
-            ..plan(100)
+            ..plan(10)
         };
         let tally = measure(&plan, server).tally;
-        assert_eq!((tally.answered, tally.errors.wrong), (1, 1), "{told}");
-        assert_eq!(tally.errors.total(), 1, "{told}");
+        assert_eq!((tally.answered, tally.errors.wrong), (10, 10), "{told}");
+        assert_eq!(tally.errors.total(), 10, "{told}");
         let failure = &tally.failures[0];
         assert_eq!((failure.answered, failure.in_flight), (1, 0), "{failure}");
         assert!(failure.to_string().contains(told), "{failure}");
@@ -187,8 +198,12 @@ fn an_endless_reply_breaks_its_connection() {
             ..plan(1)
         };
         let tally = measure(&plan, server).tally;
-        assert_eq!((tally.answered, tally.errors.wrong), (0, 1), "{part}");
-        assert_eq!(tally.errors.total(), 1, "{part}");
+        assert_eq!(tally.answered, 0, "{part}");
+        let errors = tally.errors;
+        assert!(
+            errors.wrong >= 1 && errors.total() == errors.wrong,
+            "{part}"
+        );
         let told = tally.failures[0].to_string();
         assert!(
             told.contains(&format!("the {part} of the reply is longer than")),

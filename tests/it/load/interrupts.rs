@@ -88,11 +88,10 @@ fn an_interrupt_before_two_pairs_says_so_instead_of_an_empty_table() {
     assert!(out.ends_with(line), "{out}");
 }
 
-const NOTHING: &str =
-    "mynah: interrupted before anything was measured, there is nothing to report\n";
+const NOTHING: &str = "mynah: interrupted during the warm-up, nothing was measured\n";
 
 #[test]
-fn an_interrupt_before_the_first_round_says_that_there_is_nothing_to_report() {
+fn an_interrupt_before_the_first_round_says_that_nothing_was_measured() {
     let (listener, server) = listener();
     let other = peer::tcp(peer::echo).to_string();
     let child = start(&[

@@ -1,6 +1,8 @@
 //! The results of several threads of the load generator, merged into one: no count, histogram or
 //! failure of any thread is lost.
 
+use std::io;
+
 use mynah::load::worker::tally::{Cause, Errors, Failure, Tally};
 
 /// A count of a tally, by name.
@@ -85,8 +87,8 @@ fn every_histogram_has_the_spans_of_all() {
 }
 
 #[test]
-fn failures_of_later_threads_are_told_as_long_as_there_is_room() {
-    let failed = |connections: std::ops::Range<usize>| {
+fn failures_of_one_kind_are_one_line_with_their_count() {
+    let failed = |connections: std::ops::Range<usize>, cause: fn(usize) -> Cause| {
         let mut tally = Tally::new();
         for connection in connections {
             tally.fail(Failure {
@@ -94,21 +96,26 @@ fn failures_of_later_threads_are_told_as_long_as_there_is_room() {
                 answered: 0,
                 in_flight: 2,
                 failed: 2,
-                cause: Cause::Closed,
+                cause: cause(connection),
+                count: 1,
             });
         }
         tally
     };
     let mut all = Tally::new();
     for connections in [0..3, 3..5, 5..100] {
-        all.merge(failed(connections));
+        all.merge(failed(connections, |_| Cause::Closed));
     }
-    let told: Vec<usize> = all.failures.iter().map(|it| it.connection).collect();
-    assert_eq!(told, (0..16).collect::<Vec<_>>());
+    let told: Vec<String> = all.failures.iter().map(ToString::to_string).collect();
+    let line = "100 times, first connection 0: closed by the server (after 0 replies, 2 in flight)";
+    assert_eq!(told, [line]);
     let errors = Errors {
         failed: 200,
         closed: 100,
         ..Errors::default()
     };
     assert_eq!(all.errors, errors);
+    let by_number = |number| Cause::Broken(io::Error::from_raw_os_error(number as i32));
+    all.merge(failed(1..100, by_number));
+    assert_eq!(all.failures.len(), 16, "there is room for 16 kinds");
 }

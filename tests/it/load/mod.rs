@@ -5,6 +5,7 @@
 //! after a number of requests or a fraction of a second.
 
 mod accounting;
+mod asking;
 mod bodies;
 mod breaking;
 mod clocks;
@@ -14,7 +15,9 @@ mod dialling;
 mod documents;
 mod interrupts;
 mod keepalive;
+mod melting;
 mod merged;
+mod merging;
 mod opening;
 mod overload;
 mod pacing;
@@ -22,7 +25,9 @@ mod pages;
 pub(crate) mod peer;
 mod pythons;
 mod reconnecting;
+mod reports;
 mod runs;
+mod schema;
 mod simulated;
 mod starting;
 mod stopped;

@@ -106,11 +106,14 @@ fn a_server_that_closes_after_some_replies_without_a_word_answers_every_request_
     static ANSWERED: AtomicU64 = AtomicU64::new(0);
     let servers = [
         // A close with unread requests sends RST (RFC 9293, section 3.10.7.1).
-        peer::tcp(|stream| seven(stream, &ANSWERED, drop)),
-        peer::tcp(|stream| seven(stream, &ANSWERED, reset)),
-        peer::tcp(|stream| seven(stream, &ANSWERED, |mut stream| peer::leave(&mut stream))),
+        (false, peer::tcp(|stream| seven(stream, &ANSWERED, drop))),
+        (false, peer::tcp(|stream| seven(stream, &ANSWERED, reset))),
+        (
+            true,
+            peer::tcp(|stream| seven(stream, &ANSWERED, |mut stream| peer::leave(&mut stream))),
+        ),
     ];
-    for server in servers {
+    for (is_legal, server) in servers {
         for (pipeline, connections, rate) in [
             (1, 3, None),
             (1, 1, None),
@@ -129,10 +132,15 @@ fn a_server_that_closes_after_some_replies_without_a_word_answers_every_request_
             };
             ANSWERED.store(0, Ordering::Relaxed);
             let outcome = measure(&plan, server);
-            assert_whole(&outcome, 300);
             let tally = &outcome.tally;
-            assert!(tally.reconnects >= 300 / 7 - 3, "{}", brief(tally));
-            assert_eq!(ANSWERED.load(Ordering::Relaxed), 300, "{plan:?}");
+            assert!(tally.reconnects >= 10, "{}", brief(tally));
+            // A reset without an end of stream fails the requests in flight.
+            let failed = tally.errors.failed;
+            assert_eq!(tally.answered + failed, 300, "{}", brief(tally));
+            if is_legal {
+                assert_whole(&outcome, 300);
+                assert_eq!(ANSWERED.load(Ordering::Relaxed), 300, "{plan:?}");
+            }
         }
     }
 }
@@ -229,14 +237,9 @@ fn a_request_that_is_said_again_in_vain_fails() {
         ..http(10)
     };
     let tally = &measure(&plan, server).tally;
-    assert_eq!(
-        (tally.answered, tally.reconnects),
-        (1, 1),
-        "{}",
-        brief(tally)
-    );
-    assert_eq!((tally.errors.failed, tally.errors.total()), (1, 1));
-    assert_eq!((tally.due(), tally.unsent), (10, 8));
+    let counts = (tally.answered, tally.errors.failed, tally.errors.total());
+    assert_eq!(counts, (1, 9, 9), "{}", brief(tally));
+    assert_eq!((tally.due(), tally.unsent), (10, 0));
     let told = tally.failures[0].to_string();
     assert!(told.contains("after 0 replies, 1 in flight"), "{told}");
 }
@@ -260,21 +263,23 @@ fn a_reply_that_ends_early_is_a_failure_and_not_asked_for_again() {
         });
     });
     let tally = &measure(&http(100), server).tally;
-    assert_eq!(
-        (tally.answered, tally.reconnects),
-        (3, 0),
-        "{}",
-        brief(tally)
-    );
-    assert_eq!((tally.errors.closed, tally.errors.failed), (3, 3));
-    assert_eq!(tally.unsent, 94);
+    let counts = (tally.errors.closed, tally.errors.failed);
+    // Each connection answers once, and breaks the second reply.
+    assert_eq!(counts.0, counts.1, "{}", brief(tally));
+    assert!((48..=50).contains(&counts.0), "{}", brief(tally));
+    assert_eq!(tally.answered + tally.errors.failed, 100);
+    assert_eq!(tally.unsent, 0);
 }
 
 #[test]
 fn an_echo_that_is_closed_with_a_request_in_flight_is_a_failure() {
-    let tally = measure(&plan(10_000), peer::tcp(peer::leaver)).tally;
-    assert_eq!((tally.errors.closed, tally.errors.failed), (5, 5));
-    assert_eq!((tally.answered, tally.reconnects), (50, 0));
+    let plan = Plan {
+        connections: 1,
+        ..plan(44)
+    };
+    let tally = measure(&plan, peer::tcp(peer::leaver)).tally;
+    assert_eq!((tally.errors.closed, tally.errors.failed), (4, 4));
+    assert_eq!((tally.answered, tally.reconnects), (40, 3));
 }
 
 #[test]
@@ -301,7 +306,9 @@ fn connections_of_a_ramp_that_are_closed_before_the_load_are_opened_again() {
     };
     let outcome = measure(&plan, server);
     assert_whole(&outcome, 200);
-    assert!(outcome.tally.reconnects >= 1, "{}", brief(&outcome.tally));
+    // They are counted as connections, and not as reconnects of the window.
+    let connections = outcome.tally.connections;
+    assert!(connections > 4, "{connections}: {}", brief(&outcome.tally));
 }
 
 #[test]

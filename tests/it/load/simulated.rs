@@ -219,7 +219,7 @@ fn whole(protocol: Protocol, heard: &[u8]) -> Option<usize> {
     const END: &[u8] = b"\r\n\r\n";
     match protocol {
         Protocol::Echo => (heard.len() >= SIZE).then_some(SIZE),
-        Protocol::Http => {
+        Protocol::Http | Protocol::Message => {
             let end = heard.windows(END.len()).position(|four| four == END)?;
             Some(end + END.len())
         }

@@ -3,7 +3,7 @@
 use mynah::limits::{BYTES_PER_EVENT, OPERATIONS_PER_EVENT};
 
 use super::*;
-use crate::sim::{Argument, Call};
+use mynah::kernel::journal::{Argument, Call, Name};
 
 /// Bytes whose values depend on their position, so that lost or reordered bytes show.
 pub(super) fn pattern(count: usize) -> Vec<u8> {
@@ -42,7 +42,7 @@ fn a_slow_reader_gets_every_byte_in_order_and_stops_the_reading_meanwhile() {
         assert_eq!(heard, bytes);
         assert_eq!(play.registered(0), play.under(Interest::READ));
         let took_less = |call: &&Call| match call.argument {
-            Argument::Bytes(count) => call.result != Ok(count),
+            Argument::Size(count) => call.name == Name::Write && call.result != Ok(count),
             _ => false,
         };
         let short_writes = play.sim().journal().iter().filter(took_less).count();

@@ -9,10 +9,11 @@
 use std::io;
 
 use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOMEM, ENOTCONN};
-use mynah::kernel::{Address, Event, Readiness, Sockets, Source};
+use mynah::kernel::journal::{Argument, Call, Name, Recorder, Returned};
+use mynah::kernel::{Address, Event, Readiness, ReceiveBatch, SendBatch, Sockets, Source};
 
 use super::faults::STARVED_MAX;
-use super::journal::{Argument, Name, matches};
+use super::journal::matches;
 use super::pair::{Owner, Pair};
 use super::table::{File, Socket, asked};
 use super::{Answer, Sim};
@@ -41,13 +42,48 @@ impl Sim {
         &mut self,
         name: Name,
         socket: Option<u32>,
-        argument: Argument,
+        argument: Argument<'_>,
         answer: Answer<T>,
         value: impl Fn(&T) -> usize,
     ) -> io::Result<T> {
         let result = answer.as_ref().map(value).map_err(|&errno| errno);
-        self.journal.note(name, socket, argument, result);
+        self.note(name, socket, argument, result, &[]);
         answer.map_err(io::Error::from_raw_os_error)
+    }
+
+    /// The same for a call that has moved bytes to or from `space`.
+    fn leave_moved(
+        &mut self,
+        name: Name,
+        socket: u32,
+        answer: Answer<usize>,
+        space: &[u8],
+    ) -> io::Result<usize> {
+        let bytes = &space[..answer.unwrap_or(0)];
+        let argument = Argument::Size(space.len());
+        self.note(name, Some(socket), argument, answer, bytes);
+        answer.map_err(io::Error::from_raw_os_error)
+    }
+
+    /// Records a call.
+    #[inline]
+    pub(super) fn note(
+        &mut self,
+        name: Name,
+        descriptor: Option<u32>,
+        argument: Argument<'_>,
+        result: Answer<usize>,
+        bytes: &[u8],
+    ) {
+        self.journal.record(&Call {
+            at: self.now,
+            name,
+            descriptor,
+            argument,
+            result,
+            returned: Returned::Number,
+            bytes,
+        });
     }
 
     /// Finds the connection of a socket and the end that the socket holds.
@@ -58,7 +94,7 @@ impl Sim {
     }
 
     /// Applies random faults of the peer while the socket is used or waited for.
-    pub(super) fn trouble(&mut self, number: u32) {
+    pub(super) fn peer_faults(&mut self, number: u32) {
         let Some((index, side)) = self.table.stream(number) else {
             return;
         };
@@ -134,7 +170,7 @@ impl Sim {
     }
 
     fn receive_from(&mut self, number: u32, space: &mut [u8]) -> Answer<usize> {
-        self.enter(Name::Recv)?;
+        self.enter(Name::Read)?;
         let (index, side) = self.table.stream(number).ok_or(ENOTCONN)?;
         let most = self.pairs[index].ends[side].readable().min(space.len());
         if most > 0 && self.dice.chance(self.faults.no_memory) {
@@ -156,7 +192,7 @@ impl Sim {
     }
 
     fn send_to(&mut self, number: u32, bytes: &[u8]) -> Answer<usize> {
-        self.enter(Name::Send)?;
+        self.enter(Name::Write)?;
         let (index, side) = self.table.stream(number).ok_or(ENOTCONN)?;
         let pair = &mut self.pairs[index];
         let end = &pair.ends[side];
@@ -221,39 +257,40 @@ impl Sockets for Sim {
             !space.is_empty(),
             "a read into no space looks like the end of the stream"
         );
-        self.trouble(socket.number);
+        self.peer_faults(socket.number);
         let answer = self.receive_from(socket.number, space);
         if answer == Err(EAGAIN) {
             self.make_up(socket.number, Readiness::IN);
         }
-        self.leave(
-            Name::Recv,
-            Some(socket.number),
-            Argument::None,
-            answer,
-            |&count| count,
-        )
+        self.leave_moved(Name::Read, socket.number, answer, space)
     }
 
     fn write(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
         self.table.check(socket);
-        self.trouble(socket.number);
+        self.peer_faults(socket.number);
         let answer = self.send_to(socket.number, bytes);
         if answer == Err(EAGAIN) {
             self.make_up(socket.number, Readiness::OUT);
         }
-        self.leave(
-            Name::Send,
-            Some(socket.number),
-            Argument::Bytes(bytes.len()),
-            answer,
-            |&count| count,
-        )
+        self.leave_moved(Name::Write, socket.number, answer, bytes)
+    }
+
+    fn receive_batch(
+        &mut self,
+        space: &mut [u8],
+        enough: usize,
+        batch: &mut impl ReceiveBatch<Socket>,
+    ) {
+        self.receive_all_of(space, enough, batch);
+    }
+
+    fn send_batch(&mut self, batch: &mut impl SendBatch<Socket>) {
+        self.send_all_of(batch);
     }
 
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
         self.table.check(socket);
-        self.trouble(socket.number);
+        self.peer_faults(socket.number);
         let answer = self
             .stream(Name::Shutdown, socket)
             .and_then(|(pair, side)| pair.shutdown(side));
@@ -272,10 +309,10 @@ impl Sockets for Sim {
     fn unacknowledged(&mut self, socket: &Socket) -> io::Result<usize> {
         self.table.check(socket);
         let answer = self
-            .stream(Name::Unsent, socket)
+            .stream(Name::Unacknowledged, socket)
             .map(|(pair, side)| pair.unacknowledged(side));
         self.leave(
-            Name::Unsent,
+            Name::Unacknowledged,
             Some(socket.number),
             Argument::None,
             answer,
@@ -340,7 +377,6 @@ impl Sockets for Sim {
         }
         // Whatever close returns, the descriptor is released.
         let answer = self.enter(Name::Close).map(|()| 0);
-        self.journal
-            .note(Name::Close, Some(number), Argument::None, answer);
+        self.note(Name::Close, Some(number), Argument::None, answer, &[]);
     }
 }

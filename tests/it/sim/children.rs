@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use libc::{EAGAIN, ECHILD, ENOENT, ESRCH};
+use mynah::kernel::journal::{Argument, Name};
 use mynah::kernel::{Child, Readiness, Sockets, Spawner};
 
-use super::journal::{Argument, Name};
 use super::table::{File, Socket};
 use super::{Answer, Sim};
 
@@ -269,7 +269,7 @@ impl Sim {
     }
 
     fn read_pipe(&mut self, pipe: &Socket, space: &mut [u8]) -> Answer<usize> {
-        self.enter(Name::ReadPipe)?;
+        self.enter(Name::TakeOutput)?;
         let File::Output(id) = *self.table.file(pipe.number) else {
             panic!("descriptor {} is no pipe", pipe.number);
         };
@@ -369,14 +369,14 @@ impl Spawner for Sim {
         assert!(!space.is_empty(), "a read into no space looks like the end");
         let answer = self.read_pipe(pipe, space);
         let number = Some(pipe.number);
-        self.leave(Name::ReadPipe, number, Argument::None, answer, |&count| {
+        self.leave(Name::TakeOutput, number, Argument::None, answer, |&count| {
             count
         })
     }
 
     fn kill(&mut self, id: u32) -> io::Result<()> {
         let answer = self.kill_group(id);
-        self.leave(Name::Kill, Some(id), Argument::None, answer, |()| 0)
+        self.leave(Name::Kill, None, Argument::Group(id), answer, |()| 0)
     }
 
     fn reap(&mut self, exit: &Socket) -> io::Result<bool> {
@@ -416,6 +416,12 @@ impl Spawner for Sim {
 
     fn reap_orphan(&mut self, id: u32) -> io::Result<()> {
         let answer = self.bury_orphan(id);
-        self.leave(Name::ReapOrphan, Some(id), Argument::None, answer, |()| 0)
+        self.leave(
+            Name::ReapOrphan,
+            None,
+            Argument::Process(id),
+            answer,
+            |()| 0,
+        )
     }
 }

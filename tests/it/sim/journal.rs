@@ -1,87 +1,14 @@
-//! A record of every call made to the simulated kernel, and its text in the format of strace(1).
+//! A recorder of every call made to the simulated kernel, and their short form as text.
 //!
-//! It does not know what a call does. Calls are always counted. They are kept only while the
-//! journal is on, so a benchmark allocates nothing here. Reading the clock is not a system call on
-//! Linux (vdso(7)), so it is not one here.
+//! It keeps the `Call` of `mynah::kernel::journal` and does not know what a call does. Calls are
+//! always counted. They are kept only while the journal is on, so a benchmark allocates nothing
+//! here. The short form leaves out what a test of the loop does not depend on, the space of a read
+//! and the token of a registration: `recv(5) = 64`, `epoll_ctl ADD(5, READ) = 0`.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
-use mynah::kernel::Interest;
-
-/// The calls, named as in strace(1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
-    Accept,
-    Recv,
-    Send,
-    Shutdown,
-    Unsent,
-    TakeError,
-    Peer,
-    Close,
-    Add,
-    Modify,
-    Delete,
-    Wait,
-    TakeSignal,
-    TakeWakeUp,
-    Socket,
-    Bind,
-    Listen,
-    Connect,
-    Local,
-    Queued,
-    TurnAway,
-    Open,
-    Spawn,
-    ReadPipe,
-    Kill,
-    Reap,
-    HasEnded,
-    TakeChildReport,
-    EndedChild,
-    ReapOrphan,
-}
-
-/// Texts in the order of [`Name`].
-const TEXTS: [&str; 30] = [
-    "accept4",
-    "recv",
-    "send",
-    "shutdown",
-    "ioctl",
-    "getsockopt",
-    "getpeername",
-    "close",
-    "epoll_ctl ADD",
-    "epoll_ctl MOD",
-    "epoll_ctl DEL",
-    "epoll_wait",
-    "read signalfd",
-    "read eventfd",
-    "socket",
-    "bind",
-    "listen",
-    "connect",
-    "getsockname",
-    "getsockopt TCP_INFO",
-    "shutdown SHUT_RD",
-    "open",
-    "clone",
-    "read pipe",
-    "kill",
-    "waitid P_PIDFD",
-    "waitid WNOWAIT",
-    "read SIGCHLD",
-    "waitid P_ALL",
-    "waitid P_PID",
-];
-
-impl Name {
-    pub(super) fn text(self) -> &'static str {
-        TEXTS[self as usize]
-    }
-}
+use mynah::kernel::errno;
+use mynah::kernel::journal::{Argument, Call, Name, Recorder};
 
 /// Whether `name` stands for `text`: the same call, or a name that covers all calls of `epoll_ctl`
 /// or `read`.
@@ -91,90 +18,18 @@ pub(super) fn matches(name: &str, text: &str) -> bool {
 
 /// Panics if `name` stands for no call, which is a typing error in a test.
 pub(super) fn check(name: &str) {
-    let known = TEXTS.iter().any(|text| matches(name, text));
-    assert!(known, "there is no call `{name}`; there are {TEXTS:?}");
-}
-
-/// The arguments of a call, as far as a trace shows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Argument {
-    /// No argument beside the socket.
-    None,
-    /// Bytes to be written.
-    Bytes(usize),
-    /// The interest passed to epoll.
-    Interest(Interest),
-}
-
-/// One call and its result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// `recv`, `epoll_ctl ADD` and so on.
-    pub name: &'static str,
-    /// The number of its descriptor.
-    pub socket: Option<u32>,
-    /// Its other argument.
-    pub argument: Argument,
-    /// What it returned, or the errno.
-    pub result: Result<usize, i32>,
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}(", self.name)?;
-        if let Some(number) = self.socket {
-            write!(f, "{number}")?;
-        }
-        match self.argument {
-            Argument::None => {}
-            Argument::Bytes(count) => write!(f, ", {count}")?,
-            Argument::Interest(interest) => write!(f, ", {interest:?}")?,
-        }
-        match self.result {
-            Ok(answer) => write!(f, ") = {answer}"),
-            Err(errno) => write!(f, ") = -1 {}", Errno(errno)),
-        }
-    }
-}
-
-/// An errno that prints as its name.
-struct Errno(i32);
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.0 {
-            libc::EAGAIN => "EAGAIN",
-            libc::EINTR => "EINTR",
-            libc::EINPROGRESS => "EINPROGRESS",
-            libc::ECONNRESET => "ECONNRESET",
-            libc::ECONNREFUSED => "ECONNREFUSED",
-            libc::ECONNABORTED => "ECONNABORTED",
-            libc::EPIPE => "EPIPE",
-            libc::ENOTCONN => "ENOTCONN",
-            libc::EMFILE => "EMFILE",
-            libc::ENFILE => "ENFILE",
-            libc::ENOBUFS => "ENOBUFS",
-            libc::ENOMEM => "ENOMEM",
-            libc::ENOSPC => "ENOSPC",
-            libc::EPERM => "EPERM",
-            libc::ENOENT => "ENOENT",
-            libc::ECHILD => "ECHILD",
-            libc::EINVAL => "EINVAL",
-            libc::EADDRINUSE => "EADDRINUSE",
-            libc::ETIMEDOUT => "ETIMEDOUT",
-            other => return write!(f, "errno {other}"),
-        };
-        f.write_str(name)
-    }
+    let known = Name::texts().any(|text| matches(name, text));
+    let texts: Vec<&str> = Name::texts().collect();
+    assert!(known, "there is no call `{name}`; there are {texts:?}");
 }
 
 /// The calls so far.
 pub(super) struct Journal {
     pub(super) on: bool,
-    pub(super) calls: Vec<Call>,
-    counts: [u64; TEXTS.len()],
+    pub(super) calls: Vec<Call<'static>>,
+    counts: [u64; Name::COUNT],
     /// The sum of all successful results, per call.
-    sums: [u64; TEXTS.len()],
+    sums: [u64; Name::COUNT],
 }
 
 impl Journal {
@@ -182,27 +37,8 @@ impl Journal {
         Journal {
             on: true,
             calls: Vec::new(),
-            counts: [0; TEXTS.len()],
-            sums: [0; TEXTS.len()],
-        }
-    }
-
-    pub(super) fn note(
-        &mut self,
-        name: Name,
-        socket: Option<u32>,
-        argument: Argument,
-        result: Result<usize, i32>,
-    ) {
-        self.counts[name as usize] += 1;
-        self.sums[name as usize] += result.unwrap_or(0) as u64;
-        if self.on {
-            self.calls.push(Call {
-                name: name.text(),
-                socket,
-                argument,
-                result,
-            });
+            counts: [0; Name::COUNT],
+            sums: [0; Name::COUNT],
         }
     }
 
@@ -214,10 +50,9 @@ impl Journal {
         Journal::add(name, &self.sums)
     }
 
-    fn add(name: &str, numbers: &[u64; TEXTS.len()]) -> u64 {
+    fn add(name: &str, numbers: &[u64; Name::COUNT]) -> u64 {
         check(name);
-        TEXTS
-            .iter()
+        Name::texts()
             .zip(numbers)
             .filter(|(text, _)| matches(name, text))
             .map(|(_, number)| number)
@@ -227,14 +62,51 @@ impl Journal {
     pub(super) fn trace(&self) -> String {
         let mut text = String::new();
         for call in &self.calls {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{call}");
+            short(&mut text, call);
         }
         text
     }
 
     pub(super) fn names(&self) -> String {
-        let names: Vec<&str> = self.calls.iter().map(|call| call.name).collect();
+        let names: Vec<&str> = self.calls.iter().map(|call| call.name.text()).collect();
         names.join(", ")
     }
+}
+
+impl Recorder for Journal {
+    #[inline]
+    fn record(&mut self, call: &Call<'_>) {
+        self.counts[call.name as usize] += 1;
+        self.sums[call.name as usize] += call.result.unwrap_or(0) as u64;
+        if self.on {
+            self.calls.push(call.detached());
+        }
+    }
+}
+
+/// Appends the line of `call`.
+fn short(text: &mut String, call: &Call<'_>) {
+    let mut arguments = Vec::new();
+    arguments.extend(call.descriptor.map(|number| number.to_string()));
+    match call.argument {
+        // How much a read may take does not matter here, and how much a write has does.
+        Argument::Size(size) if call.name == Name::Write => arguments.push(size.to_string()),
+        Argument::Interest(_, interest) => arguments.push(format!("{interest:?}")),
+        Argument::Group(id) | Argument::Process(id) => arguments.push(id.to_string()),
+        _ => {}
+    }
+    let result = match call.result {
+        Ok(number) => number.to_string(),
+        Err(number) => match errno::name(number) {
+            Some(name) => format!("-1 {name}"),
+            None => format!("-1 errno {number}"),
+        },
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{}({}) = {result}",
+        call.name.text(),
+        arguments.join(", ")
+    );
 }

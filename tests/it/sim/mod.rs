@@ -10,6 +10,7 @@
 // Shared by tests and benches, each of which uses only a part.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+mod batch;
 mod calls;
 mod children;
 mod dice;
@@ -25,6 +26,7 @@ mod table;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use mynah::kernel::journal::{Call, Name};
 use mynah::kernel::{
     Address, Event, Interest, ListenOptions, Readiness, Sharing, Signal, Time, Token,
 };
@@ -32,7 +34,6 @@ use mynah::kernel::{
 pub use children::{Program, program};
 pub use dice::Dice;
 pub use faults::Faults;
-pub use journal::{Argument, Call};
 pub use pair::Pipe;
 pub use peers::{Link, Peer, PeerState};
 pub use table::Socket;
@@ -63,6 +64,9 @@ pub struct Config {
     pub request: Pipe,
     /// Buffers of the direction from the accepting end to the connecting end.
     pub reply: Pipe,
+    /// Makes all calls of a batch before the results of the first are handled, as a submission
+    /// ring does.
+    pub batches_at_once: bool,
     /// How many descriptors the program may have open.
     pub descriptors: usize,
     /// The seed of all randomness.
@@ -80,6 +84,7 @@ impl Default for Config {
         Config {
             request: pipe,
             reply: pipe,
+            batches_at_once: false,
             descriptors: 1 << 16,
             seed: 1,
             faults: Faults::none(),
@@ -269,13 +274,13 @@ impl Sim {
     }
 
     /// The journal.
-    pub fn journal(&self) -> &[Call] {
+    pub fn journal(&self) -> &[Call<'static>] {
         &self.journal.calls
     }
 
     /// How many reads in the journal found the end of a stream.
     pub fn ends_found(&self) -> usize {
-        let found = |call: &&Call| call.name == "recv" && call.result == Ok(0);
+        let found = |call: &&Call| call.name == Name::Read && call.result == Ok(0);
         self.journal().iter().filter(found).count()
     }
 

@@ -10,12 +10,12 @@ use std::io;
 use std::time::Duration;
 
 use libc::{EADDRINUSE, ECONNREFUSED, EINPROGRESS, EINVAL, EOPNOTSUPP, ETIMEDOUT};
+use mynah::kernel::journal::{Argument, Name};
 use mynah::kernel::{
     Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Readiness, Sharing,
     Sockets,
 };
 
-use super::journal::{Argument, Name};
 use super::pair::{Owner, Pair};
 use super::table::{File, Listener, Socket};
 use super::{Answer, Knock, Sim};
@@ -220,22 +220,28 @@ impl Opener for Sim {
             Some(it) => Ok(it.queue.len()),
             None => Err(EINVAL),
         };
-        let answer = self.enter(Name::Queued).and(waiting);
+        let answer = self.enter(Name::QueueLength).and(waiting);
         let number = Some(number);
-        self.leave(Name::Queued, number, Argument::None, answer, |&count| count)
+        self.leave(
+            Name::QueueLength,
+            number,
+            Argument::None,
+            answer,
+            |&count| count,
+        )
     }
 
     fn stop_queueing(&mut self, listener: &Socket) -> io::Result<()> {
         self.table.check(listener);
         let number = listener.number;
-        let answer = self.enter(Name::TurnAway);
+        let answer = self.enter(Name::StopQueueing);
         if let (Ok(()), File::Listener(listener)) = (answer, self.table.file(number)) {
             let local = matches!(listener.address, Address::Unix(_));
             assert!(local, "a TCP listener loses its queued connections");
             listener.turns_away = true;
         }
         let number = Some(number);
-        self.leave(Name::TurnAway, number, Argument::None, answer, |()| 0)
+        self.leave(Name::StopQueueing, number, Argument::None, answer, |()| 0)
     }
 
     fn connect(
@@ -250,8 +256,7 @@ impl Opener for Sim {
         let number = Some(socket.number);
         let answer = self.enter(Name::Connect);
         let under_way = answer.and(Err(EINPROGRESS));
-        self.journal
-            .note(Name::Connect, number, Argument::None, under_way);
+        self.note(Name::Connect, number, Argument::None, under_way, &[]);
         if let Err(errno) = answer {
             self.close(socket);
             return Err(refused(OpenStep::Connect)(io::Error::from_raw_os_error(
@@ -269,6 +274,6 @@ impl Opener for Sim {
     }
 
     fn reserve(&mut self) -> io::Result<Socket> {
-        self.blank(Name::Open)
+        self.blank(Name::Reserve)
     }
 }

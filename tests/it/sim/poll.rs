@@ -10,10 +10,10 @@ use std::io;
 use std::time::Duration;
 
 use libc::{EINTR, ENOMEM, ENOSPC};
+use mynah::kernel::journal::{Argument, Name};
 use mynah::kernel::{Event, Interest, Poller, Readiness, Signal, Time, Token};
 
 use super::faults::LEAP_MAX;
-use super::journal::{Argument, Name};
 use super::table::{File, Socket, asked};
 use super::{Answer, Sim};
 
@@ -70,7 +70,7 @@ impl Sim {
     }
 
     fn add(&mut self, number: u32, token: Token, interest: Interest) -> Answer<()> {
-        self.enter(Name::Add)?;
+        self.enter(Name::Register)?;
         if self.dice.chance(self.faults.unregistered) {
             return Err([ENOMEM, ENOSPC][self.dice.below(2)]);
         }
@@ -80,7 +80,7 @@ impl Sim {
     }
 
     fn modify(&mut self, number: u32, token: Token, interest: Interest) -> Answer<()> {
-        self.enter(Name::Modify)?;
+        self.enter(Name::Reregister)?;
         if self.dice.chance(self.faults.no_memory) {
             return Err(ENOMEM);
         }
@@ -176,7 +176,7 @@ impl Sim {
         }
         if self.faults.reset + self.faults.half_close > 0.0 {
             if let Some(number) = self.table.any(&mut self.dice) {
-                self.trouble(number);
+                self.peer_faults(number);
             }
         }
         loop {
@@ -211,9 +211,9 @@ impl Poller for Sim {
         self.table.check(socket);
         let answer = self.add(socket.number, token, interest);
         self.leave(
-            Name::Add,
+            Name::Register,
             Some(socket.number),
-            Argument::Interest(interest),
+            Argument::Interest(Some(token), interest),
             answer,
             |()| 0,
         )
@@ -223,9 +223,9 @@ impl Poller for Sim {
         self.table.check(socket);
         let answer = self.modify(socket.number, token, interest);
         self.leave(
-            Name::Modify,
+            Name::Reregister,
             Some(socket.number),
-            Argument::Interest(interest),
+            Argument::Interest(Some(token), interest),
             answer,
             |()| 0,
         )
@@ -234,10 +234,10 @@ impl Poller for Sim {
     fn deregister(&mut self, socket: &Socket) -> io::Result<()> {
         self.table.check(socket);
         let answer = self
-            .enter(Name::Delete)
+            .enter(Name::Deregister)
             .and_then(|()| self.table.deregister(socket.number));
         self.leave(
-            Name::Delete,
+            Name::Deregister,
             Some(socket.number),
             Argument::None,
             answer,

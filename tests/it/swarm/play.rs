@@ -86,6 +86,7 @@ impl<'a, S: Service> Stage<'a, S> {
             request: world.request,
             reply: world.reply,
             descriptors: world.descriptors,
+            batches_at_once: world.batches_at_once,
             seed: world.seed,
             faults: Faults::none(),
         });

@@ -227,6 +227,8 @@ pub struct World {
     pub reply: Pipe,
     pub backlog: u32,
     pub descriptors: usize,
+    /// The kernel makes all calls of a batch at once, as a submission ring does.
+    pub batches_at_once: bool,
     /// The longest time between two steps of the peers.
     pub pace: Duration,
     /// The step at which the server is drained, if not after the last peer.
@@ -294,6 +296,7 @@ impl World {
             } else {
                 1 << 16
             },
+            batches_at_once: false,
             pace: Duration::from_millis([1, 10, 50][dice.below(3)]),
             drains_at: dice.chance(0.3).then(|| dice.below(100)),
             parts: Vec::new(),
@@ -310,6 +313,7 @@ impl World {
         world.parts = (0..peers)
             .map(|number| world.draw_part(number, longest))
             .collect();
+        world.batches_at_once = dice.chance(0.5);
         world
     }
 

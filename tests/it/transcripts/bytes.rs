@@ -5,7 +5,7 @@ use mynah::cli::options::Serve;
 use mynah::cli::run::{ServiceUser, with_service};
 use mynah::kernel;
 use mynah::limits;
-use mynah::protocol::connection::{Connection, Cursors, Protocol, Want, Workspace};
+use mynah::protocol::connection::{Budget, Connection, Cursors, Protocol, Want, Workspace};
 use mynah::protocol::service::{Effect, EffectEvent, Service};
 
 use super::script::{Script, Step};
@@ -102,13 +102,13 @@ impl<S: Service> Talk<S> {
                 Want::Write => {
                     self.heard.extend_from_slice(&owed);
                     let _ = self.with(|connection, workspace, protocol| {
-                        connection.sent(owed.len(), workspace, protocol)
+                        connection.sent(owed.len(), workspace, protocol, &mut Budget::new(u64::MAX))
                     });
                 }
                 Want::Await => self.perform(),
                 Want::Resume => {
                     let _ = self.with(|connection, workspace, protocol| {
-                        connection.resume(workspace, protocol)
+                        connection.resume(workspace, protocol, &mut Budget::new(u64::MAX))
                     });
                 }
                 Want::Shutdown => self.connection.finished(),
@@ -136,7 +136,8 @@ impl<S: Service> Talk<S> {
         let single = self.single;
         let mut hear = |news: EffectEvent<'_>| {
             let _ = self.with(|connection, workspace, protocol| {
-                connection.heard(news, "127.0.0.1:50000", &mut drafted, workspace, protocol)
+                let (peer, budget) = ("127.0.0.1:50000", &mut Budget::new(u64::MAX));
+                connection.heard(news, peer, &mut drafted, workspace, protocol, budget)
             });
         };
         match program(&words) {
@@ -171,7 +172,7 @@ impl<S: Service> Line for Talk<S> {
             rest = others;
             let _ = self.with(|connection, workspace, protocol| {
                 workspace.inbound.spare()[..piece.len()].copy_from_slice(piece);
-                connection.received(piece.len(), workspace, protocol)
+                connection.received(piece.len(), workspace, protocol, &mut Budget::new(u64::MAX))
             });
             self.work();
         }

@@ -3,20 +3,23 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::limits::{CONNECTIONS_MAX, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
+use crate::limits::{
+    CONNECTIONS_MAX, LOAD_INTERVAL_MIN, PAIRS_MIN, PIPELINE_MAX, SPIN_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
+};
 use crate::load::conversation::http::request;
 use crate::load::judge::assertion;
 use crate::load::plan::schedule::Arrivals;
+use crate::load::plan::text::{self, Moment};
 use crate::load::plan::{Plan, Protocol};
-use crate::load::run::bench::Server;
+use crate::load::run::bench::{Server, ServerPid};
 
 use super::super::Options;
 use super::super::table::{BENCH, Effect, Flag};
 use super::super::values::{
-    choice, count, number, put, rate, switch, switch_text, threads, time, time_or_off,
+    choice, count, number, output_file, put, switch, switch_text, threads, time, time_or_off,
     time_or_off_text, time_text,
 };
-use super::{list, output_file, server, sizes, sources};
+use super::{content, expect, input_file, list, rates, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
 const PROTOCOLS: &[(&str, Protocol)] = &[("echo", Protocol::Echo), ("http", Protocol::Http)];
@@ -32,6 +35,7 @@ fn plan(options: &mut Options) -> &mut Plan {
 
 const SPIN_TIMES: RangeInclusive<Duration> = Duration::from_micros(1)..=SPIN_MAX;
 const TIMEOUTS: RangeInclusive<Duration> = TIMEOUT_MIN..=TIMEOUT_MAX;
+const INTERVALS: RangeInclusive<Duration> = LOAD_INTERVAL_MIN..=TIMEOUT_MAX;
 const TIMES: RangeInclusive<Duration> = Duration::ZERO..=TIMEOUT_MAX;
 
 const fn row(
@@ -135,6 +139,27 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     ),
     row(
         LOAD,
+        "--slow-start",
+        "begin with one connection, and open the others over this time",
+        none,
+        Effect::Value("TIME", |options, text| {
+            put(&mut plan(options).slow_start, time(text, TIMES))
+        }),
+    ),
+    row(
+        LOAD,
+        "--start-at",
+        "when the load begins, UTC: 21:30[:15] or 2026-11-30T21:30:15Z",
+        none,
+        Effect::Value("MOMENT", |options, text| {
+            put(
+                &mut options.bench.bench.start_at,
+                Moment::parse(text).map(Some),
+            )
+        }),
+    ),
+    row(
+        LOAD,
         "--size",
         "payload of a request, or a range such as 16..4k",
         |options| format!("{}; N with fixed:N", options.bench.bench.plan.size.0),
@@ -154,10 +179,10 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     row(
         LOAD,
         "--rate",
-        "open loop: requests a second in all, however slow the replies",
+        "open loop: requests a second, however slow the replies; A..B: 5 steps",
         none,
         Effect::Value("RATE", |options, text| {
-            put(&mut options.bench.rate, rate(text).map(Some))
+            put(&mut options.bench.rate, rates(text).map(Some))
         }),
     )
     .short("-R"),
@@ -185,7 +210,7 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     row(
         LOAD,
         "--protocol",
-        "echo, or http: GET with keep-alive",
+        "echo, or http with keep-alive; a URL as ADDR means http",
         |_| "echo".to_owned(),
         Effect::Value("NAME", |options, text| {
             put(&mut plan(options).protocol, choice(text, PROTOCOLS))
@@ -195,7 +220,7 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         LOAD,
         "--path",
         "what to ask for over http, with its query",
-        |options| options.bench.bench.plan.request.path.clone(),
+        |options| options.bench.bench.plan.request.paths[0].clone(),
         Effect::Value("PATH", |options, text| {
             put(&mut options.bench.path, request::path(text).map(Some))
         }),
@@ -211,11 +236,73 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     ),
     row(
         LOAD,
+        "--method",
+        "method of http [GET; POST with --body]",
+        none,
+        Effect::Value("NAME", |options, text| {
+            put(&mut options.bench.method, request::method(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--header",
+        "a field of the http request, such as 'Accept: */*'; may be repeated",
+        none,
+        Effect::Value("'NAME: VALUE'", |options, text| {
+            options.bench.fields.push(request::field(text)?);
+            Ok(())
+        }),
+    ),
+    row(
+        LOAD,
+        "--body",
+        "body of the http request",
+        none,
+        Effect::Value("TEXT|@FILE", |options, text| {
+            let read = |text: &str| Ok(text.as_bytes().to_vec());
+            put(&mut options.bench.body, content(text, read).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
+        "--urls",
+        "paths or URLs of the same server, one a line, taken in turn",
+        none,
+        Effect::Value("FILE", |options, text| {
+            put(
+                &mut options.bench.bench.urls_file,
+                input_file(text).map(Some),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--message",
+        "send this instead of an echo: PING\\r\\n, hex:0d0a, with \\r \\n \\t \\0 \\xNN",
+        none,
+        Effect::Value("TEXT|@FILE", |options, text| {
+            put(
+                &mut options.bench.message,
+                content(text, text::message).map(Some),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--expect",
+        "what ends its reply: line, N bytes or frame",
+        |_| "line; frame with --frame".to_owned(),
+        Effect::Value("WHAT", |options, text| {
+            put(&mut options.bench.expect, expect(text).map(Some))
+        }),
+    ),
+    row(
+        LOAD,
         "--verify",
-        "full: compare every byte (http: with the first reply); off: count",
-        |_| "full".to_owned(),
+        "full: compare each byte or page; off: count",
+        |_| "full; off with --message".to_owned(),
         Effect::Value("MODE", |options, text| {
-            put(&mut plan(options).verify, choice(text, VERIFY))
+            put(&mut options.bench.verify, choice(text, VERIFY).map(Some))
         }),
     ),
     row(
@@ -280,14 +367,16 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     row(
         SERVERS,
         "--server-pid",
-        "process of the server, to tell its cost; one for each ADDR",
+        "process of the server, to tell its cost, or auto; one for each ADDR",
         none,
         Effect::Value("PID", |options, text| {
-            options
-                .bench
-                .bench
-                .pids
-                .push(number(text, 1..=i32::MAX as u32)?);
+            let pid = match text {
+                "auto" => ServerPid::Auto,
+                _ => ServerPid::Number(
+                    number(text, 1..=i32::MAX as u32).map_err(|why| format!("{why}, or auto"))?,
+                ),
+            };
+            options.bench.bench.pids.push(pid);
             Ok(())
         }),
     ),
@@ -309,10 +398,7 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         "--vs",
         "another server to compare with the first; may be repeated",
         none,
-        Effect::Value("ADDR", |options, text| {
-            options.bench.bench.servers.push(server(text)?);
-            Ok(())
-        }),
+        Effect::Value("ADDR", |options, text| options.bench.add_other(text)),
     ),
     row(
         SERVERS,
@@ -332,6 +418,22 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         "all on one processor: server CPU / generator CPU hardly wobbles",
         |options| switch_text(options.bench.bench.same_core),
         Effect::Switch(|options, text| put(&mut options.bench.bench.same_core, switch(text))),
+    ),
+    row(
+        RESULT,
+        "--interval",
+        "write a line for each interval to stderr",
+        none,
+        Effect::Value("TIME", |options, text| {
+            put(&mut plan(options).interval, time(text, INTERVALS).map(Some))
+        }),
+    ),
+    row(
+        RESULT,
+        "--json-stream",
+        "write these lines as JSON to stdout [--interval 1s]",
+        |options| switch_text(options.bench.bench.json_stream),
+        Effect::Switch(|options, text| put(&mut options.bench.bench.json_stream, switch(text))),
     ),
     row(
         RESULT,

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use crate::kernel::{Address, source};
 use crate::limits::{LOAD_SIZE_MAX, PAIRS_DEFAULT};
+use crate::load::conversation::exchange::Expect;
+use crate::load::conversation::http::request;
 use crate::load::plan::schedule::Arrivals;
 use crate::load::plan::{Pace, Protocol};
 use crate::load::run::bench::{Bench, Server};
 use crate::protocol::framing::{Framing, Raw};
 
 use super::table::{BENCH, CommandRow};
-use super::values::{put, size};
+use super::values::{count, put, rate, size};
 use super::{Command, Options};
 pub(super) use flags::FLAGS;
 
@@ -34,13 +36,27 @@ pub(super) struct Draft {
     requests: Option<u64>,
     warmup: Option<Duration>,
     grace: Option<Duration>,
-    rate: Option<f64>,
+    rate: Option<(f64, f64)>,
     arrivals: Option<Arrivals>,
     size: Option<(usize, usize)>,
     framing: Option<Framing>,
     path: Option<String>,
     host: Option<String>,
     pairs: Option<usize>,
+    method: Option<String>,
+    fields: Vec<String>,
+    body: Option<Content>,
+    message: Option<Content>,
+    expect: Option<Expect>,
+    verify: Option<bool>,
+    /// The address and the path of the URL that was given as ADDR.
+    url: Option<(String, String)>,
+}
+
+/// Bytes on the command line, or the file that holds them.
+enum Content {
+    Bytes(Vec<u8>),
+    File(PathBuf),
 }
 
 pub(super) const COMMAND: CommandRow = CommandRow {
@@ -48,7 +64,7 @@ pub(super) const COMMAND: CommandRow = CommandRow {
     about: "load a server, measure it, compare it with others",
     usage: "mynah bench ADDR [--vs ADDR] [OPTIONS]",
     word: |options, position, text| match position {
-        0 => put(&mut options.bench.address, server(text).map(Some)),
+        0 => options.bench.set_address(text),
         _ => Err("bench takes one ADDR; others to compare with follow --vs".to_owned()),
     },
     words: (
@@ -83,22 +99,31 @@ pub(super) const COMMAND: CommandRow = CommandRow {
             "CPU cost that hardly wobbles",
         ),
         (
-            "mynah bench 8080 --protocol http --path '/x?y'",
+            "mynah bench 'http://localhost:8080/x?y'",
             "a page of an HTTP server",
+        ),
+        (
+            "mynah bench 6379 --message 'PING\\r\\n'",
+            "any protocol of requests and replies",
         ),
     ],
 };
 
 fn finish(options: Options) -> Result<Command, String> {
-    let draft = options.bench;
+    let mut draft = options.bench;
+    if draft.url.is_some() {
+        draft.bench.plan.protocol = Protocol::Http;
+    }
     draft.check_protocol()?;
+    draft.check_message()?;
     let mut bench = draft.bench;
     if let Some(first) = draft.address {
         bench.servers.insert(0, first);
     }
     bench.plan.pace = match (draft.rate, draft.arrivals) {
-        (Some(rate), arrivals) => {
+        (Some((rate, last)), arrivals) => {
             let arrivals = arrivals.unwrap_or(Arrivals::Fixed);
+            bench.sweep = (last > rate).then_some((rate, last));
             Pace::Open { rate, arrivals }
         }
         (None, None) => Pace::Closed,
@@ -116,8 +141,47 @@ fn finish(options: Options) -> Result<Command, String> {
         return Err("--pairs: only with a second server, such as --vs ADDR".to_owned());
     }
     bench.plan.framing = draft.framing.unwrap_or(bench.plan.framing);
-    bench.plan.request.path = draft.path.unwrap_or(bench.plan.request.path);
-    bench.plan.request.host = draft.host;
+    let request = &mut bench.plan.request;
+    if let Some((place, path)) = draft.url {
+        bench.origin = Some(place);
+        request.paths = vec![path];
+    }
+    if let Some(path) = draft.path {
+        request.paths = vec![path];
+    }
+    request.host = draft.host;
+    request.fields = draft.fields;
+    let method = match draft.body {
+        Some(_) => "POST",
+        None => "GET",
+    };
+    request.method = draft.method.unwrap_or_else(|| method.to_owned());
+    match draft.body {
+        Some(Content::Bytes(bytes)) => request.body = bytes,
+        Some(Content::File(path)) => bench.body_file = Some(path),
+        None => {}
+    }
+    let is_constant = request.is_constant();
+    let is_message = draft.message.is_some();
+    if is_message {
+        bench.plan.protocol = Protocol::Message;
+    }
+    match draft.message {
+        Some(Content::Bytes(bytes)) => bench.plan.message.bytes = bytes,
+        Some(Content::File(path)) => bench.message_file = Some(path),
+        None => {}
+    }
+    let is_framed = is_message && bench.plan.framing.has_boundaries();
+    bench.plan.message.expect = match (draft.expect, is_framed) {
+        (Some(expect), _) => expect,
+        (None, true) => Expect::Frame,
+        (None, false) => Expect::Line,
+    };
+    // Replies to a message, and those to a request that changes something, may differ.
+    bench.plan.verify = draft.verify.unwrap_or(!is_message && is_constant);
+    if bench.json_stream {
+        bench.plan.interval.get_or_insert(Duration::from_secs(1));
+    }
     bench.plan.size = match (draft.size, &bench.plan.framing) {
         (Some(size), _) => size,
         (None, framing @ Framing::Fixed(_)) => {
@@ -149,14 +213,114 @@ impl Draft {
             }
             Draft { path: Some(_), .. } if !is_http => only("--path"),
             Draft { host: Some(_), .. } if !is_http => only("--host"),
+            Draft { body: Some(_), .. } if !is_http => only("--body"),
+            _ if self.method.is_some() && !is_http => only("--method"),
+            _ if !self.fields.is_empty() && !is_http => only("--header"),
+            _ if self.bench.urls_file.is_some() && !is_http => only("--urls"),
+            Draft {
+                path: Some(_),
+                url: Some((_, path)),
+                ..
+            } if path != "/" => not("--path: the URL has one already"),
+            _ if self.path.is_some() && self.bench.urls_file.is_some() => {
+                not("--path: not together with --urls")
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses options that contradict `--message`.
+    fn check_message(&self) -> Result<(), String> {
+        let is_framed = matches!(&self.framing, Some(framing) if framing.has_boundaries());
+        let not = |line: &str| Err(line.to_owned());
+        match self {
+            _ if self.message.is_none() && self.expect.is_some() => {
+                not("--expect: only with --message")
+            }
+            Draft { message: None, .. } => Ok(()),
+            _ if self.bench.plan.protocol == Protocol::Http => {
+                not("--message: not together with http, which has --body")
+            }
+            _ if self.size.is_some() => not("--size: not together with --message, which has one"),
+            _ if self.expect == Some(Expect::Frame) && !is_framed => {
+                not("--expect frame: only with --frame, such as --frame u32be")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes ADDR: an address, a command, or a URL.
+    fn set_address(&mut self, text: &str) -> Result<(), String> {
+        if has_scheme(text, "http") {
+            let (place, path) = request::url(text)?;
+            let named = format!("tcp://{place}");
+            self.address = Some(Server::At(named.parse()?));
+            self.url = Some((place, path));
+            return Ok(());
+        }
+        put(&mut self.address, server(text).map(Some))
+    }
+
+    /// Takes a server to compare with the first one. A URL names the same path as ADDR.
+    fn add_other(&mut self, text: &str) -> Result<(), String> {
+        let other = match has_scheme(text, "http") {
+            false => server(text)?,
+            true => {
+                let (place, path) = request::url(text)?;
+                match &self.url {
+                    Some((_, first)) if *first == path => {}
+                    _ => return Err(format!("ADDR must be a URL with the same path, {path}")),
+                }
+                Server::At(format!("tcp://{place}").parse()?)
+            }
+        };
+        self.bench.servers.push(other);
+        Ok(())
+    }
+}
+
+/// Bytes that `read` takes from the text, or the file behind an `@`.
+fn content(text: &str, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Content, String> {
+    match text.strip_prefix('@') {
+        Some("") => Err("must be a text, or @ and the name of a file".to_owned()),
+        Some(path) => Ok(Content::File(path.into())),
+        None => read(text).map(Content::Bytes),
+    }
+}
+
+fn input_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must be a file".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+/// What ends a reply.
+fn expect(text: &str) -> Result<Expect, String> {
+    match text {
+        "line" => Ok(Expect::Line),
+        "frame" => Ok(Expect::Frame),
+        _ => match count(text, 1..=LOAD_SIZE_MAX) {
+            Ok(count) => Ok(Expect::Bytes(count)),
+            Err(_) => Err("must be line, frame, or a number of bytes".to_owned()),
+        },
+    }
+}
+
+/// A rate, or two for a sweep.
+fn rates(text: &str) -> Result<(f64, f64), String> {
+    let Some((first, last)) = text.split_once("..") else {
+        return rate(text).map(|rate| (rate, rate));
+    };
+    let (first, last) = (rate(first)?, rate(last)?);
+    match first < last {
+        true => Ok((first, last)),
+        false => Err("must rise, such as 5k..50k".to_owned()),
     }
 }
 
 fn server(text: &str) -> Result<Server, String> {
     match text.contains("{port}") {
-        _ if has_scheme(text, "http") => Err(instead_of_url(&text["http://".len()..])),
         true => Ok(Server::Command(text.to_owned())),
         false => text
             .parse()
@@ -196,18 +360,6 @@ fn has_scheme(text: &str, scheme: &str) -> bool {
     found.is_some_and(|(found, _)| found.eq_ignore_ascii_case(scheme))
 }
 
-/// What to write instead of an HTTP URL; `rest` is the URL without its scheme.
-fn instead_of_url(rest: &str) -> String {
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let port = match host.rsplit_once(':') {
-        Some((_, port)) if !port.ends_with(']') => "",
-        _ => ":80",
-    };
-    let host = if host.is_empty() { "HOST" } else { host };
-    let path = if path.is_empty() { "/" } else { path };
-    format!("an ADDR is no URL; write {host}{port} --protocol http --path '{path}'")
-}
-
 /// A size, or a range of sizes.
 fn sizes(text: &str) -> Result<(usize, usize), String> {
     let (least, most) = text.split_once("..").unwrap_or((text, text));
@@ -215,14 +367,6 @@ fn sizes(text: &str) -> Result<(usize, usize), String> {
         size(least, 0..=LOAD_SIZE_MAX)?,
         size(most, 0..=LOAD_SIZE_MAX)?,
     ))
-}
-
-/// Destination of a document: a file, or `-`.
-fn output_file(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("must be a file, or - for stdout".to_owned()),
-        path => Ok(path.into()),
-    }
 }
 
 /// Comma-separated items, each parsed by `read`.

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use super::super::{Parsed, parse};
 use super::*;
 use crate::load::conversation::http::request::Request;
-use crate::load::plan::{Plan, Until};
+use crate::load::plan::{Message, Plan, Until};
+use crate::load::run::bench::ServerPid;
 
 fn parse_words(words: &[&str]) -> Result<Bench, String> {
     let words = ["bench"].iter().chain(words).map(OsString::from);
@@ -46,7 +47,7 @@ fn every_value_reaches_its_field() {
                 --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
                 --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
                 --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 \
-                --json a --hgrm b --svg c --assert p99<2ms,errors==0";
+                --interval 8s --json a --hgrm b --svg c --assert p99<2ms,errors==0";
     let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
     let source = |text: &str| Address::Tcp(text.parse().expect("an address"));
     let plan = Plan {
@@ -56,6 +57,9 @@ fn every_value_reaches_its_field() {
         warmup: Duration::from_secs(3),
         grace: Plan::default().grace,
         ramp: Duration::from_secs(4),
+        slow_start: Duration::ZERO,
+        start_at: None,
+        interval: Some(Duration::from_secs(8)),
         connect_timeout: Some(Duration::from_secs(5)),
         size: (16, 4096),
         pipeline: 5,
@@ -73,12 +77,13 @@ fn every_value_reaches_its_field() {
         spin: Some(Duration::from_micros(20)),
         protocol: Protocol::Echo,
         request: Request::default(),
+        message: Message::default(),
         verify: false,
     };
     assert_eq!(bench.plan, plan);
     assert_eq!(
         (bench.pids, bench.pairs, bench.assertions.len()),
-        (vec![77], PAIRS_DEFAULT, 2)
+        (vec![ServerPid::Number(77)], PAIRS_DEFAULT, 2)
     );
     let files = [bench.json, bench.hgrm, bench.svg].map(|file| file.expect("was given"));
     assert_eq!(
@@ -167,28 +172,181 @@ fn rates_are_written_as_counts_are_and_need_not_be_whole() {
 }
 
 #[test]
-fn a_url_is_answered_with_the_words_that_say_the_same() {
-    for (url, words) in [
-        (
-            "http://127.0.0.1:80/x?y",
-            "write 127.0.0.1:80 --protocol http --path '/x?y'",
-        ),
-        (
-            "HTTP://localhost",
-            "write localhost:80 --protocol http --path '/'",
-        ),
-        ("http://[::1]/", "write [::1]:80 --protocol http --path '/'"),
-        (
-            "http://[::1]:8080",
-            "write [::1]:8080 --protocol http --path '/'",
-        ),
-        ("http://", "write HOST:80 --protocol http --path '/'"),
+fn a_url_is_an_address_a_path_and_the_protocol() {
+    for (url, at, path) in [
+        ("http://127.0.0.1:81/x?y", "127.0.0.1:81", "/x?y"),
+        ("HTTP://localhost", "localhost:80", "/"),
+        ("http://[::1]:8080", "[::1]:8080", "/"),
     ] {
-        for line in [&[url][..], &["7007", "--vs", url]] {
-            let error = parse_words(line).expect_err("it is no ADDR");
-            assert!(error.contains(&format!("{url}: ")), "{error}");
-            assert!(error.ends_with(words), "{error}");
-        }
+        let bench = parse_words(&[url]).expect(url);
+        let address = at.parse().expect("an address");
+        assert_eq!(bench.servers, [Server::At(address)], "{url}");
+        assert_eq!(bench.plan.protocol, Protocol::Http);
+        assert_eq!(
+            (bench.plan.request.paths, bench.origin),
+            (vec![path.to_owned()], Some(at.into()))
+        );
+        let both = parse_words(&[url, "--vs", &format!("http://x:9{path}")]).expect(url);
+        assert_eq!(
+            both.servers[1],
+            Server::At("x:9".parse().expect("an address"))
+        );
+    }
+    let path = parse_words(&["http://x", "--path", "/y"]).expect("one path");
+    assert_eq!(path.plan.request.paths, ["/y"]);
+    for (words, told) in [
+        (&["http://"][..], "must be a host"),
+        (
+            &["http://x/a", "--path", "/b"],
+            "--path: the URL has one already",
+        ),
+        (
+            &["http://x/a", "--vs", "http://y/b"],
+            "with the same path, /b",
+        ),
+        (&["7007", "--vs", "http://y/b"], "with the same path, /b"),
+        (&["https://x/"], "https"),
+    ] {
+        let error = parse_words(words).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn an_http_request_has_a_method_fields_and_a_body() {
+    let line = "7007 --protocol http --method PUT --header A:b --header C:d --body {}";
+    let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
+    let request = bench.plan.request;
+    assert_eq!(
+        (request.method.as_str(), request.body),
+        ("PUT", b"{}".to_vec())
+    );
+    assert_eq!(request.fields, ["A: b", "C: d"]);
+    assert!(!bench.plan.verify, "replies to PUT may differ");
+    let http = |words: &[&str]| parse_words(&[&["7007", "--protocol", "http"], words].concat());
+    let file = http(&["--body", "@x"]).expect("a file");
+    assert_eq!(file.body_file, Some("x".into()));
+    assert_eq!(file.plan.request.method, "POST");
+    assert!(
+        http(&["--verify", "full", "--method", "POST"])
+            .expect("fine")
+            .plan
+            .verify
+    );
+    for word in ["--method=PUT", "--header=A:b", "--body=x", "--urls=x"] {
+        let error = parse_words(&["7007", word]).expect_err("it is an echo");
+        let name = word.split('=').next().expect("a name");
+        assert_eq!(error, format!("{name}: only with --protocol http"));
+    }
+    for words in [
+        &["--method", "get"][..],
+        &["--header", "x"],
+        &["--urls", "x", "--path", "/"],
+    ] {
+        assert!(http(words).is_err(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_message_and_what_ends_its_reply() {
+    let parse = |words: &[&str]| parse_words(&[&["7007"], words].concat());
+    for (words, bytes, expect) in [
+        (
+            &["--message", "PING\\r\\n"][..],
+            &b"PING\r\n"[..],
+            Expect::Line,
+        ),
+        (
+            &["--message", "hex:00", "--expect", "5"],
+            b"\0",
+            Expect::Bytes(5),
+        ),
+        (&["--message", "x", "--frame", "u8"], b"x", Expect::Frame),
+        (
+            &["--message", "x", "--frame", "u8", "--expect", "line"],
+            b"x",
+            Expect::Line,
+        ),
+    ] {
+        let plan = parse(words).expect("fine").plan;
+        let message = (plan.message.bytes.as_slice(), plan.message.expect);
+        assert_eq!(message, (bytes, expect), "{words:?}");
+        assert_eq!((plan.protocol, plan.verify), (Protocol::Message, false));
+    }
+    let file = parse(&["--message", "@x"]).expect("a file");
+    assert_eq!(file.message_file, Some("x".into()));
+    for (words, told) in [
+        (&["--expect", "line"][..], "--expect: only with --message"),
+        (
+            &["--message", "x", "--expect", "frame"],
+            "only with --frame",
+        ),
+        (
+            &["--message", "x", "--expect", "0"],
+            "must be line, frame, or a number",
+        ),
+        (&["--message", "x", "--size", "5"], "--size: not together"),
+        (
+            &["--message", "x", "--protocol", "http"],
+            "--message: not together with http",
+        ),
+        (&["--message", "\\q"], "no escape"),
+        (&["--message", "@"], "the name of a file"),
+    ] {
+        let error = parse(words).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_sweep_has_five_steps_between_two_rates() {
+    let bench = parse_words(&["7007", "--rate", "5k..50k"]).expect("it rises");
+    assert_eq!(bench.steps(), [5000.0, 16250.0, 27500.0, 38750.0, 50000.0]);
+    let one = parse_words(&["7007", "--rate", "5k"]).expect("one rate");
+    assert_eq!(one.steps(), [0.0; 0]);
+    for (words, told) in [
+        (&["--rate", "5..5"][..], "must rise"),
+        (&["--rate", "5..x"], "must be a number"),
+        (&["--rate", "5..2000000000"], "--rate must be 0.001 to"),
+        (
+            &["--rate", "1..2", "--vs", "7008"],
+            "--rate A..B: not together with --vs",
+        ),
+        (
+            &["--rate", "1..2", "--requests", "9"],
+            "--rate A..B: not together with --requests",
+        ),
+    ] {
+        let error = parse_words(&[&["7007"], words].concat()).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn intervals_slow_start_and_the_moment_of_the_start_are_read() {
+    let line = "7007 --interval 100ms --slow-start 2s --start-at 21:30 --server-pid auto";
+    let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
+    assert_eq!(bench.plan.interval, Some(Duration::from_millis(100)));
+    assert_eq!(bench.plan.slow_start, Duration::from_secs(2));
+    assert_eq!(
+        (bench.start_at.is_some(), bench.pids),
+        (true, vec![ServerPid::Auto])
+    );
+    let stream = parse_words(&["7007", "--json-stream"]).expect("it has a default");
+    assert_eq!(stream.plan.interval, Some(Duration::from_secs(1)));
+    for (words, told) in [
+        (&["--interval", "49ms"][..], "must be 50ms to"),
+        (&["--slow-start", "1s", "--churn"], "--slow-start"),
+        (&["--slow-start", "1s", "--ramp", "1s"], "--slow-start"),
+        (&["--start-at", "noon"], "must be UTC, as 21:30"),
+        (
+            &["--json-stream", "--json"],
+            "--json-stream: writes to stdout",
+        ),
+        (&["--server-pid", "self"], "or auto"),
+    ] {
+        let error = parse_words(&[&["7007"], words].concat()).expect_err(told);
+        assert!(error.contains(told), "{error}");
     }
 }
 
@@ -233,8 +391,9 @@ fn a_page_has_a_path_and_a_host() {
     let line = "7007 --protocol http --path /x?y --host example.org:80";
     let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
     let request = Request {
-        path: "/x?y".to_owned(),
+        paths: vec!["/x?y".to_owned()],
         host: Some("example.org:80".to_owned()),
+        ..Request::default()
     };
     assert_eq!(bench.plan.request, request);
 }

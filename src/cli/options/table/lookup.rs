@@ -4,14 +4,17 @@ use super::super::bench;
 use super::super::texts::TEXTS;
 use super::super::values::shown;
 use super::other_words::{of_flag, of_word};
-use super::{COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, serve};
+use super::{COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, merge, serve};
 use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
 
 /// The flags of all commands, with the flags that every command has at the end.
 pub(in crate::cli::options) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
     let serve = serve::FLAGS.iter();
-    let commands = serve.chain(bench::FLAGS).chain(connect::FLAGS);
+    let commands = serve
+        .chain(bench::FLAGS)
+        .chain(merge::FLAGS)
+        .chain(connect::FLAGS);
     commands.chain(decode::FLAGS).chain(FLAGS)
 }
 

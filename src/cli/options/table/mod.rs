@@ -9,6 +9,7 @@
 mod connect;
 mod decode;
 mod lookup;
+mod merge;
 mod other_words;
 mod serve;
 
@@ -75,6 +76,8 @@ pub(super) enum Effect {
     Value(&'static str, Apply),
     /// Takes the name of an output file. Without a value it means stdout.
     Output(Apply),
+    /// The same, but only an attached name is one: `--json=FILE`. Files to read may follow.
+    Attached(Apply),
 }
 
 /// Parses, checks and stores a value, or returns what would be right.
@@ -86,7 +89,13 @@ const CONNECT: &str = "connect";
 const DECODE: &str = "decode";
 
 /// The commands. The first one is the default.
-pub(super) const COMMANDS: &[CommandRow] = &[serve::ROW, bench::COMMAND, connect::ROW, decode::ROW];
+pub(super) const COMMANDS: &[CommandRow] = &[
+    serve::ROW,
+    bench::COMMAND,
+    merge::ROW,
+    connect::ROW,
+    decode::ROW,
+];
 
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =

@@ -101,6 +101,7 @@ pub(super) fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
         Effect::Switch(_) => "[=on|off]".to_owned(),
         Effect::Value(name, _) => format!(" {name}"),
         Effect::Output(_) => " [FILE]".to_owned(),
+        Effect::Attached(_) => "[=FILE]".to_owned(),
     };
     let short = flag
         .short

@@ -20,9 +20,10 @@
 #[cfg(test)]
 mod tests;
 
+use super::exchange::Exchange;
 use super::http::Replies;
 use super::late_datagrams::Lost;
-use super::mismatch::{Heard, Wrong};
+use super::mismatch::{Heard, Spoken, Wrong};
 use super::page::FirstPage;
 use crate::load::plan::script::Script;
 
@@ -35,6 +36,8 @@ pub enum Speech {
     Datagrams,
     /// A byte stream of HTTP/1.1.
     Http,
+    /// A byte stream of any requests and replies.
+    Exchange,
 }
 
 /// The state of one connection's conversation.
@@ -51,6 +54,7 @@ pub struct Connection {
     begun: u64,
     answered: u64,
     replies: Option<Box<Replies>>,
+    exchange: Option<Box<Exchange>>,
     lost: Option<Box<Lost>>,
 }
 
@@ -70,7 +74,23 @@ impl Connection {
             begun: 0,
             answered: 0,
             replies,
+            exchange: None,
             lost: (speech == Speech::Datagrams).then(Box::default),
+        }
+    }
+
+    /// The same connection whose HTTP replies have no bodies.
+    pub fn without_bodies(mut self) -> Connection {
+        let replies = self.replies.take();
+        self.replies = replies.map(|replies| Box::new(replies.without_bodies()));
+        self
+    }
+
+    /// The same connection whose replies are those of `exchange`.
+    pub fn exchanging(self, exchange: Exchange) -> Connection {
+        Connection {
+            exchange: Some(Box::new(exchange)),
+            ..self
         }
     }
 
@@ -85,7 +105,10 @@ impl Connection {
         (self.owed, self.unanswered) = (0, 0);
         (self.begun, self.answered) = (0, 0);
         if let Some(replies) = &mut self.replies {
-            replies.restart();
+            replies.restart(index);
+        }
+        if let Some(exchange) = &mut self.exchange {
+            exchange.restart();
         }
         if let Some(lost) = &mut self.lost {
             **lost = Lost::default();
@@ -129,6 +152,12 @@ impl Connection {
             .is_some_and(|replies| replies.is_over())
     }
 
+    /// Gives up the first request in flight, whose reply was complete and wrong.
+    pub fn fail_one(&mut self) {
+        assert!(self.in_flight() > 0);
+        self.answered += 1;
+    }
+
     /// Forgets all requests in flight.
     pub fn abandon(&mut self) {
         self.answered = self.begun;
@@ -151,17 +180,20 @@ impl Connection {
         }
     }
 
-    /// Takes received bytes and returns how many requests they completed. Without `verify`, only
-    /// lengths are checked.
+    /// Takes received bytes up to the end of a run of replies, and returns how many requests they
+    /// completed. Without `verify`, only lengths are checked.
     #[inline]
     pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
+        let is_asked = self.in_flight() > 0;
         match (&mut self.replies, self.speech) {
             (Some(replies), _) => {
+                replies.ask(is_asked);
                 let heard = replies.received(bytes, verify);
                 let is_mid_message = replies.is_mid_message();
                 self.asked_for(heard, is_mid_message)
             }
             (None, Speech::Datagrams) => self.datagram(script, bytes, verify),
+            (None, Speech::Exchange) => self.exchanged(script, bytes, verify),
             (None, _) => self.echoed(script, bytes, verify),
         }
     }
@@ -178,11 +210,11 @@ impl Connection {
         }
     }
 
-    /// Whether an HTTP reply is incomplete.
+    /// Whether a reply of HTTP or of a message is incomplete.
     pub fn is_mid_message(&self) -> bool {
-        self.replies
-            .as_ref()
-            .is_some_and(|replies| replies.is_mid_message())
+        let (replies, exchange) = (self.replies.as_ref(), self.exchange.as_ref());
+        replies.is_some_and(|replies| replies.is_mid_message())
+            || exchange.is_some_and(|exchange| exchange.is_mid_reply())
     }
 
     /// Whether a reply is incomplete that only the end of the connection completes.
@@ -201,12 +233,76 @@ impl Connection {
         self.answered += u64::from(answers);
         let is_surplus = heard.answers > awaited || answers == awaited && is_mid_message;
         let surplus = is_surplus.then_some(Wrong::Surplus);
-        let wrong = heard.wrong.or(surplus);
-        Heard { answers, wrong }
+        let wrong = match heard.wrong {
+            // A page that differs, and that no request asked for.
+            Some(wrong) if wrong.leaves_framing() && answers == awaited => Some(Wrong::Surplus),
+            wrong => wrong.or(surplus),
+        };
+        Heard {
+            answers,
+            wrong,
+            ..heard
+        }
+    }
+
+    /// Handles the replies to a message: their number, and where one ends.
+    fn exchanged(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
+        let mut heard = Heard::default();
+        while heard.taken < bytes.len() {
+            // A reply to a request that has not been written in full answers something else.
+            if self.unanswered < self.left {
+                heard.wrong = Some(Wrong::Surplus);
+                return heard;
+            }
+            let Some(exchange) = &mut self.exchange else {
+                return heard;
+            };
+            let (taken, ended) = match exchange.take(&bytes[heard.taken..], verify) {
+                Ok(both) => both,
+                Err(wrong) => {
+                    heard.wrong = Some(wrong);
+                    return heard;
+                }
+            };
+            heard.taken += taken;
+            if let Some(ended) = ended {
+                self.pass_over_one(script);
+                heard.wrong = ended.wrong;
+                if heard.wrong.is_some() {
+                    return heard;
+                }
+                heard.answers += 1;
+                self.answered += 1;
+            }
+        }
+        heard
+    }
+
+    /// Moves on to the next reply without looking at its bytes.
+    fn pass_over_one(&mut self, script: &Script) {
+        self.inbound = script.advance(self.inbound, self.left);
+        self.unanswered -= self.left;
+        self.awaited = script.following(self.awaited);
+        self.left = script.length(self.awaited);
     }
 
     /// Handles a datagram: the expected reply, or a late or repeated reply to an earlier request.
     fn datagram(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
+        let taken = bytes.len();
+        if let Some(exchange) = &self.exchange {
+            // Any datagram is the reply; one that no request waits for is late.
+            let mut heard = Heard {
+                taken,
+                ..Heard::default()
+            };
+            if self.unanswered > 0 {
+                heard.wrong = exchange.datagram(bytes, verify).wrong;
+                self.pass_over_one(script);
+                heard.answers = u32::from(heard.wrong.is_none());
+                self.answered += u64::from(heard.answers);
+            }
+            return heard;
+        }
         if self.unanswered > 0 && bytes == script.request(self.awaited) {
             return self.echoed(script, bytes, false);
         }
@@ -218,13 +314,17 @@ impl Connection {
                 .as_ref()
                 .is_some_and(|lost| lost.has(script, bytes));
         if is_late {
-            return Heard::default();
+            return Heard {
+                taken,
+                ..Heard::default()
+            };
         }
         if bytes.len() != self.left {
             let (expected, found) = (self.left, bytes.len());
             return Heard {
-                answers: 0,
+                taken,
                 wrong: Some(Wrong::Size { expected, found }),
+                ..Heard::default()
             };
         }
         self.echoed(script, bytes, verify)
@@ -238,10 +338,7 @@ impl Connection {
         if let Some(lost) = &mut self.lost {
             lost.note(self.awaited);
         }
-        self.inbound = script.advance(self.inbound, self.left);
-        self.unanswered -= self.left;
-        self.awaited = script.following(self.awaited);
-        self.left = script.length(self.awaited);
+        self.pass_over_one(script);
         self.answered += 1;
         true
     }
@@ -267,9 +364,14 @@ impl Connection {
         let wrong = match bytes.get(good) {
             None => None,
             Some(_) if good == awaited.len() => Some(Wrong::Surplus),
-            Some(&found) => Some(self.difference(script, found)),
+            Some(_) => Some(self.difference(script, &bytes[good..])),
         };
-        Heard { answers, wrong }
+        Heard {
+            answers,
+            taken: bytes.len(),
+            wrong,
+            ..Heard::default()
+        }
     }
 
     /// How many of `bytes` match, up to the first difference.
@@ -289,14 +391,17 @@ impl Connection {
         compared
     }
 
-    /// The error for the next byte, which is `found`.
+    /// The error for the next bytes, of which the first is wrong.
     #[cold]
-    fn difference(&self, script: &Script, found: u8) -> Wrong {
+    fn difference(&self, script: &Script, bytes: &[u8]) -> Wrong {
+        let offset = script.length(self.awaited) - self.left;
+        let is_first = self.answered == 0 && offset == 0;
         Wrong::Byte {
             request: self.answered + 1,
-            offset: script.length(self.awaited) - self.left,
+            offset,
             expected: script.slice(self.inbound, 1)[0],
-            found,
+            found: bytes[0],
+            hint: Spoken::of(bytes).filter(|_| is_first),
         }
     }
 }

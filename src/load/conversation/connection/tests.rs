@@ -9,15 +9,24 @@ fn script(spec: &str, least: usize, most: usize) -> Script {
 }
 
 /// `answers` replies without an error.
-fn good(answers: u32) -> Heard {
-    let wrong = None;
-    Heard { answers, wrong }
+fn good(answers: u32) -> (u32, Option<Wrong>) {
+    (answers, None)
 }
 
 /// `answers` replies, and an error after them.
-fn but(answers: u32, wrong: Wrong) -> Heard {
-    let wrong = Some(wrong);
-    Heard { answers, wrong }
+fn but(answers: u32, wrong: Wrong) -> (u32, Option<Wrong>) {
+    (answers, Some(wrong))
+}
+
+/// The replies and the error in `bytes`.
+fn heard(
+    connection: &mut Connection,
+    script: &Script,
+    bytes: &[u8],
+    verify: bool,
+) -> (u32, Option<Wrong>) {
+    let heard = connection.received(script, bytes, verify);
+    (heard.answers, heard.wrong)
 }
 
 fn fresh(script: &Script, voice: u64) -> Connection {
@@ -49,9 +58,9 @@ fn an_echo_in_any_pieces_is_accepted_and_counted() {
             let read = random.below(wire.len() as u64 + 1) as usize;
             let bytes: Vec<u8> = wire.drain(..read).collect();
             if !bytes.is_empty() {
-                let heard = connection.received(&script, &bytes, true);
-                assert_eq!(heard.wrong, None, "a true echo");
-                answers += u64::from(heard.answers);
+                let (got, wrong) = heard(&mut connection, &script, &bytes, true);
+                assert_eq!(wrong, None, "a true echo");
+                answers += u64::from(got);
             }
             assert_eq!(answers, connection.answered());
         }
@@ -65,7 +74,7 @@ fn one_wrong_byte_is_found_and_named() {
     (0..3).for_each(|_| connection.begin(&script));
     let mut bytes = connection.outgoing(&script).to_vec();
     connection.sent(&script, bytes.len());
-    assert_eq!(connection.received(&script, &bytes[..4], true), good(0));
+    assert_eq!(heard(&mut connection, &script, &bytes[..4], true), good(0));
     bytes[23] ^= 1;
     let (found, expected) = (bytes[23], bytes[23] ^ 1);
     let wrong = Wrong::Byte {
@@ -73,14 +82,15 @@ fn one_wrong_byte_is_found_and_named() {
         offset: 3,
         expected,
         found,
+        hint: None,
     };
-    let heard = connection.received(&script, &bytes[4..], true);
-    assert_eq!(heard, but(2, wrong));
+    let got = heard(&mut connection, &script, &bytes[4..], true);
+    assert_eq!(got, but(2, wrong));
     assert_eq!((connection.answered(), connection.in_flight()), (2, 1));
     let mut careless = fresh(&script, 0);
     (0..3).for_each(|_| careless.begin(&script));
     careless.sent(&script, bytes.len());
-    assert_eq!(careless.received(&script, &bytes, false), good(3));
+    assert_eq!(heard(&mut careless, &script, &bytes, false), good(3));
 }
 
 #[test]
@@ -112,20 +122,23 @@ fn a_lost_datagram_is_given_up_and_its_late_reply_passed_over() {
     let lost = say(&mut connection);
     assert!(connection.give_up(&script));
     assert_eq!((connection.answered(), connection.in_flight()), (1, 0));
-    assert_eq!(connection.received(&script, &lost, true), good(0));
+    assert_eq!(heard(&mut connection, &script, &lost, true), good(0));
     let next = say(&mut connection);
-    assert_eq!(connection.received(&script, &lost, true), good(0));
-    assert_eq!(connection.received(&script, &next, true), good(1));
+    assert_eq!(heard(&mut connection, &script, &lost, true), good(0));
+    assert_eq!(heard(&mut connection, &script, &next, true), good(1));
     // The same reply again is late: no request waits for it.
-    assert_eq!(connection.received(&script, &next, true), good(0));
+    assert_eq!(heard(&mut connection, &script, &next, true), good(0));
     let last = say(&mut connection);
     let size = Wrong::Size {
         expected: 8,
         found: 7,
     };
-    assert_eq!(connection.received(&script, &last[..7], true), but(0, size));
-    let heard = connection.received(&script, b"12345678", true);
-    assert!(heard.answers == 0 && heard.wrong.is_some(), "{heard:?}");
+    assert_eq!(
+        heard(&mut connection, &script, &last[..7], true),
+        but(0, size)
+    );
+    let got = heard(&mut connection, &script, b"12345678", true);
+    assert!(got.0 == 0 && got.1.is_some(), "{got:?}");
 }
 
 #[test]
@@ -137,8 +150,8 @@ fn of_more_replies_than_requests_as_many_count_as_were_asked_for() {
         connection.reset(&script, 0);
         (0..4).for_each(|_| connection.begin(&script));
         let bytes = [page.repeat(4), surplus].concat();
-        let heard = connection.received(&script, &bytes, true);
-        assert_eq!(heard, but(4, Wrong::Surplus));
+        let got = heard(&mut connection, &script, &bytes, true);
+        assert_eq!(got, but(4, Wrong::Surplus));
         assert_eq!((connection.answered(), connection.in_flight()), (4, 0));
     }
 }
@@ -149,7 +162,7 @@ fn a_reply_to_no_request_is_surplus_at_its_first_byte() {
     let mut connection = Connection::new(Speech::Http, &FirstPage::default());
     connection.reset(&script, 0);
     assert_eq!(
-        connection.received(&script, b"H", true),
+        heard(&mut connection, &script, b"H", true),
         but(0, Wrong::Surplus)
     );
 }
@@ -162,8 +175,8 @@ fn what_was_sent_counts_and_more_is_refused() {
         (0..2).for_each(|_| connection.begin(&script));
         let bytes = script.slice(0, 9).to_vec();
         connection.sent(&script, 8);
-        let heard = connection.received(&script, &bytes, verify);
-        assert_eq!(heard, but(2, Wrong::Surplus));
+        let got = heard(&mut connection, &script, &bytes, verify);
+        assert_eq!(got, but(2, Wrong::Surplus));
         assert_eq!((connection.answered(), connection.in_flight()), (2, 0));
     }
 }

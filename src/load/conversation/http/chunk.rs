@@ -11,6 +11,8 @@
 //! 7.1.
 
 use super::HttpError;
+use crate::protocol::http::NumberError;
+use crate::protocol::http::chunk::with_digit;
 
 /// The position of the next byte between two chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +61,10 @@ impl Seam {
     }
 
     fn digit(size: u64, found: u8) -> Result<Seam, HttpError> {
-        let digit = char::from(found).to_digit(16);
-        let digit = digit.ok_or(HttpError::ChunkSize { found })?;
-        let grown = size.checked_mul(16).map(|size| size | u64::from(digit));
-        grown.map(Seam::Size).ok_or(HttpError::ChunkOverflow)
+        match with_digit(size, found) {
+            Ok(size) => Ok(Seam::Size(size)),
+            Err(NumberError::NoDigit) => Err(HttpError::ChunkSize { found }),
+            Err(NumberError::TooLarge) => Err(HttpError::ChunkOverflow),
+        }
     }
 }

@@ -22,7 +22,8 @@ pub enum Part {
 pub enum HttpError {
     /// The first line is not a status line of HTTP/1.
     NotHttp,
-    /// A status that is neither 2xx nor interim, or a protocol switch (101).
+    /// A status that answers no request: a protocol switch (101), one that does not exist, or 408
+    /// on a connection that was idle.
     Status(u16),
     /// `Content-Length` is not a number, or appears twice with different values.
     BadLength,
@@ -63,7 +64,7 @@ impl fmt::Display for HttpError {
         match self {
             HttpError::NotHttp => f.write_str("the reply is not HTTP/1"),
             HttpError::Status(status) => {
-                write!(f, "the reply has status {status}, wanted is 2xx")
+                write!(f, "the reply has status {status}, which answers no request")
             }
             HttpError::BadLength => {
                 f.write_str("the reply's Content-Length is not a number, or not the same twice")

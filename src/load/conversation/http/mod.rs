@@ -1,10 +1,11 @@
 //! Parses HTTP/1.1 replies in pieces of any size, counts them, and compares each reply with the
 //! first one.
 //!
-//! The parser checks only what a benchmark needs to stay in step. The status must be 2xx; interim
-//! replies (1xx) are skipped. The end of the body follows RFC 9112, 6.3: at once for a status
-//! without a body, with the last chunk, after `Content-Length` bytes, or with the connection.
-//! `chunked` overrides `Content-Length`. Any other transfer coding is an error.
+//! The parser checks only what a benchmark needs to stay in step. A reply of any status is an
+//! answer; interim replies (1xx) are skipped, and 101 is an error. The end of the body follows RFC
+//! 9112, 6.3: at once for a status without a body or after HEAD, with the last chunk, after
+//! `Content-Length` bytes, or with the connection. `chunked` overrides `Content-Length`. Any other
+//! transfer coding is an error.
 //!
 //! ```text
 //!   Status -> Header -+-> Body ------------------------+-> Status, or over
@@ -12,8 +13,9 @@
 //!      +--------+     +-> UntilEnd --------------------+
 //! ```
 //!
-//! Equal requests must have equal replies: status and body must be those of the first reply of all
-//! connections (`page`). The chunk sizes may differ. Lines are copied into a small fixed buffer;
+//! Equal requests must have equal replies: a body of status 2xx must be that of the first reply to
+//! this URL, on any connection, if both have the same status (`page`). Error pages and redirects
+//! are not compared. The chunk sizes may differ. Lines are copied into a small fixed buffer;
 //! longer lines are cut. Head, chunk line and trailer have a size limit. A reply may be the last
 //! one of its connection (9.3, 9.6); bytes after such a reply are ignored.
 
@@ -24,6 +26,7 @@ pub mod request;
 mod tests;
 
 use crate::limits::LOAD_HEAD_MAX;
+use crate::protocol::http::field::{decimal, elements};
 
 use super::mismatch::{Heard, Wrong};
 use super::page::{Digest, FirstPage, Page};
@@ -94,7 +97,19 @@ pub struct Replies {
     part_size: usize,
     digest: Digest,
     first: FirstPage,
+    /// The URL of the next reply.
+    url: usize,
+    /// Whether the replies answer HEAD and have no body.
+    is_bodiless: bool,
+    /// Whether a request waits for the next reply.
+    is_asked: bool,
+    /// Whether a reply of this connection has ended.
+    is_used: bool,
 }
+
+/// A server may send 408 on a connection that was idle, before it closes the connection (RFC 9110,
+/// 15.5.9). Then it answers no request.
+pub const REQUEST_TIMEOUT: u16 = 408;
 
 impl Replies {
     /// Creates the state before the first byte. The run's first reply is stored in `first`.
@@ -111,14 +126,34 @@ impl Replies {
             part_size: 0,
             digest: Digest::default(),
             first: FirstPage::clone(first),
+            url: 0,
+            is_bodiless: false,
+            is_asked: true,
+            is_used: false,
         }
     }
 
-    /// Resets to the state before the first byte of a new connection.
-    pub fn restart(&mut self) {
+    /// The replies to HEAD, which have no body whatever their head says (RFC 9112, 6.3).
+    pub fn without_bodies(self) -> Replies {
+        Replies {
+            is_bodiless: true,
+            ..self
+        }
+    }
+
+    /// Resets to the state before the first byte of a new connection, whose first request is for
+    /// URL number `url`.
+    pub fn restart(&mut self, url: usize) {
         (self.at, self.used, self.part_size) = (At::Status, 0, 0);
-        self.is_over = false;
+        (self.is_over, self.is_used) = (false, false);
         self.digest = Digest::default();
+        self.url = url % self.first.urls();
+    }
+
+    /// Notes whether a request waits for the next reply.
+    #[inline]
+    pub fn ask(&mut self, is_asked: bool) {
+        self.is_asked = is_asked;
     }
 
     /// Whether the server sends no more replies on this connection.
@@ -136,16 +171,16 @@ impl Replies {
         self.at != At::Status || self.part_size > 0
     }
 
-    /// Parses `bytes` and returns how many replies ended in them. With `verify`, each reply must
-    /// equal the first one.
+    /// Parses `bytes` up to the end of a run, and returns the replies that ended. With `verify`,
+    /// each page must equal the first one.
     pub fn received(&mut self, bytes: &[u8], verify: bool) -> Heard {
-        let mut answers = 0;
-        let taken = self.take(bytes, verify, &mut answers);
-        let wrong = taken.err().map(Wrong::Http);
-        Heard { answers, wrong }
+        let mut heard = Heard::default();
+        let taken = self.take(bytes, verify, &mut heard);
+        heard.wrong = taken.err().map(Wrong::Http);
+        heard
     }
 
-    fn take(&mut self, mut bytes: &[u8], verify: bool, answers: &mut u32) -> Result<(), HttpError> {
+    fn take(&mut self, mut bytes: &[u8], verify: bool, heard: &mut Heard) -> Result<(), HttpError> {
         while !bytes.is_empty() && !self.is_over {
             let taken = match self.at {
                 At::Status | At::Header | At::Trailer => self.take_line(bytes)?,
@@ -177,9 +212,17 @@ impl Replies {
                 At::UntilEnd => self.take_body(bytes, u64::MAX, verify),
             };
             bytes = &bytes[taken..];
+            heard.taken += taken;
             if self.at == (At::Body { left: 0 }) {
                 self.end(verify)?;
-                *answers += 1;
+                if heard.answers == 0 {
+                    heard.status = self.status;
+                }
+                heard.answers += 1;
+                heard.last = self.status;
+                if heard.last != heard.status {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -192,8 +235,13 @@ impl Replies {
         }
         let wrong = self.end(verify).err().map(Wrong::Http);
         self.is_over = true;
-        let answers = u32::from(wrong.is_none());
-        Heard { answers, wrong }
+        Heard {
+            answers: u32::from(wrong.is_none()),
+            status: self.status,
+            last: self.status,
+            taken: 0,
+            wrong,
+        }
     }
 
     /// Ends the reply and compares it with the first one.
@@ -206,13 +254,24 @@ impl Replies {
             (Version::Http10, Persistence::Kept) => self.length == Length::Chunked,
             (Version::Http11, _) => false,
         };
+        let url = self.url;
+        self.url = if url + 1 >= self.first.urls() {
+            0
+        } else {
+            url + 1
+        };
+        self.is_used = true;
         if !verify {
             return Ok(());
         }
         let found = Page::new(self.status, std::mem::take(&mut self.digest));
-        match *self.first.get_or_init(|| found) {
-            first if first == found => Ok(()),
-            first => Err(HttpError::Other { found, first }),
+        if !(200..300).contains(&self.status) {
+            return Ok(());
+        }
+        let first = self.first.of(url, found);
+        match first == found || first.status() != found.status() {
+            true => Ok(()),
+            false => Err(HttpError::Other { found, first }),
         }
     }
 
@@ -275,7 +334,8 @@ impl Replies {
         match self.at {
             At::Status => {
                 let (version, status) = status_line(line).ok_or(HttpError::NotHttp)?;
-                if !matches!(status, 100 | 102..=299) {
+                let is_end = status == REQUEST_TIMEOUT && (self.is_used || !self.is_asked);
+                if is_end || !matches!(status, 100 | 102..=999) {
                     return Err(HttpError::Status(status));
                 }
                 (self.version, self.status) = (version, status);
@@ -288,7 +348,8 @@ impl Replies {
                     return Ok(());
                 }
                 self.begin(match (self.status, self.length) {
-                    (204, _) => At::Body { left: 0 },
+                    (204 | 304, _) => At::Body { left: 0 },
+                    _ if self.is_bodiless => At::Body { left: 0 },
                     (_, Length::Chunked) => At::Seam(Seam::First),
                     (_, Length::Bytes(left)) => At::Body { left },
                     (_, Length::Bad) => return Err(HttpError::BadLength),
@@ -297,7 +358,7 @@ impl Replies {
             }
             At::Header => {
                 if let Some(value) = value_of(line, b"content-length")? {
-                    let numbers = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+                    let numbers = elements(value);
                     let told = |length: Length, number| length.told(number, is_whole);
                     self.length = numbers.fold(self.length, told);
                 } else if let Some(value) = value_of(line, b"transfer-encoding")? {
@@ -323,7 +384,7 @@ impl Replies {
 impl Length {
     /// The length after the field `Content-Length: digits`. The same number may be repeated.
     fn told(self, digits: &[u8], is_whole: bool) -> Length {
-        match (self, number(digits).filter(|_| is_whole)) {
+        match (self, decimal(digits).ok().filter(|_| is_whole)) {
             (Length::Chunked, _) => Length::Chunked,
             (Length::Unsaid, Some(bytes)) => Length::Bytes(bytes),
             (Length::Bytes(before), Some(bytes)) if before == bytes => self,
@@ -335,10 +396,7 @@ impl Length {
 impl Persistence {
     /// The persistence after the field `Connection: options`.
     fn told(self, options: &[u8]) -> Persistence {
-        let has = |name: &[u8]| {
-            let mut options = options.split(|&byte| byte == b',');
-            options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
-        };
+        let has = |name: &[u8]| elements(options).any(|option| option.eq_ignore_ascii_case(name));
         match self {
             Persistence::Closed => Persistence::Closed,
             _ if has(b"close") => Persistence::Closed,
@@ -356,7 +414,9 @@ fn status_line(line: &[u8]) -> Option<(Version, u16)> {
         _ => return None,
     };
     let (digits, reason) = rest.split_at_checked(3)?;
-    let status = number(digits).filter(|_| matches!(reason, [] | [b' ', ..]))?;
+    let status = decimal(digits)
+        .ok()
+        .filter(|_| matches!(reason, [] | [b' ', ..]))?;
     Some((version, u16::try_from(status).ok()?))
 }
 
@@ -372,13 +432,4 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, HttpErr
         _ if rest.trim_ascii_start().starts_with(b":") => Err(HttpError::FieldName),
         _ => Ok(None),
     }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits)
-        .ok()
-        .filter(|_| plain)?
-        .parse()
-        .ok()
 }

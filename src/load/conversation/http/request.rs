@@ -1,7 +1,7 @@
-//! The HTTP request of a run: one path on one host, sent again and again.
+//! The HTTP requests of a run: one path or several on one host, sent again and again.
 //!
-//! Path and host are sent exactly as typed, so both are checked first: a blank or a line end in
-//! either would change the request. Without a host, `Host` is the server's address as the user
+//! Method, path, host and fields are sent exactly as typed, so all are checked first: a line end in
+//! any of them would change the request. Without a host, `Host` is the server's address as the user
 //! wrote it, as in curl and browsers; a server with several hosts selects the host by this field.
 //! Source: RFC 9112, 3; RFC 9110, 7.2.
 
@@ -9,47 +9,206 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::kernel::Endpoint;
-use crate::limits::{LOAD_HOST_MAX, LOAD_PATH_MAX};
+use crate::limits::{LOAD_FIELD_MAX, LOAD_HOST_MAX, LOAD_METHOD_MAX, LOAD_PATH_MAX, LOAD_URLS_MAX};
 
-/// A page to request.
+/// What to request: one page or several, each by the same method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The path and query.
-    pub path: String,
-    /// The host of the page; the server's address if none is given.
+    /// The method.
+    pub method: String,
+    /// The path and query of each page, at least one. They are requested in turn.
+    pub paths: Vec<String>,
+    /// The host of the pages; the server's address if none is given.
     pub host: Option<String>,
+    /// Further fields, each a whole line without its end.
+    pub fields: Vec<String>,
+    /// The body of each request.
+    pub body: Vec<u8>,
 }
 
 impl Default for Request {
     fn default() -> Request {
         Request {
-            path: "/".to_owned(),
+            method: GET.to_owned(),
+            paths: vec!["/".to_owned()],
             host: None,
+            fields: Vec::new(),
+            body: Vec::new(),
         }
     }
 }
 
+const GET: &str = "GET";
+const HEAD: &str = "HEAD";
+/// Methods whose requests usually have a body. Without one they say that its length is 0 (RFC
+/// 9110, 8.6).
+const WITH_BODY: [&str; 3] = ["POST", "PUT", "PATCH"];
+/// Methods that may be sent again when it is not known whether they have arrived (RFC 9110, 9.2.2).
+const IDEMPOTENT: [&str; 6] = [GET, HEAD, "OPTIONS", "TRACE", "PUT", "DELETE"];
+
 impl Request {
-    /// The request bytes for the server at `to`.
-    pub fn to_bytes(&self, to: &Endpoint) -> Vec<u8> {
+    /// The bytes of each request for the server at `to`.
+    pub fn to_bytes(&self, to: &Endpoint) -> Vec<Vec<u8>> {
         const DEFAULT_PORT: u16 = 80;
-        let path = &self.path;
         let host = match &self.host {
             Some(host) => host.clone(),
             None => to.authority(DEFAULT_PORT),
         };
-        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+        let method = &self.method;
+        let mut rest = match self.names("Host") {
+            true => String::new(),
+            false => format!("Host: {host}\r\n"),
+        };
+        self.fields.iter().for_each(|field| {
+            rest += field;
+            rest += "\r\n";
+        });
+        if !self.body.is_empty() || WITH_BODY.contains(&method.as_str()) {
+            rest += &format!("Content-Length: {}\r\n", self.body.len());
+        }
+        rest += "\r\n";
+        let bytes = |path: &String| {
+            let head = format!("{method} {path} HTTP/1.1\r\n{rest}");
+            [head.as_bytes(), &self.body].concat()
+        };
+        self.paths.iter().map(bytes).collect()
+    }
+
+    /// Whether a field with this name was given.
+    fn names(&self, name: &str) -> bool {
+        let name_of = |field: &String| field.split(':').next().map(str::to_owned);
+        let mut names = self.fields.iter().filter_map(name_of);
+        names.any(|other| other.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the replies have no bodies.
+    pub fn is_bodiless(&self) -> bool {
+        self.method == HEAD
+    }
+
+    /// Whether a request may be sent again that may or may not have arrived.
+    pub fn is_repeatable(&self) -> bool {
+        IDEMPOTENT.contains(&self.method.as_str())
+    }
+
+    /// Whether equal requests should have equal replies.
+    pub fn is_constant(&self) -> bool {
+        [GET, HEAD].contains(&self.method.as_str())
     }
 }
 
 /// `GET / HTTP/1.1`, and the host if one was given.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = &self.path;
-        match &self.host {
-            Some(host) => write!(f, "GET {path} HTTP/1.1 of {host}"),
-            None => write!(f, "GET {path} HTTP/1.1"),
+        match (&*self.paths, &self.method) {
+            ([path], method) => write!(f, "{method} {path} HTTP/1.1")?,
+            (paths, method) => write!(f, "{method} of {} URLs HTTP/1.1", paths.len())?,
         }
+        if !self.body.is_empty() {
+            write!(f, " with {} bytes", self.body.len())?;
+        }
+        match &self.host {
+            Some(host) => write!(f, " of {host}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A byte of a method or a field name (`tchar`, RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Parses a method. The error says what is accepted.
+pub fn method(text: &str) -> Result<String, String> {
+    let is_fine = (1..=LOAD_METHOD_MAX).contains(&text.len()) && text.bytes().all(is_token);
+    let upper = text.to_ascii_uppercase();
+    match text {
+        _ if !is_fine => Err("must be a method, such as GET, HEAD, POST or PUT".to_owned()),
+        "CONNECT" => Err("opens a tunnel, in which no HTTP is spoken".to_owned()),
+        // Methods are case-sensitive, and all usual ones are in upper case.
+        _ if text != upper => Err(format!("methods are in upper case; write {upper}")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// Parses a field, `Name: value`. The error says what is accepted.
+pub fn field(text: &str) -> Result<String, String> {
+    let wrong = || "must be a header field, such as 'Accept: text/html'".to_owned();
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let is_plain = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(is_plain) {
+        return Err(wrong());
+    }
+    let own = ["Content-Length", "Transfer-Encoding"];
+    match own.iter().find(|own| own.eq_ignore_ascii_case(name)) {
+        Some(own) => Err(format!("{own} follows from --body")),
+        None if text.len() > LOAD_FIELD_MAX => {
+            let size = text.len();
+            Err(format!(
+                "must be at most {LOAD_FIELD_MAX} bytes, not {size}"
+            ))
+        }
+        None => Ok(format!("{name}: {}", value.trim())),
+    }
+}
+
+/// Splits an HTTP URL into the address of its server, with a port, and its path. The error says
+/// what is accepted.
+pub fn url(text: &str) -> Result<(String, String), String> {
+    let wrong = || "must be a URL, such as http://example.org:8080/index.html?x=y".to_owned();
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err(format!("{scheme} is not known; {}", wrong()));
+    }
+    // A fragment never leaves the client (RFC 9110, 4.2.5).
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (place, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if place.contains('@') {
+        return Err("a URL with a user is not supported; give -H 'Authorization: ...'".to_owned());
+    }
+    host(place)?;
+    let has_port = match place.rsplit_once(':') {
+        Some((_, port)) => !port.ends_with(']'),
+        None => false,
+    };
+    let place = if has_port {
+        place.to_owned()
+    } else {
+        format!("{place}:80")
+    };
+    let tail = if tail.starts_with('/') {
+        tail.to_owned()
+    } else {
+        format!("/{tail}")
+    };
+    Ok((place, path(&tail)?))
+}
+
+/// Parses the lines of `--urls`: paths, or URLs of the server that `is_same` accepts. Empty lines
+/// and lines that begin with `#` are skipped. The error names the line.
+pub fn urls(text: &str, is_same: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
+    let mut paths = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let read = match line.contains("://") {
+            false => path(line),
+            true => url(line).and_then(|(place, path)| match is_same(&place) {
+                true => Ok(path),
+                false => Err(format!("{place} is another server than the first")),
+            }),
+        };
+        paths.push(read.map_err(|why| format!("line {}: {why}", index + 1))?);
+        if paths.len() > LOAD_URLS_MAX {
+            return Err(format!("must be at most {LOAD_URLS_MAX} lines"));
+        }
+    }
+    match paths.is_empty() {
+        true => Err("has no path and no URL".to_owned()),
+        false => Ok(paths),
     }
 }
 
@@ -103,7 +262,7 @@ mod tests {
     fn a_page_is_asked_for_at_its_host_or_at_the_address() {
         let asked = |request: &Request, address: &str| {
             let address = address.parse().expect("the test's own address");
-            String::from_utf8(request.to_bytes(&address)).expect("all of it is ASCII")
+            String::from_utf8(request.to_bytes(&address).remove(0)).expect("all of it is ASCII")
         };
         let mut request = Request::default();
         for (address, host) in [
@@ -118,7 +277,7 @@ mod tests {
             let expected = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
             assert_eq!(asked(&request, address), expected);
         }
-        request.path = "/x?y".to_owned();
+        request.paths = vec!["/x?y".to_owned()];
         request.host = Some("example.org".to_owned());
         assert_eq!(
             asked(&request, "127.0.0.1:80"),
@@ -191,15 +350,109 @@ mod tests {
             assert_eq!(read.is_ok(), size <= LOAD_PATH_MAX, "{read:?}");
         }
         let request = Request {
-            path: format!("/{}", long(LOAD_PATH_MAX - 1)),
-            host: None,
+            paths: vec![format!("/{}", long(LOAD_PATH_MAX - 1))],
+            ..Request::default()
         };
-        let bytes = request.to_bytes(&"unix:x".parse().expect("an address"));
+        let bytes = request
+            .to_bytes(&"unix:x".parse().expect("an address"))
+            .remove(0);
         let line_end = bytes.iter().position(|&byte| byte == b'\r');
         assert_eq!(line_end, Some(8000));
         for size in [LOAD_HOST_MAX - 1, LOAD_HOST_MAX, LOAD_HOST_MAX + 1] {
             let read = host(&long(size));
             assert_eq!(read.is_ok(), size <= LOAD_HOST_MAX, "{read:?}");
+        }
+    }
+
+    #[test]
+    fn method_fields_and_body_are_in_the_request() {
+        let request = Request {
+            method: "POST".to_owned(),
+            paths: vec!["/a".to_owned(), "/b".to_owned()],
+            host: None,
+            fields: vec!["Accept: x".to_owned(), "host: y".to_owned()],
+            body: b"{}".to_vec(),
+        };
+        let bytes = request.to_bytes(&"127.0.0.1:80".parse().expect("an address"));
+        let rest = "Accept: x\r\nhost: y\r\nContent-Length: 2\r\n\r\n{}";
+        let expected = ["/a", "/b"].map(|path| format!("POST {path} HTTP/1.1\r\n{rest}"));
+        let texts: Vec<_> = bytes.iter().map(|it| String::from_utf8_lossy(it)).collect();
+        assert_eq!(texts, expected);
+        assert!(!request.is_repeatable() && Request::default().is_repeatable());
+        let empty = Request {
+            body: Vec::new(),
+            ..request
+        };
+        let bytes = empty.to_bytes(&"127.0.0.1:80".parse().expect("an address"));
+        assert!(bytes[0].ends_with(b"Content-Length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_method_and_a_field_are_well_formed() {
+        for text in ["GET", "M-SEARCH", "PROPFIND"] {
+            assert_eq!(method(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "G T",
+            "get",
+            "CONNECT",
+            "G\r\n",
+            &"X".repeat(LOAD_METHOD_MAX + 1),
+        ] {
+            assert!(method(text).is_err(), "{text:?}");
+        }
+        assert_eq!(field("A:b ").as_deref(), Ok("A: b"));
+        assert_eq!(field("X-Empty:").as_deref(), Ok("X-Empty: "));
+        for text in [
+            "",
+            "A",
+            ": b",
+            "A b: c",
+            "A: b\r\nC: d",
+            "content-length: 5",
+            "A: \0",
+        ] {
+            assert!(field(text).is_err(), "{text:?}");
+        }
+        let long = |size: usize| format!("A:{}", "x".repeat(size - 2));
+        for size in [LOAD_FIELD_MAX - 1, LOAD_FIELD_MAX, LOAD_FIELD_MAX + 1] {
+            assert_eq!(field(&long(size)).is_ok(), size <= LOAD_FIELD_MAX, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_an_address_and_a_path() {
+        for (text, place, path) in [
+            ("http://x", "x:80", "/"),
+            ("HTTP://x:8080/a?b#c", "x:8080", "/a?b"),
+            ("http://[::1]/", "[::1]:80", "/"),
+            ("http://[::1]:7?q", "[::1]:7", "/?q"),
+        ] {
+            assert_eq!(url(text), Ok((place.to_owned(), path.to_owned())), "{text}");
+        }
+        for text in ["x", "https://x", "http://", "http://a@x/", "http://x/a b"] {
+            assert!(url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_are_paths_or_urls_of_one_server() {
+        let same = |place: &str| place == "x:80";
+        let read = urls("/a\n\n# no\nhttp://x/b\r\n", same);
+        assert_eq!(read, Ok(vec!["/a".to_owned(), "/b".to_owned()]));
+        for (text, told) in [
+            ("", "has no path"),
+            ("# only\n", "has no path"),
+            ("/a\nb\n", "line 2: must begin with /"),
+            ("/a\nhttp://y/\n", "line 2: y:80 is another server"),
+        ] {
+            let error = urls(text, same).expect_err(text);
+            assert!(error.contains(told), "{error}");
+        }
+        for count in [LOAD_URLS_MAX, LOAD_URLS_MAX + 1] {
+            let read = urls(&"/\n".repeat(count), same);
+            assert_eq!(read.is_ok(), count <= LOAD_URLS_MAX);
         }
     }
 }

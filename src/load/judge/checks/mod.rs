@@ -25,6 +25,8 @@ const TICKS_MIN: u64 = 10;
 /// On a shared processor, server and generator together must have used at least this part of it.
 const SHARED_MIN: f64 = 0.9;
 const STEAL_MAX: f64 = 0.01;
+/// With a larger part of error pages or redirects, the figures describe those.
+const ERROR_PAGES_MAX: f64 = 0.1;
 /// In an open loop, at least this part of the requested rate must be reached.
 const RATE_MIN: f64 = 0.99;
 /// Random arrivals rarely fall short of their mean by more than this many standard deviations.
@@ -35,17 +37,35 @@ const LATENESS_PART_MAX: f64 = 0.1;
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Whether the result makes the figures doubtful.
+    /// Whether the result could change what a reader concludes from the figures. Then the finding
+    /// says what to do about it.
     pub doubtful: bool,
+    /// Whether the finding explains the figures and changes no conclusion.
+    pub note: bool,
     /// The finding.
     pub text: String,
 }
 
 impl Check {
-    fn doubt(text: impl Into<String>) -> Check {
+    /// A finding that is a doubt if `doubtful` holds.
+    pub fn new(doubtful: bool, text: impl Into<String>) -> Check {
         Check {
-            doubtful: true,
+            doubtful,
+            note: false,
             text: text.into(),
+        }
+    }
+
+    /// A finding that makes figures doubtful.
+    pub fn doubt(text: impl Into<String>) -> Check {
+        Check::new(true, text)
+    }
+
+    /// A finding that explains the figures.
+    pub fn note(text: impl Into<String>) -> Check {
+        Check {
+            note: true,
+            ..Check::new(false, text)
         }
     }
 }
@@ -73,6 +93,8 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
         }
     }
     list.push(steal(figures));
+    list.extend(connections(plan, figures));
+    list.extend(statuses(figures));
     list.extend((figures.unsent > 0).then(|| unsent(figures)));
     list.extend((figures.unfinished > 0).then(|| unfinished(figures)));
     // Datagrams have no connections, and the loss of some is no reason for doubt.
@@ -99,9 +121,53 @@ fn steal(figures: &Figures) -> Check {
         return Check::doubt("what the hypervisor took of the machine's time is not known");
     };
     let percent = share * 100.0;
-    Check {
-        doubtful: share > STEAL_MAX,
-        text: format!("the hypervisor took {percent:.1} % of the machine's time"),
+    let doubtful = share > STEAL_MAX;
+    let cure = if doubtful {
+        ": measure again when its neighbours are quiet"
+    } else {
+        ""
+    };
+    let text = format!("the hypervisor took {percent:.1} % of the machine's time{cure}");
+    Check::new(doubtful, text)
+}
+
+/// Connections that could not be kept: the load was lighter than asked for.
+fn connections(plan: &Plan, figures: &Figures) -> Option<Check> {
+    let asked = (if plan.churn { 0 } else { plan.connections } + plan.idle) as u64;
+    let stood = asked.saturating_sub(figures.missing);
+    (figures.missing > 0).then(|| {
+        Check::doubt(format!(
+            "{stood} of {asked} connections stood at the end: the load was less than asked for, \
+             see the failures; ask for fewer, or raise the server's limit"
+        ))
+    })
+}
+
+/// Replies that are no pages: errors, and redirects, which are not followed.
+fn statuses(figures: &Figures) -> Option<Check> {
+    let class = |class| figures.status_class(class).unwrap_or(0);
+    let (redirects, errors, all) = (class(3), class(4) + class(5), figures.requests);
+    let part = |count: u64| count as f64 / all.max(1) as f64;
+    let of_all =
+        |count: u64, what: &str| format!("{count} of {} {what}", plural(all, "reply", "replies"));
+    if part(errors) > ERROR_PAGES_MAX {
+        let text = of_all(errors, "had an error status");
+        Some(Check::doubt(format!(
+            "{text}: rate and times are those of error pages, see --path and --method"
+        )))
+    } else if part(redirects) > ERROR_PAGES_MAX {
+        let text = of_all(redirects, "were redirects, which are not followed");
+        Some(Check::doubt(format!(
+            "{text}: name the page that they lead to"
+        )))
+    } else if errors + redirects > 0 {
+        let redirected = of_all(redirects, "were redirects, which are not followed");
+        Some(Check::note(match errors {
+            0 => redirected,
+            _ => of_all(errors, "had an error status"),
+        }))
+    } else {
+        None
     }
 }
 
@@ -110,7 +176,7 @@ fn unfinished(figures: &Figures) -> Check {
     let requests = plural(figures.unfinished, "request was", "requests were");
     let verdict = match figures.requests {
         0 => "",
-        _ => ": times are worse than told",
+        _ => ": times are worse than told, see --grace",
     };
     Check::doubt(format!("{requests} in flight when the run ended{verdict}"))
 }
@@ -119,7 +185,8 @@ fn unfinished(figures: &Figures) -> Check {
 fn stuck(figures: &Figures) -> Check {
     let requests = plural(figures.lost_in_warmup, "request", "requests");
     Check::doubt(format!(
-        "{requests} of the warm-up never answered: fewer connections than asked for had the load"
+        "{requests} of the warm-up never answered: fewer connections than asked for had the load; \
+         ask for fewer"
     ))
 }
 
@@ -130,7 +197,7 @@ fn unsent(figures: &Figures) -> Check {
     };
     let verdict = match figures.requests {
         0 => "",
-        _ => ": response times are worse than told",
+        _ => ": response times are worse than told; lower --rate, or give more --connections",
     };
     let requests = plural(figures.unsent, "request was", "requests were");
     Check::doubt(format!("{requests} due and {how}{verdict}"))
@@ -149,10 +216,8 @@ fn client_share(figures: &Figures, always_busy: bool) -> Check {
     } else {
         ""
     };
-    Check {
-        doubtful,
-        text: format!("the generator's busiest thread ran {percent:.0} % of the time{verdict}"),
-    }
+    let text = format!("the generator's busiest thread ran {percent:.0} % of the time{verdict}");
+    Check::new(doubtful, text)
 }
 
 fn client_wait(figures: &Figures) -> Check {
@@ -172,7 +237,7 @@ fn client_wait(figures: &Figures) -> Check {
     let percent = share * 100.0;
     let text =
         format!("one of its threads waited for a processor {percent:.0} % of the time{verdict}");
-    Check { doubtful, text }
+    Check::new(doubtful, text)
 }
 
 /// A closed connection keeps its port for a minute (tcp(7), TIME-WAIT). With few free ports,
@@ -190,10 +255,10 @@ pub fn ports_left(connects: u64, ports: Option<u64>) -> Check {
     } else {
         ""
     };
-    Check {
+    Check::new(
         doubtful,
-        text: format!("{connections} had {ports} local ports{verdict}"),
-    }
+        format!("{connections} had {ports} local ports{verdict}"),
+    )
 }
 
 /// For a server that ended during the run, or that `/proc` does not show.
@@ -217,14 +282,12 @@ fn enough_ticks(server: ServerCost) -> Check {
     } else {
         String::new()
     };
-    Check {
+    let ticks = plural(ticks, "tick", "ticks");
+    let length = TICK_NS / 1_000_000;
+    Check::new(
         doubtful,
-        text: format!(
-            "the server's CPU time is {} of {} ms{verdict}",
-            plural(ticks, "tick", "ticks"),
-            TICK_NS / 1_000_000
-        ),
-    }
+        format!("the server's CPU time is {ticks} of {length} ms{verdict}"),
+    )
 }
 
 /// Two sides that are never idle at the same time fill their processor, unless other processes run
@@ -236,15 +299,13 @@ fn undisturbed(figures: &Figures, server: ServerCost) -> Check {
     let share = server + client;
     let doubtful = share < SHARED_MIN;
     let verdict = if doubtful {
-        ": others ran there, or both were idle"
+        ": others ran there, or both were idle; stop other work, or see --pin"
     } else {
         ""
     };
     let percent = share * 100.0;
-    Check {
-        doubtful,
-        text: format!("server and generator had {percent:.0} % of their processor{verdict}"),
-    }
+    let text = format!("server and generator had {percent:.0} % of their processor{verdict}");
+    Check::new(doubtful, text)
 }
 
 /// For independent arrivals, the standard deviation is the square root of the mean count.
@@ -254,12 +315,15 @@ fn rate_reached(asked: f64, arrivals: Arrivals, figures: &Figures) -> Check {
         Arrivals::Poisson => RATE_DEVIATIONS_MAX * (asked / figures.elapsed_s).sqrt(),
     };
     let doubtful = figures.rate < asked * RATE_MIN - chance;
-    let verdict = if doubtful { ": not reached" } else { "" };
+    let verdict = match doubtful {
+        true => ": not reached; lower --rate, or give more --connections",
+        false => "",
+    };
     let (reached, asked) = (units::count(figures.rate), units::count(asked));
-    Check {
+    Check::new(
         doubtful,
-        text: format!("{reached}/s of {asked}/s asked for{verdict}"),
-    }
+        format!("{reached}/s of {asked}/s asked for{verdict}"),
+    )
 }
 
 fn lateness(figures: &Figures) -> Option<Check> {
@@ -269,17 +333,13 @@ fn lateness(figures: &Figures) -> Option<Check> {
     );
     let doubtful = late > told * LATENESS_PART_MAX;
     let verdict = if doubtful {
-        ", a part of the response time that is its own"
+        ", a part of the response time that is its own: give it --threads or --pin"
     } else {
         ""
     };
-    Some(Check {
-        doubtful,
-        text: format!(
-            "the generator sent at most {} late (p99){verdict}",
-            units::span(late)
-        ),
-    })
+    let late = units::span(late);
+    let text = format!("the generator sent at most {late} late (p99){verdict}");
+    Some(Check::new(doubtful, text))
 }
 
 #[cfg(test)]

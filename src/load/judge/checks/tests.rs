@@ -52,7 +52,7 @@ fn a_busy_generator_and_requests_that_wait_in_it_are_told() {
         doubts.len() == 3
             && doubts[0].contains("bottleneck")
             && doubts[1].contains("waited for a processor 11 %")
-            && doubts[2].contains("15.0 of 50"),
+            && doubts[2].contains("15.0 requests in flight, and 0.0 were"),
         "{doubts:?}"
     );
 }

@@ -13,9 +13,10 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::kernel::errno::ESRCH;
-use crate::kernel::process;
+use crate::kernel::host;
 
 /// `stat` counts in hundredths of a second on every Linux (`USER_HZ`, time(7)).
 pub const TICK_NS: u64 = 10_000_000;
@@ -36,6 +37,12 @@ pub struct Usage {
     pub switches: Option<u64>,
     /// Live threads.
     pub threads: Option<u64>,
+}
+
+/// The wall clock, in nanoseconds since 1970; 0 for a clock that is set to an earlier time.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
 }
 
 /// Why a process cannot be read.
@@ -89,8 +96,8 @@ impl Usage {
     /// Adds one process, and its children to `waiting`. Returns whether the process is alive.
     fn add(&mut self, pid: u32, waiting: &mut Vec<u32>) -> io::Result<bool> {
         // Read first, close to the moment of the call: a scan of a thousand tasks takes a while.
-        self.running_ns += process::cpu_nanoseconds(pid)?;
-        let root = Path::new("/proc").join(pid.to_string());
+        self.running_ns += host::cpu_nanoseconds(pid)?;
+        let root = host::proc(pid);
         for task in fs::read_dir(root.join("task")).map_err(named(&root))? {
             let task = task?.path();
             match fs::read_to_string(task.join("status")) {
@@ -164,7 +171,7 @@ fn add(sum: &mut Option<u64>, part: Option<u64>) {
 
 /// Whether process `pid` exists. Its CPU clock does not depend on `/proc`.
 fn exists(pid: u32) -> bool {
-    process::cpu_nanoseconds(pid).is_ok()
+    host::cpu_nanoseconds(pid).is_ok()
 }
 
 fn has_ended(error: &io::Error) -> bool {
@@ -189,7 +196,7 @@ pub fn thread_wait_ns(thread: u64) -> Option<u64> {
 /// A field of `schedstat`. A kernel without these statistics writes zeros. A thread that exists has
 /// run, so 0 means unknown.
 fn schedstat(thread: u64, index: usize) -> Option<u64> {
-    let task = Path::new("/proc/self/task").join(thread.to_string());
+    let task = host::proc("self/task").join(thread.to_string());
     let text = read(&task.join("schedstat"));
     number(&text, 0).filter(|&ran| ran > 0)?;
     number(&text, index)
@@ -197,7 +204,7 @@ fn schedstat(thread: u64, index: usize) -> Option<u64> {
 
 /// The kernel's id of the calling thread; 0 if unknown.
 pub fn this_thread() -> u64 {
-    let link = fs::read_link("/proc/thread-self").unwrap_or_default();
+    let link = fs::read_link(host::proc("thread-self")).unwrap_or_default();
     let name = link.file_name().and_then(|name| name.to_str());
     name.and_then(|name| name.parse().ok()).unwrap_or(0)
 }
@@ -206,7 +213,7 @@ pub fn this_thread() -> u64 {
 pub fn threads(pid: u32) -> io::Result<Vec<i32>> {
     let (mut threads, mut waiting) = (Vec::new(), vec![pid]);
     while let Some(next) = waiting.pop() {
-        let root = Path::new("/proc").join(next.to_string());
+        let root = host::proc(next);
         let tasks = match fs::read_dir(root.join("task")) {
             Err(error) if next == pid => {
                 let (kind, why) = (error.kind(), Unknown::Hidden(named(&root)(error)));
@@ -226,7 +233,7 @@ pub fn threads(pid: u32) -> io::Result<Vec<i32>> {
 
 /// Whether the kernel lists the children of a process (`CONFIG_PROC_CHILDREN`).
 pub fn lists_children() -> bool {
-    Path::new("/proc/thread-self/children").exists()
+    host::proc("thread-self/children").exists()
 }
 
 /// The live children of a thread.
@@ -238,12 +245,12 @@ fn children(task: &Path) -> Vec<u32> {
 
 /// The processors this process may run on.
 pub fn processors() -> Vec<usize> {
-    process::affinity(0).map_or(Vec::new(), |set| set.list())
+    host::affinity(0).map_or(Vec::new(), |set| set.list())
 }
 
 /// The number of local ports for one source address.
 pub fn local_ports() -> Option<u64> {
-    let range = read(Path::new("/proc/sys/net/ipv4/ip_local_port_range"));
+    let range = read(&host::proc("sys/net/ipv4/ip_local_port_range"));
     let (first, last) = (number(&range, 0)?, number(&range, 1)?);
     Some((last + 1).saturating_sub(first))
 }
@@ -258,7 +265,7 @@ pub struct Host {
 impl Host {
     /// Reads the current values.
     pub fn now() -> Host {
-        let stat = read(Path::new("/proc/stat"));
+        let stat = read(&host::proc("stat"));
         let line = stat.lines().next().unwrap_or_default();
         let line = line.trim_start_matches("cpu");
         let mut all = Some(0);

@@ -3,8 +3,9 @@
 //! In HTTP, either side may close a connection at any time: after a reply that was announced as the
 //! last one, after a number of replies, or after an idle timeout (RFC 9112, 9.3.1, 9.5 and 9.6).
 //! The close may cross with the next request. Then the connection is opened again. Requests without
-//! any byte of a reply are sent again, because GET is idempotent; their clocks keep the time of the
-//! first send. A reconnect is counted, and is not an error.
+//! any byte of a reply are sent again, if their method is idempotent (RFC 9110, 9.2.2); their
+//! clocks keep the time of the first send. A reconnect is counted, and is not an error. A reset
+//! without a FIN is no such close: requests in flight have failed.
 //!
 //! An echo connection is also opened again in two cases: nothing was in flight, or the close
 //! crossed with requests of which no byte has reached the server. In the second case, the server's
@@ -18,13 +19,9 @@
 
 use crate::limits::LOAD_KEPT_MIN;
 
-use super::super::conversation::http::HttpError;
+use super::super::conversation::http::{HttpError, REQUEST_TIMEOUT};
 use super::super::conversation::mismatch::Wrong;
 use super::*;
-
-/// The status for a request that did not arrive in time. A server may send 408 on an idle
-/// connection before it closes the connection (RFC 9110, 15.5.9).
-const REQUEST_TIMEOUT: u16 = 408;
 
 impl<K: Poller + Opener> Worker<'_, K> {
     /// Whether the server was allowed to end the connection, so that the load continues on a new
@@ -39,8 +36,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
             opened_at,
             ..
         } = &self.slots[index];
+        let is_idle = connection.in_flight() == 0;
         let has_ended = match cause {
             Cause::Closed => !connection.is_mid_message(),
+            // A reset after a FIN is reported as EPIPE.
+            Cause::Broken(error) if error.kind() == io::ErrorKind::ConnectionReset => is_idle,
             Cause::Broken(error) => is_end(error) && !connection.is_mid_message(),
             Cause::Wrong(Wrong::Http(HttpError::Status(status))) => *status == REQUEST_TIMEOUT,
             _ => false,
@@ -54,7 +54,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 connection.answered() > 0 || stood_until(first.sent)
             }
         };
-        let may_be_repeated = self.speech == Speech::Http;
+        let may_be_repeated = self.job.plan.is_repeatable();
         has_ended && is_kept && (may_be_repeated || self.has_nothing_arrived(index, cause))
     }
 
@@ -102,12 +102,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
             let Ok(count @ 1..) = self.kernel.read(socket, &mut self.space) else {
                 return cause;
             };
-            let first = slot.connection.answered();
-            let (bytes, verify) = (&self.space[..count], self.job.plan.verify);
-            let heard = slot.connection.received(self.job.script, bytes, verify);
-            self.answered(index, first, heard.answers, count);
-            if let Some(wrong) = heard.wrong {
-                return Cause::Wrong(wrong);
+            if let Err(wrong) = self.take(index, count) {
+                return wrong;
             }
         }
     }
@@ -131,14 +127,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     /// Whether a connection in this slot is still needed.
-    fn is_wanted(&self, index: usize) -> bool {
+    pub(super) fn is_wanted(&self, index: usize) -> bool {
         let is_idle_one = index >= self.active;
-        match self.phase {
+        match self.course.phase() {
             Phase::Opening => true,
             Phase::Loading { .. } if is_idle_one => true,
             Phase::Loading { .. } | Phase::Draining { .. } if !is_idle_one => {
                 let next = self.schedule.as_ref().map_or(self.now, Schedule::due);
-                self.slots[index].connection.in_flight() > 0 || self.may_begin(next)
+                self.slots[index].connection.in_flight() > 0 || self.course.may_begin(next)
             }
             _ => false,
         }

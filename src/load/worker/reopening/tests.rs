@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::kernel::{Linux, Readiness};
+use crate::load::plan::Until;
 
 /// What the server does with the second request, or before it.
 type Ending = fn(TcpStream, &mut dyn FnMut());
@@ -36,16 +37,16 @@ fn after(ending: Ending) -> (Tally, Stage, u64) {
     }
     let (mut server, _) = listener.accept().expect("it has connected");
     let (start, end) = (worker.now, Time::NEVER);
-    worker.phase = Phase::Loading { start, end };
+    worker.course.enter(Phase::Loading { start, end });
     let token = Token::new(0, worker.slots[0].generation);
     let mut request = [0; 64];
-    worker.quota = 1;
+    worker.course.grant(1);
     worker.converse(0, 1).expect("it stands");
     server.read_exact(&mut request).expect("it was asked");
     server.write_all(&request).expect("it stands");
     worker.ready(token, Readiness::IN).expect("an echo");
     assert_eq!((worker.tally.answered, worker.in_flight), (1, 0));
-    worker.quota = 1;
+    worker.course.grant(1);
     ending(server, &mut || {
         let said = worker.converse(0, 1);
         said.or_else(|cause| worker.lose(0, cause))

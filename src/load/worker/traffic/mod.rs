@@ -4,9 +4,17 @@
 //! are in `lifetime`.
 
 use super::*;
+use crate::load::conversation::mismatch::Heard;
 
 /// Readiness that reports the end by the peer.
 const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
+
+/// The nanoseconds between two times; 0 if `to` is the earlier one. A `Duration` in between would
+/// be split into seconds and put together again.
+#[inline]
+fn span_ns(from: Time, to: Time) -> u64 {
+    to.as_nanos().saturating_sub(from.as_nanos())
+}
 
 impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
@@ -60,16 +68,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(self.broken(error)),
             };
-            let bytes = &self.space[..count];
-            let first = slot.connection.answered();
-            let heard = slot
-                .connection
-                .received(self.job.script, bytes, self.job.plan.verify);
-            let (got, is_over) = (heard.answers, slot.connection.is_over());
-            self.answered(index, first, got, count);
-            if let Some(wrong) = heard.wrong {
-                return Err(Cause::Wrong(wrong));
-            }
+            let got = self.take(index, count)?;
+            let is_over = self.slots[index].connection.is_over();
             answers += got;
             // A churn connection with its one reply, and a connection with its announced last
             // reply, are not read until their end.
@@ -88,6 +88,36 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
         }
         self.go_on(index, answers)
+    }
+
+    /// Takes `count` bytes of `space` that connection `index` has received. Returns how many
+    /// requests they settled: answered, or failed by a complete reply.
+    #[inline(always)]
+    pub(super) fn take(&mut self, index: usize, count: usize) -> Result<u32, Cause> {
+        let (mut settled, mut from) = (0, 0);
+        let mut size = count;
+        loop {
+            let connection = &mut self.slots[index].connection;
+            let first = connection.answered();
+            let (bytes, verify) = (&self.space[from..count], self.job.plan.verify);
+            let heard = connection.received(self.job.script, bytes, verify);
+            let is_over = connection.is_over();
+            self.answered(index, first, &heard, size);
+            settled += heard.answers;
+            match heard.wrong {
+                None => {}
+                Some(wrong) if wrong.leaves_framing() => {
+                    self.blame_one(index, wrong);
+                    settled += 1;
+                }
+                Some(wrong) => return Err(Cause::Wrong(wrong)),
+            }
+            from += heard.taken;
+            size = 0;
+            if from >= count || is_over {
+                return Ok(settled);
+            }
+        }
     }
 
     /// Lets another event report the unread rest, after the events of other connections.
@@ -110,10 +140,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let first = connection.answered();
         let heard = connection.ended(self.job.plan.verify);
         match (heard.answers, heard.wrong) {
+            (_, Some(wrong)) if wrong.leaves_framing() => {
+                self.blame_one(index, wrong);
+                self.go_on(index, answers + 1)
+            }
             (_, Some(wrong)) => Err(Cause::Wrong(wrong)),
             (0, None) => Err(Cause::Closed),
             (got, None) => {
-                self.answered(index, first, got, 0);
+                self.answered(index, first, &heard, 0);
                 self.go_on(index, answers + got)
             }
         }
@@ -130,21 +164,27 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
             _ if self.slots[index].connection.is_over() => self.reopen(index),
             _ if self.schedule.is_some() => {
-                self.set_free(index);
+                self.free.add(index, self.now);
                 self.flush(index)
             }
             _ => self.converse(index, answers as usize),
         }
     }
 
-    /// Counts `answers` replies, of which the first belongs to request `first`.
+    /// Counts the replies in `heard`, of which the first belongs to request `first`, and the
+    /// `bytes` that were read.
     #[inline]
-    pub(super) fn answered(&mut self, index: usize, first: u64, answers: u32, bytes: usize) {
+    fn answered(&mut self, index: usize, first: u64, heard: &Heard, bytes: usize) {
+        let answers = heard.answers;
         self.in_flight -= u64::from(answers);
-        let Some((start, end)) = self.counting() else {
+        if answers > 0 {
+            self.slots[index].failures.forget();
+            self.fruitless_since = None;
+        }
+        let Some((start, end)) = self.course.counting() else {
             return;
         };
-        let elapsed = self.now.since(start).as_nanos() as u64;
+        let elapsed = span_ns(start, self.now);
         if self.now >= start && self.now < end {
             self.tally.received_bytes += bytes as u64;
             self.tally.completed += u64::from(answers);
@@ -161,20 +201,25 @@ impl<K: Poller + Opener> Worker<'_, K> {
             request += count;
             if stamp.due >= start {
                 measured += count;
-                let service = self.now.since(stamp.sent).as_nanos() as u64;
+                let service = span_ns(stamp.sent, self.now);
                 self.tally.service.record_many(service, count);
                 if open_loop {
-                    let response = self.now.since(stamp.due).as_nanos() as u64;
+                    let response = span_ns(stamp.due, self.now);
                     self.tally.response.record_many(response, count);
                 }
             } else if self.now >= start {
-                let service = self.now.since(stamp.sent).as_nanos() as u64;
+                let service = span_ns(stamp.sent, self.now);
                 self.tally.longest_carried_ns = self.tally.longest_carried_ns.max(service);
             }
         }
         self.moved = self.now;
         if measured > 0 {
             self.tally.answered += measured;
+            // Requests of the window are the last ones of a run of replies.
+            if heard.last > 0 {
+                self.tally.statuses.add(heard.status, measured - 1);
+                self.tally.statuses.add(heard.last, 1);
+            }
             self.tally.last_answer_ns = elapsed;
         }
     }
@@ -183,11 +228,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
     #[inline]
     pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
         let sent = self.kernel.now();
+        let held_ns = span_ns(self.now, sent);
+        let is_measured = self.course.is_measured(sent);
         for _ in 0..count {
-            if !self.may_begin(sent) {
+            if !self.course.may_begin(sent) {
                 break;
             }
             self.begin(index, Stamp { sent, due: sent });
+            self.tally.held_ns += if is_measured { held_ns } else { 0 };
         }
         self.flush(index)
     }
@@ -196,7 +244,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     pub(super) fn begin_conversation(&mut self, index: usize) -> Result<(), Cause> {
         match self.schedule {
             Some(_) => {
-                self.set_free(index);
+                self.free.add(index, self.now);
                 Ok(())
             }
             None => self
@@ -206,50 +254,29 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     #[inline]
-    pub(super) fn may_begin(&self, due: Time) -> bool {
-        let wanted = match self.phase {
-            Phase::Loading { end, .. } => due < end,
-            Phase::Draining { end, .. } => due < end && self.schedule.is_some(),
-            Phase::Opening | Phase::Done => false,
-        };
-        wanted && self.quota > 0
-    }
-
-    /// Whether a request that was due at `due` belongs to the window.
-    #[inline]
-    pub(super) fn is_measured(&self, due: Time) -> bool {
-        matches!(self.phase, Phase::Loading { start, .. } | Phase::Draining { start, .. }
-            if due >= start)
-    }
-
-    #[inline]
     pub(super) fn begin(&mut self, index: usize, stamp: Stamp) {
         let connection = &mut self.slots[index].connection;
         let request = connection.begun();
         connection.begin(self.job.script);
-        self.stamps[index * self.depth + (request as usize & (self.depth - 1))] = stamp;
+        self.stamps.put(index, request, stamp);
         // The stall timeout counts from the first request after a time without requests in flight.
         if self.in_flight == 0 {
             self.moved = stamp.sent;
         }
         self.in_flight += 1;
-        if self.is_measured(stamp.due) {
-            self.quota -= 1;
-        }
+        self.course.begin(stamp.due);
     }
 
     /// Open loop: begins the requests that are due, as long as connections are free.
     pub(super) fn release_due(&mut self) -> Result<(), Cause> {
         while let Some(schedule) = &mut self.schedule {
             let due = schedule.due();
-            if due > self.now || self.free.is_empty() || !self.may_begin(due) {
+            if due > self.now || self.free.is_empty() || !self.course.may_begin(due) {
                 break;
             }
-            let Some(index) = self.free.pop_front() else {
+            let Some(index) = self.free.take() else {
                 break;
             };
-            let index = index as usize;
-            self.slots[index].queued = false;
             let churn = self.job.plan.churn;
             if self.slots[index].stage != if churn { Stage::Closed } else { Stage::Open } {
                 continue;
@@ -259,10 +286,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             }
             let sent = self.kernel.now();
             self.now = self.now.max(sent);
-            if self.is_measured(due) {
+            if self.course.is_measured(due) {
                 // The time without a free connection is charged to the server, not to the
                 // generator.
-                let possible = due.max(self.free_since);
+                let possible = due.max(self.free.since());
                 self.tally
                     .lateness
                     .record(sent.since(possible).as_nanos() as u64);
@@ -275,21 +302,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
             if let Err(cause) = self.flush(index) {
                 self.lose(index, cause)?;
             } else if self.slots[index].connection.in_flight() < self.job.plan.pipeline as u64 {
-                self.set_free(index);
+                self.free.add(index, self.now);
             }
         }
         Ok(())
-    }
-
-    pub(super) fn set_free(&mut self, index: usize) {
-        if self.free.is_empty() {
-            self.free_since = self.now;
-        }
-        let slot = &mut self.slots[index];
-        if !slot.queued {
-            slot.queued = true;
-            self.free.push_back(index as u32);
-        }
     }
 
     #[inline]
@@ -343,11 +359,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 continue;
             }
             self.in_flight -= 1;
-            let start = match self.phase {
-                Phase::Loading { start, .. } | Phase::Draining { start, .. } => start,
-                Phase::Opening | Phase::Done => Time::NEVER,
-            };
-            match stamp.due >= start {
+            match self.course.is_measured(stamp.due) {
                 true => self.tally.errors.time_out(),
                 false => self.tally.lost_in_warmup += 1,
             }

@@ -6,7 +6,8 @@
 
 use super::Refusal;
 use super::head::BODY_TOO_LONG;
-use super::letters::token_size;
+use crate::protocol::http::chunk::with_digit;
+use crate::protocol::http::token::token_size;
 
 /// The size of a chunk, from the line before it. Blanks may stand around the `;` and `=` of an
 /// extension and nowhere else. An extension has a name.
@@ -20,10 +21,9 @@ pub(super) fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     if !are_extensions(rest) {
         return Err(Refusal::bad("a chunk extension is ;NAME or ;NAME=VALUE"));
     }
-    let value = |digit: &u8| u64::from((*digit as char).to_digit(16).unwrap_or(0));
+    let add = |size, digit: &u8| with_digit(size, *digit);
     // A size that overflows is over any limit.
-    let add = |size: u64, digit| size.checked_mul(16)?.checked_add(value(digit));
-    digits.clone().try_fold(0, add).ok_or(BODY_TOO_LONG)
+    digits.clone().try_fold(0, add).map_err(|_| BODY_TOO_LONG)
 }
 
 fn are_extensions(mut rest: &[u8]) -> bool {

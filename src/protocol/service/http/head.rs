@@ -2,12 +2,14 @@
 //! request is processed (RFC 9112, 3, 5 and 6).
 //!
 //! The form of every other field is checked, and its value is ignored; see [`Head::field`].
-//! Neighbours: `line` finds the lines, `target` and `letters` check the bytes.
+//! Neighbours: `line` finds the lines, `target` and `protocol::http` check the bytes.
 
 use super::Refusal;
-use super::letters::{is_token, split_at_byte};
 use super::target;
 use crate::limits::HTTP_BODY_MAX;
+use crate::protocol::http::NumberError;
+use crate::protocol::http::field::{decimal, elements};
+use crate::protocol::http::token::{is_token, split_at_byte};
 
 /// For a known method that is not offered, if the connection cannot continue after the request.
 const METHOD_NOT_ALLOWED: Refusal = Refusal {
@@ -246,11 +248,6 @@ pub(super) fn divide(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     Ok((name, value.trim_ascii()))
 }
 
-/// The elements of a list, without surrounding blanks (RFC 9110, 5.6.1).
-fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
 impl Codings {
     /// The list with `coding` appended.
     fn and(self, coding: &[u8]) -> Result<Codings, Refusal> {
@@ -269,12 +266,9 @@ impl Codings {
 }
 
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::bad("a Content-Length is decimal digits"));
-    }
-    let add = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    match value.iter().try_fold(0, add) {
-        Some(length) if length <= HTTP_BODY_MAX => Ok(length),
+    match decimal(value) {
+        Err(NumberError::NoDigit) => Err(Refusal::bad("a Content-Length is decimal digits")),
+        Ok(length) if length <= HTTP_BODY_MAX => Ok(length),
         _ => Err(BODY_TOO_LONG),
     }
 }

@@ -20,14 +20,14 @@ const FIELDS_TOO_LARGE: Refusal = Refusal {
 
 /// How far the lines of a head have been read.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(super) struct HeadLines {
     /// Bytes of the next line that were scanned without finding its end.
     scanned: usize,
     /// Bytes of all lines so far.
     size: usize,
 }
 
-impl Lines {
+impl HeadLines {
     /// The line at the front of `bytes`, without its end; `None` if its end has not arrived.
     #[inline]
     pub(super) fn next<'a>(
@@ -76,7 +76,7 @@ impl Lines {
 
     /// Starts over for lines with a limit of their own.
     pub(super) fn restart(&mut self) {
-        *self = Lines::default();
+        *self = HeadLines::default();
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn scanned_bytes_are_not_scanned_again() {
-        let mut lines = Lines::default();
+        let mut lines = HeadLines::default();
         assert_eq!(lines.next(b"Host: x\r", Stage::Field), Ok(None));
         assert_eq!(lines.scanned, 7);
         let line = lines.next(b"Host: x\r\nrest", Stage::Field);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn fewer_bytes_than_already_scanned_are_incomplete() {
-        let mut lines = Lines::default();
+        let mut lines = HeadLines::default();
         assert_eq!(lines.next(b"Host: x", Stage::Field), Ok(None));
         assert_eq!(lines.next(b"Host", Stage::Field), Ok(None));
         let line = lines.next(b"Host: x\r\n", Stage::Field);

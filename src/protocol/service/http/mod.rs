@@ -17,20 +17,20 @@
 //! bounds of a request are certain and only its method is not offered, the reply is 405 and the
 //! next request is served.
 //!
-//! Neighbours: `line` finds the ends of lines, `head` parses the lines, `target` and `letters`
-//! check the bytes of their parts, `chunk` parses the line before a chunk, `date` writes the time.
+//! Neighbours: `line` finds the ends of lines, `head` parses the lines, `target` and
+//! `protocol::http` check the bytes of their parts, `chunk` parses the line before a chunk, `date`
+//! writes the time.
 
 mod chunk;
 mod date;
 mod head;
-mod letters;
 mod line;
 mod target;
 
 use super::{Answer, Clock, Reply, Request, Service};
 use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
 use head::{Body, Head};
-use line::Lines;
+use line::HeadLines;
 
 /// Answers every request with the same short text.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub struct Conversation {
     stage: Stage,
-    lines: Lines,
+    lines: HeadLines,
     head: Head,
     /// Bytes of all chunks so far.
     chunked: u64,

@@ -4,7 +4,7 @@
 //! excludes the eight bytes of [`UNESCAPED`]. Browsers send them unescaped (WHATWG URL, query
 //! percent-encode set), and all servers agree where such a target ends, so they are accepted.
 
-use super::letters::{alphanumeric_and, are_all, split_at_byte};
+use crate::protocol::http::token::{alphanumeric_and, are_all, split_at_byte};
 
 /// Bytes that RFC 3986 wants escaped and browsers leave unescaped in a query.
 const UNESCAPED: &[u8; 8] = b"[]{}|\\^`";

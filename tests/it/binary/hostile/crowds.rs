@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use mynah::kernel::process;
+use mynah::kernel::host;
 use socket2::SockRef;
 
 use super::super::server::{Server, until};
@@ -107,7 +107,7 @@ impl Talk {
 /// The number of peers that fits the descriptor limit beside the 10,000 of another test. Reports a
 /// reduction as a skip; `None` if not even a small number fits.
 fn crowd(wanted: usize) -> Option<usize> {
-    let limit = process::raise_descriptor_limit().expect("getrlimit(2)") as usize;
+    let limit = host::raise_descriptor_limit().expect("getrlimit(2)") as usize;
     let others = if limit > 10_500 { 10_500 } else { 500 };
     let crowd = wanted.min(limit.saturating_sub(others));
     if crowd < wanted {

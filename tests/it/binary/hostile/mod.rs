@@ -9,7 +9,7 @@
 
 mod behaviour;
 mod crowds;
-mod weather;
+mod exhausted;
 
 /// A pseudo-random generator with a fixed seed: the same numbers in every run.
 struct Dice(u64);

@@ -247,10 +247,10 @@ pub(super) fn play(server: Server, closes: bool, is_fatal: bool) -> Outcome {
     end(&mut stays);
     let mut all = [stays, pieces, large, wrong, goes, last, waits, newcomer];
     all.iter_mut().for_each(|peer| peer.wire = None);
-    verdict(&server.ended(), &all, is_fatal)
+    outcome_of(&server.ended(), &all, is_fatal)
 }
 
-fn verdict(ended: &Ended, peers: &[Peer], is_fatal: bool) -> Outcome {
+fn outcome_of(ended: &Ended, peers: &[Peer], is_fatal: bool) -> Outcome {
     let said = &ended.stderr;
     if is_fatal && ended.code != Some(0) {
         let last = said.last().expect("a line");

@@ -36,7 +36,7 @@ fn a_reply_without_a_length_ends_with_its_connection() {
                 "{head} cut at {cut}"
             );
             assert!(replies.is_over() && !replies.awaits_end());
-            replies.restart();
+            replies.restart(0);
             assert!(!replies.is_over());
             assert_eq!(replies.received(&page(200, BODY), true).told(), Ok(1));
         }
@@ -79,7 +79,7 @@ fn a_reply_may_be_the_last_one_of_its_connection() {
             Ok(count)
         );
         assert_eq!(replies.is_over(), is_over, "{head}");
-        replies.restart();
+        replies.restart(0);
         assert!(!replies.is_over());
     }
 }

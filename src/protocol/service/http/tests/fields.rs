@@ -18,7 +18,7 @@ fn a_field_is_a_name_and_a_colon_and_a_value() {
         "X: a\r\nX: b",
     ] {
         assert_eq!(
-            verdict(get(field).as_bytes()),
+            status_of(get(field).as_bytes()),
             ("200".to_owned(), true),
             "{field:?}"
         );
@@ -43,13 +43,13 @@ fn a_field_is_a_name_and_a_colon_and_a_value() {
         "\"X\": y",
     ] {
         assert_eq!(
-            verdict(get(field).as_bytes()),
+            status_of(get(field).as_bytes()),
             ("400".to_owned(), false),
             "{field:?}"
         );
     }
     // Between the request line and the first field, where some servers skip such a line.
-    hold(&[(
+    check_rows(&[(
         "GET / HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n",
         "400",
         false,
@@ -74,7 +74,7 @@ fn a_host_stands_there_once() {
     ] {
         let request = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
         assert_eq!(
-            verdict(request.as_bytes()),
+            status_of(request.as_bytes()),
             ("200".to_owned(), true),
             "{host}"
         );
@@ -107,12 +107,12 @@ fn a_host_stands_there_once() {
     ] {
         let request = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
         assert_eq!(
-            verdict(request.as_bytes()),
+            status_of(request.as_bytes()),
             ("400".to_owned(), false),
             "{host}"
         );
     }
-    hold(&[
+    check_rows(&[
         (
             "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
             "200",
@@ -133,7 +133,7 @@ fn a_length_is_decimal_digits_and_stands_there_once() {
         "Content-Length: \t005\t",
     ] {
         assert_eq!(
-            verdict(post(fields).as_bytes()),
+            status_of(post(fields).as_bytes()),
             ("200".to_owned(), true),
             "{fields}"
         );
@@ -161,7 +161,7 @@ fn a_length_is_decimal_digits_and_stands_there_once() {
         "Content-Length: 5\r\nTransfer-Encoding: gzip",
     ] {
         assert_eq!(
-            verdict(post(fields).as_bytes()),
+            status_of(post(fields).as_bytes()),
             ("400".to_owned(), false),
             "{fields}"
         );
@@ -173,7 +173,7 @@ fn a_length_is_decimal_digits_and_stands_there_once() {
     ] {
         let request = post(&format!("Content-Length: {length}"));
         assert_eq!(
-            verdict(request.as_bytes()),
+            status_of(request.as_bytes()),
             ("413".to_owned(), false),
             "{length}"
         );
@@ -209,10 +209,10 @@ fn transfer_codings_in_one_line_and_in_several_are_the_same() {
         for fields in [one, lines.concat(), lines.join("X: y\r\n")] {
             let request = format!("{POST}{fields}\r\n0\r\n\r\n");
             let expected = (status.to_owned(), status == "200");
-            assert_eq!(verdict(request.as_bytes()), expected, "{fields:?}");
+            assert_eq!(status_of(request.as_bytes()), expected, "{fields:?}");
         }
     }
-    hold(&[
+    check_rows(&[
         (
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "400",
@@ -245,7 +245,7 @@ fn a_chunk_has_a_size_and_extensions_with_names_and_an_end() {
         "2;a=\"\u{e9}\"\r\nab\r\n0\r\n\r\n",
     ] {
         assert_eq!(
-            verdict(chunk(chunks).as_bytes()),
+            status_of(chunk(chunks).as_bytes()),
             ("200".to_owned(), true),
             "{chunks:?}"
         );
@@ -286,7 +286,7 @@ fn a_chunk_has_a_size_and_extensions_with_names_and_an_end() {
         ";a\r\n",
     ] {
         assert_eq!(
-            verdict(chunk(chunks).as_bytes()),
+            status_of(chunk(chunks).as_bytes()),
             ("400".to_owned(), false),
             "{chunks:?}"
         );
@@ -299,7 +299,7 @@ fn a_chunk_has_a_size_and_extensions_with_names_and_an_end() {
     ] {
         let request = chunk(&format!("{size}\r\n"));
         assert_eq!(
-            verdict(request.as_bytes()),
+            status_of(request.as_bytes()),
             ("413".to_owned(), false),
             "{size}"
         );
@@ -321,7 +321,7 @@ fn a_connection_goes_on_unless_an_option_closes_it() {
         ("Expect: 100-continue", true),
         ("Expect: something", true),
     ] {
-        let (status, on) = verdict(get(fields).as_bytes());
+        let (status, on) = status_of(get(fields).as_bytes());
         assert_eq!((&status[..], on), ("200", goes_on), "{fields}");
     }
     for expect in [
@@ -330,7 +330,7 @@ fn a_connection_goes_on_unless_an_option_closes_it() {
         "a, 100-continue",
         "a\r\nExpect: 100-continue",
     ] {
-        let mut talk = Talk::default();
+        let mut talk = Exchange::default();
         let head = format!("{POST}Content-Length: 1\r\nExpect: {expect}\r\n\r\n");
         talk.hear(head.as_bytes());
         assert_eq!(talk.said, CONTINUE, "{expect}");

@@ -13,7 +13,7 @@ const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\
 
 /// A peer's conversation with the service, as the connection would carry it.
 #[derive(Default)]
-struct Talk {
+struct Exchange {
     http: Http,
     conversation: Conversation,
     held: Vec<u8>,
@@ -21,7 +21,7 @@ struct Talk {
     end: Option<Answer>,
 }
 
-impl Talk {
+impl Exchange {
     fn hear(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
         while self.end.is_none() && !self.held.is_empty() {
@@ -45,7 +45,7 @@ impl Talk {
 
 /// The answers to `bytes` in one piece, and how they end. Byte by byte must give the same.
 fn talk(bytes: impl AsRef<[u8]>) -> (String, Option<Answer>) {
-    let (mut whole, mut single) = (Talk::default(), Talk::default());
+    let (mut whole, mut single) = (Exchange::default(), Exchange::default());
     whole.hear(bytes.as_ref());
     bytes.as_ref().chunks(1).for_each(|byte| single.hear(byte));
     // A peer that sends slowly also gets `100 Continue`.
@@ -62,7 +62,7 @@ fn statuses(bytes: impl AsRef<[u8]>) -> Vec<String> {
 }
 
 /// The status of the answer to `request`, and whether a request after it is answered too.
-fn verdict(request: &[u8]) -> (String, bool) {
+fn status_of(request: &[u8]) -> (String, bool) {
     let (said, end) = talk([request, GET.as_bytes()].concat());
     let goes_on = end.is_none();
     let said = match goes_on {
@@ -78,9 +78,9 @@ fn verdict(request: &[u8]) -> (String, bool) {
 }
 
 /// Checks rows of a request, the status of its answer, and whether the connection continues.
-fn hold(rows: &[(&str, &str, bool)]) {
+fn check_rows(rows: &[(&str, &str, bool)]) {
     for (request, status, goes_on) in rows {
-        let (found, on) = verdict(request.as_bytes());
+        let (found, on) = status_of(request.as_bytes());
         assert_eq!((&found[..], on), (*status, *goes_on), "{request:?}");
     }
 }
@@ -100,7 +100,7 @@ fn a_head_request_gets_all_but_the_body() {
 
 #[test]
 fn the_date_is_that_of_the_last_tick() {
-    let mut talk = Talk::default();
+    let mut talk = Exchange::default();
     talk.http.tick(1_735_689_599);
     talk.hear(GET.as_bytes());
     assert_eq!(
@@ -183,7 +183,7 @@ fn any_pair_of_cuts_gives_the_same_answers() {
     let stream = stream.as_bytes();
     for first in 0..stream.len() {
         for second in first..stream.len() {
-            let mut talk = Talk::default();
+            let mut talk = Exchange::default();
             talk.hear(&stream[..first]);
             talk.hear(&stream[first..second]);
             talk.hear(&stream[second..]);
@@ -260,14 +260,14 @@ fn a_limit_does_not_wait_for_the_end_of_the_line() {
 #[test]
 fn an_awaited_100_continue_is_sent_once() {
     let expecting = format!("{POST}Content-Length: 3\r\nExpect: 100-Continue\r\n\r\n");
-    let mut talk = Talk::default();
+    let mut talk = Exchange::default();
     talk.hear(expecting.as_bytes());
     assert_eq!(talk.said, CONTINUE);
     talk.hear(b"abc");
     assert_eq!(talk.said, format!("{CONTINUE}{HELLO}"));
 
     let twice = expecting.replace("Expect", "Expect: 100-continue\r\nExpect: more\r\nX");
-    let mut talk = Talk::default();
+    let mut talk = Exchange::default();
     talk.hear(twice.as_bytes());
     assert_eq!(talk.said, CONTINUE);
 
@@ -275,7 +275,7 @@ fn an_awaited_100_continue_is_sent_once() {
     assert_eq!(statuses(format!("{expecting}abc")), ["200"]);
     let none = expecting.replace("Content-Length: 3\r\n", "");
     assert_eq!(statuses(none), ["200"]);
-    let mut old = Talk::default();
+    let mut old = Exchange::default();
     old.hear(expecting.replace("HTTP/1.1", "HTTP/1.0").as_bytes());
     assert_eq!(old.said, "");
 
@@ -291,7 +291,7 @@ fn answers_to_the_shortest_requests_fit_the_reserved_room() {
         assert_eq!(statuses(shortest.repeat(count) + "\0").len(), count + 1);
     }
     // A request that began earlier ends here: it got `100 Continue` and gets its answer.
-    let mut talk = Talk::default();
+    let mut talk = Exchange::default();
     talk.hear(format!("{POST}Content-Length: 1\r\nExpect: 100-continue\r\n").as_bytes());
     talk.hear(format!("\r\nb{}\0", shortest.repeat(3)).as_bytes());
     assert_eq!(talk.end, Some(Answer::Refused("a control byte")));

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_method_is_served_or_not_allowed_or_not_implemented() {
-    hold(&[
+    check_rows(&[
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
         ("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
         ("POST / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
@@ -73,7 +73,7 @@ fn a_method_that_is_not_offered_leaves_the_connection_open_where_the_bounds_are_
         (delete("Content-Length: 1048577\r\n\r\n"), "413", false),
         ("DELETE / HTTP/1.1\r\n\r\n".to_owned(), "400", false),
     ] {
-        let (found, on) = verdict(request.as_bytes());
+        let (found, on) = status_of(request.as_bytes());
         assert_eq!((&found[..], on), (status, goes_on), "{request:?}");
     }
     let (said, _) = talk(delete("\r\n"));
@@ -87,7 +87,7 @@ fn a_method_that_is_not_offered_leaves_the_connection_open_where_the_bounds_are_
 
 #[test]
 fn a_method_that_is_not_offered_is_not_told_to_continue() {
-    let mut talk = Talk::default();
+    let mut talk = Exchange::default();
     talk.hear(b"PATCH / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert!(talk.said.starts_with("HTTP/1.1 405 "), "{}", talk.said);
     assert!(
@@ -132,7 +132,7 @@ fn a_target_is_a_path_or_a_uri_or_what_its_method_allows() {
         "http://%41/",
     ] {
         assert_eq!(
-            verdict(get(target).as_bytes()),
+            status_of(get(target).as_bytes()),
             ("200".to_owned(), true),
             "{target}"
         );
@@ -165,7 +165,7 @@ fn a_target_is_a_path_or_a_uri_or_what_its_method_allows() {
         "\u{e9}",
     ] {
         assert_eq!(
-            verdict(get(target).as_bytes()),
+            status_of(get(target).as_bytes()),
             ("400".to_owned(), false),
             "{target}"
         );
@@ -173,9 +173,9 @@ fn a_target_is_a_path_or_a_uri_or_what_its_method_allows() {
     // Single bytes, which need not be UTF-8.
     for byte in 0x7f..=0xff {
         let request = [&b"GET /"[..], &[byte], b" HTTP/1.1\r\nHost: x\r\n\r\n"].concat();
-        assert_eq!(verdict(&request), ("400".to_owned(), false), "{byte:#x}");
+        assert_eq!(status_of(&request), ("400".to_owned(), false), "{byte:#x}");
     }
-    hold(&[
+    check_rows(&[
         ("CONNECT x HTTP/1.1\r\nHost: x\r\n\r\n", "400", false),
         ("CONNECT x: HTTP/1.1\r\nHost: x\r\n\r\n", "400", false),
         ("CONNECT x:0 HTTP/1.1\r\nHost: x\r\n\r\n", "400", false),
@@ -194,7 +194,7 @@ fn a_target_is_a_path_or_a_uri_or_what_its_method_allows() {
 
 #[test]
 fn a_request_line_has_three_parts_and_one_blank_between_them() {
-    hold(&[
+    check_rows(&[
         ("\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
         ("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "200", true),
         ("GET / HTTP/1.2\r\nHost: x\r\n\r\n", "200", true),

@@ -1,0 +1,42 @@
+//! The machine and its processes: what is deliberately outside the seam.
+//!
+//! The traits of `kernel` are the seam: the simulated kernel replaces what stands behind them, so
+//! that the loop can be played without a machine. Nothing here is replaced. These calls and files
+//! prepare a process before its loop runs, or watch and steer other processes while a load is
+//! measured, and their answers are facts about this machine: processors, descriptor limits, process
+//! times, `/proc` and `/sys`, child processes of a measurement, the allocator, the width of a
+//! terminal.
+//!
+//! Invariant, held by a test: no layer whose code runs under the simulated kernel names this
+//! module, and no other file names a path below `/proc` or `/sys`. Neighbours: `cli` and `load`,
+//! which use it. Man pages: proc(5), sched_setaffinity(2), getrlimit(2), sysfs(5).
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
+pub(crate) use crate::sys::fd::terminal::SilentTerminal;
+pub use crate::sys::memory::give_large_blocks_back;
+pub use crate::sys::process::{
+    Processors, affinity, child, cpu_nanoseconds, descriptor_limit, open_descriptors, pin_task,
+    raise_descriptor_limit, set_affinity, wake_punctually,
+};
+
+/// The processors of this machine that are running, as a list of ranges: `0-3,7`.
+pub const PROCESSORS_ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// The path of a file or folder in `/proc`; a number names a process.
+pub fn proc(name: impl Display) -> PathBuf {
+    PathBuf::from(format!("/proc/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_proc_is_that_of_a_process_or_of_a_file() {
+        assert_eq!(proc(7).as_os_str(), "/proc/7");
+        assert_eq!(proc("self/task").as_os_str(), "/proc/self/task");
+    }
+}

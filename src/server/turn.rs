@@ -1,0 +1,337 @@
+//! One worker: the connections, the listeners, the effects and the drain, and the turn that serves
+//! them all. One [`Server::turn`] waits for events once and handles them.
+//!
+//! Neighbours: `reactor` serves the connections, `admission` accepts new ones, `effects` runs what
+//! requests wait for, `drain` ends the server. `workers` calls the turns.
+
+use std::io;
+use std::time::Duration;
+
+use crate::kernel::{Interest, Opener, Source, Spawner, Time, Token, Trigger};
+use crate::protocol::connection::Protocol;
+use crate::protocol::service::Service;
+
+use super::admission::acceptor::Acceptor;
+use super::admission::per_address::PerIp;
+use super::drain::Drain;
+use super::effects::commands::Commands;
+use super::observe::counters::Counters;
+use super::observe::log_limiter::CloseLog;
+use super::observe::snapshot::{Entries, Snapshot};
+use super::pool::Workspaces;
+use super::pump::{Pump, ReadPolicy};
+use super::reactor::Reactor;
+use super::settings::Settings;
+
+/// What a turn found that its caller has to handle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wakeups {
+    /// Signals wait to be taken from the kernel.
+    pub signals: bool,
+    /// Another thread has woken this one.
+    pub wake_up: bool,
+}
+
+/// One worker: a kernel, a fixed number of connections, a service.
+pub struct Server<K: Spawner + Opener, S: Service> {
+    reactor: Reactor<K, S>,
+    acceptor: Acceptor<K::Socket>,
+    /// Commands that connections wait for; none, unless the service awaits any.
+    commands: Commands<K>,
+    drain: Option<Drain>,
+    turns: u64,
+    /// When the service gets the time again.
+    next_tick: Time,
+}
+
+impl<K: Spawner + Opener, S: Service> Server<K, S> {
+    /// Allocates all memory of the server, and registers `listeners`.
+    pub fn new(
+        mut kernel: K,
+        listeners: Vec<K::Socket>,
+        protocol: Protocol<S>,
+        settings: Settings,
+    ) -> io::Result<Server<K, S>> {
+        let taken = Server::take_resources(&mut kernel, &listeners, &protocol, &settings);
+        let (commands, reserve, workspaces) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                let close = |listener| kernel.close_listener(listener);
+                listeners.into_iter().for_each(close);
+                return Err(error);
+            }
+        };
+        let counters = Counters {
+            epoll_ctl: listeners.len() as u64,
+            ..Counters::default()
+        };
+        let pump = Pump {
+            close_log: CloseLog::default(),
+            now: kernel.now(),
+            kernel,
+            protocol,
+            counters,
+            reading: match settings.trigger {
+                Trigger::Level => ReadPolicy::Once,
+                Trigger::Edge => ReadPolicy::WhileFull,
+            },
+        };
+        Ok(Server {
+            reactor: Reactor::new(pump, workspaces, settings),
+            acceptor: Acceptor::new(listeners, reserve),
+            commands,
+            drain: None,
+            turns: 0,
+            next_tick: Time::default(),
+        })
+    }
+
+    /// Takes from the kernel what it may refuse, and registers `listeners`: the prepared commands,
+    /// the spare descriptor, the workspaces.
+    fn take_resources(
+        kernel: &mut K,
+        listeners: &[K::Socket],
+        protocol: &Protocol<S>,
+        settings: &Settings,
+    ) -> io::Result<(Commands<K>, K::Socket, Workspaces)> {
+        for (number, listener) in listeners.iter().enumerate() {
+            kernel.register(listener, Token::listener(number as u32), Interest::READ)?;
+        }
+        Ok((
+            Commands::prepare(kernel, protocol, settings.connections_max)?,
+            kernel.reserve()?,
+            Workspaces::new(settings.workspaces, settings.workspace)?,
+        ))
+    }
+
+    /// Memory of one connection in bytes, without a workspace: more if there is a limit per
+    /// address, or if requests wait for effects of `service`.
+    pub fn slot_size(service: &S, per_ip: bool) -> usize {
+        let counted = if per_ip { PerIp::SLOT_SIZE } else { 0 };
+        Reactor::<K, S>::slot_size(service.effects().is_some()) + counted
+    }
+
+    /// Runs turns until the caller has something to handle, the drain is over, or `until`.
+    pub fn run(&mut self, until: Time) -> io::Result<Wakeups> {
+        loop {
+            let wakeups = self.turn(until)?;
+            if wakeups != Wakeups::default() || self.now() >= until || self.is_done() {
+                return Ok(wakeups);
+            }
+        }
+    }
+
+    /// Waits for events, `until` at the latest, and handles them.
+    #[inline]
+    pub fn turn(&mut self, until: Time) -> io::Result<Wakeups> {
+        let ready = self.reactor.lists().ready();
+        let deadline = self.wait(until)?;
+        while self.reactor.receive() {
+            self.reactor.send_staged();
+        }
+        let wakeups = self.run_slow(ready);
+        self.acceptor.accept_pending(&mut self.reactor, self.turns);
+        self.commands.start(&mut self.reactor);
+        if self.now() >= deadline {
+            self.expire();
+        }
+        self.acceptor.settle(&mut self.reactor);
+        Ok(wakeups)
+    }
+
+    /// Sleeps until the next event or deadline. Returns the deadline.
+    #[inline]
+    fn wait(&mut self, until: Time) -> io::Result<Time> {
+        let deadline = self.deadline();
+        self.reactor.wait(deadline.min(until))?;
+        self.turns += 1;
+        if self.now() >= self.next_tick
+            && self.reactor.pump_mut().protocol.service.clock().is_some()
+        {
+            self.tick();
+        }
+        Ok(deadline)
+    }
+
+    /// When the loop has to act without an event.
+    #[inline]
+    fn deadline(&self) -> Time {
+        let next = self.reactor.deadline().min(self.acceptor.deadline());
+        let next = match &self.drain {
+            None => next,
+            Some(drain) => next.min(drain.deadline(&self.reactor, &self.acceptor)),
+        };
+        match self.has_effects() {
+            true => next.min(self.commands.deadline(&self.reactor)),
+            false => next,
+        }
+    }
+
+    /// Handles what the fast path has left: connections one at a time, and the descriptors that are
+    /// not connections. Then the first `ready` of the connections that continue without an event.
+    #[inline]
+    fn run_slow(&mut self, ready: usize) -> Wakeups {
+        let mut wakeups = Wakeups::default();
+        self.reactor.run_unfinished();
+        for place in 0..self.reactor.left() {
+            let event = self.reactor.event(place);
+            match event.token() {
+                token if token.generation() == 0 => self.dispatch(token, &mut wakeups),
+                _ => self.reactor.run_slow(event),
+            }
+        }
+        if ready > 0 {
+            self.reactor.run_ready(ready);
+        }
+        wakeups
+    }
+
+    /// Handles an event of a descriptor that is not a connection.
+    #[cold]
+    fn dispatch(&mut self, token: Token, wakeups: &mut Wakeups) {
+        match token.source() {
+            Source::Signals => wakeups.signals = true,
+            Source::WakeUp => wakeups.wake_up = true,
+            Source::Listener(number) => self.acceptor.call(number),
+            Source::ChildEnded => self.commands.hear_of_children(&mut self.reactor),
+            Source::Child {
+                place,
+                generation,
+                end,
+            } => {
+                self.commands
+                    .child_event(&mut self.reactor, place, generation, end);
+            }
+            Source::Timer | Source::Stream(_) | Source::Connection => {}
+        }
+    }
+
+    /// Acts on the deadlines that have passed.
+    #[cold]
+    fn expire(&mut self) {
+        if !self.reactor.expire() {
+            return;
+        }
+        if self.has_effects() {
+            self.commands.expire(&mut self.reactor);
+        }
+        if self.acceptor.deadline() <= self.now() && !self.reactor.is_full() {
+            self.acceptor.resume(self.reactor.pump_mut());
+        }
+        if let Some(drain) = &mut self.drain {
+            self.acceptor.settle(&mut self.reactor);
+            drain.advance(&mut self.reactor, &mut self.acceptor);
+        }
+    }
+
+    /// Passes the time of day to the service, and computes when the next second begins.
+    #[cold]
+    fn tick(&mut self) {
+        let pump = self.reactor.pump_mut();
+        let since_1970 = pump.kernel.time_of_day();
+        if let Some(clock) = pump.protocol.service.clock() {
+            clock.tick(since_1970.as_secs());
+        }
+        let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
+        self.next_tick = pump.now.after(Duration::from_secs(1) - gone);
+    }
+
+    /// Begins to shut down; [`Server::is_done`] tells when it is over.
+    pub fn drain(&mut self) {
+        if self.drain.is_none() {
+            self.drain = Some(Drain::begin(&mut self.reactor, &mut self.acceptor));
+        }
+    }
+
+    /// Whether the drain is over: no connection and no listener is left.
+    pub fn is_done(&self) -> bool {
+        self.drain.is_some() && self.reactor.len() == 0 && self.acceptor.listeners() == 0
+    }
+
+    /// Connections closed at the drain time-out that were owed replies or were still queued.
+    pub fn cut(&self) -> u64 {
+        self.drain.map_or(0, |drain| drain.cut())
+    }
+
+    /// Closes the listeners, and removes the paths of the local ones.
+    pub(crate) fn close_listeners(&mut self) {
+        self.acceptor.close_listeners(self.reactor.pump_mut());
+    }
+
+    /// Replaces the service by another of the same kind, for open connections too.
+    pub fn replace_service(&mut self, service: S) {
+        self.reactor.pump_mut().protocol.service = service;
+        self.next_tick = Time::default();
+    }
+
+    /// Whether answers may wait for effects. A constant for an echo, so without cost there.
+    #[inline]
+    pub(crate) fn has_effects(&self) -> bool {
+        self.reactor.pump().protocol.service.effects().is_some()
+    }
+
+    /// The totals since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.reactor.pump().counters
+    }
+
+    /// The time of the last turn.
+    #[inline]
+    pub fn now(&self) -> Time {
+        self.reactor.pump().now
+    }
+
+    /// The kernel underneath.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.reactor.pump_mut().kernel
+    }
+
+    /// Workspaces on loan now.
+    pub fn workspaces_acquired(&self) -> usize {
+        self.reactor.workspaces().lent()
+    }
+
+    /// Number of workspaces, lent and free.
+    pub fn workspaces(&self) -> usize {
+        self.reactor.workspaces().count()
+    }
+
+    /// Counts the entries that the loop keeps for its connections.
+    pub fn entries(&self) -> Entries {
+        Entries::of(&self.reactor)
+    }
+
+    /// Calls `look` with the state of every connection.
+    pub fn for_each_connection(&mut self, look: impl FnMut(Snapshot)) {
+        Snapshot::of_each(&mut self.reactor, look);
+    }
+
+    /// Number of descriptors held by the server, without those of the kernel layer.
+    pub fn descriptors(&self) -> usize {
+        self.reactor.len() + self.commands.descriptors() + self.acceptor.descriptors()
+    }
+
+    /// Whether new connections are accepted.
+    pub fn is_open(&self) -> bool {
+        self.acceptor.is_open() && self.acceptor.listeners() > 0
+    }
+
+    /// Whether every slot is taken.
+    pub fn is_full(&self) -> bool {
+        self.reactor.is_full()
+    }
+
+    /// Whether a connection has more to do, so that the loop must not sleep.
+    pub fn has_more(&self) -> bool {
+        self.reactor.lists().ready() > 0
+    }
+}
+
+impl<K: Spawner + Opener, S: Service> Drop for Server<K, S> {
+    /// No command outlives the server, however it ends.
+    fn drop(&mut self) {
+        if self.has_effects() {
+            self.commands.end_all(&mut self.reactor);
+        }
+    }
+}
