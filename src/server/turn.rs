@@ -172,18 +172,24 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     fn run_slow(&mut self, ready: usize) -> Wakeups {
         let mut wakeups = Wakeups::default();
-        self.reactor.run_unfinished();
-        for place in 0..self.reactor.left() {
-            let event = self.reactor.event(place);
-            match event.token() {
-                token if token.generation() == 0 => self.dispatch(token, &mut wakeups),
-                _ => self.reactor.run_slow(event),
-            }
+        if self.reactor.has_left() {
+            self.run_left(&mut wakeups);
         }
         if ready > 0 {
             self.reactor.run_ready(ready);
         }
         wakeups
+    }
+
+    fn run_left(&mut self, wakeups: &mut Wakeups) {
+        self.reactor.run_unfinished();
+        for place in 0..self.reactor.left() {
+            let event = self.reactor.event(place);
+            match event.token() {
+                token if token.generation() == 0 => self.dispatch(token, wakeups),
+                _ => self.reactor.run_slow(event),
+            }
+        }
     }
 
     /// Handles an event of a descriptor that is not a connection.

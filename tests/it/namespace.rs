@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 use std::process::{Command, Output, Stdio};
 
+use crate::load::command::without_load;
 use crate::program;
 
 /// Runs `script` in a shell with the namespaces that `flags` of unshare(1) select. `$MYNAH` is the
@@ -47,5 +48,6 @@ pub(crate) fn run_with_hosts(hosts: &str, script: &str) -> Option<Output> {
 pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| program::in_words_of_glibc(&String::from_utf8_lossy(bytes));
     let (out, err) = (text(&output.stdout), text(&output.stderr));
+    let err = without_load(&err).to_owned();
     (output.status.code(), out, err)
 }

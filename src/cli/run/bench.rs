@@ -7,8 +7,10 @@
 
 use std::env;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::text::escape::escape;
@@ -19,13 +21,15 @@ use crate::load::report::origin::Origin;
 use crate::load::report::{Report, document, hgrm, inputs, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
-use crate::load::run::intervals::{Interval, Intervals, Outlet};
+use crate::load::run::intervals::{Intervals, Outlet};
 use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
-use super::paper::{OutputFile, print, print_report};
+use super::output_file::{OutputFile, print, print_report};
 use super::{Exit, Failure, io_failure};
 
+/// Lines of `--json-stream` that wait for their reader.
+const STREAM_LINES_MAX: usize = 1024;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
@@ -43,18 +47,22 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     // Without a terminal, this line is the only sign of life until the report.
     ERROR_LINES.offer(format!("load      {}\n", inputs(&bench.plan)).as_bytes());
     let mut progress = Progress::on_terminal();
-    progress.intervals = Intervals::new(outlet(&bench));
-    let is_stream = bench.json_stream;
+    let (outlet, stream) = outlet(&bench)?;
+    progress.intervals = Intervals::new(outlet);
+    let is_stream = stream.is_some();
     let session = session::run(bench, &mut kernel, &open, &mut progress);
+    drop(progress);
     let session = session.map_err(failure)?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
     let report = Report::of(&session, &origin);
-    let papers = [&json, &svg, &percentiles];
-    let has_document = is_stream || papers.into_iter().any(OutputFile::is_stdout);
+    let files = [&json, &svg, &percentiles];
+    let streamed = finish(stream);
+    let has_document = is_stream || files.into_iter().any(OutputFile::is_stdout);
     let printed = print_report(&report, has_document);
     // Each document is written even if the one before failed. The first error is reported.
     printed
+        .and(streamed)
         .and(json.write(|| document::json(&report)))
         .and(svg.write(|| picture::svg(&report)))
         .and(percentiles.write(|| hgrm::hgrm(&report)))?;
@@ -123,18 +131,44 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Where the lines of `--interval` go. A line that finds no room is dropped.
-fn outlet(bench: &Bench) -> Option<Outlet> {
-    bench.plan.interval?;
-    Some(match bench.json_stream {
-        true => Box::new(|interval: &Interval| {
-            // A reader that is gone is told by the report's own exit code.
-            let _ = print(&format!("{}\n", interval.json()));
-        }),
-        false => Box::new(|interval: &Interval| {
-            ERROR_LINES.offer(format!("{}\n", interval.text()).as_bytes());
-        }),
-    })
+/// The thread that writes the lines of `--json-stream`, and ends with the result of its writes.
+type Stream = JoinHandle<Result<(), Failure>>;
+
+/// Where the lines of `--interval` go. No line holds up the measurement: one that finds no room is
+/// dropped. The lines on stdout have a thread that waits for their reader.
+fn outlet(bench: &Bench) -> Result<(Option<Outlet>, Option<Stream>), Failure> {
+    if bench.plan.interval.is_none() {
+        return Ok((None, None));
+    }
+    if !bench.json_stream {
+        // The line takes the place of the progress line, which is drawn again below it.
+        let clear = match io::stderr().is_terminal() {
+            true => "\r\x1b[K",
+            false => "",
+        };
+        let outlet: Outlet = Box::new(move |interval| {
+            ERROR_LINES.offer(format!("{clear}{}\n", interval.text()).as_bytes());
+        });
+        return Ok((Some(outlet), None));
+    }
+    let (sender, lines) = mpsc::sync_channel::<String>(STREAM_LINES_MAX);
+    let writer = move || lines.iter().try_for_each(|line| print(&line));
+    let stream = thread::Builder::new().spawn(writer);
+    let stream = stream.map_err(io_failure("the thread of --json-stream"))?;
+    let outlet: Outlet = Box::new(move |interval| {
+        // A reader that is gone is told by the exit code.
+        let _ = sender.try_send(format!("{}\n", interval.json()));
+    });
+    Ok((Some(outlet), Some(stream)))
+}
+
+/// Waits until the reader has taken all lines.
+fn finish(stream: Option<Stream>) -> Result<(), Failure> {
+    match stream.map(JoinHandle::join) {
+        None => Ok(()),
+        Some(Ok(written)) => written,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+    }
 }
 
 fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
@@ -151,9 +185,9 @@ fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
 }
 
 /// Refuses two documents in the same file, under whatever names.
-fn check_output_files(papers: &[(&str, &OutputFile)]) -> Result<(), Failure> {
+fn check_output_files(files: &[(&str, &OutputFile)]) -> Result<(), Failure> {
     let mut seen = Vec::new();
-    for (name, output_file) in papers {
+    for (name, output_file) in files {
         let Some(inode) = output_file.inode()? else {
             continue;
         };

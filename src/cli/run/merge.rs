@@ -19,7 +19,7 @@ use crate::load::merge::Sum;
 use crate::load::report::document;
 use crate::load::report::origin::Origin;
 
-use super::paper::{OutputFile, print_report};
+use super::output_file::{OutputFile, print_report};
 use super::{Exit, Failure, io_failure};
 
 pub(super) fn merge(options: &Merge) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ mod bench;
 mod log_filter;
 mod merge;
 pub mod output;
-mod paper;
+mod output_file;
 mod serve;
 mod service;
 

@@ -85,7 +85,9 @@ impl<S: Service> Connection<S> {
         protocol: &mut Protocol<S>,
         budget: &mut Budget,
     ) -> Progress {
-        self.skip(workspace, protocol);
+        if matches!(self.state, State::Discarding { .. }) {
+            self.skip(workspace, protocol);
+        }
         let most = budget.frames();
         match self.state {
             State::Open | State::HalfClosed(_) => {}
@@ -107,7 +109,13 @@ impl<S: Service> Connection<S> {
             (0, Stop::BudgetSpent)
         };
         self.ended |= frames > 0;
-        let discarded = self.stopped(stop, workspace, protocol, budget);
+        let discarded = match (stop, self.state) {
+            (Stop::Incomplete { scanned }, State::Open) => {
+                workspace.inbound.set_scanned(scanned);
+                None
+            }
+            (stop, _) => self.stopped(stop, workspace, protocol, budget),
+        };
         Progress { frames, discarded }
     }
 
@@ -130,6 +138,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// No more frames are answered, for this reason.
+    #[cold]
     fn stopped(
         &mut self,
         stop: Stop,

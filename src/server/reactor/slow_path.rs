@@ -145,9 +145,12 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     }
 
     fn ready(&mut self, token: Token, link: &mut Link<K, S>, readiness: Readiness) -> Fate {
-        let was_refused = link.waiting.is_writable();
-        let nothing_asked = link.waiting.is_for_no_event();
-        link.waiting.try_again();
+        let (mut was_refused, mut nothing_asked) = (false, false);
+        if !link.waiting.is_request() {
+            was_refused = link.waiting.is_writable();
+            nothing_asked = link.waiting.is_for_no_event();
+            link.waiting.try_again();
+        }
         let over = readiness.intersects(OVER);
         link.read_to_end |= readiness.intersects(TO_THE_END);
         let broken = readiness.intersects(match link.connection.is_lingering() {
@@ -197,6 +200,14 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             link.connection.begin(&mut workspace, protocol);
         }
         let next = self.pump.run(link, &mut workspace, possible, budget);
+        let is_idle = next.want == Want::Read && !next.has_more && workspace.is_empty();
+        if is_idle && link.waiting.is_request() && !link.connection.is_mid_message() {
+            // Nearly every event ends as it began: with a connection at rest.
+            if let Some(lease) = lease {
+                self.workspaces.release_workspace(lease);
+            }
+            return Fate::Open;
+        }
         let facts = Facts {
             holds: !workspace.is_empty(),
             is_mid_message: link.connection.is_mid_message(),

@@ -413,6 +413,11 @@ impl Waiting {
     /// `count` bytes have arrived.
     #[inline]
     pub(super) fn received(&mut self, count: usize, now: Time) {
+        if self.is_request() {
+            // By far the most frequent state.
+            *self = Waiting::for_request(now);
+            return;
+        }
         self.touch(now);
         if let Some(Due::Frame { heard, .. }) = self.due_mut() {
             *heard += count as u64;
@@ -423,6 +428,10 @@ impl Waiting {
     /// The kernel took `count` bytes of replies.
     #[inline]
     pub(super) fn sent(&mut self, count: usize, now: Time) {
+        if self.is_request() {
+            *self = Waiting::for_request(now);
+            return;
+        }
         self.touch(now);
         if let Some(Due::Writable { taken, .. }) = self.due_mut() {
             *taken += count as u64;

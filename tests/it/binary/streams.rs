@@ -19,6 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::server::{PATIENCE, until};
+use crate::load::command::without_load;
 use crate::terminal::{Terminal, fill};
 
 /// A stream that accepts no data, and the other end that keeps it open.
@@ -247,9 +248,6 @@ fn by_shell(script: &str, args: &[&str]) -> std::process::Output {
 /// stdout, stderr and the exit code.
 fn told(output: &std::process::Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
+    let err = without_load(&text(&output.stderr)).to_owned();
+    (text(&output.stdout), err, output.status.code())
 }

@@ -243,7 +243,7 @@ fn a_sweep_tells_latency_over_rate_and_the_knee() {
         assert!(report.contains(part), "{part}: {report}");
     }
     assert!(
-        json.contains("\"histograms\"") && json.contains("\"values_ns\""),
+        json.contains("\"histograms\"") && json.contains("\"last_ns_and_count\""),
         "{json}"
     );
 }

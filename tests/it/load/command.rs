@@ -28,17 +28,21 @@ pub(crate) fn bench(words: &[&str]) -> Output {
 /// The exit code, stdout, and stderr without its first line if that tells the load.
 pub(crate) fn told(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut err = text(&output.stderr);
-    if err.starts_with("load      ") {
-        let line_end = err.find('\n').map_or(err.len(), |at| at + 1);
-        err.drain(..line_end);
-    }
+    let err = without_load(&text(&output.stderr)).to_owned();
     (output.status.code(), text(&output.stdout), err)
 }
 
 /// A report with single blanks instead of its line breaks, so that wrapped text can be found.
 pub(crate) fn joined(report: &str) -> String {
     report.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What `mynah bench` writes to stderr after the line that tells its load.
+pub(crate) fn without_load(err: &str) -> &str {
+    match err.split_once('\n') {
+        Some((line, rest)) if line.starts_with("load      ") => rest,
+        _ => err,
+    }
 }
 
 /// Sends SIGINT, as Ctrl-C does.

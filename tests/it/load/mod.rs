@@ -9,7 +9,7 @@ mod asking;
 mod bodies;
 mod breaking;
 mod clocks;
-mod command;
+pub(crate) mod command;
 mod datagrams;
 mod dialling;
 mod documents;

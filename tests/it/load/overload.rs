@@ -116,8 +116,7 @@ fn requests_that_wait_are_told_and_are_no_errors() {
     for line in [
         "  requests      100 due in 0.10 s, 0 errors\n",
         "                0 answered, 0 failed, 2 unfinished, 98 unsent\n",
-        "unfinished    2 times, first connection 0: never answered \
-         (after 0 replies, 1 in flight)\n",
+        "  unfinished    2 times, first connection 0: never answered (after 0 replies, 1\n",
         "!!    98 requests were due and never sent\n",
         "!!    2 requests were in flight when the run ended\n",
     ] {

@@ -84,7 +84,7 @@ fn pages_in_chunks_and_to_the_end_are_measured_at_their_path_and_host() {
         assert!(document.replace(": ", ":").contains(part), "{document}");
     }
     let (out, document) = measure(&server, "--path /host", 0);
-    assert!(out.contains("  status        421: 60\n"), "{out}");
+    assert!(out.contains("  status 421: 60\n"), "{out}");
     assert!(out.contains(", 60 errors"), "{out}");
     // The host of the generator alone.
     assert_eq!(document.matches("\"host\"").count(), 1, "{document}");

@@ -184,7 +184,7 @@ impl Page {
             let each: Vec<String> = each
                 .map(|(status, count)| format!("{status}: {count}"))
                 .collect();
-            self.item("status", &each.join(", "));
+            self.hanging("", 2, &format!("status {}", each.join(", ")));
         }
     }
 
