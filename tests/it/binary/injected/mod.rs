@@ -127,7 +127,10 @@ impl Course {
 
     fn play(&mut self, row: &'static Row, errno: &str, side: usize, position: u32) {
         self.plays += 1;
-        let mut faults = vec![format!("{}:error={errno}:when={position}", row.call)];
+        let call = self.calls[side].name(row);
+        // musl tries socket(2) again without flags after EINVAL and EPROTONOSUPPORT.
+        let and_later = if call == "socket" { "+" } else { "" };
+        let mut faults = vec![format!("{call}:error={errno}:when={position}{and_later}")];
         faults.extend(self.beside.iter().map(|fault| (*fault).to_owned()));
         let what = format!("{} {}", faults[0], TRIGGERS[side]);
         let outcome = std::panic::catch_unwind(|| {
@@ -152,7 +155,7 @@ impl Course {
                 }
                 (Err(ended), _) => panic!("it does not start: {:?}", ended.stderr),
             };
-            let is_row = |line: &str| line.contains(row.call) && line.contains("(INJECTED)");
+            let is_row = |line: &str| line.contains(call) && line.contains("(INJECTED)");
             match report.read().lines().any(is_row) {
                 true => outcome,
                 false => Outcome::Missed,
