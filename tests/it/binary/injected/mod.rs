@@ -246,6 +246,25 @@ fn a_thread_that_cannot_be_started_is_a_code_and_one_line() {
 }
 
 #[test]
+fn a_server_starts_although_it_may_not_ask_whether_orphans_become_its_children() {
+    if !may_trace() {
+        return;
+    }
+    // EINVAL is the answer of qemu's user-mode emulation, the others are those of a sandbox.
+    for errno in ["EINVAL", "ENOSYS", "EPERM"] {
+        let report = Report::new();
+        let wrapper = report.wrapper("prctl", &[format!("prctl:error={errno}")]);
+        let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        let server = Server::start_under(&wrapper, &[], &["--max-connections", "100"]);
+        assert_eq!(super::ask(&mut server.connect(), b"x"), b"x", "{errno}");
+        assert_eq!(server.end().code, Some(0), "{errno}");
+        let calls = report.read();
+        let refused = |line: &str| line.contains("SUBREAPER") && line.contains("(INJECTED)");
+        assert!(calls.lines().any(refused), "{errno}: {calls}");
+    }
+}
+
+#[test]
 fn an_order_to_end_is_followed_although_no_wake_up_and_no_line_can_be_written() {
     if !may_trace() {
         return;
