@@ -27,6 +27,11 @@ pub const PROCESSORS_ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// The path of a file or folder in `/proc`; a number names a process.
 pub fn proc(name: impl Display) -> PathBuf {
+    in_proc(&name)
+}
+
+#[inline(never)]
+fn in_proc(name: &dyn Display) -> PathBuf {
     PathBuf::from(format!("/proc/{name}"))
 }
 

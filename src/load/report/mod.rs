@@ -127,6 +127,7 @@ impl<'a> Report<'a> {
 }
 
 /// The inputs in one line.
+#[inline(never)]
 pub fn inputs(plan: &Plan) -> String {
     let mut words = vec![plural(plan.connections, "connection", "connections")];
     words.extend((plan.idle > 0).then(|| plural(plan.idle, "idle one", "idle ones")));
