@@ -131,6 +131,7 @@ pub fn load(bench: &Bench) -> String {
 }
 
 /// The inputs of one run in one line.
+#[inline(never)]
 pub fn inputs(plan: &Plan) -> String {
     let mut words = vec![plural(plan.connections, "connection", "connections")];
     words.extend((plan.idle > 0).then(|| plural(plan.idle, "idle one", "idle ones")));

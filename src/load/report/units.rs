@@ -7,6 +7,7 @@ const COUNT_SHOWN_MAX: f64 = 999.5e18;
 
 /// A span given in nanoseconds: `812 ns`, `70.1 us`, `1.25 ms`, `3.00 s`. It has at most eight
 /// characters.
+#[inline(never)]
 pub fn span(nanoseconds: f64) -> String {
     let seconds = nanoseconds / 1e9;
     match seconds < SECONDS_MAX {
@@ -16,6 +17,7 @@ pub fn span(nanoseconds: f64) -> String {
 }
 
 /// A count or a rate: `950`, `12.3k`, `1.20M`.
+#[inline(never)]
 pub fn count(value: f64) -> String {
     // An interval from two pairs that differ widely has an end without bound.
     if value >= COUNT_SHOWN_MAX {
@@ -25,6 +27,7 @@ pub fn count(value: f64) -> String {
 }
 
 /// A size in bytes: `512 B`, `1.50 KiB`, `20.0 MiB`.
+#[inline(never)]
 pub fn bytes(value: f64) -> String {
     scaled(
         value,
@@ -34,6 +37,7 @@ pub fn bytes(value: f64) -> String {
 }
 
 /// A ratio in at most six characters: `0.9323`, `12.345`, `1234.6`, `1.20M`.
+#[inline(never)]
 pub fn ratio(ratio: f64) -> String {
     let decimals = match ratio {
         ratio if ratio < 9.99995 => 4,
@@ -46,6 +50,7 @@ pub fn ratio(ratio: f64) -> String {
 }
 
 /// A ratio as a change: `+1.30 %`, or `x 12.3` from ten times on.
+#[inline(never)]
 pub fn change(ratio: f64) -> String {
     match ratio {
         ratio if ratio < 10.0 => format!("{:+.2} %", (ratio - 1.0) * 100.0),
@@ -54,6 +59,7 @@ pub fn change(ratio: f64) -> String {
 }
 
 /// A formatted figure without zeros after its point: `10.0 ms` becomes `10 ms`.
+#[inline(never)]
 pub fn trimmed(figure: &str) -> String {
     let is_number = |letter: char| letter.is_ascii_digit() || letter == '.';
     let end = figure
@@ -69,6 +75,7 @@ pub fn trimmed(figure: &str) -> String {
     }
 }
 
+#[inline(never)]
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
     let mut index = 0;
     while value >= step * 0.9995 && index + 1 < units.len() {

@@ -75,12 +75,14 @@ struct Page {
 
 impl Page {
     /// Writes a line as it is. Writing to a string cannot fail.
+    #[inline(never)]
     fn line(&mut self, text: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.out, "{text}");
     }
 
     /// Writes `label` and, from column `indent` on, `text`, wrapped. A label may begin with a line
     /// feed, which leaves a line empty.
+    #[inline(never)]
     fn hanging(&mut self, label: &str, indent: usize, text: &str) {
         if let Some(label) = label.strip_prefix('\n') {
             self.out.push('\n');
@@ -94,6 +96,7 @@ impl Page {
     }
 
     /// Writes an item of a server's table.
+    #[inline(never)]
     fn item(&mut self, label: &str, text: &str) {
         self.hanging(&format!("  {label}"), ITEM, text);
     }
