@@ -14,6 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::text::escape::escape;
+use crate::base::text::utc::utc_seconds;
 use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
 use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
 use crate::load::conversation::http::request;
@@ -46,6 +47,10 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     let open = || Linux::new(false);
     // Without a terminal, this line is the only sign of life until the report.
     ERROR_LINES.offer(format!("load      {}\n", load(&bench)).as_bytes());
+    if let Some(start) = bench.plan.start_at {
+        // A time of day that has passed is the next day's: without this line, only the clock tells.
+        ERROR_LINES.offer(format!("{}\n", start_line(start, unix_seconds())).as_bytes());
+    }
     let mut progress = Progress::on_terminal();
     let (outlet, stream) = outlet(&bench)?;
     progress.intervals = Intervals::new(outlet);
@@ -104,8 +109,7 @@ fn read_inputs(bench: &mut Bench) -> Result<(), String> {
         bench.plan.request.paths = read.map_err(|why| named("--urls", path, why))?;
     }
     if let Some(moment) = bench.start_at {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default().as_secs();
+        let now = unix_seconds();
         let start = moment.seconds(now);
         if start < now {
             let late = now - start;
@@ -114,6 +118,24 @@ fn read_inputs(bench: &mut Bench) -> Result<(), String> {
         bench.plan.start_at = Some(start);
     }
     Ok(())
+}
+
+fn unix_seconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+/// The line about a planned start at `start`, if now it is `now`, both in seconds since 1970.
+fn start_line(start: u64, now: u64) -> String {
+    let left = start.saturating_sub(now);
+    let (hours, minutes, seconds) = (left / 3600, left / 60 % 60, left % 60);
+    let left = match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min {seconds} s"),
+        _ => format!("{hours} h {minutes} min"),
+    };
+    let at = utc_seconds(start.saturating_mul(1_000_000_000));
+    format!("start     {at}, in {left}")
 }
 
 /// The whole file, which has a bound.

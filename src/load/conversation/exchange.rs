@@ -103,8 +103,18 @@ impl Exchange {
         Ok((taken, Some(Ended { wrong })))
     }
 
-    /// Takes a datagram, which is one whole reply.
+    /// Takes a datagram, which is one whole reply. Only its size can be wrong, and its bytes with
+    /// `verify`.
     pub fn datagram(&self, bytes: &[u8], verify: bool) -> Ended {
+        let found = bytes.len() as u64;
+        let asked = match self.expect {
+            Expect::Bytes(asked) => asked as u64,
+            Expect::Line | Expect::Frame => found,
+        };
+        if found != asked {
+            let wrong = Some(Wrong::Length { found, asked });
+            return Ended { wrong };
+        }
         let mut digest = Digest::default();
         digest.add(bytes);
         let wrong = match verify {
@@ -201,6 +211,21 @@ mod tests {
         for (verify, good) in [(true, 2), (false, 3)] {
             let mut exchange = Exchange::new(Expect::Line, raw, &FirstPage::default());
             assert_eq!(replies(&mut exchange, b"1\n2\n1\n", 2, verify), good);
+        }
+    }
+
+    #[test]
+    fn a_datagram_has_the_size_that_was_asked_for() {
+        let raw: Framing = "raw".parse().expect("known");
+        for (expect, wrong) in [
+            (Expect::Bytes(4), true),
+            (Expect::Bytes(5), false),
+            (Expect::Bytes(6), true),
+            (Expect::Line, false),
+        ] {
+            let exchange = Exchange::new(expect, raw, &FirstPage::default());
+            let ended = exchange.datagram(b"PONG\n", false);
+            assert_eq!(ended.wrong.is_some(), wrong, "{expect:?}");
         }
     }
 

@@ -60,6 +60,13 @@ pub enum Wrong {
         /// The size of the first reply.
         first: u64,
     },
+    /// A datagram that has not the length of `--expect N`.
+    Length {
+        /// The size of the datagram in bytes.
+        found: u64,
+        /// The size that was asked for.
+        asked: u64,
+    },
     /// A reply of a `--message` that is not a frame of the framing.
     Frame(FrameError),
     /// Bytes that are not a usable HTTP reply.
@@ -81,7 +88,7 @@ impl Wrong {
     pub fn leaves_framing(&self) -> bool {
         matches!(
             self,
-            Wrong::Other { .. } | Wrong::Http(HttpError::Other { .. })
+            Wrong::Other { .. } | Wrong::Length { .. } | Wrong::Http(HttpError::Other { .. })
         )
     }
 }
@@ -114,6 +121,10 @@ impl fmt::Display for Wrong {
             Wrong::Other { found, first } => write!(
                 f,
                 "wrong reply: {found} bytes that are not the first one's {first}"
+            ),
+            Wrong::Length { found, asked } => write!(
+                f,
+                "wrong reply: a datagram of {found} bytes, --expect is {asked}"
             ),
             Wrong::Frame(error) => write!(f, "the reply is no frame: {error}"),
             Wrong::Http(error) => error.fmt(f),

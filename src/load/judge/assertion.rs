@@ -56,7 +56,10 @@ impl Assertion {
         let (sign, comparison) =
             sign.ok_or_else(|| format!("'{text}' has no < <= > >= == or !="))?;
         let needs = Figures::needs(name).ok_or_else(|| {
-            format!("'{name}' is not a figure; try rate, errors, p50, p99, max, cpu or rss")
+            format!(
+                "'{name}' is not a figure; try rate, errors, failed, status_5xx, p50, p99, max, \
+                 cpu or rss"
+            )
         })?;
         let bound = number(name, rest[sign.len()..].trim())?;
         Ok(Assertion {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::base::histogram::Histogram;
+use crate::base::text::json::{self, Value};
 use crate::base::text::plural::plural;
 use crate::base::time::Time;
 use crate::load::report::units;
@@ -30,6 +31,8 @@ pub struct Seen {
 /// The figures of one interval.
 #[derive(Debug)]
 pub struct Interval {
+    /// Which run of several it belongs to, such as `round 1/2, A`; empty in a single run.
+    pub run: String,
     /// Its end, in seconds after the start of the window.
     pub elapsed_s: f64,
     /// The time in which these replies came, in seconds.
@@ -59,8 +62,12 @@ impl Interval {
             0 => "-".to_owned(),
             _ => units::span(self.latency.percentile(percent) as f64),
         };
+        let run = match self.run.as_str() {
+            "" => String::new(),
+            run => format!("{run}: "),
+        };
         format!(
-            "{:>6.1} s  {:>6}/s  p50 {}, p99 {}, max {}, {}, {}",
+            "{run}{:>6.1} s  {:>6}/s  p50 {}, p99 {}, max {}, {}, {}",
             self.elapsed_s,
             units::count(self.rate()),
             percentile(50.0),
@@ -77,9 +84,13 @@ impl Interval {
             0 => "null".to_owned(),
             _ => self.latency.percentile(percent).to_string(),
         };
+        let run = match self.run.as_str() {
+            "" => String::new(),
+            run => format!(", \"run\": {}", json::line(&Value::Text(run.to_owned()))),
+        };
         format!(
             "{{\"elapsed_s\": {:.3}, \"answered\": {}, \"rate_per_s\": {:.1}, \"errors\": {}, \
-             \"connections\": {}, \"p50_ns\": {}, \"p99_ns\": {}, \"max_ns\": {}}}",
+             \"connections\": {}, \"p50_ns\": {}, \"p99_ns\": {}, \"max_ns\": {}{run}}}",
             self.elapsed_s,
             self.answered,
             self.rate(),
@@ -97,6 +108,8 @@ pub type Outlet = Box<dyn FnMut(&Interval) + Send>;
 
 /// The intervals of the current run.
 pub struct Intervals {
+    /// Which run comes next; see [`Interval::run`].
+    pub run: String,
     outlet: Option<Outlet>,
     length: Option<Duration>,
     start: Time,
@@ -116,6 +129,7 @@ impl Intervals {
     /// Lines that go to `outlet`, if there is one.
     pub fn new(outlet: Option<Outlet>) -> Intervals {
         Intervals {
+            run: String::new(),
             outlet,
             length: None,
             start: Time::NEVER,
@@ -129,6 +143,11 @@ impl Intervals {
         (self.start, self.last) = (start, start);
         self.length = length.filter(|_| self.outlet.is_some());
         self.before = Seen::default();
+    }
+
+    /// Ends the run: no line is due until the next one begins.
+    pub fn finish(&mut self) {
+        self.length = None;
     }
 
     /// Whether lines are written.
@@ -150,6 +169,7 @@ impl Intervals {
         // The end as planned, so that late glances do not shift the following intervals.
         let end = self.last.after(length).min(now);
         let interval = Interval {
+            run: self.run.clone(),
             elapsed_s: end.since(self.start).as_secs_f64(),
             // The counts were published a little before the end.
             length_s: seen.at.since(self.before.at.max(self.start)).as_secs_f64(),
@@ -192,6 +212,7 @@ mod tests {
             kept.push((interval.elapsed_s, interval.answered, interval.json()));
         });
         let mut intervals = Intervals::new(Some(outlet));
+        intervals.run = "round 1/2, \"A\"".to_owned();
         let second = Duration::from_secs(1);
         let start = Time::from_nanos(5_000_000_000);
         intervals.begin(start, Some(second));
@@ -210,7 +231,19 @@ mod tests {
                 .2
                 .starts_with("{\"elapsed_s\": 1.000, \"answered\": 100, ")
         );
+        assert!(lines[0].2.ends_with(", \"run\": \"round 1/2, \\\"A\\\"\"}"));
         assert!(lines[0].2.contains("\"rate_per_s\": 100.0, \"errors\": 10"));
+    }
+
+    #[test]
+    fn a_run_that_has_ended_has_no_further_interval() {
+        let outlet: Outlet = Box::new(|_| panic!("nothing is due"));
+        let mut intervals = Intervals::new(Some(outlet));
+        let start = Time::from_nanos(1);
+        intervals.begin(start, Some(Duration::from_secs(1)));
+        intervals.finish();
+        assert!(intervals.due() == Time::NEVER && !intervals.is_wanted());
+        intervals.note(start.after(Duration::from_secs(2)), seen(2, 9));
     }
 
     #[test]

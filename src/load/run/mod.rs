@@ -320,6 +320,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         }
         let elapsed_ns = end.since(start).as_nanos() as u64;
         self.note_interval(end, true);
+        self.progress.intervals.finish();
         Ok(Outcome {
             elapsed_ns,
             begin,

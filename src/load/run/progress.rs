@@ -118,6 +118,7 @@ impl Progress {
 
     /// The next run begins; `title` says which.
     pub fn begin(&mut self, title: String) {
+        self.intervals.run = title.trim_end_matches(": ").to_owned();
         self.title = title;
         self.runs_left = self.runs_left.saturating_sub(1);
     }

@@ -278,12 +278,17 @@ impl Loaded {
         sum(self.runs.iter().map(|run| run.errors))
     }
 
-    /// Failed requests of all runs; see [`Figures::failures`].
+    /// Failures of all runs; see [`Figures::failures`].
     pub fn failures(&self) -> u64 {
         sum(self.runs.iter().map(Figures::failures))
     }
 
-    /// The same by kind; see [`Figures::errors_by_kind`].
+    /// Failed requests of all runs, without the connections that broke without one.
+    fn failed(&self) -> u64 {
+        self.runs.iter().map(|run| run.failed).sum()
+    }
+
+    /// The failures by kind; see [`Figures::errors_by_kind`].
     pub fn errors_by_kind(&self) -> [(&'static str, [&'static str; 3], u64); 5] {
         let mut sums = Figures::default().errors_by_kind();
         for run in &self.runs {
@@ -412,7 +417,11 @@ impl Session {
             let what = match failures {
                 0 if server.runs.iter().all(|run| run.requests > 0) => return None,
                 0 => "no request was answered".to_owned(),
-                failures => plural(failures, "request failed", "requests failed"),
+                failures if failures == server.failed() => {
+                    plural(failures, "request failed", "requests failed")
+                }
+                // Some connections broke when no request was in flight.
+                failures => plural(failures, "error", "errors"),
             };
             Some(match self.servers.len() {
                 1 => what,

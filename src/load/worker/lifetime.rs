@@ -284,13 +284,16 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         let is_hopeless =
             self.opening.is_empty() && self.connecting == 0 && self.job.control.standing() == 0;
-        match !may_pass || is_alone || is_hopeless {
-            true => Err(match cause {
+        if !may_pass || is_alone || is_hopeless {
+            return Err(match cause {
                 Cause::Connect(_) => cause,
                 cause => Cause::Early(self.number(index), Box::new(cause)),
-            }),
-            false => Ok(()),
+            });
         }
+        // It belongs to no figure of the window, but the report says what happened.
+        let failure = self.failure(index, 0, cause);
+        self.tally.tell(failure);
+        Ok(())
     }
 
     /// Counts a broken connection with its failed requests. A connection that cannot be opened

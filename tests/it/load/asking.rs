@@ -279,6 +279,32 @@ fn intervals_are_lines_and_their_counts_add_up() {
 }
 
 #[test]
+fn intervals_of_several_runs_name_their_run() {
+    let [one, other] = [peer::tcp(peer::echo), peer::tcp(peer::echo)].map(|at| at.to_string());
+    let words = "--pairs 2 --connections 1 --warmup 60ms --duration 100ms --interval 50ms";
+    let servers = [one.as_str(), "--vs", other.as_str()];
+    let words: Vec<&str> = servers.into_iter().chain(words.split(' ')).collect();
+    let (code, stream, report) = run(&[&words[..], &["--json-stream"]].concat());
+    assert_eq!(code, Some(0), "{report}");
+    for line in stream.lines() {
+        assert!(is_json(line) && line.contains(", \"run\": \""), "{line}");
+        // No line belongs to the time between two runs.
+        let end = line.split("\"elapsed_s\": ").nth(1).expect(line);
+        let end = end.split(',').next().expect(line);
+        assert!(end.parse::<f64>().expect(line) <= 0.1, "{line}");
+    }
+    for of in [
+        format!("round 1/2, tcp://{one}"),
+        format!("round 2/2, tcp://{other}"),
+    ] {
+        assert!(
+            stream.contains(&format!("\"run\": \"{of}\"")),
+            "{of}: {stream}"
+        );
+    }
+}
+
+#[test]
 fn a_slow_start_opens_its_connections_under_load() {
     let server = peer::tcp(peer::echo).to_string();
     let words = "--connections 6 --slow-start 200ms --warmup 0 --duration 500ms";
@@ -314,6 +340,12 @@ fn a_start_in_the_past_is_refused_and_a_planned_one_is_waited_for() {
     let mut said = BufReader::new(child.stderr.take().expect("it was piped"));
     said.read_line(&mut line).expect("it tells its load");
     assert!(line.starts_with("load      50 connections"), "{line}");
+    line.clear();
+    said.read_line(&mut line).expect("it tells its start");
+    assert!(
+        line.starts_with("start     2999-01-01 00:00:00 UTC, in "),
+        "{line}"
+    );
     interrupt(&child);
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }

@@ -84,7 +84,7 @@ fn an_interrupt_before_two_pairs_says_so_instead_of_an_empty_table() {
         out.contains("2 due in") && out.contains("1 answered"),
         "{out}"
     );
-    let line = "B against A\n  no ratio: of 10 pairs none was finished, and it takes 2\n";
+    let line = "B against A\n  no ratio: 0 of 10 pairs are finished, and a ratio needs 2\n";
     assert!(out.ends_with(line), "{out}");
 }
 

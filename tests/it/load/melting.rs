@@ -285,3 +285,30 @@ fn a_forgotten_protocol_is_named() {
         "{out}"
     );
 }
+
+#[test]
+fn errors_without_a_failed_request_are_called_errors() {
+    // The body that a reply to HEAD must not have is noise after a complete reply.
+    let server = peer::tcp(|stream| peer::pages(stream, |stream| page(stream, 200, "noise")));
+    let words = "--protocol http --method HEAD --requests 10 --connections 1 --warmup 0";
+    let (code, out, err) = run(&server.to_string(), words);
+    assert_eq!(code, Some(7), "{out}");
+    assert!(joined(&out).contains("10 answered, 0 failed"), "{out}");
+    let last = err.lines().last().unwrap_or_default();
+    assert!(last.ends_with("errors, see the report"), "{err}");
+}
+
+#[test]
+fn connections_that_are_reset_before_the_load_are_in_the_report() {
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    let server = peer::tcp(|stream| match next(&TAKEN) % 2 {
+        0 => reset(stream),
+        _ => peer::echo(stream),
+    });
+    let words = "--connections 6 --ramp 100ms --warmup 0 --duration 300ms";
+    let (_, out, err) = run(&server.to_string(), words);
+    assert!(
+        joined(&out).contains("Connection reset by peer"),
+        "{out}{err}"
+    );
+}

@@ -252,7 +252,8 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
             options.bench.fields.push(request::field(text)?);
             Ok(())
         }),
-    ),
+    )
+    .short("-H"),
     row(
         LOAD,
         "--body",

@@ -323,6 +323,19 @@ fn a_sweep_has_five_steps_between_two_rates() {
 }
 
 #[test]
+fn short_forms_are_those_of_other_generators() {
+    let line = "7007 -c4 -d 3s -t2 -R500 -HAccept:a -H Cookie:b --protocol http";
+    let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");
+    let long = "7007 --connections 4 --duration 3s --threads 2 --rate 500 --header Accept:a \
+                --header Cookie:b --protocol http";
+    let same = parse_words(&long.split_whitespace().collect::<Vec<_>>()).expect("all are known");
+    assert_eq!(bench, same);
+    assert_eq!(bench.plan.request.fields.len(), 2);
+    let counted = parse_words(&["7007", "-n50"]).expect("it is known");
+    assert_eq!(counted.plan.until, Until::Requests(50));
+}
+
+#[test]
 fn intervals_slow_start_and_the_moment_of_the_start_are_read() {
     let line = "7007 --interval 100ms --slow-start 2s --start-at 21:30 --server-pid auto";
     let bench = parse_words(&line.split(' ').collect::<Vec<_>>()).expect("all are known");

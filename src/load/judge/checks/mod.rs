@@ -96,7 +96,9 @@ pub fn checks(plan: &Plan, figures: &Figures, shared_core: bool) -> Vec<Check> {
     list.extend(connections(plan, figures));
     list.extend(statuses(figures));
     list.extend((figures.unsent > 0).then(|| unsent(figures)));
-    list.extend((figures.unfinished > 0).then(|| unfinished(figures)));
+    // After Ctrl-C no reply is waited for, and the report says so by itself.
+    let is_unfinished = figures.unfinished > 0 && !figures.interrupted;
+    list.extend(is_unfinished.then(|| unfinished(figures)));
     // Datagrams have no connections, and the loss of some is no reason for doubt.
     let is_stuck = figures.lost_in_warmup > 0 && figures.connections > 0;
     list.extend(is_stuck.then(|| stuck(figures)));

@@ -321,12 +321,14 @@ impl Page {
     fn comparison(&mut self, report: &Report<'_>, index: usize, compared: &Compared) {
         self.line(format_args!("\n{} against A", letter(index + 1)));
         if compared.versus.is_empty() {
-            let done = match compared.pairs {
-                0 => "none".to_owned(),
-                done => done.to_string(),
+            let done = compared.pairs;
+            let line = match done {
+                0 | 1 => format!(
+                    "no ratio: {done} of {} pairs are finished, and a ratio needs 2",
+                    report.pairs
+                ),
+                _ => "no ratio: a server answered no request in one of the rounds".to_owned(),
             };
-            let pairs = report.pairs;
-            let line = format!("no ratio: of {pairs} pairs {done} was finished, and it takes 2");
             self.hanging("  ", 2, &line);
             return;
         }
