@@ -248,7 +248,7 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         "--header",
         "a field of the http request, such as 'Accept: */*'; may be repeated",
         none,
-        Effect::Value("'NAME: VALUE'", |options, text| {
+        Effect::Value("FIELD", |options, text| {
             options.bench.fields.push(request::field(text)?);
             Ok(())
         }),
