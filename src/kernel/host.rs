@@ -25,6 +25,9 @@ pub use crate::sys::process::{
 /// The processors of this machine that are running, as a list of ranges: `0-3,7`.
 pub const PROCESSORS_ONLINE: &str = "/sys/devices/system/cpu/online";
 
+/// The running program, also if its file was replaced (proc_pid_exe(5)).
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// The path of a file or folder in `/proc`; a number names a process.
 pub fn proc(name: impl Display) -> PathBuf {
     in_proc(&name)

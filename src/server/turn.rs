@@ -131,10 +131,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         let wakeups = self.run_slow(ready);
         self.acceptor.accept_pending(&mut self.reactor, self.turns);
-        self.commands.start(&mut self.reactor);
         if self.now() >= deadline {
             self.expire();
         }
+        // Behind the deadlines, which may end connections whose commands are to be killed.
+        self.commands.start(&mut self.reactor);
         self.acceptor.settle(&mut self.reactor);
         Ok(wakeups)
     }

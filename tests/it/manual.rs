@@ -338,7 +338,13 @@ fn the_sessions_of_the_manual_about_messages_are_as_they_are_written() {
 
 #[test]
 fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
-    for name in ["bench.md", "report.md", "reliability.md", "internals.md"] {
+    for name in [
+        "bench.md",
+        "report.md",
+        "merge.md",
+        "reliability.md",
+        "internals.md",
+    ] {
         chapter(name);
     }
 }

@@ -9,9 +9,8 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use crate::kernel::{Address, UnixName};
+use crate::kernel::{Address, UnixName, host};
 
 /// The state of a listening TCP socket (`TCP_LISTEN`).
 const LISTEN: &str = "0A";
@@ -47,7 +46,7 @@ pub fn process_at(address: &Address) -> Result<u32, String> {
 fn inet(protocol: &str, at: &SocketAddr, state: Option<&str>) -> Vec<u64> {
     let mut inodes = Vec::new();
     for table in [protocol.to_owned(), format!("{protocol}6")] {
-        let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+        let text = fs::read_to_string(host::proc(format_args!("net/{table}"))).unwrap_or_default();
         inodes.extend(
             text.lines()
                 .skip(1)
@@ -90,7 +89,7 @@ fn unix(name: &UnixName) -> Vec<u64> {
         UnixName::Path(path) => path.as_os_str().as_bytes().to_vec(),
         UnixName::Abstract(name) => [b"@", &name[..]].concat(),
     };
-    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    let table = fs::read(host::proc("net/unix")).unwrap_or_default();
     let lines = table.split(|&byte| byte == b'\n').skip(1);
     let inode = |line: &[u8]| {
         let front = line.strip_suffix(&wanted[..])?.strip_suffix(b" ")?;
@@ -108,14 +107,15 @@ fn unix(name: &UnixName) -> Vec<u64> {
 
 /// All processes that `/proc` shows.
 fn processes() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let entries = fs::read_dir(host::proc("")).into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Whether a descriptor of process `pid` is one of the sockets.
 fn holds(pid: u32, inodes: &[u64]) -> bool {
-    let folder = Path::new("/proc").join(pid.to_string()).join("fd");
-    let entries = fs::read_dir(folder).into_iter().flatten();
+    let entries = fs::read_dir(host::proc(format_args!("{pid}/fd")))
+        .into_iter()
+        .flatten();
     let mut links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     links.any(|link| {
         let inode = link.to_str().and_then(|link| {
@@ -127,7 +127,7 @@ fn holds(pid: u32, inodes: &[u64]) -> bool {
 }
 
 fn parent(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = fs::read_to_string(host::proc(format_args!("{pid}/status"))).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
     line?.trim().parse().ok()
 }

@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kernel::Address;
 use crate::kernel::host::child::{self, Ending};
+use crate::kernel::{Address, host};
 
 use super::stderr_tail::LastWords;
 
@@ -25,8 +25,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// The first word of a command that means this program, installed or not.
 const OURSELVES: &str = "mynah";
-/// The running program, also if its file was replaced (proc_pid_exe(5)).
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Why a server could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +67,7 @@ impl Spawned {
             .split_first()
             .ok_or_else(|| "--spawn needs a command".to_owned())?;
         let mut command = Command::new(match program.as_str() {
-            OURSELVES => OWN_PROGRAM,
+            OURSELVES => host::OWN_PROGRAM,
             program => program,
         });
         command

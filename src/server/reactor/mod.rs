@@ -5,8 +5,8 @@
 //! kernel, receiving and sending are different code and different data, each larger than the
 //! level-1 cache. To do one of them for many connections in a row costs 2 to 3 % less than to do
 //! both for each connection. A single answer is sent at once: to stage it would cost 60
-//! instructions, half as many again as the whole request. What the fast path does not finish goes onto a
-//! list and then takes the slow path.
+//! instructions, half as many again as the whole request. What the fast path does not finish goes
+//! onto a list and then takes the slow path.
 //!
 //! Invariants between two turns, for every connection: the registered interest follows from what it
 //! waits for, or it is ready; a workspace lent to it holds bytes; its armed deadline is not later

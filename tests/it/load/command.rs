@@ -175,7 +175,8 @@ fn errors_are_told_and_are_exit_7_unless_they_are_asserted() {
         err.lines().last(),
         Some("mynah: 50 requests failed, see the report")
     );
-    assert!(out.contains("wrong reply: byte 40 of request 16"), "{out}");
+    let cause = "wrong reply: byte 40 of request 16";
+    assert!(joined(&out).contains(cause), "{out}");
     let expected = bench(&[&liar, "--requests", "800", "--assert", "errors==50"]);
     assert_eq!(told(&expected).0, Some(0));
 }

@@ -666,6 +666,34 @@ fn a_command_whose_peer_reads_nothing_ends_at_the_stall_timeout() {
 }
 
 #[test]
+fn a_command_is_killed_in_the_turn_in_which_its_connection_ends_at_a_deadline() {
+    let tight = Config {
+        reply: Pipe {
+            send: 100,
+            receive: 100,
+        },
+        ..Config::default()
+    };
+    let settings = Settings {
+        stall_timeout: Some(Duration::from_secs(1)),
+        ..roomy()
+    };
+    let framing = crate::talk::framing("line", 512);
+    let mut play = Play::new(tight, settings, framing, Run::new(allowed(), true));
+    let peer = play.connect();
+    play.send(peer, b"held\n");
+    let id = only(&mut play);
+    play.sim().says(id, &[b'x'; 1000]);
+    let deadline = play.quiet();
+    let now = play.sim().time();
+    play.sim().advance(deadline.since(now));
+    play.turn();
+    assert_eq!(play.closed(CloseReason::Stalled), 1);
+    assert!(!play.sim().is_running(id));
+    play.end();
+}
+
+#[test]
 fn an_output_that_is_not_ready_is_read_later_and_a_failed_one_is_not_read_again() {
     for (errno, heard) in [(libc::EAGAIN, "RESULT:one two\n"), (libc::EIO, "RESULT:\n")] {
         lines(roomy(), |play| {

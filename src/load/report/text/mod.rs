@@ -333,9 +333,10 @@ impl Page {
             self.hanging("  ", 2, &line);
             return;
         }
-        let (ratio_title, interval) = ("ratio", "95 % interval");
+        // The widest row fills the line: 10,000 of 10,000 pairs, and an interval without bound.
+        let (ratio_title, interval, won) = ("ratio", "95 % interval", "better in");
         self.line(format_args!(
-            "  {:<23} {ratio_title:>7}  {interval:<18} better in  difference",
+            "  {:<23} {ratio_title:>6}  {interval:<16} {won:<14} difference",
             ""
         ));
         for versus in &compared.versus {
@@ -343,7 +344,7 @@ impl Page {
             let interval = format!("{} to {}", ratio(estimate.low), ratio(estimate.high));
             let won = format!("{} of {}", versus.won, estimate.pairs);
             self.line(format_args!(
-                "  {:<23} {:>7}  {interval:<18} {won:<10} {}",
+                "  {:<23} {:>6}  {interval:<16} {won:<14} {}",
                 versus.label,
                 ratio(estimate.ratio),
                 versus.verdict(),
@@ -366,7 +367,7 @@ impl Page {
             let (middle, low, high) = (estimate.ratio, estimate.low, estimate.high);
             let interval = format!("{} to {}", ratio(low), ratio(high));
             self.line(format_args!(
-                "  {metric:<23} {:>7}  {interval}{doubt}",
+                "  {metric:<23} {:>6}  {interval}{doubt}",
                 ratio(middle)
             ));
         }
