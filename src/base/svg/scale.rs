@@ -22,6 +22,7 @@ pub struct Scale {
 
 impl Scale {
     /// A linear axis that includes `low` and `high`.
+    #[inline(never)]
     pub fn linear((low, high): (f64, f64), from: f64, to: f64) -> Scale {
         let (low, high) = ordered(low, high);
         let high = if high > low { high } else { low + 1.0 };
@@ -41,6 +42,7 @@ impl Scale {
     }
 
     /// A logarithmic axis that includes `low` and `high`. Values below 1e-9 count as 1e-9.
+    #[inline(never)]
     pub fn log((low, high): (f64, f64), from: f64, to: f64) -> Scale {
         let (low, high) = ordered(low.max(1e-9), high.max(1e-9));
         let (low, mut high) = (down(low), up(high));
@@ -72,6 +74,7 @@ impl Scale {
     }
 
     /// The position of `value`. Values beyond the ends are at the ends.
+    #[inline(never)]
     pub fn at(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let part = match self.is_log {

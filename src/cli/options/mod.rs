@@ -127,6 +127,7 @@ pub struct Serve {
 impl Default for Serve {
     /// The settings of `mynah` without arguments. `listen` is empty, because `--listen` replaces
     /// the default address instead of adding to it.
+    #[inline(never)]
     fn default() -> Serve {
         Serve {
             listen: Vec::new(),

@@ -5,7 +5,6 @@
 //! cost the results. All results are printed before any error, and one full file does not keep the
 //! other files from being written.
 
-use std::env;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
@@ -27,7 +26,7 @@ use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
 use super::output_file::{OutputFile, print, print_report};
-use super::{Exit, Failure, io_failure};
+use super::{Exit, Failure, io_failure, words};
 
 /// Lines of `--json-stream` that wait for their reader.
 const STREAM_LINES_MAX: usize = 1024;
@@ -35,7 +34,7 @@ const NOTHING: &str = "interrupted before anything was measured, there is nothin
 const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
 pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
-    let origin = Origin::here(options());
+    let origin = Origin::here(words());
     read_inputs(&mut bench).map_err(|line| Failure::new(Exit::Usage, line))?;
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
@@ -72,12 +71,6 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
         .and(svg.write(|| picture::svg(&report)))
         .and(percentiles.write(|| hgrm::hgrm(&report)))?;
     exit_status(session)
-}
-
-/// The words after the name of the command.
-fn options() -> impl Iterator<Item = String> {
-    let words = env::args_os().skip(2);
-    words.map(|word| word.to_string_lossy().into_owned())
 }
 
 /// Reads the files that the options name, and fixes the moment of the start. The error is the line

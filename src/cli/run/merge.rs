@@ -5,7 +5,6 @@
 //! fit is exit 1. Errors that the documents tell are part of the report and do not change the exit
 //! code: each generator has ended with its own.
 
-use std::env;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -20,11 +19,10 @@ use crate::load::report::document;
 use crate::load::report::origin::Origin;
 
 use super::output_file::{OutputFile, print_report};
-use super::{Exit, Failure, io_failure};
+use super::{Exit, Failure, io_failure, words};
 
 pub(super) fn merge(options: &Merge) -> Result<(), Failure> {
-    let words = env::args_os().skip(2);
-    let origin = Origin::here(words.map(|word| word.to_string_lossy().into_owned()));
+    let origin = Origin::here(words());
     let refuse = |line: String| Failure::new(Exit::Usage, line);
     let (mut sum, mut inodes) = (None, Vec::new());
     for path in &options.files {

@@ -13,6 +13,7 @@ mod serve;
 mod service;
 
 use std::collections::hash_map::RandomState;
+use std::env;
 use std::hash::BuildHasher;
 use std::io::{self, BufReader, BufWriter, IsTerminal};
 use std::thread;
@@ -252,6 +253,14 @@ fn memory(option: &str, size: usize) -> Result<Mapping, Failure> {
         let line = format!("{option}: no room for {size} bytes of memory: {error}; ask for less");
         Failure::new(Exit::Io, line)
     })
+}
+
+/// The words of the command line after the name of the command.
+fn words() -> Vec<String> {
+    let words = env::args_os().skip(2);
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
 }
 
 fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {

@@ -46,13 +46,14 @@ impl ServiceUser for Serving {
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
-        serve_with(self.0, load)
+        serve_with(self.0, Box::new(load))
     }
 }
 
+/// `load` is boxed, so that all that loads the same type of service is compiled once.
 fn serve_with<S>(
     options: Serve,
-    mut load: impl FnMut() -> Result<S, String> + Send + 'static,
+    mut load: Box<dyn FnMut() -> Result<S, String> + Send>,
 ) -> Result<(), Failure>
 where
     S: Service<State: Send> + Clone + Send + 'static,

@@ -23,6 +23,7 @@ impl<'a> Member<'a> {
     }
 
     /// The path of the member `name`.
+    #[inline(never)]
     pub(super) fn at(&self, name: &str) -> String {
         match self.path.as_str() {
             "" => name.to_owned(),
@@ -31,11 +32,13 @@ impl<'a> Member<'a> {
     }
 
     /// The member `name`, if it is there and is not `null`.
+    #[inline(never)]
     pub(super) fn member(&self, name: &str) -> Option<&'a Value> {
         self.value.get(name).filter(|value| **value != Value::Null)
     }
 
     /// The member `name`, which may be `null`.
+    #[inline(never)]
     pub(super) fn needed(&self, name: &str) -> Result<&'a Value, String> {
         let missing = || format!("{}: is missing", self.at(name));
         self.value.get(name).ok_or_else(missing)
@@ -51,6 +54,7 @@ impl<'a> Member<'a> {
         read(self.needed(name)?).ok_or_else(wrong)
     }
 
+    #[inline(never)]
     pub(super) fn object(&self, name: &str) -> Result<Member<'a>, String> {
         let value = self.read(name, "an object", |value| value.members().map(|_| value))?;
         let path = self.at(name);
@@ -58,6 +62,7 @@ impl<'a> Member<'a> {
     }
 
     /// The objects of a list.
+    #[inline(never)]
     pub(super) fn list(&self, name: &str) -> Result<Vec<Member<'a>>, String> {
         let items = self.read(name, "a list", Value::as_list)?;
         let items = items.iter().enumerate().map(|(index, value)| Member {
@@ -67,14 +72,17 @@ impl<'a> Member<'a> {
         Ok(items.collect())
     }
 
+    #[inline(never)]
     pub(super) fn text(&self, name: &str) -> Result<String, String> {
         self.read(name, "a text", Value::as_text).map(str::to_owned)
     }
 
+    #[inline(never)]
     pub(super) fn truth(&self, name: &str) -> Result<bool, String> {
         self.read(name, "true or false", Value::as_bool)
     }
 
+    #[inline(never)]
     pub(super) fn count(&self, name: &str) -> Result<u64, String> {
         let right = format!("a whole number up to {MERGE_COUNT_MAX}");
         self.read(name, &right, count)
@@ -90,10 +98,12 @@ impl<'a> Member<'a> {
     }
 
     /// A number that is not negative.
+    #[inline(never)]
     pub(super) fn float(&self, name: &str) -> Result<f64, String> {
         self.read(name, "a number from 0", float)
     }
 
+    #[inline(never)]
     pub(super) fn floats(&self, name: &str) -> Result<Vec<f64>, String> {
         self.read(name, "a list of numbers from 0", |value| {
             value.as_list()?.iter().map(float).collect()
@@ -114,10 +124,11 @@ impl<'a> Member<'a> {
     }
 
     /// A figure that may be unknown.
+    #[inline(never)]
     pub(super) fn known<T>(
         &self,
         name: &str,
-        read: impl Fn(&Self, &str) -> Result<T, String>,
+        read: fn(&Self, &str) -> Result<T, String>,
     ) -> Result<Option<T>, String> {
         match self.member(name) {
             None => Ok(None),

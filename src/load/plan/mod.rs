@@ -130,6 +130,7 @@ pub struct Plan {
 }
 
 impl Default for Plan {
+    #[inline(never)]
     fn default() -> Plan {
         Plan {
             connections: LOAD_CONNECTIONS_DEFAULT,

@@ -343,6 +343,7 @@ fn write_cost(json: &mut Json, cost: &ServerCost) {
 }
 
 /// Writes a figure, or `null` if it is not known.
+#[inline(never)]
 fn known(json: &mut Json, name: &str, figure: Option<impl Display>) {
     match figure {
         Some(figure) => json.value(name, figure),
@@ -357,6 +358,7 @@ fn known_text(json: &mut Json, name: &str, text: Option<&str>) {
     }
 }
 
+#[inline(never)]
 fn write_spans(json: &mut Json, name: &str, spans: Option<&Spans>) {
     let Some(spans) = spans else { return };
     json.object(name, |json| {

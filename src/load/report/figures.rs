@@ -39,6 +39,7 @@ pub const PERCENTS: [(f64, &str); 5] = [
 
 impl Spans {
     /// The statistics of `histogram`; `None` if nothing was recorded.
+    #[inline(never)]
     pub fn of(histogram: &Histogram) -> Option<Spans> {
         (histogram.count() > 0).then(|| Spans {
             count: histogram.count(),

@@ -134,21 +134,26 @@ pub enum StatsFormat {
     Json,
 }
 
+impl StatsFormat {
+    /// Appends a counter.
+    #[inline(never)]
+    fn tell(self, line: &mut String, front: &str, name: &str, count: u64) {
+        // Writing to memory does not fail.
+        let _ = match self {
+            StatsFormat::Text if count == 0 => Ok(()),
+            StatsFormat::Whole | StatsFormat::Text => write!(line, " {front}{name}={count}"),
+            StatsFormat::Json => write!(line, ",\"{front}{name}\":{count}"),
+        };
+    }
+}
+
 impl Counters {
     /// The line of statistics, without a line feed. `lines_dropped` counts lines of the whole
     /// program that found no room.
     pub fn line(&self, format: StatsFormat, lines_dropped: u64) -> String {
         let mut line = String::new();
-        let mut tell = |front: &str, name: &str, count: u64| {
-            // Writing to memory does not fail.
-            let _ = match format {
-                StatsFormat::Text if count == 0 => Ok(()),
-                StatsFormat::Whole | StatsFormat::Text => write!(line, " {front}{name}={count}"),
-                StatsFormat::Json => write!(line, ",\"{front}{name}\":{count}"),
-            };
-        };
-        self.each(&mut tell);
-        tell("", "log_lines_dropped", lines_dropped);
+        self.each(&mut |front, name, count| format.tell(&mut line, front, name, count));
+        format.tell(&mut line, "", "log_lines_dropped", lines_dropped);
         match format {
             StatsFormat::Json => format!("{{{}}}", &line[1..]),
             StatsFormat::Whole | StatsFormat::Text => format!("stats{line}"),

@@ -28,6 +28,7 @@ pub enum Value {
 
 impl Value {
     /// The member `name` of an object.
+    #[inline(never)]
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Object(members) => {
@@ -39,6 +40,7 @@ impl Value {
     }
 
     /// A whole number of at most 64 bits without a sign.
+    #[inline(never)]
     pub fn as_count(&self) -> Option<u64> {
         self.number()?.parse().ok()
     }
@@ -49,6 +51,7 @@ impl Value {
     }
 
     /// A number that is finite as a float.
+    #[inline(never)]
     pub fn as_float(&self) -> Option<f64> {
         let number: f64 = self.number()?.parse().ok()?;
         number.is_finite().then_some(number)

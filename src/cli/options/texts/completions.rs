@@ -28,6 +28,7 @@ fn services() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// What `mynah help` takes.
+#[inline(never)]
 fn helped() -> String {
     let commands = COMMANDS.iter().map(|row| row.name);
     let topics = TOPICS.iter().map(|topic| topic.name);
@@ -35,12 +36,14 @@ fn helped() -> String {
     commands.chain(topics).collect::<Vec<_>>().join(" ")
 }
 
+#[inline(never)]
 fn shells() -> String {
     let names = SHELLS.iter().map(|(name, _)| *name);
     names.collect::<Vec<_>>().join(" ")
 }
 
 /// The framings that are whole words.
+#[inline(never)]
 fn framings() -> String {
     let words = FRAMINGS.iter().flat_map(|row| row.words.split(' '));
     let whole = words.filter(|word| !word.contains(':'));
@@ -48,7 +51,8 @@ fn framings() -> String {
 }
 
 /// All spellings of the flags of `command` that `keep` keeps.
-fn spellings(command: &CommandRow, keep: impl Fn(&Flag) -> bool) -> Vec<&'static str> {
+#[inline(never)]
+fn spellings(command: &CommandRow, keep: fn(&Flag) -> bool) -> Vec<&'static str> {
     let kept = command.flags().filter(|flag| keep(flag));
     kept.flat_map(|flag| flag.short.into_iter().chain([flag.long]))
         .collect()

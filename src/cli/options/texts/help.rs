@@ -30,11 +30,12 @@ pub(in crate::cli::options) fn overview() -> String {
         text += &format!("  {usage:<22} {about}\n");
     }
     text.push('\n');
-    let services = SERVICES.iter().map(|(name, _)| *name);
-    list(&mut text, "Services:", services);
-    let framings = FRAMINGS.iter().flat_map(|row| row.words.split(' '));
-    list(&mut text, "Framings:", framings);
-    list(&mut text, "Topics:", TOPICS.iter().map(|topic| topic.name));
+    let mut services = SERVICES.iter().map(|(name, _)| *name);
+    list(&mut text, "Services:", &mut services);
+    let mut framings = FRAMINGS.iter().flat_map(|row| row.words.split(' '));
+    list(&mut text, "Framings:", &mut framings);
+    let mut topics = TOPICS.iter().map(|topic| topic.name);
+    list(&mut text, "Topics:", &mut topics);
     text += "\n\
         Options of every day; mynah help serve, mynah help bench and so on tell all:\n\
         \x20 serve  -p PORT, -l ADDR, --frame SPEC, --threads N, --max-connections N\n\
@@ -43,7 +44,8 @@ pub(in crate::cli::options) fn overview() -> String {
 }
 
 /// Appends `title` and `words`, in lines of the overview.
-fn list<'a>(text: &mut String, title: &str, words: impl Iterator<Item = &'a str>) {
+#[inline(never)]
+fn list(text: &mut String, title: &str, words: &mut dyn Iterator<Item = &str>) {
     let mut line = format!("{title:<9}");
     for word in words {
         if line.len() + 1 + word.len() > COLUMNS {
@@ -66,12 +68,12 @@ pub(in crate::cli::options) fn of_command(command: &CommandRow) -> String {
     section(
         &mut text,
         command.words.0,
-        command.words.1.iter().map(owned),
+        &mut command.words.1.iter().map(owned),
     );
 
     if command.flags().any(|flag| flag.long == "--frame") {
-        let rows = FRAMINGS.iter().map(|row| owned(&(row.words, row.about)));
-        section(&mut text, "Framings (--frame SPEC)", rows);
+        let mut rows = FRAMINGS.iter().map(|row| owned(&(row.words, row.about)));
+        section(&mut text, "Framings (--frame SPEC)", &mut rows);
     }
 
     let defaults = Options::default();
@@ -81,20 +83,22 @@ pub(in crate::cli::options) fn of_command(command: &CommandRow) -> String {
         section(
             &mut text,
             group,
-            members.map(|flag| flag_help(flag, &defaults)),
+            &mut members.map(|flag| flag_help(flag, &defaults)),
         );
     }
     let is_named = |kind: &&(&str, &str)| {
         let names = |flag: &Flag| matches!(flag.effect, Effect::Value(name, _) if name == kind.0);
         command.flags().any(names)
     };
-    let kinds = values::KINDS.iter().filter(is_named).map(owned);
-    section(&mut text, "Values", kinds);
-    section(&mut text, "Examples", command.examples.iter().map(owned));
+    let mut kinds = values::KINDS.iter().filter(is_named).map(owned);
+    section(&mut text, "Values", &mut kinds);
+    let mut examples = command.examples.iter().map(owned);
+    section(&mut text, "Examples", &mut examples);
     text
 }
 
 /// The syntax of a flag, and its help with the default.
+#[inline(never)]
 pub(super) fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
     let value = match &flag.effect {
         Effect::Help | Effect::Version => String::new(),
@@ -114,7 +118,8 @@ pub(super) fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
 }
 
 /// Appends a title and its rows in two columns.
-fn section(text: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {
+#[inline(never)]
+fn section(text: &mut String, title: &str, rows: &mut dyn Iterator<Item = (String, String)>) {
     *text += &format!("\n{title}:\n");
     let rows: Vec<_> = rows.collect();
     let width = rows.iter().map(|(left, _)| left.len()).fold(23, usize::max);

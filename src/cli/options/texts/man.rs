@@ -81,10 +81,12 @@ fn options(page: &mut String, row: &CommandRow) {
     }
 }
 
+#[inline(never)]
 fn tagged(page: &mut String, tag: &str, text: &str) {
     *page += &format!(".TP\n.B {}\n{}", argument(tag), filled(text));
 }
 
+#[inline(never)]
 fn paragraph(page: &mut String, text: &str) {
     // A section begins a paragraph itself.
     let after_title = page
@@ -121,11 +123,13 @@ fn from_chapter(page: &mut String, chapter: &str) {
 }
 
 /// Markdown without its marks, on one line.
+#[inline(never)]
 fn plain(text: &str) -> String {
     text.replace('`', "").replace('\n', " ")
 }
 
 /// A paragraph in lines of the page's source.
+#[inline(never)]
 fn filled(text: &str) -> String {
     let (mut page, mut line) = (String::new(), String::new());
     for word in text.split_whitespace() {
@@ -145,6 +149,7 @@ fn filled(text: &str) -> String {
 }
 
 /// Text that roff prints as it is.
+#[inline(never)]
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     match text.starts_with(['.', '\'']) {

@@ -68,6 +68,7 @@ pub fn svg(report: &Report<'_>) -> String {
 }
 
 /// The class of a server's lines (`l`) or areas (`f`).
+#[inline(never)]
 fn class(kind: char, index: usize) -> String {
     format!("{kind}{}", index % COLOURS)
 }

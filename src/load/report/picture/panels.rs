@@ -23,11 +23,12 @@ struct Panel {
 
 impl Panel {
     /// Draws the title, the grid and its labels. `scale` makes the axis between two positions.
+    #[inline(never)]
     fn open(
         svg: &mut Svg,
         top: f64,
         title: &str,
-        scale: impl Fn(f64, f64) -> Scale,
+        scale: &dyn Fn(f64, f64) -> Scale,
         label: fn(f64) -> String,
     ) -> Panel {
         let (head, bottom) = (top + ABOVE, top + HEIGHT - BELOW);
@@ -47,6 +48,7 @@ impl Panel {
     }
 
     /// Draws a label below the area.
+    #[inline(never)]
     fn below(&self, svg: &mut Svg, x: f64, anchor: Anchor, label: &str) {
         svg.text((x, self.bottom + 17.0), anchor, "s", label);
     }
@@ -82,6 +84,7 @@ pub(super) fn draw(svg: &mut Svg, report: &Report<'_>, mut y: f64) -> f64 {
 }
 
 /// The position of a percentage: each further nine has the same width, up to four.
+#[inline(never)]
 fn nines(percent: f64) -> f64 {
     let nines = -(1.0 - percent / 100.0).max(1e-9).log10();
     LEFT + nines / 4.0 * (RIGHT - LEFT)
@@ -127,7 +130,7 @@ fn percentiles(svg: &mut Svg, report: &Report<'_>, top: f64) {
         svg,
         top,
         &title,
-        |from, to| Scale::log(range, from, to),
+        &|from, to| Scale::log(range, from, to),
         units::span,
     );
     for percent in [50.0, 99.0] {
@@ -177,7 +180,7 @@ fn steps(svg: &mut Svg, report: &Report<'_>, top: f64) {
     );
     let title = "Latency over the rate asked for: p50 (line), p99 (dashes)";
     let scale = |from, to| Scale::log(range, from, to);
-    let panel = Panel::open(svg, top, title, scale, units::span);
+    let panel = Panel::open(svg, top, title, &scale, units::span);
     let last = report
         .steps
         .iter()
@@ -218,6 +221,7 @@ fn steps(svg: &mut Svg, report: &Report<'_>, top: f64) {
 }
 
 /// The longest of the last runs.
+#[inline(never)]
 fn seconds(report: &Report<'_>) -> f64 {
     let ends = report
         .servers
@@ -227,6 +231,7 @@ fn seconds(report: &Report<'_>) -> f64 {
 }
 
 /// Draws the axis of time.
+#[inline(never)]
 fn time_axis(svg: &mut Svg, panel: &Panel, seconds: f64) -> impl Fn(f64) -> f64 + use<> {
     let x = move |at: f64| LEFT + (at / seconds).clamp(0.0, 1.0) * (RIGHT - LEFT);
     let ticks = Scale::linear((0.0, seconds), LEFT, RIGHT).ticks;
@@ -256,7 +261,7 @@ fn latencies(svg: &mut Svg, report: &Report<'_>, top: f64) {
     );
     let title = title(report, "Latency over time: p50 (line), p99 (dashes)");
     let scale = |from, to| Scale::log(range, from, to);
-    let panel = Panel::open(svg, top, &title, scale, units::span);
+    let panel = Panel::open(svg, top, &title, &scale, units::span);
     let x = time_axis(svg, &panel, seconds(report));
     for (index, server) in report.servers.iter().enumerate() {
         let curve = |value: fn(&Moment) -> u64| {
@@ -286,7 +291,7 @@ fn rates(svg: &mut Svg, report: &Report<'_>, top: f64) {
     let most = all.iter().flatten().copied().fold(0.0, f64::max);
     let title = title(report, "Requests a second over time");
     let scale = |from, to| Scale::linear((0.0, most), from, to);
-    let panel = Panel::open(svg, top, &title, scale, units::count);
+    let panel = Panel::open(svg, top, &title, &scale, units::count);
     let x = time_axis(svg, &panel, seconds);
     for (index, rates) in all.iter().enumerate() {
         let width = report.servers[index].timeline.0.width_seconds();
@@ -296,6 +301,7 @@ fn rates(svg: &mut Svg, report: &Report<'_>, top: f64) {
     }
 }
 
+#[inline(never)]
 fn title(report: &Report<'_>, title: &str) -> String {
     match (report.compared.is_empty(), report.steps.is_empty()) {
         (true, true) => title.to_owned(),

@@ -134,7 +134,8 @@ impl Page {
         self.throughput(report.is_counted, figures);
         let error = format!("within {:.1} %", Histogram::ERROR * 100.0);
         let names = PERCENTS.iter().map(|(_, name)| *name);
-        self.row(&error, ["mean"].into_iter().chain(names).chain(["max"]));
+        let mut titles = ["mean"].into_iter().chain(names).chain(["max"]);
+        self.row(&error, &mut titles);
         self.spans("response time", figures.response.as_ref());
         self.spans("service time", figures.service.as_ref());
         self.spans("connect", figures.connect.as_ref());
@@ -247,17 +248,19 @@ impl Page {
     }
 
     /// A row of the table of latencies: seven columns of nine.
-    fn row<'a>(&mut self, label: &str, cells: impl Iterator<Item = &'a str>) {
+    #[inline(never)]
+    fn row(&mut self, label: &str, cells: &mut dyn Iterator<Item = &str>) {
         let cells: String = cells.map(|cell| format!(" {cell:>8}")).collect();
         self.line(format_args!("  {label:<13}{cells}"));
     }
 
+    #[inline(never)]
     fn spans(&mut self, name: &str, spans: Option<&Spans>) {
         let Some(spans) = spans else { return };
         let percentiles = spans.percentiles.iter().map(|&value| span(value as f64));
         let all = [span(spans.mean)].into_iter().chain(percentiles);
         let all: Vec<String> = all.chain([span(spans.max as f64)]).collect();
-        self.row(name, all.iter().map(String::as_str));
+        self.row(name, &mut all.iter().map(String::as_str));
     }
 
     fn cost(&mut self, cost: &ServerCost) {
@@ -417,6 +420,7 @@ impl Page {
 
 /// A part of a server's processor time per request. Without a tick, the only known bound is less
 /// than one tick.
+#[inline(never)]
 fn part(cost: &ServerCost, share: f64) -> String {
     let cpu = cost.cpu_ns_per_request.unwrap_or(0.0);
     match cost.ticks {
