@@ -81,6 +81,7 @@ impl Histogram {
     }
 
     /// Adds everything that `other` counted.
+    #[inline(never)]
     pub fn merge(&mut self, other: &Histogram) {
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
             *mine += theirs;
@@ -93,6 +94,7 @@ impl Histogram {
 
     /// What was counted since `earlier`, an earlier state of this histogram. Its minimum and
     /// maximum are those of the buckets.
+    #[inline(never)]
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         let mut new = Histogram::new();
         let both = self.buckets.iter().zip(&earlier.buckets);
@@ -108,6 +110,7 @@ impl Histogram {
 
     /// The histogram whose [`Histogram::filled`] is `filled`, with the exact sum, minimum and
     /// maximum that belong to it. `None` if the parts contradict each other.
+    #[inline(never)]
     pub fn restored(
         filled: impl IntoIterator<Item = (u64, u64)>,
         sum: u128,
@@ -188,6 +191,7 @@ impl Histogram {
     }
 
     /// The standard deviation, from the buckets' upper ends.
+    #[inline(never)]
     pub fn deviation(&self) -> f64 {
         if self.count == 0 {
             return 0.0;
@@ -201,6 +205,7 @@ impl Histogram {
 
     /// The span that `percent` of all recorded spans do not exceed. This is the upper end of its
     /// bucket: never less than the true value, and at most [`Histogram::ERROR`] more.
+    #[inline(never)]
     pub fn percentile(&self, percent: f64) -> u64 {
         let rank =
             ((percent / 100.0 * self.count as f64).ceil() as u64).clamp(1, self.count.max(1));
@@ -231,6 +236,7 @@ impl Histogram {
     /// The percentiles to print: five for each halving of the distance to 100 %, each with its
     /// value and the count up to it. The last is the maximum. HdrHistogram spaces its text output
     /// in the same way.
+    #[inline(never)]
     pub fn percentiles(&self) -> Vec<Percentile> {
         let mut lines = Vec::new();
         let (mut level, mut seen) = (0.0_f64, 0);

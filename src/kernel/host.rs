@@ -30,6 +30,11 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The path of a file or folder in `/proc`; a number names a process.
 pub fn proc(name: impl Display) -> PathBuf {
+    in_proc(&name)
+}
+
+#[inline(never)]
+fn in_proc(name: &dyn Display) -> PathBuf {
     PathBuf::from(format!("/proc/{name}"))
 }
 

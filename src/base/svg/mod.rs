@@ -48,6 +48,7 @@ impl Svg {
     }
 
     /// A line of text; `y` is its base line.
+    #[inline(never)]
     pub fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, class: &str, content: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
@@ -61,6 +62,7 @@ impl Svg {
     }
 
     /// A straight line.
+    #[inline(never)]
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let ((x, y), (right, bottom)) = (from, to);
         self.put(format_args!(
@@ -70,6 +72,11 @@ impl Svg {
 
     /// A line through points; nothing without a point.
     pub fn curve(&mut self, points: impl IntoIterator<Item = (f64, f64)>, class: &str) {
+        self.path(&mut points.into_iter(), class);
+    }
+
+    #[inline(never)]
+    fn path(&mut self, points: &mut dyn Iterator<Item = (f64, f64)>, class: &str) {
         let mut path = String::new();
         for (x, y) in points {
             let step = if path.is_empty() { 'M' } else { 'L' };
@@ -81,6 +88,7 @@ impl Svg {
     }
 
     /// A filled circle.
+    #[inline(never)]
     pub fn dot(&mut self, (x, y): (f64, f64), radius: f64, class: &str) {
         self.put(format_args!(
             "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"/>"

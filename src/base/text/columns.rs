@@ -5,6 +5,7 @@
 
 /// Breaks `text` into lines of at most `columns` characters. Words are separated by blanks. The
 /// result has at least one line.
+#[inline(never)]
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     assert!(columns > 0, "a line without columns holds no word");
     let mut lines = vec![String::new()];
@@ -35,6 +36,7 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
 }
 
 /// `text` in at most `columns` characters; three dots replace the end.
+#[inline(never)]
 pub fn cut(text: &str, columns: usize) -> String {
     if text.chars().count() <= columns {
         return text.to_owned();

@@ -5,6 +5,12 @@ use std::fmt::Display;
 /// `count` followed by `one` if it is 1, else by `many`.
 pub fn plural<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
     let what = if count == N::from(1) { one } else { many };
+    counted(&count, what)
+}
+
+/// The part that does not depend on the type of the count.
+#[inline(never)]
+fn counted(count: &dyn Display, what: &str) -> String {
     format!("{count} {what}")
 }
 

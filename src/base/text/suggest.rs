@@ -5,13 +5,16 @@
 
 /// The part of an error message that says what would be right: the nearest word, or all known
 /// words.
-pub fn suggest_or_list(word: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
-    match suggest(word, known.clone()) {
+pub fn suggest_or_list(word: &str, mut known: impl Iterator<Item = &'static str>) -> String {
+    nearest_or_list(word, &mut known)
+}
+
+#[inline(never)]
+fn nearest_or_list(word: &str, known: &mut dyn Iterator<Item = &'static str>) -> String {
+    let known: Vec<&str> = known.collect();
+    match nearest(word, &mut known.iter().copied()) {
         Some(near) => format!("unknown, did you mean {near}?"),
-        None => format!(
-            "unknown, must be {}",
-            known.collect::<Vec<_>>().join(" or ")
-        ),
+        None => format!("unknown, must be {}", known.join(" or ")),
     }
 }
 
@@ -20,7 +23,12 @@ pub fn suggest_or_list(word: &str, known: impl Iterator<Item = &'static str> + C
 /// A known word is near if at most a quarter of it was mistyped, or one letter of a short word, or
 /// if it contains what was typed. A larger share of a short word makes another word of it: `--time`
 /// is two letters from `--size`, and `help` two from `http`.
-pub fn suggest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub fn suggest(word: &str, mut known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    nearest(word, &mut known)
+}
+
+#[inline(never)]
+fn nearest(word: &str, known: &mut dyn Iterator<Item = &'static str>) -> Option<&'static str> {
     let bare = word.trim_start_matches('-');
     let length = bare.chars().count();
     // A word this long is no typing error; comparing it only takes time.

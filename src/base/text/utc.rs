@@ -11,6 +11,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const DAYS_TO_1970: u64 = 719_468;
 
 /// The time `unix_ns` with milliseconds.
+#[inline(never)]
 pub fn utc(unix_ns: u64) -> String {
     let (seconds, millis) = (unix_ns / SECOND_NS, unix_ns % SECOND_NS / 1_000_000);
     let (year, month, day) = date(seconds / DAY);
@@ -19,6 +20,7 @@ pub fn utc(unix_ns: u64) -> String {
 }
 
 /// The day and the time of day, to the second: `2026-11-30 20:33:01 UTC`.
+#[inline(never)]
 pub fn utc_seconds(unix_ns: u64) -> String {
     let seconds = unix_ns / SECOND_NS;
     let (year, month, day) = date(seconds / DAY);
@@ -31,6 +33,7 @@ fn clock(seconds: u64) -> String {
 }
 
 /// The nanoseconds since 1970 of `text`, with or without a fraction; `None` for any other form.
+#[inline(never)]
 pub fn unix_ns(text: &str) -> Option<u64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));

@@ -39,6 +39,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
 ];
 
 /// A whole number within `range`, without a unit suffix: the number of a thing.
+#[inline(never)]
 pub(super) fn number<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: TryFrom<u128> + PartialOrd + Display,
@@ -47,6 +48,7 @@ where
 }
 
 /// A whole number within `range`: digits, alone or with `k`, `m` or `g` in powers of 1000.
+#[inline(never)]
 pub(super) fn count<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: TryFrom<u128> + PartialOrd + Display,
@@ -54,6 +56,7 @@ where
     within(Quantity::Count.whole(text), range)
 }
 
+#[inline(never)]
 fn within<T>(read: Option<u128>, range: RangeInclusive<T>) -> Result<T, String>
 where
     T: TryFrom<u128> + PartialOrd + Display,
@@ -69,6 +72,7 @@ where
 }
 
 /// A number of threads; `auto` is one for each processor on which this process may run.
+#[inline(never)]
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text {
         // A kernel with more processors than a mask here has bits refuses the call.
@@ -80,6 +84,7 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 }
 
 /// A whole number within `range`. `off` and 0 give `None`.
+#[inline(never)]
 pub(super) fn count_or_off(text: &str, range: RangeInclusive<u32>) -> Result<Option<u32>, String> {
     match text {
         "off" | "0" => Ok(None),
@@ -96,6 +101,7 @@ pub(super) fn count_or_off_text(count: Option<u32>) -> String {
 }
 
 /// A size in bytes within `range`: a number, alone or with `k`, `m` or `g` in powers of 1024.
+#[inline(never)]
 pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let read = Quantity::Size.whole(text);
     let bytes = read.ok_or_else(|| Quantity::Size.reason(text))?;
@@ -110,17 +116,20 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, St
 }
 
 /// Formats a size as [`size`] parses it, in the largest unit that is exact.
+#[inline(never)]
 pub(super) fn size_text(size: usize) -> String {
     Quantity::Size.text(size as u128)
 }
 
 /// A rate: a decimal number, alone or with `k`, `m` or `g` in powers of 1000.
+#[inline(never)]
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let read = Quantity::Count.real(text);
     read.ok_or_else(|| Quantity::Count.reason(text))
 }
 
 /// A span within `range`: a number with a unit, in whole nanoseconds. Only 0 needs no unit.
+#[inline(never)]
 pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
     let read = Quantity::Time.whole(text);
     let nanos = read.ok_or_else(|| Quantity::Time.reason(text))?;
@@ -135,11 +144,13 @@ pub(super) fn time(text: &str, range: RangeInclusive<Duration>) -> Result<Durati
 }
 
 /// Formats a span as [`time`] parses it, in the largest unit that is exact.
+#[inline(never)]
 pub(super) fn time_text(time: Duration) -> String {
     Quantity::Time.text(time.as_nanos())
 }
 
 /// A span within `range`. `off` and 0 in any unit give `None`.
+#[inline(never)]
 pub(super) fn time_or_off(
     text: &str,
     range: RangeInclusive<Duration>,
@@ -156,11 +167,13 @@ pub(super) fn time_or_off(
 }
 
 /// Formats an optional span as [`time_or_off`] parses it.
+#[inline(never)]
 pub(super) fn time_or_off_text(time: Option<Duration>) -> String {
     time.map_or_else(|| "off".to_owned(), time_text)
 }
 
 /// `on` or `off`.
+#[inline(never)]
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
@@ -175,6 +188,7 @@ pub(super) fn switch_text(on: bool) -> String {
 }
 
 /// The address of a stream server.
+#[inline(never)]
 pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
     let endpoint: Endpoint = text.parse()?;
     if endpoint.is_udp() {
@@ -187,6 +201,7 @@ pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
 }
 
 /// One of `choices`, by its name.
+#[inline(never)]
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, String> {
     match choices.iter().find(|(name, _)| *name == text) {
         Some((_, value)) => Ok(*value),
@@ -195,6 +210,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Resu
 }
 
 /// A word of the input for use in a message: on one line, printable, and cut at a maximum length.
+#[inline(never)]
 pub(super) fn shown(word: &str) -> String {
     const LONGEST: usize = 60;
     let mut text = word.to_owned();
@@ -210,6 +226,7 @@ pub(super) fn shown(word: &str) -> String {
 }
 
 /// Destination of a document: a file, or `-`.
+#[inline(never)]
 pub(super) fn output_file(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("must be a file, or - for stdout".to_owned()),

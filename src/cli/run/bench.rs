@@ -19,7 +19,7 @@ use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, rel
 use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
 use crate::load::conversation::http::request;
 use crate::load::report::origin::Origin;
-use crate::load::report::{Report, document, hgrm, inputs, picture};
+use crate::load::report::{Report, document, hgrm, load, picture};
 use crate::load::run::RunError;
 use crate::load::run::bench::Bench;
 use crate::load::run::intervals::{Intervals, Outlet};
@@ -46,7 +46,7 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false);
     // Without a terminal, this line is the only sign of life until the report.
-    ERROR_LINES.offer(format!("load      {}\n", inputs(&bench.plan)).as_bytes());
+    ERROR_LINES.offer(format!("load      {}\n", load(&bench)).as_bytes());
     if let Some(start) = bench.plan.start_at {
         // A time of day that has passed is the next day's: without this line, only the clock tells.
         ERROR_LINES.offer(format!("{}\n", start_line(start, unix_seconds())).as_bytes());

@@ -255,7 +255,12 @@ fn memory(option: &str, size: usize) -> Result<Mapping, Failure> {
 }
 
 fn io_failure(what: &str) -> impl Fn(io::Error) -> Failure {
-    move |error| Failure::new(Exit::Io, format!("{what}: {error}"))
+    move |error| failed(what, &error)
+}
+
+#[cold]
+fn failed(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Exit::Io, format!("{what}: {error}"))
 }
 
 /// The reason for an address; for a name, the reasons for all its addresses.

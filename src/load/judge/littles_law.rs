@@ -26,22 +26,27 @@ const BEGINNING: f64 = 0.5;
 const WINDOW_MIN_S: f64 = 0.1;
 
 /// Applies the law to `figures`. The result is reported but not judged with `shared_core`, where
-/// both sides wait for each other by design, in a window below [`WINDOW_MIN_S`], and after failures and reconnects, because a broken
-/// connection has nothing in flight.
+/// both sides wait for each other by design, in a window below [`WINDOW_MIN_S`], and after failures
+/// and reconnects, because a broken connection has nothing in flight.
 pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check> {
     let service = figures.service?;
     let asked = (plan.connections * plan.pipeline) as f64;
     let in_flight = figures.rate * service.mean / 1e9;
     let held = figures.rate * figures.held_mean_ns / 1e9;
     let found = in_flight + held;
-    let edges_ns = service.max + figures.longest_carried_ns;
-    let edges = edges_ns as f64 / 1e9 / figures.elapsed_s;
+    let edges_ns = service.max as f64 + figures.longest_carried_ns as f64;
+    let edges = edges_ns / 1e9 / figures.elapsed_s;
     let client_ns = figures.client_cpu_ns_per_request.unwrap_or(0.0);
     let beginning = figures.rate * client_ns / 1e9 * BEGINNING / asked;
     let tolerance = TOLERANCE + edges + beginning;
     // The time of a request without a reply is in no service time.
-    let without_reply = figures.failures() + figures.unfinished + figures.lost_in_warmup;
-    let is_kept = without_reply + figures.reconnects + figures.missing == 0;
+    let without_reply = [
+        figures.failures(),
+        figures.unfinished,
+        figures.lost_in_warmup,
+    ];
+    let unkept = [figures.reconnects, figures.missing];
+    let is_kept = without_reply.iter().chain(&unkept).all(|&count| count == 0);
     let is_long = figures.elapsed_s >= WINDOW_MIN_S;
     let is_judged = !shared_core && is_kept && is_long && !figures.interrupted;
     let verdict = match found / asked - 1.0 {

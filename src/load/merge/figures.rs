@@ -81,20 +81,20 @@ fn statuses(run: &Member<'_>) -> Result<Option<Vec<(u16, u64)>>, String> {
         return Ok(None);
     }
     let counts = run.object("statuses")?;
-    let mut statuses = Vec::new();
+    let mut statuses: Vec<(u16, u64)> = Vec::new();
     for (name, _) in counts.value.members().unwrap_or_default() {
         let status = name
             .parse()
             .ok()
             .filter(|status| (100..=999).contains(status));
         let wrong = || format!("{}: is no HTTP status", counts.at(name));
-        statuses.push((status.ok_or_else(wrong)?, counts.count(name)?));
+        let (status, count) = (status.ok_or_else(wrong)?, counts.count(name)?);
+        match statuses.binary_search_by_key(&status, |(status, _)| *status) {
+            Ok(_) => return Err(format!("{}: a status occurs twice", run.at("statuses"))),
+            Err(place) => statuses.insert(place, (status, count)),
+        }
     }
-    statuses.sort_unstable();
-    match statuses.windows(2).all(|pair| pair[0].0 < pair[1].0) {
-        true => Ok(Some(statuses)),
-        false => Err(format!("{}: a status occurs twice", run.at("statuses"))),
-    }
+    Ok(Some(statuses))
 }
 
 fn cost(server: &Member<'_>) -> Result<ServerCost, String> {

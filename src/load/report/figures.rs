@@ -294,18 +294,18 @@ impl Figures {
     pub fn status_class(&self, class: u16) -> Option<u64> {
         let statuses = self.statuses.as_ref()?.iter();
         let of_class = statuses.filter(|(status, _)| status / 100 == class);
-        Some(of_class.map(|(_, count)| count).sum())
+        Some(of_class.fold(0, |sum, (_, count)| sum.saturating_add(*count)))
     }
 
     /// Failed requests, and connections with wrong bytes that belong to no request: what makes a
     /// run fail.
     pub fn failures(&self) -> u64 {
-        self.failed + self.kinds.bare
+        self.failed.saturating_add(self.kinds.bare)
     }
 
     /// Requests that were sent and have no reply.
     pub fn unanswered(&self) -> u64 {
-        self.kinds.unanswered + self.unfinished
+        self.kinds.unanswered.saturating_add(self.unfinished)
     }
 
     /// The latency that counts: response time in an open loop, service time in a closed loop.

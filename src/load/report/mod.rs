@@ -101,13 +101,7 @@ impl<'a> Report<'a> {
             origin,
             parts: &[],
             inputs: Inputs::Given(bench),
-            load: match &session.steps()[..] {
-                [] => inputs(&bench.plan),
-                [.., (last, _)] => {
-                    let steps = bench.steps().len();
-                    format!("{}, in {steps} steps up to {last}", inputs(&bench.plan))
-                }
-            },
+            load: load(bench),
             notes,
             is_counted: matches!(bench.plan.until, Until::Requests(_)),
             is_open_loop: bench.plan.pace != Pace::Closed,
@@ -126,7 +120,18 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The inputs in one line.
+/// The load of a bench in one line: the inputs, and the steps of a sweep.
+pub fn load(bench: &Bench) -> String {
+    let inputs = inputs(&bench.plan);
+    let steps = bench.steps();
+    match steps.last() {
+        None => inputs,
+        Some(last) => format!("{inputs}, in {} steps up to {last}", steps.len()),
+    }
+}
+
+/// The inputs of one run in one line.
+#[inline(never)]
 pub fn inputs(plan: &Plan) -> String {
     let mut words = vec![plural(plan.connections, "connection", "connections")];
     words.extend((plan.idle > 0).then(|| plural(plan.idle, "idle one", "idle ones")));

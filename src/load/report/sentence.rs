@@ -39,6 +39,7 @@ pub fn first(report: &Report<'_>, index: usize) -> String {
 }
 
 /// The rate and the latency of all runs.
+#[inline(never)]
 pub fn figures(server: &Loaded) -> String {
     let rates = server.runs.iter().map(|run| run.rate);
     let rate = rates.sum::<f64>() / server.runs.len().max(1) as f64;
@@ -53,6 +54,7 @@ pub fn figures(server: &Loaded) -> String {
 }
 
 /// The errors of all runs.
+#[inline(never)]
 pub fn errors(server: &Loaded) -> String {
     plural(server.errors(), "error", "errors")
 }
@@ -68,6 +70,7 @@ const P99: Words = ("p99", "has", "the p99 of A");
 
 /// The last sentence, for the comparison at `index`. The figure is the server's CPU time if it is
 /// known. Otherwise it is the rate, or in an open loop, where the rate is given, the p99.
+#[inline(never)]
 pub fn last(report: &Report<'_>, index: usize) -> Option<String> {
     let compared = &report.compared[index];
     let order = match (report.same_core, report.is_open_loop) {
@@ -90,6 +93,7 @@ pub fn last(report: &Report<'_>, index: usize) -> Option<String> {
 }
 
 /// Where the knee of a sweep is: the last step with which the server kept up.
+#[inline(never)]
 pub fn knee(report: &Report<'_>) -> String {
     let rate = |index: usize| format!("{}/s", count(report.steps[index].0));
     match report.knee {
@@ -113,6 +117,7 @@ fn named(compared: &Compared, name: &str) -> Option<Estimate> {
 }
 
 /// The ratio and its interval with as many digits as tell the ends from the middle.
+#[inline(never)]
 pub fn three(estimate: Estimate) -> (String, String, String) {
     let Estimate {
         ratio, low, high, ..

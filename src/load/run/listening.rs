@@ -29,8 +29,7 @@ pub fn process_at(address: &Address) -> Result<u32, String> {
             "{address}: no socket of this machine listens there"
         ));
     }
-    let mut holders: Vec<u32> = processes().filter(|pid| holds(*pid, &inodes)).collect();
-    holders.sort_unstable();
+    let holders: Vec<u32> = processes().filter(|pid| holds(*pid, &inodes)).collect();
     let heirs = holders.iter().filter(|pid| match parent(**pid) {
         Some(parent) => !holders.contains(&parent),
         None => true,

@@ -243,6 +243,7 @@ pub fn usage_of(target: &Target) -> Option<Result<Usage, Unknown>> {
 
 /// Sleeps until `until` (at most), and returns early with the number of a signal that asks for the
 /// end.
+#[inline(never)]
 pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> {
     let mut events = [Event::default(); 4];
     kernel.wait(&mut events, until)?;
@@ -363,6 +364,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
     }
 
     /// The latency of all requests of the window that the workers have published.
+    #[inline(never)]
     fn latency(&self) -> Histogram {
         let mut all = Histogram::new();
         for board in self.boards {
@@ -397,6 +399,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
     }
 
     /// Writes the line of an interval that has ended at `now`; the rest of the last one if `last`.
+    #[inline(never)]
     fn note_interval(&mut self, now: Time, last: bool) {
         let due = self.progress.intervals.due();
         // The interval that ends with the window is written when the last replies have come.
@@ -425,6 +428,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
         pause(self.kernel, until).map_err(RunError::Own)
     }
 
+    #[inline(never)]
     fn sample(&mut self) -> Sample {
         let threads = self
             .boards
@@ -445,6 +449,7 @@ impl<K: Poller + Opener> Conductor<'_, K> {
     }
 
     /// Draws the progress line, if it is enabled and due.
+    #[inline(never)]
     fn show(&mut self, phase: Phase) {
         let now = self.kernel.now();
         if !self.progress.is_due(now) {

@@ -275,12 +275,12 @@ impl Loaded {
 
     /// Errors of all runs.
     pub fn errors(&self) -> u64 {
-        self.runs.iter().map(|run| run.errors).sum()
+        sum(self.runs.iter().map(|run| run.errors))
     }
 
     /// Failures of all runs; see [`Figures::failures`].
     pub fn failures(&self) -> u64 {
-        self.runs.iter().map(Figures::failures).sum()
+        sum(self.runs.iter().map(Figures::failures))
     }
 
     /// Failed requests of all runs, without the connections that broke without one.
@@ -293,11 +293,16 @@ impl Loaded {
         let mut sums = Figures::default().errors_by_kind();
         for run in &self.runs {
             for (sum, (_, _, count)) in sums.iter_mut().zip(run.errors_by_kind()) {
-                sum.2 += count;
+                sum.2 = sum.2.saturating_add(count);
             }
         }
         sums
     }
+}
+
+/// The sum of counts, at most the largest count.
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 /// The knee of a sweep: the last step before the first one that the server did not keep up with.
@@ -307,7 +312,7 @@ pub fn knee(steps: &[f64], runs: &[Figures]) -> Option<usize> {
     let p99 = |run: &Figures| run.latency().map(|spans| spans.percentiles[P99] as f64);
     let first = p99(runs.first()?)?;
     let keeps_up = |(rate, run): &(&f64, &Figures)| {
-        let is_reached = run.rate >= **rate * KNEE_RATE && run.failures() + run.unsent == 0;
+        let is_reached = run.rate >= **rate * KNEE_RATE && run.failures() == 0 && run.unsent == 0;
         is_reached && p99(run).is_some_and(|p99| p99 <= first * KNEE_LATENCY)
     };
     let kept = steps.iter().zip(runs).take_while(keeps_up).count();

@@ -115,12 +115,12 @@ impl Course {
         self.start().is_some_and(|start| due >= start)
     }
 
-    /// Counts a request that begins and was due at `due`.
+    /// Counts a request that begins and was due at `due`. Returns whether it is measured.
     #[inline]
-    pub(super) fn begin(&mut self, due: Time) {
-        if self.is_measured(due) {
-            self.quota -= 1;
-        }
+    pub(super) fn begin(&mut self, due: Time) -> bool {
+        let is_measured = self.is_measured(due);
+        self.quota -= u64::from(is_measured);
+        is_measured
     }
 
     /// The interval in which replies count for the throughput. A run by a count has no end.

@@ -129,11 +129,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Gives up connections that were not established within the connect timeout. The kernel itself
     /// retransmits a SYN for more than two minutes (tcp(7), `tcp_syn_retries`).
     pub(super) fn give_up_connecting(&mut self) -> Result<(), Cause> {
-        let Some(timeout) = self.job.plan.connect_timeout else {
-            return Ok(());
+        let timeout = match self.job.plan.connect_timeout {
+            Some(timeout) if self.connecting > 0 => timeout,
+            _ => return Ok(()),
         };
         let interval = (timeout / LOOKS_PER_CONNECT_TIMEOUT).min(PUBLISH_INTERVAL);
-        if self.connecting == 0 || self.now.since(self.scanned) < interval {
+        if self.now.since(self.scanned) < interval {
             return Ok(());
         }
         self.scanned = self.now;

@@ -177,6 +177,8 @@ pub struct Worker<'a, K: Poller + Opener> {
     /// The last scan for expired connects.
     scanned: Time,
     tally: Tally,
+    /// Replies that are in the timeline; the others of the turn follow at its end.
+    recorded: u64,
     space: Vec<u8>,
     events: Vec<Event>,
 }
@@ -250,6 +252,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
                 has_statuses: speech == Speech::Http,
                 ..Tally::new()
             },
+            recorded: 0,
             space,
             events: vec![Event::default(); EVENTS],
         };
@@ -294,6 +297,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         self.open_due()?;
         self.give_up_connecting()?;
         self.release_due()?;
+        self.record_turn();
         if self.now.since(self.published) >= self.publish_interval {
             self.give_up_the_lost()?;
             self.publish();

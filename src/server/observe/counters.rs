@@ -28,7 +28,7 @@ macro_rules! counters {
 
         impl Counters {
             /// Calls `tell` with each counter: the two parts of its name, and the count.
-            fn each(&self, mut tell: impl FnMut(&str, &str, u64)) {
+            fn each(&self, tell: &mut dyn FnMut(&str, &str, u64)) {
                 $(tell("", stringify!($name), self.$name);)*
                 for reason in CloseReason::ALL {
                     tell("closed_", reason.name(), self.closed[reason as usize]);

@@ -129,7 +129,7 @@ pub(crate) fn reap(id: u32) -> io::Result<()> {
 /// that starts none but was executed in place of their parent, is a subreaper, or is process 1. In
 /// all other cases SIGCHLD stays as it is.
 pub fn leave_all_to_the_kernel() -> io::Result<()> {
-    if !may_have_children()? {
+    if !may_have_children() {
         return Ok(());
     }
     // SAFETY: SIG_IGN installs no code of ours that could run at a bad time.
@@ -146,15 +146,17 @@ pub fn leave_all_to_the_kernel() -> io::Result<()> {
     Ok(())
 }
 
-fn may_have_children() -> io::Result<bool> {
+/// Whether a child of this process may exist or be adopted. A refused question counts as yes: a
+/// sandbox may filter prctl(2), and the user-mode emulation of qemu refuses this operation.
+fn may_have_children() -> bool {
     let mut is_subreaper: libc::c_int = 0;
     // SAFETY: with this operation the call writes one number, which outlives it.
-    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut is_subreaper) })?;
+    let asked = check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut is_subreaper) });
     // SAFETY: the call takes nothing and cannot fail.
     let is_first = unsafe { libc::getpid() } == 1;
     let look = wait(libc::P_ALL, 0, libc::WNOHANG | libc::WNOWAIT);
     let has_none = look.is_err_and(|error| error.raw_os_error() == Some(libc::ECHILD));
-    Ok(is_first || is_subreaper != 0 || !has_none)
+    is_first || asked.is_err() || is_subreaper != 0 || !has_none
 }
 
 #[cfg(test)]

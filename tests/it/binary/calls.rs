@@ -67,7 +67,7 @@ fn a_request_costs_one_read_one_write_and_its_share_of_a_wait() {
     for (peers, trigger) in [(1, "level"), (1, "edge"), (100, "level"), (100, "edge")] {
         let counted = calls(peers, trigger);
         let of = |name: &str| counted.get(name).copied().unwrap_or(0);
-        let waits = of("epoll_wait") + of("epoll_pwait2");
+        let waits = of("epoll_wait") + of("epoll_pwait") + of("epoll_pwait2");
         let per_request = |count: u64| count as f64 / REQUESTS as f64;
         say(format_args!(
             "{REQUESTS} requests over {peers} connections, {trigger}: recvfrom {}, sendto {}, \

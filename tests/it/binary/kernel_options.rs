@@ -208,7 +208,9 @@ fn a_loop_that_spins_looks_without_waiting_and_another_does_not() {
                 });
             },
         );
-        let in_vain = |line: &&str| line.contains(", 0)") && line.ends_with("= 0");
+        // musl makes an epoll_pwait of every wait, without a mask.
+        let at_once = |line: &str| line.contains(", 0)") || line.contains(", 0, NULL, ");
+        let in_vain = |line: &&str| at_once(line) && line.ends_with("= 0");
         let found = report.lines().filter(in_vain).count();
         assert_eq!(found > 2, looks, "{spin}: {found} looks in vain");
     }

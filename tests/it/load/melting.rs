@@ -212,7 +212,7 @@ fn connections_that_a_server_never_lets_stand_are_a_doubt() {
         joined(&out).contains("!! 2 of 4 connections stood at the end"),
         "{out}"
     );
-    assert!(out.contains("longest pause "), "{out}");
+    assert!(joined(&out).contains("longest pause "), "{out}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(crate) mod command;
 mod datagrams;
 mod dialling;
 mod documents;
+mod inputs;
 mod interrupts;
 mod keepalive;
 mod melting;

@@ -74,3 +74,16 @@ fn failures_and_long_commands_are_wrapped() {
     );
     report_of(&[&long, "--requests", "10"]);
 }
+
+#[test]
+fn the_load_line_of_a_sweep_has_all_its_steps() {
+    let server = peer::tcp(peer::echo).to_string();
+    let rates = ["--rate", "100..500", "--warmup", "0", "--duration", "50ms"];
+    let output = bench(&[&[server.as_str()], &rates[..]].concat());
+    let err = String::from_utf8_lossy(&output.stderr);
+    let line = err.lines().next().expect("the load comes first");
+    assert!(line.starts_with("load      "), "{err}");
+    assert!(line.ends_with(", in 5 steps up to 500"), "{err}");
+    let (_, out, _) = told(&output);
+    assert!(joined(&out).contains(&joined(line)), "{out}");
+}

@@ -43,17 +43,25 @@ impl Json {
 
     /// A number, a boolean, or any other value whose `Display` is valid JSON.
     pub fn value(&mut self, name: &str, value: impl fmt::Display) {
+        self.member(name, &value);
+    }
+
+    // A report has a hundred members: this and the functions below are called, not inlined.
+    #[inline(never)]
+    fn member(&mut self, name: &str, value: &dyn fmt::Display) {
         self.name(name);
         self.put(value);
     }
 
     /// A number with a fraction.
+    #[inline(never)]
     pub fn float(&mut self, name: &str, value: f64) {
         self.name(name);
         self.put_float(value);
     }
 
     /// A text.
+    #[inline(never)]
     pub fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         self.put_text(value);
@@ -62,7 +70,9 @@ impl Json {
     /// An inner object, written by `inside`.
     pub fn object(&mut self, name: &str, inside: impl FnOnce(&mut Json)) {
         self.name(name);
-        self.nest('{', '}', inside);
+        self.open('{');
+        inside(self);
+        self.close('}');
     }
 
     /// An array of objects, each written by `inside`.
@@ -73,12 +83,14 @@ impl Json {
         inside: impl Fn(&mut Json, T),
     ) {
         self.name(name);
-        self.nest('[', ']', |json| {
-            for item in items {
-                json.comma();
-                json.nest('{', '}', |json| inside(json, item));
-            }
-        });
+        self.open('[');
+        for item in items {
+            self.comma();
+            self.open('{');
+            inside(self, item);
+            self.close('}');
+        }
+        self.close(']');
     }
 
     /// An array of numbers, on one line.
@@ -98,7 +110,7 @@ impl Json {
         self.text.push('[');
         for (index, (one, other)) in pairs.into_iter().enumerate() {
             self.text.push_str(if index == 0 { "" } else { ", " });
-            self.put(format_args!("[{one}, {other}]"));
+            self.put(&format_args!("[{one}, {other}]"));
         }
         self.text.push(']');
     }
@@ -123,31 +135,32 @@ impl Json {
     /// An array of values that were read from other documents.
     pub fn list<'a>(&mut self, name: &str, values: impl IntoIterator<Item = &'a Value>) {
         self.name(name);
-        self.nest('[', ']', |json| {
-            for value in values {
-                json.comma();
-                json.put_value(value);
-            }
-        });
+        self.put_list(values);
+    }
+
+    fn put_list<'a>(&mut self, values: impl IntoIterator<Item = &'a Value>) {
+        self.open('[');
+        for value in values {
+            self.comma();
+            self.put_value(value);
+        }
+        self.close(']');
     }
 
     fn put_value(&mut self, value: &Value) {
         match value {
-            Value::Null => self.put("null"),
+            Value::Null => self.put(&"null"),
             Value::Bool(is) => self.put(is),
             Value::Number(digits) => self.put(digits),
             Value::Text(text) => self.put_text(text),
-            Value::List(items) => self.nest('[', ']', |json| {
-                for item in items {
-                    json.comma();
-                    json.put_value(item);
-                }
-            }),
-            Value::Object(members) => self.nest('{', '}', |json| {
+            Value::List(items) => self.put_list(items),
+            Value::Object(members) => {
+                self.open('{');
                 for (name, value) in members {
-                    json.copy(name, value);
+                    self.copy(name, value);
                 }
-            }),
+                self.close('}');
+            }
         }
     }
 
@@ -175,25 +188,32 @@ impl Json {
         }
     }
 
-    fn nest(&mut self, open: char, close: char, inside: impl FnOnce(&mut Json)) {
-        self.text.push(open);
+    /// Begins an object or an array, which [`Json::close`] ends.
+    #[inline(never)]
+    fn open(&mut self, bracket: char) {
+        self.text.push(bracket);
         self.depth += 1;
         self.first = true;
-        inside(self);
+    }
+
+    #[inline(never)]
+    fn close(&mut self, bracket: char) {
         self.depth -= 1;
         if !self.first {
             self.line();
         }
-        self.text.push(close);
+        self.text.push(bracket);
         self.first = false;
     }
 
+    #[inline(never)]
     fn name(&mut self, name: &str) {
         self.comma();
         self.put_text(name);
         self.text.push_str(": ");
     }
 
+    #[inline(never)]
     fn comma(&mut self) {
         if !self.first {
             self.text.push(',');
@@ -207,25 +227,28 @@ impl Json {
         self.text.extend(std::iter::repeat_n("  ", self.depth));
     }
 
-    fn put(&mut self, value: impl fmt::Display) {
+    #[inline(never)]
+    fn put(&mut self, value: &dyn fmt::Display) {
         // Writing to a string cannot fail.
         let _ = write!(self.text, "{value}");
     }
 
+    #[inline(never)]
     fn put_float(&mut self, value: f64) {
         if value.is_finite() {
-            self.put(value)
+            self.put(&value)
         } else {
-            self.put("null")
+            self.put(&"null")
         }
     }
 
+    #[inline(never)]
     fn put_text(&mut self, value: &str) {
         self.text.push('"');
         for letter in value.chars() {
             match letter {
                 '"' | '\\' => self.text.extend(['\\', letter]),
-                '\0'..='\x1f' => self.put(format_args!("\\u{:04x}", letter as u32)),
+                '\0'..='\x1f' => self.put(&format_args!("\\u{:04x}", letter as u32)),
                 _ => self.text.push(letter),
             }
         }

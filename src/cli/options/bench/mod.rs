@@ -280,6 +280,7 @@ impl Draft {
 }
 
 /// Bytes that `read` takes from the text, or the file behind an `@`.
+#[inline(never)]
 fn content(text: &str, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Content, String> {
     match text.strip_prefix('@') {
         Some("") => Err("must be a text, or @ and the name of a file".to_owned()),
@@ -288,6 +289,7 @@ fn content(text: &str, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result
     }
 }
 
+#[inline(never)]
 fn input_file(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("must be a file".to_owned()),
@@ -319,6 +321,7 @@ fn rates(text: &str) -> Result<(f64, f64), String> {
     }
 }
 
+#[inline(never)]
 fn server(text: &str) -> Result<Server, String> {
     match text.contains("{port}") {
         true => Ok(Server::Command(text.to_owned())),
@@ -361,6 +364,7 @@ fn has_scheme(text: &str, scheme: &str) -> bool {
 }
 
 /// A size, or a range of sizes.
+#[inline(never)]
 fn sizes(text: &str) -> Result<(usize, usize), String> {
     let (least, most) = text.split_once("..").unwrap_or((text, text));
     Ok((

@@ -1,5 +1,7 @@
 //! Looks up a word of the command line: the row of a command or a flag, or a suggestion.
 
+use std::vec;
+
 use super::super::bench;
 use super::super::texts::TEXTS;
 use super::super::values::shown;
@@ -9,13 +11,16 @@ use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
 
 /// The flags of all commands, with the flags that every command has at the end.
-pub(in crate::cli::options) fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
-    let serve = serve::FLAGS.iter();
-    let commands = serve
-        .chain(bench::FLAGS)
-        .chain(merge::FLAGS)
-        .chain(connect::FLAGS);
-    commands.chain(decode::FLAGS).chain(FLAGS)
+pub(in crate::cli::options) fn flags() -> Vec<&'static Flag> {
+    let tables = [
+        serve::FLAGS,
+        bench::FLAGS,
+        merge::FLAGS,
+        connect::FLAGS,
+        decode::FLAGS,
+        FLAGS,
+    ];
+    tables.into_iter().flatten().collect()
 }
 
 /// The command with this name.
@@ -31,11 +36,11 @@ impl Flag {
 
 impl CommandRow {
     /// The flags of this command, in the order of the table.
-    pub(in crate::cli::options) fn flags(
-        &self,
-    ) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
-        let name = self.name;
-        flags().filter(move |flag| flag.commands.is_empty() || flag.commands.contains(&name))
+    #[inline(never)]
+    pub(in crate::cli::options) fn flags(&self) -> vec::IntoIter<&'static Flag> {
+        let mut flags = flags();
+        flags.retain(|flag| flag.commands.is_empty() || flag.commands.contains(&self.name));
+        flags.into_iter()
     }
 
     /// The flag that `written` names, and the value that is attached to it: `--size=64`, `-c=100`
@@ -83,7 +88,7 @@ impl CommandRow {
         if let Some(instead) = of_flag(self, written) {
             return instead.to_owned();
         }
-        if let Some(flag) = flags().find(|flag| flag.is(written)) {
+        if let Some(flag) = flags().into_iter().find(|flag| flag.is(written)) {
             return format!("belongs to mynah {}", flag.commands.join(" and mynah "));
         }
         let long = self.flags().map(|flag| flag.long);

@@ -163,6 +163,12 @@ impl Connection {
         self.answered = self.begun;
     }
 
+    /// Whether bytes of a request are still to be written.
+    #[inline]
+    pub fn owes(&self) -> bool {
+        self.owed > 0
+    }
+
     /// The bytes to write next; empty when nothing is owed.
     #[inline]
     pub fn outgoing<'a>(&self, script: &'a Script) -> &'a [u8] {
@@ -182,20 +188,28 @@ impl Connection {
 
     /// Takes received bytes up to the end of a run of replies, and returns how many requests they
     /// completed. Without `verify`, only lengths are checked.
-    #[inline]
+    ///
+    /// Only the choice is inlined: another copy of [`Heard`] costs more than the call.
+    #[inline(always)]
     pub fn received(&mut self, script: &Script, bytes: &[u8], verify: bool) -> Heard {
-        let is_asked = self.in_flight() > 0;
-        match (&mut self.replies, self.speech) {
-            (Some(replies), _) => {
-                replies.ask(is_asked);
-                let heard = replies.received(bytes, verify);
-                let is_mid_message = replies.is_mid_message();
-                self.asked_for(heard, is_mid_message)
-            }
-            (None, Speech::Datagrams) => self.datagram(script, bytes, verify),
-            (None, Speech::Exchange) => self.exchanged(script, bytes, verify),
-            (None, _) => self.echoed(script, bytes, verify),
+        match self.speech {
+            Speech::Stream => self.echoed(script, bytes, verify),
+            Speech::Datagrams => self.datagram(script, bytes, verify),
+            Speech::Http => self.page(bytes, verify),
+            Speech::Exchange => self.exchanged(script, bytes, verify),
         }
+    }
+
+    /// Handles the replies of HTTP.
+    fn page(&mut self, bytes: &[u8], verify: bool) -> Heard {
+        let is_asked = self.in_flight() > 0;
+        let Some(replies) = &mut self.replies else {
+            return Heard::default();
+        };
+        replies.ask(is_asked);
+        let heard = replies.received(bytes, verify);
+        let is_mid_message = replies.is_mid_message();
+        self.asked_for(heard, is_mid_message)
     }
 
     /// Handles the end of the connection. The end completes a request only for an HTTP reply

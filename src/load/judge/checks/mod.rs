@@ -148,7 +148,11 @@ fn connections(plan: &Plan, figures: &Figures) -> Option<Check> {
 /// Replies that are no pages: errors, and redirects, which are not followed.
 fn statuses(figures: &Figures) -> Option<Check> {
     let class = |class| figures.status_class(class).unwrap_or(0);
-    let (redirects, errors, all) = (class(3), class(4) + class(5), figures.requests);
+    let (redirects, errors, all) = (
+        class(3),
+        class(4).saturating_add(class(5)),
+        figures.requests,
+    );
     let part = |count: u64| count as f64 / all.max(1) as f64;
     let of_all =
         |count: u64, what: &str| format!("{count} of {} {what}", plural(all, "reply", "replies"));
@@ -162,7 +166,7 @@ fn statuses(figures: &Figures) -> Option<Check> {
         Some(Check::doubt(format!(
             "{text}: name the page that they lead to"
         )))
-    } else if errors + redirects > 0 {
+    } else if errors > 0 || redirects > 0 {
         let redirected = of_all(redirects, "were redirects, which are not followed");
         Some(Check::note(match errors {
             0 => redirected,

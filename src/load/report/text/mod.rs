@@ -75,12 +75,14 @@ struct Page {
 
 impl Page {
     /// Writes a line as it is. Writing to a string cannot fail.
+    #[inline(never)]
     fn line(&mut self, text: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.out, "{text}");
     }
 
     /// Writes `label` and, from column `indent` on, `text`, wrapped. A label may begin with a line
     /// feed, which leaves a line empty.
+    #[inline(never)]
     fn hanging(&mut self, label: &str, indent: usize, text: &str) {
         if let Some(label) = label.strip_prefix('\n') {
             self.out.push('\n');
@@ -94,6 +96,7 @@ impl Page {
     }
 
     /// Writes an item of a server's table.
+    #[inline(never)]
     fn item(&mut self, label: &str, text: &str) {
         self.hanging(&format!("  {label}"), ITEM, text);
     }
@@ -329,9 +332,10 @@ impl Page {
             self.hanging("  ", 2, &line);
             return;
         }
-        let (ratio_title, interval) = ("ratio", "95 % interval");
+        // The widest row fills the line: 10,000 of 10,000 pairs, and an interval without bound.
+        let (ratio_title, interval, won) = ("ratio", "95 % interval", "better in");
         self.line(format_args!(
-            "  {:<23} {ratio_title:>7}  {interval:<18} better in  difference",
+            "  {:<23} {ratio_title:>6}  {interval:<16} {won:<14} difference",
             ""
         ));
         for versus in &compared.versus {
@@ -339,7 +343,7 @@ impl Page {
             let interval = format!("{} to {}", ratio(estimate.low), ratio(estimate.high));
             let won = format!("{} of {}", versus.won, estimate.pairs);
             self.line(format_args!(
-                "  {:<23} {:>7}  {interval:<18} {won:<10} {}",
+                "  {:<23} {:>6}  {interval:<16} {won:<14} {}",
                 versus.label,
                 ratio(estimate.ratio),
                 versus.verdict(),
@@ -362,7 +366,7 @@ impl Page {
             let (middle, low, high) = (estimate.ratio, estimate.low, estimate.high);
             let interval = format!("{} to {}", ratio(low), ratio(high));
             self.line(format_args!(
-                "  {metric:<23} {:>7}  {interval}{doubt}",
+                "  {metric:<23} {:>6}  {interval}{doubt}",
                 ratio(middle)
             ));
         }

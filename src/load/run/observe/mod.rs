@@ -40,6 +40,7 @@ pub struct Usage {
 }
 
 /// The wall clock, in nanoseconds since 1970; 0 for a clock that is set to an earlier time.
+#[inline(never)]
 pub fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
@@ -184,17 +185,20 @@ fn named(root: &Path) -> impl Fn(io::Error) -> io::Error {
 }
 
 /// Processor time of one thread of this process, in nanoseconds.
+#[inline(never)]
 pub fn thread_cpu_ns(thread: u64) -> Option<u64> {
     schedstat(thread, 0)
 }
 
 /// The time that a thread was runnable but not running, in nanoseconds.
+#[inline(never)]
 pub fn thread_wait_ns(thread: u64) -> Option<u64> {
     schedstat(thread, 1)
 }
 
 /// A field of `schedstat`. A kernel without these statistics writes zeros. A thread that exists has
 /// run, so 0 means unknown.
+#[inline(never)]
 fn schedstat(thread: u64, index: usize) -> Option<u64> {
     let task = host::proc("self/task").join(thread.to_string());
     let text = read(&task.join("schedstat"));
@@ -210,6 +214,7 @@ pub fn this_thread() -> u64 {
 }
 
 /// The threads of process `pid` and of its live descendants, its own first.
+#[inline(never)]
 pub fn threads(pid: u32) -> io::Result<Vec<i32>> {
     let (mut threads, mut waiting) = (Vec::new(), vec![pid]);
     while let Some(next) = waiting.pop() {
@@ -237,6 +242,7 @@ pub fn lists_children() -> bool {
 }
 
 /// The live children of a thread.
+#[inline(never)]
 fn children(task: &Path) -> Vec<u32> {
     let listed = read(&task.join("children"));
     let numbers = listed.split_whitespace();
@@ -244,6 +250,7 @@ fn children(task: &Path) -> Vec<u32> {
 }
 
 /// The processors this process may run on.
+#[inline(never)]
 pub fn processors() -> Vec<usize> {
     host::affinity(0).map_or(Vec::new(), |set| set.list())
 }
@@ -286,14 +293,17 @@ impl Host {
 }
 
 /// Reads a file; an unreadable file reads as empty.
+#[inline(never)]
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
+#[inline(never)]
 fn number(text: &str, index: usize) -> Option<u64> {
     text.split_whitespace().nth(index)?.parse().ok()
 }
 
+#[inline(never)]
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     number(line?, 0)

@@ -69,15 +69,14 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Err(error) => return Err(self.broken(error)),
             };
             let got = self.take(index, count)?;
-            let is_over = self.slots[index].connection.is_over();
             answers += got;
-            // A churn connection with its one reply, and a connection with its announced last
-            // reply, are not read until their end.
-            let over = self.job.plan.churn && answers > 0 || is_over;
             // Another datagram may follow a late one, and no new edge would report it.
             let late = self.speech == Speech::Datagrams && got == 0;
             self.tally.late += u64::from(late);
-            more = (count == self.space.len() || readiness.intersects(ENDING) || late) && !over;
+            more = count == self.space.len() || readiness.intersects(ENDING) || late;
+            // A churn connection with its one reply, and a connection with its announced last
+            // reply, are not read until their end.
+            more = more && !(self.job.plan.churn && answers > 0 || self.is_over(index));
             reads += 1;
             if more && reads == READS_PER_EVENT {
                 self.ask_again(index)?;
@@ -94,15 +93,19 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// requests they settled: answered, or failed by a complete reply.
     #[inline(always)]
     pub(super) fn take(&mut self, index: usize, count: usize) -> Result<u32, Cause> {
+        let heard = self.take_run(index, 0, count, count);
+        // Usually one run of correct replies has all bytes.
+        match heard.wrong {
+            None if heard.taken == count => Ok(heard.answers),
+            _ => self.take_more(index, count, heard),
+        }
+    }
+
+    /// Settles the first run, which is `heard`, and takes those behind it.
+    #[cold]
+    fn take_more(&mut self, index: usize, count: usize, mut heard: Heard) -> Result<u32, Cause> {
         let (mut settled, mut from) = (0, 0);
-        let mut size = count;
         loop {
-            let connection = &mut self.slots[index].connection;
-            let first = connection.answered();
-            let (bytes, verify) = (&self.space[from..count], self.job.plan.verify);
-            let heard = connection.received(self.job.script, bytes, verify);
-            let is_over = connection.is_over();
-            self.answered(index, first, &heard, size);
             settled += heard.answers;
             match heard.wrong {
                 None => {}
@@ -113,11 +116,29 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Some(wrong) => return Err(Cause::Wrong(wrong)),
             }
             from += heard.taken;
-            size = 0;
-            if from >= count || is_over {
+            if from >= count || self.is_over(index) {
                 return Ok(settled);
             }
+            heard = self.take_run(index, from, count, 0);
         }
+    }
+
+    /// Takes one run of replies from the bytes `from..count` of `space`, and counts its answers and
+    /// `size` received bytes.
+    #[inline(always)]
+    fn take_run(&mut self, index: usize, from: usize, count: usize, size: usize) -> Heard {
+        let connection = &mut self.slots[index].connection;
+        let first = connection.answered();
+        let (bytes, verify) = (&self.space[from..count], self.job.plan.verify);
+        let heard = connection.received(self.job.script, bytes, verify);
+        self.answered(index, first, &heard, size);
+        heard
+    }
+
+    /// Whether the server sends no more replies on connection `index`.
+    #[inline]
+    fn is_over(&self, index: usize) -> bool {
+        self.slots[index].connection.is_over()
     }
 
     /// Lets another event report the unread rest, after the events of other connections.
@@ -162,7 +183,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 self.release(index);
                 self.renew(index, Duration::ZERO)
             }
-            _ if self.slots[index].connection.is_over() => self.reopen(index),
+            _ if self.is_over(index) => self.reopen(index),
             _ if self.schedule.is_some() => {
                 self.free.add(index, self.now);
                 self.flush(index)
@@ -188,7 +209,6 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if self.now >= start && self.now < end {
             self.tally.received_bytes += bytes as u64;
             self.tally.completed += u64::from(answers);
-            self.tally.timeline.record(elapsed, u64::from(answers));
         }
         let open_loop = self.schedule.is_some();
         let (mut request, end) = (first, first + u64::from(answers));
@@ -196,8 +216,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         while request < end {
             let stamp = self.stamp(index, request);
             // Requests that were sent together have the same stamp and are recorded together.
-            let same = (request..end).take_while(|&other| self.stamp(index, other) == stamp);
-            let count = same.count() as u64;
+            let same = (request + 1..end).take_while(|&other| self.stamp(index, other) == stamp);
+            let count = 1 + same.count() as u64;
             request += count;
             if stamp.due >= start {
                 measured += count;
@@ -224,18 +244,28 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
+    /// Records the replies of a turn in the timeline, all at the turn's time.
+    pub(super) fn record_turn(&mut self) {
+        let completed = self.tally.completed - self.recorded;
+        if let Some(start) = self.course.start().filter(|_| completed > 0) {
+            let elapsed = span_ns(start, self.now);
+            self.tally.timeline.record(elapsed, completed);
+            self.recorded = self.tally.completed;
+        }
+    }
+
     /// Closed loop: begins up to `count` more requests and sends them together.
     #[inline]
     pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
         let sent = self.kernel.now();
         let held_ns = span_ns(self.now, sent);
-        let is_measured = self.course.is_measured(sent);
         for _ in 0..count {
             if !self.course.may_begin(sent) {
                 break;
             }
-            self.begin(index, Stamp { sent, due: sent });
-            self.tally.held_ns += if is_measured { held_ns } else { 0 };
+            if self.begin(index, Stamp { sent, due: sent }) {
+                self.tally.held_ns += held_ns;
+            }
         }
         self.flush(index)
     }
@@ -253,8 +283,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
     }
 
+    /// Begins a request. Returns whether it belongs to the window.
     #[inline]
-    pub(super) fn begin(&mut self, index: usize, stamp: Stamp) {
+    pub(super) fn begin(&mut self, index: usize, stamp: Stamp) -> bool {
         let connection = &mut self.slots[index].connection;
         let request = connection.begun();
         connection.begin(self.job.script);
@@ -264,7 +295,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             self.moved = stamp.sent;
         }
         self.in_flight += 1;
-        self.course.begin(stamp.due);
+        self.course.begin(stamp.due)
     }
 
     /// Open loop: begins the requests that are due, as long as connections are free.
@@ -314,11 +345,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let Some(socket) = &slot.socket else {
             return Ok(());
         };
-        loop {
+        while slot.connection.owes() {
             let bytes = slot.connection.outgoing(self.job.script);
-            if bytes.is_empty() {
-                return Ok(());
-            }
             let (length, written) = (bytes.len(), self.kernel.write(socket, bytes));
             match written {
                 Ok(count) => {
@@ -332,6 +360,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 Err(error) => return Err(self.broken(error)),
             }
         }
+        Ok(())
     }
 
     /// The cause for a failed call on a connection.

@@ -76,6 +76,10 @@ pub(crate) fn may_trace() -> bool {
 /// the line.
 pub(super) struct Calls(Vec<(u32, String, String)>);
 
+/// Calls of glibc on x86-64 for which musl, or any C library on another machine, makes a different
+/// one: where the kernel has the second, it need not have the first.
+const OTHER_NAMES: [(&str, &str); 2] = [("epoll_wait", "epoll_pwait"), ("openat", "open")];
+
 impl Calls {
     pub(super) fn learn(report: &str) -> Calls {
         let mut counts = HashMap::<String, u32>::new();
@@ -98,6 +102,19 @@ impl Calls {
         Calls(calls)
     }
 
+    /// The call that the C library of this program makes for the call of the row.
+    pub(super) fn name(&self, row: &Row) -> &'static str {
+        let made = |call: &str| {
+            let mut calls = self.0.iter();
+            calls.any(|(_, name, rest)| name == call && rest.contains(row.with))
+        };
+        let other = OTHER_NAMES.iter().find(|(call, _)| *call == row.call);
+        match other {
+            Some((call, other)) if !made(call) => other,
+            _ => row.call,
+        }
+    }
+
     /// The positions of the calls that match the row.
     pub(super) fn positions(&self, row: &Row) -> Vec<u32> {
         let find = |call: &str, with: &str| {
@@ -112,8 +129,9 @@ impl Calls {
             Phase::Start(_) => begin..ready - 1,
             Phase::Serving | Phase::Fatal => ready + 1..self.0.len(),
         };
+        let call = self.name(row);
         let of_row = self.0[range].iter().filter(|(_, name, rest)| {
-            name == row.call && rest.contains(row.with) && !rest.contains("= ?")
+            name == call && rest.contains(row.with) && !rest.contains("= ?")
         });
         of_row.map(|(count, _, _)| *count).collect()
     }

@@ -1,5 +1,7 @@
 //! The report of costs that are unknown, or only partly known.
 
+mod widest;
+
 use super::*;
 
 #[test]
