@@ -40,6 +40,8 @@ pub(super) struct Link<K: Sockets, S: Service> {
     pub(super) registered: Interest,
     /// epoll has reported the end of the stream or an urgent byte: read on after a short read.
     pub(super) read_to_end: bool,
+    /// Was read in this turn, and its answer is not sent yet or its bytes are not handled yet.
+    pub(super) is_staged: bool,
     /// Reads during a drain, up to [`DRAIN_READS_MIN`].
     pub(super) drain_reads: u8,
     /// A request was answered after the reading time of a drain: no other is read.
@@ -52,13 +54,16 @@ impl<K: Sockets, S: Service> Link<K, S> {
     /// Whether the connection is at rest: no bytes are held, and only a read is wanted.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_request() && !self.read_to_end && self.connection.is_open()
+        // `|` instead of `||` saves a jump per request.
+        let is_due_more = self.read_to_end | self.is_staged;
+        self.waiting.is_request() && !is_due_more
     }
 
     /// Checks the caches against what the connection waits for: whether a workspace is held, and
     /// the interest that epoll has. In a turn, both may be those from before it.
     #[inline]
     pub(super) fn check(&self, trigger: Trigger) {
+        debug_assert!(!self.is_staged, "{:?}", self.waiting);
         let holds = holds_workspace(&self.waiting);
         debug_assert!(
             holds.is_none_or(|holds| holds == self.lease.is_some()),

@@ -16,7 +16,6 @@ use crate::protocol::service::Service;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
-use super::waiting::Waiting;
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
 pub(in crate::server) struct Pump<K: Sockets, S: Service> {
@@ -60,8 +59,19 @@ pub(in crate::server) enum FastOutcome {
     Left(InboundCursors, bool, Stop),
     /// The kernel did not take all of the answer.
     Unsent(InboundCursors),
-    /// No bytes are left. The connection wants something else than to read.
-    Ended(Want),
+    /// No bytes are left, and the connection may want something else than to read.
+    Ended,
+}
+
+impl FastOutcome {
+    /// Bytes from the front of its space that are still needed.
+    #[cold]
+    pub(in crate::server) fn size(&self) -> usize {
+        match self {
+            FastOutcome::Left(at, ..) | FastOutcome::Unsent(at) => at.filled(),
+            FastOutcome::Done | FastOutcome::Ended => 0,
+        }
+    }
 }
 
 /// Where pumping stopped.
@@ -92,24 +102,49 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         peer: &mut Link<K, S>,
         space: &mut [u8],
     ) -> Result<usize, FastOutcome> {
+        let Some(active_at) = peer.waiting.active_at_rest() else {
+            unreachable!("only a connection at rest takes the fast path");
+        };
         self.counters.recv += 1;
         let count = match self.kernel.read(&peer.socket, space) {
-            Ok(0) => return Err(self.end_of_stream(peer)),
+            Ok(0) => {
+                self.end_of_stream(peer);
+                return Err(FastOutcome::Ended);
+            }
             Ok(count) => count,
-            Err(error) => return Err(FastOutcome::Ended(self.read_failed(&error, peer))),
+            Err(error) => {
+                self.read_failed(&error, peer);
+                return Err(FastOutcome::Ended);
+            }
         };
-        peer.waiting = Waiting::for_request(self.now);
+        *active_at = self.now;
         self.counters.bytes_in += count as u64;
-        let filled = count == space.len();
-        let bytes = &mut space[..count];
-        let run = peer.connection.answer_at_once(bytes, &mut self.protocol);
-        let answered = run.bytes;
-        self.counters.frames += run.frames;
-        if answered < count || filled {
-            let left = InboundCursors::after(0, answered, count);
-            return Err(FastOutcome::Left(left, filled, run.stop));
+        if count >= space.len() {
+            return Err(self.answer_full(peer, space));
         }
-        Ok(count)
+        let bytes = &mut space[..count];
+        let frames = &mut self.counters.frames;
+        let connection = &mut peer.connection;
+        connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
+            *frames += answered;
+            if size < count {
+                let left = InboundCursors::after(0, size, count);
+                return Err(FastOutcome::Left(left, false, *stop));
+            }
+            Ok(count)
+        })
+    }
+
+    /// Answers a read that has filled its space, behind which the kernel may have more bytes.
+    #[cold]
+    fn answer_full(&mut self, peer: &mut Link<K, S>, bytes: &mut [u8]) -> FastOutcome {
+        let count = bytes.len();
+        let frames = &mut self.counters.frames;
+        let connection = &mut peer.connection;
+        connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
+            *frames += answered;
+            FastOutcome::Left(InboundCursors::after(0, size, count), true, *stop)
+        })
     }
 
     /// The second half of the fast path: sends the owed bytes.
@@ -124,7 +159,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             Ok(sent) => sent,
             Err(error) => match self.write_failed(&error, peer) {
                 Want::Write => 0,
-                want => return FastOutcome::Ended(want),
+                _ => return FastOutcome::Ended,
             },
         };
         self.counters.bytes_out += sent as u64;
@@ -136,10 +171,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     #[cold]
-    fn end_of_stream(&mut self, peer: &mut Link<K, S>) -> FastOutcome {
+    fn end_of_stream(&mut self, peer: &mut Link<K, S>) {
         let mut empty = Workspace::new(&mut [], &mut [], Cursors::default());
         peer.connection.ended(&mut empty, &mut self.protocol);
-        FastOutcome::Ended(peer.connection.wants(false))
     }
 
     /// Counts the answered frames of one step, and logs a discarded frame.

@@ -5,9 +5,10 @@
 //! requests wait for, `drain` ends the server. `workers` calls the turns.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::kernel::{Interest, Opener, Source, Spawner, Time, Token, Trigger};
+use crate::kernel::{Event, Interest, Opener, Source, Spawner, Time, Token, Trigger};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
@@ -125,32 +126,33 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[inline]
     pub fn turn(&mut self, until: Time) -> io::Result<Wakeups> {
         let ready = self.reactor.lists().ready();
-        let deadline = self.wait(until)?;
-        while self.reactor.receive() {
+        let deadline = self.deadline();
+        let count = self.wait(deadline.min(until))?;
+        let mut events = 0..count;
+        while self.reactor.receive(&mut events) {
             self.reactor.send_staged();
         }
-        let wakeups = self.run_slow(ready);
+        let wakeups = self.run_slow(events, ready);
         self.acceptor.accept_pending(&mut self.reactor, self.turns);
         self.commands.start(&mut self.reactor);
         if self.now() >= deadline {
-            self.expire();
+            self.expire(count);
         }
         self.acceptor.settle(&mut self.reactor);
         Ok(wakeups)
     }
 
-    /// Sleeps until the next event or deadline. Returns the deadline.
+    /// Sleeps until the next event or `until`. Returns the number of events.
     #[inline]
-    fn wait(&mut self, until: Time) -> io::Result<Time> {
-        let deadline = self.deadline();
-        self.reactor.wait(deadline.min(until))?;
+    fn wait(&mut self, until: Time) -> io::Result<usize> {
+        let count = self.reactor.wait(until)?;
         self.turns += 1;
         if self.now() >= self.next_tick
             && self.reactor.pump_mut().protocol.service.clock().is_some()
         {
             self.tick();
         }
-        Ok(deadline)
+        Ok(count)
     }
 
     /// When the loop has to act without an event.
@@ -170,10 +172,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Handles what the fast path has left: connections one at a time, and the descriptors that are
     /// not connections. Then the first `ready` of the connections that continue without an event.
     #[inline]
-    fn run_slow(&mut self, ready: usize) -> Wakeups {
+    fn run_slow(&mut self, events: Range<usize>, ready: usize) -> Wakeups {
         let mut wakeups = Wakeups::default();
         if self.reactor.has_left() {
             self.run_left(&mut wakeups);
+        }
+        for place in events {
+            self.handle(self.reactor.event(place), &mut wakeups);
         }
         if ready > 0 {
             self.reactor.run_ready(ready);
@@ -181,14 +186,20 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         wakeups
     }
 
+    #[inline(never)]
     fn run_left(&mut self, wakeups: &mut Wakeups) {
         self.reactor.run_unfinished();
         for place in 0..self.reactor.left() {
-            let event = self.reactor.event(place);
-            match event.token() {
-                token if token.generation() == 0 => self.dispatch(token, wakeups),
-                _ => self.reactor.run_slow(event),
-            }
+            self.handle(self.reactor.event_left(place), wakeups);
+        }
+        self.reactor.clear_left();
+    }
+
+    #[inline]
+    fn handle(&mut self, event: Event, wakeups: &mut Wakeups) {
+        match event.token() {
+            token if token.generation() == 0 => self.dispatch(token, wakeups),
+            _ => self.reactor.run_slow(event),
         }
     }
 
@@ -214,8 +225,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Acts on the deadlines that have passed.
     #[cold]
-    fn expire(&mut self) {
-        if !self.reactor.expire() {
+    fn expire(&mut self, events: usize) {
+        if !self.reactor.expire(events) {
             return;
         }
         if self.has_effects() {

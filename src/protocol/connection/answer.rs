@@ -15,19 +15,38 @@ use crate::protocol::service::{Answer, Reply, Request, Service};
 
 impl<S: Service> Connection<S> {
     /// Answers the bytes that a connection at rest has just read, without a workspace: usually all
-    /// of them, and at most [`FRAMES_PER_EVENT`] frames. Returns the number of frames and of bytes.
-    /// Only for a service that answers everything in place.
+    /// of them, and at most [`FRAMES_PER_EVENT`] frames. Returns what `then` makes of the number of
+    /// frames, their bytes, and why no more were answered. Only for a service that answers
+    /// everything in place.
+    ///
+    /// `then` is called in each arm, so that nothing of an unframed request passes through memory:
+    /// this saves 8 instructions. Calls return two words and set the reason only if it is not the
+    /// end of the bytes: to return a [`Run`] costs 6 instructions more.
     #[inline(always)]
-    pub fn answer_at_once(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> Run {
+    pub fn answer_at_once<T>(
+        &mut self,
+        bytes: &mut [u8],
+        protocol: &mut Protocol<S>,
+        then: impl FnOnce(u64, usize, &Stop) -> T,
+    ) -> T {
         match protocol.framing {
-            Framing::Raw(raw) => self.answer_in_place(&raw, bytes, 0, u64::MAX, protocol),
+            Framing::Raw(raw) => {
+                let run = self.answer_in_place(&raw, bytes, 0, u64::MAX, protocol);
+                then(run.frames, run.bytes, &run.stop)
+            }
             // A frame has at least its length field, so the bytes bound the number of frames.
             Framing::LengthField(field)
                 if bytes.len() <= FRAMES_PER_EVENT as usize * field.place().end =>
             {
-                self.answer_lengths(&field, bytes, protocol)
+                let mut stop = Stop::Incomplete { scanned: 0 };
+                let (frames, bytes) = self.answer_lengths(&field, bytes, protocol, &mut stop);
+                then(frames, bytes, &stop)
             }
-            _ => self.answer_other(bytes, protocol),
+            _ => {
+                let mut stop = Stop::Incomplete { scanned: 0 };
+                let (frames, bytes) = self.answer_other(bytes, protocol, &mut stop);
+                then(frames, bytes, &stop)
+            }
         }
     }
 
@@ -39,17 +58,26 @@ impl<S: Service> Connection<S> {
         field: &LengthField,
         bytes: &mut [u8],
         protocol: &mut Protocol<S>,
-    ) -> Run {
-        self.answer_in_place(field, bytes, 0, u64::MAX, protocol)
+        stop: &mut Stop,
+    ) -> (u64, usize) {
+        let count = bytes.len();
+        let run = self.answer_in_place(field, bytes, 0, u64::MAX, protocol);
+        run.split(count, stop)
     }
 
-    /// The same for framings whose decoding costs more, and for many frames. Cold, so that the two
+    /// The same for framings whose decoding costs more, and for many frames. Cold, so that the
     /// functions above keep their registers.
     #[cold]
-    fn answer_other(&mut self, bytes: &mut [u8], protocol: &mut Protocol<S>) -> Run {
-        let most = FRAMES_PER_EVENT;
+    fn answer_other(
+        &mut self,
+        bytes: &mut [u8],
+        protocol: &mut Protocol<S>,
+        stop: &mut Stop,
+    ) -> (u64, usize) {
+        let (count, most) = (bytes.len(), FRAMES_PER_EVENT);
         each!(protocol.framing, framing => {
             self.answer_in_place(&framing, bytes, 0, most, protocol)
+                .split(count, stop)
         })
     }
 
@@ -380,6 +408,17 @@ pub struct Run {
     pub bytes: usize,
     /// Why the run ended.
     pub stop: Stop,
+}
+
+impl Run {
+    /// The numbers of frames and of bytes. Sets `stop` unless these are all `count` bytes.
+    #[inline(always)]
+    fn split(self, count: usize, stop: &mut Stop) -> (u64, usize) {
+        if self.bytes < count {
+            *stop = self.stop;
+        }
+        (self.frames, self.bytes)
+    }
 }
 
 /// Why no more frames were answered.

@@ -173,10 +173,12 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether arriving bytes are answered in place now, see [`Service::in_place`].
-    #[inline]
+    /// Whether the bytes that arrive at an open connection are answered in place, see
+    /// [`Service::in_place`].
+    #[inline(always)]
     pub fn is_in_place(&self, protocol: &Protocol<S>) -> bool {
-        matches!(self.state, State::Open) && protocol.service.in_place(&self.service)
+        debug_assert!(self.is_open(), "{:?}", self.state);
+        protocol.service.in_place(&self.service)
     }
 
     /// Whether a frame has ended, answered or discarded, since the last call: bytes that are held

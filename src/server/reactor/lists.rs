@@ -60,7 +60,7 @@ impl Lists {
             Waiting::Turn { .. } => _ = self.ready.push(slot),
             Waiting::Workspace { .. } => _ = self.starved.push(slot),
             Waiting::Effect => {}
-            Waiting::Peer(_) | Waiting::Staged | Waiting::Memory { .. } => {}
+            Waiting::Peer(_) | Waiting::Memory { .. } => {}
         }
     }
 

@@ -6,12 +6,13 @@
 //! level-1 cache. To do one of them for many connections in a row costs 2 to 3 % less than to do
 //! both for each connection. A single answer is sent at once: to stage it would cost 60
 //! instructions, half as many again as the whole request. What the fast path does not finish goes
-//! onto a list and then takes the slow path.
+//! onto a list: after the sends it gets a workspace, and then takes the slow path.
 //!
 //! Invariants between two turns, for every connection: the registered interest follows from what it
 //! waits for, or it is ready; a workspace lent to it holds bytes; its armed deadline is not later
-//! than the true one. No answer is staged. While answers are staged, there is a free workspace for
-//! each of them beside the shared one, so that bytes which the kernel does not take can be kept.
+//! than the true one. No answer is staged. Staged answers lie in the workspace that would be lent
+//! next, and no workspace is lent while they do. Beside it there is a free workspace for each of
+//! them, so that bytes which the kernel does not take can be kept.
 //!
 //! Why `close` without `EPOLL_CTL_DEL` is sound: the kernel removes a registration with the last
 //! descriptor of its open file. No descriptor here is duplicated, and all are close-on-exec. An
@@ -23,6 +24,7 @@ mod slow_path;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use crate::kernel::{Event, Interest, Poller, Readiness, Time, Token};
 use crate::limits::{ANSWERS_PER_PHASE, ANSWERS_SIZE_PER_PHASE, EVENTS_PER_TURN};
@@ -32,7 +34,7 @@ use crate::protocol::service::{EffectEvent, Service};
 use super::admission::per_address::PerIp;
 use super::effects::children::PendingAnswer;
 use super::link::Link;
-use super::pool::{Lease, Workspaces};
+use super::pool::Workspaces;
 use super::pump::{FastOutcome, Possible, Pump, ReadPolicy};
 use super::settings::Settings;
 use super::waiting::Waiting;
@@ -48,17 +50,15 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     slow: SlowPath<K, S>,
     /// Connections per peer address.
     per_address: PerIp,
-    events: Vec<Event>,
-    /// How many events this turn has, how many were looked at, and how many of these, moved to the
-    /// front, are left for the slow path.
-    count: usize,
-    seen: usize,
-    left: usize,
+    events: Box<[Event; EVENTS_PER_TURN]>,
+    /// Events of a batch that are left for the slow path.
+    left: Vec<Event>,
+    /// Answers that are sent next.
+    staged: Vec<Staged>,
+    /// Connections that left the fast path in this phase.
+    exceptions: Vec<Exception>,
     /// Connections that the fast path has left with bytes.
     unfinished: Vec<Unfinished>,
-    staged: Vec<Staged>,
-    /// The workspace that staged answers share.
-    shared: Option<Lease>,
     /// Connections at rest may take the fast path: the service answers in place, and no drain is
     /// under way.
     fast_path_open: bool,
@@ -68,12 +68,18 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     full_batches: u32,
 }
 
-/// An answer, and where in the shared workspace it lies.
+/// An answer. The answers lie in the workspace one behind the other.
 #[derive(Clone, Copy, Debug)]
 struct Staged {
     token: Token,
-    start: u32,
-    end: u32,
+    size: u32,
+}
+
+/// A connection that left the fast path, and where in the workspace its bytes begin.
+struct Exception {
+    token: Token,
+    outcome: FastOutcome,
+    start: usize,
 }
 
 /// A connection that continues in this turn with bytes that the fast path has read.
@@ -101,13 +107,11 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         Reactor {
             links: Slots::new(slots),
             per_address: PerIp::new(settings.connections_per_ip_max, slots),
-            events: vec![Event::default(); EVENTS_PER_TURN],
-            count: 0,
-            seen: 0,
-            left: 0,
-            unfinished: Vec::with_capacity(EVENTS_PER_TURN),
+            events: Box::new([Event::default(); EVENTS_PER_TURN]),
+            left: Vec::with_capacity(EVENTS_PER_TURN),
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
-            shared: None,
+            exceptions: Vec::with_capacity(ANSWERS_PER_PHASE),
+            unfinished: Vec::with_capacity(EVENTS_PER_TURN),
             fast_path_open: service.in_place(&service.open()),
             has_released: false,
             full_batches: 0,
@@ -185,14 +189,14 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             let spin_until = pump.now.after(span).min(until);
             while pump.kernel.now() < spin_until {
                 pump.counters.epoll_wait += 1;
-                match pump.kernel.wait(&mut self.events, Time::default())? {
+                match pump.kernel.wait(&mut self.events[..], Time::default())? {
                     0 => {}
                     count => return Ok(self.begin(count)),
                 }
             }
         }
         pump.counters.epoll_wait += 1;
-        let count = pump.kernel.wait(&mut self.events, until)?;
+        let count = pump.kernel.wait(&mut self.events[..], until)?;
         Ok(self.begin(count))
     }
 
@@ -201,155 +205,198 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         let pump = self.slow.pump_mut();
         pump.now = pump.kernel.now();
         pump.counters.events += count as u64;
-        self.count = count;
-        (self.seen, self.left) = (0, 0);
         count
     }
 
     /// Reads idle connections that have input and answers them in place, up to a bounded number of
-    /// staged answers. All other events are left for the slow path. Returns whether answers are
-    /// staged; more events may follow them.
+    /// staged answers. Takes their events from the front of `events`; what stays there or is left
+    /// behind takes the slow path. Returns whether anything is staged.
     #[inline(always)]
-    pub(in crate::server) fn receive(&mut self) -> bool {
-        match self.count {
-            _ if !self.fast_path_open => {
-                self.left = self.count;
-                false
-            }
-            1 => {
-                self.answer_alone(self.events[0]);
-                false
-            }
-            _ => self.receive_batch(),
+    pub(in crate::server) fn receive(&mut self, events: &mut Range<usize>) -> bool {
+        if !self.fast_path_open {
+            return false;
         }
+        if events.end == 1 {
+            events.start = usize::from(self.answer_alone(self.events[0]));
+            return false;
+        }
+        events.start = self.receive_batch(events.start, events.end);
+        !self.staged.is_empty() || !self.exceptions.is_empty()
     }
 
-    /// Answers one connection at once, and leaves any other event for the slow path.
+    /// Answers one connection at once. Returns `false` if its event takes the slow path.
     #[inline(always)]
-    fn answer_alone(&mut self, event: Event) {
+    fn answer_alone(&mut self, event: Event) -> bool {
         let token = event.token();
-        if let Some(link) = self
-            .links
-            .get_mut(token)
-            .filter(|link| event.readiness() == Readiness::IN && link.is_idle())
-        {
-            if let Some((pump, space)) = self.slow.fast(None) {
-                if link.connection.is_in_place(&pump.protocol) {
-                    let outcome = match pump.receive_in_place(link, space) {
-                        Ok(count) => match pump.send_in_place(link, &space[..count]) {
-                            FastOutcome::Done => return,
-                            outcome => outcome,
-                        },
-                        Err(outcome) => outcome,
-                    };
-                    return self.finish(token, outcome, 0);
-                }
-            }
-        }
-        self.events[self.left] = event;
-        self.left += 1;
+        let Some((pump, space)) = self.slow.fast() else {
+            return false;
+        };
+        let link = match self.links.get_mut(token) {
+            Some(link) if is_fast(event, link, pump) => link,
+            _ => return false,
+        };
+        let outcome = match pump.receive_in_place(link, space) {
+            Ok(count) => match pump.send_in_place(link, &space[..count]) {
+                FastOutcome::Done => return true,
+                outcome => outcome,
+            },
+            Err(outcome) => outcome,
+        };
+        self.finish_alone(token, outcome);
+        true
     }
 
-    /// The same for the events of a batch that were not looked at yet.
+    /// The same for the events of a batch, when there are too few workspaces to stage answers.
+    #[cold]
+    fn answer_each_alone(&mut self, start: usize, end: usize) -> usize {
+        for place in start..end {
+            let event = self.events[place];
+            if !self.answer_alone(event) {
+                self.left.push(event);
+            }
+        }
+        end
+    }
+
+    /// Reads and answers the connections of the events from `start` to `end`, until there is enough
+    /// to send. Returns the place of the next event.
     #[inline(never)]
-    fn receive_batch(&mut self) -> bool {
-        let (mut seen, mut end) = (self.seen, 0);
-        while seen < self.count {
-            let event = self.events[seen];
+    fn receive_batch(&mut self, start: usize, end: usize) -> usize {
+        // Worked out once: for each event this would cost 30 instructions.
+        let free = self.slow.workspaces().free();
+        let mut count_max = ANSWERS_PER_PHASE.min(free.saturating_sub(1));
+        let (pump, mut space) = match self.slow.fast() {
+            Some((pump, space)) if count_max > 0 && space.len() > 1 => (pump, space),
+            _ => return self.answer_each_alone(start, end),
+        };
+        // Every read has at least half of the space.
+        let rest_min = space.len() - ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
+        let mut events = self.events[start..end].iter();
+        while let Some(&event) = events.next() {
             let token = event.token();
-            let free = self.slow.workspaces().free() + usize::from(self.shared.is_some());
-            let count_max = ANSWERS_PER_PHASE.min(free.saturating_sub(1));
-            let fast = match self.links.get_mut(token) {
-                Some(link) if event.readiness() == Readiness::IN && link.is_idle() => Some(link),
-                _ => None,
+            let link = match self.links.get_mut(token) {
+                Some(link) if is_fast(event, link, pump) => link,
+                _ => {
+                    self.left.push(event);
+                    continue;
+                }
             };
-            let (Some(link), Some((pump, space))) = (fast, self.slow.fast(self.shared.as_ref()))
-            else {
-                seen += 1;
-                self.events[self.left] = event;
-                self.left += 1;
-                continue;
-            };
-            // Every read has at least half of the space.
-            let end_max = ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
-            if count_max == 0 || end_max == 0 || !link.connection.is_in_place(&pump.protocol) {
-                seen += 1;
-                self.answer_alone(event);
-                continue;
+            if self.staged.len() == count_max || space.len() <= rest_min {
+                return end - events.len() - 1;
             }
-            if self.staged.len() >= count_max || end >= end_max {
-                break;
-            }
-            seen += 1;
-            match pump.receive_in_place(link, &mut space[end..]) {
+            link.is_staged = true;
+            match pump.receive_in_place(link, space) {
                 Ok(count) => {
-                    link.waiting = Waiting::Staged;
                     self.staged.push(Staged {
                         token,
-                        start: end as u32,
-                        end: (end + count) as u32,
+                        size: count as u32,
                     });
-                    if end == 0 {
-                        self.shared = self.slow.workspaces_mut().acquire();
-                    }
-                    end += count;
+                    space = &mut space[count..];
                 }
-                Err(outcome) => self.finish(token, outcome, end),
+                Err(outcome) => {
+                    // Its bytes move to the back, so that the answers stay one behind the other.
+                    let count = outcome.size();
+                    let rest = space.len() - count;
+                    space.copy_within(..count, rest);
+                    space = &mut space[..rest];
+                    let before: usize = self.staged.iter().map(|it| it.size as usize).sum();
+                    self.exceptions.push(Exception {
+                        token,
+                        outcome,
+                        start: before + rest,
+                    });
+                    count_max -= 1;
+                }
             }
         }
-        self.seen = seen;
-        !self.staged.is_empty()
+        end
     }
 
     /// Sends all staged answers. What the kernel does not take gets a workspace of its own.
     #[inline(never)]
     pub(in crate::server) fn send_staged(&mut self) {
-        for place in 0..self.staged.len() {
-            let Staged { token, start, end } = self.staged[place];
-            let (start, end) = (start as usize, end as usize);
-            let space = self.slow.fast(self.shared.as_ref());
-            let (Some(link), Some((pump, space))) = (self.links.get_mut(token), space) else {
-                unreachable!("a staged connection is not released, and its answer has a space");
+        let Some((pump, space)) = self.slow.fast() else {
+            unreachable!("the workspace of staged answers is free");
+        };
+        let mut answers = &*space;
+        for &Staged { token, size } in &self.staged {
+            let Some(link) = self.links.get_mut(token) else {
+                unreachable!("no connection is released while answers are staged");
             };
-            link.waiting = Waiting::for_request(pump.now);
-            let outcome = pump.send_in_place(link, &space[start..end]);
-            if !matches!(outcome, FastOutcome::Done) {
-                self.finish(token, outcome, start);
+            link.is_staged = false;
+            let (answer, behind) = answers.split_at(size as usize);
+            match pump.send_in_place(link, answer) {
+                FastOutcome::Done => {}
+                outcome => self.exceptions.push(Exception {
+                    token,
+                    outcome,
+                    start: space.len() - answers.len(),
+                }),
             }
+            answers = behind;
         }
         self.staged.clear();
-        if let Some(lease) = self.shared.take() {
-            self.slow.workspaces_mut().release_workspace(lease);
-        }
-        if self.slow.lists().is_contended() {
-            self.lend();
+        if !self.exceptions.is_empty() {
+            self.finish_batch();
         }
     }
 
-    /// Takes up what the fast path has not finished. Its bytes begin at `start`.
+    /// Takes up what the fast path has not finished of a batch. All bytes lie in one workspace,
+    /// which is lent until each connection has its own.
     #[cold]
-    fn finish(&mut self, token: Token, outcome: FastOutcome, start: usize) {
+    fn finish_batch(&mut self) {
+        let shared = self.slow.workspaces_mut().acquire();
+        let mut exceptions = std::mem::take(&mut self.exceptions);
+        for exception in exceptions.drain(..) {
+            let place = Place {
+                shared: shared.as_ref(),
+                start: exception.start,
+            };
+            self.finish(exception.token, exception.outcome, &place);
+        }
+        self.exceptions = exceptions;
+        if let Some(lease) = shared {
+            self.slow.workspaces_mut().release_workspace(lease);
+        }
+        self.lend();
+    }
+
+    /// The same for one connection. Its bytes are at the front of the workspace.
+    #[cold]
+    fn finish_alone(&mut self, token: Token, outcome: FastOutcome) {
         let place = Place {
-            shared: self.shared.as_ref(),
-            start,
+            shared: None,
+            start: 0,
         };
+        self.finish(token, outcome, &place);
+        self.lend();
+    }
+
+    /// Takes up what the fast path has not finished of one connection.
+    fn finish(&mut self, token: Token, outcome: FastOutcome, place: &Place<'_>) {
         let Some(link) = self.links.get_mut(token) else {
             return;
         };
+        link.is_staged = false;
         let fate = match outcome {
             FastOutcome::Done => return,
             FastOutcome::Left(at, may_read, stop) => {
-                let budget = self.slow.keep_left(link, at, &place, stop);
+                let budget = self.slow.keep_left(link, at, place, stop);
                 return self.unfinished.push(Unfinished {
                     token,
                     may_read,
                     budget,
                 });
             }
-            FastOutcome::Unsent(at) => self.slow.keep_unsent(token, link, at, &place),
-            FastOutcome::Ended(want) => self.slow.settle(token, link, want),
+            FastOutcome::Unsent(at) => self.slow.keep_unsent(token, link, at, place),
+            FastOutcome::Ended => {
+                let want = link.connection.wants(false);
+                self.slow.settle(token, link, want)
+            }
         };
-        self.conclude(token, fate);
+        if fate == Fate::Closed {
+            self.release(token);
+        }
     }
 
     /// Continues the connections that the fast path has left with bytes.
@@ -367,6 +414,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
                 write: true,
             };
             if let Some(link) = self.links.get_mut(token) {
+                link.is_staged = false;
                 let fate = self.slow.run(token, link, possible, budget);
                 self.conclude(token, fate);
             }
@@ -374,19 +422,29 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         self.unfinished.clear();
     }
 
-    /// Whether anything is left for the slow path.
+    /// Whether anything but the events that were not taken is left for the slow path.
     #[inline]
     pub(in crate::server) fn has_left(&self) -> bool {
-        self.left > 0 || !self.unfinished.is_empty()
+        // `|` instead of `||` saves a jump per turn.
+        self.left.len() | self.unfinished.len() != 0
     }
 
-    /// The events that are left for the slow path.
-    #[inline]
+    /// The number of events of a batch that are left for the slow path.
     pub(in crate::server) fn left(&self) -> usize {
-        self.left
+        self.left.len()
     }
 
     /// One of them.
+    pub(in crate::server) fn event_left(&self, place: usize) -> Event {
+        self.left[place]
+    }
+
+    /// All of them are handled.
+    pub(in crate::server) fn clear_left(&mut self) {
+        self.left.clear();
+    }
+
+    /// One event of this turn.
     #[inline]
     pub(in crate::server) fn event(&self, place: usize) -> Event {
         self.events[place]
@@ -454,8 +512,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// Lends free workspaces to the connections that have waited longest.
     #[cold]
     fn lend(&mut self) {
-        // Every staged answer keeps a free workspace.
-        while self.staged.is_empty() && self.slow.workspaces().free() > 0 {
+        while self.slow.workspaces().free() > 0 {
             let Some(slot) = self.slow.lists_mut().next_starved() else {
                 return;
             };
@@ -485,13 +542,13 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         }
     }
 
-    /// Ends connections whose deadline has passed, unless a full batch says that more events wait.
-    /// After a stop (SIGSTOP) all deadlines have passed, and connections that sent bytes meanwhile
-    /// are read first. After as many batches as all connections fill, this is done in any case.
-    /// Returns whether it was done.
-    pub(in crate::server) fn expire(&mut self) -> bool {
+    /// Ends connections whose deadline has passed, unless a full batch of `events` says that more
+    /// events wait. After a stop (SIGSTOP) all deadlines have passed, and connections that sent
+    /// bytes meanwhile are read first. After as many batches as all connections fill, this is done
+    /// in any case. Returns whether it was done.
+    pub(in crate::server) fn expire(&mut self, events: usize) -> bool {
         let batches = (self.links.used() as usize / EVENTS_PER_TURN) as u32 + 1;
-        if self.count == EVENTS_PER_TURN && self.full_batches < batches {
+        if events == EVENTS_PER_TURN && self.full_batches < batches {
             self.full_batches += 1;
             return false;
         }
@@ -520,6 +577,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             waiting: Waiting::for_request(now),
             registered: Interest::READ.under(trigger),
             read_to_end: false,
+            is_staged: false,
             drain_reads: 0,
             has_finished: false,
             has_effect: false,
@@ -541,15 +599,15 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             true => self.answer_first(token),
             false => FastOutcome::Done,
         };
-        let is_closed = matches!(outcome, FastOutcome::Ended(Want::Close));
-        self.with(token, |slow, token, link| match is_closed {
-            true => Fate::Closed,
-            false => slow.register(token, link),
+        let has_ended = matches!(outcome, FastOutcome::Ended);
+        self.with(token, |slow, token, link| {
+            match has_ended && link.connection.wants(false) == Want::Close {
+                true => Fate::Closed,
+                false => slow.register(token, link),
+            }
         });
-        if !is_closed {
-            self.finish(token, outcome, 0);
-            self.run_unfinished();
-        }
+        self.finish_alone(token, outcome);
+        self.run_unfinished();
         self.with(token, |slow, token, link| {
             match link.connection.is_greeting() {
                 true => slow.event(token, link, Readiness::NONE),
@@ -561,11 +619,11 @@ impl<K: Poller, S: Service> Reactor<K, S> {
 
     /// The fast path of a connection that is not registered yet.
     fn answer_first(&mut self, token: Token) -> FastOutcome {
-        let (Some(link), Some((pump, space))) = (self.links.get_mut(token), self.slow.fast(None))
+        let (Some(link), Some((pump, space))) = (self.links.get_mut(token), self.slow.fast())
         else {
             return FastOutcome::Done;
         };
-        if !link.connection.is_in_place(&pump.protocol) {
+        if !link.connection.is_open() || !link.connection.is_in_place(&pump.protocol) {
             return FastOutcome::Done;
         }
         match pump.receive_in_place(link, space) {
@@ -643,4 +701,13 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     pub(in crate::server) fn key(&self, slot: u32) -> Option<Token> {
         self.links.key(slot)
     }
+}
+
+/// Whether an event takes the fast path: its connection is at rest and has nothing but input, which
+/// the service answers in place.
+#[inline(always)]
+fn is_fast<K: Poller, S: Service>(event: Event, link: &Link<K, S>, pump: &Pump<K, S>) -> bool {
+    event.readiness() == Readiness::IN
+        && link.is_idle()
+        && link.connection.is_in_place(&pump.protocol)
 }

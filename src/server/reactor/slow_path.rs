@@ -28,7 +28,7 @@ use crate::server::link::Link;
 use crate::server::pool::{Lease, Workspaces};
 use crate::server::pump::{Next, Possible, Pump, ReadPolicy};
 use crate::server::settings::Settings;
-use crate::server::waiting::{Facts, Timeouts, Waiting, deadline, interest};
+use crate::server::waiting::{Facts, Timeouts, deadline, interest};
 
 /// The stream may have ended.
 const OVER: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
@@ -111,14 +111,11 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         &self.settings
     }
 
-    /// The pump and a space for the fast path: that of `shared`, or of the workspace that would be
-    /// lent next. `None` if all workspaces are lent.
+    /// The pump and a space for the fast path: that of the workspace that would be lent next.
+    /// `None` if all workspaces are lent.
     #[inline(always)]
-    pub(in crate::server) fn fast(
-        &mut self,
-        shared: Option<&Lease>,
-    ) -> Option<(&mut Pump<K, S>, &mut [u8])> {
-        let space = self.workspaces.space(shared)?;
+    pub(in crate::server) fn fast(&mut self) -> Option<(&mut Pump<K, S>, &mut [u8])> {
+        let space = self.workspaces.space(None)?;
         Some((&mut self.pump, space))
     }
 
@@ -328,7 +325,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         stop: Stop,
     ) -> Budget {
         self.keep(link, at, place);
-        link.waiting = Waiting::Staged;
+        link.is_staged = true;
         let mut budget = Budget::new(match stop {
             Stop::BudgetSpent => 0,
             _ => self.settings.frames_per_event,

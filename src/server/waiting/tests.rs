@@ -114,7 +114,6 @@ fn each_state_has_its_deadline_and_its_interest() {
             CloseReason::Stalled,
             write,
         ),
-        (Waiting::Staged, Time::NEVER, CloseReason::Idle, read),
         (workspace, at(65), CloseReason::Starved, none),
         (
             memory,

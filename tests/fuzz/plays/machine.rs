@@ -6,7 +6,7 @@
 
 use mynah::base::bytes::{InboundCursors, OutboundCursors};
 use mynah::protocol::connection::{
-    Budget, CloseReason, Connection, Cursors, Discarded, Progress, Protocol, Want, Workspace,
+    Budget, CloseReason, Connection, Cursors, Discarded, Progress, Protocol, Run, Want, Workspace,
 };
 use mynah::protocol::framing::{Decoded, Framing, OnTooLong};
 use mynah::protocol::service::{
@@ -125,7 +125,13 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         self.inbound[..count].copy_from_slice(&rest[..count]);
         self.received += count;
         let bytes = &mut self.inbound[..count];
-        let run = self.connection.answer_at_once(bytes, &mut self.protocol);
+        let run =
+            self.connection
+                .answer_at_once(bytes, &mut self.protocol, |frames, bytes, stop| Run {
+                    frames,
+                    bytes,
+                    stop: *stop,
+                });
         let answered = run.bytes;
         if answered < count || count == self.inbound.len() {
             self.at = (
@@ -192,6 +198,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
         let want = self.wants();
         let most = usize::from(order & 0x1f) + 1;
         let at_rest = want == Want::Read
+            && self.connection.is_open()
             && self.connection.is_in_place(&self.protocol)
             && self.with(|_, workspace, _| workspace.is_empty());
         match order {

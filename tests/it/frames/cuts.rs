@@ -1,7 +1,7 @@
 //! However the network cuts a stream, the messages and the answers are the same.
 
 use mynah::base::bytes::{Inbound, InboundCursors};
-use mynah::protocol::connection::{CloseReason, Connection, Protocol, Want};
+use mynah::protocol::connection::{CloseReason, Connection, Protocol, Run, Want};
 use mynah::protocol::framing::{OnTooLong, Raw};
 use mynah::protocol::service::{Echo, Service, Upper, UpperUnicode};
 
@@ -132,7 +132,12 @@ fn what_is_answered_at_once_is_every_whole_frame_and_no_byte_more() {
                 service,
             };
             let mut bytes = stream[..end].to_vec();
-            let run = connection.answer_at_once(&mut bytes, &mut protocol);
+            let run =
+                connection.answer_at_once(&mut bytes, &mut protocol, |frames, bytes, stop| Run {
+                    frames,
+                    bytes,
+                    stop: *stop,
+                });
             let at_once = (run.frames, run.bytes);
             let ends = [frame.len(), middle, stream.len()];
             let frames = ends.iter().filter(|whole| **whole <= end).count();

@@ -31,7 +31,7 @@ fn a_stream_that_ends_among_requests_is_closed_when_those_before_it_have_their_a
         // Under edge trigger the FIN is reported with the data, so this connection does not take
         // the fast path, and comes behind the others.
         let (early, late) = match play.trigger {
-            Trigger::Level => ("recv(6) = 0\nclose(6) = 0", ""),
+            Trigger::Level => ("recv(6) = 0", "close(6) = 0"),
             Trigger::Edge => ("", "recv(6) = 0\nclose(6) = 0"),
         };
         let calls = format!(
