@@ -127,7 +127,7 @@ fn start_line(start: u64, now: u64) -> String {
         (0, _) => format!("{minutes} min {seconds} s"),
         _ => format!("{hours} h {minutes} min"),
     };
-    let at = utc_seconds(start.saturating_mul(1_000_000_000));
+    let at = utc_seconds(start);
     format!("start     {at}, in {left}")
 }
 

@@ -168,7 +168,7 @@ impl Sum {
         let generators = plural(windows.len() as u64, "generator", "generators");
         let (text, doubtful) = match common {
             common if common <= 0.0 && longest > 0.0 => {
-                let moment = |seconds: f64| utc_seconds((seconds.max(0.0) * 1e9) as u64);
+                let moment = |seconds: f64| utc_seconds(seconds.max(0.0) as u64);
                 let (ended, began) = (moment(first_end), moment(last_start));
                 let text = format!(
                     "the windows were apart, one ended at {ended} and another began at {began}: \

@@ -49,7 +49,7 @@ impl Origin {
 
     /// One line for people: `2026-11-30 20:33:01 UTC on HOST, Linux 6.18, 2 processors`.
     pub fn line(&self) -> String {
-        let mut line = utc_seconds(self.started_unix_ns);
+        let mut line = utc_seconds(self.started_unix_ns / 1_000_000_000);
         if let Some(host) = &self.host {
             line += &format!(" on {host}");
         }

@@ -542,10 +542,10 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         }
     }
 
-    /// Ends connections whose deadline has passed, unless a full batch of `events` says that more events wait.
-    /// After a stop (SIGSTOP) all deadlines have passed, and connections that sent bytes meanwhile
-    /// are read first. After as many batches as all connections fill, this is done in any case.
-    /// Returns whether it was done.
+    /// Ends connections whose deadline has passed, unless a full batch of `events` says that more
+    /// events wait. After a stop (SIGSTOP) all deadlines have passed, and connections that sent
+    /// bytes meanwhile are read first. After as many batches as all connections fill, this is done
+    /// in any case. Returns whether it was done.
     pub(in crate::server) fn expire(&mut self, events: usize) -> bool {
         let batches = (self.links.used() as usize / EVENTS_PER_TURN) as u32 + 1;
         if events == EVENTS_PER_TURN && self.full_batches < batches {

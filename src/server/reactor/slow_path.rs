@@ -111,8 +111,8 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         &self.settings
     }
 
-    /// The pump and a space for the fast path: that of the workspace that would be lent next. `None`
-    /// if all workspaces are lent.
+    /// The pump and a space for the fast path: that of the workspace that would be lent next.
+    /// `None` if all workspaces are lent.
     #[inline(always)]
     pub(in crate::server) fn fast(&mut self) -> Option<(&mut Pump<K, S>, &mut [u8])> {
         let space = self.workspaces.space(None)?;
