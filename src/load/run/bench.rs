@@ -140,8 +140,17 @@ impl Bench {
         if self.sweep.is_some() && matches!(self.plan.until, Until::Requests(_)) {
             return Err("--rate A..B: not together with --requests; give --duration".to_owned());
         }
-        if self.json_stream && self.json.as_deref() == Some(Path::new("-")) {
-            return Err("--json-stream: writes to stdout, as --json does; name a file".to_owned());
+        let documents = [
+            ("--json", &self.json),
+            ("--svg", &self.svg),
+            ("--hgrm", &self.hgrm),
+        ];
+        for (name, path) in documents {
+            if self.json_stream && path.as_deref() == Some(Path::new("-")) {
+                return Err(format!(
+                    "--json-stream: writes to stdout, as {name} does; name a file"
+                ));
+            }
         }
         self.check_assertions()
     }

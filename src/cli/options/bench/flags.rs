@@ -213,7 +213,10 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
         "echo, or http with keep-alive; a URL as ADDR means http",
         |_| "echo".to_owned(),
         Effect::Value("NAME", |options, text| {
-            put(&mut plan(options).protocol, choice(text, PROTOCOLS))
+            put(
+                &mut options.bench.protocol,
+                choice(text, PROTOCOLS).map(Some),
+            )
         }),
     ),
     row(

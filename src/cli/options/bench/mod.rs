@@ -40,6 +40,7 @@ pub(super) struct Draft {
     arrivals: Option<Arrivals>,
     size: Option<(usize, usize)>,
     framing: Option<Framing>,
+    protocol: Option<Protocol>,
     path: Option<String>,
     host: Option<String>,
     pairs: Option<usize>,
@@ -111,9 +112,14 @@ pub(super) const COMMAND: CommandRow = CommandRow {
 
 fn finish(options: Options) -> Result<Command, String> {
     let mut draft = options.bench;
-    if draft.url.is_some() {
-        draft.bench.plan.protocol = Protocol::Http;
-    }
+    draft.bench.plan.protocol = match (draft.protocol, &draft.url) {
+        (Some(Protocol::Echo), Some(_)) => {
+            return Err("--protocol echo: not with a URL as ADDR; give HOST:PORT".to_owned());
+        }
+        (_, Some(_)) => Protocol::Http,
+        (Some(protocol), None) => protocol,
+        (None, None) => draft.bench.plan.protocol,
+    };
     draft.check_protocol()?;
     draft.check_message()?;
     let mut bench = draft.bench;

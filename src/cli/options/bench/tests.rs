@@ -354,13 +354,33 @@ fn intervals_slow_start_and_the_moment_of_the_start_are_read() {
         (&["--start-at", "noon"], "must be UTC, as 21:30"),
         (
             &["--json-stream", "--json"],
-            "--json-stream: writes to stdout",
+            "--json-stream: writes to stdout, as --json does",
+        ),
+        (
+            &["--json-stream", "--svg=-"],
+            "--json-stream: writes to stdout, as --svg does",
+        ),
+        (
+            &["--json-stream", "--hgrm=-"],
+            "--json-stream: writes to stdout, as --hgrm does",
         ),
         (&["--server-pid", "self"], "or auto"),
     ] {
         let error = parse_words(&[&["7007"], words].concat()).expect_err(told);
         assert!(error.contains(told), "{error}");
     }
+}
+
+#[test]
+fn a_url_beside_another_protocol_is_refused() {
+    let url = "http://127.0.0.1:7007/";
+    let told = parse_words(&[url, "--protocol", "echo"]).expect_err("they differ");
+    assert_eq!(
+        told,
+        "--protocol echo: not with a URL as ADDR; give HOST:PORT"
+    );
+    let same = parse_words(&[url, "--protocol", "http"]).expect("they agree");
+    assert_eq!(same.plan.protocol, Protocol::Http);
 }
 
 #[test]

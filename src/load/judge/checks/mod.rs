@@ -192,7 +192,7 @@ fn stuck(figures: &Figures) -> Check {
     let requests = plural(figures.lost_in_warmup, "request", "requests");
     Check::doubt(format!(
         "{requests} of the warm-up never answered: fewer connections than asked for had the load; \
-         ask for fewer"
+         see the failures, or ask for fewer"
     ))
 }
 
