@@ -56,7 +56,9 @@ fn a_close_is_distinguished_from_silence() {
     let left = measure(&plan(1_100), peer::tcp(peer::leaver));
     let errors = left.tally.errors;
     assert_eq!(errors.closed, errors.failed);
-    assert!((98..=100).contains(&errors.closed), "{errors:?}");
+    // The eleventh request of a connection finds its end. Which of the five connections sends how
+    // many is left to the schedule, and each may end up to ten short of that.
+    assert!((96..=100).contains(&errors.closed), "{errors:?}");
     assert!(
         left.tally.failures[0]
             .to_string()
