@@ -159,7 +159,8 @@ fn each_reset_fails_one_request_and_the_load_goes_on() {
         );
         let counts = (tally.answered, tally.errors.failed, tally.errors.broken);
         assert_eq!(counts, (990, 10, 10), "{}", brief(tally));
-        assert!((9..=10).contains(&tally.reconnects), "{}", brief(tally));
+        // Each of the five connections may be broken when the others finish the run.
+        assert!((5..=10).contains(&tally.reconnects), "{}", brief(tally));
         assert_eq!(tally.failures.len(), 1, "one line for all");
     }
 }
