@@ -26,7 +26,7 @@ const BEGINNING: f64 = 0.5;
 const WINDOW_MIN_S: f64 = 0.1;
 
 /// Applies the law to `figures`. The result is reported but not judged with `shared_core`, where
-/// both sides wait for each other by design, in a window below [`WINDOW_MIN_S`], and after failures
+/// both sides wait for each other by design, in a window below `WINDOW_MIN_S`, and after failures
 /// and reconnects, because a broken connection has nothing in flight.
 pub fn check(plan: &Plan, figures: &Figures, shared_core: bool) -> Option<Check> {
     let service = figures.service?;

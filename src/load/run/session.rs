@@ -307,7 +307,7 @@ fn sum(counts: impl Iterator<Item = u64>) -> u64 {
 
 /// The knee of a sweep: the last step before the first one that the server did not keep up with.
 /// A step is kept up with if its rate was reached, nothing failed, and its p99 is at most
-/// [`KNEE_LATENCY`] times that of the first step. `None` without such a step.
+/// `KNEE_LATENCY` times that of the first step. `None` without such a step.
 pub fn knee(steps: &[f64], runs: &[Figures]) -> Option<usize> {
     let p99 = |run: &Figures| run.latency().map(|spans| spans.percentiles[P99] as f64);
     let first = p99(runs.first()?)?;
