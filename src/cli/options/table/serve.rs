@@ -29,7 +29,7 @@ fn service(text: &str) -> Result<ServiceName, String> {
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: SERVE,
-    about: "answer everyone who connects; the default",
+    about: "answer every connection; the default",
     usage: "mynah [serve] [SERVICE] [OPTIONS]",
     word: |options, position, text| match position {
         0 => put(&mut options.serve.service, service(text)),

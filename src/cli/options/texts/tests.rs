@@ -41,7 +41,10 @@ fn the_overview_is_one_screen_that_names_every_command_service_and_topic() {
 #[test]
 fn every_way_to_ask_for_the_help_of_a_command_gives_it() {
     let serve = printed("serve --help");
-    assert!(serve.starts_with("mynah serve: answer everyone"), "{serve}");
+    assert!(
+        serve.starts_with("mynah serve: answer every connection;"),
+        "{serve}"
+    );
     for line in [
         "serve -h",
         "serve help",
