@@ -2,32 +2,29 @@
 //!
 //! Opens the sockets and reserves the memory of one worker after the other. The ready line is
 //! printed when everything is open and every worker has its thread. The way in which serving ended
-//! becomes the exit code. Neighbours: `workers` runs the servers, `server::plan` divides the
-//! memory. See sd_listen_fds(3).
+//! becomes the exit code. Neighbours: `listeners` opens the sockets, `ready` says that all is open,
+//! `workers` runs the servers, `server::plan` divides the memory.
 
-use std::env;
+mod listeners;
+mod ready;
+
 use std::io::{self, ErrorKind, IsTerminal};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::id as process_id;
 
-use super::{Exit, Failure, io_failure, limited, memory, open_failure};
+use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::journal::TextLog;
-use crate::kernel::{
-    Address, Endpoint, Linux, ListenOptions, OUTPUT_LINES, Opener, Sharing, Spawner,
-    StandardOutput, Traced, UnixName, Waker, block_signals, find_program, host, ip_text,
-    outlet_descriptors,
-};
+use crate::kernel::{Linux, Spawner, Traced, Waker, block_signals, host, outlet_descriptors};
 use crate::limits;
 use crate::protocol::connection::Protocol;
-use crate::protocol::framing::Opening;
 use crate::protocol::service::Service;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
+use listeners::{address_of, open_listeners};
+use ready::{print_ready_line, warn_about_allowed, warn_of_passed_sockets};
 
 /// Serves until a signal ends it.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
@@ -216,80 +213,6 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     Ok(wanted.min(fit))
 }
 
-/// The address to listen on. For a name it is the first IPv4 address, so that `localhost` means the
-/// same address as a port alone; otherwise the first address. Only one address is used, because two
-/// listeners need two options. If that address is in use no other is tried, because the port then
-/// belongs to another server.
-fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
-    let found = endpoint.resolve().and_then(|addresses| {
-        let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
-        let preferred = addresses.iter().find(is_ipv4).or(addresses.first());
-        preferred
-            .cloned()
-            .ok_or_else(|| "it has no address".to_owned())
-    });
-    found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
-}
-
-/// Opens one listener per address. The first worker stores the ports that the kernel chose, and the
-/// other workers listen on the same ports.
-fn open_listeners<K: Opener>(
-    kernel: &mut K,
-    addresses: &mut [Address],
-    options: &Serve,
-    worker: usize,
-) -> Result<Vec<K::Socket>, Failure> {
-    let listen = ListenOptions {
-        backlog: options.backlog,
-        sharing: match (options.threads, worker) {
-            (1, _) => Sharing::Alone,
-            (_, 0) => Sharing::First,
-            _ => Sharing::Next,
-        },
-        nodelay: options.nodelay,
-        keepalive: Some(limits::KEEPALIVE),
-        // This timeout also ends a zero window, so it must not be shorter than the stall time-out
-        // (tcp(7), TCP_USER_TIMEOUT).
-        user_timeout: (options.stall_timeout).map(|stall| stall.max(limits::USER_TIMEOUT)),
-        receive_buffer: None,
-        send_buffer: None,
-        defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
-    };
-    let mut listeners = Vec::new();
-    for address in addresses {
-        match open_listener(kernel, address, &listen) {
-            Ok(listener) => listeners.push(listener),
-            Err(failure) => {
-                for listener in listeners {
-                    kernel.close_listener(listener);
-                }
-                return Err(failure);
-            }
-        }
-    }
-    Ok(listeners)
-}
-
-/// Listens on `address` and stores in it the port that the kernel chose.
-fn open_listener<K: Opener>(
-    kernel: &mut K,
-    address: &mut Address,
-    options: &ListenOptions,
-) -> Result<K::Socket, Failure> {
-    let opened = kernel.listen(address, options);
-    let listener = opened.map_err(|error| open_failure(address, error))?;
-    match kernel.local(&listener) {
-        Ok(local) => {
-            *address = local;
-            Ok(listener)
-        }
-        Err(error) => {
-            kernel.close_listener(listener);
-            Err(io_failure("getsockname")(error))
-        }
-    }
-}
-
 /// When and how statistics are printed. A person at a terminal gets no counters that are 0; a
 /// program gets every counter unless it asks for less.
 fn statistics(options: &Serve) -> Statistics {
@@ -321,105 +244,4 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
     }
-}
-
-/// Prints the ready line on stdout, for scripts, and logs a hint for people. The first
-/// worker does not serve yet, so the line may wait for its reader for a limited time.
-fn print_ready_line(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
-    let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
-    let ready = format!(
-        "ready: service {}, frame {}, on {}, {}, at most {}, \
-         at most {} bytes of memory\n",
-        options.service,
-        options.framing,
-        listed.join(" "),
-        plural(options.threads, "worker", "workers"),
-        plural(connections_max, "connection", "connections"),
-        plan.ceiling,
-    );
-    // A closed stdout takes every line and loses it, because the standard library has opened
-    // /dev/null in its place.
-    let written = StandardOutput::open()
-        .and_then(|_| OUTPUT_LINES.write_within(ready.as_bytes(), limits::READY_LINE_TIMEOUT));
-    match written {
-        // A reader that went away has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            log::warn!("the ready line is lost: stdout: {error}");
-        }
-        _ => {}
-    }
-    if let Some(address) = addresses.first() {
-        let hint = hint(address, options);
-        log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
-    }
-}
-
-/// Warns users of socket activation, sd_listen_fds(3), that the passed sockets are not served: the
-/// kernel still queues connections there, and they get no reply.
-fn warn_of_passed_sockets() {
-    let variable = |name| env::var(name).unwrap_or_default();
-    let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
-    if pid == process_id().to_string() && !["", "0"].contains(&count.as_str()) {
-        log::warn!(
-            "LISTEN_FDS={count}: socket activation is not supported, and the sockets that were \
-             passed get no answer; only --listen says where to listen"
-        );
-    }
-}
-
-/// Warns about settings of `run` that may surprise the user.
-fn warn_about_allowed(options: &Serve) {
-    if options.service != ServiceName::Run {
-        return;
-    }
-    if options.allow.is_empty() {
-        log::warn!(
-            "nothing is allowed, so every request is refused; mynah run --allow 'ls -l' allows one"
-        );
-    }
-    let missing = |line: &&String| find_program(line).is_none();
-    for line in options.allow.iter().filter(missing) {
-        log::warn!("--allow {line:?}: there is no such program now, so it cannot be started");
-    }
-    let opens_a_request = |line: &&String| Opening::default().scan(line.as_bytes()).is_some();
-    for line in options.allow.iter().filter(opens_a_request) {
-        log::warn!("--allow {line:?}: a connection that begins so is taken for HTTP and closed");
-    }
-}
-
-/// A command that talks to the server at `address`.
-fn hint(address: &Address, options: &Serve) -> String {
-    let is_http = options.service == ServiceName::Http;
-    match address {
-        Address::Tcp(tcp) if is_http => {
-            let tcp = reachable(*tcp);
-            match tcp {
-                SocketAddr::V4(_) => format!("curl http://{tcp}/"),
-                // In a URL the % before an interface name is written %25 (RFC 6874).
-                SocketAddr::V6(_) => {
-                    let ip = ip_text(&tcp).replace('%', "%25");
-                    format!("curl 'http://[{ip}]:{}/'", tcp.port())
-                }
-            }
-        }
-        Address::Unix(UnixName::Path(path)) if is_http => {
-            format!("curl --unix-socket {} http://localhost/", path.display())
-        }
-        Address::Tcp(tcp) if !options.framing.has_boundaries() => {
-            let tcp = reachable(*tcp);
-            format!("nc {} {}", ip_text(&tcp), tcp.port())
-        }
-        address => format!("mynah connect {address} --frame {}", options.framing),
-    }
-}
-
-/// The address under which a server that listens on `address` can be reached from this machine.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
