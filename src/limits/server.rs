@@ -119,6 +119,9 @@ pub const FRAME_WORK_SIZE: usize = 64;
 /// Connections accepted at one event, so that a burst of new connections does not starve the
 /// existing ones.
 pub const ACCEPTS_PER_TURN: u32 = 64;
+/// The same for a listener that several workers share: few, so that a burst of connections is
+/// spread over the workers that it has woken.
+pub const ACCEPTS_PER_TURN_SHARED: u32 = 4;
 /// How long the kernel may withhold a connection without data from a listener with `--defer-accept`
 /// (`TCP_DEFER_ACCEPT`). A client that waits for the server to speak first is delayed by about this
 /// span.

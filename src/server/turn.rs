@@ -87,6 +87,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         })
     }
 
+    /// Accepts from `listener` too, a descriptor of a listener that other workers have as well; see
+    /// [`Opener::share`]. Each of them shares it, under any of its descriptors.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be registered. It is closed then.
+    pub fn share_listener(&mut self, listener: K::Socket) -> io::Result<()> {
+        self.acceptor.share(self.reactor.pump_mut(), listener)
+    }
+
     /// Takes from the kernel what it may refuse, and registers `listeners`: the prepared commands,
     /// the spare descriptor, the workspaces.
     fn take_resources(

@@ -21,6 +21,7 @@ use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
+use crate::server::admission::AcceptPolicy;
 use crate::server::observe::counters::StatsFormat;
 use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
@@ -112,6 +113,10 @@ pub struct Serve {
     pub drain_timeout: Duration,
     /// `TCP_NODELAY`.
     pub nodelay: bool,
+    /// How workers share connections.
+    pub accept: AcceptPolicy,
+    /// Keep each worker on a processor of its own.
+    pub pin: bool,
     /// How epoll reports readiness.
     pub trigger: Trigger,
     /// How long to poll for events before sleeping; `None` sleeps at once.
@@ -150,6 +155,8 @@ impl Default for Serve {
             frame_timeout: Some(limits::FRAME_TIMEOUT_DEFAULT),
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             nodelay: true,
+            accept: AcceptPolicy::Reuseport,
+            pin: false,
             trigger: Trigger::Edge,
             spin: None,
             defer_accept: false,

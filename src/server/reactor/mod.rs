@@ -15,7 +15,8 @@
 //! them, so that bytes which the kernel does not take can be kept.
 //!
 //! Why `close` without `EPOLL_CTL_DEL` is sound: the kernel removes a registration with the last
-//! descriptor of its open file. No descriptor here is duplicated, and all are close-on-exec. An
+//! descriptor of its open file. No connection has a second descriptor, and all are close-on-exec.
+//! (A listener that workers share has several; `acceptor` deregisters it before it closes it.) An
 //! event that was fetched before the close finds a slot of another generation. See epoll(7),
 //! "Questions and answers", 6 and 9.
 

@@ -12,8 +12,10 @@ use super::super::values::{
 };
 use super::super::{Command, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
-use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
-use crate::kernel::Endpoint;
+use super::{
+    ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS,
+    TRIGGERS,
+};
 use crate::limits::{
     BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
     SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
@@ -60,14 +62,6 @@ pub(super) const ROW: CommandRow = CommandRow {
                     serve.threads
                 ));
             }
-        }
-        // SO_REUSEPORT does not work for local sockets: a second worker would get EADDRINUSE.
-        let is_local = |endpoint: &&Endpoint| endpoint.is_local();
-        if let (Some(address), 2..) = (serve.listen.iter().find(is_local), serve.threads) {
-            return Err(format!(
-                "--listen {address}: only one worker can listen there, and --threads is {}",
-                serve.threads
-            ));
         }
         if serve.listen.is_empty() {
             serve.listen.push(LISTEN_DEFAULT.parse()?);
@@ -312,6 +306,26 @@ pub(super) const FLAGS: &[Flag] = &[
             let times = Duration::ZERO..=TIMEOUT_MAX;
             put(&mut options.serve.drain_timeout, time(text, times))
         }),
+    },
+    Flag {
+        long: "--accept",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "how workers share connections: reuseport or exclusive",
+        default: |options| name_of(&options.serve.accept, ACCEPT_POLICIES).to_owned(),
+        effect: Effect::Value("POLICY", |options, text| {
+            put(&mut options.serve.accept, choice(text, ACCEPT_POLICIES))
+        }),
+    },
+    Flag {
+        long: "--pin",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "keep each worker on a processor of its own",
+        default: |options| switch_text(options.serve.pin),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.pin, switch(text))),
     },
     Flag {
         long: "--trigger",
