@@ -1,9 +1,9 @@
 //! Where `mynah serve` listens: from the endpoints of the command line to open listeners.
 //!
 //! Names are resolved before the signals are blocked. The first worker opens each address first and
-//! stores the port that the kernel chose; the other workers open the same addresses. A listener that
-//! cannot be opened closes those before it. Neighbours: `serve` hands the listeners to the workers,
-//! `kernel::Opener` opens them. See bind(2), listen(2).
+//! stores the port that the kernel chose; the other workers open the same addresses. If a listener
+//! cannot be opened, those before it are closed. Neighbours: `serve` hands the listeners to the
+//! workers, `kernel::Opener` opens them. See bind(2), listen(2).
 
 use super::super::{Exit, Failure, io_failure, open_failure};
 use crate::cli::options::Serve;
