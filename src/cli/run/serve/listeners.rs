@@ -2,8 +2,8 @@
 //!
 //! Names are resolved before the signals are blocked. The first worker opens each address first and
 //! stores the port that the kernel chose. Of a listener that workers share, the others get another
-//! descriptor; otherwise they open the same addresses. A listener that cannot be opened closes
-//! those before it. Neighbours: `serve` hands the listeners to the workers, `kernel::Opener` opens
+//! descriptor; otherwise they open the same addresses. If a listener cannot be opened, those before
+//! it are closed. Neighbours: `serve` hands the listeners to the workers, `kernel::Opener` opens
 //! them. See bind(2), listen(2).
 
 use super::super::{Exit, Failure, io_failure, open_failure};
