@@ -144,6 +144,10 @@ impl Drain {
         S: Service,
     {
         self.cut_connections(reactor, acceptor);
+        // Connections on their way to this worker are cut too.
+        while acceptor.take_last_handed(reactor) {
+            self.cut_connections(reactor, acceptor);
+        }
         // With one slot, a full queue takes as many rounds as it has entries. Connections that
         // arrive meanwhile must not prolong this.
         for _ in 0..reactor.settings().backlog {

@@ -282,6 +282,8 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let wakeups = self.server.run(until)?;
         if wakeups.wake_up {
             self.server.kernel_mut().take_wake_up()?;
+            // Before the counters are asked for: what was handed over is counted.
+            self.server.take_handed();
             self.follow_control();
         }
         self.retire_if_done();

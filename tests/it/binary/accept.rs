@@ -14,7 +14,7 @@ use super::workers::gone;
 use super::{FEW, ask};
 
 /// The policies that spread connections over workers.
-const POLICIES: [&str; 2] = ["reuseport", "exclusive"];
+const POLICIES: [&str; 3] = ["reuseport", "exclusive", "handoff"];
 
 /// Connections by which a test sees that every worker gets some.
 const MANY: usize = 60;
@@ -65,8 +65,8 @@ fn v5_connections_by_worker_are_an_array_in_json() {
 }
 
 #[test]
-fn v5_workers_share_one_listener_when_exclusive_and_have_one_each_otherwise() {
-    for (policy, listeners) in [("exclusive", 1), ("reuseport", 2)] {
+fn v5_each_worker_has_a_listener_under_reuseport_only() {
+    for (policy, listeners) in [("exclusive", 1), ("reuseport", 2), ("handoff", 1)] {
         let server = two_workers(policy, &FEW);
         assert_eq!(sockets_that_listen(server.address()), listeners, "{policy}");
         server.end();
@@ -106,6 +106,56 @@ fn v5_exclusive_connections_that_come_one_by_one_reach_every_worker() {
     }
     server.end();
     unix.end();
+}
+
+#[test]
+fn v5_connections_that_are_handed_over_differ_by_at_most_one() {
+    let (unix, name) = local("in-turn", &["--threads", "3", "--accept", "handoff"]);
+    let tcp = Server::start(&["--threads", "3", "--accept", "handoff"]);
+    let mut kept = Vec::new();
+    let mut kept_local = Vec::new();
+    for count in 1..=40_u64 {
+        // Some stay and some leave: only the turn decides.
+        let (mut peer, mut other) = (tcp.connect(), connect(&name));
+        assert_eq!(ask(&mut peer, b"x"), b"x");
+        assert_eq!(ask(&mut other, b"x"), b"x");
+        if count % 3 > 0 {
+            kept.push(peer);
+            kept_local.push(other);
+        }
+        for server in [&tcp, &unix] {
+            let counts = by_worker(server);
+            let (least, most) = (counts.iter().min(), counts.iter().max());
+            assert!(most <= least.map(|least| least + 1).as_ref(), "{counts:?}");
+            assert_eq!(counts.iter().sum::<u64>(), count);
+        }
+    }
+    drop((kept, kept_local));
+    tcp.end();
+    unix.end();
+}
+
+#[test]
+fn v5_a_full_worker_is_skipped_and_no_slot_stays_empty() {
+    // The first worker has the odd slot.
+    let server = two_workers("handoff", &["--max-connections", "5"]);
+    let mut inside: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for peer in &mut inside {
+        assert_eq!(ask(peer, b"x"), b"x");
+    }
+    assert_eq!(by_worker(&server), [3, 2]);
+    let mut outside: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for (round, peer) in outside.iter_mut().enumerate() {
+        peer.write_all(b"y").expect("the backlog takes it");
+        // Whichever worker has room again takes the next one.
+        drop(inside.remove((round * 7) % inside.len()));
+        let mut reply = [0];
+        peer.read_exact(&mut reply).expect("it is let in");
+    }
+    assert_eq!(server.stats().get("connections_total"), 10);
+    drop((inside, outside));
+    gone(&server);
+    server.end();
 }
 
 #[test]
