@@ -61,6 +61,8 @@ struct Listener<Socket> {
     stride: Stride,
     /// How many connections may still be accepted during a drain.
     drain_quota: usize,
+    /// No more connections enter its queue.
+    is_stopped: bool,
 }
 
 /// How the poller is told to report a listener.
@@ -84,6 +86,7 @@ impl<Socket> Listener<Socket> {
             is_called: false,
             stride: Stride::default(),
             drain_quota: usize::MAX,
+            is_stopped: false,
         }
     }
 
@@ -767,6 +770,26 @@ impl<Socket> Acceptor<Socket> {
         self.is_draining = true;
     }
 
+    /// Makes the kernel put no more connections into the queues: one that came between the last
+    /// accept and the close would be reset. Where the kernel refuses, connections still come.
+    pub(in crate::server) fn stop_queueing<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for listener in &mut self.listeners {
+            let stopped = pump.kernel.stop_handshakes(&listener.socket).or_else(|_| {
+                if pump.kernel.queue_length(&listener.socket).is_ok() {
+                    // A TCP listener would drop its queue.
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                pump.counters.shutdown += 1;
+                pump.kernel.stop_queueing(&listener.socket)
+            });
+            listener.is_stopped = stopped.is_ok();
+        }
+    }
+
     /// From here on a listener accepts only the connections that are in its queue now; `backlog` of
     /// them where the kernel does not tell.
     pub(in crate::server) fn accept_only_queued<K, S>(
@@ -778,13 +801,10 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         for listener in &mut self.listeners {
-            let queued = pump.kernel.queue_length(&listener.socket).or_else(|_| {
-                // A local listener can stop queueing: its queue is what it is now.
-                pump.counters.shutdown += 1;
-                let stopped = pump.kernel.stop_queueing(&listener.socket);
-                stopped.map(|()| usize::MAX)
-            });
-            listener.drain_quota = queued.unwrap_or(backlog);
+            listener.drain_quota = match listener.is_stopped {
+                true => usize::MAX,
+                false => (pump.kernel.queue_length(&listener.socket)).unwrap_or(backlog),
+            };
         }
     }
 

@@ -4,7 +4,7 @@
 //! connections, limits hold, pauses end, and a drain under load loses no connection. The line of
 //! statistics tells the connections of each worker. Man pages: socket(7), epoll_ctl(2).
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 
@@ -253,4 +253,75 @@ fn v5_pinned_workers_run_on_the_processors_that_the_log_names() {
         assert!(is_pinned, "{line}");
     }
     server.end();
+}
+/// One of the clients of a drain under load: connects, asks, reads the reply to its end, again and
+/// again, until it is refused. Returns how many conversations were whole, and what went wrong.
+fn churn<P: Peer>(connect: impl Fn() -> std::io::Result<P>) -> (u64, Vec<String>) {
+    let (mut whole, mut wrong) = (0, Vec::new());
+    loop {
+        let mut peer = match connect() {
+            Ok(peer) => peer,
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound => return (whole, wrong),
+                // The kernel has refused it while the handshake was under way.
+                ErrorKind::ConnectionReset => return (whole, wrong),
+                _ => {
+                    wrong.push(format!("connect: {error}"));
+                    return (whole, wrong);
+                }
+            },
+        };
+        // From here on the kernel has said that it is connected.
+        let mut reply = [0; 5];
+        match peer
+            .write_all(b"hello")
+            .and_then(|()| peer.read_exact(&mut reply))
+        {
+            Ok(()) => whole += 1,
+            // A clean end: nothing was read and nothing is owed.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+            Err(error) => wrong.push(format!("after {whole}: {error}")),
+        }
+    }
+}
+
+/// Ends the server while eight clients come and go.
+fn drained_under_load<P: Peer>(server: Server, connect: impl Fn() -> std::io::Result<P> + Sync) {
+    let results: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| churn(&connect))).collect();
+        until("the load is under way", || {
+            let stats = server.stats();
+            let counts = stats.list("connections_by_worker");
+            counts.iter().all(|count| *count > 50)
+        });
+        let ended = server.end();
+        assert!(
+            ended.stderr.concat().contains("drained"),
+            "{:?}",
+            ended.stderr
+        );
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("a client"))
+            .collect()
+    });
+    let wrong: Vec<&String> = results.iter().flat_map(|(_, wrong)| wrong).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(results.iter().all(|(whole, _)| *whole > 0));
+}
+
+#[test]
+fn v5_a_drain_under_load_loses_no_connection_under_any_policy() {
+    for policy in POLICIES {
+        for round in 0..5 {
+            println!("{policy}, round {round}");
+            let server = two_workers(policy, &[]);
+            let there = server.address();
+            drained_under_load(server, || TcpStream::connect(there));
+            let name = format!("load-{policy}");
+            let (server, name) = local(&name, &["--threads", "2", "--accept", policy]);
+            let there = super::addresses::abstract_name(&name);
+            drained_under_load(server, || UnixStream::connect_addr(&there));
+        }
+    }
 }
