@@ -70,6 +70,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let pump = Pump {
             close_log: CloseLog::default(),
+            tap: settings.wiretap.clone(),
             now: kernel.now(),
             kernel,
             protocol,

@@ -25,6 +25,7 @@ use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Wiretap;
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
@@ -96,6 +97,7 @@ where
     if protocol.service.effects().is_none() {
         host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
+    let wiretap = options.wiretap.map(Wiretap::new);
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut copies = Vec::new();
@@ -103,7 +105,7 @@ where
         let opened = open_worker(&options, &protocol, worker, &mut addresses, &mut copies);
         let started = opened.and_then(|(kernel, waker, listeners)| {
             wakers.push(waker);
-            let settings = settings(&options, connections_max, &plan, worker);
+            let settings = settings(&options, connections_max, &plan, wiretap.as_ref(), worker);
             start_worker(kernel, listeners, protocol.clone(), settings)
         });
         match started {
@@ -324,7 +326,13 @@ fn statistics(options: &Serve) -> Statistics {
     }
 }
 
-fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
+fn settings(
+    options: &Serve,
+    connections_max: u32,
+    plan: &Plan,
+    wiretap: Option<&Wiretap>,
+    worker: usize,
+) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
         connections_max: share(connections_max) as usize,
@@ -341,5 +349,6 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
         connections_per_ip_max: options.connections_per_ip_max.map(share),
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
+        wiretap: wiretap.cloned(),
     }
 }
