@@ -5,7 +5,8 @@
 //! makes the kernel put no more connections into the queues: the kernel resets what is in the queue
 //! of a listener that is closed. While every slot or descriptor is taken, queued connections stay
 //! queued and are accepted as other connections end. Connections that arrive after the drain began
-//! are not accepted: a stream of them would postpone the end. Connections that are still queued at the drain time-out count as cut.
+//! are not accepted: a stream of them would postpone the end. Connections that are still queued at
+//! the drain time-out count as cut.
 //!
 //! Every connection is read to the last byte that has arrived, answered, and ended. After the
 //! reading time the server takes one more request from a peer that keeps sending. A connection that

@@ -7,6 +7,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::memory::{connect, local};
 use super::server::{Server, until};
@@ -255,8 +256,12 @@ fn v5_pinned_workers_run_on_the_processors_that_the_log_names() {
     server.end();
 }
 /// One of the clients of a drain under load: connects, asks, reads the reply to its end, again and
-/// again, until it is refused. Returns how many conversations were whole, and what went wrong.
-fn churn<P: Peer>(connect: impl Fn() -> std::io::Result<P>) -> (u64, Vec<String>) {
+/// again, until it is refused. Returns how many conversations were whole, and what went wrong with
+/// connections that were there before `ending` was set.
+fn churn<P: Peer>(
+    connect: impl Fn() -> std::io::Result<P>,
+    ending: &AtomicBool,
+) -> (u64, Vec<String>) {
     let (mut whole, mut wrong) = (0, Vec::new());
     loop {
         let mut peer = match connect() {
@@ -271,24 +276,32 @@ fn churn<P: Peer>(connect: impl Fn() -> std::io::Result<P>) -> (u64, Vec<String>
                 }
             },
         };
-        // From here on the kernel has said that it is connected.
+        // The kernel has said that it is connected, and no signal was sent before that.
+        let is_promised = !ending.load(Ordering::SeqCst);
         let mut reply = [0; 5];
         match peer
             .write_all(b"hello")
             .and_then(|()| peer.read_exact(&mut reply))
         {
             Ok(()) => whole += 1,
-            // A clean end: nothing was read and nothing is owed.
+            // A clean end before the request: nothing was read and nothing is owed.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-            Err(error) => wrong.push(format!("after {whole}: {error}")),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                assert_eq!(peer.read(&mut reply).map_err(|error| error.kind()), Ok(0));
+            }
+            Err(error) if is_promised => wrong.push(format!("after {whole}: {error}")),
+            // Its handshake was under way while the listener closed.
+            Err(_) => {}
         }
     }
 }
 
 /// Ends the server while eight clients come and go.
 fn drained_under_load<P: Peer>(server: Server, connect: impl Fn() -> std::io::Result<P> + Sync) {
+    let ending = AtomicBool::new(false);
     let results: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| churn(&connect))).collect();
+        let client = |_| scope.spawn(|| churn(&connect, &ending));
+        let clients: Vec<_> = (0..8).map(client).collect();
         until("the load is under way", || {
             let stats = server.stats();
             let counts = stats.list("connections_by_worker");
