@@ -65,19 +65,10 @@ impl<S: Service> Protocol<S> {
         }
     }
 
-    /// The reason if the greeting of the service fits no frame. The greeting is encoded to find
-    /// out, so this is for the start only.
-    pub fn greets(&self) -> Result<(), FrameError> {
-        let Some(greeting) = self.service.greeting() else {
-            return Ok(());
-        };
-        let overhead = self.framing.overhead();
-        let mut space = vec![0; self.reply_max(0)];
-        let end = space.len() - overhead.back;
-        let mut reply = Reply::new(&mut space[overhead.front..end]);
-        greeting.greet(&mut self.service.open(), &mut reply);
-        let filled = reply.filled();
-        self.framing.encode(&[], &mut space, filled).map(|_| ())
+    /// Whether a frame can hold the greeting of the service.
+    pub fn check_greeting(&self) -> Result<(), FrameError> {
+        let greeting = self.service.greeting();
+        greeting.map_or(Ok(()), |greeting| self.framing.check_size(greeting.size()))
     }
 }
 

@@ -173,6 +173,13 @@ impl Service for AnyService {
 }
 
 impl Greeting<AnyState> for AnyService {
+    fn size(&self) -> usize {
+        match self {
+            AnyService::Robot(robot) => robot.size(),
+            _ => 0,
+        }
+    }
+
     fn greet(&self, _state: &mut AnyState, reply: &mut Reply<'_>) {
         if let AnyService::Robot(robot) = self {
             robot.greet(&mut (), reply);

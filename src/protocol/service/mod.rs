@@ -104,7 +104,10 @@ pub trait Service {
 
 /// The part of a service that sends before the peer does.
 pub trait Greeting<State> {
-    /// Writes the greeting of a new connection, at most `reply_max(0)` bytes.
+    /// Bytes of every greeting, at most `reply_max(0)`.
+    fn size(&self) -> usize;
+
+    /// Writes the greeting of a new connection.
     fn greet(&self, state: &mut State, reply: &mut Reply<'_>);
 }
 
