@@ -104,7 +104,7 @@ impl<S: Service> Connection<S> {
         self.state = State::Open;
         match encoded {
             Ok(encoded) => outbound.advance(encoded),
-            Err(error) => self.fail(&error, None, workspace),
+            Err(error) => self.state.fail(&error, None, workspace),
         }
         let behind = self.resume(workspace, protocol, budget);
         Progress {

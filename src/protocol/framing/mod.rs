@@ -80,6 +80,12 @@ pub trait Decode {
     /// bytes: it answered [`Decoded::Incomplete`] with that number. `bytes` is never empty.
     fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded;
 
+    /// Whether a payload is a whole message, and not just the bytes that have arrived so far.
+    #[inline]
+    fn has_boundaries(&self) -> bool {
+        true
+    }
+
     /// Bytes of the whole frame at the front of `bytes`, as its header announces. That frame was
     /// refused as too long. `u64::MAX` if the length is not known before the frame's end or the
     /// rest of its header has arrived.
@@ -345,9 +351,10 @@ impl Framing {
         }
     }
 
-    /// Whether the payload is a whole message, and not just the bytes that have arrived so far.
+    /// See [`Decode::has_boundaries`].
+    #[inline]
     pub fn has_boundaries(&self) -> bool {
-        !matches!(self, Framing::Raw(_))
+        each!(self, framing => framing.has_boundaries())
     }
 
     /// Bytes at the front of a frame that `decode` does not show. A service never gets the length

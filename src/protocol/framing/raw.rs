@@ -25,6 +25,11 @@ impl Decode for Raw {
         })
     }
 
+    #[inline]
+    fn has_boundaries(&self) -> bool {
+        false
+    }
+
     fn payload_sizes(&self) -> RangeInclusive<usize> {
         0..=usize::MAX
     }
