@@ -23,6 +23,7 @@ mod speaking;
 mod stale;
 mod talkative;
 mod time;
+mod wiretap;
 
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ fn settings() -> Settings {
         connections_per_ip_max: None,
         backlog: 8,
         drain_timeout: DRAIN,
+        wiretap: None,
     }
 }
 

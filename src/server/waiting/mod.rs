@@ -116,16 +116,13 @@ pub(super) struct Facts {
 pub(super) fn deadline(waiting: &Waiting, timeouts: &Timeouts) -> (Time, CloseReason) {
     match *waiting {
         Waiting::Peer(due) => due.deadline(timeouts),
+        // The peer is not late with a frame, but it may be late with what it has to take.
         Waiting::Turn {
-            due,
-            has_frames: false,
-            ..
-        } => due.deadline(timeouts),
-        Waiting::Turn {
-            due,
+            due: due @ (Due::Request { .. } | Due::Frame { .. } | Due::Message { .. }),
             has_frames: true,
             ..
         } => timeouts.idle_from(due.active_at(Time::NEVER)),
+        Waiting::Turn { due, .. } => due.deadline(timeouts),
         Waiting::Workspace { since, .. } => (after(since, timeouts.idle), CloseReason::Starved),
         Waiting::Memory { until, .. } => (until, CloseReason::Exhausted),
         Waiting::Effect => (Time::NEVER, CloseReason::Idle),
@@ -241,7 +238,11 @@ impl Due {
                 heard: 0,
                 active_at,
             },
-            (Want::Write, Due::Writable { since, taken }) if taken < timeouts.size_min => {
+            // More answers follow in the next turn, and the peer is under the same stall time-out
+            // for them: otherwise it could keep the workspace with a few bytes each time.
+            (Want::Write | Want::Resume, Due::Writable { since, taken })
+                if facts.holds && taken < timeouts.size_min =>
+            {
                 Due::Writable { since, taken }
             }
             (Want::Write, _) => Due::Writable {

@@ -96,20 +96,30 @@ fn a_peer_that_takes_nothing_makes_room_for_waiting_connections() {
 #[test]
 fn a_peer_that_dribbles_its_replies_makes_room_for_waiting_connections() {
     let limits = ["--stall-timeout", "500ms", "--stall-min", "64m"];
-    let (server, name) = local("dribbler", &[&SINGLE[..], &limits].concat());
-    let mut slow = hold_the_workspace(&server, &name);
+    let single = ["--max-memory", "5800k", "--max-connections", "20"];
+    let framing = ["--frame", "u32be"];
+    let (server, name) = local("dribbler", &[&single[..], &limits, &framing].concat());
+    let (mut slow, frame) = (connect(&name), frame());
+    slow.write_all(&frame).expect("a workspace holds it");
+    until("it is owed more than the kernel holds", || {
+        server.stats().get("short_writes") > 0
+    });
     let mut late = connect(&name);
-    late.write_all(b"hi").expect("the server will read");
-    // So few bytes at a time, 2 ms apart, that some are left when the stall time-out expires.
+    let request = b"\0\0\0\x02hi";
+    late.write_all(request).expect("the server will read");
+    // A peer that takes all that it is owed is not stalled, however little that is. So this one
+    // never takes more than a part of its reply, even if the test is fast.
     let (mut taken, mut some) = (0, [0; 256]);
     until("it took too little", || {
-        taken += slow.read(&mut some).unwrap_or(0);
+        if taken < frame.len() / 4 {
+            taken += slow.read(&mut some).unwrap_or(0);
+        }
         server.stats().get("closed_stalled") == 1
     });
     assert!(taken > 0, "it did take bytes all the while");
-    let mut reply = [0; 2];
+    let mut reply = [0; 6];
     late.read_exact(&mut reply).expect("the server answers");
-    assert_eq!(&reply, b"hi");
+    assert_eq!(&reply, request);
     server.end();
 }
 

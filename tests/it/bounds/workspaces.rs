@@ -210,6 +210,42 @@ fn a_peer_that_takes_single_bytes_does_not_keep_a_workspace() {
     assert_eq!(stage.hear(other), b"\x01x");
 }
 
+#[test]
+fn answers_of_several_turns_are_under_one_stall_timeout() {
+    for (least, ended) in [(17, true), (16, false), (15, false)] {
+        let settings = Settings {
+            stall_timeout: Some(SECOND),
+            stall_size_min: least,
+            frames_per_event: 1,
+            workspaces: 1,
+            ..plain()
+        };
+        let reply = Pipe {
+            send: 4,
+            receive: 4,
+        };
+        let config = Config {
+            reply,
+            ..Config::default()
+        };
+        let mut stage = Stage::with(settings, config);
+        let (slow, other) = (stage.connect(), stage.connect());
+        stage.say(slow, &b"\x01.".repeat(20));
+        stage.say(other, b"\x01x");
+        // What the peer takes at a time is all that it is owed and the answers of a whole event.
+        for _ in 0..2 {
+            stage.pass(SECOND / 2 - MOMENT);
+            assert_eq!(stage.hear(slow).len(), 8);
+        }
+        stage.pass(2 * MOMENT);
+        assert_eq!(
+            stage.closed(CloseReason::Stalled) == 1,
+            ended,
+            "{least} bytes"
+        );
+    }
+}
+
 /// A peer that is owed more than the pipe holds, must take 4 bytes per second, and causes no event
 /// when it takes them.
 fn unheard() -> (Stage, Peer) {

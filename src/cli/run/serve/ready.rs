@@ -1,8 +1,8 @@
 //! What `mynah serve` says when it is ready: the ready line, a hint, and warnings.
 //!
-//! The ready line is on stdout, for scripts; its form is a promise. Everything else goes to the log.
-//! The workers do not serve yet, so the line may wait for its reader for a limited time. Neighbours:
-//! `serve` calls this once all listeners are open. See sd_listen_fds(3).
+//! The ready line is on stdout, for scripts; its form is a promise. Everything else goes to the
+//! log. The workers do not serve yet, so the line may wait for its reader for a limited time.
+//! Neighbours: `serve` calls this once all listeners are open. See sd_listen_fds(3).
 
 use std::env;
 use std::io;
