@@ -162,6 +162,12 @@ pub trait Opener: Sockets {
         options: &ListenOptions,
     ) -> Result<Self::Socket, OpenError>;
 
+    /// Another descriptor of the same listener, for another poller: fcntl(2) with
+    /// `F_DUPFD_CLOEXEC`. Both accept from one queue, which lives until both are closed. The kernel
+    /// ends a registration only with the last descriptor, so a shared listener must be deregistered
+    /// before it is closed.
+    fn share(&mut self, listener: &Self::Socket) -> io::Result<Self::Socket>;
+
     /// Closes a listener. If it has bound a path, the path is removed first, unless the path
     /// already belongs to another process. Every listener must therefore be closed here and not
     /// through [`Sockets::close`].

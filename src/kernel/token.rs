@@ -181,6 +181,11 @@ impl Interest {
     /// this also asks for the peer's half-close and for urgent bytes; otherwise an edge that
     /// arrives together with data would hide them.
     pub const EDGE: Interest = Interest(4);
+    /// Of several pollers that wait for the same listener, wake one that sleeps instead of all.
+    /// Only for [`register`](super::Poller::register), and never together with
+    /// [`Interest::EDGE`]: the kernel refuses to change such a registration, so it is ended and
+    /// made again. EPOLLEXCLUSIVE of epoll_ctl(2).
+    pub const EXCLUSIVE: Interest = Interest(8);
 
     /// Both interests together: `|`, for constants.
     #[must_use]
@@ -237,6 +242,7 @@ impl fmt::Debug for Interest {
             (Interest::READ, "READ"),
             (Interest::WRITE, "WRITE"),
             (Interest::EDGE, "EDGE"),
+            (Interest::EXCLUSIVE, "EXCLUSIVE"),
         ];
         let set: Vec<&str> = names
             .iter()

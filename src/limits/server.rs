@@ -119,6 +119,9 @@ pub const FRAME_WORK_SIZE: usize = 64;
 /// Connections accepted at one event, so that a burst of new connections does not starve the
 /// existing ones.
 pub const ACCEPTS_PER_TURN: u32 = 64;
+/// The same for a listener that several workers share: few, so that a burst of connections is
+/// spread over the workers that it has woken.
+pub const ACCEPTS_PER_TURN_SHARED: u32 = 4;
 /// How long the kernel may withhold a connection without data from a listener with `--defer-accept`
 /// (`TCP_DEFER_ACCEPT`). A client that waits for the server to speak first is delayed by about this
 /// span.
@@ -166,6 +169,9 @@ pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);
 /// When to try again to write a line that was not taken, or in part: a person does not notice the
 /// delay, and twenty tries a second cost no measurable CPU.
 pub const LINE_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Rows of hex in one line of the wiretap. With them a line takes less than 4 KiB, and a pipe takes
+/// that whole or not at all (pipe(7), `PIPE_BUF`).
+pub const WIRETAP_ROWS_PER_LINE: usize = 48;
 /// How long the last lines on stderr may wait for room, when the loop has ended.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a draining server reads from a peer that keeps sending.

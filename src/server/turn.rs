@@ -73,6 +73,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let pump = Pump {
             close_log: CloseLog::default(),
+            tap: settings.wiretap.clone(),
             now: kernel.now(),
             kernel,
             protocol,
@@ -92,6 +93,16 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             turns: 0,
             next_tick: Time::default(),
         })
+    }
+
+    /// Accepts from `listener` too, a descriptor of a listener that other workers have as well; see
+    /// [`Opener::share`]. Each of them shares it, under any of its descriptors.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be registered. It is closed then.
+    pub fn share_listener(&mut self, listener: K::Socket) -> io::Result<()> {
+        self.acceptor.share(self.reactor.pump_mut(), listener)
     }
 
     /// Takes from the kernel what it may refuse, and registers `listeners`: the prepared commands,

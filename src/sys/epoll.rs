@@ -26,6 +26,8 @@ pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
 pub(crate) const PRI: u32 = libc::EPOLLPRI as u32;
 pub(crate) const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 pub(crate) const EDGE: u32 = libc::EPOLLET as u32;
+/// Only with `EPOLL_CTL_ADD`, and of the other bits only with IN, OUT and EDGE (epoll_ctl(2)).
+pub(crate) const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
 
 /// One event as the kernel writes it: the registered data, and what is ready.
 ///

@@ -59,7 +59,12 @@ struct Shared<S> {
     reloaded: Mutex<Reloaded<S>>,
     totals: Mutex<Totals>,
     wakers: Vec<Waker>,
+    /// What each worker does on its thread before it serves.
+    begin: Begin,
 }
+
+/// What a worker, by number, does on its thread before it serves.
+pub type Begin = Box<dyn Fn(usize) + Send + Sync>;
 
 /// Counters that are being collected.
 struct Totals {
@@ -73,6 +78,7 @@ struct Totals {
     asked_again: bool,
     cut: u64,
     format: StatsFormat,
+    by_worker: bool,
 }
 
 /// When and how lines of statistics are printed.
@@ -82,12 +88,15 @@ pub struct Statistics {
     pub interval: Option<Duration>,
     /// How a line is written.
     pub format: StatsFormat,
+    /// A line has the connections of each worker.
+    pub by_worker: bool,
 }
 
 /// Runs every server to its end: the first one on this thread, each other one on a thread of its
 /// own. `wakers` wake the servers, in the same order. `announce` is called when every server has
 /// its thread, before the first one serves. `reload` loads a service again, on its own thread, or
-/// returns the reason why it failed.
+/// returns the reason why it failed. Each worker calls `begin` with its number, on its thread,
+/// before it serves.
 ///
 /// # Errors
 ///
@@ -97,6 +106,7 @@ pub fn run<K, S>(
     wakers: Vec<Waker>,
     statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
+    begin: Begin,
     announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
@@ -113,6 +123,7 @@ where
         counts,
         cut: 0,
         format: statistics.format,
+        by_worker: statistics.by_worker,
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
@@ -124,6 +135,7 @@ where
         reloaded: Mutex::new(Reloaded::new()),
         totals: Mutex::new(totals),
         wakers,
+        begin,
     });
     let mut workers = servers
         .into_iter()
@@ -139,6 +151,7 @@ where
     });
     let ending = started.and_then(|()| {
         announce();
+        (first.shared.begin)(first.number);
         first.run_main(reloads)
     });
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
@@ -187,6 +200,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 
     /// Runs turns until this worker is told to drain and has drained.
     fn run_worker(mut self) -> io::Result<()> {
+        (self.shared.begin)(self.number);
         let ended = loop {
             match self.turn() {
                 Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => {
@@ -435,7 +449,12 @@ impl Totals {
         if !was_awaited || self.awaited.contains(&true) {
             return false;
         }
-        let mut line = self.sum().line(self.format, lines_dropped());
+        let totals = self
+            .counts
+            .iter()
+            .map(|counters| counters.connections_total);
+        let by_worker: Vec<u64> = totals.filter(|_| self.by_worker).collect();
+        let mut line = self.sum().line(self.format, &by_worker, lines_dropped());
         line.push('\n');
         // The next line of counters reports how many were dropped. A separate notice would not be a
         // valid line of counters.
@@ -457,6 +476,7 @@ mod tests {
             asked_again: true,
             cut: 0,
             format: StatsFormat::Whole,
+            by_worker: false,
         };
         let again = [0, 0, 1, 1].map(|number| totals.publish(number, &Counters::default()));
         assert_eq!(again, [false, false, true, false]);

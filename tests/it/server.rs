@@ -24,6 +24,7 @@ mod stale;
 mod talkative;
 mod tasks;
 mod time;
+mod wiretap;
 
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ fn settings() -> Settings {
         connections_per_ip_max: None,
         backlog: 8,
         drain_timeout: DRAIN,
+        wiretap: None,
     }
 }
 

@@ -21,7 +21,9 @@ use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
+use crate::server::admission::AcceptPolicy;
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Detail;
 use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
 
@@ -112,6 +114,10 @@ pub struct Serve {
     pub drain_timeout: Duration,
     /// `TCP_NODELAY`.
     pub nodelay: bool,
+    /// How workers share connections.
+    pub accept: AcceptPolicy,
+    /// Keep each worker on a processor of its own.
+    pub pin: bool,
     /// How epoll reports readiness.
     pub trigger: Trigger,
     /// How long to poll for events before sleeping; `None` sleeps at once.
@@ -122,6 +128,8 @@ pub struct Serve {
     pub stats_interval: Option<Duration>,
     /// How a line of statistics is written; `None` depends on its reader.
     pub stats_format: Option<StatsFormat>,
+    /// Log each event of each connection, with so much of its data.
+    pub wiretap: Option<Detail>,
 }
 
 impl Default for Serve {
@@ -150,11 +158,14 @@ impl Default for Serve {
             frame_timeout: Some(limits::FRAME_TIMEOUT_DEFAULT),
             drain_timeout: limits::DRAIN_TIMEOUT_DEFAULT,
             nodelay: true,
+            accept: AcceptPolicy::Reuseport,
+            pin: false,
             trigger: Trigger::Edge,
             spin: None,
             defer_accept: false,
             stats_interval: None,
             stats_format: None,
+            wiretap: None,
         }
     }
 }

@@ -45,6 +45,7 @@ calls! {
     Local "getsockname" "" ""
     QueueLength "getsockopt TCP_INFO" "" "TCP_INFO"
     StopQueueing "shutdown SHUT_RD" "" "SHUT_RD"
+    Share "fcntl" "" "F_DUPFD_CLOEXEC"
     Reserve "open" "/dev/null" ""
     Supervise "prctl" "PR_SET_CHILD_SUBREAPER" ""
     Spawn "clone" "CLONE_PIDFD" ""

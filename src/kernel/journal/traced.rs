@@ -338,6 +338,15 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
         answer
     }
 
+    fn share(&mut self, listener: &K::Socket) -> io::Result<K::Socket> {
+        let answer = self.kernel.share(listener);
+        if self.is_on() {
+            let made = Made::new(Name::Share).on(K::number(listener));
+            self.opened(made, answer.as_ref());
+        }
+        answer
+    }
+
     fn close_listener(&mut self, listener: K::Socket) {
         if self.is_on() {
             // Recorded before the call, because the call consumes the listener.

@@ -5,11 +5,12 @@
 //! descriptor.
 //!
 //! **Closing without `EPOLL_CTL_DEL` is sound here.** The kernel drops a registration with the last
-//! descriptor of its open file. There is only one such descriptor: nothing here duplicates a
-//! registered descriptor, and all are close-on-exec, so no started program keeps one open. Between
-//! fork and exec a new process briefly has a copy (see `spawner`). Events of the closed socket that
-//! are still reported carry a token whose generation is old. Neighbours: the traits in `kernel`,
-//! and `sys`. Man pages: epoll(7), signalfd(2).
+//! descriptor of its open file. A connection has only one such descriptor: nothing here duplicates
+//! it, and all are close-on-exec, so no started program keeps one open. A listener that several
+//! workers share has several: see [`Opener::share`](super::Opener::share), whose user deregisters
+//! before it closes. Between fork and exec a new process briefly has a copy (see `spawner`). Events
+//! of the closed socket that are still reported carry a token whose generation is old. Neighbours:
+//! the traits in `kernel`, and `sys`. Man pages: epoll(7), signalfd(2).
 
 pub(in crate::kernel) mod local_path;
 pub(in crate::kernel) mod opener;
@@ -222,6 +223,9 @@ const fn mask(interest: Interest) -> u32 {
     if interest.contains(Interest::EDGE) {
         mask |= epoll::EDGE;
     }
+    if interest.contains(Interest::EXCLUSIVE) {
+        mask |= epoll::EXCLUSIVE;
+    }
     // A level-triggered report repeats while data is left, so no event is lost after a short read.
     // An edge reports once, so the end of the stream and an urgent byte need bits of their own.
     if interest.contains(Interest::READ.union(Interest::EDGE)) {
@@ -267,6 +271,7 @@ mod tests {
             (write | edge, epoll::OUT | epoll::EDGE),
             (read | edge, read_edge),
             (read | write, epoll::IN | epoll::OUT),
+            (read | Interest::EXCLUSIVE, epoll::IN | epoll::EXCLUSIVE),
         ] {
             assert_eq!(mask(interest), expected, "{interest:?}");
         }

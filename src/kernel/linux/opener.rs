@@ -45,6 +45,11 @@ impl Opener for Linux {
         listening.map(|()| listener.into())
     }
 
+    fn share(&mut self, listener: &Socket) -> io::Result<Socket> {
+        // The copy is close-on-exec too, and non-blocking, which is a property of the open file.
+        listener.0.try_clone().map(Socket)
+    }
+
     fn close_listener(&mut self, listener: Socket) {
         let number = listener.as_fd().as_raw_fd();
         if let Some(place) = self.bound.iter().position(|(owner, _)| *owner == number) {
@@ -367,6 +372,71 @@ mod tests {
             let refusal = kind(linux.listen(&same, others));
             assert_eq!(refusal, (OpenStep::Bind, io::ErrorKind::AddrInUse));
         }
+        Ok(())
+    }
+
+    fn two_pollers(
+        listener: &Socket,
+        linux: &mut Linux,
+    ) -> Result<[(Linux, Socket); 2], io::Error> {
+        let mut sharer = || Ok::<_, io::Error>((Linux::new(false)?, linux.share(listener)?));
+        let mut both = [sharer()?, sharer()?];
+        for (poller, shared) in &mut both {
+            let interest = Interest::READ | Interest::EXCLUSIVE;
+            poller.register(shared, Token::listener(0), interest)?;
+        }
+        Ok(both)
+    }
+
+    #[test]
+    fn a_shared_listener_is_reported_to_every_poller_and_has_one_queue() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let mut both = two_pollers(&listener, &mut linux)?;
+        let there = linux.local(&listener)?;
+        linux.close_listener(listener);
+        let _near = linux.connect(&there, &ConnectOptions::default())?;
+        // Neither of them sleeps, so both are told.
+        for (poller, _) in &mut both {
+            let mut events = [Event::default(); 4];
+            assert_eq!(poller.wait(&mut events, Time::default())?, 1);
+            assert_eq!(events[0].token(), Token::listener(0));
+        }
+        let [(first, shared), (second, other)] = &mut both;
+        let _far = first.accept(shared)?;
+        let nothing = second.accept(other).map(drop);
+        assert_eq!(
+            nothing.map_err(|error| error.kind()),
+            Err(io::ErrorKind::WouldBlock)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_shared_listener_that_is_deregistered_and_closed_is_reported_no_more() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let [(mut first, shared), (mut second, _other)] = two_pollers(&listener, &mut linux)?;
+        first.deregister(&shared)?;
+        first.close_listener(shared);
+        let there = linux.local(&listener)?;
+        let _near = linux.connect(&there, &ConnectOptions::default())?;
+        let mut events = [Event::default(); 4];
+        assert_eq!(first.wait(&mut events, Time::default())?, 0);
+        assert_eq!(second.wait(&mut events, Time::default())?, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn the_interest_of_a_shared_listener_cannot_be_changed() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        let listener = linux.listen(&address("0"), &PLAIN)?;
+        let [(mut first, shared), _] = two_pollers(&listener, &mut linux)?;
+        let changed = first.reregister(&shared, Token::listener(0), Interest::NONE);
+        assert_eq!(
+            changed.map_err(|error| error.kind()),
+            Err(io::ErrorKind::InvalidInput)
+        );
         Ok(())
     }
 

@@ -7,6 +7,11 @@
 //! make the loop spin. The next connection that closes ends the pause. While every slot is taken
 //! the listeners pause too, and new connections wait in the kernel's queue.
 //!
+//! A listener that workers share is registered with EPOLLEXCLUSIVE, so that a connection wakes one
+//! sleeping worker and not all. The kernel wakes the worker that was registered first, and that
+//! would always be the same one while the load is low. After it has accepted, a worker therefore
+//! ends its registration and registers again, which puts it behind the others.
+//!
 //! Connections are accepted last in a turn. Neighbours: `reactor` takes them in, `drain` closes the
 //! listeners. See accept(2) "ERRORS".
 
@@ -15,7 +20,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::kernel::{Address, Interest, Opener, Poller, Time, Token, errno};
-use crate::limits::{ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, LISTENER_PAUSE_MAX, LISTENER_PAUSE_MIN};
+use crate::limits::{
+    ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, LISTENER_PAUSE_MAX,
+    LISTENER_PAUSE_MIN,
+};
 use crate::protocol::service::Service;
 
 use crate::server::observe::log_limiter::LogLimiter;
@@ -43,11 +51,79 @@ pub(in crate::server) struct Acceptor<Socket> {
 
 struct Listener<Socket> {
     socket: Socket,
+    reports: Reports,
     is_called: bool,
     stride: Stride,
     /// How many connections may still be accepted during a drain.
     drain_quota: usize,
 }
+
+/// How the poller is told to report a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reports {
+    /// No other worker has it. A pause changes the interest.
+    ToOne,
+    /// Other workers have it too. A pause ends the registration, because the kernel refuses to
+    /// change the interest.
+    ToAny {
+        /// Whether it is registered now.
+        is_registered: bool,
+    },
+}
+
+impl<Socket> Listener<Socket> {
+    fn new(socket: Socket, reports: Reports) -> Listener<Socket> {
+        Listener {
+            socket,
+            reports,
+            is_called: false,
+            stride: Stride::default(),
+            drain_quota: usize::MAX,
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        matches!(self.reports, Reports::ToAny { .. })
+    }
+
+    /// How many connections to accept in `turn`, in which it is ready.
+    fn stride(&mut self, turn: u64) -> u32 {
+        let most = match self.reports {
+            Reports::ToOne => ACCEPTS_PER_TURN,
+            Reports::ToAny { .. } => ACCEPTS_PER_TURN_SHARED,
+        };
+        self.stride.next(turn, most)
+    }
+
+    /// Reports the listener from now on, or stops to.
+    fn report<K, S>(&mut self, pump: &mut Pump<K, S>, number: u32, on: bool) -> io::Result<()>
+    where
+        K: Poller<Socket = Socket>,
+        S: Service,
+    {
+        let token = Token::listener(number);
+        match &mut self.reports {
+            Reports::ToOne => {
+                let interest = if on { Interest::READ } else { Interest::NONE };
+                pump.counters.epoll_ctl += 1;
+                pump.kernel.reregister(&self.socket, token, interest)
+            }
+            Reports::ToAny { is_registered } if *is_registered == on => Ok(()),
+            Reports::ToAny { is_registered } => {
+                pump.counters.epoll_ctl += 1;
+                match on {
+                    true => pump.kernel.register(&self.socket, token, SHARED_INTEREST)?,
+                    false => pump.kernel.deregister(&self.socket)?,
+                }
+                *is_registered = on;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The interest in a listener that other workers have too.
+const SHARED_INTEREST: Interest = Interest::READ.union(Interest::EXCLUSIVE);
 
 /// How many connections to accept per event of a listener: one, doubled while the listener is ready
 /// in consecutive turns. A single connection then costs no second accept4 that returns EAGAIN, and
@@ -60,9 +136,9 @@ struct Stride {
 }
 
 impl Stride {
-    fn next(&mut self, turn: u64) -> u32 {
+    fn next(&mut self, turn: u64, most: u32) -> u32 {
         self.count = match self.last_turn {
-            Some(last) if last + 1 == turn => (self.count * 2).min(ACCEPTS_PER_TURN),
+            Some(last) if last + 1 == turn => (self.count * 2).min(most),
             _ => 1,
         };
         self.last_turn = Some(turn);
@@ -106,12 +182,7 @@ enum AcceptError {
 
 impl<Socket> Acceptor<Socket> {
     pub(in crate::server) fn new(listeners: Vec<Socket>, reserve: Socket) -> Acceptor<Socket> {
-        let listener = |socket| Listener {
-            socket,
-            is_called: false,
-            stride: Stride::default(),
-            drain_quota: usize::MAX,
-        };
+        let listener = |socket| Listener::new(socket, Reports::ToOne);
         Acceptor {
             listeners: listeners.into_iter().map(listener).collect(),
             state: State::Open,
@@ -123,6 +194,33 @@ impl<Socket> Acceptor<Socket> {
             is_draining: false,
             error_log: LogLimiter::default(),
             per_address_log: LogLimiter::default(),
+        }
+    }
+
+    /// Adds a listener that other workers have too, and starts to report it. If that fails, the
+    /// listener is closed.
+    pub(in crate::server) fn share<K, S>(
+        &mut self,
+        pump: &mut Pump<K, S>,
+        socket: Socket,
+    ) -> io::Result<()>
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let reports = Reports::ToAny {
+            is_registered: false,
+        };
+        let mut listener = Listener::new(socket, reports);
+        match listener.report(pump, self.listeners.len() as u32, true) {
+            Ok(()) => {
+                self.listeners.push(listener);
+                Ok(())
+            }
+            Err(error) => {
+                pump.kernel.close_listener(listener.socket);
+                Err(error)
+            }
         }
     }
 
@@ -172,12 +270,13 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let mut left = self.stride(reactor.pump_mut(), number, turn);
+        let stride = self.stride(reactor.pump_mut(), number, turn);
+        let mut left = stride;
         // A lost connection does not count towards the stride: the connections behind it are
         // accepted now, without another event of the listener.
         for _ in 0..ACCEPTS_PER_TURN {
             if left == 0 {
-                return;
+                break;
             }
             match self.accept_one(reactor, number) {
                 Accepted::One(socket, address) => {
@@ -186,8 +285,35 @@ impl<Socket> Acceptor<Socket> {
                 }
                 Accepted::Refused => left -= 1,
                 Accepted::Lost => {}
-                Accepted::Nothing => return,
+                Accepted::Nothing => break,
             }
+        }
+        if left < stride {
+            self.let_others_come_first(reactor.pump_mut(), number);
+        }
+    }
+
+    /// Registers a shared listener again, behind the other workers.
+    fn let_others_come_first<K, S>(&mut self, pump: &mut Pump<K, S>, number: u32)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if !self.is_open() {
+            return;
+        }
+        let Some(listener) = self.listeners.get_mut(number as usize) else {
+            return;
+        };
+        if !listener.is_shared() {
+            return;
+        }
+        let ended = listener.report(pump, number, false);
+        if let Err(error) = ended.and_then(|()| listener.report(pump, number, true)) {
+            self.log_registration(pump, &error);
+            // No event would be reported, so try again later.
+            self.state = State::Paused(pump.now.after(LISTENER_PAUSE_MAX));
+            self.register(pump);
         }
     }
 
@@ -265,7 +391,7 @@ impl<Socket> Acceptor<Socket> {
             self.register(pump);
         }
         let listener = self.listeners.get_mut(number as usize);
-        listener.map_or(0, |listener| listener.stride.next(turn))
+        listener.map_or(0, |listener| listener.stride(turn))
     }
 
     /// Calls accept4 once.
@@ -457,20 +583,25 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let interest = match self.state {
-            State::Open => Interest::READ,
-            State::Full | State::Paused(_) => Interest::NONE,
-        };
+        let on = self.is_open();
         self.registration_failed = false;
-        for (number, listener) in self.listeners.iter().enumerate() {
-            pump.counters.epoll_ctl += 1;
-            let token = Token::listener(number as u32);
-            if let Err(error) = pump.kernel.reregister(&listener.socket, token, interest) {
+        for number in 0..self.listeners.len() {
+            let listener = &mut self.listeners[number];
+            if let Err(error) = listener.report(pump, number as u32, on) {
                 self.registration_failed = true;
-                if let Some(more) = self.error_log.admit(pump.now) {
-                    log::warn!("epoll_ctl on a listener: {error}: tried again{more}");
-                }
+                self.log_registration(pump, &error);
             }
+        }
+    }
+
+    #[cold]
+    fn log_registration<K, S>(&mut self, pump: &Pump<K, S>, error: &io::Error)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if let Some(more) = self.error_log.admit(pump.now) {
+            log::warn!("epoll_ctl on a listener: {error}: tried again{more}");
         }
     }
 
@@ -519,7 +650,11 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        for listener in std::mem::take(&mut self.listeners) {
+        for mut listener in std::mem::take(&mut self.listeners) {
+            if listener.is_shared() {
+                // Other workers keep the listener open, and with it the registration.
+                let _ = listener.report(pump, 0, false);
+            }
             pump.kernel.close_listener(listener.socket);
         }
     }

@@ -2,3 +2,13 @@
 
 pub(in crate::server) mod acceptor;
 pub mod per_address;
+
+/// How the workers of a server share its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptPolicy {
+    /// Each worker has a listener of its own, and the kernel chooses one by a hash of the addresses
+    /// and ports: SO_REUSEPORT.
+    Reuseport,
+    /// All workers have the same listener, and the kernel wakes one that sleeps: EPOLLEXCLUSIVE.
+    Exclusive,
+}

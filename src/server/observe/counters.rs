@@ -119,7 +119,7 @@ counters! {
 impl fmt::Display for Counters {
     /// `stats` and the counters that are not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.line(StatsFormat::Text, 0))
+        f.write_str(&self.line(StatsFormat::Text, &[], 0))
     }
 }
 
@@ -135,6 +135,17 @@ pub enum StatsFormat {
 }
 
 impl StatsFormat {
+    /// Appends counts of one kind, zeros too: their places say whose they are.
+    fn tell_list(self, line: &mut String, name: &str, counts: &[u64]) {
+        let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
+        let counts = counts.join(",");
+        // Writing to memory does not fail.
+        let _ = match self {
+            StatsFormat::Whole | StatsFormat::Text => write!(line, " {name}={counts}"),
+            StatsFormat::Json => write!(line, ",\"{name}\":[{counts}]"),
+        };
+    }
+
     /// Appends a counter.
     #[inline(never)]
     fn tell(self, line: &mut String, front: &str, name: &str, count: u64) {
@@ -148,11 +159,15 @@ impl StatsFormat {
 }
 
 impl Counters {
-    /// The line of statistics, without a line feed. `lines_dropped` counts lines of the whole
-    /// program that found no room.
-    pub fn line(&self, format: StatsFormat, lines_dropped: u64) -> String {
+    /// The line of statistics, without a line feed. `by_worker` has the connections accepted by
+    /// each worker; it may be empty. `lines_dropped` counts lines of the whole program that found
+    /// no room.
+    pub fn line(&self, format: StatsFormat, by_worker: &[u64], lines_dropped: u64) -> String {
         let mut line = String::new();
         self.each(&mut |front, name, count| format.tell(&mut line, front, name, count));
+        if !by_worker.is_empty() {
+            format.tell_list(&mut line, "connections_by_worker", by_worker);
+        }
         format.tell(&mut line, "", "log_lines_dropped", lines_dropped);
         match format {
             StatsFormat::Json => format!("{{{}}}", &line[1..]),
@@ -188,7 +203,7 @@ mod tests {
         counters.closed[CloseReason::Idle as usize] = 7;
         let mut sum = counters.clone();
         sum.add(&counters);
-        let line = sum.line(StatsFormat::Whole, 0);
+        let line = sum.line(StatsFormat::Whole, &[], 0);
         assert!(line.starts_with("stats connections_now=6 "), "{line}");
         assert!(
             line.contains(" recv=28 ") && line.contains(" closed_idle=14"),
@@ -204,12 +219,12 @@ mod tests {
             ..Counters::default()
         };
         counters.closed[CloseReason::Idle as usize] = 7;
-        let line = counters.line(StatsFormat::Text, 2);
+        let line = counters.line(StatsFormat::Text, &[], 2);
         assert_eq!(line, "stats recv=14 closed_idle=7 log_lines_dropped=2");
-        assert_eq!(Counters::default().line(StatsFormat::Text, 0), "stats");
+        assert_eq!(Counters::default().line(StatsFormat::Text, &[], 0), "stats");
         let (whole, json) = (
-            counters.line(StatsFormat::Whole, 2),
-            counters.line(StatsFormat::Json, 2),
+            counters.line(StatsFormat::Whole, &[], 2),
+            counters.line(StatsFormat::Json, &[], 2),
         );
         assert!(json.starts_with("{\"connections_now\":0,") && json.ends_with('}'));
         let pairs = json.trim_matches(['{', '}']).split(',');
@@ -220,6 +235,19 @@ mod tests {
             .map(|pair| pair.replace('=', ":"))
             .collect();
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn connections_by_worker_are_a_list_in_the_order_of_the_workers() {
+        let counters = Counters::default();
+        for (format, listed) in [
+            (StatsFormat::Text, "stats connections_by_worker=3,0,12"),
+            (StatsFormat::Whole, " connections_by_worker=3,0,12 "),
+            (StatsFormat::Json, ",\"connections_by_worker\":[3,0,12],"),
+        ] {
+            let line = counters.line(format, &[3, 0, 12], 0);
+            assert!(line.contains(listed), "{line}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! descriptors) is skipped with a line on stderr, see [`crate::skip`]. Some tests also measure; run
 //! with `--nocapture` and `--release`, they print the figures of the README.
 
+mod accept;
 mod addresses;
 mod bytes;
 mod calls;
@@ -22,6 +23,7 @@ mod server;
 mod streams;
 mod sums;
 mod supervision;
+mod wiretap;
 mod workers;
 
 use std::fmt::Display;

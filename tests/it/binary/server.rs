@@ -30,8 +30,8 @@ pub(super) struct Server {
     pub(super) ready: String,
 }
 
-/// One line of statistics: counts by name.
-pub(super) struct Stats(HashMap<String, u64>);
+/// One line of statistics: counts by name. Most names have one count.
+pub(super) struct Stats(HashMap<String, Vec<u64>>);
 
 /// How a program ended, and its output.
 pub(super) struct Ended {
@@ -183,7 +183,8 @@ impl Server {
             .split(' ');
         let pairs = counts.map(|count| {
             let (name, value) = count.split_once('=').expect("name=count");
-            (name.to_owned(), value.parse().expect("a count"))
+            let counts = value.split(',').map(|it| it.parse().expect("a count"));
+            (name.to_owned(), counts.collect())
         });
         Some(Stats(pairs.collect()))
     }
@@ -269,10 +270,20 @@ impl Drop for Server {
 
 impl Stats {
     pub(super) fn get(&self, name: &str) -> u64 {
-        *self
-            .0
-            .get(name)
-            .unwrap_or_else(|| panic!("nothing is called {name}"))
+        match *self.list(name) {
+            [count] => count,
+            ref counts => panic!("{name} has {counts:?}"),
+        }
+    }
+
+    /// The counts of a name that has one for each worker.
+    pub(super) fn list(&self, name: &str) -> &[u64] {
+        let counts = self.0.get(name);
+        counts.unwrap_or_else(|| panic!("nothing is called {name}"))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 }
 

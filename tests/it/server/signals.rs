@@ -33,11 +33,22 @@ fn served_with(signals: &[Signal]) -> (Ending, u32) {
         Err("the test is over".to_owned())
     };
     let (tell, told) = mpsc::channel();
+    let begin = Box::new(|_| ());
     let statistics = Statistics {
         interval: None,
         format: StatsFormat::Whole,
+        by_worker: false,
     };
-    thread::spawn(move || tell.send(run(vec![server], vec![waker], statistics, load, || {})));
+    thread::spawn(move || {
+        tell.send(run(
+            vec![server],
+            vec![waker],
+            statistics,
+            load,
+            begin,
+            || {},
+        ))
+    });
     let ending = told.recv_timeout(PATIENCE).expect("it ends");
     drop(keep);
     let begun = begun.load(Ordering::Relaxed);

@@ -194,6 +194,11 @@ impl Opener for Sim {
         }
     }
 
+    fn share(&mut self, listener: &Socket) -> io::Result<Socket> {
+        self.table.check(listener);
+        Err(io::Error::from_raw_os_error(EOPNOTSUPP))
+    }
+
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {
         self.table.check(socket);
         let answer = self

@@ -23,6 +23,7 @@ use super::services::SERVICES;
 use super::{Command, Options};
 use crate::kernel::Trigger;
 use crate::protocol::framing::OnTooLong;
+use crate::server::admission::AcceptPolicy;
 #[cfg(test)]
 pub(super) use lookup::flags;
 pub(super) use lookup::{command, unknown_word};
@@ -100,6 +101,12 @@ pub(super) const COMMANDS: &[CommandRow] = &[
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
     &[("level", Trigger::Level), ("edge", Trigger::Edge)];
+
+/// How workers share connections, by name.
+const ACCEPT_POLICIES: &[(&str, AcceptPolicy)] = &[
+    ("reuseport", AcceptPolicy::Reuseport),
+    ("exclusive", AcceptPolicy::Exclusive),
+];
 
 /// What to do with a frame over the limit, by name.
 const ON_TOO_LONG: &[(&str, OnTooLong)] =

@@ -12,13 +12,22 @@ use super::super::values::{
 };
 use super::super::{Command, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
-use super::{CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS, TRIGGERS};
-use crate::kernel::Endpoint;
+use super::{
+    ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS,
+    TRIGGERS,
+};
 use crate::limits::{
     BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
     SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
 };
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Detail;
+
+const DETAILS: &[(&str, Option<Detail>)] = &[
+    ("off", None),
+    ("size", Some(Detail::Size)),
+    ("hex", Some(Detail::Hex)),
+];
 
 const STATS_FORMATS: &[(&str, StatsFormat)] =
     &[("text", StatsFormat::Text), ("json", StatsFormat::Json)];
@@ -60,14 +69,6 @@ pub(super) const ROW: CommandRow = CommandRow {
                     serve.threads
                 ));
             }
-        }
-        // SO_REUSEPORT does not work for local sockets: a second worker would get EADDRINUSE.
-        let is_local = |endpoint: &&Endpoint| endpoint.is_local();
-        if let (Some(address), 2..) = (serve.listen.iter().find(is_local), serve.threads) {
-            return Err(format!(
-                "--listen {address}: only one worker can listen there, and --threads is {}",
-                serve.threads
-            ));
         }
         if serve.listen.is_empty() {
             serve.listen.push(LISTEN_DEFAULT.parse()?);
@@ -314,6 +315,26 @@ pub(super) const FLAGS: &[Flag] = &[
         }),
     },
     Flag {
+        long: "--accept",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "how workers share connections: reuseport or exclusive",
+        default: |options| name_of(&options.serve.accept, ACCEPT_POLICIES).to_owned(),
+        effect: Effect::Value("POLICY", |options, text| {
+            put(&mut options.serve.accept, choice(text, ACCEPT_POLICIES))
+        }),
+    },
+    Flag {
+        long: "--pin",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "keep each worker on a processor of its own",
+        default: |options| switch_text(options.serve.pin),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.pin, switch(text))),
+    },
+    Flag {
         long: "--trigger",
         short: None,
         group: "Loop",
@@ -360,6 +381,17 @@ pub(super) const FLAGS: &[Flag] = &[
                 &mut options.serve.stats_format,
                 choice(text, STATS_FORMATS).map(Some),
             )
+        }),
+    },
+    Flag {
+        long: "--wiretap",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "log each event of each connection: size, or hex with the bytes",
+        default: |options| name_of(&options.serve.wiretap, DETAILS).to_owned(),
+        effect: Effect::Value("DETAIL", |options, text| {
+            put(&mut options.serve.wiretap, choice(text, DETAILS))
         }),
     },
 ];

@@ -1,14 +1,16 @@
 //! Where `mynah serve` listens: from the endpoints of the command line to open listeners.
 //!
 //! Names are resolved before the signals are blocked. The first worker opens each address first and
-//! stores the port that the kernel chose; the other workers open the same addresses. If a listener
-//! cannot be opened, those before it are closed. Neighbours: `serve` hands the listeners to the
-//! workers, `kernel::Opener` opens them. See bind(2), listen(2).
+//! stores the port that the kernel chose. Of a listener that workers share, the others get another
+//! descriptor; otherwise they open the same addresses. If a listener cannot be opened, those before
+//! it are closed. Neighbours: `serve` hands the listeners to the workers, `kernel::Opener` opens
+//! them. See bind(2), listen(2).
 
 use super::super::{Exit, Failure, io_failure, open_failure};
 use crate::cli::options::Serve;
 use crate::kernel::{Address, Endpoint, ListenOptions, Opener, Sharing};
 use crate::limits;
+use crate::server::admission::AcceptPolicy;
 
 /// The address to listen on. For a name it is the first IPv4 address, so that `localhost` means the
 /// same address as a port alone; otherwise the first address. Only one address is used, because two
@@ -25,21 +27,75 @@ pub(super) fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
     found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
 }
 
-/// Opens one listener per address. The first worker stores the ports that the kernel chose, and the
-/// other workers listen on the same ports.
+/// The listeners of one worker.
+pub(super) struct Listeners<Socket> {
+    /// Listeners that no other worker has.
+    pub(super) own: Vec<Socket>,
+    /// Listeners that every worker has.
+    pub(super) shared: Vec<Socket>,
+}
+
+impl<Socket> Default for Listeners<Socket> {
+    fn default() -> Listeners<Socket> {
+        Listeners {
+            own: Vec::new(),
+            shared: Vec::new(),
+        }
+    }
+}
+
+impl<Socket> Listeners<Socket> {
+    /// Other descriptors of the shared listeners, for each of `workers` further workers. If one is
+    /// refused, the listeners of this worker are closed.
+    pub(super) fn copies<K: Opener<Socket = Socket>>(
+        self,
+        kernel: &mut K,
+        workers: usize,
+    ) -> Result<(Listeners<Socket>, Vec<Listeners<Socket>>), Failure> {
+        let mut all = Vec::new();
+        for _ in 0..workers {
+            let mut copies = Listeners::default();
+            for listener in &self.shared {
+                match kernel.share(listener) {
+                    Ok(copy) => copies.shared.push(copy),
+                    Err(error) => {
+                        self.close(kernel);
+                        return Err(io_failure("fcntl")(error));
+                    }
+                }
+            }
+            all.push(copies);
+        }
+        Ok((self, all))
+    }
+
+    fn close<K: Opener<Socket = Socket>>(self, kernel: &mut K) {
+        for listener in self.own.into_iter().chain(self.shared) {
+            kernel.close_listener(listener);
+        }
+    }
+}
+
+/// Whether the workers share one listener at `address`. SO_REUSEPORT does not work for local
+/// sockets: a second worker would get EADDRINUSE.
+fn is_shared(address: &Address, options: &Serve) -> bool {
+    let is_local = matches!(address, Address::Unix(_));
+    options.threads > 1 && (is_local || options.accept == AcceptPolicy::Exclusive)
+}
+
+/// Opens one listener per address, and adds it to those that the worker has already. The first
+/// worker stores the ports that the kernel chose, and the other workers listen on the same ports,
+/// unless they share the listener.
 pub(super) fn open_listeners<K: Opener>(
     kernel: &mut K,
     addresses: &mut [Address],
     options: &Serve,
     worker: usize,
-) -> Result<Vec<K::Socket>, Failure> {
-    let listen = ListenOptions {
+    mut listeners: Listeners<K::Socket>,
+) -> Result<Listeners<K::Socket>, Failure> {
+    let mut listen = ListenOptions {
         backlog: options.backlog,
-        sharing: match (options.threads, worker) {
-            (1, _) => Sharing::Alone,
-            (_, 0) => Sharing::First,
-            _ => Sharing::Next,
-        },
+        sharing: Sharing::Alone,
         nodelay: options.nodelay,
         keepalive: Some(limits::KEEPALIVE),
         // This timeout also ends a zero window, so it must not be shorter than the stall time-out
@@ -49,14 +105,22 @@ pub(super) fn open_listeners<K: Opener>(
         send_buffer: None,
         defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
     };
-    let mut listeners = Vec::new();
     for address in addresses {
+        let is_shared = is_shared(address, options);
+        if is_shared && worker > 0 {
+            continue;
+        }
+        listen.sharing = match (options.threads, worker) {
+            _ if is_shared => Sharing::Alone,
+            (1, _) => Sharing::Alone,
+            (_, 0) => Sharing::First,
+            _ => Sharing::Next,
+        };
         match open_listener(kernel, address, &listen) {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) if is_shared => listeners.shared.push(listener),
+            Ok(listener) => listeners.own.push(listener),
             Err(failure) => {
-                for listener in listeners {
-                    kernel.close_listener(listener);
-                }
+                listeners.close(kernel);
                 return Err(failure);
             }
         }

@@ -15,15 +15,19 @@ use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::journal::TextLog;
-use crate::kernel::{Linux, Spawner, Traced, Waker, block_signals, host, outlet_descriptors};
+use crate::kernel::{
+    Address, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host, outlet_descriptors,
+};
 use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
+use crate::server::admission::AcceptPolicy;
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Wiretap;
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
-use listeners::{address_of, open_listeners};
+use listeners::{Listeners, address_of, open_listeners};
 use ready::{print_ready_line, warn_about_allowed, warn_of_passed_sockets};
 
 /// Serves until a signal ends it.
@@ -91,20 +95,25 @@ where
     if protocol.service.effects().is_none() {
         host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
+    let wiretap = options.wiretap.map(Wiretap::new);
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
+    let mut copies = Vec::new();
     for worker in 0..options.threads {
-        let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
-        wakers.push(linux.waker());
-        let mut kernel = Traced::new(linux, TextLog::if_shown());
-        if protocol.service.effects().is_some() {
-            kernel.supervise().map_err(cannot_watch)?;
+        let opened = open_worker(&options, &protocol, worker, &mut addresses, &mut copies);
+        let started = opened.and_then(|(kernel, waker, listeners)| {
+            wakers.push(waker);
+            let settings = settings(&options, connections_max, &plan, wiretap.as_ref(), worker);
+            start_worker(kernel, listeners, protocol.clone(), settings)
+        });
+        match started {
+            Ok(server) => servers.push(server),
+            Err(failure) => {
+                // The first worker may have bound paths.
+                servers.iter_mut().for_each(Server::close_listeners);
+                return Err(failure);
+            }
         }
-        let listeners = open_listeners(&mut kernel, &mut addresses, &options, worker)?;
-        let settings = settings(&options, connections_max, &plan, worker);
-        let server = Server::new(kernel, listeners, protocol.clone(), settings)
-            .map_err(io_failure("starting a worker"))?;
-        servers.push(server);
     }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
@@ -113,7 +122,8 @@ where
         warn_of_passed_sockets();
         warn_about_allowed(&options);
     };
-    let ended = workers::run(servers, wakers, statistics(&options), load, announce);
+    let begin = pinning(&options)?;
+    let ended = workers::run(servers, wakers, statistics(&options), load, begin, announce);
     match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         Ending::Drained { cut: 0, counters } => {
@@ -132,6 +142,70 @@ where
             Err(Failure::new(Exit::DrainCut, line))
         }
     }
+}
+
+/// Opens the poller and the listeners of one worker. The first worker leaves in `copies` what the
+/// others need of its listeners.
+#[allow(clippy::type_complexity)]
+fn open_worker<S: Service>(
+    options: &Serve,
+    protocol: &Protocol<S>,
+    worker: usize,
+    addresses: &mut [Address],
+    copies: &mut Vec<Listeners<Socket>>,
+) -> Result<(Traced<Linux>, Waker, Listeners<Socket>), Failure> {
+    let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
+    let waker = linux.waker();
+    let mut kernel = Traced::new(linux, TextLog::if_shown());
+    if protocol.service.effects().is_some() {
+        kernel.supervise().map_err(cannot_watch)?;
+    }
+    let shared = copies.pop().unwrap_or_default();
+    let mut listeners = open_listeners(&mut kernel, addresses, options, worker, shared)?;
+    if worker == 0 {
+        (listeners, *copies) = listeners.copies(&mut kernel, options.threads - 1)?;
+    }
+    Ok((kernel, waker, listeners))
+}
+
+/// Takes the memory of a worker, and registers its listeners.
+fn start_worker<S: Service>(
+    kernel: Traced<Linux>,
+    listeners: Listeners<Socket>,
+    protocol: Protocol<S>,
+    settings: Settings,
+) -> Result<Server<Traced<Linux>, S>, Failure> {
+    let failure = io_failure("starting a worker");
+    let mut server = Server::new(kernel, listeners.own, protocol, settings).map_err(&failure)?;
+    let mut shared = listeners.shared.into_iter();
+    match shared.try_for_each(|listener| server.share_listener(listener)) {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            // This may be the worker that has bound paths.
+            shared.for_each(|listener| server.kernel_mut().close_listener(listener));
+            server.close_listeners();
+            Err(failure(error))
+        }
+    }
+}
+
+/// What each worker does on its thread before it serves: with `--pin` it moves to a processor of
+/// those that the process may use. If there are fewer processors than workers, some share one.
+fn pinning(options: &Serve) -> Result<Box<dyn Fn(usize) + Send + Sync>, Failure> {
+    if !options.pin {
+        return Ok(Box::new(|_| ()));
+    }
+    let may_use = host::affinity(0).map_err(io_failure("--pin: sched_getaffinity"))?;
+    let processors = may_use.list();
+    Ok(Box::new(move |worker| {
+        let processor = processors[worker % processors.len()];
+        match host::pin_task(0, processor) {
+            Ok(()) => log::info!("worker {worker} runs on processor {processor}"),
+            Err(error) => log::warn!(
+                "--pin: worker {worker} cannot be kept on processor {processor}: {error}"
+            ),
+        }
+    }))
 }
 
 /// A started command must be watched to its end. If that is impossible, none is started.
@@ -223,10 +297,17 @@ fn statistics(options: &Serve) -> Statistics {
     Statistics {
         interval: options.stats_interval,
         format: options.stats_format.unwrap_or_else(by_reader),
+        by_worker: options.threads > 1 || options.accept != AcceptPolicy::Reuseport,
     }
 }
 
-fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
+fn settings(
+    options: &Serve,
+    connections_max: u32,
+    plan: &Plan,
+    wiretap: Option<&Wiretap>,
+    worker: usize,
+) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
         connections_max: share(connections_max) as usize,
@@ -243,5 +324,6 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
         connections_per_ip_max: options.connections_per_ip_max.map(share),
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
+        wiretap: wiretap.cloned(),
     }
 }

@@ -1,0 +1,206 @@
+//! Accept policies (row V5): how the workers of one server share its connections.
+//!
+//! Each policy is tested on TCP and, where it differs, on a local socket: every worker gets
+//! connections, limits hold, pauses end, and a drain under load loses no connection. The line of
+//! statistics tells the connections of each worker. Man pages: socket(7), epoll_ctl(2).
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+
+use super::memory::{connect, local};
+use super::server::{Server, until};
+use super::workers::gone;
+use super::{FEW, ask};
+
+/// The policies that spread connections over workers.
+const POLICIES: [&str; 2] = ["reuseport", "exclusive"];
+
+/// Connections by which a test sees that every worker gets some.
+const MANY: usize = 60;
+
+/// A peer of either kind.
+trait Peer: Read + Write {}
+impl Peer for TcpStream {}
+impl Peer for UnixStream {}
+
+/// A server with two workers and this policy.
+fn two_workers(policy: &str, args: &[&str]) -> Server {
+    let usual = ["--threads", "2", "--accept", policy];
+    Server::start(&[&usual, args].concat())
+}
+
+fn by_worker(server: &Server) -> Vec<u64> {
+    server.stats().list("connections_by_worker").to_vec()
+}
+
+#[test]
+fn v5_connections_by_worker_are_counted_with_several_workers_only() {
+    for policy in POLICIES {
+        let server = two_workers(policy, &FEW);
+        let mut peers: Vec<TcpStream> = (0..MANY).map(|_| server.connect()).collect();
+        peers.iter_mut().for_each(|peer| {
+            ask(peer, b"x");
+        });
+        let counts = by_worker(&server);
+        assert_eq!(counts.len(), 2, "{policy}");
+        assert_eq!(counts.iter().sum::<u64>(), MANY as u64, "{policy}");
+        server.end();
+    }
+    let server = Server::start(&FEW);
+    assert!(!server.stats().has("connections_by_worker"));
+    server.end();
+}
+
+#[test]
+fn v5_connections_by_worker_are_an_array_in_json() {
+    let server = two_workers("exclusive", &["--stats-format", "json"]);
+    let mut peer = server.connect();
+    ask(&mut peer, b"x");
+    server.signal("USR1");
+    let line = server.next_line();
+    let listed = ["[1,0]", "[0,1]"].map(|list| format!(",\"connections_by_worker\":{list},"));
+    assert!(listed.iter().any(|list| line.contains(list)), "{line}");
+    server.end();
+}
+
+#[test]
+fn v5_workers_share_one_listener_when_exclusive_and_have_one_each_otherwise() {
+    for (policy, listeners) in [("exclusive", 1), ("reuseport", 2)] {
+        let server = two_workers(policy, &FEW);
+        assert_eq!(sockets_that_listen(server.address()), listeners, "{policy}");
+        server.end();
+    }
+}
+
+/// How many sockets listen at `address`, from `net/tcp` in proc(5).
+fn sockets_that_listen(address: SocketAddr) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("proc(5)");
+    let port = format!(":{:04X}", address.port());
+    let listens = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // The state 0A is TCP_LISTEN.
+        words[1].ends_with(&port) && words[3] == "0A"
+    };
+    table.lines().filter(listens).count()
+}
+
+#[test]
+fn v5_exclusive_connections_that_come_one_by_one_reach_every_worker() {
+    let server = two_workers("exclusive", &FEW);
+    let (unix, name) = local("one-by-one", &["--threads", "2"]);
+    for round in 1..=3 {
+        for _ in 0..MANY {
+            // Both workers sleep when it comes.
+            ask(&mut server.connect(), b"x");
+            ask(&mut connect(&name), b"x");
+        }
+        for server in [&server, &unix] {
+            gone(server);
+            let counts = by_worker(server);
+            assert_eq!(counts.iter().sum::<u64>(), round * MANY as u64);
+            // A worker may miss its turn while the machine gives it no time.
+            let least = round * MANY as u64 / 10;
+            assert!(counts.iter().all(|count| *count > least), "{counts:?}");
+        }
+    }
+    server.end();
+    unix.end();
+}
+
+#[test]
+fn v5_a_local_listener_of_several_workers_is_exclusive_of_its_own_accord() {
+    let path = std::env::temp_dir().join(format!("mynah-{}-own", std::process::id()));
+    let address = format!("unix:{}", path.display());
+    for policy in POLICIES {
+        let server = two_workers(policy, &["--listen", &address, "--listen", "127.0.0.1:0"]);
+        let mut peers: Vec<Box<dyn Peer>> = Vec::new();
+        let tcp = server.addresses()[1].strip_prefix("tcp://").expect("TCP");
+        for _ in 0..MANY {
+            peers.push(Box::new(UnixStream::connect(&path).expect("it listens")));
+            peers.push(Box::new(TcpStream::connect(tcp).expect("it listens")));
+        }
+        peers.iter_mut().for_each(|mut peer| {
+            ask(&mut peer, b"x");
+        });
+        let counts = by_worker(&server);
+        assert_eq!(counts.iter().sum::<u64>(), 2 * MANY as u64, "{policy}");
+        drop(peers);
+        server.end();
+        assert!(!path.exists(), "{policy}: the socket file is removed");
+    }
+}
+
+#[test]
+fn v5_slots_are_shared_out_and_each_pause_ends_under_every_policy() {
+    for policy in POLICIES {
+        for (server, name) in [
+            (
+                two_workers(policy, &["--max-connections", "4"]),
+                String::new(),
+            ),
+            local(
+                &format!("slots-{policy}"),
+                &[
+                    "--threads",
+                    "2",
+                    "--accept",
+                    policy,
+                    "--max-connections",
+                    "4",
+                ],
+            ),
+        ] {
+            for round in 1..=3_u64 {
+                let mut peers: Vec<Box<dyn Peer>> = (0..20)
+                    .map(|_| match name.is_empty() {
+                        true => Box::new(server.connect()) as Box<dyn Peer>,
+                        false => Box::new(connect(&name)),
+                    })
+                    .collect();
+                for peer in &mut peers {
+                    peer.write_all(b"x").expect("the backlog takes it");
+                }
+                until("every slot is taken", || {
+                    server.stats().get("connections_now") == 4
+                });
+                drop(peers);
+                until("all have been inside", || {
+                    let stats = server.stats();
+                    stats.get("connections_total") == 20 * round
+                        && stats.get("connections_now") == 0
+                });
+            }
+            server.end();
+        }
+    }
+}
+
+#[test]
+fn v5_pinned_workers_run_on_the_processors_that_the_log_names() {
+    let server = Server::start(&["--threads", "2", "--pin"]);
+    let mut lines = [
+        server.hears("runs on processor"),
+        server.hears("runs on processor"),
+    ];
+    lines.sort();
+    let tasks = format!("/proc/{}/task", server.pid());
+    for (worker, line) in lines.iter().enumerate() {
+        let front = format!("worker {worker} runs on processor ");
+        let (_, processor) = line
+            .split_once(&front)
+            .expect("the worker and its processor");
+        let name = match worker {
+            0 => "mynah".to_owned(),
+            _ => format!("worker-{worker}"),
+        };
+        let is_pinned = std::fs::read_dir(&tasks).expect("proc(5)").any(|task| {
+            let task = task.expect("a thread").path();
+            let read = |file| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+            let allowed = format!("Cpus_allowed_list:\t{processor}\n");
+            read("comm").trim() == name && read("status").contains(&allowed)
+        });
+        assert!(is_pinned, "{line}");
+    }
+    server.end();
+}
