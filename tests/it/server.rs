@@ -22,6 +22,7 @@ mod signals;
 mod speaking;
 mod stale;
 mod talkative;
+mod tasks;
 mod time;
 mod wiretap;
 

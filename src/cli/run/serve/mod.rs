@@ -254,7 +254,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         on_too_long: options.on_too_long,
         service,
     };
-    if let Err(error) = protocol.greets() {
+    if let Err(error) = protocol.check_greeting() {
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} cannot greet: {error}",
             options.framing, options.service
@@ -262,7 +262,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         return Err(Failure::new(Exit::Usage, line));
     }
     let effects = protocol.service.effects();
-    if let Some(effects) = effects.filter(|_| protocol.output_max(output_max) == 0) {
+    if let Some(effects) = effects.filter(|_| protocol.output_size_max(output_max) == 0) {
         let least = effects.awaited_max() - output_max + 1;
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
