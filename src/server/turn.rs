@@ -294,8 +294,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.drain_all = Some(Box::new(drain_all));
     }
 
-    /// Resets the wake-up that a turn has reported, takes in the connections that another worker has
-    /// handed over, and runs the tasks that wait.
+    /// Resets the wake-up that a turn has reported, takes in the connections that another worker
+    /// has handed over, and runs the tasks that wait.
     ///
     /// # Errors
     ///
