@@ -302,21 +302,24 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     /// to wait for a workspace or for its turn may still be unread.
     #[inline]
     fn reads_until_empty(&self, peer: &Link<K, S>) -> bool {
-        self.is_shutting_down()
-            && (self.reading == ReadPolicy::UntilEmpty
-                || peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering())
+        self.is_shutting_down() && self.drain_reads(peer)
+    }
+
+    #[cold]
+    fn drain_reads(&self, peer: &Link<K, S>) -> bool {
+        self.reading == ReadPolicy::UntilEmpty
+            || peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering()
     }
 
     #[inline]
     fn may_read(&self, peer: &Link<K, S>, workspace: &mut Workspace<'_>) -> bool {
-        self.reading != ReadPolicy::LastRequest
-            || self.reads_until_empty(peer)
-            || self.may_finish(peer, workspace)
+        !self.is_shutting_down() || self.drain_reads(peer) || self.may_finish(peer, workspace)
     }
 
     /// Whether a drain lets the peer send the rest of a request. After the reading time the peer
     /// may finish one request and none behind it: a peer that always has an unfinished request
     /// would postpone the end.
+    #[cold]
     fn may_finish(&self, peer: &Link<K, S>, workspace: &mut Workspace<'_>) -> bool {
         !peer.has_finished && peer.connection.is_mid_request(workspace)
     }
