@@ -106,8 +106,8 @@ enum Transfer {
 impl<K: Sockets, S: Service> Pump<K, S> {
     /// The first half of the fast path of a connection at rest: reads, and answers all bytes in
     /// place. Returns how many bytes are owed, or `None` and `outcome` if that is not all: an
-    /// outcome that is returned would be spilled from the registers of every request. Nearly every event takes this path, so nothing is
-    /// done here that only the slow path needs.
+    /// outcome that is returned would be spilled from the registers of every request. Nearly every
+    /// event takes this path, so nothing is done here that only the slow path needs.
     #[inline(always)]
     pub(in crate::server) fn receive_in_place(
         &mut self,

@@ -697,10 +697,10 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         &mut self,
         token: Token,
         mut answer: PendingAnswer,
-        news: EffectEvent<'_>,
+        event: EffectEvent<'_>,
     ) -> PendingAnswer {
         self.with(token, |slow, token, link| {
-            slow.deliver(token, link, &mut answer, news)
+            slow.deliver(token, link, &mut answer, event)
         });
         answer
     }
