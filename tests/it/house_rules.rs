@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("kernel", "limits base sys"),
     ("server", "limits base store protocol kernel"),
     ("workers", "limits base protocol kernel server"),
+    ("library", "limits base protocol kernel server workers"),
     ("decode", "limits base protocol::framing"),
     ("client", "limits base protocol::framing kernel"),
     (
