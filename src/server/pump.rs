@@ -289,13 +289,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     /// to wait for a workspace or for its turn may still be unread.
     #[inline]
     fn reads_until_empty(&self, peer: &Link<K, S>) -> bool {
-        match self.reading {
-            ReadPolicy::Once | ReadPolicy::WhileFull => false,
-            ReadPolicy::UntilEmpty => true,
-            ReadPolicy::LastRequest => {
-                peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering()
-            }
-        }
+        self.is_shutting_down()
+            && (self.reading == ReadPolicy::UntilEmpty
+                || peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering())
     }
 
     #[inline]
@@ -402,7 +398,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Reads once and discards the bytes: a lingering peer is read only to find the end of its
-    /// stream. This needs no workspace, so a lingering connection never waits for one.
+    /// stream. This needs no workspace, so a lingering connection never waits for one. Its space is
+    /// larger than a page of the stack, which a caller would touch in every event.
+    #[inline(never)]
     fn discard(&mut self, peer: &mut Link<K, S>, budget: &mut Budget) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
         self.counters.recv += 1;
