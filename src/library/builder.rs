@@ -284,11 +284,11 @@ impl Builder {
             on_too_long: self.on_too_long,
             service,
         };
-        if let Err(error) = protocol.greets() {
+        if let Err(error) = protocol.check_greeting() {
             return Err(wrong(format!("it cannot carry the greeting: {error}")));
         }
         if protocol.service.effects().is_some()
-            && protocol.output_max(limits::COMMAND_OUTPUT_MAX) == 0
+            && protocol.output_size_max(limits::COMMAND_OUTPUT_MAX) == 0
         {
             return Err(wrong("its frames are too short for an answer".to_owned()));
         }
