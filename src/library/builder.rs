@@ -299,6 +299,7 @@ impl Builder {
         let demand = Demand {
             memory_max: self.memory_max,
             connections_max: self.connections_max as usize,
+            processes: 1,
             threads: self.threads,
             frame_size_max: self.frame_size_max,
             slot_size: server::Server::<Traced<Linux>, S>::slot_size(
