@@ -355,9 +355,9 @@ mod tests {
         // Bound but not listening, so no other process can take the port meanwhile.
         let holder = open(&any_port("127.0.0.1:0"), Kind::Stream)?;
         bind(holder.as_fd(), &any_port("127.0.0.1:0"))?;
-        let nobody = local(holder.as_fd())?;
-        let socket = open(&nobody, Kind::Stream)?;
-        let started = connect(socket.as_fd(), &nobody).map_err(|error| error.raw_os_error());
+        let silent = local(holder.as_fd())?;
+        let socket = open(&silent, Kind::Stream)?;
+        let started = connect(socket.as_fd(), &silent).map_err(|error| error.raw_os_error());
         assert_eq!(started, Err(Some(libc::EINPROGRESS)));
         let refused = take_error(socket.as_fd()).map_err(|error| error.kind());
         assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
