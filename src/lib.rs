@@ -13,6 +13,7 @@
 //!   kernel     the operating system as traits, and Linux as their implementation
 //!   server     the event loop, its connections, admission, effects, counters and logs
 //!   workers    several loops side by side
+//!   lab        experiments that ask the kernel
 //!   decode     frames of a stream, printed
 //!   client     mynah connect
 //!   load       mynah bench
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod client;
 pub mod decode;
 pub mod kernel;
+mod lab;
 pub mod limits;
 pub mod load;
 pub mod protocol;
