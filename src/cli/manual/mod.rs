@@ -30,6 +30,7 @@ topics![
     "report",
     "merge",
     "limits",
+    "wiretap",
     "shutdown",
     "reliability",
     "exit-codes",

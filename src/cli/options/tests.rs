@@ -72,7 +72,7 @@ fn every_value_reaches_its_field() {
          --max-memory=1g --backlog 5 \
          --idle-timeout off --stall-timeout 5s --stall-min 2k --frame-timeout 2s \
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
-         --spin 50us --defer-accept --stats-format json --accept exclusive --pin",
+         --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex",
     );
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
@@ -103,6 +103,7 @@ fn every_value_reaches_its_field() {
         defer_accept: true,
         stats_interval: Some(Duration::from_secs(1)),
         stats_format: Some(StatsFormat::Json),
+        wiretap: Some(Detail::Hex),
     };
     assert_eq!(parsed, expected);
 }
@@ -334,7 +335,7 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ),
         (
             "--accept round-robin",
-            "--accept round-robin: unknown, must be reuseport or exclusive",
+            "--accept round-robin: unknown, must be reuseport or exclusive or handoff",
         ),
         ("--pin=1", "--pin 1: must be on or off"),
         ("--frame-max 2g", "--frame-max 2g: must be 1 to 1g"),

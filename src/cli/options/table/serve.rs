@@ -21,6 +21,13 @@ use crate::limits::{
     SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
 };
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Detail;
+
+const DETAILS: &[(&str, Option<Detail>)] = &[
+    ("off", None),
+    ("size", Some(Detail::Size)),
+    ("hex", Some(Detail::Hex)),
+];
 
 const STATS_FORMATS: &[(&str, StatsFormat)] =
     &[("text", StatsFormat::Text), ("json", StatsFormat::Json)];
@@ -312,7 +319,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Loop",
         commands: &[SERVE],
-        help: "how workers share connections: reuseport or exclusive",
+        help: "how workers share: reuseport, exclusive or handoff",
         default: |options| name_of(&options.serve.accept, ACCEPT_POLICIES).to_owned(),
         effect: Effect::Value("POLICY", |options, text| {
             put(&mut options.serve.accept, choice(text, ACCEPT_POLICIES))
@@ -374,6 +381,17 @@ pub(super) const FLAGS: &[Flag] = &[
                 &mut options.serve.stats_format,
                 choice(text, STATS_FORMATS).map(Some),
             )
+        }),
+    },
+    Flag {
+        long: "--wiretap",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "log each event of each connection: size, or hex with the bytes",
+        default: |options| name_of(&options.serve.wiretap, DETAILS).to_owned(),
+        effect: Effect::Value("DETAIL", |options, text| {
+            put(&mut options.serve.wiretap, choice(text, DETAILS))
         }),
     },
 ];

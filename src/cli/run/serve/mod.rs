@@ -9,6 +9,7 @@ mod listeners;
 mod ready;
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::sync::Arc;
 
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
@@ -22,7 +23,9 @@ use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Wiretap;
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
@@ -94,6 +97,7 @@ where
     if protocol.service.effects().is_none() {
         host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
+    let wiretap = options.wiretap.map(Wiretap::new);
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut copies = Vec::new();
@@ -101,7 +105,7 @@ where
         let opened = open_worker(&options, &protocol, worker, &mut addresses, &mut copies);
         let started = opened.and_then(|(kernel, waker, listeners)| {
             wakers.push(waker);
-            let settings = settings(&options, connections_max, &plan, worker);
+            let settings = settings(&options, connections_max, &plan, wiretap.as_ref(), worker);
             start_worker(kernel, listeners, protocol.clone(), settings)
         });
         match started {
@@ -112,6 +116,9 @@ where
                 return Err(failure);
             }
         }
+    }
+    if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
+        hand_over(&mut servers, &wakers, &options, connections_max);
     }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
@@ -164,6 +171,26 @@ fn open_worker<S: Service>(
         (listeners, *copies) = listeners.copies(&mut kernel, options.threads - 1)?;
     }
     Ok((kernel, waker, listeners))
+}
+
+/// Makes the first worker hand connections to all workers in turn.
+fn hand_over<S: Service>(
+    servers: &mut [Server<Traced<Linux>, S>],
+    wakers: &[Waker],
+    options: &Serve,
+    connections_max: u32,
+) {
+    let seats = wakers.iter().enumerate().map(|(worker, waker)| {
+        let (slots, waker) = (
+            share(connections_max, options.threads, worker),
+            waker.clone(),
+        );
+        (slots as usize, Box::new(move || waker.wake()) as Wake)
+    });
+    let handoff = Handoff::new(seats);
+    for (place, server) in servers.iter_mut().enumerate() {
+        server.join_handoff(Arc::clone(&handoff), place);
+    }
 }
 
 /// Takes the memory of a worker, and registers its listeners.
@@ -227,7 +254,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         on_too_long: options.on_too_long,
         service,
     };
-    if let Err(error) = protocol.greets() {
+    if let Err(error) = protocol.check_greeting() {
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} cannot greet: {error}",
             options.framing, options.service
@@ -235,7 +262,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         return Err(Failure::new(Exit::Usage, line));
     }
     let effects = protocol.service.effects();
-    if let Some(effects) = effects.filter(|_| protocol.output_max(output_max) == 0) {
+    if let Some(effects) = effects.filter(|_| protocol.output_size_max(output_max) == 0) {
         let least = effects.awaited_max() - output_max + 1;
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
@@ -299,7 +326,13 @@ fn statistics(options: &Serve) -> Statistics {
     }
 }
 
-fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
+fn settings(
+    options: &Serve,
+    connections_max: u32,
+    plan: &Plan,
+    wiretap: Option<&Wiretap>,
+    worker: usize,
+) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
         connections_max: share(connections_max) as usize,
@@ -316,5 +349,6 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
         connections_per_ip_max: options.connections_per_ip_max.map(share),
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
+        wiretap: wiretap.cloned(),
     }
 }
