@@ -14,6 +14,7 @@ mod framings;
 mod fuzz;
 mod hanging;
 mod house_rules;
+mod lab;
 mod load;
 mod manual;
 mod model;

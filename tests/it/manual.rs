@@ -345,6 +345,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "merge.md",
         "reliability.md",
         "internals.md",
+        "lab.md",
     ] {
         chapter(name);
     }

@@ -36,6 +36,7 @@ topics![
     "exit-codes",
     "environment",
     "systemd",
+    "lab",
     "internals",
     "changes",
 ];

@@ -8,12 +8,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "backlog",
     question: "how many connections fit into a backlog of N?",
-    scene: "20 clients connect without blocking to a listener that accepts nothing. The backlog is 8, \
-            0, and 1.",
-    why: "The kernel keeps N + 1 established connections. The SYN of a further client is dropped, and \
-          the client sends it again after 1, 2, 3 s and so on: to that client the server is slow, not \
-          full. accept(2) makes room but wakes no waiting client. TCP_INFO of the listener shows the \
-          length of the queue and its bound, as ss(8) does.",
+    scene: "20 clients connect without blocking to a listener that accepts nothing. The \
+            backlog is 8, 0, and 1.",
+    why: "The kernel keeps N + 1 established connections. The SYN of a further client is \
+            dropped, and the client sends it again after 1, 2, 3 s and so on: to that client \
+            the server is slow, not full. accept(2) makes room but wakes no waiting client. \
+            TCP_INFO of the listener shows the length of the queue and its bound, as ss(8) \
+            does.",
     read: "listen(2), tcp(7), ss(8); somaxconn in proc_sys_net(5)",
     play,
 };

@@ -9,11 +9,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "batch",
     question: "can a small batch starve a socket, and in which order do events come?",
-    scene: "Many sockets are ready at once, and waits return 1, 10, 64 and 1024 events. Then six \
-            sockets become ready in a known order, and nothing is read.",
-    why: "epoll keeps a list of what is ready, in the order in which it became ready, not by number. A \
-          level-triggered socket goes to the end of the list after it was reported, so that a small \
-          batch starves none. A large batch saves system calls, nothing else.",
+    scene: "Many sockets are ready at once, and waits return 1, 10, 64 and 1024 events. Then \
+            six sockets become ready in a known order, and nothing is read.",
+    why: "epoll keeps a list of what is ready, in the order in which it became ready, not \
+            by number. A level-triggered socket goes to the end of the list after it was \
+            reported, so that a small batch starves none. A large batch saves system calls, \
+            nothing else.",
     read: "epoll_wait(2), epoll(7) on starvation",
     play,
 };

@@ -8,12 +8,14 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "close-rst",
     question: "why does a client lose the last reply?",
-    scene: "A client sends two requests. The server reads one, replies, and closes with the other one \
-            unread: at once, or after it has ended its sending direction and read the rest.",
-    why: "A close with unread bytes sends RST instead of FIN. What is still in the send buffer is \
-          thrown away, and the client's next call fails. Therefore: shut down the sending direction, \
-          read until the peer ends its own, within a bound, then close. A small reply may survive: \
-          an RST on Linux leaves what the client's kernel already has.",
+    scene: "A client sends two requests. The server reads one, replies, and closes with the \
+            other one unread: at once, or after it has ended its sending direction and read \
+            the rest.",
+    why: "A close with unread bytes sends RST instead of FIN. What is still in the send \
+            buffer is thrown away, and the client's next call fails. Therefore: shut down \
+            the sending direction, read until the peer ends its own, within a bound, then \
+            close. A small reply may survive: an RST on Linux leaves what the client's \
+            kernel already has.",
     read: "close(2), shutdown(2), RFC 1122 4.2.2.13; mynah help shutdown",
     play,
 };

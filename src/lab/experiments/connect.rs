@@ -8,11 +8,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "connect",
     question: "how does a program learn how a connect has ended?",
-    scene: "A socket connects without blocking to a listener, to a port without a listener, and to a \
-            listener whose queue is full.",
-    why: "EINPROGRESS means that the kernel goes on alone. When the socket is writable, the connect has \
-          ended, one way or the other: only SO_ERROR tells which. A refused connect is writable and \
-          readable and has ERR and HUP. Reading SO_ERROR takes the error away.",
+    scene: "A socket connects without blocking to a listener, to a port without a listener, \
+            and to a listener whose queue is full.",
+    why: "EINPROGRESS means that the kernel goes on alone. When the socket is writable, \
+            the connect has ended, one way or the other: only SO_ERROR tells which. A \
+            refused connect is writable and readable and has ERR and HUP. Reading SO_ERROR \
+            takes the error away.",
     read: "connect(2) EINPROGRESS, socket(7) SO_ERROR",
     play,
 };

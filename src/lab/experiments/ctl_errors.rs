@@ -11,10 +11,10 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "ctl-errors",
     question: "what does epoll_ctl refuse, and with which error?",
     scene: "Files, sockets and epolls are registered in ways that are wrong.",
-    why: "A regular file is always ready, so epoll refuses it: EPERM. EPOLLEXCLUSIVE goes with IN, OUT \
-          and ET alone, cannot be changed, and is EINVAL with RDHUP: a pause of such a listener is DEL \
-          and ADD. An epoll in itself is EINVAL, a cycle of two is ELOOP. Unknown bits are accepted in \
-          silence.",
+    why: "A regular file is always ready, so epoll refuses it: EPERM. EPOLLEXCLUSIVE goes \
+            with IN, OUT and ET alone, cannot be changed, and is EINVAL with RDHUP: a pause \
+            of such a listener is DEL and ADD. An epoll in itself is EINVAL, a cycle of two \
+            is ELOOP. Unknown bits are accepted in silence.",
     read: "epoll_ctl(2), ERRORS",
     play,
 };

@@ -9,11 +9,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "defer-accept",
     question: "can the kernel accept a connection only with its first data?",
-    scene: "A listener with TCP_DEFER_ACCEPT of 1 s. A client connects and is silent, then sends; \
-            another ends its stream without data; a third stays silent.",
-    why: "The kernel keeps the connection in its handshake until data or a FIN arrives, so accept and \
-          the first read are one event. It is a delay and not a filter: after the time the silent \
-          client comes in too.",
+    scene: "A listener with TCP_DEFER_ACCEPT of 1 s. A client connects and is silent, then \
+            sends; another ends its stream without data; a third stays silent.",
+    why: "The kernel keeps the connection in its handshake until data or a FIN arrives, so \
+            accept and the first read are one event. It is a delay and not a filter: after \
+            the time the silent client comes in too.",
     read: "tcp(7) TCP_DEFER_ACCEPT",
     play,
 };

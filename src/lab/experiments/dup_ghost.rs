@@ -9,12 +9,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "dup-ghost",
     question: "can a closed descriptor still report events?",
-    scene: "A registered socket has a second number by dup(2). The first number is closed, and the \
-            peer sends. Then the registration is to be removed.",
-    why: "epoll registers an open file under a number, and the registration ends with the last number \
-          of the file. After the close, epoll still reports the old data, and no call names the \
-          registration any more: the key is file and number together. dup2(2) back to the old number \
-          helps. A fork is a dup as well: close-on-exec does not help there.",
+    scene: "A registered socket has a second number by dup(2). The first number is closed, \
+            and the peer sends. Then the registration is to be removed.",
+    why: "epoll registers an open file under a number, and the registration ends with the \
+            last number of the file. After the close, epoll still reports the old data, and \
+            no call names the registration any more: the key is file and number together. \
+            dup2(2) back to the old number helps. A fork is a dup as well: close-on-exec \
+            does not help there.",
     read: "epoll(7), Questions and answers 6; dup(2)",
     play,
 };

@@ -9,12 +9,14 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "emfile",
     question: "what happens to connections when no descriptor is left?",
-    scene: "A child with a limit of 64 descriptors accepts from a queue of 100 connections until accept \
-            fails. Then it looks whether the listener is still ready. Then it gives up a spare \
-            descriptor for each connection, accepts, closes, and takes the spare again.",
-    why: "EMFILE does not take the connection from the queue, so a level-triggered loop reports the \
-          listener for ever: 100 % CPU for nothing. Pause the listener until a descriptor is free, or \
-          keep one in reserve to shed connections, whose clients then see the end of the stream.",
+    scene: "A child with a limit of 64 descriptors accepts from a queue of 100 connections \
+            until accept fails. Then it looks whether the listener is still ready. Then it \
+            gives up a spare descriptor for each connection, accepts, closes, and takes the \
+            spare again.",
+    why: "EMFILE does not take the connection from the queue, so a level-triggered loop \
+            reports the listener for ever: 100 % CPU for nothing. Pause the listener until a \
+            descriptor is free, or keep one in reserve to shed connections, whose clients \
+            then see the end of the stream.",
     read: "accept(2) EMFILE, getrlimit(2); mynah help limits",
     play,
 };

@@ -8,11 +8,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "epipe",
     question: "which send to a peer that left fails first?",
-    scene: "The peer closes, and the client sends three times. Then the same with unread bytes, after \
-            our own shutdown, on a pipe, on a local socket, and with SIGPIPE as it is by default.",
-    why: "A FIN says that the peer sends no more; it may still read. So the first send succeeds, the \
-          peer's kernel answers with RST, and the second send fails with EPIPE. A pipe and a local \
-          socket know at once. SIGPIPE ends a process by default: MSG_NOSIGNAL, or ignore it.",
+    scene: "The peer closes, and the client sends three times. Then the same with unread \
+            bytes, after our own shutdown, on a pipe, on a local socket, and with SIGPIPE as \
+            it is by default.",
+    why: "A FIN says that the peer sends no more; it may still read. So the first send \
+            succeeds, the peer's kernel answers with RST, and the second send fails with \
+            EPIPE. A pipe and a local socket know at once. SIGPIPE ends a process by \
+            default: MSG_NOSIGNAL, or ignore it.",
     read: "send(2) EPIPE and MSG_NOSIGNAL, signal(7) SIGPIPE",
     play,
 };

@@ -8,11 +8,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "epollout-spin",
     question: "what does write interest cost when nothing is to be written?",
-    scene: "An idle connection is waited for 20,000 times at most, with write interest always on, only \
-            on demand, and edge-triggered.",
-    why: "An idle socket can nearly always be written to. Level-triggered epoll reports that state in \
-          every wait, so the loop never sleeps. Ask for OUT only after a send was refused, and take \
-          the interest away once everything is sent.",
+    scene: "An idle connection is waited for 20,000 times at most, with write interest \
+            always on, only on demand, and edge-triggered.",
+    why: "An idle socket can nearly always be written to. Level-triggered epoll reports \
+            that state in every wait, so the loop never sleeps. Ask for OUT only after a \
+            send was refused, and take the interest away once everything is sent.",
     read: "epoll(7), epoll_ctl(2)",
     play,
 };

@@ -10,11 +10,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "et-rearm",
     question: "does an edge come again while old bytes are unread?",
-    scene: "100 bytes wait before the socket is registered. The server reads 10 of them. Then the peer \
-            sends again, the registration is modified, and the send buffer is filled and drained.",
-    why: "Every arrival is a new edge, whether old bytes are unread or not; arrivals before one wait \
-          are one event. EPOLL_CTL_MOD looks at the state again, so it re-arms an edge. An event for \
-          room in the send buffer carries the old IN too: an edge reports all that is ready.",
+    scene: "100 bytes wait before the socket is registered. The server reads 10 of them. \
+            Then the peer sends again, the registration is modified, and the send buffer is \
+            filled and drained.",
+    why: "Every arrival is a new edge, whether old bytes are unread or not; arrivals \
+            before one wait are one event. EPOLL_CTL_MOD looks at the state again, so it re- \
+            arms an edge. An event for room in the send buffer carries the old IN too: an \
+            edge reports all that is ready.",
     read: "epoll(7), Questions and answers 9; epoll_ctl(2)",
     play,
 };

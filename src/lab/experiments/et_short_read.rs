@@ -9,13 +9,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "et-short-read",
     question: "may an edge-triggered server stop after a short read?",
-    scene: "100 bytes arrive, and the server offers 4096. It stops after the short read and waits. \
-            Then the same with the end of the stream behind the bytes, with a buffer of exactly 100, \
-            and with an urgent byte.",
-    why: "A short read means that the queue was empty, so new bytes are a new edge. Three things \
-          break this. The end of the stream that arrived with the bytes gives no second event: the \
-          RDHUP bit of the same event must be honoured. A full buffer is not a short read. An urgent \
-          mark ends a read early.",
+    scene: "100 bytes arrive, and the server offers 4096. It stops after the short read and \
+            waits. Then the same with the end of the stream behind the bytes, with a buffer \
+            of exactly 100, and with an urgent byte.",
+    why: "A short read means that the queue was empty, so new bytes are a new edge. Three \
+            things break this. The end of the stream that arrived with the bytes gives no \
+            second event: the RDHUP bit of the same event must be honoured. A full buffer is \
+            not a short read. An urgent mark ends a read early.",
     read: "epoll(7), Questions and answers 9; tcp(7) urgent data",
     play,
 };

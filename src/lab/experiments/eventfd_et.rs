@@ -8,11 +8,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "eventfd-et",
     question: "must an edge-triggered eventfd be read?",
-    scene: "A counter is registered edge-triggered and never read. It is written three times with a \
-            wait after each, three times with one wait, and up to its maximum.",
-    why: "Every write is a new edge, read or not, so a wake-up by eventfd needs no read, until the \
-          counter is at its maximum and a write would block. Do not carry this over to a timerfd, \
-          which reports again only after a read.",
+    scene: "A counter is registered edge-triggered and never read. It is written three times \
+            with a wait after each, three times with one wait, and up to its maximum.",
+    why: "Every write is a new edge, read or not, so a wake-up by eventfd needs no read, \
+            until the counter is at its maximum and a write would block. Do not carry this \
+            over to a timerfd, which reports again only after a read.",
     read: "eventfd(2), timerfd_create(2)",
     play,
 };

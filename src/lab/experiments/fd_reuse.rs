@@ -9,12 +9,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "fd-reuse",
     question: "can an event of a closed connection hit a new one?",
-    scene: "Connections A and B have bytes, and connection C waits in the listener. One wait reports A \
-            and B. While the event of A is handled, B is closed and C is accepted. Then the event of B \
-            is handled.",
-    why: "accept(2) returns the lowest free number, which is the number of B. An event that carries \
-          only the number now means C. A generation beside the number, in the 64 bits that epoll \
-          returns, tells the two apart: the event is stale and is skipped.",
+    scene: "Connections A and B have bytes, and connection C waits in the listener. One wait \
+            reports A and B. While the event of A is handled, B is closed and C is accepted. \
+            Then the event of B is handled.",
+    why: "accept(2) returns the lowest free number, which is the number of B. An event \
+            that carries only the number now means C. A generation beside the number, in the \
+            64 bits that epoll returns, tells the two apart: the event is stale and is \
+            skipped.",
     read: "epoll(7), Possible pitfalls, stale events; open(2) on the lowest number",
     play,
 };

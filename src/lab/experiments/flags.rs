@@ -8,11 +8,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "flags",
     question: "which events does epoll report for which state of a socket?",
-    scene: "A socket is brought into each state, and a fresh level-triggered epoll is asked for IN, OUT, \
-            RDHUP and PRI.",
-    why: "RDHUP is the peer's end of stream, HUP is both ends or a reset, ERR is a pending error. HUP \
-          and ERR come unasked. A TCP peer that closes gives no HUP, a local one does. A socket that \
-          was reset reports IN, OUT, HUP and RDHUP for ever: close it.",
+    scene: "A socket is brought into each state, and a fresh level-triggered epoll is asked \
+            for IN, OUT, RDHUP and PRI.",
+    why: "RDHUP is the peer's end of stream, HUP is both ends or a reset, ERR is a pending \
+            error. HUP and ERR come unasked. A TCP peer that closes gives no HUP, a local \
+            one does. A socket that was reset reports IN, OUT, HUP and RDHUP for ever: close \
+            it.",
     read: "epoll_ctl(2), poll(2), tcp(7)",
     play,
 };

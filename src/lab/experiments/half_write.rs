@@ -9,12 +9,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "half-write",
     question: "how much does send take, and where is it then?",
-    scene: "A client sends 8 MiB without blocking, and the server reads nothing until EAGAIN. Then the \
-            server reads 64 KiB at a time, and the client sends on whenever epoll reports room.",
-    why: "send(2) copies what fits into the two socket buffers and returns that count: a short write \
-          is normal. Each byte is either in the queue of the receiver or not yet sent: SIOCINQ of the \
-          peer plus SIOCOUTQNSD of our own is what was taken. EPOLLOUT comes when about a third of \
-          the buffer is free, not for each byte.",
+    scene: "A client sends 8 MiB without blocking, and the server reads nothing until \
+            EAGAIN. Then the server reads 64 KiB at a time, and the client sends on whenever \
+            epoll reports room.",
+    why: "send(2) copies what fits into the two socket buffers and returns that count: a \
+            short write is normal. Each byte is either in the queue of the receiver or not \
+            yet sent: SIOCINQ of the peer plus SIOCOUTQNSD of our own is what was taken. \
+            EPOLLOUT comes when about a third of the buffer is free, not for each byte.",
     read: "send(2), tcp(7) SIOCINQ and SIOCOUTQ, socket(7) SO_SNDBUF",
     play,
 };

@@ -9,12 +9,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "handshake",
     question: "which states does a TCP connection pass through?",
-    scene: "A connection is opened, ended by the client, then by the server; TCP_INFO tells the states \
-            after each step. Then connections whose FIN cannot leave, because the peer's window is \
-            closed.",
-    why: "The client is ESTABLISHED before the server accepts: the kernel completes the handshake. \
-          After SHUT_WR the state is FIN_WAIT1 until the peer's kernel acknowledges the FIN, which it \
-          delays. A FIN behind unsent bytes waits for them: FIN_WAIT1, CLOSING and LAST_ACK can last.",
+    scene: "A connection is opened, ended by the client, then by the server; TCP_INFO tells \
+            the states after each step. Then connections whose FIN cannot leave, because the \
+            peer's window is closed.",
+    why: "The client is ESTABLISHED before the server accepts: the kernel completes the \
+            handshake. After SHUT_WR the state is FIN_WAIT1 until the peer's kernel \
+            acknowledges the FIN, which it delays. A FIN behind unsent bytes waits for them: \
+            FIN_WAIT1, CLOSING and LAST_ACK can last.",
     read: "tcp(7) TCP_INFO, RFC 9293 3.3.2",
     play,
 };

@@ -8,11 +8,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "lt-vs-et",
     question: "level or edge: how often are unread bytes reported?",
-    scene: "4096 bytes wait in a socket. The server reads 1024 of them for each event, until a wait \
-            reports nothing.",
-    why: "Level-triggered epoll reports a state: as long as bytes are unread, every wait reports the \
-          socket. Edge-triggered epoll reports a change: the arrival. A server that does not read \
-          everything then waits for ever, with 3072 bytes in the queue.",
+    scene: "4096 bytes wait in a socket. The server reads 1024 of them for each event, until \
+            a wait reports nothing.",
+    why: "Level-triggered epoll reports a state: as long as bytes are unread, every wait \
+            reports the socket. Edge-triggered epoll reports a change: the arrival. A server \
+            that does not read everything then waits for ever, with 3072 bytes in the queue.",
     read: "epoll(7), Level-triggered and edge-triggered; mynah help epoll",
     play,
 };

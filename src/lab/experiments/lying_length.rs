@@ -10,11 +10,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "lying-length",
     question: "what does a length prefix that is wrong by one do?",
-    scene: "A peer announces 6 bytes. It sends 5 and stays, 5 and closes, 7, and 5 followed by the next \
-            frame. The reader waits 50 ms at most.",
-    why: "Only a deadline tells a slow peer from a wrong length, and only the end of the stream tells a \
-          cut frame. A length that is too large takes the first byte of the next frame: from there on \
-          every length is read from the wrong place. MSG_WAITALL returns short on both.",
+    scene: "A peer announces 6 bytes. It sends 5 and stays, 5 and closes, 7, and 5 followed \
+            by the next frame. The reader waits 50 ms at most.",
+    why: "Only a deadline tells a slow peer from a wrong length, and only the end of the \
+            stream tells a cut frame. A length that is too large takes the first byte of the \
+            next frame: from there on every length is read from the wrong place. MSG_WAITALL \
+            returns short on both.",
     read: "recv(2) MSG_WAITALL; mynah help framing",
     play,
 };

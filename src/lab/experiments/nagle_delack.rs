@@ -10,11 +10,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "nagle-delack",
     question: "why does a request in two sends take 40 ms?",
-    scene: "A client sends a request of 8 bytes as 4 and 4, the server answers with 8 bytes. The \
-            round is played several times, and each round is timed.",
-    why: "Nagle's algorithm holds the second small segment back until the first is acknowledged. The \
-          receiver delays its ACK by 40 ms, because it hopes to send it together with a reply. One \
-          send for the whole request is the best cure: one segment. TCP_NODELAY costs two.",
+    scene: "A client sends a request of 8 bytes as 4 and 4, the server answers with 8 bytes. \
+            The round is played several times, and each round is timed.",
+    why: "Nagle's algorithm holds the second small segment back until the first is \
+            acknowledged. The receiver delays its ACK by 40 ms, because it hopes to send it \
+            together with a reply. One send for the whole request is the best cure: one \
+            segment. TCP_NODELAY costs two.",
     read: "tcp(7) TCP_NODELAY and TCP_QUICKACK, RFC 896, RFC 1122 4.2.3.2",
     play,
 };

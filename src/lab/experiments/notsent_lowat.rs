@@ -9,12 +9,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "notsent-lowat",
     question: "how much stale data does the kernel keep for a slow peer?",
-    scene: "A client sends 4 KiB at a time until EAGAIN while the server reads nothing: with the default \
-            buffer, with TCP_NOTSENT_LOWAT of 128 KiB, and of 16 KiB. Then the server reads until the \
-            client's socket is writable.",
+    scene: "A client sends 4 KiB at a time until EAGAIN while the server reads nothing: with \
+            the default buffer, with TCP_NOTSENT_LOWAT of 128 KiB, and of 16 KiB. Then the \
+            server reads until the client's socket is writable.",
     why: "The send buffer grows to megabytes, and what is in it is old when it leaves. \
-          TCP_NOTSENT_LOWAT bounds the part that is not yet sent; the bound may be exceeded by one \
-          segment. EPOLLOUT comes when less than half of the bound is unsent.",
+            TCP_NOTSENT_LOWAT bounds the part that is not yet sent; the bound may be \
+            exceeded by one segment. EPOLLOUT comes when less than half of the bound is \
+            unsent.",
     read: "tcp(7) TCP_NOTSENT_LOWAT",
     play,
 };

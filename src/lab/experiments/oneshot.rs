@@ -9,11 +9,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "oneshot",
     question: "is an edge enough when two threads wait on one epoll?",
-    scene: "One byte arrives. Two waits follow, as two threads would make them, before anything is \
-            read. Then a second byte arrives, and a third wait follows.",
-    why: "Level reports to the second thread at once. An edge reports to the second thread as soon as \
-          more bytes arrive, while the first still works. EPOLLONESHOT disarms the registration with \
-          its first event, until EPOLL_CTL_MOD arms it again: one thread at a time.",
+    scene: "One byte arrives. Two waits follow, as two threads would make them, before \
+            anything is read. Then a second byte arrives, and a third wait follows.",
+    why: "Level reports to the second thread at once. An edge reports to the second thread \
+            as soon as more bytes arrive, while the first still works. EPOLLONESHOT disarms \
+            the registration with its first event, until EPOLL_CTL_MOD arms it again: one \
+            thread at a time.",
     read: "epoll(7), epoll_ctl(2) EPOLLONESHOT",
     play,
 };

@@ -8,12 +8,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "process",
     question: "what does a parent learn of the end of a child?",
-    scene: "Children end with exit codes 0 and 300, and by a signal. Then a child that was reaped is \
-            waited for again.",
-    why: "A process that has ended stays as a zombie until its parent reads its status. Of an exit code \
-          only the low 8 bits arrive: 300 is 44. The end by a signal is told apart from an exit. After \
-          the reap the number means nothing, and may soon belong to another process: a pidfd does not \
-          have this problem.",
+    scene: "Children end with exit codes 0 and 300, and by a signal. Then a child that was \
+            reaped is waited for again.",
+    why: "A process that has ended stays as a zombie until its parent reads its status. Of \
+            an exit code only the low 8 bits arrive: 300 is 44. The end by a signal is told \
+            apart from an exit. After the reap the number means nothing, and may soon belong \
+            to another process: a pidfd does not have this problem.",
     read: "wait(2), _exit(2), pidfd_open(2)",
     play,
 };

@@ -9,11 +9,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "rcvlowat",
     question: "can the kernel wait until a whole frame has arrived?",
-    scene: "SO_RCVLOWAT is 100. The peer sends 99 bytes, then one more. Then the end of the stream comes \
-            early, and the mark is lowered while bytes wait.",
-    why: "Below the mark the socket is not reported, but the bytes are there: SIOCINQ counts them and \
-          recv returns them. After a partial read the socket is silent again. The end of the stream \
-          is reported whatever the mark. The mark saves wake-ups; it does not replace a framing.",
+    scene: "SO_RCVLOWAT is 100. The peer sends 99 bytes, then one more. Then the end of the \
+            stream comes early, and the mark is lowered while bytes wait.",
+    why: "Below the mark the socket is not reported, but the bytes are there: SIOCINQ \
+            counts them and recv returns them. After a partial read the socket is silent \
+            again. The end of the stream is reported whatever the mark. The mark saves wake- \
+            ups; it does not replace a framing.",
     read: "socket(7) SO_RCVLOWAT",
     play,
 };

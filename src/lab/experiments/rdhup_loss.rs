@@ -10,11 +10,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "rdhup-loss",
     question: "may a server close when it sees EPOLLRDHUP?",
-    scene: "A client sends 65,536 bytes and ends its sending direction. The server closes on RDHUP \
-            before reading, after one read of 4096 bytes, or at the end of the stream.",
-    why: "RDHUP says that no more will be sent. It does not say that everything was read: the same \
-          event says IN. The end of the stream is a recv that returns 0. A close with unread bytes \
-          sends RST, so the client learns of the loss at best.",
+    scene: "A client sends 65,536 bytes and ends its sending direction. The server closes on \
+            RDHUP before reading, after one read of 4096 bytes, or at the end of the stream.",
+    why: "RDHUP says that no more will be sent. It does not say that everything was read: \
+            the same event says IN. The end of the stream is a recv that returns 0. A close \
+            with unread bytes sends RST, so the client learns of the loss at best.",
     read: "epoll_ctl(2) EPOLLRDHUP, RFC 2525 2.17",
     play,
 };

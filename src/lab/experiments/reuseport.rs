@@ -9,11 +9,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "reuseport",
     question: "does SO_REUSEPORT share connections evenly?",
-    scene: "Four listeners share one port, and up to 1,000 clients connect. Then each listener accepts \
-            what is in its queue.",
-    why: "The kernel hashes the addresses of each connection onto one listener. The counts are those \
-          of a fair die: a deviation of 30 of 250 is common. The hash does not look at the load: the \
-          queue of a slow listener waits for that listener alone.",
+    scene: "Four listeners share one port, and up to 1,000 clients connect. Then each \
+            listener accepts what is in its queue.",
+    why: "The kernel hashes the addresses of each connection onto one listener. The counts \
+            are those of a fair die: a deviation of 30 of 250 is common. The hash does not \
+            look at the load: the queue of a slow listener waits for that listener alone.",
     read: "socket(7) SO_REUSEPORT; mynah help workers",
     play,
 };

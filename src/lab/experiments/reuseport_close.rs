@@ -11,12 +11,14 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "reuseport-close",
     question: "does closing one of two SO_REUSEPORT listeners lose connections?",
-    scene: "Two listeners share a port, and 40 clients connect. One listener is closed with its queue \
-            unread.",
-    why: "A connection in a queue belongs to its listener, and the kernel resets it when that listener \
-          is closed. The sysctl net.ipv4.tcp_migrate_req moves the queue to another listener of the \
-          port. Without it, a worker must accept its queue before it closes its listener.",
-    read: "socket(7) SO_REUSEPORT; tcp_migrate_req in the kernel's ip-sysctl; mynah help workers",
+    scene: "Two listeners share a port, and 40 clients connect. One listener is closed with \
+            its queue unread.",
+    why: "A connection in a queue belongs to its listener, and the kernel resets it when \
+            that listener is closed. The sysctl net.ipv4.tcp_migrate_req moves the queue to \
+            another listener of the port. Without it, a worker must accept its queue before \
+            it closes its listener.",
+    read: "socket(7) SO_REUSEPORT; tcp_migrate_req in the kernel's ip-sysctl; mynah help \
+            workers",
     play,
 };
 

@@ -8,11 +8,11 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "special-fds",
     question: "must an edge-triggered timer be read?",
-    scene: "A timer of 5 ms repeats and is read late. Then the same timer is registered edge-triggered \
-            and never read.",
-    why: "One read returns the number of times that the timer has ended since the last read. A \
-          repeating timer is started again by the read, so an edge-triggered timer that is never read \
-          reports once: the opposite of an eventfd.",
+    scene: "A timer of 5 ms repeats and is read late. Then the same timer is registered \
+            edge-triggered and never read.",
+    why: "One read returns the number of times that the timer has ended since the last \
+            read. A repeating timer is started again by the read, so an edge-triggered timer \
+            that is never read reports once: the opposite of an eventfd.",
     read: "timerfd_create(2), eventfd(2)",
     play,
 };

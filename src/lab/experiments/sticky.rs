@@ -8,11 +8,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "sticky",
     question: "do two sends arrive as two messages?",
-    scene: "A client sends HELLO, then WORLD. The server reads after both. The socket options that \
-            are said to separate or to join messages are tried in turn.",
-    why: "TCP is a stream of bytes. The receiver's kernel keeps one queue of bytes, and recv(2) takes \
-          what is there: one call, however many sends or segments there were. TCP_NODELAY only \
-          decides when a segment leaves. A message ends where a framing says so.",
+    scene: "A client sends HELLO, then WORLD. The server reads after both. The socket \
+            options that are said to separate or to join messages are tried in turn.",
+    why: "TCP is a stream of bytes. The receiver's kernel keeps one queue of bytes, and \
+            recv(2) takes what is there: one call, however many sends or segments there \
+            were. TCP_NODELAY only decides when a segment leaves. A message ends where a \
+            framing says so.",
     read: "tcp(7), recv(2); mynah help framing",
     play,
 };

@@ -11,12 +11,14 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "syscalls",
     question: "how many system calls does one echo need?",
-    scene: "One thread plays both ends, 16 bytes each way, 2,000 rounds. The calls of the server are \
-            counted for level, for edge with reads until EAGAIN, for edge that trusts a short read, and \
-            for EPOLLONESHOT; then TCP and local sockets are compared.",
-    why: "wait, recv and send are three calls. Reading until EAGAIN costs a fourth, re-arming costs one \
-          too. The kernel's path of the bytes is nine tenths of the time: the extra read is 3 %, and a \
-          local socket is twice as fast as TCP. Many ready sockets share one wait.",
+    scene: "One thread plays both ends, 16 bytes each way, 2,000 rounds. The calls of the \
+            server are counted for level, for edge with reads until EAGAIN, for edge that \
+            trusts a short read, and for EPOLLONESHOT; then TCP and local sockets are \
+            compared.",
+    why: "wait, recv and send are three calls. Reading until EAGAIN costs a fourth, re- \
+            arming costs one too. The kernel's path of the bytes is nine tenths of the time: \
+            the extra read is 3 %, and a local socket is twice as fast as TCP. Many ready \
+            sockets share one wait.",
     read: "epoll(7); mynah help internals",
     play,
 };

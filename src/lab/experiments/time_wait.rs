@@ -8,12 +8,13 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "time-wait",
     question: "why does a restarted server get EADDRINUSE?",
-    scene: "A server closes its connection first, then its listener, and a new listener takes the port: \
-            with and without SO_REUSEADDR on the old and the new one. Then the client closes first, \
-            and the server resets.",
-    why: "The side that closes first keeps the connection in TIME_WAIT for a minute, and its port with \
-          it. SO_REUSEADDR allows a listener beside it only if the old listener had it too: setting it \
-          on the restart alone is too late. A reset leaves no TIME_WAIT.",
+    scene: "A server closes its connection first, then its listener, and a new listener \
+            takes the port: with and without SO_REUSEADDR on the old and the new one. Then \
+            the client closes first, and the server resets.",
+    why: "The side that closes first keeps the connection in TIME_WAIT for a minute, and \
+            its port with it. SO_REUSEADDR allows a listener beside it only if the old \
+            listener had it too: setting it on the restart alone is too late. A reset leaves \
+            no TIME_WAIT.",
     read: "socket(7) SO_REUSEADDR, tcp(7), RFC 9293 3.6.1",
     play,
 };

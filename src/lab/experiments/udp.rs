@@ -10,11 +10,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "udp",
     question: "what does a datagram socket do that a stream does not?",
-    scene: "Datagrams of 100 bytes, of none, and of the largest size; a buffer that is too small; a \
-            port without a socket; a receive buffer that is full.",
-    why: "A datagram is read whole or cut: what does not fit into the buffer is gone. An empty datagram \
-          is read as 0, which is no end. A refused datagram is reported later, once, and only to a \
-          connected socket. A full buffer drops in silence, and the sender sees success.",
+    scene: "Datagrams of 100 bytes, of none, and of the largest size; a buffer that is too \
+            small; a port without a socket; a receive buffer that is full.",
+    why: "A datagram is read whole or cut: what does not fit into the buffer is gone. An \
+            empty datagram is read as 0, which is no end. A refused datagram is reported \
+            later, once, and only to a connected socket. A full buffer drops in silence, and \
+            the sender sees success.",
     read: "udp(7), recv(2) MSG_TRUNC; mynah help datagrams",
     play,
 };

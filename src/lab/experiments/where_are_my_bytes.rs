@@ -8,11 +8,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "where-are-my-bytes",
     question: "when send returns, where are the bytes?",
-    scene: "A client sends 100 bytes and asks the server's socket at once how much is unread, 1,000 \
-            times. Then 1,000 bytes are looked at, and thrown away.",
-    why: "Over loopback the sender's call delivers: the bytes are in the receiver's queue before send \
-          returns. Delivered is not acknowledged: the first ACKs are quick, later ones are delayed by \
-          40 ms. Sent, delivered and acknowledged are three numbers.",
+    scene: "A client sends 100 bytes and asks the server's socket at once how much is \
+            unread, 1,000 times. Then 1,000 bytes are looked at, and thrown away.",
+    why: "Over loopback the sender's call delivers: the bytes are in the receiver's queue \
+            before send returns. Delivered is not acknowledged: the first ACKs are quick, \
+            later ones are delayed by 40 ms. Sent, delivered and acknowledged are three \
+            numbers.",
     read: "tcp(7) SIOCINQ and SIOCOUTQ, recv(2) MSG_PEEK and MSG_TRUNC",
     play,
 };

@@ -9,11 +9,12 @@ use crate::lab::{Bench, Experiment};
 pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "zero-interest",
     question: "what does epoll report when no interest is registered?",
-    scene: "A socket is registered with no events. Then bytes arrive, the peer ends, both end, the peer \
-            resets.",
-    why: "ERR and HUP cannot be masked. A connection that waits for memory or for a worker still hears \
-          of a reset, and a level-triggered loop spins until it closes the socket. A disarmed \
-          EPOLLONESHOT registration reports nothing at all, not even a reset.",
+    scene: "A socket is registered with no events. Then bytes arrive, the peer ends, both \
+            end, the peer resets.",
+    why: "ERR and HUP cannot be masked. A connection that waits for memory or for a worker \
+            still hears of a reset, and a level-triggered loop spins until it closes the \
+            socket. A disarmed EPOLLONESHOT registration reports nothing at all, not even a \
+            reset.",
     read: "epoll_ctl(2) EPOLLERR and EPOLLHUP; mynah help internals, the fourth rule",
     play,
 };
