@@ -116,6 +116,7 @@
 //!   server     the event loop, its connections, admission, effects, counters and logs
 //!   workers    several loops side by side
 //!   library    a server inside another program
+//!   lab        experiments that ask the kernel
 //!   decode     frames of a stream, printed
 //!   client     mynah connect
 //!   load       mynah bench
@@ -127,6 +128,7 @@ pub mod cli;
 pub mod client;
 pub mod decode;
 pub mod kernel;
+mod lab;
 pub mod library;
 pub mod limits;
 pub mod load;
