@@ -2,7 +2,8 @@
 //! kind, runs them against each other and checks the invariants of the loop after every turn.
 //!
 //! world.rs draws, shape.rs frames, script.rs and http.rs know what is sent and what must be
-//! answered, actor.rs plays a peer, play.rs turns the loop, check.rs checks it, report.rs runs
+//! answered, actor.rs plays a peer, errands.rs gives tasks, play.rs turns the loop, check.rs checks
+//! it, report.rs runs
 //! seeds and reduces failures. None of them shares code with the server; the expected behaviour is
 //! written here a second time. Invariant: a world contains everything that determines a run, so a
 //! seed replays it call by call.
@@ -12,6 +13,7 @@
 
 mod actor;
 mod check;
+mod errands;
 mod http;
 mod play;
 mod report;
