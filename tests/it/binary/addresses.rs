@@ -206,7 +206,6 @@ fn a_start_that_fails_removes_the_local_paths_that_it_has_bound() {
             3,
         ),
         (&["--listen", &listen, "--listen", &listen], 3),
-        (&["--listen", &listen, "--threads", "2"], 1),
     ] {
         let refused = Ended::run(args);
         assert_eq!(

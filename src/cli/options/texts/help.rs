@@ -22,13 +22,14 @@ pub(in crate::cli::options) fn overview() -> String {
         env!("CARGO_PKG_VERSION")
     );
     let commands = COMMANDS.iter().map(|row| (row.usage, row.about));
-    let texts = TEXTS.iter().map(|row| (row.usage, row.about));
-    for (usage, about) in commands.chain(texts) {
+    let help = TEXTS.iter().take(1).map(|row| (row.usage, row.about));
+    for (usage, about) in commands.chain(help) {
         let usage = usage.trim_start_matches("mynah ");
         let usage = usage.trim_end_matches(" < FILE");
         let usage = usage.trim_end_matches(" [OPTIONS]");
         text += &format!("  {usage:<22} {about}\n");
     }
+    text += "  man, completions, version  the manual page, shell completions, the version\n";
     text.push('\n');
     let mut services = SERVICES.iter().map(|(name, _)| *name);
     list(&mut text, "Services:", &mut services);
