@@ -37,6 +37,7 @@ topics![
     "exit-codes",
     "environment",
     "systemd",
+    "lab",
     "internals",
     "changes",
 ];
