@@ -126,7 +126,8 @@ where
         by_worker: statistics.by_worker,
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
-    let reloads = Reloads::new(reload, run_main.clone());
+    let has_thread = !servers.iter().any(Server::forks);
+    let reloads = Reloads::new(reload, run_main.clone(), has_thread);
     retry_lines_by(run_main.clone());
     let shared = Arc::new(Shared {
         drain: AtomicBool::new(false),
@@ -279,7 +280,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Runs the loop until something other than a connection needs work, and follows requests.
     /// Returns whether signals have arrived.
     fn turn(&mut self, until: Time) -> io::Result<bool> {
-        let wakeups = self.server.run(until)?;
+        let wakeups = match self.server.has_driver() {
+            false => self.server.run(until)?,
+            true => self.server.run_with_driver(until)?,
+        };
         if wakeups.wake_up {
             self.server.kernel_mut().take_wake_up()?;
             self.follow_control();
@@ -304,7 +308,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let request = self.shared.request.load(Ordering::Acquire);
         if request != self.seen {
             self.seen = request;
-            self.shared.publish(self.number, self.server.counters());
+            self.shared.publish(self.number, &self.server.sum());
         }
         let newer = self.shared.reloaded().newer(&mut self.reloads);
         if let Some(service) = newer {
@@ -388,7 +392,7 @@ impl<S: Clone> Shared<S> {
         S: Service,
     {
         let mut totals = self.totals();
-        let asked_again = totals.publish(number, server.counters());
+        let asked_again = totals.publish(number, &server.sum());
         totals.runs[number] = false;
         totals.cut += server.cut();
         drop(totals);

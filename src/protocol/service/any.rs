@@ -1,5 +1,5 @@
-//! One enum of all services but [`Echo`](super::Echo), so that the loop is compiled once for all of
-//! them.
+//! One enum of all services, so that the loop is compiled once for all of them. The epoll loop has
+//! another copy for [`Echo`] alone.
 //!
 //! Every call is one match on the service. Only the first arm of [`Service::serve`] is inlined,
 //! because `upper` answers many short frames in place; the others cost one call more. A state
@@ -7,14 +7,16 @@
 //! replaces a service by another value of the same variant, so service and state always match.
 
 use super::{
-    Answer, Clock, Dict, Discard, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
+    Answer, Clock, Dict, Discard, Echo, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
     Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, http, run, upper,
 };
 use crate::protocol::framing::Hint;
 
-/// Any service but the plain echo.
+/// Any service.
 #[derive(Clone, Debug)]
 pub enum AnyService {
+    /// `echo`, where another loop than epoll serves it
+    Echo(Echo),
     /// `upper`
     Upper(Upper),
     /// `upper --unicode`
@@ -59,6 +61,7 @@ impl AnyService {
         reply: &mut Reply<'_>,
     ) -> Answer {
         match (self, state) {
+            (AnyService::Echo(echo), _) => echo.serve(&mut (), request, reply),
             (AnyService::Upper(upper), _) => upper.serve(&mut (), request, reply),
             (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
                 upper.serve(state, request, reply)
@@ -90,7 +93,7 @@ impl Service for AnyService {
 
     #[inline]
     fn in_place(&self, _state: &AnyState) -> bool {
-        matches!(self, AnyService::Upper(_))
+        matches!(self, AnyService::Echo(_) | AnyService::Upper(_))
     }
 
     fn greeting(&self) -> Option<&dyn Greeting<AnyState>> {
@@ -126,6 +129,7 @@ impl Service for AnyService {
 
     fn reply_max(&self, payload: usize) -> usize {
         match self {
+            AnyService::Echo(echo) => echo.reply_max(payload),
             AnyService::Upper(upper) => upper.reply_max(payload),
             AnyService::UpperUnicode(upper) => upper.reply_max(payload),
             AnyService::PrefixedEcho(echo) => echo.reply_max(payload),
@@ -237,4 +241,4 @@ macro_rules! rows {
     };
 }
 
-rows! { Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http }
+rows! { Echo Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http }
