@@ -82,6 +82,7 @@ fn settings(slots: usize, per_ip: Option<u32>, size: WorkspaceSize, trigger: Tri
         connections_per_ip_max: per_ip,
         backlog: 8,
         drain_timeout: Duration::from_secs(10),
+        wiretap: None,
     }
 }
 

@@ -221,6 +221,7 @@ fn server<S: Service + 'static>(
         defer_accept: false,
         frames_per_event: FRAMES_PER_EVENT,
         spin: None,
+        wiretap: None,
     };
     let mut server = Server::new(kernel, vec![listener], protocol, settings)
         .map_err(|error| error.to_string())?;

@@ -150,6 +150,16 @@ pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// Signals taken in one turn. Each of the four kinds can be pending once (signal(7)). Signals that
 /// arrive meanwhile must not keep the loop from its connections.
 pub const SIGNALS_PER_TURN: usize = 8;
+/// Tasks that may wait for a loop. The loop runs all of them at its next wake-up, so the bound is
+/// also that of the work between two batches of events. A thread that is refused is faster than the
+/// loop, and a longer queue would only be longer.
+pub const TASKS_MAX: usize = 1024;
+/// Timers of one loop. Each has at most one callback per turn. The deadlines of connections are not
+/// among them.
+pub const TIMERS_MAX: usize = 256;
+/// Shortest interval of a repeating timer. Below the kernel's own tick it would be late each time,
+/// and an interval of 0 would keep the loop from sleeping.
+pub const TIMER_INTERVAL_MIN: Duration = TIMEOUT_MIN;
 /// Lines about reloads that are written at once, of each kind; after them one a second. An edit
 /// and a reload by hand show every line, and a storm of SIGHUP does not fill the log.
 pub const RELOAD_LINES_BURST: u32 = 4;
@@ -159,6 +169,9 @@ pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);
 /// When to try again to write a line that was not taken, or in part: a person does not notice the
 /// delay, and twenty tries a second cost no measurable CPU.
 pub const LINE_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Rows of hex in one line of the wiretap. With them a line takes less than 4 KiB, and a pipe takes
+/// that whole or not at all (pipe(7), `PIPE_BUF`).
+pub const WIRETAP_ROWS_PER_LINE: usize = 48;
 /// How long the last lines on stderr may wait for room, when the loop has ended.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a draining server reads from a peer that keeps sending.

@@ -48,6 +48,8 @@ pub(super) struct Link<K: Sockets, S: Service> {
     pub(super) has_finished: bool,
     /// An effect runs for its request.
     pub(super) has_effect: bool,
+    /// Its number in the wiretap; 0 without one.
+    pub(super) number: u32,
 }
 
 impl<K: Sockets, S: Service> Link<K, S> {

@@ -18,6 +18,7 @@ use crate::protocol::service::Service;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
+use super::observe::wiretap::Wiretap;
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
 pub(in crate::server) struct Pump<K: Sockets, S: Service> {
@@ -28,6 +29,8 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) reading: ReadPolicy,
     /// Log lines of connections that end and of discarded frames.
     pub(in crate::server) close_log: CloseLog,
+    /// Tells the events of connections. The fast path has no calls of it, so it is closed then.
+    pub(in crate::server) tap: Option<Wiretap>,
     /// The time of this turn.
     pub(in crate::server) now: Time,
 }
@@ -191,6 +194,17 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         peer.connection.ended(&mut empty, &mut self.protocol);
     }
 
+    /// Tells the wiretap of a new connection.
+    #[cold]
+    pub(in crate::server) fn tell_new(&mut self, peer: &mut Link<K, S>) {
+        let Some(tap) = &mut self.tap else { return };
+        peer.number = match self.kernel.peer(&peer.socket) {
+            Ok(address) => tap.registered(&address),
+            // A peer that has left already has no address.
+            Err(_) => tap.registered(&"unknown"),
+        };
+    }
+
     /// Counts the answered frames of one step, and logs a discarded frame.
     pub(in crate::server) fn note(&mut self, progress: Progress) {
         self.counters.frames += progress.frames;
@@ -204,6 +218,20 @@ impl<K: Sockets, S: Service> Pump<K, S> {
 
     /// Does what `peer` wants, as far as the kernel is ready and the budget lasts.
     pub(in crate::server) fn run(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        possible: Possible,
+        budget: &mut Budget,
+    ) -> Next {
+        let next = self.run_event(peer, workspace, possible, budget);
+        if let Some(tap) = &mut self.tap {
+            tap.end_event();
+        }
+        next
+    }
+
+    fn run_event(
         &mut self,
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
@@ -276,13 +304,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     /// to wait for a workspace or for its turn may still be unread.
     #[inline]
     fn reads_until_empty(&self, peer: &Link<K, S>) -> bool {
-        match self.reading {
-            ReadPolicy::Once | ReadPolicy::WhileFull => false,
-            ReadPolicy::UntilEmpty => true,
-            ReadPolicy::LastRequest => {
-                peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering()
-            }
-        }
+        self.is_shutting_down()
+            && (self.reading == ReadPolicy::UntilEmpty
+                || peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering())
     }
 
     #[inline]
@@ -331,6 +355,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
+                if let Some(tap) = &mut self.tap {
+                    tap.read(peer.number, &space[..count]);
+                }
                 budget.spend_bytes(count);
                 let connection = &mut peer.connection;
                 let progress = connection.received(count, workspace, &mut self.protocol, budget);
@@ -365,6 +392,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
                 self.counters.bytes_out += count as u64;
+                if let Some(tap) = &mut self.tap {
+                    tap.write(peer.number, &owed[..count]);
+                }
                 let connection = &mut peer.connection;
                 let progress = connection.sent(count, workspace, &mut self.protocol, budget);
                 self.note(progress);
@@ -383,7 +413,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Reads once and discards the bytes: a lingering peer is read only to find the end of its
-    /// stream. This needs no workspace, so a lingering connection never waits for one.
+    /// stream. This needs no workspace, so a lingering connection never waits for one. Its space is
+    /// larger than a page of the stack, which a caller would touch in every event.
+    #[inline(never)]
     fn discard(&mut self, peer: &mut Link<K, S>, budget: &mut Budget) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
         self.counters.recv += 1;
@@ -394,6 +426,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
+                if let Some(tap) = &mut self.tap {
+                    tap.read(peer.number, &space[..count]);
+                }
                 budget.spend_bytes(count);
                 peer.waiting.has_memory();
                 if count == space.len() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::kernel::Trigger;
 
+use super::observe::wiretap::Wiretap;
 use super::pool::WorkspaceSize;
 
 /// Settings of one server loop.
@@ -42,4 +43,6 @@ pub struct Settings {
     pub backlog: u32,
     /// Longest time for a drain.
     pub drain_timeout: Duration,
+    /// Tells what happens on each connection. With it, no connection takes the fast path.
+    pub wiretap: Option<Wiretap>,
 }

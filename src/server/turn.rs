@@ -23,6 +23,7 @@ use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
 use super::reactor::Reactor;
 use super::settings::Settings;
+use super::tasks::{Handle, Loop, Tasks};
 
 /// What a turn found that its caller has to handle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     acceptor: Acceptor<K::Socket>,
     /// Commands that connections wait for; none, unless the service awaits any.
     commands: Commands<K>,
+    /// Tasks of other threads, and timers.
+    tasks: Tasks,
+    /// Carries out the drains that tasks ask for; without it they drain this loop alone.
+    drain_all: Option<Box<dyn Fn() + Send>>,
     drain: Option<Drain>,
     turns: u64,
     /// When the service gets the time again.
@@ -68,6 +73,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let pump = Pump {
             close_log: CloseLog::default(),
+            tap: settings.wiretap.clone(),
             now: kernel.now(),
             kernel,
             protocol,
@@ -81,6 +87,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             reactor: Reactor::new(pump, workspaces, settings),
             acceptor: Acceptor::new(listeners, reserve),
             commands,
+            tasks: Tasks::new(),
+            drain_all: None,
             drain: None,
             turns: 0,
             next_tick: Time::default(),
@@ -287,6 +295,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if !self.reactor.expire(events) {
             return;
         }
+        if self.tasks.next_deadline() <= self.now() {
+            let drains = self.tasks.fire(self.now(), &self.reactor.pump().counters);
+            self.settle_tasks(drains);
+        }
         if self.has_effects() {
             self.commands.expire(&mut self.reactor);
         }
@@ -303,6 +315,56 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     #[cold]
     fn tick(&mut self) {
         self.next_tick = self.reactor.pump_mut().tick();
+    }
+
+    /// A handle with which other threads give this loop tasks. `wake` makes the kernel report a
+    /// wake-up; that of the first call is kept.
+    pub fn task_handle(&mut self, wake: impl Fn() + Send + Sync + 'static) -> Handle {
+        self.tasks.handle(wake)
+    }
+
+    /// `drain_all` begins the drain of every loop of the server when a task or a timer asks for it.
+    pub(crate) fn drain_with(&mut self, drain_all: impl Fn() + Send + 'static) {
+        self.drain_all = Some(Box::new(drain_all));
+    }
+
+    /// Resets the wake-up that a turn has reported, and runs the tasks that wait.
+    ///
+    /// # Errors
+    ///
+    /// The error of the kernel.
+    pub fn take_wake_up(&mut self) -> io::Result<()> {
+        // First of all, so that a task that is given from here on wakes the loop again.
+        self.kernel_mut().take_wake_up()?;
+        let drains = self.tasks.run(self.now(), &self.reactor.pump().counters);
+        self.settle_tasks(drains);
+        Ok(())
+    }
+
+    /// Calls `act` with what a task may use, on this thread.
+    pub fn with_loop<T>(&mut self, act: impl FnOnce(&mut Loop<'_>) -> T) -> T {
+        // The last turn may be long ago.
+        let now = self.kernel_mut().now();
+        let counters = &self.reactor.pump().counters;
+        let (outcome, drains) = self.tasks.with(now, counters, act);
+        self.settle_tasks(drains);
+        outcome
+    }
+
+    /// The loop ends: runs the tasks that were accepted, and refuses others.
+    pub fn finish_tasks(&mut self) {
+        self.tasks.finish(self.now(), &self.reactor.pump().counters);
+    }
+
+    /// Tasks or timers have run.
+    fn settle_tasks(&mut self, drains: bool) {
+        let next = self.tasks.next_deadline();
+        self.reactor.lists_mut().arm_own(next);
+        match &self.drain_all {
+            _ if !drains => {}
+            Some(drain_all) => drain_all(),
+            None => self.drain(),
+        }
     }
 
     /// Begins to shut down; [`Server::is_done`] tells when it is over.

@@ -27,10 +27,10 @@ use crate::kernel::{
 use crate::limits::{LINE_RETRY_PAUSE, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
-use super::server::Server;
 use super::server::observe::counters::{Counters, StatsFormat};
+use super::server::{Loop, Server, TimerId};
 use reload::{Reloaded, Reloads};
-use signals::Signals;
+use signals::{Echo, Signals};
 
 /// How serving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,15 +141,9 @@ where
     let mut workers = servers
         .into_iter()
         .enumerate()
-        .map(|(number, server)| Worker {
-            number,
-            server,
-            shared: Arc::clone(&shared),
-            seen: 0,
-            reloads: 0,
-            retired: false,
-        });
+        .map(|(number, server)| Worker::new(number, server, &shared));
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
+    first.set_timers(statistics.interval);
     let mut threads = Vec::new();
     let started = workers.try_for_each(|worker| {
         let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
@@ -159,7 +153,7 @@ where
     let ending = started.and_then(|()| {
         announce();
         (first.shared.begin)(first.number);
-        first.run_main(statistics.interval, reloads)
+        first.run_main(reloads)
     });
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
@@ -192,12 +186,28 @@ struct Worker<K: Spawner + Opener, S: Service> {
 }
 
 impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
+    fn new(number: usize, mut server: Server<K, S>, shared: &Arc<Shared<S>>) -> Worker<K, S> {
+        let drain = Arc::clone(shared);
+        server.drain_with(move || _ = drain.request_drain());
+        Worker {
+            number,
+            server,
+            shared: Arc::clone(shared),
+            seen: 0,
+            reloads: 0,
+            retired: false,
+        }
+    }
+
     /// Runs turns until this worker is told to drain and has drained.
     fn run_worker(mut self) -> io::Result<()> {
         (self.shared.begin)(self.number);
         let ended = loop {
-            match self.turn(Time::NEVER) {
-                Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => return Ok(()),
+            match self.turn() {
+                Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => {
+                    self.server.finish_tasks();
+                    return Ok(());
+                }
                 Ok(_) => {}
                 Err(error) => break error,
             }
@@ -210,48 +220,39 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         Err(ended)
     }
 
+    /// Sets the timers of everything periodic that belongs to the first worker.
+    fn set_timers(&mut self, stats_interval: Option<Duration>) {
+        if let Some(interval) = stats_interval {
+            let shared = Arc::clone(&self.shared);
+            let print = move |_: &mut Loop<'_>| shared.request_counts();
+            self.server
+                .with_loop(|view| _ = view.every(interval, print));
+        }
+    }
+
     /// Runs turns like the other workers and also reads the signals, until the last worker has
     /// drained.
-    fn run_main(
-        &mut self,
-        stats_interval: Option<Duration>,
-        mut reloads: Reloads<S>,
-    ) -> io::Result<Ending> {
-        let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
-        let mut next_stats = next_after(self.server.now());
-        // The signal that started the drain, and until when the same signal counts as its echo.
-        let mut echo: Option<(i32, Time)> = None;
+    fn run_main(&mut self, mut reloads: Reloads<S>) -> io::Result<Ending> {
+        let mut echo = Echo::default();
+        let mut retry = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
         // workers.
         while !self.retired || self.shared.totals().runs.contains(&true) {
-            let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
-            let next_retry = match retry_lines() {
-                true => self.server.kernel_mut().now().after(LINE_RETRY_PAUSE),
-                false => Time::NEVER,
-            };
-            let signals = self.turn(next_stats.min(echoes_until).min(next_retry))?;
-            let now = self.server.now();
-            if now >= next_stats {
-                self.shared.request_counts();
-                next_stats = next_after(now);
-            }
-            let signals = match signals {
+            self.retry_lines(&mut retry);
+            let signals = match self.turn()? {
                 true => Signals::take(self.server.kernel_mut())?,
                 false => Signals::default(),
             };
+            let now = self.server.now();
             for number in signals.terminations {
-                // The signal was sent before the wait that reports it, and the turn before that
-                // wait may have been long. The time of reading therefore says little: until the
-                // drain is logged, the same signal is an echo.
-                if echo.is_some_and(|(it, _)| it == number) {
+                if echo.is_of(number) {
                     continue;
                 }
                 if self.shared.request_drain() {
                     return Ok(Ending::Stopped(number));
                 }
                 self.follow_control();
-                let now = self.server.kernel_mut().now();
-                echo = Some((number, now.after(SIGNAL_ECHO)));
+                self.begin_echo(&mut echo, number);
             }
             if signals.reload {
                 reloads.ask();
@@ -265,27 +266,52 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             // Follow the requests here too, in case this worker's own wake-up failed.
             self.follow_control();
             self.retire_if_done();
-            // Logged only once a second signal really ends the server.
-            if echo.is_some_and(|(_, until)| now >= until) {
-                echo = None;
-                log::info!("draining; a second signal ends at once");
-            }
+            echo.settle();
         }
-        if echo.is_some() {
-            log::info!("draining");
-        }
+        echo.end();
+        self.server.finish_tasks();
         Ok(self.shared.ending())
+    }
+
+    /// Writes the rests of lines, and sets a timer for what finds no room.
+    fn retry_lines(&mut self, retry: &mut Option<TimerId>) {
+        self.server.with_loop(|view| {
+            let waits = retry.is_some_and(|timer| view.is_set(timer));
+            if !waits && retry_lines() {
+                let again = |view: &mut Loop<'_>| {
+                    if let Some(this) = view.timer().filter(|_| !retry_lines()) {
+                        view.cancel(this);
+                    }
+                };
+                // Without a free timer the next wake-up tries again.
+                *retry = view.every(LINE_RETRY_PAUSE, again).ok();
+            }
+        });
+    }
+
+    /// The drain begins with this signal, whose echo is expected.
+    fn begin_echo(&mut self, echo: &mut Echo, number: i32) {
+        let over = echo.begin(number);
+        let waker = self.shared.wakers.first().cloned();
+        let end = move |_: &mut Loop<'_>| {
+            over.store(true, Ordering::Release);
+            // The end of the echo is settled after the signals of the same turn.
+            waker.iter().for_each(Waker::wake);
+        };
+        if let Err(refused) = self.server.with_loop(|view| view.once(SIGNAL_ECHO, end)) {
+            self.server.with_loop(refused.into_inner());
+        }
     }
 
     /// Runs the loop until something other than a connection needs work, and follows requests.
     /// Returns whether signals have arrived.
-    fn turn(&mut self, until: Time) -> io::Result<bool> {
+    fn turn(&mut self) -> io::Result<bool> {
         let wakeups = match self.server.has_driver() {
-            false => self.server.run(until)?,
-            true => self.server.run_with_driver(until)?,
+            false => self.server.run(Time::NEVER)?,
+            true => self.server.run_with_driver(Time::NEVER)?,
         };
         if wakeups.wake_up {
-            self.server.kernel_mut().take_wake_up()?;
+            self.server.take_wake_up()?;
             self.follow_control();
         }
         self.retire_if_done();

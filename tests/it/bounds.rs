@@ -56,6 +56,7 @@ fn plain() -> Settings {
         connections_per_ip_max: None,
         backlog: 8,
         drain_timeout: 10 * SECOND,
+        wiretap: None,
     }
 }
 

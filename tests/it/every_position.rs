@@ -149,6 +149,7 @@ impl Play {
             connections_per_ip_max: None,
             backlog: 8,
             drain_timeout: Duration::from_secs(5),
+            wiretap: None,
         };
         let listeners = vec![listener.expect("it is not made to fail")];
         let server = Server::new(sim, listeners, protocol, settings)?;

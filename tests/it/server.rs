@@ -22,7 +22,9 @@ mod signals;
 mod speaking;
 mod stale;
 mod talkative;
+mod tasks;
 mod time;
+mod wiretap;
 
 use std::time::Duration;
 
@@ -67,6 +69,7 @@ fn settings() -> Settings {
         connections_per_ip_max: None,
         backlog: 8,
         drain_timeout: DRAIN,
+        wiretap: None,
     }
 }
 

@@ -1,8 +1,9 @@
-//! Text for people and for programs: columns, escapes, plurals, quantities, suggestions, dates,
-//! JSON.
+//! Text for people and for programs: columns, escapes, hex dumps, plurals, quantities, suggestions,
+//! dates, JSON.
 
 pub mod columns;
 pub mod escape;
+pub mod hex_dump;
 pub mod json;
 pub mod plural;
 pub mod quantity;

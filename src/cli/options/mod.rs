@@ -24,6 +24,7 @@ use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use crate::server::admission::AcceptPolicy;
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Detail;
 use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
 
@@ -136,6 +137,8 @@ pub struct Serve {
     pub stats_interval: Option<Duration>,
     /// How a line of statistics is written; `None` depends on its reader.
     pub stats_format: Option<StatsFormat>,
+    /// Log each event of each connection, with so much of its data.
+    pub wiretap: Option<Detail>,
 }
 
 impl Default for Serve {
@@ -174,6 +177,7 @@ impl Default for Serve {
             defer_accept: false,
             stats_interval: None,
             stats_format: None,
+            wiretap: None,
         }
     }
 }

@@ -49,6 +49,7 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         let workspaces = Workspaces::new(settings.workspaces, settings.workspace)?;
         let pump = Pump {
             close_log: CloseLog::default(),
+            tap: settings.wiretap.clone(),
             now: kernel.now(),
             kernel,
             protocol,

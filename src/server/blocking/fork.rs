@@ -46,6 +46,9 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
     /// The life of a child.
     fn live(&mut self, slot: u32, socket: Socket) -> i32 {
         blocking::close_all_but(&socket);
+        let settings = &mut self.drive.settings;
+        let process = std::process::id();
+        settings.wiretap = settings.wiretap.take().map(|tap| tap.of_process(process));
         let mut conversation = match self.drive.conversation() {
             Ok(conversation) => conversation,
             Err(error) => {

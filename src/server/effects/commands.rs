@@ -57,7 +57,7 @@ impl<K: Spawner> Commands<K> {
         let prepared = lines.iter().map(|line| kernel.prepare(line));
         Ok(Commands {
             prepared: prepared.collect::<io::Result<Vec<_>>>()?,
-            output_max: protocol.output_max(COMMAND_OUTPUT_MAX),
+            output_max: protocol.output_size_max(COMMAND_OUTPUT_MAX),
             children: Children::new(effects.map_or(0, |_| slots)),
             orphans: Orphans::default(),
             log_limiters: Default::default(),

@@ -62,8 +62,8 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     exceptions: Vec<Exception>,
     /// Connections that the fast path has left with bytes.
     unfinished: Vec<Unfinished>,
-    /// Connections at rest may take the fast path: the service answers in place, and no drain is
-    /// under way.
+    /// Connections at rest may take the fast path: the service answers in place, there is no
+    /// wiretap, and no drain is under way.
     fast_path_open: bool,
     /// A connection was released since this was last asked.
     has_released: bool,
@@ -119,7 +119,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
             exceptions: Vec::with_capacity(ANSWERS_PER_PHASE),
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
-            fast_path_open: service.in_place(&service.open()),
+            fast_path_open: service.in_place(&service.open()) && pump.tap.is_none(),
             has_released: false,
             driver: None,
             refused: None,
@@ -669,6 +669,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             drain_reads: 0,
             has_finished: false,
             has_effect: false,
+            number: 0,
         };
         let token = match self.links.insert(link) {
             Ok(token) => token,
@@ -679,6 +680,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         };
         if let Some(address) = address {
             self.per_address.enter(token.index(), address);
+        }
+        if self.pump().tap.is_some() {
+            self.look_at(token, Pump::tell_new);
         }
         let counters = &mut self.pump_mut().counters;
         counters.connections_total += 1;

@@ -398,6 +398,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
                 return Fate::Open;
             }
         }
+        if let (Some(tap), CloseReason::Idle) = (&mut self.pump.tap, reason) {
+            tap.user_event(link.number, "idle");
+        }
         let cause = match reason {
             CloseReason::SlowFrame => {
                 let lease = link.lease.as_ref();
@@ -522,6 +525,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             self.pump.counters.refused(error);
         }
         self.pump.close_log.log_close(&cause, self.pump.now);
+        if let Some(tap) = &mut self.pump.tap {
+            tap.unregistered(link.number, cause.reason);
+        }
         self.pump.kernel.close(link.socket);
         if let Some(lease) = link.lease {
             self.workspaces.release_workspace(lease);

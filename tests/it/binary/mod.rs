@@ -23,6 +23,7 @@ mod server;
 mod streams;
 mod sums;
 mod supervision;
+mod wiretap;
 mod workers;
 
 use std::fmt::Display;

@@ -132,6 +132,7 @@ impl<'a, S: Service> Stage<'a, S> {
             connections_per_ip_max: world.connections_per_ip_max,
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
+            wiretap: None,
         };
         let listeners = vec![listener.expect("nothing is in the way")];
         let mut server = Server::new(sim, listeners, protocol, settings).expect("a start");

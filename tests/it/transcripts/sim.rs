@@ -70,6 +70,7 @@ impl ServiceUser for Playing<'_> {
             spin: options.spin,
             backlog: 8,
             drain_timeout: options.drain_timeout,
+            wiretap: None,
         };
         let mut sim = Sim::new(Config::default());
         let address = limits::LISTEN_DEFAULT.parse().expect("an address");

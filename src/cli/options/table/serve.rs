@@ -22,6 +22,13 @@ use crate::limits::{
 };
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Detail;
+
+const DETAILS: &[(&str, Option<Detail>)] = &[
+    ("off", None),
+    ("size", Some(Detail::Size)),
+    ("hex", Some(Detail::Hex)),
+];
 
 const STATS_FORMATS: &[(&str, StatsFormat)] =
     &[("text", StatsFormat::Text), ("json", StatsFormat::Json)];
@@ -46,10 +53,15 @@ const PROCESS_ONLY: &[&str] = &["--rate-total", "--rate-out-total", "--metrics"]
 /// Refuses options that do not combine with `--model`.
 fn check_model(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
     let model = name_of(&serve.model, MODELS);
-    let is_given = |flag: &&&str| given.contains(*flag);
+    let is_given = |flag: &&&'static str| given.contains(*flag);
     if serve.model != Model::Pool {
-        let flags = ["--pool-threads", "--pool-queue"];
-        if let Some(flag) = flags.iter().find(is_given) {
+        let default = Serve::default();
+        let flag = match serve {
+            _ if serve.pool_threads != default.pool_threads => Some("--pool-threads"),
+            _ if serve.pool_queue != default.pool_queue => Some("--pool-queue"),
+            _ => None,
+        };
+        if let Some(flag) = flag {
             return Err(format!("{flag}: needs --model pool, and has {model}"));
         }
     }
@@ -450,6 +462,17 @@ pub(super) const FLAGS: &[Flag] = &[
                 &mut options.serve.stats_format,
                 choice(text, STATS_FORMATS).map(Some),
             )
+        }),
+    },
+    Flag {
+        long: "--wiretap",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "log each event of each connection: size, or hex with the bytes",
+        default: |options| name_of(&options.serve.wiretap, DETAILS).to_owned(),
+        effect: Effect::Value("DETAIL", |options, text| {
+            put(&mut options.serve.wiretap, choice(text, DETAILS))
         }),
     },
 ];

@@ -27,6 +27,7 @@ use crate::server::admission::AcceptPolicy;
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::Wiretap;
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
@@ -91,6 +92,7 @@ where
     if !has_children(&options, &protocol) {
         host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
+    let wiretap = options.wiretap.map(Wiretap::new);
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut copies = Vec::new();
@@ -98,7 +100,7 @@ where
         let opened = open_worker(&options, &protocol, worker, &mut addresses, &mut copies);
         let started = opened.and_then(|opened| {
             wakers.push(opened.waker.clone());
-            let settings = settings(&options, connections_max, &plan, worker);
+            let settings = settings(&options, connections_max, &plan, wiretap.as_ref(), worker);
             match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
                 None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
                 Some(hand_out) => {
@@ -290,7 +292,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         on_too_long: options.on_too_long,
         service,
     };
-    if let Err(error) = protocol.greets() {
+    if let Err(error) = protocol.check_greeting() {
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} cannot greet: {error}",
             options.framing, options.service
@@ -298,7 +300,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         return Err(Failure::new(Exit::Usage, line));
     }
     let effects = protocol.service.effects();
-    if let Some(effects) = effects.filter(|_| protocol.output_max(output_max) == 0) {
+    if let Some(effects) = effects.filter(|_| protocol.output_size_max(output_max) == 0) {
         let least = effects.awaited_max() - output_max + 1;
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
@@ -357,7 +359,13 @@ fn statistics(options: &Serve) -> Statistics {
     }
 }
 
-fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -> Settings {
+fn settings(
+    options: &Serve,
+    connections_max: u32,
+    plan: &Plan,
+    wiretap: Option<&Wiretap>,
+    worker: usize,
+) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
     Settings {
         connections_max: share(connections_max) as usize,
@@ -374,5 +382,6 @@ fn settings(options: &Serve, connections_max: u32, plan: &Plan, worker: usize) -
         connections_per_ip_max: options.connections_per_ip_max.map(share),
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
+        wiretap: wiretap.cloned(),
     }
 }

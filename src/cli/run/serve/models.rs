@@ -83,16 +83,13 @@ pub(super) fn plan<S: Service>(
 }
 
 /// What the driver of `options` needs; `None` for the epoll loop.
-pub(super) fn drive<S: Service>(
+pub(super) fn drive<S: Service + Clone>(
     options: &Serve,
     protocol: &Protocol<S>,
     settings: &Settings,
     (waker, control): (Waker, Option<Socket>),
     load: &Load<S>,
-) -> io::Result<Drive<S>>
-where
-    S: Clone,
-{
+) -> io::Result<Drive<S>> {
     Ok(Drive {
         model: options.model,
         capacity: settings.connections_max,

@@ -10,6 +10,8 @@
 //! after the last line feed of a stream are truncated, as in every other framing: half a command
 //! cannot be told from a whole one.
 
+use std::ops::RangeInclusive;
+
 use crate::base::find::find_byte;
 use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Overhead};
 
@@ -61,13 +63,17 @@ impl Decode for Line {
         }
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        0..=self.limit
+    }
+
     fn encode(
         &self,
         request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        FrameError::if_over(payload as u64, self.limit as u64)?;
+        self.check_size(payload)?;
         let end: &[u8] = if request.ends_with(CRLF) { CRLF } else { b"\n" };
         let frame = payload + end.len();
         space[payload..frame].copy_from_slice(end);
