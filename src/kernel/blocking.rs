@@ -6,8 +6,8 @@
 //! event. Edge-triggered here means reported once, until the interest is set again.
 //!
 //! Invariant: the list holds no closed descriptor, because `close` removes it. Sockets and programs
-//! are those of [`Linux`](super::Linux). Neighbours: `sys::poll`; `server::blocking`, the only user.
-//! Man page: poll(2).
+//! are those of [`Linux`](super::Linux). Neighbours: `sys::poll`; `server::blocking`, the only
+//! user. Man page: poll(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};

@@ -116,7 +116,7 @@ impl Deref for SharedWords {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: `count` numbers from `start`, page-aligned and initialised, are mapped until drop.
+        // SAFETY: `count` numbers from `start`, aligned and initialised, are mapped until drop.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 }

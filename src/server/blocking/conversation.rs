@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A conversation has room for one connection at a time, and keeps its memory for the next one. It
-//! uses the slow path of `reactor` in a table of one slot, so a connection is served as in the epoll
-//! loop. Invariant: orders are followed before events, so what arrives after an order is handled by
-//! it. Neighbours: `ledger`, the drivers.
+//! uses the slow path of `reactor` in a table of one slot, so a connection is served as in the
+//! epoll loop. Invariant: orders are followed before events, so what arrives after an order is
+//! handled by it. Neighbours: `ledger`, the drivers.
 
 use std::io;
 

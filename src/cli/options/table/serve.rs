@@ -243,7 +243,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "who serves: epoll, iterative, thread, pool or fork; see mynah help models",
+        help: "what serves a connection: epoll, iterative, thread, pool or fork",
         default: |options| name_of(&options.serve.model, MODELS).to_owned(),
         effect: Effect::Value("MODEL", |options, text| {
             put(&mut options.serve.model, choice(text, MODELS))
@@ -268,7 +268,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "accepted connections that wait for one of them; more wait in the backlog",
+        help: "accepted connections that wait for one of them",
         default: |options| options.serve.pool_queue.to_string(),
         effect: Effect::Value("N", |options, text| {
             put(
