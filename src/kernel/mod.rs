@@ -184,6 +184,11 @@ pub trait Opener: Sockets {
     /// error if the kernel does not report it.
     fn queue_length(&mut self, listener: &Self::Socket) -> io::Result<usize>;
 
+    /// Makes a TCP listener ignore new connections; those in its queue stay there, and handshakes
+    /// under way go on: `SO_ATTACH_FILTER` of socket(7). Everything that shares the listener is
+    /// affected. An error for a local listener.
+    fn stop_handshakes(&mut self, listener: &Self::Socket) -> io::Result<()>;
+
     /// Makes a listener of unix(7) refuse new connections; connections already in its queue stay
     /// there: shutdown(2) with `SHUT_RD`. A TCP listener would drop its queue.
     fn stop_queueing(&mut self, listener: &Self::Socket) -> io::Result<()>;

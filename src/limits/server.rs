@@ -122,6 +122,9 @@ pub const ACCEPTS_PER_TURN: u32 = 64;
 /// The same for a listener that several workers share: few, so that a burst of connections is
 /// spread over the workers that it has woken.
 pub const ACCEPTS_PER_TURN_SHARED: u32 = 4;
+/// Connections that may be on their way to one worker under `--accept handoff`: four bytes each.
+/// A worker so far behind is skipped.
+pub const HANDOFF_QUEUE_MAX: usize = 1024;
 /// How long the kernel may withhold a connection without data from a listener with `--defer-accept`
 /// (`TCP_DEFER_ACCEPT`). A client that waits for the server to speak first is delayed by about this
 /// span.

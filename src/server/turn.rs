@@ -6,12 +6,14 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::kernel::{Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
+use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::blocking::Drive;
 use super::drain::Drain;
@@ -103,6 +105,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Why it cannot be registered. It is closed then.
     pub fn share_listener(&mut self, listener: K::Socket) -> io::Result<()> {
         self.acceptor.share(self.reactor.pump_mut(), listener)
+    }
+
+    /// Takes part in `handoff` as the worker at `place`. The first one accepts for all.
+    pub fn join_handoff(&mut self, handoff: Arc<Handoff<K::Socket>>, place: usize) {
+        self.acceptor.join(Member::new(handoff, place));
     }
 
     /// Takes from the kernel what it may refuse, and registers `listeners`: the prepared commands,
@@ -302,8 +309,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if self.has_effects() {
             self.commands.expire(&mut self.reactor);
         }
-        if self.acceptor.deadline() <= self.now() && !self.reactor.is_full() {
-            self.acceptor.resume(self.reactor.pump_mut());
+        if self.acceptor.deadline() <= self.now() {
+            self.acceptor.resume_if_possible(&mut self.reactor);
         }
         if let Some(drain) = &mut self.drain {
             self.acceptor.settle(&mut self.reactor);
@@ -328,14 +335,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.drain_all = Some(Box::new(drain_all));
     }
 
-    /// Resets the wake-up that a turn has reported, and runs the tasks that wait.
+    /// Resets the wake-up that a turn has reported, takes in the connections that another worker
+    /// has handed over, and runs the tasks that wait.
     ///
     /// # Errors
     ///
     /// The error of the kernel.
     pub fn take_wake_up(&mut self) -> io::Result<()> {
-        // First of all, so that a task that is given from here on wakes the loop again.
+        // First of all, so that a task or a connection that is given from here on wakes the loop
+        // again.
         self.kernel_mut().take_wake_up()?;
+        self.acceptor.take_handed(&mut self.reactor);
         let drains = self.tasks.run(self.now(), &self.reactor.pump().counters);
         self.settle_tasks(drains);
         Ok(())
@@ -376,7 +386,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Whether the drain is over: no connection and no listener is left.
     pub fn is_done(&self) -> bool {
-        self.drain.is_some() && self.reactor.len() == 0 && self.acceptor.listeners() == 0
+        self.drain.is_some()
+            && self.reactor.len() == 0
+            && self.acceptor.listeners() == 0
+            && self.acceptor.is_finished()
     }
 
     /// Connections closed at the drain time-out that were owed replies or were still queued.

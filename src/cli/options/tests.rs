@@ -338,7 +338,7 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ),
         (
             "--accept round-robin",
-            "--accept round-robin: unknown, must be reuseport or exclusive",
+            "--accept round-robin: unknown, must be reuseport or exclusive or handoff",
         ),
         ("--pin=1", "--pin 1: must be on or off"),
         ("--frame-max 2g", "--frame-max 2g: must be 1 to 1g"),

@@ -100,6 +100,46 @@ pub(crate) fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a TCP listener ignore the first segment of every new connection: `SO_ATTACH_FILTER` of
+/// socket(7). Handshakes under way go on, and the queue stays. The peer repeats the segment after a
+/// second, and is refused if the listener is closed by then.
+pub(crate) fn ignore_handshakes(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if Setting::DOMAIN.get(fd)? == libc::AF_UNIX {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let step = |code: u32, unequal: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: unequal,
+        k,
+    };
+    /// The offset of the flags in a TCP header (RFC 9293), where the filter of a TCP socket begins.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    // Drops SYN without ACK. Accepted sockets inherit the filter, and no connection needs such a
+    // segment after its handshake.
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, FLAGS),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, SYN | ACK),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+    ];
+    let program = libc::sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    let (start, size) = (
+        (&raw const program).cast(),
+        size_of_val(&program) as socklen_t,
+    );
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the program and its steps outlive the call, which copies both.
+    retry(|| unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, start, size) })?;
+    Ok(())
+}
+
 /// Bytes sent that the peer has not acknowledged: `SIOCOUTQ` of tcp(7). For a local socket
 /// `SIOCOUTQ` counts unread bytes; this function returns 0 then, because those bytes are already in
 /// the reader's queue and survive a close of this end.

@@ -116,6 +116,7 @@ const MODELS: &[(&str, Model)] = &[
 const ACCEPT_POLICIES: &[(&str, AcceptPolicy)] = &[
     ("reuseport", AcceptPolicy::Reuseport),
     ("exclusive", AcceptPolicy::Exclusive),
+    ("handoff", AcceptPolicy::Handoff),
 ];
 
 /// What to do with a frame over the limit, by name.

@@ -400,7 +400,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Loop",
         commands: &[SERVE],
-        help: "how workers share connections: reuseport or exclusive",
+        help: "how workers share: reuseport, exclusive or handoff",
         default: |options| name_of(&options.serve.accept, ACCEPT_POLICIES).to_owned(),
         effect: Effect::Value("POLICY", |options, text| {
             put(&mut options.serve.accept, choice(text, ACCEPT_POLICIES))

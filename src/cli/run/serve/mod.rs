@@ -24,6 +24,7 @@ use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
 use crate::server::observe::counters::StatsFormat;
@@ -134,6 +135,9 @@ where
             }
         }
     }
+    if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
+        hand_over(&mut servers, &wakers, &options, connections_max);
+    }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
     let announce = || {
@@ -222,6 +226,26 @@ fn open_worker<S: Service>(
         control,
         listeners,
     })
+}
+
+/// Makes the first worker hand connections to all workers in turn.
+fn hand_over<S: Service>(
+    servers: &mut [Server<Traced<Linux>, S>],
+    wakers: &[Waker],
+    options: &Serve,
+    connections_max: u32,
+) {
+    let seats = wakers.iter().enumerate().map(|(worker, waker)| {
+        let (slots, waker) = (
+            share(connections_max, options.threads, worker),
+            waker.clone(),
+        );
+        (slots as usize, Box::new(move || waker.wake()) as Wake)
+    });
+    let handoff = Handoff::new(seats);
+    for (place, server) in servers.iter_mut().enumerate() {
+        server.join_handoff(Arc::clone(&handoff), place);
+    }
 }
 
 /// Takes the memory of a worker, and registers its listeners.
