@@ -47,8 +47,8 @@ enum Stage<S> {
 }
 
 impl<S: Send + 'static> Reloads<S> {
-    /// Creates the reloads of a service that `load` returns. Without `has_thread` the files are read
-    /// on the calling thread, for a process that must have no other one.
+    /// Creates the reloads of a service that `load` returns. Without `has_thread` the files are
+    /// read on the calling thread, for a process that must have no other one.
     pub(super) fn new(
         load: impl FnMut() -> Made<S> + Send + 'static,
         waker: Waker,

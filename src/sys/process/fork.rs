@@ -1,8 +1,8 @@
 //! fork(2): a process for one connection.
 //!
 //! The new process is a copy of the calling thread alone. Locks of other threads would stay locked
-//! in it for ever, so a process that forks has no other threads that lock. The new process is killed
-//! when its parent ends. Man pages: fork(2), close_range(2), PR_SET_PDEATHSIG(2const).
+//! in it for ever, so a process that forks has no other threads that lock. The new process is
+//! killed when its parent ends. Man pages: fork(2), close_range(2), PR_SET_PDEATHSIG(2const).
 
 use std::io;
 use std::os::fd::RawFd;

@@ -243,7 +243,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "what serves a connection: epoll, iterative, thread, pool or fork",
+        help: "how it serves: epoll, iterative, thread, pool or fork",
         default: |options| name_of(&options.serve.model, MODELS).to_owned(),
         effect: Effect::Value("MODEL", |options, text| {
             put(&mut options.serve.model, choice(text, MODELS))
