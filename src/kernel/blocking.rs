@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use super::journal::{Name, Recordable};
 use super::{
     Address, Child, Command, Event, Interest, Poller, Readiness, Signal, Socket, Sockets, Spawner,
-    Time, Token, outlet,
+    Time, Token, lines, outlet,
 };
 use crate::sys::net::socket;
 use crate::sys::poll::{self, Waits, Watched};
@@ -88,8 +88,11 @@ pub enum Forked {
 /// The error of fork(2).
 pub fn fork() -> io::Result<Forked> {
     Ok(match fork::fork()? {
-        fork::Side::Parent(id) => Forked::Parent(id),
-        fork::Side::Child => Forked::Child,
+        fork::Forked::Parent(id) => Forked::Parent(id),
+        fork::Forked::Child => {
+            lines::forget_rests();
+            Forked::Child
+        }
     })
 }
 
@@ -99,7 +102,7 @@ pub fn fork() -> io::Result<Forked> {
 ///
 /// The error of kill(2).
 pub fn kill_process(id: u32) -> io::Result<()> {
-    fork::kill(id)
+    fork::send(id, fork::Sent::Kill)
 }
 
 /// The number of a child of the calling thread that has ended and is not reaped, if there is one.

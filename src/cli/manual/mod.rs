@@ -33,6 +33,7 @@ topics![
     "limits",
     "wiretap",
     "shutdown",
+    "processes",
     "reliability",
     "exit-codes",
     "environment",

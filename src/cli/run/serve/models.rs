@@ -6,11 +6,12 @@
 use std::any::Any;
 use std::io;
 
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, io_failure};
+use super::{Opened, start_worker};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::blocking::WakeUps;
 use crate::kernel::journal::TextLog;
-use crate::kernel::{Linux, Socket, Traced, Waker};
+use crate::kernel::{Linux, Traced, Trigger};
 use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::{AnyService, Service};
@@ -82,15 +83,18 @@ pub(super) fn plan<S: Service>(
     }
 }
 
-/// What the driver of `options` needs; `None` for the epoll loop.
-pub(super) fn drive<S: Service + Clone>(
+/// Starts the server and its driver.
+pub(super) fn start<S: Service + Clone>(
     options: &Serve,
+    opened: Opened,
     protocol: &Protocol<S>,
-    settings: &Settings,
-    (waker, control): (Waker, Option<Socket>),
+    settings: Settings,
     load: &Load<S>,
-) -> io::Result<Drive<S>> {
-    Ok(Drive {
+    hand_out: HandOut<S>,
+) -> Result<Server<Traced<Linux>, S>, Failure> {
+    let failure = io_failure("starting a worker");
+    let wake_ups = WakeUps::prepare().map_err(&failure)?;
+    let drive = Drive {
         model: options.model,
         capacity: settings.connections_max,
         threads: options.pool_threads,
@@ -98,15 +102,29 @@ pub(super) fn drive<S: Service + Clone>(
             connections_max: 1,
             workspaces: 1,
             defer_accept: false,
-            trigger: crate::kernel::Trigger::Level,
+            trigger: Trigger::Level,
             connections_per_ip_max: None,
             ..settings.clone()
         },
         protocol: protocol.clone(),
-        wake_ups: WakeUps::prepare()?,
-        waker,
-        control,
+        wake_ups,
+        waker: opened.waker,
+        control: opened.control,
         load: load.clone(),
         recorder: TextLog::if_shown,
-    })
+    };
+    // The server itself holds no connection.
+    let settings = Settings {
+        connections_max: 1,
+        workspaces: 0,
+        ..settings
+    };
+    let mut server = start_worker(opened.kernel, opened.listeners, protocol.clone(), settings)?;
+    match hand_out(&mut server, drive) {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            server.close_listeners();
+            Err(failure(error))
+        }
+    }
 }
