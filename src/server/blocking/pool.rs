@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use crate::kernel::Socket;
 use crate::kernel::blocking::WakeUps;
 use crate::limits::BLOCKING_STACK_SIZE;
+use crate::protocol::connection::CloseReason;
 use crate::protocol::service::Service;
 use crate::server::observe::counters::Counters;
 
@@ -27,7 +28,7 @@ pub(super) struct Pool<S: Service> {
     free: Free,
     capacity: usize,
     /// Connections that were cut in the queue.
-    cut: u64,
+    past: Counters,
 }
 
 /// The connections that wait for a thread.
@@ -58,7 +59,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Pool<S> {
             threads: Vec::with_capacity(drive.threads),
             free: Free::new(drive.capacity),
             capacity: drive.capacity,
-            cut: 0,
+            past: Counters::default(),
         };
         for page in 0..drive.threads as u32 {
             let mut member = pool.crew.member(page, drive.conversation()?);
@@ -146,7 +147,10 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Poo
         self.wake_all();
         if order == Order::Cut {
             let cut = std::mem::take(&mut lock(&self.queue.waiting).sockets);
-            self.cut += cut.len() as u64;
+            let count = cut.len() as u64;
+            self.past.connections_total += count;
+            self.past.close += count;
+            self.past.closed[CloseReason::Cut as usize] += count;
             for (slot, _) in cut {
                 self.free.put(slot);
             }
@@ -159,7 +163,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Poo
 
     fn cut(&self) -> u64 {
         let by_threads = self.pages().map(|page| self.crew.ledger.read(page).1);
-        self.cut + by_threads.sum::<u64>()
+        self.past.close + by_threads.sum::<u64>()
     }
 
     fn replace(&mut self, service: &S) {
@@ -171,7 +175,12 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Poo
         for page in self.pages() {
             sum.add(&self.crew.ledger.read(page).0);
         }
-        sum.pool_queue += lock(&self.queue.waiting).sockets.len() as u64;
+        sum.add(&self.past);
+        // They are open, and a thread counts each once it has taken it.
+        let waiting = lock(&self.queue.waiting).sockets.len() as u64;
+        sum.pool_queue += waiting;
+        sum.connections_now += waiting;
+        sum.connections_total += waiting;
     }
 }
 
