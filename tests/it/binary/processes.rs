@@ -823,7 +823,11 @@ fn v8_the_descriptor_limit_is_one_of_each_process() {
 fn v8_what_does_not_combine_is_refused() {
     for (args, line) in [
         (
-            &["--processes", "3", "--max-connections", "2"][..],
+            &["--model", "pool", "--processes", "2"][..],
+            "--model pool: does not combine with --processes",
+        ),
+        (
+            &["--processes", "3", "--max-connections", "2"],
             "--max-connections 2: must be at least --processes, 3",
         ),
         (
