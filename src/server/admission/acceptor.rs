@@ -332,13 +332,15 @@ impl<Socket> Acceptor<Socket> {
 
     /// Accepts all connections in the queues of the listeners, while slots and descriptors last.
     /// What comes while this lasts is accepted too, but not without end: as many as a queue holds.
-    pub(in crate::server) fn accept_queued<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    /// Returns whether they lasted.
+    pub(in crate::server) fn accept_queued<K, S>(&mut self, reactor: &mut Reactor<K, S>) -> bool
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
         let settings = reactor.settings();
         let most = settings.connections_max.max(settings.backlog as usize + 1);
+        let mut lasted = true;
         for number in 0..self.listeners.len() {
             self.end_pause();
             // Some accepts may fail with a transient error. The bound ends the loop if the error
@@ -350,8 +352,11 @@ impl<Socket> Acceptor<Socket> {
                     Accepted::Nothing => break,
                 }
             }
+            // Seen before another listener, or a connection that was released, ends the pause.
+            lasted &= self.is_open();
         }
         self.settle(reactor);
+        lasted
     }
 
     /// Gives a connection to the worker whose turn it is, and pauses the listeners if that took the
