@@ -38,6 +38,9 @@ pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
 pub(crate) use lines::{retry_lines, retry_lines_by};
+pub use linux::processes::{
+    Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child,
+};
 pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
 pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};

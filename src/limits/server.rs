@@ -18,6 +18,42 @@ pub const THREADS_DEFAULT: usize = 1;
 /// cores of a large machine only divide the same memory.
 pub const THREADS_MAX: usize = 64;
 
+/// Largest number of worker processes. Each takes the memory of a program.
+pub const PROCESSES_MAX: usize = 64;
+/// Default time between two reports of a worker process that it is alive: a few microseconds of
+/// work each, and a process that hangs is replaced before a person has found out.
+pub const ALIVE_DEFAULT: Duration = Duration::from_secs(1);
+/// Shortest time between two such reports. Below it, scheduling alone makes a worker silent.
+pub const ALIVE_MIN: Duration = Duration::from_millis(10);
+/// Longest time between two such reports: a person has found out by then.
+pub const ALIVE_MAX: Duration = Duration::from_secs(60 * 60);
+/// Reports that a worker process may leave out before it is killed. One may be late because the
+/// machine is busy; five in a row mean that the loop does not turn.
+pub const ALIVE_MISSES: u32 = 5;
+/// How long a worker process may take from its fork until it serves: it touches its memory and
+/// opens a few descriptors.
+pub const PROCESS_START_MAX: Duration = Duration::from_secs(10);
+/// Second pause before a worker process is started again; the first is none. Each further pause is
+/// twice as long.
+pub const PROCESS_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause before a worker process is started again: when the cause is gone, the server is
+/// complete within half a minute.
+pub const PROCESS_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Life of a worker process after which earlier deaths in its place are forgotten.
+pub const PROCESS_LIFE_MIN: Duration = Duration::from_secs(60);
+/// How long a line of statistics waits for the counts of every worker process. The last counts of
+/// one that does not answer are used instead.
+pub const PROCESS_COUNTS_MAX: Duration = Duration::from_secs(1);
+/// How long worker processes may take to end at once, before they are killed: they first end the
+/// commands that they have started.
+pub const PROCESS_STOP_MAX: Duration = Duration::from_secs(1);
+/// How much longer than the drain time-out a worker process may drain, before it is killed: it may
+/// begin late and needs time to end.
+pub const PROCESS_DRAIN_GRACE: Duration = Duration::from_secs(3);
+/// Messages taken from one worker process in a row, so that a process that floods its supervisor
+/// does not keep it from the others.
+pub const PROCESS_MESSAGES_MAX: usize = 64;
+
 /// Default number of concurrent connections: the classic ten thousand, at about a megabyte of
 /// slots. A lower descriptor limit reduces it.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;

@@ -361,6 +361,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.acceptor.close_listeners(self.reactor.pump_mut());
     }
 
+    /// Accepts from all listeners as if they had been reported: another process may have been told
+    /// of a connection and have ended since.
+    pub(crate) fn look_at_listeners(&mut self) {
+        for number in 0..self.acceptor.listeners() {
+            self.acceptor.call(number as u32);
+        }
+        self.acceptor.accept_pending(&mut self.reactor, self.turns);
+    }
+
     /// Replaces the service by another of the same kind, for open connections too.
     pub fn replace_service(&mut self, service: S) {
         self.reactor.pump_mut().protocol.service = service;

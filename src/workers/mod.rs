@@ -9,9 +9,13 @@
 //! copies its counters out on request, and the last one to answer adds them up, so the counters
 //! themselves are never shared.
 //!
-//! Neighbours: `server` below, `signals` and `reload` beside it, `cli::run` above. See signalfd(2),
-//! eventfd(2).
+//! In a worker process (`processes`) the counters go to the supervisor instead of stdout, and its
+//! orders come like signals.
+//!
+//! Neighbours: `server` below, `signals`, `reload` and `processes` beside it, `cli::run` above. See
+//! signalfd(2), eventfd(2).
 
+pub mod processes;
 pub(crate) mod reload;
 pub(crate) mod signals;
 
@@ -29,8 +33,12 @@ use crate::protocol::service::Service;
 
 use super::server::observe::counters::{Counters, StatsFormat};
 use super::server::{Loop, Server, TimerId};
+use processes::{Order, OrderOrEnd, Reporter};
 use reload::{Reloaded, Reloads};
 use signals::{Echo, Signals};
+
+/// The exit of a worker process whose supervisor has ended is that of SIGTERM.
+const SUPERVISOR_LOST: i32 = 15;
 
 /// How serving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +58,10 @@ pub enum Ending {
 /// State shared by all workers.
 struct Shared<S> {
     drain: AtomicBool,
+    /// The listeners are left to other processes when the drain begins.
+    leave: AtomicBool,
+    /// Incremented for each request to look at the listeners.
+    look: AtomicU64,
     /// Exit at once: the processes started for connections are killed too.
     stop: AtomicBool,
     /// Incremented for each request for counters. A worker answers when this differs from the
@@ -77,8 +89,25 @@ struct Totals {
     /// Counters were requested again while a request was open.
     asked_again: bool,
     cut: u64,
-    format: StatsFormat,
-    by_worker: bool,
+    sink: Sink,
+}
+
+/// Where the sums of the counters go.
+enum Sink {
+    /// To stdout, as a line.
+    Line {
+        format: StatsFormat,
+        /// With the connections of each worker.
+        by_worker: bool,
+    },
+    /// To the supervisor of this process.
+    Supervisor {
+        reporter: Arc<Reporter>,
+        /// The last number that it has asked for.
+        asked: u64,
+        /// The same when the current request began.
+        answers: u64,
+    },
 }
 
 /// When and how lines of statistics are printed.
@@ -114,6 +143,30 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
+    run_for(None, servers, wakers, statistics, reload, begin, announce)
+}
+
+/// The same in a worker process, for the supervisor behind the `reporter`, if there is one. The
+/// first report says that every server has its thread. Statistics are printed by the supervisor.
+///
+/// # Errors
+///
+/// Those of [`run`].
+pub fn run_for<K, S>(
+    reporter: Option<Reporter>,
+    servers: Vec<Server<K, S>>,
+    wakers: Vec<Waker>,
+    statistics: Statistics,
+    reload: impl FnMut() -> Result<S, String> + Send + 'static,
+    begin: Begin,
+    announce: impl FnOnce(),
+) -> io::Result<Ending>
+where
+    K: Spawner + Opener + Send + 'static,
+    K::Socket: Send,
+    S: Service<State: Send> + Clone + Send + 'static,
+{
+    let reporter = reporter.map(Arc::new);
     let has_effects = servers.iter().any(Server::has_effects);
     let counts = vec![Counters::default(); servers.len()];
     let totals = Totals {
@@ -122,14 +175,25 @@ where
         asked_again: false,
         counts,
         cut: 0,
-        format: statistics.format,
-        by_worker: statistics.by_worker,
+        sink: match &reporter {
+            None => Sink::Line {
+                format: statistics.format,
+                by_worker: statistics.by_worker,
+            },
+            Some(reporter) => Sink::Supervisor {
+                reporter: Arc::clone(reporter),
+                asked: 0,
+                answers: 0,
+            },
+        },
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
     retry_lines_by(run_main.clone());
     let shared = Arc::new(Shared {
         drain: AtomicBool::new(false),
+        leave: AtomicBool::new(false),
+        look: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         request: AtomicU64::new(0),
         reloaded: Mutex::new(Reloaded::new()),
@@ -142,7 +206,11 @@ where
         .enumerate()
         .map(|(number, server)| Worker::new(number, server, &shared));
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
-    first.set_timers(statistics.interval);
+    // In a worker process each sum is a report.
+    first.set_timers(match &reporter {
+        Some(reporter) => reporter.alive(),
+        None => statistics.interval,
+    });
     let mut threads = Vec::new();
     let started = workers.try_for_each(|worker| {
         let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
@@ -152,7 +220,11 @@ where
     let ending = started.and_then(|()| {
         announce();
         (first.shared.begin)(first.number);
-        first.run_main(reloads)
+        if reporter.is_some() {
+            // The first report says that this process serves.
+            shared.request_counts();
+        }
+        first.run_main(reporter.as_deref(), reloads)
     });
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
@@ -162,6 +234,10 @@ where
             thread
                 .join()
                 .map_err(|_| io::Error::other("a worker panicked"))??;
+        }
+        if let (Some(reporter), Ok(Ending::Drained { cut, counters })) = (&reporter, &ending) {
+            let by_worker = shared.totals().by_worker();
+            reporter.report_drained(*cut, by_worker, (**counters).clone());
         }
     } else if has_effects {
         // Threads end with the process, but the commands they started do not.
@@ -179,6 +255,8 @@ struct Worker<K: Spawner + Opener, S: Service> {
     shared: Arc<Shared<S>>,
     /// The last request for counters that this worker has answered.
     seen: u64,
+    /// The last request to look at the listeners that this worker has followed.
+    looks: u64,
     /// Number of the newest reloaded service that this worker has taken.
     reloads: u64,
     retired: bool,
@@ -193,6 +271,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             server,
             shared: Arc::clone(shared),
             seen: 0,
+            looks: 0,
             reloads: 0,
             retired: false,
         }
@@ -231,7 +310,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 
     /// Runs turns like the other workers and also reads the signals, until the last worker has
     /// drained.
-    fn run_main(&mut self, mut reloads: Reloads<S>) -> io::Result<Ending> {
+    fn run_main(
+        &mut self,
+        reporter: Option<&Reporter>,
+        mut reloads: Reloads<S>,
+    ) -> io::Result<Ending> {
         let mut echo = Echo::default();
         let mut retry = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
@@ -242,8 +325,17 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 true => Signals::take(self.server.kernel_mut())?,
                 false => Signals::default(),
             };
+            while let Some(order) = reporter.and_then(Reporter::take) {
+                if let Some(ending) = self.follow_order(order) {
+                    return Ok(ending);
+                }
+            }
             let now = self.server.now();
             for number in signals.terminations {
+                if reporter.is_some() && !self.shared.drain.load(Ordering::Acquire) {
+                    // Only this process drains, and the others accept what is queued.
+                    self.shared.leave.store(true, Ordering::Release);
+                }
                 if echo.is_of(number) {
                     continue;
                 }
@@ -270,6 +362,33 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         echo.end();
         self.server.finish_tasks();
         Ok(self.shared.ending())
+    }
+
+    /// Carries out an order of the supervisor. Returns how this process ends, if that is at once.
+    #[cold]
+    fn follow_order(&mut self, order: OrderOrEnd) -> Option<Ending> {
+        match order {
+            OrderOrEnd::Order(Order::Drain) => {
+                self.shared.leave.store(false, Ordering::Release);
+                self.shared.request_drain();
+            }
+            OrderOrEnd::Order(Order::Stop(signal)) => return Some(Ending::Stopped(signal)),
+            OrderOrEnd::Order(Order::Count(number)) => {
+                if let Sink::Supervisor { asked, .. } = &mut self.shared.totals().sink {
+                    *asked = number;
+                }
+                self.shared.request_counts();
+            }
+            OrderOrEnd::Order(Order::Look) => {
+                self.shared.look.fetch_add(1, Ordering::AcqRel);
+                self.shared.wake_all();
+            }
+            OrderOrEnd::End => {
+                log::error!("the supervisor has ended, so this worker process ends too");
+                return Some(Ending::Stopped(SUPERVISOR_LOST));
+            }
+        }
+        None
     }
 
     /// Writes the rests of lines, and sets a timer for what finds no room.
@@ -325,7 +444,15 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.shared.drain.load(Ordering::Acquire) {
+            if self.shared.leave.load(Ordering::Acquire) {
+                self.server.close_listeners();
+            }
             self.server.drain();
+        }
+        let look = self.shared.look.load(Ordering::Acquire);
+        if look != self.looks {
+            self.looks = look;
+            self.server.look_at_listeners();
         }
         let request = self.shared.request.load(Ordering::Acquire);
         if request != self.seen {
@@ -390,12 +517,20 @@ impl<S: Clone> Shared<S> {
     /// keep a collection from ever completing.
     fn request_counts(&self) {
         let mut totals = self.totals();
-        let Totals { awaited, runs, .. } = &mut *totals;
+        let Totals {
+            awaited,
+            runs,
+            sink,
+            ..
+        } = &mut *totals;
         if awaited.contains(&true) {
             totals.asked_again = true;
             return;
         }
         awaited.clone_from(runs);
+        if let Sink::Supervisor { asked, answers, .. } = sink {
+            *answers = *asked;
+        }
         drop(totals);
         self.request.fetch_add(1, Ordering::AcqRel);
         self.wake_all();
@@ -441,6 +576,12 @@ impl Totals {
         sum
     }
 
+    /// Connections accepted by each worker.
+    fn by_worker(&self) -> Vec<u64> {
+        let counts = self.counts.iter();
+        counts.map(|counters| counters.connections_total).collect()
+    }
+
     /// Stores the current counters of one worker and prints the sum after the last awaited worker.
     /// Returns whether the counters must be requested again.
     fn publish(&mut self, number: usize, counters: &Counters) -> bool {
@@ -449,16 +590,23 @@ impl Totals {
         if !was_awaited || self.awaited.contains(&true) {
             return false;
         }
-        let totals = self
-            .counts
-            .iter()
-            .map(|counters| counters.connections_total);
-        let by_worker: Vec<u64> = totals.filter(|_| self.by_worker).collect();
-        let mut line = self.sum().line(self.format, &by_worker, lines_dropped());
-        line.push('\n');
-        // The next line of counters reports how many were dropped. A separate notice would not be a
-        // valid line of counters.
-        OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
+        let by_worker = self.by_worker();
+        match &self.sink {
+            Sink::Line {
+                format,
+                by_worker: is_listed,
+            } => {
+                let listed = if *is_listed { &by_worker[..] } else { &[] };
+                let mut line = self.sum().line(*format, listed, lines_dropped());
+                line.push('\n');
+                // The next line of counters reports how many were dropped. A separate notice would
+                // not be a valid line of counters.
+                OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
+            }
+            Sink::Supervisor {
+                reporter, answers, ..
+            } => reporter.report(*answers, by_worker, self.sum()),
+        }
         std::mem::take(&mut self.asked_again)
     }
 }
@@ -475,8 +623,10 @@ mod tests {
             awaited: vec![true; 2],
             asked_again: true,
             cut: 0,
-            format: StatsFormat::Whole,
-            by_worker: false,
+            sink: Sink::Line {
+                format: StatsFormat::Whole,
+                by_worker: false,
+            },
         };
         let again = [0, 0, 1, 1].map(|number| totals.publish(number, &Counters::default()));
         assert_eq!(again, [false, false, true, false]);

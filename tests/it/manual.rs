@@ -134,7 +134,7 @@ impl Shell {
         let wrapper = format!(
             "#!/bin/sh\n\
              case \"$1\" in\n\
-             bench|connect|decode|help|man|completions|version|--help|--version) ;;\n\
+             bench|connect|decode|help|lab|man|merge|completions|version|--help|--version) ;;\n\
              *) case \" $* \" in\n\
              *' --listen'*|*' -l'*|*' -p'*|*' --threads 0'*) ;;\n\
              *) set -- \"$@\" --listen 127.0.0.1:{default} ;;\n\
@@ -313,6 +313,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "limits.md",
         "wiretap.md",
         "shutdown.md",
+        "processes.md",
         "systemd.md",
         "changes.md",
     ] {
@@ -345,6 +346,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "merge.md",
         "reliability.md",
         "internals.md",
+        "lab.md",
     ] {
         chapter(name);
     }

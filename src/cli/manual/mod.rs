@@ -32,10 +32,12 @@ topics![
     "limits",
     "wiretap",
     "shutdown",
+    "processes",
     "reliability",
     "exit-codes",
     "environment",
     "systemd",
+    "lab",
     "internals",
     "changes",
 ];

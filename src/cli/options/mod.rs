@@ -53,6 +53,8 @@ pub enum Command {
     Connect(Endpoint, Connect),
     /// Add up documents of several generators.
     Merge(Merge),
+    /// `mynah lab`.
+    Lab(Lab),
     /// Print the frames of standard input.
     Decode(Decode),
 }
@@ -68,6 +70,7 @@ struct Options {
     connect: Connect,
     decode: Decode,
     merge: Merge,
+    lab: Lab,
 }
 
 /// The options of `mynah serve`.
@@ -91,8 +94,12 @@ pub struct Serve {
     pub frame_size_max: usize,
     /// What to do with a larger frame.
     pub on_too_long: OnTooLong,
-    /// Number of workers.
+    /// Number of workers in each process.
     pub threads: usize,
+    /// Number of worker processes; `None` serves in this one.
+    pub processes: Option<u32>,
+    /// Time between two reports of a worker process; `None` is never.
+    pub alive: Option<Duration>,
     /// Maximum number of simultaneous connections, over all workers. `None` is the default, or
     /// fewer if the descriptor limit does not allow it.
     pub connections_max: Option<u32>,
@@ -132,6 +139,13 @@ pub struct Serve {
     pub wiretap: Option<Detail>,
 }
 
+impl Serve {
+    /// Number of workers over all processes.
+    pub fn workers(&self) -> usize {
+        self.threads * self.processes.unwrap_or(1) as usize
+    }
+}
+
 impl Default for Serve {
     /// The settings of `mynah` without arguments. `listen` is empty, because `--listen` replaces
     /// the default address instead of adding to it.
@@ -148,6 +162,8 @@ impl Default for Serve {
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             threads: limits::THREADS_DEFAULT,
+            processes: None,
+            alive: Some(limits::ALIVE_DEFAULT),
             connections_max: None,
             connections_per_ip_max: None,
             memory_max: limits::MEMORY_DEFAULT,
@@ -198,6 +214,26 @@ pub struct Merge {
     pub files: Vec<PathBuf>,
     /// Output file for the document of the sum.
     pub json: Option<PathBuf>,
+}
+
+/// The options of `mynah lab`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lab {
+    /// What to play; `None` lists the experiments.
+    pub choice: Option<LabChoice>,
+    /// One line for each experiment.
+    pub quiet: bool,
+    /// Output file for the results as JSON.
+    pub json: Option<PathBuf>,
+}
+
+/// What `mynah lab` plays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LabChoice {
+    /// All experiments, in teaching order.
+    All,
+    /// The experiment at this place of the table.
+    One(usize),
 }
 
 /// The options of `mynah decode`.

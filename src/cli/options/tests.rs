@@ -72,7 +72,8 @@ fn every_value_reaches_its_field() {
          --max-memory=1g --backlog 5 \
          --idle-timeout off --stall-timeout 5s --stall-min 2k --frame-timeout 2s \
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
-         --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex",
+         --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
+         --processes 2 --alive 2s",
     );
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
@@ -86,6 +87,8 @@ fn every_value_reaches_its_field() {
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
+        processes: Some(2),
+        alive: Some(Duration::from_secs(2)),
         connections_max: Some(7),
         memory_max: 1 << 30,
         backlog: 5,

@@ -356,9 +356,9 @@ mod tests {
         let taken = linux.accept(&listener)?;
         assert_eq!(linux.write(&taken, b"hello")?, 5);
         assert_eq!(linux.read(&waits, &mut [0; 8])?, 5);
-        let nobody = linux.accept(&listener).map(drop);
+        let accepted = linux.accept(&listener).map(drop);
         assert_eq!(
-            nobody.map_err(|error| error.kind()),
+            accepted.map_err(|error| error.kind()),
             Err(io::ErrorKind::WouldBlock)
         );
         Ok(())
@@ -498,8 +498,8 @@ mod tests {
             kind(linux.connect(&address("7"), &options)).0,
             OpenStep::Bind
         );
-        let nobody = address(&format!("unix:@mynah-{}-nobody", std::process::id()));
-        let refused = kind(linux.connect(&nobody, &ConnectOptions::default()));
+        let unbound = address(&format!("unix:@mynah-{}-unbound", std::process::id()));
+        let refused = kind(linux.connect(&unbound, &ConnectOptions::default()));
         assert_eq!(
             refused,
             (OpenStep::Connect, io::ErrorKind::ConnectionRefused)

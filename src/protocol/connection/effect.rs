@@ -60,9 +60,9 @@ impl<S: Service> Connection<S> {
 
     /// Takes one event of the effect, for `peer`. `drafted` counts the bytes of the answer that are
     /// not owed yet: 0 at first; the caller keeps the value from one call to the next.
-    pub fn heard(
+    pub fn take_event(
         &mut self,
-        news: EffectEvent<'_>,
+        event: EffectEvent<'_>,
         peer: &str,
         drafted: &mut usize,
         workspace: &mut Workspace<'_>,
@@ -78,7 +78,7 @@ impl<S: Service> Connection<S> {
         let space = outbound.space(room);
         let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
         if let Some(effects) = protocol.service.effects() {
-            effects.take_event(&mut self.service, peer, news, &mut reply);
+            effects.take_event(&mut self.service, peer, event, &mut reply);
         }
         // Without a length field the output is owed at once; at the end only the trailer is
         // missing.
@@ -86,7 +86,7 @@ impl<S: Service> Connection<S> {
         if overhead.front == 0 {
             outbound.advance(std::mem::take(&mut draft));
         }
-        if !news.is_last() {
+        if !event.is_last() {
             *drafted = draft;
             return Progress::default();
         }

@@ -133,7 +133,8 @@ pub struct Discarded {
 pub enum Want {
     /// Read into the inbound spare space, then [`Connection::received`] or [`Connection::ended`].
     Read,
-    /// Perform [`Connection::effect`], then [`Connection::heard`]; nothing else is wanted before.
+    /// Perform [`Connection::effect`], then [`Connection::take_event`]; nothing else is wanted
+    /// before.
     Await,
     /// Write what [`Workspace::owed`] says, then [`Connection::sent`].
     Write,

@@ -81,7 +81,7 @@ impl Ascii {
 }
 
 impl Decode for Ascii {
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         let length = match self.length(bytes, self.limit) {
             Ok(Some(length)) => length,
             Ok(None) => return Decoded::Incomplete { scanned: 0 },

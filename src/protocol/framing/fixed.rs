@@ -35,7 +35,7 @@ impl Fixed {
 }
 
 impl Decode for Fixed {
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         if bytes.len() < self.size {
             return Decoded::Incomplete { scanned: 0 };
         }

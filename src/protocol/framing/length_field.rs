@@ -221,7 +221,7 @@ impl LengthField {
 
     /// Why `field` gives no legal frame.
     #[cold]
-    fn refuse(&self, field: u64) -> FrameError {
+    fn field_error(&self, field: u64) -> FrameError {
         if self.has_sign() && (field as i64) < 0 {
             return FrameError::Corrupted("the length field is negative");
         }
@@ -241,14 +241,14 @@ impl LengthField {
 
 impl Decode for LengthField {
     #[inline]
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         let field_end = self.offset + self.size;
         if bytes.len() < field_end {
             return Decoded::Incomplete { scanned: 0 };
         }
         let field = self.read(bytes);
         if field.wrapping_sub(self.field_min) > self.field_span {
-            return Decoded::Wrong(self.refuse(field));
+            return Decoded::Wrong(self.field_error(field));
         }
         // A legal frame is at most the limit, which is a usize: the cast loses nothing.
         let frame = field.wrapping_add_signed(self.adjust) as usize + field_end;

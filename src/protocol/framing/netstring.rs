@@ -61,7 +61,7 @@ fn header(bytes: &[u8], limit: u64) -> Result<Option<(usize, u64)>, FrameError> 
 }
 
 impl Decode for Netstring {
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         let (payload, length) = match header(bytes, self.limit) {
             Ok(Some(header)) => header,
             Ok(None) => return Decoded::Incomplete { scanned: 0 },

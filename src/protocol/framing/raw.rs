@@ -17,7 +17,7 @@ pub struct Raw;
 
 impl Decode for Raw {
     #[inline]
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         Decoded::Frame(Bounds {
             frame: bytes.len(),
             payload: 0,

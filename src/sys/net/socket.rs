@@ -35,6 +35,18 @@ pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Two connected sockets that keep the boundaries of messages, and tell when the other one is
+/// closed: unix(7), SOCK_SEQPACKET.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the two numbers are ours to write and outlive the call.
+    retry(|| unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    // SAFETY: both descriptors are new and have no other owner.
+    let [one, other] = ends.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    Ok((one, other))
+}
+
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
     let (start, length) = (address.as_ptr(), address.length());
     // SAFETY: `length` bytes from `start` are initialised and outlive the call.
@@ -343,9 +355,9 @@ mod tests {
         // Bound but not listening, so no other process can take the port meanwhile.
         let holder = open(&any_port("127.0.0.1:0"), Kind::Stream)?;
         bind(holder.as_fd(), &any_port("127.0.0.1:0"))?;
-        let nobody = local(holder.as_fd())?;
-        let socket = open(&nobody, Kind::Stream)?;
-        let started = connect(socket.as_fd(), &nobody).map_err(|error| error.raw_os_error());
+        let silent = local(holder.as_fd())?;
+        let socket = open(&silent, Kind::Stream)?;
+        let started = connect(socket.as_fd(), &silent).map_err(|error| error.raw_os_error());
         assert_eq!(started, Err(Some(libc::EINPROGRESS)));
         let refused = take_error(socket.as_fd()).map_err(|error| error.kind());
         assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
