@@ -90,18 +90,18 @@ fn listeners(world: &World, kernels: &mut [Worker]) -> Vec<(Vec<Socket>, Vec<Soc
     match world.accept {
         None | Some(AcceptPolicy::Handoff) => all[0].0.push(first),
         Some(AcceptPolicy::Exclusive) => {
-            for place in 1..kernels.len() {
-                let copy = kernels[0].share(&first).expect("another descriptor");
-                all[place].1.push(copy);
+            for (_, shared) in all.iter_mut().skip(1) {
+                let copy = kernels[0].share(&first);
+                shared.push(copy.expect("another descriptor"));
             }
             all[0].1.push(first);
         }
         Some(AcceptPolicy::Reuseport) => {
             address = kernels[0].local(&first).expect("an address");
             options.sharing = Sharing::Next;
-            for place in 1..kernels.len() {
-                let next = kernels[place].listen(&address, &options);
-                all[place].0.push(next.expect("nothing is in the way"));
+            for (kernel, (own, _)) in kernels.iter_mut().zip(&mut all).skip(1) {
+                let next = kernel.listen(&address, &options);
+                own.push(next.expect("nothing is in the way"));
             }
             all[0].0.push(first);
         }
