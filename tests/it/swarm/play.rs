@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mynah::kernel::{Address, Opener, Sharing, Spawner, Time};
 use mynah::protocol::connection::Protocol;
@@ -21,6 +22,7 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Dice, Faults, Sim, Socket, Worker};
 
 use super::actor::{Actor, End};
+use super::errands::Errands;
 use super::http::LINE_MAX;
 use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
 
@@ -31,6 +33,9 @@ const STEPS_MAX: usize = 60_000;
 const IDLE_TURNS_MAX: u32 = 2;
 /// The same with spurious events. More turns than this are no longer random.
 const UNLUCKY_TURNS_MAX: u32 = 400;
+
+/// The deadlines of all timers come within this time.
+const TIMERS_SPAN: Duration = Duration::from_secs(3);
 
 /// The totals of a run.
 #[derive(Clone, Debug, Default)]
@@ -119,6 +124,7 @@ pub(super) struct Stage<'a, S: Service> {
     /// The listeners, in the order of the workers if each has its own.
     pub(super) doors: Vec<u32>,
     pub(super) actors: Vec<Actor>,
+    errands: Option<Errands>,
     dice: Dice,
     trace: Option<&'a mut String>,
     step: usize,
@@ -208,6 +214,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         let doors = locked(&sim).listeners().to_vec();
         locked(&sim).set_faults(world.faults.clone());
         let actors = world.parts.iter().map(Actor::new).collect();
+        let errands = Errands::new(world.seed, &mut servers[0]);
         let dice = Dice::new(!world.seed);
         let (step, turns, idle_turns) = (0, 0, vec![0; count]);
         Stage {
@@ -217,6 +224,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             handoff,
             doors,
             actors,
+            errands,
             dice,
             trace,
             step,
@@ -261,6 +269,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         }
         if self.world.manner.answering == Answering::Run {
             self.end_processes();
+        }
+        if let Some(errands) = &mut self.errands {
+            errands.act(&mut locked(&self.sim));
         }
     }
 
@@ -354,6 +365,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         if wakeups.wake_up {
             server.take_wake_up().expect("no fault ends the server");
         }
+        if let (Some(errands), 0) = (&self.errands, place) {
+            errands.check(server.now());
+        }
         self.turns += 1;
         // To reset a wake-up is progress.
         let progress = self.progress() != before || wakeups.wake_up;
@@ -386,7 +400,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     }
 
     /// Differs whenever a turn did something or time passed.
-    fn progress(&mut self) -> (Time, [u64; 11]) {
+    fn progress(&mut self) -> (Time, [u64; 12]) {
         let sim = self.sim();
         let (ended, unread) = (sim.calls("waitid"), sim.unread_output() as u64);
         let time = sim.time();
@@ -404,6 +418,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             c.commands + c.commands_not_started,
             ended,
             unread,
+            self.errands.as_ref().map_or(0, Errands::done),
         ];
         (time, done)
     }
@@ -480,6 +495,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         self.sim().stop_at(Time::NEVER);
         self.sim().bury_the_killed(true);
         self.sim().end_orphans();
+        self.finish_errands();
         for place in 0..self.servers.len() {
             // The first turn may still report what was closed.
             for _ in 0..3 {
@@ -490,6 +506,25 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         }
         let processes = self.sim().processes();
         assert_eq!(processes, [0; 0], "every process is reaped");
+    }
+
+    /// The last timers come due.
+    fn finish_errands(&mut self) {
+        if self.errands.is_none() {
+            return;
+        }
+        let until = self.sim().time().after(TIMERS_SPAN);
+        self.sim().stop_at(until);
+        while self.sim().time() < until {
+            match self.servers.len() {
+                1 => _ = self.turn(0),
+                _ => self.settle_all(until),
+            }
+        }
+        if let Some(errands) = self.errands.take() {
+            errands.finish(&mut self.servers[0]);
+        }
+        self.sim().stop_at(Time::NEVER);
     }
 
     fn tally(&self) -> Tally {
