@@ -315,7 +315,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         reporter: Option<&Reporter>,
         mut reloads: Reloads<S>,
     ) -> io::Result<Ending> {
-        let mut echo = Echo::default();
+        // The supervisor logs its own drain and that of each worker.
+        let mut echo = match reporter {
+            Some(_) => Echo::silent(),
+            None => Echo::default(),
+        };
         let mut retry = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
         // workers.
@@ -332,12 +336,17 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             }
             let now = self.server.now();
             for number in signals.terminations {
-                if reporter.is_some() && !self.shared.drain.load(Ordering::Acquire) {
-                    // Only this process drains, and the others accept what is queued.
-                    self.shared.leave.store(true, Ordering::Release);
-                }
                 if echo.is_of(number) {
                     continue;
+                }
+                if let Some(reporter) = reporter {
+                    // The supervisor may have got the signal too, and says who drains. Without it
+                    // this process drains alone.
+                    if reporter.tell(number) {
+                        self.begin_echo(&mut echo, number);
+                        continue;
+                    }
+                    self.shared.leave.store(true, Ordering::Release);
                 }
                 if self.shared.request_drain() {
                     return Ok(Ending::Stopped(number));
@@ -370,6 +379,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         match order {
             OrderOrEnd::Order(Order::Drain) => {
                 self.shared.leave.store(false, Ordering::Release);
+                self.shared.request_drain();
+            }
+            OrderOrEnd::Order(Order::Leave) => {
+                self.shared.leave.store(true, Ordering::Release);
                 self.shared.request_drain();
             }
             OrderOrEnd::Order(Order::Stop(signal)) => return Some(Ending::Stopped(signal)),
