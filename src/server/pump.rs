@@ -252,7 +252,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                             has_more: false,
                         };
                     }
-                    self.finish_drain(peer, workspace);
+                    possible.write &= self.finish_drain(peer, workspace, possible.write, budget);
                 }
                 Want::Write if possible.write => {
                     possible.write = self.send(peer, workspace, budget) == Transfer::Full;
@@ -460,12 +460,22 @@ impl<K: Sockets, S: Service> Pump<K, S> {
 
     /// Ends a connection in a drain, when all its answers are written. If the peer's kernel has
     /// acknowledged them, the connection is closed. Otherwise a close might destroy them, so the
-    /// connection sends a FIN and lingers.
-    fn finish_drain(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) {
+    /// connection sends a FIN and lingers. Returns whether another write may succeed.
+    #[cold]
+    fn finish_drain(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        may_write: bool,
+        budget: &mut Budget,
+    ) -> bool {
         peer.connection.flush_held(workspace, &mut self.protocol);
-        if workspace.owes() {
-            // The bytes are written first. The next step of the drain returns here.
-            return;
+        if workspace.owes() && !(may_write && self.send(peer, workspace, budget) == Transfer::Full)
+        {
+            // The service has ended its message: bytes that arrive before the next write would be
+            // answered as if they began another. So nothing more is answered.
+            peer.connection.drain(CloseReason::Shutdown, workspace);
+            return false;
         }
         let acknowledged = matches!(self.kernel.unacknowledged(&peer.socket), Ok(0));
         if acknowledged && self.reads_until_empty(peer) {
@@ -474,5 +484,6 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         } else {
             peer.connection.drain(CloseReason::Shutdown, workspace);
         }
+        may_write
     }
 }
