@@ -132,8 +132,7 @@ impl Drain {
         K: Poller + Opener,
         S: Service,
     {
-        acceptor.accept_queued(reactor);
-        if acceptor.is_open() {
+        if acceptor.accept_queued(reactor) {
             acceptor.close_listeners(reactor.pump_mut());
         }
     }

@@ -32,6 +32,7 @@ topics![
     "models",
     "limits",
     "wiretap",
+    "workers",
     "shutdown",
     "processes",
     "reliability",

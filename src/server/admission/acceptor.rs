@@ -46,6 +46,8 @@ pub(in crate::server) struct Acceptor<Socket> {
     /// The last change of a listener's interest failed.
     registration_failed: bool,
     is_draining: bool,
+    /// Other processes have the listeners too.
+    queues_are_left: bool,
     error_log: LogLimiter,
     per_address_log: LogLimiter,
     /// Its part in handing connections over, if one worker accepts for all.
@@ -198,11 +200,17 @@ impl<Socket> Acceptor<Socket> {
             errors: 0,
             registration_failed: false,
             is_draining: false,
+            queues_are_left: false,
             error_log: LogLimiter::default(),
             per_address_log: LogLimiter::default(),
             member: None,
             unplaced: None,
         }
+    }
+
+    /// Other processes have the listeners too, and go on accepting from them.
+    pub(in crate::server) fn leave_queues(&mut self) {
+        self.queues_are_left = true;
     }
 
     /// Takes part in handing connections over.
@@ -332,13 +340,15 @@ impl<Socket> Acceptor<Socket> {
 
     /// Accepts all connections in the queues of the listeners, while slots and descriptors last.
     /// What comes while this lasts is accepted too, but not without end: as many as a queue holds.
-    pub(in crate::server) fn accept_queued<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    /// Returns whether they lasted.
+    pub(in crate::server) fn accept_queued<K, S>(&mut self, reactor: &mut Reactor<K, S>) -> bool
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
         let settings = reactor.settings();
         let most = settings.connections_max.max(settings.backlog as usize + 1);
+        let mut lasted = true;
         for number in 0..self.listeners.len() {
             self.end_pause();
             // Some accepts may fail with a transient error. The bound ends the loop if the error
@@ -350,8 +360,11 @@ impl<Socket> Acceptor<Socket> {
                     Accepted::Nothing => break,
                 }
             }
+            // Seen before another listener, or a connection that was released, ends the pause.
+            lasted &= self.is_open();
         }
         self.settle(reactor);
+        lasted
     }
 
     /// Gives a connection to the worker whose turn it is, and pauses the listeners if that took the
@@ -798,6 +811,9 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
+        if self.queues_are_left {
+            return;
+        }
         for listener in &mut self.listeners {
             let stopped = pump.kernel.stop_handshakes(&listener.socket).or_else(|_| {
                 if pump.kernel.queue_length(&listener.socket).is_ok() {

@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::memory::{connect, local};
 use super::server::{Server, until};
@@ -224,6 +225,30 @@ fn v5_slots_are_shared_out_and_each_pause_ends_under_every_policy() {
             }
             server.end();
         }
+    }
+}
+
+#[test]
+fn v5_a_process_that_drains_alone_leaves_the_shared_listener_to_the_others() {
+    for policy in POLICIES {
+        let args = ["--processes", "2", "--accept", policy, FEW[0], FEW[1]];
+        let server = Server::start(&args);
+        let children = format!("/proc/{0}/task/{0}/children", server.pid());
+        let read = || std::fs::read_to_string(&children).expect("proc(5)");
+        let before = read();
+        let worker = before.split_whitespace().next().expect("a worker");
+        let kill = std::process::Command::new("kill")
+            .args(["-s", "TERM", worker])
+            .status();
+        assert!(kill.expect("kill").success());
+        for _ in 0..MANY {
+            // A listener that ignores handshakes would make this wait for a second.
+            let begin = Instant::now();
+            ask(&mut server.connect(), b"x");
+            assert!(begin.elapsed() < Duration::from_millis(900), "{policy}");
+        }
+        until("another one takes its place", || !read().contains(worker));
+        server.end();
     }
 }
 

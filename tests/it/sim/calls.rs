@@ -149,7 +149,8 @@ impl Sim {
     }
 
     fn dequeue(&mut self, number: u32) -> Answer<usize> {
-        let File::Listener(listener) = self.table.file(number) else {
+        let home = self.table.home(number);
+        let File::Listener(listener) = self.table.file(home) else {
             return Err(EINVAL);
         };
         let Some(&index) = listener.queue.front() else {
@@ -232,9 +233,10 @@ impl Sim {
             return;
         }
         let event = Event::new(registration.token, Readiness::from_bits(bits));
-        self.buried.push_back(event);
-        if self.buried.len() > BURIED_MAX {
-            self.buried.pop_front();
+        let buried = &mut self.buried[self.table.current];
+        buried.push_back(event);
+        if buried.len() > BURIED_MAX {
+            buried.pop_front();
         }
     }
 }
@@ -359,7 +361,15 @@ impl Sockets for Sim {
         if self.faults.stale > 0.0 {
             self.bury(&socket);
         }
-        match self.table.close(socket).0 {
+        let (file, registration) = self.table.close(socket);
+        // The registration would stay, because another descriptor keeps the listener open.
+        let is_shared = match &file {
+            File::Alias(_) => true,
+            File::Listener(listener) => !listener.aliases.is_empty(),
+            _ => false,
+        };
+        let left_registered = is_shared && registration.is_some();
+        match file {
             File::Blank => {}
             File::Output(id) => self.children.let_go(id),
             File::Exit(_) => {}
@@ -367,12 +377,12 @@ impl Sockets for Sim {
                 self.pairs[pair].close(side);
                 self.settle(pair);
             }
-            File::Listener(listener) => {
-                self.listening.retain(|&other| other != number);
-                for pair in listener.queue {
-                    self.pairs[pair].abort(1);
-                    self.settle(pair);
-                }
+            file @ (File::Listener(_) | File::Alias(_)) => {
+                assert!(
+                    !left_registered,
+                    "a registered listener that others share was closed"
+                );
+                self.leave_listener(number, file);
             }
         }
         // Whatever close returns, the descriptor is released.

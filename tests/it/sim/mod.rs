@@ -22,6 +22,7 @@ mod peers;
 mod poll;
 mod streams;
 mod table;
+mod workers;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -37,11 +38,12 @@ pub use faults::Faults;
 pub use pair::Pipe;
 pub use peers::{Link, Peer, PeerState};
 pub use table::Socket;
+pub use workers::Worker;
 
 use faults::Ordered;
 use journal::Journal;
 use pair::{Owner, Pair};
-use table::{File, Table};
+use table::{File, POLLERS, Table};
 
 /// The answer of a call: a value or an errno.
 type Answer<T> = Result<T, i32>;
@@ -101,7 +103,11 @@ pub struct Sim {
     journal: Journal,
     now: Time,
     stop_at: Time,
-    asleep: Option<Time>,
+    asleep: [Option<Time>; POLLERS],
+    /// Several workers take turns: no wait moves the clock.
+    apart: bool,
+    /// Connections in the queue of a listener when it was closed.
+    lost: u64,
     table: Table,
     /// Listening descriptors, in the order they were opened.
     listening: Vec<u32>,
@@ -116,11 +122,11 @@ pub struct Sim {
     signals: VecDeque<Signal>,
     streams: streams::Ends,
     children: children::Processes,
-    woken: bool,
+    woken: [bool; POLLERS],
     /// The end of a shortage of descriptors, and the limit until then.
     starved: Option<(Time, usize)>,
     /// The readiness of connections when they were closed, for stale events.
-    buried: VecDeque<Event>,
+    buried: [VecDeque<Event>; POLLERS],
     killed: BTreeSet<u64>,
 }
 
@@ -134,7 +140,9 @@ impl Sim {
             journal: Journal::new(),
             now: Time::from_nanos(1_000_000_000),
             stop_at: Time::NEVER,
-            asleep: None,
+            asleep: [None; POLLERS],
+            apart: false,
+            lost: 0,
             table: Table::new(config.descriptors),
             listening: Vec::new(),
             hosts: Vec::new(),
@@ -147,9 +155,9 @@ impl Sim {
             signals: VecDeque::new(),
             streams: streams::Ends::default(),
             children: children::Processes::default(),
-            woken: false,
+            woken: [false; POLLERS],
             starved: None,
-            buried: VecDeque::new(),
+            buried: Default::default(),
             killed: BTreeSet::new(),
             config,
         }
@@ -210,7 +218,7 @@ impl Sim {
     /// If the last wait found nothing to report: the deadline of that wait, [`Time::NEVER`] for a
     /// wait without end.
     pub fn asleep(&self) -> Option<Time> {
-        self.asleep
+        self.asleep[self.table.current]
     }
 
     /// A signal arrives.
@@ -220,7 +228,7 @@ impl Sim {
 
     /// Another thread wakes the loop.
     pub fn wake(&mut self) {
-        self.woken = true;
+        self.wake_worker(0);
     }
 
     /// How many descriptors are open.

@@ -17,7 +17,7 @@ use mynah::kernel::{
 };
 
 use super::pair::{Owner, Pair};
-use super::table::{File, Listener, Socket};
+use super::table::{File, LeftListener, Listener, Socket};
 use super::{Answer, Knock, Sim};
 
 /// The time until a dropped SYN is first retransmitted. Each further span is twice as long.
@@ -127,7 +127,7 @@ impl Sim {
             });
         }
         listener.queue.push_back(index);
-        self.table.wake(door, Readiness::IN);
+        self.table.wake_listener(door);
         self.pairs[index].establish(Owner::Queue);
         self.settle(index);
     }
@@ -159,6 +159,30 @@ impl Sim {
     }
 }
 
+impl Sim {
+    /// A descriptor of a listener was closed. With the last one the connections in the queue are
+    /// reset.
+    pub(super) fn leave_listener(&mut self, number: u32, file: File) {
+        match self.table.leave_listener(number, file) {
+            LeftListener::Kept => {}
+            LeftListener::Moved(home) => {
+                let places = self.listening.iter_mut();
+                places
+                    .filter(|place| **place == number)
+                    .for_each(|place| *place = home);
+            }
+            LeftListener::Closed(listener) => {
+                self.listening.retain(|&other| other != number);
+                self.lost += listener.queue.len() as u64;
+                for pair in listener.queue {
+                    self.pairs[pair].abort(1);
+                    self.settle(pair);
+                }
+            }
+        }
+    }
+}
+
 impl Opener for Sim {
     fn listen(&mut self, address: &Address, options: &ListenOptions) -> Result<Socket, OpenError> {
         let refused = |step| move |error| OpenError { step, error };
@@ -183,6 +207,7 @@ impl Opener for Sim {
                     backlog,
                     turns_away: false,
                     queue: VecDeque::new(),
+                    aliases: Vec::new(),
                 };
                 *self.table.file(socket.number) = File::Listener(listener);
                 self.listening.push(socket.number);
@@ -197,15 +222,27 @@ impl Opener for Sim {
 
     fn share(&mut self, listener: &Socket) -> io::Result<Socket> {
         self.table.check(listener);
-        Err(io::Error::from_raw_os_error(EOPNOTSUPP))
+        let home = self.table.home(listener.number);
+        let ceiling = self.ceiling();
+        let answer = self
+            .enter(Name::Share)
+            .and_then(|()| self.table.open(File::Alias(home), ceiling));
+        if let (Ok(copy), File::Listener(listener)) = (&answer, self.table.file(home)) {
+            listener.aliases.push(copy.number);
+        }
+        let number = Some(listener.number);
+        self.leave(Name::Share, number, Argument::None, answer, |socket| {
+            socket.number as usize
+        })
     }
 
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {
         self.table.check(socket);
+        let home = self.table.home(socket.number);
         let answer = self
             .enter(Name::Local)
-            .and_then(|()| match self.table.file(socket.number) {
-                File::Blank | File::Output(_) | File::Exit(_) => Err(EINVAL),
+            .and_then(|()| match self.table.file(home) {
+                File::Alias(_) | File::Blank | File::Output(_) | File::Exit(_) => Err(EINVAL),
                 File::Listener(listener) => Ok(listener.address.clone()),
                 File::Stream { pair, side } => Ok(self.pairs[*pair].addresses[*side].clone()),
             });
@@ -240,8 +277,9 @@ impl Opener for Sim {
     fn stop_handshakes(&mut self, listener: &Socket) -> io::Result<()> {
         self.table.check(listener);
         let number = listener.number;
+        let home = self.table.home(number);
         let answer = self.enter(Name::StopHandshakes);
-        let answer = answer.and_then(|()| match self.table.file(number) {
+        let answer = answer.and_then(|()| match self.table.file(home) {
             File::Listener(it) if matches!(it.address, Address::Unix(_)) => Err(EOPNOTSUPP),
             File::Listener(it) => {
                 it.turns_away = true;
@@ -256,8 +294,9 @@ impl Opener for Sim {
     fn stop_queueing(&mut self, listener: &Socket) -> io::Result<()> {
         self.table.check(listener);
         let number = listener.number;
+        let home = self.table.home(number);
         let answer = self.enter(Name::StopQueueing);
-        if let (Ok(()), File::Listener(listener)) = (answer, self.table.file(number)) {
+        if let (Ok(()), File::Listener(listener)) = (answer, self.table.file(home)) {
             let local = matches!(listener.address, Address::Unix(_));
             assert!(local, "a TCP listener loses its queued connections");
             listener.turns_away = true;

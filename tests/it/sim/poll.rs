@@ -36,6 +36,10 @@ impl Sim {
             File::Blank => Readiness::OUT | Readiness::HUP,
             File::Listener(listener) if listener.queue.is_empty() => Readiness::NONE,
             File::Listener(_) => Readiness::IN,
+            File::Alias(home) => {
+                let home = *home;
+                self.peek(home)
+            }
             File::Stream { pair, side } => self.pairs[*pair].poll(*side),
             File::Output(id) => self.children.poll_output(*id),
             File::Exit(id) => self.children.poll_exit(*id),
@@ -91,11 +95,11 @@ impl Sim {
 
     /// Fills `events` with what is ready now.
     fn collect(&mut self, events: &mut [Event]) -> usize {
-        let mut count = 0;
+        let (mut count, worker) = (0, self.table.current);
         for (pending, token) in [
-            (!self.signals.is_empty(), Token::SIGNALS),
-            (self.woken, Token::WAKE_UP),
-            (self.children.reports(), Token::CHILD_ENDED),
+            (worker == 0 && !self.signals.is_empty(), Token::SIGNALS),
+            (self.woken[worker], Token::WAKE_UP),
+            (worker == 0 && self.children.reports(), Token::CHILD_ENDED),
         ] {
             if pending && count < events.len() {
                 events[count] = Event::new(token, Readiness::IN);
@@ -140,6 +144,7 @@ impl Sim {
         };
         if self.dice.chance(self.faults.spurious) {
             let chosen = self.table.any(&mut self.dice);
+            let chosen = chosen.filter(|number| self.table.is_ours(*number));
             let chosen = chosen.and_then(|number| self.table.registration(number));
             let chosen = chosen.map(|registration| (registration.token, registration.interest));
             // ERR and HUP are never reported without cause.
@@ -151,8 +156,9 @@ impl Sim {
                 }
             }
         }
-        if !self.buried.is_empty() && self.dice.chance(self.faults.stale) {
-            if let Some(event) = self.buried.pop_front() {
+        let worker = self.table.current;
+        if !self.buried[worker].is_empty() && self.dice.chance(self.faults.stale) {
+            if let Some(event) = self.buried[worker].pop_front() {
                 add(event, &mut count);
             }
         }
@@ -170,7 +176,9 @@ impl Sim {
 
     fn sleep(&mut self, events: &mut [Event], deadline: Time) -> Answer<usize> {
         self.enter(Name::Wait)?;
-        self.asleep = None;
+        let worker = self.table.current;
+        self.asleep[worker] = None;
+        self.table.sleeps[worker] = false;
         if self.dice.chance(self.faults.interrupted) {
             return Err(EINTR);
         }
@@ -196,8 +204,9 @@ impl Sim {
                 self.now = self.now.after(LOOK);
                 return Ok(0);
             }
-            if stays {
-                self.asleep = Some(deadline);
+            if stays || self.apart {
+                self.asleep[worker] = Some(deadline);
+                self.table.sleeps[worker] = true;
                 return Ok(0);
             }
             self.now = next;
@@ -283,7 +292,9 @@ impl Poller for Sim {
     }
 
     fn take_wake_up(&mut self) -> io::Result<()> {
-        let answer = self.enter(Name::TakeWakeUp).map(|()| self.woken = false);
+        let answer = self
+            .enter(Name::TakeWakeUp)
+            .map(|()| self.woken[self.table.current] = false);
         self.leave(Name::TakeWakeUp, None, Argument::None, answer, |()| 0)
     }
 }

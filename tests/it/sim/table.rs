@@ -1,4 +1,9 @@
-//! The descriptors of the simulated kernel and its one epoll instance.
+//! The descriptors of the simulated kernel and its epoll instances, one for each worker.
+//!
+//! All workers have the same descriptors, as threads have. A listener may have several: one is its
+//! home, the others are aliases. A descriptor is registered with one instance at most. Of exclusive
+//! registrations of one listener, a wake-up reaches those of busy workers and, in the order of
+//! registration, the first one whose worker sleeps.
 //!
 //! The lowest free number is given first and reused at once, as on Linux; this is how stale events
 //! arise. The table does not know whether anything is ready; it only remembers what to ask. The
@@ -10,11 +15,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use libc::{EEXIST, EMFILE, ENOENT, EPERM};
+use libc::{EEXIST, EINVAL, EMFILE, ENOENT, EPERM};
 use mynah::kernel::{Address, Interest, Readiness, Token};
 
 use super::dice::Dice;
 
+/// How many workers there may be.
+pub(super) const POLLERS: usize = 2;
 /// 0 to 2 are the standard streams.
 const FIRST: u32 = 3;
 /// Serials are unique across kernels, so that a socket of another kernel is noticed.
@@ -32,6 +39,8 @@ pub(super) enum File {
     /// A socket before bind or connect, or the reserve descriptor.
     Blank,
     Listener(Listener),
+    /// Another descriptor of the listener whose home is this number.
+    Alias(u32),
     Stream {
         pair: usize,
         side: usize,
@@ -50,6 +59,18 @@ pub(super) struct Listener {
     pub(super) turns_away: bool,
     /// Established connections that wait to be accepted.
     pub(super) queue: VecDeque<usize>,
+    /// Its other descriptors.
+    pub(super) aliases: Vec<u32>,
+}
+
+/// What became of a listener when one of its descriptors was closed.
+pub(super) enum LeftListener {
+    /// Nothing.
+    Kept,
+    /// It has another home.
+    Moved(u32),
+    /// It is closed.
+    Closed(Listener),
 }
 
 struct Entry {
@@ -59,6 +80,8 @@ struct Entry {
 }
 
 pub(super) struct Registration {
+    /// The epoll instance.
+    poller: usize,
     pub(super) token: Token,
     pub(super) interest: Interest,
     serial: u64,
@@ -69,7 +92,11 @@ pub(super) struct Registration {
 pub(super) struct Table {
     entries: Vec<Option<Entry>>,
     free: BinaryHeap<Reverse<u32>>,
-    ready: VecDeque<(u32, u64)>,
+    ready: [VecDeque<(u32, u64)>; POLLERS],
+    /// The instances whose worker sleeps and has not been woken.
+    pub(super) sleeps: [bool; POLLERS],
+    /// The instance of the worker that makes the calls.
+    pub(super) current: usize,
     pub(super) open: usize,
     /// `RLIMIT_NOFILE`, without the standard streams.
     pub(super) limit: usize,
@@ -93,11 +120,13 @@ pub(super) fn asked(interest: Interest) -> Readiness {
 
 impl Table {
     pub(super) fn new(limit: usize) -> Table {
-        let (entries, free, ready) = (Vec::new(), BinaryHeap::new(), VecDeque::new());
+        let (entries, free) = (Vec::new(), BinaryHeap::new());
         Table {
             entries,
             free,
-            ready,
+            ready: Default::default(),
+            sleeps: [false; POLLERS],
+            current: 0,
             open: 0,
             limit,
             registrations: 0,
@@ -160,7 +189,40 @@ impl Table {
     pub(super) fn listener(&self, number: u32) -> Option<&Listener> {
         match &self.entry(number)?.file {
             File::Listener(listener) => Some(listener),
+            File::Alias(home) => self.listener(*home),
             _ => None,
+        }
+    }
+
+    /// The number under which the listener itself is kept.
+    pub(super) fn home(&self, number: u32) -> u32 {
+        match self.entry(number).map(|entry| &entry.file) {
+            Some(File::Alias(home)) => *home,
+            _ => number,
+        }
+    }
+
+    /// One descriptor of a listener was closed. If it was the home, an alias is the home now.
+    /// Returns the listener if no descriptor is left.
+    pub(super) fn leave_listener(&mut self, number: u32, file: File) -> LeftListener {
+        match file {
+            File::Alias(home) => {
+                if let File::Listener(listener) = self.file(home) {
+                    listener.aliases.retain(|alias| *alias != number);
+                }
+                LeftListener::Kept
+            }
+            File::Listener(mut listener) => match listener.aliases.pop() {
+                None => LeftListener::Closed(listener),
+                Some(next) => {
+                    for alias in listener.aliases.clone() {
+                        *self.file(alias) = File::Alias(next);
+                    }
+                    *self.file(next) = File::Listener(listener);
+                    LeftListener::Moved(next)
+                }
+            },
+            _ => LeftListener::Kept,
         }
     }
 
@@ -179,7 +241,7 @@ impl Table {
         interest: Interest,
     ) -> Result<(), i32> {
         self.registrations += 1;
-        let serial = self.registrations;
+        let (serial, poller) = (self.registrations, self.current);
         match self.entry_mut(number) {
             Some(Entry {
                 file: File::Blank, ..
@@ -191,6 +253,7 @@ impl Table {
             }) => Err(EEXIST),
             Some(entry) => {
                 entry.registered = Some(Registration {
+                    poller,
                     token,
                     interest,
                     serial,
@@ -208,6 +271,9 @@ impl Table {
         interest: Interest,
     ) -> Result<(), i32> {
         let registration = self.registration(number).ok_or(ENOENT)?;
+        if registration.interest.contains(Interest::EXCLUSIVE) {
+            return Err(EINVAL);
+        }
         (registration.token, registration.interest) = (token, interest);
         Ok(())
     }
@@ -230,27 +296,60 @@ impl Table {
             return;
         };
         let reached = bits == Readiness::NONE || asked(registration.interest).intersects(bits);
+        let poller = registration.poller;
         if reached && !registration.listed {
             registration.listed = true;
             let serial = registration.serial;
-            self.ready.push_back((number, serial));
+            self.ready[poller].push_back((number, serial));
+        }
+        if reached {
+            self.sleeps[poller] = false;
+        }
+    }
+
+    /// A connection has entered the queue of a listener.
+    pub(super) fn wake_listener(&mut self, home: u32) {
+        let aliases = self.listener(home).map(|listener| listener.aliases.clone());
+        let mut exclusive = Vec::new();
+        for number in aliases.into_iter().flatten().chain([home]) {
+            let Some(registration) = self.registration(number) else {
+                continue;
+            };
+            match registration.interest.contains(Interest::EXCLUSIVE) {
+                true => exclusive.push((registration.serial, registration.poller, number)),
+                false => self.wake(number, Readiness::IN),
+            }
+        }
+        exclusive.sort_unstable();
+        for (_, poller, number) in exclusive {
+            let slept = self.sleeps[poller];
+            self.wake(number, Readiness::IN);
+            if slept {
+                break;
+            }
         }
     }
 
     /// The length of the ready list, dead entries included.
     pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
+        self.ready[self.current].len()
     }
 
     /// Takes the first entry off the ready list. `None` if it is dead or the list is empty.
     pub(super) fn next_ready(&mut self) -> Option<u32> {
-        let (number, serial) = self.ready.pop_front()?;
+        let (number, serial) = self.ready[self.current].pop_front()?;
         let registration = self.registration(number)?;
         if registration.serial != serial {
             return None;
         }
         registration.listed = false;
         Some(number)
+    }
+
+    /// Whether the descriptor is registered with the instance of the worker that makes the calls.
+    pub(super) fn is_ours(&self, number: u32) -> bool {
+        let registered = self.entry(number).and_then(|it| it.registered.as_ref());
+        registered.is_some_and(|registration| registration.poller == self.current)
     }
 
     /// Some number, usually one that is open.
@@ -270,7 +369,7 @@ impl Table {
             .iter()
             .flatten()
             .filter_map(|entry| entry.registered.as_ref());
-        all.find(|registration| registration.token == token)
+        all.find(|it| it.token == token && it.poller == self.current)
             .map(|found| found.interest)
     }
 
@@ -278,7 +377,7 @@ impl Table {
     pub(super) fn number_of(&self, token: Token) -> Option<u32> {
         let is = |entry: &Option<Entry>| {
             let registered = entry.as_ref().and_then(|entry| entry.registered.as_ref());
-            registered.is_some_and(|registration| registration.token == token)
+            registered.is_some_and(|it| it.token == token && it.poller == self.current)
         };
         let place = self.entries.iter().position(is)?;
         Some(FIRST + place as u32)

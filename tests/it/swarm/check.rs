@@ -4,46 +4,57 @@
 //! Exactly the connections that hold bytes hold workspaces. No deadline is missed. The loop does
 //! not wait while there is work to do. The checks change nothing: they read the state and panic.
 
+use std::sync::Arc;
+
 use mynah::kernel::{Interest, Readiness, Time, Trigger};
 use mynah::limits::{LISTENER_PAUSE_MAX, MEMORY_RETRIES_MAX, MEMORY_RETRY_MIN};
 use mynah::protocol::connection::{CloseReason, Want};
 use mynah::protocol::service::Service;
+use mynah::server::Server;
+use mynah::server::admission::AcceptPolicy;
 use mynah::server::observe::counters::Counters;
 use mynah::server::observe::snapshot::{Entries, Snapshot};
+
+use crate::sim::Worker;
 
 use super::actor::{Actor, End};
 use super::play::Stage;
 
-impl<S: Service> Stage<'_, S> {
+impl<S: Service + Clone> Stage<'_, S> {
     /// The invariants between any two turns.
     pub(super) fn check(&mut self) {
+        let transit = self.handoff.as_ref().map_or(0, |it| it.in_transit());
+        let held: usize = self.servers.iter().map(Server::descriptors).sum();
+        let open = self.sim().open_sockets();
+        assert_eq!(held + transit, open, "descriptors are what is held");
+        for place in 0..self.servers.len() {
+            self.sim().look_as(place);
+            self.check_worker(place);
+        }
+    }
+
+    fn check_worker(&mut self, place: usize) {
+        let server = &mut self.servers[place];
         let mut all = Vec::new();
-        self.server
-            .for_each_connection(|standing| all.push(standing));
-        let counters = self.server.counters();
+        server.for_each_connection(|standing| all.push(standing));
         assert_eq!(
-            counters.connections_now,
+            server.counters().connections_now,
             all.len() as u64,
             "connections are counted"
         );
-        let (held, lent) = (self.server.descriptors(), self.server.workspaces_acquired());
-        assert_eq!(
-            held,
-            self.server.kernel_mut().open_sockets(),
-            "descriptors are what is held"
-        );
+        let lent = server.workspaces_acquired();
         let holders = all.iter().filter(|standing| standing.lent).count();
         assert_eq!(lent, holders, "every lent workspace has a holder");
-        self.check_entries(&all);
+        self.check_entries(place, &all);
         for standing in &all {
-            self.check_one(standing);
+            self.check_one(place, standing);
         }
     }
 
     /// Every entry of a queue, a deadline or a count belongs to an existing connection.
-    fn check_entries(&self, all: &[Snapshot]) {
+    fn check_entries(&self, place: usize, all: &[Snapshot]) {
         let count = |is: fn(&Snapshot) -> bool| all.iter().filter(|it| is(it)).count();
-        let entries = self.server.entries();
+        let entries = self.servers[place].entries();
         let expected = Entries {
             ready: count(|it| it.has_more),
             waiting: count(|it| it.waits),
@@ -63,8 +74,8 @@ impl<S: Service> Stage<'_, S> {
 
     /// This turn refused connections from an address. Given the counters before the turn, that
     /// address must have had as many connections as it may.
-    pub(super) fn check_refusals(&self, before: &Counters) {
-        let after = self.server.counters();
+    pub(super) fn check_refusals(&self, place: usize, before: &Counters) {
+        let after = self.servers[place].counters();
         if after.refused_per_ip == before.refused_per_ip {
             return;
         }
@@ -76,7 +87,7 @@ impl<S: Service> Stage<'_, S> {
         );
     }
 
-    fn check_one(&mut self, standing: &Snapshot) {
+    fn check_one(&self, place: usize, standing: &Snapshot) {
         let Snapshot {
             token,
             registered,
@@ -86,7 +97,8 @@ impl<S: Service> Stage<'_, S> {
             waits,
             ..
         } = *standing;
-        let told = self.server.kernel_mut().registered(token);
+        let server = &self.servers[place];
+        let told = self.sim().registered(token);
         assert_eq!(
             told,
             Some(registered),
@@ -114,12 +126,12 @@ impl<S: Service> Stage<'_, S> {
             "it holds a workspace and no bytes: {standing:?}"
         );
         assert!(!(waits && lent), "it waits for what it has: {standing:?}");
-        let all_lent = self.server.workspaces_acquired() == self.server.workspaces();
+        let all_lent = server.workspaces_acquired() == server.workspaces();
         assert!(
             !waits || all_lent,
             "it waits for a workspace and one is free: {standing:?}"
         );
-        let now = self.server.now();
+        let now = server.now();
         let latest = match standing.paused {
             true => now.after(MEMORY_RETRY_MIN * (1 << MEMORY_RETRIES_MAX)),
             false => standing.deadline,
@@ -131,30 +143,79 @@ impl<S: Service> Stage<'_, S> {
     }
 
     /// The server waits `until` this time, so nothing that it wants is ready.
-    pub(super) fn check_sleep(&mut self, until: Time) {
+    pub(super) fn check_sleep(&mut self, place: usize, until: Time) {
         let mut all = Vec::new();
-        self.server
-            .for_each_connection(|standing| all.push(standing));
+        self.servers[place].for_each_connection(|standing| all.push(standing));
         for standing in all {
             assert!(until <= standing.armed, "it oversleeps: {standing:?}");
             if standing.waits || standing.paused {
                 continue;
             }
-            let ready = self.server.kernel_mut().readiness(standing.token);
+            let ready = self.sim().readiness(standing.token);
             let missed = match standing.want {
                 Want::Write => ready.intersects(Readiness::OUT),
                 // The connection is not read meanwhile. It must be served, or wait for its process.
-                Want::Await => !self.server.kernel_mut().has_processes(),
+                Want::Await => !self.sim().has_processes(),
                 _ => ready.intersects(Readiness::IN),
             };
             assert!(!missed, "it sleeps and there is {ready:?} for {standing:?}");
         }
-        if self.server.is_open() {
-            let called = self.server.kernel_mut().is_called_on();
+        self.check_doors(place, until);
+    }
+
+    /// The worker sleeps, so no connection is left in a queue that it alone serves, and a pause of
+    /// its listeners ends.
+    fn check_doors(&self, place: usize, until: Time) {
+        let server = &self.servers[place];
+        let others = match self.world.accept {
+            // Another worker may be awake and about to accept.
+            Some(AcceptPolicy::Exclusive) => return,
+            Some(AcceptPolicy::Handoff) if place > 0 => return,
+            Some(AcceptPolicy::Handoff) => &self.servers[1..],
+            None | Some(AcceptPolicy::Reuseport) => &[],
+        };
+        let door = self.doors[place];
+        if server.is_open() {
+            let called = self.sim().is_called_at(door);
             assert!(!called, "the loop sleeps although a connection is queued");
-        } else if !self.server.is_full() && self.server.kernel_mut().listening() > 0 {
-            let soon = self.server.kernel_mut().time().after(LISTENER_PAUSE_MAX);
+        } else if !server.is_full() && self.sim().listeners().contains(&door) {
+            let soon = self.sim().time().after(LISTENER_PAUSE_MAX);
             assert!(until <= soon, "the door stays shut");
+        } else if others
+            .iter()
+            .any(|other| !other.is_full() && !other.is_done())
+        {
+            let quiet = self.handoff.as_ref().is_none_or(|it| it.in_transit() == 0);
+            let awake = (1..self.servers.len()).any(|it| self.sim().sleeps_until(it).is_none());
+            let soon = self.sim().time().after(LISTENER_PAUSE_MAX);
+            let waits = quiet && !awake && self.sim().listeners().contains(&door);
+            assert!(
+                !waits || until <= soon,
+                "the door stays shut, and another has room"
+            );
+        }
+    }
+
+    /// All workers sleep: no connection is left in a queue that an open one shares, and none is on
+    /// its way.
+    pub(super) fn check_all_asleep(&self) {
+        let transit = self.handoff.as_ref().map_or(0, |it| it.in_transit());
+        assert_eq!(transit, 0, "nobody takes a connection that was handed over");
+        if self.world.accept == Some(AcceptPolicy::Exclusive) {
+            let open = self.servers.iter().any(Server::is_open);
+            let called = self.sim().is_called_on();
+            // A worker without a descriptor has used up the wake-up, and tries again soon. The
+            // others have the same descriptors.
+            let soon = self.sim().time().after(LISTENER_PAUSE_MAX);
+            let pauses = |(place, server): (usize, &Server<Worker, S>)| {
+                let until = self.sim().sleeps_until(place);
+                !server.is_open() && until.is_some_and(|until| until <= soon)
+            };
+            let pauses = self.servers.iter().enumerate().any(pauses);
+            assert!(
+                !open || !called || pauses,
+                "all sleep although a connection is queued"
+            );
         }
     }
 
@@ -164,21 +225,22 @@ impl<S: Service> Stage<'_, S> {
         let Some(timeout) = self.world.frame_timeout else {
             return;
         };
-        let counters = self.server.counters();
+        let counters = self.counters();
         let delays = counters.refused_memory + counters.workspace_waits;
-        if delays > 0 || self.server.has_more() {
+        if delays > 0 || self.servers.iter().any(Server::has_more) {
             return;
         }
         let clearly = timeout + self.world.pace;
-        let sim = self.server.kernel_mut();
-        let check = |actor: &mut Actor| actor.check_is_cut(sim, clearly);
+        let sim = Arc::clone(&self.sim);
+        let mut sim = sim.lock().expect("no check fails with the lock");
+        let check = |actor: &mut Actor| actor.check_is_cut(&mut sim, clearly);
         self.actors.iter_mut().for_each(check);
     }
 
     /// Every peer received the right answer, and each early end had a reason.
     pub(super) fn judge(&mut self, counters: &Counters) {
         self.actors.iter().for_each(Actor::check);
-        let now = self.server.kernel_mut().time();
+        let now = self.sim().time();
         let closed = |reason: CloseReason| counters.closed[reason as usize];
         let refused = counters.refused_registration
             + counters.refused_resources

@@ -12,7 +12,7 @@ use mynah::kernel::Time;
 use mynah::protocol::service::Service;
 use mynah::server::{Handle, Loop, Server};
 
-use crate::sim::{Dice, Sim};
+use crate::sim::{Dice, Sim, Worker};
 
 /// One world in so many has tasks and timers.
 const RARITY: u64 = 4;
@@ -37,7 +37,7 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    pub(super) fn new<S: Service>(seed: u64, server: &mut Server<Sim, S>) -> Option<Errands> {
+    pub(super) fn new<S: Service>(seed: u64, server: &mut Server<Worker, S>) -> Option<Errands> {
         if seed % RARITY != 1 {
             return None;
         }
@@ -99,7 +99,7 @@ impl Errands {
     }
 
     /// The loop ends: nothing that it accepted is lost.
-    pub(super) fn finish<S: Service>(self, server: &mut Server<Sim, S>) {
+    pub(super) fn finish<S: Service>(self, server: &mut Server<Worker, S>) {
         server.finish_tasks();
         assert!(self.handle.run(|_| ()).is_err(), "it has ended");
         let notes = self.notes.lock().expect("no panic");

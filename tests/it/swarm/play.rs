@@ -6,16 +6,20 @@
 //! panics.
 
 use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mynah::kernel::{Opener, Spawner, Time};
+use mynah::kernel::{Address, Opener, Sharing, Spawner, Time};
 use mynah::protocol::connection::Protocol;
 use mynah::protocol::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
+use mynah::server::admission::AcceptPolicy;
+use mynah::server::admission::handoff::{Handoff, Wake};
+use mynah::server::observe::counters::Counters;
 use mynah::server::{Server, Settings};
 
-use crate::sim::{Config, Dice, Faults, Sim};
+use crate::sim::{Config, Dice, Faults, Sim, Socket, Worker};
 
 use super::actor::{Actor, End};
 use super::errands::Errands;
@@ -74,19 +78,62 @@ pub fn play(world: &World, trace: Option<&mut String>) -> Tally {
     Stage::new(world, service, trace).play()
 }
 
+fn locked(sim: &Mutex<Sim>) -> MutexGuard<'_, Sim> {
+    sim.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The listeners of each worker: those of its own, and those that all have.
+fn listeners(world: &World, kernels: &mut [Worker]) -> Vec<(Vec<Socket>, Vec<Socket>)> {
+    let mut address: Address = "tcp://127.0.0.1:0".parse().expect("an address");
+    let mut options = Sim::listen_options(world.backlog);
+    let mut all: Vec<_> = kernels.iter().map(|_| (Vec::new(), Vec::new())).collect();
+    if world.accept == Some(AcceptPolicy::Reuseport) {
+        options.sharing = Sharing::First;
+    }
+    let first = kernels[0].listen(&address, &options);
+    let first = first.expect("nothing is in the way");
+    match world.accept {
+        None | Some(AcceptPolicy::Handoff) => all[0].0.push(first),
+        Some(AcceptPolicy::Exclusive) => {
+            for (_, shared) in all.iter_mut().skip(1) {
+                let copy = kernels[0].share(&first);
+                shared.push(copy.expect("another descriptor"));
+            }
+            all[0].1.push(first);
+        }
+        Some(AcceptPolicy::Reuseport) => {
+            address = kernels[0].local(&first).expect("an address");
+            options.sharing = Sharing::Next;
+            for (kernel, (own, _)) in kernels.iter_mut().zip(&mut all).skip(1) {
+                let next = kernel.listen(&address, &options);
+                own.push(next.expect("nothing is in the way"));
+            }
+            all[0].0.push(first);
+        }
+    }
+    all
+}
+
 pub(super) struct Stage<'a, S: Service> {
     pub(super) world: &'a World,
-    pub(super) server: Server<Sim, S>,
+    /// The workers.
+    pub(super) servers: Vec<Server<Worker, S>>,
+    /// The one kernel behind them.
+    pub(super) sim: Arc<Mutex<Sim>>,
+    pub(super) handoff: Option<Arc<Handoff<Socket>>>,
+    /// The listeners, in the order of the workers if each has its own.
+    pub(super) doors: Vec<u32>,
     pub(super) actors: Vec<Actor>,
     errands: Option<Errands>,
     dice: Dice,
     trace: Option<&'a mut String>,
     step: usize,
     turns: u64,
-    idle_turns: u32,
+    /// For each worker.
+    idle_turns: Vec<u32>,
 }
 
-impl<'a, S: Service> Stage<'a, S> {
+impl<'a, S: Service + Clone> Stage<'a, S> {
     fn new(world: &'a World, service: S, trace: Option<&'a mut String>) -> Stage<'a, S> {
         let mut sim = Sim::new(Config {
             request: world.request,
@@ -100,8 +147,6 @@ impl<'a, S: Service> Stage<'a, S> {
         if service.effects().is_some() {
             sim.supervise().expect("it can be supervised");
         }
-        let address = "tcp://127.0.0.1:0".parse().expect("an address");
-        let listener = sim.listen(&address, &Sim::listen_options(world.backlog));
         let framing = world.manner.shape.framing(world.manner.limit);
         let protocol = Protocol {
             framing,
@@ -140,16 +185,44 @@ impl<'a, S: Service> Stage<'a, S> {
             drain_timeout: world.drain_timeout,
             wiretap: None,
         };
-        let listeners = vec![listener.expect("nothing is in the way")];
-        let mut server = Server::new(sim, listeners, protocol, settings).expect("a start");
-        server.kernel_mut().set_faults(world.faults.clone());
+        let count = world.workers();
+        let (sim, mut kernels) = Worker::of(sim, count);
+        let mut listeners = listeners(world, &mut kernels);
+        let mut servers = Vec::new();
+        for kernel in kernels {
+            let (own, shared) = listeners.remove(0);
+            let (protocol, settings) = (protocol.clone(), settings.clone());
+            let mut server = Server::new(kernel, own, protocol, settings).expect("a start");
+            for listener in shared {
+                server.share_listener(listener).expect("a start");
+            }
+            servers.push(server);
+        }
+        let handoff = (world.accept == Some(AcceptPolicy::Handoff)).then(|| {
+            let seat = |place| {
+                let sim = Arc::clone(&sim);
+                let wake = move || locked(&sim).wake_worker(place);
+                (world.slots, Box::new(wake) as Wake)
+            };
+            Handoff::new((0..count).map(seat))
+        });
+        for (place, server) in servers.iter_mut().enumerate() {
+            if let Some(handoff) = &handoff {
+                server.join_handoff(Arc::clone(handoff), place);
+            }
+        }
+        let doors = locked(&sim).listeners().to_vec();
+        locked(&sim).set_faults(world.faults.clone());
         let actors = world.parts.iter().map(Actor::new).collect();
-        let errands = Errands::new(world.seed, &mut server);
+        let errands = Errands::new(world.seed, &mut servers[0]);
         let dice = Dice::new(!world.seed);
-        let (step, turns, idle_turns) = (0, 0, 0);
+        let (step, turns, idle_turns) = (0, 0, vec![0; count]);
         Stage {
             world,
-            server,
+            servers,
+            sim,
+            handoff,
+            doors,
             actors,
             errands,
             dice,
@@ -174,7 +247,7 @@ impl<'a, S: Service> Stage<'a, S> {
                 self.peers_left()
             );
         }
-        let before = self.server.counters().clone();
+        let before = self.counters();
         self.judge(&before);
         self.drain();
         self.leave();
@@ -188,7 +261,7 @@ impl<'a, S: Service> Stage<'a, S> {
         let first = self.dice.below(count);
         for place in 0..count {
             let actor = &mut self.actors[(first + place) % count];
-            let told = actor.step(self.server.kernel_mut(), self.step);
+            let told = actor.step(&mut locked(&self.sim), self.step);
             if let (Some(told), Some(trace)) = (told, &mut self.trace) {
                 let (number, kind) = (actor.part.number, actor.part.kind);
                 let _ = writeln!(trace, "    peer {number} ({kind:?}) {told}");
@@ -198,14 +271,14 @@ impl<'a, S: Service> Stage<'a, S> {
             self.end_processes();
         }
         if let Some(errands) = &mut self.errands {
-            errands.act(self.server.kernel_mut());
+            errands.act(&mut locked(&self.sim));
         }
     }
 
     /// Some processes end by themselves, some killed ones die, and others become children of the
     /// server.
     fn end_processes(&mut self) {
-        let sim = self.server.kernel_mut();
+        let mut sim = locked(&self.sim);
         if self.dice.chance(0.05) {
             sim.adopts();
         }
@@ -227,38 +300,88 @@ impl<'a, S: Service> Stage<'a, S> {
             .world
             .pace
             .mul_f64(self.dice.below(1000) as f64 / 1000.0);
-        let until = self.server.kernel_mut().time().after(pace);
-        self.server.kernel_mut().stop_at(until);
+        let until = self.sim().time().after(pace);
+        self.sim().stop_at(until);
+        if self.servers.len() > 1 {
+            return self.settle_all(until);
+        }
         loop {
-            let sleeps = self.turn() || self.world.spin.is_some();
-            if sleeps && self.server.kernel_mut().time() >= until {
+            let sleeps = self.turn(0) || self.world.spin.is_some();
+            if sleeps && self.sim().time() >= until {
                 return;
             }
         }
     }
 
-    /// One turn and its checks. Returns whether the server waited and has nothing to do.
-    fn turn(&mut self) -> bool {
-        let (before, counted) = (self.progress(), self.server.counters().clone());
-        let wakeups = self.server.turn(Time::NEVER);
-        if wakeups.expect("no fault ends the server").wake_up {
-            self.server.take_wake_up().expect("it was reported");
+    /// The same for several workers: those that are awake take turns in random order, and while all
+    /// sleep the clock moves to the first deadline.
+    fn settle_all(&mut self, until: Time) {
+        loop {
+            let count = self.servers.len();
+            let awake = |place: &usize| self.sim().sleeps_until(*place).is_none();
+            let awake: Vec<usize> = (0..count).filter(awake).collect();
+            if awake.is_empty() {
+                self.check_all_asleep();
+                if self.sim().time() >= until {
+                    return;
+                }
+                let sleeps = |place| self.sim().sleeps_until(place);
+                let next = (0..count).filter_map(sleeps).min().unwrap_or(until);
+                self.sim().pass_to(next.min(until));
+                continue;
+            }
+            let place = awake[self.dice.below(awake.len())];
+            self.turn(place);
+            if self.world.spin.is_some() && self.sim().time() >= until {
+                return;
+            }
         }
-        if let Some(errands) = &self.errands {
-            errands.check(self.server.now());
+    }
+
+    /// The kernel.
+    pub(super) fn sim(&self) -> MutexGuard<'_, Sim> {
+        locked(&self.sim)
+    }
+
+    /// The counters of all workers, added up.
+    pub(super) fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        self.servers
+            .iter()
+            .for_each(|server| sum.add(server.counters()));
+        sum
+    }
+
+    /// One turn of a worker and its checks. Returns whether the worker waited and has nothing to do.
+    fn turn(&mut self, place: usize) -> bool {
+        self.sim().look_as(place);
+        let before = self.progress();
+        let counted = self.servers[place].counters().clone();
+        if let (Some(trace), 2..) = (&mut self.trace, self.servers.len()) {
+            let _ = writeln!(trace, "  worker {place}");
+        }
+        let server = &mut self.servers[place];
+        let wakeups = server.turn(Time::NEVER).expect("no fault ends the server");
+        if wakeups.wake_up {
+            server.take_wake_up().expect("no fault ends the server");
+        }
+        if let (Some(errands), 0) = (&self.errands, place) {
+            errands.check(server.now());
         }
         self.turns += 1;
-        let progress = self.progress() != before;
+        // To reset a wake-up is progress.
+        let progress = self.progress() != before || wakeups.wake_up;
         self.write_down();
         self.check();
-        self.check_refusals(&counted);
-        let asleep = self.server.kernel_mut().asleep();
-        let now = self.server.kernel_mut().time();
-        let quiet = asleep.is_some_and(|until| until > now) && !self.server.has_more();
-        self.idle_turns = if progress || quiet {
+        self.check_refusals(place, &counted);
+        self.sim().look_as(place);
+        let asleep = self.sim().asleep();
+        let now = self.sim().time();
+        let quiet = asleep.is_some_and(|until| until > now) && !self.servers[place].has_more();
+        self.idle_turns[place] = if progress || quiet {
             0
         } else {
-            self.idle_turns + 1
+            self.idle_turns[place] + 1
         };
         let most = if self.events_lie() {
             UNLUCKY_TURNS_MAX
@@ -266,21 +389,23 @@ impl<'a, S: Service> Stage<'a, S> {
             IDLE_TURNS_MAX
         };
         assert!(
-            self.idle_turns <= most,
-            "it spins: {} turns did nothing",
-            self.idle_turns
+            self.idle_turns[place] <= most,
+            "worker {place} spins: {} turns did nothing",
+            self.idle_turns[place]
         );
         if let (Some(until), false, true) = (asleep, progress, quiet) {
-            self.check_sleep(until);
+            self.check_sleep(place, until);
         }
         quiet
     }
 
     /// Differs whenever a turn did something or time passed.
     fn progress(&mut self) -> (Time, [u64; 12]) {
-        let sim = self.server.kernel_mut();
+        let sim = self.sim();
         let (ended, unread) = (sim.calls("waitid"), sim.unread_output() as u64);
-        let c = self.server.counters();
+        let time = sim.time();
+        drop(sim);
+        let c = self.counters();
         let done = [
             c.bytes_in,
             c.bytes_out,
@@ -295,7 +420,7 @@ impl<'a, S: Service> Stage<'a, S> {
             unread,
             self.errands.as_ref().map_or(0, Errands::done),
         ];
-        (self.server.kernel_mut().time(), done)
+        (time, done)
     }
 
     fn events_lie(&self) -> bool {
@@ -315,60 +440,95 @@ impl<'a, S: Service> Stage<'a, S> {
     /// Drains the server, which must end in time whatever the peers do.
     fn drain(&mut self) {
         self.note("the server is told to end");
-        self.server.drain();
+        // Each worker hears of it in its own time.
+        let first = self.dice.below(self.servers.len());
+        for place in 0..self.servers.len() {
+            let place = (first + place) % self.servers.len();
+            self.sim().look_as(place);
+            self.servers[place].drain();
+            self.sim().wake_worker(place);
+            self.write_down();
+            if place != first && self.dice.chance(0.5) {
+                self.act();
+                self.settle();
+            }
+        }
         let most = self.world.drain_timeout;
-        let until = self.server.kernel_mut().time().after(most);
-        while !self.server.is_done() {
+        let until = self.sim().time().after(most);
+        while !self.is_done() {
             self.act();
             self.settle();
-            let late = self.server.kernel_mut().time().since(until);
+            let late = self.sim().time().since(until);
             assert!(
-                late <= self.world.pace || self.server.is_done(),
+                late <= self.world.pace || self.is_done(),
                 "the end comes too late"
             );
         }
         self.actors.iter().for_each(Actor::check);
+        let cut: u64 = self.servers.iter().map(Server::cut).sum();
+        let lost = self.sim().lost();
+        // With this fault a full queue looks empty.
+        assert!(
+            lost <= cut || self.world.faults.would_block > 0.0,
+            "{lost} queued connections are lost, and {cut} counted"
+        );
+    }
+
+    fn is_done(&self) -> bool {
+        self.servers.iter().all(Server::is_done)
     }
 
     /// Checks that nothing is left.
     fn leave(&mut self) {
-        let counters = self.server.counters().clone();
+        let counters = self.counters();
         let closed: u64 = counters.closed.iter().sum();
         assert_eq!(
             closed, counters.connections_total,
             "every connection ended for a reason"
         );
-        assert_eq!(
-            self.server.workspaces_acquired(),
-            0,
-            "every workspace came back"
-        );
+        for server in &self.servers {
+            let lent = server.workspaces_acquired();
+            assert_eq!(lent, 0, "every workspace came back");
+        }
         self.check();
-        self.server.kernel_mut().set_faults(Faults::none());
-        self.server.kernel_mut().stop_at(Time::NEVER);
-        self.server.kernel_mut().bury_the_killed(true);
-        self.server.kernel_mut().end_orphans();
-        // The last timers come due, and the first turn may still report what was closed.
-        let until = self.server.kernel_mut().time().after(TIMERS_SPAN);
-        self.server.kernel_mut().stop_at(until);
-        while self.errands.is_some() && self.server.kernel_mut().time() < until {
-            self.turn();
+        self.sim().set_faults(Faults::none());
+        self.sim().stop_at(Time::NEVER);
+        self.sim().bury_the_killed(true);
+        self.sim().end_orphans();
+        self.finish_errands();
+        for place in 0..self.servers.len() {
+            // The first turn may still report what was closed.
+            for _ in 0..3 {
+                self.turn(place);
+            }
+            let asleep = self.sim().asleep();
+            assert_eq!(asleep, Some(Time::NEVER), "there is nothing to wake up for");
         }
-        if let Some(errands) = self.errands.take() {
-            errands.finish(&mut self.server);
-        }
-        self.server.kernel_mut().stop_at(Time::NEVER);
-        for _ in 0..3 {
-            self.turn();
-        }
-        let asleep = self.server.kernel_mut().asleep();
-        assert_eq!(asleep, Some(Time::NEVER), "there is nothing to wake up for");
-        let processes = self.server.kernel_mut().processes();
+        let processes = self.sim().processes();
         assert_eq!(processes, [0; 0], "every process is reaped");
     }
 
+    /// The last timers come due.
+    fn finish_errands(&mut self) {
+        if self.errands.is_none() {
+            return;
+        }
+        let until = self.sim().time().after(TIMERS_SPAN);
+        self.sim().stop_at(until);
+        while self.sim().time() < until {
+            match self.servers.len() {
+                1 => _ = self.turn(0),
+                _ => self.settle_all(until),
+            }
+        }
+        if let Some(errands) = self.errands.take() {
+            errands.finish(&mut self.servers[0]);
+        }
+        self.sim().stop_at(Time::NEVER);
+    }
+
     fn tally(&self) -> Tally {
-        let counters = self.server.counters();
+        let counters = self.counters();
         let ends = |end| {
             self.actors
                 .iter()
@@ -390,16 +550,18 @@ impl<'a, S: Service> Stage<'a, S> {
         for actor in self.actors.iter().filter(|actor| actor.end.is_none()) {
             let _ = write!(text, "peer {} ({:?}), ", actor.part.number, actor.part.kind);
         }
-        self.server.for_each_connection(|standing| {
-            let _ = write!(text, "{standing:?}, ");
-        });
+        for server in &mut self.servers {
+            server.for_each_connection(|standing| {
+                let _ = write!(text, "{standing:?}, ");
+            });
+        }
         text
     }
 
     /// Moves the calls of the last turn into the trace.
     fn write_down(&mut self) {
         if let Some(trace) = &mut self.trace {
-            let sim = self.server.kernel_mut();
+            let mut sim = locked(&self.sim);
             let _ = write!(trace, "{}", sim.trace());
             sim.clear_journal();
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mynah::kernel::Trigger;
 use mynah::protocol::framing::OnTooLong;
+use mynah::server::admission::AcceptPolicy;
 use mynah::server::pool::WorkspaceSize;
 
 use crate::sim::{Dice, Faults, Pipe};
@@ -234,9 +235,22 @@ pub struct World {
     /// The step at which the server is drained, if not after the last peer.
     pub drains_at: Option<usize>,
     pub parts: Vec<Part>,
+    /// How two workers share the connections; `None` is one worker.
+    pub accept: Option<AcceptPolicy>,
 }
 
+const POLICIES: [AcceptPolicy; 3] = [
+    AcceptPolicy::Reuseport,
+    AcceptPolicy::Exclusive,
+    AcceptPolicy::Handoff,
+];
+
 impl World {
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        1 + usize::from(self.accept.is_some())
+    }
+
     /// The world of `seed`.
     pub fn draw(seed: u64) -> World {
         let mut dice = Dice::new(seed ^ 0x5eed_0000_0000_0000);
@@ -300,6 +314,7 @@ impl World {
             pace: Duration::from_millis([1, 10, 50][dice.below(3)]),
             drains_at: dice.chance(0.3).then(|| dice.below(100)),
             parts: Vec::new(),
+            accept: None,
         };
         world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
         world.join_limits_and_faults(&mut dice);
@@ -314,6 +329,12 @@ impl World {
             .map(|number| world.draw_part(number, longest))
             .collect();
         world.batches_at_once = dice.chance(0.5);
+        // Processes belong to the worker that has started them.
+        if manner.answering != Answering::Run && dice.chance(0.3) {
+            world.accept = Some(POLICIES[dice.below(POLICIES.len())]);
+            // The second worker has a reserve and perhaps a listener too.
+            world.descriptors += 3;
+        }
         world
     }
 
