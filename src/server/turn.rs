@@ -107,12 +107,6 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.acceptor.share(self.reactor.pump_mut(), listener)
     }
 
-    /// Other processes have the listeners too: a drain of this server does not keep connections out
-    /// of their queues. What is there is accepted all the same.
-    pub fn leave_queues(&mut self) {
-        self.acceptor.leave_queues();
-    }
-
     /// Takes part in `handoff` as the worker at `place`. The first one accepts for all.
     pub fn join_handoff(&mut self, handoff: Arc<Handoff<K::Socket>>, place: usize) {
         self.acceptor.join(Member::new(handoff, place));

@@ -46,8 +46,6 @@ pub(in crate::server) struct Acceptor<Socket> {
     /// The last change of a listener's interest failed.
     registration_failed: bool,
     is_draining: bool,
-    /// Other processes have the listeners too.
-    queues_are_left: bool,
     error_log: LogLimiter,
     per_address_log: LogLimiter,
     /// Its part in handing connections over, if one worker accepts for all.
@@ -200,17 +198,11 @@ impl<Socket> Acceptor<Socket> {
             errors: 0,
             registration_failed: false,
             is_draining: false,
-            queues_are_left: false,
             error_log: LogLimiter::default(),
             per_address_log: LogLimiter::default(),
             member: None,
             unplaced: None,
         }
-    }
-
-    /// Other processes have the listeners too, and go on accepting from them.
-    pub(in crate::server) fn leave_queues(&mut self) {
-        self.queues_are_left = true;
     }
 
     /// Takes part in handing connections over.
@@ -811,9 +803,6 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        if self.queues_are_left {
-            return;
-        }
         for listener in &mut self.listeners {
             let stopped = pump.kernel.stop_handshakes(&listener.socket).or_else(|_| {
                 if pump.kernel.queue_length(&listener.socket).is_ok() {

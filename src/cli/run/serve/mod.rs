@@ -141,12 +141,7 @@ where
             }
         });
         match started {
-            Ok(mut server) => {
-                if place.is_some() {
-                    server.leave_queues();
-                }
-                servers.push(server);
-            }
+            Ok(server) => servers.push(server),
             Err(failure) => {
                 // The first worker may have bound paths.
                 servers.iter_mut().for_each(Server::close_listeners);
