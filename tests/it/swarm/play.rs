@@ -133,6 +133,7 @@ impl<'a, S: Service> Stage<'a, S> {
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
             wiretap: None,
+            pacing: Default::default(),
         };
         let listeners = vec![listener.expect("nothing is in the way")];
         let mut server = Server::new(sim, listeners, protocol, settings).expect("a start");

@@ -9,10 +9,12 @@ mod listeners;
 mod ready;
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::sync::Arc;
 
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
+use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
@@ -24,6 +26,7 @@ use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Wiretap;
+use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
@@ -71,15 +74,17 @@ where
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
     let protocol = protocol(&options, service)?;
+    let pacing = pacing(&options);
     let demand = Demand {
         memory_max: options.memory_max,
         connections_max: connections_max as usize,
         threads: options.threads,
         frame_size_max: options.frame_size_max,
-        slot_size: Server::<Traced<Linux>, S>::slot_size(
-            &protocol.service,
-            options.connections_per_ip_max.is_some(),
-        ),
+        slot_size: pacing.slot_size()
+            + Server::<Traced<Linux>, S>::slot_size(
+                &protocol.service,
+                options.connections_per_ip_max.is_some(),
+            ),
     };
     let plan = demand.plan(&protocol).map_err(|reason| {
         Failure::new(
@@ -103,7 +108,14 @@ where
         let opened = open_worker(&options, &protocol, worker, &mut addresses, &mut copies);
         let started = opened.and_then(|(kernel, waker, listeners)| {
             wakers.push(waker);
-            let settings = settings(&options, connections_max, &plan, wiretap.as_ref(), worker);
+            let settings = settings(
+                &options,
+                connections_max,
+                &plan,
+                wiretap.as_ref(),
+                pacing.clone(),
+                worker,
+            );
             start_worker(kernel, listeners, protocol.clone(), settings)
         });
         match started {
@@ -301,11 +313,26 @@ fn statistics(options: &Serve) -> Statistics {
     }
 }
 
+/// The rates and the idle time-outs of one direction. The workers share the buckets of the totals.
+fn pacing(options: &Serve) -> Pacing {
+    let limits = |each: Option<Rate>, total: Option<Rate>| Limits {
+        each,
+        total: total.map(|rate| Arc::new(Bucket::new(rate))),
+    };
+    Pacing {
+        read: limits(options.rate, options.rate_total),
+        write: limits(options.rate_out, options.rate_out_total),
+        idle_read: options.idle_read,
+        idle_write: options.idle_write,
+    }
+}
+
 fn settings(
     options: &Serve,
     connections_max: u32,
     plan: &Plan,
     wiretap: Option<&Wiretap>,
+    pacing: Pacing,
     worker: usize,
 ) -> Settings {
     let share = |all: u32| share(all, options.threads, worker);
@@ -325,5 +352,6 @@ fn settings(
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
         wiretap: wiretap.cloned(),
+        pacing,
     }
 }
