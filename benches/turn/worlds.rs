@@ -202,6 +202,7 @@ fn server<S: Service + 'static>(
         memory_max: MEMORY_DEFAULT,
         connections_max,
         threads: 1,
+        processes: 1,
         frame_size_max: FRAME_MAX_DEFAULT,
         slot_size: Server::<Sim, S>::slot_size(&protocol.service, false),
     };

@@ -29,7 +29,7 @@ impl<R: BufRead> HexLines<R> {
         self.input.next().transpose().map_err(DecodeError::Input)
     }
 
-    fn wrong(&self, why: &'static str) -> DecodeError {
+    fn error(&self, why: &'static str) -> DecodeError {
         DecodeError::Hex(self.line, why)
     }
 }
@@ -48,10 +48,10 @@ impl<R: BufRead> Arrivals for HexLines<R> {
                 Some(byte) => byte,
             };
             let Some(high) = digit(high) else {
-                return Err(self.wrong("not a hex digit"));
+                return Err(self.error("not a hex digit"));
             };
             let Some(low) = self.byte()?.and_then(digit) else {
-                return Err(self.wrong("a byte is two hex digits"));
+                return Err(self.error("a byte is two hex digits"));
             };
             space[filled] = high << 4 | low;
             filled += 1;

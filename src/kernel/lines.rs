@@ -88,6 +88,21 @@ pub(crate) fn retry_lines() -> bool {
     again
 }
 
+/// Forgets the rests and the counts of dropped lines, in a process that was forked: its parent
+/// still has them.
+pub(crate) fn forget_rests() {
+    for lines in [&OUTPUT_LINES, &ERROR_LINES] {
+        lines
+            .rest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        lines.untold.store(0, Ordering::Relaxed);
+    }
+    DROPPED.store(0, Ordering::Relaxed);
+    RETRIED.store(false, Ordering::Release);
+}
+
 /// Has the rest that is now kept written later.
 fn ask_for_retry() {
     if !RETRIED.swap(true, Ordering::AcqRel) {

@@ -38,6 +38,9 @@ pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
 pub(crate) use lines::{retry_lines, retry_lines_by};
+pub use linux::processes::{
+    Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child,
+};
 pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
 pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};
@@ -182,6 +185,11 @@ pub trait Opener: Sockets {
     /// The number of connections that wait at a listener to be accepted: `TCP_INFO` of tcp(7). An
     /// error if the kernel does not report it.
     fn queue_length(&mut self, listener: &Self::Socket) -> io::Result<usize>;
+
+    /// Makes a TCP listener ignore new connections; those in its queue stay there, and handshakes
+    /// under way go on: `SO_ATTACH_FILTER` of socket(7). Everything that shares the listener is
+    /// affected. An error for a local listener.
+    fn stop_handshakes(&mut self, listener: &Self::Socket) -> io::Result<()>;
 
     /// Makes a listener of unix(7) refuse new connections; connections already in its queue stay
     /// there: shutdown(2) with `SHUT_RD`. A TCP listener would drop its queue.

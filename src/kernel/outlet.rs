@@ -200,6 +200,9 @@ struct Relay {
     given: AtomicU64,
     passed_on: Arc<AtomicU64>,
     thread: JoinHandle<()>,
+    /// The process that has the thread. A forked one passes its bytes to the same thread, and does
+    /// not learn when they are written.
+    process: u32,
 }
 
 impl Relay {
@@ -230,6 +233,7 @@ impl Relay {
             given: AtomicU64::new(0),
             passed_on,
             thread,
+            process: std::process::id(),
         })
     }
 
@@ -248,7 +252,8 @@ impl Relay {
 
     /// Whether the thread still has bytes to write. A thread whose reader is gone has ended.
     fn is_behind(&self) -> bool {
-        !self.thread.is_finished()
+        self.process == std::process::id()
+            && !self.thread.is_finished()
             && self.passed_on.load(Ordering::Acquire) < self.given.load(Ordering::Acquire)
     }
 }

@@ -47,7 +47,12 @@ const _: () = {
     assert!(PATH_LOCK_TIMEOUT_AT_END.as_millis() < DRAIN_TIMEOUT_DEFAULT.as_millis());
     assert!(1 <= BACKLOG_DEFAULT && BACKLOG_DEFAULT <= BACKLOG_MAX);
     // Every worker must be able to hold a connection.
-    assert!(THREADS_MAX <= CONNECTIONS_DEFAULT as usize);
+    assert!(PROCESSES_MAX * THREADS_MAX <= CONNECTIONS_DEFAULT as usize);
+    assert!(ALIVE_MIN.as_millis() <= ALIVE_DEFAULT.as_millis());
+    assert!(ALIVE_DEFAULT.as_millis() <= ALIVE_MAX.as_millis());
+    assert!(PROCESS_PAUSE_MIN.as_millis() <= PROCESS_PAUSE_MAX.as_millis());
+    // A process that is started again after the longest pause and lives on is forgotten.
+    assert!(PROCESS_PAUSE_MAX.as_millis() < PROCESS_LIFE_MIN.as_millis());
 
     // The head of a request has room for its longest part, and fits into the space of one read.
     assert!(HTTP_REQUEST_LINE_MAX <= HTTP_HEAD_MAX && HTTP_HEAD_MAX < READ_SIZE);

@@ -18,6 +18,42 @@ pub const THREADS_DEFAULT: usize = 1;
 /// cores of a large machine only divide the same memory.
 pub const THREADS_MAX: usize = 64;
 
+/// Largest number of worker processes. Each takes the memory of a program.
+pub const PROCESSES_MAX: usize = 64;
+/// Default time between two reports of a worker process that it is alive: a few microseconds of
+/// work each, and a process that hangs is replaced before a person has found out.
+pub const ALIVE_DEFAULT: Duration = Duration::from_secs(1);
+/// Shortest time between two such reports. Below it, scheduling alone makes a worker silent.
+pub const ALIVE_MIN: Duration = Duration::from_millis(10);
+/// Longest time between two such reports: a person has found out by then.
+pub const ALIVE_MAX: Duration = Duration::from_secs(60 * 60);
+/// Reports that a worker process may leave out before it is killed. One may be late because the
+/// machine is busy; five in a row mean that the loop does not turn.
+pub const ALIVE_MISSES: u32 = 5;
+/// How long a worker process may take from its fork until it serves: it touches its memory and
+/// opens a few descriptors.
+pub const PROCESS_START_MAX: Duration = Duration::from_secs(10);
+/// Second pause before a worker process is started again; the first is none. Each further pause is
+/// twice as long.
+pub const PROCESS_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// Longest pause before a worker process is started again: when the cause is gone, the server is
+/// complete within half a minute.
+pub const PROCESS_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Life of a worker process after which earlier deaths in its place are forgotten.
+pub const PROCESS_LIFE_MIN: Duration = Duration::from_secs(60);
+/// How long a line of statistics waits for the counts of every worker process. The last counts of
+/// one that does not answer are used instead.
+pub const PROCESS_COUNTS_MAX: Duration = Duration::from_secs(1);
+/// How long worker processes may take to end at once, before they are killed: they first end the
+/// commands that they have started.
+pub const PROCESS_STOP_MAX: Duration = Duration::from_secs(1);
+/// How much longer than the drain time-out a worker process may drain, before it is killed: it may
+/// begin late and needs time to end.
+pub const PROCESS_DRAIN_GRACE: Duration = Duration::from_secs(3);
+/// Messages taken from one worker process in a row, so that a process that floods its supervisor
+/// does not keep it from the others.
+pub const PROCESS_MESSAGES_MAX: usize = 64;
+
 /// Default number of concurrent connections: the classic ten thousand, at about a megabyte of
 /// slots. A lower descriptor limit reduces it.
 pub const CONNECTIONS_DEFAULT: u32 = 10_000;
@@ -122,6 +158,9 @@ pub const ACCEPTS_PER_TURN: u32 = 64;
 /// The same for a listener that several workers share: few, so that a burst of connections is
 /// spread over the workers that it has woken.
 pub const ACCEPTS_PER_TURN_SHARED: u32 = 4;
+/// Connections that may be on their way to one worker under `--accept handoff`: four bytes each.
+/// A worker so far behind is skipped.
+pub const HANDOFF_QUEUE_MAX: usize = 1024;
 /// How long the kernel may withhold a connection without data from a listener with `--defer-accept`
 /// (`TCP_DEFER_ACCEPT`). A client that waits for the server to speak first is delayed by about this
 /// span.
@@ -150,6 +189,16 @@ pub const SIGNAL_ECHO: Duration = Duration::from_millis(20);
 /// Signals taken in one turn. Each of the four kinds can be pending once (signal(7)). Signals that
 /// arrive meanwhile must not keep the loop from its connections.
 pub const SIGNALS_PER_TURN: usize = 8;
+/// Tasks that may wait for a loop. The loop runs all of them at its next wake-up, so the bound is
+/// also that of the work between two batches of events. A thread that is refused is faster than the
+/// loop, and a longer queue would only be longer.
+pub const TASKS_MAX: usize = 1024;
+/// Timers of one loop. Each has at most one callback per turn. The deadlines of connections are not
+/// among them.
+pub const TIMERS_MAX: usize = 256;
+/// Shortest interval of a repeating timer. Below the kernel's own tick it would be late each time,
+/// and an interval of 0 would keep the loop from sleeping.
+pub const TIMER_INTERVAL_MIN: Duration = TIMEOUT_MIN;
 /// Lines about reloads that are written at once, of each kind; after them one a second. An edit
 /// and a reload by hand show every line, and a storm of SIGHUP does not fill the log.
 pub const RELOAD_LINES_BURST: u32 = 4;

@@ -1,10 +1,12 @@
 //! Shutting down without losing a byte.
 //!
 //! The listeners come first. The kernel has completed the handshakes of the connections in their
-//! queues, so the server accepts these connections and then closes the listeners. While every slot
-//! or descriptor is taken, queued connections stay queued and are accepted as other connections
-//! end. Connections that arrive after the drain began are not accepted: a stream of them would
-//! postpone the end. Connections that are still queued at the drain time-out count as cut.
+//! queues, so the server accepts these connections and then closes the listeners. Before that it
+//! makes the kernel put no more connections into the queues: the kernel resets what is in the queue
+//! of a listener that is closed. While every slot or descriptor is taken, queued connections stay
+//! queued and are accepted as other connections end. Connections that arrive after the drain began
+//! are not accepted: a stream of them would postpone the end. Connections that are still queued at
+//! the drain time-out count as cut.
 //!
 //! Every connection is read to the last byte that has arrived, answered, and ended. After the
 //! reading time the server takes one more request from a peer that keeps sending. A connection that
@@ -59,6 +61,7 @@ impl Drain {
         );
         acceptor.begin_drain();
         reactor.begin_drain(ReadPolicy::UntilEmpty);
+        acceptor.stop_queueing(reactor.pump_mut());
         Drain::accept_queued(reactor, acceptor);
         acceptor.accept_only_queued(reactor.pump_mut(), backlog);
         Drain::new(now, timeout)
@@ -144,6 +147,10 @@ impl Drain {
         S: Service,
     {
         self.cut_connections(reactor, acceptor);
+        // Connections on their way to this worker are cut too.
+        while acceptor.take_last_handed(reactor) {
+            self.cut_connections(reactor, acceptor);
+        }
         // With one slot, a full queue takes as many rounds as it has entries. Connections that
         // arrive meanwhile must not prolong this.
         for _ in 0..reactor.settings().backlog {

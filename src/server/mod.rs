@@ -11,6 +11,7 @@
 //!   admission              which connections are accepted, and when the listeners pause
 //!   drain                  shutting down without losing a byte
 //!   effects                commands that run for a request
+//!   tasks                  tasks of other threads, and timers, on the loop's thread
 //!   observe                counters, log lines, a snapshot for tests
 //! ```
 //!
@@ -29,8 +30,10 @@ pub mod pool;
 mod pump;
 mod reactor;
 mod settings;
+mod tasks;
 mod turn;
 mod waiting;
 
 pub use settings::Settings;
+pub use tasks::{Handle, Loop, Refused, TimerId};
 pub use turn::{Server, Wakeups};

@@ -1,7 +1,7 @@
 //! The division of the memory ceiling, computed before anything is opened.
 //!
 //! ```text
-//!   ceiling = program + service + connections x slot
+//!   ceiling = processes x (program + service) + connections x slot
 //!           + workers x (worker + workspaces x workspace)
 //! ```
 //!
@@ -23,8 +23,10 @@ pub struct Demand {
     pub memory_max: usize,
     /// Total connections, over all workers.
     pub connections_max: usize,
-    /// Workers.
+    /// Workers, over all processes.
     pub threads: usize,
+    /// Processes, a supervisor included. Each has the program and the service.
+    pub processes: usize,
     /// The largest frame in bytes.
     pub frame_size_max: usize,
     /// Bytes that a connection takes, see [`super::Server::slot_size`].
@@ -51,8 +53,7 @@ impl Demand {
     pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
         let workspace = self.workspace(protocol);
         let each = workspace.stride() + Workspaces::CURSORS_SIZE;
-        let fixed = PROGRAM_SIZE
-            + protocol.service.memory_max()
+        let fixed = self.processes * (PROGRAM_SIZE + protocol.service.memory_max())
             + self.threads * WORKER_SIZE
             + self.connections_max * self.slot_size;
         let needed = fixed.saturating_add(each.saturating_mul(self.threads));
@@ -102,7 +103,7 @@ impl Demand {
 
 /// The share of `worker` when `all` is divided among `threads`.
 pub fn share(all: u32, threads: usize, worker: usize) -> u32 {
-    // Both fit: the number of workers is at most THREADS_MAX.
+    // Both fit: the number of workers is at most PROCESSES_MAX times THREADS_MAX.
     let (threads, worker) = (threads as u32, worker as u32);
     all / threads + u32::from(worker < all % threads)
 }
@@ -117,6 +118,7 @@ mod tests {
         memory_max: 64 << 20,
         connections_max: 1000,
         threads: 2,
+        processes: 1,
         frame_size_max: 1 << 20,
         slot_size: 100,
     };
@@ -225,6 +227,26 @@ mod tests {
             .unwrap();
             let ceiling = fixed + 2 * workspaces * each;
             assert_eq!((plan.workspaces, plan.ceiling), (workspaces, ceiling));
+        }
+    }
+
+    #[test]
+    fn each_process_has_the_program_and_the_service() {
+        let each = READ_SIZE + Workspaces::CURSORS_SIZE;
+        let keeper = Protocol {
+            framing: ECHO.framing,
+            on_too_long: OnTooLong::Close,
+            service: Keeper,
+        };
+        for processes in [1, 3] {
+            let fixed = processes * (PROGRAM_SIZE + (1 << 20)) + 2 * WORKER_SIZE + 1000 * 100;
+            let demand = Demand {
+                processes,
+                memory_max: fixed + 4 * each,
+                ..DEMAND
+            };
+            let plan = demand.plan(&keeper).unwrap();
+            assert_eq!((plan.workspaces, plan.ceiling), (2, demand.memory_max));
         }
     }
 

@@ -70,6 +70,14 @@ pub(in crate::server) enum FastOutcome {
 }
 
 impl FastOutcome {
+    /// Of `count` bytes that have arrived, only the first `size` were answered, for this reason.
+    #[cold]
+    #[inline(never)]
+    fn leave(&mut self, size: usize, count: usize, stop: &Stop) {
+        let left = InboundCursors::after(0, size, count);
+        *self = FastOutcome::Left(left, false, *stop);
+    }
+
     /// Bytes from the front of its space that are still needed.
     #[cold]
     pub(in crate::server) fn size(&self) -> usize {
@@ -113,33 +121,37 @@ enum Transfer {
 
 impl<K: Sockets, S: Service> Pump<K, S> {
     /// The first half of the fast path of a connection at rest: reads, and answers all bytes in
-    /// place. Returns how many bytes are owed. Nearly every event takes this path, so nothing is
-    /// done here that only the slow path needs.
+    /// place. Returns how many bytes are owed, or `None` and `outcome` if that is not all: an
+    /// outcome that is returned would be spilled from the registers of every request. Nearly every
+    /// event takes this path, so nothing is done here that only the slow path needs.
     #[inline(always)]
     pub(in crate::server) fn receive_in_place(
         &mut self,
         peer: &mut Link<K, S>,
         space: &mut [u8],
-    ) -> Result<usize, FastOutcome> {
+        outcome: &mut FastOutcome,
+    ) -> Option<usize> {
         let Some(active_at) = peer.waiting.active_at_rest() else {
             unreachable!("only a connection at rest takes the fast path");
         };
         self.counters.recv += 1;
         let count = match self.kernel.read(&peer.socket, space) {
             Ok(0) => {
-                self.end_of_stream(peer);
-                return Err(FastOutcome::Ended);
+                *outcome = self.end_of_stream(peer);
+                return None;
             }
             Ok(count) => count,
             Err(error) => {
                 self.read_failed(&error, peer);
-                return Err(FastOutcome::Ended);
+                *outcome = FastOutcome::Ended;
+                return None;
             }
         };
         *active_at = self.now;
         self.counters.bytes_in += count as u64;
         if count >= space.len() {
-            return Err(self.answer_full(peer, space));
+            *outcome = self.answer_full(peer, space);
+            return None;
         }
         let bytes = &mut space[..count];
         let frames = &mut self.counters.frames;
@@ -147,10 +159,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
             *frames += answered;
             if size < count {
-                let left = InboundCursors::after(0, size, count);
-                return Err(FastOutcome::Left(left, false, *stop));
+                outcome.leave(size, count, stop);
+                return None;
             }
-            Ok(count)
+            Some(count)
         })
     }
 
@@ -190,9 +202,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     #[cold]
-    fn end_of_stream(&mut self, peer: &mut Link<K, S>) {
+    fn end_of_stream(&mut self, peer: &mut Link<K, S>) -> FastOutcome {
         let mut empty = Workspace::new(&mut [], &mut [], Cursors::default());
         peer.connection.ended(&mut empty, &mut self.protocol);
+        FastOutcome::Ended
     }
 
     /// Tells the wiretap of a new connection.
@@ -321,25 +334,24 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     /// to wait for a workspace or for its turn may still be unread.
     #[inline]
     fn reads_until_empty(&self, peer: &Link<K, S>) -> bool {
-        match self.reading {
-            ReadPolicy::Once | ReadPolicy::WhileFull => false,
-            ReadPolicy::UntilEmpty => true,
-            ReadPolicy::LastRequest => {
-                peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering()
-            }
-        }
+        self.is_shutting_down() && self.drain_reads(peer)
+    }
+
+    #[cold]
+    fn drain_reads(&self, peer: &Link<K, S>) -> bool {
+        self.reading == ReadPolicy::UntilEmpty
+            || peer.drain_reads < DRAIN_READS_MIN && !peer.connection.is_lingering()
     }
 
     #[inline]
     fn may_read(&self, peer: &Link<K, S>, workspace: &mut Workspace<'_>) -> bool {
-        self.reading != ReadPolicy::LastRequest
-            || self.reads_until_empty(peer)
-            || self.may_finish(peer, workspace)
+        !self.is_shutting_down() || self.drain_reads(peer) || self.may_finish(peer, workspace)
     }
 
     /// Whether a drain lets the peer send the rest of a request. After the reading time the peer
     /// may finish one request and none behind it: a peer that always has an unfinished request
     /// would postpone the end.
+    #[cold]
     fn may_finish(&self, peer: &Link<K, S>, workspace: &mut Workspace<'_>) -> bool {
         !peer.has_finished && peer.connection.is_mid_request(workspace)
     }
@@ -471,7 +483,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     }
 
     /// Reads once and discards the bytes: a lingering peer is read only to find the end of its
-    /// stream. This needs no workspace, so a lingering connection never waits for one.
+    /// stream. This needs no workspace, so a lingering connection never waits for one. Its space is
+    /// larger than a page of the stack, which a caller would touch in every event.
+    #[inline(never)]
     fn discard(&mut self, peer: &mut Link<K, S>, size: usize, budget: &mut Budget) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
         let space = &mut space[..size];

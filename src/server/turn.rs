@@ -6,6 +6,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kernel::{Event, Interest, Opener, Source, Spawner, Time, Token, Trigger};
@@ -13,6 +14,7 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
+use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::drain::Drain;
 use super::effects::commands::Commands;
@@ -24,6 +26,7 @@ use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
 use super::reactor::Reactor;
 use super::settings::Settings;
+use super::tasks::{Handle, Loop, Tasks};
 
 /// What a turn found that its caller has to handle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,10 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     acceptor: Acceptor<K::Socket>,
     /// Commands that connections wait for; none, unless the service awaits any.
     commands: Commands<K>,
+    /// Tasks of other threads, and timers.
+    tasks: Tasks,
+    /// Carries out the drains that tasks ask for; without it they drain this loop alone.
+    drain_all: Option<Box<dyn Fn() + Send>>,
     drain: Option<Drain>,
     turns: u64,
     /// When the service gets the time again.
@@ -84,6 +91,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             reactor: Reactor::new(pump, workspaces, settings),
             acceptor: Acceptor::new(listeners, reserve),
             commands,
+            tasks: Tasks::new(),
+            drain_all: None,
             drain: None,
             turns: 0,
             next_tick: Time::default(),
@@ -98,6 +107,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Why it cannot be registered. It is closed then.
     pub fn share_listener(&mut self, listener: K::Socket) -> io::Result<()> {
         self.acceptor.share(self.reactor.pump_mut(), listener)
+    }
+
+    /// Takes part in `handoff` as the worker at `place`. The first one accepts for all.
+    pub fn join_handoff(&mut self, handoff: Arc<Handoff<K::Socket>>, place: usize) {
+        self.acceptor.join(Member::new(handoff, place));
     }
 
     /// Takes from the kernel what it may refuse, and registers `listeners`: the prepared commands,
@@ -243,11 +257,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if !self.reactor.expire(events) {
             return;
         }
+        if self.tasks.next_deadline() <= self.now() {
+            let drains = self.tasks.fire(self.now(), &self.reactor.pump().counters);
+            self.settle_tasks(drains);
+        }
         if self.has_effects() {
             self.commands.expire(&mut self.reactor);
         }
-        if self.acceptor.deadline() <= self.now() && !self.reactor.is_full() {
-            self.acceptor.resume(self.reactor.pump_mut());
+        if self.acceptor.deadline() <= self.now() {
+            self.acceptor.resume_if_possible(&mut self.reactor);
         }
         if let Some(drain) = &mut self.drain {
             self.acceptor.settle(&mut self.reactor);
@@ -267,6 +285,59 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.next_tick = pump.now.after(Duration::from_secs(1) - gone);
     }
 
+    /// A handle with which other threads give this loop tasks. `wake` makes the kernel report a
+    /// wake-up; that of the first call is kept.
+    pub fn task_handle(&mut self, wake: impl Fn() + Send + Sync + 'static) -> Handle {
+        self.tasks.handle(wake)
+    }
+
+    /// `drain_all` begins the drain of every loop of the server when a task or a timer asks for it.
+    pub(crate) fn drain_with(&mut self, drain_all: impl Fn() + Send + 'static) {
+        self.drain_all = Some(Box::new(drain_all));
+    }
+
+    /// Resets the wake-up that a turn has reported, takes in the connections that another worker
+    /// has handed over, and runs the tasks that wait.
+    ///
+    /// # Errors
+    ///
+    /// The error of the kernel.
+    pub fn take_wake_up(&mut self) -> io::Result<()> {
+        // First of all, so that a task or a connection that is given from here on wakes the loop
+        // again.
+        self.kernel_mut().take_wake_up()?;
+        self.acceptor.take_handed(&mut self.reactor);
+        let drains = self.tasks.run(self.now(), &self.reactor.pump().counters);
+        self.settle_tasks(drains);
+        Ok(())
+    }
+
+    /// Calls `act` with what a task may use, on this thread.
+    pub fn with_loop<T>(&mut self, act: impl FnOnce(&mut Loop<'_>) -> T) -> T {
+        // The last turn may be long ago.
+        let now = self.kernel_mut().now();
+        let counters = &self.reactor.pump().counters;
+        let (outcome, drains) = self.tasks.with(now, counters, act);
+        self.settle_tasks(drains);
+        outcome
+    }
+
+    /// The loop ends: runs the tasks that were accepted, and refuses others.
+    pub fn finish_tasks(&mut self) {
+        self.tasks.finish(self.now(), &self.reactor.pump().counters);
+    }
+
+    /// Tasks or timers have run.
+    fn settle_tasks(&mut self, drains: bool) {
+        let next = self.tasks.next_deadline();
+        self.reactor.lists_mut().arm_own(next);
+        match &self.drain_all {
+            _ if !drains => {}
+            Some(drain_all) => drain_all(),
+            None => self.drain(),
+        }
+    }
+
     /// Begins to shut down; [`Server::is_done`] tells when it is over.
     pub fn drain(&mut self) {
         if self.drain.is_none() {
@@ -276,7 +347,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Whether the drain is over: no connection and no listener is left.
     pub fn is_done(&self) -> bool {
-        self.drain.is_some() && self.reactor.len() == 0 && self.acceptor.listeners() == 0
+        self.drain.is_some()
+            && self.reactor.len() == 0
+            && self.acceptor.listeners() == 0
+            && self.acceptor.is_finished()
     }
 
     /// Connections closed at the drain time-out that were owed replies or were still queued.
@@ -287,6 +361,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Closes the listeners, and removes the paths of the local ones.
     pub(crate) fn close_listeners(&mut self) {
         self.acceptor.close_listeners(self.reactor.pump_mut());
+    }
+
+    /// Accepts from all listeners as if they had been reported: another process may have been told
+    /// of a connection and have ended since.
+    pub(crate) fn look_at_listeners(&mut self) {
+        for number in 0..self.acceptor.listeners() {
+            self.acceptor.call(number as u32);
+        }
+        self.acceptor.accept_pending(&mut self.reactor, self.turns);
     }
 
     /// Replaces the service by another of the same kind, for open connections too.

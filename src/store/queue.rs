@@ -4,14 +4,14 @@
 //! ones without bound. Here a slot is in a queue at most once, and is removed from any position in
 //! one step. The array is zeroed memory: a page is untouched until one of its slots first waits.
 
-/// The slots before and behind: 0 when the slot does not wait, [`NOBODY`] at an end, else the
+/// The slots before and behind: 0 when the slot does not wait, [`NO_SLOT`] at an end, else the
 /// number of the slot plus [`FIRST`]. A plain array, because only zeroed arrays are allocated as
 /// untouched pages.
 type Link = [u32; 2];
 
 const BEFORE: usize = 0;
 const BEHIND: usize = 1;
-const NOBODY: u32 = 1;
+const NO_SLOT: u32 = 1;
 const FIRST: u32 = 2;
 
 /// A queue of slot numbers below its capacity.
@@ -31,8 +31,8 @@ impl Queue {
     pub fn new(capacity: usize) -> Queue {
         Queue {
             links: vec![[0; 2]; capacity],
-            first: NOBODY,
-            last: NOBODY,
+            first: NO_SLOT,
+            last: NO_SLOT,
             len: 0,
         }
     }
@@ -58,9 +58,9 @@ impl Queue {
         if self.links[slot as usize] != [0; 2] {
             return false;
         }
-        self.links[slot as usize] = [self.last, NOBODY];
+        self.links[slot as usize] = [self.last, NO_SLOT];
         match self.last {
-            NOBODY => self.first = slot + FIRST,
+            NO_SLOT => self.first = slot + FIRST,
             last => self.links[(last - FIRST) as usize][BEHIND] = slot + FIRST,
         }
         self.last = slot + FIRST;
@@ -82,11 +82,11 @@ impl Queue {
             return;
         }
         match before {
-            NOBODY => self.first = behind,
+            NO_SLOT => self.first = behind,
             before => self.links[(before - FIRST) as usize][BEHIND] = behind,
         }
         match behind {
-            NOBODY => self.last = before,
+            NO_SLOT => self.last = before,
             behind => self.links[(behind - FIRST) as usize][BEFORE] = before,
         }
         self.links[slot as usize] = [0; 2];

@@ -9,9 +9,13 @@
 //! copies its counters out on request, and the last one to answer adds them up, so the counters
 //! themselves are never shared.
 //!
-//! Neighbours: `server` below, `signals` and `reload` beside it, `cli::run` above. See signalfd(2),
-//! eventfd(2).
+//! In a worker process (`processes`) the counters go to the supervisor instead of stdout, and its
+//! orders come like signals.
+//!
+//! Neighbours: `server` below, `signals`, `reload` and `processes` beside it, `cli::run` above. See
+//! signalfd(2), eventfd(2).
 
+pub mod processes;
 pub(crate) mod reload;
 pub(crate) mod signals;
 
@@ -27,10 +31,14 @@ use crate::kernel::{
 use crate::limits::{LINE_RETRY_PAUSE, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
-use super::server::Server;
 use super::server::observe::counters::{Counters, StatsFormat};
+use super::server::{Loop, Server, TimerId};
+use processes::{Order, OrderOrEnd, Reporter};
 use reload::{Reloaded, Reloads};
-use signals::Signals;
+use signals::{Echo, Signals};
+
+/// The exit of a worker process whose supervisor has ended is that of SIGTERM.
+const SUPERVISOR_LOST: i32 = 15;
 
 /// How serving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +58,10 @@ pub enum Ending {
 /// State shared by all workers.
 struct Shared<S> {
     drain: AtomicBool,
+    /// The listeners are left to other processes when the drain begins.
+    leave: AtomicBool,
+    /// Incremented for each request to look at the listeners.
+    look: AtomicU64,
     /// Exit at once: the processes started for connections are killed too.
     stop: AtomicBool,
     /// Incremented for each request for counters. A worker answers when this differs from the
@@ -77,8 +89,25 @@ struct Totals {
     /// Counters were requested again while a request was open.
     asked_again: bool,
     cut: u64,
-    format: StatsFormat,
-    by_worker: bool,
+    sink: Sink,
+}
+
+/// Where the sums of the counters go.
+enum Sink {
+    /// To stdout, as a line.
+    Line {
+        format: StatsFormat,
+        /// With the connections of each worker.
+        by_worker: bool,
+    },
+    /// To the supervisor of this process.
+    Supervisor {
+        reporter: Arc<Reporter>,
+        /// The last number that it has asked for.
+        asked: u64,
+        /// The same when the current request began.
+        answers: u64,
+    },
 }
 
 /// When and how lines of statistics are printed.
@@ -114,6 +143,30 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
+    run_for(None, servers, wakers, statistics, reload, begin, announce)
+}
+
+/// The same in a worker process, for the supervisor behind the `reporter`, if there is one. The
+/// first report says that every server has its thread. Statistics are printed by the supervisor.
+///
+/// # Errors
+///
+/// Those of [`run`].
+pub fn run_for<K, S>(
+    reporter: Option<Reporter>,
+    servers: Vec<Server<K, S>>,
+    wakers: Vec<Waker>,
+    statistics: Statistics,
+    reload: impl FnMut() -> Result<S, String> + Send + 'static,
+    begin: Begin,
+    announce: impl FnOnce(),
+) -> io::Result<Ending>
+where
+    K: Spawner + Opener + Send + 'static,
+    K::Socket: Send,
+    S: Service<State: Send> + Clone + Send + 'static,
+{
+    let reporter = reporter.map(Arc::new);
     let has_effects = servers.iter().any(Server::has_effects);
     let counts = vec![Counters::default(); servers.len()];
     let totals = Totals {
@@ -122,14 +175,25 @@ where
         asked_again: false,
         counts,
         cut: 0,
-        format: statistics.format,
-        by_worker: statistics.by_worker,
+        sink: match &reporter {
+            None => Sink::Line {
+                format: statistics.format,
+                by_worker: statistics.by_worker,
+            },
+            Some(reporter) => Sink::Supervisor {
+                reporter: Arc::clone(reporter),
+                asked: 0,
+                answers: 0,
+            },
+        },
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let reloads = Reloads::new(reload, run_main.clone());
     retry_lines_by(run_main.clone());
     let shared = Arc::new(Shared {
         drain: AtomicBool::new(false),
+        leave: AtomicBool::new(false),
+        look: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         request: AtomicU64::new(0),
         reloaded: Mutex::new(Reloaded::new()),
@@ -140,15 +204,13 @@ where
     let mut workers = servers
         .into_iter()
         .enumerate()
-        .map(|(number, server)| Worker {
-            number,
-            server,
-            shared: Arc::clone(&shared),
-            seen: 0,
-            reloads: 0,
-            retired: false,
-        });
+        .map(|(number, server)| Worker::new(number, server, &shared));
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
+    // In a worker process each sum is a report.
+    first.set_timers(match &reporter {
+        Some(reporter) => reporter.alive(),
+        None => statistics.interval,
+    });
     let mut threads = Vec::new();
     let started = workers.try_for_each(|worker| {
         let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
@@ -158,7 +220,11 @@ where
     let ending = started.and_then(|()| {
         announce();
         (first.shared.begin)(first.number);
-        first.run_main(statistics.interval, reloads)
+        if reporter.is_some() {
+            // The first report says that this process serves.
+            shared.request_counts();
+        }
+        first.run_main(reporter.as_deref(), reloads)
     });
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
@@ -168,6 +234,10 @@ where
             thread
                 .join()
                 .map_err(|_| io::Error::other("a worker panicked"))??;
+        }
+        if let (Some(reporter), Ok(Ending::Drained { cut, counters })) = (&reporter, &ending) {
+            let by_worker = shared.totals().by_worker();
+            reporter.report_drained(*cut, by_worker, (**counters).clone());
         }
     } else if has_effects {
         // Threads end with the process, but the commands they started do not.
@@ -185,18 +255,37 @@ struct Worker<K: Spawner + Opener, S: Service> {
     shared: Arc<Shared<S>>,
     /// The last request for counters that this worker has answered.
     seen: u64,
+    /// The last request to look at the listeners that this worker has followed.
+    looks: u64,
     /// Number of the newest reloaded service that this worker has taken.
     reloads: u64,
     retired: bool,
 }
 
 impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
+    fn new(number: usize, mut server: Server<K, S>, shared: &Arc<Shared<S>>) -> Worker<K, S> {
+        let drain = Arc::clone(shared);
+        server.drain_with(move || _ = drain.request_drain());
+        Worker {
+            number,
+            server,
+            shared: Arc::clone(shared),
+            seen: 0,
+            looks: 0,
+            reloads: 0,
+            retired: false,
+        }
+    }
+
     /// Runs turns until this worker is told to drain and has drained.
     fn run_worker(mut self) -> io::Result<()> {
         (self.shared.begin)(self.number);
         let ended = loop {
-            match self.turn(Time::NEVER) {
-                Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => return Ok(()),
+            match self.turn() {
+                Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => {
+                    self.server.finish_tasks();
+                    return Ok(());
+                }
                 Ok(_) => {}
                 Err(error) => break error,
             }
@@ -209,48 +298,52 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         Err(ended)
     }
 
+    /// Sets the timers of everything periodic that belongs to the first worker.
+    fn set_timers(&mut self, stats_interval: Option<Duration>) {
+        if let Some(interval) = stats_interval {
+            let shared = Arc::clone(&self.shared);
+            let print = move |_: &mut Loop<'_>| shared.request_counts();
+            self.server
+                .with_loop(|view| _ = view.every(interval, print));
+        }
+    }
+
     /// Runs turns like the other workers and also reads the signals, until the last worker has
     /// drained.
     fn run_main(
         &mut self,
-        stats_interval: Option<Duration>,
+        reporter: Option<&Reporter>,
         mut reloads: Reloads<S>,
     ) -> io::Result<Ending> {
-        let next_after = |now: Time| stats_interval.map_or(Time::NEVER, |span| now.after(span));
-        let mut next_stats = next_after(self.server.now());
-        // The signal that started the drain, and until when the same signal counts as its echo.
-        let mut echo: Option<(i32, Time)> = None;
+        let mut echo = Echo::default();
+        let mut retry = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
         // workers.
         while !self.retired || self.shared.totals().runs.contains(&true) {
-            let echoes_until = echo.map_or(Time::NEVER, |(_, until)| until);
-            let next_retry = match retry_lines() {
-                true => self.server.kernel_mut().now().after(LINE_RETRY_PAUSE),
-                false => Time::NEVER,
-            };
-            let signals = self.turn(next_stats.min(echoes_until).min(next_retry))?;
-            let now = self.server.now();
-            if now >= next_stats {
-                self.shared.request_counts();
-                next_stats = next_after(now);
-            }
-            let signals = match signals {
+            self.retry_lines(&mut retry);
+            let signals = match self.turn()? {
                 true => Signals::take(self.server.kernel_mut())?,
                 false => Signals::default(),
             };
+            while let Some(order) = reporter.and_then(Reporter::take) {
+                if let Some(ending) = self.follow_order(order) {
+                    return Ok(ending);
+                }
+            }
+            let now = self.server.now();
             for number in signals.terminations {
-                // The signal was sent before the wait that reports it, and the turn before that
-                // wait may have been long. The time of reading therefore says little: until the
-                // drain is logged, the same signal is an echo.
-                if echo.is_some_and(|(it, _)| it == number) {
+                if reporter.is_some() && !self.shared.drain.load(Ordering::Acquire) {
+                    // Only this process drains, and the others accept what is queued.
+                    self.shared.leave.store(true, Ordering::Release);
+                }
+                if echo.is_of(number) {
                     continue;
                 }
                 if self.shared.request_drain() {
                     return Ok(Ending::Stopped(number));
                 }
                 self.follow_control();
-                let now = self.server.kernel_mut().now();
-                echo = Some((number, now.after(SIGNAL_ECHO)));
+                self.begin_echo(&mut echo, number);
             }
             if signals.reload {
                 reloads.ask();
@@ -264,24 +357,76 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             // Follow the requests here too, in case this worker's own wake-up failed.
             self.follow_control();
             self.retire_if_done();
-            // Logged only once a second signal really ends the server.
-            if echo.is_some_and(|(_, until)| now >= until) {
-                echo = None;
-                log::info!("draining; a second signal ends at once");
+            echo.settle();
+        }
+        echo.end();
+        self.server.finish_tasks();
+        Ok(self.shared.ending())
+    }
+
+    /// Carries out an order of the supervisor. Returns how this process ends, if that is at once.
+    #[cold]
+    fn follow_order(&mut self, order: OrderOrEnd) -> Option<Ending> {
+        match order {
+            OrderOrEnd::Order(Order::Drain) => {
+                self.shared.leave.store(false, Ordering::Release);
+                self.shared.request_drain();
+            }
+            OrderOrEnd::Order(Order::Stop(signal)) => return Some(Ending::Stopped(signal)),
+            OrderOrEnd::Order(Order::Count(number)) => {
+                if let Sink::Supervisor { asked, .. } = &mut self.shared.totals().sink {
+                    *asked = number;
+                }
+                self.shared.request_counts();
+            }
+            OrderOrEnd::Order(Order::Look) => {
+                self.shared.look.fetch_add(1, Ordering::AcqRel);
+                self.shared.wake_all();
+            }
+            OrderOrEnd::End => {
+                log::error!("the supervisor has ended, so this worker process ends too");
+                return Some(Ending::Stopped(SUPERVISOR_LOST));
             }
         }
-        if echo.is_some() {
-            log::info!("draining");
+        None
+    }
+
+    /// Writes the rests of lines, and sets a timer for what finds no room.
+    fn retry_lines(&mut self, retry: &mut Option<TimerId>) {
+        self.server.with_loop(|view| {
+            let waits = retry.is_some_and(|timer| view.is_set(timer));
+            if !waits && retry_lines() {
+                let again = |view: &mut Loop<'_>| {
+                    if let Some(this) = view.timer().filter(|_| !retry_lines()) {
+                        view.cancel(this);
+                    }
+                };
+                // Without a free timer the next wake-up tries again.
+                *retry = view.every(LINE_RETRY_PAUSE, again).ok();
+            }
+        });
+    }
+
+    /// The drain begins with this signal, whose echo is expected.
+    fn begin_echo(&mut self, echo: &mut Echo, number: i32) {
+        let over = echo.begin(number);
+        let waker = self.shared.wakers.first().cloned();
+        let end = move |_: &mut Loop<'_>| {
+            over.store(true, Ordering::Release);
+            // The end of the echo is settled after the signals of the same turn.
+            waker.iter().for_each(Waker::wake);
+        };
+        if let Err(refused) = self.server.with_loop(|view| view.once(SIGNAL_ECHO, end)) {
+            self.server.with_loop(refused.into_inner());
         }
-        Ok(self.shared.ending())
     }
 
     /// Runs the loop until something other than a connection needs work, and follows requests.
     /// Returns whether signals have arrived.
-    fn turn(&mut self, until: Time) -> io::Result<bool> {
-        let wakeups = self.server.run(until)?;
+    fn turn(&mut self) -> io::Result<bool> {
+        let wakeups = self.server.run(Time::NEVER)?;
         if wakeups.wake_up {
-            self.server.kernel_mut().take_wake_up()?;
+            self.server.take_wake_up()?;
             self.follow_control();
         }
         self.retire_if_done();
@@ -299,7 +444,15 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.shared.drain.load(Ordering::Acquire) {
+            if self.shared.leave.load(Ordering::Acquire) {
+                self.server.close_listeners();
+            }
             self.server.drain();
+        }
+        let look = self.shared.look.load(Ordering::Acquire);
+        if look != self.looks {
+            self.looks = look;
+            self.server.look_at_listeners();
         }
         let request = self.shared.request.load(Ordering::Acquire);
         if request != self.seen {
@@ -364,12 +517,20 @@ impl<S: Clone> Shared<S> {
     /// keep a collection from ever completing.
     fn request_counts(&self) {
         let mut totals = self.totals();
-        let Totals { awaited, runs, .. } = &mut *totals;
+        let Totals {
+            awaited,
+            runs,
+            sink,
+            ..
+        } = &mut *totals;
         if awaited.contains(&true) {
             totals.asked_again = true;
             return;
         }
         awaited.clone_from(runs);
+        if let Sink::Supervisor { asked, answers, .. } = sink {
+            *answers = *asked;
+        }
         drop(totals);
         self.request.fetch_add(1, Ordering::AcqRel);
         self.wake_all();
@@ -415,6 +576,12 @@ impl Totals {
         sum
     }
 
+    /// Connections accepted by each worker.
+    fn by_worker(&self) -> Vec<u64> {
+        let counts = self.counts.iter();
+        counts.map(|counters| counters.connections_total).collect()
+    }
+
     /// Stores the current counters of one worker and prints the sum after the last awaited worker.
     /// Returns whether the counters must be requested again.
     fn publish(&mut self, number: usize, counters: &Counters) -> bool {
@@ -423,16 +590,23 @@ impl Totals {
         if !was_awaited || self.awaited.contains(&true) {
             return false;
         }
-        let totals = self
-            .counts
-            .iter()
-            .map(|counters| counters.connections_total);
-        let by_worker: Vec<u64> = totals.filter(|_| self.by_worker).collect();
-        let mut line = self.sum().line(self.format, &by_worker, lines_dropped());
-        line.push('\n');
-        // The next line of counters reports how many were dropped. A separate notice would not be a
-        // valid line of counters.
-        OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
+        let by_worker = self.by_worker();
+        match &self.sink {
+            Sink::Line {
+                format,
+                by_worker: is_listed,
+            } => {
+                let listed = if *is_listed { &by_worker[..] } else { &[] };
+                let mut line = self.sum().line(*format, listed, lines_dropped());
+                line.push('\n');
+                // The next line of counters reports how many were dropped. A separate notice would
+                // not be a valid line of counters.
+                OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
+            }
+            Sink::Supervisor {
+                reporter, answers, ..
+            } => reporter.report(*answers, by_worker, self.sum()),
+        }
         std::mem::take(&mut self.asked_again)
     }
 }
@@ -449,8 +623,10 @@ mod tests {
             awaited: vec![true; 2],
             asked_again: true,
             cut: 0,
-            format: StatsFormat::Whole,
-            by_worker: false,
+            sink: Sink::Line {
+                format: StatsFormat::Whole,
+                by_worker: false,
+            },
         };
         let again = [0, 0, 1, 1].map(|number| totals.publish(number, &Counters::default()));
         assert_eq!(again, [false, false, true, false]);

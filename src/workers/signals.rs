@@ -1,10 +1,12 @@
-//! The signals that have arrived, grouped by what they ask for.
+//! The signals that have arrived, grouped by what they ask for, and the echo of the first one.
 //!
 //! All pending signals are taken before any is acted on, so that a termination is not handled after
 //! a reload. The number taken per turn is bounded, so that a flood of signals cannot starve the
 //! connections; the kernel reports the rest in the next turn. See signalfd(2), signal(7).
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kernel::{Poller, Signal};
 use crate::limits::SIGNALS_PER_TURN;
@@ -33,5 +35,44 @@ impl Signals {
             }
         }
         Ok(signals)
+    }
+}
+
+/// The signal that started the drain, as long as the same signal counts as its echo.
+///
+/// The signal was sent before the wait that reports it, and the turn before that wait may have been
+/// long. The time of reading therefore says little: until the drain is logged, the same signal is
+/// an echo.
+#[derive(Default)]
+pub(super) struct Echo(Option<(i32, Arc<AtomicBool>)>);
+
+impl Echo {
+    /// The drain begins. The caller sets what is returned when the time of the echo is over.
+    pub(super) fn begin(&mut self, number: i32) -> Arc<AtomicBool> {
+        let over = Arc::new(AtomicBool::new(false));
+        self.0 = Some((number, Arc::clone(&over)));
+        over
+    }
+
+    /// Whether a signal is the echo of the first one.
+    pub(super) fn is_of(&self, number: i32) -> bool {
+        self.0.as_ref().is_some_and(|(first, _)| *first == number)
+    }
+
+    /// The signals of this turn are handled. Logs the drain only once a second signal really ends
+    /// the server.
+    pub(super) fn settle(&mut self) {
+        let is_over = |(_, over): &(i32, Arc<AtomicBool>)| over.load(Ordering::Acquire);
+        if self.0.as_ref().is_some_and(is_over) {
+            self.0 = None;
+            log::info!("draining; a second signal ends at once");
+        }
+    }
+
+    /// The drain is over before the time of the echo.
+    pub(super) fn end(&self) {
+        if self.0.is_some() {
+            log::info!("draining");
+        }
     }
 }

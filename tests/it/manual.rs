@@ -313,6 +313,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "limits.md",
         "wiretap.md",
         "shutdown.md",
+        "processes.md",
         "systemd.md",
         "changes.md",
     ] {

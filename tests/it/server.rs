@@ -23,6 +23,7 @@ mod signals;
 mod speaking;
 mod stale;
 mod talkative;
+mod tasks;
 mod time;
 mod wiretap;
 

@@ -126,11 +126,11 @@ impl<S: Service> Talk<S> {
     }
 
     /// An event of the effect of the connection arrives.
-    pub(crate) fn hears(&mut self, news: EffectEvent<'_>, drafted: &mut usize) {
+    pub(crate) fn hears(&mut self, event: EffectEvent<'_>, drafted: &mut usize) {
         assert_eq!(self.wants(), Want::Await);
         let progress = self.with(|connection, workspace, protocol| {
             let budget = &mut Budget::new(u64::MAX);
-            connection.heard(news, "[::1]:7", drafted, workspace, protocol, budget)
+            connection.take_event(event, "[::1]:7", drafted, workspace, protocol, budget)
         });
         self.note(progress);
     }
@@ -173,7 +173,7 @@ impl<S: Service> Talk<S> {
                 },
                 Want::Write => self.writes(most),
                 Want::Resume => self.resumes(),
-                Want::Await => panic!("the play has to tell the news"),
+                Want::Await => panic!("the play has to pass in the events"),
                 Want::Shutdown => self.connection.finished(),
                 over @ (Want::Discard | Want::Close) => return over,
             }

@@ -86,7 +86,7 @@ text += b"echo" if mode & termios.ECHO else b"silence"
 sys.stdout.buffer.write(text)
 "#;
 
-/// What a terminal gets from a program in its foreground while somebody types `typed`, and then
+/// What a terminal gets from a program in its foreground while `typed` is typed, and then
 /// `echo`, or `silence` if the program has left the terminal without echo. Nothing without Python.
 pub(crate) fn in_the_foreground(program: &[&str]) -> Option<String> {
     run(FOREGROUND, program)

@@ -32,6 +32,7 @@ topics![
     "limits",
     "wiretap",
     "shutdown",
+    "processes",
     "reliability",
     "exit-codes",
     "environment",

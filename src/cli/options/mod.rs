@@ -92,8 +92,12 @@ pub struct Serve {
     pub frame_size_max: usize,
     /// What to do with a larger frame.
     pub on_too_long: OnTooLong,
-    /// Number of workers.
+    /// Number of workers in each process.
     pub threads: usize,
+    /// Number of worker processes; `None` serves in this one.
+    pub processes: Option<u32>,
+    /// Time between two reports of a worker process; `None` is never.
+    pub alive: Option<Duration>,
     /// Maximum number of simultaneous connections, over all workers. `None` is the default, or
     /// fewer if the descriptor limit does not allow it.
     pub connections_max: Option<u32>,
@@ -145,6 +149,13 @@ pub struct Serve {
     pub wiretap: Option<Detail>,
 }
 
+impl Serve {
+    /// Number of workers over all processes.
+    pub fn workers(&self) -> usize {
+        self.threads * self.processes.unwrap_or(1) as usize
+    }
+}
+
 impl Default for Serve {
     /// The settings of `mynah` without arguments. `listen` is empty, because `--listen` replaces
     /// the default address instead of adding to it.
@@ -161,6 +172,8 @@ impl Default for Serve {
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             threads: limits::THREADS_DEFAULT,
+            processes: None,
+            alive: Some(limits::ALIVE_DEFAULT),
             connections_max: None,
             connections_per_ip_max: None,
             memory_max: limits::MEMORY_DEFAULT,

@@ -74,7 +74,7 @@ fn every_value_reaches_its_field() {
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
-         --rate-out-total 4/5",
+         --rate-out-total 4/5 --processes 2 --alive 2s",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
@@ -89,6 +89,8 @@ fn every_value_reaches_its_field() {
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
+        processes: Some(2),
+        alive: Some(Duration::from_secs(2)),
         connections_max: Some(7),
         memory_max: 1 << 30,
         backlog: 5,
@@ -344,7 +346,7 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         ),
         (
             "--accept round-robin",
-            "--accept round-robin: unknown, must be reuseport or exclusive",
+            "--accept round-robin: unknown, must be reuseport or exclusive or handoff",
         ),
         ("--pin=1", "--pin 1: must be on or off"),
         ("--frame-max 2g", "--frame-max 2g: must be 1 to 1g"),

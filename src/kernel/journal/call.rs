@@ -44,6 +44,7 @@ calls! {
     Connect "connect" "" ""
     Local "getsockname" "" ""
     QueueLength "getsockopt TCP_INFO" "" "TCP_INFO"
+    StopHandshakes "setsockopt" "" "SO_ATTACH_FILTER"
     StopQueueing "shutdown SHUT_RD" "" "SHUT_RD"
     Share "fcntl" "" "F_DUPFD_CLOEXEC"
     Reserve "open" "/dev/null" ""

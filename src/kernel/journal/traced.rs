@@ -373,6 +373,15 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
         answer
     }
 
+    fn stop_handshakes(&mut self, listener: &K::Socket) -> io::Result<()> {
+        let answer = self.kernel.stop_handshakes(listener);
+        if self.is_on() {
+            let made = Made::new(Name::StopHandshakes).on(K::number(listener));
+            self.note(made, done(&answer));
+        }
+        answer
+    }
+
     fn stop_queueing(&mut self, listener: &K::Socket) -> io::Result<()> {
         let answer = self.kernel.stop_queueing(listener);
         if self.is_on() {

@@ -81,8 +81,8 @@ fn lock_directory(path: &Path, timeout: Duration) -> PathLock {
             // Some file systems have no locks.
             Err(_) => return unlocked,
             Ok(false) if begin.elapsed() < timeout => thread::sleep(PATH_LOCK_PAUSE),
-            // Any user who may read the directory can hold its lock, and must not keep this server
-            // from starting or from removing its path.
+            // Any user with the right to read the directory can hold its lock, and must not keep
+            // this server from starting or from removing its path.
             Ok(false) => {
                 log::warn!(
                     "{}: another process holds the lock, flock(2): going on without it",

@@ -14,6 +14,7 @@
 
 pub(in crate::kernel) mod local_path;
 pub(in crate::kernel) mod opener;
+pub(in crate::kernel) mod processes;
 pub(in crate::kernel) mod signals;
 pub(in crate::kernel) mod spawner;
 pub(in crate::kernel) mod streams;

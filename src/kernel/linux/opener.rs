@@ -66,6 +66,10 @@ impl Opener for Linux {
         socket::queue_length(listener.as_fd())
     }
 
+    fn stop_handshakes(&mut self, listener: &Socket) -> io::Result<()> {
+        socket::ignore_handshakes(listener.as_fd())
+    }
+
     fn stop_queueing(&mut self, listener: &Socket) -> io::Result<()> {
         socket::shutdown_read(listener.as_fd())
     }
@@ -352,11 +356,48 @@ mod tests {
         let taken = linux.accept(&listener)?;
         assert_eq!(linux.write(&taken, b"hello")?, 5);
         assert_eq!(linux.read(&waits, &mut [0; 8])?, 5);
-        let nobody = linux.accept(&listener).map(drop);
+        let accepted = linux.accept(&listener).map(drop);
         assert_eq!(
-            nobody.map_err(|error| error.kind()),
+            accepted.map_err(|error| error.kind()),
             Err(io::ErrorKind::WouldBlock)
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_listener_that_stops_handshakes_keeps_its_queue_and_its_connections() -> Outcome {
+        for there in ["127.0.0.1:0", "[::1]:0"] {
+            let mut linux = Linux::new(false)?;
+            let listener = linux.listen(&address(there), &PLAIN)?;
+            let there = linux.local(&listener)?;
+            let (before, accepted) = meet(&mut linux, &listener)?;
+            let waits = linux.connect(&there, &ConnectOptions::default())?;
+            assert_eq!(linux.queue_length(&listener)?, 1);
+            linux.stop_handshakes(&listener)?;
+            let late = linux.connect(&there, &ConnectOptions::default())?;
+            assert_eq!(
+                linux.queue_length(&listener)?,
+                1,
+                "the late one is not there"
+            );
+            let taken = linux.accept(&listener)?;
+            for (near, far) in [(&before, &accepted), (&waits, &taken)] {
+                assert_eq!(linux.write(near, b"hello")?, 5);
+                assert_eq!(linux.read(far, &mut [0; 8])?, 5);
+            }
+            linux.register(&late, Token::new(0, 1), Interest::WRITE)?;
+            let mut events = [Event::default(); 4];
+            assert_eq!(linux.wait(&mut events, Time::default())?, 0);
+            // It is refused when it tries again.
+            linux.close_listener(listener);
+            assert_eq!(linux.wait(&mut events, Time::NEVER)?, 1);
+            let refused = linux.take_error(&late).map_err(|error| error.kind());
+            assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
+        }
+        let name = format!("unix:@mynah-{}-handshakes", std::process::id());
+        let mut linux = Linux::new(false)?;
+        let local = linux.listen(&address(&name), &PLAIN)?;
+        assert!(linux.stop_handshakes(&local).is_err());
         Ok(())
     }
 
@@ -457,8 +498,8 @@ mod tests {
             kind(linux.connect(&address("7"), &options)).0,
             OpenStep::Bind
         );
-        let nobody = address(&format!("unix:@mynah-{}-nobody", std::process::id()));
-        let refused = kind(linux.connect(&nobody, &ConnectOptions::default()));
+        let unbound = address(&format!("unix:@mynah-{}-unbound", std::process::id()));
+        let refused = kind(linux.connect(&unbound, &ConnectOptions::default()));
         assert_eq!(
             refused,
             (OpenStep::Connect, io::ErrorKind::ConnectionRefused)

@@ -22,8 +22,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Linux, Socket};
-use crate::kernel::{Child, Spawner, Token, errno};
-use crate::sys::epoll;
+use crate::kernel::{Child, Spawner, errno};
 use crate::sys::process::{child, signal, spawn};
 
 /// Directories for a program without a slash in its name: those of a usual login. The environment
@@ -87,12 +86,7 @@ impl Spawner for Linux {
         if self.signals.is_none() {
             return Ok(());
         }
-        child::adopt_orphans()?;
-        let ended = signal::descriptor(&[signal::CHLD])?;
-        let token = Token::CHILD_ENDED;
-        self.epoll.add(ended.as_fd(), token.bits(), epoll::IN)?;
-        self.ended_children = Some(ended);
-        Ok(())
+        self.watch_children()
     }
 
     fn prepare(&mut self, line: &str) -> io::Result<Command> {

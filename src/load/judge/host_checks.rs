@@ -72,8 +72,8 @@ mod tests {
             "{line}"
         );
         // An address from the documentation range: no host uses it (RFC 5737).
-        let nobody = Address::Tcp("192.0.2.1:0".parse().expect("an address"));
-        let line = told(|plan| plan.sources = vec![nobody]);
+        let absent = Address::Tcp("192.0.2.1:0".parse().expect("an address"));
+        let line = told(|plan| plan.sources = vec![absent]);
         assert!(line.starts_with("--source-ip 192.0.2.1: "), "{line}");
         assert!(line.contains("an address of this machine"), "{line}");
     }

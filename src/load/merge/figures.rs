@@ -156,7 +156,7 @@ pub(super) fn add(all: &mut Figures, more: &Figures) {
         more.client_cpu_ns_per_request,
     )
     .map(|(one, other)| weighed(one, other));
-    // A server has one process, whoever sampled it: its cost is spread over all requests.
+    // A server has one process, whichever members sampled it: its cost is spread over all requests.
     let server = match (all.server, more.server) {
         (Some(cost), _) => Some((cost, all.rate)),
         (None, Some(cost)) => Some((cost, more.rate)),

@@ -179,7 +179,9 @@ impl Bench {
                 Needs::Schedule if is_closed_loop => {
                     "there is a response time only with --rate; try service:"
                 }
-                Needs::Handshake if is_udp => "datagrams have no connect time, nobody shakes hands",
+                Needs::Handshake if is_udp => {
+                    "datagrams have no connect time: there is no handshake"
+                }
                 Needs::Statuses if !is_http => "replies have a status only with --protocol http",
                 Needs::Process if !has_process => {
                     "needs the server's process: --server-pid or --spawn"

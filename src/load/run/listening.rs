@@ -3,8 +3,8 @@
 //! The kernel lists its sockets in `/proc/net`, each with its inode; a process holds the socket if
 //! one of its descriptors is a link to `socket:[INODE]`. Several processes may share a listener.
 //! Then the one whose parent does not hold it, or else the one with the lowest number, stands for
-//! all: the cost of a server includes its children. Only a user who may look into the process finds
-//! it. Man pages: proc_net(5), proc_pid_fd(5).
+//! all: the cost of a server includes its children. The process is found only by a user with the
+//! right to look into it. Man pages: proc_net(5), proc_pid_fd(5).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -165,7 +165,7 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = Address::Tcp(free.local_addr().expect("it is bound"));
         drop(free);
-        let error = process_at(&address).expect_err("nobody listens");
+        let error = process_at(&address).expect_err("the listener is closed");
         assert!(
             error.contains(&address.to_string()) && error.contains("listens"),
             "{error}"

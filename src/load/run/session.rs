@@ -106,8 +106,8 @@ pub fn run<K: Poller + Opener>(
 ) -> Result<Session, SessionError> {
     bench.check().map_err(SessionError::Usage)?;
     // Requests that can never be encoded are reported before a server is started.
-    let nobody = Address::Unix(UnixName::Unnamed);
-    bench.plan.script(&nobody).map_err(SessionError::Usage)?;
+    let unnamed = Address::Unix(UnixName::Unnamed);
+    bench.plan.script(&unnamed).map_err(SessionError::Usage)?;
     host_checks::check(&bench.plan).map_err(SessionError::Usage)?;
     let core = bench.same_core.then(|| shared_core(&bench.plan));
     bench

@@ -6,12 +6,11 @@
 //! has no room, or when the budget of this turn is spent. Neighbours: `framing` decodes, `service`
 //! answers.
 
-use super::{Budget, CloseReason, Connection, Discarded, Progress, Protocol, State, Workspace};
+use super::replies::Answering;
+use super::{Budget, Connection, Discarded, Progress, Protocol, State, Workspace};
 use crate::limits::FRAMES_PER_EVENT;
-use crate::protocol::framing::{
-    Bounds, Decode, Decoded, FrameError, Framing, Hint, LengthField, each,
-};
-use crate::protocol::service::{Answer, Reply, Request, Service};
+use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Framing, LengthField, each};
+use crate::protocol::service::{Answer, Reply, Request, Service, Visit};
 
 impl<S: Service> Connection<S> {
     /// Answers the bytes that a connection at rest has just read, without a workspace: usually all
@@ -88,17 +87,13 @@ impl<S: Service> Connection<S> {
         protocol: &mut Protocol<S>,
         budget: &mut Budget,
     ) -> Progress {
-        // Each framing has its own loop, so that the framing is matched once per read and not once
-        // per frame.
-        let progress = each!(protocol.framing, framing => {
-            self.answer_by(&framing, workspace, protocol, budget)
-        });
+        let progress = self.answer_more(workspace, protocol, budget);
         self.compact(workspace);
         progress
     }
 
     /// Makes room for the next read.
-    fn compact(&self, workspace: &mut Workspace<'_>) {
+    pub(super) fn compact(&self, workspace: &mut Workspace<'_>) {
         // While replies wait to be written, or frames for their turn, nothing is read. To compact
         // now would move the same bytes again and again.
         if workspace.outbound.is_empty() && !self.yields() {
@@ -106,9 +101,9 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    fn answer_by<D: Decode>(
+    #[inline(always)]
+    fn answer_more(
         &mut self,
-        decoder: &D,
         workspace: &mut Workspace<'_>,
         protocol: &mut Protocol<S>,
         budget: &mut Budget,
@@ -116,33 +111,30 @@ impl<S: Service> Connection<S> {
         if matches!(self.state, State::Discarding { .. }) {
             self.skip(workspace, protocol);
         }
-        let most = budget.frames();
         match self.state {
             State::Open | State::HalfClosed(_) => {}
-            State::Yielding if most > 0 => self.state = State::Open,
+            State::Yielding if budget.frames() > 0 => self.state = State::Open,
             _ => return Progress::default(),
         }
-        let (frames, stop) = if !protocol.service.in_place(&self.service) {
-            self.answer_with_replies(decoder, workspace, protocol, budget)
-        } else if most > 0 {
-            let scanned = workspace.inbound.scanned();
-            let bytes = workspace.inbound.undecoded();
-            let run = self.answer_in_place(decoder, bytes, scanned, most, protocol);
-            workspace.inbound.answer(run.bytes);
-            budget.spend_frames(run.frames);
-            (run.frames, run.stop)
-        } else if workspace.inbound.undecoded().is_empty() {
-            (0, Stop::Incomplete { scanned: 0 })
-        } else {
-            (0, Stop::BudgetSpent)
+        let (frames, stop) = match protocol.service.in_place(&self.service) {
+            true => self.answer_more_in_place(workspace, protocol, budget),
+            false => {
+                let answering = Answering {
+                    workspace,
+                    framing: &protocol.framing,
+                    state: &mut self.state,
+                    budget,
+                };
+                protocol.service.visit(&mut self.service, answering)
+            }
         };
         self.ended |= frames > 0;
-        let discarded = match (stop, self.state) {
-            (Stop::Incomplete { scanned }, State::Open) => {
+        let discarded = match stop {
+            Stop::Incomplete { scanned } if self.is_open() => {
                 workspace.inbound.set_scanned(scanned);
                 None
             }
-            (stop, _) => self.stopped(stop, workspace, protocol, budget),
+            stop => self.stopped(stop, workspace, protocol, budget),
         };
         Progress { frames, discarded }
     }
@@ -185,9 +177,35 @@ impl<S: Service> Connection<S> {
             Stop::Awaits => self.state = State::Awaiting,
             Stop::BudgetSpent => self.state = State::Yielding,
             Stop::Wrong(error) => return self.refuse(error, workspace, protocol, budget),
-            Stop::Unanswerable(error) => self.fail(&error, None, workspace),
+            Stop::Unanswerable(error) => self.state.fail(&error, None, workspace),
         }
         None
+    }
+
+    /// Answers in place what lies in a workspace.
+    fn answer_more_in_place(
+        &mut self,
+        workspace: &mut Workspace<'_>,
+        protocol: &mut Protocol<S>,
+        budget: &mut Budget,
+    ) -> (u64, Stop) {
+        let most = budget.frames();
+        let scanned = workspace.inbound.scanned();
+        let bytes = workspace.inbound.undecoded();
+        if bytes.is_empty() {
+            return (0, Stop::Incomplete { scanned: 0 });
+        }
+        if most == 0 {
+            return (0, Stop::BudgetSpent);
+        }
+        // Each framing has its own loop, so that the framing is matched once per read and not once
+        // per frame.
+        let run = each!(protocol.framing, framing => {
+            self.answer_in_place(&framing, bytes, scanned, most, protocol)
+        });
+        workspace.inbound.answer(run.bytes);
+        budget.spend_frames(run.frames);
+        (run.frames, run.stop)
     }
 
     /// Answers in place. The answers are one run of bytes from the front, of at most `most` frames;
@@ -197,183 +215,18 @@ impl<S: Service> Connection<S> {
         &mut self,
         decoder: &D,
         bytes: &mut [u8],
-        mut scanned: usize,
+        scanned: usize,
         most: u64,
         protocol: &mut Protocol<S>,
     ) -> Run {
-        let whole = protocol.framing.has_boundaries();
-        let (mut frames, mut answered) = (0, 0);
-        let stop = loop {
-            let rest = &mut bytes[answered..];
-            if rest.is_empty() {
-                break Stop::Incomplete { scanned: 0 };
-            }
-            if most != u64::MAX && frames == most {
-                break Stop::BudgetSpent;
-            }
-            match decoder.decode(rest, scanned) {
-                Decoded::Frame(Bounds {
-                    frame,
-                    payload,
-                    payload_end,
-                }) => {
-                    let request = Request {
-                        payload: &mut rest[payload..payload_end],
-                        whole,
-                    };
-                    let mut no_reply = Reply::new(&mut []);
-                    let answer = protocol
-                        .service
-                        .serve(&mut self.service, request, &mut no_reply);
-                    debug_assert_eq!(answer, Answer::InPlace, "there was no room for another");
-                    (answered, scanned) = (answered + frame, 0);
-                    frames += 1;
-                }
-                Decoded::Incomplete { scanned } => break Stop::Incomplete { scanned },
-                Decoded::Wrong(error) => break Stop::Wrong(error),
-            }
+        let answering = InPlace {
+            decoder,
+            bytes,
+            scanned,
+            most,
         };
-        Run {
-            frames,
-            bytes: answered,
-            stop,
-        }
-    }
-
-    /// Answers frames one by one, because their answers may have any length.
-    fn answer_with_replies<D: Decode>(
-        &mut self,
-        decoder: &D,
-        workspace: &mut Workspace<'_>,
-        protocol: &mut Protocol<S>,
-        budget: &mut Budget,
-    ) -> (u64, Stop) {
-        let mut frames = 0;
-        loop {
-            let scanned = workspace.inbound.scanned();
-            let bytes = workspace.inbound.undecoded();
-            let held = bytes.len();
-            if held == 0 {
-                return (frames, Stop::Incomplete { scanned: 0 });
-            }
-            if budget.frames() == 0 {
-                return (frames, Stop::BudgetSpent);
-            }
-            let stop = match decoder.decode(bytes, scanned) {
-                Decoded::Frame(bounds) => match self.serve(bounds, workspace, protocol) {
-                    Ok(answered) => {
-                        frames += u64::from(answered);
-                        let left = workspace.inbound.undecoded().len();
-                        budget.spend_work(held - left);
-                        continue;
-                    }
-                    Err(stop) => stop,
-                },
-                Decoded::Incomplete { scanned } => Stop::Incomplete { scanned },
-                Decoded::Wrong(error) => Stop::Wrong(error),
-            };
-            return (frames, stop);
-        }
-    }
-
-    /// Passes one frame to the service and puts the answer where it goes out in order. Returns
-    /// `true` if the frame was answered, and `false` if it was only a part of a request: a peer
-    /// that sends the parts one by one is still at the same request.
-    fn serve(
-        &mut self,
-        mut bounds: Bounds,
-        workspace: &mut Workspace<'_>,
-        protocol: &mut Protocol<S>,
-    ) -> Result<bool, Stop> {
-        let Workspace {
-            inbound, outbound, ..
-        } = workspace;
-        let room = outbound.room();
-        // Older answers in outbound leave first. An answer in place must not overtake them, so it
-        // needs room behind them.
-        let in_order = outbound.is_empty() && inbound.joins();
-        let need_of = |frame: usize, payload: usize| match protocol.reply_max(payload) {
-            reply if in_order => reply,
-            reply => reply.max(frame),
-        };
-        let mut need = need_of(bounds.frame, bounds.payload_end - bounds.payload);
-        if need > room {
-            if protocol.framing.has_boundaries() {
-                return Err(Stop::NoRoom);
-            }
-            // Without message boundaries, any leading part can be served as a message.
-            while bounds.frame > 0 && need > room {
-                bounds.frame /= 2;
-                need = need_of(bounds.frame, bounds.frame);
-            }
-            if bounds.frame == 0 {
-                return Err(Stop::NoRoom);
-            }
-            bounds.payload_end = bounds.frame;
-        }
-        let overhead = protocol.framing.overhead();
-        let space = outbound.space(need);
-        let mut reply = Reply::new(match need {
-            0 => &mut [],
-            _ => &mut space[overhead.front..need - overhead.back],
-        });
-        let frame = &mut inbound.undecoded()[..bounds.frame];
-        let request = Request {
-            payload: &mut frame[bounds.payload..bounds.payload_end],
-            whole: protocol.framing.has_boundaries(),
-        };
-        let answer = protocol
-            .service
-            .serve(&mut self.service, request, &mut reply);
-        let filled = reply.filled();
-        match answer {
-            Answer::InPlace if in_order => inbound.answer(bounds.frame),
-            Answer::InPlace => {
-                space[..bounds.frame].copy_from_slice(frame);
-                outbound.advance(bounds.frame);
-                inbound.consume(bounds.frame);
-            }
-            Answer::Nothing => inbound.consume(bounds.frame),
-            Answer::Awaits => {
-                debug_assert!(protocol.service.effects().is_some());
-                return Err(Stop::Awaits);
-            }
-            Answer::Part(taken) => {
-                debug_assert!(!protocol.framing.has_boundaries() && taken <= bounds.frame);
-                outbound.advance(filled);
-                if taken == 0 && bounds.frame < inbound.undecoded().len() {
-                    // The service got only a part, for want of room.
-                    return Err(Stop::NoRoom);
-                } else if taken == 0 {
-                    return Err(Stop::Incomplete { scanned: 0 });
-                }
-                inbound.consume(taken);
-                return Ok(filled > 0);
-            }
-            Answer::Written | Answer::Goodbye | Answer::Refused(_) => {
-                // A goodbye may be empty: then nothing is sent, not even an empty frame.
-                if filled > 0 || answer == Answer::Written {
-                    match protocol.framing.encode(frame, space, filled) {
-                        Ok(encoded) => outbound.advance(encoded),
-                        Err(error) => return Err(Stop::Unanswerable(error)),
-                    }
-                }
-                // Only the first line of a request can show another protocol.
-                let begins =
-                    matches!(answer, Answer::Refused(_)) && !S::is_mid_message(&self.service);
-                let hint = match begins {
-                    true => Hint::beside_http(frame),
-                    false => None,
-                };
-                inbound.consume(bounds.frame);
-                match answer {
-                    Answer::Goodbye => self.leave(CloseReason::Goodbye.into(), workspace),
-                    Answer::Refused(why) => self.fail(&FrameError::Refused(why), hint, workspace),
-                    _ => {}
-                }
-            }
-        }
-        Ok(true)
+        let service = &mut protocol.service;
+        service.visit_in_place(&mut self.service, answering)
     }
 
     /// The peer's stream has ended and every complete frame is answered. Nothing was owed when the
@@ -396,6 +249,62 @@ impl<S: Service> Connection<S> {
         protocol.service.end(&mut self.service, &mut reply);
         let filled = reply.filled();
         workspace.outbound.advance(filled);
+    }
+}
+
+/// Bytes whose frames are answered in place.
+struct InPlace<'a, D> {
+    decoder: &'a D,
+    bytes: &'a mut [u8],
+    scanned: usize,
+    most: u64,
+}
+
+impl<D: Decode> Visit for InPlace<'_, D> {
+    type Outcome = Run;
+
+    #[inline(always)]
+    fn visit<S: Service>(self, service: &mut S, memory: &mut S::State) -> Run {
+        let InPlace {
+            decoder,
+            bytes,
+            mut scanned,
+            most,
+        } = self;
+        let (mut frames, mut answered) = (0, 0);
+        let stop = loop {
+            let rest = &mut bytes[answered..];
+            if rest.is_empty() {
+                break Stop::Incomplete { scanned: 0 };
+            }
+            if most != u64::MAX && frames == most {
+                break Stop::BudgetSpent;
+            }
+            match decoder.decode(rest, scanned) {
+                Decoded::Frame(Bounds {
+                    frame,
+                    payload,
+                    payload_end,
+                }) => {
+                    let request = Request {
+                        payload: &mut rest[payload..payload_end],
+                        whole: decoder.has_boundaries(),
+                    };
+                    let mut no_reply = Reply::new(&mut []);
+                    let answer = service.serve(memory, request, &mut no_reply);
+                    debug_assert_eq!(answer, Answer::InPlace, "there was no room for another");
+                    (answered, scanned) = (answered + frame, 0);
+                    frames += 1;
+                }
+                Decoded::Incomplete { scanned } => break Stop::Incomplete { scanned },
+                Decoded::Wrong(error) => break Stop::Wrong(error),
+            }
+        };
+        Run {
+            frames,
+            bytes: answered,
+            stop,
+        }
     }
 }
 

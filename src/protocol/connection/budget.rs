@@ -32,9 +32,13 @@ impl Budget {
     /// Takes one call. Returns `false` if none is left.
     #[inline]
     pub fn take_call(&mut self) -> bool {
-        let is_left = self.calls > 0;
-        self.calls -= usize::from(is_left);
-        is_left
+        match self.calls.checked_sub(1) {
+            Some(left) => {
+                self.calls = left;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Charges bytes that were read. One read may take more than is left.

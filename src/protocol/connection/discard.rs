@@ -29,7 +29,7 @@ impl<S: Service> Connection<S> {
         let hint = protocol.framing.hint(bytes);
         let discards = protocol.on_too_long == OnTooLong::Discard && error.is_too_long();
         if !discards || !matches!(self.state, State::Open) {
-            self.fail(&error, hint, workspace);
+            self.state.fail(&error, hint, workspace);
             return None;
         }
         let left = protocol.framing.span(bytes);
@@ -60,19 +60,8 @@ impl<S: Service> Connection<S> {
                 let came = came + count as u64;
                 self.state = State::Discarding { came, left };
             }
-            Err(error) => self.fail(&error, None, workspace),
+            Err(error) => self.state.fail(&error, None, workspace),
         }
-    }
-
-    /// Answers from before the error are still owed. Bytes after the error are not decoded.
-    #[cold]
-    pub(super) fn fail(
-        &mut self,
-        error: &FrameError,
-        hint: Option<Hint>,
-        workspace: &mut Workspace<'_>,
-    ) {
-        self.leave(Cause::from(error).hinted(hint), workspace);
     }
 
     /// The last `count` bytes have just arrived. If the connection opens with another protocol,
@@ -92,21 +81,7 @@ impl<S: Service> Connection<S> {
             return;
         };
         let cause = Cause::from(CloseReason::OtherProtocol);
-        self.leave(cause.hinted(Some(hint)), workspace);
-    }
-
-    /// The connection ends after the owed bytes are written. Nothing more is decoded.
-    #[cold]
-    pub(super) fn leave(&mut self, cause: Cause, workspace: &mut Workspace<'_>) {
-        match self.state {
-            // A peer that has ended its stream sends nothing more: there is nothing to linger for.
-            State::HalfClosed(first) if first.reason == CloseReason::EndOfStream => {
-                self.state = State::HalfClosed(cause);
-            }
-            State::Open | State::Discarding { .. } => self.state = State::Draining(cause),
-            _ => {}
-        }
-        workspace.inbound.drop_undecoded();
+        self.state.leave(cause.hinted(Some(hint)), workspace);
     }
 
     /// What a peer seems to speak that misses the frame time-out, by the bytes of its frame.
@@ -136,6 +111,34 @@ impl<S: Service> Connection<S> {
             _ => (bytes.len(), protocol.framing.hint_of_partial(bytes)),
         };
         self.state = State::HalfClosed(CloseReason::EndOfStream.into());
-        self.fail(&FrameError::Truncated { held }, hint, workspace);
+        self.state
+            .fail(&FrameError::Truncated { held }, hint, workspace);
+    }
+}
+
+impl State {
+    /// Answers from before the error are still owed. Bytes after the error are not decoded.
+    #[cold]
+    pub(super) fn fail(
+        &mut self,
+        error: &FrameError,
+        hint: Option<Hint>,
+        workspace: &mut Workspace<'_>,
+    ) {
+        self.leave(Cause::from(error).hinted(hint), workspace);
+    }
+
+    /// The connection ends after the owed bytes are written. Nothing more is decoded.
+    #[cold]
+    pub(super) fn leave(&mut self, cause: Cause, workspace: &mut Workspace<'_>) {
+        match *self {
+            // A peer that has ended its stream sends nothing more: there is nothing to linger for.
+            State::HalfClosed(first) if first.reason == CloseReason::EndOfStream => {
+                *self = State::HalfClosed(cause);
+            }
+            State::Open | State::Discarding { .. } => *self = State::Draining(cause),
+            _ => {}
+        }
+        workspace.inbound.drop_undecoded();
     }
 }

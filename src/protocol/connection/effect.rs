@@ -25,35 +25,23 @@ impl<S: Service> Protocol<S> {
         })
     }
 
-    /// How many of `most` bytes of output fit into an answer, when the framing allows only short
-    /// frames: a length field of two bytes, or a low limit. 0 if some answers do not fit at all.
-    /// The result is found by encoding, so this is for the start only.
-    pub fn output_max(&self, most: usize) -> usize {
+    /// How many of `most` bytes of output fit into every answer, in a framing that allows only
+    /// short frames: a length field of two bytes, or a low limit. 0 if some answers fit no frame.
+    pub fn output_size_max(&self, most: usize) -> usize {
         let Some(effects) = self.service.effects() else {
             return most;
         };
-        let longest = effects.awaited_max();
-        let mut space = vec![0; self.awaited_max()];
-        let mut fits = |payload| self.framing.encode(&[], &mut space, payload).is_ok();
+        // Output without a length before it is not one frame.
         if self.framing.overhead().front == 0 {
             return most;
         }
-        // A length field may be unable to express short frames, too.
-        match (fits(1), fits(longest)) {
-            (false, _) => return 0,
-            (true, true) => return most,
-            (true, false) => {}
+        let sizes = self.framing.payload_sizes();
+        // The shortest output has one byte.
+        if *sizes.start() > 1 {
+            return 0;
         }
-        let (mut least, mut above) = (0, longest);
-        while least + 1 < above {
-            let middle = least + (above - least) / 2;
-            match fits(middle) {
-                true => least = middle,
-                false => above = middle,
-            }
-        }
-        // The text beside the output needs room too.
-        least.saturating_sub(longest - most)
+        let beside_output = effects.awaited_max().saturating_sub(most);
+        most.min(sizes.end().saturating_sub(beside_output))
     }
 }
 
@@ -72,9 +60,9 @@ impl<S: Service> Connection<S> {
 
     /// Takes one event of the effect, for `peer`. `drafted` counts the bytes of the answer that are
     /// not owed yet: 0 at first; the caller keeps the value from one call to the next.
-    pub fn heard(
+    pub fn take_event(
         &mut self,
-        news: EffectEvent<'_>,
+        event: EffectEvent<'_>,
         peer: &str,
         drafted: &mut usize,
         workspace: &mut Workspace<'_>,
@@ -90,7 +78,7 @@ impl<S: Service> Connection<S> {
         let space = outbound.space(room);
         let mut reply = Reply::resume(&mut space[overhead.front..room - overhead.back], *drafted);
         if let Some(effects) = protocol.service.effects() {
-            effects.take_event(&mut self.service, peer, news, &mut reply);
+            effects.take_event(&mut self.service, peer, event, &mut reply);
         }
         // Without a length field the output is owed at once; at the end only the trailer is
         // missing.
@@ -98,7 +86,7 @@ impl<S: Service> Connection<S> {
         if overhead.front == 0 {
             outbound.advance(std::mem::take(&mut draft));
         }
-        if !news.is_last() {
+        if !event.is_last() {
             *drafted = draft;
             return Progress::default();
         }
@@ -116,7 +104,7 @@ impl<S: Service> Connection<S> {
         self.state = State::Open;
         match encoded {
             Ok(encoded) => outbound.advance(encoded),
-            Err(error) => self.fail(&error, None, workspace),
+            Err(error) => self.state.fail(&error, None, workspace),
         }
         let behind = self.resume(workspace, protocol, budget);
         Progress {

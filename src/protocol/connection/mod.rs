@@ -30,6 +30,7 @@ mod budget;
 mod close_reason;
 mod discard;
 mod effect;
+mod replies;
 mod workspace;
 
 use crate::protocol::framing::{FrameError, Framing, Hint, OnTooLong};
@@ -56,28 +57,25 @@ impl<S: Service> Protocol<S> {
     /// included. 0 when answers are given in place.
     #[inline]
     pub fn reply_max(&self, payload: usize) -> usize {
-        match self.service.reply_max(payload) {
-            0 => 0,
-            reply => {
-                let overhead = self.framing.overhead();
-                reply.saturating_add(overhead.front + overhead.back)
-            }
-        }
+        reply_max(&self.service, &self.framing, payload)
     }
 
-    /// The reason if the greeting of the service fits no frame. The greeting is encoded to find
-    /// out, so this is for the start only.
-    pub fn greets(&self) -> Result<(), FrameError> {
-        let Some(greeting) = self.service.greeting() else {
-            return Ok(());
-        };
-        let overhead = self.framing.overhead();
-        let mut space = vec![0; self.reply_max(0)];
-        let end = space.len() - overhead.back;
-        let mut reply = Reply::new(&mut space[overhead.front..end]);
-        greeting.greet(&mut self.service.open(), &mut reply);
-        let filled = reply.filled();
-        self.framing.encode(&[], &mut space, filled).map(|_| ())
+    /// Whether a frame can hold the greeting of the service.
+    pub fn check_greeting(&self) -> Result<(), FrameError> {
+        let greeting = self.service.greeting();
+        greeting.map_or(Ok(()), |greeting| self.framing.check_size(greeting.size()))
+    }
+}
+
+/// See [`Protocol::reply_max`].
+#[inline]
+fn reply_max<S: Service>(service: &S, framing: &Framing, payload: usize) -> usize {
+    match service.reply_max(payload) {
+        0 => 0,
+        reply => {
+            let overhead = framing.overhead();
+            reply.saturating_add(overhead.front + overhead.back)
+        }
     }
 }
 
@@ -135,7 +133,8 @@ pub struct Discarded {
 pub enum Want {
     /// Read into the inbound spare space, then [`Connection::received`] or [`Connection::ended`].
     Read,
-    /// Perform [`Connection::effect`], then [`Connection::heard`]; nothing else is wanted before.
+    /// Perform [`Connection::effect`], then [`Connection::take_event`]; nothing else is wanted
+    /// before.
     Await,
     /// Write what [`Workspace::owed`] says, then [`Connection::sent`].
     Write,
@@ -191,6 +190,10 @@ impl<S: Service> Connection<S> {
     /// What to do next. `owes` tells whether the workspace, if there is one, owes bytes.
     #[inline]
     pub fn wants(&self, owes: bool) -> Want {
+        // By far the most frequent state.
+        if self.is_open() {
+            return if owes { Want::Write } else { Want::Read };
+        }
         match (self.state, owes) {
             (State::Lingering(_), _) => Want::Discard,
             (State::Closed(_) | State::Greeting, _) => Want::Close,
@@ -279,7 +282,7 @@ impl<S: Service> Connection<S> {
         let filled = reply.filled();
         match protocol.framing.encode(&[], space, filled) {
             Ok(encoded) => workspace.outbound.advance(encoded),
-            Err(error) => self.fail(&error, None, workspace),
+            Err(error) => self.state.fail(&error, None, workspace),
         }
     }
 
@@ -306,6 +309,11 @@ impl<S: Service> Connection<S> {
     ) -> Progress {
         workspace.sent(count);
         if workspace.owes() {
+            return Progress::default();
+        }
+        if self.is_open() && workspace.inbound.undecoded().is_empty() {
+            // Nearly every write ends so.
+            self.compact(workspace);
             return Progress::default();
         }
         // Complete frames that waited for room raise no readable event, so they are answered now.

@@ -9,6 +9,8 @@
 //! length over the limit is refused at the digit that exceeds it. A byte that is not a digit is
 //! refused as soon as it arrives.
 
+use std::ops::RangeInclusive;
+
 use super::{Bounds, Decode, Decoded, FrameError, Overhead, step_over};
 
 /// A length in a fixed number of decimal digits.
@@ -79,7 +81,7 @@ impl Ascii {
 }
 
 impl Decode for Ascii {
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         let length = match self.length(bytes, self.limit) {
             Ok(Some(length)) => length,
             Ok(None) => return Decoded::Incomplete { scanned: 0 },
@@ -123,14 +125,18 @@ impl Decode for Ascii {
         }
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        let most = (10_u64.pow(self.digits as u32) - 1).min(self.limit);
+        0..=usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
     fn encode(
         &self,
         _request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        let most = 10_u64.pow(self.digits as u32) - 1;
-        FrameError::if_over(payload as u64, self.limit.min(most))?;
+        self.check_size(payload)?;
         let mut rest = payload;
         for place in space[..self.digits].iter_mut().rev() {
             *place = b'0' + (rest % 10) as u8;

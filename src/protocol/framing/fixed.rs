@@ -3,6 +3,8 @@
 //! Decoding never fails. A reply of another length is refused, because the peer would lose the
 //! frame boundaries for the rest of the connection.
 
+use std::ops::RangeInclusive;
+
 use super::{Bounds, Decode, Decoded, FrameError};
 use crate::limits::FRAME_MAX_MAX;
 
@@ -33,7 +35,7 @@ impl Fixed {
 }
 
 impl Decode for Fixed {
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         if bytes.len() < self.size {
             return Decoded::Incomplete { scanned: 0 };
         }
@@ -44,16 +46,22 @@ impl Decode for Fixed {
         })
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        self.size..=self.size
+    }
+
+    fn size_error(&self, _size: usize) -> FrameError {
+        FrameError::Corrupted("not the length that every frame has")
+    }
+
     fn encode(
         &self,
         _request: &[u8],
         _space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        if payload == self.size {
-            return Ok(payload);
-        }
-        Err(FrameError::Corrupted("not the length that every frame has"))
+        self.check_size(payload)?;
+        Ok(payload)
     }
 }
 

@@ -23,7 +23,7 @@
 //! legal field costs one comparison.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 use crate::limits::{HEADER_MAX, LENGTH_ADJUST_MAX};
@@ -221,7 +221,7 @@ impl LengthField {
 
     /// Why `field` gives no legal frame.
     #[cold]
-    fn refuse(&self, field: u64) -> FrameError {
+    fn field_error(&self, field: u64) -> FrameError {
         if self.has_sign() && (field as i64) < 0 {
             return FrameError::Corrupted("the length field is negative");
         }
@@ -241,14 +241,14 @@ impl LengthField {
 
 impl Decode for LengthField {
     #[inline]
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         let field_end = self.offset + self.size;
         if bytes.len() < field_end {
             return Decoded::Incomplete { scanned: 0 };
         }
         let field = self.read(bytes);
         if field.wrapping_sub(self.field_min) > self.field_span {
-            return Decoded::Wrong(self.refuse(field));
+            return Decoded::Wrong(self.field_error(field));
         }
         // A legal frame is at most the limit, which is a usize: the cast loses nothing.
         let frame = field.wrapping_add_signed(self.adjust) as usize + field_end;
@@ -274,36 +274,48 @@ impl Decode for LengthField {
         }
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        // Bytes of the header that the field counts too, as if they were payload.
+        let behind_field = (self.header() - self.place().end) as u64;
+        let payload = |field: u64| {
+            let counted = field.saturating_add_signed(self.adjust);
+            usize::try_from(counted.saturating_sub(behind_field)).unwrap_or(usize::MAX)
+        };
+        let field_max = self.field_min.saturating_add(self.field_span);
+        payload(self.field_min)..=payload(field_max)
+    }
+
+    fn size_error(&self, size: usize) -> FrameError {
+        let sizes = self.payload_sizes();
+        if size < *sizes.start() {
+            return FrameError::Corrupted("no length field says so short a frame");
+        }
+        let header = self.header() as u64;
+        FrameError::TooLong {
+            frame: header.saturating_add(size as u64),
+            limit: header.saturating_add(*sizes.end() as u64),
+        }
+    }
+
     fn encode(
         &self,
         request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
+        self.check_size(payload)?;
         let header = self.header();
         let frame = header + payload;
-        let field = frame as i128 - self.base();
-        let largest = i128::from(self.field_min) + i128::from(self.field_span);
-        if field > largest {
-            let limit = u64::try_from(largest + self.base()).unwrap_or(u64::MAX);
-            return Err(FrameError::TooLong {
-                frame: frame as u64,
-                limit,
-            });
-        }
-        if field < i128::from(self.field_min) {
-            return Err(FrameError::Corrupted(
-                "no length field says so short a frame",
-            ));
-        }
+        let counted = (frame - self.offset - self.size) as u64;
+        let field = counted.wrapping_sub(self.adjust as u64);
         match request.get(..header) {
             Some(template) => space[..header].copy_from_slice(template),
             None => space[..header].fill(0),
         }
         let place = &mut space[self.offset..self.offset + self.size];
         match self.order {
-            Order::Big => place.copy_from_slice(&(field as u64).to_be_bytes()[8 - self.size..]),
-            Order::Little => place.copy_from_slice(&(field as u64).to_le_bytes()[..self.size]),
+            Order::Big => place.copy_from_slice(&field.to_be_bytes()[8 - self.size..]),
+            Order::Little => place.copy_from_slice(&field.to_le_bytes()[..self.size]),
         }
         Ok(frame)
     }

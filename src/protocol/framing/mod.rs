@@ -26,6 +26,7 @@ mod raw;
 mod table;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::limits::FRAME_MAX_MAX;
@@ -79,6 +80,12 @@ pub trait Decode {
     /// bytes: it answered [`Decoded::Incomplete`] with that number. `bytes` is never empty.
     fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded;
 
+    /// Whether a payload is a whole message, and not just the bytes that have arrived so far.
+    #[inline]
+    fn has_boundaries(&self) -> bool {
+        true
+    }
+
     /// Bytes of the whole frame at the front of `bytes`, as its header announces. That frame was
     /// refused as too long. `u64::MAX` if the length is not known before the frame's end or the
     /// rest of its header has arrived.
@@ -100,11 +107,36 @@ pub trait Decode {
         Overhead::default()
     }
 
+    /// The sizes of payload that a frame can hold, from the smallest to the largest.
+    fn payload_sizes(&self) -> RangeInclusive<usize>;
+
+    /// The error of a payload whose `size` is not one of [`Decode::payload_sizes`]. In most
+    /// framings a frame may be empty, so the size is too large.
+    fn size_error(&self, size: usize) -> FrameError {
+        FrameError::TooLong {
+            frame: size as u64,
+            limit: *self.payload_sizes().end() as u64,
+        }
+    }
+
+    /// Whether a frame can hold a payload of `size` bytes.
+    #[inline]
+    fn check_size(&self, size: usize) -> Result<(), FrameError> {
+        match self.payload_sizes().contains(&size) {
+            true => Ok(()),
+            false => Err(self.size_error(size)),
+        }
+    }
+
     /// Encodes a frame in `space` and returns its length. `payload` bytes are already in `space`,
     /// after [`Overhead::front`] bytes. Header and trailer are copied from `request`, the frame
     /// being answered, with a new length; an empty `request` gives the simplest header and trailer.
     /// The limit applies in both directions, because a peer with the same limit would refuse a
     /// longer frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Decode::size_error`], and nothing is written.
     fn encode(&self, request: &[u8], space: &mut [u8], payload: usize)
     -> Result<usize, FrameError>;
 }
@@ -176,14 +208,6 @@ impl FrameError {
             self,
             FrameError::TooLong { .. } | FrameError::Longer { .. } | FrameError::Endless { .. }
         )
-    }
-
-    /// Refuses a frame of more than `limit` bytes.
-    fn if_over(frame: u64, limit: u64) -> Result<(), FrameError> {
-        match frame > limit {
-            true => Err(FrameError::TooLong { frame, limit }),
-            false => Ok(()),
-        }
     }
 
     /// The name of the kind, as logs, statistics and `decode` print it.
@@ -295,6 +319,16 @@ impl Framing {
         each!(self, framing => framing.overhead())
     }
 
+    /// See [`Decode::payload_sizes`].
+    pub fn payload_sizes(&self) -> RangeInclusive<usize> {
+        each!(self, framing => framing.payload_sizes())
+    }
+
+    /// See [`Decode::check_size`].
+    pub fn check_size(&self, size: usize) -> Result<(), FrameError> {
+        each!(self, framing => framing.check_size(size))
+    }
+
     /// See [`Decode::encode`].
     pub fn encode(
         &self,
@@ -317,9 +351,10 @@ impl Framing {
         }
     }
 
-    /// Whether the payload is a whole message, and not just the bytes that have arrived so far.
+    /// See [`Decode::has_boundaries`].
+    #[inline]
     pub fn has_boundaries(&self) -> bool {
-        !matches!(self, Framing::Raw(_))
+        each!(self, framing => framing.has_boundaries())
     }
 
     /// Bytes at the front of a frame that `decode` does not show. A service never gets the length

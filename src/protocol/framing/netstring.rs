@@ -10,6 +10,8 @@
 //! about the length. The limit counts the payload. Each further digit makes the length larger, so
 //! the digit that exceeds the limit ends the scan. A header has at most 21 bytes.
 
+use std::ops::RangeInclusive;
+
 use super::{Bounds, Decode, Decoded, FrameError, Overhead};
 
 /// Netstrings.
@@ -59,7 +61,7 @@ fn header(bytes: &[u8], limit: u64) -> Result<Option<(usize, u64)>, FrameError> 
 }
 
 impl Decode for Netstring {
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         let (payload, length) = match header(bytes, self.limit) {
             Ok(Some(header)) => header,
             Ok(None) => return Decoded::Incomplete { scanned: 0 },
@@ -110,13 +112,17 @@ impl Decode for Netstring {
         }
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        0..=usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
     fn encode(
         &self,
         _request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        FrameError::if_over(payload as u64, self.limit)?;
+        self.check_size(payload)?;
         let digits = payload.checked_ilog10().map_or(1, |log| log as usize + 1);
         let mut rest = payload;
         for place in space[..digits].iter_mut().rev() {

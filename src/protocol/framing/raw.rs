@@ -7,6 +7,8 @@
 //! TCP keeps order and completeness, but not the boundaries of writes. A protocol that needs
 //! messages uses another framing. Decoding is never wrong and never incomplete.
 
+use std::ops::RangeInclusive;
+
 use super::{Bounds, Decode, Decoded, FrameError};
 
 /// The framing without frames.
@@ -15,12 +17,21 @@ pub struct Raw;
 
 impl Decode for Raw {
     #[inline]
-    fn decode(&self, bytes: &[u8], _looked: usize) -> Decoded {
+    fn decode(&self, bytes: &[u8], _scanned: usize) -> Decoded {
         Decoded::Frame(Bounds {
             frame: bytes.len(),
             payload: 0,
             payload_end: bytes.len(),
         })
+    }
+
+    #[inline]
+    fn has_boundaries(&self) -> bool {
+        false
+    }
+
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        0..=usize::MAX
     }
 
     fn encode(

@@ -1,14 +1,14 @@
 //! One enum of all services but [`Echo`](super::Echo), so that the loop is compiled once for all of
 //! them.
 //!
-//! Every call is one match on the service. Only the first arm of [`Service::serve`] is inlined,
-//! because `upper` answers many short frames in place; the others cost one call more. A state
+//! Every call is one match on the service. What asks a service about many frames is passed in as a
+//! [`Visit`], so that it is compiled for each service and matches once. A state
 //! always comes from [`AnyService::open`] of the service that it is later passed to. A reload
 //! replaces a service by another value of the same variant, so service and state always match.
 
 use super::{
     Answer, Clock, Dict, Discard, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
-    Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, http, run, upper,
+    Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, Visit, http, run, upper,
 };
 use crate::protocol::framing::Hint;
 
@@ -48,33 +48,6 @@ pub enum AnyState {
 
 /// Panic message for a state that belongs to another service.
 const FOREIGN: &str = "the state was made by another service";
-
-impl AnyService {
-    /// Not inlined: only the first arm of [`Service::serve`] is worth its code size in every loop.
-    #[inline(never)]
-    fn serve_other(
-        &mut self,
-        state: &mut AnyState,
-        request: Request<'_>,
-        reply: &mut Reply<'_>,
-    ) -> Answer {
-        match (self, state) {
-            (AnyService::Upper(upper), _) => upper.serve(&mut (), request, reply),
-            (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
-                upper.serve(state, request, reply)
-            }
-            (AnyService::PrefixedEcho(echo), _) => echo.serve(&mut (), request, reply),
-            (AnyService::Discard(discard), _) => discard.serve(&mut (), request, reply),
-            (AnyService::Dict(dict), _) => dict.serve(&mut (), request, reply),
-            (AnyService::Robot(robot), _) => robot.serve(&mut (), request, reply),
-            (AnyService::Run(run), AnyState::Running(state)) => run.serve(state, request, reply),
-            (AnyService::Http(http), AnyState::Conversation(state)) => {
-                http.serve(state, request, reply)
-            }
-            _ => unreachable!("{FOREIGN}"),
-        }
-    }
-}
 
 impl Service for AnyService {
     type State = AnyState;
@@ -152,16 +125,51 @@ impl Service for AnyService {
         }
     }
 
-    #[inline(always)]
     fn serve(
         &mut self,
         state: &mut AnyState,
         request: Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Answer {
+        match (self, state) {
+            (AnyService::Upper(upper), _) => upper.serve(&mut (), request, reply),
+            (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
+                upper.serve(state, request, reply)
+            }
+            (AnyService::PrefixedEcho(echo), _) => echo.serve(&mut (), request, reply),
+            (AnyService::Discard(discard), _) => discard.serve(&mut (), request, reply),
+            (AnyService::Dict(dict), _) => dict.serve(&mut (), request, reply),
+            (AnyService::Robot(robot), _) => robot.serve(&mut (), request, reply),
+            (AnyService::Run(run), AnyState::Running(state)) => run.serve(state, request, reply),
+            (AnyService::Http(http), AnyState::Conversation(state)) => {
+                http.serve(state, request, reply)
+            }
+            _ => unreachable!("{FOREIGN}"),
+        }
+    }
+
+    #[inline(always)]
+    fn visit<V: Visit>(&mut self, state: &mut AnyState, visitor: V) -> V::Outcome {
+        match (self, state) {
+            (AnyService::Upper(upper), _) => visitor.visit(upper, &mut ()),
+            (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
+                visitor.visit(upper, state)
+            }
+            (AnyService::PrefixedEcho(echo), _) => visitor.visit(echo, &mut ()),
+            (AnyService::Discard(discard), _) => visitor.visit(discard, &mut ()),
+            (AnyService::Dict(dict), _) => visitor.visit(dict, &mut ()),
+            (AnyService::Robot(robot), _) => visitor.visit(robot, &mut ()),
+            (AnyService::Run(run), AnyState::Running(state)) => visitor.visit(run, state),
+            (AnyService::Http(http), AnyState::Conversation(state)) => visitor.visit(http, state),
+            _ => unreachable!("{FOREIGN}"),
+        }
+    }
+
+    #[inline(always)]
+    fn visit_in_place<V: Visit>(&mut self, _state: &mut AnyState, visitor: V) -> V::Outcome {
         match self {
-            AnyService::Upper(upper) => upper.serve(&mut (), request, reply),
-            _ => self.serve_other(state, request, reply),
+            AnyService::Upper(upper) => visitor.visit(upper, &mut ()),
+            _ => unreachable!("the service does not answer in place"),
         }
     }
 
@@ -173,6 +181,13 @@ impl Service for AnyService {
 }
 
 impl Greeting<AnyState> for AnyService {
+    fn size(&self) -> usize {
+        match self {
+            AnyService::Robot(robot) => robot.size(),
+            _ => 0,
+        }
+    }
+
     fn greet(&self, _state: &mut AnyState, reply: &mut Reply<'_>) {
         if let AnyService::Robot(robot) = self {
             robot.greet(&mut (), reply);

@@ -97,14 +97,47 @@ pub trait Service {
         reply: &mut Reply<'_>,
     ) -> Answer;
 
+    /// Passes the service itself to `visitor`, with the state of one connection. An enum of
+    /// services passes the service that it holds: what the visitor does is then compiled for each
+    /// of them, and asks the enum no more.
+    #[inline(always)]
+    fn visit<V: Visit>(&mut self, state: &mut Self::State, visitor: V) -> V::Outcome
+    where
+        Self: Sized,
+    {
+        visitor.visit(self, state)
+    }
+
+    /// The same, in a state in which every answer is in place. An enum of services passes only a
+    /// service of which this may be true, so that the others are not compiled into such loops.
+    #[inline(always)]
+    fn visit_in_place<V: Visit>(&mut self, state: &mut Self::State, visitor: V) -> V::Outcome
+    where
+        Self: Sized,
+    {
+        visitor.visit(self, state)
+    }
+
     /// The stream has ended: answers what `state` still holds back, with at most `reply_max(0)`
     /// bytes.
     fn end(&mut self, _state: &mut Self::State, _reply: &mut Reply<'_>) {}
 }
 
+/// What is done with a service, whichever it is.
+pub trait Visit {
+    /// The result.
+    type Outcome;
+
+    /// Does it with `service` and the state of one of its connections.
+    fn visit<S: Service>(self, service: &mut S, state: &mut S::State) -> Self::Outcome;
+}
+
 /// The part of a service that sends before the peer does.
 pub trait Greeting<State> {
-    /// Writes the greeting of a new connection, at most `reply_max(0)` bytes.
+    /// Bytes of every greeting, at most `reply_max(0)`.
+    fn size(&self) -> usize;
+
+    /// Writes the greeting of a new connection.
     fn greet(&self, state: &mut State, reply: &mut Reply<'_>);
 }
 

@@ -45,6 +45,10 @@ impl Service for Robot {
 }
 
 impl Greeting<()> for Robot {
+    fn size(&self) -> usize {
+        GREETING.len()
+    }
+
     fn greet(&self, _state: &mut (), reply: &mut Reply<'_>) {
         reply.push(GREETING.as_bytes());
     }
@@ -57,5 +61,13 @@ mod tests {
     #[test]
     fn the_texts_have_the_lengths_of_the_original() {
         assert_eq!([GREETING, RECORDED, AGAIN].map(str::len), [50, 42, 16]);
+    }
+
+    #[test]
+    fn the_greeting_has_its_stated_size() {
+        let mut space = [0; GREETING.len()];
+        let mut reply = Reply::new(&mut space);
+        Robot.greet(&mut (), &mut reply);
+        assert_eq!(reply.filled(), Robot.size());
     }
 }

@@ -26,6 +26,7 @@ use crate::limits::{
 };
 use crate::protocol::service::Service;
 
+use super::handoff::{Dealt, Member};
 use crate::server::observe::log_limiter::LogLimiter;
 use crate::server::pump::Pump;
 use crate::server::reactor::Reactor;
@@ -47,6 +48,10 @@ pub(in crate::server) struct Acceptor<Socket> {
     is_draining: bool,
     error_log: LogLimiter,
     per_address_log: LogLimiter,
+    /// Its part in handing connections over, if one worker accepts for all.
+    member: Option<Member<Socket>>,
+    /// An accepted connection that no worker has had room for yet.
+    unplaced: Option<Socket>,
 }
 
 struct Listener<Socket> {
@@ -56,6 +61,8 @@ struct Listener<Socket> {
     stride: Stride,
     /// How many connections may still be accepted during a drain.
     drain_quota: usize,
+    /// No more connections enter its queue.
+    is_stopped: bool,
 }
 
 /// How the poller is told to report a listener.
@@ -79,6 +86,7 @@ impl<Socket> Listener<Socket> {
             is_called: false,
             stride: Stride::default(),
             drain_quota: usize::MAX,
+            is_stopped: false,
         }
     }
 
@@ -157,10 +165,8 @@ enum State {
 
 /// Outcome of one call of accept4.
 enum Accepted<Socket> {
-    /// A connection was accepted. Its address is there only if it counts towards a limit.
-    One(Socket, Option<SocketAddr>),
-    /// A connection was accepted and closed: its address has too many.
-    Refused,
+    /// A connection was accepted.
+    One(Socket),
     /// A connection was lost, or refused for now; the caller may accept the next one.
     Lost,
     /// The queue is empty, or the listeners are paused.
@@ -194,7 +200,14 @@ impl<Socket> Acceptor<Socket> {
             is_draining: false,
             error_log: LogLimiter::default(),
             per_address_log: LogLimiter::default(),
+            member: None,
+            unplaced: None,
         }
+    }
+
+    /// Takes part in handing connections over.
+    pub(in crate::server) fn join(&mut self, member: Member<Socket>) {
+        self.member = Some(member);
     }
 
     /// Adds a listener that other workers have too, and starts to report it. If that fails, the
@@ -236,7 +249,8 @@ impl<Socket> Acceptor<Socket> {
 
     /// How many descriptors are open here.
     pub(in crate::server) fn descriptors(&self) -> usize {
-        self.listeners.len() + usize::from(self.reserve.is_some())
+        let others = [&self.reserve, &self.unplaced];
+        self.listeners.len() + others.iter().filter(|it| it.is_some()).count()
     }
 
     /// A listener is ready: its connections are accepted at the end of the turn.
@@ -279,11 +293,10 @@ impl<Socket> Acceptor<Socket> {
                 break;
             }
             match self.accept_one(reactor, number) {
-                Accepted::One(socket, address) => {
-                    self.admit(reactor, socket, address);
+                Accepted::One(socket) => {
+                    self.place(reactor, socket);
                     left -= 1;
                 }
-                Accepted::Refused => left -= 1,
                 Accepted::Lost => {}
                 Accepted::Nothing => break,
             }
@@ -318,19 +331,22 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Accepts all connections in the queues of the listeners, while slots and descriptors last.
+    /// What comes while this lasts is accepted too, but not without end: as many as a queue holds.
     pub(in crate::server) fn accept_queued<K, S>(&mut self, reactor: &mut Reactor<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
+        let settings = reactor.settings();
+        let most = settings.connections_max.max(settings.backlog as usize + 1);
         for number in 0..self.listeners.len() {
             self.end_pause();
             // Some accepts may fail with a transient error. The bound ends the loop if the error
             // persists.
-            for _ in 0..reactor.settings().connections_max + ACCEPTS_PER_TURN as usize {
+            for _ in 0..most + ACCEPTS_PER_TURN as usize {
                 match self.accept_one(reactor, number as u32) {
-                    Accepted::One(socket, address) => self.admit(reactor, socket, address),
-                    Accepted::Refused | Accepted::Lost => {}
+                    Accepted::One(socket) => self.place(reactor, socket),
+                    Accepted::Lost => {}
                     Accepted::Nothing => break,
                 }
             }
@@ -338,7 +354,109 @@ impl<Socket> Acceptor<Socket> {
         self.settle(reactor);
     }
 
-    /// Adds a connection, and pauses the listeners if that took the last slot.
+    /// Gives a connection to the worker whose turn it is, and pauses the listeners if that took the
+    /// last slot.
+    fn place<K, S>(&mut self, reactor: &mut Reactor<K, S>, socket: Socket)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let has_room = !reactor.is_full();
+        let dealt = match &mut self.member {
+            Some(member) => member.deal(socket, has_room),
+            None => Dealt::Here(socket),
+        };
+        match dealt {
+            Dealt::Here(socket) => self.take_in(reactor, socket),
+            Dealt::Away => {}
+            // A worker has closed its inbox since there was room.
+            Dealt::Nowhere(socket) => self.unplaced = Some(socket),
+        }
+        if !self.has_room(reactor) {
+            self.pause_while_full(reactor);
+        }
+    }
+
+    /// Whether this worker, or one that it accepts for, has a free slot.
+    fn has_room<K, S>(&self, reactor: &Reactor<K, S>) -> bool
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        self.unplaced.is_none()
+            && (!reactor.is_full() || self.member.as_ref().is_some_and(Member::others_have_room))
+    }
+
+    /// Takes in the connections that were handed to this worker, as many as in a turn are accepted;
+    /// the others follow in the next turn. After a wake-up, whose report was reset before.
+    pub(in crate::server) fn take_handed<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let Some(member) = &self.member else {
+            return;
+        };
+        if member.is_first() {
+            // Another worker has room, or has released a descriptor.
+            self.resume_if_possible(reactor);
+            return;
+        }
+        self.take_some(reactor, ACCEPTS_PER_TURN);
+        if let Some(member) = &self.member {
+            member.take_later_if_any();
+        }
+    }
+
+    fn take_some<K, S>(&mut self, reactor: &mut Reactor<K, S>, most: u32)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for _ in 0..most {
+            let Some(socket) = self.member.as_mut().and_then(Member::take) else {
+                break;
+            };
+            self.take_in(reactor, socket);
+        }
+        if let Some(member) = &mut self.member {
+            member.give_back(reactor.len());
+        }
+    }
+
+    /// Closes the inbox, and takes in what it holds, as far as there are slots. Returns whether it
+    /// took in any connection.
+    pub(in crate::server) fn take_last_handed<K, S>(&mut self, reactor: &mut Reactor<K, S>) -> bool
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        match &self.member {
+            Some(member) if !member.is_first() => member.close(),
+            _ => return false,
+        }
+        let before = reactor.len();
+        self.take_some(reactor, u32::MAX);
+        reactor.len() > before
+    }
+
+    /// Whether no connection can come from another worker any more.
+    pub(in crate::server) fn is_finished(&self) -> bool {
+        self.member.as_ref().is_none_or(Member::is_finished)
+    }
+
+    /// Adds a connection, unless its address has too many.
+    fn take_in<K, S>(&mut self, reactor: &mut Reactor<K, S>, socket: Socket)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if let Some((socket, address)) = self.check_address(reactor, socket) {
+            self.admit(reactor, socket, address);
+        }
+    }
+
+    /// Adds a connection.
     fn admit<K, S>(
         &mut self,
         reactor: &mut Reactor<K, S>,
@@ -353,9 +471,6 @@ impl<Socket> Acceptor<Socket> {
         if let (true, Some(slot)) = (self.is_draining, slot) {
             reactor.visit(slot);
         }
-        if reactor.is_full() {
-            self.pause_while_full(reactor.pump_mut());
-        }
     }
 
     /// Resumes the listeners after a connection has closed.
@@ -365,8 +480,37 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        if reactor.take_released() && !reactor.is_full() {
+        if reactor.take_released() {
+            self.resume_after_release(reactor);
+        }
+    }
+
+    #[cold]
+    fn resume_after_release<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if let Some(member) = &mut self.member {
+            member.give_back(reactor.len());
+        }
+        self.resume_if_possible(reactor);
+    }
+
+    /// Resumes the listeners if a slot is free.
+    pub(in crate::server) fn resume_if_possible<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        if let Some(socket) = self.unplaced.take() {
+            self.place(reactor, socket);
+        }
+        if self.has_room(reactor) {
             self.resume(reactor.pump_mut());
+        } else if let State::Paused(_) = self.state {
+            // The deadline of the pause would end every wait.
+            self.pause_while_full(reactor);
         }
     }
 
@@ -414,7 +558,7 @@ impl<Socket> Acceptor<Socket> {
                 listener.drain_quota -= 1;
                 self.pause = LISTENER_PAUSE_MIN;
                 self.errors = 0;
-                self.check_address(reactor, socket)
+                Accepted::One(socket)
             }
             Err(error) => match sort(&error) {
                 AcceptError::Empty => {
@@ -435,12 +579,13 @@ impl<Socket> Acceptor<Socket> {
         }
     }
 
-    /// Closes a connection whose address has reached its limit.
+    /// Closes a connection whose address has reached its limit. Otherwise returns it, with its
+    /// address if that counts towards a limit.
     fn check_address<K, S>(
         &mut self,
         reactor: &mut Reactor<K, S>,
         socket: Socket,
-    ) -> Accepted<Socket>
+    ) -> Option<(Socket, Option<SocketAddr>)>
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
@@ -451,10 +596,10 @@ impl<Socket> Acceptor<Socket> {
         };
         // A connection without a peer address, or one whose peer is gone already, is not counted.
         let Some(Address::Tcp(peer)) = address else {
-            return Accepted::One(socket, None);
+            return Some((socket, None));
         };
         if reactor.per_address().has_room(peer) {
-            return Accepted::One(socket, Some(peer));
+            return Some((socket, Some(peer)));
         }
         let pump = reactor.pump_mut();
         pump.counters.refused_per_ip += 1;
@@ -465,7 +610,7 @@ impl<Socket> Acceptor<Socket> {
             );
         }
         pump.kernel.close(socket);
-        Accepted::Refused
+        None
     }
 
     #[cold]
@@ -528,7 +673,15 @@ impl<Socket> Acceptor<Socket> {
     {
         self.state = State::Paused(pump.now.after(self.pause));
         self.pause = (self.pause * 2).min(LISTENER_PAUSE_MAX);
+        self.await_room(true);
         self.register(pump);
+    }
+
+    /// From now on, or no longer, a worker that this one accepts for wakes it when it has room.
+    fn await_room(&self, on: bool) {
+        if let Some(member) = self.member.as_ref().filter(|member| member.is_first()) {
+            member.await_room(on);
+        }
     }
 
     fn restore_reserve<K, S>(&mut self, pump: &mut Pump<K, S>)
@@ -542,11 +695,17 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Every slot is taken: the listeners pause until a connection closes.
-    fn pause_while_full<K, S>(&mut self, pump: &mut Pump<K, S>)
+    fn pause_while_full<K, S>(&mut self, reactor: &mut Reactor<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
+        self.await_room(true);
+        // A worker that has released a connection before that does not wake this one.
+        if self.has_room(reactor) {
+            return self.await_room(false);
+        }
+        let pump = reactor.pump_mut();
         pump.counters.refused_slots += 1;
         self.state = State::Full;
         self.register(pump);
@@ -562,6 +721,7 @@ impl<Socket> Acceptor<Socket> {
             return;
         }
         self.restore_reserve(pump);
+        self.await_room(false);
         self.state = State::Open;
         self.register(pump);
         if self.registration_failed {
@@ -610,6 +770,26 @@ impl<Socket> Acceptor<Socket> {
         self.is_draining = true;
     }
 
+    /// Makes the kernel put no more connections into the queues: one that came between the last
+    /// accept and the close would be reset. Where the kernel refuses, connections still come.
+    pub(in crate::server) fn stop_queueing<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for listener in &mut self.listeners {
+            let stopped = pump.kernel.stop_handshakes(&listener.socket).or_else(|_| {
+                if pump.kernel.queue_length(&listener.socket).is_ok() {
+                    // A TCP listener would drop its queue.
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
+                pump.counters.shutdown += 1;
+                pump.kernel.stop_queueing(&listener.socket)
+            });
+            listener.is_stopped = stopped.is_ok();
+        }
+    }
+
     /// From here on a listener accepts only the connections that are in its queue now; `backlog` of
     /// them where the kernel does not tell.
     pub(in crate::server) fn accept_only_queued<K, S>(
@@ -621,13 +801,10 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         for listener in &mut self.listeners {
-            let queued = pump.kernel.queue_length(&listener.socket).or_else(|_| {
-                // A local listener can stop queueing: its queue is what it is now.
-                pump.counters.shutdown += 1;
-                let stopped = pump.kernel.stop_queueing(&listener.socket);
-                stopped.map(|()| usize::MAX)
-            });
-            listener.drain_quota = queued.unwrap_or(backlog);
+            listener.drain_quota = match listener.is_stopped {
+                true => usize::MAX,
+                false => (pump.kernel.queue_length(&listener.socket)).unwrap_or(backlog),
+            };
         }
     }
 
@@ -641,10 +818,12 @@ impl<Socket> Acceptor<Socket> {
             let queued = pump.kernel.queue_length(&listener.socket).unwrap_or(0);
             queued.min(listener.drain_quota) as u64
         };
-        self.listeners.iter().map(waiting).sum()
+        let unplaced = u64::from(self.unplaced.is_some());
+        self.listeners.iter().map(waiting).sum::<u64>() + unplaced
     }
 
-    /// Closes the listeners, and removes the paths of the local ones.
+    /// Closes the listeners, and removes the paths of the local ones. The workers that this one
+    /// accepts for learn that nothing more comes.
     pub(in crate::server) fn close_listeners<K, S>(&mut self, pump: &mut Pump<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
@@ -656,6 +835,12 @@ impl<Socket> Acceptor<Socket> {
                 let _ = listener.report(pump, 0, false);
             }
             pump.kernel.close_listener(listener.socket);
+        }
+        if let Some(socket) = self.unplaced.take() {
+            pump.kernel.close(socket);
+        }
+        if let Some(member) = self.member.as_ref().filter(|member| member.is_first()) {
+            member.finish();
         }
     }
 }

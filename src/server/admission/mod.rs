@@ -1,6 +1,7 @@
 //! Admission: which connections are accepted, and when the listeners pause.
 
 pub(in crate::server) mod acceptor;
+pub mod handoff;
 pub mod per_address;
 
 /// How the workers of a server share its connections.
@@ -11,4 +12,6 @@ pub enum AcceptPolicy {
     Reuseport,
     /// All workers have the same listener, and the kernel wakes one that sleeps: EPOLLEXCLUSIVE.
     Exclusive,
+    /// The first worker has the listener, and hands connections to all workers in turn.
+    Handoff,
 }

@@ -49,7 +49,7 @@ impl<Socket> Running<Socket> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct PendingAnswer {
     pub(in crate::server) peer: PeerName,
-    /// See [`crate::protocol::connection::Connection::heard`].
+    /// See [`crate::protocol::connection::Connection::take_event`].
     pub(in crate::server) drafted: usize,
 }
 

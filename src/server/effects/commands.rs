@@ -57,7 +57,7 @@ impl<K: Spawner> Commands<K> {
         let prepared = lines.iter().map(|line| kernel.prepare(line));
         Ok(Commands {
             prepared: prepared.collect::<io::Result<Vec<_>>>()?,
-            output_max: protocol.output_max(COMMAND_OUTPUT_MAX),
+            output_max: protocol.output_size_max(COMMAND_OUTPUT_MAX),
             children: Children::new(effects.map_or(0, |_| slots)),
             orphans: Orphans::default(),
             log_limiters: Default::default(),
@@ -299,24 +299,24 @@ impl<K: Spawner> Commands<K> {
     }
 
     /// The command is over for its connection, which learns the reason.
-    fn end<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32, news: EffectEvent<'_>) {
+    fn end<S: Service>(&mut self, reactor: &mut Reactor<K, S>, place: u32, event: EffectEvent<'_>) {
         let Some(running) = self.children.get(place) else {
             return;
         };
         let (owner, answer) = (running.owner, running.answer);
-        let complaint = match news {
+        let warning = match event {
             EffectEvent::OutputLimit => Some((1, "says too much")),
             EffectEvent::TimedOut => Some((2, "takes too long")),
             _ => None,
         };
-        if let Some((kind, what)) = complaint {
+        if let Some((kind, what)) = warning {
             if let Some(more) = self.log_limiters[kind].admit(reactor.pump().now) {
                 log::warn!("a command {what}: it is killed with its process group{more}");
             }
         }
         self.end_group(reactor, place);
         if let Some(owner) = owner {
-            reactor.deliver(owner, answer, news);
+            reactor.deliver(owner, answer, event);
         }
     }
 

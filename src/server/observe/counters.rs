@@ -27,6 +27,12 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// Calls `change` with each counter, in the order of [`Counters::each`].
+            fn each_mut(&mut self, change: &mut dyn FnMut(&mut u64)) {
+                $(change(&mut self.$name);)*
+                self.closed.iter_mut().for_each(change);
+            }
+
             /// Calls `tell` with each counter: the two parts of its name, and the count.
             fn each(&self, tell: &mut dyn FnMut(&str, &str, u64)) {
                 $(tell("", stringify!($name), self.$name);)*
@@ -165,16 +171,49 @@ impl Counters {
     /// each worker; it may be empty. `lines_dropped` counts lines of the whole program that found
     /// no room.
     pub fn line(&self, format: StatsFormat, by_worker: &[u64], lines_dropped: u64) -> String {
+        self.line_with(format, by_worker, &[], lines_dropped)
+    }
+
+    /// The same with `more` counts, by name.
+    pub fn line_with(
+        &self,
+        format: StatsFormat,
+        by_worker: &[u64],
+        more: &[(&str, u64)],
+        lines_dropped: u64,
+    ) -> String {
         let mut line = String::new();
         self.each(&mut |front, name, count| format.tell(&mut line, front, name, count));
         if !by_worker.is_empty() {
             format.tell_list(&mut line, "connections_by_worker", by_worker);
+        }
+        for (name, count) in more {
+            format.tell(&mut line, "", name, *count);
         }
         format.tell(&mut line, "", "log_lines_dropped", lines_dropped);
         match format {
             StatsFormat::Json => format!("{{{}}}", &line[1..]),
             StatsFormat::Whole | StatsFormat::Text => format!("stats{line}"),
         }
+    }
+
+    /// The counts as plain numbers, for another process of the same program.
+    pub fn numbers(&self, take: &mut dyn FnMut(u64)) {
+        self.each(&mut |_, _, count| take(count));
+    }
+
+    /// The counters with these numbers; those that are missing are 0.
+    pub fn from_numbers(mut numbers: impl Iterator<Item = u64>) -> Counters {
+        let mut counters = Counters::default();
+        counters.each_mut(&mut |count| *count = numbers.next().unwrap_or(0));
+        counters
+    }
+
+    /// What remains of a worker that has ended: the counts, without current numbers.
+    #[must_use]
+    pub fn of_the_past(mut self) -> Counters {
+        (self.connections_now, self.commands_now) = (0, 0);
+        self
     }
 
     /// A frame error has ended a connection.
@@ -237,6 +276,25 @@ mod tests {
             .map(|pair| pair.replace('=', ":"))
             .collect();
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn counts_that_were_passed_on_as_numbers_are_the_same() {
+        let mut counters = Counters {
+            connections_now: 3,
+            commands_now: 4,
+            refused_requests: u64::MAX,
+            ..Counters::default()
+        };
+        counters.closed[CloseReason::ALL.len() - 1] = 7;
+        let mut numbers = Vec::new();
+        counters.numbers(&mut |number| numbers.push(number));
+        assert_eq!(Counters::from_numbers(numbers.iter().copied()), counters);
+        let none = Counters::from_numbers([].into_iter());
+        assert_eq!(none, Counters::default());
+        let past = counters.clone().of_the_past();
+        assert_eq!((past.connections_now, past.commands_now), (0, 0));
+        assert_eq!(past.refused_requests, counters.refused_requests);
     }
 
     #[test]

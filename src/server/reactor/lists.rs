@@ -25,8 +25,11 @@ pub(in crate::server) struct Lists {
     joined: usize,
     /// Connections that have closed while an effect ran for them.
     abandoned: Vec<Token>,
+    /// The deadlines of the connections, and of the loop's own timers in the slot behind theirs.
     timers: Timers,
     timeouts: Timeouts,
+    /// The slot of the loop's own timers.
+    own: u32,
 }
 
 impl Lists {
@@ -45,8 +48,9 @@ impl Lists {
             awaiting: Queue::new(awaiting),
             joined: 0,
             abandoned: Vec::with_capacity(awaiting.min(COMMANDS_MAX)),
-            timers: Timers::new(slots),
+            timers: Timers::new(slots + 1),
             timeouts,
+            own: slots as u32,
         }
     }
 
@@ -164,13 +168,22 @@ impl Lists {
         self.timers.arm_by(slot, until);
     }
 
+    /// Sets the deadline of the loop's own timers. In the same heap it costs the fast path nothing.
+    pub(in crate::server) fn arm_own(&mut self, deadline: Time) {
+        match deadline {
+            Time::NEVER => self.timers.disarm(self.own),
+            deadline => self.timers.arm(self.own, deadline),
+        }
+    }
+
     /// The next armed deadline.
     #[inline]
     pub(in crate::server) fn next_deadline(&self) -> Time {
         self.timers.next()
     }
 
-    /// A connection whose armed deadline has passed. It is not armed any more.
+    /// The slot of a connection whose armed deadline has passed, or a slot without a connection for
+    /// the loop's own timers. It is not armed any more.
     pub(in crate::server) fn pop_due(&mut self, now: Time) -> Option<u32> {
         self.timers.pop_due(now)
     }
@@ -183,6 +196,7 @@ impl Lists {
     /// How many connections are ready, starved and awaiting, and how many have a timer.
     pub(in crate::server) fn lengths(&self) -> [usize; 4] {
         let queues = [&self.ready, &self.starved, &self.awaiting].map(Queue::len);
-        [queues[0], queues[1], queues[2], self.timers.len()]
+        let own = usize::from(self.armed(self.own) != Time::NEVER);
+        [queues[0], queues[1], queues[2], self.timers.len() - own]
     }
 }

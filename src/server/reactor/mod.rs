@@ -238,13 +238,13 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             Some(link) if is_fast(event, link, pump) => link,
             _ => return false,
         };
-        let outcome = match pump.receive_in_place(link, space) {
-            Ok(count) => match pump.send_in_place(link, &space[..count]) {
+        let mut outcome = FastOutcome::Done;
+        if let Some(count) = pump.receive_in_place(link, space, &mut outcome) {
+            outcome = match pump.send_in_place(link, &space[..count]) {
                 FastOutcome::Done => return true,
                 outcome => outcome,
-            },
-            Err(outcome) => outcome,
-        };
+            };
+        }
         self.finish_alone(token, outcome);
         true
     }
@@ -274,6 +274,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         };
         // Every read has at least half of the space.
         let rest_min = space.len() - ANSWERS_SIZE_PER_PHASE.min(space.len() / 2);
+        let mut outcome = FastOutcome::Done;
         let mut events = self.events[start..end].iter();
         while let Some(&event) = events.next() {
             let token = event.token();
@@ -288,15 +289,16 @@ impl<K: Poller, S: Service> Reactor<K, S> {
                 return end - events.len() - 1;
             }
             link.is_staged = true;
-            match pump.receive_in_place(link, space) {
-                Ok(count) => {
+            match pump.receive_in_place(link, space, &mut outcome) {
+                Some(count) => {
                     self.staged.push(Staged {
                         token,
                         size: count as u32,
                     });
                     space = &mut space[count..];
                 }
-                Err(outcome) => {
+                None => {
+                    let outcome = std::mem::replace(&mut outcome, FastOutcome::Done);
                     // Its bytes move to the back, so that the answers stay one behind the other.
                     let count = outcome.size();
                     let rest = space.len() - count;
@@ -636,9 +638,10 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         if !link.connection.is_open() || !link.connection.is_in_place(&pump.protocol) {
             return FastOutcome::Done;
         }
-        match pump.receive_in_place(link, space) {
-            Ok(count) => pump.send_in_place(link, &space[..count]),
-            Err(outcome) => outcome,
+        let mut outcome = FastOutcome::Done;
+        match pump.receive_in_place(link, space, &mut outcome) {
+            Some(count) => pump.send_in_place(link, &space[..count]),
+            None => outcome,
         }
     }
 
@@ -702,10 +705,10 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         &mut self,
         token: Token,
         mut answer: PendingAnswer,
-        news: EffectEvent<'_>,
+        event: EffectEvent<'_>,
     ) -> PendingAnswer {
         self.with(token, |slow, token, link| {
-            slow.deliver(token, link, &mut answer, news)
+            slow.deliver(token, link, &mut answer, event)
         });
         answer
     }

@@ -528,7 +528,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         token: Token,
         link: &mut Link<K, S>,
         answer: &mut PendingAnswer,
-        news: EffectEvent<'_>,
+        event: EffectEvent<'_>,
     ) -> Fate {
         // A connection that awaits holds its request, and so a workspace.
         let Some(lease) = link.lease.as_ref().filter(|_| link.connection.awaits()) else {
@@ -537,11 +537,11 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if let Some(pace) = &mut self.pump.pace {
             pace.touch(token.index(), self.pump.now);
         }
-        link.has_effect &= !news.is_last();
+        link.has_effect &= !event.is_last();
         let mut budget = Budget::new(self.settings.frames_per_event);
         let mut workspace = self.workspaces.open(lease);
-        let progress = link.connection.heard(
-            news,
+        let progress = link.connection.take_event(
+            event,
             answer.peer.as_str(),
             &mut answer.drafted,
             &mut workspace,

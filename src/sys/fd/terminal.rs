@@ -1,8 +1,8 @@
 //! The echo of a terminal, switched off while a line is redrawn in place.
 //!
-//! What is typed meanwhile stays in the terminal's queue, for whoever reads it next. The terminal
-//! is changed only by the foreground of its session: in the background it is the shell's. A process
-//! that is killed leaves the echo off; shells restore it. Man pages: termios(3), tcgetpgrp(3).
+//! What is typed meanwhile stays in the terminal's queue, for the program that reads it next. The
+//! terminal is changed only by the foreground of its session: in the background it is the shell's.
+//! A process that is killed leaves the echo off; shells restore it. Man pages: termios(3), tcgetpgrp(3).
 
 use std::fmt;
 use std::io;

@@ -35,6 +35,18 @@ pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Two connected sockets that keep the boundaries of messages, and tell when the other one is
+/// closed: unix(7), SOCK_SEQPACKET.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the two numbers are ours to write and outlive the call.
+    retry(|| unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+    // SAFETY: both descriptors are new and have no other owner.
+    let [one, other] = ends.map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    Ok((one, other))
+}
+
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
     let (start, length) = (address.as_ptr(), address.length());
     // SAFETY: `length` bytes from `start` are initialised and outlive the call.
@@ -97,6 +109,46 @@ pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the call takes no pointer.
     retry(|| unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_RD) })?;
+    Ok(())
+}
+
+/// Makes a TCP listener ignore the first segment of every new connection: `SO_ATTACH_FILTER` of
+/// socket(7). Handshakes under way go on, and the queue stays. The peer repeats the segment after a
+/// second, and is refused if the listener is closed by then.
+pub(crate) fn ignore_handshakes(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if Setting::DOMAIN.get(fd)? == libc::AF_UNIX {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let step = |code: u32, unequal: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: unequal,
+        k,
+    };
+    /// The offset of the flags in a TCP header (RFC 9293), where the filter of a TCP socket begins.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    // Drops SYN without ACK. Accepted sockets inherit the filter, and no connection needs such a
+    // segment after its handshake.
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, FLAGS),
+        step(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, SYN | ACK),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, SYN),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+    ];
+    let program = libc::sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    let (start, size) = (
+        (&raw const program).cast(),
+        size_of_val(&program) as socklen_t,
+    );
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the program and its steps outlive the call, which copies both.
+    retry(|| unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, start, size) })?;
     Ok(())
 }
 
@@ -303,9 +355,9 @@ mod tests {
         // Bound but not listening, so no other process can take the port meanwhile.
         let holder = open(&any_port("127.0.0.1:0"), Kind::Stream)?;
         bind(holder.as_fd(), &any_port("127.0.0.1:0"))?;
-        let nobody = local(holder.as_fd())?;
-        let socket = open(&nobody, Kind::Stream)?;
-        let started = connect(socket.as_fd(), &nobody).map_err(|error| error.raw_os_error());
+        let silent = local(holder.as_fd())?;
+        let socket = open(&silent, Kind::Stream)?;
+        let started = connect(socket.as_fd(), &silent).map_err(|error| error.raw_os_error());
         assert_eq!(started, Err(Some(libc::EINPROGRESS)));
         let refused = take_error(socket.as_fd()).map_err(|error| error.kind());
         assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));

@@ -5,6 +5,7 @@
 //! sched_setaffinity(2), clock_gettime(2), clock_getcpuclockid(3), prctl(2), proc(5).
 
 pub mod child;
+pub(crate) mod fork;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 

@@ -4,9 +4,10 @@
 //! connections, limits hold, pauses end, and a drain under load loses no connection. The line of
 //! statistics tells the connections of each worker. Man pages: socket(7), epoll_ctl(2).
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::memory::{connect, local};
 use super::server::{Server, until};
@@ -14,7 +15,7 @@ use super::workers::gone;
 use super::{FEW, ask};
 
 /// The policies that spread connections over workers.
-const POLICIES: [&str; 2] = ["reuseport", "exclusive"];
+const POLICIES: [&str; 3] = ["reuseport", "exclusive", "handoff"];
 
 /// Connections by which a test sees that every worker gets some.
 const MANY: usize = 60;
@@ -65,8 +66,8 @@ fn v5_connections_by_worker_are_an_array_in_json() {
 }
 
 #[test]
-fn v5_workers_share_one_listener_when_exclusive_and_have_one_each_otherwise() {
-    for (policy, listeners) in [("exclusive", 1), ("reuseport", 2)] {
+fn v5_each_worker_has_a_listener_under_reuseport_only() {
+    for (policy, listeners) in [("exclusive", 1), ("reuseport", 2), ("handoff", 1)] {
         let server = two_workers(policy, &FEW);
         assert_eq!(sockets_that_listen(server.address()), listeners, "{policy}");
         server.end();
@@ -106,6 +107,56 @@ fn v5_exclusive_connections_that_come_one_by_one_reach_every_worker() {
     }
     server.end();
     unix.end();
+}
+
+#[test]
+fn v5_connections_that_are_handed_over_differ_by_at_most_one() {
+    let (unix, name) = local("in-turn", &["--threads", "3", "--accept", "handoff"]);
+    let tcp = Server::start(&["--threads", "3", "--accept", "handoff"]);
+    let mut kept = Vec::new();
+    let mut kept_local = Vec::new();
+    for count in 1..=40_u64 {
+        // Some stay and some leave: only the turn decides.
+        let (mut peer, mut other) = (tcp.connect(), connect(&name));
+        assert_eq!(ask(&mut peer, b"x"), b"x");
+        assert_eq!(ask(&mut other, b"x"), b"x");
+        if count % 3 > 0 {
+            kept.push(peer);
+            kept_local.push(other);
+        }
+        for server in [&tcp, &unix] {
+            let counts = by_worker(server);
+            let (least, most) = (counts.iter().min(), counts.iter().max());
+            assert!(most <= least.map(|least| least + 1).as_ref(), "{counts:?}");
+            assert_eq!(counts.iter().sum::<u64>(), count);
+        }
+    }
+    drop((kept, kept_local));
+    tcp.end();
+    unix.end();
+}
+
+#[test]
+fn v5_a_full_worker_is_skipped_and_no_slot_stays_empty() {
+    // The first worker has the odd slot.
+    let server = two_workers("handoff", &["--max-connections", "5"]);
+    let mut inside: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for peer in &mut inside {
+        assert_eq!(ask(peer, b"x"), b"x");
+    }
+    assert_eq!(by_worker(&server), [3, 2]);
+    let mut outside: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for (round, peer) in outside.iter_mut().enumerate() {
+        peer.write_all(b"y").expect("the backlog takes it");
+        // Whichever worker has room again takes the next one.
+        drop(inside.remove((round * 7) % inside.len()));
+        let mut reply = [0];
+        peer.read_exact(&mut reply).expect("it is let in");
+    }
+    assert_eq!(server.stats().get("connections_total"), 10);
+    drop((inside, outside));
+    gone(&server);
+    server.end();
 }
 
 #[test]
@@ -203,4 +254,87 @@ fn v5_pinned_workers_run_on_the_processors_that_the_log_names() {
         assert!(is_pinned, "{line}");
     }
     server.end();
+}
+/// One of the clients of a drain under load: connects, asks, reads the reply to its end, again and
+/// again, until it is refused. Returns how many conversations were whole, and what went wrong with
+/// connections that were there before `ending` was set.
+fn churn<P: Peer>(
+    connect: impl Fn() -> std::io::Result<P>,
+    ending: &AtomicBool,
+) -> (u64, Vec<String>) {
+    let (mut whole, mut wrong) = (0, Vec::new());
+    loop {
+        let mut peer = match connect() {
+            Ok(peer) => peer,
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound => return (whole, wrong),
+                // The kernel has refused it while the handshake was under way.
+                ErrorKind::ConnectionReset => return (whole, wrong),
+                _ => {
+                    wrong.push(format!("connect: {error}"));
+                    return (whole, wrong);
+                }
+            },
+        };
+        // The kernel has said that it is connected, and no signal was sent before that.
+        let is_promised = !ending.load(Ordering::SeqCst);
+        let mut reply = [0; 5];
+        match peer
+            .write_all(b"hello")
+            .and_then(|()| peer.read_exact(&mut reply))
+        {
+            Ok(()) => whole += 1,
+            // A clean end before the request: nothing was read and nothing is owed.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                assert_eq!(peer.read(&mut reply).map_err(|error| error.kind()), Ok(0));
+            }
+            Err(error) if is_promised => wrong.push(format!("after {whole}: {error}")),
+            // Its handshake was under way while the listener closed.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Ends the server while eight clients come and go.
+fn drained_under_load<P: Peer>(server: Server, connect: impl Fn() -> std::io::Result<P> + Sync) {
+    let ending = AtomicBool::new(false);
+    let results: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
+        let client = |_| scope.spawn(|| churn(&connect, &ending));
+        let clients: Vec<_> = (0..8).map(client).collect();
+        until("the load is under way", || {
+            let stats = server.stats();
+            let counts = stats.list("connections_by_worker");
+            counts.iter().all(|count| *count > 50)
+        });
+        let ended = server.end();
+        assert!(
+            ended.stderr.concat().contains("drained"),
+            "{:?}",
+            ended.stderr
+        );
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("a client"))
+            .collect()
+    });
+    let wrong: Vec<&String> = results.iter().flat_map(|(_, wrong)| wrong).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(results.iter().all(|(whole, _)| *whole > 0));
+}
+
+#[test]
+fn v5_a_drain_under_load_loses_no_connection_under_any_policy() {
+    for policy in POLICIES {
+        for round in 0..5 {
+            println!("{policy}, round {round}");
+            let server = two_workers(policy, &[]);
+            let there = server.address();
+            drained_under_load(server, || TcpStream::connect(there));
+            let name = format!("load-{policy}");
+            let (server, name) = local(&name, &["--threads", "2", "--accept", policy]);
+            let there = super::addresses::abstract_name(&name);
+            drained_under_load(server, || UnixStream::connect_addr(&there));
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod injected;
 mod kernel_options;
 mod memory;
 mod others;
+mod processes;
 mod run;
 mod server;
 mod streams;

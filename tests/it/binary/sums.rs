@@ -94,10 +94,10 @@ fn workers_without_a_connection_hold_up_neither_counts_nor_the_end() {
     assert_eq!(server.ended().code, Some(0));
 }
 
-const STUBBORN: [&str; 4] = ["--stall-timeout", "off", "--drain-timeout", "300ms"];
+pub(super) const STUBBORN: [&str; 4] = ["--stall-timeout", "off", "--drain-timeout", "300ms"];
 
 /// Peers that are owed more than they read.
-fn indebted(server: &Server, count: usize) -> Vec<TcpStream> {
+pub(super) fn indebted(server: &Server, count: usize) -> Vec<TcpStream> {
     let peers = (0..count).map(|_| {
         let mut peer = server.connect();
         peer.set_nonblocking(true).expect("an option");

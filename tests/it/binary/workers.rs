@@ -148,10 +148,10 @@ fn memory_is_shared_out_in_whole_workspaces() {
 }
 
 /// A file with a dictionary of one word.
-struct Words(PathBuf);
+pub(super) struct Words(pub(super) PathBuf);
 
 impl Words {
-    fn new(name: &str, answer: &str) -> Words {
+    pub(super) fn new(name: &str, answer: &str) -> Words {
         let file = format!("mynah-{}-{name}.dict", std::process::id());
         let words = Words(std::env::temp_dir().join(file));
         words.write(answer);
@@ -159,7 +159,7 @@ impl Words {
     }
 
     /// Replaces the file atomically, because a server may read it at the same time.
-    fn write(&self, answer: &str) {
+    pub(super) fn write(&self, answer: &str) {
         let next = self.0.with_extension("next");
         fs::write(&next, format!("word: {answer}\n")).expect("a temporary file");
         fs::rename(&next, &self.0).expect("it is ours");
@@ -172,7 +172,7 @@ impl Drop for Words {
     }
 }
 
-fn translation(peer: &mut TcpStream) -> String {
+pub(super) fn translation(peer: &mut TcpStream) -> String {
     peer.write_all(b"word\n").expect("the server reads");
     let (mut answer, mut byte) = (Vec::new(), [0]);
     while !answer.ends_with(b"\n") {

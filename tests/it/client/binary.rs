@@ -309,7 +309,7 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
     });
     let lines = Server::start(&["upper", "--frame", "line"]);
     let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nobody = gone.local_addr().expect("it is bound").to_string();
+    let closed = gone.local_addr().expect("it is bound").to_string();
     drop(gone);
     for (args, line, code) in [
         (
@@ -318,17 +318,17 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
             1,
         ),
         (
-            &[&nobody, "--frame", "u8", "--once", &"x".repeat(256)],
+            &[&closed, "--frame", "u8", "--once", &"x".repeat(256)],
             "256 bytes make no frame",
             1,
         ),
         (
-            &[&nobody, "--frame", "line", "--once", "a\nb"],
+            &[&closed, "--frame", "line", "--once", "a\nb"],
             "3 bytes make no frame",
             1,
         ),
         (
-            &[&nobody, "--frame", "fixed:3", "--once", "ab"],
+            &[&closed, "--frame", "fixed:3", "--once", "ab"],
             "2 bytes make no frame: not the length that every frame has",
             1,
         ),
@@ -337,10 +337,10 @@ fn c4_every_way_to_fail_has_its_line_and_its_code() {
             "the server ended its stream before it replied; it may want a --frame, such as line",
             7,
         ),
-        (&[&nobody], "connect tcp://127.0.0.1:", 5),
+        (&[&closed], "connect tcp://127.0.0.1:", 5),
         (
-            &["unix:@nobody-listens-to-this-name"],
-            "connect unix:@nobody",
+            &["unix:@nothing-listens-to-this-name"],
+            "connect unix:@nothing",
             5,
         ),
         (

@@ -1,8 +1,11 @@
 //! Replies as frames: what was encoded decodes to the same bytes, and a reply that no frame can
 //! hold is not sent.
 
+use mynah::limits::COMMAND_OUTPUT_MAX;
 use mynah::protocol::connection::{CloseReason, Want};
-use mynah::protocol::service::{EffectEvent, PrefixedEcho, Robot, Run, UpperUnicode};
+use mynah::protocol::service::{
+    Echo, EffectEvent, Effects, PrefixedEcho, Robot, Run, UpperUnicode,
+};
 
 use super::*;
 use crate::talk::Talk;
@@ -124,6 +127,116 @@ fn streamed_output_is_not_a_frame_and_has_no_limit() {
     }
 }
 
+/// Whether `encode` accepts a payload of `size` bytes.
+fn encodes(framing: &Framing, size: usize) -> bool {
+    let overhead = framing.overhead();
+    let mut space = vec![0; overhead.front + size + overhead.back];
+    framing.encode(&[], &mut space, size).is_ok()
+}
+
+#[test]
+fn a_framing_states_the_sizes_of_payload_that_it_can_encode() {
+    for (spec, limit, sizes) in [
+        ("line", 8, 0..=8),
+        ("delim:7c7c", 8, 0..=8),
+        ("delim:7c7c7c7c7c7c7c7c7c", 8, 0..=8),
+        ("fixed:7", 8, 7..=7),
+        ("ascii:4", 8, 0..=8),
+        ("ascii:1", 100, 0..=9),
+        ("ascii:2", 98, 0..=98),
+        ("ascii:2", 100, 0..=99),
+        ("netstring", 8, 0..=8),
+        ("u8", 8, 0..=7),
+        ("u8", 256, 0..=255),
+        ("u8", 1000, 0..=255),
+        ("u16le", LIMIT, 0..=65_535),
+        ("u32be", LIMIT, 0..=LIMIT - 4),
+        ("i32le", LIMIT, 0..=LIMIT - 4),
+        ("u64be", LIMIT, 0..=LIMIT - 8),
+        // A negative field is refused, so the shortest frames cannot be expressed.
+        ("len:size=1,adjust=3", 1000, 3..=258),
+        ("len:size=1,adjust=3", 5, 3..=4),
+        // The field counts what is stripped behind it.
+        ("len:size=1,strip=3", 1000, 0..=253),
+        ("len:size=1,strip=3,adjust=2", 1000, 0..=255),
+        ("len:size=1,strip=3,adjust=5", 1000, 3..=258),
+        // The field counts its header.
+        ("len:offset=1,size=1,adjust=-2", 1000, 0..=253),
+        ("len:offset=1,size=1,adjust=-2", 9, 0..=7),
+        // No field beyond the limit is needed.
+        ("len:size=2,adjust=-100", 1000, 0..=998),
+    ] {
+        let framing = framing(spec, limit);
+        assert_eq!(framing.payload_sizes(), sizes, "{spec} {limit}");
+        let (least, most) = sizes.into_inner();
+        for (size, fits) in [(least, true), (most, true), (most + 1, false)] {
+            assert_eq!(encodes(&framing, size), fits, "{spec} {limit} {size}");
+            let checked = framing.check_size(size).is_ok();
+            assert_eq!(checked, fits, "{spec} {limit} {size}");
+        }
+        if least > 0 {
+            assert!(!encodes(&framing, least - 1), "{spec} {limit}");
+            assert!(framing.check_size(least - 1).is_err(), "{spec} {limit}");
+        }
+    }
+    assert_eq!(framing("raw", 1).payload_sizes(), 0..=usize::MAX);
+}
+
+#[test]
+fn the_error_of_a_payload_size_names_the_frame_and_its_limit() {
+    let too_long = |frame, limit| FrameError::TooLong { frame, limit };
+    let short = FrameError::Corrupted("no length field says so short a frame");
+    let other = FrameError::Corrupted("not the length that every frame has");
+    for (spec, limit, size, error) in [
+        ("line", 8, 9, too_long(9, 8)),
+        ("netstring", 8, 9, too_long(9, 8)),
+        ("ascii:1", 100, 10, too_long(10, 9)),
+        ("u8", 1000, 256, too_long(257, 256)),
+        ("u32be", 12, 9, too_long(13, 12)),
+        ("u32be", 12, usize::MAX, too_long(u64::MAX, 12)),
+        ("len:size=1,adjust=3", 1000, 2, short),
+        ("len:size=1,adjust=3", 1000, 259, too_long(260, 259)),
+        ("fixed:7", 8, 6, other),
+        ("fixed:7", 8, 8, other),
+    ] {
+        let checked = framing(spec, limit).check_size(size);
+        assert_eq!(checked, Err(error), "{spec} {limit} {size}");
+    }
+}
+
+#[test]
+fn the_output_of_a_command_is_cut_to_what_its_answer_can_hold() {
+    // The most bytes beside the output, if the answer does not name its peer.
+    let beside = Run::new(Vec::new(), false).awaited_max() - COMMAND_OUTPUT_MAX;
+    let longest = COMMAND_OUTPUT_MAX + beside;
+    for (spec, limit, output) in [
+        // Without a length the output is streamed.
+        ("raw", 1, COMMAND_OUTPUT_MAX),
+        ("line", 1, COMMAND_OUTPUT_MAX),
+        ("fixed:1", 1, COMMAND_OUTPUT_MAX),
+        ("u32be", 4 + longest, COMMAND_OUTPUT_MAX),
+        ("u32be", 4 + longest + 1, COMMAND_OUTPUT_MAX),
+        ("u32be", 4 + longest - 1, COMMAND_OUTPUT_MAX - 1),
+        ("u32be", 4 + beside + 1, 1),
+        ("u32be", 4 + beside, 0),
+        ("u32be", 4 + beside - 1, 0),
+        ("u32be", 4, 0),
+        ("u16be", LIMIT, COMMAND_OUTPUT_MAX.min(65_535 - beside)),
+        ("u8", LIMIT, 255 - beside),
+        ("ascii:1", LIMIT, 0),
+        ("netstring", beside + 9, 9),
+        ("len:adjust=1,strip=4", LIMIT, COMMAND_OUTPUT_MAX),
+        ("len:adjust=2,strip=4", LIMIT, 0),
+    ] {
+        let run = Run::new(vec!["true".to_owned()], false);
+        let protocol = Talk::new(framing(spec, limit), run, 0, 0).protocol;
+        let most = protocol.output_size_max(COMMAND_OUTPUT_MAX);
+        assert_eq!(most, output, "{spec} {limit}");
+    }
+    let echo = Talk::new(framing("u8", 8), Echo, 0, 0).protocol;
+    assert_eq!(echo.output_size_max(COMMAND_OUTPUT_MAX), COMMAND_OUTPUT_MAX);
+}
+
 #[test]
 fn a_greeting_that_fits_no_frame_is_known_at_the_start() {
     for (spec, limit, fits) in [
@@ -133,10 +246,13 @@ fn a_greeting_that_fits_no_frame_is_known_at_the_start() {
         ("u8", 50, false),
         ("ascii:1", 1 << 20, false),
         ("fixed:50", 50, true),
+        ("fixed:49", 49, false),
         ("fixed:51", 51, false),
+        ("len:size=1,adjust=50", 1000, true),
+        ("len:size=1,adjust=51", 1000, false),
         ("raw", 1, true),
     ] {
         let protocol = Talk::new(framing(spec, limit), Robot, 0, 0).protocol;
-        assert_eq!(protocol.greets().is_ok(), fits, "{spec} {limit}");
+        assert_eq!(protocol.check_greeting().is_ok(), fits, "{spec} {limit}");
     }
 }

@@ -358,11 +358,11 @@ fn the_process_of_a_server_is_found_by_its_socket() {
     assert_eq!(code, Some(0), "{report}");
     let pid = format!("\"pid\": {}", std::process::id());
     assert!(json.contains(&pid), "{pid}: {json}");
-    let nobody = peer::nobody().to_string();
-    let (code, _, err) = run(&[&nobody, "--server-pid", "auto"]);
+    let closed = peer::no_listener().to_string();
+    let (code, _, err) = run(&[&closed, "--server-pid", "auto"]);
     assert_eq!(code, Some(1));
     assert!(
-        err.contains("--server-pid auto: ") && err.contains(&nobody),
+        err.contains("--server-pid auto: ") && err.contains(&closed),
         "{err}"
     );
 }

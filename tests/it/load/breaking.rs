@@ -110,18 +110,18 @@ fn unsolicited_replies_end_the_connection_and_are_not_counted() {
 #[test]
 fn a_refused_connection_is_the_answer_to_the_whole_run() {
     for churn in [false, true] {
-        let nobody = peer::nobody();
+        let closed = peer::no_listener();
         match load(
             &Plan {
                 churn,
                 threads: 2,
                 ..plan(10)
             },
-            Address::Tcp(nobody),
+            Address::Tcp(closed),
         ) {
             Err(RunError::Target(line)) => {
                 assert!(
-                    line.contains(&nobody.to_string()) && line.contains("refused"),
+                    line.contains(&closed.to_string()) && line.contains("refused"),
                     "{line}"
                 );
             }

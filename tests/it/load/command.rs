@@ -160,10 +160,10 @@ fn an_assertion_that_does_not_hold_is_exit_8() {
 
 #[test]
 fn a_refused_connection_is_one_line_and_exit_5() {
-    let nobody = peer::nobody().to_string();
-    let (code, out, err) = told(&bench(&[&nobody]));
+    let closed = peer::no_listener().to_string();
+    let (code, out, err) = told(&bench(&[&closed]));
     assert_eq!((code, out.as_str(), err.lines().count()), (Some(5), "", 1));
-    assert!(err.contains(&nobody) && err.contains("refused"), "{err}");
+    assert!(err.contains(&closed) && err.contains("refused"), "{err}");
 }
 
 #[test]

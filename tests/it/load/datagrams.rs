@@ -169,10 +169,10 @@ fn a_reply_of_another_size_is_wrong() {
 #[test]
 fn a_port_without_a_listener_ends_the_run_with_one_line() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let nobody = socket.local_addr().expect("it is bound");
+    let closed = socket.local_addr().expect("it is bound");
     drop(socket);
     for churn in [false, true] {
-        match load(&Plan { churn, ..plan(5) }, Address::Udp(nobody)) {
+        match load(&Plan { churn, ..plan(5) }, Address::Udp(closed)) {
             Err(RunError::Target(line)) => {
                 assert!(
                     line.contains("udp://") && line.contains("refused"),

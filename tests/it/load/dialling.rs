@@ -21,7 +21,7 @@ use super::runs::{load, plan};
 use crate::namespace;
 
 /// A port of `ip` without a listener on TCP and UDP; `None` if this machine does not have that IP.
-fn nobody(ip: &str) -> Option<SocketAddr> {
+fn no_listener(ip: &str) -> Option<SocketAddr> {
     let tcp = TcpListener::bind((ip, 0)).ok()?;
     let address = tcp.local_addr().expect("it is bound");
     UdpSocket::bind(address).ok()?;
@@ -33,7 +33,7 @@ fn nobody(ip: &str) -> Option<SocketAddr> {
 /// self-connection is not free at once (TIME-WAIT).
 #[track_caller]
 fn assert_refused(plan: Plan, ip: &str, at: fn(SocketAddr) -> Address) {
-    let Some(from) = nobody(ip) else {
+    let Some(from) = no_listener(ip) else {
         return;
     };
     let to = at(from);

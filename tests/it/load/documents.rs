@@ -43,7 +43,7 @@ fn a_file_that_cannot_be_written_is_found_before_the_run() {
 
 #[test]
 fn two_documents_in_one_file_are_refused_however_it_is_spelt() {
-    let server = peer::nobody().to_string();
+    let server = peer::no_listener().to_string();
     let path = file("twice");
     let plain = path.to_str().expect("a plain name");
     let (folder, name) = plain.rsplit_once('/').expect("it lies in a folder");
@@ -79,9 +79,9 @@ fn two_documents_in_one_file_are_refused_however_it_is_spelt() {
 
 #[test]
 fn a_run_that_never_was_leaves_no_file() {
-    let nobody = peer::nobody().to_string();
+    let closed = peer::no_listener().to_string();
     let path = file("never");
-    let words = [&nobody, "--json", path.to_str().expect("a plain name")];
+    let words = [&closed, "--json", path.to_str().expect("a plain name")];
     assert_eq!(told(&bench(&words)).0, Some(5));
     assert!(!path.exists());
 }

@@ -36,7 +36,7 @@ pub(crate) fn unix(path: &Path) {
 }
 
 /// A port without a listener: the kernel assigned it a moment ago, and it was closed.
-pub(crate) fn nobody() -> SocketAddr {
+pub(crate) fn no_listener() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound")
 }

@@ -106,8 +106,8 @@ fn a_process_that_proc_does_not_show_is_measured_without_its_cost() {
     let words = [&server, "--requests", "100", "--server-pid", &own];
     // With hidepid=2 only root sees the processes of other users, see proc(5).
     let hidden = "mount -t proc -o hidepid=2 proc /proc";
-    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
-    for (mount, user) in [(NO_PROC, ""), (hidden, nobody)] {
+    let unprivileged = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    for (mount, user) in [(NO_PROC, ""), (hidden, unprivileged)] {
         let Some(output) = bench_with(mount, user, &words) else {
             continue;
         };

@@ -109,11 +109,12 @@ impl Sim {
         let File::Listener(listener) = self.table.file(door) else {
             unreachable!("it listens")
         };
-        if listener.turns_away {
+        let is_local = matches!(listener.address, Address::Unix(_));
+        if listener.turns_away && is_local {
             self.pairs[index].refuse(ECONNREFUSED);
             return self.settle(index);
         }
-        if listener.queue.len() > listener.backlog {
+        if listener.turns_away || listener.queue.len() > listener.backlog {
             if retries == SYN_RETRIES {
                 self.pairs[index].refuse(ETIMEDOUT);
                 return self.settle(index);
@@ -234,6 +235,22 @@ impl Opener for Sim {
             answer,
             |&count| count,
         )
+    }
+
+    fn stop_handshakes(&mut self, listener: &Socket) -> io::Result<()> {
+        self.table.check(listener);
+        let number = listener.number;
+        let answer = self.enter(Name::StopHandshakes);
+        let answer = answer.and_then(|()| match self.table.file(number) {
+            File::Listener(it) if matches!(it.address, Address::Unix(_)) => Err(EOPNOTSUPP),
+            File::Listener(it) => {
+                it.turns_away = true;
+                Ok(())
+            }
+            _ => Err(EINVAL),
+        });
+        let number = Some(number);
+        self.leave(Name::StopHandshakes, number, Argument::None, answer, |()| 0)
     }
 
     fn stop_queueing(&mut self, listener: &Socket) -> io::Result<()> {

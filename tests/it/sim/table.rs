@@ -46,7 +46,7 @@ pub(super) struct Listener {
     pub(super) address: Address,
     pub(super) reuse_port: bool,
     pub(super) backlog: usize,
-    /// No more connections are queued: a SYN is refused.
+    /// No more connections are queued: a SYN is ignored, or refused if the listener is local.
     pub(super) turns_away: bool,
     /// Established connections that wait to be accepted.
     pub(super) queue: VecDeque<usize>,

@@ -134,10 +134,10 @@ impl<S: Service> Talk<S> {
         let words: Vec<String> = kernel::words(line).map(str::to_owned).collect();
         let mut drafted = 0;
         let single = self.single;
-        let mut hear = |news: EffectEvent<'_>| {
+        let mut hear = |event: EffectEvent<'_>| {
             let _ = self.with(|connection, workspace, protocol| {
                 let (peer, budget) = ("127.0.0.1:50000", &mut Budget::new(u64::MAX));
-                connection.heard(news, peer, &mut drafted, workspace, protocol, budget)
+                connection.take_event(event, peer, &mut drafted, workspace, protocol, budget)
             });
         };
         match program(&words) {

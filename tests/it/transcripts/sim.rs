@@ -48,6 +48,7 @@ impl ServiceUser for Playing<'_> {
             memory_max: options.memory_max,
             connections_max: 2,
             threads: 1,
+            processes: 1,
             frame_size_max: options.frame_size_max,
             slot_size: Server::<Sim, S>::slot_size(
                 &protocol.service,

@@ -106,6 +106,7 @@ pub(super) const TRIGGERS: &[(&str, Trigger)] =
 const ACCEPT_POLICIES: &[(&str, AcceptPolicy)] = &[
     ("reuseport", AcceptPolicy::Reuseport),
     ("exclusive", AcceptPolicy::Exclusive),
+    ("handoff", AcceptPolicy::Handoff),
 ];
 
 /// What to do with a frame over the limit, by name.

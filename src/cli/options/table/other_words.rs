@@ -53,7 +53,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         SERVE,
-        "--workers --worker-threads --cpus --cores --procs --processes -t -w -j",
+        "--workers --worker-threads --cpus --cores -t -w -j",
         "--threads",
         "write --threads N, or --threads auto for one on each processor",
     ),

@@ -18,8 +18,9 @@ use super::{
     TRIGGERS,
 };
 use crate::limits::{
-    BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN,
-    SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
+    ALIVE_DEFAULT, ALIVE_MAX, ALIVE_MIN, BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
+    LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, PROCESSES_MAX, SPIN_MAX, STATS_INTERVAL_MIN,
+    TIMEOUT_MAX,
 };
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
@@ -64,12 +65,23 @@ pub(super) const ROW: CommandRow = CommandRow {
             // Each worker counts its own share of the limit, because workers share nothing.
             ("--max-connections-per-ip", serve.connections_per_ip_max),
         ] {
-            if let Some(limit) = limit.filter(|limit| (*limit as usize) < serve.threads) {
+            let workers = serve.workers();
+            if let Some(limit) = limit.filter(|limit| (*limit as usize) < workers) {
+                let what = match (serve.processes, serve.threads) {
+                    (None, _) => "--threads",
+                    (Some(_), 1) => "--processes",
+                    (Some(_), _) => "--processes times --threads",
+                };
                 return Err(format!(
-                    "{flag} {limit}: must be at least --threads, {}",
-                    serve.threads
+                    "{flag} {limit}: must be at least {what}, {workers}"
                 ));
             }
+        }
+        if serve.processes.is_none() && serve.alive != Some(ALIVE_DEFAULT) {
+            let alive = time_or_off_text(serve.alive);
+            return Err(format!(
+                "--alive {alive}: only the workers of --processes N report"
+            ));
         }
         if serve.listen.is_empty() {
             serve.listen.push(LISTEN_DEFAULT.parse()?);
@@ -206,6 +218,34 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| options.serve.threads.to_string(),
         effect: Effect::Value("N", |options, text| {
             put(&mut options.serve.threads, threads(text))
+        }),
+    },
+    Flag {
+        long: "--processes",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "worker processes; a supervisor replaces those that die",
+        default: |options| count_or_off_text(options.serve.processes),
+        effect: Effect::Value("N", |options, text| {
+            put(
+                &mut options.serve.processes,
+                count_or_off(text, 1..=PROCESSES_MAX as u32),
+            )
+        }),
+    },
+    Flag {
+        long: "--alive",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "how often each reports; silent five times, it is replaced",
+        default: |options| time_or_off_text(options.serve.alive),
+        effect: Effect::Value("TIME", |options, text| {
+            put(
+                &mut options.serve.alive,
+                time_or_off(text, ALIVE_MIN..=ALIVE_MAX),
+            )
         }),
     },
     Flag {
@@ -386,7 +426,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Loop",
         commands: &[SERVE],
-        help: "how workers share connections: reuseport or exclusive",
+        help: "how workers share: reuseport, exclusive or handoff",
         default: |options| name_of(&options.serve.accept, ACCEPT_POLICIES).to_owned(),
         effect: Effect::Value("POLICY", |options, text| {
             put(&mut options.serve.accept, choice(text, ACCEPT_POLICIES))

@@ -76,11 +76,26 @@ impl<Socket> Listeners<Socket> {
     }
 }
 
-/// Whether the workers share one listener at `address`. SO_REUSEPORT does not work for local
-/// sockets: a second worker would get EADDRINUSE.
-fn is_shared(address: &Address, options: &Serve) -> bool {
-    let is_local = matches!(address, Address::Unix(_));
-    options.threads > 1 && (is_local || options.accept == AcceptPolicy::Exclusive)
+/// Which workers have the listener at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holders {
+    /// Each worker has a listener of its own.
+    Each,
+    /// All workers have the same one.
+    All,
+    /// Only the first worker has it.
+    First,
+}
+
+/// SO_REUSEPORT does not work for local sockets: a second worker would get EADDRINUSE. So the
+/// workers share one.
+fn holders(address: &Address, options: &Serve) -> Holders {
+    match (options.accept, address) {
+        _ if options.threads == 1 => Holders::Each,
+        (AcceptPolicy::Handoff, _) => Holders::First,
+        (AcceptPolicy::Exclusive, _) | (_, Address::Unix(_)) => Holders::All,
+        (AcceptPolicy::Reuseport, _) => Holders::Each,
+    }
 }
 
 /// Opens one listener per address, and adds it to those that the worker has already. The first
@@ -106,16 +121,17 @@ pub(super) fn open_listeners<K: Opener>(
         defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
     };
     for address in addresses {
-        let is_shared = is_shared(address, options);
-        if is_shared && worker > 0 {
+        let holders = holders(address, options);
+        if worker > 0 && holders != Holders::Each {
             continue;
         }
-        listen.sharing = match (options.threads, worker) {
-            _ if is_shared => Sharing::Alone,
-            (1, _) => Sharing::Alone,
-            (_, 0) => Sharing::First,
-            _ => Sharing::Next,
+        listen.sharing = match (holders, options.threads, worker) {
+            (Holders::All | Holders::First, ..) => Sharing::Alone,
+            (Holders::Each, 1, _) => Sharing::Alone,
+            (Holders::Each, _, 0) => Sharing::First,
+            (Holders::Each, ..) => Sharing::Next,
         };
+        let is_shared = holders == Holders::All;
         match open_listener(kernel, address, &listen) {
             Ok(listener) if is_shared => listeners.shared.push(listener),
             Ok(listener) => listeners.own.push(listener),

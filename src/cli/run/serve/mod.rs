@@ -3,12 +3,15 @@
 //! Opens the sockets and reserves the memory of one worker after the other. The ready line is
 //! printed when everything is open and every worker has its thread. The way in which serving ended
 //! becomes the exit code. Neighbours: `listeners` opens the sockets, `ready` says that all is open,
-//! `workers` runs the servers, `server::plan` divides the memory.
+//! `processes` supervises worker processes, `workers` runs the servers, `server::plan` divides the
+//! memory.
 
 mod listeners;
+mod processes;
 mod ready;
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::process::id as process_id;
 use std::sync::Arc;
 
 use super::{Exit, Failure, io_failure, limited, memory};
@@ -18,12 +21,14 @@ use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
-    Address, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host, outlet_descriptors,
+    Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host,
+    outlet_descriptors,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::{Limits, Pacing};
@@ -73,12 +78,14 @@ where
     host::give_large_blocks_back();
     let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
-    let protocol = protocol(&options, service)?;
+    let mut protocol = protocol(&options, service)?;
     let pacing = pacing(&options);
     let demand = Demand {
         memory_max: options.memory_max,
         connections_max: connections_max as usize,
-        threads: options.threads,
+        threads: options.workers(),
+        // The supervisor is one more.
+        processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
         slot_size: pacing.slot_size()
             + Server::<Traced<Linux>, S>::slot_size(
@@ -97,25 +104,44 @@ where
     // line and not an abort.
     drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
+    let mut place = None;
+    if options.processes.is_some() {
+        let mut announce = |addresses: &[Address]| {
+            announce(&options, connections_max, addresses, &plan);
+        };
+        // Workers that are started later have what was read last.
+        let mut reload = || {
+            protocol.service = load()?;
+            Ok(())
+        };
+        match processes::supervise(&options, &mut addresses, &mut reload, &mut announce)? {
+            processes::Role::Worker(it) => place = Some(it),
+            processes::Role::Supervisor => return Ok(()),
+        }
+    }
     if protocol.service.effects().is_none() {
         host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
-    let wiretap = options.wiretap.map(Wiretap::new);
+    // The number of the first worker of this process, over all processes.
+    let first = (place.as_ref()).map_or(0, |place| place.number * options.threads);
+    // A number of the wiretap counts within its process.
+    let wiretap = options.wiretap.map(|detail| match &place {
+        None => Wiretap::new(detail),
+        Some(_) => Wiretap::new(detail).of_process(process_id()),
+    });
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut copies = Vec::new();
     for worker in 0..options.threads {
-        let opened = open_worker(&options, &protocol, worker, &mut addresses, &mut copies);
+        let opened = match &mut place {
+            None => open_worker(&options, &protocol, worker, &mut addresses, &mut copies),
+            Some(place) => place.open_worker(&protocol, worker),
+        };
         let started = opened.and_then(|(kernel, waker, listeners)| {
             wakers.push(waker);
-            let settings = settings(
-                &options,
-                connections_max,
-                &plan,
-                wiretap.as_ref(),
-                pacing.clone(),
-                worker,
-            );
+            let (worker, wiretap) = (first + worker, wiretap.as_ref());
+            let pacing = pacing.clone();
+            let settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
             start_worker(kernel, listeners, protocol.clone(), settings)
         });
         match started {
@@ -127,33 +153,60 @@ where
             }
         }
     }
+    if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
+        let share = |worker| share(connections_max, options.workers(), first + worker);
+        hand_over(&mut servers, &wakers, &share);
+    }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
+    let reporter = place.map(|place| place.reporter);
+    let is_alone = reporter.is_none();
     let announce = || {
-        print_ready_line(&options, connections_max, &addresses, &plan);
-        warn_of_passed_sockets();
-        warn_about_allowed(&options);
+        if is_alone {
+            announce(&options, connections_max, &addresses, &plan);
+        }
     };
-    let begin = pinning(&options)?;
-    let ended = workers::run(servers, wakers, statistics(&options), load, begin, announce);
+    let statistics = statistics(&options);
+    let begin = pinning(&options, first)?;
+    let ended = workers::run_for(reporter, servers, wakers, statistics, load, begin, announce);
     match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
-        Ending::Drained { cut: 0, counters } => {
-            log::info!(
-                "drained; connections served: {}",
-                counters.connections_total
-            );
-            Ok(())
-        }
-        Ending::Drained { cut, .. } => {
-            let connections = plural(cut, "connection", "connections");
-            let line = format!(
-                "the drain time-out cut {connections}: owed replies, inside a request, or never \
-                 accepted"
-            );
-            Err(Failure::new(Exit::DrainCut, line))
-        }
+        // The supervisor tells it for all.
+        Ending::Drained { cut, .. } if !is_alone => match cut {
+            0 => Ok(()),
+            _ => Err(Failure::new(Exit::DrainCut, "")),
+        },
+        Ending::Drained { cut, counters } => drained(cut, 0, counters.connections_total),
     }
+}
+
+/// What is said when all serve.
+fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
+    print_ready_line(options, connections_max, addresses, plan);
+    warn_of_passed_sockets();
+    warn_about_allowed(options);
+}
+
+/// The end after a drain: `cut` connections, and `lost` worker processes with all of theirs.
+fn drained(cut: u64, lost: u64, served: u64) -> Result<(), Failure> {
+    if (cut, lost) == (0, 0) {
+        log::info!("drained; connections served: {served}");
+        return Ok(());
+    }
+    let mut line = String::new();
+    if cut > 0 {
+        let connections = plural(cut, "connection", "connections");
+        line = format!(
+            "the drain time-out cut {connections}: owed replies, inside a request, or never \
+             accepted"
+        );
+    }
+    if lost > 0 {
+        let separator = if line.is_empty() { "" } else { "; " };
+        let lost = plural(lost, "worker process", "worker processes");
+        line += &format!("{separator}{lost} ended before the drain was over");
+    }
+    Err(Failure::new(Exit::DrainCut, line))
 }
 
 /// Opens the poller and the listeners of one worker. The first worker leaves in `copies` what the
@@ -166,18 +219,48 @@ fn open_worker<S: Service>(
     addresses: &mut [Address],
     copies: &mut Vec<Listeners<Socket>>,
 ) -> Result<(Traced<Linux>, Waker, Listeners<Socket>), Failure> {
-    let linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
-    let waker = linux.waker();
-    let mut kernel = Traced::new(linux, TextLog::if_shown());
-    if protocol.service.effects().is_some() {
-        kernel.supervise().map_err(cannot_watch)?;
-    }
+    let (mut kernel, waker) = open_kernel(protocol, worker, None)?;
     let shared = copies.pop().unwrap_or_default();
     let mut listeners = open_listeners(&mut kernel, addresses, options, worker, shared)?;
     if worker == 0 {
         (listeners, *copies) = listeners.copies(&mut kernel, options.threads - 1)?;
     }
     Ok((kernel, waker, listeners))
+}
+
+/// Opens the poller of one worker. The first worker is also woken by `link`.
+fn open_kernel<S: Service>(
+    protocol: &Protocol<S>,
+    worker: usize,
+    link: Option<&Link>,
+) -> Result<(Traced<Linux>, Waker), Failure> {
+    let mut linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
+    let waker = linux.waker();
+    if let Some(link) = link.filter(|_| worker == 0) {
+        linux.wake_by(link).map_err(io_failure("epoll"))?;
+    }
+    let mut kernel = Traced::new(linux, TextLog::if_shown());
+    if protocol.service.effects().is_some() {
+        kernel.supervise().map_err(cannot_watch)?;
+    }
+    Ok((kernel, waker))
+}
+
+/// Makes the first worker of this process hand connections to all of them in turn. `share` is the
+/// number of slots of each.
+fn hand_over<S: Service>(
+    servers: &mut [Server<Traced<Linux>, S>],
+    wakers: &[Waker],
+    share: &dyn Fn(usize) -> u32,
+) {
+    let seats = wakers.iter().enumerate().map(|(worker, waker)| {
+        let (slots, waker) = (share(worker), waker.clone());
+        (slots as usize, Box::new(move || waker.wake()) as Wake)
+    });
+    let handoff = Handoff::new(seats);
+    for (place, server) in servers.iter_mut().enumerate() {
+        server.join_handoff(Arc::clone(&handoff), place);
+    }
 }
 
 /// Takes the memory of a worker, and registers its listeners.
@@ -203,13 +286,15 @@ fn start_worker<S: Service>(
 
 /// What each worker does on its thread before it serves: with `--pin` it moves to a processor of
 /// those that the process may use. If there are fewer processors than workers, some share one.
-fn pinning(options: &Serve) -> Result<Box<dyn Fn(usize) + Send + Sync>, Failure> {
+/// `first` is the number of the first worker of this process.
+fn pinning(options: &Serve, first: usize) -> Result<Box<dyn Fn(usize) + Send + Sync>, Failure> {
     if !options.pin {
         return Ok(Box::new(|_| ()));
     }
     let may_use = host::affinity(0).map_err(io_failure("--pin: sched_getaffinity"))?;
     let processors = may_use.list();
     Ok(Box::new(move |worker| {
+        let worker = first + worker;
         let processor = processors[worker % processors.len()];
         match host::pin_task(0, processor) {
             Ok(()) => log::info!("worker {worker} runs on processor {processor}"),
@@ -241,7 +326,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         on_too_long: options.on_too_long,
         service,
     };
-    if let Err(error) = protocol.greets() {
+    if let Err(error) = protocol.check_greeting() {
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} cannot greet: {error}",
             options.framing, options.service
@@ -249,7 +334,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
         return Err(Failure::new(Exit::Usage, line));
     }
     let effects = protocol.service.effects();
-    if let Some(effects) = effects.filter(|_| protocol.output_max(output_max) == 0) {
+    if let Some(effects) = effects.filter(|_| protocol.output_size_max(output_max) == 0) {
         let least = effects.awaited_max() - output_max + 1;
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
@@ -282,11 +367,13 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         0 => String::new(),
         _ => format!(", of which {inherited} were open before"),
     };
+    // The limit is one of each process, and each has the same number of workers.
     let fit = limit.saturating_sub(others);
     if fit < threads {
         let line = format!("the descriptor limit {limit}{taken} leaves no room for connections");
         return Err(Failure::new(Exit::Socket, line));
     }
+    let fit = fit.saturating_mul(options.processes.unwrap_or(1).into());
     let fit = u32::try_from(fit).unwrap_or(u32::MAX);
     match options.connections_max {
         Some(asked) if fit < asked => log::warn!(
@@ -309,7 +396,7 @@ fn statistics(options: &Serve) -> Statistics {
     Statistics {
         interval: options.stats_interval,
         format: options.stats_format.unwrap_or_else(by_reader),
-        by_worker: options.threads > 1 || options.accept != AcceptPolicy::Reuseport,
+        by_worker: options.workers() > 1 || options.accept != AcceptPolicy::Reuseport,
     }
 }
 
@@ -327,6 +414,7 @@ fn pacing(options: &Serve) -> Pacing {
     }
 }
 
+/// The settings of `worker`, counted over all processes.
 fn settings(
     options: &Serve,
     connections_max: u32,
@@ -335,7 +423,7 @@ fn settings(
     pacing: Pacing,
     worker: usize,
 ) -> Settings {
-    let share = |all: u32| share(all, options.threads, worker);
+    let share = |all: u32| share(all, options.workers(), worker);
     Settings {
         connections_max: share(connections_max) as usize,
         workspaces: plan.workspaces,

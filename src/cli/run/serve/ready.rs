@@ -31,7 +31,7 @@ pub(super) fn print_ready_line(
         options.service,
         options.framing,
         listed.join(" "),
-        plural(options.threads, "worker", "workers"),
+        plural(options.workers(), "worker", "workers"),
         plural(connections_max, "connection", "connections"),
         plan.ceiling,
     );

@@ -10,6 +10,8 @@
 //! after the last line feed of a stream are truncated, as in every other framing: half a command
 //! cannot be told from a whole one.
 
+use std::ops::RangeInclusive;
+
 use crate::base::find::find_byte;
 use crate::protocol::framing::{Bounds, Decode, Decoded, FrameError, Overhead};
 
@@ -31,15 +33,15 @@ impl Line {
 impl Decode for Line {
     fn decode(&self, bytes: &[u8], scanned: usize) -> Decoded {
         let reach = bytes.len().min(self.limit.saturating_add(CRLF.len()));
-        let fed = find_byte(&bytes[scanned..reach], b'\n').map(|at| scanned + at);
-        let text = &bytes[..fed.unwrap_or(reach)];
+        let line_feed = find_byte(&bytes[scanned..reach], b'\n').map(|at| scanned + at);
+        let text = &bytes[..line_feed.unwrap_or(reach)];
         let payload_end = text.strip_suffix(b"\r").unwrap_or(text).len();
-        match fed {
+        match line_feed {
             _ if payload_end > self.limit => Decoded::Wrong(FrameError::Endless {
                 limit: self.limit as u64,
             }),
-            Some(fed) => Decoded::Frame(Bounds {
-                frame: fed + 1,
+            Some(line_feed) => Decoded::Frame(Bounds {
+                frame: line_feed + 1,
                 payload: 0,
                 payload_end,
             }),
@@ -49,7 +51,7 @@ impl Decode for Line {
 
     fn skip(&self, left: u64, bytes: &[u8]) -> Result<(usize, u64), FrameError> {
         Ok(match find_byte(bytes, b'\n') {
-            Some(fed) => (fed + 1, 0),
+            Some(line_feed) => (line_feed + 1, 0),
             None => (bytes.len(), left),
         })
     }
@@ -61,13 +63,17 @@ impl Decode for Line {
         }
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        0..=self.limit
+    }
+
     fn encode(
         &self,
         request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        FrameError::if_over(payload as u64, self.limit as u64)?;
+        self.check_size(payload)?;
         let end: &[u8] = if request.ends_with(CRLF) { CRLF } else { b"\n" };
         let frame = payload + end.len();
         space[payload..frame].copy_from_slice(end);

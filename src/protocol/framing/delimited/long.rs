@@ -15,6 +15,7 @@
 //! compares that part again, eight bytes at a time.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::Ending;
 use crate::base::find::find_byte;
@@ -143,13 +144,18 @@ impl Decode for LongDelimiter {
         self.ending.overhead()
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        0..=self.ending.limit
+    }
+
     fn encode(
         &self,
         _request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        self.ending.encode(space, payload)
+        self.check_size(payload)?;
+        Ok(self.ending.append(space, payload))
     }
 }
 

@@ -89,12 +89,12 @@ impl<const MAX: usize> Ending<MAX> {
         }
     }
 
-    /// Puts the delimiter behind a payload, which lies at the front of `space`.
-    fn encode(&self, space: &mut [u8], payload: usize) -> Result<usize, FrameError> {
-        FrameError::if_over(payload as u64, self.limit as u64)?;
+    /// Puts the delimiter behind a payload, which lies at the front of `space` and is not over the
+    /// limit. Returns the length of the frame.
+    fn append(&self, space: &mut [u8], payload: usize) -> usize {
         let frame = payload + self.length;
         space[payload..frame].copy_from_slice(self.delimiter());
-        Ok(frame)
+        frame
     }
 }
 

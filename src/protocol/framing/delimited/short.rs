@@ -11,6 +11,7 @@
 //! delimiter.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::Ending;
 use crate::base::find::find;
@@ -70,13 +71,18 @@ impl Decode for Delimiter {
         self.0.overhead()
     }
 
+    fn payload_sizes(&self) -> RangeInclusive<usize> {
+        0..=self.0.limit
+    }
+
     fn encode(
         &self,
         _request: &[u8],
         space: &mut [u8],
         payload: usize,
     ) -> Result<usize, FrameError> {
-        self.0.encode(space, payload)
+        self.check_size(payload)?;
+        Ok(self.0.append(space, payload))
     }
 }
 

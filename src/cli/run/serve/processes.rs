@@ -1,0 +1,145 @@
+//! `mynah serve --processes`: the supervisor's start, and what its end means for the exit code.
+//!
+//! The supervisor opens the listeners, one set for each thread of a worker process, and forks. In
+//! a worker process [`supervise`] returns with a [`Place`], and the worker goes on like a server
+//! that has opened its listeners itself. In the supervisor it returns when all has ended. What
+//! takes memory of a worker is taken after the fork. Neighbours: `serve` calls this between the
+//! plan and the servers, `workers::processes` supervises. See fork(2).
+
+use super::super::{Exit, Failure, io_failure};
+use super::listeners::{Listeners, open_listeners};
+use super::{drained, open_kernel, statistics};
+use crate::cli::options::Serve;
+use crate::kernel::{self, Address, Linux, Opener, Socket, Traced, Waker};
+use crate::protocol::connection::Protocol;
+use crate::protocol::service::Service;
+use crate::workers::processes::{self, Ended, Reporter, Supervision};
+
+/// The place of a worker process.
+pub(super) struct Place {
+    /// Its number, counted from 0.
+    pub(super) number: usize,
+    /// Its link to the supervisor.
+    pub(super) reporter: Reporter,
+    /// The listeners of each thread, shared with the other processes.
+    listeners: Vec<Vec<Socket>>,
+}
+
+/// What this process is, or was.
+pub(super) enum Role {
+    Worker(Place),
+    /// The supervisor, and all has ended well.
+    Supervisor,
+}
+
+impl Place {
+    /// Opens the poller of one thread, and takes its listeners. They are taken once.
+    pub(super) fn open_worker<S: Service>(
+        &mut self,
+        protocol: &Protocol<S>,
+        thread: usize,
+    ) -> Result<(Traced<Linux>, Waker, Listeners<Socket>), Failure> {
+        let (kernel, waker) = open_kernel(protocol, thread, Some(self.reporter.link()))?;
+        let listeners = Listeners {
+            own: Vec::new(),
+            shared: (self.listeners.get_mut(thread))
+                .map(std::mem::take)
+                .unwrap_or_default(),
+        };
+        Ok((kernel, waker, listeners))
+    }
+}
+
+/// Opens the listeners, starts the worker processes and supervises them. `announce` is called with
+/// the addresses when all of them serve.
+pub(super) fn supervise(
+    options: &Serve,
+    addresses: &mut [Address],
+    reload: &mut dyn FnMut() -> Result<(), String>,
+    announce: &mut dyn FnMut(&[Address]),
+) -> Result<Role, Failure> {
+    let mut linux = Linux::new(true).map_err(io_failure("epoll"))?;
+    let listeners = listeners_of_threads(&mut linux, options, addresses)?;
+    let supervision = Supervision {
+        processes: options.processes.unwrap_or(1) as usize,
+        alive: options.alive,
+        statistics: statistics(options),
+        drain_timeout: options.drain_timeout,
+    };
+    let mut announce = || announce(addresses);
+    let role = processes::supervise(linux, listeners, supervision, reload, &mut announce);
+    match role.map_err(cannot_supervise)? {
+        processes::Role::Worker {
+            place,
+            link,
+            listeners,
+        } => Ok(Role::Worker(Place {
+            number: place,
+            reporter: Reporter::new(link, options.alive),
+            listeners,
+        })),
+        processes::Role::Supervisor(ended) => exit_of(ended).map(|()| Role::Supervisor),
+    }
+}
+
+/// Opens the listeners of each thread of a worker process. The threads of one process share a
+/// listener as they do without other processes; thread by thread, all processes share them.
+fn listeners_of_threads(
+    linux: &mut Linux,
+    options: &Serve,
+    addresses: &mut [Address],
+) -> Result<Vec<Vec<Socket>>, Failure> {
+    let mut all: Vec<Vec<Socket>> = Vec::new();
+    let mut copies = Vec::new();
+    for thread in 0..options.threads {
+        let shared = copies.pop().unwrap_or_default();
+        let opened = open_listeners(linux, addresses, options, thread, shared);
+        let opened = opened.and_then(|opened| match thread {
+            0 => {
+                let (first, others) = opened.copies(linux, options.threads - 1)?;
+                copies = others;
+                Ok(first)
+            }
+            _ => Ok(opened),
+        });
+        match opened {
+            Ok(Listeners { mut own, shared }) => {
+                own.extend(shared);
+                all.push(own);
+            }
+            Err(failure) => {
+                let close = |listener| linux.close_listener(listener);
+                all.into_iter().flatten().for_each(close);
+                return Err(failure);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn cannot_supervise(refused: std::io::Error) -> Failure {
+    Failure::new(Exit::Fork, format!("worker processes: {refused}"))
+}
+
+fn exit_of(ended: Ended) -> Result<(), Failure> {
+    match ended {
+        Ended::Drained {
+            cut,
+            lost,
+            counters,
+        } => drained(cut, lost, counters.connections_total),
+        Ended::Stopped(signal) => Err(Failure::signal(signal)),
+        // The worker has told why, and its code says what kind of failure it was.
+        Ended::NotStarted {
+            exit: kernel::Exit::Code(code @ 1..=255),
+            ..
+        } => Err(Failure {
+            code: code as u8,
+            line: String::new(),
+        }),
+        Ended::NotStarted { line, .. } => {
+            let line = format!("{line} before all of them served");
+            Err(Failure::new(Exit::Fork, line))
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The worker's end of the link: reports go to the supervisor, orders come from it.
+//!
+//! A report is sent when all threads of the process have given their counters, so it also says that
+//! every loop turns. Nothing here waits. A report that finds no room is left out: the supervisor is
+//! stopped, and a later one says the same. The end of the link is the end of the supervisor.
+//!
+//! Neighbours: `workers` decides when to report and carries orders out, `report` has the messages,
+//! `supervisor` is the other end.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use crate::kernel::{Link, lines_dropped};
+use crate::server::observe::counters::Counters;
+
+pub(in crate::workers) use super::report::Order;
+use super::report::{MESSAGE_SIZE_MAX, Report};
+
+/// The link of a worker process to its supervisor.
+#[derive(Debug)]
+pub struct Reporter {
+    link: Link,
+    alive: Option<Duration>,
+}
+
+/// What came from the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::workers) enum OrderOrEnd {
+    Order(Order),
+    /// The supervisor has ended.
+    End,
+}
+
+impl Reporter {
+    /// Reports over `link`, every `alive` even if nothing is asked.
+    pub fn new(link: Link, alive: Option<Duration>) -> Reporter {
+        Reporter { link, alive }
+    }
+
+    /// The socket, for the poller that is to be woken by orders.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Time between two reports; `None` for none but those that are asked for.
+    pub(in crate::workers) fn alive(&self) -> Option<Duration> {
+        self.alive
+    }
+
+    /// Reports the counters of all threads; `answers` is the number of the last order to count.
+    pub(in crate::workers) fn report(&self, answers: u64, by_worker: Vec<u64>, counters: Counters) {
+        self.send(&Report {
+            answers,
+            by_worker,
+            counters,
+            lines_dropped: lines_dropped(),
+            ..Report::default()
+        });
+    }
+
+    /// Reports that the drain is over.
+    pub(in crate::workers) fn report_drained(
+        &self,
+        cut: u64,
+        by_worker: Vec<u64>,
+        counters: Counters,
+    ) {
+        self.send(&Report {
+            has_drained: true,
+            cut,
+            by_worker,
+            counters,
+            lines_dropped: lines_dropped(),
+            ..Report::default()
+        });
+    }
+
+    fn send(&self, report: &Report) {
+        if let Err(error) = self.link.send(&report.to_bytes()) {
+            log::debug!("a report to the supervisor is left out: {error}");
+        }
+    }
+
+    /// The next order, if there is one.
+    pub(in crate::workers) fn take(&self) -> Option<OrderOrEnd> {
+        let mut space = [0; MESSAGE_SIZE_MAX];
+        loop {
+            return match self.link.receive(&mut space) {
+                Ok(0) => Some(OrderOrEnd::End),
+                Ok(size) => match Order::from_bytes(&space[..size]) {
+                    Some(order) => Some(OrderOrEnd::Order(order)),
+                    None => continue,
+                },
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                Err(_) => Some(OrderOrEnd::End),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn orders_are_taken_in_turn_and_then_the_end_of_the_supervisor() -> io::Result<()> {
+        let (supervisor, link) = Link::pair()?;
+        let reporter = Reporter::new(link, None);
+        assert_eq!(reporter.take(), None);
+        for order in [Order::Look, Order::Count(3)] {
+            supervisor.send(&order.to_bytes())?;
+        }
+        supervisor.send(b"no order")?;
+        drop(supervisor);
+        assert_eq!(reporter.take(), Some(OrderOrEnd::Order(Order::Look)));
+        assert_eq!(reporter.take(), Some(OrderOrEnd::Order(Order::Count(3))));
+        assert_eq!(reporter.take(), Some(OrderOrEnd::End));
+        // A report that nobody reads is no error.
+        reporter.report(1, vec![0], Counters::default());
+        Ok(())
+    }
+}
