@@ -8,9 +8,9 @@
 //! ```
 //!
 //! The state is one number: the level, in bytes on the scale of what the rate has refilled since
-//! time 0. A new bucket has level 0, so it is full. To take bytes raises the level; they are granted
-//! when the refilled bytes and the burst reach it. So waiters are served in the order in which they
-//! asked, without a queue, and across threads too, because a number can be atomic.
+//! time 0. A new bucket has level 0, so it is full. To take bytes raises the level; they are
+//! granted when the refilled bytes and the burst reach it. So waiters are served in the order in
+//! which they asked, without a queue, and across threads too, because a number can be atomic.
 //! What is taken up to any time is at most rate * time + burst, whatever is given back meanwhile.
 //! This file knows no clock: `now` is a parameter. The algorithm is GCRA (ITU-T I.371) in bytes.
 

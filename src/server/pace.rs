@@ -289,7 +289,7 @@ const ASK_MIN: u64 = 256;
 mod tests {
     use super::*;
 
-    const NOW: Time = Time::from_nanos(1 << 40);
+    const NOW: Time = Time::from_nanos(1_000_000_000_000);
     const SECOND: Duration = Duration::from_secs(1);
 
     fn read_limit(each: Option<Rate>, total: Option<Rate>) -> Box<Pace> {

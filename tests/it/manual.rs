@@ -311,6 +311,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
     for name in [
         "serve.md",
         "limits.md",
+        "rates.md",
         "wiretap.md",
         "shutdown.md",
         "processes.md",

@@ -30,6 +30,7 @@ topics![
     "report",
     "merge",
     "limits",
+    "rates",
     "wiretap",
     "shutdown",
     "processes",

@@ -34,7 +34,7 @@ pub(super) const KINDS: &[(&str, &str)] = &[
         "bytes, alone or with k, m or g in powers of 1024: 64k, 1.5m",
     ),
     (
-        "SIZE[/BURST]",
+        "R[/BURST]",
         "bytes a second, and how many at once [one second's, at most 1m]",
     ),
     (

@@ -564,17 +564,18 @@ impl Waiting {
         pause
     }
 
-    /// The rate of a connection lets it go on, unless a lingering one is to be looked at first.
+    /// The rate of a connection lets it go on, unless a lingering one is to be looked at first: that
+    /// one waits on, because the kernel may not report again what was not read.
     #[cold]
     pub(super) fn end_tokens(&mut self, now: Time) {
-        if let Waiting::Tokens { due, .. } = *self {
-            *self = match due {
-                Due::LastAck { check_at, .. } if check_at <= now => Waiting::Peer(due),
-                _ => Waiting::Turn {
-                    due,
-                    has_frames: false,
-                    attempt: 0,
-                },
+        let Waiting::Tokens { due, .. } = *self else {
+            return;
+        };
+        if !matches!(due, Due::LastAck { check_at, .. } if check_at <= now) {
+            *self = Waiting::Turn {
+                due,
+                has_frames: false,
+                attempt: 0,
             };
         }
     }
@@ -654,6 +655,10 @@ impl Waiting {
             | Waiting::Turn {
                 due: Due::LastAck { unacknowledged, .. },
                 ..
+            }
+            | Waiting::Tokens {
+                due: Due::LastAck { unacknowledged, .. },
+                ..
             } => unacknowledged,
             _ => 0,
         }
@@ -714,7 +719,11 @@ impl Waiting {
             _ if want == Want::Await => Waiting::Effect,
             _ if until != Time::NEVER => Waiting::Tokens {
                 until,
-                due: due.put_off(until.since(now), now),
+                due: match due {
+                    // It is looked at meanwhile, so its clock runs on.
+                    Due::LastAck { .. } => due,
+                    _ => due.put_off(until.since(now), now),
+                },
             },
             _ if has_more => Waiting::Turn {
                 due,

@@ -178,7 +178,12 @@ fn the_next_frame_has_a_new_clock_unless_a_slow_peer_keeps_a_workspace_from_othe
 fn a_reader_has_a_new_clock_when_it_has_taken_the_minimum() {
     for (taken, since, left) in [(99, 2, 99), (100, 9, 0), (101, 9, 0)] {
         let next = writable(2, taken).after(Want::Write, FACTS, &TIMEOUTS, at(9));
-        assert_eq!(next, writable(since, left), "{taken}");
+        let expected = Due::Writable {
+            since: at(since),
+            taken: left,
+            active_at: at(2),
+        };
+        assert_eq!(next, expected, "{taken}");
     }
 }
 
@@ -252,7 +257,15 @@ fn a_lingering_connection_that_a_rate_holds_back_is_looked_at_in_time() {
     let check_at = at(10).after(LINGER_TIMEOUT);
     assert_eq!(deadline(&waiting, &TIMEOUTS).0, check_at);
     waiting.end_tokens(check_at);
-    assert_eq!(waiting, Waiting::Peer(due));
+    assert_eq!(waiting, Waiting::Tokens { until, due });
+    // Whatever it waits for meanwhile, the clock of the look runs on.
+    let next = Next {
+        want: Want::Discard,
+        has_more: false,
+        until,
+    };
+    let again = Waiting::Peer(due).after(&next, FACTS, &TIMEOUTS, at(11));
+    assert_eq!(again, Waiting::Tokens { until, due });
 }
 
 #[test]

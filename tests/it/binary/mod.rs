@@ -19,6 +19,7 @@ mod kernel_options;
 mod memory;
 mod others;
 mod processes;
+mod rates;
 mod run;
 mod server;
 mod streams;

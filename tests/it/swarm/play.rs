@@ -6,12 +6,15 @@
 //! panics.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use mynah::base::token_bucket::{Bucket, Rate};
 use mynah::kernel::{Opener, Spawner, Time};
 use mynah::protocol::connection::Protocol;
 use mynah::protocol::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
+use mynah::server::pace::{Limits, Pacing};
 use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Dice, Faults, Sim};
@@ -22,6 +25,21 @@ use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
 
 /// Steps after which some peer must be stuck.
 const STEPS_MAX: usize = 60_000;
+/// The rates of a world, with fresh buckets.
+fn pacing(world: &World) -> Pacing {
+    let limits = |each: Option<Rate>, total: Option<Rate>| Limits {
+        each,
+        total: total.map(|rate| Arc::new(Bucket::new(rate))),
+    };
+    let [read, read_total, write, write_total] = world.rates;
+    Pacing {
+        read: limits(read, read_total),
+        write: limits(write, write_total),
+        idle_read: world.idle_read,
+        idle_write: world.idle_write,
+    }
+}
+
 /// Consecutive turns that may do nothing without a fault as their cause: one edge without news,
 /// then a wait.
 const IDLE_TURNS_MAX: u32 = 2;
@@ -133,7 +151,7 @@ impl<'a, S: Service> Stage<'a, S> {
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
             wiretap: None,
-            pacing: Default::default(),
+            pacing: pacing(world),
         };
         let listeners = vec![listener.expect("nothing is in the way")];
         let mut server = Server::new(sim, listeners, protocol, settings).expect("a start");

@@ -372,7 +372,7 @@ pub(super) const FLAGS: &[Flag] = &[
         commands: &[SERVE],
         help: "read at most so much a second from each connection",
         default: |options| byte_rate_text(options.serve.rate),
-        effect: Effect::Value("SIZE[/BURST]", |options, text| {
+        effect: Effect::Value("R[/BURST]", |options, text| {
             put(&mut options.serve.rate, byte_rate(text))
         }),
     },
@@ -383,7 +383,7 @@ pub(super) const FLAGS: &[Flag] = &[
         commands: &[SERVE],
         help: "read at most so much a second from all of them",
         default: |options| byte_rate_text(options.serve.rate_total),
-        effect: Effect::Value("SIZE[/BURST]", |options, text| {
+        effect: Effect::Value("R[/BURST]", |options, text| {
             put(&mut options.serve.rate_total, byte_rate(text))
         }),
     },
@@ -394,7 +394,7 @@ pub(super) const FLAGS: &[Flag] = &[
         commands: &[SERVE],
         help: "send at most so much a second to each connection",
         default: |options| byte_rate_text(options.serve.rate_out),
-        effect: Effect::Value("SIZE[/BURST]", |options, text| {
+        effect: Effect::Value("R[/BURST]", |options, text| {
             put(&mut options.serve.rate_out, byte_rate(text))
         }),
     },
@@ -405,7 +405,7 @@ pub(super) const FLAGS: &[Flag] = &[
         commands: &[SERVE],
         help: "send at most so much a second to all of them",
         default: |options| byte_rate_text(options.serve.rate_out_total),
-        effect: Effect::Value("SIZE[/BURST]", |options, text| {
+        effect: Effect::Value("R[/BURST]", |options, text| {
             put(&mut options.serve.rate_out_total, byte_rate(text))
         }),
     },
