@@ -52,6 +52,23 @@ impl Carrier {
 }
 
 impl Endpoint {
+    /// The address to listen on. For a name it is the first IPv4 address, so that `localhost` means
+    /// the same address as a port alone; otherwise the first address. Only one address is used,
+    /// because two listeners need two options. If that address is in use no other is tried, because
+    /// the port then belongs to another server.
+    ///
+    /// # Errors
+    ///
+    /// The name has no address: one line that names it.
+    pub fn listen_address(&self) -> Result<Address, String> {
+        let addresses = self.resolve()?;
+        let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
+        let preferred = addresses.iter().find(is_ipv4).or(addresses.first());
+        preferred
+            .cloned()
+            .ok_or_else(|| "it has no address".to_owned())
+    }
+
     /// All addresses, in the order in which they are to be tried: at least one, and at most
     /// [`NAME_ADDRESSES_MAX`]. Blocks while a name is looked up.
     ///

@@ -14,6 +14,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+pub(crate) use crate::sys::calls;
 pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
 pub(crate) use crate::sys::fd::terminal::SilentTerminal;
 pub use crate::sys::memory::give_large_blocks_back;

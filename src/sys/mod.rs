@@ -12,6 +12,7 @@
 //! imports this one. Man pages: syscalls(2), errno(3), signal(7).
 #![allow(unsafe_code)]
 
+pub(crate) mod calls;
 pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "limits base store protocol sys kernel server workers decode client load",
+        "limits base store protocol sys kernel server workers decode client load lab",
     ),
     ("limits", ""),
     ("base", "limits"),
@@ -31,6 +31,8 @@ const LAYERS: &[(&str, &str)] = &[
     ("kernel", "limits base sys"),
     ("server", "limits base store protocol kernel"),
     ("workers", "limits base protocol kernel server"),
+    ("library", "limits base protocol kernel server workers"),
+    ("lab", "limits base kernel"),
     ("decode", "limits base protocol::framing"),
     ("client", "limits base protocol::framing kernel"),
     (

@@ -14,6 +14,8 @@ mod framings;
 mod fuzz;
 mod hanging;
 mod house_rules;
+mod lab;
+mod library;
 mod load;
 mod manual;
 mod model;

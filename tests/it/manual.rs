@@ -134,7 +134,7 @@ impl Shell {
         let wrapper = format!(
             "#!/bin/sh\n\
              case \"$1\" in\n\
-             bench|connect|decode|help|man|completions|version|--help|--version) ;;\n\
+             bench|connect|decode|help|lab|man|merge|completions|version|--help|--version) ;;\n\
              *) case \" $* \" in\n\
              *' --listen'*|*' -l'*|*' -p'*|*' --threads 0'*) ;;\n\
              *) set -- \"$@\" --listen 127.0.0.1:{default} ;;\n\
@@ -347,6 +347,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "merge.md",
         "reliability.md",
         "internals.md",
+        "lab.md",
     ] {
         chapter(name);
     }

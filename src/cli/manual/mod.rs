@@ -38,6 +38,7 @@ topics![
     "exit-codes",
     "environment",
     "systemd",
+    "lab",
     "internals",
     "changes",
 ];

@@ -54,6 +54,8 @@ pub enum Command {
     Connect(Endpoint, Connect),
     /// Add up documents of several generators.
     Merge(Merge),
+    /// `mynah lab`.
+    Lab(Lab),
     /// Print the frames of standard input.
     Decode(Decode),
 }
@@ -69,6 +71,7 @@ struct Options {
     connect: Connect,
     decode: Decode,
     merge: Merge,
+    lab: Lab,
 }
 
 /// The options of `mynah serve`.
@@ -230,6 +233,26 @@ pub struct Merge {
     pub files: Vec<PathBuf>,
     /// Output file for the document of the sum.
     pub json: Option<PathBuf>,
+}
+
+/// The options of `mynah lab`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lab {
+    /// What to play; `None` lists the experiments.
+    pub choice: Option<LabChoice>,
+    /// One line for each experiment.
+    pub quiet: bool,
+    /// Output file for the results as JSON.
+    pub json: Option<PathBuf>,
+}
+
+/// What `mynah lab` plays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LabChoice {
+    /// All experiments, in teaching order.
+    All,
+    /// The experiment at this place of the table.
+    One(usize),
 }
 
 /// The options of `mynah decode`.

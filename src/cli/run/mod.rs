@@ -5,6 +5,7 @@
 //! own. Neighbours: `cli::options` provides the commands, `main` calls [`run`].
 
 mod bench;
+mod lab;
 mod log_filter;
 mod merge;
 pub mod output;
@@ -114,7 +115,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(_) => Ok(()),
         Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
-        Command::Decode(_) | Command::Merge(_) => kernel::let_signals_act(),
+        Command::Decode(_) | Command::Merge(_) | Command::Lab(_) => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
@@ -122,6 +123,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(options) => serve::serve(*options),
         Command::Connect(endpoint, options) => connect(&endpoint, options),
         Command::Merge(options) => merge::merge(&options),
+        Command::Lab(options) => lab::lab(&options),
         Command::Decode(options) => decode(&options),
     }
 }

@@ -14,7 +14,7 @@
 //! first worker adds to that number, before it hands a connection over, and only the other worker
 //! takes from it, after it has released one. So room that the first worker has seen stays. A closed
 //! inbox takes no more, and what it holds is still served: no connection is lost between two
-//! workers. Neighbour: `acceptor`, which owns a [`Member`]. See eventfd(2).
+//! workers. Neighbour: `acceptor`, which owns a `Member`. See eventfd(2).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

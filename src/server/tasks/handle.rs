@@ -35,6 +35,8 @@ pub(super) struct Inbox {
 
 struct State {
     tasks: VecDeque<Task>,
+    /// The server is to drain.
+    drains: bool,
     /// A wake-up is on its way.
     woken: bool,
     /// The loop has not ended.
@@ -83,6 +85,19 @@ impl Handle {
         Ok(())
     }
 
+    /// Begins to shut down, as SIGTERM does: no new connections, what is owed is delivered, and all
+    /// loops of the server end, within the drain time-out. Returns at once. Works with a full queue
+    /// too; the tasks in the queue run first. Does nothing if the loop has ended.
+    pub fn drain(&self) {
+        let mut state = self.0.lock();
+        state.drains = true;
+        let was_woken = std::mem::replace(&mut state.woken, true);
+        drop(state);
+        if !was_woken {
+            (self.0.wake)();
+        }
+    }
+
     /// Whether the loop has ended.
     pub fn has_ended(&self) -> bool {
         !self.0.lock().open
@@ -104,6 +119,7 @@ impl Inbox {
         Inbox {
             state: Mutex::new(State {
                 tasks: VecDeque::new(),
+                drains: false,
                 woken: false,
                 open: true,
             }),
@@ -111,11 +127,12 @@ impl Inbox {
         }
     }
 
-    /// Takes all tasks. The next one wakes the loop again.
-    pub(super) fn take(&self) -> VecDeque<Task> {
+    /// Takes all tasks, and whether a drain was asked for. The next task wakes the loop again.
+    pub(super) fn take(&self) -> (VecDeque<Task>, bool) {
         let mut state = self.lock();
         state.woken = false;
-        std::mem::take(&mut state.tasks)
+        let drains = std::mem::take(&mut state.drains);
+        (std::mem::take(&mut state.tasks), drains)
     }
 
     /// Takes all tasks, and refuses others from now on.
@@ -183,7 +200,7 @@ mod tests {
                 handle.run(|_| ()).expect("there is room");
             }
             assert_eq!(woken.load(Ordering::SeqCst), round);
-            assert_eq!(inbox.take().len(), 100);
+            assert_eq!(inbox.take().0.len(), 100);
         }
     }
 
@@ -197,8 +214,23 @@ mod tests {
         let name = String::from("over the bound");
         let task = move |_: &mut Loop<'_>| drop(name);
         assert!(matches!(handle.run(task), Err(Refused::Full(_))));
-        assert_eq!(inbox.take().len(), TASKS_MAX);
+        assert_eq!(inbox.take().0.len(), TASKS_MAX);
         handle.run(|_| ()).expect("there is room again");
+    }
+
+    #[test]
+    fn a_drain_is_asked_for_once_and_needs_no_room() {
+        let (inbox, handle, woken) = inbox();
+        for _ in 0..TASKS_MAX {
+            handle.run(|_| ()).expect("there is room");
+        }
+        handle.drain();
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        let (tasks, drains) = inbox.take();
+        assert_eq!((tasks.len(), drains), (TASKS_MAX, true));
+        handle.drain();
+        assert_eq!(woken.load(Ordering::SeqCst), 2);
+        assert!(inbox.take().1 && !inbox.take().1);
     }
 
     #[test]
@@ -236,7 +268,7 @@ mod tests {
                     thread::yield_now();
                 }
                 heard = woken.load(Ordering::SeqCst);
-                taken += inbox.take().len();
+                taken += inbox.take().0.len();
             }
         });
         assert_eq!(taken, 4 * EACH);

@@ -171,8 +171,9 @@ impl Tasks {
     /// [`TASKS_MAX`](crate::limits::TASKS_MAX): a task that is added meanwhile has a wake-up of its
     /// own. Returns whether a drain was asked for.
     pub(in crate::server) fn run(&mut self, now: Time, counters: &Counters) -> bool {
-        let tasks = self.inbox.as_ref().map(|inbox| inbox.take());
-        self.run_all(tasks.into_iter().flatten(), now, counters)
+        let taken = self.inbox.as_ref().map(|inbox| inbox.take());
+        let (tasks, drains) = taken.unwrap_or_default();
+        self.run_all(tasks.into_iter(), now, counters) | drains
     }
 
     /// The loop ends: runs the tasks that were accepted, and refuses all others from now on.

@@ -564,8 +564,8 @@ impl Waiting {
         pause
     }
 
-    /// The rate of a connection lets it go on, unless a lingering one is to be looked at first: that
-    /// one waits on, because the kernel may not report again what was not read.
+    /// The rate of a connection lets it go on, unless a lingering one is to be looked at first.
+    /// That one waits on, because the kernel may not report again what was not read.
     #[cold]
     pub(super) fn end_tokens(&mut self, now: Time) {
         let Waiting::Tokens { due, .. } = *self else {

@@ -2,7 +2,8 @@
 //!
 //! What is typed meanwhile stays in the terminal's queue, for the program that reads it next. The
 //! terminal is changed only by the foreground of its session: in the background it is the shell's.
-//! A process that is killed leaves the echo off; shells restore it. Man pages: termios(3), tcgetpgrp(3).
+//! A process that is killed leaves the echo off; shells restore it. Man pages: termios(3),
+//! tcgetpgrp(3).
 
 use std::fmt;
 use std::io;

@@ -2,16 +2,17 @@
 //! kind, runs them against each other and checks the invariants of the loop after every turn.
 //!
 //! world.rs draws, shape.rs frames, script.rs and http.rs know what is sent and what must be
-//! answered, actor.rs plays a peer, play.rs turns the loop, check.rs checks it, report.rs runs
-//! seeds and reduces failures. None of them shares code with the server; the expected behaviour is
-//! written here a second time. Invariant: a world contains everything that determines a run, so a
-//! seed replays it call by call.
+//! answered, actor.rs plays a peer, errands.rs gives tasks, play.rs turns the loop, check.rs checks
+//! it, report.rs runs seeds and reduces failures. None of them shares code with the server; the
+//! expected behaviour is written here a second time. Invariant: a world contains everything that
+//! determines a run, so a seed replays it call by call.
 
 // Shared by tests and benches, each of which uses only a part.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod actor;
 mod check;
+mod errands;
 mod http;
 mod play;
 mod report;

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mynah::base::token_bucket::{Bucket, Rate};
 use mynah::kernel::{Opener, Spawner, Time};
@@ -20,6 +21,7 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Dice, Faults, Sim};
 
 use super::actor::{Actor, End};
+use super::errands::Errands;
 use super::http::LINE_MAX;
 use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
 
@@ -45,6 +47,9 @@ fn pacing(world: &World) -> Pacing {
 const IDLE_TURNS_MAX: u32 = 2;
 /// The same with spurious events. More turns than this are no longer random.
 const UNLUCKY_TURNS_MAX: u32 = 400;
+
+/// The deadlines of all timers come within this time.
+const TIMERS_SPAN: Duration = Duration::from_secs(3);
 
 /// The totals of a run.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +96,7 @@ pub(super) struct Stage<'a, S: Service> {
     pub(super) world: &'a World,
     pub(super) server: Server<Sim, S>,
     pub(super) actors: Vec<Actor>,
+    errands: Option<Errands>,
     dice: Dice,
     trace: Option<&'a mut String>,
     step: usize,
@@ -157,12 +163,14 @@ impl<'a, S: Service> Stage<'a, S> {
         let mut server = Server::new(sim, listeners, protocol, settings).expect("a start");
         server.kernel_mut().set_faults(world.faults.clone());
         let actors = world.parts.iter().map(Actor::new).collect();
+        let errands = Errands::new(world.seed, &mut server);
         let dice = Dice::new(!world.seed);
         let (step, turns, idle_turns) = (0, 0, 0);
         Stage {
             world,
             server,
             actors,
+            errands,
             dice,
             trace,
             step,
@@ -208,6 +216,9 @@ impl<'a, S: Service> Stage<'a, S> {
         if self.world.manner.answering == Answering::Run {
             self.end_processes();
         }
+        if let Some(errands) = &mut self.errands {
+            errands.act(self.server.kernel_mut());
+        }
     }
 
     /// Some processes end by themselves, some killed ones die, and others become children of the
@@ -248,9 +259,13 @@ impl<'a, S: Service> Stage<'a, S> {
     /// One turn and its checks. Returns whether the server waited and has nothing to do.
     fn turn(&mut self) -> bool {
         let (before, counted) = (self.progress(), self.server.counters().clone());
-        self.server
-            .turn(Time::NEVER)
-            .expect("no fault ends the server");
+        let wakeups = self.server.turn(Time::NEVER);
+        if wakeups.expect("no fault ends the server").wake_up {
+            self.server.take_wake_up().expect("it was reported");
+        }
+        if let Some(errands) = &self.errands {
+            errands.check(self.server.now());
+        }
         self.turns += 1;
         let progress = self.progress() != before;
         self.write_down();
@@ -281,7 +296,7 @@ impl<'a, S: Service> Stage<'a, S> {
     }
 
     /// Differs whenever a turn did something or time passed.
-    fn progress(&mut self) -> (Time, [u64; 11]) {
+    fn progress(&mut self) -> (Time, [u64; 12]) {
         let sim = self.server.kernel_mut();
         let (ended, unread) = (sim.calls("waitid"), sim.unread_output() as u64);
         let c = self.server.counters();
@@ -297,6 +312,7 @@ impl<'a, S: Service> Stage<'a, S> {
             c.commands + c.commands_not_started,
             ended,
             unread,
+            self.errands.as_ref().map_or(0, Errands::done),
         ];
         (self.server.kernel_mut().time(), done)
     }
@@ -351,7 +367,16 @@ impl<'a, S: Service> Stage<'a, S> {
         self.server.kernel_mut().stop_at(Time::NEVER);
         self.server.kernel_mut().bury_the_killed(true);
         self.server.kernel_mut().end_orphans();
-        // The first turn may still report what was closed.
+        // The last timers come due, and the first turn may still report what was closed.
+        let until = self.server.kernel_mut().time().after(TIMERS_SPAN);
+        self.server.kernel_mut().stop_at(until);
+        while self.errands.is_some() && self.server.kernel_mut().time() < until {
+            self.turn();
+        }
+        if let Some(errands) = self.errands.take() {
+            errands.finish(&mut self.server);
+        }
+        self.server.kernel_mut().stop_at(Time::NEVER);
         for _ in 0..3 {
             self.turn();
         }

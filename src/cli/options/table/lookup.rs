@@ -6,7 +6,9 @@ use super::super::bench;
 use super::super::texts::TEXTS;
 use super::super::values::shown;
 use super::other_words::{of_flag, of_word};
-use super::{COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, merge, serve};
+use super::{
+    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve,
+};
 use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
 
@@ -16,6 +18,7 @@ pub(in crate::cli::options) fn flags() -> Vec<&'static Flag> {
         serve::FLAGS,
         bench::FLAGS,
         merge::FLAGS,
+        lab::FLAGS,
         connect::FLAGS,
         decode::FLAGS,
         FLAGS,

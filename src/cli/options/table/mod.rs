@@ -8,6 +8,7 @@
 
 mod connect;
 mod decode;
+mod lab;
 mod lookup;
 mod merge;
 mod other_words;
@@ -94,6 +95,7 @@ pub(super) const COMMANDS: &[CommandRow] = &[
     serve::ROW,
     bench::COMMAND,
     merge::ROW,
+    lab::ROW,
     connect::ROW,
     decode::ROW,
 ];

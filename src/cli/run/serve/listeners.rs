@@ -12,18 +12,9 @@ use crate::kernel::{Address, Endpoint, ListenOptions, Opener, Sharing};
 use crate::limits;
 use crate::server::admission::AcceptPolicy;
 
-/// The address to listen on. For a name it is the first IPv4 address, so that `localhost` means the
-/// same address as a port alone; otherwise the first address. Only one address is used, because two
-/// listeners need two options. If that address is in use no other is tried, because the port then
-/// belongs to another server.
+/// The address to listen on, see [`Endpoint::listen_address`].
 pub(super) fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
-    let found = endpoint.resolve().and_then(|addresses| {
-        let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
-        let preferred = addresses.iter().find(is_ipv4).or(addresses.first());
-        preferred
-            .cloned()
-            .ok_or_else(|| "it has no address".to_owned())
-    });
+    let found = endpoint.listen_address();
     found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
 }
 

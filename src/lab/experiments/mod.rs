@@ -1,0 +1,37 @@
+//! One file for each experiment. `table` lists them in teaching order.
+
+pub(super) mod backlog;
+pub(super) mod batch;
+pub(super) mod close_rst;
+pub(super) mod connect;
+pub(super) mod ctl_errors;
+pub(super) mod defer_accept;
+pub(super) mod dup_ghost;
+pub(super) mod emfile;
+pub(super) mod epipe;
+pub(super) mod epollout_spin;
+pub(super) mod et_rearm;
+pub(super) mod et_short_read;
+pub(super) mod eventfd_et;
+pub(super) mod fd_reuse;
+pub(super) mod flags;
+pub(super) mod half_write;
+pub(super) mod handshake;
+pub(super) mod herd;
+pub(super) mod lt_vs_et;
+pub(super) mod lying_length;
+pub(super) mod nagle_delack;
+pub(super) mod notsent_lowat;
+pub(super) mod oneshot;
+pub(super) mod process;
+pub(super) mod rcvlowat;
+pub(super) mod rdhup_loss;
+pub(super) mod reuseport;
+pub(super) mod reuseport_close;
+pub(super) mod special_fds;
+pub(super) mod sticky;
+pub(super) mod syscalls;
+pub(super) mod time_wait;
+pub(super) mod udp;
+pub(super) mod where_are_my_bytes;
+pub(super) mod zero_interest;
