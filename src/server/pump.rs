@@ -5,8 +5,10 @@
 //! classifies errors. No error leaves the pump, so one peer's error never affects another. See
 //! recv(2), send(2), shutdown(2).
 
+use std::time::Duration;
+
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Sockets, Time};
+use crate::kernel::{Poller, Sockets, Time};
 use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
@@ -106,6 +108,19 @@ impl Next {
             has_more: false,
             until: Time::NEVER,
         }
+    }
+}
+
+impl<K: Poller, S: Service> Pump<K, S> {
+    /// Passes the time of day to the service. Returns when the next second begins.
+    #[cold]
+    pub(in crate::server) fn tick(&mut self) -> Time {
+        let since_1970 = self.kernel.time_of_day();
+        if let Some(clock) = self.protocol.service.clock() {
+            clock.tick(since_1970.as_secs());
+        }
+        let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
+        self.now.after(Duration::from_secs(1) - gone)
     }
 }
 
@@ -273,7 +288,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     if self.may_finish(peer, workspace) {
                         return Next::for_kernel(want);
                     }
-                    self.finish_drain(peer, workspace);
+                    possible.write &= self.finish_drain(peer, workspace, possible.write, budget);
                 }
                 Want::Write if possible.write => {
                     let owed = workspace.owed().len();
@@ -533,12 +548,23 @@ impl<K: Sockets, S: Service> Pump<K, S> {
 
     /// Ends a connection in a drain, when all its answers are written. If the peer's kernel has
     /// acknowledged them, the connection is closed. Otherwise a close might destroy them, so the
-    /// connection sends a FIN and lingers.
-    fn finish_drain(&mut self, peer: &mut Link<K, S>, workspace: &mut Workspace<'_>) {
+    /// connection sends a FIN and lingers. Returns whether another write may succeed.
+    #[cold]
+    fn finish_drain(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        may_write: bool,
+        budget: &mut Budget,
+    ) -> bool {
         peer.connection.flush_held(workspace, &mut self.protocol);
-        if workspace.owes() {
-            // The bytes are written first. The next step of the drain returns here.
-            return;
+        // A drain has lifted the rates.
+        let size = workspace.owed().len();
+        if size > 0 && !(may_write && self.send(peer, workspace, size, budget) == Transfer::Full) {
+            // The service has ended its message: bytes that arrive before the next write would be
+            // answered as if they began another. So nothing more is answered.
+            peer.connection.drain(CloseReason::Shutdown, workspace);
+            return false;
         }
         let acknowledged = matches!(self.kernel.unacknowledged(&peer.socket), Ok(0));
         if acknowledged && self.reads_until_empty(peer) {
@@ -547,5 +573,6 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         } else {
             peer.connection.drain(CloseReason::Shutdown, workspace);
         }
+        may_write
     }
 }

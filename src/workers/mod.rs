@@ -188,7 +188,8 @@ where
         },
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
-    let reloads = Reloads::new(reload, run_main.clone());
+    let has_thread = !servers.iter().any(Server::forks);
+    let reloads = Reloads::new(reload, run_main.clone(), has_thread);
     retry_lines_by(run_main.clone());
     let shared = Arc::new(Shared {
         drain: AtomicBool::new(false),
@@ -315,7 +316,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         reporter: Option<&Reporter>,
         mut reloads: Reloads<S>,
     ) -> io::Result<Ending> {
-        let mut echo = Echo::default();
+        // The supervisor logs its own drain and that of each worker.
+        let mut echo = match reporter {
+            Some(_) => Echo::silent(),
+            None => Echo::default(),
+        };
         let mut retry = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
         // workers.
@@ -332,12 +337,17 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             }
             let now = self.server.now();
             for number in signals.terminations {
-                if reporter.is_some() && !self.shared.drain.load(Ordering::Acquire) {
-                    // Only this process drains, and the others accept what is queued.
-                    self.shared.leave.store(true, Ordering::Release);
-                }
                 if echo.is_of(number) {
                     continue;
+                }
+                if let Some(reporter) = reporter {
+                    // The supervisor may have got the signal too, and says who drains. Without it
+                    // this process drains alone.
+                    if reporter.tell(number) {
+                        self.begin_echo(&mut echo, number);
+                        continue;
+                    }
+                    self.shared.leave.store(true, Ordering::Release);
                 }
                 if self.shared.request_drain() {
                     return Ok(Ending::Stopped(number));
@@ -370,6 +380,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         match order {
             OrderOrEnd::Order(Order::Drain) => {
                 self.shared.leave.store(false, Ordering::Release);
+                self.shared.request_drain();
+            }
+            OrderOrEnd::Order(Order::Leave) => {
+                self.shared.leave.store(true, Ordering::Release);
                 self.shared.request_drain();
             }
             OrderOrEnd::Order(Order::Stop(signal)) => return Some(Ending::Stopped(signal)),
@@ -424,7 +438,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Runs the loop until something other than a connection needs work, and follows requests.
     /// Returns whether signals have arrived.
     fn turn(&mut self) -> io::Result<bool> {
-        let wakeups = self.server.run(Time::NEVER)?;
+        let wakeups = match self.server.has_driver() {
+            false => self.server.run(Time::NEVER)?,
+            true => self.server.run_with_driver(Time::NEVER)?,
+        };
         if wakeups.wake_up {
             self.server.take_wake_up()?;
             self.follow_control();
@@ -457,7 +474,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let request = self.shared.request.load(Ordering::Acquire);
         if request != self.seen {
             self.seen = request;
-            self.shared.publish(self.number, self.server.counters());
+            self.shared.publish(self.number, &self.server.sum());
         }
         let newer = self.shared.reloaded().newer(&mut self.reloads);
         if let Some(service) = newer {
@@ -549,7 +566,7 @@ impl<S: Clone> Shared<S> {
         S: Service,
     {
         let mut totals = self.totals();
-        let asked_again = totals.publish(number, server.counters());
+        let asked_again = totals.publish(number, &server.sum());
         totals.runs[number] = false;
         totals.cut += server.cut();
         drop(totals);

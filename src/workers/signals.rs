@@ -44,35 +44,53 @@ impl Signals {
 /// long. The time of reading therefore says little: until the drain is logged, the same signal is
 /// an echo.
 #[derive(Default)]
-pub(super) struct Echo(Option<(i32, Arc<AtomicBool>)>);
+pub(super) struct Echo {
+    first: Option<(i32, Arc<AtomicBool>)>,
+    /// Another process logs the drain.
+    is_silent: bool,
+}
 
 impl Echo {
+    /// An echo that logs nothing.
+    pub(super) fn silent() -> Echo {
+        Echo {
+            is_silent: true,
+            ..Echo::default()
+        }
+    }
+
     /// The drain begins. The caller sets what is returned when the time of the echo is over.
     pub(super) fn begin(&mut self, number: i32) -> Arc<AtomicBool> {
         let over = Arc::new(AtomicBool::new(false));
-        self.0 = Some((number, Arc::clone(&over)));
+        self.first = Some((number, Arc::clone(&over)));
         over
     }
 
     /// Whether a signal is the echo of the first one.
     pub(super) fn is_of(&self, number: i32) -> bool {
-        self.0.as_ref().is_some_and(|(first, _)| *first == number)
+        (self.first.as_ref()).is_some_and(|(first, _)| *first == number)
     }
 
     /// The signals of this turn are handled. Logs the drain only once a second signal really ends
     /// the server.
     pub(super) fn settle(&mut self) {
         let is_over = |(_, over): &(i32, Arc<AtomicBool>)| over.load(Ordering::Acquire);
-        if self.0.as_ref().is_some_and(is_over) {
-            self.0 = None;
-            log::info!("draining; a second signal ends at once");
+        if self.first.as_ref().is_some_and(is_over) {
+            self.first = None;
+            self.log("draining; a second signal ends at once");
         }
     }
 
     /// The drain is over before the time of the echo.
     pub(super) fn end(&self) {
-        if self.0.is_some() {
-            log::info!("draining");
+        if self.first.is_some() {
+            self.log("draining");
+        }
+    }
+
+    fn log(&self, line: &str) {
+        if !self.is_silent {
+            log::info!("{line}");
         }
     }
 }

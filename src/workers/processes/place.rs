@@ -44,6 +44,8 @@ struct Running {
     serves: bool,
     /// Its last report said that it has drained.
     has_drained: bool,
+    /// It was told to drain alone.
+    is_leaving: bool,
     is_killed: bool,
 }
 
@@ -78,6 +80,7 @@ impl Place {
             silent_at: self.liveness.of_started(now),
             serves: false,
             has_drained: false,
+            is_leaving: false,
             is_killed: false,
         });
     }
@@ -90,6 +93,12 @@ impl Place {
             running.has_drained |= has_drained;
             running.silent_at = silent_at;
         }
+    }
+
+    /// The process is told to drain alone. Returns whether it was told so before.
+    pub(super) fn leave(&mut self) -> bool {
+        let running = self.running();
+        running.is_some_and(|running| std::mem::replace(&mut running.is_leaving, true))
     }
 
     /// The supervisor has slept too long to blame the process for silence.
@@ -209,6 +218,7 @@ mod tests {
         let mut place = place(None);
         for _ in 0..3 {
             place.heard(false, START);
+            assert_eq!([place.leave(), place.leave()], [false, true]);
             place.heard(true, START);
             assert!(place.has_drained());
             assert_eq!(place.ended(START), Some(START));

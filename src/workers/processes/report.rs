@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   order   | what | number |                                          supervisor -> worker
-//!   report  | state | answers | cut | lines dropped |                  worker -> supervisor
+//!   report  | 0 or 1: drained | answers | cut | lines dropped |       worker -> supervisor
 //!           | threads | connections of each ... | counters ... |
+//!   told    | 2 | signal |                                            worker -> supervisor
 //! ```
 //!
 //! Both are 64-bit numbers in the order of this machine: both processes run the same program, one
@@ -22,6 +23,8 @@ pub(in crate::workers) const MESSAGE_SIZE_MAX: usize = 4096;
 pub(in crate::workers) enum Order {
     /// All workers drain: what waits in the queues of the listeners is served too.
     Drain,
+    /// This worker drains alone: what waits is served by the others.
+    Leave,
     /// End at once, because of this signal.
     Stop(i32),
     /// Report the counters; the report repeats this number.
@@ -37,6 +40,7 @@ impl Order {
             Order::Stop(signal) => (2, signal as u64),
             Order::Count(number) => (3, number),
             Order::Look => (4, 0),
+            Order::Leave => (5, 0),
         };
         [what, number]
             .iter()
@@ -52,12 +56,45 @@ impl Order {
             2 => Some(Order::Stop(number as i32)),
             3 => Some(Order::Count(number)),
             4 => Some(Order::Look),
+            5 => Some(Order::Leave),
             _ => None,
         }
     }
 }
 
 /// What a worker tells its supervisor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    Report(Box<Report>),
+    /// This signal has told the worker to end. The supervisor may have got it too, and says who
+    /// drains.
+    Told(i32),
+}
+
+/// What follows in place of the state of a report.
+const TOLD: u64 = 2;
+
+impl Message {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Message::Report(report) => report.to_bytes(),
+            Message::Told(signal) => {
+                let numbers = [TOLD, *signal as u64];
+                numbers.iter().flat_map(|it| it.to_ne_bytes()).collect()
+            }
+        }
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Message> {
+        let mut numbers = numbers(bytes);
+        match numbers.next()? {
+            TOLD => Some(Message::Told(numbers.next()? as i32)),
+            _ => Report::from_bytes(bytes).map(|report| Message::Report(Box::new(report))),
+        }
+    }
+}
+
+/// The counters of a worker, and a sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     /// The worker has drained, and ends.
@@ -75,7 +112,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let front = [
             u64::from(self.has_drained),
             self.answers,
@@ -90,7 +127,7 @@ impl Report {
         bytes
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Report> {
+    fn from_bytes(bytes: &[u8]) -> Option<Report> {
         let mut numbers = numbers(bytes);
         Some(Report {
             has_drained: numbers.next()? != 0,
@@ -123,6 +160,7 @@ mod tests {
             Order::Stop(15),
             Order::Count(u64::MAX),
             Order::Look,
+            Order::Leave,
         ] {
             assert_eq!(Order::from_bytes(&order.to_bytes()), Some(order));
         }
@@ -143,8 +181,11 @@ mod tests {
             },
         };
         let bytes = report.to_bytes();
-        assert_eq!(Report::from_bytes(&bytes), Some(report));
         assert!(bytes.len() <= MESSAGE_SIZE_MAX, "{}", bytes.len());
+        for message in [Message::Report(Box::new(report)), Message::Told(15)] {
+            let bytes = message.to_bytes();
+            assert_eq!(Message::from_bytes(&bytes), Some(message));
+        }
     }
 
     #[test]
@@ -153,8 +194,9 @@ mod tests {
             assert_eq!(Order::from_bytes(&vec![1; size]), None, "{size}");
         }
         for size in [0, 1, 39] {
-            assert_eq!(Report::from_bytes(&vec![0; size]), None, "{size}");
+            assert_eq!(Message::from_bytes(&vec![0; size]), None, "{size}");
         }
+        assert_eq!(Message::from_bytes(&TOLD.to_ne_bytes()), None);
         assert_eq!(Order::from_bytes(&[0; 16]), None);
     }
 }

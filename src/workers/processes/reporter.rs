@@ -14,7 +14,7 @@ use crate::kernel::{Link, lines_dropped};
 use crate::server::observe::counters::Counters;
 
 pub(in crate::workers) use super::report::Order;
-use super::report::{MESSAGE_SIZE_MAX, Report};
+use super::report::{MESSAGE_SIZE_MAX, Message, Report};
 
 /// The link of a worker process to its supervisor.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Reporter {
 
     /// Reports the counters of all threads; `answers` is the number of the last order to count.
     pub(in crate::workers) fn report(&self, answers: u64, by_worker: Vec<u64>, counters: Counters) {
-        self.send(&Report {
+        self.send(Report {
             answers,
             by_worker,
             counters,
@@ -65,7 +65,7 @@ impl Reporter {
         by_worker: Vec<u64>,
         counters: Counters,
     ) {
-        self.send(&Report {
+        self.send(Report {
             has_drained: true,
             cut,
             by_worker,
@@ -75,10 +75,19 @@ impl Reporter {
         });
     }
 
-    fn send(&self, report: &Report) {
-        if let Err(error) = self.link.send(&report.to_bytes()) {
+    fn send(&self, report: Report) {
+        if let Err(error) = self
+            .link
+            .send(&Message::Report(Box::new(report)).to_bytes())
+        {
             log::debug!("a report to the supervisor is left out: {error}");
         }
+    }
+
+    /// A signal has told this process to end; the supervisor will say who drains. Returns `false`
+    /// if the supervisor reads nothing: it cannot be asked.
+    pub(in crate::workers) fn tell(&self, signal: i32) -> bool {
+        self.link.send(&Message::Told(signal).to_bytes()).is_ok()
     }
 
     /// The next order, if there is one.

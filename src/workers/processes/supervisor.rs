@@ -32,7 +32,7 @@ use crate::server::observe::log_limiter::LogLimiter;
 
 use super::liveness::Liveness;
 use super::place::Place;
-use super::report::{MESSAGE_SIZE_MAX, Order, Report};
+use super::report::{MESSAGE_SIZE_MAX, Message, Order, Report};
 use super::sums::Sums;
 use crate::workers::Statistics;
 use crate::workers::signals::Signals;
@@ -122,6 +122,7 @@ pub fn supervise(
         lost: 0,
         restarted: 0,
         reload_log: LogLimiter::default(),
+        told: Vec::new(),
         now: Time::default(),
     };
     let ended = match supervisor.run(reload, announce) {
@@ -161,6 +162,8 @@ struct Supervisor {
     lost: u64,
     restarted: u64,
     reload_log: LogLimiter,
+    /// Workers that a signal has told to end, and the signal.
+    told: Vec<(usize, i32)>,
     events: [Event; EVENTS],
     /// The time of this turn.
     now: Time,
@@ -217,9 +220,11 @@ impl Supervisor {
             if child_ended {
                 self.reap()?;
             }
-            if signals {
+            // Signals first: who sends one to all processes means all of them.
+            if signals || !self.told.is_empty() {
                 self.follow_signals(reload)?;
             }
+            self.answer_told();
             self.end_silent();
             self.expire();
         }
@@ -325,11 +330,11 @@ impl Supervisor {
                 return false;
             };
             match link.receive(&mut space) {
-                Ok(size @ 1..) => {
-                    if let Some(report) = Report::from_bytes(&space[..size]) {
-                        self.take_report(place, report);
-                    }
-                }
+                Ok(size @ 1..) => match Message::from_bytes(&space[..size]) {
+                    Some(Message::Report(report)) => self.take_report(place, *report),
+                    Some(Message::Told(signal)) => self.told.push((place, signal)),
+                    None => {}
+                },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Ok(0) | Err(_) => {
                     if let Some(link) = self.links[place].take() {
@@ -420,6 +425,23 @@ impl Supervisor {
             self.ask_for_counts();
         }
         Ok(())
+    }
+
+    /// Says to workers that a signal has told to end who drains.
+    fn answer_told(&mut self) {
+        for (place, signal) in std::mem::take(&mut self.told) {
+            let order = match self.stage {
+                Stage::Draining { .. } => Order::Drain,
+                Stage::Failing(..) | Stage::Stopping { .. } => continue,
+                Stage::Starting | Stage::Serving if self.places[place].leave() => {
+                    Order::Stop(signal)
+                }
+                Stage::Starting | Stage::Serving => Order::Leave,
+            };
+            if let Some(link) = &self.links[place] {
+                let _ = link.send(&order.to_bytes());
+            }
+        }
     }
 
     /// SIGTERM or SIGINT has arrived.

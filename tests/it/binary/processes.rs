@@ -321,6 +321,84 @@ fn v8_the_echo_of_a_signal_is_no_second_one_and_a_terminal_reaches_the_superviso
 }
 
 #[test]
+fn v8_a_signal_to_every_process_is_one_drain_of_all() {
+    // A service manager signals the main process and then the others.
+    for supervisor_first in [true, false] {
+        let server = Server::start(&["--processes", "3", "--frame", "line"]);
+        let mut all = workers(&server, 3);
+        let mut peers: Vec<TcpStream> = (0..60).map(|_| server.connect()).collect();
+        for peer in &mut peers {
+            peer.write_all(b"be").expect("the server reads");
+        }
+        until("the first bytes are read", || {
+            server.stats().get("bytes_in") == 120
+        });
+        all.insert(if supervisor_first { 0 } else { 3 }, server.pid());
+        let numbers: Vec<String> = all.iter().map(u32::to_string).collect();
+        let kill = format!("kill -s TERM {}", numbers.join(" "));
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &kill])
+            .status();
+        assert!(sent.expect("a shell").success());
+        server.hears("draining; a second signal ends at once");
+        for peer in &mut peers {
+            peer.write_all(b"gun\n").expect("the server reads");
+            assert_eq!(rest(peer), b"begun\n");
+        }
+        let ended = server.ended();
+        assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+        let told = ended.stderr.concat();
+        assert!(!told.contains("draining"), "one line for all: {told}");
+        assert!(told.contains("connections served: 60"), "{told}");
+    }
+}
+
+#[test]
+fn v8_a_second_signal_to_a_worker_alone_ends_it_at_once() {
+    let args = ["--stall-timeout", "off", "--drain-timeout", "1h"];
+    let server = Server::start(&[&["--processes", "1"], &args[..]].concat());
+    let [id] = workers(&server, 1)[..] else {
+        panic!("one worker");
+    };
+    let _peers = indebted(&server, 1);
+    assert!(signal(id, "TERM"));
+    // Once it drains, it has no listener any more: a newcomer waits for the next worker.
+    until("it drains", || sockets(id) == 2);
+    let mut waits = server.connect();
+    assert!(signal(id, "INT"));
+    let told = server.hears("worker process 1 ");
+    assert!(
+        told.contains("ended with exit code 130; started again at once"),
+        "{told}"
+    );
+    assert!(is_answered(&mut waits));
+    server.end();
+}
+
+#[test]
+fn v8_a_worker_that_ends_before_all_serve_ends_the_start() {
+    if !may_trace() {
+        return;
+    }
+    // Only a new worker makes this call.
+    let report = Report::new();
+    let words = report.wrapper("setpgid", &["setpgid:signal=KILL".to_owned()]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let Err(ended) = Server::try_start(&words, &[], &["--processes", "2"]) else {
+        panic!("it has started without a worker");
+    };
+    assert_eq!(ended.code, Some(6), "{:?}", ended.stderr);
+    let [line] = &ended.stderr[..] else {
+        panic!("one line: {:?}", ended.stderr);
+    };
+    assert!(line.starts_with("mynah: worker process "), "{line}");
+    assert!(
+        line.ends_with(" was killed by SIGKILL before all of them served"),
+        "{line}"
+    );
+}
+
+#[test]
 fn v8_a_worker_that_is_told_to_end_drains_alone_and_is_replaced_at_once() {
     let server = Server::start(&["--processes", "2", "--frame", "line"]);
     let mut before = workers(&server, 2);

@@ -350,6 +350,29 @@ fn the_bytes_of_a_cut_letter_are_delivered_before_the_end() {
 }
 
 #[test]
+fn a_letter_that_a_drain_has_cut_is_not_continued() {
+    let raw = Framing::Raw(Raw);
+    under_both(narrow(), settings(), raw, UpperUnicode, |play| {
+        let peer = play.connect();
+        // So many replies that the sockets are full and the cut letter has to wait.
+        let full = [b'a'; 400];
+        assert_eq!(push(play, peer, &full), full.len());
+        assert_eq!(push(play, peer, b"\xc3"), 1);
+        drain(play);
+        play.send(peer, b"\xa9b");
+        let mut heard = play.receive(peer);
+        play.quiet();
+        heard.extend(play.receive(peer));
+        let (letters, end) = heard.split_at(full.len().min(heard.len()));
+        assert!(letters.iter().all(|byte| *byte == b'A'));
+        assert_eq!(end, b"\xc3");
+        play.pass(LINGER_TIMEOUT);
+        assert!(play.server.is_done());
+        assert_eq!(play.server.cut(), 0);
+    });
+}
+
+#[test]
 fn the_end_of_the_stream_inside_a_request_ends_a_drain() {
     drain_inside_a_frame(settings(), |play, peer| {
         play.sim().close_peer(peer);
