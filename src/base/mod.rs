@@ -7,3 +7,4 @@ pub mod random;
 pub mod svg;
 pub mod text;
 pub mod time;
+pub mod token_bucket;

@@ -464,6 +464,7 @@ impl Builder {
             backlog: self.backlog,
             drain_timeout: self.drain_timeout,
             wiretap: None,
+            pacing: Default::default(),
         }
     }
 }

@@ -208,6 +208,19 @@ pub const READY_LINE_TIMEOUT: Duration = Duration::from_secs(5);
 /// When to try again to write a line that was not taken, or in part: a person does not notice the
 /// delay, and twenty tries a second cost no measurable CPU.
 pub const LINE_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Largest rate, and largest burst, in bytes (a second): more than any interface carries. Counted
+/// from the start of the machine, 64 bits last for eight years of this rate.
+pub const RATE_MAX: u64 = 64 * GIB as u64;
+/// Largest burst of a rate for which no burst is given. A larger one would hide the limit from a
+/// client that takes a few seconds.
+pub const RATE_BURST_DEFAULT_MAX: u64 = MIB as u64;
+/// Grants that a rate is cut into, per second. A hundred connections under one total then have two
+/// or three turns each second, and a turn costs as much as 256 wake-ups a second.
+pub const GRANTS_PER_SECOND: u64 = 256;
+/// Smallest grant. A smaller one would cost more system calls than it moves bytes.
+pub const GRANT_SIZE_MIN: u64 = 64;
+/// Largest grant. A larger one makes no read or write cheaper.
+pub const GRANT_SIZE_MAX: u64 = 64 * KIB as u64;
 /// Rows of hex in one line of the wiretap. With them a line takes less than 4 KiB, and a pipe takes
 /// that whole or not at all (pipe(7), `PIPE_BUF`).
 pub const WIRETAP_ROWS_PER_LINE: usize = 48;

@@ -4,6 +4,7 @@
 //! ```text
 //!   link, pump, io_error   one connection: its socket, what moves its bytes, what an error means
 //!   waiting                what a connection waits for: its deadline and its interest
+//!   pace                   rates of connections, and idle time-outs of one direction
 //!   pool, plan, settings   workspaces, and how the memory ceiling is divided
 //!   turn                   one turn of the epoll loop, from the wait to the deadlines
 //!   reactor                the connections of a loop: fast path, slow path, lists
@@ -25,6 +26,7 @@ mod effects;
 mod io_error;
 mod link;
 pub mod observe;
+pub mod pace;
 pub mod plan;
 pub mod pool;
 mod pump;

@@ -19,6 +19,7 @@ use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::observe::wiretap::Wiretap;
+use super::pace::{Pace, Side};
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
 pub(in crate::server) struct Pump<K: Sockets, S: Service> {
@@ -31,6 +32,8 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) close_log: CloseLog,
     /// Tells the events of connections. The fast path has no calls of it, so it is closed then.
     pub(in crate::server) tap: Option<Wiretap>,
+    /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
+    pub(in crate::server) pace: Option<Box<Pace>>,
     /// The time of this turn.
     pub(in crate::server) now: Time,
 }
@@ -93,6 +96,19 @@ pub(in crate::server) struct Next {
     pub(in crate::server) want: Want,
     /// The kernel may be ready for it at once: only the budget is spent.
     pub(in crate::server) has_more: bool,
+    /// When a rate lets it go on; [`Time::NEVER`] if no rate holds it back.
+    pub(in crate::server) until: Time,
+}
+
+impl Next {
+    /// Nothing but the kernel is waited for.
+    pub(in crate::server) fn for_kernel(want: Want) -> Next {
+        Next {
+            want,
+            has_more: false,
+            until: Time::NEVER,
+        }
+    }
 }
 
 impl<K: Poller, S: Service> Pump<K, S> {
@@ -257,20 +273,34 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if possible.read && self.may_read(peer, workspace) => {
-                    let pumped = self.receive(peer, workspace, budget);
+                    let room = workspace.inbound.spare().len();
+                    let size = match self.admit(Side::Read, room) {
+                        Ok(size) => size,
+                        Err(until) => return self.held_back(want, until),
+                    };
+                    let pumped = self.receive(peer, workspace, size, budget);
                     possible.read = self.reads_again(peer, pumped);
+                    if size < room && pumped == Transfer::Full {
+                        budget.spend_all_bytes();
+                    }
                 }
                 Want::Read if self.is_shutting_down() && !peer.waiting.is_memory() => {
                     if self.may_finish(peer, workspace) {
-                        return Next {
-                            want,
-                            has_more: false,
-                        };
+                        return Next::for_kernel(want);
                     }
                     possible.write &= self.finish_drain(peer, workspace, possible.write, budget);
                 }
                 Want::Write if possible.write => {
-                    possible.write = self.send(peer, workspace, budget) == Transfer::Full;
+                    let owed = workspace.owed().len();
+                    let size = match self.admit(Side::Write, owed) {
+                        Ok(size) => size,
+                        Err(until) => return self.held_back(want, until),
+                    };
+                    possible.write = self.send(peer, workspace, size, budget) == Transfer::Full;
+                    if size < owed && possible.write {
+                        // The others have their turn before the next part.
+                        break;
+                    }
                 }
                 Want::Resume if budget.frames() > 0 => {
                     let connection = &mut peer.connection;
@@ -281,15 +311,16 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 }
                 Want::Resume => break,
                 Want::Discard if possible.read => {
-                    let pumped = self.discard(peer, budget);
+                    let size = match self.admit(Side::Read, DISCARD_SIZE) {
+                        Ok(size) => size,
+                        Err(until) => return self.held_back(want, until),
+                    };
+                    let pumped = self.discard(peer, size, budget);
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
                 Want::Read | Want::Await | Want::Write | Want::Discard | Want::Close => {
-                    return Next {
-                        want,
-                        has_more: false,
-                    };
+                    return Next::for_kernel(want);
                 }
             }
             if possible.read && !budget.has_bytes() {
@@ -300,6 +331,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         Next {
             want,
             has_more: !matches!(want, Want::Close | Want::Await),
+            until: Time::NEVER,
         }
     }
 
@@ -347,14 +379,43 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         )
     }
 
-    /// Reads once into the spare space, and answers what arrived.
+    /// How many of `size` bytes the rates let move now, or when they let some.
+    #[inline]
+    fn admit(&mut self, side: Side, size: usize) -> Result<usize, Time> {
+        match &mut self.pace {
+            None => Ok(size),
+            Some(pace) => pace.admit(side, size, self.now),
+        }
+    }
+
+    /// A call for admitted bytes has moved so many.
+    #[inline]
+    fn moved(&mut self, side: Side, count: usize) {
+        if let Some(pace) = &mut self.pace {
+            pace.moved(side, count, self.now);
+        }
+    }
+
+    /// A rate lets the connection go on at `until`.
+    #[cold]
+    fn held_back(&mut self, want: Want, until: Time) -> Next {
+        self.counters.rate_waits += 1;
+        Next {
+            want,
+            has_more: false,
+            until,
+        }
+    }
+
+    /// Reads once, at most `size` bytes, into the spare space, and answers what arrived.
     fn receive(
         &mut self,
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
+        size: usize,
         budget: &mut Budget,
     ) -> Transfer {
-        let space = workspace.inbound.spare();
+        let space = &mut workspace.inbound.spare()[..size];
         let asked = space.len();
         debug_assert!(
             asked > 0,
@@ -366,11 +427,13 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
         match self.kernel.read(&peer.socket, space) {
             Ok(0) => {
+                self.moved(Side::Read, 0);
                 peer.connection.ended(workspace, &mut self.protocol);
                 Transfer::Short
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
+                self.moved(Side::Read, count);
                 if let Some(tap) = &mut self.tap {
                     tap.read(peer.number, &space[..count]);
                 }
@@ -388,26 +451,31 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 }
             }
             Err(error) => {
+                self.moved(Side::Read, 0);
                 self.read_failed(&error, peer);
                 Transfer::Blocked
             }
         }
     }
 
-    /// Writes owed bytes once. Frames whose answers have room now are answered.
+    /// Writes at most `size` owed bytes, once. Frames whose answers have room now are answered.
     fn send(
         &mut self,
         peer: &mut Link<K, S>,
         workspace: &mut Workspace<'_>,
+        size: usize,
         budget: &mut Budget,
     ) -> Transfer {
-        let owed = workspace.owed();
+        let owed = &workspace.owed()[..size];
         let asked = owed.len();
         debug_assert!(asked > 0, "a write of nothing would be repeated for ever");
         self.counters.send += 1;
         match self.kernel.write(&peer.socket, owed) {
             Ok(count) => {
                 self.counters.bytes_out += count as u64;
+                if let Some(pace) = &mut self.pace {
+                    pace.moved(Side::Write, count, self.now);
+                }
                 if let Some(tap) = &mut self.tap {
                     tap.write(peer.number, &owed[..count]);
                 }
@@ -422,6 +490,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 Transfer::Short
             }
             Err(error) => {
+                self.moved(Side::Write, 0);
                 self.write_failed(&error, peer);
                 Transfer::Blocked
             }
@@ -432,16 +501,19 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     /// stream. This needs no workspace, so a lingering connection never waits for one. Its space is
     /// larger than a page of the stack, which a caller would touch in every event.
     #[inline(never)]
-    fn discard(&mut self, peer: &mut Link<K, S>, budget: &mut Budget) -> Transfer {
+    fn discard(&mut self, peer: &mut Link<K, S>, size: usize, budget: &mut Budget) -> Transfer {
         let mut space = [0; DISCARD_SIZE];
+        let space = &mut space[..size];
         self.counters.recv += 1;
-        match self.kernel.read(&peer.socket, &mut space) {
+        match self.kernel.read(&peer.socket, space) {
             Ok(0) => {
+                self.moved(Side::Read, 0);
                 peer.connection.close(CloseReason::EndOfStream);
                 Transfer::Short
             }
             Ok(count) => {
                 self.counters.bytes_in += count as u64;
+                self.moved(Side::Read, count);
                 if let Some(tap) = &mut self.tap {
                     tap.read(peer.number, &space[..count]);
                 }
@@ -454,6 +526,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 }
             }
             Err(error) => {
+                self.moved(Side::Read, 0);
                 self.read_failed(&error, peer);
                 Transfer::Blocked
             }
@@ -485,8 +558,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         budget: &mut Budget,
     ) -> bool {
         peer.connection.flush_held(workspace, &mut self.protocol);
-        if workspace.owes() && !(may_write && self.send(peer, workspace, budget) == Transfer::Full)
-        {
+        // A drain has lifted the rates.
+        let size = workspace.owed().len();
+        if size > 0 && !(may_write && self.send(peer, workspace, size, budget) == Transfer::Full) {
             // The service has ended its message: bytes that arrive before the next write would be
             // answered as if they began another. So nothing more is answered.
             peer.connection.drain(CloseReason::Shutdown, workspace);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::kernel::Trigger;
 
 use super::observe::wiretap::Wiretap;
+use super::pace::Pacing;
 use super::pool::WorkspaceSize;
 
 /// Settings of one server loop.
@@ -29,7 +30,7 @@ pub struct Settings {
     pub frames_per_event: u64,
     /// How long to poll for events before sleeping.
     pub spin: Option<Duration>,
-    /// Longest time without a byte from the peer.
+    /// Longest time in which no byte moves in either direction.
     pub idle_timeout: Option<Duration>,
     /// Longest time in which the peer may take less than `stall_size_min` of the replies.
     pub stall_timeout: Option<Duration>,
@@ -45,4 +46,7 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Tells what happens on each connection. With it, no connection takes the fast path.
     pub wiretap: Option<Wiretap>,
+    /// Rates, and idle time-outs of one direction. With any of them, no connection takes the fast
+    /// path.
+    pub pacing: Pacing,
 }

@@ -21,6 +21,7 @@ use super::effects::commands::Commands;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::observe::snapshot::{Entries, Snapshot};
+use super::pace::Pace;
 use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
 use super::reactor::Reactor;
@@ -76,6 +77,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let pump = Pump {
             close_log: CloseLog::default(),
             tap: settings.wiretap.clone(),
+            pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             now: kernel.now(),
             kernel,
             protocol,

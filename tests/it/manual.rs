@@ -312,6 +312,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "serve.md",
         "models.md",
         "limits.md",
+        "rates.md",
         "wiretap.md",
         "shutdown.md",
         "processes.md",

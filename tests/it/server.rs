@@ -18,6 +18,7 @@ mod orphans;
 mod phases;
 mod pool;
 mod queues;
+mod rates;
 mod signals;
 mod speaking;
 mod stale;
@@ -70,6 +71,7 @@ fn settings() -> Settings {
         backlog: 8,
         drain_timeout: DRAIN,
         wiretap: None,
+        pacing: Default::default(),
     }
 }
 

@@ -31,6 +31,7 @@ topics![
     "merge",
     "models",
     "limits",
+    "rates",
     "wiretap",
     "workers",
     "shutdown",

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::text::escape::escape;
+use crate::base::token_bucket::Rate;
 use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
@@ -118,8 +119,20 @@ pub struct Serve {
     pub memory_max: usize,
     /// Backlog of each listener, see listen(2).
     pub backlog: u32,
-    /// Longest time without a byte from the peer; `None` is no limit.
+    /// Longest time in which no byte moves in either direction; `None` is no limit.
     pub idle_timeout: Option<Duration>,
+    /// Longest time in which nothing is read; `None` is no limit.
+    pub idle_read: Option<Duration>,
+    /// Longest time in which nothing is sent; `None` is no limit.
+    pub idle_write: Option<Duration>,
+    /// Bytes that are read from each connection; `None` is no limit.
+    pub rate: Option<Rate>,
+    /// Bytes that are read from all connections together; `None` is no limit.
+    pub rate_total: Option<Rate>,
+    /// Bytes that are sent to each connection; `None` is no limit.
+    pub rate_out: Option<Rate>,
+    /// Bytes that are sent to all connections together; `None` is no limit.
+    pub rate_out_total: Option<Rate>,
     /// Longest time in which the peer may take less than `stall_size_min`; `None` is no limit.
     pub stall_timeout: Option<Duration>,
     /// Bytes that the peer must take in `stall_timeout`, unless it takes all.
@@ -181,6 +194,12 @@ impl Default for Serve {
             memory_max: limits::MEMORY_DEFAULT,
             backlog: limits::BACKLOG_DEFAULT,
             idle_timeout: Some(limits::IDLE_TIMEOUT_DEFAULT),
+            idle_read: None,
+            idle_write: None,
+            rate: None,
+            rate_total: None,
+            rate_out: None,
+            rate_out_total: None,
             stall_timeout: Some(limits::STALL_TIMEOUT_DEFAULT),
             stall_size_min: limits::STALL_SIZE_MIN_DEFAULT,
             frame_timeout: Some(limits::FRAME_TIMEOUT_DEFAULT),

@@ -73,8 +73,10 @@ fn every_value_reaches_its_field() {
          --idle-timeout off --stall-timeout 5s --stall-min 2k --frame-timeout 2s \
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
-         --processes 2 --alive 2s",
+         --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
+         --rate-out-total 4/5 --processes 2 --alive 2s",
     );
+    let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
         listen: vec![address("127.0.0.1:0"), address("127.0.0.1:1")],
@@ -96,6 +98,12 @@ fn every_value_reaches_its_field() {
         memory_max: 1 << 30,
         backlog: 5,
         idle_timeout: None,
+        idle_read: Some(Duration::from_secs(7)),
+        idle_write: Some(Duration::from_secs(9)),
+        rate: rate(1 << 20, 1 << 20),
+        rate_total: rate(2 << 20, 1024),
+        rate_out: rate(3, 3),
+        rate_out_total: rate(4, 5),
         stall_timeout: Some(Duration::from_secs(5)),
         stall_size_min: 2048,
         frame_timeout: Some(Duration::from_secs(2)),

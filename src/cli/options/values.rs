@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use crate::base::text::quantity::Quantity;
 use crate::base::text::suggest::suggest_or_list;
+use crate::base::token_bucket::Rate;
 use crate::kernel::{Endpoint, host};
-use crate::limits::THREADS_MAX;
+use crate::limits::{RATE_MAX, THREADS_MAX};
 
 /// Stores a parsed value in `place`.
 pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
@@ -31,6 +32,10 @@ pub(super) const KINDS: &[(&str, &str)] = &[
     (
         "SIZE",
         "bytes, alone or with k, m or g in powers of 1024: 64k, 1.5m",
+    ),
+    (
+        "R[/BURST]",
+        "bytes a second, and how many at once [one second's, at most 1m]",
     ),
     (
         "TIME",
@@ -119,6 +124,43 @@ pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, St
 #[inline(never)]
 pub(super) fn size_text(size: usize) -> String {
     Quantity::Size.text(size as u128)
+}
+
+/// Bytes per second, and behind a slash the burst in bytes: `1m`, `64k/4k`. `off` gives `None`.
+#[inline(never)]
+pub(super) fn byte_rate(text: &str) -> Result<Option<Rate>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let (rate, burst) = match text.split_once('/') {
+        Some((rate, burst)) => (rate, Some(burst)),
+        None => (text, None),
+    };
+    let sizes = 1..=usize::try_from(RATE_MAX).unwrap_or(usize::MAX);
+    let rate = match size(rate, sizes.clone()) {
+        Ok(rate) => rate as u64,
+        Err(reason) => return Err(format!("the rate {reason}, or off")),
+    };
+    let burst = match burst {
+        None => Rate::burst_of(rate),
+        Some(burst) => match size(burst, sizes) {
+            Ok(burst) => burst as u64,
+            Err(reason) => return Err(format!("the burst behind the / {reason}")),
+        },
+    };
+    Ok(Some(Rate { rate, burst }))
+}
+
+/// Formats a rate as [`byte_rate`] parses it.
+pub(super) fn byte_rate_text(rate: Option<Rate>) -> String {
+    let Some(Rate { rate, burst }) = rate else {
+        return "off".to_owned();
+    };
+    let text = |bytes: u64| Quantity::Size.text(u128::from(bytes));
+    match burst == Rate::burst_of(rate) {
+        true => text(rate),
+        false => format!("{}/{}", text(rate), text(burst)),
+    }
 }
 
 /// A rate: a decimal number, alone or with `k`, `m` or `g` in powers of 1000.
@@ -315,6 +357,44 @@ mod tests {
             assert_eq!(
                 size(text, 1..=GIB),
                 Err("must be 1 to 1g".to_owned()),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rate_of_bytes_has_a_burst_of_one_second_up_to_a_mebibyte() {
+        let rate = |rate, burst| Ok(Some(Rate { rate, burst }));
+        for (text, expected) in [
+            ("off", Ok(None)),
+            ("1", rate(1, 1)),
+            ("64k", rate(65_536, 65_536)),
+            ("1m", rate(1 << 20, 1 << 20)),
+            ("2m", rate(2 << 20, 1 << 20)),
+            ("2m/3", rate(2 << 20, 3)),
+            ("1k/2m", rate(1024, 2 << 20)),
+            ("64g/64g", rate(RATE_MAX, RATE_MAX)),
+        ] {
+            assert_eq!(byte_rate(text), expected, "{text}");
+            if let Ok(rate) = expected {
+                assert_eq!(byte_rate(&byte_rate_text(rate)), expected, "{text}");
+            }
+        }
+        for (text, reason) in [
+            ("0", "the rate must be 1 to 64g, or off"),
+            ("0/5", "the rate must be 1 to 64g, or off"),
+            ("65g", "the rate must be 1 to 64g, or off"),
+            ("99999999999999999999g", "the rate must be 1 to 64g, or off"),
+            ("1m/0", "the burst behind the / must be 1 to 64g"),
+            ("1m/65g", "the burst behind the / must be 1 to 64g"),
+        ] {
+            assert_eq!(byte_rate(text), Err(reason.to_owned()), "{text}");
+        }
+        for text in [
+            "", "1x", "/5", "-1", "1m/", "1m/k", "1m/1m/1m", "1 m", "1mb",
+        ] {
+            assert!(
+                byte_rate(text).is_err_and(|why| why.contains("must be a size, such as")),
                 "{text:?}"
             );
         }

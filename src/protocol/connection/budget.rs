@@ -47,6 +47,12 @@ impl Budget {
         self.bytes = self.bytes.saturating_sub(count as u64);
     }
 
+    /// A rate lets no more bytes be read in this event.
+    #[inline]
+    pub fn spend_all_bytes(&mut self) {
+        self.bytes = 0;
+    }
+
     /// Whether more bytes may be read.
     #[inline]
     pub fn has_bytes(&self) -> bool {

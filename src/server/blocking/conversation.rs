@@ -19,6 +19,7 @@ use crate::protocol::service::Service;
 use crate::server::effects::commands::Commands;
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::CloseLog;
+use crate::server::pace::Pace;
 use crate::server::pool::Workspaces;
 use crate::server::pump::{Pump, ReadPolicy};
 use crate::server::reactor::Reactor;
@@ -50,6 +51,7 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         let pump = Pump {
             close_log: CloseLog::default(),
             tap: settings.wiretap.clone(),
+            pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             now: kernel.now(),
             kernel,
             protocol,

@@ -110,6 +110,8 @@ counters! {
     interest_changes,
     /// Connections that had to wait for a workspace.
     workspace_waits,
+    /// Times that a connection had to wait because of a rate.
+    rate_waits,
     /// Times the listeners paused because every slot was taken.
     refused_slots,
     /// Times the listeners paused because descriptors or memory ran out.

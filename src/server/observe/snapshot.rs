@@ -10,7 +10,6 @@ use crate::protocol::connection::Want;
 use crate::protocol::service::Service;
 
 use crate::server::reactor::Reactor;
-use crate::server::waiting::deadline;
 
 /// State of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +36,8 @@ pub struct Snapshot {
     pub charged: bool,
     /// The connection waits for the kernel to have memory.
     pub paused: bool,
+    /// A rate holds the connection back.
+    pub held_back: bool,
     /// When the connection is closed if nothing changes.
     pub deadline: Time,
     /// When its timer fires; never later than the deadline, unless the connection is paused.
@@ -86,7 +87,7 @@ impl Snapshot {
         let has_effects = reactor.pump().protocol.service.effects().is_some();
         reactor.for_each(|slow, token, link, is_charged| {
             link.check(slow.settings().trigger);
-            let (deadline, _) = deadline(&link.waiting, slow.lists().timeouts());
+            let (deadline, ..) = slow.deadline(token, link);
             let lease = link.lease.as_ref();
             let workspace = lease.map(|lease| slow.workspaces_mut().open(lease));
             let owes = workspace.as_ref().is_some_and(|it| !it.owed().is_empty());
@@ -107,6 +108,7 @@ impl Snapshot {
                 queues: has_effects && lists.is_awaiting(token.index()),
                 charged: is_charged,
                 paused: link.waiting.is_memory(),
+                held_back: link.waiting.is_tokens(),
                 deadline,
                 armed: lists.armed(token.index()),
             });

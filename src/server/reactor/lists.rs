@@ -64,7 +64,7 @@ impl Lists {
             Waiting::Turn { .. } => _ = self.ready.push(slot),
             Waiting::Workspace { .. } => _ = self.starved.push(slot),
             Waiting::Effect => {}
-            Waiting::Peer(_) | Waiting::Memory { .. } => {}
+            Waiting::Peer(_) | Waiting::Memory { .. } | Waiting::Tokens { .. } => {}
         }
     }
 
@@ -161,6 +161,11 @@ impl Lists {
     pub(in crate::server) fn arm_by(&mut self, slot: u32, waiting: &Waiting) {
         let (deadline, _) = deadline(waiting, &self.timeouts);
         self.timers.arm_by(slot, deadline);
+    }
+
+    /// Sets the deadline of a connection if `until` is earlier.
+    pub(in crate::server) fn arm_until(&mut self, slot: u32, until: Time) {
+        self.timers.arm_by(slot, until);
     }
 
     /// Sets the deadline of the loop's own timers. In the same heap it costs the fast path nothing.

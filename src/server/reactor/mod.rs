@@ -63,7 +63,7 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     /// Connections that the fast path has left with bytes.
     unfinished: Vec<Unfinished>,
     /// Connections at rest may take the fast path: the service answers in place, there is no
-    /// wiretap, and no drain is under way.
+    /// wiretap and no rate, and no drain is under way.
     fast_path_open: bool,
     /// A connection was released since this was last asked.
     has_released: bool,
@@ -119,7 +119,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
             exceptions: Vec::with_capacity(ANSWERS_PER_PHASE),
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
-            fast_path_open: service.in_place(&service.open()) && pump.tap.is_none(),
+            fast_path_open: service.in_place(&service.open())
+                && pump.tap.is_none()
+                && pump.pace.is_none(),
             has_released: false,
             driver: None,
             refused: None,
@@ -686,6 +688,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         if self.pump().tap.is_some() {
             self.look_at(token, Pump::tell_new);
         }
+        if let Some(pace) = &mut self.pump_mut().pace {
+            pace.open(token.index(), now);
+        }
         let counters = &mut self.pump_mut().counters;
         counters.connections_total += 1;
         counters.connections_now += 1;
@@ -732,6 +737,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     pub(in crate::server) fn begin_drain(&mut self, reading: ReadPolicy) {
         self.fast_path_open = false;
         self.pump_mut().reading = reading;
+        if let Some(pace) = &mut self.pump_mut().pace {
+            pace.lift();
+        }
         if let Some(driver) = &mut self.driver {
             driver.order(match reading {
                 ReadPolicy::LastRequest => Order::Finish,

@@ -18,7 +18,7 @@
 use std::io;
 
 use crate::base::bytes::{InboundCursors, OutboundCursors};
-use crate::kernel::{Poller, Readiness, Token};
+use crate::kernel::{Poller, Readiness, Time, Token};
 use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Stop, Want, Workspace};
 use crate::protocol::service::{EffectEvent, Service};
 
@@ -133,7 +133,22 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             link.read_to_end |= readiness.intersects(TO_THE_END);
             return Fate::Open;
         }
+        if link.waiting.is_tokens() {
+            return SlowPath::<K, S>::hear_while_held_back(link, readiness);
+        }
         self.ready(token, link, readiness)
+    }
+
+    /// An event of a connection that a rate holds back. Only an error ends it now: after a hang-up
+    /// there may be bytes that are still to be read.
+    #[cold]
+    fn hear_while_held_back(link: &mut Link<K, S>, readiness: Readiness) -> Fate {
+        link.read_to_end |= readiness.intersects(TO_THE_END);
+        if readiness.intersects(Readiness::ERR) {
+            link.connection.close(CloseReason::Reset);
+            return Fate::Closed;
+        }
+        Fate::Open
     }
 
     /// The turn of a connection that is ready without an event.
@@ -183,6 +198,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if link.waiting.is_turn() {
             self.lists.take_turn(token.index());
         }
+        if let Some(pace) = &mut self.pump.pace {
+            pace.serve(token.index());
+        }
         let lease = link.lease.take().or_else(|| self.workspaces.acquire());
         if lease.is_none() && !link.connection.is_lingering() {
             return self.wait_for_workspace(token, link);
@@ -197,7 +215,8 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             link.connection.begin(&mut workspace, protocol);
         }
         let next = self.pump.run(link, &mut workspace, possible, budget);
-        let is_idle = next.want == Want::Read && !next.has_more && workspace.is_empty();
+        let is_held_back = next.has_more | (next.until != Time::NEVER);
+        let is_idle = next.want == Want::Read && !is_held_back && workspace.is_empty();
         if is_idle && link.waiting.is_request() && !link.connection.is_mid_message() {
             // Nearly every event ends as it began: with a connection at rest.
             if let Some(lease) = lease {
@@ -222,6 +241,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         }
         let (timeouts, now) = (self.lists.timeouts(), self.pump.now);
         link.waiting = link.waiting.after(&next, facts, timeouts, now);
+        if let (Some(pace), true) = (&mut self.pump.pace, link.waiting.is_tokens()) {
+            pace.put_off(token.index(), next.until.since(now));
+        }
         if link.waiting.is_amid() {
             self.lists.arm_by(token.index(), &link.waiting);
         }
@@ -249,7 +271,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if link.waiting.is_effect() && !link.has_effect {
             self.lists.await_effect(token.index());
         }
-        self.lists.arm(token.index(), &link.waiting);
+        self.arm(token, link);
         let interest = interest(&link.waiting, self.settings.trigger);
         if interest == link.registered {
             return Fate::Open;
@@ -275,7 +297,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             .register(&link.socket, token, link.registered);
         match registered {
             Ok(()) => {
-                self.lists.arm(token.index(), &link.waiting);
+                self.arm(token, link);
                 Fate::Open
             }
             Err(error) => self.fail_registration(link, &error),
@@ -358,10 +380,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             is_next: false,
             is_contended: self.lists.is_contended(),
         };
-        let next = Next {
-            want: Want::Write,
-            has_more: false,
-        };
+        let next = Next::for_kernel(Want::Write);
         let (timeouts, now) = (self.lists.timeouts(), self.pump.now);
         link.waiting = link.waiting.after(&next, facts, timeouts, now);
         self.settle(token, link, next.want)
@@ -373,33 +392,44 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         let slot = token.index();
         let now = self.pump.now;
         if link.waiting.is_memory() {
-            link.waiting.end_pause(now);
+            let pause = link.waiting.end_pause(now);
+            if let Some(pace) = &mut self.pump.pace {
+                pace.put_off(slot, pause);
+            }
             self.lists.enter(slot, &link.waiting);
             return Fate::Open;
         }
+        if link.waiting.is_tokens() {
+            link.waiting.end_tokens(now);
+            if link.waiting.is_turn() {
+                self.lists.enter(slot, &link.waiting);
+                self.arm(token, link);
+                return Fate::Open;
+            }
+        }
         if link.waiting.unacknowledged() > 0 && self.keep_lingering(link) {
-            self.lists.arm(slot, &link.waiting);
-            return Fate::Open;
+            return self.settle(token, link, Want::Discard);
         }
-        let (until, reason) = deadline(&link.waiting, self.lists.timeouts());
+        let (until, reason, event) = self.deadline(token, link);
         if until > now {
-            self.lists.arm(slot, &link.waiting);
+            self.arm(token, link);
             return Fate::Open;
         }
-        if reason == CloseReason::Stalled {
+        let is_owed = link.waiting.is_writable();
+        if is_owed {
             // The kernel reports no event before a third of the send buffer is free, so the peer
             // may have read many bytes without one. A write tells.
             if self.ready(token, link, Readiness::OUT) == Fate::Closed {
                 return Fate::Closed;
             }
-            let is_in_time = deadline(&link.waiting, self.lists.timeouts()).0 > now;
+            let is_in_time = self.deadline(token, link).0 > now;
             if is_in_time || link.waiting.is_memory() {
-                self.lists.arm(slot, &link.waiting);
+                self.arm(token, link);
                 return Fate::Open;
             }
         }
         if let (Some(tap), CloseReason::Idle) = (&mut self.pump.tap, reason) {
-            tap.user_event(link.number, "idle");
+            tap.user_event(link.number, event);
         }
         let cause = match reason {
             CloseReason::SlowFrame => {
@@ -413,7 +443,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             }
             _ => reason.into(),
         };
-        if matches!(reason, CloseReason::Idle | CloseReason::SlowFrame)
+        // A FIN behind a part of what is owed would look like the end of it.
+        if !is_owed
+            && matches!(reason, CloseReason::Idle | CloseReason::SlowFrame)
             && self.drain_behind_replies(link, cause)
         {
             let want = link.connection.wants(false);
@@ -421,6 +453,31 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         }
         link.connection.close(cause);
         Fate::Closed
+    }
+
+    /// When a connection is closed, or looked at again, why, and the event of an idle time-out.
+    pub(in crate::server) fn deadline(
+        &self,
+        token: Token,
+        link: &Link<K, S>,
+    ) -> (Time, CloseReason, &'static str) {
+        let (until, reason) = deadline(&link.waiting, self.lists.timeouts());
+        if let (Some(pace), true) = (&self.pump.pace, link.waiting.has_idle_clocks()) {
+            let (idle, event) = pace.idle_until(token.index(), !link.waiting.is_writable());
+            if idle < until {
+                return (idle, CloseReason::Idle, event);
+            }
+        }
+        (until, reason, "idle")
+    }
+
+    /// Sets the timer of a connection anew, because what it waits for has changed.
+    fn arm(&mut self, token: Token, link: &Link<K, S>) {
+        self.lists.arm(token.index(), &link.waiting);
+        if self.pump.pace.is_some() {
+            let until = self.deadline(token, link).0;
+            self.lists.arm_until(token.index(), until);
+        }
     }
 
     /// Ends an idle connection while the kernel still holds bytes of its replies. The peer may be
@@ -477,6 +534,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         let Some(lease) = link.lease.as_ref().filter(|_| link.connection.awaits()) else {
             return Fate::Open;
         };
+        if let Some(pace) = &mut self.pump.pace {
+            pace.touch(token.index(), self.pump.now);
+        }
         link.has_effect &= !event.is_last();
         let mut budget = Budget::new(self.settings.frames_per_event);
         let mut workspace = self.workspaces.open(lease);
@@ -509,6 +569,10 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     /// Lends a free workspace to a connection that has waited for one.
     pub(in crate::server) fn lend(&mut self, token: Token, link: &mut Link<K, S>) {
         link.lease = self.workspaces.acquire();
+        if let Some(pace) = &mut self.pump.pace {
+            let since = link.waiting.starved_since(self.pump.now);
+            pace.put_off(token.index(), self.pump.now.since(since));
+        }
         link.waiting.lent(self.pump.now);
         self.lists.enter(token.index(), &link.waiting);
     }
@@ -516,6 +580,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     /// The connection is gone: its entries, its socket and its workspace go, too.
     pub(in crate::server) fn release(&mut self, token: Token, link: Link<K, S>) {
         self.lists.leave(token, link.has_effect);
+        if let Some(pace) = &mut self.pump.pace {
+            pace.close(token.index());
+        }
         self.pump.counters.connections_now -= 1;
         self.pump.counters.close += 1;
         let cause = link.connection.cause();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   for the peer        Peer: a request, the rest of a frame, replies to be taken, the last ACK
-//!   for the server      Turn, Workspace, Effect
+//!   for the server      Turn, Workspace, Effect, Tokens
 //!   for the kernel      Memory
 //! ```
 //!
@@ -48,6 +48,8 @@ pub(super) enum Waiting {
     Memory { until: Time, attempt: u8, due: Due },
     /// For an effect, which has a time-out of its own.
     Effect,
+    /// For its rate, which lets it go on at `until`. The clocks of what is due are moved to there.
+    Tokens { until: Time, due: Due },
 }
 
 /// What the peer has to do next.
@@ -77,6 +79,8 @@ pub(super) enum Due {
         since: Time,
         /// Bytes taken since then.
         taken: u64,
+        /// When bytes last moved.
+        active_at: Time,
     },
     /// Acknowledge the last replies and end its stream: our FIN is sent.
     LastAck {
@@ -126,6 +130,11 @@ pub(super) fn deadline(waiting: &Waiting, timeouts: &Timeouts) -> (Time, CloseRe
         Waiting::Workspace { since, .. } => (after(since, timeouts.idle), CloseReason::Starved),
         Waiting::Memory { until, .. } => (until, CloseReason::Exhausted),
         Waiting::Effect => (Time::NEVER, CloseReason::Idle),
+        // A lingering connection is looked at meanwhile. No other is late while it waits for us.
+        Waiting::Tokens { until, due } => match due {
+            Due::LastAck { check_at, .. } => (until.min(check_at), CloseReason::EndOfStream),
+            _ => (until, CloseReason::Idle),
+        },
     }
 }
 
@@ -146,6 +155,11 @@ pub(super) fn interest(waiting: &Waiting, trigger: Trigger) -> Interest {
         Waiting::Effect => Interest::NONE.under(trigger),
         // epoll reports a hang-up without interest. Level-triggered it would do so in every turn.
         Waiting::Memory { .. } => Interest::NONE.under(Trigger::Edge),
+        // Edge-triggered nothing is reported again, so nothing has to be changed twice.
+        Waiting::Tokens { due, .. } => match trigger {
+            Trigger::Level => Interest::NONE.under(Trigger::Edge),
+            Trigger::Edge => interest(&Waiting::Peer(*due), trigger),
+        },
     }
 }
 
@@ -153,7 +167,9 @@ pub(super) fn interest(waiting: &Waiting, trigger: Trigger) -> Interest {
 pub(super) fn holds_workspace(waiting: &Waiting) -> Option<bool> {
     let by_due = |due| matches!(due, Due::Frame { .. } | Due::Writable { .. });
     match *waiting {
-        Waiting::Peer(due) | Waiting::Memory { due, .. } => Some(by_due(due)),
+        Waiting::Peer(due) | Waiting::Memory { due, .. } | Waiting::Tokens { due, .. } => {
+            Some(by_due(due))
+        }
         Waiting::Turn { due, .. } => by_due(due).then_some(true),
         Waiting::Workspace { .. } => Some(false),
         Waiting::Effect => Some(true),
@@ -193,18 +209,25 @@ impl Due {
                     _ => idle,
                 }
             }
-            Due::Writable { since, .. } => (after(since, timeouts.stall), CloseReason::Stalled),
+            Due::Writable {
+                since, active_at, ..
+            } => {
+                let stall = (after(since, timeouts.stall), CloseReason::Stalled);
+                let idle = timeouts.idle_from(active_at);
+                if idle.0 < stall.0 { idle } else { stall }
+            }
             Due::LastAck { check_at, .. } => (check_at, CloseReason::EndOfStream),
         }
     }
 
-    /// When bytes last moved; `now` if that is not stored, because they have moved just now.
+    /// When bytes last moved; `now` if that is not stored.
     fn active_at(self, now: Time) -> Time {
         match self {
             Due::Request { active_at }
             | Due::Frame { active_at, .. }
-            | Due::Message { active_at, .. } => active_at,
-            Due::Writable { .. } | Due::LastAck { .. } => now,
+            | Due::Message { active_at, .. }
+            | Due::Writable { active_at, .. } => active_at,
+            Due::LastAck { .. } => now,
         }
     }
 
@@ -240,14 +263,15 @@ impl Due {
             },
             // More answers follow in the next turn, and the peer is under the same stall time-out
             // for them: otherwise it could keep the workspace with a few bytes each time.
-            (Want::Write | Want::Resume, Due::Writable { since, taken })
+            (Want::Write | Want::Resume, Due::Writable { taken, .. })
                 if facts.holds && taken < timeouts.size_min =>
             {
-                Due::Writable { since, taken }
+                self
             }
             (Want::Write, _) => Due::Writable {
                 since: now,
                 taken: 0,
+                active_at,
             },
             _ if facts.is_mid_message => Due::Message {
                 since: frame_start,
@@ -277,9 +301,14 @@ impl Due {
                 since: since.after(span),
                 active_at: active_at.after(span),
             },
-            Due::Writable { since, taken } => Due::Writable {
+            Due::Writable {
+                since,
+                taken,
+                active_at,
+            } => Due::Writable {
                 since: since.after(span),
                 taken,
+                active_at: active_at.after(span),
             },
             Due::LastAck {
                 since,
@@ -342,6 +371,19 @@ impl Waiting {
         matches!(self, Waiting::Memory { .. })
     }
 
+    #[inline]
+    pub(super) fn is_tokens(&self) -> bool {
+        matches!(self, Waiting::Tokens { .. })
+    }
+
+    /// When the wait for a workspace began.
+    pub(super) fn starved_since(&self, now: Time) -> Time {
+        match *self {
+            Waiting::Workspace { since, .. } => since,
+            _ => now,
+        }
+    }
+
     pub(super) fn is_effect(&self) -> bool {
         matches!(self, Waiting::Effect)
     }
@@ -383,6 +425,14 @@ impl Waiting {
         }
     }
 
+    /// Whether the time-outs of one direction hold.
+    pub(super) fn has_idle_clocks(&self) -> bool {
+        match self {
+            Waiting::Peer(due) | Waiting::Turn { due, .. } => !matches!(due, Due::LastAck { .. }),
+            _ => false,
+        }
+    }
+
     /// Whether our FIN is sent, and the connection is only looked at from time to time.
     pub(super) fn is_last_ack(&self) -> bool {
         match self {
@@ -394,7 +444,10 @@ impl Waiting {
     /// What is due from the peer behind this; a request if that is not stored.
     fn due(&self, now: Time) -> Due {
         match *self {
-            Waiting::Peer(due) | Waiting::Turn { due, .. } | Waiting::Memory { due, .. } => due,
+            Waiting::Peer(due)
+            | Waiting::Turn { due, .. }
+            | Waiting::Memory { due, .. }
+            | Waiting::Tokens { due, .. } => due,
             Waiting::Workspace { .. } | Waiting::Effect => Due::Request { active_at: now },
         }
     }
@@ -404,15 +457,16 @@ impl Waiting {
             Waiting::Turn { attempt, .. }
             | Waiting::Workspace { attempt, .. }
             | Waiting::Memory { attempt, .. } => attempt,
-            Waiting::Peer(_) | Waiting::Effect => 0,
+            Waiting::Peer(_) | Waiting::Effect | Waiting::Tokens { .. } => 0,
         }
     }
 
     fn due_mut(&mut self) -> Option<&mut Due> {
         match self {
-            Waiting::Peer(due) | Waiting::Turn { due, .. } | Waiting::Memory { due, .. } => {
-                Some(due)
-            }
+            Waiting::Peer(due)
+            | Waiting::Turn { due, .. }
+            | Waiting::Memory { due, .. }
+            | Waiting::Tokens { due, .. } => Some(due),
             Waiting::Workspace { .. } | Waiting::Effect => None,
         }
     }
@@ -452,7 +506,8 @@ impl Waiting {
         if let Some(
             Due::Request { active_at }
             | Due::Frame { active_at, .. }
-            | Due::Message { active_at, .. },
+            | Due::Message { active_at, .. }
+            | Due::Writable { active_at, .. },
         ) = self.due_mut()
         {
             *active_at = now;
@@ -494,14 +549,33 @@ impl Waiting {
         }
     }
 
-    /// The pause of a connection without memory is over.
+    /// The pause of a connection without memory is over. Returns its length.
     #[cold]
-    pub(super) fn end_pause(&mut self, now: Time) {
-        if let Waiting::Memory { attempt, due, .. } = *self {
+    pub(super) fn end_pause(&mut self, now: Time) -> Duration {
+        let Waiting::Memory { attempt, due, .. } = *self else {
+            return Duration::ZERO;
+        };
+        let pause = pause_after(attempt);
+        *self = Waiting::Turn {
+            due: due.put_off(pause, now),
+            has_frames: false,
+            attempt,
+        };
+        pause
+    }
+
+    /// The rate of a connection lets it go on, unless a lingering one is to be looked at first.
+    /// That one waits on, because the kernel may not report again what was not read.
+    #[cold]
+    pub(super) fn end_tokens(&mut self, now: Time) {
+        let Waiting::Tokens { due, .. } = *self else {
+            return;
+        };
+        if !matches!(due, Due::LastAck { check_at, .. } if check_at <= now) {
             *self = Waiting::Turn {
-                due: due.put_off(pause_after(attempt), now),
+                due,
                 has_frames: false,
-                attempt,
+                attempt: 0,
             };
         }
     }
@@ -513,7 +587,7 @@ impl Waiting {
         match *self {
             Waiting::Workspace { .. } | Waiting::Effect => return false,
             Waiting::Turn { .. } => {}
-            Waiting::Peer(_) | Waiting::Memory { .. } => {
+            Waiting::Peer(_) | Waiting::Memory { .. } | Waiting::Tokens { .. } => {
                 *self = Waiting::Turn {
                     due: self.due(now),
                     has_frames: false,
@@ -581,6 +655,10 @@ impl Waiting {
             | Waiting::Turn {
                 due: Due::LastAck { unacknowledged, .. },
                 ..
+            }
+            | Waiting::Tokens {
+                due: Due::LastAck { unacknowledged, .. },
+                ..
             } => unacknowledged,
             _ => 0,
         }
@@ -626,7 +704,11 @@ impl Waiting {
         timeouts: &Timeouts,
         now: Time,
     ) -> Waiting {
-        let Next { want, has_more } = *next;
+        let Next {
+            want,
+            has_more,
+            until,
+        } = *next;
         let due = self.due(now).after(want, facts, timeouts, now);
         match self {
             Waiting::Memory { until, attempt, .. } => Waiting::Memory {
@@ -635,6 +717,14 @@ impl Waiting {
                 due,
             },
             _ if want == Want::Await => Waiting::Effect,
+            _ if until != Time::NEVER => Waiting::Tokens {
+                until,
+                due: match due {
+                    // It is looked at meanwhile, so its clock runs on.
+                    Due::LastAck { .. } => due,
+                    _ => due.put_off(until.since(now), now),
+                },
+            },
             _ if has_more => Waiting::Turn {
                 due,
                 has_frames: want == Want::Resume,

@@ -35,8 +35,11 @@ fn request(active_at: u64) -> Due {
 }
 
 fn writable(since: u64, taken: u64) -> Due {
-    let since = at(since);
-    Due::Writable { since, taken }
+    Due::Writable {
+        since: at(since),
+        taken,
+        active_at: at(since),
+    }
 }
 
 fn message(since: u64, active_at: u64) -> Due {
@@ -150,10 +153,7 @@ fn the_first_bytes_of_a_frame_start_its_clock_and_later_ones_do_not() {
     let mut waiting = Waiting::Peer(first);
     waiting.received(40, at(3));
     assert_eq!(waiting, Waiting::Peer(frame(2, 40, 3)));
-    let next = Next {
-        want: Want::Read,
-        has_more: false,
-    };
+    let next = Next::for_kernel(Want::Read);
     let later = waiting.after(&next, FACTS, &TIMEOUTS, at(3));
     assert_eq!(later, waiting);
 }
@@ -178,7 +178,12 @@ fn the_next_frame_has_a_new_clock_unless_a_slow_peer_keeps_a_workspace_from_othe
 fn a_reader_has_a_new_clock_when_it_has_taken_the_minimum() {
     for (taken, since, left) in [(99, 2, 99), (100, 9, 0), (101, 9, 0)] {
         let next = writable(2, taken).after(Want::Write, FACTS, &TIMEOUTS, at(9));
-        assert_eq!(next, writable(since, left), "{taken}");
+        let expected = Due::Writable {
+            since: at(since),
+            taken: left,
+            active_at: at(2),
+        };
+        assert_eq!(next, expected, "{taken}");
     }
 }
 
@@ -211,6 +216,69 @@ fn a_wait_for_a_workspace_moves_the_clock_of_a_message_by_the_time_waited() {
     waiting.lacks_workspace(at(10));
     waiting.lent(at(15));
     assert_eq!(waiting, turn(request(15), false));
+}
+
+#[test]
+fn a_rate_moves_every_clock_to_the_time_at_which_it_lets_the_connection_go_on() {
+    let held_back = |due: Due, want| {
+        let next = Next {
+            want,
+            has_more: false,
+            until: at(15),
+        };
+        Waiting::Peer(due).after(&next, FACTS, &TIMEOUTS, at(10))
+    };
+    let mut moved = writable(7, 3);
+    if let Due::Writable { active_at, .. } = &mut moved {
+        *active_at = at(7);
+    }
+    for (due, want, later) in [
+        (frame(2, 5, 9), Want::Read, frame(7, 5, 14)),
+        (writable(2, 3), Want::Write, moved),
+    ] {
+        let mut waiting = held_back(due, want);
+        let (until, due) = (at(15), later);
+        assert_eq!(waiting, Waiting::Tokens { until, due });
+        assert_eq!(deadline(&waiting, &TIMEOUTS).0, until);
+        let level = interest(&waiting, Trigger::Level);
+        assert_eq!(level, Interest::NONE.under(Trigger::Edge));
+        let edge = interest(&waiting, Trigger::Edge);
+        assert_eq!(edge, interest(&Waiting::Peer(due), Trigger::Edge));
+        waiting.end_tokens(at(15));
+        assert_eq!(waiting, turn(later, false));
+    }
+}
+
+#[test]
+fn a_lingering_connection_that_a_rate_holds_back_is_looked_at_in_time() {
+    let due = Due::last_ack(at(10), 0, at(10));
+    let until = at(99);
+    let mut waiting = Waiting::Tokens { until, due };
+    let check_at = at(10).after(LINGER_TIMEOUT);
+    assert_eq!(deadline(&waiting, &TIMEOUTS).0, check_at);
+    waiting.end_tokens(check_at);
+    assert_eq!(waiting, Waiting::Tokens { until, due });
+    // Whatever it waits for meanwhile, the clock of the look runs on.
+    let next = Next {
+        want: Want::Discard,
+        has_more: false,
+        until,
+    };
+    let again = Waiting::Peer(due).after(&next, FACTS, &TIMEOUTS, at(11));
+    assert_eq!(again, Waiting::Tokens { until, due });
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_idle_if_that_time_out_is_the_shorter_one() {
+    let timeouts = Timeouts {
+        idle: Some(19 * SECOND),
+        ..TIMEOUTS
+    };
+    let owed = Waiting::Peer(writable(5, 0));
+    assert_eq!(deadline(&owed, &timeouts), (at(24), CloseReason::Idle));
+    let mut taking = owed;
+    taking.sent(1, at(9));
+    assert_eq!(deadline(&taking, &timeouts), (at(25), CloseReason::Stalled));
 }
 
 #[test]

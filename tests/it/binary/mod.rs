@@ -20,6 +20,7 @@ mod memory;
 mod models;
 mod others;
 mod processes;
+mod rates;
 mod run;
 mod server;
 mod streams;

@@ -108,6 +108,10 @@ impl<S: Service + Clone> Stage<'_, S> {
             _ if waits => Interest::NONE,
             // A hang-up is reported without interest, and must be reported only once.
             _ if standing.paused => Interest::NONE.under(Trigger::Edge),
+            // Level-triggered nothing is asked for meanwhile; an edge is not reported again.
+            _ if standing.held_back && self.world.trigger == Trigger::Level => {
+                Interest::NONE.under(Trigger::Edge)
+            }
             Want::Read | Want::Discard => Interest::READ,
             Want::Await => Interest::NONE,
             Want::Write => Interest::WRITE,
@@ -148,7 +152,7 @@ impl<S: Service + Clone> Stage<'_, S> {
         self.servers[place].for_each_connection(|standing| all.push(standing));
         for standing in all {
             assert!(until <= standing.armed, "it oversleeps: {standing:?}");
-            if standing.waits || standing.paused {
+            if standing.waits || standing.paused || standing.held_back {
                 continue;
             }
             let ready = self.sim().readiness(standing.token);
@@ -226,7 +230,7 @@ impl<S: Service + Clone> Stage<'_, S> {
             return;
         };
         let counters = self.counters();
-        let delays = counters.refused_memory + counters.workspace_waits;
+        let delays = counters.refused_memory + counters.workspace_waits + counters.rate_waits;
         if delays > 0 || self.servers.iter().any(Server::has_more) {
             return;
         }
@@ -268,9 +272,15 @@ impl<S: Service + Clone> Stage<'_, S> {
         let leaps = self.world.faults.leap > 0.0;
         // The server's own delays do not count against the peers. While other connections wait for
         // a workspace, the frame timer of a frame may still be that of the one before it.
-        let delays = counters.refused_memory + counters.workspace_waits;
+        let delays = counters.refused_memory + counters.workspace_waits + counters.rate_waits;
         let slow_frames = closed(CloseReason::SlowFrame);
+        // A peer that sends, or hears, nothing for long may be in time in every other way.
+        let one_way = match (self.world.idle_read, self.world.idle_write) {
+            (None, None) => 0,
+            _ => closed(CloseReason::Idle) + counters.shutdown.min(counters.connections_now),
+        };
         let excused = refused
+            + one_way
             + match (leaps, delays) {
                 (true, _) => late,
                 (false, 0) => 0,

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mynah::base::token_bucket::{Bucket, Rate};
 use mynah::kernel::{Address, Opener, Sharing, Spawner, Time};
 use mynah::protocol::connection::Protocol;
 use mynah::protocol::service::{
@@ -17,6 +18,7 @@ use mynah::protocol::service::{
 use mynah::server::admission::AcceptPolicy;
 use mynah::server::admission::handoff::{Handoff, Wake};
 use mynah::server::observe::counters::Counters;
+use mynah::server::pace::{Limits, Pacing};
 use mynah::server::{Server, Settings};
 
 use crate::sim::{Config, Dice, Faults, Sim, Socket, Worker};
@@ -28,6 +30,21 @@ use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
 
 /// Steps after which some peer must be stuck.
 const STEPS_MAX: usize = 60_000;
+/// The rates of a world, with fresh buckets.
+fn pacing(world: &World) -> Pacing {
+    let limits = |each: Option<Rate>, total: Option<Rate>| Limits {
+        each,
+        total: total.map(|rate| Arc::new(Bucket::new(rate))),
+    };
+    let [read, read_total, write, write_total] = world.rates;
+    Pacing {
+        read: limits(read, read_total),
+        write: limits(write, write_total),
+        idle_read: world.idle_read,
+        idle_write: world.idle_write,
+    }
+}
+
 /// Consecutive turns that may do nothing without a fault as their cause: one edge without news,
 /// then a wait.
 const IDLE_TURNS_MAX: u32 = 2;
@@ -184,6 +201,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
             wiretap: None,
+            pacing: pacing(world),
         };
         let count = world.workers();
         let (sim, mut kernels) = Worker::of(sim, count);

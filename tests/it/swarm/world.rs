@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use mynah::base::token_bucket::Rate;
 use mynah::kernel::Trigger;
 use mynah::protocol::framing::OnTooLong;
 use mynah::server::admission::AcceptPolicy;
@@ -232,6 +233,10 @@ pub struct World {
     pub batches_at_once: bool,
     /// The longest time between two steps of the peers.
     pub pace: Duration,
+    /// Of each connection and of all, for reading and then for writing.
+    pub rates: [Option<Rate>; 4],
+    pub idle_read: Option<Duration>,
+    pub idle_write: Option<Duration>,
     /// The step at which the server is drained, if not after the last peer.
     pub drains_at: Option<usize>,
     pub parts: Vec<Part>,
@@ -313,6 +318,9 @@ impl World {
             batches_at_once: false,
             pace: Duration::from_millis([1, 10, 50][dice.below(3)]),
             drains_at: dice.chance(0.3).then(|| dice.below(100)),
+            rates: [None; 4],
+            idle_read: None,
+            idle_write: None,
             parts: Vec::new(),
             accept: None,
         };
@@ -335,7 +343,25 @@ impl World {
             // The second worker has a reserve and perhaps a listener too.
             world.descriptors += 3;
         }
+        world.draw_rates(&mut dice);
         world
+    }
+
+    /// Rates that let a world end in time, with bursts down to one byte, and idle time-outs of one
+    /// direction.
+    fn draw_rates(&mut self, dice: &mut Dice) {
+        if dice.chance(0.2) {
+            self.rates = [(); 4].map(|()| {
+                let per_step = [50, 500, 5000][dice.below(3)];
+                let rate = per_step * 1000 / self.pace.as_millis() as u64;
+                let burst = [1, 7, 100, 1000][dice.below(4)];
+                dice.chance(0.5).then_some(Rate { rate, burst })
+            });
+        }
+        if dice.chance(0.2) {
+            self.idle_read = timeout(dice);
+            self.idle_write = timeout(dice);
+        }
     }
 
     /// Most often, combines each limit with the faults that come between a counted action and its

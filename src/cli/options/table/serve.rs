@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::super::services::{self, SERVICES, ServiceName};
 use super::super::values::{
-    choice, count, count_or_off, count_or_off_text, number, put, size, size_text, stream_endpoint,
-    switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
+    byte_rate, byte_rate_text, choice, count, count_or_off, count_or_off_text, number, put, size,
+    size_text, stream_endpoint, switch, switch_text, threads, time, time_or_off, time_or_off_text,
+    time_text,
 };
 use super::super::{Command, Serve, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
@@ -375,10 +376,32 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Limits",
         commands: &[SERVE],
-        help: "close a peer that says nothing for so long",
+        help: "close a connection that moves nothing either way for so long",
         default: |options| time_or_off_text(options.serve.idle_timeout),
         effect: Effect::Value("TIME", |options, text| {
             put(&mut options.serve.idle_timeout, time_or_off(text, TIMEOUTS))
+        }),
+    },
+    Flag {
+        long: "--idle-read",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "close a connection from which nothing is read for so long",
+        default: |options| time_or_off_text(options.serve.idle_read),
+        effect: Effect::Value("TIME", |options, text| {
+            put(&mut options.serve.idle_read, time_or_off(text, TIMEOUTS))
+        }),
+    },
+    Flag {
+        long: "--idle-write",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "close a connection to which nothing is sent for so long",
+        default: |options| time_or_off_text(options.serve.idle_write),
+        effect: Effect::Value("TIME", |options, text| {
+            put(&mut options.serve.idle_write, time_or_off(text, TIMEOUTS))
         }),
     },
     Flag {
@@ -421,6 +444,50 @@ pub(super) const FLAGS: &[Flag] = &[
                 &mut options.serve.frame_timeout,
                 time_or_off(text, TIMEOUTS),
             )
+        }),
+    },
+    Flag {
+        long: "--rate",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "read at most so much a second from each connection",
+        default: |options| byte_rate_text(options.serve.rate),
+        effect: Effect::Value("R[/BURST]", |options, text| {
+            put(&mut options.serve.rate, byte_rate(text))
+        }),
+    },
+    Flag {
+        long: "--rate-total",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "read at most so much a second from all of them",
+        default: |options| byte_rate_text(options.serve.rate_total),
+        effect: Effect::Value("R[/BURST]", |options, text| {
+            put(&mut options.serve.rate_total, byte_rate(text))
+        }),
+    },
+    Flag {
+        long: "--rate-out",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "send at most so much a second to each connection",
+        default: |options| byte_rate_text(options.serve.rate_out),
+        effect: Effect::Value("R[/BURST]", |options, text| {
+            put(&mut options.serve.rate_out, byte_rate(text))
+        }),
+    },
+    Flag {
+        long: "--rate-out-total",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "send at most so much a second to all of them",
+        default: |options| byte_rate_text(options.serve.rate_out_total),
+        effect: Effect::Value("R[/BURST]", |options, text| {
+            put(&mut options.serve.rate_out_total, byte_rate(text))
         }),
     },
     Flag {

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
+use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::Serve;
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
@@ -33,6 +34,7 @@ use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Wiretap;
+use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
@@ -81,6 +83,7 @@ where
     let service = load_now(&load).map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
     let mut protocol = protocol(&options, service)?;
+    let pacing = pacing(&options);
     let demand = Demand {
         memory_max: options.memory_max,
         connections_max: connections_max as usize,
@@ -88,7 +91,7 @@ where
         // The supervisor is one more.
         processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
-        slot_size: slot_size(&options, &protocol.service),
+        slot_size: pacing.slot_size() + slot_size(&options, &protocol.service),
     };
     let (plan, connections_max) = models::plan(&options, &demand, &protocol)?;
 
@@ -132,7 +135,8 @@ where
         let started = opened.and_then(|opened| {
             wakers.push(opened.waker.clone());
             let (worker, wiretap) = (first + worker, wiretap.as_ref());
-            let settings = settings(&options, connections_max, &plan, wiretap, worker);
+            let pacing = pacing.clone();
+            let settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
             match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
                 None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
                 Some(hand_out) => {
@@ -436,12 +440,27 @@ fn statistics(options: &Serve) -> Statistics {
     }
 }
 
+/// The rates and the idle time-outs of one direction. The workers share the buckets of the totals.
+fn pacing(options: &Serve) -> Pacing {
+    let limits = |each: Option<Rate>, total: Option<Rate>| Limits {
+        each,
+        total: total.map(|rate| Arc::new(Bucket::new(rate))),
+    };
+    Pacing {
+        read: limits(options.rate, options.rate_total),
+        write: limits(options.rate_out, options.rate_out_total),
+        idle_read: options.idle_read,
+        idle_write: options.idle_write,
+    }
+}
+
 /// The settings of `worker`, counted over all processes.
 fn settings(
     options: &Serve,
     connections_max: u32,
     plan: &Plan,
     wiretap: Option<&Wiretap>,
+    pacing: Pacing,
     worker: usize,
 ) -> Settings {
     let share = |all: u32| share(all, options.workers(), worker);
@@ -461,5 +480,6 @@ fn settings(
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
         wiretap: wiretap.cloned(),
+        pacing,
     }
 }
