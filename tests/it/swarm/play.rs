@@ -327,7 +327,7 @@ impl<'a, S: Service> Stage<'a, S> {
                 "the end comes too late"
             );
         }
-        self.actors.iter().for_each(Actor::check);
+        self.actors.iter().for_each(|actor| actor.check(true));
     }
 
     /// Checks that nothing is left.

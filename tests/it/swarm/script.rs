@@ -208,6 +208,13 @@ impl Talk {
         heard.len() <= answer.len() && answer.iter().zip(heard).all(same)
     }
 
+    /// Whether `heard` is a prefix of the answer to some prefix of the first `said` bytes. Without
+    /// message boundaries a drain may stop between any two bytes. Inside a character, the server
+    /// gives out the bytes that it holds back, although the peer may have sent the rest.
+    pub fn is_cut_off(&self, said: usize, heard: &[u8]) -> bool {
+        self.raw.is_some() && (0..=said).any(|read| self.answer(read).starts_with(heard))
+    }
+
     /// Bytes at the end of that answer that are sent only after the end of the stream, because they
     /// may be the beginning of a character.
     pub fn held_back(&self, said: usize) -> usize {
