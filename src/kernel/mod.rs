@@ -13,6 +13,7 @@
 mod address;
 mod address_text;
 mod batch;
+pub mod blocking;
 mod endpoint;
 pub mod host;
 pub mod journal;
@@ -30,7 +31,7 @@ pub use crate::base::time::Time;
 pub use crate::sys::epoll::Event;
 pub use crate::sys::errno;
 pub use crate::sys::fd::file;
-pub use crate::sys::memory::Mapping;
+pub use crate::sys::memory::{Mapping, SharedWords};
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
 pub use address_text::source;
 pub use batch::{ReceiveBatch, SendBatch};

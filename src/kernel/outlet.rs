@@ -22,7 +22,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,6 +89,12 @@ pub(crate) fn errors() -> &'static Outlet {
 pub fn outlet_descriptors() -> u64 {
     let outlets = [&OUTPUT, &ERRORS].into_iter().filter_map(OnceLock::get);
     outlets.map(Outlet::descriptors).sum()
+}
+
+/// The numbers of the descriptors that a line is written to, beside the standard streams.
+pub(super) fn numbers() -> Vec<RawFd> {
+    let outlets = [&OUTPUT, &ERRORS].into_iter().filter_map(OnceLock::get);
+    outlets.map(|outlet| outlet.as_fd().as_raw_fd()).collect()
 }
 
 /// Waits until the threads, if there are any, have written all bytes passed to them, at most for

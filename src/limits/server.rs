@@ -278,3 +278,28 @@ pub const OUTLET_PIECE_SIZE: usize = 4 * KIB;
 pub const OUTLET_PAUSE: Duration = Duration::from_millis(1);
 /// How long one wait for room on a standard stream lasts, after which signals are looked for.
 pub const LINE_WAIT_MAX: Duration = Duration::from_millis(20);
+
+/// Threads of a pool by default: a few for each processor of a small machine.
+pub const POOL_THREADS_DEFAULT: usize = 8;
+/// Most threads of a pool: many times the processors of a large machine.
+pub const POOL_THREADS_MAX: usize = 4096;
+/// Accepted connections that wait for a thread of the pool, by default: the usual backlog of old.
+pub const POOL_QUEUE_DEFAULT: u32 = 128;
+/// Stack of a thread that serves one connection: several times what the deepest call needs in a
+/// build without optimization, two buffers of 16 KiB included.
+pub const BLOCKING_STACK_SIZE: usize = 128 * KIB;
+/// Bytes that such a thread reads at once: as much as a pipe holds. One connection gains little
+/// from more, and each has its own space.
+pub const BLOCKING_READ_SIZE: usize = 64 * KIB;
+/// Other memory of such a thread: its table of one slot, its events, and what the C library keeps
+/// of a thread.
+pub const BLOCKING_THREAD_SIZE: usize = 48 * KIB;
+/// Memory of a process that serves one connection, without its workspace: its page tables, its
+/// stack, and the pages of its parent that it has changed.
+pub const FORK_PROCESS_SIZE: usize = 512 * KIB;
+/// How long the processes of connections have to end by themselves when the server ends at once.
+pub const FORK_END_TIMEOUT: Duration = Duration::from_millis(200);
+/// Interval at which their ends are looked for meanwhile.
+pub const FORK_END_PAUSE: Duration = Duration::from_millis(1);
+/// Memory of a connection that is handed out, without its thread or process: its places in lists.
+pub const BLOCKING_SLOT_SIZE: usize = 96;

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use crate::kernel::{Opener, Poller, Time};
 use crate::limits::DRAIN_READ_TIMEOUT;
-use crate::protocol::connection::CloseReason;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
@@ -175,15 +174,7 @@ impl Drain {
         K: Poller + Opener,
         S: Service,
     {
-        reactor.end_all(|pump, link| {
-            // A lingering connection has all its replies, unless the kernel still holds some.
-            let is_owed = match link.connection.is_lingering() {
-                true => link.unacknowledged_replies(&mut pump.kernel) > 0,
-                false => true,
-            };
-            self.cut += u64::from(is_owed);
-            link.connection.close(CloseReason::Cut);
-        });
+        self.cut += reactor.cut_all();
         acceptor.settle(reactor);
     }
 }

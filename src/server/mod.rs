@@ -8,6 +8,7 @@
 //!   turn                   one turn of the epoll loop, from the wait to the deadlines
 //!   reactor                the connections of a loop: fast path, slow path, lists
 //!   admission              which connections are accepted, and when the listeners pause
+//!   blocking               connections with a thread or a process each, instead of the loop
 //!   drain                  shutting down without losing a byte
 //!   effects                commands that run for a request
 //!   tasks                  tasks of other threads, and timers, on the loop's thread
@@ -18,6 +19,7 @@
 //! `workers` above.
 
 pub mod admission;
+pub mod blocking;
 mod drain;
 mod effects;
 mod io_error;

@@ -10,10 +10,14 @@
 //! exceeded, because no memory is taken later. Neighbours: `pool` holds the workspaces, `limits`
 //! the fixed sizes.
 
-use crate::limits::{PROGRAM_SIZE, READ_SIZE, STREAM_REPLY_SIZE, WORKER_SIZE};
+use crate::limits::{
+    BLOCKING_READ_SIZE, BLOCKING_STACK_SIZE, BLOCKING_THREAD_SIZE, FORK_PROCESS_SIZE, PROGRAM_SIZE,
+    READ_SIZE, STREAM_REPLY_SIZE, WORKER_SIZE,
+};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
+use super::blocking::{Ledger, Model};
 use super::pool::{WorkspaceSize, Workspaces};
 
 /// The requirements that a plan must meet.
@@ -31,6 +35,17 @@ pub struct Demand {
     pub frame_size_max: usize,
     /// Bytes that a connection takes, see [`super::Server::slot_size`].
     pub slot_size: usize,
+}
+
+/// How connections are served that have a thread or a process each.
+#[derive(Clone, Copy, Debug)]
+pub struct Apart {
+    /// The driver.
+    pub model: Model,
+    /// Threads; `None` is one for each connection.
+    pub holders: Option<usize>,
+    /// Fewer connections than [`Demand::connections_max`] will do.
+    pub may_shrink: bool,
 }
 
 /// What each worker gets.
@@ -51,7 +66,7 @@ impl Demand {
     ///
     /// One line with the number of bytes that would be enough.
     pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
-        let workspace = self.workspace(protocol);
+        let workspace = self.workspace(protocol, READ_SIZE);
         let each = workspace.stride() + Workspaces::CURSORS_SIZE;
         let fixed = self.processes * (PROGRAM_SIZE + protocol.service.memory_max())
             + self.threads * WORKER_SIZE
@@ -74,7 +89,66 @@ impl Demand {
         })
     }
 
-    fn workspace<S: Service>(&self, protocol: &Protocol<S>) -> WorkspaceSize {
+    /// The same where each connection has a thread or a process. Returns the number of connections
+    /// too: as many as fit, if it `may_shrink`.
+    ///
+    /// # Errors
+    ///
+    /// One line with the number of bytes that would be enough.
+    pub fn plan_apart<S: Service>(
+        &self,
+        protocol: &Protocol<S>,
+        apart: Apart,
+    ) -> Result<(Plan, usize), String> {
+        let workspace = self.workspace(protocol, BLOCKING_READ_SIZE);
+        let service = protocol.service.memory_max();
+        let holder = match apart.model {
+            // A process that loads the service again has a copy of its own.
+            Model::Fork => FORK_PROCESS_SIZE + service,
+            _ => BLOCKING_STACK_SIZE + BLOCKING_THREAD_SIZE,
+        };
+        let each = workspace.stride() + Workspaces::CURSORS_SIZE + holder;
+        let fixed = PROGRAM_SIZE + service + WORKER_SIZE;
+        let slot = self.slot_size + Ledger::PAGE_SIZE;
+        let sum = |connections: usize| {
+            let holders = apart.holders.unwrap_or(connections);
+            let holders = each.saturating_mul(holders);
+            fixed
+                .saturating_add(slot.saturating_mul(connections))
+                .saturating_add(holders)
+        };
+        let mut connections = self.connections_max;
+        if apart.may_shrink {
+            let holders = apart
+                .holders
+                .map_or(0, |holders| each.saturating_mul(holders));
+            let each = slot + apart.holders.map_or(each, |_| 0);
+            let room = self
+                .memory_max
+                .saturating_sub(fixed)
+                .saturating_sub(holders);
+            connections = connections.min(room / each).max(1);
+        }
+        let ceiling = sum(connections);
+        if self.memory_max < ceiling {
+            let what = match (apart.model, apart.holders) {
+                (Model::Fork, _) => format!("{connections} processes"),
+                (_, holders) => format!("{} threads", holders.unwrap_or(connections)),
+            };
+            return Err(format!(
+                "too little: {what} of {each} bytes, each with a workspace, and {connections} \
+                 connections take {ceiling} bytes"
+            ));
+        }
+        let plan = Plan {
+            workspace,
+            workspaces: 1,
+            ceiling,
+        };
+        Ok((plan, connections))
+    }
+
+    fn workspace<S: Service>(&self, protocol: &Protocol<S>, read_size: usize) -> WorkspaceSize {
         if !protocol.framing.has_boundaries() {
             debug_assert!(protocol.awaited_max() <= STREAM_REPLY_SIZE);
             let replies = if protocol.reply_max(1) == 0 {
@@ -83,7 +157,7 @@ impl Demand {
                 STREAM_REPLY_SIZE
             };
             return WorkspaceSize {
-                inbound: READ_SIZE,
+                inbound: read_size,
                 outbound: replies,
             };
         }
@@ -95,7 +169,7 @@ impl Demand {
             reply => reply.max(STREAM_REPLY_SIZE),
         };
         WorkspaceSize {
-            inbound: longest.max(READ_SIZE),
+            inbound: longest.max(read_size),
             outbound: replies,
         }
     }

@@ -5,8 +5,10 @@
 //! classifies errors. No error leaves the pump, so one peer's error never affects another. See
 //! recv(2), send(2), shutdown(2).
 
+use std::time::Duration;
+
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Sockets, Time};
+use crate::kernel::{Poller, Sockets, Time};
 use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
@@ -91,6 +93,19 @@ pub(in crate::server) struct Next {
     pub(in crate::server) want: Want,
     /// The kernel may be ready for it at once: only the budget is spent.
     pub(in crate::server) has_more: bool,
+}
+
+impl<K: Poller, S: Service> Pump<K, S> {
+    /// Passes the time of day to the service. Returns when the next second begins.
+    #[cold]
+    pub(in crate::server) fn tick(&mut self) -> Time {
+        let since_1970 = self.kernel.time_of_day();
+        if let Some(clock) = self.protocol.service.clock() {
+            clock.tick(since_1970.as_secs());
+        }
+        let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
+        self.now.after(Duration::from_secs(1) - gone)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

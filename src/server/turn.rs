@@ -7,15 +7,15 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::kernel::{Event, Interest, Opener, Source, Spawner, Time, Token, Trigger};
+use crate::kernel::{Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
 use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
+use super::blocking::Drive;
 use super::drain::Drain;
 use super::effects::commands::Commands;
 use super::observe::counters::Counters;
@@ -147,6 +147,47 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
+    /// Serves the connections with threads or processes of their own from now on.
+    ///
+    /// # Errors
+    ///
+    /// Memory, a thread or a program that the kernel refuses.
+    pub fn hand_out(&mut self, drive: Drive<S>) -> io::Result<()>
+    where
+        K: Spawner<Socket = Socket>,
+        S: Service<State: Send> + Clone + Send + 'static,
+    {
+        self.reactor.hand_out(drive.start()?);
+        Ok(())
+    }
+
+    /// Whether each connection gets a process, so that this process must have no other thread.
+    pub fn forks(&self) -> bool {
+        self.reactor.driver().is_some_and(|driver| driver.forks())
+    }
+
+    /// The same as [`Server::run`], where the connections are handed out. One that is served on
+    /// this thread is served until something else has to be done.
+    pub(crate) fn run_with_driver(&mut self, until: Time) -> io::Result<Wakeups> {
+        loop {
+            let deadline = self.deadline().min(until);
+            let has_served = match self.reactor.driver_mut() {
+                Some(driver) => driver.work(deadline)?,
+                None => false,
+            };
+            self.reactor.collect();
+            let wakeups = self.turn(if has_served { Time::default() } else { until })?;
+            if wakeups != Wakeups::default() || self.now() >= until || self.is_done() {
+                return Ok(wakeups);
+            }
+        }
+    }
+
+    /// Whether the connections are handed out.
+    pub(crate) fn has_driver(&self) -> bool {
+        self.reactor.driver().is_some()
+    }
+
     /// Waits for events, `until` at the latest, and handles them.
     #[inline]
     pub fn turn(&mut self, until: Time) -> io::Result<Wakeups> {
@@ -234,9 +275,15 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     fn dispatch(&mut self, token: Token, wakeups: &mut Wakeups) {
         match token.source() {
             Source::Signals => wakeups.signals = true,
-            Source::WakeUp => wakeups.wake_up = true,
+            Source::WakeUp => {
+                wakeups.wake_up = true;
+                self.reactor.collect();
+            }
             Source::Listener(number) => self.acceptor.call(number),
-            Source::ChildEnded => self.commands.hear_of_children(&mut self.reactor),
+            Source::ChildEnded => {
+                self.commands.hear_of_children(&mut self.reactor);
+                self.reactor.collect();
+            }
             Source::Child {
                 place,
                 generation,
@@ -274,13 +321,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Passes the time of day to the service, and computes when the next second begins.
     #[cold]
     fn tick(&mut self) {
-        let pump = self.reactor.pump_mut();
-        let since_1970 = pump.kernel.time_of_day();
-        if let Some(clock) = pump.protocol.service.clock() {
-            clock.tick(since_1970.as_secs());
-        }
-        let gone = Duration::from_nanos(u64::from(since_1970.subsec_nanos()));
-        self.next_tick = pump.now.after(Duration::from_secs(1) - gone);
+        self.next_tick = self.reactor.pump_mut().tick();
     }
 
     /// A handle with which other threads give this loop tasks. `wake` makes the kernel report a
@@ -353,7 +394,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Connections closed at the drain time-out that were owed replies or were still queued.
     pub fn cut(&self) -> u64 {
-        self.drain.map_or(0, |drain| drain.cut())
+        let by_driver = self.reactor.driver().map_or(0, |driver| driver.cut());
+        by_driver + self.drain.map_or(0, |drain| drain.cut())
     }
 
     /// Closes the listeners, and removes the paths of the local ones.
@@ -372,6 +414,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Replaces the service by another of the same kind, for open connections too.
     pub fn replace_service(&mut self, service: S) {
+        if let Some(driver) = self.reactor.driver_mut() {
+            driver.replace(&service);
+        }
         self.reactor.pump_mut().protocol.service = service;
         self.next_tick = Time::default();
     }
@@ -382,7 +427,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.reactor.pump().protocol.service.effects().is_some()
     }
 
-    /// The totals since the start.
+    /// The totals since the start, with those of connections that other threads or processes serve.
+    pub fn sum(&self) -> Counters {
+        self.reactor.sum()
+    }
+
+    /// The totals of this loop since the start.
     pub fn counters(&self) -> &Counters {
         &self.reactor.pump().counters
     }

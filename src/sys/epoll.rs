@@ -13,7 +13,7 @@
 //! Man pages: epoll(7), epoll_ctl(2), epoll_wait(2).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
@@ -79,6 +79,11 @@ impl Epoll {
             descriptor,
             nanoseconds: true,
         })
+    }
+
+    /// The descriptor itself, which is readable while an event waits.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
     #[inline]

@@ -9,6 +9,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::slice;
+use std::sync::atomic::AtomicU64;
 
 /// Size from which a block has its own mapping: the initial setting of the C library.
 #[cfg(target_env = "gnu")]
@@ -80,6 +81,52 @@ impl Drop for Mapping {
             let answer = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
             debug_assert_eq!(answer, 0, "munmap: {}", io::Error::last_os_error());
         }
+    }
+}
+
+/// Zeroed numbers that this process shares with the processes that it forks, unmapped on drop.
+#[derive(Debug)]
+pub struct SharedWords {
+    start: NonNull<AtomicU64>,
+    count: usize,
+}
+
+// SAFETY: the numbers are atomic and belong to the process, not to a thread.
+unsafe impl Send for SharedWords {}
+// SAFETY: the same.
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// Maps `count` numbers, which is not 0. They take no memory before they are touched.
+    pub fn new(count: usize) -> io::Result<SharedWords> {
+        let length = count * size_of::<AtomicU64>();
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: the kernel chooses the address, so no existing mapping is touched.
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(SharedWords { start, count })
+    }
+}
+
+impl Deref for SharedWords {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `count` numbers from `start`, aligned and initialised, are mapped until drop.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        let length = self.count * size_of::<AtomicU64>();
+        // SAFETY: these pages were mapped by `new`, and nothing can borrow from them any more.
+        let answer = unsafe { libc::munmap(self.start.as_ptr().cast(), length) };
+        debug_assert_eq!(answer, 0, "munmap: {}", io::Error::last_os_error());
     }
 }
 

@@ -6,10 +6,10 @@
 //! [`OwnedFd`](std::os::fd::OwnedFd), so the compiler ensures that it is open during the call and
 //! closed once.
 //!
-//! A call that a signal interrupts (EINTR) is repeated, with three exceptions: `epoll_wait`, whose
-//! timeout would start again; `connect`, which continues by itself; and `close`, after which the
-//! number may already belong to another descriptor. Neighbour: `kernel`, the only layer that
-//! imports this one. Man pages: syscalls(2), errno(3), signal(7).
+//! A call that a signal interrupts (EINTR) is repeated, with four exceptions: `epoll_wait` and
+//! `ppoll`, whose timeouts would start again; `connect`, which continues by itself; and `close`,
+//! after which the number may already belong to another descriptor. Neighbour: `kernel`, the only
+//! layer that imports this one. Man pages: syscalls(2), errno(3), signal(7).
 #![allow(unsafe_code)]
 
 pub(crate) mod calls;
@@ -17,6 +17,7 @@ pub(crate) mod epoll;
 pub mod errno;
 pub(crate) mod eventfd;
 pub(crate) mod memory;
+pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod timerfd;
 

@@ -189,7 +189,8 @@ where
         },
     };
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
-    let reloads = Reloads::new(reload, run_main.clone());
+    let has_thread = !servers.iter().any(Server::forks);
+    let reloads = Reloads::new(reload, run_main.clone(), has_thread);
     retry_lines_by(run_main.clone());
     let shared = Arc::new(Shared {
         drain: AtomicBool::new(false),
@@ -449,7 +450,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Runs the loop until something other than a connection needs work, and follows requests.
     /// Returns whether signals have arrived.
     fn turn(&mut self) -> io::Result<bool> {
-        let wakeups = self.server.run(Time::NEVER)?;
+        let wakeups = match self.server.has_driver() {
+            false => self.server.run(Time::NEVER)?,
+            true => self.server.run_with_driver(Time::NEVER)?,
+        };
         if wakeups.wake_up {
             self.server.take_wake_up()?;
             self.follow_control();
@@ -482,7 +486,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let request = self.shared.request.load(Ordering::Acquire);
         if request != self.seen {
             self.seen = request;
-            self.shared.publish(self.number, self.server.counters());
+            self.shared.publish(self.number, &self.server.sum());
         }
         let newer = self.shared.reloaded().newer(&mut self.reloads);
         if let Some(service) = newer {
@@ -583,7 +587,7 @@ impl<S: Clone> Shared<S> {
         S: Service,
     {
         let mut totals = self.totals();
-        let asked_again = totals.publish(number, server.counters());
+        let asked_again = totals.publish(number, &server.sum());
         totals.runs[number] = false;
         totals.cut += server.cut();
         drop(totals);

@@ -37,6 +37,7 @@ pub(super) struct Reloads<S> {
     log: ReloadLog,
     /// Wakes the worker that leads.
     waker: Waker,
+    has_thread: bool,
 }
 
 enum Stage<S> {
@@ -46,14 +47,20 @@ enum Stage<S> {
 }
 
 impl<S: Send + 'static> Reloads<S> {
-    /// Creates the reloads of a service that `load` returns.
-    pub(super) fn new(load: impl FnMut() -> Made<S> + Send + 'static, waker: Waker) -> Reloads<S> {
+    /// Creates the reloads of a service that `load` returns. Without `has_thread` the files are
+    /// read on the calling thread, for a process that must have no other one.
+    pub(super) fn new(
+        load: impl FnMut() -> Made<S> + Send + 'static,
+        waker: Waker,
+        has_thread: bool,
+    ) -> Reloads<S> {
         Reloads {
             load: Arc::new(Mutex::new(Box::new(load))),
             stage: Stage::Idle,
             asked_again: false,
             log: ReloadLog::default(),
             waker,
+            has_thread,
         }
     }
 
@@ -124,6 +131,10 @@ impl<S: Send + 'static> Reloads<S> {
             let _ = sender.send(made);
             waker.wake();
         };
+        if !self.has_thread {
+            read();
+            return Ok(receiver);
+        }
         let name = "reload".to_owned();
         thread::Builder::new().name(name).spawn(read)?;
         Ok(receiver)
@@ -243,7 +254,7 @@ mod tests {
             };
             let linux = Linux::new(false).expect("a poller");
             Files {
-                reloads: Reloads::new(load, linux.waker()),
+                reloads: Reloads::new(load, linux.waker(), true),
                 began,
                 contents,
                 handed_over: RefCell::default(),

@@ -310,6 +310,7 @@ fn the_sessions_of_the_readme_are_as_they_are_written() {
 fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
     for name in [
         "serve.md",
+        "models.md",
         "limits.md",
         "wiretap.md",
         "shutdown.md",

@@ -29,6 +29,7 @@ topics![
     "bench",
     "report",
     "merge",
+    "models",
     "limits",
     "wiretap",
     "shutdown",

@@ -22,6 +22,7 @@ use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use crate::server::admission::AcceptPolicy;
+use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
 use table::{COMMANDS, CommandRow, Effect, Flag};
@@ -71,6 +72,8 @@ struct Options {
     decode: Decode,
     merge: Merge,
     lab: Lab,
+    /// The flags that were given.
+    given: Vec<&'static str>,
 }
 
 /// The options of `mynah serve`.
@@ -94,6 +97,12 @@ pub struct Serve {
     pub frame_size_max: usize,
     /// What to do with a larger frame.
     pub on_too_long: OnTooLong,
+    /// Which thread or process serves a connection.
+    pub model: Model,
+    /// Threads of [`Model::Pool`].
+    pub pool_threads: usize,
+    /// Accepted connections that may wait for one of them.
+    pub pool_queue: u32,
     /// Number of workers in each process.
     pub threads: usize,
     /// Number of worker processes; `None` serves in this one.
@@ -161,6 +170,9 @@ impl Default for Serve {
             framing: Framing::Raw(Raw),
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
+            model: Model::Epoll,
+            pool_threads: limits::POOL_THREADS_DEFAULT,
+            pool_queue: limits::POOL_QUEUE_DEFAULT,
             threads: limits::THREADS_DEFAULT,
             processes: None,
             alive: Some(limits::ALIVE_DEFAULT),
@@ -337,6 +349,7 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             continue;
         }
         let (flag, attached) = command.flag(arg)?;
+        options.given.push(flag.long);
         let name = written_name(flag, arg);
         let apply = |options: &mut Options, apply: table::Apply, value: &str| {
             apply(options, value).map_err(|why| format!("{name} {}: {why}", shown(value)))

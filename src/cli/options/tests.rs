@@ -87,6 +87,9 @@ fn every_value_reaches_its_field() {
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
+        model: Model::Epoll,
+        pool_threads: limits::POOL_THREADS_DEFAULT,
+        pool_queue: limits::POOL_QUEUE_DEFAULT,
         processes: Some(2),
         alive: Some(Duration::from_secs(2)),
         connections_max: Some(7),
@@ -567,4 +570,66 @@ fn any_arguments_get_an_answer_and_an_error_is_one_line() {
         }
     }
     assert!(run > 1000 && refused > 1000, "{run} run, {refused} refused");
+}
+
+#[test]
+fn a_model_and_its_pool_reach_their_fields() {
+    for (name, model) in [
+        ("epoll", Model::Epoll),
+        ("iterative", Model::Iterative),
+        ("thread", Model::Thread),
+        ("pool", Model::Pool),
+        ("fork", Model::Fork),
+    ] {
+        assert_eq!(serve(&format!("--model {name}")).model, model);
+    }
+    let pool = serve("--model pool --pool-threads 2 --pool-queue 0");
+    assert_eq!((pool.pool_threads, pool.pool_queue), (2, 0));
+}
+
+#[test]
+fn a_model_refuses_what_it_does_not_combine_with() {
+    let refused = |line: &str| parse_line(line).expect_err(line);
+    for model in ["iterative", "thread", "pool", "fork"] {
+        for option in [
+            "--threads 2",
+            "--accept reuseport",
+            "--trigger edge",
+            "--spin 1us",
+            "--pin",
+        ] {
+            let flag = option.split(' ').next().expect("a flag");
+            let line = refused(&format!("--model {model} {option}"));
+            assert_eq!(
+                line,
+                format!("--model {model}: does not combine with {flag}")
+            );
+        }
+        let alone = serve(&format!("--model {model} --threads 1 --defer-accept"));
+        assert_eq!(alone.threads, 1);
+    }
+    for (line, reason) in [
+        (
+            "--model forks",
+            "--model forks: unknown, did you mean fork?",
+        ),
+        (
+            "--pool-threads 2",
+            "--pool-threads: needs --model pool, and has epoll",
+        ),
+        (
+            "--model thread --pool-queue 3",
+            "--pool-queue: needs --model pool, and has thread",
+        ),
+        (
+            "--model pool --pool-threads 0",
+            "--pool-threads 0: must be 1 to 4096",
+        ),
+        (
+            "--model pool --pool-threads 4097",
+            "--pool-threads 4097: must be 1 to 4096",
+        ),
+    ] {
+        assert_eq!(refused(line), reason);
+    }
 }

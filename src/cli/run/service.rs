@@ -17,6 +17,7 @@ use crate::limits::{DICTIONARY_SIZE_MAX, FILE_PAUSE_MIN, FILE_READS_MAX};
 use crate::protocol::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
+use crate::server::blocking::Model;
 
 /// Code that can work with either type of service.
 pub trait ServiceUser {
@@ -33,7 +34,8 @@ pub trait ServiceUser {
 /// Calls `user` with the service that the options name.
 pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
     let service = match (options.service, &options.prefix) {
-        (ServiceName::Echo, None) => return user.with(once(Echo)),
+        (ServiceName::Echo, None) if options.model == Model::Epoll => return user.with(once(Echo)),
+        (ServiceName::Echo, None) => Echo.into(),
         (ServiceName::Echo, Some(prefix)) => PrefixedEcho::new(prefix).into(),
         (ServiceName::Upper, _) if options.unicode => UpperUnicode.into(),
         (ServiceName::Upper, _) => Upper.into(),

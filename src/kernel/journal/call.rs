@@ -36,6 +36,7 @@ calls! {
     Reregister "epoll_ctl MOD" "MOD" ""
     Deregister "epoll_ctl DEL" "DEL" ""
     Wait "epoll_wait" "" ""
+    Poll "ppoll" "" ""
     TakeSignal "read signalfd" "signalfd" ""
     TakeWakeUp "read eventfd" "eventfd" ""
     Socket "socket" "" ""

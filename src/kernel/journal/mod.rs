@@ -30,6 +30,11 @@ pub trait Recorder: Send {
 
 /// What a record needs from a kernel and no caller does.
 pub trait Recordable: Sockets {
+    /// The system call of a wait.
+    const WAIT: Name = Name::Wait;
+    /// Whether a registration is a system call.
+    const REGISTERS: bool = true;
+
     /// The number of the descriptor.
     fn number(socket: &Self::Socket) -> u32;
 

@@ -127,6 +127,9 @@ impl<K: Recordable> Traced<K> {
 }
 
 impl<K: Recordable> Recordable for Traced<K> {
+    const WAIT: Name = K::WAIT;
+    const REGISTERS: bool = K::REGISTERS;
+
     fn number(socket: &K::Socket) -> u32 {
         K::number(socket)
     }
@@ -247,7 +250,7 @@ impl<K: Recordable + Poller> Traced<K> {
         let answer = self.kernel.wait(events, until);
         let reported = &events[..*answer.as_ref().unwrap_or(&0)];
         let room = events.len();
-        let made = Made::new(Name::Wait).with(Argument::Wait { room, began, until });
+        let made = Made::new(K::WAIT).with(Argument::Wait { room, began, until });
         self.record(made, number(&answer), Returned::Events(reported), &[]);
         answer
     }
@@ -257,7 +260,7 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
     #[inline]
     fn register(&mut self, socket: &K::Socket, token: Token, interest: Interest) -> io::Result<()> {
         let answer = self.kernel.register(socket, token, interest);
-        if self.is_on() {
+        if K::REGISTERS && self.is_on() {
             let made = Made::new(Name::Register).on(K::number(socket));
             let made = made.with(Argument::Interest(Some(token), interest));
             self.note(made, done(&answer));
@@ -273,7 +276,7 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
         interest: Interest,
     ) -> io::Result<()> {
         let answer = self.kernel.reregister(socket, token, interest);
-        if self.is_on() {
+        if K::REGISTERS && self.is_on() {
             let made = Made::new(Name::Reregister).on(K::number(socket));
             let made = made.with(Argument::Interest(Some(token), interest));
             self.note(made, done(&answer));
@@ -283,7 +286,7 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
 
     fn deregister(&mut self, socket: &K::Socket) -> io::Result<()> {
         let answer = self.kernel.deregister(socket);
-        if self.is_on() {
+        if K::REGISTERS && self.is_on() {
             let made = Made::new(Name::Deregister).on(K::number(socket));
             self.note(made, done(&answer));
         }

@@ -99,6 +99,15 @@ impl Linux {
         Ok(linux)
     }
 
+    /// Another descriptor of the poller itself: readable while an event waits to be taken.
+    ///
+    /// # Errors
+    ///
+    /// The error of fcntl(2).
+    pub fn descriptor(&self) -> io::Result<Socket> {
+        self.epoll.descriptor().try_clone_to_owned().map(Socket)
+    }
+
     /// A handle with which other threads wake this poller.
     pub fn waker(&self) -> Waker {
         Waker(Arc::clone(&self.wake_up))

@@ -52,6 +52,31 @@ impl fmt::Debug for Command {
     }
 }
 
+impl Command {
+    /// What [`Spawner::prepare`] does.
+    pub(in crate::kernel) fn prepare(line: &str) -> io::Result<Command> {
+        let path = find_program(line).map(|path| c_string(path.as_os_str()));
+        let words = words(line).map(|word| c_string(OsStr::new(word)));
+        Ok(Command {
+            path: path.transpose()?,
+            words: words.collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// What [`Spawner::spawn`] does.
+    pub(in crate::kernel) fn start(&self) -> io::Result<Child<Socket>> {
+        let Some(path) = &self.path else {
+            return Err(io::Error::from_raw_os_error(errno::ENOENT));
+        };
+        let started = spawn::start(path, &self.words)?;
+        Ok(Child {
+            output: started.output.into(),
+            exit: started.exit.into(),
+            id: started.id,
+        })
+    }
+}
+
 /// The words of a line.
 pub fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(' ').filter(|word| !word.is_empty())
@@ -90,24 +115,11 @@ impl Spawner for Linux {
     }
 
     fn prepare(&mut self, line: &str) -> io::Result<Command> {
-        let path = find_program(line).map(|path| c_string(path.as_os_str()));
-        let words = words(line).map(|word| c_string(OsStr::new(word)));
-        Ok(Command {
-            path: path.transpose()?,
-            words: words.collect::<io::Result<_>>()?,
-        })
+        Command::prepare(line)
     }
 
     fn spawn(&mut self, command: &Command) -> io::Result<Child<Socket>> {
-        let Some(path) = &command.path else {
-            return Err(io::Error::from_raw_os_error(errno::ENOENT));
-        };
-        let started = spawn::start(path, &command.words)?;
-        Ok(Child {
-            output: started.output.into(),
-            exit: started.exit.into(),
-            id: started.id,
-        })
+        command.start()
     }
 
     fn take_output(&mut self, pipe: &Socket, space: &mut [u8]) -> io::Result<usize> {

@@ -1,5 +1,5 @@
-//! One enum of all services but [`Echo`](super::Echo), so that the loop is compiled once for all of
-//! them.
+//! One enum of all services, so that the loop is compiled once for all of them. The epoll loop has
+//! another copy for [`Echo`] alone.
 //!
 //! Every call is one match on the service. What asks a service about many frames is passed in as a
 //! [`Visit`], so that it is compiled for each service and matches once. A state
@@ -7,14 +7,16 @@
 //! replaces a service by another value of the same variant, so service and state always match.
 
 use super::{
-    Answer, Clock, Dict, Discard, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
+    Answer, Clock, Dict, Discard, Echo, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
     Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, Visit, http, run, upper,
 };
 use crate::protocol::framing::Hint;
 
-/// Any service but the plain echo.
+/// Any service.
 #[derive(Clone, Debug)]
 pub enum AnyService {
+    /// `echo`, where another loop than epoll serves it
+    Echo(Echo),
     /// `upper`
     Upper(Upper),
     /// `upper --unicode`
@@ -63,7 +65,7 @@ impl Service for AnyService {
 
     #[inline]
     fn in_place(&self, _state: &AnyState) -> bool {
-        matches!(self, AnyService::Upper(_))
+        matches!(self, AnyService::Echo(_) | AnyService::Upper(_))
     }
 
     fn greeting(&self) -> Option<&dyn Greeting<AnyState>> {
@@ -99,6 +101,7 @@ impl Service for AnyService {
 
     fn reply_max(&self, payload: usize) -> usize {
         match self {
+            AnyService::Echo(echo) => echo.reply_max(payload),
             AnyService::Upper(upper) => upper.reply_max(payload),
             AnyService::UpperUnicode(upper) => upper.reply_max(payload),
             AnyService::PrefixedEcho(echo) => echo.reply_max(payload),
@@ -132,6 +135,7 @@ impl Service for AnyService {
         reply: &mut Reply<'_>,
     ) -> Answer {
         match (self, state) {
+            (AnyService::Echo(echo), _) => echo.serve(&mut (), request, reply),
             (AnyService::Upper(upper), _) => upper.serve(&mut (), request, reply),
             (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
                 upper.serve(state, request, reply)
@@ -151,6 +155,7 @@ impl Service for AnyService {
     #[inline(always)]
     fn visit<V: Visit>(&mut self, state: &mut AnyState, visitor: V) -> V::Outcome {
         match (self, state) {
+            (AnyService::Echo(echo), _) => visitor.visit(echo, &mut ()),
             (AnyService::Upper(upper), _) => visitor.visit(upper, &mut ()),
             (AnyService::UpperUnicode(upper), AnyState::Partial(state)) => {
                 visitor.visit(upper, state)
@@ -168,6 +173,7 @@ impl Service for AnyService {
     #[inline(always)]
     fn visit_in_place<V: Visit>(&mut self, _state: &mut AnyState, visitor: V) -> V::Outcome {
         match self {
+            AnyService::Echo(echo) => visitor.visit(echo, &mut ()),
             AnyService::Upper(upper) => visitor.visit(upper, &mut ()),
             _ => unreachable!("the service does not answer in place"),
         }
@@ -252,4 +258,4 @@ macro_rules! rows {
     };
 }
 
-rows! { Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http }
+rows! { Echo Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http }

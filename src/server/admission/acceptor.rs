@@ -467,6 +467,9 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         let slot = reactor.insert(socket, address);
+        if let Some(error) = reactor.take_refused() {
+            return self.pause_without_service(reactor.pump_mut(), &error);
+        }
         // In a drain it is read to its last byte and ended, like those that were there before.
         if let (true, Some(slot)) = (self.is_draining, slot) {
             reactor.visit(slot);
@@ -643,6 +646,24 @@ impl<Socket> Acceptor<Socket> {
             self.turn_one_away(pump, number);
         }
         self.restore_reserve(pump);
+        self.pause_longer(pump);
+    }
+
+    /// No thread or process can be started for a connection, which is closed.
+    #[cold]
+    fn pause_without_service<K, S>(&mut self, pump: &mut Pump<K, S>, error: &io::Error)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        pump.counters.refused_resources += 1;
+        if let Some(more) = self.error_log.admit(pump.now) {
+            let pause = self.pause;
+            log::warn!(
+                "a connection cannot be served: {error}: it is closed, and the listener rests for \
+                 {pause:?}{more}"
+            );
+        }
         self.pause_longer(pump);
     }
 

@@ -75,6 +75,11 @@ impl<K: Spawner> Commands<K> {
         }
     }
 
+    /// Whether process `id` is a command.
+    pub(in crate::server) fn has_process(&self, id: u32) -> bool {
+        self.children.has_process(id)
+    }
+
     /// Number of descriptors held by all commands.
     pub(in crate::server) fn descriptors(&self) -> usize {
         self.children.descriptors()
@@ -98,8 +103,8 @@ impl<K: Spawner> Commands<K> {
         while let Some(token) = reactor.lists_mut().next_abandoned() {
             self.abandon(reactor, token);
         }
-        self.orphans
-            .reap(&mut reactor.pump_mut().kernel, &self.children);
+        let children = &self.children;
+        self.orphans.reap(reactor, |id| children.has_process(id));
         self.start_one(reactor);
     }
 

@@ -14,7 +14,8 @@
 use crate::kernel::Spawner;
 use crate::limits::ORPHANS_PER_TURN;
 
-use super::children::Children;
+use crate::protocol::service::Service;
+use crate::server::reactor::Reactor;
 
 /// The search for ended orphans.
 #[derive(Debug, Default)]
@@ -37,21 +38,28 @@ impl Orphans {
 
     /// Reaps ended orphans if there may be any, at most [`ORPHANS_PER_TURN`] per turn.
     #[inline]
-    pub(in crate::server) fn reap<K: Spawner>(&mut self, kernel: &mut K, children: &Children<K>) {
+    pub(in crate::server) fn reap<K: Spawner, S: Service>(
+        &mut self,
+        reactor: &mut Reactor<K, S>,
+        is_command: impl Fn(u32) -> bool,
+    ) {
         if self.is_due {
-            self.is_due = reap_some(kernel, children);
+            self.is_due = reap_some(reactor, is_command);
         }
     }
 }
 
 /// Returns whether there may be more.
 #[cold]
-fn reap_some<K: Spawner>(kernel: &mut K, children: &Children<K>) -> bool {
+fn reap_some<K: Spawner, S: Service>(
+    reactor: &mut Reactor<K, S>,
+    is_command: impl Fn(u32) -> bool,
+) -> bool {
     for _ in 0..ORPHANS_PER_TURN {
-        let reaped = match kernel.ended_child() {
+        let reaped = match reactor.pump_mut().kernel.ended_child() {
             Ok(None) => return false,
-            Ok(Some(id)) if children.has_process(id) => return false,
-            Ok(Some(id)) => kernel.reap_orphan(id),
+            Ok(Some(id)) if is_command(id) || reactor.has_process(id) => return false,
+            Ok(Some(id)) => reactor.pump_mut().kernel.reap_orphan(id),
             Err(error) => Err(error),
         };
         if let Err(error) = reaped {

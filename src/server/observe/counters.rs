@@ -2,13 +2,15 @@
 //! only for printing. The logic of the server never reads them.
 
 use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::protocol::connection::CloseReason;
 use crate::protocol::framing::FrameError;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counts since the start; `connections_now` and `commands_now` are current numbers.
+        /// Counts since the start; `connections_now`, `pool_queue` and `commands_now` are current
+        /// numbers.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
             $($(#[$doc])* pub $name: u64,)*
@@ -17,6 +19,29 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// How many counts there are.
+            pub(in crate::server) const WORDS: usize =
+                [$(stringify!($name)),*].len() + CloseReason::ALL.len();
+
+            /// Stores all counts into `words`, of which there are [`Counters::WORDS`].
+            pub(in crate::server) fn store(&self, words: &[AtomicU64]) {
+                let counts = [$(self.$name),*];
+                for (word, count) in words.iter().zip(counts.iter().chain(&self.closed)) {
+                    word.store(*count, Ordering::Relaxed);
+                }
+            }
+
+            /// The counts that were stored into `words`.
+            pub(in crate::server) fn load(words: &[AtomicU64]) -> Counters {
+                let mut counters = Counters::default();
+                let counts = [$(&mut counters.$name),*];
+                let all = counts.into_iter().chain(&mut counters.closed);
+                for (count, word) in all.zip(words) {
+                    *count = word.load(Ordering::Relaxed);
+                }
+                counters
+            }
+
             /// Adds the counts of another worker.
             pub fn add(&mut self, other: &Counters) {
                 $(self.$name += other.$name;)*
@@ -63,6 +88,10 @@ counters! {
     send,
     /// Calls of epoll_wait or epoll_pwait2.
     epoll_wait,
+    /// Calls of ppoll, where a thread or a process waits for each connection.
+    poll,
+    /// Connections that wait for a thread of the pool now.
+    pool_queue,
     /// Calls of epoll_ctl.
     epoll_ctl,
     /// Calls of shutdown.

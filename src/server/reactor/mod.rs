@@ -29,12 +29,14 @@ use std::ops::Range;
 
 use crate::kernel::{Event, Interest, Poller, Readiness, Time, Token};
 use crate::limits::{ANSWERS_PER_PHASE, ANSWERS_SIZE_PER_PHASE, EVENTS_PER_TURN};
-use crate::protocol::connection::{Budget, Connection, Want};
+use crate::protocol::connection::{Budget, CloseReason, Connection, Want};
 use crate::protocol::service::{EffectEvent, Service};
 
 use super::admission::per_address::PerIp;
+use super::blocking::{Driver, Order};
 use super::effects::children::PendingAnswer;
 use super::link::Link;
+use super::observe::counters::Counters;
 use super::pool::Workspaces;
 use super::pump::{FastOutcome, Possible, Pump, ReadPolicy};
 use super::settings::Settings;
@@ -65,6 +67,10 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     fast_path_open: bool,
     /// A connection was released since this was last asked.
     has_released: bool,
+    /// Serves the connections in place of this loop.
+    driver: Option<Box<dyn Driver<K::Socket, S>>>,
+    /// Why the driver could not serve the last connection.
+    refused: Option<io::Error>,
     /// Full batches in a row after which the deadlines were not checked.
     full_batches: u32,
 }
@@ -115,6 +121,8 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
             fast_path_open: service.in_place(&service.open()) && pump.tap.is_none(),
             has_released: false,
+            driver: None,
+            refused: None,
             full_batches: 0,
             slow: SlowPath::new(pump, workspaces, settings),
         }
@@ -155,12 +163,88 @@ impl<K: Poller, S: Service> Reactor<K, S> {
 
     #[inline]
     pub(in crate::server) fn len(&self) -> usize {
-        self.links.len()
+        match &self.driver {
+            Some(driver) => driver.len(),
+            None => self.links.len(),
+        }
     }
 
     #[inline]
     pub(in crate::server) fn is_full(&self) -> bool {
-        self.links.is_full()
+        match &self.driver {
+            Some(driver) => driver.len() >= driver.capacity(),
+            None => self.links.is_full(),
+        }
+    }
+
+    /// Has the connections served by `driver` from now on.
+    pub(in crate::server) fn hand_out(&mut self, driver: Box<dyn Driver<K::Socket, S>>) {
+        let slots = driver.capacity();
+        self.per_address = PerIp::new(self.slow.settings().connections_per_ip_max, slots);
+        self.driver = Some(driver);
+    }
+
+    /// The driver that serves the connections in place of this loop.
+    pub(in crate::server) fn driver(&self) -> Option<&dyn Driver<K::Socket, S>> {
+        self.driver.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(in crate::server) fn driver_mut(&mut self) -> Option<&mut dyn Driver<K::Socket, S>> {
+        match &mut self.driver {
+            Some(driver) => Some(driver.as_mut()),
+            None => None,
+        }
+    }
+
+    /// Whether process `id` is one of the driver.
+    #[cold]
+    pub(in crate::server) fn has_process(&self, id: u32) -> bool {
+        (self.driver.as_ref()).is_some_and(|driver| driver.has_process(id))
+    }
+
+    /// Why the last connection could not be served by the driver, once.
+    pub(in crate::server) fn take_refused(&mut self) -> Option<io::Error> {
+        self.refused.take()
+    }
+
+    /// Frees the slots of connections that have ended with the driver.
+    #[cold]
+    pub(in crate::server) fn collect(&mut self) {
+        let (per_address, has_released) = (&mut self.per_address, &mut self.has_released);
+        if let Some(driver) = &mut self.driver {
+            driver.collect(&mut |slot| {
+                per_address.leave(slot);
+                *has_released = true;
+            });
+        }
+    }
+
+    /// The counters of this loop and of all that the driver serves.
+    #[cold]
+    pub(in crate::server) fn sum(&self) -> Counters {
+        let mut sum = self.pump().counters.clone();
+        if let Some(driver) = &self.driver {
+            driver.add_counters(&mut sum);
+        }
+        sum
+    }
+
+    /// Passes a connection to the driver.
+    #[cold]
+    fn pass(&mut self, socket: K::Socket, address: Option<SocketAddr>) -> Option<u32> {
+        match self.driver.as_mut()?.serve(socket) {
+            Ok(slot) => {
+                if let Some(address) = address {
+                    self.per_address.enter(slot, address);
+                }
+                Some(slot)
+            }
+            Err(error) => {
+                self.refused = Some(error);
+                None
+            }
+        }
     }
 
     /// Whether a connection was released since the last call.
@@ -571,6 +655,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         socket: K::Socket,
         address: Option<SocketAddr>,
     ) -> Option<u32> {
+        if self.driver.is_some() {
+            return self.pass(socket, address);
+        }
         let now = self.pump().now;
         let (trigger, defer_accept) = (self.settings().trigger, self.settings().defer_accept);
         let link = Link {
@@ -645,6 +732,12 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     pub(in crate::server) fn begin_drain(&mut self, reading: ReadPolicy) {
         self.fast_path_open = false;
         self.pump_mut().reading = reading;
+        if let Some(driver) = &mut self.driver {
+            driver.order(match reading {
+                ReadPolicy::LastRequest => Order::Finish,
+                _ => Order::Drain,
+            });
+        }
         for slot in 0..self.links.used() {
             self.visit(slot);
         }
@@ -655,17 +748,27 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         self.with_link(slot, |slow, token, link| slow.visit(token, link));
     }
 
-    /// Releases every connection after `act` has closed it.
-    pub(in crate::server) fn end_all(
-        &mut self,
-        mut act: impl FnMut(&mut Pump<K, S>, &mut Link<K, S>),
-    ) {
+    /// Ends every connection at the drain time-out. Returns how many of them were owed replies or
+    /// had not been read.
+    pub(in crate::server) fn cut_all(&mut self) -> u64 {
+        let mut cut = 0;
         for slot in 0..self.links.used() {
             self.with_slot(slot, |slow, _, link| {
-                act(slow.pump_mut(), link);
+                // A lingering connection has all its replies, unless the kernel still holds some.
+                let is_owed = match link.connection.is_lingering() {
+                    true => link.unacknowledged_replies(&mut slow.pump_mut().kernel) > 0,
+                    false => true,
+                };
+                cut += u64::from(is_owed);
+                link.connection.close(CloseReason::Cut);
                 Fate::Closed
             });
         }
+        if let Some(driver) = &mut self.driver {
+            driver.order(Order::Cut);
+            self.has_released = true;
+        }
+        cut
     }
 
     /// Calls `look` with every connection, and whether it is counted under its address.

@@ -1,4 +1,4 @@
-//! Worker processes: fork(2), a signal for one of them, and how each has ended.
+//! Processes that are copies of this one: fork(2), a signal for one of them, and how each ended.
 //!
 //! A forked process goes on in the same program with a copy of all memory, so nothing is loaded
 //! again. Only the calling thread exists in it. It leads a process group of its own, so that a
@@ -11,6 +11,7 @@
 use std::fmt;
 use std::io;
 use std::mem;
+use std::os::fd::RawFd;
 
 use super::child;
 use crate::sys::{check, retry};
@@ -142,6 +143,41 @@ pub(crate) fn keep_ended_children() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Ends this process without anything that its parent would do at its end.
+pub(crate) fn exit_at_once(code: i32) -> ! {
+    // SAFETY: the call takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from 3 on but those of `kept`. No value of this process may use a closed
+/// one afterwards, not even to close it: this is for a process that ends by [`exit_at_once`].
+pub(crate) fn close_all_but(kept: &mut [RawFd]) {
+    kept.sort_unstable();
+    let mut first = 3_u32;
+    for &mut number in kept {
+        let number = number as u32;
+        if number > first {
+            close_range(first, number - 1);
+        }
+        first = first.max(number + 1);
+    }
+    close_range(first, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: the call takes numbers, and the caller ensures that nothing uses these descriptors.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
+    if answer != 0 {
+        // Before Linux 5.9. The limit of this process bounds the numbers.
+        let limit = super::descriptor_limit();
+        let most = limit.map_or(1 << 16, |(now, _)| now.min(1 << 20)) as u32;
+        for number in first..=last.min(most) {
+            // SAFETY: the caller ensures that nothing uses this descriptor.
+            unsafe { libc::close(number as RawFd) };
+        }
+    }
 }
 
 #[cfg(test)]

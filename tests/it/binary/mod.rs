@@ -17,6 +17,7 @@ mod hostile;
 mod injected;
 mod kernel_options;
 mod memory;
+mod models;
 mod others;
 mod processes;
 mod run;

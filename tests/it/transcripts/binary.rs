@@ -1,4 +1,4 @@
-//! Runs transcripts on the real binary, through a socket.
+//! Runs transcripts on the real binary, through a socket, under every model (rows V0 to V4).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,10 +11,20 @@ use super::script::Script;
 /// The limit of each wait; the test fails when it expires.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The ways to drive a connection.
+const DRIVERS: [&[&str]; 6] = [
+    &["--trigger", "level"],
+    &["--trigger", "edge"],
+    &["--model", "iterative"],
+    &["--model", "thread"],
+    &["--model", "pool", "--pool-threads", "1"],
+    &["--model", "fork"],
+];
+
 pub(super) fn play(script: &Script) {
-    for trigger in ["level", "edge"] {
-        println!("  under {trigger} trigger");
-        let program = Program::start(script, trigger);
+    for driver in DRIVERS {
+        println!("  under {}", driver.join(" "));
+        let program = Program::start(script, driver);
         let mut peer = program.connect();
         super::play(script, &mut peer);
         // The stream must end after the expected bytes.
@@ -32,10 +42,11 @@ struct Program {
 }
 
 impl Program {
-    fn start(script: &Script, trigger: &str) -> Program {
+    fn start(script: &Script, driver: &[&str]) -> Program {
         let mut child = Command::new(crate::program::path())
             .args(&script.args)
-            .args(["--listen", "127.0.0.1:0", "--trigger", trigger])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(driver)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -25,6 +25,7 @@ use super::{Command, Options};
 use crate::kernel::Trigger;
 use crate::protocol::framing::OnTooLong;
 use crate::server::admission::AcceptPolicy;
+use crate::server::blocking::Model;
 #[cfg(test)]
 pub(super) use lookup::flags;
 pub(super) use lookup::{command, unknown_word};
@@ -103,6 +104,15 @@ pub(super) const COMMANDS: &[CommandRow] = &[
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
     &[("level", Trigger::Level), ("edge", Trigger::Edge)];
+
+/// Which thread or process serves a connection, by name.
+const MODELS: &[(&str, Model)] = &[
+    ("epoll", Model::Epoll),
+    ("iterative", Model::Iterative),
+    ("thread", Model::Thread),
+    ("pool", Model::Pool),
+    ("fork", Model::Fork),
+];
 
 /// How workers share connections, by name.
 const ACCEPT_POLICIES: &[(&str, AcceptPolicy)] = &[

@@ -10,17 +10,18 @@ use super::super::values::{
     choice, count, count_or_off, count_or_off_text, number, put, size, size_text, stream_endpoint,
     switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
 };
-use super::super::{Command, name_of};
+use super::super::{Command, Serve, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
-    ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, SERVE, TIMEOUTS,
+    ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE, TIMEOUTS,
     TRIGGERS,
 };
 use crate::limits::{
     ALIVE_DEFAULT, ALIVE_MAX, ALIVE_MIN, BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
-    LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, PROCESSES_MAX, SPIN_MAX, STATS_INTERVAL_MIN,
-    TIMEOUT_MAX,
+    LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, POOL_THREADS_MAX, PROCESSES_MAX, SPIN_MAX,
+    STATS_INTERVAL_MIN, TIMEOUT_MAX,
 };
+use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
 
@@ -35,6 +36,46 @@ const STATS_FORMATS: &[(&str, StatsFormat)] =
 
 fn service(text: &str) -> Result<ServiceName, String> {
     choice(text, SERVICES).map_err(|_| unknown_service(text))
+}
+
+/// Options of the epoll loop alone.
+const LOOP_ONLY: &[&str] = &[
+    "--accept",
+    "--pin",
+    "--trigger",
+    "--spin",
+    "--submit",
+    "--takeover",
+    "--processes",
+];
+/// Options that count in one process, and so not where each connection has its own.
+const PROCESS_ONLY: &[&str] = &["--rate-total", "--rate-out-total", "--metrics"];
+
+/// Refuses options that do not combine with `--model`.
+fn check_model(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
+    let model = name_of(&serve.model, MODELS);
+    let is_given = |flag: &&&'static str| given.contains(*flag);
+    if serve.model != Model::Pool {
+        let default = Serve::default();
+        let flag = match serve {
+            _ if serve.pool_threads != default.pool_threads => Some("--pool-threads"),
+            _ if serve.pool_queue != default.pool_queue => Some("--pool-queue"),
+            _ => None,
+        };
+        if let Some(flag) = flag {
+            return Err(format!("{flag}: needs --model pool, and has {model}"));
+        }
+    }
+    let refused = match serve.model {
+        Model::Epoll => None,
+        _ if serve.threads > 1 => Some(&"--threads"),
+        Model::Fork => (LOOP_ONLY.iter().chain(PROCESS_ONLY)).find(is_given),
+        Model::Iterative | Model::Thread | Model::Pool => LOOP_ONLY.iter().find(is_given),
+    };
+    match refused {
+        Some(flag) => Err(format!("--model {model}: does not combine with {flag}")),
+        None => Ok(()),
+    }
 }
 
 pub(super) const ROW: CommandRow = CommandRow {
@@ -59,6 +100,7 @@ pub(super) const ROW: CommandRow = CommandRow {
         let mut serve = options.serve;
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
+        check_model(&serve, &options.given)?;
         for (flag, limit) in [
             ("--max-connections", serve.connections_max),
             // Each worker counts its own share of the limit, because workers share nothing.
@@ -206,6 +248,45 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| name_of(&options.serve.on_too_long, ON_TOO_LONG).to_owned(),
         effect: Effect::Value("MODE", |options, text| {
             put(&mut options.serve.on_too_long, choice(text, ON_TOO_LONG))
+        }),
+    },
+    Flag {
+        long: "--model",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "how it serves: epoll, iterative, thread, pool or fork",
+        default: |options| name_of(&options.serve.model, MODELS).to_owned(),
+        effect: Effect::Value("MODEL", |options, text| {
+            put(&mut options.serve.model, choice(text, MODELS))
+        }),
+    },
+    Flag {
+        long: "--pool-threads",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "threads of --model pool",
+        default: |options| options.serve.pool_threads.to_string(),
+        effect: Effect::Value("N", |options, text| {
+            put(
+                &mut options.serve.pool_threads,
+                number(text, 1..=POOL_THREADS_MAX),
+            )
+        }),
+    },
+    Flag {
+        long: "--pool-queue",
+        short: None,
+        group: "Limits",
+        commands: &[SERVE],
+        help: "accepted connections that wait for one of them",
+        default: |options| options.serve.pool_queue.to_string(),
+        effect: Effect::Value("N", |options, text| {
+            put(
+                &mut options.serve.pool_queue,
+                count(text, 0..=CONNECTIONS_MAX),
+            )
         }),
     },
     Flag {

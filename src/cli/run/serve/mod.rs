@@ -7,17 +7,18 @@
 //! memory.
 
 mod listeners;
+mod models;
 mod processes;
 mod ready;
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::id as process_id;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
-use crate::cli::options::{Serve, ServiceName};
+use crate::cli::options::Serve;
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
     Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host,
@@ -28,6 +29,8 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::handoff::{Handoff, Wake};
+use crate::server::admission::per_address::PerIp;
+use crate::server::blocking::{Load, Model};
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Wiretap;
 use crate::server::plan::{Demand, Plan, share};
@@ -60,7 +63,7 @@ impl ServiceUser for Serving {
 /// `load` is boxed, so that all that loads the same type of service is compiled once.
 fn serve_with<S>(
     options: Serve,
-    mut load: Box<dyn FnMut() -> Result<S, String> + Send>,
+    load: Box<dyn FnMut() -> Result<S, String> + Send>,
 ) -> Result<(), Failure>
 where
     S: Service<State: Send> + Clone + Send + 'static,
@@ -74,7 +77,8 @@ where
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
     host::give_large_blocks_back();
-    let service = load().map_err(|reason| Failure::new(Exit::Usage, reason))?;
+    let load: Load<S> = Arc::new(Mutex::new(load));
+    let service = load_now(&load).map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
     let mut protocol = protocol(&options, service)?;
     let demand = Demand {
@@ -84,17 +88,9 @@ where
         // The supervisor is one more.
         processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
-        slot_size: Server::<Traced<Linux>, S>::slot_size(
-            &protocol.service,
-            options.connections_per_ip_max.is_some(),
-        ),
+        slot_size: slot_size(&options, &protocol.service),
     };
-    let plan = demand.plan(&protocol).map_err(|reason| {
-        Failure::new(
-            Exit::Usage,
-            format!("--max-memory {}: {reason}", options.memory_max),
-        )
-    })?;
+    let (plan, connections_max) = models::plan(&options, &demand, &protocol)?;
 
     // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
     // line and not an abort.
@@ -107,7 +103,7 @@ where
         };
         // Workers that are started later have what was read last.
         let mut reload = || {
-            protocol.service = load()?;
+            protocol.service = load_now(&load)?;
             Ok(())
         };
         match processes::supervise(&options, &mut addresses, &mut reload, &mut announce)? {
@@ -115,7 +111,7 @@ where
             processes::Role::Supervisor => return Ok(()),
         }
     }
-    if protocol.service.effects().is_none() {
+    if !has_children(options.model, &protocol) {
         host::child::leave_all_to_the_kernel().map_err(io_failure("signals"))?;
     }
     // The number of the first worker of this process, over all processes.
@@ -133,11 +129,16 @@ where
             None => open_worker(&options, &protocol, worker, &mut addresses, &mut copies),
             Some(place) => place.open_worker(&protocol, worker),
         };
-        let started = opened.and_then(|(kernel, waker, listeners)| {
-            wakers.push(waker);
+        let started = opened.and_then(|opened| {
+            wakers.push(opened.waker.clone());
             let (worker, wiretap) = (first + worker, wiretap.as_ref());
             let settings = settings(&options, connections_max, &plan, wiretap, worker);
-            start_worker(kernel, listeners, protocol.clone(), settings)
+            match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
+                None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
+                Some(hand_out) => {
+                    models::start(&options, opened, &protocol, settings, &load, hand_out)
+                }
+            }
         });
         match started {
             Ok(server) => servers.push(server),
@@ -163,6 +164,7 @@ where
     };
     let statistics = statistics(&options);
     let begin = pinning(&options, first)?;
+    let load = move || load_now(&load);
     let ended = workers::run_for(reporter, servers, wakers, statistics, load, begin, announce);
     match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
@@ -173,6 +175,34 @@ where
         },
         Ending::Drained { cut, counters } => drained(cut, 0, counters.connections_total),
     }
+}
+
+fn load_now<S>(load: &Load<S>) -> Result<S, String> {
+    load.lock().unwrap_or_else(PoisonError::into_inner)()
+}
+
+/// Whether this process starts others.
+fn has_children<S: Service>(model: Model, protocol: &Protocol<S>) -> bool {
+    model == Model::Fork || protocol.service.effects().is_some()
+}
+
+/// Memory of one connection in bytes, without a workspace and, where it has one, its thread.
+fn slot_size<S: Service>(options: &Serve, service: &S) -> usize {
+    let per_ip = options.connections_per_ip_max.is_some();
+    match options.model {
+        Model::Epoll => Server::<Traced<Linux>, S>::slot_size(service, per_ip),
+        _ if per_ip => limits::BLOCKING_SLOT_SIZE + PerIp::SLOT_SIZE,
+        _ => limits::BLOCKING_SLOT_SIZE,
+    }
+}
+
+/// What one worker is made of.
+struct Opened {
+    kernel: Traced<Linux>,
+    waker: Waker,
+    /// Another descriptor of the poller, for a thread that waits for more than the poller.
+    control: Option<Socket>,
+    listeners: Listeners<Socket>,
 }
 
 /// What is said when all serve.
@@ -206,39 +236,48 @@ fn drained(cut: u64, lost: u64, served: u64) -> Result<(), Failure> {
 
 /// Opens the poller and the listeners of one worker. The first worker leaves in `copies` what the
 /// others need of its listeners.
-#[allow(clippy::type_complexity)]
 fn open_worker<S: Service>(
     options: &Serve,
     protocol: &Protocol<S>,
     worker: usize,
     addresses: &mut [Address],
     copies: &mut Vec<Listeners<Socket>>,
-) -> Result<(Traced<Linux>, Waker, Listeners<Socket>), Failure> {
-    let (mut kernel, waker) = open_kernel(protocol, worker, None)?;
+) -> Result<Opened, Failure> {
+    let (mut kernel, waker, control) = open_kernel(options.model, protocol, worker, None)?;
     let shared = copies.pop().unwrap_or_default();
     let mut listeners = open_listeners(&mut kernel, addresses, options, worker, shared)?;
     if worker == 0 {
         (listeners, *copies) = listeners.copies(&mut kernel, options.threads - 1)?;
     }
-    Ok((kernel, waker, listeners))
+    Ok(Opened {
+        kernel,
+        waker,
+        control,
+        listeners,
+    })
 }
 
 /// Opens the poller of one worker. The first worker is also woken by `link`.
 fn open_kernel<S: Service>(
+    model: Model,
     protocol: &Protocol<S>,
     worker: usize,
     link: Option<&Link>,
-) -> Result<(Traced<Linux>, Waker), Failure> {
+) -> Result<(Traced<Linux>, Waker, Option<Socket>), Failure> {
     let mut linux = Linux::new(worker == 0).map_err(io_failure("epoll"))?;
     let waker = linux.waker();
     if let Some(link) = link.filter(|_| worker == 0) {
         linux.wake_by(link).map_err(io_failure("epoll"))?;
     }
+    let control = match model {
+        Model::Iterative => Some(linux.descriptor().map_err(io_failure("epoll"))?),
+        _ => None,
+    };
     let mut kernel = Traced::new(linux, TextLog::if_shown());
-    if protocol.service.effects().is_some() {
-        kernel.supervise().map_err(cannot_watch)?;
+    if has_children(model, protocol) {
+        kernel.supervise().map_err(cannot_watch(model))?;
     }
-    Ok((kernel, waker))
+    Ok((kernel, waker, control))
 }
 
 /// Makes the first worker of this process hand connections to all of them in turn. `share` is the
@@ -301,15 +340,22 @@ fn pinning(options: &Serve, first: usize) -> Result<Box<dyn Fn(usize) + Send + S
 }
 
 /// A started command must be watched to its end. If that is impossible, none is started.
-fn cannot_watch(refused: io::Error) -> Failure {
+fn cannot_watch(model: Model) -> impl Fn(io::Error) -> Failure {
+    let what = match model {
+        Model::Fork => "--model fork: processes",
+        _ => "run: commands",
+    };
+    move |refused| cannot_watch_any(what, &refused)
+}
+
+fn cannot_watch_any(what: &str, refused: &io::Error) -> Failure {
     let needed = match refused.kind() {
         ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput => {
             "; it takes Linux 5.4 or newer and a sandbox that permits the call"
         }
         _ => "",
     };
-    let line =
-        format!("run: commands cannot be watched here, so none is started: {refused}{needed}");
+    let line = format!("{what} cannot be watched here, so none is started: {refused}{needed}");
     Failure::new(Exit::Fork, line)
 }
 
@@ -346,12 +392,7 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
 fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
-    let commands = match options.service {
-        // Two descriptors for each running command, and one for the pipe of the command that is
-        // starting.
-        ServiceName::Run => 2 * limits::COMMANDS_MAX as u64 + 1,
-        _ => 0,
-    };
+    let (commands, more) = models::command_descriptors(options);
     let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
     // Descriptors inherited from the parent process stay open.
     let inherited = (host::open_descriptors()).map_or(0, |open| {
@@ -363,7 +404,7 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         _ => format!(", of which {inherited} were open before"),
     };
     // The limit is one of each process, and each has the same number of workers.
-    let fit = limit.saturating_sub(others);
+    let fit = limit.saturating_sub(others) / (1 + more);
     if fit < threads {
         let line = format!("the descriptor limit {limit}{taken} leaves no room for connections");
         return Err(Failure::new(Exit::Socket, line));
@@ -378,7 +419,7 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         _ => {}
     }
     let wanted = (options.connections_max).unwrap_or(limits::CONNECTIONS_DEFAULT);
-    Ok(wanted.min(fit))
+    Ok(wanted.min(fit).min(models::capacity(options)))
 }
 
 /// When and how statistics are printed. A person at a terminal gets no counters that are 0; a

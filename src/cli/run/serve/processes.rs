@@ -8,11 +8,12 @@
 
 use super::super::{Exit, Failure, io_failure};
 use super::listeners::{Listeners, open_listeners};
-use super::{drained, open_kernel, statistics};
+use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
-use crate::kernel::{self, Address, Linux, Opener, Socket, Traced, Waker};
+use crate::kernel::{self, Address, Linux, Opener, Socket};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
+use crate::server::blocking::Model;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
 
 /// The place of a worker process.
@@ -38,15 +39,21 @@ impl Place {
         &mut self,
         protocol: &Protocol<S>,
         thread: usize,
-    ) -> Result<(Traced<Linux>, Waker, Listeners<Socket>), Failure> {
-        let (kernel, waker) = open_kernel(protocol, thread, Some(self.reporter.link()))?;
+    ) -> Result<Opened, Failure> {
+        let link = Some(self.reporter.link());
+        let (kernel, waker, control) = open_kernel(Model::Epoll, protocol, thread, link)?;
         let listeners = Listeners {
             own: Vec::new(),
             shared: (self.listeners.get_mut(thread))
                 .map(std::mem::take)
                 .unwrap_or_default(),
         };
-        Ok((kernel, waker, listeners))
+        Ok(Opened {
+            kernel,
+            waker,
+            control,
+            listeners,
+        })
     }
 }
 

@@ -57,8 +57,13 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
     if !is_installed("prlimit") || !has_descriptors(500) {
         return;
     }
-    for trigger in ["level", "edge"] {
-        let server = Server::start(&["--trigger", trigger]);
+    for driver in [
+        ["--trigger", "level"],
+        ["--trigger", "edge"],
+        ["--model", "thread"],
+        ["--model", "pool"],
+    ] {
+        let server = Server::start(&driver);
         let (mut stays, mut leaves) = (server.connect(), server.connect());
         assert_eq!(ask(&mut stays, b"one"), b"one");
         assert_eq!(ask(&mut leaves, b"two"), b"two");
@@ -109,7 +114,7 @@ fn without_descriptors_the_accepted_are_served_and_the_processor_rests() {
         });
         let took = begin.elapsed();
         say(format_args!(
-            "out of descriptors, {trigger}: {:.1} % of a processor for 2 s, {refused} of {} \
+            "out of descriptors, {driver:?}: {:.1} % of a processor for 2 s, {refused} of {} \
              refused, {waiting} waiting; one descriptor free: served after {took:?}",
             100.0 * share,
             knocking.len(),

@@ -1,0 +1,130 @@
+//! `--model`: what differs at the start when each connection gets a thread or a process.
+//!
+//! The listeners, the signals and the acceptor are those of one epoll worker; only its connections
+//! are handed out. Neighbours: `serve`, which calls this; `server::blocking`, the drivers.
+
+use std::any::Any;
+use std::io;
+
+use super::super::{Exit, Failure, io_failure};
+use super::{Opened, start_worker};
+use crate::cli::options::{Serve, ServiceName};
+use crate::kernel::blocking::WakeUps;
+use crate::kernel::journal::TextLog;
+use crate::kernel::{Linux, Traced, Trigger};
+use crate::limits;
+use crate::protocol::connection::Protocol;
+use crate::protocol::service::{AnyService, Service};
+use crate::server::blocking::{Drive, Load, Model};
+use crate::server::plan::{Apart, Demand, Plan};
+use crate::server::{Server, Settings};
+
+/// Hands the connections of a server out.
+pub(super) type HandOut<S> = fn(&mut Server<Traced<Linux>, S>, Drive<S>) -> io::Result<()>;
+
+/// The function for servers of `S`. Only [`AnyService`] is served so, and the drivers are compiled
+/// for it alone.
+pub(super) fn hand_out<S: Service + 'static>() -> Option<HandOut<S>> {
+    let of_any: HandOut<AnyService> = Server::hand_out;
+    (&of_any as &dyn Any).downcast_ref::<HandOut<S>>().copied()
+}
+
+/// How many connections the server holds at most, apart from other limits.
+pub(super) fn capacity(options: &Serve) -> u32 {
+    match options.model {
+        Model::Epoll | Model::Thread | Model::Fork => u32::MAX,
+        Model::Iterative => 1,
+        Model::Pool => (options.pool_threads as u32).saturating_add(options.pool_queue),
+    }
+}
+
+/// Descriptors that commands take: of the whole process, and in addition for each connection.
+pub(super) fn command_descriptors(options: &Serve) -> (u64, u64) {
+    // Two for each running command, and one for the pipe of the command that is starting.
+    const EACH: u64 = 3;
+    match (options.service, options.model) {
+        (ServiceName::Run, Model::Epoll) => (2 * limits::COMMANDS_MAX as u64 + 1, 0),
+        (ServiceName::Run, Model::Iterative) => (EACH, 0),
+        (ServiceName::Run, Model::Pool) => (EACH * options.pool_threads as u64, 0),
+        (ServiceName::Run, Model::Thread) => (0, EACH),
+        _ => (0, 0),
+    }
+}
+
+/// Divides the memory. Returns the number of connections too.
+pub(super) fn plan<S: Service>(
+    options: &Serve,
+    demand: &Demand,
+    protocol: &Protocol<S>,
+) -> Result<(Plan, u32), Failure> {
+    let holders = match options.model {
+        Model::Epoll => None,
+        Model::Iterative => Some(1),
+        Model::Pool => Some(options.pool_threads),
+        Model::Thread | Model::Fork => None,
+    };
+    let planned = match options.model {
+        Model::Epoll => (demand.plan(protocol)).map(|plan| (plan, demand.connections_max)),
+        model => demand.plan_apart(
+            protocol,
+            Apart {
+                model,
+                holders,
+                may_shrink: options.connections_max.is_none(),
+            },
+        ),
+    };
+    match planned {
+        Ok((plan, connections)) => Ok((plan, connections as u32)),
+        Err(reason) => {
+            let line = format!("--max-memory {}: {reason}", options.memory_max);
+            Err(Failure::new(Exit::Usage, line))
+        }
+    }
+}
+
+/// Starts the server and its driver.
+pub(super) fn start<S: Service + Clone>(
+    options: &Serve,
+    opened: Opened,
+    protocol: &Protocol<S>,
+    settings: Settings,
+    load: &Load<S>,
+    hand_out: HandOut<S>,
+) -> Result<Server<Traced<Linux>, S>, Failure> {
+    let failure = io_failure("starting a worker");
+    let wake_ups = WakeUps::prepare().map_err(&failure)?;
+    let drive = Drive {
+        model: options.model,
+        capacity: settings.connections_max,
+        threads: options.pool_threads,
+        settings: Settings {
+            connections_max: 1,
+            workspaces: 1,
+            defer_accept: false,
+            trigger: Trigger::Level,
+            connections_per_ip_max: None,
+            ..settings.clone()
+        },
+        protocol: protocol.clone(),
+        wake_ups,
+        waker: opened.waker,
+        control: opened.control,
+        load: load.clone(),
+        recorder: TextLog::if_shown,
+    };
+    // The server itself holds no connection.
+    let settings = Settings {
+        connections_max: 1,
+        workspaces: 0,
+        ..settings
+    };
+    let mut server = start_worker(opened.kernel, opened.listeners, protocol.clone(), settings)?;
+    match hand_out(&mut server, drive) {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            server.close_listeners();
+            Err(failure(error))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A thread for each connection, gone when the connection has ended.
+//!
+//! The server allocates what a conversation needs before it starts the thread, so a refusal is seen
+//! here and closes only this connection. A thread that ends enters its slot in a list and wakes the
+//! server, which joins it. Invariant: a handle in `threads` is not joined, so the thread can be
+//! woken. Neighbours: `conversation`, `crew`. See pthread_create(3).
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::kernel::Socket;
+use crate::kernel::blocking::WakeUps;
+use crate::limits::BLOCKING_STACK_SIZE;
+use crate::protocol::service::Service;
+use crate::server::observe::counters::Counters;
+
+use super::crew::{Crew, Free};
+use super::{Drive, Driver, Order};
+
+/// The threads of all connections.
+pub(super) struct Threads<S: Service> {
+    drive: Drive<S>,
+    crew: Arc<Crew<S>>,
+    threads: Vec<Option<JoinHandle<()>>>,
+    free: Free,
+    past: super::ledger::Past,
+}
+
+impl<S: Service<State: Send> + Clone + Send + 'static> Threads<S> {
+    pub(super) fn new(drive: Drive<S>) -> io::Result<Threads<S>> {
+        Ok(Threads {
+            crew: Arc::new(Crew::new(&drive, drive.capacity)?),
+            threads: (0..drive.capacity).map(|_| None).collect(),
+            free: Free::new(drive.capacity),
+            past: Default::default(),
+            drive,
+        })
+    }
+
+    fn start(&self, slot: u32, socket: Socket) -> io::Result<JoinHandle<()>> {
+        let conversation = self.drive.conversation()?;
+        let crew = Arc::clone(&self.crew);
+        let thread = thread::Builder::new()
+            .name(format!("connection-{slot}"))
+            .stack_size(BLOCKING_STACK_SIZE);
+        thread.spawn(move || {
+            let mut member = crew.member(slot, conversation);
+            member.serve(&crew, socket);
+            drop(member);
+            crew.report_end(slot);
+        })
+    }
+
+    fn wake_all(&self) {
+        self.threads.iter().flatten().for_each(WakeUps::wake_thread);
+    }
+
+    fn join(&mut self, slot: u32) {
+        if let Some(thread) = self.threads[slot as usize].take() {
+            // A panic ends the process.
+            let _ = thread.join();
+        }
+        self.past.take(&self.crew.ledger, slot);
+        self.free.put(slot);
+    }
+}
+
+impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Threads<S> {
+    fn serve(&mut self, socket: Socket) -> io::Result<u32> {
+        let slot = self.free.take()?;
+        match self.start(slot, socket) {
+            Ok(thread) => self.threads[slot as usize] = Some(thread),
+            Err(error) => {
+                self.free.put(slot);
+                return Err(error);
+            }
+        }
+        Ok(slot)
+    }
+
+    fn len(&self) -> usize {
+        self.threads.len() - self.free.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.threads.len()
+    }
+
+    fn collect(&mut self, freed: &mut dyn FnMut(u32)) {
+        while let Some(slot) = self.crew.next_ended() {
+            self.join(slot);
+            freed(slot);
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        self.crew.ledger.give(order);
+        self.wake_all();
+        if order == Order::Cut {
+            for slot in 0..self.threads.len() as u32 {
+                if self.threads[slot as usize].is_some() {
+                    self.join(slot);
+                }
+            }
+            while self.crew.next_ended().is_some() {}
+        }
+    }
+
+    fn cut(&self) -> u64 {
+        self.past.cut
+    }
+
+    fn replace(&mut self, service: &S) {
+        self.drive.protocol.service = service.clone();
+        self.crew.replace(service.clone());
+        self.wake_all();
+    }
+
+    fn add_counters(&self, sum: &mut Counters) {
+        sum.add(&self.past.counters);
+        let slots = 0..self.threads.len() as u32;
+        for slot in slots.filter(|slot| self.threads[*slot as usize].is_some()) {
+            sum.add(&self.crew.ledger.read(slot).0);
+        }
+    }
+}
+
+impl<S: Service> Drop for Threads<S> {
+    /// No command outlives the server.
+    fn drop(&mut self) {
+        self.crew.ledger.give(Order::Cut);
+        for thread in self.threads.iter_mut().filter_map(Option::take) {
+            WakeUps::wake_thread(&thread);
+            let _ = thread.join();
+        }
+    }
+}
