@@ -16,8 +16,8 @@ use mynah::kernel::Linux;
 use mynah::load::run::RunError;
 use mynah::load::run::observe;
 use mynah::load::run::progress::Progress;
+use mynah::load::run::servers::spawn::Spawned;
 use mynah::load::run::session::{self, Session, SessionError};
-use mynah::load::run::spawn::Spawned;
 
 use super::servers::{self, Server};
 use super::workloads::{self, Measure, Workload};

@@ -7,7 +7,7 @@
 use std::env;
 use std::thread;
 
-use mynah::load::run::spawn::{Spawned, StartError};
+use mynah::load::run::servers::spawn::{Spawned, StartError};
 
 use super::workloads::{Speech, Workload};
 use super::{Halt, Scope, echo, netty};

@@ -16,14 +16,11 @@ pub mod affinity;
 pub mod bench;
 pub mod control;
 pub mod intervals;
-pub mod listening;
 pub mod moments;
 pub mod observe;
 pub mod progress;
 pub mod servers;
 pub mod session;
-pub mod spawn;
-pub mod stderr_tail;
 
 use std::fmt;
 use std::io;

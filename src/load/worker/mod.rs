@@ -14,13 +14,10 @@
 
 mod course;
 mod ending;
-mod failures;
-mod free;
 mod lifetime;
-mod openings;
 mod phases;
 mod reopening;
-mod stamps;
+mod slots;
 pub mod statuses;
 pub mod tally;
 pub mod timeline;
@@ -44,10 +41,10 @@ use super::plan::script::Script;
 use super::plan::{Pace, Plan, Protocol};
 use super::run::control::{Board, Control};
 use course::{Course, Phase};
-use failures::Failures;
-use free::FreeSlots;
-use openings::Openings;
-use stamps::{Stamp, Stamps};
+use slots::failures::Failures;
+use slots::free::FreeSlots;
+use slots::openings::Openings;
+use slots::stamps::{Stamp, Stamps};
 use tally::{Cause, Failure, Tally};
 
 /// Concurrent connects: fewer than the backlog of usual listeners, because the kernel drops

@@ -199,6 +199,14 @@ impl Talk {
         (self.raw.is_none() && start < said).then_some(start)
     }
 
+    /// Whether `heard` is the whole answer to a front part of the first `said` bytes: in a raw
+    /// stream a drain ends the message anywhere, even inside a letter.
+    pub fn is_cut(&self, said: usize, heard: &[u8]) -> bool {
+        self.raw.is_some_and(|answering| {
+            (0..=said).any(|cut| answering.answer(&self.bytes[..cut]) == heard)
+        })
+    }
+
     /// Whether `heard` is a prefix of `answer`.
     pub fn begins(&self, answer: &[u8], heard: &[u8]) -> bool {
         if !self.has_gaps {

@@ -6,30 +6,30 @@
 
 use std::collections::VecDeque;
 
-use super::room;
-use super::tally::Cause;
 use crate::base::time::Time;
+use crate::load::worker::room;
+use crate::load::worker::tally::Cause;
 
 /// Slots to be opened.
-pub(super) struct Openings {
+pub(in crate::load::worker) struct Openings {
     queue: VecDeque<(Time, u32)>,
 }
 
 impl Openings {
     /// An empty queue for `slots` slots.
-    pub(super) fn new(slots: usize) -> Result<Openings, Cause> {
+    pub(in crate::load::worker) fn new(slots: usize) -> Result<Openings, Cause> {
         let queue = room("connections", slots)?.into();
         Ok(Openings { queue })
     }
 
     /// Adds a slot that is due at `due`, behind those that are due at the same time.
-    pub(super) fn add(&mut self, due: Time, index: usize) {
+    pub(in crate::load::worker) fn add(&mut self, due: Time, index: usize) {
         let place = self.queue.partition_point(|(other, _)| *other <= due);
         self.queue.insert(place, (due, index as u32));
     }
 
     /// Takes the first slot, if it is due at `now`.
-    pub(super) fn take(&mut self, now: Time) -> Option<usize> {
+    pub(in crate::load::worker) fn take(&mut self, now: Time) -> Option<usize> {
         let &(due, index) = self.queue.front()?;
         if due > now {
             return None;
@@ -39,22 +39,22 @@ impl Openings {
     }
 
     /// When the first slot is due; `None` if none waits.
-    pub(super) fn next(&self) -> Option<Time> {
+    pub(in crate::load::worker) fn next(&self) -> Option<Time> {
         self.queue.front().map(|(due, _)| *due)
     }
 
     /// Whether the slot waits.
-    pub(super) fn has(&self, index: usize) -> bool {
+    pub(in crate::load::worker) fn has(&self, index: usize) -> bool {
         self.queue.iter().any(|(_, other)| *other as usize == index)
     }
 
     /// Whether no slot waits.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::load::worker) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Keeps only the slots for which `is_kept` holds.
-    pub(super) fn retain(&mut self, mut is_kept: impl FnMut(usize) -> bool) {
+    pub(in crate::load::worker) fn retain(&mut self, mut is_kept: impl FnMut(usize) -> bool) {
         self.queue.retain(|(_, index)| is_kept(*index as usize));
     }
 }

@@ -6,12 +6,12 @@
 
 use std::collections::VecDeque;
 
-use super::room;
-use super::tally::Cause;
 use crate::base::time::Time;
+use crate::load::worker::room;
+use crate::load::worker::tally::Cause;
 
 /// Free slots.
-pub(super) struct FreeSlots {
+pub(in crate::load::worker) struct FreeSlots {
     queue: VecDeque<u32>,
     /// Whether each slot is in the queue.
     queued: Vec<bool>,
@@ -20,7 +20,7 @@ pub(super) struct FreeSlots {
 
 impl FreeSlots {
     /// An empty queue for `slots` slots.
-    pub(super) fn new(slots: usize, now: Time) -> Result<FreeSlots, Cause> {
+    pub(in crate::load::worker) fn new(slots: usize, now: Time) -> Result<FreeSlots, Cause> {
         let mut queued = room("connections", slots)?;
         queued.resize(slots, false);
         Ok(FreeSlots {
@@ -31,7 +31,7 @@ impl FreeSlots {
     }
 
     /// Adds a slot that is free from `now` on.
-    pub(super) fn add(&mut self, index: usize, now: Time) {
+    pub(in crate::load::worker) fn add(&mut self, index: usize, now: Time) {
         if self.queue.is_empty() {
             self.since = now;
         }
@@ -42,19 +42,19 @@ impl FreeSlots {
     }
 
     /// Takes the slot that has been free for the longest time.
-    pub(super) fn take(&mut self) -> Option<usize> {
+    pub(in crate::load::worker) fn take(&mut self) -> Option<usize> {
         let index = self.queue.pop_front()? as usize;
         self.queued[index] = false;
         Some(index)
     }
 
     /// Whether no slot is free.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::load::worker) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Since when the queue has not been empty.
-    pub(super) fn since(&self) -> Time {
+    pub(in crate::load::worker) fn since(&self) -> Time {
         self.since
     }
 }

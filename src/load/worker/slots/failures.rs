@@ -10,19 +10,19 @@ use std::time::Duration;
 /// The pause after the first failure.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest pause.
-pub(super) const PAUSE_MAX: Duration = Duration::from_millis(512);
+pub(in crate::load::worker) const PAUSE_MAX: Duration = Duration::from_millis(512);
 /// How often a connection is tried before the load begins without it.
 const BEFORE_LOAD_MAX: u8 = 8;
 
 /// Failures of one slot since its last reply.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Failures {
+pub(in crate::load::worker) struct Failures {
     count: u8,
 }
 
 impl Failures {
     /// Counts a failure, and returns the pause before the next try.
-    pub(super) fn add(&mut self) -> Duration {
+    pub(in crate::load::worker) fn add(&mut self) -> Duration {
         let doublings = u32::from(self.count).min(16);
         self.count = self.count.saturating_add(1);
         PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX)
@@ -30,17 +30,17 @@ impl Failures {
 
     /// Forgets all failures, because a reply came.
     #[inline]
-    pub(super) fn forget(&mut self) {
+    pub(in crate::load::worker) fn forget(&mut self) {
         self.count = 0;
     }
 
     /// Whether the last try failed.
-    pub(super) fn is_any(self) -> bool {
+    pub(in crate::load::worker) fn is_any(self) -> bool {
         self.count > 0
     }
 
     /// Whether the load should begin without this connection.
-    pub(super) fn are_too_many_before_load(self) -> bool {
+    pub(in crate::load::worker) fn are_too_many_before_load(self) -> bool {
         self.count >= BEFORE_LOAD_MAX
     }
 }

@@ -24,14 +24,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The end of the output.
 #[derive(Debug)]
-pub struct LastWords {
+pub(super) struct LastWords {
     kept: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
 }
 
 impl LastWords {
     /// Starts the reader thread.
-    pub fn of(mut stderr: ChildStderr) -> io::Result<LastWords> {
+    pub(super) fn of(mut stderr: ChildStderr) -> io::Result<LastWords> {
         let kept = Arc::new(Mutex::new(Vec::with_capacity(KEPT_MAX + PIECE)));
         let keep = Arc::clone(&kept);
         let read = move || {
@@ -49,7 +49,7 @@ impl LastWords {
     }
 
     /// The last lines joined into one, after a colon; empty without output.
-    pub fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         let start = Instant::now();
         while !self.reader.is_finished() && start.elapsed() < PATIENCE {
             thread::sleep(PAUSE);

@@ -6,6 +6,10 @@
 //! begin is used until the end of the session. Neighbours: `spawn` and `affinity`; `session` is the
 //! caller.
 
+mod listening;
+pub mod spawn;
+mod stderr_tail;
+
 use std::collections::VecDeque;
 use std::io;
 use std::thread;
@@ -16,11 +20,11 @@ use crate::kernel::{Address, Endpoint, Poller, ip_text};
 
 use super::affinity::Pinned;
 use super::bench::{Bench, Server, ServerPid};
-use super::listening::process_at;
-use super::spawn::{Spawned, StartError};
 use super::{RunError, Target};
 use crate::load::run;
 use crate::load::run::session::SessionError;
+use listening::process_at;
+use spawn::{Spawned, StartError};
 
 /// The polling interval for the name lookup, and the delay with which a signal is noticed.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(5);

@@ -4,19 +4,19 @@
 //! overwritten before its reply. All memory is allocated before the load. The module does not know
 //! what a request is: the caller numbers the requests of a connection from 0.
 
-use super::room;
-use super::tally::Cause;
 use crate::base::time::Time;
+use crate::load::worker::room;
+use crate::load::worker::tally::Cause;
 
 /// When a request was sent and when it was due. In a closed loop, both are equal.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) sent: Time,
-    pub(super) due: Time,
+pub(in crate::load::worker) struct Stamp {
+    pub(in crate::load::worker) sent: Time,
+    pub(in crate::load::worker) due: Time,
 }
 
 /// The stamps of all slots.
-pub(super) struct Stamps {
+pub(in crate::load::worker) struct Stamps {
     ring: Vec<Stamp>,
     /// Places of one slot: a power of two.
     depth: usize,
@@ -24,7 +24,7 @@ pub(super) struct Stamps {
 
 impl Stamps {
     /// Room for `pipeline` requests in flight on each of `slots` connections.
-    pub(super) fn new(slots: usize, pipeline: usize) -> Result<Stamps, Cause> {
+    pub(in crate::load::worker) fn new(slots: usize, pipeline: usize) -> Result<Stamps, Cause> {
         let depth = pipeline.next_power_of_two();
         let mut ring = room("requests in flight", slots * depth)?;
         ring.resize(slots * depth, Stamp::default());
@@ -33,19 +33,19 @@ impl Stamps {
 
     /// The stamp of request number `request` of the connection in slot `index`.
     #[inline]
-    pub(super) fn at(&self, index: usize, request: u64) -> Stamp {
+    pub(in crate::load::worker) fn at(&self, index: usize, request: u64) -> Stamp {
         self.ring[self.place(index, request)]
     }
 
     /// Stores the stamp of a request that begins.
     #[inline]
-    pub(super) fn put(&mut self, index: usize, request: u64, stamp: Stamp) {
+    pub(in crate::load::worker) fn put(&mut self, index: usize, request: u64, stamp: Stamp) {
         let place = self.place(index, request);
         self.ring[place] = stamp;
     }
 
     /// Numbers the requests of a slot anew: number `first` becomes 0.
-    pub(super) fn renumber(&mut self, index: usize, first: u64) {
+    pub(in crate::load::worker) fn renumber(&mut self, index: usize, first: u64) {
         let places = &mut self.ring[index * self.depth..][..self.depth];
         places.rotate_left(first as usize & (self.depth - 1));
     }

@@ -18,7 +18,7 @@ const LISTEN: &str = "0A";
 const LISTENING_FLAG: &str = "00010000";
 
 /// The process that listens at `address`. The error says why there is none.
-pub fn process_at(address: &Address) -> Result<u32, String> {
+pub(super) fn process_at(address: &Address) -> Result<u32, String> {
     let inodes = match address {
         Address::Tcp(at) => inet("tcp", at, Some(LISTEN)),
         Address::Udp(at) => inet("udp", at, None),
