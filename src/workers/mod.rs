@@ -20,9 +20,10 @@ pub(crate) mod reload;
 pub(crate) mod signals;
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::kernel::{
@@ -213,12 +214,13 @@ where
         None => statistics.interval,
     });
     let mut threads = Vec::new();
-    let started = workers.try_for_each(|worker| {
+    let started: io::Result<()> = workers.try_for_each(|worker| {
         let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
         threads.push(thread.spawn(move || worker.run_worker())?);
         Ok(())
     });
-    let ending = started.and_then(|()| {
+    let serve = || -> io::Result<Ending> {
+        started?;
         announce();
         (first.shared.begin)(first.number);
         if reporter.is_some() {
@@ -226,26 +228,29 @@ where
             shared.request_counts();
         }
         first.run_main(reporter.as_deref(), reloads)
-    });
+    };
+    let ending = panic::catch_unwind(AssertUnwindSafe(serve));
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
     first.server.close_listeners();
+    let ending = ending.unwrap_or_else(|panic| {
+        // The thread of the caller survives its panic: the other workers must not.
+        shared.stop_and_join(std::mem::take(&mut threads));
+        panic::resume_unwind(panic)
+    });
     if let Ok(Ending::Drained { .. }) = ending {
-        for thread in threads {
-            thread
-                .join()
-                .map_err(|_| io::Error::other("a worker panicked"))??;
+        let joined: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+        for ended in joined {
+            ended.map_err(|_| io::Error::other("a worker panicked"))??;
         }
         if let (Some(reporter), Ok(Ending::Drained { cut, counters })) = (&reporter, &ending) {
             let by_worker = shared.totals().by_worker();
             reporter.report_drained(*cut, by_worker, (**counters).clone());
         }
-    } else if has_effects {
-        // Threads end with the process, but the commands they started do not.
-        shared.request_stop();
-        for thread in threads {
-            let _ = thread.join();
-        }
+    } else if has_effects || ending.is_err() {
+        // Threads end with the process, but the commands they started do not. After an error the
+        // process of a library's user goes on.
+        shared.stop_and_join(threads);
     }
     ending
 }
@@ -278,25 +283,32 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         }
     }
 
-    /// Runs turns until this worker is told to drain and has drained.
+    /// Runs turns until this worker is told to drain and has drained. If it fails, all workers
+    /// drain: a server with some of its workers is worse than none.
     fn run_worker(mut self) -> io::Result<()> {
-        (self.shared.begin)(self.number);
-        let ended = loop {
-            match self.turn() {
-                Ok(_) if self.retired || self.shared.stop.load(Ordering::Acquire) => {
-                    self.server.finish_tasks();
-                    return Ok(());
-                }
-                Ok(_) => {}
-                Err(error) => break error,
-            }
+        // A service or a task may panic. Without this worker's end the drain would never be over.
+        // What the panic left behind is only counted and dropped, so it need not be consistent.
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| self.run_turns()));
+        let reason = match &ended {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
         };
-        // A worker without its loop serves nothing, and a server with some of its workers is worse
-        // than none.
-        log::error!("worker {}: {ended}", self.number);
+        log::error!("worker {}: {reason}", self.number);
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
-        Err(ended)
+        ended.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+
+    fn run_turns(&mut self) -> io::Result<()> {
+        (self.shared.begin)(self.number);
+        loop {
+            self.turn()?;
+            if self.retired || self.shared.stop.load(Ordering::Acquire) {
+                self.server.finish_tasks();
+                return Ok(());
+            }
+        }
     }
 
     /// Sets the timers of everything periodic that belongs to the first worker.
@@ -509,6 +521,15 @@ impl<S: Clone> Shared<S> {
     fn request_stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake_all();
+    }
+
+    /// Makes every worker end at once, and waits until it has.
+    fn stop_and_join(&self, threads: Vec<JoinHandle<io::Result<()>>>) {
+        self.request_stop();
+        for thread in threads {
+            // The cause of the end is reported, not what follows from it.
+            let _ = thread.join();
+        }
     }
 
     /// Makes every worker use the reloaded service.

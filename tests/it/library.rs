@@ -20,7 +20,7 @@ use mynah::limits::{
     CONNECTIONS_MAX, MEMORY_MAX, MEMORY_MIN, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
 };
 use mynah::{
-    Answer, Builder, Echo, Ending, Error, Handle, Refused, Reply, Request, Server, Service,
+    Answer, Builder, Echo, Ending, Error, Handle, Loop, Refused, Reply, Request, Server, Service,
 };
 
 use crate::house_rules::home;
@@ -113,6 +113,30 @@ fn ask(peer: &mut BufReader<TcpStream>, line: &str) -> String {
     let mut reply = String::new();
     peer.read_line(&mut reply).expect("the server answers");
     reply.trim_end().to_owned()
+}
+
+#[test]
+fn a_panic_on_a_further_thread_ends_the_run_with_an_error() {
+    let mut server = Running::start(Server::builder().threads(3), Echo);
+    let task = |_: &mut Loop<'_>| panic!("this panic is part of a test");
+    assert!(server.handles[1].run(task).is_ok());
+    let thread = server.thread.take().expect("it runs");
+    let error = thread
+        .join()
+        .expect("no panic on this thread")
+        .expect_err("a failed loop");
+    assert!(error.to_string().contains("a worker panicked"), "{error}");
+    assert!(server.handles.iter().all(Handle::has_ended));
+}
+
+#[test]
+fn a_panic_on_the_first_thread_reaches_the_caller_and_ends_the_other_threads() {
+    let mut server = Running::start(Server::builder().threads(3), Echo);
+    let task = |_: &mut Loop<'_>| panic!("this panic is part of a test");
+    assert!(server.handles[0].run(task).is_ok());
+    let thread = server.thread.take().expect("it runs");
+    assert!(thread.join().is_err());
+    assert!(server.handles.iter().all(Handle::has_ended));
 }
 
 #[test]

@@ -243,7 +243,7 @@ impl<S: Service + Clone> Stage<'_, S> {
 
     /// Every peer received the right answer, and each early end had a reason.
     pub(super) fn judge(&mut self, counters: &Counters) {
-        self.actors.iter().for_each(Actor::check);
+        self.actors.iter().for_each(|actor| actor.check(false));
         let now = self.sim().time();
         let closed = |reason: CloseReason| counters.closed[reason as usize];
         let refused = counters.refused_registration

@@ -23,5 +23,5 @@ mod world;
 pub use play::{Tally, play};
 pub use report::{Choice, examine, replay};
 pub use script::Talk;
-pub use shape::Shape;
+pub use shape::{SHAPES, Shape};
 pub use world::{Answering, Kind, Manner, Part, World};

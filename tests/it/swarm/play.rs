@@ -482,7 +482,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
                 "the end comes too late"
             );
         }
-        self.actors.iter().for_each(Actor::check);
+        self.actors.iter().for_each(|actor| actor.check(true));
         let cut: u64 = self.servers.iter().map(Server::cut).sum();
         let lost = self.sim().lost();
         // With this fault a full queue looks empty.
