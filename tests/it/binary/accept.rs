@@ -21,7 +21,7 @@ const POLICIES: [&str; 3] = ["reuseport", "exclusive", "handoff"];
 const MANY: usize = 60;
 
 /// A peer of either kind.
-trait Peer: Read + Write {}
+pub(super) trait Peer: Read + Write {}
 impl Peer for TcpStream {}
 impl Peer for UnixStream {}
 
@@ -297,7 +297,10 @@ fn churn<P: Peer>(
 }
 
 /// Ends the server while eight clients come and go.
-fn drained_under_load<P: Peer>(server: Server, connect: impl Fn() -> std::io::Result<P> + Sync) {
+pub(super) fn drained_under_load<P: Peer>(
+    server: Server,
+    connect: impl Fn() -> std::io::Result<P> + Sync,
+) {
     let ending = AtomicBool::new(false);
     let results: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
         let client = |_| scope.spawn(|| churn(&connect, &ending));

@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::accept::drained_under_load;
 use super::injected::{Report, may_trace};
 use super::run::{Script, children, group, stat};
 use super::server::{Ended, PATIENCE, Server, until};
@@ -254,6 +255,21 @@ fn v8_a_drain_answers_in_every_worker_and_ends_with_0() {
         let told = ended.stderr.concat();
         assert!(told.ends_with("drained; connections served: 60"), "{told}");
         assert!(all.iter().all(|id| has_ended(*id)));
+    }
+}
+
+#[test]
+fn v8_a_drain_under_load_loses_no_connection() {
+    for more in [&["--threads", "1"][..], &["--threads", "2"]] {
+        for _ in 0..5 {
+            let server = Server::start(&[&["--processes", "2"], more].concat());
+            let there = server.address();
+            drained_under_load(server, || TcpStream::connect(there));
+            let (server, name) =
+                super::memory::local("processes-load", &[&["--processes", "2"], more].concat());
+            let there = super::addresses::abstract_name(&name);
+            drained_under_load(server, || UnixStream::connect_addr(&there));
+        }
     }
 }
 
@@ -807,7 +823,11 @@ fn v8_the_descriptor_limit_is_one_of_each_process() {
 fn v8_what_does_not_combine_is_refused() {
     for (args, line) in [
         (
-            &["--processes", "3", "--max-connections", "2"][..],
+            &["--model", "pool", "--processes", "2"][..],
+            "--model pool: does not combine with --processes",
+        ),
+        (
+            &["--processes", "3", "--max-connections", "2"],
             "--max-connections 2: must be at least --processes, 3",
         ),
         (
