@@ -193,3 +193,142 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         is_called
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kernel::blocking::{Blocking, WakeUps};
+    use crate::kernel::{Socket, Trigger};
+    use crate::limits::{FRAMES_PER_EVENT, STALL_SIZE_MIN_DEFAULT};
+    use crate::protocol::connection::CloseReason;
+    use crate::protocol::framing::{Framing, OnTooLong};
+    use crate::protocol::service::{AnyService, Echo};
+    use crate::server::pool::WorkspaceSize;
+
+    type Talk = Conversation<Blocking, AnyService>;
+
+    fn talk(idle_timeout: Option<Duration>) -> io::Result<Talk> {
+        let settings = Settings {
+            connections_max: 1,
+            workspaces: 1,
+            workspace: WorkspaceSize {
+                inbound: 4096,
+                outbound: 0,
+            },
+            trigger: Trigger::Level,
+            defer_accept: false,
+            frames_per_event: FRAMES_PER_EVENT,
+            spin: None,
+            idle_timeout,
+            stall_timeout: None,
+            stall_size_min: STALL_SIZE_MIN_DEFAULT,
+            frame_timeout: None,
+            connections_per_ip_max: None,
+            backlog: 1,
+            drain_timeout: Duration::ZERO,
+            wiretap: None,
+        };
+        let protocol = Protocol {
+            framing: Framing::parse("u32be").expect("a framing"),
+            on_too_long: OnTooLong::Close,
+            service: AnyService::from(Echo),
+        };
+        Conversation::new(Blocking::new(WakeUps::prepare()?), protocol, settings)
+    }
+
+    /// Begins a connection and returns its peer.
+    fn begin(talk: &mut Talk) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        talk.begin(Socket::from(OwnedFd::from(ours)));
+        Ok(theirs)
+    }
+
+    fn turn(talk: &mut Talk) -> io::Result<()> {
+        let count = talk.wait(Time::NEVER)?;
+        talk.act(count);
+        Ok(())
+    }
+
+    fn closed(talk: &Talk, reason: CloseReason) -> u64 {
+        talk.counters().0.closed[reason as usize]
+    }
+
+    #[test]
+    fn one_connection_follows_another_in_the_same_memory() -> io::Result<()> {
+        let mut talk = talk(None)?;
+        for number in 1..=2 {
+            let mut peer = begin(&mut talk)?;
+            peer.write_all(&[0, 0, 0, 1, b'x'])?;
+            turn(&mut talk)?;
+            let mut reply = [0; 5];
+            peer.read_exact(&mut reply)?;
+            assert_eq!(reply, [0, 0, 0, 1, b'x']);
+            assert!(!talk.is_over());
+            drop(peer);
+            while !talk.is_over() {
+                turn(&mut talk)?;
+            }
+            let (counters, _) = talk.counters();
+            assert_eq!(counters.connections_total, number);
+            assert_eq!((counters.connections_now, counters.epoll_ctl), (0, 0));
+            assert!(counters.poll > 0 && counters.epoll_wait == 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_deadline_ends_a_wait_without_an_event() -> io::Result<()> {
+        let mut talk = talk(Some(Duration::from_millis(5)))?;
+        let _peer = begin(&mut talk)?;
+        while !talk.is_over() {
+            turn(&mut talk)?;
+        }
+        assert_eq!(closed(&talk, CloseReason::Idle), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_drain_ends_a_connection_at_rest_and_lets_a_begun_request_finish() -> io::Result<()> {
+        let mut talk = talk(None)?;
+        let mut peer = begin(&mut talk)?;
+        peer.write_all(&[0, 0])?;
+        turn(&mut talk)?;
+        talk.follow(Order::Drain);
+        turn(&mut talk)?;
+        assert!(!talk.is_over());
+        peer.write_all(&[0, 1, b'x'])?;
+        while !talk.is_over() {
+            turn(&mut talk)?;
+        }
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest)?;
+        assert_eq!(rest, [0, 0, 0, 1, b'x']);
+        assert_eq!(closed(&talk, CloseReason::Shutdown), 1);
+        // The next one comes from the queue, and is read to its last byte.
+        let _peer = begin(&mut talk)?;
+        while !talk.is_over() {
+            turn(&mut talk)?;
+        }
+        assert_eq!(closed(&talk, CloseReason::Shutdown), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn an_order_to_cut_counts_a_connection_and_those_that_come_later() -> io::Result<()> {
+        let mut talk = talk(None)?;
+        let _peer = begin(&mut talk)?;
+        talk.follow(Order::Cut);
+        talk.follow(Order::Cut);
+        assert!(talk.is_over());
+        let _late = begin(&mut talk)?;
+        assert!(talk.is_over());
+        assert_eq!((talk.counters().1, closed(&talk, CloseReason::Cut)), (2, 2));
+        Ok(())
+    }
+}

@@ -132,6 +132,8 @@ impl<S: Service> Forks<S> {
                 is_late = true;
                 for &id in self.processes.iter().filter(|id| **id != 0) {
                     let _ = blocking::kill_process(id);
+                    // What it owed is not known.
+                    self.past.cut += 1;
                 }
             }
             std::thread::sleep(FORK_END_PAUSE);

@@ -148,6 +148,22 @@ fn v2_a_child_that_is_killed_is_reaped_and_counted_and_the_others_stay() {
 }
 
 #[test]
+fn v2_a_child_that_is_stopped_is_killed_at_the_drain_time_out_and_counts_as_cut() {
+    let server = server("fork", &["--frame", "u32be", "--drain-timeout", "200ms"]);
+    let mut peer = server.connect();
+    ask(&mut peer, &[0, 0, 0, 1, b'x']);
+    let pid = server.pid();
+    let child = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("proc(5)");
+    let stop = std::process::Command::new("kill")
+        .args(["-STOP", child.trim()])
+        .status();
+    assert!(stop.is_ok_and(|status| status.success()));
+    until("it is stopped", || children(&server) == ['T']);
+    server.signal("TERM");
+    assert_eq!(server.ended().code, Some(10));
+}
+
+#[test]
 fn v3_a_connection_has_one_thread_that_is_gone_when_it_leaves() {
     let server = server("thread", &[]);
     assert_eq!(threads(&server), 1);
