@@ -113,6 +113,7 @@ fn serve<S: Service>(
         receive_buffer: None,
         send_buffer: None,
         defer_accept: None,
+        unix_mode: None,
     };
     let any_port = "127.0.0.1:0".parse().expect("an address");
     let listener = linux.listen(&any_port, &options).expect("a free port");

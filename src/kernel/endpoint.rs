@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::address::Address;
+use super::address::{Address, UnixName};
 use crate::limits::NAME_ADDRESSES_MAX;
 
 /// The target of a listen or a connect, as written.
@@ -126,6 +126,11 @@ impl Endpoint {
     /// Whether the target is a local socket.
     pub fn is_local(&self) -> bool {
         matches!(self, Endpoint::At(Address::Unix(_)))
+    }
+
+    /// Whether the target is a local socket with a file.
+    pub fn is_path(&self) -> bool {
+        matches!(self, Endpoint::At(Address::Unix(UnixName::Path(_))))
     }
 
     /// Whether the target is a host name.

@@ -359,6 +359,9 @@ pub struct ListenOptions {
     /// `TCP_DEFER_ACCEPT`: accept a connection only after its first data has arrived, or after this
     /// span.
     pub defer_accept: Option<Duration>,
+    /// The permissions of the file of a local socket, whatever the umask is; `None` leaves them to
+    /// the umask. The file never has more, not even before listen(2).
+    pub unix_mode: Option<u32>,
 }
 
 /// Options of an outgoing connection.

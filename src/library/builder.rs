@@ -443,6 +443,7 @@ impl Builder {
             receive_buffer: None,
             send_buffer: None,
             defer_accept: None,
+            unix_mode: None,
         }
     }
 

@@ -349,6 +349,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "reliability.md",
         "internals.md",
         "lab.md",
+        "workers.md",
     ] {
         chapter(name);
     }

@@ -153,6 +153,8 @@ pub struct Serve {
     pub spin: Option<Duration>,
     /// Accept a connection only after its first data has arrived (TCP_DEFER_ACCEPT).
     pub defer_accept: bool,
+    /// The permissions of socket files; `None` leaves them to the umask.
+    pub unix_mode: Option<u32>,
     /// Time between two lines of statistics; `None` prints none.
     pub stats_interval: Option<Duration>,
     /// How a line of statistics is written; `None` depends on its reader.
@@ -210,6 +212,7 @@ impl Default for Serve {
             trigger: Trigger::Edge,
             spin: None,
             defer_accept: false,
+            unix_mode: None,
             stats_interval: None,
             stats_format: None,
             wiretap: None,

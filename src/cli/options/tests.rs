@@ -74,12 +74,16 @@ fn every_value_reaches_its_field() {
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
-         --rate-out-total 4/5 --processes 2 --alive 2s",
+         --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
     let expected = Serve {
-        listen: vec![address("127.0.0.1:0"), address("127.0.0.1:1")],
+        listen: vec![
+            address("127.0.0.1:0"),
+            address("127.0.0.1:1"),
+            address("unix:/s"),
+        ],
         service: ServiceName::Upper,
         unicode: true,
         prefix: None,
@@ -115,11 +119,23 @@ fn every_value_reaches_its_field() {
         trigger: Trigger::Level,
         spin: Some(Duration::from_micros(50)),
         defer_accept: true,
+        unix_mode: Some(0o620),
         stats_interval: Some(Duration::from_secs(1)),
         stats_format: Some(StatsFormat::Json),
         wiretap: Some(Detail::Hex),
     };
     assert_eq!(parsed, expected);
+}
+
+#[test]
+fn the_mode_of_socket_files_needs_a_socket_file() {
+    for listen in ["", "--listen 7007", "--listen unix:@name"] {
+        let refused = parse_line(&format!("--unix-mode 660 {listen}"));
+        let line = "--unix-mode 0660: needs --listen unix:/PATH".to_owned();
+        assert_eq!(refused, Err(line), "{listen}");
+    }
+    let mixed = serve("--unix-mode 660 --listen 7007 --listen unix:/s");
+    assert_eq!(mixed.unix_mode, Some(0o660));
 }
 
 #[test]

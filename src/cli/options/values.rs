@@ -16,6 +16,9 @@ use crate::base::token_bucket::Rate;
 use crate::kernel::{Endpoint, host};
 use crate::limits::{RATE_MAX, THREADS_MAX};
 
+/// Reading, writing and executing for everyone. The other bits have no meaning for a socket.
+const MODE_MAX: u32 = 0o777;
+
 /// Stores a parsed value in `place`.
 pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
@@ -229,6 +232,15 @@ pub(super) fn switch_text(on: bool) -> String {
     if on { "on" } else { "off" }.to_owned()
 }
 
+/// The permissions of a file in octal, as chmod(1) takes them.
+#[inline(never)]
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let is_octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let read = is_octal.then(|| u32::from_str_radix(text, 8).ok());
+    let mode = read.flatten().filter(|mode| *mode <= MODE_MAX);
+    mode.ok_or_else(|| format!("must be octal permissions, 0 to 0{MODE_MAX:o}, such as 0660"))
+}
+
 /// The address of a stream server.
 #[inline(never)]
 pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
@@ -294,6 +306,30 @@ mod tests {
         for text in ["", "+5", "-1", "1_000", " 1", "٣", "1kk", "k", "1e3"] {
             let reason = "must be a whole number, 1 to 64".to_owned();
             assert_eq!(count(text, 1..=64), Err(reason), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_mode_is_octal_and_has_no_bits_but_permissions() {
+        for (text, value) in [("0", 0), ("0660", 0o660), ("600", 0o600), ("776", 0o776)] {
+            assert_eq!(mode(text), Ok(value), "{text}");
+        }
+        for text in ["777", "0777", "00000777"] {
+            assert_eq!(mode(text), Ok(0o777), "{text}");
+        }
+        for text in [
+            "1000",
+            "8",
+            "0o660",
+            "+660",
+            "-1",
+            "",
+            " 7",
+            "u=rw",
+            "77777777777777",
+        ] {
+            let reason = "must be octal permissions, 0 to 0777, such as 0660".to_owned();
+            assert_eq!(mode(text), Err(reason), "{text:?}");
         }
     }
 

@@ -24,7 +24,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,6 +118,17 @@ pub(in crate::kernel) fn bind(
 }
 
 impl BoundPath {
+    /// Gives the file the permissions `mode`, unless the path names another file by now. The bits
+    /// that the umask has taken at bind(2) are added here.
+    pub(in crate::kernel) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let found = fs::symlink_metadata(&self.path)?;
+        let is_ours = (found.dev(), found.ino()) == self.file;
+        if is_ours && found.permissions().mode() & 0o777 != mode {
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+
     /// Removes the path, unless it names another file by now. Must be called while the socket is
     /// open: after its close the socket of another server may get the same inode.
     pub(in crate::kernel) fn remove(self) {
@@ -163,6 +174,10 @@ pub(super) mod tests {
 
         pub(crate) fn address(&self) -> Address {
             Address::Unix(UnixName::Path(self.0.clone()))
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
         }
     }
 

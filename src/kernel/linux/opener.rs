@@ -15,8 +15,10 @@ use std::time::Duration;
 use super::local_path;
 use super::{Linux, Socket};
 use crate::kernel::{
-    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
+    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, UnixName,
+    lacks_interface,
 };
+use crate::sys::fd::file;
 use crate::sys::net::socket::{self, Kind, Setting};
 
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
@@ -34,7 +36,11 @@ impl Opener for Linux {
         let lock = local_path::lock(address);
         let bound = local_path::bind(listener.as_fd(), address, &raw);
         let bound = bound.map_err(refused(OpenStep::Bind))?;
-        let listening = start_to_listen(listener.as_fd(), address, options);
+        let given = match (&bound, options.unix_mode) {
+            (Some(path), Some(mode)) => path.set_mode(mode).map_err(refused(OpenStep::Bind)),
+            _ => Ok(()),
+        };
+        let listening = given.and_then(|()| start_to_listen(listener.as_fd(), address, options));
         drop(lock);
         if let Some(path) = bound {
             match listening {
@@ -153,6 +159,10 @@ fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io
     if let Some(bytes) = options.send_buffer {
         Setting::SEND_BUFFER.set(fd, clamped(bytes.into()))?;
     }
+    if let (Address::Unix(UnixName::Path(_)), Some(mode)) = (address, options.unix_mode) {
+        // bind(2) gives the file the mode of the socket, without the bits of the umask.
+        file::set_mode(fd, mode)?;
+    }
     let Address::Tcp(address) = address else {
         return Ok(());
     };
@@ -197,6 +207,7 @@ fn clamped(number: u128) -> i32 {
 #[cfg(test)]
 mod tests {
     use std::error::Error;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::super::local_path::tests::Scratch;
     use super::*;
@@ -213,10 +224,30 @@ mod tests {
         receive_buffer: None,
         send_buffer: None,
         defer_accept: None,
+        unix_mode: None,
     };
 
     fn address(text: &str) -> Address {
         text.parse().expect("an address")
+    }
+
+    #[test]
+    fn the_file_of_a_local_socket_has_the_mode_that_was_asked_for() -> Outcome {
+        let mut linux = Linux::new(false)?;
+        // The umask takes bits of the second and the third in every usual setting.
+        for mode in [0o600, 0o666, 0o777, 0] {
+            let path = Scratch::new("mode");
+            let options = ListenOptions {
+                unix_mode: Some(mode),
+                ..PLAIN
+            };
+            let listener = linux.listen(&path.address(), &options)?;
+            let found = fs::symlink_metadata(path.path())?.permissions().mode();
+            assert_eq!(found & 0o7777, mode);
+            linux.close_listener(listener);
+            assert!(!path.path().exists());
+        }
+        Ok(())
     }
 
     /// Connects to `listener` and returns both ends.

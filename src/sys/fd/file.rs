@@ -5,10 +5,10 @@
 //! checks what was opened, through the descriptor: by then the path may name something else. Man
 //! pages: open(2), fifo(7), flock(2), proc_pid_fd(5).
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use crate::sys::retry;
@@ -45,6 +45,13 @@ pub(crate) fn open_anew(fd: BorrowedFd<'_>) -> io::Result<File> {
         .write(true)
         .custom_flags(flags)
         .open(path)
+}
+
+/// Gives the file behind `fd` the permissions `mode`: fchmod(2). Before bind(2) they are those with
+/// which the file of a local socket is created.
+pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    let file = File::from(fd.try_clone_to_owned()?);
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// The major and the minor number of a device.

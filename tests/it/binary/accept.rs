@@ -335,6 +335,7 @@ pub(super) fn drained_under_load<P: Peer>(
             let counts = stats.list("connections_by_worker");
             counts.iter().all(|count| *count > 50)
         });
+        ending.store(true, Ordering::SeqCst);
         let ended = server.end();
         assert!(
             ended.stderr.concat().contains("drained"),

@@ -7,6 +7,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::thread;
@@ -147,6 +148,28 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_unix_mode_is_that_of_every_socket_file() {
+    let directory = Directory::new("mode");
+    let (one, listen_one) = directory.socket("one");
+    let (other, listen_other) = directory.socket("other");
+    let both = ["--listen", &listen_one, "--listen", &listen_other];
+    // A usual umask takes bits of the second mode away.
+    for (text, mode) in [("0600", 0o600), ("666", 0o666)] {
+        let args = [&both[..], &["--unix-mode", text, "--threads", "2"]].concat();
+        let server = Server::start(&args);
+        for path in [&one, &other] {
+            let found = fs::symlink_metadata(path).expect("it is bound");
+            assert_eq!(found.permissions().mode() & 0o7777, mode, "{text}");
+            let mut peer = UnixStream::connect(path).expect("the server listens");
+            peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            assert_eq!(ask(&mut peer, b"near"), b"near");
+        }
+        server.end();
+        assert!(directory.is_empty(), "{text}");
     }
 }
 

@@ -314,7 +314,15 @@ fn the_nearest_of_several_time_outs_is_waited_for() {
 #[test]
 fn the_drain_time_out_and_the_interval_of_counts_are_waited_for() {
     for (words, seconds) in [("80s", 80), ("11m", 660)] {
-        let args = ["--drain-timeout", words, "--stall-timeout", "off"];
+        // A peer that takes nothing is idle too, after ten minutes.
+        let args = [
+            "--drain-timeout",
+            words,
+            "--stall-timeout",
+            "off",
+            "--idle-timeout",
+            "off",
+        ];
         let server = Server::start(&args);
         let peer = takes_nothing(&server);
         server.signal("TERM");

@@ -174,6 +174,7 @@ impl Sim {
             receive_buffer: None,
             send_buffer: None,
             defer_accept: None,
+            unix_mode: None,
         }
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::super::services::{self, SERVICES, ServiceName};
 use super::super::values::{
-    byte_rate, byte_rate_text, choice, count, count_or_off, count_or_off_text, number, put, size,
-    size_text, stream_endpoint, switch, switch_text, threads, time, time_or_off, time_or_off_text,
-    time_text,
+    byte_rate, byte_rate_text, choice, count, count_or_off, count_or_off_text, mode, number, put,
+    size, size_text, stream_endpoint, switch, switch_text, threads, time, time_or_off,
+    time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
@@ -17,6 +17,7 @@ use super::{
     ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE, TIMEOUTS,
     TRIGGERS,
 };
+use crate::kernel::Endpoint;
 use crate::limits::{
     ALIVE_DEFAULT, ALIVE_MAX, ALIVE_MIN, BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
     LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, POOL_THREADS_MAX, PROCESSES_MAX, SPIN_MAX,
@@ -125,6 +126,11 @@ pub(super) const ROW: CommandRow = CommandRow {
                 "--alive {alive}: only the workers of --processes N report"
             ));
         }
+        if let Some(mode) = serve.unix_mode {
+            if !serve.listen.iter().any(Endpoint::is_path) {
+                return Err(format!("--unix-mode {mode:04o}: needs --listen unix:/PATH"));
+            }
+        }
         if serve.listen.is_empty() {
             serve.listen.push(LISTEN_DEFAULT.parse()?);
         }
@@ -169,6 +175,17 @@ pub(super) const FLAGS: &[Flag] = &[
                 .map_err(|why| format!("{why}; an address follows -l or --listen"))?;
             options.serve.listen.push(port.to_string().parse()?);
             Ok(())
+        }),
+    },
+    Flag {
+        long: "--unix-mode",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "permissions of the files of unix:/PATH, such as 0660 [by the umask]",
+        default: |_| String::new(),
+        effect: Effect::Value("MODE", |options, text| {
+            put(&mut options.serve.unix_mode, mode(text).map(Some))
         }),
     },
     Flag {

@@ -110,6 +110,7 @@ pub(super) fn open_listeners<K: Opener>(
         receive_buffer: None,
         send_buffer: None,
         defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
+        unix_mode: options.unix_mode,
     };
     for address in addresses {
         let holders = holders(address, options);
