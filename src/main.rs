@@ -37,7 +37,7 @@ fn start() -> Result<(), Failure> {
         Parsed::Help(text) => tell(&text),
         Parsed::Version => tell(concat!("mynah ", env!("CARGO_PKG_VERSION"), "\n")),
         Parsed::Run(command) => {
-            start_logger(&log_filter()?);
+            start_logger(&log_filter()?, command.log_time());
             run::run(command)
         }
     }
@@ -52,15 +52,23 @@ fn tell(text: &str) -> Result<(), Failure> {
 
 /// Logs to stderr what `filter` lets pass: the level, the module below `info`, the message.
 ///
-/// There is no timestamp: the service manager adds its own.
-fn start_logger(filter: &str) {
+/// There is no timestamp unless one is asked for: the service manager adds its own.
+fn start_logger(filter: &str, has_time: bool) {
+    let time = move || {
+        if has_time {
+            output::now()
+        } else {
+            String::new()
+        }
+    };
     env_logger::Builder::new()
         .parse_filters(filter)
-        .format(|line, record| match record.level() {
+        .format(move |line, record| match record.level() {
             level if level > log::Level::Info => {
-                writeln!(line, "{level:<5} {} {}", record.target(), record.args())
+                let (time, target) = (time(), record.target());
+                writeln!(line, "{time}{level:<5} {target} {}", record.args())
             }
-            level => writeln!(line, "{level:<5} {}", record.args()),
+            level => writeln!(line, "{}{level:<5} {}", time(), record.args()),
         })
         .target(Target::Pipe(Box::new(LogWriter)))
         .init();

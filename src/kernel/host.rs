@@ -20,7 +20,7 @@ pub(crate) use crate::sys::fd::terminal::SilentTerminal;
 pub use crate::sys::memory::give_large_blocks_back;
 pub use crate::sys::process::{
     Processors, affinity, child, cpu_nanoseconds, descriptor_limit, open_descriptors, pin_task,
-    raise_descriptor_limit, set_affinity, wake_punctually,
+    raise_descriptor_limit, set_affinity, user, wake_punctually,
 };
 
 /// The processors of this machine that are running, as a list of ranges: `0-3,7`.

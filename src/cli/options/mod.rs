@@ -61,6 +61,13 @@ pub enum Command {
     Decode(Decode),
 }
 
+impl Command {
+    /// Whether each log line begins with the time.
+    pub fn log_time(&self) -> bool {
+        matches!(self, Command::Serve(serve) if serve.log_time)
+    }
+}
+
 /// The options of all commands while they are collected, before they are known to be complete.
 #[derive(Default)]
 struct Options {
@@ -82,6 +89,9 @@ struct Options {
 pub struct Serve {
     /// Addresses to listen on; never empty.
     pub listen: Vec<Endpoint>,
+    /// The places in `listen` of the IPv6 halves of `*:PORT`, each behind its IPv4 half. Such a
+    /// half has the port of the other, and is left out on a machine without IPv6.
+    pub listen_halves: Vec<usize>,
     /// The service.
     pub service: ServiceName,
     /// Convert all letters to upper case, not only ASCII; only for [`ServiceName::Upper`].
@@ -159,6 +169,10 @@ pub struct Serve {
     pub stats_interval: Option<Duration>,
     /// How a line of statistics is written; `None` depends on its reader.
     pub stats_format: Option<StatsFormat>,
+    /// Put the time in front of each log line.
+    pub log_time: bool,
+    /// The user to become after all addresses are bound, NAME or NAME:GROUP.
+    pub user: Option<String>,
     /// Log each event of each connection, with so much of its data.
     pub wiretap: Option<Detail>,
 }
@@ -177,6 +191,7 @@ impl Default for Serve {
     fn default() -> Serve {
         Serve {
             listen: Vec::new(),
+            listen_halves: Vec::new(),
             service: ServiceName::Echo,
             unicode: false,
             prefix: None,
@@ -215,6 +230,8 @@ impl Default for Serve {
             unix_mode: None,
             stats_interval: None,
             stats_format: None,
+            log_time: false,
+            user: None,
             wiretap: None,
         }
     }

@@ -74,7 +74,8 @@ fn every_value_reaches_its_field() {
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
-         --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620",
+         --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
+         --log-time --user nobody:nogroup",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
@@ -84,6 +85,7 @@ fn every_value_reaches_its_field() {
             address("127.0.0.1:1"),
             address("unix:/s"),
         ],
+        listen_halves: Vec::new(),
         service: ServiceName::Upper,
         unicode: true,
         prefix: None,
@@ -122,6 +124,8 @@ fn every_value_reaches_its_field() {
         unix_mode: Some(0o620),
         stats_interval: Some(Duration::from_secs(1)),
         stats_format: Some(StatsFormat::Json),
+        log_time: true,
+        user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
     };
     assert_eq!(parsed, expected);
@@ -655,5 +659,24 @@ fn a_model_refuses_what_it_does_not_combine_with() {
         ),
     ] {
         assert_eq!(refused(line), reason);
+    }
+}
+
+#[test]
+fn all_addresses_are_a_listener_for_each_family() {
+    for text in ["*:7", ":7", "tcp://*:7", "tcp://:7"] {
+        let serve = match parse(["--listen", text, "--listen", "8"].map(Into::into)) {
+            Ok(Parsed::Run(Command::Serve(serve))) => serve,
+            other => panic!("{text}: {other:?}"),
+        };
+        let listen: Vec<String> = serve.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            listen,
+            ["tcp://0.0.0.0:7", "tcp://[::]:7", "tcp://127.0.0.1:8"]
+        );
+        assert_eq!(serve.listen_halves, [1]);
+    }
+    for text in ["*:", "*:65536", ":port", "*:7:8", "**:7"] {
+        assert!(parse(["--listen", text].map(Into::into)).is_err(), "{text}");
     }
 }

@@ -13,9 +13,11 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, ErrorKind, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Failure, io_failure};
 use crate::base::text::plural::plural;
+use crate::base::text::utc::utc;
 use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_write_signals};
 use crate::limits::LAST_LINE_TIMEOUT;
 
@@ -36,6 +38,13 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
         text += &format!("{trace}\n");
     }
     ERROR_LINES.offer_unless_busy(text.as_bytes());
+}
+
+/// The time of day in UTC, and a space: `2026-11-30T20:33:01.007Z `.
+pub fn now() -> String {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanoseconds = since_1970.map_or(0, |span| span.as_nanos());
+    utc(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) + " "
 }
 
 /// Writes the line of a failure. If stderr accepts nothing, the exit code is the only report.

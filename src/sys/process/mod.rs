@@ -8,6 +8,7 @@ pub mod child;
 pub(crate) mod fork;
 pub(crate) mod signal;
 pub(crate) mod spawn;
+pub mod user;
 
 use std::fmt;
 use std::fs;

@@ -5,7 +5,7 @@
 //! removal of socket files. Man pages: unix(7), ip(7), systemd.socket(5) for passed sockets.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -362,4 +362,31 @@ fn sockets_passed_by_a_service_manager_are_reported_once() {
     assert_eq!(warned(&[], &others), [""; 0]);
     assert_eq!(warned(&activated, &[("LISTEN_FDS", "0")]), [""; 0]);
     assert_eq!(warned(&activated, &[]), [""; 0]);
+}
+
+#[test]
+fn every_address_of_both_families_is_served_on_one_port() {
+    let has_ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
+    if !has_ipv6 {
+        skip("no IPv6 on this machine");
+    }
+    for (address, more) in [
+        ("*:0", &[][..]),
+        (":0", &["--threads", "2"]),
+        ("tcp://*:0", &["--processes", "2"]),
+    ] {
+        let server = Server::start(&[&["--listen", address], more].concat());
+        let addresses = server.addresses();
+        let port = addresses[0].rsplit(':').next().expect("a port").to_owned();
+        let mut expected = vec![format!("tcp://0.0.0.0:{port}")];
+        if has_ipv6 {
+            expected.push(format!("tcp://[::]:{port}"));
+        }
+        assert_eq!(addresses, expected, "{address}");
+        for host in ["127.0.0.1", "[::1]"].iter().take(expected.len()) {
+            let mut peer = TcpStream::connect(format!("{host}:{port}")).expect("it listens");
+            assert_eq!(ask(&mut peer, b"hello"), b"hello", "{address} at {host}");
+        }
+        server.end();
+    }
 }

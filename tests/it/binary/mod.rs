@@ -26,6 +26,7 @@ mod server;
 mod streams;
 mod sums;
 mod supervision;
+mod user;
 mod wiretap;
 mod workers;
 

@@ -3,6 +3,7 @@
 //! The fields of a row are explained in `table`. Rules about several options at once are checked
 //! after all were parsed, in the row of the command.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::super::services::{self, SERVICES, ServiceName};
@@ -17,7 +18,7 @@ use super::{
     ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE, TIMEOUTS,
     TRIGGERS,
 };
-use crate::kernel::Endpoint;
+use crate::kernel::{Address, Endpoint};
 use crate::limits::{
     ALIVE_DEFAULT, ALIVE_MAX, ALIVE_MIN, BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
     LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, POOL_THREADS_MAX, PROCESSES_MAX, SPIN_MAX,
@@ -150,16 +151,35 @@ pub(super) const ROW: CommandRow = CommandRow {
     ],
 };
 
+/// The port of `*:PORT` or `:PORT`, which are all addresses of this machine, IPv4 and IPv6.
+fn port_of_all(text: &str) -> Option<&str> {
+    let text = text.strip_prefix("tcp://").unwrap_or(text);
+    text.strip_prefix('*')
+        .unwrap_or(text)
+        .strip_prefix(':')
+        .filter(|port| !port.contains(':'))
+}
+
 pub(super) const FLAGS: &[Flag] = &[
     Flag {
         long: "--listen",
         short: Some("-l"),
         group: "Listening",
         commands: &[SERVE],
-        help: "where to listen; may be repeated",
+        help: "where to listen, *:PORT for everyone; may be repeated",
         default: |_| LISTEN_DEFAULT.to_owned(),
         effect: Effect::Value("ADDR", |options, text| {
-            options.serve.listen.push(stream_endpoint(text)?);
+            let serve = &mut options.serve;
+            match port_of_all(text) {
+                None => serve.listen.push(stream_endpoint(text)?),
+                Some(port) => {
+                    let port = number(port, 0..=u16::MAX)?;
+                    let all = |ip: IpAddr| Endpoint::At(Address::Tcp((ip, port).into()));
+                    serve.listen.push(all(Ipv4Addr::UNSPECIFIED.into()));
+                    serve.listen_halves.push(serve.listen.len());
+                    serve.listen.push(all(Ipv6Addr::UNSPECIFIED.into()));
+                }
+            }
             Ok(())
         }),
     },
@@ -186,6 +206,22 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |_| String::new(),
         effect: Effect::Value("MODE", |options, text| {
             put(&mut options.serve.unix_mode, mode(text).map(Some))
+        }),
+    },
+    Flag {
+        long: "--user",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "after binding, serve as this user instead of root",
+        default: |_| String::new(),
+        effect: Effect::Value("NAME[:GROUP]", |options, text| {
+            let is_empty = text.is_empty() || text.starts_with(':') || text.ends_with(':');
+            if is_empty {
+                return Err("must be NAME or NAME:GROUP, such as nobody:nogroup".to_owned());
+            }
+            options.serve.user = Some(text.to_owned());
+            Ok(())
         }),
     },
     Flag {
@@ -587,6 +623,15 @@ pub(super) const FLAGS: &[Flag] = &[
                 choice(text, STATS_FORMATS).map(Some),
             )
         }),
+    },
+    Flag {
+        long: "--log-time",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "put the time in UTC in front of each log line",
+        default: |options| switch_text(options.serve.log_time),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.log_time, switch(text))),
     },
     Flag {
         long: "--wiretap",

@@ -6,6 +6,8 @@
 //! it are closed. Neighbours: `serve` hands the listeners to the workers, `kernel::Opener` opens
 //! them. See bind(2), listen(2).
 
+use std::net::{Ipv6Addr, UdpSocket};
+
 use super::super::{Exit, Failure, io_failure, open_failure};
 use crate::cli::options::Serve;
 use crate::kernel::{Address, Endpoint, ListenOptions, Opener, Sharing};
@@ -16,6 +18,17 @@ use crate::server::admission::AcceptPolicy;
 pub(super) fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
     let found = endpoint.listen_address();
     found.map_err(|reason| Failure::new(Exit::Bind, format!("bind {endpoint}: {reason}")))
+}
+
+/// Leaves out the IPv6 halves of `*:PORT` on a machine without IPv6.
+pub(super) fn leave_out_ipv6_halves(options: &mut Serve) {
+    if options.listen_halves.is_empty() || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok() {
+        return;
+    }
+    for place in options.listen_halves.drain(..).rev() {
+        options.listen.remove(place);
+    }
+    log::info!("this machine has no IPv6, so only IPv4 addresses are listened on");
 }
 
 /// The listeners of one worker.
@@ -112,7 +125,12 @@ pub(super) fn open_listeners<K: Opener>(
         defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
         unix_mode: options.unix_mode,
     };
-    for address in addresses {
+    for place in 0..addresses.len() {
+        let (before, rest) = addresses.split_at_mut(place);
+        let address = &mut rest[0];
+        if options.listen_halves.contains(&place) {
+            take_port(address, before.last());
+        }
         let holders = holders(address, options);
         if worker > 0 && holders != Holders::Each {
             continue;
@@ -134,6 +152,13 @@ pub(super) fn open_listeners<K: Opener>(
         }
     }
     Ok(listeners)
+}
+
+/// Gives the IPv6 half of `*:0` the port that the kernel chose for the IPv4 half.
+fn take_port(address: &mut Address, half: Option<&Address>) {
+    if let (Address::Tcp(address), Some(Address::Tcp(half))) = (address, half) {
+        address.set_port(half.port());
+    }
 }
 
 /// Listens on `address` and stores in it the port that the kernel chose.

@@ -10,6 +10,7 @@ mod listeners;
 mod models;
 mod processes;
 mod ready;
+mod user;
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::id as process_id;
@@ -38,7 +39,7 @@ use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::{self, Ending, Statistics};
-use listeners::{Listeners, address_of, open_listeners};
+use listeners::{Listeners, address_of, leave_out_ipv6_halves, open_listeners};
 use ready::{print_ready_line, warn_about_allowed, warn_of_passed_sockets};
 
 /// Serves until a signal ends it.
@@ -64,18 +65,20 @@ impl ServiceUser for Serving {
 
 /// `load` is boxed, so that all that loads the same type of service is compiled once.
 fn serve_with<S>(
-    options: Serve,
+    mut options: Serve,
     load: Box<dyn FnMut() -> Result<S, String> + Send>,
 ) -> Result<(), Failure>
 where
     S: Service<State: Send> + Clone + Send + 'static,
 {
+    leave_out_ipv6_halves(&mut options);
     // Look names up before the signals are blocked: a resolver handles no signals.
     let mut addresses = (options.listen.iter().map(address_of)).collect::<Result<Vec<_>, _>>()?;
     for address in &addresses {
         let checked = options.service.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     }
+    let user = user::look_up(options.user.as_deref())?;
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
     host::give_large_blocks_back();
@@ -109,7 +112,8 @@ where
             protocol.service = load_now(&load)?;
             Ok(())
         };
-        match processes::supervise(&options, &mut addresses, &mut reload, &mut announce)? {
+        let user = user.as_ref();
+        match processes::supervise(&options, &mut addresses, user, &mut reload, &mut announce)? {
             processes::Role::Worker(it) => place = Some(it),
             processes::Role::Supervisor => return Ok(()),
         }
@@ -152,6 +156,13 @@ where
                 return Err(failure);
             }
         }
+    }
+    if let Some(user) = user.filter(|_| place.is_none()) {
+        let became = user.take_over(&addresses);
+        if became.is_err() {
+            servers.iter_mut().for_each(Server::close_listeners);
+        }
+        became?;
     }
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);

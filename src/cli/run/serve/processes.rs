@@ -8,6 +8,7 @@
 
 use super::super::{Exit, Failure, io_failure};
 use super::listeners::{Listeners, open_listeners};
+use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
 use crate::kernel::{self, Address, Linux, Opener, Socket};
@@ -62,11 +63,20 @@ impl Place {
 pub(super) fn supervise(
     options: &Serve,
     addresses: &mut [Address],
+    user: Option<&NewUser>,
     reload: &mut dyn FnMut() -> Result<(), String>,
     announce: &mut dyn FnMut(&[Address]),
 ) -> Result<Role, Failure> {
     let mut linux = Linux::new(true).map_err(io_failure("epoll"))?;
     let listeners = listeners_of_threads(&mut linux, options, addresses)?;
+    if let Some(user) = user {
+        let became = user.take_over(addresses);
+        if became.is_err() {
+            let close = |listener| linux.close_listener(listener);
+            listeners.into_iter().flatten().for_each(close);
+            return became.map(|()| Role::Supervisor);
+        }
+    }
     let supervision = Supervision {
         processes: options.processes.unwrap_or(1) as usize,
         alive: options.alive,
