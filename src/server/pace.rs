@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What a connection needs for this lies in a table beside the slots, which is there only with such
-//! options; without them there is no [`Pace`]. A limit of one connection counts in that table. A
+//! options; without them there is no `Pace`. A limit of one connection counts in that table. A
 //! limit of all is a [`Bucket`] that the threads share: a connection that waits for it holds the
 //! bytes of its turn, so those that wait are served in the order in which they asked. Each event is
 //! granted one such turn. Neighbours: `pump` asks and reports, `waiting` has the time to go on.

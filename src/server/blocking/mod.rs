@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The server accepts as under epoll: the same acceptor, limits, signals and drain. It keeps no
-//! connection, but hands each one to a [`Driver`]. There a [`Conversation`] serves it, with the
+//! connection, but hands each one to a `Driver`. There a `Conversation` serves it, with the
 //! same code as a connection of the epoll loop, and with the same time-outs and counters. The two
 //! share a [`Ledger`]: the server writes orders there, and the conversations write their counters.
 //! Neighbours: `turn` calls the driver, `reactor` holds it. See fork(2), pthreads(7).
