@@ -78,7 +78,7 @@ impl Waits {
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
         let span = timeout.map(|span| libc::timespec {
-            tv_sec: span.as_secs().min(i32::MAX as u64) as libc::time_t,
+            tv_sec: span.as_secs().min(i32::MAX as u64) as _,
             tv_nsec: span.subsec_nanos() as _,
         });
         let span = span.as_ref().map_or(ptr::null(), ptr::from_ref);
