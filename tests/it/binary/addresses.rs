@@ -373,7 +373,7 @@ fn every_address_of_both_families_is_served_on_one_port() {
     for (address, more) in [
         ("*:0", &[][..]),
         (":0", &["--threads", "2"]),
-        ("tcp://*:0", &["--processes", "2"]),
+        ("tcp://*:0", &["--threads", "2", "--accept", "exclusive"]),
     ] {
         let server = Server::start(&[&["--listen", address], more].concat());
         let addresses = server.addresses();

@@ -809,6 +809,19 @@ fn v8_a_supervisor_that_may_not_fork_says_so_and_ends() {
 }
 
 #[test]
+fn v8_all_addresses_of_the_machine_have_one_port_in_every_process() {
+    let server = Server::start(&["--processes", "2", "--listen", "*:0"]);
+    let ports: HashSet<&str> = (server.addresses().iter())
+        .filter_map(|address| address.rsplit(':').next())
+        .collect();
+    assert_eq!(ports.len(), 1, "{:?}", server.addresses());
+    let port = ports.iter().next().expect("a port");
+    let mut peer = TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    server.end();
+}
+
+#[test]
 fn v8_the_descriptor_limit_is_one_of_each_process() {
     let wrapper = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
     let connections = |processes: &str| {
