@@ -9,7 +9,7 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     name: "herd",
     question: "how many epolls report one new connection?",
     scene: "Eight epolls have registered one listener, with and without EPOLLEXCLUSIVE. One \
-            client connects, and each epoll is asked once. Nobody waits meanwhile.",
+            client connects, and each epoll is asked once. No thread waits meanwhile.",
     why: "A readable listener is a state: every epoll that is asked reports it, \
             EPOLLEXCLUSIVE or not. EPOLLEXCLUSIVE acts when threads are asleep in \
             epoll_wait: then the kernel wakes one or a few of them instead of all. After one \

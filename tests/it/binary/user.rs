@@ -9,7 +9,7 @@ use super::memory::{connect, local};
 use super::server::{Ended, Server};
 use crate::skip::skip;
 
-/// Whether the tests run as root, who alone can become another user.
+/// Whether the tests run as root: no other user can become another one.
 fn is_root() -> bool {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !is_root {
@@ -91,7 +91,7 @@ fn the_file_of_a_local_listener_belongs_to_the_user() {
     assert_eq!(file.uid().to_string(), user);
     assert_eq!(file.gid().to_string(), group);
     server.end();
-    assert!(!path.exists(), "everybody may write to the folder");
+    assert!(!path.exists(), "the user may write to the folder");
 }
 
 #[test]
