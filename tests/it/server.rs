@@ -72,6 +72,7 @@ fn settings() -> Settings {
         drain_timeout: DRAIN,
         wiretap: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

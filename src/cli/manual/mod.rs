@@ -36,6 +36,7 @@ topics![
     "workers",
     "shutdown",
     "processes",
+    "scaling",
     "reliability",
     "exit-codes",
     "environment",

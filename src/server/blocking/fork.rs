@@ -56,6 +56,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
                 return 1;
             }
         };
+        conversation.take_page(slot);
         let mut services = self.ledger.services();
         conversation.follow(self.ledger.order());
         conversation.begin(socket);
@@ -110,6 +111,9 @@ impl<S: Service> Forks<S> {
             if let Some(slot) = self.processes.iter().position(|it| *it == id) {
                 self.processes[slot] = 0;
                 self.past.take(&self.ledger, slot as u32);
+                if let Some(rule) = &self.drive.settings.proxy {
+                    rule.forget(slot as u32);
+                }
                 self.free.put(slot as u32);
                 freed(slot as u32);
             }

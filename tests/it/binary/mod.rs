@@ -7,6 +7,7 @@
 
 mod accept;
 mod addresses;
+mod balancers;
 mod bytes;
 mod calls;
 mod command_line;
@@ -20,6 +21,7 @@ mod memory;
 mod models;
 mod others;
 mod processes;
+mod proxy;
 mod rates;
 mod run;
 mod server;

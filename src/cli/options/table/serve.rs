@@ -13,6 +13,7 @@ use super::super::values::{
     time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
+use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
     ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE, TIMEOUTS,
@@ -132,6 +133,7 @@ pub(super) const ROW: CommandRow = CommandRow {
                 return Err(format!("--unix-mode {mode:04o}: needs --listen unix:/PATH"));
             }
         }
+        front::check(&serve)?;
         if serve.listen.is_empty() {
             serve.listen.push(LISTEN_DEFAULT.parse()?);
         }
@@ -224,6 +226,8 @@ pub(super) const FLAGS: &[Flag] = &[
             Ok(())
         }),
     },
+    front::PROXY_PROTOCOL,
+    front::PROXY_FROM,
     Flag {
         long: "--backlog",
         short: None,
