@@ -42,6 +42,7 @@ topics![
     "environment",
     "systemd",
     "lab",
+    "epoll",
     "internals",
     "changes",
 ];

@@ -21,6 +21,7 @@ use crate::base::token_bucket::Rate;
 use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
+use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::Range;
@@ -105,6 +106,8 @@ pub struct Serve {
     pub allow: Vec<String>,
     /// The framing.
     pub framing: Framing,
+    /// How payloads are written; `None` leaves them as they are.
+    pub codec: Option<Codec>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -212,6 +215,7 @@ impl Default for Serve {
             dictionary: None,
             allow: Vec::new(),
             framing: Framing::Raw(Raw),
+            codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             model: Model::Epoll,
@@ -258,6 +262,8 @@ impl Default for Serve {
 pub struct Connect {
     /// The framing.
     pub framing: Framing,
+    /// How payloads are written; `None` leaves them as they are.
+    pub codec: Option<Codec>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// The only message, instead of the messages of standard input.
@@ -308,6 +314,8 @@ pub enum LabChoice {
 pub struct Decode {
     /// The framing.
     pub framing: Framing,
+    /// How payloads are written; `None` leaves them as they are.
+    pub codec: Option<Codec>,
     /// The largest frame in bytes.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -322,6 +330,7 @@ impl Default for Decode {
     fn default() -> Decode {
         Decode {
             framing: Framing::Raw(Raw),
+            codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             hex: false,
@@ -334,6 +343,7 @@ impl Default for Connect {
     fn default() -> Connect {
         Connect {
             framing: Framing::Raw(Raw),
+            codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             once: None,
             greeting: false,
