@@ -15,8 +15,8 @@ use super::super::values::{
 use super::super::{Command, Serve, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
-    ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE, TIMEOUTS,
-    TRIGGERS,
+    ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
+    TIMEOUTS, TRIGGERS, check_codec,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -103,6 +103,7 @@ pub(super) const ROW: CommandRow = CommandRow {
         let mut serve = options.serve;
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
+        check_codec(serve.codec, &serve.framing)?;
         check_model(&serve, &options.given)?;
         for (flag, limit) in [
             ("--max-connections", serve.connections_max),
@@ -277,6 +278,17 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| options.serve.framing.to_string(),
         effect: Effect::Value("SPEC", |options, text| {
             put(&mut options.framing, text.parse().map(Some))
+        }),
+    },
+    Flag {
+        long: "--codec",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "how messages are written in their frames: none or base64",
+        default: |options| name_of(&options.serve.codec, CODECS).to_owned(),
+        effect: Effect::Value("CODEC", |options, text| {
+            put(&mut options.serve.codec, choice(text, CODECS))
         }),
     },
     Flag {
