@@ -26,6 +26,7 @@ use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, 
 use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{FrameError, Framing};
+use crate::protocol::front::proxy::{self, Version};
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
@@ -36,6 +37,8 @@ const HANG_UP: i32 = 1;
 /// What the client is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The header of a load balancer that is sent in front of everything.
+    pub proxy: Option<Version>,
     /// The addresses of the server, in the order to try; not empty.
     pub addresses: Vec<Address>,
     /// Where a message ends; the limit is set.
@@ -110,6 +113,24 @@ fn reasons(attempts: &[Attempt]) -> String {
         format!("{address}: {refused}")
     });
     each.collect::<Vec<_>>().join("; ")
+}
+
+/// What is sent in front of the first message.
+fn front<K: Opener>(
+    kernel: &mut K,
+    settings: &Settings,
+    socket: &K::Socket,
+) -> Result<Vec<u8>, ClientError> {
+    let Some(version) = settings.proxy else {
+        return Ok(Vec::new());
+    };
+    let local = kernel
+        .local(socket)
+        .map_err(ClientError::io("getsockname"))?;
+    let peer = kernel
+        .peer(socket)
+        .map_err(ClientError::io("getpeername"))?;
+    Ok(proxy::header(version, &local.octets(), &peer.octets()))
 }
 
 impl ClientError {
@@ -214,7 +235,8 @@ impl<K: Streams + Opener> Client<K> {
         match stage {
             Stage::Dialling(dial) => {
                 if let Some((socket, token)) = dial.look(kernel, settings, events, now)? {
-                    let mut talk = Box::new(Talk::new(socket, token, settings, now));
+                    let front = front(kernel, settings, &socket)?;
+                    let mut talk = Box::new(Talk::new(socket, token, settings, &front, now));
                     talk.pump(kernel, now)?;
                     *stage = Stage::Talking(talk);
                 }

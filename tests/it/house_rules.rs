@@ -36,11 +36,11 @@ const LAYERS: &[(&str, &str)] = &[
     ("decode", "limits base protocol::framing protocol::codec"),
     (
         "client",
-        "limits base protocol::framing protocol::codec kernel",
+        "limits base protocol::framing protocol::codec protocol::front kernel",
     ),
     (
         "load",
-        "limits base store protocol::framing protocol::http kernel",
+        "limits base store protocol::framing protocol::http protocol::front kernel",
     ),
 ];
 

@@ -23,6 +23,7 @@ use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
+use crate::protocol::front::proxy::Version;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::Range;
 use crate::server::blocking::Model;
@@ -266,6 +267,8 @@ impl Default for Serve {
 /// The options of `mynah connect`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
+    /// The header of a load balancer that is sent in front of everything.
+    pub proxy: Option<Version>,
     /// The framing.
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
@@ -348,6 +351,7 @@ impl Default for Decode {
 impl Default for Connect {
     fn default() -> Connect {
         Connect {
+            proxy: None,
             framing: Framing::Raw(Raw),
             codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,

@@ -500,8 +500,9 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 fn connect_takes_an_address_and_its_options() {
     let address = "127.0.0.1:7007".parse().expect("an address");
     let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
-                --connect-timeout 2s --timeout 1s --codec base64";
+                --connect-timeout 2s --timeout 1s --codec base64 --proxy-protocol v2";
     let expected = Connect {
+        proxy: Some(Version::V2),
         framing: "u8".parse().expect("a framing"),
         codec: Some(Codec::Base64),
         frame_size_max: 9,

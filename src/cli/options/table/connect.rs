@@ -3,12 +3,12 @@
 //! The fields of a row are explained in `table`. Flags with the same name as flags of `mynah serve`
 //! mean the same for the client: both ends must agree on `--frame` and `--frame-max`.
 
-use super::super::Command;
-use super::super::name_of;
 use super::super::values::{
     choice, put, size, size_text, stream_endpoint, switch, switch_text, time_or_off,
     time_or_off_text,
 };
+use super::super::{Command, name_of};
+use super::front::VERSIONS;
 use super::{CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_codec};
 
 pub(super) const ROW: CommandRow = CommandRow {
@@ -136,6 +136,17 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "retry: whole pauses instead of random parts of them",
         default: |options| switch_text(options.connect.no_jitter),
         effect: Effect::Switch(|options, text| put(&mut options.connect.no_jitter, switch(text))),
+    },
+    Flag {
+        long: "--proxy-protocol",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "send the header of a load balancer first: off, v1 or v2",
+        default: |options| name_of(&options.connect.proxy, VERSIONS).to_owned(),
+        effect: Effect::Value("VERSION", |options, text| {
+            put(&mut options.connect.proxy, choice(text, VERSIONS))
+        }),
     },
     Flag {
         long: "--connect-timeout",
