@@ -20,7 +20,10 @@ pub mod journal;
 mod lines;
 mod linux;
 mod outlet;
+mod passed;
+mod service_manager;
 mod standard;
+mod system_log;
 mod token;
 
 use std::fmt;
@@ -46,7 +49,9 @@ pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let
 pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
-pub use outlet::outlet_descriptors;
+pub use outlet::{log_to_the_system, outlet_descriptors, tell_unless_peer};
+pub use passed::{PASSED_FIRST, Passed, PassedState, take_passed, take_standard_input};
+pub use service_manager::ServiceManager;
 pub use standard::{StandardInput, StandardOutput};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
 

@@ -93,6 +93,10 @@ pub struct Serve {
     /// The places in `listen` of the IPv6 halves of `*:PORT`, each behind its IPv4 half. Such a
     /// half has the port of the other, and is left out on a machine without IPv6.
     pub listen_halves: Vec<usize>,
+    /// No address was given, and `listen` has the default.
+    pub is_listen_default: bool,
+    /// Serve standard input, which is a connection or a listener.
+    pub inetd: bool,
     /// The service.
     pub service: ServiceName,
     /// Convert all letters to upper case, not only ASCII; only for [`ServiceName::Upper`].
@@ -195,6 +199,8 @@ impl Default for Serve {
         Serve {
             listen: Vec::new(),
             listen_halves: Vec::new(),
+            is_listen_default: false,
+            inetd: false,
             service: ServiceName::Echo,
             unicode: false,
             prefix: None,

@@ -6,6 +6,7 @@
 //! with `--nocapture` and `--release`, they print the figures of the README.
 
 mod accept;
+mod activation;
 mod addresses;
 mod bytes;
 mod calls;
@@ -14,10 +15,12 @@ mod crowd;
 mod dead;
 mod ending;
 mod hostile;
+mod inetd;
 mod injected;
 mod kernel_options;
 mod memory;
 mod models;
+mod notices;
 mod others;
 mod processes;
 mod rates;
