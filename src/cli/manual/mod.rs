@@ -42,6 +42,7 @@ topics![
     "systemd",
     "lab",
     "epoll",
+    "source",
     "internals",
     "changes",
 ];
