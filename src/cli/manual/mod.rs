@@ -33,6 +33,7 @@ topics![
     "limits",
     "rates",
     "wiretap",
+    "trace",
     "workers",
     "shutdown",
     "processes",
