@@ -465,7 +465,9 @@ impl Builder {
             backlog: self.backlog,
             drain_timeout: self.drain_timeout,
             wiretap: None,
+            trace: None,
             pacing: Default::default(),
+            proxy: None,
         }
     }
 }
