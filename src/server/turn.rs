@@ -23,6 +23,7 @@ use super::effects::commands::Commands;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::observe::snapshot::{Entries, Snapshot};
+use super::observe::tap::Tap;
 use super::pace::Pace;
 use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
@@ -82,7 +83,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let pump = Pump {
             close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             announced: Announced::new(
                 settings.proxy.as_ref(),
@@ -455,6 +456,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Closes the listeners, and removes the paths of the local ones.
     pub(crate) fn close_listeners(&mut self) {
         self.acceptor.close_listeners(self.reactor.pump_mut());
+    }
+
+    /// Gives the listeners away with what is in their queues, each with whether it is inherited.
+    pub(crate) fn release_listeners(&mut self) -> Vec<(K::Socket, bool)> {
+        self.acceptor.release_listeners(self.reactor.pump_mut())
     }
 
     /// Accepts from all listeners as if they had been reported: another process may have been told

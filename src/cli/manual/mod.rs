@@ -33,6 +33,7 @@ topics![
     "limits",
     "rates",
     "wiretap",
+    "trace",
     "workers",
     "shutdown",
     "processes",
@@ -43,6 +44,7 @@ topics![
     "systemd",
     "lab",
     "epoll",
+    "source",
     "internals",
     "changes",
 ];

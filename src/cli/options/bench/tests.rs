@@ -12,7 +12,7 @@ use crate::protocol::front::proxy::Version;
 fn parse_words(words: &[&str]) -> Result<Bench, String> {
     let words = ["bench"].iter().chain(words).map(OsString::from);
     match parse(words)? {
-        Parsed::Run(Command::Bench(bench)) => Ok(*bench),
+        Parsed::Run(Command::Bench(bench, _)) => Ok(*bench),
         other => panic!("{other:?}"),
     }
 }
