@@ -18,8 +18,6 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::effects::commands::Commands;
 use crate::server::observe::counters::Counters;
-use crate::server::observe::log_limiter::CloseLog;
-use crate::server::pace::Pace;
 use crate::server::pool::Workspaces;
 use crate::server::pump::{Pump, ReadPolicy};
 use crate::server::reactor::Reactor;
@@ -48,16 +46,8 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
     ) -> io::Result<Conversation<K, S>> {
         let commands = Commands::prepare(&mut kernel, &protocol, settings.connections_max)?;
         let workspaces = Workspaces::new(settings.workspaces, settings.workspace)?;
-        let pump = Pump {
-            close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
-            pace: Pace::new(settings.pacing.clone(), settings.connections_max),
-            now: kernel.now(),
-            kernel,
-            protocol,
-            counters: Counters::default(),
-            reading: ReadPolicy::WhileFull,
-        };
+        // A read that has filled its space is repeated at once, which saves a wait.
+        let pump = Pump::new(kernel, protocol, ReadPolicy::WhileFull, &settings);
         Ok(Conversation {
             reactor: Reactor::new(pump, workspaces, settings),
             commands,
