@@ -223,7 +223,9 @@ fn server<S: Service + 'static>(
         frames_per_event: FRAMES_PER_EVENT,
         spin: None,
         wiretap: None,
+        trace: None,
         pacing: Default::default(),
+        proxy: None,
     };
     let mut server = Server::new(kernel, vec![listener], protocol, settings)
         .map_err(|error| error.to_string())?;

@@ -5,20 +5,23 @@
 //! classifies errors. No error leaves the pump, so one peer's error never affects another. See
 //! recv(2), send(2), shutdown(2).
 
+mod header;
+
 use std::time::Duration;
 
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Poller, Sockets, Time};
+use crate::kernel::{Poller, Sockets, Time, Token};
 use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
 };
 use crate::protocol::service::Service;
 
+use super::admission::announced::Announced;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
-use super::observe::wiretap::Wiretap;
+use super::observe::tap::Tap;
 use super::pace::{Pace, Side};
 use super::settings::Settings;
 
@@ -31,10 +34,13 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) reading: ReadPolicy,
     /// Log lines of connections that end and of discarded frames.
     pub(in crate::server) close_log: CloseLog,
-    /// Tells the events of connections. The fast path has no calls of it, so it is closed then.
-    pub(in crate::server) tap: Option<Wiretap>,
+    /// What watches the connections, if anything does. The fast path has no calls of it.
+    pub(in crate::server) tap: Option<Tap>,
     /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
     pub(in crate::server) pace: Option<Box<Pace>>,
+    /// The clients that load balancers announce. A connection before its header is not at rest, so
+    /// the fast path knows nothing of this.
+    pub(in crate::server) announced: Option<Box<Announced>>,
     /// The time of this turn.
     pub(in crate::server) now: Time,
 }
@@ -122,8 +128,13 @@ impl<K: Poller, S: Service> Pump<K, S> {
     ) -> Pump<K, S> {
         Pump {
             close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
+            announced: Announced::new(
+                settings.proxy.as_ref(),
+                settings.connections_per_ip_max,
+                settings.connections_max,
+            ),
             now: kernel.now(),
             kernel,
             protocol,
@@ -243,15 +254,29 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         FastOutcome::Ended
     }
 
-    /// Tells the wiretap of a new connection.
+    /// Tells the observers of a new connection.
     #[cold]
-    pub(in crate::server) fn tell_new(&mut self, peer: &mut Link<K, S>) {
+    pub(in crate::server) fn tell_new(&mut self, token: Token, peer: &mut Link<K, S>) {
         let Some(tap) = &mut self.tap else { return };
-        peer.number = match self.kernel.peer(&peer.socket) {
-            Ok(address) => tap.registered(&address),
-            // A peer that has left already has no address.
-            Err(_) => tap.registered(&"unknown"),
-        };
+        peer.number = tap.registered();
+        if tap.sees_bytes() && !peer.connection.expects_header() {
+            match self.kernel.peer(&peer.socket) {
+                Ok(address) => tap.active(peer.number, &address),
+                // A peer that has left already has no address.
+                Err(_) => tap.active(peer.number, &"unknown"),
+            }
+        }
+        self.tell(token, peer);
+    }
+
+    /// Tells the observers of a change of a connection, if there is one.
+    #[inline]
+    pub(in crate::server) fn tell(&mut self, token: Token, peer: &mut Link<K, S>) {
+        if let Some(tap) = &mut self.tap {
+            tap.begin(token);
+            let waits = Some(peer.waiting.number());
+            tap.state(&mut peer.told, peer.connection.stage(), waits, self.now);
+        }
     }
 
     /// Counts the answered frames of one step, and logs a discarded frame.
@@ -290,6 +315,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         // A peer that was not read while it was owed bytes may have sent more since.
         possible.read |= self.reads_until_empty(peer);
         while budget.take_call() {
+            if let Some(tap) = &mut self.tap {
+                tap.state(&mut peer.told, peer.connection.stage(), None, self.now);
+            }
             let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if possible.read && self.may_read(peer, workspace) => {
@@ -339,6 +367,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
+                Want::Header => return self.receive_header(peer, workspace, possible, budget),
                 Want::Read | Want::Await | Want::Write | Want::Discard | Want::Close => {
                     return Next::for_kernel(want);
                 }

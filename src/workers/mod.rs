@@ -34,6 +34,7 @@ use crate::kernel::{
 use crate::limits::{LINE_RETRY_PAUSE, NOTICE_INTERVAL, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
+use super::server::admission::handoff::{Handoff, Wake};
 use super::server::observe::counters::{Counters, StatsFormat};
 use super::server::{Loop, Server, TimerId};
 use notices::Notices;
@@ -75,12 +76,27 @@ struct Shared<S> {
     reloaded: Mutex<Reloaded<S>>,
     totals: Mutex<Totals>,
     wakers: Vec<Waker>,
-    /// What each worker does on its thread before it serves.
-    begin: Begin,
+    /// What the caller has the workers do.
+    hooks: Hooks,
 }
 
-/// What a worker, by number, does on its thread before it serves.
-pub type Begin = Box<dyn Fn(usize) + Send + Sync>;
+/// What the caller has the workers do.
+pub struct Hooks {
+    /// What a worker, by number, does on its thread before it serves.
+    pub begin: Box<dyn Fn(usize) + Send + Sync>,
+    /// Writes the trace (SIGUSR2), without waiting for the file.
+    pub trace: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Default for Hooks {
+    /// Nothing.
+    fn default() -> Hooks {
+        Hooks {
+            begin: Box::new(|_| ()),
+            trace: Box::new(|| ()),
+        }
+    }
+}
 
 /// Counters that are being collected.
 struct Totals {
@@ -177,11 +193,27 @@ pub struct Statistics {
     pub by_worker: bool,
 }
 
+/// Makes the first worker of this process hand connections to all of them in turn. `share` is the
+/// number of slots of each.
+pub fn hand_over<K, S>(servers: &mut [Server<K, S>], wakers: &[Waker], share: &dyn Fn(usize) -> u32)
+where
+    K: Spawner + Opener,
+    S: Service,
+{
+    let seats = wakers.iter().enumerate().map(|(worker, waker)| {
+        let (slots, waker) = (share(worker), waker.clone());
+        (slots as usize, Box::new(move || waker.wake()) as Wake)
+    });
+    let handoff = Handoff::new(seats);
+    for (place, server) in servers.iter_mut().enumerate() {
+        server.join_handoff(Arc::clone(&handoff), place);
+    }
+}
+
 /// Runs every server to its end: the first one on this thread, each other one on a thread of its
 /// own. `wakers` wake the servers, in the same order. `announce` is called when every server has
 /// its thread, before the first one serves. `reload` loads a service again, on its own thread, or
-/// returns the reason why it failed. Each worker calls `begin` with its number, on its thread,
-/// before it serves.
+/// returns the reason why it failed. `hooks` are called by the workers.
 ///
 /// # Errors
 ///
@@ -191,7 +223,7 @@ pub fn run<K, S>(
     wakers: Vec<Waker>,
     statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
-    begin: Begin,
+    hooks: Hooks,
     announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
@@ -200,7 +232,7 @@ where
     S: Service<State: Send> + Clone + Send + 'static,
 {
     let nobody = Watcher::Nobody;
-    run_for(nobody, servers, wakers, statistics, reload, begin, announce)
+    run_for(nobody, servers, wakers, statistics, reload, hooks, announce)
 }
 
 /// The same for a process with a `watcher`. For a supervisor the first report says that every
@@ -215,7 +247,7 @@ pub fn run_for<K, S>(
     wakers: Vec<Waker>,
     statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
-    begin: Begin,
+    hooks: Hooks,
     announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
@@ -263,12 +295,13 @@ where
         reloaded: Mutex::new(Reloaded::new()),
         totals: Mutex::new(totals),
         wakers,
-        begin,
+        hooks,
     });
+    let orphans = Orphans::default();
     let mut workers = servers
         .into_iter()
         .enumerate()
-        .map(|(number, server)| Worker::new(number, server, &shared));
+        .map(|(number, server)| Worker::new(number, server, &shared, &orphans));
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
     // In a worker process each sum is a report.
     first.set_timers(match &reporter {
@@ -285,7 +318,7 @@ where
         started?;
         announce();
         shared.totals().notices.tell_ready();
-        (first.shared.begin)(first.number);
+        (first.shared.hooks.begin)(first.number);
         if reporter.is_some() {
             // The first report says that this process serves.
             shared.request_counts(Purpose::LINE);
@@ -318,10 +351,17 @@ where
     ending
 }
 
+/// The listeners of workers that have failed, each with whether it is inherited. With SO_REUSEPORT
+/// the kernel resets what is in the queue of a listener that is closed, unless another listener of
+/// the port takes it over (net.ipv4.tcp_migrate_req of ip-sysctl, off by default). So another
+/// worker accepts it.
+type Orphans<Socket> = Arc<Mutex<Vec<(Socket, bool)>>>;
+
 struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
     shared: Arc<Shared<S>>,
+    orphans: Orphans<K::Socket>,
     /// The last request for counters that this worker has answered.
     seen: u64,
     /// The last request to look at the listeners that this worker has followed.
@@ -332,13 +372,19 @@ struct Worker<K: Spawner + Opener, S: Service> {
 }
 
 impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
-    fn new(number: usize, mut server: Server<K, S>, shared: &Arc<Shared<S>>) -> Worker<K, S> {
+    fn new(
+        number: usize,
+        mut server: Server<K, S>,
+        shared: &Arc<Shared<S>>,
+        orphans: &Orphans<K::Socket>,
+    ) -> Worker<K, S> {
         let drain = Arc::clone(shared);
         server.drain_with(move || _ = drain.request_drain());
         Worker {
             number,
             server,
             shared: Arc::clone(shared),
+            orphans: Arc::clone(orphans),
             seen: 0,
             looks: 0,
             reloads: 0,
@@ -358,13 +404,33 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             Err(_) => "it panicked".to_owned(),
         };
         log::error!("worker {}: {reason}", self.number);
+        let left = self.server.release_listeners();
+        self.orphans().extend(left);
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
         ended.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 
+    fn orphans(&self) -> MutexGuard<'_, Vec<(K::Socket, bool)>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts from the listeners of workers that have failed.
+    fn adopt_orphans(&mut self) {
+        let orphans = std::mem::take(&mut *self.orphans());
+        for (listener, is_inherited) in orphans {
+            let added = match is_inherited {
+                true => self.server.inherit_listener(listener),
+                false => self.server.share_listener(listener),
+            };
+            if let Err(error) = added {
+                log::error!("the queue of a listener is lost: epoll_ctl: {error}");
+            }
+        }
+    }
+
     fn run_turns(&mut self) -> io::Result<()> {
-        (self.shared.begin)(self.number);
+        (self.shared.hooks.begin)(self.number);
         loop {
             self.turn()?;
             if self.retired || self.shared.stop.load(Ordering::Acquire) {
@@ -448,6 +514,9 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             }
             if signals.statistics {
                 self.shared.request_counts(Purpose::LINE);
+            }
+            if signals.trace {
+                (self.shared.hooks.trace)();
             }
             let shared = &self.shared;
             let hand_over = |service| shared.hand_over(service);
@@ -552,6 +621,9 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.shared.drain.load(Ordering::Acquire) {
+            if !self.retired {
+                self.adopt_orphans();
+            }
             if self.shared.leave.load(Ordering::Acquire) {
                 self.server.close_listeners();
             }

@@ -150,7 +150,9 @@ impl Play {
             backlog: 8,
             drain_timeout: Duration::from_secs(5),
             wiretap: None,
+            trace: None,
             pacing: Default::default(),
+            proxy: None,
         };
         let listeners = vec![listener.expect("it is not made to fail")];
         let server = Server::new(sim, listeners, protocol, settings)?;

@@ -315,8 +315,10 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "limits.md",
         "rates.md",
         "wiretap.md",
+        "trace.md",
         "shutdown.md",
         "processes.md",
+        "scaling.md",
         "systemd.md",
         "changes.md",
     ] {

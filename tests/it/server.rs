@@ -25,6 +25,7 @@ mod stale;
 mod talkative;
 mod tasks;
 mod time;
+mod tracing;
 mod wiretap;
 
 use std::time::Duration;
@@ -71,7 +72,9 @@ fn settings() -> Settings {
         backlog: 8,
         drain_timeout: DRAIN,
         wiretap: None,
+        trace: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

@@ -57,6 +57,13 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         })
     }
 
+    /// The page of this conversation in what all of them share.
+    pub(super) fn take_page(&mut self, page: u32) {
+        if let Some(announced) = &mut self.reactor.pump_mut().announced {
+            announced.take_page(page);
+        }
+    }
+
     pub(super) fn kernel_mut(&mut self) -> &mut K {
         &mut self.reactor.pump_mut().kernel
     }
@@ -225,7 +232,9 @@ mod tests {
             backlog: 1,
             drain_timeout: Duration::ZERO,
             wiretap: None,
+            trace: None,
             pacing: Pacing::default(),
+            proxy: None,
         };
         let protocol = Protocol {
             framing: Framing::parse("u32be").expect("a framing"),

@@ -52,6 +52,10 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
         let settings = &mut self.drive.settings;
         let process = std::process::id();
         settings.wiretap = settings.wiretap.take().map(|tap| tap.of_process(process));
+        if let Some(trace) = &settings.trace {
+            // The records so far are those of the parent.
+            trace.ring().clear();
+        }
         let mut conversation = match self.drive.conversation() {
             Ok(conversation) => conversation,
             Err(error) => {
@@ -59,6 +63,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
                 return 1;
             }
         };
+        conversation.take_page(slot);
         let mut services = self.ledger.services();
         let mut told = 0;
         conversation.follow(self.ledger.order());
@@ -85,6 +90,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
             }
         }
         self.publish(slot, &conversation, &mut told);
+        (self.drive.at_end)();
         // A line that was written in part would be mixed with the next one of another process.
         finish_lines(LAST_LINE_TIMEOUT);
         self.ledger.add_lines_dropped(0, take_lines_untold());
@@ -132,6 +138,9 @@ impl<S: Service> Forks<S> {
             if let Some(slot) = self.processes.iter().position(|it| *it == id) {
                 self.processes[slot] = 0;
                 self.past.take(&self.ledger, slot as u32);
+                if let Some(rule) = &self.drive.settings.proxy {
+                    rule.forget(slot as u32);
+                }
                 self.count_lines_dropped();
                 self.free.put(slot as u32);
                 freed(slot as u32);

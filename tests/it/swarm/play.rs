@@ -201,7 +201,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
             wiretap: None,
+            trace: None,
             pacing: pacing(world),
+            proxy: None,
         };
         let count = world.workers();
         let (sim, mut kernels) = Worker::of(sim, count);

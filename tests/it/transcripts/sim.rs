@@ -72,7 +72,9 @@ impl ServiceUser for Playing<'_> {
             backlog: 8,
             drain_timeout: options.drain_timeout,
             wiretap: None,
+            trace: None,
             pacing: Default::default(),
+            proxy: None,
         };
         let mut sim = Sim::new(Config::default());
         let address = limits::LISTEN_DEFAULT.parse().expect("an address");

@@ -8,11 +8,13 @@
 
 mod connect;
 mod decode;
+pub(super) mod front;
 mod lab;
 mod lookup;
 mod merge;
 mod other_words;
 mod serve;
+mod trace;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use super::super::values::{
     time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
+use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
     ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
@@ -161,6 +162,7 @@ pub(super) const ROW: CommandRow = CommandRow {
                 return Err(format!("--unix-mode {mode:04o}: needs --listen unix:/PATH"));
             }
         }
+        front::check(&serve)?;
         check_inetd(&serve, &options.given)?;
         for (place, endpoint) in serve.listen.iter().enumerate() {
             let is_same = matches!(endpoint, Endpoint::Passed(_));
@@ -270,6 +272,8 @@ pub(super) const FLAGS: &[Flag] = &[
             Ok(())
         }),
     },
+    front::PROXY_PROTOCOL,
+    front::PROXY_FROM,
     Flag {
         long: "--backlog",
         short: None,
