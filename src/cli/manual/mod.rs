@@ -44,6 +44,7 @@ topics![
     "systemd",
     "lab",
     "epoll",
+    "source",
     "internals",
     "changes",
 ];
