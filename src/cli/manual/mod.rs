@@ -41,6 +41,7 @@ topics![
     "environment",
     "systemd",
     "lab",
+    "sum",
     "internals",
     "changes",
 ];

@@ -60,6 +60,9 @@ pub enum Command {
     Lab(Lab),
     /// Print the frames of standard input.
     Decode(Decode),
+    /// Print or check digests of files.
+    #[cfg(feature = "auth")]
+    Sum(Sum),
 }
 
 impl Command {
@@ -81,6 +84,7 @@ struct Options {
     decode: Decode,
     merge: Merge,
     lab: Lab,
+    sum: Sum,
     /// The flags that were given.
     given: Vec<&'static str>,
 }
@@ -282,6 +286,23 @@ pub struct Lab {
     pub quiet: bool,
     /// Output file for the results as JSON.
     pub json: Option<PathBuf>,
+}
+
+/// The options of `mynah sum`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// The flag of the algorithm; `None` is the default.
+    pub algorithm: Option<&'static str>,
+    /// Text in front of each file.
+    pub salt: Option<String>,
+    /// The file with the key of an HMAC.
+    pub hmac_key_file: Option<PathBuf>,
+    /// The list to verify.
+    pub check: Option<PathBuf>,
+    /// Compare two files.
+    pub same: bool,
+    /// The files to read; none is standard input.
+    pub files: Vec<PathBuf>,
 }
 
 /// What `mynah lab` plays.

@@ -5,6 +5,8 @@
 //! own. Neighbours: `cli::options` provides the commands, `main` calls [`run`].
 
 mod bench;
+#[cfg(feature = "auth")]
+mod key;
 mod lab;
 mod log_filter;
 mod merge;
@@ -12,6 +14,8 @@ pub mod output;
 mod output_file;
 mod serve;
 mod service;
+#[cfg(feature = "auth")]
+mod sum;
 
 use std::collections::hash_map::RandomState;
 use std::env;
@@ -116,6 +120,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(_) => Ok(()),
         Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
         Command::Decode(_) | Command::Merge(_) | Command::Lab(_) => kernel::let_signals_act(),
+        #[cfg(feature = "auth")]
+        Command::Sum(_) => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
@@ -125,6 +131,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Merge(options) => merge::merge(&options),
         Command::Lab(options) => lab::lab(&options),
         Command::Decode(options) => decode(&options),
+        #[cfg(feature = "auth")]
+        Command::Sum(options) => sum::sum(&options),
     }
 }
 

@@ -13,6 +13,8 @@ mod command_line;
 mod crowd;
 mod dead;
 mod ending;
+#[cfg(not(feature = "auth"))]
+mod features;
 mod hostile;
 mod injected;
 mod kernel_options;
@@ -24,6 +26,8 @@ mod rates;
 mod run;
 mod server;
 mod streams;
+#[cfg(feature = "auth")]
+mod sum;
 mod sums;
 mod supervision;
 mod user;

@@ -13,6 +13,7 @@ mod lookup;
 mod merge;
 mod other_words;
 mod serve;
+mod sum;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -100,7 +101,14 @@ pub(super) const COMMANDS: &[CommandRow] = &[
     lab::ROW,
     connect::ROW,
     decode::ROW,
+    sum::ROW,
 ];
+
+/// Refuses what this build has not.
+#[cfg(not(feature = "auth"))]
+fn needs_auth<T>() -> Result<T, String> {
+    Err("needs the feature auth, cargo build --release --features auth".to_owned())
+}
 
 /// How payloads are written, by name.
 const CODECS: &[(&str, Option<Codec>)] = &[("none", None), ("base64", Some(Codec::Base64))];
