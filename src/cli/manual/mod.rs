@@ -42,6 +42,7 @@ topics![
     "systemd",
     "lab",
     "sum",
+    "epoll",
     "internals",
     "changes",
 ];
