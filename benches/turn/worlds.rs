@@ -223,6 +223,7 @@ fn server<S: Service + 'static>(
         frames_per_event: FRAMES_PER_EVENT,
         spin: None,
         wiretap: None,
+        auth: None,
         pacing: Default::default(),
     };
     let mut server = Server::new(kernel, vec![listener], protocol, settings)

@@ -465,6 +465,7 @@ impl Builder {
             backlog: self.backlog,
             drain_timeout: self.drain_timeout,
             wiretap: None,
+            auth: None,
             pacing: Default::default(),
         }
     }

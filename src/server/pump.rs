@@ -13,8 +13,11 @@ use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
 };
+#[cfg(feature = "auth")]
+use crate::protocol::front::auth::CHALLENGE_SIZE;
 use crate::protocol::service::Service;
 
+use super::auth::Auth;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
@@ -34,6 +37,8 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) tap: Option<Wiretap>,
     /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
     pub(in crate::server) pace: Option<Box<Pace>>,
+    /// The key that each peer has to know.
+    pub(in crate::server) auth: Option<Auth>,
     /// The time of this turn.
     pub(in crate::server) now: Time,
 }
@@ -232,6 +237,34 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             // A peer that has left already has no address.
             Err(_) => tap.registered(&"unknown"),
         };
+    }
+
+    /// Speaks first: challenges a new connection, or greets it.
+    #[cold]
+    pub(in crate::server) fn begin(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+    ) {
+        match &self.auth {
+            None => peer.connection.begin(workspace, &mut self.protocol),
+            #[cfg(not(feature = "auth"))]
+            Some(auth) => match *auth {},
+            #[cfg(feature = "auth")]
+            Some(auth) => {
+                let mut challenge = [0; CHALLENGE_SIZE];
+                match self.kernel.random(&mut challenge) {
+                    Ok(()) => {
+                        let expected = auth.expected(&challenge);
+                        peer.connection.challenge(&challenge, expected, workspace);
+                    }
+                    Err(error) => {
+                        log::debug!("getrandom: {error}");
+                        peer.connection.close(CloseReason::Failed);
+                    }
+                }
+            }
+        }
     }
 
     /// Counts the answered frames of one step, and logs a discarded frame.

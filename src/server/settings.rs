@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::kernel::Trigger;
 
+use super::auth::Auth;
 use super::observe::wiretap::Wiretap;
 use super::pace::Pacing;
 use super::pool::WorkspaceSize;
@@ -49,4 +50,6 @@ pub struct Settings {
     /// Rates, and idle time-outs of one direction. With any of them, no connection takes the fast
     /// path.
     pub pacing: Pacing,
+    /// The key that each peer has to know.
+    pub auth: Option<Auth>,
 }

@@ -77,6 +77,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         let pump = Pump {
             close_log: CloseLog::default(),
             tap: settings.wiretap.clone(),
+            auth: settings.auth.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             now: kernel.now(),
             kernel,

@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("decode", "limits base protocol::framing protocol::codec"),
     (
         "client",
-        "limits base protocol::framing protocol::codec kernel",
+        "limits base protocol::framing protocol::codec protocol::front kernel",
     ),
     (
         "load",

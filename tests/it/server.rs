@@ -71,6 +71,7 @@ fn settings() -> Settings {
         backlog: 8,
         drain_timeout: DRAIN,
         wiretap: None,
+        auth: None,
         pacing: Default::default(),
     }
 }

@@ -111,6 +111,10 @@ pub struct Serve {
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
     pub codec: Option<Codec>,
+    /// How peers have to prove that they know the key.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -206,6 +210,8 @@ impl Default for Serve {
             allow: Vec::new(),
             framing: Framing::Raw(Raw),
             codec: None,
+            auth: None,
+            auth_key_file: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             model: Model::Epoll,
@@ -245,6 +251,15 @@ impl Default for Serve {
     }
 }
 
+/// How a peer proves that it knows a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthName {
+    /// HMAC-SHA-256 of the challenge.
+    HmacSha256,
+    /// HMAC-MD5, for old peers.
+    HmacMd5,
+}
+
 /// The options of `mynah connect`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
@@ -252,6 +267,10 @@ pub struct Connect {
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
     pub codec: Option<Codec>,
+    /// How to prove that the key is known.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// The only message, instead of the messages of standard input.
@@ -349,6 +368,8 @@ impl Default for Connect {
         Connect {
             framing: Framing::Raw(Raw),
             codec: None,
+            auth: None,
+            auth_key_file: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             once: None,
             greeting: false,

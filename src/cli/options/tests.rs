@@ -93,6 +93,8 @@ fn every_value_reaches_its_field() {
         allow: Vec::new(),
         framing: "u32be".parse().expect("a framing"),
         codec: Some(Codec::Base64),
+        auth: None,
+        auth_key_file: None,
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
@@ -489,6 +491,8 @@ fn connect_takes_an_address_and_its_options() {
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
         codec: Some(Codec::Base64),
+        auth: None,
+        auth_key_file: None,
         frame_size_max: 9,
         once: Some("hi".to_owned()),
         greeting: true,

@@ -4,8 +4,21 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::service::read_regular;
 use super::{Exit, Failure};
+use crate::base::digest::Keyed;
+use crate::cli::options::AuthName;
+use crate::client::Key;
 use crate::limits::KEY_SIZE_MAX;
+
+/// The key of `--auth` for a client.
+pub(super) fn of(auth: Option<AuthName>, path: Option<&Path>) -> Result<Option<Key>, Failure> {
+    let (Some(auth), Some(path)) = (auth, path) else {
+        return Ok(None);
+    };
+    let key = read("--auth-key-file", path)?;
+    Ok(Some(Key(Keyed::new(auth == AuthName::HmacMd5, &key))))
+}
 
 /// The key in the file that `option` names. It may be a pipe.
 pub(super) fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
@@ -18,6 +31,12 @@ pub(super) fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let key = read().map_err(|error| error.to_string()).and_then(take);
     let named = |why| format!("{option} {}: {why}", path.display());
     key.map_err(|why| Failure::new(Exit::Usage, named(why)))
+}
+
+/// The same while a server runs, which must not wait: only a regular file is read.
+pub(super) fn read_at_once(option: &str, path: &Path) -> Result<Vec<u8>, String> {
+    let read = read_regular(path, KEY_SIZE_MAX + 1).and_then(take);
+    read.map_err(|why| format!("{option} {}: {why}", path.display()))
 }
 
 /// The key in the text of its file.

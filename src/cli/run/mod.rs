@@ -138,6 +138,10 @@ pub fn run(command: Command) -> Result<(), Failure> {
 
 /// Talks to the server at `endpoint` until either side closes the connection.
 fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
+    #[cfg(not(feature = "auth"))]
+    let key = None;
+    #[cfg(feature = "auth")]
+    let key = key::of(options.auth, options.auth_key_file.as_deref())?;
     let source = match options.once {
         Some(message) => Source::Message(message.into()),
         None if io::stdin().is_terminal() => Source::Terminal,
@@ -159,6 +163,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     let settings = client::Settings {
         framing: limited(options.framing, options.frame_size_max)?,
         codec: options.codec,
+        auth: key,
         frame_size_max: options.frame_size_max,
         source,
         terminal: io::stdout().is_terminal(),
@@ -208,7 +213,7 @@ fn talk<K: Streams + Opener>(
         Err(failure) => failure,
     };
     let exit = match failure {
-        client::ClientError::Protocol(_) => Exit::Protocol,
+        client::ClientError::Protocol(_) | client::ClientError::Refused(_) => Exit::Protocol,
         client::ClientError::Message(_) => Exit::Usage,
         _ => Exit::Io,
     };

@@ -90,7 +90,7 @@ fn load_dictionary(path: &Path) -> Result<Dict, String> {
 /// Reads a file, and at most one byte more than `most`, which shows that the file is too long. A
 /// file that changes during the read is read again after a pause, because the result may be half
 /// old and half new.
-fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+pub(super) fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     read_unchanged(|| read_once(path, most), thread::sleep)
 }
 

@@ -23,6 +23,8 @@ pub enum CloseReason {
     Refused,
     /// The connection opened with another protocol, which the service refuses.
     OtherProtocol,
+    /// The peer did not answer the challenge, or not with the right digest.
+    Unauthorised,
     /// No byte for the idle time-out.
     Idle,
     /// The peer took too few of the owed bytes within the stall time-out.
@@ -93,7 +95,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 16] = [
+    pub const ALL: [CloseReason; 17] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -103,6 +105,7 @@ impl CloseReason {
         CloseReason::Goodbye,
         CloseReason::Refused,
         CloseReason::OtherProtocol,
+        CloseReason::Unauthorised,
         CloseReason::Idle,
         CloseReason::Stalled,
         CloseReason::SlowFrame,
@@ -124,6 +127,7 @@ impl CloseReason {
             CloseReason::Goodbye => "goodbye",
             CloseReason::Refused => "refused",
             CloseReason::OtherProtocol => "other_protocol",
+            CloseReason::Unauthorised => "unauthorised",
             CloseReason::Idle => "idle",
             CloseReason::Stalled => "stalled",
             CloseReason::SlowFrame => "slow_frame",
@@ -141,6 +145,7 @@ impl CloseReason {
     pub const fn limit(self) -> Option<&'static str> {
         match self {
             CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
+            CloseReason::Unauthorised => Some("the peer did not answer the challenge of --auth"),
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
             CloseReason::OtherProtocol => Some("a web page could have opened this connection"),
             CloseReason::Stalled => Some("the peer took too little of its answers in time"),

@@ -9,6 +9,8 @@
 //!            +-----------------> Draining -----------------------> Lingering
 //! ```
 //!
+//! With a key in front of the service, a connection is first Pending, see `challenge`.
+//!
 //! The driver of a connection asks [`Connection::wants`], does that, and reports what happened.
 //! Small servers miss five rules. Four of them are kept here; the fourth, that an error and a
 //! hang-up are reported without interest, is kept by `server::reactor::slow_path`:
@@ -27,6 +29,7 @@
 
 mod answer;
 mod budget;
+mod challenge;
 mod close_reason;
 mod discard;
 mod effect;
@@ -34,6 +37,7 @@ mod replies;
 mod workspace;
 
 use crate::protocol::framing::{FrameError, Framing, Hint, OnTooLong};
+use crate::protocol::front::auth::Expected;
 use crate::protocol::service::{Reply, Service};
 
 pub use answer::{Run, Stop};
@@ -84,6 +88,8 @@ fn reply_max<S: Service>(service: &S, framing: &Framing, payload: usize) -> usiz
 enum State {
     /// The service sends a greeting, and has not sent it yet.
     Greeting,
+    /// The peer has been sent a challenge, and has to answer it with this digest.
+    Pending(Expected),
     /// The connection reads, answers and writes.
     Open,
     /// Open, with frames that are answered after other connections have had their turn.
@@ -199,7 +205,7 @@ impl<S: Service> Connection<S> {
             (State::Closed(_) | State::Greeting, _) => Want::Close,
             // Owed bytes leave first, because an answer in place has no gap before it.
             (_, true) => Want::Write,
-            (State::Open | State::Discarding { .. }, false) => Want::Read,
+            (State::Open | State::Discarding { .. } | State::Pending(_), false) => Want::Read,
             (State::Awaiting, false) => Want::Await,
             (State::Yielding, false) => Want::Resume,
             (State::Draining(_), false) => Want::Shutdown,
@@ -234,7 +240,7 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn is_mid_message(&self) -> bool {
         match self.state {
-            State::Discarding { .. } => true,
+            State::Discarding { .. } | State::Pending(_) => true,
             State::Open | State::Yielding => S::is_mid_message(&self.service),
             _ => false,
         }
@@ -267,10 +273,10 @@ impl<S: Service> Connection<S> {
         matches!(self.state, State::Greeting)
     }
 
-    /// The service writes its greeting, if it has one. `workspace` is empty.
+    /// The service writes its greeting, if it has one. Nothing is owed.
     #[cold]
     pub fn begin(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
-        debug_assert!(self.is_greeting() && workspace.is_empty());
+        debug_assert!(matches!(self.state, State::Greeting | State::Open) && !workspace.owes());
         self.state = State::Open;
         let need = protocol.reply_max(0);
         let overhead = protocol.framing.overhead();
@@ -295,6 +301,9 @@ impl<S: Service> Connection<S> {
         budget: &mut Budget,
     ) -> Progress {
         workspace.inbound.advance(count);
+        if let State::Pending(expected) = self.state {
+            return self.take_digest(expected, workspace, protocol, budget);
+        }
         self.screen(count, workspace, protocol);
         self.resume(workspace, protocol, budget)
     }
@@ -327,6 +336,11 @@ impl<S: Service> Connection<S> {
             State::Open => self.state = State::HalfClosed(CloseReason::EndOfStream.into()),
             State::Discarding { .. } => self.end_inside_a_frame(workspace, protocol),
             State::Lingering(cause) => self.state = State::Closed(cause),
+            // A peer that has ended its stream sends nothing more: there is nothing to linger for.
+            State::Pending(_) => {
+                self.state = State::Closed(CloseReason::Unauthorised.into());
+                workspace.inbound.drop_undecoded();
+            }
             State::Greeting
             | State::Awaiting
             | State::Yielding
@@ -340,8 +354,11 @@ impl<S: Service> Connection<S> {
 
     /// The server ends the connection: owed bytes are still written, nothing more is answered.
     pub fn drain(&mut self, cause: impl Into<Cause>, workspace: &mut Workspace<'_>) {
-        if matches!(self.state, State::Open | State::Discarding { .. }) {
-            self.state = State::Draining(cause.into());
+        if matches!(
+            self.state,
+            State::Open | State::Discarding { .. } | State::Pending(_)
+        ) {
+            self.state = State::Draining(self.in_place_of(cause.into()));
             workspace.inbound.drop_undecoded();
         }
     }
@@ -360,7 +377,7 @@ impl<S: Service> Connection<S> {
             | State::Draining(first)
             | State::Lingering(first)
             | State::Closed(first) => first,
-            _ => cause.into(),
+            _ => self.in_place_of(cause.into()),
         };
         self.state = State::Closed(cause);
     }

@@ -51,6 +51,7 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         let pump = Pump {
             close_log: CloseLog::default(),
             tap: settings.wiretap.clone(),
+            auth: settings.auth.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             now: kernel.now(),
             kernel,
@@ -236,6 +237,7 @@ mod tests {
             drain_timeout: Duration::ZERO,
             wiretap: None,
             pacing: Pacing::default(),
+            auth: None,
         };
         let protocol = Protocol {
             framing: Framing::parse("u32be").expect("a framing"),

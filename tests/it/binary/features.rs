@@ -10,6 +10,17 @@ fn what_needs_a_feature_says_so() {
         &["sum", "--md5", "a", "b"],
         &["sum", "--check", "list"],
         &["sum", "--same", "a", "b"],
+        &["--auth", "hmac-sha256", "--auth-key-file", "/nowhere"],
+        &["upper", "--auth", "hmac-md5"],
+        &["--auth-key-file", "/nowhere"],
+        &[
+            "connect",
+            "7007",
+            "--auth",
+            "hmac-sha256",
+            "--auth-key-file",
+            "/nowhere",
+        ],
     ] {
         let refused = Ended::run(args);
         assert_eq!(refused.code, Some(1), "{args:?}");

@@ -7,6 +7,8 @@
 
 mod accept;
 mod addresses;
+#[cfg(feature = "auth")]
+mod auth;
 mod bytes;
 mod calls;
 mod command_line;

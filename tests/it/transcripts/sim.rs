@@ -72,6 +72,7 @@ impl ServiceUser for Playing<'_> {
             backlog: 8,
             drain_timeout: options.drain_timeout,
             wiretap: None,
+            auth: None,
             pacing: Default::default(),
         };
         let mut sim = Sim::new(Config::default());

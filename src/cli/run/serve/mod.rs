@@ -6,6 +6,8 @@
 //! `processes` supervises worker processes, `workers` runs the servers, `server::plan` divides the
 //! memory.
 
+#[cfg(feature = "auth")]
+mod auth;
 mod listeners;
 mod models;
 mod processes;
@@ -82,6 +84,10 @@ where
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
     host::give_large_blocks_back();
+    #[cfg(feature = "auth")]
+    let (auth, load) = auth::open(&options, load)?;
+    #[cfg(not(feature = "auth"))]
+    let auth = None;
     let load: Load<S> = Arc::new(Mutex::new(load));
     let service = load_now(&load).map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
@@ -140,7 +146,10 @@ where
             wakers.push(opened.waker.clone());
             let (worker, wiretap) = (first + worker, wiretap.as_ref());
             let pacing = pacing.clone();
-            let settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
+            let settings = Settings {
+                auth: auth.clone(),
+                ..settings(&options, connections_max, &plan, wiretap, pacing, worker)
+            };
             match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
                 None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
                 Some(hand_out) => {
@@ -494,5 +503,6 @@ fn settings(
         drain_timeout: options.drain_timeout,
         wiretap: wiretap.cloned(),
         pacing,
+        auth: None,
     }
 }
