@@ -224,7 +224,9 @@ fn server<S: Service + 'static>(
         spin: None,
         wiretap: None,
         auth: None,
+        trace: None,
         pacing: Default::default(),
+        proxy: None,
     };
     let mut server = Server::new(kernel, vec![listener], protocol, settings)
         .map_err(|error| error.to_string())?;

@@ -20,7 +20,10 @@ pub mod journal;
 mod lines;
 mod linux;
 mod outlet;
+mod passed;
+mod service_manager;
 mod standard;
+mod system_log;
 mod token;
 
 use std::fmt;
@@ -38,15 +41,19 @@ pub use batch::{ReceiveBatch, SendBatch};
 pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
-pub(crate) use lines::{retry_lines, retry_lines_by};
+pub(crate) use lines::{add_lines_dropped, retry_lines, retry_lines_by, take_lines_untold};
 pub use linux::processes::{
     Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child,
 };
-pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
+pub use linux::signals::{
+    block_signals, block_trace_signal, hold_signals_back, let_hang_ups_act, let_signals_act,
+};
 pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
-pub use outlet::outlet_descriptors;
+pub use outlet::{log_to_the_system, outlet_descriptors, tell_unless_peer};
+pub use passed::{PASSED_FIRST, Passed, PassedState, take_passed, take_standard_input};
+pub use service_manager::ServiceManager;
 pub use standard::{StandardInput, StandardOutput};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
 
@@ -322,6 +329,8 @@ pub enum Signal {
     Terminate(i32),
     /// SIGUSR1: print the statistics.
     Statistics,
+    /// SIGUSR2: write the trace.
+    Trace,
     /// SIGHUP: read the files again.
     Reload,
 }

@@ -466,7 +466,9 @@ impl Builder {
             drain_timeout: self.drain_timeout,
             wiretap: None,
             auth: None,
+            trace: None,
             pacing: Default::default(),
+            proxy: None,
         }
     }
 }

@@ -47,6 +47,8 @@ pub const PROCESS_COUNTS_MAX: Duration = Duration::from_secs(1);
 /// How long worker processes may take to end at once, before they are killed: they first end the
 /// commands that they have started.
 pub const PROCESS_STOP_MAX: Duration = Duration::from_secs(1);
+/// How often the service manager may be told a new status: as often as a person looks.
+pub const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 /// How much longer than the drain time-out a worker process may drain, before it is killed: it may
 /// begin late and needs time to end.
 pub const PROCESS_DRAIN_GRACE: Duration = Duration::from_secs(3);
@@ -267,6 +269,19 @@ pub const DELIMITER_SHORT_MAX: usize = 8;
 /// largest frame could only refuse every frame.
 pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
 
+/// Longest header of version 1 of the PROXY protocol, its line feed included: the bound of the
+/// specification.
+pub const PROXY_LINE_MAX: usize = 107;
+/// Longest header of version 2. The longest addresses take 232 bytes, and what a load balancer adds
+/// (a name, an identifier, the certificate of a client) a few hundred to two thousand. The
+/// specification allows 65,551 bytes, which a peer could make the server hold for each connection.
+pub const PROXY_HEADER_MAX: usize = 4 * KIB;
+/// Tries to get the lock of counts that threads and processes share. It is held for a microsecond
+/// for each thousand connections; longer only by a process that was killed or stopped.
+pub const SHARED_COUNTS_TRIES: u32 = 10_000;
+/// Ranges of `--proxy-from`. Each is looked at for each new connection.
+pub const PROXY_RANGES_MAX: usize = 64;
+
 /// Longest text that `echo` puts in front of every message: a prompt, not a page.
 pub const PREFIX_SIZE_MAX: usize = KIB;
 /// Largest dictionary file: more words than any language has. During a reload two dictionaries
@@ -322,3 +337,17 @@ pub const DIGEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `connect --auth` waits for a refusal before it ends its stream: a round trip, and time
 /// for a busy server.
 pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Records that `--trace` keeps by default: some seconds of a busy server, and a page that stays
+/// fluid.
+pub const TRACE_RECORDS_DEFAULT: usize = 100_000;
+/// Most records of a trace. No page and no reader of a trace is of use with more.
+pub const TRACE_RECORDS_MAX: usize = 10_000_000;
+/// Bytes that a record keeps of what moved, of an address, or of events: a line of text, and five
+/// events.
+pub const TRACE_BYTES_EACH: usize = 64;
+/// Bytes for each record of a trace that holds all that moved: the mean, because they share one
+/// space. Records whose bytes were overwritten keep their number.
+pub const TRACE_PAYLOAD_EACH: usize = 256;
+/// Least space for all that moved: a few large reads, however few records are kept.
+pub const TRACE_PAYLOAD_MIN: usize = MIB;

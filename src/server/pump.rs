@@ -5,10 +5,12 @@
 //! classifies errors. No error leaves the pump, so one peer's error never affects another. See
 //! recv(2), send(2), shutdown(2).
 
+mod header;
+
 use std::time::Duration;
 
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Poller, Sockets, Time};
+use crate::kernel::{Poller, Sockets, Time, Token};
 use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
@@ -17,11 +19,12 @@ use crate::protocol::connection::{
 use crate::protocol::front::auth::CHALLENGE_SIZE;
 use crate::protocol::service::Service;
 
+use super::admission::announced::Announced;
 use super::auth::Auth;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
-use super::observe::wiretap::Wiretap;
+use super::observe::tap::Tap;
 use super::pace::{Pace, Side};
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
@@ -33,12 +36,15 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) reading: ReadPolicy,
     /// Log lines of connections that end and of discarded frames.
     pub(in crate::server) close_log: CloseLog,
-    /// Tells the events of connections. The fast path has no calls of it, so it is closed then.
-    pub(in crate::server) tap: Option<Wiretap>,
+    /// What watches the connections, if anything does. The fast path has no calls of it.
+    pub(in crate::server) tap: Option<Tap>,
     /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
     pub(in crate::server) pace: Option<Box<Pace>>,
     /// The key that each peer has to know.
     pub(in crate::server) auth: Option<Auth>,
+    /// The clients that load balancers announce. A connection before its header is not at rest, so
+    /// the fast path knows nothing of this.
+    pub(in crate::server) announced: Option<Box<Announced>>,
     /// The time of this turn.
     pub(in crate::server) now: Time,
 }
@@ -228,15 +234,29 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         FastOutcome::Ended
     }
 
-    /// Tells the wiretap of a new connection.
+    /// Tells the observers of a new connection.
     #[cold]
-    pub(in crate::server) fn tell_new(&mut self, peer: &mut Link<K, S>) {
+    pub(in crate::server) fn tell_new(&mut self, token: Token, peer: &mut Link<K, S>) {
         let Some(tap) = &mut self.tap else { return };
-        peer.number = match self.kernel.peer(&peer.socket) {
-            Ok(address) => tap.registered(&address),
-            // A peer that has left already has no address.
-            Err(_) => tap.registered(&"unknown"),
-        };
+        peer.number = tap.registered();
+        if tap.sees_bytes() && !peer.connection.expects_header() {
+            match self.kernel.peer(&peer.socket) {
+                Ok(address) => tap.active(peer.number, &address),
+                // A peer that has left already has no address.
+                Err(_) => tap.active(peer.number, &"unknown"),
+            }
+        }
+        self.tell(token, peer);
+    }
+
+    /// Tells the observers of a change of a connection, if there is one.
+    #[inline]
+    pub(in crate::server) fn tell(&mut self, token: Token, peer: &mut Link<K, S>) {
+        if let Some(tap) = &mut self.tap {
+            tap.begin(token);
+            let waits = Some(peer.waiting.number());
+            tap.state(&mut peer.told, peer.connection.stage(), waits, self.now);
+        }
     }
 
     /// Speaks first: challenges a new connection, or greets it.
@@ -264,6 +284,19 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     }
                 }
             }
+        }
+    }
+
+    /// The header of a load balancer was taken: challenges the client, if it can still answer.
+    #[cold]
+    pub(in crate::server) fn challenge_behind_header(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+    ) {
+        match peer.connection.is_open() {
+            true => self.begin(peer, workspace),
+            false => peer.connection.close(CloseReason::Unauthorised),
         }
     }
 
@@ -303,6 +336,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         // A peer that was not read while it was owed bytes may have sent more since.
         possible.read |= self.reads_until_empty(peer);
         while budget.take_call() {
+            if let Some(tap) = &mut self.tap {
+                tap.state(&mut peer.told, peer.connection.stage(), None, self.now);
+            }
             let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if possible.read && self.may_read(peer, workspace) => {
@@ -352,6 +388,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
+                Want::Header => return self.receive_header(peer, workspace, possible, budget),
                 Want::Read | Want::Await | Want::Write | Want::Discard | Want::Close => {
                     return Next::for_kernel(want);
                 }

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use crate::kernel::Trigger;
+use crate::kernel::journal::Track;
 
+use super::admission::announced::ProxyRule;
 use super::auth::Auth;
 use super::observe::wiretap::Wiretap;
 use super::pace::Pacing;
@@ -47,9 +49,13 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Tells what happens on each connection. With it, no connection takes the fast path.
     pub wiretap: Option<Wiretap>,
+    /// Keeps the changes of each connection.
+    pub trace: Option<Track>,
     /// Rates, and idle time-outs of one direction. With any of them, no connection takes the fast
     /// path.
     pub pacing: Pacing,
     /// The key that each peer has to know.
     pub auth: Option<Auth>,
+    /// Which connections begin with the header of a load balancer; `None` for none.
+    pub proxy: Option<ProxyRule>,
 }

@@ -7,12 +7,14 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::kernel::{Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
+use super::admission::announced::Announced;
 use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::blocking::Drive;
@@ -21,6 +23,7 @@ use super::effects::commands::Commands;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::observe::snapshot::{Entries, Snapshot};
+use super::observe::tap::Tap;
 use super::pace::Pace;
 use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
@@ -51,6 +54,10 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     turns: u64,
     /// When the service gets the time again.
     next_tick: Time,
+    /// The time without a connection after which the server drains by itself.
+    idle_span: Option<Duration>,
+    /// When it does so; never, while there is a connection.
+    idle_until: Time,
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -76,9 +83,14 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let pump = Pump {
             close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
             auth: settings.auth.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
+            announced: Announced::new(
+                settings.proxy.as_ref(),
+                settings.connections_per_ip_max,
+                settings.connections_max,
+            ),
             now: kernel.now(),
             kernel,
             protocol,
@@ -97,6 +109,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             drain: None,
             turns: 0,
             next_tick: Time::default(),
+            idle_span: None,
+            idle_until: Time::NEVER,
         })
     }
 
@@ -107,7 +121,31 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     ///
     /// Why it cannot be registered. It is closed then.
     pub fn share_listener(&mut self, listener: K::Socket) -> io::Result<()> {
-        self.acceptor.share(self.reactor.pump_mut(), listener)
+        let pump = self.reactor.pump_mut();
+        self.acceptor.share(pump, listener, false)
+    }
+
+    /// The same for a listener that another program has opened and may keep. A drain changes
+    /// nothing of it: it accepts what is in the queue, and closes this descriptor.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Server::share_listener`].
+    pub fn inherit_listener(&mut self, listener: K::Socket) -> io::Result<()> {
+        let pump = self.reactor.pump_mut();
+        self.acceptor.share(pump, listener, true)
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    pub fn adopt(&mut self, connection: K::Socket) {
+        self.acceptor.adopt(&mut self.reactor, connection);
+        self.note_release();
+    }
+
+    /// Drains by itself after `span` without a connection, counted from now on.
+    pub fn end_after_idle(&mut self, span: Duration) {
+        self.idle_span = Some(span);
+        self.note_release();
     }
 
     /// Takes part in `handoff` as the worker at `place`. The first one accepts for all.
@@ -208,8 +246,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         // Behind the deadlines, which may end connections whose commands are to be killed.
         self.commands.start(&mut self.reactor);
-        self.acceptor.settle(&mut self.reactor);
+        if self.acceptor.settle(&mut self.reactor) {
+            self.note_release();
+        }
         Ok(wakeups)
+    }
+
+    /// A connection may have been the last one.
+    #[cold]
+    fn note_release(&mut self) {
+        if let (Some(span), 0) = (self.idle_span, self.reactor.len()) {
+            self.idle_until = self.now().after(span);
+            self.settle_tasks(false);
+        }
     }
 
     /// Sleeps until the next event or `until`. Returns the number of events.
@@ -309,6 +358,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let drains = self.tasks.fire(self.now(), &self.reactor.pump().counters);
             self.settle_tasks(drains);
         }
+        if self.idle_until <= self.now() {
+            self.idle_until = Time::NEVER;
+            self.settle_tasks(self.reactor.len() == 0);
+        }
         if self.has_effects() {
             self.commands.expire(&mut self.reactor);
         }
@@ -371,7 +424,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Tasks or timers have run.
     fn settle_tasks(&mut self, drains: bool) {
-        let next = self.tasks.next_deadline();
+        let next = self.tasks.next_deadline().min(self.idle_until);
         self.reactor.lists_mut().arm_own(next);
         match &self.drain_all {
             _ if !drains => {}

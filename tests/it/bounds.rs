@@ -58,7 +58,9 @@ fn plain() -> Settings {
         drain_timeout: 10 * SECOND,
         wiretap: None,
         auth: None,
+        trace: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

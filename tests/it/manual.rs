@@ -315,8 +315,10 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "limits.md",
         "rates.md",
         "wiretap.md",
+        "trace.md",
         "shutdown.md",
         "processes.md",
+        "scaling.md",
         "systemd.md",
         "changes.md",
     ] {
@@ -360,7 +362,9 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
 #[test]
 #[cfg_attr(not(feature = "auth"), ignore = "needs the feature auth")]
 fn the_sessions_of_the_manual_about_the_feature_auth_are_as_they_are_written() {
-    chapter("sum.md");
+    for name in ["auth.md", "sum.md"] {
+        chapter(name);
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod stale;
 mod talkative;
 mod tasks;
 mod time;
+mod tracing;
 mod wiretap;
 
 use std::time::Duration;
@@ -72,7 +73,9 @@ fn settings() -> Settings {
         drain_timeout: DRAIN,
         wiretap: None,
         auth: None,
+        trace: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

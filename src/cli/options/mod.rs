@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use crate::base::text::escape::escape;
 use crate::base::token_bucket::Rate;
+use crate::kernel::journal::files::Format;
 use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::announced::Range;
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
@@ -51,7 +53,7 @@ pub enum Command {
     /// Serve connections until a signal ends it.
     Serve(Box<Serve>),
     /// Load servers and measure them.
-    Bench(Box<Bench>),
+    Bench(Box<Bench>, TraceFile),
     /// Talk to the server there.
     Connect(Endpoint, Connect),
     /// Add up documents of several generators.
@@ -66,6 +68,18 @@ pub enum Command {
 }
 
 impl Command {
+    /// The same command with a trace.
+    fn traced(mut self, wanted: TraceFile) -> Command {
+        match &mut self {
+            Command::Serve(serve) => serve.trace = wanted,
+            Command::Bench(_, trace) => *trace = wanted,
+            Command::Connect(_, connect) => connect.trace = wanted,
+            Command::Lab(lab) => lab.trace = wanted,
+            Command::Merge(_) | Command::Decode(_) => {}
+        }
+        self
+    }
+
     /// Whether each log line begins with the time.
     pub fn log_time(&self) -> bool {
         matches!(self, Command::Serve(serve) if serve.log_time)
@@ -85,6 +99,7 @@ struct Options {
     merge: Merge,
     lab: Lab,
     sum: Sum,
+    trace: TraceFile,
     /// The flags that were given.
     given: Vec<&'static str>,
 }
@@ -97,6 +112,10 @@ pub struct Serve {
     /// The places in `listen` of the IPv6 halves of `*:PORT`, each behind its IPv4 half. Such a
     /// half has the port of the other, and is left out on a machine without IPv6.
     pub listen_halves: Vec<usize>,
+    /// No address was given, and `listen` has the default.
+    pub is_listen_default: bool,
+    /// Serve standard input, which is a connection or a listener.
+    pub inetd: bool,
     /// The service.
     pub service: ServiceName,
     /// Convert all letters to upper case, not only ASCII; only for [`ServiceName::Upper`].
@@ -186,6 +205,47 @@ pub struct Serve {
     pub user: Option<String>,
     /// Log each event of each connection, with so much of its data.
     pub wiretap: Option<Detail>,
+    /// The trace.
+    pub trace: TraceFile,
+    /// Whether connections begin with the header of a load balancer: they may, or they must.
+    pub proxy: Option<ProxyMode>,
+    /// The peers that may send one; empty for all.
+    pub proxy_from: Vec<Range>,
+}
+
+/// Where a trace goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceFile {
+    /// The file; its extension is that of a format. `None` traces nothing.
+    pub file: Option<PathBuf>,
+    /// Records that are kept.
+    pub last: usize,
+}
+
+impl TraceFile {
+    /// Whether it is drawn as packets.
+    fn is_packets(&self) -> bool {
+        let format = self.file.as_deref().map(Format::of);
+        format.is_some_and(|format| format == Ok(Format::Packets))
+    }
+}
+
+impl Default for TraceFile {
+    fn default() -> TraceFile {
+        TraceFile {
+            file: None,
+            last: limits::TRACE_RECORDS_DEFAULT,
+        }
+    }
+}
+
+/// How `--proxy-protocol` treats a connection without a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// It is served like any other.
+    Accept,
+    /// It is closed.
+    Require,
 }
 
 impl Serve {
@@ -203,6 +263,8 @@ impl Default for Serve {
         Serve {
             listen: Vec::new(),
             listen_halves: Vec::new(),
+            is_listen_default: false,
+            inetd: false,
             service: ServiceName::Echo,
             unicode: false,
             prefix: None,
@@ -247,6 +309,9 @@ impl Default for Serve {
             log_time: false,
             user: None,
             wiretap: None,
+            trace: TraceFile::default(),
+            proxy: None,
+            proxy_from: Vec::new(),
         }
     }
 }
@@ -285,6 +350,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// Longest wait for the server of any kind; `None` is no limit.
     pub timeout: Option<Duration>,
+    /// The trace.
+    pub trace: TraceFile,
 }
 
 /// The options of `mynah merge`.
@@ -305,6 +372,8 @@ pub struct Lab {
     pub quiet: bool,
     /// Output file for the results as JSON.
     pub json: Option<PathBuf>,
+    /// The trace.
+    pub trace: TraceFile,
 }
 
 /// The options of `mynah sum`.
@@ -377,6 +446,7 @@ impl Default for Connect {
             no_jitter: false,
             connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
             timeout: None,
+            trace: TraceFile::default(),
         }
     }
 }
@@ -485,7 +555,13 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             }
         }
     }
-    let finished = (command.finish)(options).map(Parsed::Run);
+    let trace = options.trace.clone();
+    // The command of the lab is checked with it.
+    options.lab.trace = trace.clone();
+    if trace.file.is_none() && trace != TraceFile::default() {
+        return Err("--trace-last: goes with --trace FILE".to_owned());
+    }
+    let finished = (command.finish)(options).map(|command| Parsed::Run(command.traced(trace)));
     finished.map_err(|reason| match files.first() {
         // In `bench --json 7007` the address has become the name of the file.
         Some((flag, file)) if position == 0 => {

@@ -36,6 +36,7 @@ fn no_argument_is_raw_echo_on_this_machine() {
     assert_eq!(
         Serve {
             listen: Vec::new(),
+            is_listen_default: false,
             ..serve
         },
         Serve::default()
@@ -59,7 +60,14 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
                     Some(limits::CONNECTIONS_DEFAULT)
                 );
             }
-            assert_eq!(typed, parse_line(""), "{line}");
+            let mut empty = parse_line("");
+            for parsed in [&mut typed, &mut empty] {
+                if let Ok(Parsed::Run(Command::Serve(serve))) = parsed {
+                    // A typed address is not replaced by that of a service manager.
+                    serve.is_listen_default = false;
+                }
+            }
+            assert_eq!(typed, empty, "{line}");
         }
     }
 }
@@ -75,10 +83,13 @@ fn every_value_reaches_its_field() {
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
          --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
-         --log-time --user nobody:nogroup --codec base64",
+         --log-time --user nobody:nogroup --proxy-protocol require --proxy-from 10.0.0.0/8 \
+         --proxy-from=::1 --codec base64 --trace t.txt --trace-last 5",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
+    let range =
+        |text: &str, bits| Range::new(text.parse().expect("an address"), bits).expect("a range");
     let expected = Serve {
         listen: vec![
             address("127.0.0.1:0"),
@@ -86,6 +97,8 @@ fn every_value_reaches_its_field() {
             address("unix:/s"),
         ],
         listen_halves: Vec::new(),
+        is_listen_default: false,
+        inetd: false,
         service: ServiceName::Upper,
         unicode: true,
         prefix: None,
@@ -130,6 +143,12 @@ fn every_value_reaches_its_field() {
         log_time: true,
         user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
+        trace: TraceFile {
+            file: Some("t.txt".into()),
+            last: 5,
+        },
+        proxy: Some(ProxyMode::Require),
+        proxy_from: vec![range("10.0.0.0", Some(8)), range("::1", None)],
     };
     assert_eq!(parsed, expected);
 }
@@ -500,6 +519,7 @@ fn connect_takes_an_address_and_its_options() {
         no_jitter: true,
         connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
+        trace: TraceFile::default(),
     };
     let connect = Command::Connect(address, expected);
     assert_eq!(parse_line(line), Ok(Parsed::Run(connect)));
@@ -685,4 +705,22 @@ fn all_addresses_are_a_listener_for_each_family() {
     for text in ["*:", "*:65536", ":port", "*:7:8", "**:7"] {
         assert!(parse(["--listen", text].map(Into::into)).is_err(), "{text}");
     }
+}
+
+#[test]
+fn standard_input_is_served_alone() {
+    assert!(serve("--inetd --threads 1 --idle-timeout 5s").inetd);
+    assert!(!serve("--inetd=off --threads 2 --listen 7007").inetd);
+    for (words, flag) in [
+        ("--threads 2", "--threads"),
+        ("-l 7007", "--listen"),
+        ("-p 7007", "-p"),
+        ("--processes 2", "--processes"),
+        ("--wiretap size", "--wiretap"),
+    ] {
+        let line = format!("--inetd: does not combine with {flag}");
+        assert_eq!(parse_line(&format!("--inetd {words}")), Err(line));
+    }
+    let line = "--listen fd://3: given twice".to_owned();
+    assert_eq!(parse_line("-l fd://3 -l fd://4 -l fd://3"), Err(line));
 }

@@ -158,9 +158,30 @@ fn a_wrong_port_is_named() {
 
 #[test]
 fn a_known_word_that_is_not_supported_is_told_apart_from_an_unknown_one() {
-    for input in ["unixgram:/a", "fd://3"] {
-        assert!(refusal(input).contains("is not supported yet"), "{input}");
+    assert!(refusal("unixgram:/a").contains("is not supported yet"));
+}
+
+#[test]
+fn a_descriptor_is_a_number_behind_the_standard_streams() {
+    for (input, number) in [
+        ("fd://3", 3),
+        ("FD://04", 4),
+        ("fd://2147483647", i32::MAX as u32),
+    ] {
+        assert_eq!(parse(input), Ok(Endpoint::Passed(number)), "{input}");
     }
+    for input in ["fd://0", "fd://1", "fd://2"] {
+        assert!(
+            refusal(input).starts_with("0 to 2 are the standard streams"),
+            "{input}"
+        );
+    }
+    for number in ["", "x", "-1", "+3", "3:80", "2147483648", "3/"] {
+        let reason =
+            format!("the descriptor {number:?} is wrong; write its number, such as fd://3");
+        assert_eq!(refusal(&format!("fd://{number}")), reason);
+    }
+    assert!("fd://3".parse::<Address>().is_err());
 }
 
 #[test]

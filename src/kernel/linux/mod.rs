@@ -32,6 +32,8 @@ use crate::sys::epoll::Epoll;
 use crate::sys::net::socket;
 use crate::sys::{epoll, eventfd, process};
 use local_path::BoundPath;
+#[cfg(test)]
+pub(in crate::kernel) use local_path::tests::Scratch;
 use signals::Signals;
 use timer::Timer;
 
@@ -134,6 +136,10 @@ impl Recordable for Linux {
 
     fn time(&self) -> Time {
         Time::from_nanos(process::monotonic_nanoseconds())
+    }
+
+    fn own_address(&self, socket: &Socket) -> io::Result<Address> {
+        Address::from_raw(&socket::local(socket.as_fd())?)
     }
 }
 

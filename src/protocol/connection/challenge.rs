@@ -32,6 +32,8 @@ impl<S: Service> Connection<S> {
         workspace: &mut Workspace<'_>,
     ) {
         debug_assert!(!workspace.owes());
+        // A header in front of the challenge has had its time.
+        self.ended = true;
         if !workspace.inbound.undecoded().is_empty() {
             return self.refuse_digest(workspace);
         }

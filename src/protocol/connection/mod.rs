@@ -10,6 +10,7 @@
 //! ```
 //!
 //! With a key in front of the service, a connection is first Pending, see `challenge`.
+//! Behind a load balancer a connection begins in the state Header, see `header`.
 //!
 //! The driver of a connection asks [`Connection::wants`], does that, and reports what happened.
 //! Small servers miss five rules. Four of them are kept here; the fourth, that an error and a
@@ -33,6 +34,7 @@ mod challenge;
 mod close_reason;
 mod discard;
 mod effect;
+mod header;
 mod replies;
 mod workspace;
 
@@ -43,6 +45,7 @@ use crate::protocol::service::{Reply, Service};
 pub use answer::{Run, Stop};
 pub use budget::Budget;
 pub use close_reason::{Cause, CloseReason};
+pub use header::{Expects, Heading};
 pub use workspace::{Cursors, Workspace};
 
 /// What all connections of a server share.
@@ -86,6 +89,13 @@ fn reply_max<S: Service>(service: &S, framing: &Framing, payload: usize) -> usiz
 /// The state of a connection, with the data of that state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// The header of a load balancer has to come before anything else.
+    Header {
+        /// Whether there must be one.
+        expects: Expects,
+        /// The peer's end of stream was read.
+        is_over: bool,
+    },
     /// The service sends a greeting, and has not sent it yet.
     Greeting,
     /// The peer has been sent a challenge, and has to answer it with this digest.
@@ -139,6 +149,9 @@ pub struct Discarded {
 pub enum Want {
     /// Read into the inbound spare space, then [`Connection::received`] or [`Connection::ended`].
     Read,
+    /// Read, then [`Connection::header_received`] or [`Connection::ended`], then
+    /// [`Connection::take_header`].
+    Header,
     /// Perform [`Connection::effect`], then [`Connection::take_event`]; nothing else is wanted
     /// before.
     Await,
@@ -202,6 +215,7 @@ impl<S: Service> Connection<S> {
         }
         match (self.state, owes) {
             (State::Lingering(_), _) => Want::Discard,
+            (State::Header { .. }, _) => Want::Header,
             (State::Closed(_) | State::Greeting, _) => Want::Close,
             // Owed bytes leave first, because an answer in place has no gap before it.
             (_, true) => Want::Write,
@@ -229,6 +243,24 @@ impl<S: Service> Connection<S> {
         self.cause().reason
     }
 
+    /// The name of the state, for an observer, and its number.
+    #[cold]
+    pub fn stage(&self) -> (&'static str, u8) {
+        match self.state {
+            State::Header { .. } => ("header", 9),
+            State::Pending(_) => ("challenged", 10),
+            State::Greeting => ("greeting", 0),
+            State::Open => ("open", 1),
+            State::Yielding => ("yielding", 2),
+            State::Discarding { .. } => ("discarding", 3),
+            State::Awaiting => ("awaiting", 4),
+            State::HalfClosed(_) => ("half-closed", 5),
+            State::Draining(_) => ("draining", 6),
+            State::Lingering(_) => ("lingering", 7),
+            State::Closed(_) => ("closed", 8),
+        }
+    }
+
     /// Whether the connection reads and answers, and is not about to end.
     #[inline]
     pub fn is_open(&self) -> bool {
@@ -240,7 +272,7 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn is_mid_message(&self) -> bool {
         match self.state {
-            State::Discarding { .. } | State::Pending(_) => true,
+            State::Discarding { .. } | State::Header { .. } | State::Pending(_) => true,
             State::Open | State::Yielding => S::is_mid_message(&self.service),
             _ => false,
         }
@@ -253,6 +285,7 @@ impl<S: Service> Connection<S> {
             State::Open => {
                 S::is_mid_message(&self.service) || !workspace.inbound.undecoded().is_empty()
             }
+            State::Header { .. } => !workspace.inbound.undecoded().is_empty(),
             _ => false,
         }
     }
@@ -341,6 +374,12 @@ impl<S: Service> Connection<S> {
                 self.state = State::Closed(CloseReason::Unauthorised.into());
                 workspace.inbound.drop_undecoded();
             }
+            State::Header { expects, .. } => {
+                self.state = State::Header {
+                    expects,
+                    is_over: true,
+                }
+            }
             State::Greeting
             | State::Awaiting
             | State::Yielding
@@ -356,7 +395,7 @@ impl<S: Service> Connection<S> {
     pub fn drain(&mut self, cause: impl Into<Cause>, workspace: &mut Workspace<'_>) {
         if matches!(
             self.state,
-            State::Open | State::Discarding { .. } | State::Pending(_)
+            State::Open | State::Discarding { .. } | State::Header { .. } | State::Pending(_)
         ) {
             self.state = State::Draining(self.in_place_of(cause.into()));
             workspace.inbound.drop_undecoded();

@@ -16,9 +16,11 @@ use std::io;
 use crate::kernel::{Source, Spawner, Time};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
+use crate::server::admission::announced::Announced;
 use crate::server::effects::commands::Commands;
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::CloseLog;
+use crate::server::observe::tap::Tap;
 use crate::server::pace::Pace;
 use crate::server::pool::Workspaces;
 use crate::server::pump::{Pump, ReadPolicy};
@@ -50,9 +52,14 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         let workspaces = Workspaces::new(settings.workspaces, settings.workspace)?;
         let pump = Pump {
             close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
             auth: settings.auth.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
+            announced: Announced::new(
+                settings.proxy.as_ref(),
+                settings.connections_per_ip_max,
+                settings.connections_max,
+            ),
             now: kernel.now(),
             kernel,
             protocol,
@@ -66,6 +73,13 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
             order: Order::default(),
             cut: 0,
         })
+    }
+
+    /// The page of this conversation in what all of them share.
+    pub(super) fn take_page(&mut self, page: u32) {
+        if let Some(announced) = &mut self.reactor.pump_mut().announced {
+            announced.take_page(page);
+        }
     }
 
     pub(super) fn kernel_mut(&mut self) -> &mut K {
@@ -236,8 +250,10 @@ mod tests {
             backlog: 1,
             drain_timeout: Duration::ZERO,
             wiretap: None,
+            trace: None,
             pacing: Pacing::default(),
             auth: None,
+            proxy: None,
         };
         let protocol = Protocol {
             framing: Framing::parse("u32be").expect("a framing"),

@@ -124,7 +124,7 @@ impl<K: Spawner> Commands<K> {
         let mut asked = None;
         reactor.look_at(token, |pump, link| {
             let effect = link.connection.effect(&pump.protocol);
-            let address = pump.kernel.peer(&link.socket).ok();
+            let address = pump.address_of(token.index(), &link.socket);
             asked = effect.map(|effect| (effect, PeerName::of(address.as_ref())));
         });
         let Some((Effect::Command(number), peer)) = asked else {

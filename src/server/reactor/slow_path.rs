@@ -24,6 +24,7 @@ use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Stop, Wan
 use crate::protocol::service::{EffectEvent, Service};
 
 use super::lists::Lists;
+use crate::server::admission::announced::log_header;
 use crate::server::effects::children::PendingAnswer;
 use crate::server::link::Link;
 use crate::server::pool::{Lease, Workspaces};
@@ -202,6 +203,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if let Some(pace) = &mut self.pump.pace {
             pace.serve(token.index());
         }
+        if let Some(tap) = &mut self.pump.tap {
+            tap.begin(token);
+        }
         let lease = link.lease.take().or_else(|| self.workspaces.acquire());
         if lease.is_none() && !link.connection.is_lingering() {
             return self.wait_for_workspace(token, link);
@@ -214,7 +218,11 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if link.connection.is_greeting() {
             self.pump.begin(link, &mut workspace);
         }
-        let next = self.pump.run(link, &mut workspace, possible, budget);
+        let mut next = self.pump.run(link, &mut workspace, possible, budget);
+        if next.want == Want::Header {
+            let slot = token.index();
+            next = (self.pump).pass_header(slot, link, &mut workspace, next, possible, budget);
+        }
         let is_held_back = next.has_more | (next.until != Time::NEVER);
         let is_idle = next.want == Want::Read && !is_held_back && workspace.is_empty();
         if is_idle && link.waiting.is_request() && !link.connection.is_mid_message() {
@@ -222,6 +230,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             if let Some(lease) = lease {
                 self.workspaces.release_workspace(lease);
             }
+            self.pump.tell(token, link);
             return Fate::Open;
         }
         let facts = Facts {
@@ -250,6 +259,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
                 self.arm(token, link);
             }
         }
+        if next.want != Want::Close {
+            self.pump.tell(token, link);
+        }
         let is_settled = link.waiting.is_for_peer()
             && next.want != Want::Close
             && interest(&link.waiting, self.settings.trigger) == link.registered;
@@ -267,6 +279,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         link: &mut Link<K, S>,
         want: Want,
     ) -> Fate {
+        self.pump.tell(token, link);
         if want == Want::Close {
             return Fate::Closed;
         }
@@ -400,12 +413,14 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
                 pace.put_off(slot, pause);
             }
             self.lists.enter(slot, &link.waiting);
+            self.pump.tell(token, link);
             return Fate::Open;
         }
         if link.waiting.is_tokens() {
             link.waiting.end_tokens(now);
             if link.waiting.is_turn() {
                 self.lists.enter(slot, &link.waiting);
+                self.pump.tell(token, link);
                 self.arm(token, link);
                 return Fate::Open;
             }
@@ -434,8 +449,12 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if let (Some(tap), CloseReason::Idle) = (&mut self.pump.tap, reason) {
             tap.user_event(link.number, event);
         }
-        let cause = match reason {
-            CloseReason::SlowFrame => {
+        let cause = match (reason, link.connection.header_is_late()) {
+            (CloseReason::SlowFrame, Some(cause)) => {
+                log_header(&mut self.pump.close_log, "it was not whole in time", now);
+                cause
+            }
+            (CloseReason::SlowFrame, None) => {
                 let lease = link.lease.as_ref();
                 let hint = lease.and_then(|lease| {
                     let mut workspace = self.workspaces.open(lease);
@@ -572,6 +591,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     #[cold]
     pub(in crate::server) fn visit(&mut self, token: Token, link: &mut Link<K, S>) {
         if link.waiting.visit(self.pump.now) {
+            self.pump.tell(token, link);
             self.lists.enter(token.index(), &link.waiting);
         }
     }
@@ -584,6 +604,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             pace.put_off(token.index(), self.pump.now.since(since));
         }
         link.waiting.lent(self.pump.now);
+        self.pump.tell(token, link);
         self.lists.enter(token.index(), &link.waiting);
     }
 
@@ -592,6 +613,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         self.lists.leave(token, link.has_effect);
         if let Some(pace) = &mut self.pump.pace {
             pace.close(token.index());
+        }
+        if let Some(announced) = &mut self.pump.announced {
+            announced.leave(token.index());
         }
         self.pump.counters.connections_now -= 1;
         self.pump.counters.close += 1;
@@ -603,7 +627,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         }
         self.pump.close_log.log_close(&cause, self.pump.now);
         if let Some(tap) = &mut self.pump.tap {
-            tap.unregistered(link.number, cause.reason);
+            tap.unregistered(token, link.number, cause.reason, self.pump.now);
         }
         self.pump.kernel.close(link.socket);
         if let Some(lease) = link.lease {

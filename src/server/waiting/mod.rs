@@ -340,6 +340,24 @@ impl Waiting {
         Waiting::Peer(Due::Request { active_at: now })
     }
 
+    /// For the header of a load balancer. With `is_timed` the frame time-out runs from here on, and
+    /// otherwise from the first byte.
+    #[cold]
+    pub(super) fn for_header(is_timed: bool, now: Time) -> Waiting {
+        Waiting::Peer(Due::Message {
+            since: if is_timed { now } else { Time::NEVER },
+            active_at: now,
+        })
+    }
+
+    /// The first bytes of a header have arrived.
+    #[cold]
+    pub(super) fn header_begins(&mut self, now: Time) {
+        if let Some(Due::Message { since, .. }) = self.due_mut() {
+            *since = now.min(*since);
+        }
+    }
+
     /// Whether the connection is at rest: no bytes are held, and only a read is wanted.
     #[inline]
     pub(super) fn is_request(&self) -> bool {
@@ -381,6 +399,23 @@ impl Waiting {
         match *self {
             Waiting::Workspace { since, .. } => since,
             _ => now,
+        }
+    }
+
+    /// What is waited for, as a number of the list that a trace shows.
+    #[cold]
+    pub(super) fn number(&self) -> u8 {
+        match self {
+            Waiting::Peer(Due::Request { .. }) => 0,
+            Waiting::Peer(Due::Frame { .. }) => 1,
+            Waiting::Peer(Due::Message { .. }) => 2,
+            Waiting::Peer(Due::Writable { .. }) => 3,
+            Waiting::Peer(Due::LastAck { .. }) => 4,
+            Waiting::Turn { .. } => 5,
+            Waiting::Workspace { .. } => 6,
+            Waiting::Memory { .. } => 7,
+            Waiting::Effect => 8,
+            Waiting::Tokens { .. } => 9,
         }
     }
 

@@ -366,6 +366,38 @@ fn what_is_wrong_about_a_key_is_one_line() {
     }
 }
 
+#[test]
+fn what_does_not_combine_with_a_key_is_refused() {
+    let file = KeyFile::new("combines", KEY);
+    let auth = ["--auth", "hmac-sha256", "--auth-key-file", file.path()];
+    let refused = Ended::run(&[&["--proxy-protocol", "accept"], &auth[..]].concat());
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr[0].contains("--proxy-protocol require"),
+        "{:?}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn p13_the_header_of_a_load_balancer_comes_before_the_challenge() {
+    let file = KeyFile::new("balancer", KEY);
+    let server = start(&file, &["--proxy-protocol", "require"]);
+    let mut peer = server.connect();
+    peer.write_all(b"PROXY TCP4 1.2.3.4 1.2.3.5 6 7\r\n")
+        .expect("the server reads");
+    let mut peer = prove(peer, KEY);
+    assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    // What is sent behind the header is no answer to a challenge that was not sent yet.
+    let mut hasty = server.connect();
+    hasty
+        .write_all(&[b"PROXY UNKNOWN\r\n".as_slice(), &[0; 32]].concat())
+        .expect("the server reads");
+    hasty.shutdown(Shutdown::Write).expect("it is open");
+    assert_refused(hasty);
+    until("it is counted", || closed(&server) == 1);
+}
+
 /// The output of a client in Python that gets the port of the server.
 fn python(script: &str, server: &Server) -> String {
     let output = Command::new("python3")

@@ -6,9 +6,11 @@
 //! with `--nocapture` and `--release`, they print the figures of the README.
 
 mod accept;
+mod activation;
 mod addresses;
 #[cfg(feature = "auth")]
 mod auth;
+mod balancers;
 mod bytes;
 mod calls;
 mod command_line;
@@ -18,12 +20,15 @@ mod ending;
 #[cfg(not(feature = "auth"))]
 mod features;
 mod hostile;
+mod inetd;
 mod injected;
 mod kernel_options;
 mod memory;
 mod models;
+mod notices;
 mod others;
 mod processes;
+mod proxy;
 mod rates;
 mod run;
 mod server;
@@ -32,6 +37,7 @@ mod streams;
 mod sum;
 mod sums;
 mod supervision;
+mod trace;
 mod user;
 mod wiretap;
 mod workers;

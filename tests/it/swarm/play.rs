@@ -202,7 +202,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             drain_timeout: world.drain_timeout,
             wiretap: None,
             auth: None,
+            trace: None,
             pacing: pacing(world),
+            proxy: None,
         };
         let count = world.workers();
         let (sim, mut kernels) = Worker::of(sim, count);

@@ -8,6 +8,7 @@ use super::super::values::shown;
 use super::other_words::{of_flag, of_word};
 use super::{
     COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve, sum,
+    trace,
 };
 use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
@@ -22,6 +23,7 @@ pub(in crate::cli::options) fn flags() -> Vec<&'static Flag> {
         connect::FLAGS,
         decode::FLAGS,
         sum::FLAGS,
+        trace::FLAGS,
         FLAGS,
     ];
     tables.into_iter().flatten().collect()

@@ -8,12 +8,14 @@
 
 mod connect;
 mod decode;
+pub(super) mod front;
 mod lab;
 mod lookup;
 mod merge;
 mod other_words;
 mod serve;
 mod sum;
+mod trace;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ use super::super::values::{
     time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
+use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
     ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG,
@@ -81,6 +82,34 @@ fn check_model(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
     }
 }
 
+/// Options that do not combine with `--inetd`, where one process serves what it was given.
+const NOT_INETD: &[&str] = &[
+    "--listen",
+    "-p",
+    "--threads",
+    "--accept",
+    "--pin",
+    "--submit",
+    "--takeover",
+    "--processes",
+    "--rate-total",
+    "--rate-out-total",
+    "--metrics",
+    "--wiretap",
+];
+
+/// Refuses options that do not combine with `--inetd`.
+fn check_inetd(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
+    let is_given = |flag: &&&'static str| match **flag {
+        "--threads" => serve.threads > 1,
+        flag => given.contains(&flag),
+    };
+    match NOT_INETD.iter().find(is_given).filter(|_| serve.inetd) {
+        Some(flag) => Err(format!("--inetd: does not combine with {flag}")),
+        None => Ok(()),
+    }
+}
+
 pub(super) const ROW: CommandRow = CommandRow {
     name: SERVE,
     about: "answer every connection; the default",
@@ -134,7 +163,16 @@ pub(super) const ROW: CommandRow = CommandRow {
                 return Err(format!("--unix-mode {mode:04o}: needs --listen unix:/PATH"));
             }
         }
+        front::check(&serve)?;
+        check_inetd(&serve, &options.given)?;
+        for (place, endpoint) in serve.listen.iter().enumerate() {
+            let is_same = matches!(endpoint, Endpoint::Passed(_));
+            if is_same && serve.listen[..place].contains(endpoint) {
+                return Err(format!("--listen {endpoint}: given twice"));
+            }
+        }
         if serve.listen.is_empty() {
+            serve.is_listen_default = true;
             serve.listen.push(LISTEN_DEFAULT.parse()?);
         }
         Ok(Command::Serve(Box::new(serve)))
@@ -200,6 +238,15 @@ pub(super) const FLAGS: &[Flag] = &[
         }),
     },
     Flag {
+        long: "--inetd",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "serve descriptor 0, a connection or a listener; log to /dev/log",
+        default: |options| switch_text(options.serve.inetd),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.inetd, switch(text))),
+    },
+    Flag {
         long: "--unix-mode",
         short: None,
         group: "Listening",
@@ -226,6 +273,8 @@ pub(super) const FLAGS: &[Flag] = &[
             Ok(())
         }),
     },
+    front::PROXY_PROTOCOL,
+    front::PROXY_FROM,
     Flag {
         long: "--backlog",
         short: None,

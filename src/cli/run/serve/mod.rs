@@ -10,6 +10,7 @@
 mod auth;
 mod listeners;
 mod models;
+mod passed;
 mod processes;
 mod ready;
 mod user;
@@ -17,21 +18,25 @@ mod user;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::id as process_id;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use super::trace::{self, Trace};
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::base::token_bucket::{Bucket, Rate};
-use crate::cli::options::Serve;
-use crate::kernel::journal::TextLog;
+use crate::cli::options::{ProxyMode, Serve};
+use crate::kernel::journal::{Track, recorder};
 use crate::kernel::{
-    Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host,
-    outlet_descriptors,
+    Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals,
+    block_trace_signal, host, outlet_descriptors,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::announced::ProxyRule;
 use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
@@ -40,16 +45,21 @@ use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
-use crate::workers::{self, Ending, Statistics};
-use listeners::{Listeners, address_of, leave_out_ipv6_halves, open_listeners};
-use ready::{print_ready_line, warn_about_allowed, warn_of_passed_sockets};
+use crate::workers::notices::Notices;
+use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
+use listeners::{Listeners, Open, address_of, leave_out_ipv6_halves};
+use passed::{PassedSockets, variable};
+use ready::{print_ready_line, warn_about_allowed};
 
 /// Serves until a signal ends it.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    with_service(&options.clone(), Serving(options))
+    let mut options = options;
+    // Before anything else is opened.
+    let passed = PassedSockets::take(&mut options)?;
+    with_service(&options.clone(), Serving(options, passed))
 }
 
-struct Serving(Serve);
+struct Serving(Serve, PassedSockets);
 
 impl ServiceUser for Serving {
     type Outcome = Result<(), Failure>;
@@ -61,13 +71,14 @@ impl ServiceUser for Serving {
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
-        serve_with(self.0, Box::new(load))
+        serve_with(self.0, self.1, Box::new(load))
     }
 }
 
 /// `load` is boxed, so that all that loads the same type of service is compiled once.
 fn serve_with<S>(
     mut options: Serve,
+    mut passed: PassedSockets,
     load: Box<dyn FnMut() -> Result<S, String> + Send>,
 ) -> Result<(), Failure>
 where
@@ -75,7 +86,8 @@ where
 {
     leave_out_ipv6_halves(&mut options);
     // Look names up before the signals are blocked: a resolver handles no signals.
-    let mut addresses = (options.listen.iter().map(address_of)).collect::<Result<Vec<_>, _>>()?;
+    let address = |endpoint| (passed.address(endpoint)).map_or_else(|| address_of(endpoint), Ok);
+    let mut addresses = (options.listen.iter().map(address)).collect::<Result<Vec<_>, _>>()?;
     for address in &addresses {
         let checked = options.service.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
@@ -93,23 +105,31 @@ where
     let connections_max = connections_that_fit(&options)?;
     let mut protocol = protocol(&options, service)?;
     let pacing = pacing(&options);
+    let trace_memory = trace_memory(&options, connections_max)?;
     let demand = Demand {
-        memory_max: options.memory_max,
+        memory_max: options.memory_max - trace_memory,
         connections_max: connections_max as usize,
         threads: options.workers(),
         // The supervisor is one more.
         processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
-        slot_size: pacing.slot_size() + slot_size(&options, &protocol.service),
+        slot_size: pacing.slot_size()
+            + options.proxy.map_or(0, |_| ProxyRule::SLOT_SIZE)
+            + slot_size(&options, &protocol.service),
     };
-    let (plan, connections_max) = models::plan(&options, &demand, &protocol)?;
+    let (mut plan, connections_max) = models::plan(&options, &demand, &protocol)?;
+    plan.ceiling += trace_memory;
 
     // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
     // line and not an abort.
     drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
+    if options.trace.file.is_some() {
+        block_trace_signal().map_err(io_failure("signals"))?;
+    }
     let mut place = None;
     if options.processes.is_some() {
+        trace::check_processes(&options.trace)?;
         let mut announce = |addresses: &[Address]| {
             announce(&options, connections_max, addresses, &plan);
         };
@@ -118,8 +138,13 @@ where
             protocol.service = load_now(&load)?;
             Ok(())
         };
-        let user = user.as_ref();
-        match processes::supervise(&options, &mut addresses, user, &mut reload, &mut announce)? {
+        let open = Open {
+            options: &options,
+            addresses: &mut addresses,
+            passed: &mut passed,
+        };
+        let (user, notices) = (user.as_ref(), notices());
+        match processes::supervise(open, user, notices, &mut reload, &mut announce)? {
             processes::Role::Worker(it) => place = Some(it),
             processes::Role::Supervisor => return Ok(()),
         }
@@ -134,26 +159,37 @@ where
         None => Wiretap::new(detail),
         Some(_) => Wiretap::new(detail).of_process(process_id()),
     });
+    let is_one_of_many = place.is_some() || options.model == Model::Fork;
+    let trace = Trace::open(&options.trace, connections_max as usize, is_one_of_many)?;
+    let trace = trace.map(Arc::new);
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut copies = Vec::new();
     for worker in 0..options.threads {
+        let track = trace.as_ref().map(|trace| trace.ring().track());
         let opened = match &mut place {
-            None => open_worker(&options, &protocol, worker, &mut addresses, &mut copies),
-            Some(place) => place.open_worker(&protocol, worker),
+            None => {
+                let mut open = Open {
+                    options: &options,
+                    addresses: &mut addresses,
+                    passed: &mut passed,
+                };
+                open.worker((&protocol, track.as_ref()), worker, &mut copies)
+            }
+            Some(place) => place.open_worker(&options, (&protocol, track.as_ref()), worker),
         };
         let started = opened.and_then(|opened| {
             wakers.push(opened.waker.clone());
             let (worker, wiretap) = (first + worker, wiretap.as_ref());
             let pacing = pacing.clone();
-            let settings = Settings {
-                auth: auth.clone(),
-                ..settings(&options, connections_max, &plan, wiretap, pacing, worker)
-            };
+            let mut settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
+            settings.trace = track;
+            settings.auth = auth.clone();
             match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
                 None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
                 Some(hand_out) => {
-                    models::start(&options, opened, &protocol, settings, &load, hand_out)
+                    let load = (&load, write_at_end(trace.clone()));
+                    models::start(&options, opened, &protocol, settings, load, hand_out)
                 }
             }
         });
@@ -167,11 +203,14 @@ where
         }
     }
     if let Some(user) = user.filter(|_| place.is_none()) {
-        let became = user.take_over(&addresses);
+        let became = user.take_over(&options, &addresses);
         if became.is_err() {
             servers.iter_mut().for_each(Server::close_listeners);
         }
         became?;
+    }
+    if let (true, Some(server)) = (options.inetd, servers.first_mut()) {
+        serve_standard_input(server, passed.connection.take(), options.idle_timeout);
     }
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);
@@ -179,18 +218,25 @@ where
     }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
-    let reporter = place.map(|place| place.reporter);
-    let is_alone = reporter.is_none();
+    let is_alone = place.is_none();
+    let watcher = match place {
+        Some(place) => Watcher::Supervisor(place.reporter),
+        None => Watcher::ServiceManager(notices()),
+    };
     let announce = || {
         if is_alone {
             announce(&options, connections_max, &addresses, &plan);
         }
     };
     let statistics = statistics(&options);
-    let begin = pinning(&options, first)?;
+    let hooks = Hooks {
+        begin: pinning(&options, first)?,
+        trace: write_on_signal(trace.clone(), options.model != Model::Fork),
+    };
     let load = move || load_now(&load);
-    let ended = workers::run_for(reporter, servers, wakers, statistics, load, begin, announce);
-    match ended.map_err(io_failure("serving"))? {
+    let ended = workers::run_for(watcher, servers, wakers, statistics, load, hooks, announce);
+    let written = trace.map_or(Ok(()), |trace| trace.write());
+    let ended = match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         // The supervisor tells it for all.
         Ending::Drained { cut, .. } if !is_alone => match cut {
@@ -198,7 +244,63 @@ where
             _ => Err(Failure::new(Exit::DrainCut, "")),
         },
         Ending::Drained { cut, counters } => drained(cut, 0, counters.connections_total),
+    };
+    ended.and(written)
+}
+
+/// Memory of all traces. What the ceiling does not leave to connections.
+fn trace_memory(options: &Serve, connections_max: u32) -> Result<usize, Failure> {
+    let Some(keep) = trace::keep(&options.trace, connections_max as usize) else {
+        return Ok(0);
+    };
+    let traces = options.processes.unwrap_or(1) as usize;
+    let memory = keep.memory().saturating_mul(traces);
+    if memory >= options.memory_max {
+        let line = format!(
+            "--max-memory {}: too little: a trace of {} records takes {memory} bytes, see \
+             --trace-last",
+            options.memory_max, keep.records
+        );
+        return Err(Failure::new(Exit::Usage, line));
     }
+    Ok(memory)
+}
+
+/// Writes the trace of a process that serves one connection.
+fn write_at_end(trace: Option<Arc<Trace>>) -> Box<dyn Fn() + Send> {
+    match trace {
+        None => Box::new(|| ()),
+        Some(trace) => Box::new(move || trace.write_in_child()),
+    }
+}
+
+/// Writes the trace on a thread of its own, so that the loop does not wait for the file. Where the
+/// process must have no other thread, the loop writes it.
+fn write_on_signal(
+    trace: Option<Arc<Trace>>,
+    may_have_thread: bool,
+) -> Box<dyn Fn() + Send + Sync> {
+    let Some(trace) = trace else {
+        return Box::new(|| ());
+    };
+    Box::new(move || {
+        let its = Arc::clone(&trace);
+        let write = move || its.write_or_warn();
+        match may_have_thread {
+            true => {
+                let thread = thread::Builder::new().name("trace".to_owned());
+                if let Err(error) = thread.spawn(write) {
+                    log::warn!("--trace: {error}; the trace is not written");
+                }
+            }
+            false => write(),
+        }
+    })
+}
+
+/// What the service manager is told, if the environment names one.
+fn notices() -> Notices {
+    Notices::read(variable, process_id())
 }
 
 fn load_now<S>(load: &Load<S>) -> Result<S, String> {
@@ -231,8 +333,9 @@ struct Opened {
 
 /// What is said when all serve.
 fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
-    print_ready_line(options, connections_max, addresses, plan);
-    warn_of_passed_sockets();
+    if !options.inetd {
+        print_ready_line(options, connections_max, addresses, plan);
+    }
     warn_about_allowed(options);
 }
 
@@ -260,31 +363,50 @@ fn drained(cut: u64, lost: u64, served: u64) -> Result<(), Failure> {
 
 /// Opens the poller and the listeners of one worker. The first worker leaves in `copies` what the
 /// others need of its listeners.
-fn open_worker<S: Service>(
-    options: &Serve,
-    protocol: &Protocol<S>,
-    worker: usize,
-    addresses: &mut [Address],
-    copies: &mut Vec<Listeners<Socket>>,
-) -> Result<Opened, Failure> {
-    let (mut kernel, waker, control) = open_kernel(options.model, protocol, worker, None)?;
-    let shared = copies.pop().unwrap_or_default();
-    let mut listeners = open_listeners(&mut kernel, addresses, options, worker, shared)?;
-    if worker == 0 {
-        (listeners, *copies) = listeners.copies(&mut kernel, options.threads - 1)?;
+impl Open<'_> {
+    fn worker<S: Service>(
+        &mut self,
+        (protocol, track): (&Protocol<S>, Option<&Track>),
+        worker: usize,
+        copies: &mut Vec<Listeners<Socket>>,
+    ) -> Result<Opened, Failure> {
+        let (mut kernel, waker, control) =
+            open_kernel(self.options.model, (protocol, track), worker, None)?;
+        let shared = copies.pop().unwrap_or_default();
+        let mut listeners = self.listeners(&mut kernel, worker, shared)?;
+        if worker == 0 {
+            (listeners, *copies) = listeners.copies(&mut kernel, self.options)?;
+        }
+        Ok(Opened {
+            kernel,
+            waker,
+            control,
+            listeners,
+        })
     }
-    Ok(Opened {
-        kernel,
-        waker,
-        control,
-        listeners,
-    })
+}
+
+/// Serves what `--inetd` has as descriptor 0: the connection, to its end, or the listener, until
+/// it has been idle for so long.
+fn serve_standard_input<S: Service>(
+    server: &mut Server<Traced<Linux>, S>,
+    connection: Option<Socket>,
+    idle_timeout: Option<Duration>,
+) {
+    match (connection, idle_timeout) {
+        (Some(connection), _) => {
+            server.adopt(connection);
+            server.end_after_idle(Duration::ZERO);
+        }
+        (None, Some(span)) => server.end_after_idle(span),
+        (None, None) => {}
+    }
 }
 
 /// Opens the poller of one worker. The first worker is also woken by `link`.
 fn open_kernel<S: Service>(
     model: Model,
-    protocol: &Protocol<S>,
+    (protocol, track): (&Protocol<S>, Option<&Track>),
     worker: usize,
     link: Option<&Link>,
 ) -> Result<(Traced<Linux>, Waker, Option<Socket>), Failure> {
@@ -297,7 +419,7 @@ fn open_kernel<S: Service>(
         Model::Iterative => Some(linux.descriptor().map_err(io_failure("epoll"))?),
         _ => None,
     };
-    let mut kernel = Traced::new(linux, TextLog::if_shown());
+    let mut kernel = Traced::new(linux, recorder(track));
     if has_children(model, protocol) {
         kernel.supervise().map_err(cannot_watch(model))?;
     }
@@ -331,15 +453,16 @@ fn start_worker<S: Service>(
     let failure = io_failure("starting a worker");
     let mut server = Server::new(kernel, listeners.own, protocol, settings).map_err(&failure)?;
     let mut shared = listeners.shared.into_iter();
-    match shared.try_for_each(|listener| server.share_listener(listener)) {
-        Ok(()) => Ok(server),
-        Err(error) => {
-            // This may be the worker that has bound paths.
-            shared.for_each(|listener| server.kernel_mut().close_listener(listener));
-            server.close_listeners();
-            Err(failure(error))
-        }
-    }
+    let added = shared.try_for_each(|listener| server.share_listener(listener));
+    let mut inherited = listeners.inherited.into_iter();
+    let added = added.and_then(|()| inherited.try_for_each(|it| server.inherit_listener(it)));
+    added.map_err(|error| {
+        // This may be the worker that has bound paths.
+        shared.for_each(|listener| server.kernel_mut().close_listener(listener));
+        server.close_listeners();
+        failure(error)
+    })?;
+    Ok(server)
 }
 
 /// What each worker does on its thread before it serves: with `--pin` it moves to a processor of
@@ -502,7 +625,13 @@ fn settings(
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
         wiretap: wiretap.cloned(),
+        trace: None,
         pacing,
         auth: None,
+        proxy: options.proxy.map(|mode| ProxyRule {
+            is_required: mode == ProxyMode::Require,
+            from: options.proxy_from.as_slice().into(),
+            counts: None,
+        }),
     }
 }

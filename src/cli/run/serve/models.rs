@@ -5,16 +5,17 @@
 
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 
 use super::super::{Exit, Failure, io_failure};
 use super::{Opened, start_worker};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::blocking::WakeUps;
-use crate::kernel::journal::TextLog;
 use crate::kernel::{Linux, Traced, Trigger};
 use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::{AnyService, Service};
+use crate::server::admission::announced::SharedCounts;
 use crate::server::blocking::{Drive, Load, Model};
 use crate::server::plan::{Apart, Demand, Plan};
 use crate::server::{Server, Settings};
@@ -89,11 +90,17 @@ pub(super) fn start<S: Service + Clone>(
     opened: Opened,
     protocol: &Protocol<S>,
     settings: Settings,
-    load: &Load<S>,
+    (load, at_end): (&Load<S>, Box<dyn Fn() + Send>),
     hand_out: HandOut<S>,
 ) -> Result<Server<Traced<Linux>, S>, Failure> {
     let failure = io_failure("starting a worker");
     let wake_ups = WakeUps::prepare().map_err(&failure)?;
+    let (capacity, limit) = (settings.connections_max, settings.connections_per_ip_max);
+    let mut proxy = settings.proxy.clone();
+    if let (Some(rule), Some(limit)) = (&mut proxy, limit) {
+        let counts = SharedCounts::new(capacity, limit).map_err(&failure)?;
+        rule.counts = Some(Arc::new(counts));
+    }
     let drive = Drive {
         model: options.model,
         capacity: settings.connections_max,
@@ -104,6 +111,7 @@ pub(super) fn start<S: Service + Clone>(
             defer_accept: false,
             trigger: Trigger::Level,
             connections_per_ip_max: None,
+            proxy,
             ..settings.clone()
         },
         protocol: protocol.clone(),
@@ -111,7 +119,7 @@ pub(super) fn start<S: Service + Clone>(
         waker: opened.waker,
         control: opened.control,
         load: load.clone(),
-        recorder: TextLog::if_shown,
+        at_end,
     };
     // The server itself holds no connection.
     let settings = Settings {
