@@ -36,6 +36,8 @@ pub(super) struct Talk<S> {
     ours: Ours,
     theirs: Theirs,
     proof: Proof,
+    /// The key that answers a challenge.
+    key: Option<Key>,
     /// The single message was sent, and no reply has arrived.
     unanswered: bool,
     /// Why the input failed. Reported after everything sent before is answered.
@@ -68,7 +70,7 @@ enum Proof {
     /// There is no key, or the server has answered behind the digest.
     Done,
     /// The challenge has not arrived whole. Nothing is sent before.
-    Owed { key: Key, challenge: Vec<u8> },
+    Owed(Vec<u8>),
     /// The digest was sent, and nothing has come back. A server that refuses it ends its stream, so
     /// until this time ours is not ended: afterwards the two could not be told apart.
     Sent { until: Time },
@@ -116,11 +118,9 @@ impl<S> Talk<S> {
             theirs: Theirs::Speaking,
             proof: match &settings.auth {
                 None => Proof::Done,
-                Some(key) => Proof::Owed {
-                    challenge: Vec::new(),
-                    key: key.clone(),
-                },
+                Some(_) => Proof::Owed(Vec::new()),
             },
+            key: settings.auth.clone(),
             unanswered,
             refused: None,
             left: false,
@@ -135,7 +135,7 @@ impl<S> Talk<S> {
     }
 
     fn owes_proof(&self) -> bool {
-        matches!(self.proof, Proof::Owed { .. })
+        matches!(self.proof, Proof::Owed(_))
     }
 
     /// Whether to read from the socket. After the expected reply nothing more is read.
@@ -350,7 +350,7 @@ impl<S> Talk<S> {
     /// Answers the challenge, if the `count` bytes that have arrived complete it. Returns how many
     /// of them belong to it.
     fn prove(&mut self, count: usize, now: Time) -> usize {
-        let Proof::Owed { key, challenge } = &mut self.proof else {
+        let (Proof::Owed(challenge), Some(key)) = (&mut self.proof, &self.key) else {
             return 0;
         };
         let taken = count.min(CHALLENGE_SIZE - challenge.len());
@@ -371,7 +371,7 @@ impl<S> Talk<S> {
     /// Why the end of the server's stream is a refusal, if it is one.
     fn refusal(&self) -> Option<ClientError> {
         let why = match self.proof {
-            Proof::Owed { .. } => "the server ended its stream before its challenge was whole",
+            Proof::Owed(_) => "the server ended its stream before its challenge was whole",
             Proof::Sent { .. } if self.ours != Ours::Ended => {
                 "the server refused the key: it ended its stream behind the digest"
             }

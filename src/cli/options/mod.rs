@@ -76,6 +76,8 @@ impl Command {
             Command::Connect(_, connect) => connect.trace = wanted,
             Command::Lab(lab) => lab.trace = wanted,
             Command::Merge(_) | Command::Decode(_) => {}
+            #[cfg(feature = "auth")]
+            Command::Sum(_) => {}
         }
         self
     }
