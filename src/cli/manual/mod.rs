@@ -46,6 +46,7 @@ topics![
     "auth",
     "sum",
     "epoll",
+    "source",
     "internals",
     "changes",
 ];
