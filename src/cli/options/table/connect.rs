@@ -93,7 +93,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Messages",
         commands: &[CONNECT],
-        help: "prove that the key is known: hmac-sha256 or hmac-md5 (feature auth)",
+        help: "prove to know the key: hmac-sha256 or hmac-md5 (feature auth)",
         default: |options| name_of(&options.connect.auth, AUTHS).to_owned(),
         effect: Effect::Value("MAC", |options, text| {
             put(&mut options.connect.auth, choice(text, AUTHS))

@@ -346,7 +346,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Service",
         commands: &[SERVE],
-        help: "who connects has to know a key: hmac-sha256 or hmac-md5 (feature auth)",
+        help: "peers must know a key: hmac-sha256 or hmac-md5 (feature auth)",
         default: |options| name_of(&options.serve.auth, AUTHS).to_owned(),
         effect: Effect::Value("MAC", |options, text| {
             put(&mut options.serve.auth, choice(text, AUTHS))
