@@ -338,8 +338,8 @@ fn two_dashes_end_the_flags() {
     assert_eq!(
         error,
         "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or sum or help or man or completions \
-             or version"
+             or serve or bench or merge or lab or connect or decode or sum or help or man or \
+             completions or version"
     );
 }
 
@@ -368,8 +368,8 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         (
             "proxy",
             "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or sum or help or man or completions \
-             or version",
+             or serve or bench or merge or lab or connect or decode or sum or help or man or \
+             completions or version",
         ),
         (
             "serve proxy",
