@@ -61,8 +61,8 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
                 );
             }
             let mut empty = parse_line("");
-            for parsed in [&mut typed, &mut empty] {
-                if let Ok(Parsed::Run(Command::Serve(serve))) = parsed {
+            for parsed in [&mut typed, &mut empty].into_iter().flatten() {
+                if let Parsed::Run(Command::Serve(serve)) = parsed {
                     // A typed address is not replaced by that of a service manager.
                     serve.is_listen_default = false;
                 }
