@@ -231,6 +231,10 @@ impl<S> Talk<S> {
         if ending.is_some() {
             self.leave_fresh_line(kernel, now);
         }
+        if ending.is_some() {
+            // A transport says that nothing more follows. What finds no room now is not waited for.
+            kernel.is_finished(&self.socket);
+        }
         if ending.is_some() && self.left {
             log::info!("the server has ended the connection");
         }
@@ -340,7 +344,7 @@ impl<S> Talk<S> {
             }
             Err(error) if error.kind() == WouldBlock => Ok(()),
             Err(_) if self.refusal().is_some() => return self.end(self.refusal()),
-            Err(error) => Err(ClientError::io("the connection")(error)),
+            Err(error) => Err(ClientError::of_connection(error)),
         };
         if let Err(failure) = answer {
             self.end(Some(failure));

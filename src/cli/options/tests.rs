@@ -143,6 +143,9 @@ fn every_value_reaches_its_field() {
         log_time: true,
         user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
+        tls_cert: None,
+        tls_key: None,
+        handshake_timeout: Some(limits::HANDSHAKE_TIMEOUT_DEFAULT),
         trace: TraceFile {
             file: Some("t.txt".into()),
             last: 5,
@@ -291,11 +294,11 @@ fn a_word_of_another_program_is_refused_with_ours() {
         ),
         (
             "https",
-            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+            "https: write mynah http --tls-cert PEM --tls-key PEM",
         ),
         (
             "serve https",
-            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+            "https: write mynah http --tls-cert PEM --tls-key PEM",
         ),
         ("wrk", "wrk: write mynah bench ADDR"),
         (
@@ -519,6 +522,7 @@ fn connect_takes_an_address_and_its_options() {
         no_jitter: true,
         connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
+        tls: Wanted::default(),
         trace: TraceFile::default(),
     };
     let connect = Command::Connect(address, expected);

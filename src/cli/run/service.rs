@@ -36,7 +36,12 @@ pub trait ServiceUser {
 /// Calls `user` with the service that the options name.
 pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
     let service = match (options.service, &options.prefix) {
-        (ServiceName::Echo, None) if options.model == Model::Epoll && options.codec.is_none() => {
+        // Under TLS the loop is compiled once, for all services.
+        (ServiceName::Echo, None)
+            if options.model == Model::Epoll
+                && options.codec.is_none()
+                && options.tls_cert.is_none() =>
+        {
             return user.with(once(Echo));
         }
         (ServiceName::Echo, None) => Echo.into(),

@@ -15,6 +15,7 @@ mod merge;
 mod other_words;
 mod serve;
 mod sum;
+pub(super) mod tls;
 mod trace;
 
 use std::ops::RangeInclusive;
