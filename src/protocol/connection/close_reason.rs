@@ -101,7 +101,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 19] = [
+    pub const ALL: [CloseReason; 20] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
