@@ -50,6 +50,8 @@ pub enum Parsed {
 
 /// A command with its options, checked.
 #[derive(Clone, Debug, PartialEq)]
+// There is only one, and it is taken apart at once.
+#[allow(clippy::large_enum_variant)]
 pub enum Command {
     /// Serve connections until a signal ends it.
     Serve(Box<Serve>),
