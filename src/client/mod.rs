@@ -154,22 +154,25 @@ fn reasons(attempts: &[Attempt]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// What is sent in front of the first message.
-fn front<K: Opener>(
+/// Sends the header of a load balancer, in front of everything else. A new socket has room for it.
+fn announce<K: Opener>(
     kernel: &mut K,
     settings: &Settings,
     socket: &K::Socket,
-) -> Result<Vec<u8>, ClientError> {
+) -> Result<(), ClientError> {
     let Some(version) = settings.proxy else {
-        return Ok(Vec::new());
+        return Ok(());
     };
-    let local = kernel
-        .local(socket)
-        .map_err(ClientError::io("getsockname"))?;
-    let peer = kernel
-        .peer(socket)
-        .map_err(ClientError::io("getpeername"))?;
-    Ok(proxy::header(version, &local.octets(), &peer.octets()))
+    let local = (kernel.local(socket)).map_err(ClientError::io("getsockname"))?;
+    let peer = (kernel.peer(socket)).map_err(ClientError::io("getpeername"))?;
+    let header = proxy::header(version, &local.octets(), &peer.octets());
+    match kernel.write(socket, &header) {
+        Ok(count) if count == header.len() => Ok(()),
+        Ok(_) => Err(ClientError::Io(
+            "the send buffer has no room for the PROXY header".to_owned(),
+        )),
+        Err(error) => Err(ClientError::io("the PROXY header")(error)),
+    }
 }
 
 impl ClientError {
@@ -286,8 +289,8 @@ impl<K: Streams + Opener> Client<K> {
         match stage {
             Stage::Dialling(dial) => {
                 if let Some((socket, token)) = dial.look(kernel, settings, events, now)? {
-                    let front = front(kernel, settings, &socket)?;
-                    let mut talk = Box::new(Talk::new(socket, token, settings, &front, now));
+                    announce(kernel, settings, &socket)?;
+                    let mut talk = Box::new(Talk::new(socket, token, settings, now));
                     talk.pump(kernel, now)?;
                     *stage = Stage::Talking(talk);
                 }

@@ -93,16 +93,9 @@ enum Watched {
 }
 
 impl<S> Talk<S> {
-    /// A conversation on `socket`, which is registered for writing under `token`. `front` is sent
-    /// before all else.
-    pub(super) fn new(
-        socket: S,
-        token: Token,
-        settings: &Settings,
-        front: &[u8],
-        now: Time,
-    ) -> Talk<S> {
-        let (mut unsent, mut ours) = (VecDeque::from(front.to_vec()), Ours::Speaking);
+    /// A conversation on `socket`, which is registered for writing under `token`.
+    pub(super) fn new(socket: S, token: Token, settings: &Settings, now: Time) -> Talk<S> {
+        let (mut unsent, mut ours) = (VecDeque::new(), Ours::Speaking);
         let mut unanswered = false;
         if let Source::Message(frame) = &settings.source {
             unsent.extend(frame);
