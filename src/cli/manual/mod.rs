@@ -39,6 +39,7 @@ topics![
     "shutdown",
     "processes",
     "scaling",
+    "metrics",
     "reliability",
     "exit-codes",
     "environment",

@@ -225,6 +225,8 @@ pub struct Serve {
     pub proxy: Option<ProxyMode>,
     /// The peers that may send one; empty for all.
     pub proxy_from: Vec<Range>,
+    /// Where the pages of the server about itself are served.
+    pub metrics: Option<Endpoint>,
 }
 
 /// Where a trace goes.
@@ -329,6 +331,7 @@ impl Default for Serve {
             trace: TraceFile::default(),
             proxy: None,
             proxy_from: Vec::new(),
+            metrics: None,
         }
     }
 }

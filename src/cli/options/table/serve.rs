@@ -710,6 +710,25 @@ pub(super) const FLAGS: &[Flag] = &[
         }),
     },
     Flag {
+        long: "--metrics",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "serve the counters for Prometheus there, /healthz and /readyz",
+        default: |_| String::new(),
+        effect: Effect::Value("ADDR", |options, text| {
+            let endpoint = stream_endpoint(text)?;
+            if !matches!(
+                endpoint,
+                Endpoint::At(Address::Tcp(_)) | Endpoint::Named { .. }
+            ) {
+                return Err("must be an address of TCP, such as 127.0.0.1:9100".to_owned());
+            }
+            options.serve.metrics = Some(endpoint);
+            Ok(())
+        }),
+    },
+    Flag {
         long: "--log-time",
         short: None,
         group: "Loop",

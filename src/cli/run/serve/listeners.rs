@@ -213,7 +213,7 @@ fn take_port(address: &mut Address, half: Option<&Address>) {
 }
 
 /// Listens on `address` and stores in it the port that the kernel chose.
-fn open_listener<K: Opener>(
+pub(super) fn open_listener<K: Opener>(
     kernel: &mut K,
     address: &mut Address,
     options: &ListenOptions,
