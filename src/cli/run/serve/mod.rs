@@ -106,6 +106,7 @@ where
     let secure = Secure {
         side: Side::Server(identity),
         handshake_timeout: options.0.handshake_timeout,
+        has_header: options.0.proxy.is_some(),
     };
     match in_the_loop::<S>().filter(|_| options.0.model == Model::Epoll) {
         Some(serve) => serve(options, load, secure),
