@@ -33,6 +33,7 @@ topics![
     "limits",
     "rates",
     "wiretap",
+    "tls",
     "trace",
     "workers",
     "shutdown",
