@@ -44,6 +44,8 @@ topics![
     "environment",
     "systemd",
     "lab",
+    "auth",
+    "sum",
     "epoll",
     "source",
     "internals",
