@@ -21,6 +21,7 @@
 
 pub mod admission;
 pub mod blocking;
+pub mod datagram;
 mod drain;
 mod effects;
 mod io_error;

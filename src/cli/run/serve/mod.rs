@@ -33,6 +33,7 @@ use crate::server::admission::AcceptPolicy;
 use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
+use crate::server::datagram;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::{Limits, Pacing};
@@ -95,6 +96,10 @@ where
         processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
         slot_size: pacing.slot_size() + slot_size(&options, &protocol.service),
+        datagrams_size: datagram::memory(
+            &protocol.service,
+            addresses.iter().filter(|at| at.is_datagrams()).count(),
+        ),
     };
     let (plan, connections_max) = models::plan(&options, &demand, &protocol)?;
 
@@ -314,15 +319,21 @@ fn hand_over<S: Service>(
 
 /// Takes the memory of a worker, and registers its listeners.
 fn start_worker<S: Service>(
-    kernel: Traced<Linux>,
-    listeners: Listeners<Socket>,
+    mut kernel: Traced<Linux>,
+    mut listeners: Listeners<Socket>,
     protocol: Protocol<S>,
     settings: Settings,
 ) -> Result<Server<Traced<Linux>, S>, Failure> {
     let failure = io_failure("starting a worker");
+    let datagrams = listeners.take_datagrams(&mut kernel).map_err(&failure)?;
     let mut server = Server::new(kernel, listeners.own, protocol, settings).map_err(&failure)?;
     let mut shared = listeners.shared.into_iter();
-    match shared.try_for_each(|listener| server.share_listener(listener)) {
+    let shares = shared.try_for_each(|listener| server.share_listener(listener));
+    let serves = match datagrams.is_empty() {
+        true => Ok(()),
+        false => server.serve_datagrams(datagrams),
+    };
+    match shares.and(serves) {
         Ok(()) => Ok(server),
         Err(error) => {
             // This may be the worker that has bound paths.

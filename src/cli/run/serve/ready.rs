@@ -103,6 +103,11 @@ fn hint(address: &Address, options: &Serve) -> String {
         Address::Unix(UnixName::Path(path)) if is_http => {
             format!("curl --unix-socket {} http://localhost/", path.display())
         }
+        Address::Udp(udp) => {
+            let udp = reachable(*udp);
+            format!("nc -u {} {}", ip_text(&udp), udp.port())
+        }
+        Address::Unixgram(_) => format!("mynah bench {address} --duration 1s"),
         Address::Tcp(tcp) if !options.framing.has_boundaries() => {
             let tcp = reachable(*tcp);
             format!("nc {} {}", ip_text(&tcp), tcp.port())

@@ -9,8 +9,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::lchown;
 
 use super::super::{Exit, Failure};
+use crate::kernel::Address;
 use crate::kernel::host::user::{self, User};
-use crate::kernel::{Address, UnixName};
 
 /// A user to become.
 pub(super) struct NewUser {
@@ -78,7 +78,7 @@ impl NewUser {
         };
         let User { user, group } = self.user;
         for address in addresses {
-            if let Address::Unix(UnixName::Path(path)) = address {
+            if let Some(path) = address.path() {
                 let given = lchown(path, Some(user), Some(group));
                 given.map_err(|error| failed(&path.display().to_string(), error))?;
             }
