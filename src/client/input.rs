@@ -11,10 +11,12 @@
 use std::collections::VecDeque;
 
 use super::{ClientError, Settings, Source};
+use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Decoded, FrameError, Framing};
 
 pub(super) struct Input {
     framing: Framing,
+    codec: Option<Codec>,
     source: Source,
     line_max: usize,
     /// The line that has not ended yet.
@@ -33,6 +35,7 @@ impl Input {
     pub(super) fn new(settings: &Settings) -> Input {
         Input {
             framing: settings.framing,
+            codec: settings.codec,
             source: settings.source.clone(),
             line_max: settings.frame_size_max,
             held: Vec::new(),
@@ -84,7 +87,7 @@ impl Input {
             b"quit" if typed => return Ok(Said::Quit),
             _ => {}
         }
-        match encode(&self.framing, line, unsent) {
+        match encode(&self.framing, self.codec, line, unsent) {
             Ok(()) if !self.framing.has_boundaries() => unsent.push_back(b'\n'),
             Ok(()) => {}
             // A person can read the reason and type another line.
@@ -108,16 +111,19 @@ impl Input {
 /// end of a frame, because the receiver would not decode one frame.
 pub(super) fn encode(
     framing: &Framing,
+    codec: Option<Codec>,
     payload: &[u8],
     unsent: &mut VecDeque<u8>,
 ) -> Result<(), String> {
     let refused = |error| format!("{} bytes make no frame: {error}", payload.len());
     let overhead = framing.overhead();
-    let mut space = vec![0; overhead.front + payload.len() + overhead.back];
+    let size = codec.map_or(payload.len(), |codec| codec.encoded_size(payload.len()));
+    let mut space = vec![0; overhead.front + size + overhead.back];
     space[overhead.front..][..payload.len()].copy_from_slice(payload);
-    let length = framing
-        .encode(&[], &mut space, payload.len())
-        .map_err(refused)?;
+    if let Some(codec) = codec {
+        codec.encode(&mut space[overhead.front..], payload.len());
+    }
+    let length = framing.encode(&[], &mut space, size).map_err(refused)?;
     let frame = &space[..length];
     if framing.has_boundaries() {
         match framing.decode(frame, 0) {
@@ -144,6 +150,7 @@ mod tests {
                 .parse::<Framing>()
                 .and_then(|framing| framing.limited(100))
                 .expect("a framing"),
+            codec: None,
             frame_size_max: 100,
             source,
             terminal: false,
@@ -225,7 +232,10 @@ mod tests {
         assert_eq!(typed.0, b"ok,");
         let line: Framing = "line".parse().expect("a framing");
         let mut unsent = VecDeque::new();
-        assert_eq!(encode(&line, b"a\nb", &mut unsent), Err(two.to_owned()));
+        assert_eq!(
+            encode(&line, None, b"a\nb", &mut unsent),
+            Err(two.to_owned())
+        );
         assert!(unsent.is_empty());
     }
 

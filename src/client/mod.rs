@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
 use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
+use crate::protocol::codec::Codec;
 use crate::protocol::framing::{FrameError, Framing};
 pub use backoff::Backoff;
 use dial::Dial;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub addresses: Vec<Address>,
     /// Where a message ends; the limit is set.
     pub framing: Framing,
+    /// How payloads are written.
+    pub codec: Option<Codec>,
     /// The longest message in bytes.
     pub frame_size_max: usize,
     /// Where messages come from.
@@ -148,7 +151,8 @@ impl<K: Streams + Opener> Client<K> {
     pub fn new(mut kernel: K, mut settings: Settings) -> Result<Client<K>, ClientError> {
         if let Source::Message(payload) = &mut settings.source {
             let mut frame = VecDeque::new();
-            input::encode(&settings.framing, payload, &mut frame).map_err(ClientError::Message)?;
+            input::encode(&settings.framing, settings.codec, payload, &mut frame)
+                .map_err(ClientError::Message)?;
             *payload = frame.into();
         }
         let now = kernel.now();

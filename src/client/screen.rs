@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 
 use super::{Settings, Source};
+use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Decoded, FrameError, Framing};
 
 const PROMPT: &[u8] = b"> ";
@@ -22,6 +23,7 @@ const WIPE: &[u8] = b"\r  \r";
 
 pub(super) struct Screen {
     framing: Framing,
+    codec: Option<Codec>,
     terminal: bool,
     prompt: Prompt,
     /// The cursor is after text of the server (not counting the prompt), and not at the start of a
@@ -49,6 +51,7 @@ impl Screen {
         let typed = settings.source == Source::Terminal && settings.terminal;
         let mut screen = Screen {
             framing: settings.framing,
+            codec: settings.codec,
             terminal: settings.terminal,
             prompt: if typed { Prompt::Hidden } else { Prompt::Never },
             amid_line: false,
@@ -134,14 +137,20 @@ impl Screen {
     fn frames(&mut self) -> Result<(), FrameError> {
         let mut at = 0;
         let answer = loop {
-            let bytes = &self.held[at..];
-            if bytes.is_empty() || self.is_answered() {
+            if at == self.held.len() || self.is_answered() {
                 break Ok(());
             }
+            let bytes = &mut self.held[at..];
             match self.framing.decode(bytes, self.scanned) {
                 Decoded::Frame(bounds) => {
+                    let said = &mut bytes[bounds.payload..bounds.payload_end];
+                    let said = match self.codec.map(|codec| codec.decode(said)) {
+                        None => &bytes[bounds.payload..bounds.payload_end],
+                        Some(Ok(said)) => said,
+                        Some(Err(error)) => break Err(error),
+                    };
                     if !std::mem::take(&mut self.greeted) {
-                        payload(&bytes[bounds.payload..bounds.payload_end], &mut self.owed);
+                        payload(said, &mut self.owed);
                         self.frames_left -= 1;
                     }
                     at += bounds.frame;

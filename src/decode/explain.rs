@@ -52,21 +52,24 @@ impl Cell {
     }
 }
 
-/// Draws `frame`, which begins at byte `at` of the stream.
+/// Draws `frame`, which begins at byte `at` of the stream. `said` is what its codec made of the
+/// payload.
 pub(super) fn draw(
     output: &mut impl Write,
     framing: &Framing,
     at: u64,
     frame: &[u8],
     bounds: &Bounds,
+    said: Option<&[u8]>,
 ) -> io::Result<()> {
-    let handed_on = bounds.payload_end - framing.strip(bounds);
+    let handed_on = said.map_or(bounds.payload_end - framing.strip(bounds), <[u8]>::len);
     let size = frame.len();
     writeln!(
         output,
         "frame at byte {at}: {size} bytes, {handed_on} of them handed on"
     )?;
-    let cells = cells(framing, frame, bounds);
+    let mut cells = cells(framing, frame, bounds);
+    cells.extend(said.map(|said| Cell::text("decoded", said)));
     let edge: String = cells
         .iter()
         .map(|cell| format!("+-{}-", "-".repeat(cell.width())))

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 
 use crate::base::bytes::{Inbound, InboundCursors};
 use crate::limits::READ_SIZE;
+use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Bounds, Decoded, FrameError, Framing, Hint, OnTooLong};
 pub use hex::HexLines;
 
@@ -26,6 +27,8 @@ pub use hex::HexLines;
 pub struct Settings {
     /// Where a message ends; the limit is set.
     pub framing: Framing,
+    /// How payloads are written.
+    pub codec: Option<Codec>,
     /// The limit of the framing, in bytes.
     pub frame_size_max: usize,
     /// What happens to a frame over the limit.
@@ -149,8 +152,19 @@ impl<W: Write> Decoder<'_, W> {
             }
             match self.settings.framing.decode(bytes, scanned) {
                 Decoded::Frame(bounds) => {
-                    self.print(&bytes[..bounds.frame], &bounds)
-                        .map_err(DecodeError::Output)?;
+                    let frame = &bytes[..bounds.frame];
+                    let said = match self.settings.codec {
+                        None => None,
+                        Some(codec) => {
+                            let mut said = frame[bounds.payload..bounds.payload_end].to_vec();
+                            match codec.decode(&mut said) {
+                                Ok(decoded) => Some(decoded.to_vec()),
+                                Err(error) => return self.refuse(self.at, &error, bytes),
+                            }
+                        }
+                    };
+                    let printed = self.print(frame, &bounds, said.as_deref());
+                    printed.map_err(DecodeError::Output)?;
                     self.at += bounds.frame as u64;
                     inbound.consume(bounds.frame);
                 }
@@ -170,11 +184,13 @@ impl<W: Write> Decoder<'_, W> {
         }
     }
 
-    fn print(&mut self, frame: &[u8], bounds: &Bounds) -> io::Result<()> {
+    /// Prints a frame. `said` is what its codec made of the payload.
+    fn print(&mut self, frame: &[u8], bounds: &Bounds, said: Option<&[u8]>) -> io::Result<()> {
+        let framing = &self.settings.framing;
         if self.settings.explain {
-            return explain::draw(self.output, &self.settings.framing, self.at, frame, bounds);
+            return explain::draw(self.output, framing, self.at, frame, bounds, said);
         }
-        let shown = &frame[self.settings.framing.strip(bounds)..bounds.payload_end];
+        let shown = said.unwrap_or(&frame[framing.strip(bounds)..bounds.payload_end]);
         hex::write(self.output, shown)?;
         self.output.write_all(b"\n")
     }

@@ -6,6 +6,7 @@ fn settings(spec: &str, frame_size_max: usize, on_too_long: OnTooLong) -> Settin
     let framing = spec.parse::<Framing>().unwrap();
     Settings {
         framing: framing.limited(frame_size_max).unwrap(),
+        codec: None,
         frame_size_max,
         on_too_long,
         explain: false,
@@ -121,4 +122,28 @@ frame at byte 0: 9 bytes, 6 of them handed on
 +--------+--------+-------------------+
 ";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn a_codec_is_decoded_and_what_it_does_not_write_is_corrupted() {
+    let coded = Settings {
+        codec: Some(Codec::Base64),
+        ..settings("u8", 100, OnTooLong::Close)
+    };
+    // "aGVsbG8=", nothing, and then "aa==", whose last bits are not zero.
+    let lines = "08 6147 5673\n6247383d 00 04 61613d3d";
+    let error = "error: corrupted at byte 10: base64 has bits behind its last byte\n";
+    let expected = format!("68656c6c6f\n\n{error}");
+    assert_eq!(printed(coded, lines), (expected, false));
+    let explained = Settings {
+        explain: true,
+        ..coded
+    };
+    let (drawing, _) = printed(explained, "08 61475673 6247383d");
+    assert!(
+        drawing.contains("9 bytes, 5 of them handed on"),
+        "{drawing}"
+    );
+    assert!(drawing.contains("| decoded        |"), "{drawing}");
+    assert!(drawing.contains("| \"hello\""), "{drawing}");
 }

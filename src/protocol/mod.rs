@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   framing     where a message ends; one file per framing
+//!   codec       how a payload is written inside its frame
 //!   http        the grammar of HTTP/1.1 that its server and its client share
 //!   service     what to answer; one file per service
 //!   connection  the state machine between the two: bytes and the time in; bytes and one want out
@@ -10,6 +11,7 @@
 //! Neighbours: `server` drives the connections. `client`, `load` and `decode` use the framings,
 //! and `load` the grammar of HTTP.
 
+pub mod codec;
 pub mod connection;
 pub mod framing;
 pub(crate) mod http;

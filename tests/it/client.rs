@@ -23,6 +23,7 @@ fn settings() -> Settings {
     Settings {
         addresses: vec![address()],
         framing: "raw".parse().expect("a framing"),
+        codec: None,
         frame_size_max: 1 << 20,
         source: Source::Pipe,
         terminal: false,

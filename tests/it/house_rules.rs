@@ -33,8 +33,11 @@ const LAYERS: &[(&str, &str)] = &[
     ("workers", "limits base protocol kernel server"),
     ("library", "limits base protocol kernel server workers"),
     ("lab", "limits base kernel"),
-    ("decode", "limits base protocol::framing"),
-    ("client", "limits base protocol::framing kernel"),
+    ("decode", "limits base protocol::framing protocol::codec"),
+    (
+        "client",
+        "limits base protocol::framing protocol::codec kernel",
+    ),
     (
         "load",
         "limits base store protocol::framing protocol::http kernel",

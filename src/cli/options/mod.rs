@@ -21,6 +21,7 @@ use crate::base::token_bucket::Rate;
 use crate::kernel::{Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
+use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use crate::server::admission::AcceptPolicy;
 use crate::server::blocking::Model;
@@ -104,6 +105,8 @@ pub struct Serve {
     pub allow: Vec<String>,
     /// The framing.
     pub framing: Framing,
+    /// How payloads are written; `None` leaves them as they are.
+    pub codec: Option<Codec>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -198,6 +201,7 @@ impl Default for Serve {
             dictionary: None,
             allow: Vec::new(),
             framing: Framing::Raw(Raw),
+            codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             model: Model::Epoll,
@@ -242,6 +246,8 @@ impl Default for Serve {
 pub struct Connect {
     /// The framing.
     pub framing: Framing,
+    /// How payloads are written; `None` leaves them as they are.
+    pub codec: Option<Codec>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// The only message, instead of the messages of standard input.
@@ -292,6 +298,8 @@ pub enum LabChoice {
 pub struct Decode {
     /// The framing.
     pub framing: Framing,
+    /// How payloads are written; `None` leaves them as they are.
+    pub codec: Option<Codec>,
     /// The largest frame in bytes.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -306,6 +314,7 @@ impl Default for Decode {
     fn default() -> Decode {
         Decode {
             framing: Framing::Raw(Raw),
+            codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             hex: false,
@@ -318,6 +327,7 @@ impl Default for Connect {
     fn default() -> Connect {
         Connect {
             framing: Framing::Raw(Raw),
+            codec: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             once: None,
             greeting: false,

@@ -75,7 +75,7 @@ fn every_value_reaches_its_field() {
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
          --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
-         --log-time --user nobody:nogroup",
+         --log-time --user nobody:nogroup --codec base64",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
@@ -92,6 +92,7 @@ fn every_value_reaches_its_field() {
         dictionary: None,
         allow: Vec::new(),
         framing: "u32be".parse().expect("a framing"),
+        codec: Some(Codec::Base64),
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
@@ -484,9 +485,10 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 fn connect_takes_an_address_and_its_options() {
     let address = "127.0.0.1:7007".parse().expect("an address");
     let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
-                --connect-timeout 2s --timeout 1s";
+                --connect-timeout 2s --timeout 1s --codec base64";
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
+        codec: Some(Codec::Base64),
         frame_size_max: 9,
         once: Some("hi".to_owned()),
         greeting: true,

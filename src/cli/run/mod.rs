@@ -150,6 +150,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     let addresses = look_up(endpoint, &mut backoff)?;
     let settings = client::Settings {
         framing: limited(options.framing, options.frame_size_max)?,
+        codec: options.codec,
         frame_size_max: options.frame_size_max,
         source,
         terminal: io::stdout().is_terminal(),
@@ -210,6 +211,7 @@ fn talk<K: Streams + Opener>(
 fn decode(options: &Decode) -> Result<(), Failure> {
     let settings = decode::Settings {
         framing: limited(options.framing, options.frame_size_max)?,
+        codec: options.codec,
         frame_size_max: options.frame_size_max,
         on_too_long: options.on_too_long,
         explain: options.explain,

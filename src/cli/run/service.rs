@@ -14,8 +14,10 @@ use std::time::Duration;
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::file;
 use crate::limits::{DICTIONARY_SIZE_MAX, FILE_PAUSE_MIN, FILE_READS_MAX};
+use crate::protocol::codec::Codec;
 use crate::protocol::service::{
-    AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
+    AnyService, Coded, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper,
+    UpperUnicode,
 };
 use crate::server::blocking::Model;
 
@@ -34,7 +36,9 @@ pub trait ServiceUser {
 /// Calls `user` with the service that the options name.
 pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
     let service = match (options.service, &options.prefix) {
-        (ServiceName::Echo, None) if options.model == Model::Epoll => return user.with(once(Echo)),
+        (ServiceName::Echo, None) if options.model == Model::Epoll && options.codec.is_none() => {
+            return user.with(once(Echo));
+        }
         (ServiceName::Echo, None) => Echo.into(),
         (ServiceName::Echo, Some(prefix)) => PrefixedEcho::new(prefix).into(),
         (ServiceName::Upper, _) if options.unicode => UpperUnicode.into(),
@@ -42,7 +46,11 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
         (ServiceName::Discard, _) => Discard.into(),
         (ServiceName::Dict, _) => {
             let path = options.dictionary.clone().unwrap_or_default();
-            return user.with(move || load_dictionary(&path).map(AnyService::Dict));
+            let codec = options.codec;
+            return user.with(move || {
+                let dict = load_dictionary(&path)?;
+                Ok(coded(codec, AnyService::Dict(dict)))
+            });
         }
         (ServiceName::Robot, _) => Robot.into(),
         (ServiceName::Run, _) => {
@@ -52,7 +60,15 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
         }
         (ServiceName::Http, _) => Http::default().into(),
     };
-    user.with(once::<AnyService>(service))
+    user.with(once(coded(options.codec, service)))
+}
+
+/// The service behind its codec, if it has one.
+fn coded(codec: Option<Codec>, service: AnyService) -> AnyService {
+    match codec {
+        Some(Codec::Base64) => Coded::new(service).into(),
+        None => service,
+    }
 }
 
 /// A service without files, so there is nothing to reload.

@@ -40,8 +40,7 @@ impl<S: Service> Protocol<S> {
         if *sizes.start() > 1 {
             return 0;
         }
-        let beside_output = effects.awaited_max().saturating_sub(most);
-        most.min(sizes.end().saturating_sub(beside_output))
+        effects.output_size_max(most, *sizes.end())
     }
 }
 

@@ -120,6 +120,7 @@ impl Answering<'_, '_> {
                 debug_assert!(service.effects().is_some());
                 return Err(Stop::Awaits);
             }
+            Answer::Corrupted(why) => return Err(Stop::Wrong(FrameError::Corrupted(why))),
             Answer::Part(taken) => {
                 debug_assert!(!framing.has_boundaries() && taken <= bounds.frame);
                 outbound.advance(filled);

@@ -25,6 +25,11 @@ impl Fixed {
         }
     }
 
+    /// Bytes of every frame.
+    pub fn frame_size(&self) -> usize {
+        self.size
+    }
+
     /// The same framing, if its frames have at most `frame_max` bytes.
     pub fn limited(self, frame_max: usize) -> Result<Fixed, String> {
         if self.size > frame_max {

@@ -357,6 +357,15 @@ impl Framing {
         each!(self, framing => framing.has_boundaries())
     }
 
+    /// The delimiter behind each message, if it was chosen by the user.
+    pub fn ending(&self) -> Option<&[u8]> {
+        match self {
+            Framing::Delimiter(delimiter) => Some(delimiter.bytes()),
+            Framing::LongDelimiter(delimiter) => Some(delimiter.bytes()),
+            _ => None,
+        }
+    }
+
     /// Bytes at the front of a frame that `decode` does not show. A service never gets the length
     /// field, even if `strip` is shorter than the header.
     pub fn strip(&self, bounds: &Bounds) -> usize {

@@ -7,8 +7,9 @@
 //! replaces a service by another value of the same variant, so service and state always match.
 
 use super::{
-    Answer, Clock, Dict, Discard, Echo, Effect, EffectEvent, Effects, Greeting, Http, PrefixedEcho,
-    Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, Visit, http, run, upper,
+    Answer, Clock, Coded, Dict, Discard, Echo, Effect, EffectEvent, Effects, Greeting, Http,
+    PrefixedEcho, Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, Visit, http,
+    run, upper,
 };
 use crate::protocol::framing::Hint;
 
@@ -33,6 +34,8 @@ pub enum AnyService {
     Run(Run),
     /// `http`
     Http(Http),
+    /// `--codec`
+    Coded(Coded),
 }
 
 /// What one connection of any service remembers.
@@ -59,6 +62,7 @@ impl Service for AnyService {
             AnyService::UpperUnicode(upper) => AnyState::Partial(upper.open()),
             AnyService::Run(run) => AnyState::Running(run.open()),
             AnyService::Http(http) => AnyState::Conversation(http.open()),
+            AnyService::Coded(coded) => coded.open(),
             _ => AnyState::Stateless,
         }
     }
@@ -71,6 +75,7 @@ impl Service for AnyService {
     fn greeting(&self) -> Option<&dyn Greeting<AnyState>> {
         match self {
             AnyService::Robot(_) => Some(self),
+            AnyService::Coded(coded) => coded.greeting(),
             _ => None,
         }
     }
@@ -79,6 +84,7 @@ impl Service for AnyService {
     fn clock(&mut self) -> Option<&mut dyn Clock> {
         match self {
             AnyService::Http(http) => Some(http),
+            AnyService::Coded(coded) => coded.clock(),
             _ => None,
         }
     }
@@ -87,6 +93,7 @@ impl Service for AnyService {
     fn effects(&self) -> Option<&dyn Effects<AnyState>> {
         match self {
             AnyService::Run(_) => Some(self),
+            AnyService::Coded(coded) => coded.effects(),
             _ => None,
         }
     }
@@ -95,6 +102,7 @@ impl Service for AnyService {
     fn screen(&self) -> Option<&dyn Screen<AnyState>> {
         match self {
             AnyService::Run(_) => Some(self),
+            AnyService::Coded(coded) => coded.screen(),
             _ => None,
         }
     }
@@ -110,6 +118,7 @@ impl Service for AnyService {
             AnyService::Robot(robot) => robot.reply_max(payload),
             AnyService::Run(run) => run.reply_max(payload),
             AnyService::Http(http) => http.reply_max(payload),
+            AnyService::Coded(coded) => coded.reply_max(payload),
         }
     }
 
@@ -117,6 +126,7 @@ impl Service for AnyService {
         match self {
             AnyService::Dict(dict) => dict.memory_max(),
             AnyService::Run(run) => run.memory_max(),
+            AnyService::Coded(coded) => coded.memory_max(),
             _ => 0,
         }
     }
@@ -148,6 +158,7 @@ impl Service for AnyService {
             (AnyService::Http(http), AnyState::Conversation(state)) => {
                 http.serve(state, request, reply)
             }
+            (AnyService::Coded(coded), state) => coded.serve(state, request, reply),
             _ => unreachable!("{FOREIGN}"),
         }
     }
@@ -166,6 +177,7 @@ impl Service for AnyService {
             (AnyService::Robot(robot), _) => visitor.visit(robot, &mut ()),
             (AnyService::Run(run), AnyState::Running(state)) => visitor.visit(run, state),
             (AnyService::Http(http), AnyState::Conversation(state)) => visitor.visit(http, state),
+            (AnyService::Coded(coded), state) => visitor.visit(coded, state),
             _ => unreachable!("{FOREIGN}"),
         }
     }
@@ -258,4 +270,4 @@ macro_rules! rows {
     };
 }
 
-rows! { Echo Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http }
+rows! { Echo Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http Coded }

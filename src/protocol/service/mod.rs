@@ -14,6 +14,7 @@
 //! `framing` has decoded a request. One file per service, one row in `any`.
 
 mod any;
+mod coded;
 mod dict;
 mod discard;
 mod echo;
@@ -26,6 +27,7 @@ mod upper;
 use crate::protocol::framing::Hint;
 
 pub use any::{AnyService, AnyState};
+pub use coded::Coded;
 pub use dict::Dict;
 pub use discard::Discard;
 pub use echo::{Echo, PrefixedEcho};
@@ -166,6 +168,12 @@ pub trait Effects<State> {
     /// The most bytes that all events of one effect together can add to the [`Reply`].
     fn awaited_max(&self) -> usize;
 
+    /// How much output of at most `most` bytes fits into every answer of at most `payload_max`.
+    fn output_size_max(&self, most: usize, payload_max: usize) -> usize {
+        let beside_output = self.awaited_max().saturating_sub(most);
+        most.min(payload_max.saturating_sub(beside_output))
+    }
+
     /// Takes one event of the effect and writes its part of the answer. `peer` names the receiver
     /// of the answer, in at most [`PEER_NAME_MAX`](crate::limits::PEER_NAME_MAX) bytes.
     fn take_event(
@@ -208,6 +216,9 @@ pub enum Answer {
     /// The same, because the bytes are no valid request; with the reason for the log. The first
     /// invalid byte is the first byte passed in.
     Refused(&'static str),
+    /// There is no answer, and the connection ends, because the payload is not what its codec
+    /// writes. The payload is as it was.
+    Corrupted(&'static str),
 }
 
 /// Space for an answer that is not in the request's own bytes.

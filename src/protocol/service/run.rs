@@ -19,6 +19,7 @@
 
 use std::sync::Arc;
 
+use super::coded::Held;
 use super::{Answer, Effect, EffectEvent, Effects, Reply, Request, Screen, Service};
 use crate::limits::{ALLOWED_MAX, COMMAND_OUTPUT_MAX, COMMAND_TIMEOUT, PEER_NAME_MAX, THREADS_MAX};
 use crate::protocol::framing::{Hint, Opening};
@@ -58,6 +59,8 @@ pub struct Running {
     has_begun: bool,
     /// The last byte of the output was not a line feed.
     inside_line: bool,
+    /// Output that a codec in front of the service holds back.
+    pub(super) held: Held,
 }
 
 impl Run {

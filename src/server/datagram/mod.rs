@@ -121,6 +121,8 @@ enum Reply {
     Nothing,
     /// It comes from a command.
     Awaits,
+    /// There is none, because the bytes are not what the codec writes.
+    Corrupted,
 }
 
 struct Face<'a, S: Service> {
@@ -146,6 +148,7 @@ impl<S: Service> Answering for Face<'_, S> {
         let answer = self.service.serve(&mut state, request, &mut reply);
         match answer {
             Answer::Nothing => Reply::Nothing,
+            Answer::Corrupted(_) => Reply::Corrupted,
             _ if size == 0 => Reply::InPlace(0),
             Answer::InPlace => Reply::InPlace(size),
             Answer::Written => Reply::Written(reply.filled()),

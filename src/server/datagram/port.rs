@@ -373,6 +373,10 @@ impl<Socket> Port<Socket> {
             Reply::Nothing => return turn.end(self.tapped, None),
             Reply::InPlace(answered) | Reply::Written(answered) => answered,
             Reply::Awaits => 0,
+            Reply::Corrupted => {
+                turn.counters.refused_corrupted += 1;
+                return turn.end(self.tapped, Some("corrupted"));
+            }
         };
         let refusal = match () {
             () if self.batch.is_unnamed(place) => {
@@ -386,9 +390,7 @@ impl<Socket> Port<Socket> {
             () => match reply {
                 Reply::Written(_) => return self.batch.stage_reply(place, answered),
                 Reply::Awaits => return self.ask(turn, place),
-                Reply::InPlace(_) | Reply::Nothing => {
-                    return self.batch.stage_in_place(place, answered);
-                }
+                _ => return self.batch.stage_in_place(place, answered),
             },
         };
         turn.end(self.tapped, Some(refusal));

@@ -209,6 +209,7 @@ pub fn play(data: &[u8]) {
     if mode & 0b110 == 0b110 {
         let settings = Settings {
             framing,
+            codec: None,
             frame_size_max: limit,
             on_too_long: if discards {
                 OnTooLong::Discard

@@ -48,6 +48,14 @@ fn a_wrong_word_gets_one_line_with_the_nearest_right_one() {
         &[FEW[0], FEW[1], "--frame", "u32be", "--frame-max", "3"],
         &["robot", "--frame-max", "49"],
         &["robot", "--frame", "ascii:1"],
+        &["--codec", "base64"],
+        &["--codec", "base65", "--frame", "line"],
+        &["http", "--codec", "base64"],
+        &["--codec", "base64", "--frame", "fixed:6"],
+        &["--codec", "base64", "--frame", "delim:3d"],
+        &["robot", "--codec", "base64", "--frame-max", "67"],
+        &["connect", "7007", "--codec", "base64"],
+        &["decode", "--codec", "base64"],
     ] {
         let refused = Ended::run(args);
         assert_eq!(

@@ -259,6 +259,57 @@ fn c4_each_line_is_a_frame_both_ways_in_every_framing() {
 }
 
 #[test]
+fn c4_a_codec_is_spoken_both_ways_in_every_framing() {
+    let lines = b"hello,\nworld\n\n\xff,|a";
+    for frame in [
+        "u16le",
+        "i32le",
+        "line",
+        "delim:7c7c",
+        "ascii:4",
+        "netstring",
+    ] {
+        let coded = ["--frame", frame, "--codec", "base64"];
+        let server = Server::start(&[&["upper"], &coded[..]].concat());
+        let output = piped(server.connect(&coded), lines);
+        assert_eq!(
+            text(&output.stdout),
+            "HELLO,\nWORLD\n\n0xff2c7c41\n",
+            "{frame}"
+        );
+        assert_eq!(outcome(&output), (String::new(), Some(0)), "{frame}");
+        let once = piped(
+            server.connect(&[&coded[..], &["--once", "a\nb"]].concat()),
+            b"",
+        );
+        assert_eq!(
+            (text(&once.stdout), once.status.code()),
+            ("A\nB\n".to_owned(), Some(0))
+        );
+        // What is not encoded is answered by the end of the stream, and its cause is counted.
+        let plain = piped(server.connect(&["--frame", frame, "--once", "hello"]), b"");
+        assert_eq!(outcome(&plain).1, Some(7), "{frame}");
+    }
+}
+
+#[test]
+fn c4_a_reply_that_is_no_encoding_is_a_protocol_error() {
+    for reply in ["Zh==", "Zg=", "hello, world"] {
+        let server = played(move |mut stream| {
+            stream
+                .write_all(format!("Zm9v\n{reply}\n").as_bytes())
+                .expect("it is taken");
+            stream.read_to_end(&mut Vec::new()).expect("it ends");
+        });
+        let args = ["connect", &server, "--frame", "line", "--codec", "base64"];
+        let output = piped(mynah(&args), b"");
+        let (said, code) = outcome(&output);
+        assert_eq!((text(&output.stdout), code), ("foo\n".to_owned(), Some(9)));
+        assert!(said.starts_with("mynah: corrupted: "), "{said}");
+    }
+}
+
+#[test]
 fn c4_once_without_a_framing_prints_all_there_is() {
     let server = Server::start(&["upper"]);
     let output = piped(server.connect(&["--once", "hello"]), b"");

@@ -82,6 +82,7 @@ impl Script {
     pub(super) fn settings(&self) -> Settings {
         Settings {
             framing: self.framing(),
+            codec: None,
             frame_size_max: self.max,
             on_too_long: match self.discard {
                 true => OnTooLong::Discard,

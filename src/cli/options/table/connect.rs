@@ -4,10 +4,12 @@
 //! mean the same for the client: both ends must agree on `--frame` and `--frame-max`.
 
 use super::super::Command;
+use super::super::name_of;
 use super::super::values::{
-    put, size, size_text, stream_endpoint, switch, switch_text, time_or_off, time_or_off_text,
+    choice, put, size, size_text, stream_endpoint, switch, switch_text, time_or_off,
+    time_or_off_text,
 };
-use super::{CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS};
+use super::{CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_codec};
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: CONNECT,
@@ -38,6 +40,7 @@ pub(super) const ROW: CommandRow = CommandRow {
         if options.connect.greeting && !replies {
             return Err("--greeting: only with --once and a --frame other than raw".to_owned());
         }
+        check_codec(options.connect.codec, &options.connect.framing)?;
         match options.connect_to {
             Some(endpoint) => Ok(Command::Connect(endpoint, options.connect)),
             None => Err("connect: needs an address, mynah connect ADDR".to_owned()),
@@ -66,6 +69,17 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| options.connect.framing.to_string(),
         effect: Effect::Value("SPEC", |options, text| {
             put(&mut options.connect.framing, text.parse())
+        }),
+    },
+    Flag {
+        long: "--codec",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "how messages are written in their frames: none or base64",
+        default: |options| name_of(&options.connect.codec, CODECS).to_owned(),
+        effect: Effect::Value("CODEC", |options, text| {
+            put(&mut options.connect.codec, choice(text, CODECS))
         }),
     },
     Flag {

@@ -6,7 +6,7 @@
 use super::super::Command;
 use super::super::name_of;
 use super::super::values::{choice, put, size, size_text, switch, switch_text};
-use super::{CommandRow, DECODE, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG};
+use super::{CODECS, CommandRow, DECODE, Effect, FRAME_MAX_MAX, Flag, ON_TOO_LONG, check_codec};
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: DECODE,
@@ -26,7 +26,10 @@ pub(super) const ROW: CommandRow = CommandRow {
             ),
         ],
     ),
-    finish: |options| Ok(Command::Decode(options.decode)),
+    finish: |options| {
+        check_codec(options.decode.codec, &options.decode.framing)?;
+        Ok(Command::Decode(options.decode))
+    },
     examples: &[
         (
             "printf '\\0\\5hello' | mynah decode --frame u16be",
@@ -49,6 +52,17 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| options.decode.framing.to_string(),
         effect: Effect::Value("SPEC", |options, text| {
             put(&mut options.decode.framing, text.parse())
+        }),
+    },
+    Flag {
+        long: "--codec",
+        short: None,
+        group: "Frames",
+        commands: &[DECODE],
+        help: "how messages are written in their frames: none or base64",
+        default: |options| name_of(&options.decode.codec, CODECS).to_owned(),
+        effect: Effect::Value("CODEC", |options, text| {
+            put(&mut options.decode.codec, choice(text, CODECS))
         }),
     },
     Flag {

@@ -21,9 +21,10 @@ use crate::limits::{FRAME_MAX_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 
 use super::bench;
 use super::services::SERVICES;
-use super::{Command, Options};
+use super::{Command, Options, name_of};
 use crate::kernel::Trigger;
-use crate::protocol::framing::OnTooLong;
+use crate::protocol::codec::Codec;
+use crate::protocol::framing::{Framing, OnTooLong};
 use crate::server::admission::AcceptPolicy;
 use crate::server::blocking::Model;
 #[cfg(test)]
@@ -100,6 +101,18 @@ pub(super) const COMMANDS: &[CommandRow] = &[
     connect::ROW,
     decode::ROW,
 ];
+
+/// How payloads are written, by name.
+const CODECS: &[(&str, Option<Codec>)] = &[("none", None), ("base64", Some(Codec::Base64))];
+
+/// Refuses a codec that `framing` cannot carry.
+fn check_codec(codec: Option<Codec>, framing: &Framing) -> Result<(), String> {
+    let checked = codec.map_or(Ok(()), |codec| codec.check(framing));
+    checked.map_err(|why| {
+        let codec = name_of(&codec, CODECS);
+        format!("--codec {codec} with --frame {framing}: {why}")
+    })
+}
 
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =

@@ -89,7 +89,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         SERVE,
-        "--framing --codec --delimiter --protocol",
+        "--framing --delimiter --protocol",
         "--frame",
         "write --frame SPEC, such as u32be or line; HTTP is the service http",
     ),
@@ -412,7 +412,7 @@ const ROWS: &[Row] = &[
     row(CONNECT, "--crlf -C", "--frame", "write --frame delim:0d0a"),
     row(
         CONNECT,
-        "--framing --codec --delimiter",
+        "--framing --delimiter",
         "--frame",
         "write --frame SPEC, such as u32be",
     ),
@@ -436,7 +436,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         DECODE,
-        "--framing --codec --delimiter",
+        "--framing --delimiter",
         "--frame",
         "write --frame SPEC, such as u32be",
     ),

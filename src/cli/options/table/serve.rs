@@ -14,8 +14,8 @@ use super::super::values::{
 use super::super::{Command, Serve, name_of};
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
-    ACCEPT_POLICIES, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE, TIMEOUTS,
-    TRIGGERS,
+    ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
+    TIMEOUTS, TRIGGERS, check_codec,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -56,6 +56,11 @@ const PROCESS_ONLY: &[&str] = &["--rate-total", "--rate-out-total", "--metrics"]
 /// Options about connections alone, which datagrams do not have.
 const CONNECTION_ONLY: &[&str] = &["--accept", "--idle-timeout", "--idle-read", "--idle-write"];
 
+/// Whether some listener takes connections; without a listener the default one does.
+fn has_streams(serve: &Serve) -> bool {
+    serve.listen.is_empty() || serve.listen.iter().any(|it| !it.is_datagrams())
+}
+
 /// Refuses what does not combine with datagrams. Beside them there may be listeners of streams, to
 /// which the options of connections then apply.
 fn check_datagrams(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
@@ -74,9 +79,8 @@ fn check_datagrams(serve: &Serve, given: &[&'static str]) -> Result<(), String> 
             "--model {model}: does not combine with --listen {endpoint}, which needs epoll"
         ));
     }
-    let has_streams = serve.listen.iter().any(|it| !it.is_datagrams());
     let refused = CONNECTION_ONLY.iter().find(|flag| given.contains(*flag));
-    match refused.filter(|_| !has_streams) {
+    match refused.filter(|_| !has_streams(serve)) {
         Some(flag) => Err(format!(
             "{flag}: is about connections, and --listen {endpoint} has none"
         )),
@@ -134,6 +138,10 @@ pub(super) const ROW: CommandRow = CommandRow {
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
         check_datagrams(&serve, &options.given)?;
+        // A datagram has an end whatever the framing of the streams is.
+        if has_streams(&serve) {
+            check_codec(serve.codec, &serve.framing)?;
+        }
         check_model(&serve, &options.given)?;
         for (flag, limit) in [
             ("--max-connections", serve.connections_max),
@@ -315,6 +323,17 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| options.serve.framing.to_string(),
         effect: Effect::Value("SPEC", |options, text| {
             put(&mut options.framing, text.parse().map(Some))
+        }),
+    },
+    Flag {
+        long: "--codec",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "how messages are written in their frames: none or base64",
+        default: |options| name_of(&options.serve.codec, CODECS).to_owned(),
+        effect: Effect::Value("CODEC", |options, text| {
+            put(&mut options.serve.codec, choice(text, CODECS))
         }),
     },
     Flag {

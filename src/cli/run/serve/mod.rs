@@ -402,7 +402,9 @@ fn protocol<S: Service>(options: &Serve, service: S) -> Result<Protocol<S>, Fail
     }
     let effects = protocol.service.effects();
     if let Some(effects) = effects.filter(|_| protocol.output_size_max(output_max) == 0) {
-        let least = effects.awaited_max() - output_max + 1;
+        let holds_output = |size: &usize| effects.output_size_max(output_max, *size) > 0;
+        let least = (1..=effects.awaited_max()).find(holds_output);
+        let least = least.unwrap_or(output_max);
         let line = format!(
             "--frame {} --frame-max {frame_max}: {} may answer with 1 to {least} bytes and more",
             options.framing, options.service

@@ -65,6 +65,11 @@ impl LongDelimiter {
         }
     }
 
+    /// The delimiter itself.
+    pub(in crate::protocol::framing) fn bytes(&self) -> &[u8] {
+        self.ending.delimiter()
+    }
+
     /// Searches the delimiter. The search ends after it, or at the end of `bytes`.
     fn search(&self, bytes: &[u8]) -> Search {
         let mut search = self.begin(bytes);

@@ -33,6 +33,11 @@ impl Delimiter {
         Delimiter(self.0.limited(limit))
     }
 
+    /// The delimiter itself.
+    pub(in crate::protocol::framing) fn bytes(&self) -> &[u8] {
+        self.0.delimiter()
+    }
+
     /// How many of the last bytes may be the beginning of a delimiter.
     fn begun(&self, bytes: &[u8]) -> usize {
         let begins = |count: &usize| bytes.ends_with(&self.0.bytes[..*count]);
