@@ -17,6 +17,7 @@ use mynah::cli::run::{self, Exit, Failure, log_filter};
 
 fn main() -> ExitCode {
     output::prepare();
+    output::keep_off_the_peer(env::args_os().skip(1));
     let code = match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

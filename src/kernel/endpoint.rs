@@ -18,6 +18,8 @@ pub enum Endpoint {
     At(Address),
     /// A host name.
     Named(HostName),
+    /// A socket that is open already, by its number. Only a server can use one.
+    Passed(u32),
 }
 
 /// A host name with its port and protocol.
@@ -52,6 +54,18 @@ impl Carrier {
 }
 
 impl Endpoint {
+    /// Refuses what cannot be connected to.
+    ///
+    /// # Errors
+    ///
+    /// One line without the endpoint.
+    pub fn check_remote(&self) -> Result<(), String> {
+        match self {
+            Endpoint::Passed(_) => Err(NOT_AN_ADDRESS.to_owned()),
+            Endpoint::At(_) | Endpoint::Named(_) => Ok(()),
+        }
+    }
+
     /// The address to listen on. For a name it is the first IPv4 address, so that `localhost` means
     /// the same address as a port alone; otherwise the first address. Only one address is used,
     /// because two listeners need two options. If that address is in use no other is tried, because
@@ -98,6 +112,7 @@ impl Endpoint {
         } = match self {
             Endpoint::At(address) => return Ok(vec![address.clone()]),
             Endpoint::Named(name) => name,
+            Endpoint::Passed(_) => return Err(NOT_AN_ADDRESS.to_owned()),
         };
         let found = look_up(host, *port).map_err(|error| {
             let text = error.to_string();
@@ -123,6 +138,7 @@ impl Endpoint {
         match self {
             Endpoint::At(address) => address.is_datagrams(),
             Endpoint::Named(name) => name.carrier == Carrier::Udp,
+            Endpoint::Passed(_) => false,
         }
     }
 
@@ -159,6 +175,7 @@ impl Endpoint {
                 (host, at.port())
             }
             Endpoint::Named(name) => (percent_encoded(&name.host), name.port),
+            Endpoint::Passed(_) => return self.to_string(),
         };
         match port == default_port {
             true => host,
@@ -178,6 +195,9 @@ fn percent_encoded(host: &str) -> String {
     }
     text
 }
+
+/// Why a socket that is open already cannot be looked up.
+const NOT_AN_ADDRESS: &str = "is a descriptor; only mynah serve --listen takes one";
 
 impl From<&Address> for Endpoint {
     fn from(address: &Address) -> Endpoint {
@@ -203,6 +223,7 @@ impl fmt::Display for Endpoint {
                 } = name;
                 write!(f, "{}{host}:{port}", carrier.scheme())
             }
+            Endpoint::Passed(number) => write!(f, "fd://{number}"),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The interface to the operating system, as six traits.
 //!
 //! [`Sockets`] moves bytes, [`Datagrams`] moves datagrams, [`Poller`] waits, [`Opener`] opens
-//! sockets, [`Spawner`] starts programs, and [`Streams`] reads and writes the standard streams of this process. [`Linux`]
-//! implements them with system calls; the simulated kernel of the tests is another implementation.
-//! The loop is compiled for each of them: the kernel is a type parameter, never a `dyn`.
+//! sockets, [`Spawner`] starts programs, and [`Streams`] reads and writes the standard streams of
+//! this process. [`Linux`] implements them with system calls; the simulated kernel of the tests is
+//! another implementation. The loop is compiled for each of them: the kernel is a type parameter,
+//! never a `dyn`.
 //!
 //! Every call returns an `io::Result` and decides nothing: the caller decides what an error means
 //! for a connection. Invariants: a socket is an owned value and `close` consumes it, so it is
@@ -21,7 +22,10 @@ pub mod journal;
 mod lines;
 mod linux;
 mod outlet;
+mod passed;
+mod service_manager;
 mod standard;
+mod system_log;
 mod token;
 
 use std::fmt;
@@ -49,7 +53,9 @@ pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let
 pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
-pub use outlet::outlet_descriptors;
+pub use outlet::{log_to_the_system, outlet_descriptors, tell_unless_peer};
+pub use passed::{PASSED_FIRST, Passed, PassedState, take_passed, take_standard_input};
+pub use service_manager::ServiceManager;
 pub use standard::{StandardInput, StandardOutput};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
 

@@ -11,6 +11,7 @@
 //!   because a write waits for a disk at most. A regular file is not opened again: a second open
 //!   file would have its own offset, and later output of the shell would overwrite what was written
 //!   here;
+//! - any stream under `--inetd`, where they may be the peer: the lines go to the system's log;
 //! - anything else, and a terminal or a pipe that cannot be opened again (of another user, or
 //!   without /proc): a thread that waits in place of the loop, behind a socket pair. poll(2) before
 //!   a write is not enough: a terminal reports room from one byte on, and another writer may take
@@ -31,6 +32,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::errno;
+use super::system_log::{self, SystemLog};
 use crate::limits::{OUTLET_PAUSE, OUTLET_PIECE_SIZE};
 use crate::sys::fd::{file, standard, stream};
 use crate::sys::process::signal;
@@ -58,6 +60,8 @@ enum Way {
     /// The inherited descriptor.
     Shared,
     Thread(Relay),
+    /// The lines are for the system's log, and the stream is left alone.
+    System(SystemLog),
     /// The stream cannot be written to; the number is that of the error.
     Refused(i32),
 }
@@ -83,6 +87,29 @@ pub(crate) fn errors() -> &'static Outlet {
         return output();
     }
     ERRORS.get_or_init(|| Outlet::new(standard::descriptor(standard::ERRORS)))
+}
+
+/// Sends the lines of both streams to the system's log from now on, and writes nothing to the
+/// streams. To be called before the first line. Without a socket for it all lines are lost.
+pub fn log_to_the_system() {
+    for (outlet, number) in [(&OUTPUT, standard::OUTPUT), (&ERRORS, standard::ERRORS)] {
+        outlet.get_or_init(|| Outlet {
+            inherited: standard::descriptor(number),
+            way: match SystemLog::new(system_log::PATH) {
+                Ok(log) => Way::System(log),
+                Err(_) => Way::Refused(errno::EBADF),
+            },
+        });
+    }
+}
+
+/// Writes a line to standard error if that is no socket, and so not the peer of `--inetd`. What
+/// finds no room is lost.
+pub fn tell_unless_peer(line: &[u8]) {
+    let errors = standard::descriptor(standard::ERRORS);
+    if metadata(errors).is_ok_and(|it| !it.file_type().is_socket()) {
+        let _ = Outlet::new(errors).write(line);
+    }
 }
 
 /// The number of descriptors that the two outlets have opened so far.
@@ -124,6 +151,7 @@ impl Outlet {
             Way::Socket => stream::send(self.inherited, bytes),
             Way::Shared => stream::write(self.inherited, bytes),
             Way::Thread(relay) => relay.write(bytes),
+            Way::System(log) => log.write(bytes),
             Way::Refused(number) => Err(io::Error::from_raw_os_error(*number)),
         }
     }
@@ -139,7 +167,7 @@ impl Outlet {
 
     fn descriptors(&self) -> u64 {
         match self.way {
-            Way::Own(_) => 1,
+            Way::Own(_) | Way::System(_) => 1,
             Way::Thread(_) => 2,
             Way::Socket | Way::Shared | Way::Refused(_) => 0,
         }
@@ -152,6 +180,7 @@ impl AsFd for Outlet {
         match &self.way {
             Way::Own(file) => file.as_fd(),
             Way::Thread(relay) => relay.near.as_fd(),
+            Way::System(log) => log.as_fd(),
             Way::Socket | Way::Shared | Way::Refused(_) => self.inherited,
         }
     }

@@ -78,6 +78,13 @@ mod tests {
                 "{}",
                 it.name
             );
+            // A word that was cut at the end of a source line.
+            let cut = |text: &str| text.contains("- ") && !text.contains(" - ");
+            assert!(
+                ![it.scene, it.why, it.read].into_iter().any(cut),
+                "{}",
+                it.name
+            );
         }
     }
 }

@@ -47,6 +47,8 @@ pub const PROCESS_COUNTS_MAX: Duration = Duration::from_secs(1);
 /// How long worker processes may take to end at once, before they are killed: they first end the
 /// commands that they have started.
 pub const PROCESS_STOP_MAX: Duration = Duration::from_secs(1);
+/// How often the service manager may be told a new status: as often as a person looks.
+pub const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 /// How much longer than the drain time-out a worker process may drain, before it is killed: it may
 /// begin late and needs time to end.
 pub const PROCESS_DRAIN_GRACE: Duration = Duration::from_secs(3);

@@ -7,6 +7,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::kernel::{
     Datagrams, Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger,
@@ -54,6 +55,10 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     turns: u64,
     /// When the service gets the time again.
     next_tick: Time,
+    /// The time without a connection after which the server drains by itself.
+    idle_span: Option<Duration>,
+    /// When it does so; never, while there is a connection.
+    idle_until: Time,
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -99,6 +104,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             drain: None,
             turns: 0,
             next_tick: Time::default(),
+            idle_span: None,
+            idle_until: Time::NEVER,
         })
     }
 
@@ -109,7 +116,31 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     ///
     /// Why it cannot be registered. It is closed then.
     pub fn share_listener(&mut self, listener: K::Socket) -> io::Result<()> {
-        self.acceptor.share(self.reactor.pump_mut(), listener)
+        let pump = self.reactor.pump_mut();
+        self.acceptor.share(pump, listener, false)
+    }
+
+    /// The same for a listener that another program has opened and may keep. A drain changes
+    /// nothing of it: it accepts what is in the queue, and closes this descriptor.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Server::share_listener`].
+    pub fn inherit_listener(&mut self, listener: K::Socket) -> io::Result<()> {
+        let pump = self.reactor.pump_mut();
+        self.acceptor.share(pump, listener, true)
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    pub fn adopt(&mut self, connection: K::Socket) {
+        self.acceptor.adopt(&mut self.reactor, connection);
+        self.note_release();
+    }
+
+    /// Drains by itself after `span` without a connection, counted from now on.
+    pub fn end_after_idle(&mut self, span: Duration) {
+        self.idle_span = Some(span);
+        self.note_release();
     }
 
     /// Takes part in `handoff` as the worker at `place`. The first one accepts for all.
@@ -210,8 +241,19 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
         // Behind the deadlines, which may end connections whose commands are to be killed.
         self.commands.start(&mut self.reactor);
-        self.acceptor.settle(&mut self.reactor);
+        if self.acceptor.settle(&mut self.reactor) {
+            self.note_release();
+        }
         Ok(wakeups)
+    }
+
+    /// A connection may have been the last one.
+    #[cold]
+    fn note_release(&mut self) {
+        if let (Some(span), 0) = (self.idle_span, self.reactor.len()) {
+            self.idle_until = self.now().after(span);
+            self.settle_tasks(false);
+        }
     }
 
     /// Sleeps until the next event or `until`. Returns the number of events.
@@ -319,6 +361,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.reactor.expire_datagrams();
             self.arm_own();
         }
+        if self.idle_until <= self.now() {
+            self.idle_until = Time::NEVER;
+            self.settle_tasks(self.reactor.len() == 0);
+        }
         if self.has_effects() {
             self.commands.expire(&mut self.reactor);
         }
@@ -393,6 +439,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Sets the deadline of what is no connection.
     fn arm_own(&mut self) {
         let next = self.tasks.next_deadline();
+        let next = next.min(self.idle_until);
         let next = next.min(self.reactor.datagram_deadline());
         self.reactor.lists_mut().arm_own(next);
     }

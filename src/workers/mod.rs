@@ -15,6 +15,7 @@
 //! Neighbours: `server` below, `signals`, `reload` and `processes` beside it, `cli::run` above. See
 //! signalfd(2), eventfd(2).
 
+pub mod notices;
 pub mod processes;
 pub(crate) mod reload;
 pub(crate) mod signals;
@@ -26,14 +27,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::base::text::plural::plural;
 use crate::kernel::{
     OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped, retry_lines, retry_lines_by,
 };
-use crate::limits::{LINE_RETRY_PAUSE, SIGNAL_ECHO};
+use crate::limits::{LINE_RETRY_PAUSE, NOTICE_INTERVAL, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
 use super::server::observe::counters::{Counters, StatsFormat};
 use super::server::{Loop, Server, TimerId};
+use notices::Notices;
 use processes::{Order, OrderOrEnd, Reporter};
 use reload::{Reloaded, Reloads};
 use signals::{Echo, Signals};
@@ -87,10 +90,62 @@ struct Totals {
     runs: Vec<bool>,
     /// Workers that have not answered the last request yet.
     awaited: Vec<bool>,
-    /// Counters were requested again while a request was open.
-    asked_again: bool,
+    /// What the last request is for.
+    purpose: Purpose,
+    /// What counters were requested for again while a request was open.
+    asked_again: Option<Purpose>,
+    /// What the service manager is told.
+    notices: Notices,
     cut: u64,
     sink: Sink,
+}
+
+/// What counters are requested for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Purpose {
+    /// A line of statistics, or a report.
+    line: bool,
+    /// The status for the service manager.
+    status: bool,
+    /// The service manager is told that every worker has answered.
+    alive: bool,
+}
+
+impl Purpose {
+    const LINE: Purpose = Purpose {
+        line: true,
+        status: false,
+        alive: false,
+    };
+    const STATUS: Purpose = Purpose {
+        line: false,
+        status: true,
+        alive: false,
+    };
+    const ALIVE: Purpose = Purpose {
+        line: false,
+        status: false,
+        alive: true,
+    };
+
+    fn and(self, other: Purpose) -> Purpose {
+        Purpose {
+            line: self.line | other.line,
+            status: self.status | other.status,
+            alive: self.alive | other.alive,
+        }
+    }
+}
+
+/// Who watches over this process.
+#[derive(Debug)]
+pub enum Watcher {
+    /// No other program.
+    Nobody,
+    /// The supervisor of a worker process.
+    Supervisor(Reporter),
+    /// A service manager, if there is one.
+    ServiceManager(Notices),
 }
 
 /// Where the sums of the counters go.
@@ -144,17 +199,18 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
-    run_for(None, servers, wakers, statistics, reload, begin, announce)
+    let nobody = Watcher::Nobody;
+    run_for(nobody, servers, wakers, statistics, reload, begin, announce)
 }
 
-/// The same in a worker process, for the supervisor behind the `reporter`, if there is one. The
-/// first report says that every server has its thread. Statistics are printed by the supervisor.
+/// The same for a process with a `watcher`. For a supervisor the first report says that every
+/// server has its thread; statistics are printed by the supervisor.
 ///
 /// # Errors
 ///
 /// Those of [`run`].
 pub fn run_for<K, S>(
-    reporter: Option<Reporter>,
+    watcher: Watcher,
     servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
     statistics: Statistics,
@@ -167,13 +223,19 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
-    let reporter = reporter.map(Arc::new);
+    let (reporter, notices) = match watcher {
+        Watcher::Nobody => (None, Notices::default()),
+        Watcher::Supervisor(reporter) => (Some(Arc::new(reporter)), Notices::default()),
+        Watcher::ServiceManager(notices) => (None, notices),
+    };
     let has_effects = servers.iter().any(Server::has_effects);
     let counts = vec![Counters::default(); servers.len()];
     let totals = Totals {
         runs: vec![true; counts.len()],
         awaited: vec![false; counts.len()],
-        asked_again: false,
+        purpose: Purpose::default(),
+        asked_again: None,
+        notices,
         counts,
         cut: 0,
         sink: match &reporter {
@@ -222,10 +284,11 @@ where
     let serve = || -> io::Result<Ending> {
         started?;
         announce();
+        shared.totals().notices.tell_ready();
         (first.shared.begin)(first.number);
         if reporter.is_some() {
             // The first report says that this process serves.
-            shared.request_counts();
+            shared.request_counts(Purpose::LINE);
         }
         first.run_main(reporter.as_deref(), reloads)
     };
@@ -313,11 +376,23 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 
     /// Sets the timers of everything periodic that belongs to the first worker.
     fn set_timers(&mut self, stats_interval: Option<Duration>) {
-        if let Some(interval) = stats_interval {
-            let shared = Arc::clone(&self.shared);
-            let print = move |_: &mut Loop<'_>| shared.request_counts();
-            self.server
-                .with_loop(|view| _ = view.every(interval, print));
+        let (status, alive) = {
+            let notices = &self.shared.totals().notices;
+            (
+                notices.is_on().then_some(NOTICE_INTERVAL),
+                notices.watchdog(),
+            )
+        };
+        for (interval, purpose) in [
+            (stats_interval, Purpose::LINE),
+            (status, Purpose::STATUS),
+            (alive, Purpose::ALIVE),
+        ] {
+            if let Some(interval) = interval {
+                let shared = Arc::clone(&self.shared);
+                let ask = move |_: &mut Loop<'_>| shared.request_counts(purpose);
+                self.server.with_loop(|view| _ = view.every(interval, ask));
+            }
         }
     }
 
@@ -368,14 +443,18 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 self.begin_echo(&mut echo, number);
             }
             if signals.reload {
+                self.shared.totals().notices.tell_reloading();
                 reloads.ask();
             }
             if signals.statistics {
-                self.shared.request_counts();
+                self.shared.request_counts(Purpose::LINE);
             }
             let shared = &self.shared;
             let hand_over = |service| shared.hand_over(service);
             reloads.advance(now, hand_over, || shared.reloaded().is_taken());
+            if reloads.is_idle() && shared.totals().notices.is_reloading() {
+                shared.totals().notices.tell_reloaded();
+            }
             // Follow the requests here too, in case this worker's own wake-up failed.
             self.follow_control();
             self.retire_if_done();
@@ -403,7 +482,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 if let Sink::Supervisor { asked, .. } = &mut self.shared.totals().sink {
                     *asked = number;
                 }
-                self.shared.request_counts();
+                self.shared.request_counts(Purpose::LINE);
             }
             OrderOrEnd::Order(Order::Look) => {
                 self.shared.look.fetch_add(1, Ordering::AcqRel);
@@ -513,6 +592,7 @@ impl<S: Clone> Shared<S> {
     /// Makes every worker drain. Returns whether a drain was requested before.
     fn request_drain(&self) -> bool {
         let before = self.drain.swap(true, Ordering::AcqRel);
+        self.totals().notices.tell_stopping();
         self.wake_all();
         before
     }
@@ -553,19 +633,22 @@ impl<S: Clone> Shared<S> {
     /// Makes every worker publish its counters. The last one to do so prints the sum. Requests made
     /// before that are merged into one more request after it; otherwise a flood of requests would
     /// keep a collection from ever completing.
-    fn request_counts(&self) {
+    fn request_counts(&self, purpose: Purpose) {
         let mut totals = self.totals();
         let Totals {
             awaited,
             runs,
             sink,
+            asked_again,
+            purpose: current,
             ..
         } = &mut *totals;
         if awaited.contains(&true) {
-            totals.asked_again = true;
+            *asked_again = Some(asked_again.unwrap_or_default().and(purpose));
             return;
         }
         awaited.clone_from(runs);
+        *current = purpose;
         if let Sink::Supervisor { asked, answers, .. } = sink {
             *answers = *asked;
         }
@@ -576,8 +659,8 @@ impl<S: Clone> Shared<S> {
 
     fn publish(&self, number: usize, counters: &Counters) {
         let asked_again = self.totals().publish(number, counters);
-        if asked_again {
-            self.request_counts();
+        if let Some(purpose) = asked_again {
+            self.request_counts(purpose);
         }
     }
 
@@ -592,8 +675,8 @@ impl<S: Clone> Shared<S> {
         totals.cut += server.cut();
         drop(totals);
         self.settle_news(number);
-        if asked_again {
-            self.request_counts();
+        if let Some(purpose) = asked_again {
+            self.request_counts(purpose);
         }
         self.wake_all();
     }
@@ -621,13 +704,34 @@ impl Totals {
     }
 
     /// Stores the current counters of one worker and prints the sum after the last awaited worker.
-    /// Returns whether the counters must be requested again.
-    fn publish(&mut self, number: usize, counters: &Counters) -> bool {
+    /// Returns for what the counters must be requested again.
+    fn publish(&mut self, number: usize, counters: &Counters) -> Option<Purpose> {
         self.counts[number].clone_from(counters);
         let was_awaited = std::mem::take(&mut self.awaited[number]);
         if !was_awaited || self.awaited.contains(&true) {
-            return false;
+            return None;
         }
+        let Purpose {
+            line,
+            status,
+            alive,
+        } = self.purpose;
+        if alive {
+            self.notices.tell_alive();
+        }
+        if status {
+            let open = self.sum().connections_now;
+            let status = plural(open, "connection", "connections");
+            self.notices.tell_status(&status);
+        }
+        if line {
+            self.write_line();
+        }
+        self.asked_again.take()
+    }
+
+    /// Prints or reports the sum.
+    fn write_line(&self) {
         let by_worker = self.by_worker();
         match &self.sink {
             Sink::Line {
@@ -645,7 +749,6 @@ impl Totals {
                 reporter, answers, ..
             } => reporter.report(*answers, by_worker, self.sum()),
         }
-        std::mem::take(&mut self.asked_again)
     }
 }
 
@@ -659,7 +762,9 @@ mod tests {
             counts: vec![Counters::default(); 2],
             runs: vec![true; 2],
             awaited: vec![true; 2],
-            asked_again: true,
+            purpose: Purpose::LINE,
+            asked_again: Some(Purpose::STATUS),
+            notices: Notices::default(),
             cut: 0,
             sink: Sink::Line {
                 format: StatsFormat::Whole,
@@ -667,6 +772,12 @@ mod tests {
             },
         };
         let again = [0, 0, 1, 1].map(|number| totals.publish(number, &Counters::default()));
-        assert_eq!(again, [false, false, true, false]);
+        assert_eq!(again, [None, None, Some(Purpose::STATUS), None]);
+    }
+
+    #[test]
+    fn purposes_of_requests_are_added_up() {
+        let both = Purpose::LINE.and(Purpose::ALIVE);
+        assert_eq!((both.line, both.status, both.alive), (true, false, true));
     }
 }

@@ -70,6 +70,11 @@ impl<S: Send + 'static> Reloads<S> {
         self.asked_again = true;
     }
 
+    /// Whether no reload is under way or asked for.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && !self.asked_again
+    }
+
     /// Advances as far as possible without waiting. `hand_over` gives a new service to the workers,
     /// and `is_taken` returns whether all of them use it.
     pub(super) fn advance(

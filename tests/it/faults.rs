@@ -22,6 +22,13 @@ const LONG: &[&str] = &["unreachable_peers_are_closed_within_their_time_outs"];
 
 /// The names of all tests in `text`, without ignored ones.
 fn tests_in(text: &str) -> Vec<String> {
+    let all = all_tests_in(text);
+    let runs = |(name, is_ignored): &(String, bool)| !is_ignored || LONG.contains(&name.as_str());
+    all.into_iter().filter(runs).map(|(name, _)| name).collect()
+}
+
+/// The names of all tests in `text`, and whether each is ignored.
+fn all_tests_in(text: &str) -> Vec<(String, bool)> {
     let mut names = Vec::new();
     let (mut is_test, mut is_ignored) = (false, false);
     for line in text.lines().map(str::trim) {
@@ -31,12 +38,36 @@ fn tests_in(text: &str) -> Vec<String> {
             continue;
         };
         let name = rest.split('(').next().unwrap_or_default();
-        if is_test && (!is_ignored || LONG.contains(&name)) {
-            names.push(name.to_owned());
+        if is_test {
+            names.push((name.to_owned(), is_ignored));
         }
         (is_test, is_ignored) = (false, false);
     }
     names
+}
+
+/// The path of each test, such as `server::stale::NAME`, or `store::slots::tests::NAME` in `src/`.
+pub(crate) fn paths_of_tests() -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for folder in ["src", "tests/it"] {
+        let folder = home().join(folder);
+        for file in rust_files(&folder) {
+            let within = file.strip_prefix(&folder).expect("in the folder");
+            let mut module = within.with_extension("");
+            if module.ends_with("mod") {
+                module.pop();
+            }
+            let module = module.to_string_lossy().replace('/', "::");
+            let inner = match folder.ends_with("src") {
+                true if !module.ends_with("tests") => "::tests",
+                _ => "",
+            };
+            let text = fs::read_to_string(&file).expect("source in UTF-8");
+            let path = |(name, _)| format!("{module}{inner}::{name}");
+            paths.extend(all_tests_in(&text).into_iter().map(path));
+        }
+    }
+    paths
 }
 
 #[test]

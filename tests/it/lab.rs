@@ -40,19 +40,37 @@ fn every_answer_is_the_expected_one() {
     );
 }
 
-#[test]
-fn a_low_descriptor_limit_makes_experiments_smaller() {
+/// All experiments under a limit of `most` descriptors.
+fn under_a_limit(most: u32) -> String {
     let program = program::path();
-    let script = format!("ulimit -Sn 256 && ulimit -Hn 256 && exec '{program}' lab all --quiet");
+    let limit = format!("ulimit -Sn {most} && ulimit -Hn {most}");
     let output = Command::new("sh")
-        .args(["-c", &script])
+        .args([
+            "-c",
+            &format!("{limit} && exec '{program}' lab all --quiet"),
+        ])
         .output()
         .expect("a shell");
     let lines = text(&output.stdout);
     assert!(output.status.success(), "{lines}{}", text(&output.stderr));
+    lines
+}
+
+#[test]
+fn a_low_descriptor_limit_makes_experiments_smaller() {
+    let lines = under_a_limit(256);
     assert_eq!(
         lines.matches("the descriptor limit is low").count(),
         2,
+        "{lines}"
+    );
+}
+
+#[test]
+fn an_experiment_that_runs_out_of_descriptors_says_so_and_does_not_fail() {
+    let lines = under_a_limit(24);
+    assert!(
+        lines.contains("not played: the descriptor limit is low"),
         "{lines}"
     );
 }

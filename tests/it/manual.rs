@@ -20,6 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::binary::is_installed;
+use crate::faults::paths_of_tests;
 use crate::house_rules::home;
 use crate::program;
 
@@ -349,6 +350,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "reliability.md",
         "internals.md",
         "lab.md",
+        "epoll.md",
         "workers.md",
     ] {
         chapter(name);
@@ -356,16 +358,81 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
 }
 
 #[test]
-fn every_chapter_is_played() {
+fn every_chapter_is_played_and_the_readme_has_a_link_to_it() {
     let this = fs::read_to_string(home().join("tests/it/manual.rs")).expect("this file");
+    let readme = fs::read_to_string(home().join("README.md")).expect("the readme");
     for entry in fs::read_dir(home().join("src/cli/manual")).expect("the manual") {
         let name = entry.expect("a file").file_name();
         let name = name.to_string_lossy();
-        assert!(
-            !name.ends_with(".md") || this.contains(&format!("{name:?}")),
-            "{name}"
-        );
+        if name.ends_with(".md") {
+            assert!(this.contains(&format!("{name:?}")), "{name}");
+            assert!(readme.contains(&format!("manual/{name})")), "{name}");
+        }
     }
+}
+
+/// The words between single backquotes of a text, outside of its blocks of code.
+fn quoted(text: &str) -> Vec<&str> {
+    let outside = text.split("```").step_by(2);
+    outside
+        .flat_map(|part| part.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+/// What the command lines `cargo test ...` in a text filter by.
+fn filters(text: &str) -> Vec<&str> {
+    let mut filters = Vec::new();
+    for rest in text.split("cargo test ").skip(1) {
+        let end = rest.find(['`', '#', '\n']).unwrap_or(rest.len());
+        let mut words = rest[..end].split_whitespace();
+        while let Some(word) = words.next() {
+            match word {
+                "--" => break,
+                "--test" => _ = words.next(),
+                _ if word.starts_with("--") || word == "NAME" => {}
+                _ => filters.push(word),
+            }
+        }
+    }
+    filters
+}
+
+/// Every file and every test that a text names exists, so that a reader finds what is written.
+#[test]
+fn every_file_and_every_test_that_the_manual_names_exists() {
+    let tests = paths_of_tests();
+    let chapters = fs::read_dir(home().join("src/cli/manual")).expect("the manual");
+    let chapters = chapters.map(|entry| entry.expect("a file").path());
+    let mut named = 0;
+    for path in chapters.chain([home().join("README.md")]) {
+        if path.extension().is_none_or(|it| it != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a chapter");
+        let place = path.display();
+        for filter in filters(&text) {
+            let is_there = tests.iter().any(|test| test.contains(filter));
+            assert!(is_there, "{place}: no test is called {filter}");
+            named += 1;
+        }
+        for word in quoted(&text) {
+            let is_path = word.ends_with(".rs") || word.starts_with("src/");
+            let file = word.trim_end_matches('*');
+            assert!(
+                !is_path || home().join(file).exists(),
+                "{place}: no file {word}"
+            );
+            // Only the reading path names tests without a command.
+            if path.ends_with("source.md") && word.contains("_") && !word.contains(['.', '(', ' '])
+            {
+                let is_test = |test: &String| test.rsplit("::").next() == Some(word);
+                let is_there = word != word.to_lowercase() || tests.iter().any(is_test);
+                assert!(is_there, "{place}: no test is called {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 40, "{named} tests are named");
 }
 
 #[test]

@@ -26,6 +26,15 @@ pub fn utc_seconds(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {} UTC", clock(seconds))
 }
 
+/// The same as RFC 3164 has it, without a year: `Nov 30 20:33:01`.
+#[inline(never)]
+pub fn syslog_time(seconds: u64) -> String {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (_, month, day) = date(seconds / DAY);
+    let start = (month as usize - 1) * 3;
+    format!("{} {day:2} {}", &MONTHS[start..start + 3], clock(seconds))
+}
+
 fn clock(seconds: u64) -> String {
     let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)
@@ -108,6 +117,8 @@ mod tests {
         assert_eq!(unix_ns("1970-01-01T00:00:01Z"), Some(SECOND_NS));
         assert_eq!(unix_ns("1970-01-01T00:00:01.5Z"), Some(1_500_000_000));
         assert_eq!(utc_seconds(784_111_777), "1994-11-06 08:49:37 UTC");
+        assert_eq!(syslog_time(784_111_777), "Nov  6 08:49:37");
+        assert_eq!(syslog_time(951_868_799), "Feb 29 23:59:59");
         assert_eq!(utc(u64::MAX), "2554-07-21T23:34:33.709Z");
     }
 

@@ -32,6 +32,7 @@ topics![
     "models",
     "limits",
     "rates",
+    "datagrams",
     "wiretap",
     "workers",
     "shutdown",
@@ -41,6 +42,7 @@ topics![
     "environment",
     "systemd",
     "lab",
+    "epoll",
     "internals",
     "changes",
 ];

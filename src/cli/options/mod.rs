@@ -13,12 +13,13 @@ mod texts;
 mod values;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::text::escape::escape;
 use crate::base::token_bucket::Rate;
-use crate::kernel::{Endpoint, Trigger};
+use crate::kernel::{Address, Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
@@ -27,7 +28,7 @@ use crate::server::admission::AcceptPolicy;
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
-use table::{COMMANDS, CommandRow, Effect, Flag};
+use table::{COMMANDS, CommandRow, Effect, Flag, MODELS};
 use values::shown;
 
 pub use services::ServiceName;
@@ -93,6 +94,10 @@ pub struct Serve {
     /// The places in `listen` of the IPv6 halves of `*:PORT`, each behind its IPv4 half. Such a
     /// half has the port of the other, and is left out on a machine without IPv6.
     pub listen_halves: Vec<usize>,
+    /// No address was given, and `listen` has the default.
+    pub is_listen_default: bool,
+    /// Serve standard input, which is a connection or a listener.
+    pub inetd: bool,
     /// The service.
     pub service: ServiceName,
     /// Convert all letters to upper case, not only ASCII; only for [`ServiceName::Upper`].
@@ -185,6 +190,34 @@ impl Serve {
     pub fn workers(&self) -> usize {
         self.threads * self.processes.unwrap_or(1) as usize
     }
+
+    /// Checks whether datagrams can be served at those of `addresses` that have some.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the address.
+    pub fn check_datagrams(&self, addresses: &[Address]) -> Result<(), String> {
+        match addresses.iter().find(|at| at.is_datagrams()) {
+            Some(address) => self.check_datagram_listener(address),
+            None => Ok(()),
+        }
+    }
+
+    fn check_datagram_listener(&self, at: &dyn fmt::Display) -> Result<(), String> {
+        if matches!(self.service, ServiceName::Robot | ServiceName::Http) {
+            let service = self.service;
+            return Err(format!(
+                "--listen {at}: {service} needs a connection, such as tcp://HOST:PORT"
+            ));
+        }
+        if self.model != Model::Epoll {
+            let model = name_of(&self.model, MODELS);
+            return Err(format!(
+                "--model {model}: does not combine with --listen {at}, which needs epoll"
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Serve {
@@ -195,6 +228,8 @@ impl Default for Serve {
         Serve {
             listen: Vec::new(),
             listen_halves: Vec::new(),
+            is_listen_default: false,
+            inetd: false,
             service: ServiceName::Echo,
             unicode: false,
             prefix: None,

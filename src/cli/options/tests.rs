@@ -36,6 +36,7 @@ fn no_argument_is_raw_echo_on_this_machine() {
     assert_eq!(
         Serve {
             listen: Vec::new(),
+            is_listen_default: false,
             ..serve
         },
         Serve::default()
@@ -59,7 +60,14 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
                     Some(limits::CONNECTIONS_DEFAULT)
                 );
             }
-            assert_eq!(typed, parse_line(""), "{line}");
+            let mut empty = parse_line("");
+            for parsed in [&mut typed, &mut empty] {
+                if let Ok(Parsed::Run(Command::Serve(serve))) = parsed {
+                    // A typed address is not replaced by that of a service manager.
+                    serve.is_listen_default = false;
+                }
+            }
+            assert_eq!(typed, empty, "{line}");
         }
     }
 }
@@ -86,6 +94,8 @@ fn every_value_reaches_its_field() {
             address("unix:/s"),
         ],
         listen_halves: Vec::new(),
+        is_listen_default: false,
+        inetd: false,
         service: ServiceName::Upper,
         unicode: true,
         prefix: None,
@@ -681,4 +691,22 @@ fn all_addresses_are_a_listener_for_each_family() {
     for text in ["*:", "*:65536", ":port", "*:7:8", "**:7"] {
         assert!(parse(["--listen", text].map(Into::into)).is_err(), "{text}");
     }
+}
+
+#[test]
+fn standard_input_is_served_alone() {
+    assert!(serve("--inetd --threads 1 --idle-timeout 5s").inetd);
+    assert!(!serve("--inetd=off --threads 2 --listen 7007").inetd);
+    for (words, flag) in [
+        ("--threads 2", "--threads"),
+        ("-l 7007", "--listen"),
+        ("-p 7007", "-p"),
+        ("--processes 2", "--processes"),
+        ("--wiretap size", "--wiretap"),
+    ] {
+        let line = format!("--inetd: does not combine with {flag}");
+        assert_eq!(parse_line(&format!("--inetd {words}")), Err(line));
+    }
+    let line = "--listen fd://3: given twice".to_owned();
+    assert_eq!(parse_line("-l fd://3 -l fd://4 -l fd://3"), Err(line));
 }

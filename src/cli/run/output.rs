@@ -4,21 +4,27 @@
 //! |---|---|
 //! | log, statistics, progress, a panic | never: a line without room is dropped and counted |
 //! | the ready line; the line of an error | for a limited time, see `limits` |
+//! | the same under `--inetd`, to the system's log | never |
 //! | a result on stdout: help, a report, decoded frames | until it is taken |
 //!
 //! How to write to a descriptor without waiting is in `kernel`. `main` calls this module first and
 //! last. See write(2), signal(7).
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Failure, io_failure};
 use crate::base::text::plural::plural;
 use crate::base::text::utc::utc;
-use crate::kernel::{ERROR_LINES, StandardOutput, finish_lines, ignore_write_signals};
+use crate::kernel::{
+    ERROR_LINES, StandardOutput, finish_lines, ignore_write_signals, log_to_the_system,
+    tell_unless_peer,
+};
 use crate::limits::LAST_LINE_TIMEOUT;
 
 /// Prepares the process: a write neither ends nor stops it, and a panic is told without waiting.
@@ -47,9 +53,31 @@ pub fn now() -> String {
     utc(u64::try_from(nanoseconds).unwrap_or(u64::MAX)) + " "
 }
 
+/// Under `--inetd` the standard streams may be the peer, also when the rest of the command line is
+/// wrong: lines go to the system's log.
+pub fn keep_off_the_peer(arguments: impl Iterator<Item = OsString>) {
+    let switches = ["--inetd", "--inetd=on"];
+    let asks = |word: &OsString| switches.iter().any(|switch| word == switch);
+    if arguments
+        .take_while(|word| word != "--")
+        .any(|word| asks(&word))
+    {
+        IS_INETD.store(true, Ordering::Relaxed);
+        log_to_the_system();
+    }
+}
+
+/// Lines go to the system's log.
+static IS_INETD: AtomicBool = AtomicBool::new(false);
+
 /// Writes the line of a failure. If stderr accepts nothing, the exit code is the only report.
 pub fn complain(line: &str) {
     let line = format!("mynah: {line}\n");
+    if IS_INETD.load(Ordering::Relaxed) {
+        ERROR_LINES.write(line.as_bytes(), notice);
+        tell_unless_peer(line.as_bytes());
+        return;
+    }
     let _ = ERROR_LINES.write_within(line.as_bytes(), LAST_LINE_TIMEOUT);
 }
 

@@ -2,10 +2,10 @@
 //!
 //! One syntax for every option that takes an address: `7007`, `host:port`, `[::1]:port`,
 //! `tcp://host:port`, `udp://host:port`, `unix:/path`, `unix:@name`, `unixgram:/path`,
-//! `unixgram:@name`. Schemes are case-insensitive (RFC 3986, 3.1). A link-local address may have
-//! the name or the number of its interface: `[fe80::1%eth0]:port` (RFC 4007, 11). The only system
-//! call of the parser looks up the number of a named interface; a host name is looked up later. A
-//! host that ends in a number, such as `0x7f.1` or `127.0.01`, is never looked up, because
+//! `unixgram:@name`, `fd://3`. Schemes are case-insensitive (RFC 3986, 3.1). A link-local address
+//! may have the name or the number of its interface: `[fe80::1%eth0]:port` (RFC 4007, 11). The only
+//! system call of the parser looks up the number of a named interface; a host name is looked up
+//! later. A host that ends in a number, such as `0x7f.1` or `127.0.01`, is never looked up, because
 //! resolvers read it as an old form of another address.
 //!
 //! An error is one line: what is wrong, and what is right. `mistakes` works out what the input was
@@ -18,6 +18,7 @@ use std::str::FromStr;
 
 use super::address::{Address, UnixName, lacks_interface};
 use super::endpoint::{Carrier, Endpoint, HostName};
+use super::passed::PASSED_FIRST;
 use crate::sys::net::interface;
 
 /// The longest local name: unix(7) has 108 bytes for a path with its NUL, or for a NUL with an
@@ -42,6 +43,7 @@ impl FromStr for Address {
             Endpoint::Named(HostName { host, .. }) => {
                 Err(format!("{host:?} is a host name; write its number"))
             }
+            Endpoint::Passed(_) => Err("a descriptor has no address of its own".to_owned()),
         }
     }
 }
@@ -74,12 +76,8 @@ fn parse(input: &str) -> Result<Endpoint, String> {
     if let Some(name) = after_scheme(input, "unixgram:") {
         return parse_unix(name, "unixgram:").map(|name| Endpoint::At(Address::Unixgram(name)));
     }
-    for word in ["fd://"] {
-        if after_scheme(input, word).is_some() {
-            return Err(format!(
-                "{word} is not supported yet; write tcp://HOST:PORT or unix:/PATH"
-            ));
-        }
+    if let Some(number) = after_scheme(input, "fd://") {
+        return parse_descriptor(number);
     }
     if input.contains(char::is_whitespace) {
         return Err(mistakes::blanks(input));
@@ -99,6 +97,19 @@ fn parse(input: &str) -> Result<Endpoint, String> {
 fn after_scheme<'a>(input: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = input.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+fn parse_descriptor(number: &str) -> Result<Endpoint, String> {
+    let parsed = is_digits(number).then(|| number.parse::<i32>().ok());
+    match parsed.flatten().map(i32::unsigned_abs) {
+        Some(number) if number >= PASSED_FIRST => Ok(Endpoint::Passed(number)),
+        Some(_) => Err(format!(
+            "0 to 2 are the standard streams; write fd://{PASSED_FIRST} or more, or --inetd"
+        )),
+        None => Err(format!(
+            "the descriptor {number:?} is wrong; write its number, such as fd://{PASSED_FIRST}"
+        )),
+    }
 }
 
 fn parse_unix(name: &str, scheme: &str) -> Result<UnixName, String> {

@@ -157,11 +157,6 @@ fn a_wrong_port_is_named() {
 }
 
 #[test]
-fn a_known_word_that_is_not_supported_is_told_apart_from_an_unknown_one() {
-    assert!(refusal("fd://3").contains("is not supported yet"));
-}
-
-#[test]
 fn a_local_datagram_socket_has_the_names_of_a_local_stream() {
     for (input, name) in [
         ("unixgram:/tmp/echo", UnixName::Path("/tmp/echo".into())),
@@ -180,6 +175,29 @@ fn a_local_datagram_socket_has_the_names_of_a_local_stream() {
         host.ends_with("write unixgram:/run/x or unixgram:run/x"),
         "{host}"
     );
+}
+
+#[test]
+fn a_descriptor_is_a_number_behind_the_standard_streams() {
+    for (input, number) in [
+        ("fd://3", 3),
+        ("FD://04", 4),
+        ("fd://2147483647", i32::MAX as u32),
+    ] {
+        assert_eq!(parse(input), Ok(Endpoint::Passed(number)), "{input}");
+    }
+    for input in ["fd://0", "fd://1", "fd://2"] {
+        assert!(
+            refusal(input).starts_with("0 to 2 are the standard streams"),
+            "{input}"
+        );
+    }
+    for number in ["", "x", "-1", "+3", "3:80", "2147483648", "3/"] {
+        let reason =
+            format!("the descriptor {number:?} is wrong; write its number, such as fd://3");
+        assert_eq!(refusal(&format!("fd://{number}")), reason);
+    }
+    assert!("fd://3".parse::<Address>().is_err());
 }
 
 #[test]

@@ -36,6 +36,8 @@ use crate::sys::epoll::Epoll;
 use crate::sys::net::socket;
 use crate::sys::{epoll, eventfd, process};
 use local_path::BoundPath;
+#[cfg(test)]
+pub(in crate::kernel) use local_path::tests::Scratch;
 use signals::Signals;
 use timer::Timer;
 

@@ -14,8 +14,8 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
             Then the peer sends again, the registration is modified, and the send buffer is \
             filled and drained.",
     why: "Every arrival is a new edge, whether old bytes are unread or not; arrivals \
-            before one wait are one event. EPOLL_CTL_MOD looks at the state again, so it re- \
-            arms an edge. An event for room in the send buffer carries the old IN too: an \
+            before one wait are one event. EPOLL_CTL_MOD looks at the state again, so \
+            it re-arms an edge. An event for room in the send buffer carries the old IN too: an \
             edge reports all that is ready.",
     read: "epoll(7), Questions and answers 9; epoll_ctl(2)",
     play,

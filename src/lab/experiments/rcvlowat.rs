@@ -13,8 +13,8 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
             stream comes early, and the mark is lowered while bytes wait.",
     why: "Below the mark the socket is not reported, but the bytes are there: SIOCINQ \
             counts them and recv returns them. After a partial read the socket is silent \
-            again. The end of the stream is reported whatever the mark. The mark saves wake- \
-            ups; it does not replace a framing.",
+            again. The end of the stream is reported whatever the mark. The mark saves \
+            wake-ups; it does not replace a framing.",
     read: "socket(7) SO_RCVLOWAT",
     play,
 };

@@ -15,8 +15,8 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
             server are counted for level, for edge with reads until EAGAIN, for edge that \
             trusts a short read, and for EPOLLONESHOT; then TCP and local sockets are \
             compared.",
-    why: "wait, recv and send are three calls. Reading until EAGAIN costs a fourth, re- \
-            arming costs one too. The kernel's path of the bytes is nine tenths of the time: \
+    why: "wait, recv and send are three calls. Reading until EAGAIN costs a fourth, and \
+            so does arming again. The kernel's path of the bytes is nine tenths of the time: \
             the extra read is 3 %, and a local socket is twice as fast as TCP. Many ready \
             sockets share one wait.",
     read: "epoll(7); mynah help internals",

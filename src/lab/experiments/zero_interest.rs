@@ -15,7 +15,7 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
             still hears of a reset, and a level-triggered loop spins until it closes the \
             socket. A disarmed EPOLLONESHOT registration reports nothing at all, not even a \
             reset.",
-    read: "epoll_ctl(2) EPOLLERR and EPOLLHUP; mynah help internals, the fourth rule",
+    read: "epoll_ctl(2) EPOLLERR and EPOLLHUP; mynah help epoll, the fourth rule",
     play,
 };
 

@@ -207,7 +207,9 @@ impl Bench {
             Server::At(Endpoint::At(address)) => {
                 self.plan.check_family(address, &address.to_string())
             }
-            Server::At(Endpoint::Named(_)) => Ok(()),
+            Server::At(other) => other
+                .check_remote()
+                .map_err(|reason| format!("{other}: {reason}")),
             Server::Command(_) => {
                 let here = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
                 self.plan.check_family(&here, "a server on 127.0.0.1")

@@ -10,14 +10,14 @@
 //! ```
 //!
 //! The driver of a connection asks [`Connection::wants`], does that, and reports what happened.
-//! Five rules that small servers miss are kept here:
+//! Small servers miss five rules. Four of them are kept here; the fourth, that an error and a
+//! hang-up are reported without interest, is kept by `server::reactor::slow_path`:
 //!
 //! 1. A complete write resumes decoding, because frames that have already arrived raise no event.
 //! 2. A reply without room stops the reading, so back-pressure reaches the peer.
 //! 3. After its end of stream a peer is not read again.
-//! 4. Before an error ends the connection, everything owed is sent.
 //! 5. A connection is never closed while the peer may still be sending, because the reset would
-//!    destroy the last reply (RFC 1122, 4.2.2.13).
+//!    destroy the last reply (RFC 1122, 4.2.2.13). Everything owed is sent before.
 //!
 //! Every frame costs time, however short it is. After a bounded number of frames the connection
 //! yields, in a state of its own, and continues after the others had their turn.

@@ -63,6 +63,8 @@ struct Listener<Socket> {
     drain_quota: usize,
     /// No more connections enter its queue.
     is_stopped: bool,
+    /// Another program has opened it and keeps it. What is changed here would stay changed there.
+    is_inherited: bool,
 }
 
 /// How the poller is told to report a listener.
@@ -87,6 +89,7 @@ impl<Socket> Listener<Socket> {
             stride: Stride::default(),
             drain_quota: usize::MAX,
             is_stopped: false,
+            is_inherited: false,
         }
     }
 
@@ -210,12 +213,13 @@ impl<Socket> Acceptor<Socket> {
         self.member = Some(member);
     }
 
-    /// Adds a listener that other workers have too, and starts to report it. If that fails, the
-    /// listener is closed.
+    /// Adds a listener that other workers have too, or other programs if it is inherited, and
+    /// starts to report it. If that fails, the listener is closed.
     pub(in crate::server) fn share<K, S>(
         &mut self,
         pump: &mut Pump<K, S>,
         socket: Socket,
+        is_inherited: bool,
     ) -> io::Result<()>
     where
         K: Poller + Opener<Socket = Socket>,
@@ -225,6 +229,7 @@ impl<Socket> Acceptor<Socket> {
             is_registered: false,
         };
         let mut listener = Listener::new(socket, reports);
+        listener.is_inherited = is_inherited;
         match listener.report(pump, self.listeners.len() as u32, true) {
             Ok(()) => {
                 self.listeners.push(listener);
@@ -481,16 +486,27 @@ impl<Socket> Acceptor<Socket> {
         }
     }
 
-    /// Resumes the listeners after a connection has closed.
+    /// Resumes the listeners after a connection has closed. Returns whether one has.
     #[inline]
-    pub(in crate::server) fn settle<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    pub(in crate::server) fn settle<K, S>(&mut self, reactor: &mut Reactor<K, S>) -> bool
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        if reactor.take_released() {
+        let has_released = reactor.take_released();
+        if has_released {
             self.resume_after_release(reactor);
         }
+        has_released
+    }
+
+    /// Takes in a connection that was not accepted here.
+    pub(in crate::server) fn adopt<K, S>(&mut self, reactor: &mut Reactor<K, S>, socket: Socket)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        self.take_in(reactor, socket);
     }
 
     #[cold]
@@ -797,13 +813,14 @@ impl<Socket> Acceptor<Socket> {
     }
 
     /// Makes the kernel put no more connections into the queues: one that came between the last
-    /// accept and the close would be reset. Where the kernel refuses, connections still come.
+    /// accept and the close would be reset. Where the kernel refuses, connections still come, and
+    /// into the queue of an inherited listener too: whoever keeps it accepts them.
     pub(in crate::server) fn stop_queueing<K, S>(&mut self, pump: &mut Pump<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        for listener in &mut self.listeners {
+        for listener in self.listeners.iter_mut().filter(|it| !it.is_inherited) {
             let stopped = pump.kernel.stop_handshakes(&listener.socket).or_else(|_| {
                 if pump.kernel.queue_length(&listener.socket).is_ok() {
                     // A TCP listener would drop its queue.

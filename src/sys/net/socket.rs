@@ -22,6 +22,15 @@ pub(crate) enum Kind {
     Datagrams,
 }
 
+/// What an open socket carries; `None` for a type that is not known here.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Option<Kind>> {
+    Ok(match Setting::TYPE.get(fd)? {
+        libc::SOCK_STREAM => Some(Kind::Stream),
+        libc::SOCK_DGRAM => Some(Kind::Datagrams),
+        _ => None,
+    })
+}
+
 /// A new socket of the family of `address`.
 pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
     let kind = match kind {
@@ -238,6 +247,8 @@ impl Setting {
     /// Urgent bytes stay in the stream, as RFC 6093 recommends to all applications.
     pub(crate) const URGENT_INLINE: Setting = Setting(libc::SOL_SOCKET, libc::SO_OOBINLINE);
     const DOMAIN: Setting = Setting(libc::SOL_SOCKET, libc::SO_DOMAIN);
+    /// The socket listens: 1.
+    pub(crate) const LISTENS: Setting = Setting(libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
     const TYPE: Setting = Setting(libc::SOL_SOCKET, libc::SO_TYPE);
     pub(crate) const RECEIVE_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_RCVBUF);
     pub(crate) const SEND_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_SNDBUF);

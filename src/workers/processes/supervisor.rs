@@ -19,13 +19,14 @@
 use std::io;
 use std::time::Duration;
 
+use crate::base::text::plural::plural;
 use crate::kernel::{
     self, Event, Exit, Link, Linux, OUTPUT_LINES, Opener, Poller, Process, Socket, Source, Time,
     Token, lines_dropped, retry_lines,
 };
 use crate::limits::{
-    LINE_RETRY_PAUSE, PROCESS_DRAIN_GRACE, PROCESS_MESSAGES_MAX, PROCESS_STOP_MAX, PROCESSES_MAX,
-    RELOAD_LINES_BURST, SIGNAL_ECHO,
+    LINE_RETRY_PAUSE, NOTICE_INTERVAL, PROCESS_DRAIN_GRACE, PROCESS_MESSAGES_MAX, PROCESS_STOP_MAX,
+    PROCESSES_MAX, RELOAD_LINES_BURST, SIGNAL_ECHO,
 };
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::LogLimiter;
@@ -35,10 +36,11 @@ use super::place::Place;
 use super::report::{MESSAGE_SIZE_MAX, Message, Order, Report};
 use super::sums::Sums;
 use crate::workers::Statistics;
+use crate::workers::notices::Notices;
 use crate::workers::signals::Signals;
 
 /// How worker processes are supervised.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Supervision {
     /// Number of worker processes.
     pub processes: usize,
@@ -48,6 +50,8 @@ pub struct Supervision {
     pub statistics: Statistics,
     /// Longest time for a drain.
     pub drain_timeout: Duration,
+    /// What the service manager is told.
+    pub notices: Notices,
 }
 
 /// What this process is, or was.
@@ -118,6 +122,8 @@ pub fn supervise(
         supervision,
         stage: Stage::Starting,
         next_stats: Time::NEVER,
+        next_status: Time::NEVER,
+        next_alive: Time::NEVER,
         cut: 0,
         lost: 0,
         restarted: 0,
@@ -157,6 +163,9 @@ struct Supervisor {
     liveness: Liveness,
     stage: Stage,
     next_stats: Time,
+    /// When the service manager is told the next status, and that this loop turns.
+    next_status: Time,
+    next_alive: Time,
     /// Connections that drains have cut. A worker that was drained alone does not count.
     cut: u64,
     lost: u64,
@@ -212,6 +221,8 @@ impl Supervisor {
                 self.stage = Stage::Serving;
                 self.next_stats = self.next_stats();
                 announce();
+                self.supervision.notices.tell_ready();
+                self.notify();
             }
             if let Some(ended) = self.ended() {
                 return Ok(Turned::Ended(ended));
@@ -318,7 +329,8 @@ impl Supervisor {
         };
         let places = self.places.iter().map(Place::deadline);
         let next = places.fold(of_stage, Time::min);
-        next.min(self.next_stats).min(self.sums.deadline())
+        let own = self.next_stats.min(self.next_status).min(self.next_alive);
+        next.min(own).min(self.sums.deadline())
     }
 
     /// Reads what the worker of `place` has reported, and closes a link that has ended. Returns
@@ -419,7 +431,9 @@ impl Supervisor {
             self.terminate(number);
         }
         if signals.reload && matches!(self.stage, Stage::Starting | Stage::Serving) {
+            self.supervision.notices.tell_reloading();
             self.reload(reload);
+            self.supervision.notices.tell_reloaded();
         }
         if signals.statistics {
             self.ask_for_counts();
@@ -461,6 +475,7 @@ impl Supervisor {
     }
 
     fn drain(&mut self, signal: i32) {
+        self.supervision.notices.tell_stopping();
         self.order_all(Order::Drain);
         let is_empty = |place: &&mut Place| place.id().is_none();
         self.places
@@ -555,6 +570,9 @@ impl Supervisor {
             self.next_stats = self.next_stats();
         }
         self.print_if_due();
+        if now >= self.next_status.min(self.next_alive) {
+            self.notify();
+        }
         match &mut self.stage {
             Stage::Draining { echo, until } => {
                 if echo.is_some_and(|(_, echo_until)| now >= echo_until) {
@@ -571,6 +589,27 @@ impl Supervisor {
                 self.kill_all();
             }
             _ => {}
+        }
+    }
+
+    /// Tells the service manager what is due. The watchdog rides on this loop; a worker whose loop
+    /// does not turn is killed by it.
+    fn notify(&mut self) {
+        let alive = self.places.iter().filter(|place| place.id().is_some());
+        let (alive, all) = (alive.count(), self.places.len());
+        let notices = &mut self.supervision.notices;
+        if self.now >= self.next_alive || self.next_alive == Time::NEVER {
+            if self.next_alive != Time::NEVER {
+                notices.tell_alive();
+            }
+            let next = notices.watchdog().map(|span| self.now.after(span));
+            self.next_alive = next.unwrap_or(Time::NEVER);
+        }
+        if notices.is_on() {
+            let open = self.sums.counters().connections_now;
+            let open = plural(open, "connection", "connections");
+            notices.tell_status(&format!("{open}, {alive} of {all} worker processes"));
+            self.next_status = self.now.after(NOTICE_INTERVAL);
         }
     }
 

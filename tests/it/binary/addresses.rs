@@ -344,24 +344,30 @@ fn of_two_starts_with_several_workers_on_one_port_exactly_one_serves() {
 }
 
 #[test]
-fn sockets_passed_by_a_service_manager_are_reported_once() {
+fn sockets_passed_by_a_service_manager_and_left_out_by_listen_are_reported_once() {
     // exec: the server takes over the process number of the shell.
     let activated = ["sh", "-c", r#"LISTEN_PID=$$ exec "$0" "$@""#];
-    let warned = |wrapper: &[&str], variables: &[(&str, &str)]| {
+    let told = |wrapper: &[&str], variables: &[(&str, &str)]| {
         let server = Server::start_under(wrapper, variables, &[]);
         assert_eq!(ask(&mut server.connect(), b"as before"), b"as before");
         let said = server.end().stderr;
-        let told = said.iter().filter(|line| line.contains("LISTEN_FDS"));
+        let told = said.iter().filter(|line| line.contains("LISTEN_"));
         told.map(String::from).collect::<Vec<_>>()
     };
-    let lines = warned(&activated, &[("LISTEN_FDS", "2")]);
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("WARN  LISTEN_FDS=2: "), "{lines:?}");
+    let lines = told(&activated, &[("LISTEN_FDS", "2")]);
+    let line = "WARN  LISTEN_FDS=2: --listen leaves 2 sockets out, which get no answer; \
+                --listen fd://3 takes the first one";
+    assert_eq!(lines, [line]);
     // The variables are meant for another process, or no socket was passed.
     let others = [("LISTEN_FDS", "1"), ("LISTEN_PID", "1")];
-    assert_eq!(warned(&[], &others), [""; 0]);
-    assert_eq!(warned(&activated, &[("LISTEN_FDS", "0")]), [""; 0]);
-    assert_eq!(warned(&activated, &[]), [""; 0]);
+    let lines = told(&[], &others);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with("INFO  LISTEN_PID=1: this is process "),
+        "{lines:?}"
+    );
+    assert_eq!(told(&activated, &[("LISTEN_FDS", "0")]), [""; 0]);
+    assert_eq!(told(&activated, &[]), [""; 0]);
 }
 
 #[test]

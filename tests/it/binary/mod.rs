@@ -6,18 +6,22 @@
 //! with `--nocapture` and `--release`, they print the figures of the README.
 
 mod accept;
+mod activation;
 mod addresses;
 mod bytes;
 mod calls;
 mod command_line;
 mod crowd;
+mod datagrams;
 mod dead;
 mod ending;
 mod hostile;
+mod inetd;
 mod injected;
 mod kernel_options;
 mod memory;
 mod models;
+mod notices;
 mod others;
 mod processes;
 mod rates;

@@ -183,6 +183,8 @@ fn v3_a_connection_has_one_thread_that_is_gone_when_it_leaves() {
 fn v4_a_client_waits_until_a_thread_is_free_and_a_full_queue_stops_accepting() {
     let server = server("pool", &["--pool-threads", "2", "--pool-queue", "3"]);
     assert_eq!(threads(&server), 3);
+    // The descriptor of the log is open once it serves.
+    server.stats();
     let before = server.descriptors();
     assert_eq!(server.announced("connections"), 5);
     let mut served: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();

@@ -66,11 +66,20 @@ impl Server {
         if !args.contains(&"--listen") {
             words.extend(["--listen", "127.0.0.1:0"]);
         }
+        Server::try_start_words(&words, variables, Stdio::null())
+    }
+
+    /// Starts the server as these words say, with this standard input.
+    pub(super) fn try_start_words(
+        words: &[&str],
+        variables: &[(&str, &str)],
+        stdin: Stdio,
+    ) -> Result<Server, Ended> {
         let mut child = Command::new(words[0])
             .args(&words[1..])
             .env_remove("RUST_LOG")
             .envs(variables.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

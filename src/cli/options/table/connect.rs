@@ -17,7 +17,9 @@ pub(super) const ROW: CommandRow = CommandRow {
     usage: "mynah connect ADDR [OPTIONS]",
     word: |options, _, text| match &options.connect_to {
         None => {
-            options.connect_to = Some(stream_endpoint(text)?);
+            let endpoint = stream_endpoint(text)?;
+            endpoint.check_remote()?;
+            options.connect_to = Some(endpoint);
             Ok(())
         }
         Some(endpoint) => Err(format!("connect takes one ADDR, and has {endpoint}")),

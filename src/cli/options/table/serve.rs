@@ -67,18 +67,7 @@ fn check_datagrams(serve: &Serve, given: &[&'static str]) -> Result<(), String> 
     let Some(endpoint) = serve.listen.iter().find(|it| it.is_datagrams()) else {
         return Ok(());
     };
-    if matches!(serve.service, ServiceName::Robot | ServiceName::Http) {
-        let service = serve.service;
-        return Err(format!(
-            "--listen {endpoint}: {service} needs a connection, such as tcp://HOST:PORT"
-        ));
-    }
-    if serve.model != Model::Epoll {
-        let model = name_of(&serve.model, MODELS);
-        return Err(format!(
-            "--model {model}: does not combine with --listen {endpoint}, which needs epoll"
-        ));
-    }
+    serve.check_datagram_listener(endpoint)?;
     let refused = CONNECTION_ONLY.iter().find(|flag| given.contains(*flag));
     match refused.filter(|_| !has_streams(serve)) {
         Some(flag) => Err(format!(
@@ -111,6 +100,34 @@ fn check_model(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
     };
     match refused {
         Some(flag) => Err(format!("--model {model}: does not combine with {flag}")),
+        None => Ok(()),
+    }
+}
+
+/// Options that do not combine with `--inetd`, where one process serves what it was given.
+const NOT_INETD: &[&str] = &[
+    "--listen",
+    "-p",
+    "--threads",
+    "--accept",
+    "--pin",
+    "--submit",
+    "--takeover",
+    "--processes",
+    "--rate-total",
+    "--rate-out-total",
+    "--metrics",
+    "--wiretap",
+];
+
+/// Refuses options that do not combine with `--inetd`.
+fn check_inetd(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
+    let is_given = |flag: &&&'static str| match **flag {
+        "--threads" => serve.threads > 1,
+        flag => given.contains(&flag),
+    };
+    match NOT_INETD.iter().find(is_given).filter(|_| serve.inetd) {
+        Some(flag) => Err(format!("--inetd: does not combine with {flag}")),
         None => Ok(()),
     }
 }
@@ -171,7 +188,15 @@ pub(super) const ROW: CommandRow = CommandRow {
                 return Err(format!("--unix-mode {mode:04o}: needs --listen unix:/PATH"));
             }
         }
+        check_inetd(&serve, &options.given)?;
+        for (place, endpoint) in serve.listen.iter().enumerate() {
+            let is_same = matches!(endpoint, Endpoint::Passed(_));
+            if is_same && serve.listen[..place].contains(endpoint) {
+                return Err(format!("--listen {endpoint}: given twice"));
+            }
+        }
         if serve.listen.is_empty() {
+            serve.is_listen_default = true;
             serve.listen.push(LISTEN_DEFAULT.parse()?);
         }
         Ok(Command::Serve(Box::new(serve)))
@@ -242,6 +267,15 @@ pub(super) const FLAGS: &[Flag] = &[
             options.serve.listen.push(port.to_string().parse()?);
             Ok(())
         }),
+    },
+    Flag {
+        long: "--inetd",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "serve descriptor 0, a connection or a listener; log to /dev/log",
+        default: |options| switch_text(options.serve.inetd),
+        effect: Effect::Switch(|options, text| put(&mut options.serve.inetd, switch(text))),
     },
     Flag {
         long: "--unix-mode",

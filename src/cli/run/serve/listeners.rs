@@ -10,8 +10,9 @@ use std::io;
 use std::net::{Ipv6Addr, UdpSocket};
 
 use super::super::{Exit, Failure, io_failure, open_failure};
+use super::passed::PassedSockets;
 use crate::cli::options::Serve;
-use crate::kernel::{Address, Datagrams, Endpoint, ListenOptions, Opener, Sharing};
+use crate::kernel::{Address, Datagrams, Endpoint, ListenOptions, Opener, Sharing, Socket};
 use crate::limits;
 use crate::server::admission::AcceptPolicy;
 use crate::server::datagram::DatagramSocket;
@@ -39,6 +40,9 @@ pub(super) struct Listeners<Socket> {
     pub(super) own: Vec<Socket>,
     /// Listeners that every worker has.
     pub(super) shared: Vec<Socket>,
+    /// Listeners that this program was started with. Every worker has them, unless one accepts for
+    /// all.
+    pub(super) inherited: Vec<Socket>,
 }
 
 impl<Socket> Default for Listeners<Socket> {
@@ -46,33 +50,38 @@ impl<Socket> Default for Listeners<Socket> {
         Listeners {
             own: Vec::new(),
             shared: Vec::new(),
+            inherited: Vec::new(),
         }
     }
 }
 
 impl<Socket> Listeners<Socket> {
-    /// Other descriptors of the shared listeners, for each of `workers` further workers. If one is
+    /// Other descriptors of the shared listeners, for each further worker of a process. If one is
     /// refused, the listeners of this worker are closed.
     pub(super) fn copies<K: Opener<Socket = Socket>>(
         self,
         kernel: &mut K,
-        workers: usize,
+        options: &Serve,
     ) -> Result<(Listeners<Socket>, Vec<Listeners<Socket>>), Failure> {
-        let mut all = Vec::new();
-        for _ in 0..workers {
-            let mut copies = Listeners::default();
-            for listener in &self.shared {
-                match kernel.share(listener) {
-                    Ok(copy) => copies.shared.push(copy),
-                    Err(error) => {
-                        self.close(kernel);
-                        return Err(io_failure("fcntl")(error));
-                    }
-                }
+        let copied = (1..options.threads).map(|worker| {
+            let mut copy = |those: &[Socket]| {
+                let copies = those.iter().map(|listener| kernel.share(listener));
+                copies.collect::<io::Result<Vec<_>>>()
+            };
+            Ok(Listeners {
+                own: Vec::new(),
+                shared: copy(&self.shared)?,
+                inherited: copy(&self.inherited[..inherited_by(options, worker)])?,
+            })
+        });
+        let copied = copied.collect::<io::Result<Vec<_>>>();
+        match copied {
+            Ok(copies) => Ok((self, copies)),
+            Err(error) => {
+                self.close(kernel);
+                Err(io_failure("fcntl")(error))
             }
-            all.push(copies);
         }
-        Ok((self, all))
     }
 
     /// Takes the datagram sockets out, whoever has opened them: the socket itself tells what it is.
@@ -84,7 +93,11 @@ impl<Socket> Listeners<Socket> {
         K: Opener + Datagrams<Socket = Socket>,
     {
         let mut found = Vec::new();
-        for (all, is_shared) in [(&mut self.own, false), (&mut self.shared, true)] {
+        for (all, is_shared) in [
+            (&mut self.own, false),
+            (&mut self.shared, true),
+            (&mut self.inherited, true),
+        ] {
             let mut place = 0;
             while place < all.len() {
                 if !kernel.carries_datagrams(&all[place])? {
@@ -103,9 +116,31 @@ impl<Socket> Listeners<Socket> {
     }
 
     fn close<K: Opener<Socket = Socket>>(self, kernel: &mut K) {
-        for listener in self.own.into_iter().chain(self.shared) {
+        for listener in self
+            .own
+            .into_iter()
+            .chain(self.shared)
+            .chain(self.inherited)
+        {
             kernel.close_listener(listener);
         }
+    }
+
+    /// All of them, the inherited ones last.
+    pub(super) fn into_all(self) -> Vec<Socket> {
+        let all = self.own.into_iter().chain(self.shared);
+        all.chain(self.inherited).collect()
+    }
+}
+
+/// How many inherited listeners a worker of a process has. Without a listener of its own it gets
+/// connections from the first one.
+pub(super) fn inherited_by(options: &Serve, worker: usize) -> usize {
+    let listeners = options.listen.iter();
+    let inherited = listeners.filter(|endpoint| matches!(endpoint, Endpoint::Passed(_)));
+    match options.accept {
+        AcceptPolicy::Handoff if worker > 0 => 0,
+        _ => inherited.count(),
     }
 }
 
@@ -134,56 +169,75 @@ fn holders(address: &Address, options: &Serve) -> Holders {
     }
 }
 
-/// Opens one listener per address, and adds it to those that the worker has already. The first
-/// worker stores the ports that the kernel chose, and the other workers listen on the same ports,
-/// unless they share the listener.
-pub(super) fn open_listeners<K: Opener>(
-    kernel: &mut K,
-    addresses: &mut [Address],
-    options: &Serve,
-    worker: usize,
-    mut listeners: Listeners<K::Socket>,
-) -> Result<Listeners<K::Socket>, Failure> {
-    let mut listen = ListenOptions {
-        backlog: options.backlog,
-        sharing: Sharing::Alone,
-        nodelay: options.nodelay,
-        keepalive: Some(limits::KEEPALIVE),
-        // This timeout also ends a zero window, so it must not be shorter than the stall time-out
-        // (tcp(7), TCP_USER_TIMEOUT).
-        user_timeout: (options.stall_timeout).map(|stall| stall.max(limits::USER_TIMEOUT)),
-        receive_buffer: None,
-        send_buffer: None,
-        defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
-        unix_mode: options.unix_mode,
-    };
-    for place in 0..addresses.len() {
-        let (before, rest) = addresses.split_at_mut(place);
-        let address = &mut rest[0];
-        if options.listen_halves.contains(&place) {
-            take_port(address, before.last());
-        }
-        let holders = holders(address, options);
-        if worker > 0 && holders != Holders::Each {
-            continue;
-        }
-        listen.sharing = match (holders, options.threads, worker) {
-            (Holders::All | Holders::First, ..) => Sharing::Alone,
-            (Holders::Each, 1, _) => Sharing::Alone,
-            (Holders::Each, _, 0) => Sharing::First,
-            (Holders::Each, ..) => Sharing::Next,
+/// What the workers of a server open one after the other.
+pub(super) struct Open<'a> {
+    pub(super) options: &'a Serve,
+    /// The addresses of the endpoints, with the ports that the kernel has chosen so far.
+    pub(super) addresses: &'a mut [Address],
+    pub(super) passed: &'a mut PassedSockets,
+}
+
+impl Open<'_> {
+    /// Opens one listener per address, and adds it to those that the worker has already. The first
+    /// worker stores the ports that the kernel chose, and the other workers listen on the same
+    /// ports, unless they share the listener.
+    pub(super) fn listeners<K: Opener<Socket = Socket>>(
+        &mut self,
+        kernel: &mut K,
+        worker: usize,
+        mut listeners: Listeners<Socket>,
+    ) -> Result<Listeners<Socket>, Failure> {
+        let Open {
+            options,
+            addresses,
+            passed,
+        } = self;
+        let mut listen = ListenOptions {
+            backlog: options.backlog,
+            sharing: Sharing::Alone,
+            nodelay: options.nodelay,
+            keepalive: Some(limits::KEEPALIVE),
+            // This timeout also ends a zero window, so it must not be shorter than the stall
+            // time-out (tcp(7), TCP_USER_TIMEOUT).
+            user_timeout: (options.stall_timeout).map(|stall| stall.max(limits::USER_TIMEOUT)),
+            receive_buffer: None,
+            send_buffer: None,
+            defer_accept: options.defer_accept.then_some(limits::DEFER_ACCEPT),
+            unix_mode: options.unix_mode,
         };
-        let is_shared = holders == Holders::All;
-        match open_listener(kernel, address, &listen) {
-            Ok(listener) if is_shared => listeners.shared.push(listener),
-            Ok(listener) => listeners.own.push(listener),
-            Err(failure) => {
-                listeners.close(kernel);
-                return Err(failure);
+        for place in 0..addresses.len() {
+            let (before, rest) = addresses.split_at_mut(place);
+            let address = &mut rest[0];
+            let endpoint = &options.listen[place];
+            if matches!(endpoint, Endpoint::Passed(_)) {
+                listeners.inherited.extend(passed.listener(endpoint));
+                continue;
+            }
+            if options.listen_halves.contains(&place) {
+                take_port(address, before.last());
+            }
+            let holders = holders(address, options);
+            if worker > 0 && holders != Holders::Each {
+                continue;
+            }
+            listen.sharing = match (holders, options.threads, worker) {
+                (Holders::All | Holders::First, ..) => Sharing::Alone,
+                (Holders::Each, 1, _) => Sharing::Alone,
+                (Holders::Each, _, 0) => Sharing::First,
+                (Holders::Each, ..) => Sharing::Next,
+            };
+            let is_shared = holders == Holders::All;
+            match open_listener(kernel, address, &listen) {
+                Ok(listener) if is_shared => listeners.shared.push(listener),
+                Ok(listener) => listeners.own.push(listener),
+                Err(failure) => {
+                    listeners.close(kernel);
+                    return Err(failure);
+                }
             }
         }
+        Ok(listeners)
     }
-    Ok(listeners)
 }
 
 /// Gives the IPv6 half of `*:0` the port that the kernel chose for the IPv4 half.

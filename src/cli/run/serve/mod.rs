@@ -8,6 +8,7 @@
 
 mod listeners;
 mod models;
+mod passed;
 mod processes;
 mod ready;
 mod user;
@@ -15,6 +16,7 @@ mod user;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::id as process_id;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
@@ -39,16 +41,21 @@ use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
-use crate::workers::{self, Ending, Statistics};
-use listeners::{Listeners, address_of, leave_out_ipv6_halves, open_listeners};
-use ready::{print_ready_line, warn_about_allowed, warn_of_passed_sockets};
+use crate::workers::notices::Notices;
+use crate::workers::{self, Ending, Statistics, Watcher};
+use listeners::{Listeners, Open, address_of, leave_out_ipv6_halves};
+use passed::{PassedSockets, variable};
+use ready::{print_ready_line, warn_about_allowed};
 
 /// Serves until a signal ends it.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    with_service(&options.clone(), Serving(options))
+    let mut options = options;
+    // Before anything else is opened.
+    let passed = PassedSockets::take(&mut options)?;
+    with_service(&options.clone(), Serving(options, passed))
 }
 
-struct Serving(Serve);
+struct Serving(Serve, PassedSockets);
 
 impl ServiceUser for Serving {
     type Outcome = Result<(), Failure>;
@@ -60,13 +67,14 @@ impl ServiceUser for Serving {
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
-        serve_with(self.0, Box::new(load))
+        serve_with(self.0, self.1, Box::new(load))
     }
 }
 
 /// `load` is boxed, so that all that loads the same type of service is compiled once.
 fn serve_with<S>(
     mut options: Serve,
+    mut passed: PassedSockets,
     load: Box<dyn FnMut() -> Result<S, String> + Send>,
 ) -> Result<(), Failure>
 where
@@ -74,11 +82,15 @@ where
 {
     leave_out_ipv6_halves(&mut options);
     // Look names up before the signals are blocked: a resolver handles no signals.
-    let mut addresses = (options.listen.iter().map(address_of)).collect::<Result<Vec<_>, _>>()?;
+    let address = |endpoint| (passed.address(endpoint)).map_or_else(|| address_of(endpoint), Ok);
+    let mut addresses = (options.listen.iter().map(address)).collect::<Result<Vec<_>, _>>()?;
     for address in &addresses {
         let checked = options.service.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     }
+    // What a passed socket carries is known only now.
+    let checked = options.check_datagrams(&addresses);
+    checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let user = user::look_up(options.user.as_deref())?;
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
@@ -117,8 +129,13 @@ where
             protocol.service = load_now(&load)?;
             Ok(())
         };
-        let user = user.as_ref();
-        match processes::supervise(&options, &mut addresses, user, &mut reload, &mut announce)? {
+        let open = Open {
+            options: &options,
+            addresses: &mut addresses,
+            passed: &mut passed,
+        };
+        let (user, notices) = (user.as_ref(), notices());
+        match processes::supervise(open, user, notices, &mut reload, &mut announce)? {
             processes::Role::Worker(it) => place = Some(it),
             processes::Role::Supervisor => return Ok(()),
         }
@@ -138,8 +155,15 @@ where
     let mut copies = Vec::new();
     for worker in 0..options.threads {
         let opened = match &mut place {
-            None => open_worker(&options, &protocol, worker, &mut addresses, &mut copies),
-            Some(place) => place.open_worker(&protocol, worker),
+            None => {
+                let mut open = Open {
+                    options: &options,
+                    addresses: &mut addresses,
+                    passed: &mut passed,
+                };
+                open.worker(&protocol, worker, &mut copies)
+            }
+            Some(place) => place.open_worker(&options, &protocol, worker),
         };
         let started = opened.and_then(|opened| {
             wakers.push(opened.waker.clone());
@@ -163,11 +187,14 @@ where
         }
     }
     if let Some(user) = user.filter(|_| place.is_none()) {
-        let became = user.take_over(&addresses);
+        let became = user.take_over(&options, &addresses);
         if became.is_err() {
             servers.iter_mut().for_each(Server::close_listeners);
         }
         became?;
+    }
+    if let (true, Some(server)) = (options.inetd, servers.first_mut()) {
+        serve_standard_input(server, passed.connection.take(), options.idle_timeout);
     }
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);
@@ -175,8 +202,11 @@ where
     }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
-    let reporter = place.map(|place| place.reporter);
-    let is_alone = reporter.is_none();
+    let is_alone = place.is_none();
+    let watcher = match place {
+        Some(place) => Watcher::Supervisor(place.reporter),
+        None => Watcher::ServiceManager(notices()),
+    };
     let announce = || {
         if is_alone {
             announce(&options, connections_max, &addresses, &plan);
@@ -185,7 +215,7 @@ where
     let statistics = statistics(&options);
     let begin = pinning(&options, first)?;
     let load = move || load_now(&load);
-    let ended = workers::run_for(reporter, servers, wakers, statistics, load, begin, announce);
+    let ended = workers::run_for(watcher, servers, wakers, statistics, load, begin, announce);
     match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         // The supervisor tells it for all.
@@ -195,6 +225,11 @@ where
         },
         Ending::Drained { cut, counters } => drained(cut, 0, counters.connections_total),
     }
+}
+
+/// What the service manager is told, if the environment names one.
+fn notices() -> Notices {
+    Notices::read(variable, process_id())
 }
 
 fn load_now<S>(load: &Load<S>) -> Result<S, String> {
@@ -227,8 +262,9 @@ struct Opened {
 
 /// What is said when all serve.
 fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: &Plan) {
-    print_ready_line(options, connections_max, addresses, plan);
-    warn_of_passed_sockets();
+    if !options.inetd {
+        print_ready_line(options, connections_max, addresses, plan);
+    }
     warn_about_allowed(options);
 }
 
@@ -256,25 +292,43 @@ fn drained(cut: u64, lost: u64, served: u64) -> Result<(), Failure> {
 
 /// Opens the poller and the listeners of one worker. The first worker leaves in `copies` what the
 /// others need of its listeners.
-fn open_worker<S: Service>(
-    options: &Serve,
-    protocol: &Protocol<S>,
-    worker: usize,
-    addresses: &mut [Address],
-    copies: &mut Vec<Listeners<Socket>>,
-) -> Result<Opened, Failure> {
-    let (mut kernel, waker, control) = open_kernel(options.model, protocol, worker, None)?;
-    let shared = copies.pop().unwrap_or_default();
-    let mut listeners = open_listeners(&mut kernel, addresses, options, worker, shared)?;
-    if worker == 0 {
-        (listeners, *copies) = listeners.copies(&mut kernel, options.threads - 1)?;
+impl Open<'_> {
+    fn worker<S: Service>(
+        &mut self,
+        protocol: &Protocol<S>,
+        worker: usize,
+        copies: &mut Vec<Listeners<Socket>>,
+    ) -> Result<Opened, Failure> {
+        let (mut kernel, waker, control) = open_kernel(self.options.model, protocol, worker, None)?;
+        let shared = copies.pop().unwrap_or_default();
+        let mut listeners = self.listeners(&mut kernel, worker, shared)?;
+        if worker == 0 {
+            (listeners, *copies) = listeners.copies(&mut kernel, self.options)?;
+        }
+        Ok(Opened {
+            kernel,
+            waker,
+            control,
+            listeners,
+        })
     }
-    Ok(Opened {
-        kernel,
-        waker,
-        control,
-        listeners,
-    })
+}
+
+/// Serves what `--inetd` has as descriptor 0: the connection, to its end, or the listener, until
+/// it has been idle for so long.
+fn serve_standard_input<S: Service>(
+    server: &mut Server<Traced<Linux>, S>,
+    connection: Option<Socket>,
+    idle_timeout: Option<Duration>,
+) {
+    match (connection, idle_timeout) {
+        (Some(connection), _) => {
+            server.adopt(connection);
+            server.end_after_idle(Duration::ZERO);
+        }
+        (None, Some(span)) => server.end_after_idle(span),
+        (None, None) => {}
+    }
 }
 
 /// Opens the poller of one worker. The first worker is also woken by `link`.
@@ -328,20 +382,20 @@ fn start_worker<S: Service>(
     let datagrams = listeners.take_datagrams(&mut kernel).map_err(&failure)?;
     let mut server = Server::new(kernel, listeners.own, protocol, settings).map_err(&failure)?;
     let mut shared = listeners.shared.into_iter();
-    let shares = shared.try_for_each(|listener| server.share_listener(listener));
-    let serves = match datagrams.is_empty() {
+    let added = shared.try_for_each(|listener| server.share_listener(listener));
+    let mut inherited = listeners.inherited.into_iter();
+    let added = added.and_then(|()| inherited.try_for_each(|it| server.inherit_listener(it)));
+    let served = match datagrams.is_empty() {
         true => Ok(()),
         false => server.serve_datagrams(datagrams),
     };
-    match shares.and(serves) {
-        Ok(()) => Ok(server),
-        Err(error) => {
-            // This may be the worker that has bound paths.
-            shared.for_each(|listener| server.kernel_mut().close_listener(listener));
-            server.close_listeners();
-            Err(failure(error))
-        }
-    }
+    added.and(served).map_err(|error| {
+        // This may be the worker that has bound paths.
+        shared.for_each(|listener| server.kernel_mut().close_listener(listener));
+        server.close_listeners();
+        failure(error)
+    })?;
+    Ok(server)
 }
 
 /// What each worker does on its thread before it serves: with `--pin` it moves to a processor of

@@ -7,7 +7,7 @@
 //! plan and the servers, `workers::processes` supervises. See fork(2).
 
 use super::super::{Exit, Failure, io_failure};
-use super::listeners::{Listeners, open_listeners};
+use super::listeners::{Listeners, Open, inherited_by};
 use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
@@ -15,6 +15,7 @@ use crate::kernel::{self, Address, Linux, Opener, Socket};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::blocking::Model;
+use crate::workers::notices::Notices;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
 
 /// The place of a worker process.
@@ -38,16 +39,19 @@ impl Place {
     /// Opens the poller of one thread, and takes its listeners. They are taken once.
     pub(super) fn open_worker<S: Service>(
         &mut self,
+        options: &Serve,
         protocol: &Protocol<S>,
         thread: usize,
     ) -> Result<Opened, Failure> {
         let link = Some(self.reporter.link());
         let (kernel, waker, control) = open_kernel(Model::Epoll, protocol, thread, link)?;
+        let listeners = self.listeners.get_mut(thread);
+        let mut shared = listeners.map(std::mem::take).unwrap_or_default();
+        let inherited = inherited_by(options, thread).min(shared.len());
         let listeners = Listeners {
             own: Vec::new(),
-            shared: (self.listeners.get_mut(thread))
-                .map(std::mem::take)
-                .unwrap_or_default(),
+            inherited: shared.split_off(shared.len() - inherited),
+            shared,
         };
         Ok(Opened {
             kernel,
@@ -61,16 +65,19 @@ impl Place {
 /// Opens the listeners, starts the worker processes and supervises them. `announce` is called with
 /// the addresses when all of them serve.
 pub(super) fn supervise(
-    options: &Serve,
-    addresses: &mut [Address],
+    mut open: Open<'_>,
     user: Option<&NewUser>,
+    notices: Notices,
     reload: &mut dyn FnMut() -> Result<(), String>,
     announce: &mut dyn FnMut(&[Address]),
 ) -> Result<Role, Failure> {
     let mut linux = Linux::new(true).map_err(io_failure("epoll"))?;
-    let listeners = listeners_of_threads(&mut linux, options, addresses)?;
+    let listeners = listeners_of_threads(&mut linux, &mut open)?;
+    let Open {
+        options, addresses, ..
+    } = open;
     if let Some(user) = user {
-        let became = user.take_over(addresses);
+        let became = user.take_over(options, addresses);
         if became.is_err() {
             let close = |listener| linux.close_listener(listener);
             listeners.into_iter().flatten().for_each(close);
@@ -82,6 +89,7 @@ pub(super) fn supervise(
         alive: options.alive,
         statistics: statistics(options),
         drain_timeout: options.drain_timeout,
+        notices,
     };
     let mut announce = || announce(addresses);
     let role = processes::supervise(linux, listeners, supervision, reload, &mut announce);
@@ -103,27 +111,23 @@ pub(super) fn supervise(
 /// listener as they do without other processes; thread by thread, all processes share them.
 fn listeners_of_threads(
     linux: &mut Linux,
-    options: &Serve,
-    addresses: &mut [Address],
+    open: &mut Open<'_>,
 ) -> Result<Vec<Vec<Socket>>, Failure> {
     let mut all: Vec<Vec<Socket>> = Vec::new();
     let mut copies = Vec::new();
-    for thread in 0..options.threads {
+    for thread in 0..open.options.threads {
         let shared = copies.pop().unwrap_or_default();
-        let opened = open_listeners(linux, addresses, options, thread, shared);
+        let opened = open.listeners(linux, thread, shared);
         let opened = opened.and_then(|opened| match thread {
             0 => {
-                let (first, others) = opened.copies(linux, options.threads - 1)?;
+                let (first, others) = opened.copies(linux, open.options)?;
                 copies = others;
                 Ok(first)
             }
             _ => Ok(opened),
         });
         match opened {
-            Ok(Listeners { mut own, shared }) => {
-                own.extend(shared);
-                all.push(own);
-            }
+            Ok(opened) => all.push(opened.into_all()),
             Err(failure) => {
                 let close = |listener| linux.close_listener(listener);
                 all.into_iter().flatten().for_each(close);

@@ -2,12 +2,10 @@
 //!
 //! The ready line is on stdout, for scripts; its form is a promise. Everything else goes to the
 //! log. The workers do not serve yet, so the line may wait for its reader for a limited time.
-//! Neighbours: `serve` calls this once all listeners are open. See sd_listen_fds(3).
+//! Neighbours: `serve` calls this once all listeners are open.
 
-use std::env;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::id as process_id;
 
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
@@ -49,19 +47,6 @@ pub(super) fn print_ready_line(
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
-    }
-}
-
-/// Warns users of socket activation, sd_listen_fds(3), that the passed sockets are not served: the
-/// kernel still queues connections there, and they get no reply.
-pub(super) fn warn_of_passed_sockets() {
-    let variable = |name| env::var(name).unwrap_or_default();
-    let (pid, count) = (variable("LISTEN_PID"), variable("LISTEN_FDS"));
-    if pid == process_id().to_string() && !["", "0"].contains(&count.as_str()) {
-        log::warn!(
-            "LISTEN_FDS={count}: socket activation is not supported, and the sockets that were \
-             passed get no answer; only --listen says where to listen"
-        );
     }
 }
 

@@ -9,8 +9,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::lchown;
 
 use super::super::{Exit, Failure};
-use crate::kernel::Address;
+use crate::cli::options::Serve;
 use crate::kernel::host::user::{self, User};
+use crate::kernel::{Address, Endpoint};
 
 /// A user to become.
 pub(super) struct NewUser {
@@ -65,7 +66,7 @@ pub(super) fn look_up(text: Option<&str>) -> Result<Option<NewUser>, Failure> {
 
 impl NewUser {
     /// Gives the paths of local listeners to the user, and becomes that user for good.
-    pub(super) fn take_over(&self, addresses: &[Address]) -> Result<(), Failure> {
+    pub(super) fn take_over(&self, options: &Serve, addresses: &[Address]) -> Result<(), Failure> {
         let failed = |what: &str, error: std::io::Error| {
             let hint = match error.kind() {
                 ErrorKind::PermissionDenied => "; it takes root and CAP_SETUID, CAP_SETGID",
@@ -77,7 +78,11 @@ impl NewUser {
             )
         };
         let User { user, group } = self.user;
-        for address in addresses {
+        for (address, endpoint) in addresses.iter().zip(&options.listen) {
+            if matches!(endpoint, Endpoint::Passed(_)) {
+                // Its file belongs to another program.
+                continue;
+            }
             if let Some(path) = address.path() {
                 let given = lchown(path, Some(user), Some(group));
                 given.map_err(|error| failed(&path.display().to_string(), error))?;

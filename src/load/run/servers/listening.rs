@@ -82,8 +82,8 @@ fn ip_of(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The inodes of the local sockets with this name, and with these flags if there are any. The name ends the line and may have
-/// blanks.
+/// The inodes of the local sockets with this name, and with these flags if there are any. The name
+/// ends the line and may have blanks.
 fn unix(name: &UnixName, flags: Option<&str>) -> Vec<u64> {
     let wanted = match name {
         UnixName::Unnamed => return Vec::new(),
