@@ -84,6 +84,7 @@ fn settings(slots: usize, per_ip: Option<u32>, size: WorkspaceSize, trigger: Tri
         drain_timeout: Duration::from_secs(10),
         wiretap: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

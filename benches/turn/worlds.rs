@@ -225,6 +225,7 @@ fn server<S: Service + 'static>(
         spin: None,
         wiretap: None,
         pacing: Default::default(),
+        proxy: None,
     };
     let mut server = Server::new(kernel, vec![listener], protocol, settings)
         .map_err(|error| error.to_string())?;

@@ -88,6 +88,18 @@ pub(crate) fn retry_lines() -> bool {
     again
 }
 
+/// Counts `dropped` lines that a forked process has dropped, and has `untold` of them told here.
+pub(crate) fn add_lines_dropped(dropped: u64, untold: u64) {
+    DROPPED.fetch_add(dropped, Ordering::Relaxed);
+    ERROR_LINES.untold.fetch_add(untold, Ordering::Relaxed);
+}
+
+/// The number of dropped log lines that no notice has told yet. A forked process leaves them to its
+/// parent.
+pub(crate) fn take_lines_untold() -> u64 {
+    ERROR_LINES.untold.swap(0, Ordering::Relaxed)
+}
+
 /// Forgets the rests and the counts of dropped lines, in a process that was forked: its parent
 /// still has them.
 pub(crate) fn forget_rests() {

@@ -45,7 +45,7 @@ pub use datagrams::{DatagramBatch, Sender};
 pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
-pub(crate) use lines::{retry_lines, retry_lines_by};
+pub(crate) use lines::{add_lines_dropped, retry_lines, retry_lines_by, take_lines_untold};
 pub use linux::processes::{
     Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child,
 };

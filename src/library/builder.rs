@@ -469,6 +469,7 @@ impl Builder {
             drain_timeout: self.drain_timeout,
             wiretap: None,
             pacing: Default::default(),
+            proxy: None,
         }
     }
 }

@@ -269,6 +269,19 @@ pub const DELIMITER_SHORT_MAX: usize = 8;
 /// largest frame could only refuse every frame.
 pub const LENGTH_ADJUST_MAX: i64 = GIB as i64;
 
+/// Longest header of version 1 of the PROXY protocol, its line feed included: the bound of the
+/// specification.
+pub const PROXY_LINE_MAX: usize = 107;
+/// Longest header of version 2. The longest addresses take 232 bytes, and what a load balancer adds
+/// (a name, an identifier, the certificate of a client) a few hundred to two thousand. The
+/// specification allows 65,551 bytes, which a peer could make the server hold for each connection.
+pub const PROXY_HEADER_MAX: usize = 4 * KIB;
+/// Tries to get the lock of counts that threads and processes share. It is held for a microsecond
+/// for each thousand connections; longer only by a process that was killed or stopped.
+pub const SHARED_COUNTS_TRIES: u32 = 10_000;
+/// Ranges of `--proxy-from`. Each is looked at for each new connection.
+pub const PROXY_RANGES_MAX: usize = 64;
+
 /// Longest text that `echo` puts in front of every message: a prompt, not a page.
 pub const PREFIX_SIZE_MAX: usize = KIB;
 /// Largest dictionary file: more words than any language has. During a reload two dictionaries

@@ -5,6 +5,8 @@
 //! classifies errors. No error leaves the pump, so one peer's error never affects another. See
 //! recv(2), send(2), shutdown(2).
 
+mod header;
+
 use std::time::Duration;
 
 use crate::base::bytes::InboundCursors;
@@ -15,6 +17,7 @@ use crate::protocol::connection::{
 };
 use crate::protocol::service::Service;
 
+use super::admission::announced::Announced;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
@@ -34,6 +37,9 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) tap: Option<Wiretap>,
     /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
     pub(in crate::server) pace: Option<Box<Pace>>,
+    /// The clients that load balancers announce. A connection before its header is not at rest, so
+    /// the fast path knows nothing of this.
+    pub(in crate::server) announced: Option<Box<Announced>>,
     /// The time of this turn.
     pub(in crate::server) now: Time,
 }
@@ -227,11 +233,15 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     #[cold]
     pub(in crate::server) fn tell_new(&mut self, peer: &mut Link<K, S>) {
         let Some(tap) = &mut self.tap else { return };
-        peer.number = match self.kernel.peer(&peer.socket) {
-            Ok(address) => tap.registered(&address),
+        peer.number = tap.registered();
+        if peer.connection.expects_header() {
+            return;
+        }
+        match self.kernel.peer(&peer.socket) {
+            Ok(address) => tap.active(peer.number, &address),
             // A peer that has left already has no address.
-            Err(_) => tap.registered(&"unknown"),
-        };
+            Err(_) => tap.active(peer.number, &"unknown"),
+        }
     }
 
     /// Counts the answered frames of one step, and logs a discarded frame.
@@ -319,6 +329,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     possible.read = self.reads_again(peer, pumped);
                 }
                 Want::Shutdown => self.shutdown(peer),
+                Want::Header => return self.receive_header(peer, workspace, possible, budget),
                 Want::Read | Want::Await | Want::Write | Want::Discard | Want::Close => {
                     return Next::for_kernel(want);
                 }

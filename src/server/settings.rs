@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::kernel::Trigger;
 
+use super::admission::announced::ProxyRule;
 use super::observe::wiretap::Wiretap;
 use super::pace::Pacing;
 use super::pool::WorkspaceSize;
@@ -49,4 +50,6 @@ pub struct Settings {
     /// Rates, and idle time-outs of one direction. With any of them, no connection takes the fast
     /// path.
     pub pacing: Pacing,
+    /// Which connections begin with the header of a load balancer; `None` for none.
+    pub proxy: Option<ProxyRule>,
 }

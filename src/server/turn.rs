@@ -16,6 +16,7 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
+use super::admission::announced::Announced;
 use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::blocking::Drive;
@@ -86,6 +87,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             close_log: CloseLog::default(),
             tap: settings.wiretap.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
+            announced: Announced::new(
+                settings.proxy.as_ref(),
+                settings.connections_per_ip_max,
+                settings.connections_max,
+            ),
             now: kernel.now(),
             kernel,
             protocol,

@@ -58,6 +58,7 @@ fn plain() -> Settings {
         drain_timeout: 10 * SECOND,
         wiretap: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

@@ -151,6 +151,7 @@ impl Play {
             drain_timeout: Duration::from_secs(5),
             wiretap: None,
             pacing: Default::default(),
+            proxy: None,
         };
         let listeners = vec![listener.expect("it is not made to fail")];
         let server = Server::new(sim, listeners, protocol, settings)?;

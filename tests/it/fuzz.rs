@@ -65,6 +65,11 @@ fn any_bytes_get_the_same_responses_of_http_whatever_the_cuts() {
 }
 
 #[test]
+fn any_header_of_a_load_balancer_is_taken_or_refused_whatever_the_cuts() {
+    play_all("proxy", plays::proxy::play);
+}
+
+#[test]
 fn any_arguments_are_parsed_or_refused_with_one_line() {
     play_all("options", plays::options::play);
 }

@@ -22,6 +22,7 @@ mod model;
 mod names;
 mod namespace;
 mod program;
+mod proxy_header;
 mod server;
 mod services;
 mod sim;

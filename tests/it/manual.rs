@@ -317,6 +317,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "wiretap.md",
         "shutdown.md",
         "processes.md",
+        "scaling.md",
         "systemd.md",
         "changes.md",
     ] {

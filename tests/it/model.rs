@@ -207,8 +207,8 @@ impl<S: Service + Clone> Model<'_, S> {
         let open = trial.connection.is_open();
         let right = match want {
             Want::Read => !trial.ended,
-            // None of these services waits for an effect.
-            Want::Await => false,
+            // None of these services waits for an effect, and no header is expected.
+            Want::Await | Want::Header => false,
             Want::Write | Want::Resume => !trial.connection.is_lingering(),
             Want::Shutdown => !open && !trial.connection.is_lingering(),
             Want::Discard => trial.connection.is_lingering(),

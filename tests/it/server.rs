@@ -73,6 +73,7 @@ fn settings() -> Settings {
         drain_timeout: DRAIN,
         wiretap: None,
         pacing: Default::default(),
+        proxy: None,
     }
 }
 

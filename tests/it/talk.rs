@@ -173,7 +173,7 @@ impl<S: Service> Talk<S> {
                 },
                 Want::Write => self.writes(most),
                 Want::Resume => self.resumes(),
-                Want::Await => panic!("the play has to pass in the events"),
+                Want::Await | Want::Header => panic!("the play has to pass them in"),
                 Want::Shutdown => self.connection.finished(),
                 over @ (Want::Discard | Want::Close) => return over,
             }

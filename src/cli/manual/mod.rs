@@ -37,6 +37,7 @@ topics![
     "workers",
     "shutdown",
     "processes",
+    "scaling",
     "reliability",
     "exit-codes",
     "environment",

@@ -25,6 +25,7 @@ use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::announced::Range;
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
@@ -183,6 +184,19 @@ pub struct Serve {
     pub user: Option<String>,
     /// Log each event of each connection, with so much of its data.
     pub wiretap: Option<Detail>,
+    /// Whether connections begin with the header of a load balancer: they may, or they must.
+    pub proxy: Option<ProxyMode>,
+    /// The peers that may send one; empty for all.
+    pub proxy_from: Vec<Range>,
+}
+
+/// How `--proxy-protocol` treats a connection without a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// It is served like any other.
+    Accept,
+    /// It is closed.
+    Require,
 }
 
 impl Serve {
@@ -272,6 +286,8 @@ impl Default for Serve {
             log_time: false,
             user: None,
             wiretap: None,
+            proxy: None,
+            proxy_from: Vec::new(),
         }
     }
 }

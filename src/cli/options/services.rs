@@ -109,6 +109,11 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
 }
 
 impl ServiceName {
+    /// Whether it sends something before the peer does.
+    pub(super) fn speaks_first(self) -> bool {
+        self == ServiceName::Robot
+    }
+
     /// Checks whether the service may listen on `address`. The address of a name is known only
     /// after the lookup.
     ///

@@ -83,10 +83,13 @@ fn every_value_reaches_its_field() {
          --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
          --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
-         --log-time --user nobody:nogroup --codec base64",
+         --log-time --user nobody:nogroup --proxy-protocol require --proxy-from 10.0.0.0/8 \
+         --proxy-from=::1 --codec base64",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
+    let range =
+        |text: &str, bits| Range::new(text.parse().expect("an address"), bits).expect("a range");
     let expected = Serve {
         listen: vec![
             address("127.0.0.1:0"),
@@ -138,6 +141,8 @@ fn every_value_reaches_its_field() {
         log_time: true,
         user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
+        proxy: Some(ProxyMode::Require),
+        proxy_from: vec![range("10.0.0.0", Some(8)), range("::1", None)],
     };
     assert_eq!(parsed, expected);
 }

@@ -23,6 +23,10 @@ pub enum CloseReason {
     Refused,
     /// The connection opened with another protocol, which the service refuses.
     OtherProtocol,
+    /// The header of a load balancer was malformed, too long, cut off, late or missing.
+    Proxy,
+    /// The address that a load balancer announced has too many connections.
+    PerIp,
     /// No byte for the idle time-out.
     Idle,
     /// The peer took too few of the owed bytes within the stall time-out.
@@ -93,7 +97,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 16] = [
+    pub const ALL: [CloseReason; 18] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -103,6 +107,8 @@ impl CloseReason {
         CloseReason::Goodbye,
         CloseReason::Refused,
         CloseReason::OtherProtocol,
+        CloseReason::Proxy,
+        CloseReason::PerIp,
         CloseReason::Idle,
         CloseReason::Stalled,
         CloseReason::SlowFrame,
@@ -124,6 +130,8 @@ impl CloseReason {
             CloseReason::Goodbye => "goodbye",
             CloseReason::Refused => "refused",
             CloseReason::OtherProtocol => "other_protocol",
+            CloseReason::Proxy => "proxy",
+            CloseReason::PerIp => "per_ip",
             CloseReason::Idle => "idle",
             CloseReason::Stalled => "stalled",
             CloseReason::SlowFrame => "slow_frame",
@@ -136,8 +144,9 @@ impl CloseReason {
 
     /// What ended the connection, for the log.
     ///
-    /// `None` if the frame error tells the reason, or if the conversation ended in order, by its
-    /// protocol, its peer, or a drain: these ends are counted, and logged at level debug.
+    /// `None` if the frame error tells the reason, if the reason was logged with its details where
+    /// it was found, or if the conversation ended in order, by its protocol, its peer, or a drain:
+    /// these ends are counted, and logged at level debug.
     pub const fn limit(self) -> Option<&'static str> {
         match self {
             CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
@@ -166,12 +175,15 @@ mod tests {
         ];
         let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
         for reason in CloseReason::ALL {
-            // The last two are logged together at the end of the server.
+            // The last two are logged together at the end of the server. Those of a load balancer
+            // are logged with their details where they are found.
             let is_usual = matches!(
                 reason,
                 CloseReason::EndOfStream
                     | CloseReason::Reset
                     | CloseReason::Goodbye
+                    | CloseReason::Proxy
+                    | CloseReason::PerIp
                     | CloseReason::Shutdown
                     | CloseReason::Cut
             );

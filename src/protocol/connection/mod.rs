@@ -9,6 +9,8 @@
 //!            +-----------------> Draining -----------------------> Lingering
 //! ```
 //!
+//! Behind a load balancer a connection begins in the state Header, see `header`.
+//!
 //! The driver of a connection asks [`Connection::wants`], does that, and reports what happened.
 //! Small servers miss five rules. Four of them are kept here; the fourth, that an error and a
 //! hang-up are reported without interest, is kept by `server::reactor::slow_path`:
@@ -30,6 +32,7 @@ mod budget;
 mod close_reason;
 mod discard;
 mod effect;
+mod header;
 mod replies;
 mod workspace;
 
@@ -39,6 +42,7 @@ use crate::protocol::service::{Reply, Service};
 pub use answer::{Run, Stop};
 pub use budget::Budget;
 pub use close_reason::{Cause, CloseReason};
+pub use header::{Expects, Heading};
 pub use workspace::{Cursors, Workspace};
 
 /// What all connections of a server share.
@@ -82,6 +86,13 @@ fn reply_max<S: Service>(service: &S, framing: &Framing, payload: usize) -> usiz
 /// The state of a connection, with the data of that state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// The header of a load balancer has to come before anything else.
+    Header {
+        /// Whether there must be one.
+        expects: Expects,
+        /// The peer's end of stream was read.
+        is_over: bool,
+    },
     /// The service sends a greeting, and has not sent it yet.
     Greeting,
     /// The connection reads, answers and writes.
@@ -133,6 +144,9 @@ pub struct Discarded {
 pub enum Want {
     /// Read into the inbound spare space, then [`Connection::received`] or [`Connection::ended`].
     Read,
+    /// Read, then [`Connection::header_received`] or [`Connection::ended`], then
+    /// [`Connection::take_header`].
+    Header,
     /// Perform [`Connection::effect`], then [`Connection::take_event`]; nothing else is wanted
     /// before.
     Await,
@@ -196,6 +210,7 @@ impl<S: Service> Connection<S> {
         }
         match (self.state, owes) {
             (State::Lingering(_), _) => Want::Discard,
+            (State::Header { .. }, _) => Want::Header,
             (State::Closed(_) | State::Greeting, _) => Want::Close,
             // Owed bytes leave first, because an answer in place has no gap before it.
             (_, true) => Want::Write,
@@ -234,7 +249,7 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn is_mid_message(&self) -> bool {
         match self.state {
-            State::Discarding { .. } => true,
+            State::Discarding { .. } | State::Header { .. } => true,
             State::Open | State::Yielding => S::is_mid_message(&self.service),
             _ => false,
         }
@@ -247,6 +262,7 @@ impl<S: Service> Connection<S> {
             State::Open => {
                 S::is_mid_message(&self.service) || !workspace.inbound.undecoded().is_empty()
             }
+            State::Header { .. } => !workspace.inbound.undecoded().is_empty(),
             _ => false,
         }
     }
@@ -267,10 +283,10 @@ impl<S: Service> Connection<S> {
         matches!(self.state, State::Greeting)
     }
 
-    /// The service writes its greeting, if it has one. `workspace` is empty.
+    /// The service writes its greeting, if it has one. Nothing is owed.
     #[cold]
     pub fn begin(&mut self, workspace: &mut Workspace<'_>, protocol: &mut Protocol<S>) {
-        debug_assert!(self.is_greeting() && workspace.is_empty());
+        debug_assert!(matches!(self.state, State::Greeting | State::Open) && !workspace.owes());
         self.state = State::Open;
         let need = protocol.reply_max(0);
         let overhead = protocol.framing.overhead();
@@ -327,6 +343,12 @@ impl<S: Service> Connection<S> {
             State::Open => self.state = State::HalfClosed(CloseReason::EndOfStream.into()),
             State::Discarding { .. } => self.end_inside_a_frame(workspace, protocol),
             State::Lingering(cause) => self.state = State::Closed(cause),
+            State::Header { expects, .. } => {
+                self.state = State::Header {
+                    expects,
+                    is_over: true,
+                }
+            }
             State::Greeting
             | State::Awaiting
             | State::Yielding
@@ -340,7 +362,10 @@ impl<S: Service> Connection<S> {
 
     /// The server ends the connection: owed bytes are still written, nothing more is answered.
     pub fn drain(&mut self, cause: impl Into<Cause>, workspace: &mut Workspace<'_>) {
-        if matches!(self.state, State::Open | State::Discarding { .. }) {
+        if matches!(
+            self.state,
+            State::Open | State::Discarding { .. } | State::Header { .. }
+        ) {
             self.state = State::Draining(cause.into());
             workspace.inbound.drop_undecoded();
         }

@@ -1,6 +1,7 @@
 //! Admission: which connections are accepted, and when the listeners pause.
 
 pub(in crate::server) mod acceptor;
+pub mod announced;
 pub mod handoff;
 pub mod per_address;
 

@@ -136,7 +136,7 @@ impl PerIp {
 
 /// The key of an address. IPv4 keys fall into a range of IPv6 prefixes that only loopback and
 /// mapped addresses use (RFC 4291, 2.5.3 and 2.5.5), so the two do not collide.
-fn key(peer: SocketAddr) -> Key {
+pub(super) fn key(peer: SocketAddr) -> Key {
     let key = match peer.ip().to_canonical() {
         IpAddr::V4(ip) => u64::from(ip.to_bits()),
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,

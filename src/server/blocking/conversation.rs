@@ -16,6 +16,7 @@ use std::io;
 use crate::kernel::{Source, Spawner, Time};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
+use crate::server::admission::announced::Announced;
 use crate::server::effects::commands::Commands;
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::CloseLog;
@@ -52,6 +53,11 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
             close_log: CloseLog::default(),
             tap: settings.wiretap.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
+            announced: Announced::new(
+                settings.proxy.as_ref(),
+                settings.connections_per_ip_max,
+                settings.connections_max,
+            ),
             now: kernel.now(),
             kernel,
             protocol,
@@ -65,6 +71,13 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
             order: Order::default(),
             cut: 0,
         })
+    }
+
+    /// The page of this conversation in what all of them share.
+    pub(super) fn take_page(&mut self, page: u32) {
+        if let Some(announced) = &mut self.reactor.pump_mut().announced {
+            announced.take_page(page);
+        }
     }
 
     pub(super) fn kernel_mut(&mut self) -> &mut K {
@@ -236,6 +249,7 @@ mod tests {
             drain_timeout: Duration::ZERO,
             wiretap: None,
             pacing: Pacing::default(),
+            proxy: None,
         };
         let protocol = Protocol {
             framing: Framing::parse("u32be").expect("a framing"),

@@ -80,8 +80,9 @@ impl<S: Service + Clone> Crew<S> {
     pub(super) fn member(
         &self,
         page: u32,
-        conversation: Conversation<Traced<Blocking>, S>,
+        mut conversation: Conversation<Traced<Blocking>, S>,
     ) -> Member<S> {
+        conversation.take_page(page);
         Member {
             conversation,
             page,

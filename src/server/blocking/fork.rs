@@ -12,12 +12,15 @@
 use std::io;
 use std::time::Instant;
 
-use crate::kernel::blocking::{self, Forked, WakeUps};
-use crate::kernel::{Socket, Time};
-use crate::limits::{FORK_END_PAUSE, FORK_END_TIMEOUT};
+use crate::kernel::blocking::{self, Blocking, Forked, WakeUps};
+use crate::kernel::{
+    Socket, Time, Traced, add_lines_dropped, finish_lines, lines_dropped, take_lines_untold,
+};
+use crate::limits::{FORK_END_PAUSE, FORK_END_TIMEOUT, LAST_LINE_TIMEOUT};
 use crate::protocol::service::Service;
 use crate::server::observe::counters::Counters;
 
+use super::conversation::Conversation;
 use super::crew::{Free, lock};
 use super::ledger::{Ledger, Past};
 use super::{Drive, Driver, Order};
@@ -56,12 +59,13 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
                 return 1;
             }
         };
+        conversation.take_page(slot);
         let mut services = self.ledger.services();
+        let mut told = 0;
         conversation.follow(self.ledger.order());
         conversation.begin(socket);
         while !conversation.is_over() {
-            let (counters, cut) = conversation.counters();
-            self.ledger.write(slot, &counters, cut);
+            self.publish(slot, &conversation, &mut told);
             let waited = conversation.wait(Time::NEVER);
             if self.ledger.services() != services {
                 services = self.ledger.services();
@@ -81,13 +85,32 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
                 }
             }
         }
+        self.publish(slot, &conversation, &mut told);
+        // A line that was written in part would be mixed with the next one of another process.
+        finish_lines(LAST_LINE_TIMEOUT);
+        self.ledger.add_lines_dropped(0, take_lines_untold());
+        0
+    }
+
+    /// Passes on the counters of a child, of whose dropped lines so many were `told` before.
+    fn publish(&self, slot: u32, conversation: &Conversation<Traced<Blocking>, S>, told: &mut u64) {
         let (counters, cut) = conversation.counters();
         self.ledger.write(slot, &counters, cut);
-        0
+        let dropped = lines_dropped();
+        let more = dropped - std::mem::replace(told, dropped);
+        if more > 0 {
+            self.ledger.add_lines_dropped(more, 0);
+        }
     }
 }
 
 impl<S: Service> Forks<S> {
+    /// Counts the log lines that the children have dropped.
+    fn count_lines_dropped(&self) {
+        let (dropped, untold) = self.ledger.take_lines_dropped();
+        add_lines_dropped(dropped, untold);
+    }
+
     fn wake_all(&self) {
         for &id in self.processes.iter().filter(|id| **id != 0) {
             if let Err(error) = WakeUps::wake_process(id) {
@@ -110,6 +133,10 @@ impl<S: Service> Forks<S> {
             if let Some(slot) = self.processes.iter().position(|it| *it == id) {
                 self.processes[slot] = 0;
                 self.past.take(&self.ledger, slot as u32);
+                if let Some(rule) = &self.drive.settings.proxy {
+                    rule.forget(slot as u32);
+                }
+                self.count_lines_dropped();
                 self.free.put(slot as u32);
                 freed(slot as u32);
             }
@@ -132,8 +159,6 @@ impl<S: Service> Forks<S> {
                 is_late = true;
                 for &id in self.processes.iter().filter(|id| **id != 0) {
                     let _ = blocking::kill_process(id);
-                    // What it owed is not known.
-                    self.past.cut += 1;
                 }
             }
             std::thread::sleep(FORK_END_PAUSE);
@@ -191,6 +216,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for For
     }
 
     fn add_counters(&self, sum: &mut Counters) {
+        self.count_lines_dropped();
         sum.add(&self.past.counters);
         for (slot, _) in self
             .processes

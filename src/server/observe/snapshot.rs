@@ -66,7 +66,7 @@ impl Entries {
     /// Counts the entries.
     pub(in crate::server) fn of<K: Poller, S: Service>(reactor: &Reactor<K, S>) -> Entries {
         let [ready, waiting, queued, armed] = reactor.lists().lengths();
-        let charges = reactor.per_address();
+        let charges = reactor.charges();
         Entries {
             ready,
             waiting,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   #1 REGISTERED           it has a slot, and its interest is about to be registered
-//!   #1 ACTIVE peer=ADDR
+//!   #1 ACTIVE peer=ADDR     behind a load balancer, after the READ of its header
 //!   #1 READ 6 bytes         behind it, if asked for, rows of hex
 //!   #1 READ_COMPLETE        nothing more is read before the next write or the next event
 //!   #1 WRITE 6 bytes        what the kernel took
@@ -92,11 +92,16 @@ impl Wiretap {
 
     /// A connection is there. Returns its number.
     #[cold]
-    pub fn registered(&mut self, peer: &dyn fmt::Display) -> u32 {
+    pub fn registered(&mut self) -> u32 {
         let number = self.count.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         self.tell(number, format_args!("REGISTERED"));
-        self.tell(number, format_args!("ACTIVE peer={peer}"));
         number
+    }
+
+    /// Its peer is known: at once, or by the header of a load balancer.
+    #[cold]
+    pub fn active(&mut self, number: u32, peer: &dyn fmt::Display) {
+        self.tell(number, format_args!("ACTIVE peer={peer}"));
     }
 
     /// A read has returned `bytes`.
@@ -217,7 +222,8 @@ mod tests {
     #[test]
     fn the_events_of_a_conversation_are_lines_with_the_number_of_the_connection() {
         let (mut tap, lines) = tap(Detail::Size);
-        let number = tap.registered(&"tcp://127.0.0.1:9");
+        let number = tap.registered();
+        tap.active(number, &"tcp://127.0.0.1:9");
         tap.read(number, b"hello");
         tap.read(number, b"!");
         tap.write(number, b"hello!");
@@ -247,7 +253,7 @@ mod tests {
         let (tap, lines) = tap(Detail::Size);
         let mut first = tap.of_process(77);
         let mut second = first.clone();
-        let (one, two) = (first.registered(&"a"), second.registered(&"b"));
+        let (one, two) = (first.registered(), second.registered());
         assert_eq!((one, two), (1, 2));
         taken(&lines);
         second.read(two, b"x");

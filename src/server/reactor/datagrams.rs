@@ -117,7 +117,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         let mut asked = None;
         self.look_at(token, |pump, link| {
             let effect = link.connection.effect(&pump.protocol);
-            let address = pump.kernel.peer(&link.socket).ok();
+            let address = pump.address_of(token.index(), &link.socket);
             asked = effect.map(|effect| (effect, PeerName::of(address.as_ref())));
         });
         asked

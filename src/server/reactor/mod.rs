@@ -119,7 +119,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         let service = &pump.protocol.service;
         Reactor {
             links: Slots::new(slots),
-            per_address: PerIp::new(settings.connections_per_ip_max, slots),
+            per_address: PerIp::new(by_peer(&settings), slots),
             events: Box::new([Event::default(); EVENTS_PER_TURN]),
             left: Vec::with_capacity(EVENTS_PER_TURN),
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
@@ -167,8 +167,17 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         self.slow.workspaces()
     }
 
+    /// The connections by the address of their peer, which the acceptor knows.
     pub(in crate::server) fn per_address(&self) -> &PerIp {
         &self.per_address
+    }
+
+    /// The connections by the address under which they are counted.
+    pub(in crate::server) fn charges(&self) -> &PerIp {
+        match &self.pump().announced {
+            Some(announced) => announced.counts(),
+            None => &self.per_address,
+        }
     }
 
     #[inline]
@@ -190,7 +199,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// Has the connections served by `driver` from now on.
     pub(in crate::server) fn hand_out(&mut self, driver: Box<dyn Driver<K::Socket, S>>) {
         let slots = driver.capacity();
-        self.per_address = PerIp::new(self.slow.settings().connections_per_ip_max, slots);
+        self.per_address = PerIp::new(by_peer(self.slow.settings()), slots);
         self.driver = Some(driver);
     }
 
@@ -693,6 +702,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         if let Some(address) = address {
             self.per_address.enter(token.index(), address);
         }
+        if self.pump().announced.is_some() {
+            self.look_at(token, |pump, link| pump.expect_header(token.index(), link));
+        }
         if self.pump().tap.is_some() {
             self.look_at(token, Pump::tell_new);
         }
@@ -706,9 +718,10 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             true => self.answer_first(token),
             false => FastOutcome::Done,
         };
-        let has_ended = matches!(outcome, FastOutcome::Ended);
         self.with(token, |slow, token, link| {
-            match has_ended && link.connection.wants(false) == Want::Close {
+            // It has ended, or its address has too many. One that has to greet wants no event.
+            let connection = &link.connection;
+            match !connection.is_greeting() && connection.wants(false) == Want::Close {
                 true => Fate::Closed,
                 false => slow.register(token, link),
             }
@@ -794,7 +807,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         mut look: impl FnMut(&mut SlowPath<K, S>, Token, &mut Link<K, S>, bool),
     ) {
         for slot in 0..self.links.used() {
-            let is_charged = self.per_address.counts(slot);
+            let is_charged = self.charges().counts(slot);
             self.with_link(slot, |slow, token, link| {
                 look(slow, token, link, is_charged)
             });
@@ -829,6 +842,14 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     pub(in crate::server) fn key(&self, slot: u32) -> Option<Token> {
         self.links.key(slot)
     }
+}
+
+/// The limit for the connections of one peer. Behind a load balancer it holds for the addresses
+/// that are announced, see `admission::announced`.
+fn by_peer(settings: &Settings) -> Option<u32> {
+    settings
+        .connections_per_ip_max
+        .filter(|_| settings.proxy.is_none())
 }
 
 /// Whether an event takes the fast path: its connection is at rest and has nothing but input, which

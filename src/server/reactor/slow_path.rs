@@ -23,6 +23,7 @@ use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Stop, Wan
 use crate::protocol::service::{EffectEvent, Service};
 
 use super::lists::Lists;
+use crate::server::admission::announced::log_header;
 use crate::server::effects::children::PendingAnswer;
 use crate::server::link::Link;
 use crate::server::pool::{Lease, Workspaces};
@@ -214,7 +215,11 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             let protocol = &mut self.pump.protocol;
             link.connection.begin(&mut workspace, protocol);
         }
-        let next = self.pump.run(link, &mut workspace, possible, budget);
+        let mut next = self.pump.run(link, &mut workspace, possible, budget);
+        if next.want == Want::Header {
+            let slot = token.index();
+            next = (self.pump).pass_header(slot, link, &mut workspace, next, possible, budget);
+        }
         let is_held_back = next.has_more | (next.until != Time::NEVER);
         let is_idle = next.want == Want::Read && !is_held_back && workspace.is_empty();
         if is_idle && link.waiting.is_request() && !link.connection.is_mid_message() {
@@ -431,8 +436,12 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if let (Some(tap), CloseReason::Idle) = (&mut self.pump.tap, reason) {
             tap.user_event(link.number, event);
         }
-        let cause = match reason {
-            CloseReason::SlowFrame => {
+        let cause = match (reason, link.connection.header_is_late()) {
+            (CloseReason::SlowFrame, Some(cause)) => {
+                log_header(&mut self.pump.close_log, "it was not whole in time", now);
+                cause
+            }
+            (CloseReason::SlowFrame, None) => {
                 let lease = link.lease.as_ref();
                 let hint = lease.and_then(|lease| {
                     let mut workspace = self.workspaces.open(lease);
@@ -582,6 +591,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         self.lists.leave(token, link.has_effect);
         if let Some(pace) = &mut self.pump.pace {
             pace.close(token.index());
+        }
+        if let Some(announced) = &mut self.pump.announced {
+            announced.leave(token.index());
         }
         self.pump.counters.connections_now -= 1;
         self.pump.counters.close += 1;

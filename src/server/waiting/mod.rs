@@ -340,6 +340,24 @@ impl Waiting {
         Waiting::Peer(Due::Request { active_at: now })
     }
 
+    /// For the header of a load balancer. With `is_timed` the frame time-out runs from here on, and
+    /// otherwise from the first byte.
+    #[cold]
+    pub(super) fn for_header(is_timed: bool, now: Time) -> Waiting {
+        Waiting::Peer(Due::Message {
+            since: if is_timed { now } else { Time::NEVER },
+            active_at: now,
+        })
+    }
+
+    /// The first bytes of a header have arrived.
+    #[cold]
+    pub(super) fn header_begins(&mut self, now: Time) {
+        if let Some(Due::Message { since, .. }) = self.due_mut() {
+            *since = now.min(*since);
+        }
+    }
+
     /// Whether the connection is at rest: no bytes are held, and only a read is wanted.
     #[inline]
     pub(super) fn is_request(&self) -> bool {

@@ -141,7 +141,11 @@ pub fn supervise(
             });
         }
         Ok(Turned::Ended(ended)) => Ok(ended),
-        Err(error) => Err(error),
+        Err(error) => {
+            // Each would tell that its supervisor has ended, behind the line that says why.
+            supervisor.kill_all();
+            Err(error)
+        }
     };
     supervisor.close_listeners();
     ended.map(Role::Supervisor)

@@ -91,7 +91,7 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             Want::Shutdown => assert!(empty && !self.connection.is_open() && !lingers),
             Want::Discard => assert!(empty && lingers),
             Want::Resume => assert!(!empty && !lingers),
-            Want::Await => panic!("none of these services awaits anything"),
+            Want::Await | Want::Header => panic!("none of these services awaits anything"),
             Want::Close => {}
         }
         let turned = match self.before {
@@ -188,8 +188,8 @@ impl<'a, S: Service + Clone> Trial<'a, S> {
             Want::Resume => self.resume(),
             Want::Shutdown => self.connection.finished(),
             Want::Discard => self.end(),
-            // `Close` ends the connection; `wants` panics on `Await`.
-            Want::Close | Want::Await => return true,
+            // `Close` ends the connection; `wants` panics on the others.
+            Want::Close | Want::Await | Want::Header => return true,
         }
         false
     }

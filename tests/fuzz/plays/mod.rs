@@ -12,3 +12,4 @@ pub mod framings;
 pub mod http;
 pub mod machine;
 pub mod options;
+pub mod proxy;

@@ -8,6 +8,7 @@
 mod accept;
 mod activation;
 mod addresses;
+mod balancers;
 mod bytes;
 mod calls;
 mod command_line;
@@ -24,6 +25,7 @@ mod models;
 mod notices;
 mod others;
 mod processes;
+mod proxy;
 mod rates;
 mod run;
 mod server;

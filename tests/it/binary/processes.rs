@@ -834,6 +834,18 @@ fn v8_the_descriptor_limit_is_one_of_each_process() {
 }
 
 #[test]
+fn v8_a_supervisor_that_cannot_start_all_workers_ends_them_with_one_line() {
+    let script = "ulimit -n 40; exec \"$@\"";
+    let wrapper = ["sh", "-c", script, "sh"];
+    let Err(ended) = Server::try_start(&wrapper, &[], &["--processes", "30"]) else {
+        panic!("it has started");
+    };
+    assert_eq!(ended.code, Some(6), "{:?}", ended.stderr);
+    let line = "mynah: worker processes: Too many open files (os error 24)";
+    assert_eq!(ended.stderr, [line]);
+}
+
+#[test]
 fn v8_what_does_not_combine_is_refused() {
     for (args, line) in [
         (

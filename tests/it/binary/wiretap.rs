@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use super::server::Server;
+use super::server::{Server, until};
 use super::{FEW, ask, pattern, rest};
 
 /// The lines of the tap, without their level. The address of the peer is left out.
@@ -84,8 +84,14 @@ fn the_numbers_of_several_workers_are_those_of_one_process() {
 
 #[test]
 fn a_dump_without_room_is_dropped_and_counted_and_no_byte_is_lost() {
+    for model in ["epoll", "thread", "fork"] {
+        drop_dumps(model);
+    }
+}
+
+fn drop_dumps(model: &str) {
     // Nothing reads stderr before the end, and the pipe takes 64 KiB.
-    let server = Server::start(&["--wiretap=hex"]);
+    let server = Server::start(&["--wiretap=hex", "--model", model]);
     let mut peer = server.connect();
     let bytes = pattern(1 << 20);
     let copy = peer.try_clone().expect("a descriptor");
@@ -97,5 +103,11 @@ fn a_dump_without_room_is_dropped_and_counted_and_no_byte_is_lost() {
     peer.read_exact(&mut reply).expect("the server answers");
     sender.join().expect("no panic").expect("the server reads");
     assert!(reply == bytes, "an answer differs");
-    assert!(server.stats().get("log_lines_dropped") > 0);
+    let dropped = server.stats().get("log_lines_dropped");
+    assert!(dropped > 0, "{model}");
+    drop(peer);
+    // What a process has dropped stays counted after its end.
+    until("it has left", || server.stats().get("connections_now") == 0);
+    let after = server.stats().get("log_lines_dropped");
+    assert!(after >= dropped, "{model}: {after} after {dropped}");
 }

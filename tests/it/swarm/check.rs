@@ -112,7 +112,7 @@ impl<S: Service + Clone> Stage<'_, S> {
             _ if standing.held_back && self.world.trigger == Trigger::Level => {
                 Interest::NONE.under(Trigger::Edge)
             }
-            Want::Read | Want::Discard => Interest::READ,
+            Want::Read | Want::Header | Want::Discard => Interest::READ,
             Want::Await => Interest::NONE,
             Want::Write => Interest::WRITE,
             Want::Shutdown | Want::Resume | Want::Close => {

@@ -202,6 +202,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             drain_timeout: world.drain_timeout,
             wiretap: None,
             pacing: pacing(world),
+            proxy: None,
         };
         let count = world.workers();
         let (sim, mut kernels) = Worker::of(sim, count);

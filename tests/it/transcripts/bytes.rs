@@ -112,7 +112,7 @@ impl<S: Service> Talk<S> {
                     });
                 }
                 Want::Shutdown => self.connection.finished(),
-                Want::Read => return,
+                Want::Read | Want::Header => return,
                 Want::Discard | Want::Close => {
                     self.over = true;
                     return;

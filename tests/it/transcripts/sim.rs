@@ -74,6 +74,7 @@ impl ServiceUser for Playing<'_> {
             drain_timeout: options.drain_timeout,
             wiretap: None,
             pacing: Default::default(),
+            proxy: None,
         };
         let mut sim = Sim::new(Config::default());
         let address = limits::LISTEN_DEFAULT.parse().expect("an address");

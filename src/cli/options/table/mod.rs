@@ -8,6 +8,7 @@
 
 mod connect;
 mod decode;
+pub(super) mod front;
 mod lab;
 mod lookup;
 mod merge;

@@ -12,6 +12,7 @@ use super::super::values::{
     size, size_text, switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
+use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
     ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
@@ -54,7 +55,14 @@ const LOOP_ONLY: &[&str] = &[
 const PROCESS_ONLY: &[&str] = &["--rate-total", "--rate-out-total", "--metrics"];
 
 /// Options about connections alone, which datagrams do not have.
-const CONNECTION_ONLY: &[&str] = &["--accept", "--idle-timeout", "--idle-read", "--idle-write"];
+const CONNECTION_ONLY: &[&str] = &[
+    "--accept",
+    "--idle-timeout",
+    "--idle-read",
+    "--idle-write",
+    "--proxy-protocol",
+    "--proxy-from",
+];
 
 /// Whether some listener takes connections; without a listener the default one does.
 fn has_streams(serve: &Serve) -> bool {
@@ -188,6 +196,7 @@ pub(super) const ROW: CommandRow = CommandRow {
                 return Err(format!("--unix-mode {mode:04o}: needs --listen unix:/PATH"));
             }
         }
+        front::check(&serve)?;
         check_inetd(&serve, &options.given)?;
         for (place, endpoint) in serve.listen.iter().enumerate() {
             let is_same = matches!(endpoint, Endpoint::Passed(_));
@@ -304,6 +313,8 @@ pub(super) const FLAGS: &[Flag] = &[
             Ok(())
         }),
     },
+    front::PROXY_PROTOCOL,
+    front::PROXY_FROM,
     Flag {
         long: "--backlog",
         short: None,

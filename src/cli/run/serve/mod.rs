@@ -22,7 +22,7 @@ use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::base::token_bucket::{Bucket, Rate};
-use crate::cli::options::Serve;
+use crate::cli::options::{ProxyMode, Serve};
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
     Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host,
@@ -32,6 +32,7 @@ use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::announced::ProxyRule;
 use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
@@ -107,7 +108,9 @@ where
         // The supervisor is one more.
         processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
-        slot_size: pacing.slot_size() + slot_size(&options, &protocol.service),
+        slot_size: pacing.slot_size()
+            + options.proxy.map_or(0, |_| ProxyRule::SLOT_SIZE)
+            + slot_size(&options, &protocol.service),
         datagrams_size: datagram::memory(
             &protocol.service,
             addresses.iter().filter(|at| at.is_datagrams()).count(),
@@ -559,5 +562,10 @@ fn settings(
         drain_timeout: options.drain_timeout,
         wiretap: wiretap.cloned(),
         pacing,
+        proxy: options.proxy.map(|mode| ProxyRule {
+            is_required: mode == ProxyMode::Require,
+            from: options.proxy_from.as_slice().into(),
+            counts: None,
+        }),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 
 use super::super::{Exit, Failure, io_failure};
 use super::{Opened, start_worker};
@@ -15,6 +16,7 @@ use crate::kernel::{Linux, Traced, Trigger};
 use crate::limits;
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::{AnyService, Service};
+use crate::server::admission::announced::SharedCounts;
 use crate::server::blocking::{Drive, Load, Model};
 use crate::server::plan::{Apart, Demand, Plan};
 use crate::server::{Server, Settings};
@@ -94,6 +96,12 @@ pub(super) fn start<S: Service + Clone>(
 ) -> Result<Server<Traced<Linux>, S>, Failure> {
     let failure = io_failure("starting a worker");
     let wake_ups = WakeUps::prepare().map_err(&failure)?;
+    let (capacity, limit) = (settings.connections_max, settings.connections_per_ip_max);
+    let mut proxy = settings.proxy.clone();
+    if let (Some(rule), Some(limit)) = (&mut proxy, limit) {
+        let counts = SharedCounts::new(capacity, limit).map_err(&failure)?;
+        rule.counts = Some(Arc::new(counts));
+    }
     let drive = Drive {
         model: options.model,
         capacity: settings.connections_max,
@@ -104,6 +112,7 @@ pub(super) fn start<S: Service + Clone>(
             defer_accept: false,
             trigger: Trigger::Level,
             connections_per_ip_max: None,
+            proxy,
             ..settings.clone()
         },
         protocol: protocol.clone(),
