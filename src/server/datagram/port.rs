@@ -441,7 +441,8 @@ impl<Socket> Port<Socket> {
     {
         let sender = self.batch.sender(place);
         if let Some(tap) = &mut turn.tap {
-            self.tapped = tap.registered(&sender);
+            self.tapped = tap.registered();
+            tap.active(self.tapped, &sender);
             tap.read(self.tapped, self.batch.request(place).0);
             tap.end_event();
         }

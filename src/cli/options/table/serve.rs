@@ -55,14 +55,7 @@ const LOOP_ONLY: &[&str] = &[
 const PROCESS_ONLY: &[&str] = &["--rate-total", "--rate-out-total", "--metrics"];
 
 /// Options about connections alone, which datagrams do not have.
-const CONNECTION_ONLY: &[&str] = &[
-    "--accept",
-    "--idle-timeout",
-    "--idle-read",
-    "--idle-write",
-    "--proxy-protocol",
-    "--proxy-from",
-];
+const CONNECTION_ONLY: &[&str] = &["--accept", "--idle-timeout", "--idle-read", "--idle-write"];
 
 /// Whether some listener takes connections; without a listener the default one does.
 fn has_streams(serve: &Serve) -> bool {
