@@ -124,7 +124,7 @@ fn words<'a>(
 pub(crate) fn load(words: &str) -> Result<Session, Halt> {
     let all = format!("bench {words}");
     let bench = match options::parse(all.split_whitespace().map(OsString::from))? {
-        Parsed::Run(Command::Bench(bench)) => *bench,
+        Parsed::Run(Command::Bench(bench, _)) => *bench,
         _ => return Err(Halt::Failed(format!("'{words}' is no load"))),
     };
     let mut kernel = Linux::new(true).map_err(|error| error.to_string())?;

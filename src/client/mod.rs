@@ -235,7 +235,7 @@ fn interrupted<K: Poller>(kernel: &mut K, events: &[Event]) -> Result<Option<End
         match kernel.take_signal().map_err(ClientError::io("signals"))? {
             Some(Signal::Terminate(number)) => return Ok(Some(Ending::Signal(number))),
             Some(Signal::Reload) => return Ok(Some(Ending::Signal(HANG_UP))),
-            Some(Signal::Statistics) => {}
+            Some(Signal::Statistics | Signal::Trace) => {}
             None => break,
         }
     }

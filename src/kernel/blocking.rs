@@ -193,6 +193,10 @@ impl Recordable for Blocking {
     fn time(&self) -> Time {
         Time::from_nanos(process::monotonic_nanoseconds())
     }
+
+    fn own_address(&self, socket: &Socket) -> io::Result<Address> {
+        Address::from_raw(&socket::local(socket.as_fd())?)
+    }
 }
 
 impl Sockets for Blocking {

@@ -14,6 +14,9 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use super::Time;
+use crate::sys::process;
+
 pub(crate) use crate::sys::calls;
 pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
 pub(crate) use crate::sys::fd::terminal::SilentTerminal;
@@ -28,6 +31,11 @@ pub const PROCESSORS_ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// The running program, also if its file was replaced (proc_pid_exe(5)).
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The monotonic clock, from which the times of a trace count.
+pub fn monotonic() -> Time {
+    Time::from_nanos(process::monotonic_nanoseconds())
+}
 
 /// The path of a file or folder in `/proc`; a number names a process.
 pub fn proc(name: impl Display) -> PathBuf {

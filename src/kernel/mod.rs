@@ -49,7 +49,9 @@ pub(crate) use lines::{add_lines_dropped, retry_lines, retry_lines_by, take_line
 pub use linux::processes::{
     Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child,
 };
-pub use linux::signals::{block_signals, hold_signals_back, let_hang_ups_act, let_signals_act};
+pub use linux::signals::{
+    block_signals, block_trace_signal, hold_signals_back, let_hang_ups_act, let_signals_act,
+};
 pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
@@ -367,6 +369,8 @@ pub enum Signal {
     Terminate(i32),
     /// SIGUSR1: print the statistics.
     Statistics,
+    /// SIGUSR2: write the trace.
+    Trace,
     /// SIGHUP: read the files again.
     Reload,
 }

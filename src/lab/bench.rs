@@ -11,7 +11,9 @@ use std::fmt::{self, Display};
 use std::io;
 
 use crate::kernel::host::calls::{self, Queue, TcpInfo};
-use crate::kernel::{Readiness, errno};
+use crate::kernel::host::monotonic;
+use crate::kernel::journal::Track;
+use crate::kernel::{Readiness, Time, Token, errno};
 
 /// Most steps that are kept of one experiment. A loop of more calls only counts them.
 const STEPS_MAX: usize = 2_000;
@@ -145,18 +147,32 @@ fn interest_text(bits: u32) -> String {
 }
 
 /// Keeps calls and checks, and the descriptors that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bench {
     steps: Vec<Step>,
     dropped: usize,
     /// Calls are only counted.
     is_quiet: bool,
     open: Vec<Fd>,
+    /// Keeps all calls, counted ones too.
+    trace: Option<Track>,
+    /// When the last call was over.
+    clock: Time,
+    /// The last descriptor of each name.
+    named: Vec<Fd>,
 }
 
 impl Bench {
-    pub(super) fn new() -> Bench {
-        Bench::default()
+    pub(super) fn new(trace: Option<Track>) -> Bench {
+        Bench {
+            steps: Vec::new(),
+            dropped: 0,
+            is_quiet: false,
+            open: Vec::new(),
+            trace,
+            clock: monotonic(),
+            named: Vec::new(),
+        }
     }
 
     /// Closes what is still open and returns what was kept.
@@ -181,9 +197,28 @@ impl Bench {
     }
 
     fn call(&mut self, text: impl FnOnce() -> String) {
+        if self.trace.is_some() {
+            let text = text();
+            self.trace(&text);
+            return self.keep(Step::Call(text));
+        }
         match self.is_quiet {
             true => self.dropped += 1,
             false => self.keep(Step::Call(text())),
+        }
+    }
+
+    /// Gives a call to the trace. It counts as begun when the one before it was over.
+    #[cold]
+    fn trace(&mut self, text: &str) {
+        let at = monotonic();
+        let began = std::mem::replace(&mut self.clock, at);
+        let name = text.split_once('(').map_or("", |(_, rest)| rest);
+        let name = name.split([',', ')']).next().unwrap_or("");
+        let of_name = self.named.iter().find(|fd| fd.name == name);
+        let token = of_name.map_or(Token::from_bits(0), |fd| Token::new(fd.number as u32, 1));
+        if let Some(trace) = &self.trace {
+            trace.line(token, (began, at), &payload_last(text));
         }
     }
 
@@ -245,6 +280,10 @@ impl Bench {
     fn opened(&mut self, number: i32, name: &'static str) -> Fd {
         let fd = Fd { number, name };
         self.open.push(fd);
+        if self.trace.is_some() {
+            self.named.retain(|fd| fd.name != name);
+            self.named.push(fd);
+        }
         fd
     }
 
@@ -726,6 +765,28 @@ impl Drop for Bench {
     }
 }
 
+/// A call as a trace shows it: what it sends stands behind the result, and its size among the
+/// arguments.
+fn payload_last(text: &str) -> String {
+    let Some((front, rest)) = text.split_once(", \"") else {
+        return text.to_owned();
+    };
+    let end = rest.find(") = ").and_then(|end| rest[..end].rfind('"'));
+    let (Some(end), false) = (end, front.contains(") = ")) else {
+        return text.to_owned();
+    };
+    let (payload, rest) = (&rest[..end], &rest[end + 1..]);
+    // An escape stands for one byte: `\n`, or `\x00`.
+    let (mut size, mut bytes) = (0, payload.bytes());
+    while let Some(byte) = bytes.next() {
+        if byte == b'\\' && bytes.next() == Some(b'x') {
+            bytes.nth(1);
+        }
+        size += 1;
+    }
+    format!("{front}, {size}{rest} \"{payload}\"")
+}
+
 /// The first bytes of a message as text in quotes; a long one of one repeated byte as a count.
 fn shown(bytes: &[u8]) -> String {
     if bytes.len() > SHOWN_MAX {
@@ -786,4 +847,25 @@ pub(super) fn state_text(state: u8) -> &'static str {
         "NEW_SYN_RECV",
     ];
     STATES.get(usize::from(state)).copied().unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_moves_behind_the_result() {
+        for (call, traced) in [
+            ("send(a, \"x\\n\") = 2", "send(a, 2) = 2 \"x\\n\""),
+            (
+                "send(a, \"\\x00\\xff\", MSG_OOB) = EAGAIN",
+                "send(a, 2, MSG_OOB) = EAGAIN \"\\x00\\xff\"",
+            ),
+            ("send(a, 100 bytes) = 100", "send(a, 100 bytes) = 100"),
+            ("recv(a, 10) = 3 \"abc\"", "recv(a, 10) = 3 \"abc\""),
+            ("close(a) = 0", "close(a) = 0"),
+        ] {
+            assert_eq!(payload_last(call), traced);
+        }
+    }
 }

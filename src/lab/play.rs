@@ -7,6 +7,7 @@ use crate::kernel::errno;
 
 use super::bench::{Bench, Check, Step};
 use super::table::Experiment;
+use crate::kernel::journal::Track;
 
 /// One experiment after it was played.
 #[derive(Debug)]
@@ -46,10 +47,11 @@ impl Played {
     }
 }
 
-/// Plays `experiment` on the kernel of this machine. Every descriptor that it opens is closed.
-pub(crate) fn play(experiment: &'static Experiment) -> Played {
+/// Plays `experiment` on the kernel of this machine. Every descriptor that it opens is closed. Its
+/// calls go to `trace`, too.
+pub(crate) fn play(experiment: &'static Experiment, trace: Option<Track>) -> Played {
     let began = Instant::now();
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(trace);
     let mut ended = (experiment.play)(&mut bench);
     // Too few descriptors are a limit of this process and no answer of the kernel to the question.
     if ended.as_ref().is_err_and(is_out_of_descriptors) {

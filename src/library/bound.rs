@@ -114,7 +114,7 @@ where
             std::mem::take(&mut self.wakers),
             self.statistics,
             reload,
-            Box::new(|_| ()),
+            workers::Hooks::default(),
             || (),
         )
     }

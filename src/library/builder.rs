@@ -468,6 +468,7 @@ impl Builder {
             backlog: self.backlog,
             drain_timeout: self.drain_timeout,
             wiretap: None,
+            trace: None,
             pacing: Default::default(),
             proxy: None,
         }

@@ -350,3 +350,17 @@ pub const DATAGRAM_ERRORS_MAX: u32 = 64;
 /// Ports whose datagrams are not answered: echo (RFC 862) and chargen (RFC 864) answer in turn, and
 /// two such servers would never end.
 pub const DATAGRAM_LOOP_PORTS: [u16; 2] = [7, 19];
+
+/// Records that `--trace` keeps by default: some seconds of a busy server, and a page that stays
+/// fluid.
+pub const TRACE_RECORDS_DEFAULT: usize = 100_000;
+/// Most records of a trace. No page and no reader of a trace is of use with more.
+pub const TRACE_RECORDS_MAX: usize = 10_000_000;
+/// Bytes that a record keeps of what moved, of an address, or of events: a line of text, and five
+/// events.
+pub const TRACE_BYTES_EACH: usize = 64;
+/// Bytes for each record of a trace that holds all that moved: the mean, because they share one
+/// space. Records whose bytes were overwritten keep their number.
+pub const TRACE_PAYLOAD_EACH: usize = 256;
+/// Least space for all that moved: a few large reads, however few records are kept.
+pub const TRACE_PAYLOAD_MIN: usize = MIB;

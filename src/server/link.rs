@@ -9,6 +9,7 @@ use crate::protocol::connection::Connection;
 use crate::protocol::service::Service;
 use crate::store::slots::Key;
 
+use super::observe::tap::Told;
 use super::pool::Lease;
 use super::waiting::{Waiting, holds_workspace, interest};
 
@@ -48,6 +49,8 @@ pub(super) struct Link<K: Sockets, S: Service> {
     pub(super) has_finished: bool,
     /// An effect runs for its request.
     pub(super) has_effect: bool,
+    /// What the trace was last told.
+    pub(super) told: Told,
     /// Its number in the wiretap; 0 without one.
     pub(super) number: u32,
 }

@@ -10,7 +10,7 @@ mod header;
 use std::time::Duration;
 
 use crate::base::bytes::InboundCursors;
-use crate::kernel::{Poller, Sockets, Time};
+use crate::kernel::{Poller, Sockets, Time, Token};
 use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
@@ -21,7 +21,7 @@ use super::admission::announced::Announced;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
-use super::observe::wiretap::Wiretap;
+use super::observe::tap::Tap;
 use super::pace::{Pace, Side};
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
@@ -33,8 +33,8 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) reading: ReadPolicy,
     /// Log lines of connections that end and of discarded frames.
     pub(in crate::server) close_log: CloseLog,
-    /// Tells the events of connections. The fast path has no calls of it, so it is closed then.
-    pub(in crate::server) tap: Option<Wiretap>,
+    /// What watches the connections, if anything does. The fast path has no calls of it.
+    pub(in crate::server) tap: Option<Tap>,
     /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
     pub(in crate::server) pace: Option<Box<Pace>>,
     /// The clients that load balancers announce. A connection before its header is not at rest, so
@@ -229,18 +229,28 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         FastOutcome::Ended
     }
 
-    /// Tells the wiretap of a new connection.
+    /// Tells the observers of a new connection.
     #[cold]
-    pub(in crate::server) fn tell_new(&mut self, peer: &mut Link<K, S>) {
+    pub(in crate::server) fn tell_new(&mut self, token: Token, peer: &mut Link<K, S>) {
         let Some(tap) = &mut self.tap else { return };
         peer.number = tap.registered();
-        if peer.connection.expects_header() {
-            return;
+        if tap.sees_bytes() && !peer.connection.expects_header() {
+            match self.kernel.peer(&peer.socket) {
+                Ok(address) => tap.active(peer.number, &address),
+                // A peer that has left already has no address.
+                Err(_) => tap.active(peer.number, &"unknown"),
+            }
         }
-        match self.kernel.peer(&peer.socket) {
-            Ok(address) => tap.active(peer.number, &address),
-            // A peer that has left already has no address.
-            Err(_) => tap.active(peer.number, &"unknown"),
+        self.tell(token, peer);
+    }
+
+    /// Tells the observers of a change of a connection, if there is one.
+    #[inline]
+    pub(in crate::server) fn tell(&mut self, token: Token, peer: &mut Link<K, S>) {
+        if let Some(tap) = &mut self.tap {
+            tap.begin(token);
+            let waits = Some(peer.waiting.number());
+            tap.state(&mut peer.told, peer.connection.stage(), waits, self.now);
         }
     }
 
@@ -280,6 +290,9 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         // A peer that was not read while it was owed bytes may have sent more since.
         possible.read |= self.reads_until_empty(peer);
         while budget.take_call() {
+            if let Some(tap) = &mut self.tap {
+                tap.state(&mut peer.told, peer.connection.stage(), None, self.now);
+            }
             let want = peer.connection.wants(workspace.owes());
             match want {
                 Want::Read if possible.read && self.may_read(peer, workspace) => {

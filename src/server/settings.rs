@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::kernel::Trigger;
+use crate::kernel::journal::Track;
 
 use super::admission::announced::ProxyRule;
 use super::observe::wiretap::Wiretap;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Tells what happens on each connection. With it, no connection takes the fast path.
     pub wiretap: Option<Wiretap>,
+    /// Keeps the changes of each connection.
+    pub trace: Option<Track>,
     /// Rates, and idle time-outs of one direction. With any of them, no connection takes the fast
     /// path.
     pub pacing: Pacing,

@@ -26,6 +26,7 @@ use super::effects::commands::Commands;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::observe::snapshot::{Entries, Snapshot};
+use super::observe::tap::Tap;
 use super::pace::Pace;
 use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
@@ -85,7 +86,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         };
         let pump = Pump {
             close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             announced: Announced::new(
                 settings.proxy.as_ref(),

@@ -75,12 +75,27 @@ struct Shared<S> {
     reloaded: Mutex<Reloaded<S>>,
     totals: Mutex<Totals>,
     wakers: Vec<Waker>,
-    /// What each worker does on its thread before it serves.
-    begin: Begin,
+    /// What the caller has the workers do.
+    hooks: Hooks,
 }
 
-/// What a worker, by number, does on its thread before it serves.
-pub type Begin = Box<dyn Fn(usize) + Send + Sync>;
+/// What the caller has the workers do.
+pub struct Hooks {
+    /// What a worker, by number, does on its thread before it serves.
+    pub begin: Box<dyn Fn(usize) + Send + Sync>,
+    /// Writes the trace (SIGUSR2), without waiting for the file.
+    pub trace: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Default for Hooks {
+    /// Nothing.
+    fn default() -> Hooks {
+        Hooks {
+            begin: Box::new(|_| ()),
+            trace: Box::new(|| ()),
+        }
+    }
+}
 
 /// Counters that are being collected.
 struct Totals {
@@ -180,8 +195,7 @@ pub struct Statistics {
 /// Runs every server to its end: the first one on this thread, each other one on a thread of its
 /// own. `wakers` wake the servers, in the same order. `announce` is called when every server has
 /// its thread, before the first one serves. `reload` loads a service again, on its own thread, or
-/// returns the reason why it failed. Each worker calls `begin` with its number, on its thread,
-/// before it serves.
+/// returns the reason why it failed. `hooks` are called by the workers.
 ///
 /// # Errors
 ///
@@ -191,7 +205,7 @@ pub fn run<K, S>(
     wakers: Vec<Waker>,
     statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
-    begin: Begin,
+    hooks: Hooks,
     announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
@@ -200,7 +214,7 @@ where
     S: Service<State: Send> + Clone + Send + 'static,
 {
     let nobody = Watcher::Nobody;
-    run_for(nobody, servers, wakers, statistics, reload, begin, announce)
+    run_for(nobody, servers, wakers, statistics, reload, hooks, announce)
 }
 
 /// The same for a process with a `watcher`. For a supervisor the first report says that every
@@ -215,7 +229,7 @@ pub fn run_for<K, S>(
     wakers: Vec<Waker>,
     statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
-    begin: Begin,
+    hooks: Hooks,
     announce: impl FnOnce(),
 ) -> io::Result<Ending>
 where
@@ -263,7 +277,7 @@ where
         reloaded: Mutex::new(Reloaded::new()),
         totals: Mutex::new(totals),
         wakers,
-        begin,
+        hooks,
     });
     let mut workers = servers
         .into_iter()
@@ -285,7 +299,7 @@ where
         started?;
         announce();
         shared.totals().notices.tell_ready();
-        (first.shared.begin)(first.number);
+        (first.shared.hooks.begin)(first.number);
         if reporter.is_some() {
             // The first report says that this process serves.
             shared.request_counts(Purpose::LINE);
@@ -364,7 +378,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     }
 
     fn run_turns(&mut self) -> io::Result<()> {
-        (self.shared.begin)(self.number);
+        (self.shared.hooks.begin)(self.number);
         loop {
             self.turn()?;
             if self.retired || self.shared.stop.load(Ordering::Acquire) {
@@ -448,6 +462,9 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             }
             if signals.statistics {
                 self.shared.request_counts(Purpose::LINE);
+            }
+            if signals.trace {
+                (self.shared.hooks.trace)();
             }
             let shared = &self.shared;
             let hand_over = |service| shared.hand_over(service);

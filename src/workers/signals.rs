@@ -20,6 +20,8 @@ pub(super) struct Signals {
     pub(super) reload: bool,
     /// Print the counters (SIGUSR1).
     pub(super) statistics: bool,
+    /// Write the trace (SIGUSR2).
+    pub(super) trace: bool,
 }
 
 impl Signals {
@@ -31,6 +33,7 @@ impl Signals {
                 Some(Signal::Terminate(number)) => signals.terminations.push(number),
                 Some(Signal::Reload) => signals.reload = true,
                 Some(Signal::Statistics) => signals.statistics = true,
+                Some(Signal::Trace) => signals.trace = true,
                 None => break,
             }
         }

@@ -26,6 +26,7 @@ mod stale;
 mod talkative;
 mod tasks;
 mod time;
+mod tracing;
 mod wiretap;
 
 use std::time::Duration;
@@ -72,6 +73,7 @@ fn settings() -> Settings {
         backlog: 8,
         drain_timeout: DRAIN,
         wiretap: None,
+        trace: None,
         pacing: Default::default(),
         proxy: None,
     }

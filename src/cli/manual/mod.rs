@@ -34,6 +34,7 @@ topics![
     "rates",
     "datagrams",
     "wiretap",
+    "trace",
     "workers",
     "shutdown",
     "processes",

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::base::text::escape::escape;
 use crate::base::token_bucket::Rate;
+use crate::kernel::journal::files::Format;
 use crate::kernel::{Address, Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
@@ -53,7 +54,7 @@ pub enum Command {
     /// Serve connections until a signal ends it.
     Serve(Box<Serve>),
     /// Load servers and measure them.
-    Bench(Box<Bench>),
+    Bench(Box<Bench>, TraceFile),
     /// Talk to the server there.
     Connect(Endpoint, Connect),
     /// Add up documents of several generators.
@@ -65,6 +66,18 @@ pub enum Command {
 }
 
 impl Command {
+    /// The same command with a trace.
+    fn traced(mut self, wanted: TraceFile) -> Command {
+        match &mut self {
+            Command::Serve(serve) => serve.trace = wanted,
+            Command::Bench(_, trace) => *trace = wanted,
+            Command::Connect(_, connect) => connect.trace = wanted,
+            Command::Lab(lab) => lab.trace = wanted,
+            Command::Merge(_) | Command::Decode(_) => {}
+        }
+        self
+    }
+
     /// Whether each log line begins with the time.
     pub fn log_time(&self) -> bool {
         matches!(self, Command::Serve(serve) if serve.log_time)
@@ -83,6 +96,7 @@ struct Options {
     decode: Decode,
     merge: Merge,
     lab: Lab,
+    trace: TraceFile,
     /// The flags that were given.
     given: Vec<&'static str>,
 }
@@ -184,10 +198,38 @@ pub struct Serve {
     pub user: Option<String>,
     /// Log each event of each connection, with so much of its data.
     pub wiretap: Option<Detail>,
+    /// The trace.
+    pub trace: TraceFile,
     /// Whether connections begin with the header of a load balancer: they may, or they must.
     pub proxy: Option<ProxyMode>,
     /// The peers that may send one; empty for all.
     pub proxy_from: Vec<Range>,
+}
+
+/// Where a trace goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceFile {
+    /// The file; its extension is that of a format. `None` traces nothing.
+    pub file: Option<PathBuf>,
+    /// Records that are kept.
+    pub last: usize,
+}
+
+impl TraceFile {
+    /// Whether it is drawn as packets.
+    fn is_packets(&self) -> bool {
+        let format = self.file.as_deref().map(Format::of);
+        format.is_some_and(|format| format == Ok(Format::Packets))
+    }
+}
+
+impl Default for TraceFile {
+    fn default() -> TraceFile {
+        TraceFile {
+            file: None,
+            last: limits::TRACE_RECORDS_DEFAULT,
+        }
+    }
 }
 
 /// How `--proxy-protocol` treats a connection without a header.
@@ -286,6 +328,7 @@ impl Default for Serve {
             log_time: false,
             user: None,
             wiretap: None,
+            trace: TraceFile::default(),
             proxy: None,
             proxy_from: Vec::new(),
         }
@@ -313,6 +356,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// Longest wait for the server of any kind; `None` is no limit.
     pub timeout: Option<Duration>,
+    /// The trace.
+    pub trace: TraceFile,
 }
 
 /// The options of `mynah merge`.
@@ -333,6 +378,8 @@ pub struct Lab {
     pub quiet: bool,
     /// Output file for the results as JSON.
     pub json: Option<PathBuf>,
+    /// The trace.
+    pub trace: TraceFile,
 }
 
 /// What `mynah lab` plays.
@@ -386,6 +433,7 @@ impl Default for Connect {
             no_jitter: false,
             connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
             timeout: None,
+            trace: TraceFile::default(),
         }
     }
 }
@@ -494,7 +542,13 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             }
         }
     }
-    let finished = (command.finish)(options).map(Parsed::Run);
+    let trace = options.trace.clone();
+    // The command of the lab is checked with it.
+    options.lab.trace = trace.clone();
+    if trace.file.is_none() && trace != TraceFile::default() {
+        return Err("--trace-last: goes with --trace FILE".to_owned());
+    }
+    let finished = (command.finish)(options).map(|command| Parsed::Run(command.traced(trace)));
     finished.map_err(|reason| match files.first() {
         // In `bench --json 7007` the address has become the name of the file.
         Some((flag, file)) if position == 0 => {

@@ -84,7 +84,7 @@ fn every_value_reaches_its_field() {
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
          --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
          --log-time --user nobody:nogroup --proxy-protocol require --proxy-from 10.0.0.0/8 \
-         --proxy-from=::1 --codec base64",
+         --proxy-from=::1 --codec base64 --trace t.txt --trace-last 5",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
@@ -141,6 +141,10 @@ fn every_value_reaches_its_field() {
         log_time: true,
         user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
+        trace: TraceFile {
+            file: Some("t.txt".into()),
+            last: 5,
+        },
         proxy: Some(ProxyMode::Require),
         proxy_from: vec![range("10.0.0.0", Some(8)), range("::1", None)],
     };
@@ -511,6 +515,7 @@ fn connect_takes_an_address_and_its_options() {
         no_jitter: true,
         connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
+        trace: TraceFile::default(),
     };
     let connect = Command::Connect(address, expected);
     assert_eq!(parse_line(line), Ok(Parsed::Run(connect)));

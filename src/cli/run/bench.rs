@@ -14,7 +14,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::base::text::escape::escape;
 use crate::base::text::utc::utc_seconds;
-use crate::kernel::{ERROR_LINES, Linux, StandardOutput, block_signals, host, release_signals};
+use crate::cli::options::TraceFile;
+use crate::kernel::journal::recorder;
+use crate::kernel::{
+    ERROR_LINES, Linux, StandardOutput, Traced, block_signals, host, release_signals,
+};
 use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
 use crate::load::conversation::http::request;
 use crate::load::report::origin::Origin;
@@ -26,6 +30,7 @@ use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
 use super::output_file::{OutputFile, print, print_report};
+use super::trace::{Trace, finish as finish_trace};
 use super::{Exit, Failure, io_failure, words};
 
 /// Lines of `--json-stream` that wait for their reader.
@@ -33,17 +38,23 @@ const STREAM_LINES_MAX: usize = 1024;
 const NOTHING: &str = "interrupted before anything was measured, there is nothing to report";
 const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
-pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
+pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure> {
     let origin = Origin::here(words());
     read_inputs(&mut bench).map_err(|line| Failure::new(Exit::Usage, line))?;
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
     check_output_files(&[("--json", &json), ("--svg", &svg), ("--hgrm", &percentiles)])?;
+    let connections = bench.plan.connections + bench.plan.idle;
+    let trace = Trace::open(wanted, connections, false)?;
     StandardOutput::open().map_err(io_failure("stdout"))?;
     block_signals().map_err(io_failure("signals"))?;
-    let mut kernel = Linux::new(true).map_err(io_failure("epoll"))?;
-    let open = || Linux::new(false);
+    let traced = |linux| {
+        let track = trace.as_ref().map(|trace| trace.ring().track());
+        Traced::new(linux, recorder(track.as_ref()))
+    };
+    let mut kernel = Linux::new(true).map(traced).map_err(io_failure("epoll"))?;
+    let open = || Linux::new(false).map(traced);
     // Without a terminal, this line is the only sign of life until the report.
     ERROR_LINES.offer(format!("load      {}\n", load(&bench)).as_bytes());
     if let Some(start) = bench.plan.start_at {
@@ -56,6 +67,7 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
     let is_stream = stream.is_some();
     let session = session::run(bench, &mut kernel, &open, &mut progress);
     drop(progress);
+    let traced = finish_trace(trace.as_ref(), Ok(()));
     let session = session.map_err(failure)?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
@@ -69,7 +81,8 @@ pub(super) fn bench(mut bench: Bench) -> Result<(), Failure> {
         .and(streamed)
         .and(json.write(|| document::json(&report)))
         .and(svg.write(|| picture::svg(&report)))
-        .and(percentiles.write(|| hgrm::hgrm(&report)))?;
+        .and(percentiles.write(|| hgrm::hgrm(&report)))
+        .and(traced)?;
     exit_status(session)
 }
 

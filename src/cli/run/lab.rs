@@ -14,6 +14,7 @@ use crate::lab::{EXPERIMENTS, Experiment, Played, Step, play};
 use crate::load::report::origin::Origin;
 
 use super::output_file::{OutputFile, print};
+use super::trace::Trace;
 use super::{Exit, Failure, words};
 
 /// The width of explanations.
@@ -27,9 +28,10 @@ pub(super) fn lab(options: &Lab) -> Result<(), Failure> {
     };
     let origin = Origin::here(words());
     let json = OutputFile::open(&options.json)?;
+    let trace = Trace::open(&options.trace, 0, false)?;
     let mut played = Vec::new();
     for (place, experiment) in chosen.iter().enumerate() {
-        let one = play(experiment);
+        let one = play(experiment, trace.as_ref().map(|trace| trace.ring().track()));
         if !json.is_stdout() {
             let space = if place > 0 && !options.quiet {
                 "\n"
@@ -46,7 +48,8 @@ pub(super) fn lab(options: &Lab) -> Result<(), Failure> {
         played.push(one);
     }
     let is_alone = json.is_stdout();
-    json.write(|| document(&played, &origin))?;
+    let traced = trace.map_or(Ok(()), |trace| trace.write());
+    json.write(|| document(&played, &origin)).and(traced)?;
     let differing: Vec<&str> = (played.iter().filter(|one| !one.holds()))
         .map(|one| one.experiment.name)
         .collect();

@@ -12,6 +12,7 @@ pub mod output;
 mod output_file;
 mod serve;
 mod service;
+mod trace;
 
 use std::collections::hash_map::RandomState;
 use std::env;
@@ -22,7 +23,7 @@ use std::thread;
 use crate::cli::options::{Command, Connect, Decode};
 use crate::client::{self, Backoff, Client, Source};
 use crate::decode;
-use crate::kernel::journal::TextLog;
+use crate::kernel::journal::recorder;
 use crate::kernel::{
     self, Address, Endpoint, Linux, Mapping, OpenError, OpenStep, Opener, StandardInput,
     StandardOutput, Streams, Traced,
@@ -32,6 +33,7 @@ use crate::protocol::framing::Framing;
 
 pub use log_filter::log_filter;
 pub use service::{ServiceUser, with_service};
+use trace::{Trace, finish};
 
 /// Exit code of a failure, so that scripts can tell the cases apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +116,12 @@ pub fn run(command: Command) -> Result<(), Failure> {
     // and `connect` have no file to reload.
     match command {
         Command::Serve(_) => Ok(()),
-        Command::Bench(_) | Command::Connect(..) => kernel::let_hang_ups_act(),
+        Command::Bench(..) | Command::Connect(..) => kernel::let_hang_ups_act(),
         Command::Decode(_) | Command::Merge(_) | Command::Lab(_) => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
-        Command::Bench(options) => bench::bench(*options),
+        Command::Bench(options, trace) => bench::bench(*options, &trace),
         Command::Serve(options) => serve::serve(*options),
         Command::Connect(endpoint, options) => connect(&endpoint, options),
         Command::Merge(options) => merge::merge(&options),
@@ -164,8 +166,11 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         timeout: options.timeout,
         addresses,
     };
+    let trace = Trace::open(&options.trace, 0, false)?;
+    let track = trace.as_ref().map(|trace| trace.ring().track());
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
-    talk(Traced::new(linux, TextLog::if_shown()), settings, endpoint)
+    let kernel = Traced::new(linux, recorder(track.as_ref()));
+    finish(trace.as_ref(), talk(kernel, settings, endpoint))
 }
 
 /// Resolves all addresses of `endpoint`. A name that does not resolve yet, such as that of a

@@ -7,7 +7,7 @@
 use std::env;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,23 @@ impl OutputFile {
                 written.map_err(io_failure(&path.display().to_string()))
             }
         }
+    }
+
+    /// Writes a document in the place of the one before it, front to back.
+    pub(super) fn rewrite(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let OutputFile::File { file, path, is_new } = self else {
+            return Ok(());
+        };
+        *is_new = false;
+        // Both fail for a pipe, which has no length and no place.
+        let _ = file.set_len(0);
+        let _ = file.rewind();
+        let mut out = BufWriter::new(&*file);
+        let written = write(&mut out).and_then(|()| out.flush());
+        written.map_err(io_failure(&path.display().to_string()))
     }
 }
 

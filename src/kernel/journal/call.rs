@@ -80,6 +80,14 @@ impl Name {
         TABLE.iter().map(|(text, _, _)| *text)
     }
 
+    /// Whether the number that it returns is one of bytes that have moved.
+    pub const fn moves_bytes(self) -> bool {
+        matches!(
+            self,
+            Name::Read | Name::Write | Name::TakeOutput | Name::Input | Name::Output
+        )
+    }
+
     /// The function of the C library: `epoll_ctl`.
     pub fn function(self) -> &'static str {
         let text = self.text();
@@ -90,6 +98,8 @@ impl Name {
 /// One call and its result.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
+    /// When it was made.
+    pub began: Time,
     /// When it returned.
     pub at: Time,
     /// What was called.
@@ -116,12 +126,10 @@ pub enum Argument<'a> {
     Size(usize),
     /// What epoll is asked for. The token is missing where only the descriptor is known.
     Interest(Option<Token>, Interest),
-    /// Room for events, when the wait began, and when it ends at the latest.
+    /// Room for events, and when the wait ends at the latest.
     Wait {
         /// Events at most.
         room: usize,
-        /// The start of the wait.
-        began: Time,
         /// Its end; [`Time::NEVER`] for a wait without limit.
         until: Time,
     },
@@ -146,10 +154,26 @@ pub enum Returned<'a> {
     Address(&'a Address),
     /// Events.
     Events(&'a [Event]),
+    /// An address as text.
+    Text(&'a str),
     /// A signal, or none.
     Signal(Option<Signal>),
     /// Whether a process has ended.
     Ended(bool),
+}
+
+impl Argument<'_> {
+    /// The same argument, or none if it borrows something.
+    pub(super) fn detached(self) -> Argument<'static> {
+        match self {
+            Argument::Size(size) => Argument::Size(size),
+            Argument::Interest(token, interest) => Argument::Interest(token, interest),
+            Argument::Wait { room, until } => Argument::Wait { room, until },
+            Argument::Process(id) => Argument::Process(id),
+            Argument::Group(id) => Argument::Group(id),
+            _ => Argument::None,
+        }
+    }
 }
 
 impl Call<'_> {
@@ -157,17 +181,11 @@ impl Call<'_> {
     #[must_use]
     pub fn detached(&self) -> Call<'static> {
         Call {
+            began: self.began,
             at: self.at,
             name: self.name,
             descriptor: self.descriptor,
-            argument: match self.argument {
-                Argument::Size(size) => Argument::Size(size),
-                Argument::Interest(token, interest) => Argument::Interest(token, interest),
-                Argument::Wait { room, began, until } => Argument::Wait { room, began, until },
-                Argument::Process(id) => Argument::Process(id),
-                Argument::Group(id) => Argument::Group(id),
-                _ => Argument::None,
-            },
+            argument: self.argument.detached(),
             result: self.result,
             returned: match self.returned {
                 Returned::Signal(signal) => Returned::Signal(signal),
@@ -202,8 +220,8 @@ impl fmt::Display for Call<'_> {
                 until: Time::NEVER,
                 ..
             } => write!(list.next()?, "{room}, forever")?,
-            Argument::Wait { room, began, until } => {
-                write!(list.next()?, "{room}, {:?}", until.since(began))?;
+            Argument::Wait { room, until } => {
+                write!(list.next()?, "{room}, {:?}", until.since(self.began))?;
             }
             Argument::Listen(address, backlog) => write!(list.next()?, "{address}, {backlog}")?,
             Argument::Address(address) => write!(list.next()?, "{address}")?,
@@ -223,6 +241,7 @@ impl fmt::Display for Call<'_> {
             },
             (Ok(number), Returned::Number) => write!(f, "{number}"),
             (Ok(_), Returned::Address(address)) => write!(f, "{address}"),
+            (Ok(_), Returned::Text(text)) => f.write_str(text),
             (Ok(number), Returned::Events(events)) => write!(f, "{number} {events:?}"),
             (Ok(_), Returned::Signal(signal)) => write!(f, "{signal:?}"),
             (Ok(_), Returned::Ended(true)) => f.write_str("ended"),
@@ -250,7 +269,8 @@ mod tests {
     use super::*;
 
     const CALL: Call<'static> = Call {
-        at: Time::from_nanos(7),
+        began: Time::from_nanos(1_000),
+        at: Time::from_nanos(1_007),
         name: Name::Read,
         descriptor: Some(5),
         argument: Argument::Size(65536),
@@ -264,11 +284,7 @@ mod tests {
         let address: Address = "tcp://127.0.0.1:7".parse().expect("an address");
         let events = [Event::new(Token::new(0, 1), crate::kernel::Readiness::IN)];
         let interest = Argument::Interest(Some(Token::new(0, 1)), Interest::READ);
-        let wait = |until| Argument::Wait {
-            room: 512,
-            began: Time::from_nanos(1_000),
-            until,
-        };
+        let wait = |until| Argument::Wait { room: 512, until };
         let shut = Call {
             name: Name::Shutdown,
             argument: Argument::None,

@@ -3,7 +3,9 @@
 //! ```text
 //!   Traced<K>    wraps a kernel; its calls go to a recorder, if there is one
 //!   Call         one call and its result, as a value: the simulated kernel keeps the same type
-//!   Recorder     takes calls: TextLog writes them to the log; others may keep or draw them
+//!   Recorder     takes calls: TextLog writes them to the log, Track keeps them in a ring
+//!   Ring         the last records of a process, in memory that is taken at the start
+//!   files        draws what a ring holds: each format is one file
 //! ```
 //!
 //! Tracing is a value and not a type, so the loop is compiled once. Without a recorder each call
@@ -13,19 +15,32 @@
 //! kernel that is [`Recordable`].
 
 mod call;
+pub mod files;
+mod ring;
 mod text;
 mod traced;
 
+use std::io;
+
 pub use call::{Argument, Call, Name, Returned};
+pub use ring::{Body, Keep, Record, Ring, Snapshot, Track};
 pub use text::TextLog;
 pub use traced::Traced;
 
-use super::{Sockets, Time};
+use super::{Address, Sockets, Time, Token};
 
 /// Takes the calls of a kernel, in the order in which they end.
 pub trait Recorder: Send {
     /// Takes one call.
     fn record(&mut self, call: &Call<'_>);
+
+    /// A descriptor is reported under a token from now on, without a system call.
+    fn bind(&mut self, _descriptor: u32, _token: Token) {}
+
+    /// Whether the addresses of both ends of each new connection are to be asked for.
+    fn needs_addresses(&self) -> bool {
+        false
+    }
 }
 
 /// What a record needs from a kernel and no caller does.
@@ -41,4 +56,36 @@ pub trait Recordable: Sockets {
     /// The monotonic clock. Unlike [`now`](super::Poller::now), a reading does not change from when
     /// a wait counts.
     fn time(&self) -> Time;
+
+    /// The address of our end: getsockname(2).
+    fn own_address(&self, socket: &Self::Socket) -> io::Result<Address>;
+}
+
+/// The recorder of a kernel: `track`, the log if it shows calls, or both.
+pub fn recorder(track: Option<&Track>) -> Option<Box<dyn Recorder>> {
+    let log = TextLog::if_shown();
+    let Some(track) = track else { return log };
+    let track = Box::new(track.clone());
+    match log {
+        None => Some(track),
+        Some(log) => Some(Box::new(Both(track, log))),
+    }
+}
+
+/// Two recorders of the same calls.
+struct Both(Box<Track>, Box<dyn Recorder>);
+
+impl Recorder for Both {
+    fn record(&mut self, call: &Call<'_>) {
+        self.0.record(call);
+        self.1.record(call);
+    }
+
+    fn bind(&mut self, descriptor: u32, token: Token) {
+        self.0.bind(descriptor, token);
+    }
+
+    fn needs_addresses(&self) -> bool {
+        self.0.needs_addresses()
+    }
 }

@@ -28,9 +28,30 @@ impl<K> Traced<K> {
         Traced { kernel, recorder }
     }
 
+    /// The wrapped kernel. Its calls are not recorded.
+    pub fn inner_mut(&mut self) -> &mut K {
+        &mut self.kernel
+    }
+
     #[inline]
     fn is_on(&self) -> bool {
         self.recorder.is_some()
+    }
+}
+
+impl<K: Recordable> Traced<K> {
+    /// When a call is made, if it is recorded.
+    #[inline]
+    fn began(&self) -> Time {
+        match self.is_on() {
+            true => self.clock(),
+            false => Time::default(),
+        }
+    }
+
+    #[cold]
+    fn clock(&self) -> Time {
+        self.kernel.time()
     }
 }
 
@@ -47,14 +68,16 @@ impl<K: Debug> Debug for Traced<K> {
 /// What is known of a call before it is made.
 struct Made<'a> {
     name: Name,
+    began: Time,
     descriptor: Option<u32>,
     argument: Argument<'a>,
 }
 
 impl<'a> Made<'a> {
-    fn new(name: Name) -> Made<'a> {
+    fn new(name: Name, began: Time) -> Made<'a> {
         Made {
             name,
+            began,
             descriptor: None,
             argument: Argument::None,
         }
@@ -99,12 +122,14 @@ impl<K: Recordable> Traced<K> {
     ) {
         let Made {
             name,
+            began,
             descriptor,
             argument,
         } = made;
         let at = self.kernel.time();
         if let Some(recorder) = &mut self.recorder {
             recorder.record(&Call {
+                began,
                 at,
                 name,
                 descriptor,
@@ -139,72 +164,79 @@ impl<K: Recordable> Recordable for Traced<K> {
     fn time(&self) -> Time {
         self.kernel.time()
     }
+
+    fn own_address(&self, socket: &K::Socket) -> io::Result<Address> {
+        self.kernel.own_address(socket)
+    }
 }
 
 impl<K: Recordable> Sockets for Traced<K> {
     type Socket = K::Socket;
 
-    #[inline]
     fn accept(&mut self, listener: &K::Socket) -> io::Result<K::Socket> {
+        let began = self.began();
         let answer = self.kernel.accept(listener);
         if self.is_on() {
-            let made = Made::new(Name::Accept).on(K::number(listener));
+            let made = Made::new(Name::Accept, began).on(K::number(listener));
             self.opened(made, answer.as_ref());
+            if let Ok(socket) = &answer {
+                self.ask_ends(socket);
+            }
         }
         answer
     }
 
     #[inline]
     fn read(&mut self, socket: &K::Socket, space: &mut [u8]) -> io::Result<usize> {
-        let answer = self.kernel.read(socket, space);
         if self.is_on() {
-            let made = Made::new(Name::Read).on(K::number(socket));
-            self.moved(made, &answer, space);
+            return self.read_traced(socket, space);
         }
-        answer
+        self.kernel.read(socket, space)
     }
 
     #[inline]
     fn write(&mut self, socket: &K::Socket, bytes: &[u8]) -> io::Result<usize> {
-        let answer = self.kernel.write(socket, bytes);
         if self.is_on() {
-            let made = Made::new(Name::Write).on(K::number(socket));
-            self.moved(made, &answer, bytes);
+            return self.write_traced(socket, bytes);
         }
-        answer
+        self.kernel.write(socket, bytes)
     }
 
     fn shutdown(&mut self, socket: &K::Socket) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.shutdown(socket);
         if self.is_on() {
-            let made = Made::new(Name::Shutdown).on(K::number(socket));
+            let made = Made::new(Name::Shutdown, began).on(K::number(socket));
             self.note(made, done(&answer));
         }
         answer
     }
 
     fn unacknowledged(&mut self, socket: &K::Socket) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.unacknowledged(socket);
         if self.is_on() {
-            let made = Made::new(Name::Unacknowledged).on(K::number(socket));
+            let made = Made::new(Name::Unacknowledged, began).on(K::number(socket));
             self.note(made, number(&answer));
         }
         answer
     }
 
     fn take_error(&mut self, socket: &K::Socket) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.take_error(socket);
         if self.is_on() {
-            let made = Made::new(Name::TakeError).on(K::number(socket));
+            let made = Made::new(Name::TakeError, began).on(K::number(socket));
             self.note(made, done(&answer));
         }
         answer
     }
 
     fn peer(&mut self, socket: &K::Socket) -> io::Result<Address> {
+        let began = self.began();
         let answer = self.kernel.peer(socket);
         if self.is_on() {
-            let made = Made::new(Name::Peer).on(K::number(socket));
+            let made = Made::new(Name::Peer, began).on(K::number(socket));
             self.found(made, &answer);
         }
         answer
@@ -214,13 +246,53 @@ impl<K: Recordable> Sockets for Traced<K> {
     fn close(&mut self, socket: K::Socket) {
         if self.is_on() {
             // Recorded before the call, because the call consumes the socket.
-            self.note(Made::new(Name::Close).on(K::number(&socket)), Ok(0));
+            let made = Made::new(Name::Close, self.began());
+            self.note(made.on(K::number(&socket)), Ok(0));
         }
         self.kernel.close(socket);
     }
 }
 
 impl<K: Recordable> Traced<K> {
+    #[cold]
+    fn read_traced(&mut self, socket: &K::Socket, space: &mut [u8]) -> io::Result<usize> {
+        let began = self.began();
+        let answer = self.kernel.read(socket, space);
+        let made = Made::new(Name::Read, began).on(K::number(socket));
+        self.moved(made, &answer, space);
+        answer
+    }
+
+    #[cold]
+    fn write_traced(&mut self, socket: &K::Socket, bytes: &[u8]) -> io::Result<usize> {
+        let began = self.began();
+        let answer = self.kernel.write(socket, bytes);
+        let made = Made::new(Name::Write, began).on(K::number(socket));
+        self.moved(made, &answer, bytes);
+        answer
+    }
+
+    /// Asks for the addresses of both ends of a new connection, if the recorder needs them. Both
+    /// calls are recorded like any other.
+    #[cold]
+    fn ask_ends(&mut self, socket: &K::Socket) {
+        if !(self.recorder.as_ref()).is_some_and(|recorder| recorder.needs_addresses()) {
+            return;
+        }
+        // A peer that has left already has no address.
+        let _ = self.peer(socket);
+        self.ask_own_end(socket);
+    }
+
+    #[cold]
+    fn ask_own_end(&mut self, socket: &K::Socket) {
+        if (self.recorder.as_ref()).is_some_and(|recorder| recorder.needs_addresses()) {
+            let began = self.began();
+            let answer = self.kernel.own_address(socket);
+            self.found(Made::new(Name::Local, began).on(K::number(socket)), &answer);
+        }
+    }
+
     /// Records a call that moves bytes to or from `space`.
     fn moved(&mut self, made: Made<'_>, answer: &io::Result<usize>, space: &[u8]) {
         let made = made.with(Argument::Size(space.len()));
@@ -248,11 +320,11 @@ impl<K: Recordable> Traced<K> {
 impl<K: Recordable + Poller> Traced<K> {
     #[cold]
     fn wait_traced(&mut self, events: &mut [Event], until: Time) -> io::Result<usize> {
-        let began = self.kernel.time();
+        let began = self.began();
         let answer = self.kernel.wait(events, until);
         let reported = &events[..*answer.as_ref().unwrap_or(&0)];
         let room = events.len();
-        let made = Made::new(K::WAIT).with(Argument::Wait { room, began, until });
+        let made = Made::new(K::WAIT, began).with(Argument::Wait { room, until });
         self.record(made, number(&answer), Returned::Events(reported), &[]);
         answer
     }
@@ -261,9 +333,12 @@ impl<K: Recordable + Poller> Traced<K> {
 impl<K: Recordable + Poller> Poller for Traced<K> {
     #[inline]
     fn register(&mut self, socket: &K::Socket, token: Token, interest: Interest) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.register(socket, token, interest);
-        if K::REGISTERS && self.is_on() {
-            let made = Made::new(Name::Register).on(K::number(socket));
+        if let (Some(recorder), false) = (&mut self.recorder, K::REGISTERS) {
+            recorder.bind(K::number(socket), token);
+        } else if self.is_on() {
+            let made = Made::new(Name::Register, began).on(K::number(socket));
             let made = made.with(Argument::Interest(Some(token), interest));
             self.note(made, done(&answer));
         }
@@ -277,9 +352,10 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.reregister(socket, token, interest);
         if K::REGISTERS && self.is_on() {
-            let made = Made::new(Name::Reregister).on(K::number(socket));
+            let made = Made::new(Name::Reregister, began).on(K::number(socket));
             let made = made.with(Argument::Interest(Some(token), interest));
             self.note(made, done(&answer));
         }
@@ -287,9 +363,10 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
     }
 
     fn deregister(&mut self, socket: &K::Socket) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.deregister(socket);
         if K::REGISTERS && self.is_on() {
-            let made = Made::new(Name::Deregister).on(K::number(socket));
+            let made = Made::new(Name::Deregister, began).on(K::number(socket));
             self.note(made, done(&answer));
         }
         answer
@@ -313,9 +390,10 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
     }
 
     fn take_signal(&mut self) -> io::Result<Option<Signal>> {
+        let began = self.began();
         let answer = self.kernel.take_signal();
         if self.is_on() {
-            let made = Made::new(Name::TakeSignal);
+            let made = Made::new(Name::TakeSignal, began);
             match &answer {
                 Ok(signal) => self.record(made, Ok(0), Returned::Signal(*signal), &[]),
                 Err(error) => self.note(made, Err(code(error))),
@@ -325,9 +403,10 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
     }
 
     fn take_wake_up(&mut self) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.take_wake_up();
         if self.is_on() {
-            self.note(Made::new(Name::TakeWakeUp), done(&answer));
+            self.note(Made::new(Name::TakeWakeUp, began), done(&answer));
         }
         answer
     }
@@ -345,9 +424,10 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         batch: &mut DatagramBatch,
         count: usize,
     ) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.receive_datagrams(socket, batch, count);
         if self.is_on() {
-            let made = Made::new(Name::ReceiveDatagrams).on(K::number(socket));
+            let made = Made::new(Name::ReceiveDatagrams, began).on(K::number(socket));
             self.note(made.with(Argument::Size(count)), number(&answer));
         }
         answer
@@ -360,9 +440,10 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         batch: &mut DatagramBatch,
         count: usize,
     ) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.send_datagrams(socket, batch, count);
         if self.is_on() {
-            let made = Made::new(Name::SendDatagrams).on(K::number(socket));
+            let made = Made::new(Name::SendDatagrams, began).on(K::number(socket));
             self.note(made.with(Argument::Size(count)), number(&answer));
         }
         answer
@@ -374,18 +455,20 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         bytes: &[u8],
         to: &Sender,
     ) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.send_datagram(socket, bytes, to);
         if self.is_on() {
-            let made = Made::new(Name::SendDatagram).on(K::number(socket));
+            let made = Made::new(Name::SendDatagram, began).on(K::number(socket));
             self.moved(made, &answer, bytes);
         }
         answer
     }
 
     fn stop_arrivals(&mut self, socket: &K::Socket) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.stop_arrivals(socket);
         if self.is_on() {
-            let made = Made::new(Name::StopArrivals).on(K::number(socket));
+            let made = Made::new(Name::StopArrivals, began).on(K::number(socket));
             self.note(made, done(&answer));
         }
         answer
@@ -398,18 +481,20 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
 
 impl<K: Recordable + Opener> Opener for Traced<K> {
     fn listen(&mut self, at: &Address, options: &ListenOptions) -> Result<K::Socket, OpenError> {
+        let began = self.began();
         let answer = self.kernel.listen(at, options);
         if self.is_on() {
-            let made = Made::new(Name::Listen).with(Argument::Listen(at, options.backlog));
+            let made = Made::new(Name::Listen, began).with(Argument::Listen(at, options.backlog));
             self.opened(made, answer.as_ref().map_err(|refused| &refused.error));
         }
         answer
     }
 
     fn share(&mut self, listener: &K::Socket) -> io::Result<K::Socket> {
+        let began = self.began();
         let answer = self.kernel.share(listener);
         if self.is_on() {
-            let made = Made::new(Name::Share).on(K::number(listener));
+            let made = Made::new(Name::Share, began).on(K::number(listener));
             self.opened(made, answer.as_ref());
         }
         answer
@@ -418,60 +503,70 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
     fn close_listener(&mut self, listener: K::Socket) {
         if self.is_on() {
             // Recorded before the call, because the call consumes the listener.
-            self.note(Made::new(Name::Close).on(K::number(&listener)), Ok(0));
+            let made = Made::new(Name::Close, self.began());
+            self.note(made.on(K::number(&listener)), Ok(0));
         }
         self.kernel.close_listener(listener);
     }
 
     fn local(&mut self, socket: &K::Socket) -> io::Result<Address> {
+        let began = self.began();
         let answer = self.kernel.local(socket);
         if self.is_on() {
-            let made = Made::new(Name::Local).on(K::number(socket));
+            let made = Made::new(Name::Local, began).on(K::number(socket));
             self.found(made, &answer);
         }
         answer
     }
 
     fn queue_length(&mut self, listener: &K::Socket) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.queue_length(listener);
         if self.is_on() {
-            let made = Made::new(Name::QueueLength).on(K::number(listener));
+            let made = Made::new(Name::QueueLength, began).on(K::number(listener));
             self.note(made, number(&answer));
         }
         answer
     }
 
     fn stop_handshakes(&mut self, listener: &K::Socket) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.stop_handshakes(listener);
         if self.is_on() {
-            let made = Made::new(Name::StopHandshakes).on(K::number(listener));
+            let made = Made::new(Name::StopHandshakes, began).on(K::number(listener));
             self.note(made, done(&answer));
         }
         answer
     }
 
     fn stop_queueing(&mut self, listener: &K::Socket) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.stop_queueing(listener);
         if self.is_on() {
-            let made = Made::new(Name::StopQueueing).on(K::number(listener));
+            let made = Made::new(Name::StopQueueing, began).on(K::number(listener));
             self.note(made, done(&answer));
         }
         answer
     }
 
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<K::Socket, OpenError> {
+        let began = self.began();
         let answer = self.kernel.connect(to, options);
         if self.is_on() {
-            let made = Made::new(Name::Connect).with(Argument::Address(to));
+            let made = Made::new(Name::Connect, began).with(Argument::Address(to));
             self.opened(made, answer.as_ref().map_err(|refused| &refused.error));
+            if let Ok(socket) = &answer {
+                self.ask_own_end(socket);
+            }
         }
         answer
     }
 
     fn reserve(&mut self) -> io::Result<K::Socket> {
+        let began = self.began();
         let answer = self.kernel.reserve();
         if self.is_on() {
-            self.opened(Made::new(Name::Reserve), answer.as_ref());
+            self.opened(Made::new(Name::Reserve, began), answer.as_ref());
         }
         answer
     }
@@ -481,9 +576,10 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     type Command = K::Command;
 
     fn supervise(&mut self) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.supervise();
         if self.is_on() {
-            self.note(Made::new(Name::Supervise), done(&answer));
+            self.note(Made::new(Name::Supervise, began), done(&answer));
         }
         answer
     }
@@ -493,10 +589,11 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     }
 
     fn spawn(&mut self, command: &K::Command) -> io::Result<Child<K::Socket>> {
+        let began = self.began();
         let answer = self.kernel.spawn(command);
         if self.is_on() {
             let text = format!("{command:?}");
-            let made = Made::new(Name::Spawn).with(Argument::Text(&text));
+            let made = Made::new(Name::Spawn, began).with(Argument::Text(&text));
             let result = answer.as_ref().map(|child| child.id as usize);
             self.note(made, result.map_err(code));
         }
@@ -504,60 +601,70 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     }
 
     fn take_output(&mut self, pipe: &K::Socket, space: &mut [u8]) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.take_output(pipe, space);
         if self.is_on() {
-            let made = Made::new(Name::TakeOutput).on(K::number(pipe));
+            let made = Made::new(Name::TakeOutput, began).on(K::number(pipe));
             self.moved(made, &answer, space);
         }
         answer
     }
 
     fn kill(&mut self, id: u32) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.kill(id);
         if self.is_on() {
-            let made = Made::new(Name::Kill).with(Argument::Group(id));
+            let made = Made::new(Name::Kill, began).with(Argument::Group(id));
             self.note(made, done(&answer));
         }
         answer
     }
 
     fn reap(&mut self, exit: &K::Socket) -> io::Result<bool> {
+        let began = self.began();
         let answer = self.kernel.reap(exit);
         if self.is_on() {
-            self.ended(Made::new(Name::Reap).on(K::number(exit)), &answer);
+            self.ended(Made::new(Name::Reap, began).on(K::number(exit)), &answer);
         }
         answer
     }
 
     fn has_ended(&mut self, exit: &K::Socket) -> io::Result<bool> {
+        let began = self.began();
         let answer = self.kernel.has_ended(exit);
         if self.is_on() {
-            self.ended(Made::new(Name::HasEnded).on(K::number(exit)), &answer);
+            self.ended(
+                Made::new(Name::HasEnded, began).on(K::number(exit)),
+                &answer,
+            );
         }
         answer
     }
 
     fn take_child_report(&mut self) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.take_child_report();
         if self.is_on() {
-            self.note(Made::new(Name::TakeChildReport), done(&answer));
+            self.note(Made::new(Name::TakeChildReport, began), done(&answer));
         }
         answer
     }
 
     fn ended_child(&mut self) -> io::Result<Option<u32>> {
+        let began = self.began();
         let answer = self.kernel.ended_child();
         if self.is_on() {
             let id = answer.as_ref().map(|id| id.unwrap_or(0) as usize);
-            self.note(Made::new(Name::EndedChild), id.map_err(code));
+            self.note(Made::new(Name::EndedChild, began), id.map_err(code));
         }
         answer
     }
 
     fn reap_orphan(&mut self, id: u32) -> io::Result<()> {
+        let began = self.began();
         let answer = self.kernel.reap_orphan(id);
         if self.is_on() {
-            let made = Made::new(Name::ReapOrphan).with(Argument::Process(id));
+            let made = Made::new(Name::ReapOrphan, began).with(Argument::Process(id));
             self.note(made, done(&answer));
         }
         answer
@@ -566,6 +673,7 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
 
 impl<K: Recordable + Streams> Streams for Traced<K> {
     fn watch(&mut self, stream: Stream, on: bool) -> io::Result<bool> {
+        let began = self.began();
         let answer = self.kernel.watch(stream, on);
         if self.is_on() {
             let (name, interest) = match (on, stream) {
@@ -580,25 +688,27 @@ impl<K: Recordable + Streams> Streams for Traced<K> {
                 Err(error) => Err(code(error)),
             };
             let argument = Argument::Interest(Some(stream.token()), interest);
-            let made = Made::new(name).on(stream as u32).with(argument);
+            let made = Made::new(name, began).on(stream as u32).with(argument);
             self.note(made, result);
         }
         answer
     }
 
     fn input(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.input(space);
         if self.is_on() {
-            let made = Made::new(Name::Input).on(Stream::Input as u32);
+            let made = Made::new(Name::Input, began).on(Stream::Input as u32);
             self.moved(made, &answer, space);
         }
         answer
     }
 
     fn output(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let began = self.began();
         let answer = self.kernel.output(bytes);
         if self.is_on() {
-            let made = Made::new(Name::Output).on(Stream::Output as u32);
+            let made = Made::new(Name::Output, began).on(Stream::Output as u32);
             self.moved(made, &answer, bytes);
         }
         answer

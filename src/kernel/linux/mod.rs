@@ -141,6 +141,10 @@ impl Recordable for Linux {
     fn time(&self) -> Time {
         Time::from_nanos(process::monotonic_nanoseconds())
     }
+
+    fn own_address(&self, socket: &Socket) -> io::Result<Address> {
+        Address::from_raw(&socket::local(socket.as_fd())?)
+    }
 }
 
 impl Sockets for Linux {

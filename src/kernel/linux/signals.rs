@@ -30,6 +30,12 @@ pub fn block_signals() -> io::Result<()> {
     signal::block(&[&ANSWERED[..], &[signal::CHLD]].concat())
 }
 
+/// Blocks SIGUSR2 too, for a server with a trace. Without one, nothing reads that signal, and its
+/// default ends the process. Must be called before the first thread starts.
+pub fn block_trace_signal() -> io::Result<()> {
+    signal::block(&[signal::USR2])
+}
+
 /// Blocks SIGUSR1 and SIGHUP from now on, for a loop that starts later. SIGTERM and SIGINT still
 /// end the process at once, because no peer is owed a reply yet. In the first process of a
 /// namespace they are blocked too: the kernel discards them there as long as they are not blocked.
@@ -62,7 +68,7 @@ impl Signals {
         block_signals()?;
         Ok(Signals {
             ending: signal::descriptor(&ENDING)?,
-            all: signal::descriptor(&ANSWERED)?,
+            all: signal::descriptor(&[&ANSWERED[..], &[signal::USR2]].concat())?,
         })
     }
 
@@ -76,6 +82,7 @@ impl Signals {
         for descriptor in [&self.ending, &self.all] {
             match signal::take(descriptor.as_fd()) {
                 Ok(signal::USR1) => return Ok(Some(Signal::Statistics)),
+                Ok(signal::USR2) => return Ok(Some(Signal::Trace)),
                 Ok(signal::HUP) => return Ok(Some(Signal::Reload)),
                 Ok(number) => return Ok(Some(Signal::Terminate(number))),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -248,7 +248,7 @@ pub fn pause<K: Poller>(kernel: &mut K, until: Time) -> io::Result<Option<i32>> 
         match kernel.take_signal()? {
             Some(Signal::Terminate(number)) => return Ok(Some(number)),
             Some(Signal::Reload) => return Ok(Some(HANG_UP)),
-            Some(Signal::Statistics) => {}
+            Some(Signal::Statistics | Signal::Trace) => {}
             None => break,
         }
     }

@@ -238,6 +238,23 @@ impl<S: Service> Connection<S> {
         self.cause().reason
     }
 
+    /// The name of the state, for an observer, and its number.
+    #[cold]
+    pub fn stage(&self) -> (&'static str, u8) {
+        match self.state {
+            State::Header { .. } => ("header", 9),
+            State::Greeting => ("greeting", 0),
+            State::Open => ("open", 1),
+            State::Yielding => ("yielding", 2),
+            State::Discarding { .. } => ("discarding", 3),
+            State::Awaiting => ("awaiting", 4),
+            State::HalfClosed(_) => ("half-closed", 5),
+            State::Draining(_) => ("draining", 6),
+            State::Lingering(_) => ("lingering", 7),
+            State::Closed(_) => ("closed", 8),
+        }
+    }
+
     /// Whether the connection reads and answers, and is not about to end.
     #[inline]
     pub fn is_open(&self) -> bool {

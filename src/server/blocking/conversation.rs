@@ -20,6 +20,7 @@ use crate::server::admission::announced::Announced;
 use crate::server::effects::commands::Commands;
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::CloseLog;
+use crate::server::observe::tap::Tap;
 use crate::server::pace::Pace;
 use crate::server::pool::Workspaces;
 use crate::server::pump::{Pump, ReadPolicy};
@@ -51,7 +52,7 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
         let workspaces = Workspaces::new(settings.workspaces, settings.workspace)?;
         let pump = Pump {
             close_log: CloseLog::default(),
-            tap: settings.wiretap.clone(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             announced: Announced::new(
                 settings.proxy.as_ref(),
@@ -248,6 +249,7 @@ mod tests {
             backlog: 1,
             drain_timeout: Duration::ZERO,
             wiretap: None,
+            trace: None,
             pacing: Pacing::default(),
             proxy: None,
         };

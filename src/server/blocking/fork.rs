@@ -52,6 +52,10 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
         let settings = &mut self.drive.settings;
         let process = std::process::id();
         settings.wiretap = settings.wiretap.take().map(|tap| tap.of_process(process));
+        if let Some(trace) = &settings.trace {
+            // The records so far are those of the parent.
+            trace.ring().clear();
+        }
         let mut conversation = match self.drive.conversation() {
             Ok(conversation) => conversation,
             Err(error) => {
@@ -86,6 +90,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
             }
         }
         self.publish(slot, &conversation, &mut told);
+        (self.drive.at_end)();
         // A line that was written in part would be mixed with the next one of another process.
         finish_lines(LAST_LINE_TIMEOUT);
         self.ledger.add_lines_dropped(0, take_lines_untold());

@@ -25,7 +25,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::kernel::blocking::{Blocking, WakeUps};
-use crate::kernel::journal::Recorder;
+use crate::kernel::journal::{self, Track};
 use crate::kernel::{Socket, Time, Traced, Waker};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
@@ -134,8 +134,8 @@ pub struct Drive<S: Service> {
     pub control: Option<Socket>,
     /// Loads the service in a process of its own.
     pub load: Load<S>,
-    /// Makes a recorder of system calls, if they are traced.
-    pub recorder: fn() -> Option<Box<dyn Recorder>>,
+    /// What the process of a connection does at its end.
+    pub at_end: Box<dyn Fn() + Send>,
 }
 
 impl<S: Service<State: Send> + Clone + Send + 'static> Drive<S> {
@@ -154,7 +154,11 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Drive<S> {
     }
 
     fn conversation(&self) -> io::Result<Conversation<Traced<Blocking>, S>> {
-        let kernel = Traced::new(Blocking::new(self.wake_ups), (self.recorder)());
-        Conversation::new(kernel, self.protocol.clone(), self.settings.clone())
+        let mut settings = self.settings.clone();
+        // The thread is a loop of its own.
+        settings.trace = settings.trace.as_ref().map(Track::another);
+        let recorder = journal::recorder(settings.trace.as_ref());
+        let kernel = Traced::new(Blocking::new(self.wake_ups), recorder);
+        Conversation::new(kernel, self.protocol.clone(), settings)
     }
 }

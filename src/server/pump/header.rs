@@ -8,6 +8,7 @@
 
 use super::super::admission::announced::{address_of, log_header};
 use super::super::link::Link;
+use super::super::observe::tap::Tap;
 use super::super::pace::Side;
 use super::super::waiting::Waiting;
 use super::{Next, Possible, Pump, Transfer};
@@ -45,7 +46,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             return true;
         };
         let mut address = address_of(&source);
-        let is_asked = announced.is_counted() || self.tap.is_some();
+        let is_asked = announced.is_counted() || self.tap.as_ref().is_some_and(Tap::sees_bytes);
         if address.is_none() && is_asked {
             address = self.kernel.peer(&peer.socket).ok();
         }

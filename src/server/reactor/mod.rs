@@ -39,6 +39,7 @@ use super::datagram::DatagramServer;
 use super::effects::children::PendingAnswer;
 use super::link::Link;
 use super::observe::counters::Counters;
+use super::observe::tap::{Tap, Told};
 use super::pool::Workspaces;
 use super::pump::{FastOutcome, Possible, Pump, ReadPolicy};
 use super::settings::Settings;
@@ -126,7 +127,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             exceptions: Vec::with_capacity(ANSWERS_PER_PHASE),
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
             fast_path_open: service.in_place(&service.open())
-                && pump.tap.is_none()
+                && !pump.tap.as_ref().is_some_and(Tap::sees_bytes)
                 && pump.pace.is_none(),
             has_released: false,
             driver: None,
@@ -691,6 +692,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             has_finished: false,
             has_effect: false,
             number: 0,
+            told: Told::default(),
         };
         let token = match self.links.insert(link) {
             Ok(token) => token,
@@ -706,7 +708,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             self.look_at(token, |pump, link| pump.expect_header(token.index(), link));
         }
         if self.pump().tap.is_some() {
-            self.look_at(token, Pump::tell_new);
+            self.look_at(token, |pump, link| pump.tell_new(token, link));
         }
         if let Some(pace) = &mut self.pump_mut().pace {
             pace.open(token.index(), now);

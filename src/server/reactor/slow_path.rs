@@ -202,6 +202,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if let Some(pace) = &mut self.pump.pace {
             pace.serve(token.index());
         }
+        if let Some(tap) = &mut self.pump.tap {
+            tap.begin(token);
+        }
         let lease = link.lease.take().or_else(|| self.workspaces.acquire());
         if lease.is_none() && !link.connection.is_lingering() {
             return self.wait_for_workspace(token, link);
@@ -227,6 +230,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             if let Some(lease) = lease {
                 self.workspaces.release_workspace(lease);
             }
+            self.pump.tell(token, link);
             return Fate::Open;
         }
         let facts = Facts {
@@ -252,6 +256,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if link.waiting.is_amid() {
             self.lists.arm_by(token.index(), &link.waiting);
         }
+        if next.want != Want::Close {
+            self.pump.tell(token, link);
+        }
         let is_settled = link.waiting.is_for_peer()
             && next.want != Want::Close
             && interest(&link.waiting, self.settings.trigger) == link.registered;
@@ -269,6 +276,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         link: &mut Link<K, S>,
         want: Want,
     ) -> Fate {
+        self.pump.tell(token, link);
         if want == Want::Close {
             return Fate::Closed;
         }
@@ -402,12 +410,14 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
                 pace.put_off(slot, pause);
             }
             self.lists.enter(slot, &link.waiting);
+            self.pump.tell(token, link);
             return Fate::Open;
         }
         if link.waiting.is_tokens() {
             link.waiting.end_tokens(now);
             if link.waiting.is_turn() {
                 self.lists.enter(slot, &link.waiting);
+                self.pump.tell(token, link);
                 self.arm(token, link);
                 return Fate::Open;
             }
@@ -571,6 +581,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     #[cold]
     pub(in crate::server) fn visit(&mut self, token: Token, link: &mut Link<K, S>) {
         if link.waiting.visit(self.pump.now) {
+            self.pump.tell(token, link);
             self.lists.enter(token.index(), &link.waiting);
         }
     }
@@ -583,6 +594,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             pace.put_off(token.index(), self.pump.now.since(since));
         }
         link.waiting.lent(self.pump.now);
+        self.pump.tell(token, link);
         self.lists.enter(token.index(), &link.waiting);
     }
 
@@ -605,7 +617,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         }
         self.pump.close_log.log_close(&cause, self.pump.now);
         if let Some(tap) = &mut self.pump.tap {
-            tap.unregistered(link.number, cause.reason);
+            tap.unregistered(token, link.number, cause.reason, self.pump.now);
         }
         self.pump.kernel.close(link.socket);
         if let Some(lease) = link.lease {

@@ -402,6 +402,23 @@ impl Waiting {
         }
     }
 
+    /// What is waited for, as a number of the list that a trace shows.
+    #[cold]
+    pub(super) fn number(&self) -> u8 {
+        match self {
+            Waiting::Peer(Due::Request { .. }) => 0,
+            Waiting::Peer(Due::Frame { .. }) => 1,
+            Waiting::Peer(Due::Message { .. }) => 2,
+            Waiting::Peer(Due::Writable { .. }) => 3,
+            Waiting::Peer(Due::LastAck { .. }) => 4,
+            Waiting::Turn { .. } => 5,
+            Waiting::Workspace { .. } => 6,
+            Waiting::Memory { .. } => 7,
+            Waiting::Effect => 8,
+            Waiting::Tokens { .. } => 9,
+        }
+    }
+
     pub(super) fn is_effect(&self) -> bool {
         matches!(self, Waiting::Effect)
     }

@@ -17,6 +17,7 @@ use crate::sys::retry;
 pub(crate) const TERM: c_int = libc::SIGTERM;
 pub(crate) const INT: c_int = libc::SIGINT;
 pub(crate) const USR1: c_int = libc::SIGUSR1;
+pub(crate) const USR2: c_int = libc::SIGUSR2;
 pub(crate) const HUP: c_int = libc::SIGHUP;
 pub(crate) const CHLD: c_int = libc::SIGCHLD;
 

@@ -32,6 +32,7 @@ mod server;
 mod streams;
 mod sums;
 mod supervision;
+mod trace;
 mod user;
 mod wiretap;
 mod workers;

@@ -33,7 +33,7 @@ fn served_with(signals: &[Signal]) -> (Ending, u32) {
         Err("the test is over".to_owned())
     };
     let (tell, told) = mpsc::channel();
-    let begin = Box::new(|_| ());
+    let hooks = mynah::workers::Hooks::default();
     let statistics = Statistics {
         interval: None,
         format: StatsFormat::Whole,
@@ -45,7 +45,7 @@ fn served_with(signals: &[Signal]) -> (Ending, u32) {
             vec![waker],
             statistics,
             load,
-            begin,
+            hooks,
             || {},
         ))
     });

@@ -76,6 +76,7 @@ impl Sim {
         bytes: &[u8],
     ) {
         self.journal.record(&Call {
+            began: self.now,
             at: self.now,
             name,
             descriptor,

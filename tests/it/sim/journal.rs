@@ -6,9 +6,12 @@
 //! and the token of a registration: `recv(5) = 64`, `epoll_ctl ADD(5, READ) = 0`.
 
 use std::fmt::Write as _;
+use std::io;
 
-use mynah::kernel::errno;
-use mynah::kernel::journal::{Argument, Call, Name, Recorder};
+use mynah::kernel::journal::{Argument, Call, Name, Recordable, Recorder};
+use mynah::kernel::{Address, Time, errno};
+
+use super::{Sim, Socket};
 
 /// Whether `name` stands for `text`: the same call, or a name that covers all calls of `epoll_ctl`
 /// or `read`.
@@ -109,4 +112,18 @@ fn short(text: &mut String, call: &Call<'_>) {
         call.name.text(),
         arguments.join(", ")
     );
+}
+
+impl Recordable for Sim {
+    fn number(socket: &Socket) -> u32 {
+        socket.number
+    }
+
+    fn time(&self) -> Time {
+        self.now
+    }
+
+    fn own_address(&self, _: &Socket) -> io::Result<Address> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

@@ -20,7 +20,7 @@ use crate::protocol::framing::{Framing, Raw};
 
 use super::table::{BENCH, CommandRow};
 use super::values::{count, put, rate, size};
-use super::{Command, Options};
+use super::{Command, Options, TraceFile};
 pub(super) use flags::FLAGS;
 
 /// A range of source addresses spans at most a /16 network; a larger one is likely a typing error.
@@ -200,7 +200,7 @@ fn finish(options: Options) -> Result<Command, String> {
     bench.pairs = draft.pairs.unwrap_or(PAIRS_DEFAULT);
     bench.settle(draft.duration, draft.requests, draft.warmup);
     bench.check()?;
-    Ok(Command::Bench(Box::new(bench)))
+    Ok(Command::Bench(Box::new(bench), TraceFile::default()))
 }
 
 impl Draft {

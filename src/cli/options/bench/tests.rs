@@ -11,7 +11,7 @@ use crate::load::run::bench::ServerPid;
 fn parse_words(words: &[&str]) -> Result<Bench, String> {
     let words = ["bench"].iter().chain(words).map(OsString::from);
     match parse(words)? {
-        Parsed::Run(Command::Bench(bench)) => Ok(*bench),
+        Parsed::Run(Command::Bench(bench, _)) => Ok(*bench),
         other => panic!("{other:?}"),
     }
 }

@@ -6,7 +6,7 @@ use super::{CommandRow, Effect, Flag};
 use crate::base::text::suggest::suggest_or_list;
 use crate::lab::EXPERIMENTS;
 
-const LAB: &str = "lab";
+pub(super) const LAB: &str = "lab";
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: LAB,
@@ -24,6 +24,14 @@ pub(super) const ROW: CommandRow = CommandRow {
         ],
     ),
     finish: |options| match (options.lab.choice, options.lab.quiet, &options.lab.json) {
+        _ if options.lab.trace.is_packets() => Err(
+            "--trace: lab has both ends of its connections, which makes no packets; .txt, .json \
+             or .html"
+                .to_owned(),
+        ),
+        (None, ..) if options.lab.trace.file.is_some() => {
+            Err("--trace: goes with NAME or all".to_owned())
+        }
         (None, true, _) => Err("--quiet: goes with NAME or all".to_owned()),
         (None, _, Some(_)) => Err("--json: goes with NAME or all".to_owned()),
         _ => Ok(Command::Lab(options.lab)),

@@ -7,7 +7,7 @@ use super::super::texts::TEXTS;
 use super::super::values::shown;
 use super::other_words::{of_flag, of_word};
 use super::{
-    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve,
+    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve, trace,
 };
 use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
@@ -21,6 +21,7 @@ pub(in crate::cli::options) fn flags() -> Vec<&'static Flag> {
         lab::FLAGS,
         connect::FLAGS,
         decode::FLAGS,
+        trace::FLAGS,
         FLAGS,
     ];
     tables.into_iter().flatten().collect()

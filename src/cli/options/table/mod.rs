@@ -14,6 +14,7 @@ mod lookup;
 mod merge;
 mod other_words;
 mod serve;
+mod trace;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -16,17 +16,19 @@ mod user;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::id as process_id;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use super::trace::{self, Trace};
 use super::{Exit, Failure, io_failure, limited, memory};
 use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::{ProxyMode, Serve};
-use crate::kernel::journal::TextLog;
+use crate::kernel::journal::{Track, recorder};
 use crate::kernel::{
-    Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals, host,
-    outlet_descriptors,
+    Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals,
+    block_trace_signal, host, outlet_descriptors,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
@@ -43,7 +45,7 @@ use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
 use crate::workers::notices::Notices;
-use crate::workers::{self, Ending, Statistics, Watcher};
+use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
 use listeners::{Listeners, Open, address_of, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
 use ready::{print_ready_line, warn_about_allowed};
@@ -101,8 +103,9 @@ where
     let connections_max = connections_that_fit(&options)?;
     let mut protocol = protocol(&options, service)?;
     let pacing = pacing(&options);
+    let trace_memory = trace_memory(&options, connections_max)?;
     let demand = Demand {
-        memory_max: options.memory_max,
+        memory_max: options.memory_max - trace_memory,
         connections_max: connections_max as usize,
         threads: options.workers(),
         // The supervisor is one more.
@@ -116,14 +119,19 @@ where
             addresses.iter().filter(|at| at.is_datagrams()).count(),
         ),
     };
-    let (plan, connections_max) = models::plan(&options, &demand, &protocol)?;
+    let (mut plan, connections_max) = models::plan(&options, &demand, &protocol)?;
+    plan.ceiling += trace_memory;
 
     // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
     // line and not an abort.
     drop(memory("--max-memory", plan.ceiling)?);
     block_signals().map_err(io_failure("signals"))?;
+    if options.trace.file.is_some() {
+        block_trace_signal().map_err(io_failure("signals"))?;
+    }
     let mut place = None;
     if options.processes.is_some() {
+        trace::check_processes(&options.trace)?;
         let mut announce = |addresses: &[Address]| {
             announce(&options, connections_max, addresses, &plan);
         };
@@ -153,10 +161,14 @@ where
         None => Wiretap::new(detail),
         Some(_) => Wiretap::new(detail).of_process(process_id()),
     });
+    let is_one_of_many = place.is_some() || options.model == Model::Fork;
+    let trace = Trace::open(&options.trace, connections_max as usize, is_one_of_many)?;
+    let trace = trace.map(Arc::new);
     let mut servers = Vec::new();
     let mut wakers = Vec::<Waker>::new();
     let mut copies = Vec::new();
     for worker in 0..options.threads {
+        let track = trace.as_ref().map(|trace| trace.ring().track());
         let opened = match &mut place {
             None => {
                 let mut open = Open {
@@ -164,19 +176,21 @@ where
                     addresses: &mut addresses,
                     passed: &mut passed,
                 };
-                open.worker(&protocol, worker, &mut copies)
+                open.worker((&protocol, track.as_ref()), worker, &mut copies)
             }
-            Some(place) => place.open_worker(&options, &protocol, worker),
+            Some(place) => place.open_worker(&options, (&protocol, track.as_ref()), worker),
         };
         let started = opened.and_then(|opened| {
             wakers.push(opened.waker.clone());
             let (worker, wiretap) = (first + worker, wiretap.as_ref());
             let pacing = pacing.clone();
-            let settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
+            let mut settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
+            settings.trace = track;
             match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
                 None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
                 Some(hand_out) => {
-                    models::start(&options, opened, &protocol, settings, &load, hand_out)
+                    let load = (&load, write_at_end(trace.clone()));
+                    models::start(&options, opened, &protocol, settings, load, hand_out)
                 }
             }
         });
@@ -216,10 +230,14 @@ where
         }
     };
     let statistics = statistics(&options);
-    let begin = pinning(&options, first)?;
+    let hooks = Hooks {
+        begin: pinning(&options, first)?,
+        trace: write_on_signal(trace.clone(), options.model != Model::Fork),
+    };
     let load = move || load_now(&load);
-    let ended = workers::run_for(watcher, servers, wakers, statistics, load, begin, announce);
-    match ended.map_err(io_failure("serving"))? {
+    let ended = workers::run_for(watcher, servers, wakers, statistics, load, hooks, announce);
+    let written = trace.map_or(Ok(()), |trace| trace.write());
+    let ended = match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
         // The supervisor tells it for all.
         Ending::Drained { cut, .. } if !is_alone => match cut {
@@ -227,7 +245,58 @@ where
             _ => Err(Failure::new(Exit::DrainCut, "")),
         },
         Ending::Drained { cut, counters } => drained(cut, 0, counters.connections_total),
+    };
+    ended.and(written)
+}
+
+/// Memory of all traces. What the ceiling does not leave to connections.
+fn trace_memory(options: &Serve, connections_max: u32) -> Result<usize, Failure> {
+    let Some(keep) = trace::keep(&options.trace, connections_max as usize) else {
+        return Ok(0);
+    };
+    let traces = options.processes.unwrap_or(1) as usize;
+    let memory = keep.memory().saturating_mul(traces);
+    if memory >= options.memory_max {
+        let line = format!(
+            "--max-memory {}: too little: a trace of {} records takes {memory} bytes, see \
+             --trace-last",
+            options.memory_max, keep.records
+        );
+        return Err(Failure::new(Exit::Usage, line));
     }
+    Ok(memory)
+}
+
+/// Writes the trace of a process that serves one connection.
+fn write_at_end(trace: Option<Arc<Trace>>) -> Box<dyn Fn() + Send> {
+    match trace {
+        None => Box::new(|| ()),
+        Some(trace) => Box::new(move || trace.write_in_child()),
+    }
+}
+
+/// Writes the trace on a thread of its own, so that the loop does not wait for the file. Where the
+/// process must have no other thread, the loop writes it.
+fn write_on_signal(
+    trace: Option<Arc<Trace>>,
+    may_have_thread: bool,
+) -> Box<dyn Fn() + Send + Sync> {
+    let Some(trace) = trace else {
+        return Box::new(|| ());
+    };
+    Box::new(move || {
+        let its = Arc::clone(&trace);
+        let write = move || its.write_or_warn();
+        match may_have_thread {
+            true => {
+                let thread = thread::Builder::new().name("trace".to_owned());
+                if let Err(error) = thread.spawn(write) {
+                    log::warn!("--trace: {error}; the trace is not written");
+                }
+            }
+            false => write(),
+        }
+    })
 }
 
 /// What the service manager is told, if the environment names one.
@@ -298,11 +367,12 @@ fn drained(cut: u64, lost: u64, served: u64) -> Result<(), Failure> {
 impl Open<'_> {
     fn worker<S: Service>(
         &mut self,
-        protocol: &Protocol<S>,
+        (protocol, track): (&Protocol<S>, Option<&Track>),
         worker: usize,
         copies: &mut Vec<Listeners<Socket>>,
     ) -> Result<Opened, Failure> {
-        let (mut kernel, waker, control) = open_kernel(self.options.model, protocol, worker, None)?;
+        let (mut kernel, waker, control) =
+            open_kernel(self.options.model, (protocol, track), worker, None)?;
         let shared = copies.pop().unwrap_or_default();
         let mut listeners = self.listeners(&mut kernel, worker, shared)?;
         if worker == 0 {
@@ -337,7 +407,7 @@ fn serve_standard_input<S: Service>(
 /// Opens the poller of one worker. The first worker is also woken by `link`.
 fn open_kernel<S: Service>(
     model: Model,
-    protocol: &Protocol<S>,
+    (protocol, track): (&Protocol<S>, Option<&Track>),
     worker: usize,
     link: Option<&Link>,
 ) -> Result<(Traced<Linux>, Waker, Option<Socket>), Failure> {
@@ -350,7 +420,7 @@ fn open_kernel<S: Service>(
         Model::Iterative => Some(linux.descriptor().map_err(io_failure("epoll"))?),
         _ => None,
     };
-    let mut kernel = Traced::new(linux, TextLog::if_shown());
+    let mut kernel = Traced::new(linux, recorder(track));
     if has_children(model, protocol) {
         kernel.supervise().map_err(cannot_watch(model))?;
     }
@@ -561,6 +631,7 @@ fn settings(
         backlog: options.backlog,
         drain_timeout: options.drain_timeout,
         wiretap: wiretap.cloned(),
+        trace: None,
         pacing,
         proxy: options.proxy.map(|mode| ProxyRule {
             is_required: mode == ProxyMode::Require,

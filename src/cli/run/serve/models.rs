@@ -11,7 +11,6 @@ use super::super::{Exit, Failure, io_failure};
 use super::{Opened, start_worker};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::blocking::WakeUps;
-use crate::kernel::journal::TextLog;
 use crate::kernel::{Linux, Traced, Trigger};
 use crate::limits;
 use crate::protocol::connection::Protocol;
@@ -91,7 +90,7 @@ pub(super) fn start<S: Service + Clone>(
     opened: Opened,
     protocol: &Protocol<S>,
     settings: Settings,
-    load: &Load<S>,
+    (load, at_end): (&Load<S>, Box<dyn Fn() + Send>),
     hand_out: HandOut<S>,
 ) -> Result<Server<Traced<Linux>, S>, Failure> {
     let failure = io_failure("starting a worker");
@@ -120,7 +119,7 @@ pub(super) fn start<S: Service + Clone>(
         waker: opened.waker,
         control: opened.control,
         load: load.clone(),
-        recorder: TextLog::if_shown,
+        at_end,
     };
     // The server itself holds no connection.
     let settings = Settings {

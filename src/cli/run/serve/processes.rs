@@ -11,6 +11,7 @@ use super::listeners::{Listeners, Open, inherited_by};
 use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
+use crate::kernel::journal::Track;
 use crate::kernel::{self, Address, Linux, Opener, Socket};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
@@ -40,11 +41,11 @@ impl Place {
     pub(super) fn open_worker<S: Service>(
         &mut self,
         options: &Serve,
-        protocol: &Protocol<S>,
+        (protocol, track): (&Protocol<S>, Option<&Track>),
         thread: usize,
     ) -> Result<Opened, Failure> {
         let link = Some(self.reporter.link());
-        let (kernel, waker, control) = open_kernel(Model::Epoll, protocol, thread, link)?;
+        let (kernel, waker, control) = open_kernel(Model::Epoll, (protocol, track), thread, link)?;
         let listeners = self.listeners.get_mut(thread);
         let mut shared = listeners.map(std::mem::take).unwrap_or_default();
         let inherited = inherited_by(options, thread).min(shared.len());
