@@ -138,8 +138,11 @@ pub mod store;
 mod sys;
 pub mod workers;
 
+pub use base::token_bucket::Rate;
 pub use library::{Builder, Error, Server};
 pub use protocol::service::{Answer, Echo, Reply, Request, Service};
+pub use server::admission::AcceptPolicy;
+pub use server::observe::wiretap::Detail;
 pub use server::{Handle, Loop, Refused, TimerId};
 pub use workers::Ending;
 

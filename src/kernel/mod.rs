@@ -47,7 +47,7 @@ pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
 pub(crate) use lines::{add_lines_dropped, retry_lines, retry_lines_by, take_lines_untold};
 pub use linux::processes::{
-    Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child,
+    Exit, Link, Process, kill_worker, reload_worker, start_worker, take_ended_child, trace_worker,
 };
 pub use linux::signals::{
     block_signals, block_trace_signal, hold_signals_back, let_hang_ups_act, let_signals_act,

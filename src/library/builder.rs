@@ -8,10 +8,12 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bound::{Loops, Server};
 use super::error::Error;
+use crate::base::token_bucket::{Bucket, Rate};
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
     Address, Endpoint, Linux, ListenOptions, OpenError, OpenStep, Opener, Sharing, Socket, Spawner,
@@ -21,10 +23,13 @@ use crate::limits::{self, TIMEOUT_MAX, TIMEOUT_MIN};
 use crate::protocol::connection::Protocol;
 use crate::protocol::framing::{Framing, OnTooLong};
 use crate::protocol::service::Service;
+use crate::server::admission::AcceptPolicy;
 use crate::server::observe::counters::StatsFormat;
+use crate::server::observe::wiretap::{Detail, Wiretap};
+use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{self, Settings};
-use crate::workers::{Ending, Statistics};
+use crate::workers::{Ending, Statistics, hand_over};
 
 /// The settings of a server. Sizes are in bytes; limits hold for all threads together.
 #[derive(Clone, Debug)]
@@ -47,6 +52,10 @@ pub struct Builder {
     trigger: Trigger,
     signals: bool,
     stats_interval: Option<Duration>,
+    accept: AcceptPolicy,
+    wiretap: Option<Detail>,
+    /// Of reading and of sending: each connection, all together.
+    rates: [[Option<Rate>; 2]; 2],
 }
 
 impl Default for Builder {
@@ -69,6 +78,9 @@ impl Default for Builder {
             trigger: Trigger::Edge,
             signals: false,
             stats_interval: None,
+            accept: AcceptPolicy::Reuseport,
+            wiretap: None,
+            rates: [[None; 2]; 2],
         }
     }
 }
@@ -189,6 +201,43 @@ impl Builder {
         self
     }
 
+    /// How several threads share connections: [`AcceptPolicy::Reuseport`] is the default.
+    pub fn accept(mut self, policy: AcceptPolicy) -> Builder {
+        self.accept = policy;
+        self
+    }
+
+    /// Logs each event of each connection at level info, with target `mynah::wiretap`; `None` (the
+    /// default) logs none.
+    pub fn wiretap(mut self, detail: impl Into<Option<Detail>>) -> Builder {
+        self.wiretap = detail.into();
+        self
+    }
+
+    /// What is read from each connection at most; `None` (the default) is no limit.
+    pub fn rate(mut self, rate: impl Into<Option<Rate>>) -> Builder {
+        self.rates[0][0] = rate.into();
+        self
+    }
+
+    /// What is read from all connections together, on all threads.
+    pub fn rate_total(mut self, rate: impl Into<Option<Rate>>) -> Builder {
+        self.rates[0][1] = rate.into();
+        self
+    }
+
+    /// What is sent to each connection at most.
+    pub fn rate_out(mut self, rate: impl Into<Option<Rate>>) -> Builder {
+        self.rates[1][0] = rate.into();
+        self
+    }
+
+    /// What is sent to all connections together.
+    pub fn rate_out_total(mut self, rate: impl Into<Option<Rate>>) -> Builder {
+        self.rates[1][1] = rate.into();
+        self
+    }
+
     /// Takes all memory and opens all listeners. The kernel queues connections from here on. Each
     /// thread gets a clone of `service`: what clones share, such as an `Arc<Mutex<_>>`, is up to
     /// the service.
@@ -247,6 +296,18 @@ impl Builder {
         ] {
             span_within(name, span, TIMEOUT_MIN)?;
         }
+        for ([each, total], names) in self
+            .rates
+            .iter()
+            .zip([["rate", "rate_total"], ["rate_out", "rate_out_total"]])
+        {
+            for (rate, name) in [each, total].into_iter().zip(names) {
+                if let Some(Rate { rate, burst }) = *rate {
+                    within(name, rate, 1..=limits::RATE_MAX)?;
+                    within(name, burst, 1..=limits::RATE_MAX)?;
+                }
+            }
+        }
         span_within("drain_timeout", Some(self.drain_timeout), Duration::ZERO)?;
         span_within(
             "statistics",
@@ -304,10 +365,11 @@ impl Builder {
             processes: 1,
             threads: self.threads,
             frame_size_max: self.frame_size_max,
-            slot_size: server::Server::<Traced<Linux>, S>::slot_size(
-                &protocol.service,
-                self.connections_per_ip_max.is_some(),
-            ),
+            slot_size: self.pacing().slot_size()
+                + server::Server::<Traced<Linux>, S>::slot_size(
+                    &protocol.service,
+                    self.connections_per_ip_max.is_some(),
+                ),
             datagrams_size: 0,
         };
         let memory_max = self.memory_max;
@@ -334,7 +396,9 @@ impl Builder {
                 by_worker: self.threads > 1,
             },
         };
-        // Descriptors of the local listeners, for the further workers.
+        // One bucket of each total, and one count of connections, for all loops.
+        let (pacing, wiretap) = (self.pacing(), self.wiretap.map(Wiretap::new));
+        // Descriptors of the shared listeners, for the further workers.
         let mut copies: Vec<Vec<Socket>> = Vec::new();
         for worker in 0..self.threads {
             let linux = Linux::new(self.signals && worker == 0).map_err(Error::io("epoll"))?;
@@ -356,7 +420,11 @@ impl Builder {
                 opened.shared = copies.pop().unwrap_or_default();
             }
             let failed = Error::io("starting a loop");
-            let settings = self.settings(plan, worker);
+            let settings = Settings {
+                pacing: pacing.clone(),
+                wiretap: wiretap.clone(),
+                ..self.settings(plan, worker)
+            };
             let server = server::Server::new(kernel, opened.own, protocol.clone(), settings);
             let mut server = server.map_err(&failed)?;
             let mut shared = opened.shared.into_iter();
@@ -365,7 +433,23 @@ impl Builder {
             loops.servers.push(server);
             added.map_err(failed)?;
         }
+        if self.accept == AcceptPolicy::Handoff && self.threads > 1 {
+            let share = |worker| share(self.connections_max, self.threads, worker);
+            hand_over(&mut loops.servers, &loops.wakers, &share);
+        }
         Ok(Server::new(addresses, loops))
+    }
+
+    fn pacing(&self) -> Pacing {
+        let [read, write] = self.rates.map(|[each, total]| Limits {
+            each,
+            total: total.map(|rate| Arc::new(Bucket::new(rate))),
+        });
+        Pacing {
+            read,
+            write,
+            ..Pacing::default()
+        }
     }
 
     /// Opens the listeners of a worker. The local ones of the first worker are for all.
@@ -378,12 +462,19 @@ impl Builder {
         let mut listeners = Listeners::default();
         for address in addresses {
             // SO_REUSEPORT does not work for local sockets: a second worker would get EADDRINUSE.
-            let is_shared = self.threads > 1 && matches!(address, Address::Unix(_));
-            if is_shared && worker > 0 {
+            let is_shared = match self.accept {
+                _ if self.threads == 1 => false,
+                AcceptPolicy::Reuseport => matches!(address, Address::Unix(_)),
+                AcceptPolicy::Exclusive => true,
+                AcceptPolicy::Handoff => false,
+            };
+            // One listener for all, or for the first one, which hands connections over.
+            let is_one = is_shared || self.accept == AcceptPolicy::Handoff;
+            if is_one && worker > 0 {
                 continue;
             }
             let sharing = match (self.threads, worker) {
-                _ if is_shared => Sharing::Alone,
+                _ if is_one => Sharing::Alone,
                 (1, _) => Sharing::Alone,
                 (_, 0) => Sharing::First,
                 _ => Sharing::Next,
@@ -469,7 +560,7 @@ impl Builder {
             drain_timeout: self.drain_timeout,
             wiretap: None,
             trace: None,
-            pacing: Default::default(),
+            pacing: Pacing::default(),
             proxy: None,
         }
     }

@@ -491,6 +491,11 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.reactor.leave_datagrams();
     }
 
+    /// Gives the listeners away with what is in their queues, each with whether it is inherited.
+    pub(crate) fn release_listeners(&mut self) -> Vec<(K::Socket, bool)> {
+        self.acceptor.release_listeners(self.reactor.pump_mut())
+    }
+
     /// Accepts from all listeners as if they had been reported: another process may have been told
     /// of a connection and have ended since.
     pub(crate) fn look_at_listeners(&mut self) {

@@ -34,6 +34,7 @@ use crate::kernel::{
 use crate::limits::{LINE_RETRY_PAUSE, NOTICE_INTERVAL, SIGNAL_ECHO};
 use crate::protocol::service::Service;
 
+use super::server::admission::handoff::{Handoff, Wake};
 use super::server::observe::counters::{Counters, StatsFormat};
 use super::server::{Loop, Server, TimerId};
 use notices::Notices;
@@ -192,6 +193,23 @@ pub struct Statistics {
     pub by_worker: bool,
 }
 
+/// Makes the first worker of this process hand connections to all of them in turn. `share` is the
+/// number of slots of each.
+pub fn hand_over<K, S>(servers: &mut [Server<K, S>], wakers: &[Waker], share: &dyn Fn(usize) -> u32)
+where
+    K: Spawner + Opener,
+    S: Service,
+{
+    let seats = wakers.iter().enumerate().map(|(worker, waker)| {
+        let (slots, waker) = (share(worker), waker.clone());
+        (slots as usize, Box::new(move || waker.wake()) as Wake)
+    });
+    let handoff = Handoff::new(seats);
+    for (place, server) in servers.iter_mut().enumerate() {
+        server.join_handoff(Arc::clone(&handoff), place);
+    }
+}
+
 /// Runs every server to its end: the first one on this thread, each other one on a thread of its
 /// own. `wakers` wake the servers, in the same order. `announce` is called when every server has
 /// its thread, before the first one serves. `reload` loads a service again, on its own thread, or
@@ -279,10 +297,11 @@ where
         wakers,
         hooks,
     });
+    let orphans = Orphans::default();
     let mut workers = servers
         .into_iter()
         .enumerate()
-        .map(|(number, server)| Worker::new(number, server, &shared));
+        .map(|(number, server)| Worker::new(number, server, &shared, &orphans));
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
     // In a worker process each sum is a report.
     first.set_timers(match &reporter {
@@ -332,10 +351,17 @@ where
     ending
 }
 
+/// The listeners of workers that have failed, each with whether it is inherited. With SO_REUSEPORT
+/// the kernel resets what is in the queue of a listener that is closed, unless another listener of
+/// the port takes it over (net.ipv4.tcp_migrate_req of ip-sysctl, off by default). So another
+/// worker accepts it.
+type Orphans<Socket> = Arc<Mutex<Vec<(Socket, bool)>>>;
+
 struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
     shared: Arc<Shared<S>>,
+    orphans: Orphans<K::Socket>,
     /// The last request for counters that this worker has answered.
     seen: u64,
     /// The last request to look at the listeners that this worker has followed.
@@ -346,13 +372,19 @@ struct Worker<K: Spawner + Opener, S: Service> {
 }
 
 impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
-    fn new(number: usize, mut server: Server<K, S>, shared: &Arc<Shared<S>>) -> Worker<K, S> {
+    fn new(
+        number: usize,
+        mut server: Server<K, S>,
+        shared: &Arc<Shared<S>>,
+        orphans: &Orphans<K::Socket>,
+    ) -> Worker<K, S> {
         let drain = Arc::clone(shared);
         server.drain_with(move || _ = drain.request_drain());
         Worker {
             number,
             server,
             shared: Arc::clone(shared),
+            orphans: Arc::clone(orphans),
             seen: 0,
             looks: 0,
             reloads: 0,
@@ -372,9 +404,29 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             Err(_) => "it panicked".to_owned(),
         };
         log::error!("worker {}: {reason}", self.number);
+        let left = self.server.release_listeners();
+        self.orphans().extend(left);
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
         ended.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+
+    fn orphans(&self) -> MutexGuard<'_, Vec<(K::Socket, bool)>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts from the listeners of workers that have failed.
+    fn adopt_orphans(&mut self) {
+        let orphans = std::mem::take(&mut *self.orphans());
+        for (listener, is_inherited) in orphans {
+            let added = match is_inherited {
+                true => self.server.inherit_listener(listener),
+                false => self.server.share_listener(listener),
+            };
+            if let Err(error) = added {
+                log::error!("the queue of a listener is lost: epoll_ctl: {error}");
+            }
+        }
     }
 
     fn run_turns(&mut self) -> io::Result<()> {
@@ -569,6 +621,9 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.shared.drain.load(Ordering::Acquire) {
+            if !self.retired {
+                self.adopt_orphans();
+            }
             if self.shared.leave.load(Ordering::Acquire) {
                 self.server.close_listeners();
             }

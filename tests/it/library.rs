@@ -20,7 +20,8 @@ use mynah::limits::{
     CONNECTIONS_MAX, MEMORY_MAX, MEMORY_MIN, THREADS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
 };
 use mynah::{
-    Answer, Builder, Echo, Ending, Error, Handle, Loop, Refused, Reply, Request, Server, Service,
+    AcceptPolicy, Answer, Builder, Detail, Echo, Ending, Error, Handle, Loop, Rate, Refused, Reply,
+    Request, Server, Service,
 };
 
 use crate::house_rules::home;
@@ -471,4 +472,146 @@ fn a_service_of_a_user_takes_fewer_than_forty_lines() {
     let service = lines.iter().take_while(|line| !line.starts_with("fn main"));
     let count = service.filter(|line| !line.is_empty()).count();
     assert!((10..40).contains(&count), "{count} lines");
+}
+
+#[test]
+fn threads_share_connections_by_each_policy() {
+    for policy in [
+        AcceptPolicy::Reuseport,
+        AcceptPolicy::Exclusive,
+        AcceptPolicy::Handoff,
+    ] {
+        let builder = Server::builder().framing("line").threads(2).accept(policy);
+        let mut server = Running::start(builder, Echo);
+        let mut peers: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        for peer in &mut peers {
+            assert_eq!(ask(peer, "hello"), "hello", "{policy:?}");
+        }
+        let counts: Vec<u64> = server.handles.iter().map(connections).collect();
+        assert_eq!(counts.iter().sum::<u64>(), 20, "{policy:?}");
+        if policy == AcceptPolicy::Handoff {
+            assert_eq!(counts, [10, 10]);
+        }
+        drop(peers);
+        server.handles[1].drain();
+        assert_eq!(server.ended(), (20, 0), "{policy:?}");
+    }
+}
+
+/// Connections that a loop has served or serves.
+fn connections(handle: &Handle) -> u64 {
+    let (sender, counts) = channel();
+    let count = move |on_loop: &mut Loop<'_>| {
+        let _ = sender.send(on_loop.counters().connections_total);
+    };
+    assert!(handle.run(count).is_ok());
+    counts.recv_timeout(PATIENCE).expect("it turns")
+}
+
+#[test]
+fn each_rate_holds_a_server_back() {
+    let rate = Rate {
+        rate: 1 << 20,
+        burst: 1,
+    };
+    let builders = [
+        Server::builder().rate(rate),
+        Server::builder().rate_total(rate).threads(2),
+        Server::builder().rate_out(rate),
+        Server::builder().rate_out_total(rate),
+    ];
+    for builder in builders {
+        let mut server = Running::start(builder, Echo);
+        let mut peer = server.connect().into_inner();
+        let start = std::time::Instant::now();
+        peer.write_all(&[7; 50_000]).expect("it reads");
+        let mut reply = vec![0; 50_000];
+        peer.read_exact(&mut reply).expect("it answers");
+        // 50,000 bytes at a mebibyte a second, with a burst of one byte.
+        assert!(start.elapsed() >= Duration::from_millis(40));
+        drop(peer);
+        server.handles[0].drain();
+        assert_eq!(server.ended(), (1, 0));
+    }
+    let wrong = Rate { rate: 0, burst: 1 };
+    let refused = Server::builder().rate_out_total(wrong).bind(Echo);
+    let line = refused.expect_err("the rate is 0").to_string();
+    assert!(
+        line.starts_with("rate_out_total 0: must be 1 to "),
+        "{line}"
+    );
+}
+
+#[test]
+#[ignore = "the program of the test below"]
+fn program_that_takes_signals() {
+    env_logger::Builder::new()
+        .parse_filters("mynah::wiretap=info")
+        .init();
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .signals(true)
+        .wiretap(Detail::Size)
+        .bind(Echo)
+        .expect("a free port");
+    println!("\nat {}", server.tcp_address().expect("TCP"));
+    let ending = server.run();
+    println!(
+        "\nended {}",
+        matches!(ending, Ok(Ending::Drained { cut: 0, .. }))
+    );
+}
+
+#[test]
+fn a_program_that_takes_signals_prints_its_counts_and_drains_and_taps() {
+    // The runner of the tests has threads that do not block signals, as a program has that starts
+    // them before it binds. So the signals are blocked from the start.
+    let words = [
+        "--exact",
+        "library::program_that_takes_signals",
+        "--ignored",
+    ];
+    let mut program = std::process::Command::new("env")
+        .arg("--block-signal=TERM,INT,USR1,HUP")
+        .arg(std::env::current_exe().expect("a program"))
+        .args(words)
+        .args(["--nocapture", "--test-threads=1"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("this program");
+    let mut lines = BufReader::new(program.stdout.take().expect("a pipe")).lines();
+    let mut heard = |start: &str| {
+        let line = lines.find_map(|line| line.ok()?.strip_prefix(start).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("nothing begins with {start:?}"))
+    };
+    let address = heard("at ");
+    let mut peer = TcpStream::connect(address).expect("it listens");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    peer.write_all(b"hello").expect("it reads");
+    peer.read_exact(&mut [0; 5]).expect("it answers");
+    let signal = |name: &str| {
+        let kill = format!("kill -s {name} {}", program.id());
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &kill])
+            .status();
+        assert!(sent.expect("a shell").success());
+    };
+    signal("USR1");
+    assert!(heard("stats ").contains("connections_total=1"));
+    signal("TERM");
+    assert_eq!(heard("ended "), "true");
+    assert_eq!(peer.read(&mut [0; 4]).expect("an end"), 0);
+    let output = program.wait_with_output().expect("a child");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let events = [
+        "REGISTERED",
+        "READ 5 bytes",
+        "WRITE 5 bytes",
+        "UNREGISTERED",
+    ];
+    for event in events.map(|event| format!("#1 {event}")) {
+        assert!(told.contains(&event), "{event}: {told}");
+    }
+    assert!(output.status.success());
 }

@@ -50,7 +50,7 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
     StandardOutput::open().map_err(io_failure("stdout"))?;
     block_signals().map_err(io_failure("signals"))?;
     let traced = |linux| {
-        let track = trace.as_ref().map(|trace| trace.ring().track());
+        let track = trace.as_ref().map(|trace| trace.ring().client_track());
         Traced::new(linux, recorder(track.as_ref()))
     };
     let mut kernel = Linux::new(true).map(traced).map_err(io_failure("epoll"))?;

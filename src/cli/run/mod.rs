@@ -167,7 +167,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         addresses,
     };
     let trace = Trace::open(&options.trace, 0, false)?;
-    let track = trace.as_ref().map(|trace| trace.ring().track());
+    let track = trace.as_ref().map(|trace| trace.ring().client_track());
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
     let kernel = Traced::new(linux, recorder(track.as_ref()));
     finish(trace.as_ref(), talk(kernel, settings, endpoint))

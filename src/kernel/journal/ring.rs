@@ -118,6 +118,8 @@ pub enum Kept {
 struct Bound {
     token: Token,
     ends: Ends,
+    /// The last state that followed from a call.
+    told: (&'static str, &'static str),
 }
 
 /// The addresses of a connection, where they are known.
@@ -136,6 +138,7 @@ const UNBOUND: Bound = Bound {
         own: None,
         peer: None,
     },
+    told: ("", ""),
 };
 
 struct Store {
@@ -162,6 +165,8 @@ pub struct Track {
     ring: Ring,
     number: u32,
     needs_addresses: bool,
+    /// The loop tells no states: those of a client follow from its calls.
+    is_client: bool,
 }
 
 impl std::fmt::Debug for Track {
@@ -198,6 +203,14 @@ impl Ring {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A track for one more loop of a client.
+    pub fn client_track(&self) -> Track {
+        Track {
+            is_client: true,
+            ..self.track()
+        }
+    }
+
     /// A track for one more loop.
     pub fn track(&self) -> Track {
         let mut store = self.store();
@@ -206,6 +219,7 @@ impl Ring {
             ring: self.clone(),
             number: store.tracks - 1,
             needs_addresses: store.keep.payload,
+            is_client: false,
         }
     }
 
@@ -255,6 +269,54 @@ impl Store {
             None => self.records.push(record),
         }
         self.count += 1;
+    }
+
+    fn push_state(
+        &mut self,
+        at: Time,
+        token: Token,
+        track: u32,
+        [state, waits, reason]: [&'static str; 3],
+    ) {
+        let record = Record {
+            began: at,
+            at,
+            token,
+            track,
+            body: Body::State {
+                state,
+                waits,
+                reason,
+            },
+            start: 0,
+            kept: 0,
+        };
+        self.push(record, &[], 0);
+    }
+
+    /// Keeps the state of a client's connection that follows from a call, if it is another one.
+    fn tell_client(&mut self, call: &Call<'_>, token: Token, track: u32) {
+        let Some(descriptor) = call.descriptor.filter(|_| token.generation() > 0) else {
+            return;
+        };
+        let told = self.bound(descriptor).told;
+        let is_open = !told.0.is_empty() && told.0 != "connecting";
+        let next = match (call.name, call.result) {
+            (Name::Register, Ok(_)) if told.0.is_empty() => ("connecting", "connect"),
+            (Name::TakeError, Ok(_)) if !is_open => ("open", "next request"),
+            (Name::Write, Ok(_)) => (if is_open { told.0 } else { "open" }, "reply"),
+            (Name::Read, Ok(1..)) => (told.0, "next request"),
+            (Name::Read, Ok(0)) | (Name::Shutdown, Ok(_)) if is_open => ("half-closed", told.1),
+            (Name::Close, _) => {
+                self.bound(descriptor).told = ("", "");
+                return self.push_state(call.at, token, track, ["closed", "", "close"]);
+            }
+            _ => return,
+        };
+        if next != told {
+            self.bound(descriptor).told = next;
+            self.push_state(call.at, token, track, [next.0, next.1, ""]);
+        }
     }
 
     fn bound(&mut self, descriptor: u32) -> &mut Bound {
@@ -356,6 +418,9 @@ impl Recorder for Track {
             kept: 0,
         };
         store.push(record, bytes, bytes_max);
+        if self.is_client {
+            store.tell_client(call, token, self.number);
+        }
     }
 
     fn bind(&mut self, descriptor: u32, token: Token) {
@@ -381,20 +446,7 @@ impl Track {
     ) {
         let mut store = self.ring.store();
         let at = store.latest.max(now);
-        let record = Record {
-            began: at,
-            at,
-            token,
-            track: self.number,
-            body: Body::State {
-                state,
-                waits,
-                reason,
-            },
-            start: 0,
-            kept: 0,
-        };
-        store.push(record, &[], 0);
+        store.push_state(at, token, self.number, [state, waits, reason]);
     }
 
     /// A call that is no part of the kernel traits, as `text`: `dup(a) = 5`.
@@ -686,6 +738,49 @@ mod tests {
             .map(|record| record.token)
             .collect();
         assert_eq!(tokens, [NOTHING, token, token, token, token, NOTHING]);
+    }
+
+    #[test]
+    fn the_states_of_a_client_follow_from_its_calls_and_are_told_once() {
+        let ring = ring(100, false);
+        let mut track = ring.client_track();
+        let address: Address = "tcp://127.0.0.1:7".parse().expect("an address");
+        track.record(&Call {
+            descriptor: None,
+            argument: Argument::Address(&address),
+            result: Ok(7),
+            ..call(Name::Connect, 0, b"")
+        });
+        track.record(&Call {
+            argument: Argument::Interest(Some(Token::new(0, 1)), Interest::WRITE),
+            ..call(Name::Register, 0, b"")
+        });
+        track.record(&call(Name::TakeError, 1, b""));
+        for _ in 0..2 {
+            track.record(&call(Name::Write, 2, b"x"));
+        }
+        track.record(&call(Name::Read, 3, b"x"));
+        track.record(&call(Name::Shutdown, 4, b""));
+        track.record(&call(Name::Read, 5, b""));
+        track.record(&call(Name::Close, 6, b""));
+        let snapshot = ring.snapshot();
+        let states = snapshot.records().iter().filter_map(|it| match it.body {
+            Body::State {
+                state,
+                waits,
+                reason,
+            } => Some([state, waits, reason]),
+            _ => None,
+        });
+        let expected = [
+            ["connecting", "connect", ""],
+            ["open", "next request", ""],
+            ["open", "reply", ""],
+            ["open", "next request", ""],
+            ["half-closed", "next request", ""],
+            ["closed", "", "close"],
+        ];
+        assert_eq!(states.collect::<Vec<_>>(), expected);
     }
 
     #[test]

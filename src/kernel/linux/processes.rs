@@ -81,6 +81,11 @@ pub fn reload_worker(id: u32) -> io::Result<()> {
     fork::send(id, Sent::HangUp)
 }
 
+/// Sends SIGUSR2 to a worker that is not reaped yet: it writes its trace.
+pub fn trace_worker(id: u32) -> io::Result<()> {
+    fork::send(id, Sent::User)
+}
+
 /// Reaps a child that has ended, a worker or an orphan; `None` if there is none.
 pub fn take_ended_child() -> io::Result<Option<(u32, Exit)>> {
     fork::take_ended()

@@ -865,6 +865,24 @@ impl<Socket> Acceptor<Socket> {
         self.listeners.iter().map(waiting).sum::<u64>() + unplaced
     }
 
+    /// Gives the listeners away as they are, each with whether it is inherited. Their queues stay.
+    pub(in crate::server) fn release_listeners<K, S>(
+        &mut self,
+        pump: &mut Pump<K, S>,
+    ) -> Vec<(Socket, bool)>
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let listeners = std::mem::take(&mut self.listeners).into_iter();
+        let released = listeners.map(|listener| {
+            // The poller may be what has failed.
+            let _ = pump.kernel.deregister(&listener.socket);
+            (listener.socket, listener.is_inherited)
+        });
+        released.collect()
+    }
+
     /// Closes the listeners, and removes the paths of the local ones. The workers that this one
     /// accepts for learn that nothing more comes.
     pub(in crate::server) fn close_listeners<K, S>(&mut self, pump: &mut Pump<K, S>)

@@ -49,6 +49,8 @@ pub(crate) fn fork() -> io::Result<Forked> {
 pub(crate) enum Sent {
     /// SIGHUP.
     HangUp,
+    /// SIGUSR2.
+    User,
     /// SIGKILL.
     Kill,
 }
@@ -61,6 +63,7 @@ pub(crate) fn send(id: u32, signal: Sent) -> io::Result<()> {
     };
     let signal = match signal {
         Sent::HangUp => libc::SIGHUP,
+        Sent::User => libc::SIGUSR2,
         Sent::Kill => libc::SIGKILL,
     };
     // SAFETY: the call takes no pointer.

@@ -439,6 +439,13 @@ impl Supervisor {
             self.reload(reload);
             self.supervision.notices.tell_reloaded();
         }
+        if signals.trace {
+            for id in self.places.iter().filter_map(Place::id) {
+                if let Err(error) = kernel::trace_worker(id) {
+                    log::warn!("SIGUSR2 to worker process {id}: {error}");
+                }
+            }
+        }
         if signals.statistics {
             self.ask_for_counts();
         }

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::injected::may_trace;
 use super::memory::{connect, local};
 use super::server::{Server, until};
 use super::workers::gone;
@@ -350,6 +351,58 @@ pub(super) fn drained_under_load<P: Peer>(
     let wrong: Vec<&String> = results.iter().flat_map(|(_, wrong)| wrong).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     assert!(results.iter().all(|(whole, _)| *whole > 0));
+}
+
+#[test]
+fn v5_a_worker_whose_loop_fails_loses_no_connection_of_its_queue() {
+    if !may_trace() {
+        return;
+    }
+    let server = two_workers("reuseport", &FEW);
+    until("it serves", || server.stats().get("connections_now") == 0);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("proc(5)");
+    let tasks = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
+    let fails = tasks.filter(|task| *task != server.pid().to_string()).max();
+    // A stopped server has connections in both queues, with a request each.
+    server.signal("STOP");
+    until("it is stopped", || server.state() == 'T');
+    let mut peers: Vec<TcpStream> = (0..MANY).map(|_| server.connect()).collect();
+    for peer in &mut peers {
+        peer.write_all(b"queued").expect("the kernel takes it");
+    }
+    let error = "inject=epoll_wait,epoll_pwait:error=EBADF";
+    let mut tracer = std::process::Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "-e", error])
+        .args(["-p", &fails.expect("two threads")])
+        .spawn()
+        .expect("it is installed");
+    until("it is traced", || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("proc(5)");
+        let status = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.ok()?.path().join("status")).ok()
+        };
+        let is_traced = |status: String| {
+            let mut lines = status.lines();
+            lines.any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+        };
+        tasks.filter_map(status).any(is_traced)
+    });
+    server.signal("CONT");
+    for (number, peer) in peers.iter_mut().enumerate() {
+        let mut reply = [0; 6];
+        let answered = peer.read_exact(&mut reply);
+        assert!(answered.is_ok(), "connection {number}: {answered:?}");
+        assert_eq!(&reply, b"queued");
+    }
+    drop(peers);
+    let ended = server.ended();
+    tracer.wait().expect("a child");
+    let told = ended
+        .stderr
+        .iter()
+        .any(|line| line.starts_with("ERROR worker 1: "));
+    assert!(told, "{:?}", ended.stderr);
+    assert_eq!(ended.code, Some(7));
 }
 
 #[test]

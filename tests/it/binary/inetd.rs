@@ -228,8 +228,9 @@ def play(request, *args):
     near, far = socket.socketpair()
     server = subprocess.Popen([sys.argv[1], "--inetd", *args], stdin=far, stdout=far, stderr=far)
     far.close()
-    near.sendall(request)
-    near.shutdown(socket.SHUT_WR)
+    if request:
+        near.sendall(request)
+        near.shutdown(socket.SHUT_WR)
     got = b""
     while piece := near.recv(100):
         got += piece

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::server::Server;
+use super::server::{Ended, Server};
 use super::{MIB, ask, pattern, rest, say};
 
 /// Long enough for a figure, and short enough for a test.
@@ -14,8 +14,12 @@ const SPAN: Duration = Duration::from_secs(2);
 const RATE: usize = MIB;
 const BURST: usize = 64 << 10;
 
-/// Sends as much as the server takes and reads all answers for `SPAN`. Returns the bytes heard.
+/// Sends as much as the server takes and reads all answers for a while. Returns the bytes heard.
 fn flood(peer: TcpStream) -> usize {
+    flood_for(peer, SPAN)
+}
+
+fn flood_for(peer: TcpStream, span: Duration) -> usize {
     let mut writer = peer.try_clone().expect("a descriptor");
     let sender = thread::spawn(move || {
         let bytes = pattern(64 << 10);
@@ -25,7 +29,7 @@ fn flood(peer: TcpStream) -> usize {
     let (start, mut heard) = (Instant::now(), 0);
     let mut space = vec![0; 64 << 10];
     let mut reader = &peer;
-    while start.elapsed() < SPAN {
+    while start.elapsed() < span {
         heard += reader.read(&mut space).expect("it echoes");
     }
     peer.shutdown(Shutdown::Both).expect("it is open");
@@ -47,6 +51,93 @@ fn each_of_the_four_rates_bounds_what_moves() {
         ));
         assert!(server.stats().get("rate_waits") > 0, "{option}");
     }
+}
+
+#[test]
+fn a_rate_holds_under_every_model_and_a_total_where_connections_share_a_process() {
+    for (model, options) in [
+        (
+            "iterative",
+            &["--rate", "--rate-out", "--rate-total", "--rate-out-total"][..],
+        ),
+        (
+            "thread",
+            &["--rate", "--rate-out", "--rate-total", "--rate-out-total"],
+        ),
+        (
+            "pool",
+            &["--rate", "--rate-out", "--rate-total", "--rate-out-total"],
+        ),
+        ("fork", &["--rate", "--rate-out"]),
+    ] {
+        for option in options {
+            let server = Server::start(&["--model", model, option, "1m/64k"]);
+            // Under a total, all connections together; otherwise each. Two are too many for
+            // one thread.
+            let count = if model == "iterative" { 1 } else { 2 };
+            let buckets = if option.ends_with("total") { 1 } else { count };
+            let start = Instant::now();
+            let span = Duration::from_millis(300);
+            let peers: Vec<_> = (0..count)
+                .map(|_| server.connect())
+                .map(|peer| thread::spawn(move || flood_for(peer, span)))
+                .collect();
+            let heard = peers.into_iter().map(|it| it.join().expect("no panic"));
+            let heard: usize = heard.sum();
+            let most = BURST + (start.elapsed().as_secs_f64() * RATE as f64) as usize;
+            assert!(
+                heard <= most * buckets,
+                "{model} {option}: {heard} of {most}"
+            );
+            let waits = server.stats().get("rate_waits");
+            assert!(waits > 0, "{model} {option}");
+            server.end();
+        }
+    }
+}
+
+#[test]
+fn a_total_is_refused_where_each_connection_has_a_process() {
+    for option in ["--rate-total", "--rate-out-total"] {
+        let ended = Ended::run(&["--model", "fork", option, "1m"]);
+        assert_eq!(ended.code, Some(1));
+        let line = format!("mynah: --model fork: does not combine with {option}");
+        assert_eq!(ended.stderr, [line]);
+    }
+}
+
+#[test]
+#[ignore = "measures for twenty seconds"]
+fn figures_of_rates_over_ten_seconds() {
+    let span = Duration::from_secs(10);
+    for option in ["--rate", "--rate-out"] {
+        let server = Server::start(&[option, "1m"]);
+        // The burst of the first second is not part of the rate.
+        let mut peer = server.connect();
+        let start = Instant::now();
+        ask(&mut peer, &pattern(MIB));
+        let first = start.elapsed().as_secs_f64();
+        let heard = flood_for(peer, span) as f64 / 10.0 / MIB as f64;
+        say(format!(
+            "{option} 1m: {heard:.3} MiB/s over 10 s, after a burst of {first:.2} s"
+        ));
+    }
+    let server = Server::start(&["--rate-total", "10m/64k"]);
+    let peers: Vec<_> = (0..100)
+        .map(|_| server.connect())
+        .map(|peer| thread::spawn(move || flood_for(peer, span)))
+        .collect();
+    let heard = peers.into_iter().map(|it| it.join().expect("no panic"));
+    let mut heard: Vec<usize> = heard.collect();
+    heard.sort_unstable();
+    let mean = heard.iter().sum::<usize>() as f64 / 100.0;
+    let part = |bytes: usize| 100.0 * (bytes as f64 - mean) / mean;
+    say(format!(
+        "--rate-total 10m, 100 connections: mean {mean:.0} bytes in 10 s, least {:+.1} %, most \
+         {:+.1} %",
+        part(heard[0]),
+        part(heard[99]),
+    ));
 }
 
 #[test]

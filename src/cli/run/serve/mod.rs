@@ -35,7 +35,6 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::ProxyRule;
-use crate::server::admission::handoff::{Handoff, Wake};
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
 use crate::server::datagram;
@@ -215,7 +214,7 @@ where
     }
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);
-        hand_over(&mut servers, &wakers, &share);
+        workers::hand_over(&mut servers, &wakers, &share);
     }
     // The workers hold their own copies, and a reload must free a service that no worker uses.
     drop(protocol);
@@ -425,23 +424,6 @@ fn open_kernel<S: Service>(
         kernel.supervise().map_err(cannot_watch(model))?;
     }
     Ok((kernel, waker, control))
-}
-
-/// Makes the first worker of this process hand connections to all of them in turn. `share` is the
-/// number of slots of each.
-fn hand_over<S: Service>(
-    servers: &mut [Server<Traced<Linux>, S>],
-    wakers: &[Waker],
-    share: &dyn Fn(usize) -> u32,
-) {
-    let seats = wakers.iter().enumerate().map(|(worker, waker)| {
-        let (slots, waker) = (share(worker), waker.clone());
-        (slots as usize, Box::new(move || waker.wake()) as Wake)
-    });
-    let handoff = Handoff::new(seats);
-    for (place, server) in servers.iter_mut().enumerate() {
-        server.join_handoff(Arc::clone(&handoff), place);
-    }
 }
 
 /// Takes the memory of a worker, and registers its listeners.

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::super::{Body, Record, Snapshot};
-use super::{About, first_bytes, quoted, start, tracks};
+use super::{About, SHOWN, first_bytes, quoted, start, tracks};
 use crate::kernel::{Time, Token, errno};
 
 /// Tracks of connections begin behind those of loops.
@@ -223,7 +223,7 @@ impl Writer<'_> {
             },
         }));
         args.push(format!("\"call\":{}", quoted(&line)));
-        let shown = first_bytes(snapshot, record);
+        let shown = first_bytes(snapshot, record, SHOWN);
         if !shown.is_empty() {
             args.push(format!("\"data\":{}", quoted(&shown)));
         }

@@ -165,12 +165,12 @@ fn tracks(snapshot: &Snapshot) -> Vec<u32> {
 
 /// The first bytes of a record as a reader sees them, in quotes: `"hello\n"`, with `...` behind
 /// them if there are more. Empty for a record that has moved none.
-fn first_bytes(snapshot: &Snapshot, record: &Record) -> String {
+fn first_bytes(snapshot: &Snapshot, record: &Record, count_max: usize) -> String {
     let Body::Call { result, .. } = record.body else {
         return String::new();
     };
     let shown = |call: &super::Call<'_>| {
-        let first = &call.bytes[..call.bytes.len().min(SHOWN)];
+        let first = &call.bytes[..call.bytes.len().min(count_max)];
         let more = result.unwrap_or(0) > first.len();
         match first {
             [] => String::new(),

@@ -18,6 +18,9 @@ use std::io::{self, Write};
 use super::super::{Body, Snapshot};
 use super::{About, first_bytes, start, tracks};
 
+/// Bytes that a record shows: fewer than in a line of text, because a page has to be loaded.
+const SHOWN: usize = 16;
+
 const PAGE: &str = include_str!("page.html");
 
 pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> io::Result<()> {
@@ -82,7 +85,10 @@ fn write_data(
         match record.body {
             Body::Call { .. } => {
                 let line = snapshot.with_call(record, |call| call.to_string());
-                let (line, data) = (line.unwrap_or_default(), first_bytes(snapshot, record));
+                let (line, data) = (
+                    line.unwrap_or_default(),
+                    first_bytes(snapshot, record, SHOWN),
+                );
                 let (line, data) = (plain(&line), plain(&data));
                 writeln!(out, "{lane}\t{delta}\t{span}\t{line}\t{data}")?;
             }

@@ -12,7 +12,7 @@
 use std::io::{self, Write};
 
 use super::super::{Body, Snapshot};
-use super::{About, first_bytes, start, tracks};
+use super::{About, SHOWN, first_bytes, start, tracks};
 
 const LEGEND: &str = "\
 # +TIME is the time from the end of one call to the end of the next; a call is
@@ -48,7 +48,7 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
         match record.body {
             Body::Call { .. } => {
                 let line = snapshot.with_call(record, |call| call.to_string());
-                let shown = first_bytes(snapshot, record);
+                let shown = first_bytes(snapshot, record, SHOWN);
                 let space = if shown.is_empty() { "" } else { " " };
                 writeln!(out, "{}{space}{shown}", line.unwrap_or_default())?;
             }

@@ -340,9 +340,12 @@ fn bench_and_connect_trace_their_side() {
     ];
     let ended = Ended::run(&args);
     assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
-    let counted = read(&file);
-    let counted = counts(&counted);
+    let trace = read(&file);
+    let counted = counts(&trace);
     assert_eq!((counted["send"], counted["connect"]), (10, 2));
+    let waits = |words: &str| trace.matches(words).count();
+    assert_eq!(waits("state open, waits for reply"), 10);
+    assert_eq!(waits("state connecting, waits for connect"), 2);
     let file = folder.file("c.txt");
     let ended = Ended::run(&["connect", &address, "--once", "hello", "--trace", &file]);
     assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
