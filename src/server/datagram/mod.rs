@@ -30,6 +30,7 @@ use crate::protocol::service::{Answer, Effect, EffectEvent, Request, Service};
 use crate::server::effects::children::{PeerName, PendingAnswer};
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::LogLimiter;
+use crate::server::observe::tap::Tap;
 use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::Pacing;
 use crate::server::pump::{Pump, ReadPolicy};
@@ -81,7 +82,7 @@ struct Turn<'a, K: Sockets> {
     kernel: &'a mut K,
     calls: &'a Calls<K>,
     counters: &'a mut Counters,
-    tap: &'a mut Option<Wiretap>,
+    tap: Option<&'a mut Wiretap>,
     log: &'a mut LogLimiter,
     service: &'a mut dyn Answering,
     now: Time,
@@ -91,7 +92,7 @@ impl<K: Sockets> Turn<'_, K> {
     /// Nothing more happens with a datagram.
     #[inline]
     fn end(&mut self, tapped: u32, why: Option<&str>) {
-        if let Some(tap) = self.tap {
+        if let Some(tap) = &mut self.tap {
             tap.ended(tapped, why);
         }
     }
@@ -251,7 +252,7 @@ where
             kernel: &mut pump.kernel,
             calls: &self.calls,
             counters: &mut pump.counters,
-            tap: &mut pump.tap,
+            tap: pump.tap.as_mut().and_then(Tap::wiretap_mut),
             log: &mut self.log,
             service: &mut face,
             now: pump.now,
@@ -312,7 +313,7 @@ where
                 kernel: &mut pump.kernel,
                 calls: &self.calls,
                 counters: &mut pump.counters,
-                tap: &mut pump.tap,
+                tap: pump.tap.as_mut().and_then(Tap::wiretap_mut),
                 log: &mut self.log,
                 service: &mut NoService,
                 now: pump.now,
