@@ -5,6 +5,8 @@
 //! refused. A call whose answer is the point of the experiment returns an [`Answer`]. Invariant:
 //! every descriptor that a bench has opened is closed when the bench ends.
 //!
+//! No call here is inlined: hundreds of steps use them, and their time does not count.
+//!
 //! Neighbours: `experiments` uses this, `kernel::host::calls` makes the calls.
 
 use std::fmt::{self, Display};
@@ -176,17 +178,20 @@ impl Bench {
     }
 
     /// Closes what is still open and returns what was kept.
+    #[inline(never)]
     pub(super) fn finish(mut self) -> (Vec<Step>, usize) {
         self.close_all();
         (std::mem::take(&mut self.steps), self.dropped)
     }
 
+    #[inline(never)]
     pub(super) fn close_all(&mut self) {
         for fd in self.open.drain(..) {
             let _ = calls::close(fd.number);
         }
     }
 
+    #[inline(never)]
     fn keep(&mut self, step: Step) {
         let is_call = matches!(step, Step::Call(_));
         if is_call && (self.is_quiet || self.steps.len() >= STEPS_MAX) {
@@ -242,9 +247,14 @@ impl Bench {
         measured: impl Display,
         expected: impl Display,
     ) {
+        self.compare(what.into(), &measured, &expected);
+    }
+
+    #[inline(never)]
+    fn compare(&mut self, what: String, measured: &dyn Display, expected: &dyn Display) {
         let (measured, expected) = (measured.to_string(), expected.to_string());
         self.keep(Step::Check(Check {
-            what: what.into(),
+            what,
             holds: measured == expected,
             measured,
             expected,
@@ -259,8 +269,13 @@ impl Bench {
         bound: &str,
         holds: bool,
     ) {
+        self.check(what.into(), &measured, bound, holds);
+    }
+
+    #[inline(never)]
+    fn check(&mut self, what: String, measured: &dyn Display, bound: &str, holds: bool) {
         self.keep(Step::Check(Check {
-            what: what.into(),
+            what,
             measured: measured.to_string(),
             expected: bound.to_owned(),
             holds,
@@ -269,6 +284,11 @@ impl Bench {
 
     /// A value that differs between machines.
     pub(super) fn show(&mut self, what: &str, value: impl Display) {
+        self.tell(what, &value);
+    }
+
+    #[inline(never)]
+    fn tell(&mut self, what: &str, value: &dyn Display) {
         self.keep(Step::Shown(format!("{what}: {value}")));
     }
 
@@ -277,6 +297,7 @@ impl Bench {
         self.keep(Step::Skipped(why.into()));
     }
 
+    #[inline(never)]
     fn opened(&mut self, number: i32, name: &'static str) -> Fd {
         let fd = Fd { number, name };
         self.open.push(fd);
@@ -288,15 +309,18 @@ impl Bench {
     }
 
     /// A stream socket that blocks.
+    #[inline(never)]
     pub(super) fn socket(&mut self, name: &'static str) -> io::Result<Fd> {
         self.socket_of(name, calls::SOCK_STREAM)
     }
 
     /// A datagram socket.
+    #[inline(never)]
     pub(super) fn datagrams(&mut self, name: &'static str) -> io::Result<Fd> {
         self.socket_of(name, calls::SOCK_DGRAM)
     }
 
+    #[inline(never)]
     fn socket_of(&mut self, name: &'static str, kind: i32) -> io::Result<Fd> {
         let number = calls::socket(calls::AF_INET, kind)?;
         let kind = if kind == calls::SOCK_STREAM {
@@ -310,6 +334,7 @@ impl Bench {
     }
 
     /// A listener on a port of 127.0.0.1 that the kernel chooses. It blocks.
+    #[inline(never)]
     pub(super) fn listener(&mut self, backlog: i32) -> io::Result<(Fd, u16)> {
         let fd = self.socket("listener")?;
         self.set(fd, calls::SOL_SOCKET, calls::SO_REUSEADDR, 1)?;
@@ -320,6 +345,7 @@ impl Bench {
         Ok((fd, port))
     }
 
+    #[inline(never)]
     pub(super) fn listen(&mut self, fd: Fd, backlog: i32) -> io::Result<()> {
         let answer = calls::listen(fd.number, backlog);
         self.told(&answer, || format!("listen({fd}, {backlog})"));
@@ -340,12 +366,14 @@ impl Bench {
         answer
     }
 
+    #[inline(never)]
     pub(super) fn bind(&mut self, fd: Fd, port: u16) -> Answer {
         let answer = calls::bind(fd.number, port).map(|()| 0);
         self.asked(answer, || format!("bind({fd}, 127.0.0.1:{port})"))
     }
 
     /// A new socket that has connected to `port`.
+    #[inline(never)]
     pub(super) fn client(&mut self, name: &'static str, port: u16) -> io::Result<Fd> {
         let fd = self.socket(name)?;
         let answer = calls::connect(fd.number, port);
@@ -354,12 +382,14 @@ impl Bench {
         Ok(fd)
     }
 
+    #[inline(never)]
     pub(super) fn connect(&mut self, fd: Fd, port: u16) -> Answer {
         let answer = calls::connect(fd.number, port).map(|()| 0);
         self.asked(answer, || format!("connect({fd}, 127.0.0.1:{port})"))
     }
 
     /// Takes one connection, which has to be there.
+    #[inline(never)]
     pub(super) fn accept(&mut self, listener: Fd, name: &'static str) -> io::Result<Fd> {
         let number = calls::accept(listener.number)?;
         self.call(|| format!("accept4({listener}) = {number} {name}"));
@@ -368,6 +398,7 @@ impl Bench {
     }
 
     /// Takes one connection if there is one.
+    #[inline(never)]
     pub(super) fn try_accept(&mut self, listener: Fd, name: &'static str) -> Result<Fd, Answer> {
         match calls::accept(listener.number) {
             Ok(number) => {
@@ -379,6 +410,7 @@ impl Bench {
     }
 
     /// Two ends of a TCP connection over loopback, in one line.
+    #[inline(never)]
     pub(super) fn pair(&mut self) -> io::Result<(Fd, Fd)> {
         let made = self.quietly(|bench| {
             let (listener, port) = bench.listener(16)?;
@@ -395,6 +427,7 @@ impl Bench {
     }
 
     /// The state of a TCP socket, as `TCP_INFO` names it.
+    #[inline(never)]
     pub(super) fn state(&mut self, fd: Fd) -> io::Result<&'static str> {
         let state = state_text(calls::tcp_info(fd.number)?.state);
         self.call(|| format!("getsockopt({fd}, TCP_INFO): {state}"));
@@ -403,6 +436,7 @@ impl Bench {
 
     /// A listener on `port`, with an option set before bind(2). The answer is that of bind or of
     /// listen, whichever was refused.
+    #[inline(never)]
     pub(super) fn listener_on(
         &mut self,
         port: u16,
@@ -422,6 +456,7 @@ impl Bench {
     }
 
     /// The port that a socket is bound to.
+    #[inline(never)]
     pub(super) fn port(&mut self, fd: Fd) -> io::Result<u16> {
         let port = calls::port(fd.number)?;
         self.call(|| format!("getsockname({fd}): port {port}"));
@@ -429,6 +464,7 @@ impl Bench {
     }
 
     /// Two connected local sockets.
+    #[inline(never)]
     pub(super) fn local_pair(&mut self) -> io::Result<(Fd, Fd)> {
         let [one, other] = calls::socketpair(calls::SOCK_STREAM)?;
         self.call(|| format!("socketpair(AF_UNIX, SOCK_STREAM) = {one} near, {other} far"));
@@ -436,6 +472,7 @@ impl Bench {
     }
 
     /// A pipe: its end to read from, and its end to write to.
+    #[inline(never)]
     pub(super) fn pipe(&mut self) -> io::Result<(Fd, Fd)> {
         let [from, to] = calls::pipe()?;
         self.call(|| format!("pipe() = {from} reader, {to} writer"));
@@ -443,6 +480,7 @@ impl Bench {
     }
 
     /// A file, to be read.
+    #[inline(never)]
     pub(super) fn file(&mut self, path: &str) -> io::Result<Fd> {
         let number = calls::open(path)?;
         self.call(|| format!("open({path:?}) = {number} file"));
@@ -450,6 +488,7 @@ impl Bench {
     }
 
     /// A counter in the kernel.
+    #[inline(never)]
     pub(super) fn eventfd(&mut self, semaphore: bool) -> io::Result<Fd> {
         let number = calls::eventfd(semaphore)?;
         self.call(|| format!("eventfd(0) = {number} counter"));
@@ -457,6 +496,7 @@ impl Bench {
     }
 
     /// A timer.
+    #[inline(never)]
     pub(super) fn timerfd(&mut self, milliseconds: i64, repeats: bool) -> io::Result<Fd> {
         let number = calls::timerfd(milliseconds * 1_000_000, repeats)?;
         let again = if repeats { ", again and again" } else { "" };
@@ -465,12 +505,14 @@ impl Bench {
     }
 
     /// Calls on `fd` return at once.
+    #[inline(never)]
     pub(super) fn nonblocking(&mut self, fd: Fd) -> io::Result<()> {
         let answer = calls::set_nonblocking(fd.number, true);
         self.told(&answer, || format!("ioctl({fd}, FIONBIO, 1)"));
         answer
     }
 
+    #[inline(never)]
     pub(super) fn set(&mut self, fd: Fd, level: i32, name: i32, value: i32) -> io::Result<()> {
         let answer = calls::setsockopt(fd.number, level, name, value);
         self.told(&answer, || {
@@ -480,6 +522,7 @@ impl Bench {
     }
 
     /// Takes the pending error of a socket: its name, or `0`.
+    #[inline(never)]
     pub(super) fn take_error(&mut self, fd: Fd) -> io::Result<Answer> {
         let code = calls::getsockopt(fd.number, calls::SOL_SOCKET, calls::SO_ERROR)?;
         let answer = Answer(if code == 0 { Ok(0) } else { Err(code) });
@@ -488,6 +531,7 @@ impl Bench {
     }
 
     /// `close` will send RST.
+    #[inline(never)]
     pub(super) fn reset_on_close(&mut self, fd: Fd) -> io::Result<()> {
         let answer = calls::reset_on_close(fd.number);
         self.told(&answer, || format!("setsockopt({fd}, SO_LINGER, 0 s)"));
@@ -495,10 +539,12 @@ impl Bench {
     }
 
     /// Sends without SIGPIPE.
+    #[inline(never)]
     pub(super) fn send(&mut self, fd: Fd, bytes: &[u8]) -> Answer {
         self.send_with(fd, bytes, 0)
     }
 
+    #[inline(never)]
     pub(super) fn send_with(&mut self, fd: Fd, bytes: &[u8], flags: i32) -> Answer {
         let answer = calls::send(fd.number, bytes, flags | calls::MSG_NOSIGNAL);
         let flags = flags_text(flags);
@@ -506,16 +552,19 @@ impl Bench {
     }
 
     /// Receives at most `room` bytes, and throws them away.
+    #[inline(never)]
     pub(super) fn recv(&mut self, fd: Fd, room: usize) -> Answer {
         let mut space = vec![0; room];
         self.recv_into(fd, &mut space, 0)
     }
 
+    #[inline(never)]
     pub(super) fn recv_with(&mut self, fd: Fd, room: usize, flags: i32) -> Answer {
         let mut space = vec![0; room];
         self.recv_into(fd, &mut space, flags)
     }
 
+    #[inline(never)]
     pub(super) fn recv_into(&mut self, fd: Fd, space: &mut [u8], flags: i32) -> Answer {
         let answer = Answer::of(calls::recv(fd.number, space, flags));
         let (room, flags) = (space.len(), flags_text(flags));
@@ -531,6 +580,7 @@ impl Bench {
     }
 
     /// Receives one message; the second value says whether it was cut (MSG_TRUNC).
+    #[inline(never)]
     pub(super) fn recvmsg(&mut self, fd: Fd, room: usize) -> (Answer, bool) {
         let mut space = vec![0; room];
         let answer = calls::recvmsg(fd.number, &mut space, 0);
@@ -541,18 +591,21 @@ impl Bench {
         (answer, cut)
     }
 
+    #[inline(never)]
     pub(super) fn write(&mut self, fd: Fd, bytes: &[u8]) -> Answer {
         let answer = calls::write(fd.number, bytes);
         self.asked(answer, || format!("write({fd}, {})", shown(bytes)))
     }
 
     /// Adds to a counter.
+    #[inline(never)]
     pub(super) fn write_number(&mut self, fd: Fd, number: u64) -> Answer {
         let answer = calls::write(fd.number, &number.to_ne_bytes());
         self.asked(answer, || format!("write({fd}, {number})"))
     }
 
     /// Reads a counter: its value, or the errno.
+    #[inline(never)]
     pub(super) fn read_number(&mut self, fd: Fd) -> Answer {
         let mut space = [0; 8];
         let answer = calls::read(fd.number, &mut space);
@@ -560,6 +613,7 @@ impl Bench {
         self.asked(answer, || format!("read({fd}, 8)"))
     }
 
+    #[inline(never)]
     pub(super) fn shutdown(&mut self, fd: Fd, how: i32) -> Answer {
         let answer = calls::shutdown(fd.number, how).map(|()| 0);
         let how = match how {
@@ -570,6 +624,7 @@ impl Bench {
         self.asked(answer, || format!("shutdown({fd}, {how})"))
     }
 
+    #[inline(never)]
     pub(super) fn close(&mut self, fd: Fd) {
         self.open.retain(|open| open.number != fd.number);
         let answer = calls::close(fd.number);
@@ -577,6 +632,7 @@ impl Bench {
     }
 
     /// A second number for the same open file.
+    #[inline(never)]
     pub(super) fn dup(&mut self, fd: Fd, name: &'static str) -> io::Result<Fd> {
         let number = calls::dup(fd.number)?;
         self.call(|| format!("dup({fd}) = {number} {name}"));
@@ -584,6 +640,7 @@ impl Bench {
     }
 
     /// Gives the file of `fd` the number of `to` as well.
+    #[inline(never)]
     pub(super) fn dup2(&mut self, fd: Fd, to: Fd) -> io::Result<()> {
         let answer = calls::dup2(fd.number, to.number);
         if let Ok(number) = &answer {
@@ -594,6 +651,7 @@ impl Bench {
     }
 
     /// Bytes in a queue of the socket.
+    #[inline(never)]
     pub(super) fn queued(&mut self, fd: Fd, queue: Queue) -> io::Result<usize> {
         let count = calls::queued(fd.number, queue)?;
         let name = match queue {
@@ -605,6 +663,7 @@ impl Bench {
         Ok(count)
     }
 
+    #[inline(never)]
     pub(super) fn tcp_info(&mut self, fd: Fd) -> io::Result<TcpInfo> {
         let info = calls::tcp_info(fd.number)?;
         self.call(|| {
@@ -622,10 +681,12 @@ impl Bench {
         Ok(info)
     }
 
+    #[inline(never)]
     pub(super) fn epoll(&mut self) -> io::Result<Fd> {
         self.epoll_named("epoll")
     }
 
+    #[inline(never)]
     pub(super) fn epoll_named(&mut self, name: &'static str) -> io::Result<Fd> {
         let number = calls::epoll_create()?;
         self.call(|| format!("epoll_create1() = {number} {name}"));
@@ -633,6 +694,7 @@ impl Bench {
     }
 
     /// Registers `fd`; its number is its data.
+    #[inline(never)]
     pub(super) fn add(&mut self, epoll: Fd, fd: Fd, events: u32) -> io::Result<()> {
         match self.ctl(epoll, calls::EPOLL_CTL_ADD, fd, events).0 {
             Ok(_) => Ok(()),
@@ -640,10 +702,12 @@ impl Bench {
         }
     }
 
+    #[inline(never)]
     pub(super) fn ctl(&mut self, epoll: Fd, operation: i32, fd: Fd, events: u32) -> Answer {
         self.ctl_with(epoll, operation, fd, events, fd.number as u64)
     }
 
+    #[inline(never)]
     pub(super) fn ctl_with(
         &mut self,
         epoll: Fd,
@@ -665,16 +729,19 @@ impl Bench {
 
     /// Looks without waiting: the masks of the events, in order. Over loopback an event is there
     /// when the call that caused it has returned.
+    #[inline(never)]
     pub(super) fn look(&mut self, epoll: Fd) -> io::Result<Vec<Mask>> {
         self.wait(epoll, 64, 0)
     }
 
     /// Waits at most `timeout` milliseconds.
+    #[inline(never)]
     pub(super) fn wait(&mut self, epoll: Fd, room: usize, timeout: i32) -> io::Result<Vec<Mask>> {
         let events = self.wait_with_data(epoll, room, timeout)?;
         Ok(events.into_iter().map(|(mask, _)| mask).collect())
     }
 
+    #[inline(never)]
     pub(super) fn wait_with_data(
         &mut self,
         epoll: Fd,
@@ -695,6 +762,7 @@ impl Bench {
     }
 
     /// How many events there are, and each with the name of its descriptor.
+    #[inline(never)]
     fn events_text(&self, events: &[(u32, u64)]) -> String {
         let mut text = events.len().to_string();
         for (place, &(bits, data)) in events.iter().enumerate() {
@@ -708,10 +776,12 @@ impl Bench {
     }
 
     /// The mask of one descriptor now, by a fresh epoll that asks for everything.
+    #[inline(never)]
     pub(super) fn mask(&mut self, fd: Fd) -> io::Result<Mask> {
         self.mask_for(fd, interest::ALL)
     }
 
+    #[inline(never)]
     pub(super) fn mask_for(&mut self, fd: Fd, events: u32) -> io::Result<Mask> {
         let mask = self.quietly(|bench| {
             let epoll = bench.epoll()?;
@@ -725,6 +795,7 @@ impl Bench {
     }
 
     /// Sends until the kernel takes no more. Returns the bytes that it took.
+    #[inline(never)]
     pub(super) fn fill(&mut self, fd: Fd, chunk: usize) -> usize {
         let bytes = vec![0; chunk];
         let total = self.quietly(|bench| {

@@ -23,6 +23,7 @@ use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
 use super::observe::tap::Tap;
 use super::pace::{Pace, Side};
+use super::settings::Settings;
 
 /// What moves bytes between a socket and the protocol, and what all connections of a turn share.
 pub(in crate::server) struct Pump<K: Sockets, S: Service> {
@@ -118,6 +119,30 @@ impl Next {
 }
 
 impl<K: Poller, S: Service> Pump<K, S> {
+    /// The pump of a loop with these settings.
+    pub(in crate::server) fn new(
+        mut kernel: K,
+        protocol: Protocol<S>,
+        reading: ReadPolicy,
+        settings: &Settings,
+    ) -> Pump<K, S> {
+        Pump {
+            close_log: CloseLog::default(),
+            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
+            pace: Pace::new(settings.pacing.clone(), settings.connections_max),
+            announced: Announced::new(
+                settings.proxy.as_ref(),
+                settings.connections_per_ip_max,
+                settings.connections_max,
+            ),
+            now: kernel.now(),
+            kernel,
+            protocol,
+            counters: Counters::default(),
+            reading,
+        }
+    }
+
     /// Passes the time of day to the service. Returns when the next second begins.
     #[cold]
     pub(in crate::server) fn tick(&mut self) -> Time {

@@ -16,7 +16,6 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
 use super::admission::acceptor::Acceptor;
-use super::admission::announced::Announced;
 use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::blocking::Drive;
@@ -24,10 +23,7 @@ use super::datagram::DatagramSocket;
 use super::drain::Drain;
 use super::effects::commands::Commands;
 use super::observe::counters::Counters;
-use super::observe::log_limiter::CloseLog;
 use super::observe::snapshot::{Entries, Snapshot};
-use super::observe::tap::Tap;
-use super::pace::Pace;
 use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
 use super::reactor::Reactor;
@@ -80,28 +76,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 return Err(error);
             }
         };
-        let counters = Counters {
-            epoll_ctl: listeners.len() as u64,
-            ..Counters::default()
+        let reading = match settings.trigger {
+            Trigger::Level => ReadPolicy::Once,
+            Trigger::Edge => ReadPolicy::WhileFull,
         };
-        let pump = Pump {
-            close_log: CloseLog::default(),
-            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
-            pace: Pace::new(settings.pacing.clone(), settings.connections_max),
-            announced: Announced::new(
-                settings.proxy.as_ref(),
-                settings.connections_per_ip_max,
-                settings.connections_max,
-            ),
-            now: kernel.now(),
-            kernel,
-            protocol,
-            counters,
-            reading: match settings.trigger {
-                Trigger::Level => ReadPolicy::Once,
-                Trigger::Edge => ReadPolicy::WhileFull,
-            },
-        };
+        let mut pump = Pump::new(kernel, protocol, reading, &settings);
+        pump.counters.epoll_ctl = listeners.len() as u64;
         Ok(Server {
             reactor: Reactor::new(pump, workspaces, settings),
             acceptor: Acceptor::new(listeners, reserve),

@@ -494,7 +494,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                     continue;
                 }
                 if let Some(reporter) = reporter {
-                    // The supervisor may have got the signal too, and says who drains. Without it
+                    // The supervisor may have got the signal too, and says which drain. Without it
                     // this process drains alone.
                     if reporter.tell(number) {
                         self.begin_echo(&mut echo, number);

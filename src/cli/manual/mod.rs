@@ -45,6 +45,7 @@ topics![
     "systemd",
     "lab",
     "epoll",
+    "source",
     "internals",
     "changes",
 ];

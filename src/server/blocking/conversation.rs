@@ -16,12 +16,8 @@ use std::io;
 use crate::kernel::{Source, Spawner, Time};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
-use crate::server::admission::announced::Announced;
 use crate::server::effects::commands::Commands;
 use crate::server::observe::counters::Counters;
-use crate::server::observe::log_limiter::CloseLog;
-use crate::server::observe::tap::Tap;
-use crate::server::pace::Pace;
 use crate::server::pool::Workspaces;
 use crate::server::pump::{Pump, ReadPolicy};
 use crate::server::reactor::Reactor;
@@ -50,21 +46,8 @@ impl<K: Spawner, S: Service> Conversation<K, S> {
     ) -> io::Result<Conversation<K, S>> {
         let commands = Commands::prepare(&mut kernel, &protocol, settings.connections_max)?;
         let workspaces = Workspaces::new(settings.workspaces, settings.workspace)?;
-        let pump = Pump {
-            close_log: CloseLog::default(),
-            tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
-            pace: Pace::new(settings.pacing.clone(), settings.connections_max),
-            announced: Announced::new(
-                settings.proxy.as_ref(),
-                settings.connections_per_ip_max,
-                settings.connections_max,
-            ),
-            now: kernel.now(),
-            kernel,
-            protocol,
-            counters: Counters::default(),
-            reading: ReadPolicy::WhileFull,
-        };
+        // A read that has filled its space is repeated at once, which saves a wait.
+        let pump = Pump::new(kernel, protocol, ReadPolicy::WhileFull, &settings);
         Ok(Conversation {
             reactor: Reactor::new(pump, workspaces, settings),
             commands,

@@ -1,11 +1,11 @@
 //! Until when a worker process has to report that it is alive.
 //!
-//! A process that hangs or is stopped still holds its connections and takes new ones from nobody,
-//! but its peers wait. It reports every `--alive`; after five reports that did not come it is
-//! killed. Until it has reported for the first time it has longer, because it starts.
+//! A process that hangs or is stopped accepts no connection, but it holds those that it has, and
+//! their peers wait. A worker reports every `--alive`; after five missing reports it is killed. The
+//! first report may come later, because the worker starts.
 //!
-//! The supervisor may itself be stopped, or the whole machine may stand still. Then the reports are
-//! late because nobody ran, and every process gets its time anew. Pure: `now` is a parameter.
+//! The supervisor may be stopped itself, or the whole machine may stand still. Then all reports are
+//! late for that reason, and every process gets its time anew. Pure: `now` is a parameter.
 //! Neighbour: `place`.
 
 use std::time::Duration;
@@ -41,8 +41,8 @@ impl Liveness {
         })
     }
 
-    /// Whether the supervisor, which wanted to wake up at `until`, has slept so long that nobody
-    /// can be blamed for silence.
+    /// Whether the supervisor, which wanted to wake up at `until`, has slept so long that no
+    /// process can be blamed for silence.
     pub(super) fn has_overslept(self, until: Time, now: Time) -> bool {
         (self.period).is_some_and(|period| now.since(until) >= period)
     }

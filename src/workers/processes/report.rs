@@ -66,8 +66,8 @@ impl Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
     Report(Box<Report>),
-    /// This signal has told the worker to end. The supervisor may have got it too, and says who
-    /// drains.
+    /// This signal has told the worker to end. The supervisor may have got it too, and says
+    /// which workers drain.
     Told(i32),
 }
 

@@ -84,7 +84,7 @@ impl Reporter {
         }
     }
 
-    /// A signal has told this process to end; the supervisor will say who drains. Returns `false`
+    /// A signal has told this process to end; the supervisor says which drain. Returns `false`
     /// if the supervisor reads nothing: it cannot be asked.
     pub(in crate::workers) fn tell(&self, signal: i32) -> bool {
         self.link.send(&Message::Told(signal).to_bytes()).is_ok()
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(reporter.take(), Some(OrderOrEnd::Order(Order::Look)));
         assert_eq!(reporter.take(), Some(OrderOrEnd::Order(Order::Count(3))));
         assert_eq!(reporter.take(), Some(OrderOrEnd::End));
-        // A report that nobody reads is no error.
+        // A report without a reader is no error.
         reporter.report(1, vec![0], Counters::default());
         Ok(())
     }

@@ -12,9 +12,9 @@
 //! fork copies only the thread that calls it; it reads files for a reload itself, which delays no
 //! connection. Descriptors of other places are closed in a new worker before it serves.
 //!
-//! Order matters twice. Reports are read before anybody is blamed for silence, and the last reports
-//! of an ended worker before its place is used again. Neighbours: `place` decides, `sums` counts,
-//! `kernel::linux::processes` makes the calls. Man pages: fork(2), signalfd(2), waitid(2).
+//! Order matters twice. Reports are read before a process is blamed for silence, and the last
+//! reports of an ended worker before its place is used again. Neighbours: `place` decides, `sums`
+//! counts, `kernel::linux::processes` makes the calls. Man pages: fork(2), signalfd(2), waitid(2).
 
 use std::io;
 use std::time::Duration;
@@ -235,7 +235,7 @@ impl Supervisor {
             if child_ended {
                 self.reap()?;
             }
-            // Signals first: who sends one to all processes means all of them.
+            // Signals first: one that was sent to all processes means all of them.
             if signals || !self.told.is_empty() {
                 self.follow_signals(reload)?;
             }
@@ -452,7 +452,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Says to workers that a signal has told to end who drains.
+    /// Tells the workers that a signal has told to end which of them drain.
     fn answer_told(&mut self) {
         for (place, signal) in std::mem::take(&mut self.told) {
             let order = match self.stage {
