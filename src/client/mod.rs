@@ -26,6 +26,8 @@ use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, 
 use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{FrameError, Framing};
+#[cfg(feature = "tls")]
+use crate::transport::tls::Failure;
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
@@ -89,6 +91,8 @@ pub enum ClientError {
     Protocol(FrameError),
     /// A message cannot be sent in this framing.
     Message(String),
+    /// The connection could not be secured.
+    Insecure(String),
 }
 
 /// An address that could not be reached.
@@ -113,6 +117,15 @@ fn reasons(attempts: &[Attempt]) -> String {
 }
 
 impl ClientError {
+    /// A call on the connection has failed.
+    fn of_connection(error: io::Error) -> ClientError {
+        #[cfg(feature = "tls")]
+        if Failure::of(&error).is_some_and(Failure::is_in_handshake) {
+            return ClientError::Insecure(format!("TLS: {error}"));
+        }
+        ClientError::io("the connection")(error)
+    }
+
     fn io(what: &str) -> impl Fn(io::Error) -> ClientError {
         move |error| ClientError::Io(format!("{what}: {error}"))
     }
@@ -122,7 +135,9 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClientError::Open(attempts) => f.write_str(&reasons(attempts)),
-            ClientError::Io(line) | ClientError::Message(line) => f.write_str(line),
+            ClientError::Io(line) | ClientError::Message(line) | ClientError::Insecure(line) => {
+                f.write_str(line)
+            }
             ClientError::Protocol(error) => write!(f, "{}: {error}", error.kind()),
         }
     }

@@ -203,6 +203,10 @@ impl<S> Talk<S> {
         if ending.is_some() {
             self.leave_fresh_line(kernel, now);
         }
+        if ending.is_some() {
+            // A transport says that nothing more follows. What finds no room now is not waited for.
+            kernel.is_finished(&self.socket);
+        }
         if ending.is_some() && self.left {
             log::info!("the server has ended the connection");
         }
@@ -305,7 +309,7 @@ impl<S> Talk<S> {
                 taken.map_err(ClientError::Protocol)
             }
             Err(error) if error.kind() == WouldBlock => Ok(()),
-            Err(error) => Err(ClientError::io("the connection")(error)),
+            Err(error) => Err(ClientError::of_connection(error)),
         };
         if let Err(failure) = answer {
             self.end(Some(failure));

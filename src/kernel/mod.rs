@@ -108,6 +108,13 @@ pub trait Sockets {
     /// Ends our sending direction with a FIN: shutdown(2) with `SHUT_WR`.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
+    /// Whether nothing that was written waits outside the kernel, so that the socket may be closed
+    /// in order. A transport may have to say goodbye first.
+    #[inline(always)]
+    fn is_finished(&mut self, _socket: &Self::Socket) -> bool {
+        true
+    }
+
     /// Written bytes that the peer's kernel has not acknowledged and that a close may destroy:
     /// `SIOCOUTQ` of tcp(7). 0 for a local socket, whose written bytes are already in the reader's
     /// queue.

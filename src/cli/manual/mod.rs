@@ -34,6 +34,7 @@ topics![
     "rates",
     "datagrams",
     "wiretap",
+    "tls",
     "trace",
     "workers",
     "shutdown",

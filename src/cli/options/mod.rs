@@ -30,6 +30,7 @@ use crate::server::admission::announced::Range;
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
+use crate::transport::Wanted;
 use table::{COMMANDS, CommandRow, Effect, Flag, MODELS};
 use values::shown;
 
@@ -96,6 +97,8 @@ struct Options {
     decode: Decode,
     merge: Merge,
     lab: Lab,
+    /// How `connect` and `bench` secure their connections.
+    tls: Wanted,
     trace: TraceFile,
     /// The flags that were given.
     given: Vec<&'static str>,
@@ -196,6 +199,12 @@ pub struct Serve {
     pub log_time: bool,
     /// The user to become after all addresses are bound, NAME or NAME:GROUP.
     pub user: Option<String>,
+    /// The certificates of TLS in PEM; with `tls_key`, or without it plain.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the first certificate.
+    pub tls_key: Option<PathBuf>,
+    /// Longest time of a TLS handshake; `None` is no limit.
+    pub handshake_timeout: Option<Duration>,
     /// Log each event of each connection, with so much of its data.
     pub wiretap: Option<Detail>,
     /// The trace.
@@ -266,6 +275,11 @@ impl Serve {
                 "--listen {at}: {service} needs a connection, such as tcp://HOST:PORT"
             ));
         }
+        if self.tls_cert.is_some() {
+            return Err(format!(
+                "--tls-cert: does not combine with datagrams, and {at} takes them"
+            ));
+        }
         if self.model != Model::Epoll {
             let model = name_of(&self.model, MODELS);
             return Err(format!(
@@ -327,6 +341,9 @@ impl Default for Serve {
             stats_format: None,
             log_time: false,
             user: None,
+            tls_cert: None,
+            tls_key: None,
+            handshake_timeout: Some(limits::HANDSHAKE_TIMEOUT_DEFAULT),
             wiretap: None,
             trace: TraceFile::default(),
             proxy: None,
@@ -356,6 +373,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// Longest wait for the server of any kind; `None` is no limit.
     pub timeout: Option<Duration>,
+    /// How the connection is secured.
+    pub tls: Wanted,
     /// The trace.
     pub trace: TraceFile,
 }
@@ -433,6 +452,7 @@ impl Default for Connect {
             no_jitter: false,
             connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
             timeout: None,
+            tls: Wanted::default(),
             trace: TraceFile::default(),
         }
     }

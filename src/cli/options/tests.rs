@@ -61,8 +61,8 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
                 );
             }
             let mut empty = parse_line("");
-            for parsed in [&mut typed, &mut empty] {
-                if let Ok(Parsed::Run(Command::Serve(serve))) = parsed {
+            for parsed in [&mut typed, &mut empty].into_iter().flatten() {
+                if let Parsed::Run(Command::Serve(serve)) = parsed {
                     // A typed address is not replaced by that of a service manager.
                     serve.is_listen_default = false;
                 }
@@ -141,6 +141,9 @@ fn every_value_reaches_its_field() {
         log_time: true,
         user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
+        tls_cert: None,
+        tls_key: None,
+        handshake_timeout: Some(limits::HANDSHAKE_TIMEOUT_DEFAULT),
         trace: TraceFile {
             file: Some("t.txt".into()),
             last: 5,
@@ -289,11 +292,11 @@ fn a_word_of_another_program_is_refused_with_ours() {
         ),
         (
             "https",
-            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+            "https: write mynah http --tls-cert PEM --tls-key PEM",
         ),
         (
             "serve https",
-            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+            "https: write mynah http --tls-cert PEM --tls-key PEM",
         ),
         ("wrk", "wrk: write mynah bench ADDR"),
         (
@@ -515,6 +518,7 @@ fn connect_takes_an_address_and_its_options() {
         no_jitter: true,
         connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
+        tls: Wanted::default(),
         trace: TraceFile::default(),
     };
     let connect = Command::Connect(address, expected);

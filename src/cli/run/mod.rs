@@ -12,6 +12,8 @@ pub mod output;
 mod output_file;
 mod serve;
 mod service;
+#[cfg(feature = "tls")]
+mod tls;
 mod trace;
 
 use std::collections::hash_map::RandomState;
@@ -30,6 +32,8 @@ use crate::kernel::{
 };
 use crate::limits;
 use crate::protocol::framing::Framing;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Side, Tls};
 
 pub use log_filter::log_filter;
 pub use service::{ServiceUser, with_service};
@@ -166,10 +170,17 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         timeout: options.timeout,
         addresses,
     };
+    #[cfg(feature = "tls")]
+    let side = match options.tls.on {
+        true => tls::side(&options.tls, &endpoint.host(), None)?,
+        false => Side::Plain,
+    };
     let trace = Trace::open(&options.trace, 0, false)?;
     let track = trace.as_ref().map(|trace| trace.ring().client_track());
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
     let kernel = Traced::new(linux, recorder(track.as_ref()));
+    #[cfg(feature = "tls")]
+    let kernel = Tls::new(kernel, side, 1, None);
     finish(trace.as_ref(), talk(kernel, settings, endpoint))
 }
 
@@ -207,6 +218,7 @@ fn talk<K: Streams + Opener>(
     let exit = match failure {
         client::ClientError::Protocol(_) => Exit::Protocol,
         client::ClientError::Message(_) => Exit::Usage,
+        client::ClientError::Insecure(_) => Exit::Connect,
         _ => Exit::Io,
     };
     Err(Failure::new(exit, failure.to_string()))

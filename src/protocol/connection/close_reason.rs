@@ -19,6 +19,8 @@ pub enum CloseReason {
     Truncated,
     /// The service ended the conversation as its protocol defines.
     Goodbye,
+    /// The transport was not set up: its handshake failed or took too long.
+    Handshake,
     /// The service refused a request that is not valid in its protocol.
     Refused,
     /// The connection opened with another protocol, which the service refuses.
@@ -97,7 +99,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 18] = [
+    pub const ALL: [CloseReason; 19] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -105,6 +107,7 @@ impl CloseReason {
         CloseReason::Corrupted,
         CloseReason::Truncated,
         CloseReason::Goodbye,
+        CloseReason::Handshake,
         CloseReason::Refused,
         CloseReason::OtherProtocol,
         CloseReason::Proxy,
@@ -128,6 +131,7 @@ impl CloseReason {
             CloseReason::Corrupted => "corrupted",
             CloseReason::Truncated => "truncated",
             CloseReason::Goodbye => "goodbye",
+            CloseReason::Handshake => "handshake",
             CloseReason::Refused => "refused",
             CloseReason::OtherProtocol => "other_protocol",
             CloseReason::Proxy => "proxy",
@@ -176,12 +180,13 @@ mod tests {
         let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
         for reason in CloseReason::ALL {
             // The last two are logged together at the end of the server. Those of a load balancer
-            // are logged with their details where they are found.
+            // and a failed handshake are logged with their details where they are found.
             let is_usual = matches!(
                 reason,
                 CloseReason::EndOfStream
                     | CloseReason::Reset
                     | CloseReason::Goodbye
+                    | CloseReason::Handshake
                     | CloseReason::Proxy
                     | CloseReason::PerIp
                     | CloseReason::Shutdown

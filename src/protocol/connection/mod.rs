@@ -388,6 +388,17 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// Instead of being closed, a connection that owes nothing more sends its FIN and lingers.
+    /// Returns whether it can.
+    #[cold]
+    pub fn outlive(&mut self) -> bool {
+        let State::HalfClosed(cause) = self.state else {
+            return false;
+        };
+        self.state = State::Draining(cause);
+        true
+    }
+
     /// Our FIN is sent.
     pub fn finished(&mut self) {
         debug_assert!(matches!(self.state, State::Draining(_)));

@@ -278,7 +278,14 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     ) -> Fate {
         self.pump.tell(token, link);
         if want == Want::Close {
-            return Fate::Closed;
+            if self.pump.kernel.is_finished(&link.socket) || !link.connection.outlive() {
+                return Fate::Closed;
+            }
+            // The transport still has to end its stream, and the kernel has no room for that now.
+            self.pump.shutdown(link);
+            if link.connection.wants(false) == Want::Close {
+                return Fate::Closed;
+            }
         }
         self.lists.enter(token.index(), &link.waiting);
         if link.waiting.is_effect() && !link.has_effect {

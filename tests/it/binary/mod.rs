@@ -42,8 +42,9 @@ use std::io::{self, ErrorKind, Read, Write};
 
 pub(crate) use crate::skip::is_installed;
 use crate::skip::{has_descriptors, skip};
-use server::Server;
-pub(crate) use server::until;
+#[cfg(feature = "tls")]
+pub(crate) use server::Ended;
+pub(crate) use server::{Server, until};
 
 const MIB: usize = 1 << 20;
 

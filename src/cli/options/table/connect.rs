@@ -3,13 +3,13 @@
 //! The fields of a row are explained in `table`. Flags with the same name as flags of `mynah serve`
 //! mean the same for the client: both ends must agree on `--frame` and `--frame-max`.
 
-use super::super::Command;
 use super::super::name_of;
 use super::super::values::{
     choice, put, size, size_text, stream_endpoint, switch, switch_text, time_or_off,
     time_or_off_text,
 };
-use super::{CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_codec};
+use super::super::{Command, Connect};
+use super::{CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_codec, tls};
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: CONNECT,
@@ -43,8 +43,13 @@ pub(super) const ROW: CommandRow = CommandRow {
             return Err("--greeting: only with --once and a --frame other than raw".to_owned());
         }
         check_codec(options.connect.codec, &options.connect.framing)?;
+        tls::check_client(&options.tls)?;
+        let connect = Connect {
+            tls: options.tls,
+            ..options.connect
+        };
         match options.connect_to {
-            Some(endpoint) => Ok(Command::Connect(endpoint, options.connect)),
+            Some(endpoint) => Ok(Command::Connect(endpoint, connect)),
             None => Err("connect: needs an address, mynah connect ADDR".to_owned()),
         }
     },

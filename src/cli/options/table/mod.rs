@@ -14,6 +14,7 @@ mod lookup;
 mod merge;
 mod other_words;
 mod serve;
+pub(super) mod tls;
 mod trace;
 
 use std::ops::RangeInclusive;

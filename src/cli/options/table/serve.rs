@@ -16,7 +16,7 @@ use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
     ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
-    TIMEOUTS, TRIGGERS, check_codec,
+    TIMEOUTS, TRIGGERS, check_codec, tls,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -161,6 +161,7 @@ pub(super) const ROW: CommandRow = CommandRow {
             check_codec(serve.codec, &serve.framing)?;
         }
         check_model(&serve, &options.given)?;
+        tls::check(&serve)?;
         for (flag, limit) in [
             ("--max-connections", serve.connections_max),
             // Each worker counts its own share of the limit, because workers share nothing.
