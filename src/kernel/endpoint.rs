@@ -161,7 +161,9 @@ impl Endpoint {
     /// socket.
     pub fn host(&self) -> String {
         match self {
-            Endpoint::At(Address::Unix(_)) | Endpoint::Passed(_) => "localhost".to_owned(),
+            Endpoint::At(Address::Unix(_) | Address::Unixgram(_)) | Endpoint::Passed(_) => {
+                "localhost".to_owned()
+            }
             Endpoint::At(Address::Tcp(at) | Address::Udp(at)) => at.ip().to_string(),
             Endpoint::Named(name) => name.host.clone(),
         }
