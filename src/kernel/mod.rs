@@ -127,6 +127,10 @@ pub trait Sockets {
     /// The address of the peer: getpeername(2).
     fn peer(&mut self, socket: &Self::Socket) -> io::Result<Address>;
 
+    /// Fills `bytes` with random bytes that no peer can guess: getrandom(2).
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()>;
+
     /// Closes the socket and ends its registration. The close is never repeated: on Linux the
     /// number is free even after EINTR.
     fn close(&mut self, socket: Self::Socket);

@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("decode", "limits base protocol::framing protocol::codec"),
     (
         "client",
-        "limits base protocol::framing protocol::codec kernel transport",
+        "limits base protocol::framing protocol::codec protocol::front kernel transport",
     ),
     (
         "load",

@@ -45,6 +45,8 @@ topics![
     "environment",
     "systemd",
     "lab",
+    "auth",
+    "sum",
     "epoll",
     "source",
     "internals",

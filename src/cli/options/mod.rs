@@ -51,6 +51,8 @@ pub enum Parsed {
 
 /// A command with its options, checked.
 #[derive(Clone, Debug, PartialEq)]
+// There is only one, and it is taken apart at once.
+#[allow(clippy::large_enum_variant)]
 pub enum Command {
     /// Serve connections until a signal ends it.
     Serve(Box<Serve>),
@@ -64,6 +66,9 @@ pub enum Command {
     Lab(Lab),
     /// Print the frames of standard input.
     Decode(Decode),
+    /// Print or check digests of files.
+    #[cfg(feature = "auth")]
+    Sum(Sum),
 }
 
 impl Command {
@@ -75,6 +80,8 @@ impl Command {
             Command::Connect(_, connect) => connect.trace = wanted,
             Command::Lab(lab) => lab.trace = wanted,
             Command::Merge(_) | Command::Decode(_) => {}
+            #[cfg(feature = "auth")]
+            Command::Sum(_) => {}
         }
         self
     }
@@ -97,6 +104,7 @@ struct Options {
     decode: Decode,
     merge: Merge,
     lab: Lab,
+    sum: Sum,
     /// How `connect` and `bench` secure their connections.
     tls: Wanted,
     trace: TraceFile,
@@ -130,6 +138,10 @@ pub struct Serve {
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
     pub codec: Option<Codec>,
+    /// How peers have to prove that they know the key.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -307,6 +319,8 @@ impl Default for Serve {
             allow: Vec::new(),
             framing: Framing::Raw(Raw),
             codec: None,
+            auth: None,
+            auth_key_file: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             model: Model::Epoll,
@@ -352,6 +366,15 @@ impl Default for Serve {
     }
 }
 
+/// How a peer proves that it knows a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthName {
+    /// HMAC-SHA-256 of the challenge.
+    HmacSha256,
+    /// HMAC-MD5, for old peers.
+    HmacMd5,
+}
+
 /// The options of `mynah connect`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
@@ -359,6 +382,10 @@ pub struct Connect {
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
     pub codec: Option<Codec>,
+    /// How to prove that the key is known.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// The only message, instead of the messages of standard input.
@@ -399,6 +426,23 @@ pub struct Lab {
     pub json: Option<PathBuf>,
     /// The trace.
     pub trace: TraceFile,
+}
+
+/// The options of `mynah sum`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// The flag of the algorithm; `None` is the default.
+    pub algorithm: Option<&'static str>,
+    /// Text in front of each file.
+    pub salt: Option<String>,
+    /// The file with the key of an HMAC.
+    pub hmac_key_file: Option<PathBuf>,
+    /// The list to verify.
+    pub check: Option<PathBuf>,
+    /// Compare two files.
+    pub same: bool,
+    /// The files to read; none is standard input.
+    pub files: Vec<PathBuf>,
 }
 
 /// What `mynah lab` plays.
@@ -445,6 +489,8 @@ impl Default for Connect {
         Connect {
             framing: Framing::Raw(Raw),
             codec: None,
+            auth: None,
+            auth_key_file: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             once: None,
             greeting: false,

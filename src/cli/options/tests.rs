@@ -106,6 +106,8 @@ fn every_value_reaches_its_field() {
         allow: Vec::new(),
         framing: "u32be".parse().expect("a framing"),
         codec: Some(Codec::Base64),
+        auth: None,
+        auth_key_file: None,
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
@@ -339,8 +341,8 @@ fn two_dashes_end_the_flags() {
     assert_eq!(
         error,
         "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or help or man or completions \
-             or version"
+             or serve or bench or merge or lab or connect or decode or sum or help or man or \
+             completions or version"
     );
 }
 
@@ -369,8 +371,8 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         (
             "proxy",
             "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or help or man or completions \
-             or version",
+             or serve or bench or merge or lab or connect or decode or sum or help or man or \
+             completions or version",
         ),
         (
             "serve proxy",
@@ -511,6 +513,8 @@ fn connect_takes_an_address_and_its_options() {
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
         codec: Some(Codec::Base64),
+        auth: None,
+        auth_key_file: None,
         frame_size_max: 9,
         once: Some("hi".to_owned()),
         greeting: true,

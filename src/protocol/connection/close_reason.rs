@@ -25,6 +25,8 @@ pub enum CloseReason {
     Refused,
     /// The connection opened with another protocol, which the service refuses.
     OtherProtocol,
+    /// The peer did not answer the challenge, or not with the right digest.
+    Unauthorised,
     /// The header of a load balancer was malformed, too long, cut off, late or missing.
     Proxy,
     /// The address that a load balancer announced has too many connections.
@@ -99,7 +101,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 19] = [
+    pub const ALL: [CloseReason; 20] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -110,6 +112,7 @@ impl CloseReason {
         CloseReason::Handshake,
         CloseReason::Refused,
         CloseReason::OtherProtocol,
+        CloseReason::Unauthorised,
         CloseReason::Proxy,
         CloseReason::PerIp,
         CloseReason::Idle,
@@ -134,6 +137,7 @@ impl CloseReason {
             CloseReason::Handshake => "handshake",
             CloseReason::Refused => "refused",
             CloseReason::OtherProtocol => "other_protocol",
+            CloseReason::Unauthorised => "unauthorised",
             CloseReason::Proxy => "proxy",
             CloseReason::PerIp => "per_ip",
             CloseReason::Idle => "idle",
@@ -154,6 +158,7 @@ impl CloseReason {
     pub const fn limit(self) -> Option<&'static str> {
         match self {
             CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
+            CloseReason::Unauthorised => Some("the peer did not answer the challenge of --auth"),
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
             CloseReason::OtherProtocol => Some("a web page could have opened this connection"),
             CloseReason::Stalled => Some("the peer took too little of its answers in time"),

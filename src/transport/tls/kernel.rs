@@ -259,6 +259,11 @@ impl<K: Recordable + Poller> Sockets for Tls<K> {
         self.kernel.take_error(socket)
     }
 
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()> {
+        self.kernel.random(bytes)
+    }
+
     fn peer(&mut self, socket: &K::Socket) -> io::Result<Address> {
         self.kernel.peer(socket)
     }

@@ -8,6 +8,8 @@
 mod accept;
 mod activation;
 mod addresses;
+#[cfg(feature = "auth")]
+mod auth;
 mod balancers;
 mod bytes;
 mod calls;
@@ -16,6 +18,8 @@ mod crowd;
 mod datagrams;
 mod dead;
 mod ending;
+#[cfg(not(feature = "auth"))]
+mod features;
 mod hostile;
 mod inetd;
 mod injected;
@@ -30,6 +34,8 @@ mod rates;
 mod run;
 mod server;
 mod streams;
+#[cfg(feature = "auth")]
+mod sum;
 mod sums;
 mod supervision;
 mod trace;

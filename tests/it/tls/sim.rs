@@ -75,6 +75,7 @@ impl Play {
             backlog: 8,
             drain_timeout: Duration::from_secs(10),
             wiretap: None,
+            auth: None,
             pacing: Default::default(),
             proxy: None,
             trace: None,

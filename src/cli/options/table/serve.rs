@@ -15,8 +15,8 @@ use super::super::{Command, Serve, name_of};
 use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
-    ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
-    TIMEOUTS, TRIGGERS, check_codec, tls,
+    ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG,
+    SERVE, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -160,6 +160,7 @@ pub(super) const ROW: CommandRow = CommandRow {
         if has_streams(&serve) {
             check_codec(serve.codec, &serve.framing)?;
         }
+        check_auth(serve.auth, &serve.auth_key_file)?;
         check_model(&serve, &options.given)?;
         tls::check(&serve)?;
         for (flag, limit) in [
@@ -373,6 +374,28 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| name_of(&options.serve.codec, CODECS).to_owned(),
         effect: Effect::Value("CODEC", |options, text| {
             put(&mut options.serve.codec, choice(text, CODECS))
+        }),
+    },
+    Flag {
+        long: "--auth",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "peers must know a key: hmac-sha256 or hmac-md5 (feature auth)",
+        default: |options| name_of(&options.serve.auth, AUTHS).to_owned(),
+        effect: Effect::Value("MAC", |options, text| {
+            put(&mut options.serve.auth, choice(text, AUTHS))
+        }),
+    },
+    Flag {
+        long: "--auth-key-file",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "the key: this file without one newline at its end; SIGHUP reads it again",
+        default: |_| String::new(),
+        effect: Effect::Value("FILE", |options, text| {
+            put(&mut options.serve.auth_key_file, Ok(Some(text.into())))
         }),
     },
     Flag {

@@ -6,6 +6,8 @@
 //! `processes` supervises worker processes, `workers` runs the servers, `server::plan` divides the
 //! memory.
 
+#[cfg(feature = "auth")]
+mod auth;
 mod listeners;
 mod models;
 mod passed;
@@ -148,6 +150,10 @@ where
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
     host::give_large_blocks_back();
+    #[cfg(feature = "auth")]
+    let (auth, load) = auth::open(&options, load)?;
+    #[cfg(not(feature = "auth"))]
+    let auth = None;
     let load: Load<S> = Arc::new(Mutex::new(load));
     let service = load_now(&load).map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
@@ -237,6 +243,7 @@ where
             let pacing = pacing.clone();
             let mut settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
             settings.trace = track;
+            settings.auth = auth.clone();
             match models::hand_out::<K, S>().filter(|_| options.model != Model::Epoll) {
                 None => {
                     // A connection must be watched before it can begin its handshake.
@@ -672,6 +679,7 @@ fn settings(
         wiretap: wiretap.cloned(),
         trace: None,
         pacing,
+        auth: None,
         proxy: options.proxy.map(|mode| ProxyRule {
             is_required: mode == ProxyMode::Require,
             from: options.proxy_from.as_slice().into(),
