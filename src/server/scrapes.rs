@@ -8,7 +8,7 @@
 
 use std::io;
 
-use crate::kernel::{Interest, Opener, Poller, Spawner, Time, Token, Trigger};
+use crate::kernel::{Datagrams, Interest, Opener, Poller, Spawner, Time, Token, Trigger};
 use crate::limits::SCRAPE_TURNS_MAX;
 use crate::protocol::service::{AnyService, Scrape};
 
@@ -46,7 +46,7 @@ pub(crate) fn watch<P: Poller>(poller: &mut P, pages: &dyn Pages<P::Socket>) -> 
     poller.register(pages.descriptor(), Token::SCRAPES, once)
 }
 
-impl<K: Spawner + Opener> Pages<K::Socket> for Scrapes<K>
+impl<K: Spawner + Opener + Datagrams> Pages<K::Socket> for Scrapes<K>
 where
     Server<K, AnyService>: Send,
     K::Socket: Send,

@@ -77,6 +77,7 @@ fn settings() -> Settings {
         wiretap: None,
         pacing: Pacing::default(),
         proxy: None,
+        auth: None,
         trace: None,
     }
 }

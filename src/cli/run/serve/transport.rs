@@ -4,11 +4,11 @@
 //! for the enum of all services. The blocking models put it around the kernel of each thread
 //! instead. Neighbours: `serve`, which is generic over [`Carrier`]; `tls`, which reads the files.
 
-use crate::kernel::{Linux, Opener, Socket, Spawner, Traced};
+use crate::kernel::{Datagrams, Linux, Opener, Socket, Spawner, Traced};
 
 /// The kernel of the connections of a worker.
 pub(super) trait Carrier:
-    Spawner<Socket = Socket> + Opener + Send + Sized + 'static
+    Spawner<Socket = Socket> + Opener + Datagrams + Send + Sized + 'static
 {
     /// The carrier around `kernel`, for connections in slots below `slots`.
     fn around(kernel: Traced<Linux>, secure: &Secure, slots: usize) -> Self;
@@ -48,6 +48,8 @@ mod secure {
     pub(in super::super) struct Secure {
         pub(in super::super) side: Side,
         pub(in super::super) handshake_timeout: Option<Duration>,
+        /// A header may come before the handshake.
+        pub(in super::super) has_header: bool,
     }
 
     impl Secure {
@@ -63,6 +65,7 @@ mod secure {
     impl Carrier for Tls<Traced<Linux>> {
         fn around(kernel: Traced<Linux>, secure: &Secure, slots: usize) -> Self {
             Tls::new(kernel, secure.side.clone(), slots, secure.handshake_timeout)
+                .behind_header(secure.has_header)
         }
     }
 }
