@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use super::listeners::{address_of, open_listener};
+use super::super::open_failure;
+use super::listeners::address_of;
 use super::{Exit, Failure, io_failure};
 use crate::kernel::journal::TextLog;
-use crate::kernel::{Address, Endpoint, Linux, ListenOptions, Sharing, Traced, Trigger};
+use crate::kernel::{Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, Trigger};
 use crate::limits::{
     FRAMES_PER_EVENT, HTTP_HEAD_MAX, METRICS_PAGE_MAX, SCRAPE_TIMEOUT, SCRAPES_MAX,
     STALL_SIZE_MIN_DEFAULT,
@@ -44,7 +45,9 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<(Scrapes<Traced<Linux>>, Addre
         defer_accept: None,
         unix_mode: None,
     };
-    let listener = open_listener(&mut kernel, &mut address, &options)?;
+    let opened = kernel.listen(&address, &options);
+    let listener = opened.map_err(|error| open_failure(&address, error))?;
+    address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
     let protocol = Protocol {
         framing: Framing::Raw(Raw),
         on_too_long: OnTooLong::Close,
