@@ -3,8 +3,9 @@
 //! The subject is `mynah serve --model M`, echo without a framing, under the load of `mynah bench`:
 //! 1, 100 and 1000 connections in a closed loop, 64 bytes a request. A row has the processor time
 //! and the context switches of a request, from all threads and processes of the server, and its
-//! memory per connection: the proportional set size (PSS), less that of a server without
-//! connections. A pool has as many threads as connections. Server and client share the machine.
+//! memory per connection: the proportional set size (PSS) of what is no file, less that of a server
+//! without connections. The client runs the same program, and so its start changes the share of the
+//! program's file. A pool has as many threads as connections. Server and client share the machine.
 //!
 //! A model or a number of connections as argument selects rows. Man pages: proc(5).
 
@@ -106,8 +107,11 @@ impl Sample {
             }
         }
         let memory = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
-        let pss = memory.lines().find(|line| line.starts_with("Pss:"));
-        self.memory += number(pss.ok_or("no Pss")?)?;
+        let kinds = ["Pss_Anon:", "Pss_Shmem:"];
+        let is_kind = |line: &&str| kinds.iter().any(|kind| line.starts_with(kind));
+        for line in memory.lines().filter(is_kind) {
+            self.memory += number(line)?;
+        }
         Ok(())
     }
 }

@@ -113,6 +113,7 @@
 //!   protocol   framing, service, connection: bytes and `now` in; bytes, interest, deadlines out
 //!   sys        the only unsafe code: one system call each
 //!   kernel     the operating system as traits, and Linux as their implementation
+//!   transport  TLS between a socket and its connection
 //!   server     the event loop, its connections, admission, effects, counters and logs
 //!   workers    several loops side by side
 //!   library    a server inside another program
@@ -136,6 +137,7 @@ pub mod protocol;
 pub mod server;
 pub mod store;
 mod sys;
+pub mod transport;
 pub mod workers;
 
 pub use base::token_bucket::Rate;

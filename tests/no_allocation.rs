@@ -83,6 +83,7 @@ fn settings(slots: usize, per_ip: Option<u32>, size: WorkspaceSize, trigger: Tri
         backlog: 8,
         drain_timeout: Duration::from_secs(10),
         wiretap: None,
+        auth: None,
         trace: None,
         pacing: Default::default(),
         proxy: None,

@@ -223,6 +223,7 @@ fn server<S: Service + 'static>(
         frames_per_event: FRAMES_PER_EVENT,
         spin: None,
         wiretap: None,
+        auth: None,
         trace: None,
         pacing: Default::default(),
         proxy: None,

@@ -1,6 +1,8 @@
 //! General parts that know only bytes and numbers, and import only `limits` from this crate.
 
 pub mod bytes;
+#[cfg(feature = "auth")]
+pub mod digest;
 pub mod find;
 pub mod histogram;
 pub mod random;

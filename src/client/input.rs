@@ -151,6 +151,7 @@ mod tests {
                 .and_then(|framing| framing.limited(100))
                 .expect("a framing"),
             codec: None,
+            auth: None,
             frame_size_max: 100,
             source,
             terminal: false,

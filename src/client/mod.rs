@@ -22,10 +22,14 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "auth")]
+use crate::base::digest::Keyed;
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
 use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{FrameError, Framing};
+#[cfg(feature = "tls")]
+use crate::transport::tls::Failure;
 pub use backoff::Backoff;
 use dial::Dial;
 use talk::Talk;
@@ -42,6 +46,8 @@ pub struct Settings {
     pub framing: Framing,
     /// How payloads are written.
     pub codec: Option<Codec>,
+    /// The key to prove, if the server asks for one.
+    pub auth: Option<Key>,
     /// The longest message in bytes.
     pub frame_size_max: usize,
     /// Where messages come from.
@@ -56,6 +62,35 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// How long unsent bytes or an awaited reply may make no progress.
     pub timeout: Option<Duration>,
+}
+
+/// The key that answers the challenge of a server; it is not shown.
+#[cfg(feature = "auth")]
+#[derive(Clone)]
+pub struct Key(pub Keyed);
+
+/// The key that answers the challenge of a server: none, without the feature `auth`.
+#[cfg(not(feature = "auth"))]
+#[derive(Clone)]
+pub enum Key {}
+
+impl Key {
+    /// The digest that answers `challenge`.
+    fn answer(&self, challenge: &[u8]) -> Vec<u8> {
+        #[cfg(feature = "auth")]
+        return self.0.digest(challenge)[..self.0.size()].to_vec();
+        #[cfg(not(feature = "auth"))]
+        {
+            _ = challenge;
+            match *self {}
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
 }
 
 /// Where messages come from.
@@ -85,10 +120,14 @@ pub enum ClientError {
     Open(Vec<Attempt>),
     /// A call failed or timed out.
     Io(String),
+    /// The server did not accept the digest, or sent no challenge.
+    Refused(&'static str),
     /// The server sent bytes that are no frame.
     Protocol(FrameError),
     /// A message cannot be sent in this framing.
     Message(String),
+    /// The connection could not be secured.
+    Insecure(String),
 }
 
 /// An address that could not be reached.
@@ -113,6 +152,15 @@ fn reasons(attempts: &[Attempt]) -> String {
 }
 
 impl ClientError {
+    /// A call on the connection has failed.
+    fn of_connection(error: io::Error) -> ClientError {
+        #[cfg(feature = "tls")]
+        if Failure::of(&error).is_some_and(Failure::is_in_handshake) {
+            return ClientError::Insecure(format!("TLS: {error}"));
+        }
+        ClientError::io("the connection")(error)
+    }
+
     fn io(what: &str) -> impl Fn(io::Error) -> ClientError {
         move |error| ClientError::Io(format!("{what}: {error}"))
     }
@@ -122,7 +170,10 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClientError::Open(attempts) => f.write_str(&reasons(attempts)),
-            ClientError::Io(line) | ClientError::Message(line) => f.write_str(line),
+            ClientError::Refused(why) => f.write_str(why),
+            ClientError::Io(line) | ClientError::Message(line) | ClientError::Insecure(line) => {
+                f.write_str(line)
+            }
             ClientError::Protocol(error) => write!(f, "{}: {error}", error.kind()),
         }
     }

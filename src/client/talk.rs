@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use super::input::{Input, Said};
 use super::screen::Screen;
-use super::{ClientError, Ending, Settings, Source};
+use super::{ClientError, Ending, Key, Settings, Source};
 use crate::kernel::{Event, Interest, Stream, Streams, Time, Token, errno};
-use crate::limits::{LINGER_TIMEOUT, READ_SIZE};
+use crate::limits::{LINGER_TIMEOUT, READ_SIZE, VERDICT_TIMEOUT};
+use crate::protocol::front::auth::CHALLENGE_SIZE;
 
 pub(super) struct Talk<S> {
     socket: S,
@@ -34,6 +35,9 @@ pub(super) struct Talk<S> {
     space: Box<[u8]>,
     ours: Ours,
     theirs: Theirs,
+    proof: Proof,
+    /// The key that answers a challenge.
+    key: Option<Key>,
     /// The single message was sent, and no reply has arrived.
     unanswered: bool,
     /// Why the input failed. Reported after everything sent before is answered.
@@ -59,6 +63,17 @@ enum Ours {
     Ended,
     /// A write failed before the server took everything.
     Cut,
+}
+
+/// The digest that proves the key of `--auth`.
+enum Proof {
+    /// There is no key, or the server has answered behind the digest.
+    Done,
+    /// The challenge has not arrived whole. Nothing is sent before.
+    Owed(Vec<u8>),
+    /// The digest was sent, and nothing has come back. A server that refuses it ends its stream, so
+    /// until this time ours is not ended: afterwards the two could not be told apart.
+    Sent { until: Time },
 }
 
 /// The server's half of the connection.
@@ -101,6 +116,11 @@ impl<S> Talk<S> {
             space: vec![0; READ_SIZE].into(),
             ours,
             theirs: Theirs::Speaking,
+            proof: match &settings.auth {
+                None => Proof::Done,
+                Some(_) => Proof::Owed(Vec::new()),
+            },
+            key: settings.auth.clone(),
             unanswered,
             refused: None,
             left: false,
@@ -111,7 +131,11 @@ impl<S> Talk<S> {
     }
 
     fn hears(&self) -> bool {
-        self.ours == Ours::Speaking && self.unsent.len() < READ_SIZE
+        self.ours == Ours::Speaking && self.unsent.len() < READ_SIZE && !self.owes_proof()
+    }
+
+    fn owes_proof(&self) -> bool {
+        matches!(self.proof, Proof::Owed(_))
     }
 
     /// Whether to read from the socket. After the expected reply nothing more is read.
@@ -130,7 +154,7 @@ impl<S> Talk<S> {
         if self.receives() {
             wanted |= Interest::READ;
         }
-        if !self.unsent.is_empty() {
+        if !self.unsent.is_empty() && !self.owes_proof() {
             wanted |= Interest::WRITE;
         }
         if wanted != self.registered {
@@ -161,14 +185,18 @@ impl<S> Talk<S> {
         Ok(if ready {
             Time::default()
         } else {
-            self.leave_at.min(self.silent_until())
+            let verdict = match self.proof {
+                Proof::Sent { until } if self.ours == Ours::Ending => until,
+                _ => Time::NEVER,
+            };
+            self.leave_at.min(self.silent_until()).min(verdict)
         })
     }
 
     /// When the server has made no progress for too long. Never while our own reader does not take
     /// the output.
     fn silent_until(&mut self) -> Time {
-        let waits = !self.unsent.is_empty() || self.ours != Ours::Speaking;
+        let waits = !self.unsent.is_empty() || self.ours != Ours::Speaking || self.owes_proof();
         match self.timeout {
             Some(span) if waits && self.screen.owed().is_empty() => self.moved_at.after(span),
             _ => Time::NEVER,
@@ -202,6 +230,10 @@ impl<S> Talk<S> {
         };
         if ending.is_some() {
             self.leave_fresh_line(kernel, now);
+        }
+        if ending.is_some() {
+            // A transport says that nothing more follows. What finds no room now is not waited for.
+            kernel.is_finished(&self.socket);
         }
         if ending.is_some() && self.left {
             log::info!("the server has ended the connection");
@@ -294,22 +326,62 @@ impl<S> Talk<S> {
 
     fn receive<K: Streams<Socket = S>>(&mut self, kernel: &mut K, now: Time) {
         let answer = match kernel.read(&self.socket, &mut self.space) {
+            Ok(0) if self.refusal().is_some() => return self.end(self.refusal()),
             Ok(0) => {
                 let whole = self.screen.end().map_err(ClientError::Protocol);
                 return self.end(whole.and_then(|()| self.is_whole()).err());
             }
             Ok(count) => {
                 self.moved_at = now;
+                let taken = self.prove(count, now);
+                if taken == count {
+                    return;
+                }
+                self.proof = Proof::Done;
                 self.unanswered = false;
-                let taken = self.screen.take(&self.space[..count]);
+                let taken = self.screen.take(&self.space[taken..count]);
                 taken.map_err(ClientError::Protocol)
             }
             Err(error) if error.kind() == WouldBlock => Ok(()),
-            Err(error) => Err(ClientError::io("the connection")(error)),
+            Err(_) if self.refusal().is_some() => return self.end(self.refusal()),
+            Err(error) => Err(ClientError::of_connection(error)),
         };
         if let Err(failure) = answer {
             self.end(Some(failure));
         }
+    }
+
+    /// Answers the challenge, if the `count` bytes that have arrived complete it. Returns how many
+    /// of them belong to it.
+    fn prove(&mut self, count: usize, now: Time) -> usize {
+        let (Proof::Owed(challenge), Some(key)) = (&mut self.proof, &self.key) else {
+            return 0;
+        };
+        let taken = count.min(CHALLENGE_SIZE - challenge.len());
+        challenge.extend_from_slice(&self.space[..taken]);
+        if challenge.len() == CHALLENGE_SIZE {
+            // A message may wait already; the digest goes in front of it.
+            let digest = key.answer(challenge);
+            digest
+                .iter()
+                .rev()
+                .for_each(|byte| self.unsent.push_front(*byte));
+            let until = now.after(VERDICT_TIMEOUT);
+            self.proof = Proof::Sent { until };
+        }
+        taken
+    }
+
+    /// Why the end of the server's stream is a refusal, if it is one.
+    fn refusal(&self) -> Option<ClientError> {
+        let why = match self.proof {
+            Proof::Owed(_) => "the server ended its stream before its challenge was whole",
+            Proof::Sent { .. } if self.ours != Ours::Ended => {
+                "the server refused the key: it ended its stream behind the digest"
+            }
+            _ => return None,
+        };
+        Some(ClientError::Refused(why))
     }
 
     /// The server sends no more, and nothing more is sent to it.
@@ -338,6 +410,9 @@ impl<S> Talk<S> {
     }
 
     fn send<K: Streams<Socket = S>>(&mut self, kernel: &mut K, now: Time) {
+        if self.owes_proof() {
+            return;
+        }
         while let (front @ [_, ..], _) = self.unsent.as_slices() {
             match kernel.write(&self.socket, front) {
                 Ok(count) => {
@@ -353,7 +428,8 @@ impl<S> Talk<S> {
                 }
             }
         }
-        if self.ours == Ours::Ending && self.unsent.is_empty() {
+        let is_open = matches!(self.proof, Proof::Sent { until } if now < until);
+        if self.ours == Ours::Ending && self.unsent.is_empty() && !is_open {
             self.ours = Ours::Ended;
             // ENOTCONN: the server has broken the connection; the next read reports it.
             let _ = kernel.shutdown(&self.socket);

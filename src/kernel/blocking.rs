@@ -232,6 +232,11 @@ impl Sockets for Blocking {
         Address::from_raw(&socket::peer(socket.as_fd())?)
     }
 
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()> {
+        crate::sys::random::fill(bytes)
+    }
+
     fn close(&mut self, socket: Socket) {
         if let Some(entry) = self.entry(&socket) {
             *entry = None;

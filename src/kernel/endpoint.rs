@@ -154,6 +154,16 @@ impl Endpoint {
         matches!(self, Endpoint::Named(_))
     }
 
+    /// The host alone, as a certificate names it: a name, an IP address, or `localhost` for a local
+    /// socket.
+    pub fn host(&self) -> String {
+        match self {
+            Endpoint::At(Address::Unix(_)) | Endpoint::Passed(_) => "localhost".to_owned(),
+            Endpoint::At(Address::Tcp(at) | Address::Udp(at)) => at.ip().to_string(),
+            Endpoint::Named(name) => name.host.clone(),
+        }
+    }
+
     /// The host in a URL for this target, with the port unless it is `default_port` (RFC 9110,
     /// 4.2.1 and 7.2).
     ///

@@ -104,6 +104,13 @@ pub trait Sockets {
     /// Ends our sending direction with a FIN: shutdown(2) with `SHUT_WR`.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
+    /// Whether nothing that was written waits outside the kernel, so that the socket may be closed
+    /// in order. A transport may have to say goodbye first.
+    #[inline(always)]
+    fn is_finished(&mut self, _socket: &Self::Socket) -> bool {
+        true
+    }
+
     /// Written bytes that the peer's kernel has not acknowledged and that a close may destroy:
     /// `SIOCOUTQ` of tcp(7). 0 for a local socket, whose written bytes are already in the reader's
     /// queue.
@@ -115,6 +122,10 @@ pub trait Sockets {
 
     /// The address of the peer: getpeername(2).
     fn peer(&mut self, socket: &Self::Socket) -> io::Result<Address>;
+
+    /// Fills `bytes` with random bytes that no peer can guess: getrandom(2).
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()>;
 
     /// Closes the socket and ends its registration. The close is never repeated: on Linux the
     /// number is free even after EINTR.

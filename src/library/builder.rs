@@ -556,6 +556,7 @@ impl Builder {
             backlog: self.backlog,
             drain_timeout: self.drain_timeout,
             wiretap: None,
+            auth: None,
             trace: None,
             pacing: Pacing::default(),
             proxy: None,

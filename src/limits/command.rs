@@ -35,3 +35,12 @@ pub const SPAWN_STACK_SIZE: usize = 32 * KIB;
 pub const ORPHANS_PER_TURN: usize = COMMANDS_MAX;
 /// Longest name of a peer as `run` reports it: an IPv6 address with its scope and port.
 pub const PEER_NAME_MAX: usize = 64;
+/// Longest key of an HMAC, in bytes: many times the block of any hash, and short enough for a wrong
+/// file to be refused.
+pub const KEY_SIZE_MAX: usize = 64 * KIB;
+/// Longest `--salt`, in bytes: it is typed.
+pub const SALT_SIZE_MAX: usize = KIB;
+/// Bytes that `mynah sum` reads at once: enough for the calls to cost nothing beside the digest.
+pub const SUM_READ_SIZE: usize = 128 * KIB;
+/// Largest list that `mynah sum --check` reads, in bytes: 100,000 files, held while they are read.
+pub const SUM_LIST_SIZE_MAX: usize = 16 * KIB * KIB;

@@ -7,18 +7,21 @@
 //! for. Limits that the kernel enforces by itself are not repeated.
 //!
 //! This is the lowest layer: it imports nothing from this crate, and every layer may import it.
-//! The files are one for each subject: `server`, `load` with the other clients, `http`, `command`.
+//! The files are one for each subject: `server`, `load` with the other clients, `http`, `command`,
+//! `tls`.
 //! Man pages: listen(2), tcp(7), proc(5).
 
 mod command;
 mod http;
 mod load;
 mod server;
+mod tls;
 
 pub use command::*;
 pub use http::*;
 pub use load::*;
 pub use server::*;
+pub use tls::*;
 
 /// One kibibyte: sizes on the command line count in powers of 1024, as memory does.
 pub const KIB: usize = 1 << 10;

@@ -331,6 +331,12 @@ pub const FORK_END_TIMEOUT: Duration = Duration::from_millis(200);
 pub const FORK_END_PAUSE: Duration = Duration::from_millis(1);
 /// Memory of a connection that is handed out, without its thread or process: its places in lists.
 pub const BLOCKING_SLOT_SIZE: usize = 96;
+/// How long a peer may take to answer the challenge of `--auth`, if the frame time-out is longer:
+/// no person types a digest.
+pub const DIGEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `connect --auth` waits for a refusal before it ends its stream: a round trip, and time
+/// for a busy server.
+pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Records that `--trace` keeps by default: some seconds of a busy server, and a page that stays
 /// fluid.

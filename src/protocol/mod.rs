@@ -3,6 +3,7 @@
 //! ```text
 //!   framing     where a message ends; one file per framing
 //!   codec       how a payload is written inside its frame
+//!   front       what comes before the first frame
 //!   http        the grammar of HTTP/1.1 that its server and its client share
 //!   service     what to answer; one file per service
 //!   front       what comes before the first frame: the PROXY header

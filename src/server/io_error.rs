@@ -12,7 +12,13 @@ use crate::protocol::connection::{CloseReason, Want};
 use crate::protocol::service::Service;
 
 use super::link::Link;
+#[cfg(feature = "tls")]
+use super::observe::log_limiter::HintSuffix;
 use super::pump::Pump;
+#[cfg(feature = "tls")]
+use crate::protocol::framing::Hint;
+#[cfg(feature = "tls")]
+use crate::transport::tls::Failure;
 
 impl<K: Sockets, S: Service> Pump<K, S> {
     #[cold]
@@ -46,6 +52,8 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 return again;
             }
             peer.connection.close(CloseReason::Exhausted);
+        } else if self.ended_by_transport(error, peer) {
+            return Want::Close;
         } else if is_peer_error(error) {
             peer.connection.close(CloseReason::Reset);
         } else {
@@ -54,7 +62,41 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         }
         Want::Close
     }
+
+    /// Ends a connection whose TLS session has failed. Returns whether it has.
+    #[cfg(feature = "tls")]
+    fn ended_by_transport(&mut self, error: &io::Error, peer: &mut Link<K, S>) -> bool {
+        let Some(failure) = Failure::of(error) else {
+            return false;
+        };
+        let reason = match failure {
+            _ if failure.is_in_handshake() => CloseReason::Handshake,
+            _ if failure.is_truncation() => CloseReason::Truncated,
+            _ if failure.is_alert() => CloseReason::Reset,
+            _ => CloseReason::Corrupted,
+        };
+        let seems = HintSuffix(failure.opening().and_then(Hint::beside_tls));
+        match self.close_log.of(reason).admit_burst(self.now, LINES_BURST) {
+            Some(more) if reason != CloseReason::Reset => {
+                let name = reason.name();
+                log::warn!("{name}: {failure}{seems}: the connection is closed{more}");
+            }
+            _ => {}
+        }
+        peer.connection.close(reason);
+        true
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[inline(always)]
+    fn ended_by_transport(&mut self, _: &io::Error, _: &mut Link<K, S>) -> bool {
+        false
+    }
 }
+
+/// Failed handshakes have many reasons, and each should be seen.
+#[cfg(feature = "tls")]
+const LINES_BURST: u32 = 4;
 
 /// Whether the peer or the network caused the error.
 fn is_peer_error(error: &io::Error) -> bool {

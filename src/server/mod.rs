@@ -20,6 +20,7 @@
 //! `workers` above.
 
 pub mod admission;
+pub mod auth;
 pub mod blocking;
 mod drain;
 mod effects;

@@ -60,6 +60,19 @@ pub struct Plan {
 }
 
 impl Demand {
+    /// Reduces the number of connections so that a quarter of the memory is left for workspaces:
+    /// where a slot takes much, all of them may not fit.
+    pub fn shrink<S: Service>(&mut self, protocol: &Protocol<S>) {
+        let room = self.memory_max.saturating_sub(self.fixed(protocol)) / 4 * 3;
+        let fit = (room / self.slot_size.max(1)).max(self.threads);
+        self.connections_max = self.connections_max.min(fit);
+    }
+
+    /// What is needed without any connection.
+    fn fixed<S: Service>(&self, protocol: &Protocol<S>) -> usize {
+        self.processes * (PROGRAM_SIZE + protocol.service.memory_max()) + self.threads * WORKER_SIZE
+    }
+
     /// Divides the memory.
     ///
     /// # Errors
@@ -68,9 +81,7 @@ impl Demand {
     pub fn plan<S: Service>(&self, protocol: &Protocol<S>) -> Result<Plan, String> {
         let workspace = self.workspace(protocol, READ_SIZE);
         let each = workspace.stride() + Workspaces::CURSORS_SIZE;
-        let fixed = self.processes * (PROGRAM_SIZE + protocol.service.memory_max())
-            + self.threads * WORKER_SIZE
-            + self.connections_max * self.slot_size;
+        let fixed = self.fixed(protocol) + self.connections_max * self.slot_size;
         let needed = fixed.saturating_add(each.saturating_mul(self.threads));
         if self.memory_max < needed {
             return Err(format!(

@@ -15,9 +15,12 @@ use crate::limits::{DISCARD_SIZE, DRAIN_READS_MIN};
 use crate::protocol::connection::{
     Budget, CloseReason, Cursors, Progress, Protocol, Stop, Want, Workspace,
 };
+#[cfg(feature = "auth")]
+use crate::protocol::front::auth::CHALLENGE_SIZE;
 use crate::protocol::service::Service;
 
 use super::admission::announced::Announced;
+use super::auth::Auth;
 use super::link::Link;
 use super::observe::counters::Counters;
 use super::observe::log_limiter::CloseLog;
@@ -38,6 +41,8 @@ pub(in crate::server) struct Pump<K: Sockets, S: Service> {
     pub(in crate::server) tap: Option<Tap>,
     /// Rates and idle clocks. The fast path asks for none, so it is closed with them.
     pub(in crate::server) pace: Option<Box<Pace>>,
+    /// The key that each peer has to know.
+    pub(in crate::server) auth: Option<Auth>,
     /// The clients that load balancers announce. A connection before its header is not at rest, so
     /// the fast path knows nothing of this.
     pub(in crate::server) announced: Option<Box<Announced>>,
@@ -129,6 +134,7 @@ impl<K: Poller, S: Service> Pump<K, S> {
         Pump {
             close_log: CloseLog::default(),
             tap: Tap::new(settings.wiretap.clone(), settings.trace.clone()),
+            auth: settings.auth.clone(),
             pace: Pace::new(settings.pacing.clone(), settings.connections_max),
             announced: Announced::new(
                 settings.proxy.as_ref(),
@@ -276,6 +282,47 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             tap.begin(token);
             let waits = Some(peer.waiting.number());
             tap.state(&mut peer.told, peer.connection.stage(), waits, self.now);
+        }
+    }
+
+    /// Speaks first: challenges a new connection, or greets it.
+    #[cold]
+    pub(in crate::server) fn begin(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+    ) {
+        match &self.auth {
+            None => peer.connection.begin(workspace, &mut self.protocol),
+            #[cfg(not(feature = "auth"))]
+            Some(auth) => match *auth {},
+            #[cfg(feature = "auth")]
+            Some(auth) => {
+                let mut challenge = [0; CHALLENGE_SIZE];
+                match self.kernel.random(&mut challenge) {
+                    Ok(()) => {
+                        let expected = auth.expected(&challenge);
+                        peer.connection.challenge(&challenge, expected, workspace);
+                    }
+                    Err(error) => {
+                        log::debug!("getrandom: {error}");
+                        peer.connection.close(CloseReason::Failed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The header of a load balancer was taken: challenges the client, if it can still answer.
+    #[cold]
+    pub(in crate::server) fn challenge_behind_header(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+    ) {
+        match peer.connection.is_open() {
+            true => self.begin(peer, workspace),
+            false => peer.connection.close(CloseReason::Unauthorised),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::kernel::Trigger;
 use crate::kernel::journal::Track;
 
 use super::admission::announced::ProxyRule;
+use super::auth::Auth;
 use super::observe::wiretap::Wiretap;
 use super::pace::Pacing;
 use super::pool::WorkspaceSize;
@@ -53,6 +54,8 @@ pub struct Settings {
     /// Rates, and idle time-outs of one direction. With any of them, no connection takes the fast
     /// path.
     pub pacing: Pacing,
+    /// The key that each peer has to know.
+    pub auth: Option<Auth>,
     /// Which connections begin with the header of a load balancer; `None` for none.
     pub proxy: Option<ProxyRule>,
 }

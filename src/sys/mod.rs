@@ -19,6 +19,8 @@ pub(crate) mod eventfd;
 pub(crate) mod memory;
 pub(crate) mod poll;
 pub(crate) mod process;
+#[cfg(feature = "auth")]
+pub(crate) mod random;
 pub(crate) mod timerfd;
 
 use std::io;

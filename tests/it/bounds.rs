@@ -57,6 +57,7 @@ fn plain() -> Settings {
         backlog: 8,
         drain_timeout: 10 * SECOND,
         wiretap: None,
+        auth: None,
         trace: None,
         pacing: Default::default(),
         proxy: None,

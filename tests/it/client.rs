@@ -24,6 +24,7 @@ fn settings() -> Settings {
         addresses: vec![address()],
         framing: "raw".parse().expect("a framing"),
         codec: None,
+        auth: None,
         frame_size_max: 1 << 20,
         source: Source::Pipe,
         terminal: false,

@@ -150,6 +150,7 @@ impl Play {
             backlog: 8,
             drain_timeout: Duration::from_secs(5),
             wiretap: None,
+            auth: None,
             trace: None,
             pacing: Default::default(),
             proxy: None,

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &str)] = &[
     ("main", "cli"),
     (
         "cli",
-        "limits base store protocol sys kernel server workers decode client load lab",
+        "limits base store protocol sys kernel transport server workers decode client load lab",
     ),
     ("limits", ""),
     ("base", "limits"),
@@ -29,18 +29,19 @@ const LAYERS: &[(&str, &str)] = &[
     ("protocol", "limits base"),
     ("sys", "limits"),
     ("kernel", "limits base sys"),
-    ("server", "limits base store protocol kernel"),
+    ("transport", "limits base store kernel"),
+    ("server", "limits base store protocol kernel transport"),
     ("workers", "limits base protocol kernel server"),
     ("library", "limits base protocol kernel server workers"),
     ("lab", "limits base kernel"),
     ("decode", "limits base protocol::framing protocol::codec"),
     (
         "client",
-        "limits base protocol::framing protocol::codec kernel",
+        "limits base protocol::framing protocol::codec protocol::front kernel transport",
     ),
     (
         "load",
-        "limits base store protocol::framing protocol::http kernel",
+        "limits base store protocol::framing protocol::http kernel transport",
     ),
 ];
 
@@ -50,7 +51,7 @@ const NOT_BYTES: &str = "std::net core::net std::os std::time::* Instant SystemT
 
 /// The layers whose code runs under the simulated kernel. What is outside the seam has no place in
 /// them.
-const SIMULATED: &str = "base store protocol server workers client";
+const SIMULATED: &str = "base store protocol transport server workers client";
 
 /// Whether `word` is in the list `words`.
 fn among(words: &str, word: &str) -> bool {

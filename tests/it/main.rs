@@ -34,4 +34,6 @@ mod talk;
 mod terminal;
 #[path = "../time_limit/mod.rs"]
 mod time_limit;
+#[cfg(feature = "tls")]
+mod tls;
 mod transcripts;

@@ -135,7 +135,7 @@ impl Shell {
         let wrapper = format!(
             "#!/bin/sh\n\
              case \"$1\" in\n\
-             bench|connect|decode|help|lab|man|merge|completions|version|--help|--version) ;;\n\
+             bench|connect|decode|help|lab|man|merge|sum|completions|version|--help|--version) ;;\n\
              *) case \" $* \" in\n\
              *' --listen'*|*' -l'*|*' -p'*|*' --threads 0'*) ;;\n\
              *) set -- \"$@\" --listen 127.0.0.1:{default} ;;\n\
@@ -315,6 +315,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "limits.md",
         "rates.md",
         "wiretap.md",
+        "tls.md",
         "trace.md",
         "shutdown.md",
         "processes.md",
@@ -356,6 +357,14 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "source.md",
         "workers.md",
     ] {
+        chapter(name);
+    }
+}
+
+#[test]
+#[cfg_attr(not(feature = "auth"), ignore = "needs the feature auth")]
+fn the_sessions_of_the_manual_about_the_feature_auth_are_as_they_are_written() {
+    for name in ["auth.md", "sum.md"] {
         chapter(name);
     }
 }

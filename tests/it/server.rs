@@ -72,6 +72,7 @@ fn settings() -> Settings {
         backlog: 8,
         drain_timeout: DRAIN,
         wiretap: None,
+        auth: None,
         trace: None,
         pacing: Default::default(),
         proxy: None,

@@ -29,6 +29,7 @@ use crate::server::admission::announced::Range;
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
+use crate::transport::Wanted;
 use table::{COMMANDS, CommandRow, Effect, Flag};
 use values::shown;
 
@@ -49,6 +50,8 @@ pub enum Parsed {
 
 /// A command with its options, checked.
 #[derive(Clone, Debug, PartialEq)]
+// There is only one, and it is taken apart at once.
+#[allow(clippy::large_enum_variant)]
 pub enum Command {
     /// Serve connections until a signal ends it.
     Serve(Box<Serve>),
@@ -62,6 +65,9 @@ pub enum Command {
     Lab(Lab),
     /// Print the frames of standard input.
     Decode(Decode),
+    /// Print or check digests of files.
+    #[cfg(feature = "auth")]
+    Sum(Sum),
 }
 
 impl Command {
@@ -73,6 +79,8 @@ impl Command {
             Command::Connect(_, connect) => connect.trace = wanted,
             Command::Lab(lab) => lab.trace = wanted,
             Command::Merge(_) | Command::Decode(_) => {}
+            #[cfg(feature = "auth")]
+            Command::Sum(_) => {}
         }
         self
     }
@@ -95,6 +103,9 @@ struct Options {
     decode: Decode,
     merge: Merge,
     lab: Lab,
+    sum: Sum,
+    /// How `connect` and `bench` secure their connections.
+    tls: Wanted,
     trace: TraceFile,
     /// The flags that were given.
     given: Vec<&'static str>,
@@ -126,6 +137,10 @@ pub struct Serve {
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
     pub codec: Option<Codec>,
+    /// How peers have to prove that they know the key.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// What to do with a larger frame.
@@ -195,6 +210,12 @@ pub struct Serve {
     pub log_time: bool,
     /// The user to become after all addresses are bound, NAME or NAME:GROUP.
     pub user: Option<String>,
+    /// The certificates of TLS in PEM; with `tls_key`, or without it plain.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the first certificate.
+    pub tls_key: Option<PathBuf>,
+    /// Longest time of a TLS handshake; `None` is no limit.
+    pub handshake_timeout: Option<Duration>,
     /// Log each event of each connection, with so much of its data.
     pub wiretap: Option<Detail>,
     /// The trace.
@@ -264,6 +285,8 @@ impl Default for Serve {
             allow: Vec::new(),
             framing: Framing::Raw(Raw),
             codec: None,
+            auth: None,
+            auth_key_file: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             on_too_long: OnTooLong::Close,
             model: Model::Epoll,
@@ -298,12 +321,24 @@ impl Default for Serve {
             stats_format: None,
             log_time: false,
             user: None,
+            tls_cert: None,
+            tls_key: None,
+            handshake_timeout: Some(limits::HANDSHAKE_TIMEOUT_DEFAULT),
             wiretap: None,
             trace: TraceFile::default(),
             proxy: None,
             proxy_from: Vec::new(),
         }
     }
+}
+
+/// How a peer proves that it knows a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthName {
+    /// HMAC-SHA-256 of the challenge.
+    HmacSha256,
+    /// HMAC-MD5, for old peers.
+    HmacMd5,
 }
 
 /// The options of `mynah connect`.
@@ -313,6 +348,10 @@ pub struct Connect {
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
     pub codec: Option<Codec>,
+    /// How to prove that the key is known.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The largest frame in bytes, header included.
     pub frame_size_max: usize,
     /// The only message, instead of the messages of standard input.
@@ -327,6 +366,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// Longest wait for the server of any kind; `None` is no limit.
     pub timeout: Option<Duration>,
+    /// How the connection is secured.
+    pub tls: Wanted,
     /// The trace.
     pub trace: TraceFile,
 }
@@ -351,6 +392,23 @@ pub struct Lab {
     pub json: Option<PathBuf>,
     /// The trace.
     pub trace: TraceFile,
+}
+
+/// The options of `mynah sum`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// The flag of the algorithm; `None` is the default.
+    pub algorithm: Option<&'static str>,
+    /// Text in front of each file.
+    pub salt: Option<String>,
+    /// The file with the key of an HMAC.
+    pub hmac_key_file: Option<PathBuf>,
+    /// The list to verify.
+    pub check: Option<PathBuf>,
+    /// Compare two files.
+    pub same: bool,
+    /// The files to read; none is standard input.
+    pub files: Vec<PathBuf>,
 }
 
 /// What `mynah lab` plays.
@@ -397,6 +455,8 @@ impl Default for Connect {
         Connect {
             framing: Framing::Raw(Raw),
             codec: None,
+            auth: None,
+            auth_key_file: None,
             frame_size_max: limits::FRAME_MAX_DEFAULT,
             once: None,
             greeting: false,
@@ -404,6 +464,7 @@ impl Default for Connect {
             no_jitter: false,
             connect_timeout: Some(limits::CONNECT_TIMEOUT_DEFAULT),
             timeout: None,
+            tls: Wanted::default(),
             trace: TraceFile::default(),
         }
     }

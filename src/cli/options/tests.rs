@@ -61,8 +61,8 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
                 );
             }
             let mut empty = parse_line("");
-            for parsed in [&mut typed, &mut empty] {
-                if let Ok(Parsed::Run(Command::Serve(serve))) = parsed {
+            for parsed in [&mut typed, &mut empty].into_iter().flatten() {
+                if let Parsed::Run(Command::Serve(serve)) = parsed {
                     // A typed address is not replaced by that of a service manager.
                     serve.is_listen_default = false;
                 }
@@ -106,6 +106,8 @@ fn every_value_reaches_its_field() {
         allow: Vec::new(),
         framing: "u32be".parse().expect("a framing"),
         codec: Some(Codec::Base64),
+        auth: None,
+        auth_key_file: None,
         frame_size_max: 65_536,
         on_too_long: OnTooLong::Discard,
         threads: 2,
@@ -141,6 +143,9 @@ fn every_value_reaches_its_field() {
         log_time: true,
         user: Some("nobody:nogroup".to_owned()),
         wiretap: Some(Detail::Hex),
+        tls_cert: None,
+        tls_key: None,
+        handshake_timeout: Some(limits::HANDSHAKE_TIMEOUT_DEFAULT),
         trace: TraceFile {
             file: Some("t.txt".into()),
             last: 5,
@@ -289,11 +294,11 @@ fn a_word_of_another_program_is_refused_with_ours() {
         ),
         (
             "https",
-            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+            "https: write mynah http --tls-cert PEM --tls-key PEM",
         ),
         (
             "serve https",
-            "https: mynah speaks no TLS; the service http answers HTTP/1.1",
+            "https: write mynah http --tls-cert PEM --tls-key PEM",
         ),
         ("wrk", "wrk: write mynah bench ADDR"),
         (
@@ -336,8 +341,8 @@ fn two_dashes_end_the_flags() {
     assert_eq!(
         error,
         "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or help or man or completions \
-             or version"
+             or serve or bench or merge or lab or connect or decode or sum or help or man or \
+             completions or version"
     );
 }
 
@@ -366,8 +371,8 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         (
             "proxy",
             "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or help or man or completions \
-             or version",
+             or serve or bench or merge or lab or connect or decode or sum or help or man or \
+             completions or version",
         ),
         (
             "serve proxy",
@@ -508,6 +513,8 @@ fn connect_takes_an_address_and_its_options() {
     let expected = Connect {
         framing: "u8".parse().expect("a framing"),
         codec: Some(Codec::Base64),
+        auth: None,
+        auth_key_file: None,
         frame_size_max: 9,
         once: Some("hi".to_owned()),
         greeting: true,
@@ -515,6 +522,7 @@ fn connect_takes_an_address_and_its_options() {
         no_jitter: true,
         connect_timeout: Some(Duration::from_secs(2)),
         timeout: Some(Duration::from_secs(1)),
+        tls: Wanted::default(),
         trace: TraceFile::default(),
     };
     let connect = Command::Connect(address, expected);

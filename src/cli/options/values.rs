@@ -25,6 +25,17 @@ pub(super) fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), Stri
     Ok(())
 }
 
+/// Refuses a flag that needs a cargo feature which this program was built without.
+pub(super) fn needs_feature(feature: &str, is_built: bool) -> Result<(), String> {
+    match is_built {
+        true => Ok(()),
+        false => Err(format!(
+            "needs the feature {feature}, which this program was built without; \
+             cargo build --features {feature}"
+        )),
+    }
+}
+
 /// The kinds of values, for the help: the name that follows a flag, and its meaning.
 pub(super) const KINDS: &[(&str, &str)] = &[
     (

@@ -15,9 +15,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::base::text::escape::escape;
 use crate::base::text::utc::utc_seconds;
 use crate::cli::options::TraceFile;
-use crate::kernel::journal::recorder;
+use crate::kernel::journal::{Recordable, recorder};
 use crate::kernel::{
-    ERROR_LINES, Linux, StandardOutput, Traced, block_signals, host, release_signals,
+    ERROR_LINES, Linux, Opener, Poller, StandardOutput, Traced, block_signals, host,
+    release_signals,
 };
 use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
 use crate::load::conversation::http::request;
@@ -28,6 +29,13 @@ use crate::load::run::bench::Bench;
 use crate::load::run::intervals::{Intervals, Outlet};
 use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
+
+#[cfg(feature = "tls")]
+use crate::load::plan::Protocol;
+#[cfg(feature = "tls")]
+use crate::load::run::bench::Server;
+#[cfg(feature = "tls")]
+use crate::transport::tls::Tls;
 
 use super::output_file::{OutputFile, print, print_report};
 use super::trace::{Trace, finish as finish_trace};
@@ -53,7 +61,7 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
         let track = trace.as_ref().map(|trace| trace.ring().client_track());
         Traced::new(linux, recorder(track.as_ref()))
     };
-    let mut kernel = Linux::new(true).map(traced).map_err(io_failure("epoll"))?;
+    let kernel = Linux::new(true).map(traced).map_err(io_failure("epoll"))?;
     let open = || Linux::new(false).map(traced);
     // Without a terminal, this line is the only sign of life until the report.
     ERROR_LINES.offer(format!("load      {}\n", load(&bench)).as_bytes());
@@ -65,10 +73,10 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
     let (outlet, stream) = outlet(&bench)?;
     progress.intervals = Intervals::new(outlet);
     let is_stream = stream.is_some();
-    let session = session::run(bench, &mut kernel, &open, &mut progress);
+    let session = measure(bench, kernel, &open, &mut progress);
     drop(progress);
     let traced = finish_trace(trace.as_ref(), Ok(()));
-    let session = session.map_err(failure)?;
+    let session = session?;
     // The results wait for their reader; meanwhile a signal must end the program at once.
     release_signals().map_err(io_failure("signals"))?;
     let report = Report::of(&session, &origin);
@@ -84,6 +92,32 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
         .and(percentiles.write(|| hgrm::hgrm(&report)))
         .and(traced)?;
     exit_status(session)
+}
+
+/// Runs the session on kernels around which there is TLS, if it is wanted.
+fn measure<K: Recordable + Poller + Opener>(
+    bench: Bench,
+    mut kernel: K,
+    open: &(impl Fn() -> io::Result<K> + Sync),
+    progress: &mut Progress,
+) -> Result<Session, Failure> {
+    #[cfg(feature = "tls")]
+    if bench.tls.on {
+        let host = match bench.servers.first() {
+            Some(Server::At(endpoint)) => endpoint.host(),
+            _ => "127.0.0.1".to_owned(),
+        };
+        let protocol: Option<&[u8]> = match bench.plan.protocol {
+            Protocol::Http => Some(b"http/1.1"),
+            _ => None,
+        };
+        let side = super::tls::side(&bench.tls, &host, protocol)?;
+        let slots = bench.plan.connections + bench.plan.idle;
+        let mut kernel = Tls::new(kernel, side.clone(), 0, None);
+        let open = || Ok(Tls::new(open()?, side.clone(), slots, None));
+        return session::run(bench, &mut kernel, &open, progress).map_err(failure);
+    }
+    session::run(bench, &mut kernel, open, progress).map_err(failure)
 }
 
 /// Reads the files that the options name, and fixes the moment of the start. The error is the line

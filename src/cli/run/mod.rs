@@ -5,6 +5,8 @@
 //! own. Neighbours: `cli::options` provides the commands, `main` calls [`run`].
 
 mod bench;
+#[cfg(feature = "auth")]
+mod key;
 mod lab;
 mod log_filter;
 mod merge;
@@ -12,6 +14,10 @@ pub mod output;
 mod output_file;
 mod serve;
 mod service;
+#[cfg(feature = "auth")]
+mod sum;
+#[cfg(feature = "tls")]
+mod tls;
 mod trace;
 
 use std::collections::hash_map::RandomState;
@@ -30,6 +36,8 @@ use crate::kernel::{
 };
 use crate::limits;
 use crate::protocol::framing::Framing;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Side, Tls};
 
 pub use log_filter::log_filter;
 pub use service::{ServiceUser, with_service};
@@ -118,6 +126,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(_) => Ok(()),
         Command::Bench(..) | Command::Connect(..) => kernel::let_hang_ups_act(),
         Command::Decode(_) | Command::Merge(_) | Command::Lab(_) => kernel::let_signals_act(),
+        #[cfg(feature = "auth")]
+        Command::Sum(_) => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
@@ -127,11 +137,17 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Merge(options) => merge::merge(&options),
         Command::Lab(options) => lab::lab(&options),
         Command::Decode(options) => decode(&options),
+        #[cfg(feature = "auth")]
+        Command::Sum(options) => sum::sum(&options),
     }
 }
 
 /// Talks to the server at `endpoint` until either side closes the connection.
 fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
+    #[cfg(not(feature = "auth"))]
+    let key = None;
+    #[cfg(feature = "auth")]
+    let key = key::of(options.auth, options.auth_key_file.as_deref())?;
     let source = match options.once {
         Some(message) => Source::Message(message.into()),
         None if io::stdin().is_terminal() => Source::Terminal,
@@ -153,6 +169,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     let settings = client::Settings {
         framing: limited(options.framing, options.frame_size_max)?,
         codec: options.codec,
+        auth: key,
         frame_size_max: options.frame_size_max,
         source,
         terminal: io::stdout().is_terminal(),
@@ -166,10 +183,17 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
         timeout: options.timeout,
         addresses,
     };
+    #[cfg(feature = "tls")]
+    let side = match options.tls.on {
+        true => tls::side(&options.tls, &endpoint.host(), None)?,
+        false => Side::Plain,
+    };
     let trace = Trace::open(&options.trace, 0, false)?;
     let track = trace.as_ref().map(|trace| trace.ring().client_track());
     let linux = Linux::new(true).map_err(io_failure("epoll"))?;
     let kernel = Traced::new(linux, recorder(track.as_ref()));
+    #[cfg(feature = "tls")]
+    let kernel = Tls::new(kernel, side, 1, None);
     finish(trace.as_ref(), talk(kernel, settings, endpoint))
 }
 
@@ -205,8 +229,9 @@ fn talk<K: Streams + Opener>(
         Err(failure) => failure,
     };
     let exit = match failure {
-        client::ClientError::Protocol(_) => Exit::Protocol,
+        client::ClientError::Protocol(_) | client::ClientError::Refused(_) => Exit::Protocol,
         client::ClientError::Message(_) => Exit::Usage,
+        client::ClientError::Insecure(_) => Exit::Connect,
         _ => Exit::Io,
     };
     Err(Failure::new(exit, failure.to_string()))

@@ -36,7 +36,12 @@ pub trait ServiceUser {
 /// Calls `user` with the service that the options name.
 pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
     let service = match (options.service, &options.prefix) {
-        (ServiceName::Echo, None) if options.model == Model::Epoll && options.codec.is_none() => {
+        // Under TLS the loop is compiled once, for all services.
+        (ServiceName::Echo, None)
+            if options.model == Model::Epoll
+                && options.codec.is_none()
+                && options.tls_cert.is_none() =>
+        {
             return user.with(once(Echo));
         }
         (ServiceName::Echo, None) => Echo.into(),
@@ -90,7 +95,7 @@ fn load_dictionary(path: &Path) -> Result<Dict, String> {
 /// Reads a file, and at most one byte more than `most`, which shows that the file is too long. A
 /// file that changes during the read is read again after a pause, because the result may be half
 /// old and half new.
-fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+pub(super) fn read_regular(path: &Path, most: usize) -> Result<Vec<u8>, String> {
     read_unchanged(|| read_once(path, most), thread::sleep)
 }
 

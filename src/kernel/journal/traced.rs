@@ -230,6 +230,12 @@ impl<K: Recordable> Sockets for Traced<K> {
         answer
     }
 
+    /// The bytes are a secret until they are sent, so the call is not recorded.
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()> {
+        self.kernel.random(bytes)
+    }
+
     fn peer(&mut self, socket: &K::Socket) -> io::Result<Address> {
         let began = self.began();
         let answer = self.kernel.peer(socket);

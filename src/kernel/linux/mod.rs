@@ -178,6 +178,11 @@ impl Sockets for Linux {
         Address::from_raw(&socket::peer(socket.as_fd())?)
     }
 
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()> {
+        crate::sys::random::fill(bytes)
+    }
+
     fn close(&mut self, socket: Socket) {
         drop(socket);
     }

@@ -17,6 +17,7 @@ use crate::load::judge::assertion::Assertion;
 use crate::load::plan::text::Moment;
 use crate::load::plan::{Pace, Plan, Protocol, Until};
 use crate::load::report::figures::Needs;
+use crate::transport::Wanted;
 
 /// A server to load.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +70,8 @@ pub struct Bench {
     pub json_stream: bool,
     /// The address of the URL that was given as ADDR.
     pub origin: Option<String>,
+    /// How the connections are secured.
+    pub tls: Wanted,
     /// The file of paths and URLs.
     pub urls_file: Option<PathBuf>,
     /// The file of the HTTP body.

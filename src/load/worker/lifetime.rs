@@ -11,6 +11,11 @@ use super::*;
 use crate::base::text::quantity::Quantity;
 use crate::load::conversation::mismatch::Wrong;
 
+/// Whether TLS has failed, which is found after the connect.
+fn is_insecure(cause: &Cause) -> bool {
+    matches!(cause, Cause::Connect(error) if error.kind() == io::ErrorKind::InvalidData)
+}
+
 impl<K: Poller + Opener> Worker<'_, K> {
     /// Opens the slots whose time has come. Before the load, only one slot per turn: an established
     /// connection must be noticed before the next connect, or its connect time would be too long.
@@ -256,6 +261,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Speech::Datagrams => self.tally.service.count() == 0,
             Speech::Stream | Speech::Http | Speech::Exchange => {
                 self.tally.connections == 0 && self.job.control.standing() == 0
+                    || is_insecure(&cause) && self.tally.answered == 0
             }
         };
         if matches!(cause, Cause::Connect(_)) && nobody_yet {

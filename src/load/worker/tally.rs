@@ -75,6 +75,9 @@ impl fmt::Display for Cause {
                     "cannot connect: {error}: no local port is free, give --source-ip more"
                 )
             }
+            Cause::Connect(error) if error.kind() == io::ErrorKind::InvalidData => {
+                write!(f, "TLS: {error}")
+            }
             Cause::Connect(error) => write!(f, "cannot connect: {error}"),
             Cause::Closed => f.write_str("closed by the server"),
             Cause::Broken(error) | Cause::Own(error) => error.fmt(f),

@@ -19,10 +19,14 @@ pub enum CloseReason {
     Truncated,
     /// The service ended the conversation as its protocol defines.
     Goodbye,
+    /// The transport was not set up: its handshake failed or took too long.
+    Handshake,
     /// The service refused a request that is not valid in its protocol.
     Refused,
     /// The connection opened with another protocol, which the service refuses.
     OtherProtocol,
+    /// The peer did not answer the challenge, or not with the right digest.
+    Unauthorised,
     /// The header of a load balancer was malformed, too long, cut off, late or missing.
     Proxy,
     /// The address that a load balancer announced has too many connections.
@@ -97,7 +101,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 18] = [
+    pub const ALL: [CloseReason; 20] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -105,8 +109,10 @@ impl CloseReason {
         CloseReason::Corrupted,
         CloseReason::Truncated,
         CloseReason::Goodbye,
+        CloseReason::Handshake,
         CloseReason::Refused,
         CloseReason::OtherProtocol,
+        CloseReason::Unauthorised,
         CloseReason::Proxy,
         CloseReason::PerIp,
         CloseReason::Idle,
@@ -128,8 +134,10 @@ impl CloseReason {
             CloseReason::Corrupted => "corrupted",
             CloseReason::Truncated => "truncated",
             CloseReason::Goodbye => "goodbye",
+            CloseReason::Handshake => "handshake",
             CloseReason::Refused => "refused",
             CloseReason::OtherProtocol => "other_protocol",
+            CloseReason::Unauthorised => "unauthorised",
             CloseReason::Proxy => "proxy",
             CloseReason::PerIp => "per_ip",
             CloseReason::Idle => "idle",
@@ -150,6 +158,7 @@ impl CloseReason {
     pub const fn limit(self) -> Option<&'static str> {
         match self {
             CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
+            CloseReason::Unauthorised => Some("the peer did not answer the challenge of --auth"),
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
             CloseReason::OtherProtocol => Some("a web page could have opened this connection"),
             CloseReason::Stalled => Some("the peer took too little of its answers in time"),
@@ -176,12 +185,13 @@ mod tests {
         let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
         for reason in CloseReason::ALL {
             // The last two are logged together at the end of the server. Those of a load balancer
-            // are logged with their details where they are found.
+            // and a failed handshake are logged with their details where they are found.
             let is_usual = matches!(
                 reason,
                 CloseReason::EndOfStream
                     | CloseReason::Reset
                     | CloseReason::Goodbye
+                    | CloseReason::Handshake
                     | CloseReason::Proxy
                     | CloseReason::PerIp
                     | CloseReason::Shutdown

@@ -92,7 +92,10 @@ impl<S: Service> Connection<S> {
         protocol: &Protocol<S>,
     ) -> Option<Hint> {
         let bytes = workspace.inbound.undecoded();
-        protocol.framing.hint_of_partial(bytes)
+        match self.is_pending() {
+            true => None,
+            false => protocol.framing.hint_of_partial(bytes),
+        }
     }
 
     /// The peer's stream has ended inside a frame.

@@ -9,6 +9,7 @@
 //!            +-----------------> Draining -----------------------> Lingering
 //! ```
 //!
+//! With a key in front of the service, a connection is first Pending, see `challenge`.
 //! Behind a load balancer a connection begins in the state Header, see `header`.
 //!
 //! The driver of a connection asks [`Connection::wants`], does that, and reports what happened.
@@ -29,6 +30,7 @@
 
 mod answer;
 mod budget;
+mod challenge;
 mod close_reason;
 mod discard;
 mod effect;
@@ -37,6 +39,7 @@ mod replies;
 mod workspace;
 
 use crate::protocol::framing::{FrameError, Framing, Hint, OnTooLong};
+use crate::protocol::front::auth::Expected;
 use crate::protocol::service::{Reply, Service};
 
 pub use answer::{Run, Stop};
@@ -95,6 +98,8 @@ enum State {
     },
     /// The service sends a greeting, and has not sent it yet.
     Greeting,
+    /// The peer has been sent a challenge, and has to answer it with this digest.
+    Pending(Expected),
     /// The connection reads, answers and writes.
     Open,
     /// Open, with frames that are answered after other connections have had their turn.
@@ -214,7 +219,7 @@ impl<S: Service> Connection<S> {
             (State::Closed(_) | State::Greeting, _) => Want::Close,
             // Owed bytes leave first, because an answer in place has no gap before it.
             (_, true) => Want::Write,
-            (State::Open | State::Discarding { .. }, false) => Want::Read,
+            (State::Open | State::Discarding { .. } | State::Pending(_), false) => Want::Read,
             (State::Awaiting, false) => Want::Await,
             (State::Yielding, false) => Want::Resume,
             (State::Draining(_), false) => Want::Shutdown,
@@ -243,6 +248,7 @@ impl<S: Service> Connection<S> {
     pub fn stage(&self) -> (&'static str, u8) {
         match self.state {
             State::Header { .. } => ("header", 9),
+            State::Pending(_) => ("challenged", 10),
             State::Greeting => ("greeting", 0),
             State::Open => ("open", 1),
             State::Yielding => ("yielding", 2),
@@ -266,7 +272,7 @@ impl<S: Service> Connection<S> {
     #[inline]
     pub fn is_mid_message(&self) -> bool {
         match self.state {
-            State::Discarding { .. } | State::Header { .. } => true,
+            State::Discarding { .. } | State::Header { .. } | State::Pending(_) => true,
             State::Open | State::Yielding => S::is_mid_message(&self.service),
             _ => false,
         }
@@ -328,6 +334,9 @@ impl<S: Service> Connection<S> {
         budget: &mut Budget,
     ) -> Progress {
         workspace.inbound.advance(count);
+        if let State::Pending(expected) = self.state {
+            return self.take_digest(expected, workspace, protocol, budget);
+        }
         self.screen(count, workspace, protocol);
         self.resume(workspace, protocol, budget)
     }
@@ -360,6 +369,11 @@ impl<S: Service> Connection<S> {
             State::Open => self.state = State::HalfClosed(CloseReason::EndOfStream.into()),
             State::Discarding { .. } => self.end_inside_a_frame(workspace, protocol),
             State::Lingering(cause) => self.state = State::Closed(cause),
+            // A peer that has ended its stream sends nothing more: there is nothing to linger for.
+            State::Pending(_) => {
+                self.state = State::Closed(CloseReason::Unauthorised.into());
+                workspace.inbound.drop_undecoded();
+            }
             State::Header { expects, .. } => {
                 self.state = State::Header {
                     expects,
@@ -381,11 +395,22 @@ impl<S: Service> Connection<S> {
     pub fn drain(&mut self, cause: impl Into<Cause>, workspace: &mut Workspace<'_>) {
         if matches!(
             self.state,
-            State::Open | State::Discarding { .. } | State::Header { .. }
+            State::Open | State::Discarding { .. } | State::Header { .. } | State::Pending(_)
         ) {
-            self.state = State::Draining(cause.into());
+            self.state = State::Draining(self.in_place_of(cause.into()));
             workspace.inbound.drop_undecoded();
         }
+    }
+
+    /// Instead of being closed, a connection that owes nothing more sends its FIN and lingers.
+    /// Returns whether it can.
+    #[cold]
+    pub fn outlive(&mut self) -> bool {
+        let State::HalfClosed(cause) = self.state else {
+            return false;
+        };
+        self.state = State::Draining(cause);
+        true
     }
 
     /// Our FIN is sent.
@@ -402,7 +427,7 @@ impl<S: Service> Connection<S> {
             | State::Draining(first)
             | State::Lingering(first)
             | State::Closed(first) => first,
-            _ => cause.into(),
+            _ => self.in_place_of(cause.into()),
         };
         self.state = State::Closed(cause);
     }

@@ -71,6 +71,12 @@ impl Hint {
         language(bytes).filter(|hint| hint.language != Language::Http)
     }
 
+    /// What a peer seems to speak if its bytes were expected to be a TLS record and are not.
+    pub fn beside_tls(bytes: &[u8]) -> Option<Hint> {
+        let is_other = |hint: &Hint| hint.language != Language::Tls;
+        language(bytes).or_else(|| text(bytes)).filter(is_other)
+    }
+
     /// HTTP, by the first bytes of a request.
     pub(super) fn http(bytes: &[u8]) -> Hint {
         Hint::new(Language::Http, bytes)

@@ -234,6 +234,7 @@ mod tests {
             wiretap: None,
             trace: None,
             pacing: Pacing::default(),
+            auth: None,
             proxy: None,
         };
         let protocol = Protocol {

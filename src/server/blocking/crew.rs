@@ -8,13 +8,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::kernel::blocking::Blocking;
-use crate::kernel::{Socket, Time, Traced, Waker};
+use crate::kernel::{Socket, Time, Waker};
 use crate::protocol::service::Service;
 
 use super::conversation::Conversation;
 use super::ledger::Ledger;
-use super::{Drive, Order};
+use super::{Drive, Kernel, Order};
 
 /// What all threads of a driver share.
 pub(super) struct Crew<S> {
@@ -77,11 +76,7 @@ impl<S: Service + Clone> Crew<S> {
     }
 
     /// A thread that writes its counters to `page`.
-    pub(super) fn member(
-        &self,
-        page: u32,
-        mut conversation: Conversation<Traced<Blocking>, S>,
-    ) -> Member<S> {
+    pub(super) fn member(&self, page: u32, mut conversation: Conversation<Kernel, S>) -> Member<S> {
         conversation.take_page(page);
         Member {
             conversation,
@@ -93,7 +88,7 @@ impl<S: Service + Clone> Crew<S> {
 
 /// One thread, and the conversation that it has.
 pub(super) struct Member<S: Service> {
-    conversation: Conversation<Traced<Blocking>, S>,
+    conversation: Conversation<Kernel, S>,
     page: u32,
     /// How many services have replaced the one that it began with.
     services: u64,

@@ -12,9 +12,9 @@
 use std::io;
 use std::time::Instant;
 
-use crate::kernel::blocking::{self, Blocking, Forked, WakeUps};
+use crate::kernel::blocking::{self, Forked, WakeUps};
 use crate::kernel::{
-    Socket, Time, Traced, add_lines_dropped, finish_lines, lines_dropped, take_lines_untold,
+    Socket, Time, add_lines_dropped, finish_lines, lines_dropped, take_lines_untold,
 };
 use crate::limits::{FORK_END_PAUSE, FORK_END_TIMEOUT, LAST_LINE_TIMEOUT};
 use crate::protocol::service::Service;
@@ -23,7 +23,7 @@ use crate::server::observe::counters::Counters;
 use super::conversation::Conversation;
 use super::crew::{Free, lock};
 use super::ledger::{Ledger, Past};
-use super::{Drive, Driver, Order};
+use super::{Drive, Driver, Kernel, Order};
 
 /// The processes of all connections.
 pub(super) struct Forks<S: Service> {
@@ -98,7 +98,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Forks<S> {
     }
 
     /// Passes on the counters of a child, of whose dropped lines so many were `told` before.
-    fn publish(&self, slot: u32, conversation: &Conversation<Traced<Blocking>, S>, told: &mut u64) {
+    fn publish(&self, slot: u32, conversation: &Conversation<Kernel, S>, told: &mut u64) {
         let (counters, cut) = conversation.counters();
         self.ledger.write(slot, &counters, cut);
         let dropped = lines_dropped();

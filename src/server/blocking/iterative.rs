@@ -7,17 +7,16 @@
 
 use std::io;
 
-use crate::kernel::blocking::Blocking;
-use crate::kernel::{Interest, Poller, Socket, Time, Token, Traced};
+use crate::kernel::{Interest, Poller, Socket, Time, Token};
 use crate::protocol::service::Service;
 use crate::server::observe::counters::Counters;
 
 use super::conversation::Conversation;
-use super::{Drive, Driver, Order};
+use super::{Drive, Driver, Kernel, Order};
 
 /// The only connection.
 pub(super) struct Iterative<S: Service> {
-    conversation: Conversation<Traced<Blocking>, S>,
+    conversation: Conversation<Kernel, S>,
     /// Registered with the conversation.
     _control: Option<Socket>,
     order: Order,

@@ -32,7 +32,11 @@ use crate::protocol::service::Service;
 
 use super::observe::counters::Counters;
 use super::settings::Settings;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Side, Tls};
 use conversation::Conversation;
+#[cfg(feature = "tls")]
+use std::time::Duration;
 
 pub use ledger::Ledger;
 
@@ -136,7 +140,20 @@ pub struct Drive<S: Service> {
     pub load: Load<S>,
     /// What the process of a connection does at its end.
     pub at_end: Box<dyn Fn() + Send>,
+    /// How connections are secured.
+    #[cfg(feature = "tls")]
+    pub side: Side,
+    /// Longest time of a handshake.
+    #[cfg(feature = "tls")]
+    pub handshake_timeout: Option<Duration>,
 }
+
+/// The kernel of one conversation.
+#[cfg(not(feature = "tls"))]
+type Kernel = Traced<Blocking>;
+/// The kernel of one conversation, around which nothing is where connections are plain.
+#[cfg(feature = "tls")]
+type Kernel = Tls<Traced<Blocking>>;
 
 impl<S: Service<State: Send> + Clone + Send + 'static> Drive<S> {
     /// Starts the driver.
@@ -153,12 +170,14 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Drive<S> {
         })
     }
 
-    fn conversation(&self) -> io::Result<Conversation<Traced<Blocking>, S>> {
+    fn conversation(&self) -> io::Result<Conversation<Kernel, S>> {
         let mut settings = self.settings.clone();
         // The thread is a loop of its own.
         settings.trace = settings.trace.as_ref().map(Track::another);
         let recorder = journal::recorder(settings.trace.as_ref());
         let kernel = Traced::new(Blocking::new(self.wake_ups), recorder);
+        #[cfg(feature = "tls")]
+        let kernel = Tls::new(kernel, self.side.clone(), 1, self.handshake_timeout);
         Conversation::new(kernel, self.protocol.clone(), settings)
     }
 }

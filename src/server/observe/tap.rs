@@ -25,13 +25,20 @@ pub struct Tap {
     token: Token,
 }
 
-/// What was last told of a connection: its state and what it waits for, as numbers of the lists.
+/// What was last told of a connection, in one byte of its link: its state plus one in the low half,
+/// what it waits for in the high half. 0 before anything was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) struct Told {
-    state: u8,
-    waits: u8,
-    /// 0 before anything was told.
-    is_told: u8,
+pub(in crate::server) struct Told(u8);
+
+impl Told {
+    fn new(state: u8, waits: u8) -> Told {
+        debug_assert!(state < 15 && waits < 16);
+        Told(waits << 4 | (state + 1))
+    }
+
+    fn waits(self) -> u8 {
+        self.0 >> 4
+    }
 }
 
 /// The number of the last state.
@@ -124,12 +131,8 @@ impl Tap {
             // The end is told when the connection is gone.
             return;
         };
-        let waits = waits.unwrap_or(told.waits);
-        let new = Told {
-            state: number,
-            waits,
-            is_told: 1,
-        };
+        let waits = waits.unwrap_or(told.waits());
+        let new = Told::new(number, waits);
         if *told != new {
             *told = new;
             trace.state(self.token, now, state, WAITS[usize::from(waits)], "");

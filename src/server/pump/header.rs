@@ -180,6 +180,11 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 Heading::Refused(reason) => log_header(&mut self.close_log, reason, self.now),
                 Heading::Taken(source) => {
                     if self.meet(slot, source, peer) {
+                        if self.auth.is_some() {
+                            self.challenge_behind_header(peer, workspace);
+                            possible.read = next.has_more;
+                            return self.run(peer, workspace, possible, budget);
+                        }
                         let protocol = &mut self.protocol;
                         let progress = peer.connection.open(workspace, protocol, budget);
                         self.note(progress);

@@ -672,7 +672,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         }
         let now = self.pump().now;
         let (trigger, defer_accept) = (self.settings().trigger, self.settings().defer_accept);
-        let link = Link {
+        let mut link = Link {
             socket,
             connection: Connection::new(&self.pump().protocol.service),
             lease: None,
@@ -686,6 +686,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             number: 0,
             told: Told::default(),
         };
+        if self.pump().auth.is_some() {
+            link.connection.expect_challenge();
+        }
         let token = match self.links.insert(link) {
             Ok(token) => token,
             Err(link) => {

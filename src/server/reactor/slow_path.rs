@@ -19,6 +19,7 @@ use std::io;
 
 use crate::base::bytes::{InboundCursors, OutboundCursors};
 use crate::kernel::{Poller, Readiness, Time, Token};
+use crate::limits::DIGEST_TIMEOUT;
 use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Stop, Want, Workspace};
 use crate::protocol::service::{EffectEvent, Service};
 
@@ -215,8 +216,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             None => Workspace::new(&mut [], &mut [], Cursors::default()),
         };
         if link.connection.is_greeting() {
-            let protocol = &mut self.pump.protocol;
-            link.connection.begin(&mut workspace, protocol);
+            self.pump.begin(link, &mut workspace);
         }
         let mut next = self.pump.run(link, &mut workspace, possible, budget);
         if next.want == Want::Header {
@@ -255,6 +255,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         }
         if link.waiting.is_amid() {
             self.lists.arm_by(token.index(), &link.waiting);
+            if link.connection.is_pending() {
+                self.arm(token, link);
+            }
         }
         if next.want != Want::Close {
             self.pump.tell(token, link);
@@ -278,7 +281,14 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
     ) -> Fate {
         self.pump.tell(token, link);
         if want == Want::Close {
-            return Fate::Closed;
+            if self.pump.kernel.is_finished(&link.socket) || !link.connection.outlive() {
+                return Fate::Closed;
+            }
+            // The transport still has to end its stream, and the kernel has no room for that now.
+            self.pump.shutdown(link);
+            if link.connection.wants(false) == Want::Close {
+                return Fate::Closed;
+            }
         }
         self.lists.enter(token.index(), &link.waiting);
         if link.waiting.is_effect() && !link.has_effect {
@@ -487,13 +497,20 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
                 return (idle, CloseReason::Idle, event);
             }
         }
+        if link.connection.is_pending() {
+            let since = link.waiting.amid_since();
+            let late = since.map_or(Time::NEVER, |since| since.after(DIGEST_TIMEOUT));
+            if late < until {
+                return (late, CloseReason::SlowFrame, "idle");
+            }
+        }
         (until, reason, "idle")
     }
 
     /// Sets the timer of a connection anew, because what it waits for has changed.
     fn arm(&mut self, token: Token, link: &Link<K, S>) {
         self.lists.arm(token.index(), &link.waiting);
-        if self.pump.pace.is_some() {
+        if self.pump.pace.is_some() || link.connection.is_pending() {
             let until = self.deadline(token, link).0;
             self.lists.arm_until(token.index(), until);
         }

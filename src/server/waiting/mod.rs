@@ -451,6 +451,17 @@ impl Waiting {
         }
     }
 
+    /// When the first byte of the unfinished frame or message arrived.
+    pub(super) fn amid_since(&self) -> Option<Time> {
+        match *self {
+            Waiting::Peer(due) | Waiting::Turn { due, .. } => match due {
+                Due::Frame { since, .. } | Due::Message { since, .. } => Some(since),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether only the peer is waited for, and not for its last ACK.
     #[inline]
     pub(super) fn is_for_peer(&self) -> bool {

@@ -8,6 +8,8 @@
 mod accept;
 mod activation;
 mod addresses;
+#[cfg(feature = "auth")]
+mod auth;
 mod balancers;
 mod bytes;
 mod calls;
@@ -15,6 +17,8 @@ mod command_line;
 mod crowd;
 mod dead;
 mod ending;
+#[cfg(not(feature = "auth"))]
+mod features;
 mod hostile;
 mod inetd;
 mod injected;
@@ -29,6 +33,8 @@ mod rates;
 mod run;
 mod server;
 mod streams;
+#[cfg(feature = "auth")]
+mod sum;
 mod sums;
 mod supervision;
 mod trace;
@@ -41,8 +47,9 @@ use std::io::{self, ErrorKind, Read, Write};
 
 pub(crate) use crate::skip::is_installed;
 use crate::skip::{has_descriptors, skip};
-use server::Server;
-pub(crate) use server::until;
+#[cfg(feature = "tls")]
+pub(crate) use server::Ended;
+pub(crate) use server::{Server, until};
 
 const MIB: usize = 1 << 20;
 

@@ -19,35 +19,35 @@ use std::time::{Duration, Instant};
 use crate::program;
 
 /// The limit of each wait; the test fails when it expires.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server and all of its output.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     stdout: Option<Receiver<String>>,
     stderr: Receiver<String>,
     /// The ready line.
-    pub(super) ready: String,
+    pub(crate) ready: String,
 }
 
 /// One line of statistics: counts by name. Most names have one count.
-pub(super) struct Stats(HashMap<String, Vec<u64>>);
+pub(crate) struct Stats(HashMap<String, Vec<u64>>);
 
 /// How a program ended, and its output.
-pub(super) struct Ended {
-    pub(super) code: Option<i32>,
-    pub(super) stdout: Vec<String>,
-    pub(super) stderr: Vec<String>,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
 }
 
 impl Server {
     /// Starts the server with these arguments, on a free port unless they contain `--listen`.
-    pub(super) fn start(args: &[&str]) -> Server {
+    pub(crate) fn start(args: &[&str]) -> Server {
         Server::start_under(&[], &[], args)
     }
 
     /// Starts the server with environment variables, behind the words of another command.
-    pub(super) fn start_under(
+    pub(crate) fn start_under(
         wrapper: &[&str],
         variables: &[(&str, &str)],
         args: &[&str],
@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Like `start_under`, for a server that may refuse to start; then returns its output.
-    pub(super) fn try_start(
+    pub(crate) fn try_start(
         wrapper: &[&str],
         variables: &[(&str, &str)],
         args: &[&str],
@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// The addresses in the ready line.
-    pub(super) fn addresses(&self) -> Vec<&str> {
+    pub(crate) fn addresses(&self) -> Vec<&str> {
         let listed = self.ready.split(", ").nth(2).expect("addresses");
         listed
             .strip_prefix("on ")
@@ -115,13 +115,13 @@ impl Server {
     }
 
     /// The address, if the server has a single TCP listener.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         let address = self.addresses()[0].strip_prefix("tcp://");
         address.expect("TCP").parse().expect("an address")
     }
 
     /// The number before `unit` in the ready line.
-    pub(super) fn announced(&self, unit: &str) -> u64 {
+    pub(crate) fn announced(&self, unit: &str) -> u64 {
         let front = self.ready.split(unit).next().expect("a line");
         let number = front.trim_end().rsplit(' ').next().expect("a word");
         number
@@ -129,7 +129,7 @@ impl Server {
             .unwrap_or_else(|_| panic!("no {unit} in {:?}", self.ready))
     }
 
-    pub(super) fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream
@@ -139,16 +139,16 @@ impl Server {
         stream
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         self.shell(&format!("kill -s {name} {}", self.child.id()));
     }
 
     /// Sends a signal twice, microseconds apart.
-    pub(super) fn signal_twice(&self, name: &str) {
+    pub(crate) fn signal_twice(&self, name: &str) {
         let kill = format!("kill -s {name} {}", self.child.id());
         self.shell(&format!("{kill}; {kill}"));
     }
@@ -159,31 +159,31 @@ impl Server {
     }
 
     /// Stops reading stdout: its pipe is closed.
-    pub(super) fn close_stdout(&mut self) {
+    pub(crate) fn close_stdout(&mut self) {
         self.stdout = None;
         // The reading thread closes the pipe at the next line.
         self.signal("USR1");
     }
 
     /// Requests a line of statistics and returns it.
-    pub(super) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         self.signal("USR1");
         self.next_stats()
     }
 
     /// The next line on stdout.
-    pub(super) fn next_line(&self) -> String {
+    pub(crate) fn next_line(&self) -> String {
         let stdout = self.stdout.as_ref().expect("stdout is open");
         stdout.recv_timeout(PATIENCE).expect("a line")
     }
 
     /// The next line of statistics.
-    pub(super) fn next_stats(&self) -> Stats {
+    pub(crate) fn next_stats(&self) -> Stats {
         self.stats_within(PATIENCE).expect("a line of counts")
     }
 
     /// Like `next_stats`; `None` if no line arrives within the span.
-    pub(super) fn stats_within(&self, span: Duration) -> Option<Stats> {
+    pub(crate) fn stats_within(&self, span: Duration) -> Option<Stats> {
         let stdout = self.stdout.as_ref().expect("stdout is open");
         let line = stdout.recv_timeout(span).ok()?;
         let counts = line
@@ -199,7 +199,7 @@ impl Server {
     }
 
     /// Waits for the first line on stderr that contains `words`.
-    pub(super) fn hears(&self, words: &str) -> String {
+    pub(crate) fn hears(&self, words: &str) -> String {
         loop {
             match self.stderr.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(words) => return line,
@@ -210,12 +210,12 @@ impl Server {
     }
 
     /// A field of `/proc/PID/status` in kilobytes, converted to bytes.
-    pub(super) fn memory(&self, field: &str) -> u64 {
+    pub(crate) fn memory(&self, field: &str) -> u64 {
         self.status(field) << 10
     }
 
     /// A number in `/proc/PID/status`.
-    pub(super) fn status(&self, field: &str) -> u64 {
+    pub(crate) fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("proc(5)");
         let line = status
@@ -227,7 +227,7 @@ impl Server {
     }
 
     /// The processor time used so far, in ticks of 10 ms.
-    pub(super) fn processor_ticks(&self) -> u64 {
+    pub(crate) fn processor_ticks(&self) -> u64 {
         let stat = self.stat();
         // `utime` and `stime` are fields 14 and 15 of proc_pid_stat(5), and the state is field 3.
         let ticks = stat.split(' ').skip(11).take(2);
@@ -237,7 +237,7 @@ impl Server {
     }
 
     /// The state of the process: running (R), sleeping (S), stopped (T).
-    pub(super) fn state(&self) -> char {
+    pub(crate) fn state(&self) -> char {
         self.stat().chars().next().expect("a state")
     }
 
@@ -250,18 +250,18 @@ impl Server {
     }
 
     /// The number of open descriptors.
-    pub(super) fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.child.id());
         fs::read_dir(folder).expect("proc(5)").count()
     }
 
     /// Waits until the server has ended by itself.
-    pub(super) fn ended(mut self) -> Ended {
+    pub(crate) fn ended(mut self) -> Ended {
         Ended::wait(&mut self.child, self.stdout.as_ref(), &self.stderr)
     }
 
     /// Ends the server with SIGTERM, as a service manager does, and expects exit code 0.
-    pub(super) fn end(self) -> Ended {
+    pub(crate) fn end(self) -> Ended {
         self.signal("TERM");
         let ended = self.ended();
         assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
@@ -278,7 +278,7 @@ impl Drop for Server {
 }
 
 impl Stats {
-    pub(super) fn get(&self, name: &str) -> u64 {
+    pub(crate) fn get(&self, name: &str) -> u64 {
         match *self.list(name) {
             [count] => count,
             ref counts => panic!("{name} has {counts:?}"),
@@ -286,19 +286,19 @@ impl Stats {
     }
 
     /// The counts of a name that has one for each worker.
-    pub(super) fn list(&self, name: &str) -> &[u64] {
+    pub(crate) fn list(&self, name: &str) -> &[u64] {
         let counts = self.0.get(name);
         counts.unwrap_or_else(|| panic!("nothing is called {name}"))
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 }
 
 impl Ended {
     /// Runs the program with arguments that make it exit by itself.
-    pub(super) fn run(args: &[&str]) -> Ended {
+    pub(crate) fn run(args: &[&str]) -> Ended {
         let mut child = Command::new(program::path())
             .args(args)
             .env_remove("RUST_LOG")
@@ -347,7 +347,7 @@ impl Ended {
 
 /// The lines that arrive on a pipe, read ahead by at most 16. If a test does not consume them, the
 /// pipe fills up, and the server must cope with it.
-pub(super) fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = sync_channel(16);
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

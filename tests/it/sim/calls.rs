@@ -337,6 +337,12 @@ impl Sockets for Sim {
         )
     }
 
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()> {
+        bytes.fill_with(|| self.dice.next() as u8);
+        Ok(())
+    }
+
     fn peer(&mut self, socket: &Socket) -> io::Result<Address> {
         self.table.check(socket);
         let found = self.stream(Name::Peer, socket);

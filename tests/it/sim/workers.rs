@@ -127,6 +127,11 @@ impl Sockets for Worker {
         self.sim().take_error(socket)
     }
 
+    #[cfg(feature = "auth")]
+    fn random(&mut self, bytes: &mut [u8; 32]) -> io::Result<()> {
+        self.sim().random(bytes)
+    }
+
     fn peer(&mut self, socket: &Socket) -> io::Result<Address> {
         self.sim().peer(socket)
     }

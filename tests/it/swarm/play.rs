@@ -201,6 +201,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
             wiretap: None,
+            auth: None,
             trace: None,
             pacing: pacing(world),
             proxy: None,

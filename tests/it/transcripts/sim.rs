@@ -72,6 +72,7 @@ impl ServiceUser for Playing<'_> {
             backlog: 8,
             drain_timeout: options.drain_timeout,
             wiretap: None,
+            auth: None,
             trace: None,
             pacing: Default::default(),
             proxy: None,

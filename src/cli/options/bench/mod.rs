@@ -18,6 +18,7 @@ use crate::load::plan::{Pace, Protocol};
 use crate::load::run::bench::{Bench, Server};
 use crate::protocol::framing::{Framing, Raw};
 
+use super::table::tls::{check_client, needs_tls};
 use super::table::{BENCH, CommandRow};
 use super::values::{count, put, rate, size};
 use super::{Command, Options, TraceFile};
@@ -52,6 +53,8 @@ pub(super) struct Draft {
     verify: Option<bool>,
     /// The address and the path of the URL that was given as ADDR.
     url: Option<(String, String)>,
+    /// Whether the URLs are those of https.
+    is_secure: Option<bool>,
 }
 
 /// Bytes on the command line, or the file that holds them.
@@ -199,6 +202,13 @@ fn finish(options: Options) -> Result<Command, String> {
     bench.plan.grace = draft.grace.unwrap_or(bench.plan.grace);
     bench.pairs = draft.pairs.unwrap_or(PAIRS_DEFAULT);
     bench.settle(draft.duration, draft.requests, draft.warmup);
+    bench.tls = options.tls;
+    bench.tls.on |= draft.is_secure == Some(true);
+    if draft.is_secure == Some(false) && bench.tls.on {
+        return Err("--tls: the URL is one of http; write https".to_owned());
+    }
+    check_client(&bench.tls)?;
+    check_names(&bench)?;
     bench.check()?;
     Ok(Command::Bench(Box::new(bench), TraceFile::default()))
 }
@@ -257,7 +267,7 @@ impl Draft {
 
     /// Takes ADDR: an address, a command, or a URL.
     fn set_address(&mut self, text: &str) -> Result<(), String> {
-        if has_scheme(text, "http") {
+        if self.is_url(text)? {
             let (place, path) = request::url(text)?;
             let named = format!("tcp://{place}");
             self.address = Some(Server::At(named.parse()?));
@@ -267,9 +277,26 @@ impl Draft {
         put(&mut self.address, server(text).map(Some))
     }
 
+    /// Whether `text` is a URL. All have the same scheme.
+    fn is_url(&mut self, text: &str) -> Result<bool, String> {
+        let is_secure = has_scheme(text, "https");
+        if !is_secure && !has_scheme(text, "http") {
+            return Ok(false);
+        }
+        if is_secure {
+            needs_tls()?;
+        }
+        match self.is_secure.replace(is_secure) {
+            Some(other) if other != is_secure => {
+                Err("one URL is of http and one of https".to_owned())
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// Takes a server to compare with the first one. A URL names the same path as ADDR.
     fn add_other(&mut self, text: &str) -> Result<(), String> {
-        let other = match has_scheme(text, "http") {
+        let other = match self.is_url(text)? {
             false => server(text)?,
             true => {
                 let (place, path) = request::url(text)?;
@@ -282,6 +309,24 @@ impl Draft {
         };
         self.bench.servers.push(other);
         Ok(())
+    }
+}
+
+/// Refuses servers that have to prove different names.
+fn check_names(bench: &Bench) -> Result<(), String> {
+    let is_moot = !bench.tls.on || bench.tls.name.is_some() || bench.tls.insecure;
+    let host = |server: &Server| match server {
+        Server::At(endpoint) => endpoint.host(),
+        Server::Command(_) => "127.0.0.1".to_owned(),
+    };
+    let mut hosts = bench.servers.iter().map(host);
+    let first = hosts.next();
+    match hosts.find(|other| Some(other) != first.as_ref()) {
+        Some(other) if !is_moot => Err(format!(
+            "--vs: {other} is another name than that of ADDR; --tls-name NAME says which one both \
+             prove"
+        )),
+        _ => Ok(()),
     }
 }
 

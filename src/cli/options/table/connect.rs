@@ -3,13 +3,16 @@
 //! The fields of a row are explained in `table`. Flags with the same name as flags of `mynah serve`
 //! mean the same for the client: both ends must agree on `--frame` and `--frame-max`.
 
-use super::super::Command;
 use super::super::name_of;
 use super::super::values::{
     choice, put, size, size_text, stream_endpoint, switch, switch_text, time_or_off,
     time_or_off_text,
 };
-use super::{CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_codec};
+use super::super::{Command, Connect};
+use super::{
+    AUTHS, CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_auth,
+    check_codec, tls,
+};
 
 pub(super) const ROW: CommandRow = CommandRow {
     name: CONNECT,
@@ -42,9 +45,15 @@ pub(super) const ROW: CommandRow = CommandRow {
         if options.connect.greeting && !replies {
             return Err("--greeting: only with --once and a --frame other than raw".to_owned());
         }
+        check_auth(options.connect.auth, &options.connect.auth_key_file)?;
         check_codec(options.connect.codec, &options.connect.framing)?;
+        tls::check_client(&options.tls)?;
+        let connect = Connect {
+            tls: options.tls,
+            ..options.connect
+        };
         match options.connect_to {
-            Some(endpoint) => Ok(Command::Connect(endpoint, options.connect)),
+            Some(endpoint) => Ok(Command::Connect(endpoint, connect)),
             None => Err("connect: needs an address, mynah connect ADDR".to_owned()),
         }
     },
@@ -82,6 +91,28 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| name_of(&options.connect.codec, CODECS).to_owned(),
         effect: Effect::Value("CODEC", |options, text| {
             put(&mut options.connect.codec, choice(text, CODECS))
+        }),
+    },
+    Flag {
+        long: "--auth",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "prove to know the key: hmac-sha256 or hmac-md5 (feature auth)",
+        default: |options| name_of(&options.connect.auth, AUTHS).to_owned(),
+        effect: Effect::Value("MAC", |options, text| {
+            put(&mut options.connect.auth, choice(text, AUTHS))
+        }),
+    },
+    Flag {
+        long: "--auth-key-file",
+        short: None,
+        group: "Messages",
+        commands: &[CONNECT],
+        help: "the key: this file without one newline at its end",
+        default: |_| String::new(),
+        effect: Effect::Value("FILE", |options, text| {
+            put(&mut options.connect.auth_key_file, Ok(Some(text.into())))
         }),
     },
     Flag {

@@ -30,8 +30,18 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
             serve.service
         ));
     }
+    if serve.proxy == Some(ProxyMode::Accept) && serve.auth.is_some() {
+        return Err(
+            "--proxy-protocol accept: --auth speaks first and cannot wait for a header that may \
+             not come, write --proxy-protocol require"
+                .to_owned(),
+        );
+    }
     let is_datagram = |it: &&Endpoint| matches!(it, Endpoint::At(Address::Udp(_)));
     match serve.listen.iter().find(is_datagram) {
+        Some(endpoint) if serve.auth.is_some() => Err(format!(
+            "--auth: does not combine with datagrams, and {endpoint} takes them"
+        )),
         Some(endpoint) if serve.proxy.is_some() => Err(format!(
             "--proxy-protocol: does not combine with datagrams, and {endpoint} takes them"
         )),

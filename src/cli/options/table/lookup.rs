@@ -7,7 +7,8 @@ use super::super::texts::TEXTS;
 use super::super::values::shown;
 use super::other_words::{of_flag, of_word};
 use super::{
-    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve, trace,
+    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve, sum,
+    tls, trace,
 };
 use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
@@ -16,11 +17,13 @@ use crate::kernel::Endpoint;
 pub(in crate::cli::options) fn flags() -> Vec<&'static Flag> {
     let tables = [
         serve::FLAGS,
+        tls::FLAGS,
         bench::FLAGS,
         merge::FLAGS,
         lab::FLAGS,
         connect::FLAGS,
         decode::FLAGS,
+        sum::FLAGS,
         trace::FLAGS,
         FLAGS,
     ];

@@ -14,16 +14,19 @@ mod lookup;
 mod merge;
 mod other_words;
 mod serve;
+mod sum;
+pub(super) mod tls;
 mod trace;
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limits::{FRAME_MAX_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 
 use super::bench;
 use super::services::SERVICES;
-use super::{Command, Options, name_of};
+use super::{AuthName, Command, Options, name_of};
 use crate::kernel::Trigger;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong};
@@ -102,6 +105,35 @@ pub(super) const COMMANDS: &[CommandRow] = &[
     lab::ROW,
     connect::ROW,
     decode::ROW,
+    sum::ROW,
+];
+
+/// Refuses what this build has not.
+#[cfg(not(feature = "auth"))]
+fn needs_auth<T>() -> Result<T, String> {
+    Err("needs the feature auth, cargo build --release --features auth".to_owned())
+}
+
+/// Refuses `--auth` without the feature, and one of its two flags without the other.
+fn check_auth(auth: Option<AuthName>, key: &Option<PathBuf>) -> Result<(), String> {
+    match (auth, key) {
+        (None, None) => Ok(()),
+        #[cfg(not(feature = "auth"))]
+        _ => needs_auth().map_err(|why| format!("--auth: {why}")),
+        #[cfg(feature = "auth")]
+        (Some(_), None) => Err("--auth: needs --auth-key-file FILE".to_owned()),
+        #[cfg(feature = "auth")]
+        (None, Some(_)) => Err("--auth-key-file: needs --auth hmac-sha256".to_owned()),
+        #[cfg(feature = "auth")]
+        (Some(_), Some(_)) => Ok(()),
+    }
+}
+
+/// How a peer proves that it knows a key, by name.
+const AUTHS: &[(&str, Option<AuthName>)] = &[
+    ("none", None),
+    ("hmac-sha256", Some(AuthName::HmacSha256)),
+    ("hmac-md5", Some(AuthName::HmacMd5)),
 ];
 
 /// How payloads are written, by name.

@@ -466,9 +466,17 @@ const ROWS: &[Row] = &[
     ),
     row(
         "",
-        "--tls --ssl --insecure --cert --cacert --key --https --no-verify -k",
+        "--tls --ssl --cert --key --https",
+        "--tls-cert",
+        "TLS takes --tls-cert PEM and --tls-key PEM",
+    ),
+    row("", "--ssl --https", "--tls", "write --tls"),
+    row("", "--cacert --cafile", "--tls-ca", "write --tls-ca PEM"),
+    row(
         "",
-        "mynah speaks no TLS; put a proxy that does in front of it",
+        "--insecure --no-verify -k",
+        "--tls-insecure",
+        "write --tls-insecure",
     ),
 ];
 
@@ -511,7 +519,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "https tls ssl",
-        "mynah speaks no TLS; the service http answers HTTP/1.1",
+        "write mynah http --tls-cert PEM --tls-key PEM",
     ),
     (
         "web www",

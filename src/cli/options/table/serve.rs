@@ -16,8 +16,8 @@ use super::super::{Command, Serve, name_of};
 use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
-    ACCEPT_POLICIES, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG, SERVE,
-    TIMEOUTS, TRIGGERS, check_codec,
+    ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG,
+    SERVE, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -133,7 +133,9 @@ pub(super) const ROW: CommandRow = CommandRow {
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
         check_codec(serve.codec, &serve.framing)?;
+        check_auth(serve.auth, &serve.auth_key_file)?;
         check_model(&serve, &options.given)?;
+        tls::check(&serve)?;
         for (flag, limit) in [
             ("--max-connections", serve.connections_max),
             // Each worker counts its own share of the limit, because workers share nothing.
@@ -338,6 +340,28 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| name_of(&options.serve.codec, CODECS).to_owned(),
         effect: Effect::Value("CODEC", |options, text| {
             put(&mut options.serve.codec, choice(text, CODECS))
+        }),
+    },
+    Flag {
+        long: "--auth",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "peers must know a key: hmac-sha256 or hmac-md5 (feature auth)",
+        default: |options| name_of(&options.serve.auth, AUTHS).to_owned(),
+        effect: Effect::Value("MAC", |options, text| {
+            put(&mut options.serve.auth, choice(text, AUTHS))
+        }),
+    },
+    Flag {
+        long: "--auth-key-file",
+        short: None,
+        group: "Service",
+        commands: &[SERVE],
+        help: "the key: this file without one newline at its end; SIGHUP reads it again",
+        default: |_| String::new(),
+        effect: Effect::Value("FILE", |options, text| {
+            put(&mut options.serve.auth_key_file, Ok(Some(text.into())))
         }),
     },
     Flag {

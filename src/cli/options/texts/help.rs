@@ -30,7 +30,6 @@ pub(in crate::cli::options) fn overview() -> String {
         text += &format!("  {usage:<22} {about}\n");
     }
     text += "  man, completions, version  the manual page, shell completions, the version\n";
-    text.push('\n');
     let mut services = SERVICES.iter().map(|(name, _)| *name);
     list(&mut text, "Services:", &mut services);
     let mut framings = FRAMINGS.iter().flat_map(|row| row.words.split(' '));

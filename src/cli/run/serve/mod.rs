@@ -6,13 +6,20 @@
 //! `processes` supervises worker processes, `workers` runs the servers, `server::plan` divides the
 //! memory.
 
+#[cfg(feature = "auth")]
+mod auth;
 mod listeners;
 mod models;
 mod passed;
 mod processes;
 mod ready;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
 mod user;
 
+#[cfg(feature = "tls")]
+use std::any::Any;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::process::id as process_id;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,11 +34,13 @@ use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::{ProxyMode, Serve};
 use crate::kernel::journal::{Track, recorder};
 use crate::kernel::{
-    Address, Link, Linux, Opener, Socket, Spawner, Traced, Waker, block_signals,
-    block_trace_signal, host, outlet_descriptors,
+    Address, Link, Linux, Socket, Spawner, Traced, Waker, block_signals, block_trace_signal, host,
+    outlet_descriptors,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
+#[cfg(feature = "tls")]
+use crate::protocol::service::AnyService;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::ProxyRule;
@@ -42,11 +51,14 @@ use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::{Limits, Pacing};
 use crate::server::plan::{Demand, Plan, share};
 use crate::server::{Server, Settings};
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Side, Tls};
 use crate::workers::notices::Notices;
 use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
 use listeners::{Listeners, Open, address_of, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
 use ready::{print_ready_line, warn_about_allowed};
+use transport::{Carrier, Secure};
 
 /// Serves until a signal ends it.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
@@ -68,17 +80,58 @@ impl ServiceUser for Serving {
     where
         S: Service<State: Send> + Clone + Send + 'static,
     {
-        serve_with(self.0, self.1, Box::new(load))
+        serve_plain_or_not((self.0, self.1), Box::new(load))
     }
 }
 
-/// `load` is boxed, so that all that loads the same type of service is compiled once.
-fn serve_with<S>(
-    mut options: Serve,
-    mut passed: PassedSockets,
-    load: Box<dyn FnMut() -> Result<S, String> + Send>,
+/// Loads a service. Boxed, so that all that loads the same type of service is compiled once.
+type BoxedLoad<S> = Box<dyn FnMut() -> Result<S, String> + Send>;
+
+#[cfg(not(feature = "tls"))]
+fn serve_plain_or_not<S>(options: (Serve, PassedSockets), load: BoxedLoad<S>) -> Result<(), Failure>
+where
+    S: Service<State: Send> + Clone + Send + 'static,
+{
+    serve_with::<Traced<Linux>, S>(options, load, Secure)
+}
+
+#[cfg(feature = "tls")]
+fn serve_plain_or_not<S>(options: (Serve, PassedSockets), load: BoxedLoad<S>) -> Result<(), Failure>
+where
+    S: Service<State: Send> + Clone + Send + 'static,
+{
+    let identity = tls::identity(&options.0).map_err(|why| Failure::new(Exit::Usage, why))?;
+    let Some(identity) = identity else {
+        return serve_with::<Traced<Linux>, S>(options, load, Secure::default());
+    };
+    let load = tls::reloading(&options.0, &identity, load);
+    let secure = Secure {
+        side: Side::Server(identity),
+        handshake_timeout: options.0.handshake_timeout,
+    };
+    match in_the_loop::<S>().filter(|_| options.0.model == Model::Epoll) {
+        Some(serve) => serve(options, load, secure),
+        None => serve_with::<Traced<Linux>, S>(options, load, secure),
+    }
+}
+
+#[cfg(feature = "tls")]
+type Serves<S> = fn((Serve, PassedSockets), BoxedLoad<S>, Secure) -> Result<(), Failure>;
+
+/// Serves with TLS in the epoll loop. Compiled for [`AnyService`] alone.
+#[cfg(feature = "tls")]
+fn in_the_loop<S: 'static>() -> Option<Serves<S>> {
+    let of_any: Serves<AnyService> = serve_with::<Tls<Traced<Linux>>, AnyService>;
+    (&of_any as &dyn Any).downcast_ref::<Serves<S>>().copied()
+}
+
+fn serve_with<K, S>(
+    (mut options, mut passed): (Serve, PassedSockets),
+    load: BoxedLoad<S>,
+    secure: Secure,
 ) -> Result<(), Failure>
 where
+    K: Carrier,
     S: Service<State: Send> + Clone + Send + 'static,
 {
     leave_out_ipv6_halves(&mut options);
@@ -93,6 +146,10 @@ where
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
     host::give_large_blocks_back();
+    #[cfg(feature = "auth")]
+    let (auth, load) = auth::open(&options, load)?;
+    #[cfg(not(feature = "auth"))]
+    let auth = None;
     let load: Load<S> = Arc::new(Mutex::new(load));
     let service = load_now(&load).map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let connections_max = connections_that_fit(&options)?;
@@ -107,6 +164,7 @@ where
         processes: 1 + options.processes.unwrap_or(0) as usize,
         frame_size_max: options.frame_size_max,
         slot_size: pacing.slot_size()
+            + secure.slot_size()
             + options.proxy.map_or(0, |_| ProxyRule::SLOT_SIZE)
             + slot_size(&options, &protocol.service),
     };
@@ -177,11 +235,17 @@ where
             let pacing = pacing.clone();
             let mut settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
             settings.trace = track;
-            match models::hand_out::<S>().filter(|_| options.model != Model::Epoll) {
-                None => start_worker(opened.kernel, opened.listeners, protocol.clone(), settings),
+            settings.auth = auth.clone();
+            match models::hand_out::<K, S>().filter(|_| options.model != Model::Epoll) {
+                None => {
+                    // A connection must be watched before it can begin its handshake.
+                    settings.defer_accept &= secure.slot_size() == 0;
+                    let kernel = K::around(opened.kernel, &secure, settings.connections_max);
+                    start_worker(kernel, opened.listeners, protocol.clone(), settings)
+                }
                 Some(hand_out) => {
-                    let load = (&load, write_at_end(trace.clone()));
-                    models::start(&options, opened, &protocol, settings, load, hand_out)
+                    let parts = (&load, write_at_end(trace.clone()), &secure);
+                    models::start(&options, opened, &protocol, settings, parts, hand_out)
                 }
             }
         });
@@ -380,8 +444,8 @@ impl Open<'_> {
 
 /// Serves what `--inetd` has as descriptor 0: the connection, to its end, or the listener, until
 /// it has been idle for so long.
-fn serve_standard_input<S: Service>(
-    server: &mut Server<Traced<Linux>, S>,
+fn serve_standard_input<K: Carrier, S: Service>(
+    server: &mut Server<K, S>,
     connection: Option<Socket>,
     idle_timeout: Option<Duration>,
 ) {
@@ -419,12 +483,12 @@ fn open_kernel<S: Service>(
 }
 
 /// Takes the memory of a worker, and registers its listeners.
-fn start_worker<S: Service>(
-    kernel: Traced<Linux>,
+fn start_worker<K: Carrier, S: Service>(
+    kernel: K,
     listeners: Listeners<Socket>,
     protocol: Protocol<S>,
     settings: Settings,
-) -> Result<Server<Traced<Linux>, S>, Failure> {
+) -> Result<Server<K, S>, Failure> {
     let failure = io_failure("starting a worker");
     let mut server = Server::new(kernel, listeners.own, protocol, settings).map_err(&failure)?;
     let mut shared = listeners.shared.into_iter();
@@ -602,6 +666,7 @@ fn settings(
         wiretap: wiretap.cloned(),
         trace: None,
         pacing,
+        auth: None,
         proxy: options.proxy.map(|mode| ProxyRule {
             is_required: mode == ProxyMode::Require,
             from: options.proxy_from.as_slice().into(),

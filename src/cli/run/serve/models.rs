@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::{Exit, Failure, io_failure};
+use super::transport::{Carrier, Secure};
 use super::{Opened, start_worker};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::blocking::WakeUps;
@@ -21,13 +22,15 @@ use crate::server::plan::{Apart, Demand, Plan};
 use crate::server::{Server, Settings};
 
 /// Hands the connections of a server out.
-pub(super) type HandOut<S> = fn(&mut Server<Traced<Linux>, S>, Drive<S>) -> io::Result<()>;
+pub(super) type HandOut<K, S> = fn(&mut Server<K, S>, Drive<S>) -> io::Result<()>;
 
 /// The function for servers of `S`. Only [`AnyService`] is served so, and the drivers are compiled
-/// for it alone.
-pub(super) fn hand_out<S: Service + 'static>() -> Option<HandOut<S>> {
-    let of_any: HandOut<AnyService> = Server::hand_out;
-    (&of_any as &dyn Any).downcast_ref::<HandOut<S>>().copied()
+/// for it alone. The listeners are never secured: the threads secure what they get.
+pub(super) fn hand_out<K: Carrier, S: Service + 'static>() -> Option<HandOut<K, S>> {
+    let of_any: HandOut<Traced<Linux>, AnyService> = Server::hand_out;
+    (&of_any as &dyn Any)
+        .downcast_ref::<HandOut<K, S>>()
+        .copied()
 }
 
 /// How many connections the server holds at most, apart from other limits.
@@ -65,7 +68,13 @@ pub(super) fn plan<S: Service>(
         Model::Thread | Model::Fork => None,
     };
     let planned = match options.model {
-        Model::Epoll => (demand.plan(protocol)).map(|plan| (plan, demand.connections_max)),
+        Model::Epoll => {
+            let mut demand = *demand;
+            if options.tls_cert.is_some() && options.connections_max.is_none() {
+                demand.shrink(protocol);
+            }
+            (demand.plan(protocol)).map(|plan| (plan, demand.connections_max))
+        }
         model => demand.plan_apart(
             protocol,
             Apart {
@@ -85,14 +94,14 @@ pub(super) fn plan<S: Service>(
 }
 
 /// Starts the server and its driver.
-pub(super) fn start<S: Service + Clone>(
+pub(super) fn start<K: Carrier, S: Service + Clone>(
     options: &Serve,
     opened: Opened,
     protocol: &Protocol<S>,
     settings: Settings,
-    (load, at_end): (&Load<S>, Box<dyn Fn() + Send>),
-    hand_out: HandOut<S>,
-) -> Result<Server<Traced<Linux>, S>, Failure> {
+    (load, at_end, secure): (&Load<S>, Box<dyn Fn() + Send>, &Secure),
+    hand_out: HandOut<K, S>,
+) -> Result<Server<K, S>, Failure> {
     let failure = io_failure("starting a worker");
     let wake_ups = WakeUps::prepare().map_err(&failure)?;
     let (capacity, limit) = (settings.connections_max, settings.connections_per_ip_max);
@@ -120,6 +129,10 @@ pub(super) fn start<S: Service + Clone>(
         control: opened.control,
         load: load.clone(),
         at_end,
+        #[cfg(feature = "tls")]
+        side: secure.side.clone(),
+        #[cfg(feature = "tls")]
+        handshake_timeout: secure.handshake_timeout,
     };
     // The server itself holds no connection.
     let settings = Settings {
@@ -127,7 +140,8 @@ pub(super) fn start<S: Service + Clone>(
         workspaces: 0,
         ..settings
     };
-    let mut server = start_worker(opened.kernel, opened.listeners, protocol.clone(), settings)?;
+    let kernel = K::around(opened.kernel, secure, 0);
+    let mut server = start_worker(kernel, opened.listeners, protocol.clone(), settings)?;
     match hand_out(&mut server, drive) {
         Ok(()) => Ok(server),
         Err(error) => {

@@ -73,26 +73,36 @@ pub(super) fn warn_about_allowed(options: &Serve) {
 /// A command that talks to the server at `address`.
 fn hint(address: &Address, options: &Serve) -> String {
     let is_http = options.service == ServiceName::Http;
+    let (is_plain, scheme) = match options.tls_cert {
+        None => (true, "http"),
+        Some(_) => (false, "https"),
+    };
     match address {
         Address::Tcp(tcp) if is_http => {
             let tcp = reachable(*tcp);
             match tcp {
-                SocketAddr::V4(_) => format!("curl http://{tcp}/"),
+                SocketAddr::V4(_) => format!("curl {scheme}://{tcp}/"),
                 // In a URL the % before an interface name is written %25 (RFC 6874).
                 SocketAddr::V6(_) => {
                     let ip = ip_text(&tcp).replace('%', "%25");
-                    format!("curl 'http://[{ip}]:{}/'", tcp.port())
+                    format!("curl '{scheme}://[{ip}]:{}/'", tcp.port())
                 }
             }
         }
         Address::Unix(UnixName::Path(path)) if is_http => {
-            format!("curl --unix-socket {} http://localhost/", path.display())
+            format!(
+                "curl --unix-socket {} {scheme}://localhost/",
+                path.display()
+            )
         }
-        Address::Tcp(tcp) if !options.framing.has_boundaries() => {
+        Address::Tcp(tcp) if is_plain && !options.framing.has_boundaries() => {
             let tcp = reachable(*tcp);
             format!("nc {} {}", ip_text(&tcp), tcp.port())
         }
-        address => format!("mynah connect {address} --frame {}", options.framing),
+        address => {
+            let tls = if is_plain { "" } else { " --tls" };
+            format!("mynah connect {address} --frame {}{tls}", options.framing)
+        }
     }
 }
 

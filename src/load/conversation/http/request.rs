@@ -158,9 +158,11 @@ pub fn field(text: &str) -> Result<String, String> {
 pub fn url(text: &str) -> Result<(String, String), String> {
     let wrong = || "must be a URL, such as http://example.org:8080/index.html?x=y".to_owned();
     let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Err(format!("{scheme} is not known; {}", wrong()));
-    }
+    let port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return Err(format!("{scheme} is not known; {}", wrong())),
+    };
     // A fragment never leaves the client (RFC 9110, 4.2.5).
     let rest = rest.split('#').next().unwrap_or_default();
     let (place, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -175,7 +177,7 @@ pub fn url(text: &str) -> Result<(String, String), String> {
     let place = if has_port {
         place.to_owned()
     } else {
-        format!("{place}:80")
+        format!("{place}:{port}")
     };
     let tail = if tail.starts_with('/') {
         tail.to_owned()

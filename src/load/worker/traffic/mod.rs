@@ -370,6 +370,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         match self.speech {
             // The ICMP error of an earlier datagram: no socket is bound to the port (udp(7)).
             Speech::Datagrams if refused => Cause::Connect(error),
+            // What TLS says of a connection: it was never established, or is none any more.
+            _ if error.kind() == io::ErrorKind::InvalidData => Cause::Connect(error),
             _ => Cause::Broken(error),
         }
     }
