@@ -15,7 +15,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use mynah::limits::FRAMES_PER_EVENT;
 use mynah::protocol::connection::{CloseReason, Protocol};
 use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
+use mynah::server::datagram::DatagramSocket;
 use mynah::server::observe::counters::Counters;
 use mynah::server::pool::WorkspaceSize;
 use mynah::server::{Server, Settings};
@@ -179,6 +181,91 @@ fn ask(stream: &mut TcpStream, request: &[u8], reply: &[u8]) {
     let mut heard = vec![0; reply.len()];
     stream.read_exact(&mut heard).expect("an answer comes");
     assert!(heard == reply, "another answer was expected");
+}
+
+/// Serves datagrams over UDP until woken, then drains; `client` sends and receives meanwhile.
+fn measure_datagrams<S: Service + Send + 'static>(
+    service: S,
+    client: impl FnOnce(&UdpSocket),
+) -> Counters {
+    let (ready, started) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut linux = Linux::new(false).expect("epoll");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let at = socket.local_addr().expect("it is bound");
+        let waker = linux.waker();
+        linux.now();
+        let workspace = WorkspaceSize {
+            inbound: FRAME_MAX,
+            outbound: 0,
+        };
+        let settings = settings(1, None, workspace, Trigger::Edge);
+        let protocol = protocol("line", service);
+        let mut server = Server::new(linux, Vec::new(), protocol, settings).expect("it starts");
+        let socket = DatagramSocket {
+            socket: OwnedFd::from(socket).into(),
+            address: Address::Udp(at),
+            is_shared: false,
+        };
+        server.serve_datagrams(vec![socket]).expect("it starts");
+        ready.send((at, waker)).expect("the test waits for it");
+        let before = allocations();
+        while !server.is_done() {
+            let attention = server.turn(Time::NEVER).expect("a turn does not fail");
+            if attention.wake_up {
+                server.kernel_mut().take_wake_up().expect("it was woken");
+                server.drain();
+            }
+        }
+        (allocations() - before, server.counters().clone())
+    });
+    let (at, waker) = started.recv().expect("it starts");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.connect(at).expect("an address");
+    let patience = Duration::from_secs(20);
+    socket.set_read_timeout(Some(patience)).expect("a time-out");
+    client(&socket);
+    waker.wake();
+    let (allocations, counters) = thread.join().expect("it ends");
+    assert_eq!(allocations, 0, "{counters}");
+    counters
+}
+
+#[test]
+fn datagrams_of_all_sizes_allocate_nothing() {
+    let ask = |socket: &UdpSocket, request: &[u8]| {
+        let mut space = vec![0; 70_000];
+        socket.send(request).expect("it is sent");
+        let count = socket.recv(&mut space).expect("an answer comes");
+        space.truncate(count);
+        space
+    };
+    let counters = measure_datagrams(Echo, |socket| {
+        for size in (0..2000).chain([65_507]) {
+            assert_eq!(ask(socket, &vec![b'.'; size]).len(), size);
+        }
+        for _ in 0..20 {
+            socket.send(b"one of several").expect("it is sent");
+        }
+        for _ in 0..20 {
+            assert_eq!(socket.recv(&mut [0; 64]).expect("an answer comes"), 14);
+        }
+    });
+    assert_eq!(counters.datagrams_out, 2021);
+    let counters = measure_datagrams(UpperUnicode, |socket| {
+        for _ in 0..1000 {
+            assert_eq!(ask(socket, "stß".as_bytes()), b"STSS");
+        }
+    });
+    assert_eq!(counters.datagrams_out, 1000);
+    let run = Run::new(vec!["echo hello".to_owned()], false);
+    let counters = measure_datagrams(run, |socket| {
+        for _ in 0..20 {
+            assert_eq!(ask(socket, b"echo hello"), b"hello\n");
+            assert_eq!(ask(socket, b"no"), "坏人!".as_bytes());
+        }
+    });
+    assert_eq!((counters.commands, counters.datagrams_out), (20, 40));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::text::escape::escape;
 use crate::sys::net::address::{Name, RawAddress};
@@ -25,6 +25,8 @@ pub enum Address {
     Unix(UnixName),
     /// Datagrams over IPv4 or IPv6.
     Udp(SocketAddr),
+    /// A local datagram socket.
+    Unixgram(UnixName),
 }
 
 /// The name of a local socket.
@@ -43,11 +45,44 @@ impl Address {
     pub(super) fn to_raw(&self) -> io::Result<RawAddress> {
         match self {
             Address::Tcp(address) | Address::Udp(address) => Ok(RawAddress::internet(*address)),
-            Address::Unix(UnixName::Path(path)) => RawAddress::local(path.as_os_str().as_bytes()),
-            Address::Unix(UnixName::Abstract(name)) => {
-                RawAddress::local(&[b"\0", &name[..]].concat())
+            Address::Unix(name) | Address::Unixgram(name) => match name {
+                UnixName::Path(path) => RawAddress::local(path.as_os_str().as_bytes()),
+                UnixName::Abstract(name) => RawAddress::local(&[b"\0", &name[..]].concat()),
+                UnixName::Unnamed => RawAddress::local(b""),
+            },
+        }
+    }
+
+    /// The same name of a datagram socket: the kernel's form does not distinguish the two.
+    #[must_use]
+    pub fn of_datagrams(self) -> Address {
+        match self {
+            Address::Tcp(address) => Address::Udp(address),
+            Address::Unix(name) => Address::Unixgram(name),
+            datagrams => datagrams,
+        }
+    }
+
+    /// Whether it is the address of a datagram socket.
+    pub fn is_datagrams(&self) -> bool {
+        matches!(self, Address::Udp(_) | Address::Unixgram(_))
+    }
+
+    /// Whether only this machine reaches it: a loopback address or a local socket.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Address::Tcp(at) | Address::Udp(at) => at.ip().to_canonical().is_loopback(),
+            Address::Unix(_) | Address::Unixgram(_) => true,
+        }
+    }
+
+    /// The file of a local socket, if it has one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Address::Unix(UnixName::Path(path)) | Address::Unixgram(UnixName::Path(path)) => {
+                Some(path)
             }
-            Address::Unix(UnixName::Unnamed) => RawAddress::local(b""),
+            _ => None,
         }
     }
 
@@ -71,16 +106,21 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => write_socket(f, "tcp", address),
             Address::Udp(address) => write_socket(f, "udp", address),
-            Address::Unix(UnixName::Path(path)) => {
-                f.write_str("unix:")?;
-                write_name(f, path.as_os_str().as_bytes())
-            }
-            Address::Unix(UnixName::Abstract(name)) => {
-                f.write_str("unix:@")?;
-                write_name(f, name)
-            }
-            Address::Unix(UnixName::Unnamed) => f.write_str("unix:"),
+            Address::Unix(name) => write_local(f, "unix:", name),
+            Address::Unixgram(name) => write_local(f, "unixgram:", name),
         }
+    }
+}
+
+fn write_local(f: &mut fmt::Formatter<'_>, scheme: &str, name: &UnixName) -> fmt::Result {
+    f.write_str(scheme)?;
+    match name {
+        UnixName::Path(path) => write_name(f, path.as_os_str().as_bytes()),
+        UnixName::Abstract(name) => {
+            f.write_str("@")?;
+            write_name(f, name)
+        }
+        UnixName::Unnamed => Ok(()),
     }
 }
 
@@ -177,10 +217,36 @@ mod tests {
         }
         let datagrams: Address = "udp://[::1]:7".parse().expect("an address");
         assert_eq!(datagrams.to_string(), "udp://[::1]:7");
+        for text in ["udp://[::1]:7", "unixgram:/path", "unixgram:@name"] {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(address.to_string(), text);
+            let raw = address.to_raw().expect("it fits");
+            let found = Address::from_raw(&raw).map(Address::of_datagrams);
+            assert_eq!(found.ok(), Some(address));
+        }
         let unnamed = Address::Unix(UnixName::Unnamed);
         assert_eq!(unnamed.to_string(), "unix:");
         let raw = unnamed.to_raw().expect("it fits");
         assert_eq!(Address::from_raw(&raw).ok(), Some(unnamed));
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_loopback_or_local() {
+        for (text, is) in [
+            ("udp://127.3.0.1:7", true),
+            ("udp://[::1]:7", true),
+            ("udp://[::ffff:127.0.0.1]:7", true),
+            ("unixgram:@name", true),
+            ("unix:/path", true),
+            ("udp://0.0.0.0:7", false),
+            ("udp://[::]:7", false),
+            ("192.0.2.1:7", false),
+        ] {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(address.is_of_this_machine(), is, "{text}");
+            let is_datagrams = text.starts_with("u") && !text.starts_with("unix:");
+            assert_eq!(address.is_datagrams(), is_datagrams, "{text}");
+        }
     }
 
     #[test]

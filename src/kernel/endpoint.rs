@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use super::address::{Address, UnixName};
+use super::address::Address;
 use crate::limits::NAME_ADDRESSES_MAX;
 
 /// The target of a listen or a connect, as written.
@@ -76,7 +76,10 @@ impl Endpoint {
     /// The name has no address: one line that names it.
     pub fn listen_address(&self) -> Result<Address, String> {
         let addresses = self.resolve()?;
-        let is_ipv4 = |address: &&Address| matches!(address, Address::Tcp(at) if at.is_ipv4());
+        let is_ipv4 = |address: &&Address| match address {
+            Address::Tcp(at) | Address::Udp(at) => at.is_ipv4(),
+            Address::Unix(_) | Address::Unixgram(_) => false,
+        };
         let preferred = addresses.iter().find(is_ipv4).or(addresses.first());
         preferred
             .cloned()
@@ -130,10 +133,10 @@ impl Endpoint {
         }
     }
 
-    /// Whether the target uses datagrams over IP.
-    pub fn is_udp(&self) -> bool {
+    /// Whether the target uses datagrams.
+    pub fn is_datagrams(&self) -> bool {
         match self {
-            Endpoint::At(address) => matches!(address, Address::Udp(_)),
+            Endpoint::At(address) => address.is_datagrams(),
             Endpoint::Named(name) => name.carrier == Carrier::Udp,
             Endpoint::Passed(_) => false,
         }
@@ -141,12 +144,12 @@ impl Endpoint {
 
     /// Whether the target is a local socket.
     pub fn is_local(&self) -> bool {
-        matches!(self, Endpoint::At(Address::Unix(_)))
+        matches!(self, Endpoint::At(Address::Unix(_) | Address::Unixgram(_)))
     }
 
     /// Whether the target is a local socket with a file.
     pub fn is_path(&self) -> bool {
-        matches!(self, Endpoint::At(Address::Unix(UnixName::Path(_))))
+        matches!(self, Endpoint::At(address) if address.path().is_some())
     }
 
     /// Whether the target is a host name.
@@ -158,7 +161,9 @@ impl Endpoint {
     /// socket.
     pub fn host(&self) -> String {
         match self {
-            Endpoint::At(Address::Unix(_)) | Endpoint::Passed(_) => "localhost".to_owned(),
+            Endpoint::At(Address::Unix(_) | Address::Unixgram(_)) | Endpoint::Passed(_) => {
+                "localhost".to_owned()
+            }
             Endpoint::At(Address::Tcp(at) | Address::Udp(at)) => at.ip().to_string(),
             Endpoint::Named(name) => name.host.clone(),
         }
@@ -171,7 +176,9 @@ impl Endpoint {
     /// `localhost` is what curl sends for one.
     pub fn authority(&self, default_port: u16) -> String {
         let (host, port) = match self {
-            Endpoint::At(Address::Unix(_)) => return "localhost".to_owned(),
+            Endpoint::At(Address::Unix(_) | Address::Unixgram(_)) => {
+                return "localhost".to_owned();
+            }
             Endpoint::At(Address::Tcp(at) | Address::Udp(at)) => {
                 let host = match at {
                     SocketAddr::V4(v4) => v4.ip().to_string(),
@@ -307,6 +314,17 @@ mod tests {
             };
             assert!(found.ip().is_loopback() && found.port() == 7007);
         }
+    }
+
+    #[test]
+    fn a_listener_has_the_address_of_the_carrier_that_was_written() {
+        let address = endpoint("udp://localhost:7007").listen_address();
+        assert!(
+            matches!(address, Ok(Address::Udp(at)) if at.ip().is_loopback() && at.port() == 7007)
+        );
+        assert!(endpoint("udp://localhost:7").is_datagrams());
+        assert!(endpoint("unixgram:@x").is_datagrams() && endpoint("unixgram:@x").is_local());
+        assert!(endpoint("unixgram:/x").is_path() && !endpoint("unix:/x").is_datagrams());
     }
 
     #[test]

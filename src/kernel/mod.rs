@@ -1,9 +1,10 @@
-//! The interface to the operating system, as five traits.
+//! The interface to the operating system, as six traits.
 //!
-//! [`Sockets`] moves bytes, [`Poller`] waits, [`Opener`] opens sockets, [`Spawner`] starts
-//! programs, and [`Streams`] reads and writes the standard streams of this process. [`Linux`]
-//! implements them with system calls; the simulated kernel of the tests is another implementation.
-//! The loop is compiled for each of them: the kernel is a type parameter, never a `dyn`.
+//! [`Sockets`] moves bytes, [`Datagrams`] moves datagrams, [`Poller`] waits, [`Opener`] opens
+//! sockets, [`Spawner`] starts programs, and [`Streams`] reads and writes the standard streams of
+//! this process. [`Linux`] implements them with system calls; the simulated kernel of the tests is
+//! another implementation. The loop is compiled for each of them: the kernel is a type parameter,
+//! never a `dyn`.
 //!
 //! Every call returns an `io::Result` and decides nothing: the caller decides what an error means
 //! for a connection. Invariants: a socket is an owned value and `close` consumes it, so it is
@@ -14,6 +15,7 @@ mod address;
 mod address_text;
 mod batch;
 pub mod blocking;
+mod datagrams;
 mod endpoint;
 pub mod host;
 pub mod journal;
@@ -28,6 +30,7 @@ mod token;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 pub use crate::base::time::Time;
@@ -38,6 +41,7 @@ pub use crate::sys::memory::{Mapping, SharedWords};
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
 pub use address_text::source;
 pub use batch::{ReceiveBatch, SendBatch};
+pub use datagrams::{DatagramBatch, Sender};
 pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
 pub use lines::{ERROR_LINES, Lines, OUTPUT_LINES, finish_lines, lines_dropped};
@@ -130,6 +134,46 @@ pub trait Sockets {
     /// Closes the socket and ends its registration. The close is never repeated: on Linux the
     /// number is free even after EINTR.
     fn close(&mut self, socket: Self::Socket);
+}
+
+/// Operations on a bound datagram socket. No call waits.
+pub trait Datagrams: Sockets {
+    /// Whether the socket carries datagrams: `SO_TYPE` of socket(7).
+    fn carries_datagrams(&mut self, socket: &Self::Socket) -> io::Result<bool>;
+
+    /// Receives up to `count` datagrams that have arrived, in place of those that `batch` held.
+    /// Returns how many: at least one. recvmmsg(2).
+    fn receive_datagrams(
+        &mut self,
+        socket: &Self::Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize>;
+
+    /// Sends up to `count` of the answers of `batch` that are not sent. Returns how many the kernel
+    /// took: at least one, which the caller passes. An error is that of the first answer alone.
+    /// sendmmsg(2).
+    fn send_datagrams(
+        &mut self,
+        socket: &Self::Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize>;
+
+    /// Sends one datagram: sendto(2).
+    fn send_datagram(
+        &mut self,
+        socket: &Self::Socket,
+        bytes: &[u8],
+        to: &Sender,
+    ) -> io::Result<usize>;
+
+    /// Makes the kernel put no more datagrams into the queue of the socket; those in it stay there.
+    /// Everything that shares the socket is affected. `SO_ATTACH_FILTER` of socket(7).
+    fn stop_arrivals(&mut self, socket: &Self::Socket) -> io::Result<()>;
+
+    /// Whether `ip` is an address of this machine.
+    fn owns(&mut self, ip: IpAddr) -> bool;
 }
 
 /// Waiting for sockets, deadlines and signals.

@@ -99,7 +99,7 @@ fn check(taken: io::Result<OwnedFd>) -> Result<Passed, String> {
         None => return Err("it is a socket, but not one for streams or datagrams".to_owned()),
     };
     match (&address, state) {
-        (Address::Tcp(at), PassedState::Receives) => address = Address::Udp(*at),
+        (_, PassedState::Receives) => address = address.of_datagrams(),
         // Where it is refused, urgent bytes are lost, and no others.
         (Address::Tcp(_), _) => _ = Setting::URGENT_INLINE.set(fd, 1),
         _ => {}

@@ -28,6 +28,8 @@ pub enum Source {
     Connection,
     /// A listener, by its number.
     Listener(u32),
+    /// A datagram socket, by its number.
+    Datagram(u32),
     /// The signals that the process handles.
     Signals,
     /// A wake-up from another thread.
@@ -75,8 +77,14 @@ impl Token {
 
     /// The token of listener `number`.
     pub const fn listener(number: u32) -> Token {
-        debug_assert!(number < CHILDREN);
+        debug_assert!(number < DATAGRAMS);
         Token::own(number)
+    }
+
+    /// The token of datagram socket `number`.
+    pub const fn datagram(number: u32) -> Token {
+        debug_assert!(number < DATAGRAMS);
+        Token::own(DATAGRAMS | number)
     }
 
     /// The token of one descriptor of the command in `place`, which is below [`COMMANDS_MAX`]. 23
@@ -106,6 +114,7 @@ impl Token {
                     _ => ChildEnd::Exit,
                 },
             },
+            _ if self.index() & DATAGRAMS != 0 => Source::Datagram(self.index() & !DATAGRAMS),
             _ => Source::Listener(self.index()),
         }
     }
@@ -140,8 +149,10 @@ pub enum ChildEnd {
     Exit = 1,
 }
 
-/// Set in the token of every command; listener numbers stay below it.
+/// Set in the token of every command.
 const CHILDREN: u32 = 1 << 31;
+/// Set in the token of every datagram socket; listener numbers stay below it.
+const DATAGRAMS: u32 = 1 << 30;
 /// The part of a command's generation that a token holds.
 const GENERATIONS: u32 = (1 << 23) - 1;
 
@@ -150,6 +161,7 @@ impl fmt::Debug for Token {
         match self.source() {
             Source::Connection => write!(f, "{}.{}", self.index(), self.generation()),
             Source::Listener(number) => write!(f, "listener-{number}"),
+            Source::Datagram(number) => write!(f, "datagram-{number}"),
             Source::Signals => f.write_str("signals"),
             Source::WakeUp => f.write_str("wake-up"),
             Source::Timer => f.write_str("timer"),

@@ -326,7 +326,9 @@ impl Builder {
             let endpoint = text.parse::<Endpoint>();
             let address = endpoint.and_then(|endpoint| endpoint.listen_address());
             match address {
-                Ok(Address::Udp(_)) => Err("a server of this kind listens on streams".to_owned()),
+                Ok(address) if address.is_datagrams() => {
+                    Err("a server of this kind listens on streams".to_owned())
+                }
                 other => other,
             }
             .map_err(|reason| Error::Setting(format!("listen {text}: {reason}")))
@@ -368,6 +370,7 @@ impl Builder {
                     &protocol.service,
                     self.connections_per_ip_max.is_some(),
                 ),
+            datagrams_size: 0,
         };
         let memory_max = self.memory_max;
         let wrong = |reason| Error::Setting(format!("memory_max {memory_max}: {reason}"));

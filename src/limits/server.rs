@@ -338,6 +338,25 @@ pub const DIGEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// for a busy server.
 pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Largest datagram that is received whole: IP carries no larger one (RFC 768). A local socket
+/// does, and such a datagram counts as truncated.
+pub const DATAGRAM_SIZE_MAX: usize = 64 * KIB;
+/// Datagrams that are received in one call and answered in one call, at one event. Twice as many
+/// save less than one per cent of the cost of a datagram, and each place has 64 KiB.
+pub const DATAGRAMS_PER_BATCH: usize = 32;
+/// Room for the replies of one batch that are not in the bytes of their requests: more than the
+/// longest reply that a datagram can carry.
+pub const DATAGRAM_REPLIES_SIZE: usize = 128 * KIB;
+/// Datagrams of one worker whose commands wait or run at the same time; others are dropped. Each
+/// has room for its whole answer.
+pub const DATAGRAM_COMMANDS_MAX: usize = 8;
+/// Failed receives of a datagram socket in a row after which it pauses: an error that stays would
+/// otherwise be reported forever.
+pub const DATAGRAM_ERRORS_MAX: u32 = 64;
+/// Ports whose datagrams are not answered: echo (RFC 862) and chargen (RFC 864) answer in turn, and
+/// two such servers would never end.
+pub const DATAGRAM_LOOP_PORTS: [u16; 2] = [7, 19];
+
 /// Records that `--trace` keeps by default: some seconds of a busy server, and a page that stays
 /// fluid.
 pub const TRACE_RECORDS_DEFAULT: usize = 100_000;

@@ -1,5 +1,7 @@
 //! Shutting down without losing a byte.
 //!
+//! What is in the queues of datagram sockets is answered; nothing is added to them any more.
+//!
 //! The listeners come first. The kernel has completed the handshakes of the connections in their
 //! queues, so the server accepts these connections and then closes the listeners. Before that it
 //! makes the kernel put no more connections into the queues: the kernel resets what is in the queue
@@ -91,7 +93,7 @@ impl Drain {
             return reactor.pump().now;
         }
         match self.stage {
-            _ if reactor.len() == 0 && acceptor.listeners() == 0 => Time::NEVER,
+            _ if reactor.serves_nothing() && acceptor.listeners() == 0 => Time::NEVER,
             Stage::Reading(until) => until.min(self.until),
             Stage::Writing => self.until,
         }
@@ -144,6 +146,7 @@ impl Drain {
         K: Poller + Opener,
         S: Service,
     {
+        self.cut += reactor.cut_datagrams();
         self.cut_connections(reactor, acceptor);
         // Connections on their way to this worker are cut too.
         while acceptor.take_last_handed(reactor) {

@@ -22,6 +22,7 @@
 pub mod admission;
 pub mod auth;
 pub mod blocking;
+pub mod datagram;
 mod drain;
 mod effects;
 mod io_error;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ceiling = processes x (program + service) + connections x slot
-//!           + workers x (worker + workspaces x workspace)
+//!           + workers x (worker + datagram sockets + workspaces x workspace)
 //! ```
 //!
 //! All terms except the workspaces are fixed. As many workspaces are planned as fit below the
@@ -35,6 +35,8 @@ pub struct Demand {
     pub frame_size_max: usize,
     /// Bytes that a connection takes, see [`super::Server::slot_size`].
     pub slot_size: usize,
+    /// Bytes that the datagram sockets of a worker take, see [`super::datagram::memory`].
+    pub datagrams_size: usize,
 }
 
 /// How connections are served that have a thread or a process each.
@@ -70,7 +72,8 @@ impl Demand {
 
     /// What is needed without any connection.
     fn fixed<S: Service>(&self, protocol: &Protocol<S>) -> usize {
-        self.processes * (PROGRAM_SIZE + protocol.service.memory_max()) + self.threads * WORKER_SIZE
+        self.processes * (PROGRAM_SIZE + protocol.service.memory_max())
+            + self.threads * (WORKER_SIZE + self.datagrams_size)
     }
 
     /// Divides the memory.
@@ -206,6 +209,7 @@ mod tests {
         processes: 1,
         frame_size_max: 1 << 20,
         slot_size: 100,
+        datagrams_size: 0,
     };
     const ECHO: Protocol<Echo> = Protocol {
         framing: Framing::Raw(Raw),
@@ -333,6 +337,21 @@ mod tests {
             let plan = demand.plan(&keeper).unwrap();
             assert_eq!((plan.workspaces, plan.ceiling), (2, demand.memory_max));
         }
+    }
+
+    #[test]
+    fn each_worker_has_the_batches_of_its_datagram_sockets() {
+        let demand = Demand {
+            connections_max: 2,
+            datagrams_size: 12_345,
+            ..DEMAND
+        };
+        let without = Demand {
+            datagrams_size: 0,
+            ..demand
+        };
+        let ceilings = [demand, without].map(|demand| demand.plan(&ECHO).unwrap().ceiling);
+        assert_eq!(ceilings[0] - ceilings[1], 2 * 12_345);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kernel::{Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger};
+use crate::kernel::{
+    Datagrams, Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger,
+};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 
@@ -17,6 +19,7 @@ use super::admission::acceptor::Acceptor;
 use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::blocking::Drive;
+use super::datagram::DatagramSocket;
 use super::drain::Drain;
 use super::effects::commands::Commands;
 use super::observe::counters::Counters;
@@ -311,6 +314,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.reactor.collect();
             }
             Source::Listener(number) => self.acceptor.call(number),
+            Source::Datagram(number) => {
+                self.reactor.serve_datagrams(number);
+                self.arm_own();
+            }
             Source::ChildEnded => {
                 self.commands.hear_of_children(&mut self.reactor);
                 self.reactor.collect();
@@ -337,6 +344,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             let drains = self.tasks.fire(self.now(), &self.reactor.pump().counters);
             self.settle_tasks(drains);
         }
+        if self.reactor.has_datagrams() {
+            self.reactor.expire_datagrams();
+            self.arm_own();
+        }
         if self.idle_until <= self.now() {
             self.idle_until = Time::NEVER;
             self.settle_tasks(self.reactor.len() == 0);
@@ -350,6 +361,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         if let Some(drain) = &mut self.drain {
             self.acceptor.settle(&mut self.reactor);
             drain.advance(&mut self.reactor, &mut self.acceptor);
+            self.arm_own();
         }
     }
 
@@ -403,8 +415,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Tasks or timers have run.
     fn settle_tasks(&mut self, drains: bool) {
-        let next = self.tasks.next_deadline().min(self.idle_until);
-        self.reactor.lists_mut().arm_own(next);
+        self.arm_own();
         match &self.drain_all {
             _ if !drains => {}
             Some(drain_all) => drain_all(),
@@ -412,17 +423,38 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         }
     }
 
+    /// Sets the deadline of what is no connection.
+    fn arm_own(&mut self) {
+        let next = self.tasks.next_deadline();
+        let next = next.min(self.idle_until);
+        let next = next.min(self.reactor.datagram_deadline());
+        self.reactor.lists_mut().arm_own(next);
+    }
+
+    /// Serves datagram `sockets` too, which this worker was not given before.
+    ///
+    /// # Errors
+    ///
+    /// Memory that is missing, or a socket that cannot be registered. All of them are closed then.
+    pub fn serve_datagrams(&mut self, sockets: Vec<DatagramSocket<K::Socket>>) -> io::Result<()>
+    where
+        K: Datagrams,
+    {
+        self.reactor.add_datagrams(sockets)
+    }
+
     /// Begins to shut down; [`Server::is_done`] tells when it is over.
     pub fn drain(&mut self) {
         if self.drain.is_none() {
             self.drain = Some(Drain::begin(&mut self.reactor, &mut self.acceptor));
+            self.arm_own();
         }
     }
 
     /// Whether the drain is over: no connection and no listener is left.
     pub fn is_done(&self) -> bool {
         self.drain.is_some()
-            && self.reactor.len() == 0
+            && self.reactor.serves_nothing()
             && self.acceptor.listeners() == 0
             && self.acceptor.is_finished()
     }
@@ -436,6 +468,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Closes the listeners, and removes the paths of the local ones.
     pub(crate) fn close_listeners(&mut self) {
         self.acceptor.close_listeners(self.reactor.pump_mut());
+        self.reactor.leave_datagrams();
     }
 
     /// Gives the listeners away with what is in their queues, each with whether it is inherited.
@@ -450,6 +483,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             self.acceptor.call(number as u32);
         }
         self.acceptor.accept_pending(&mut self.reactor, self.turns);
+        self.reactor.look_at_datagrams();
+        self.arm_own();
     }
 
     /// Replaces the service by another of the same kind, for open connections too.
@@ -510,7 +545,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Number of descriptors held by the server, without those of the kernel layer.
     pub fn descriptors(&self) -> usize {
-        self.reactor.len() + self.commands.descriptors() + self.acceptor.descriptors()
+        let others = self.commands.descriptors() + self.acceptor.descriptors();
+        self.reactor.len() + self.reactor.datagram_sockets() + others
     }
 
     /// Whether new connections are accepted.

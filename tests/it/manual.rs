@@ -314,6 +314,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "models.md",
         "limits.md",
         "rates.md",
+        "datagrams.md",
         "wiretap.md",
         "tls.md",
         "trace.md",

@@ -9,6 +9,7 @@ mod accepting;
 mod again;
 mod bytes;
 mod commands;
+mod datagrams;
 mod ending;
 mod golden;
 mod left_behind;

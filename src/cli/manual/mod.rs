@@ -32,6 +32,7 @@ topics![
     "models",
     "limits",
     "rates",
+    "datagrams",
     "wiretap",
     "tls",
     "trace",

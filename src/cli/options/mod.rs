@@ -13,13 +13,14 @@ mod texts;
 mod values;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::text::escape::escape;
 use crate::base::token_bucket::Rate;
 use crate::kernel::journal::files::Format;
-use crate::kernel::{Endpoint, Trigger};
+use crate::kernel::{Address, Endpoint, Trigger};
 use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
@@ -30,7 +31,7 @@ use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Detail;
 use crate::transport::Wanted;
-use table::{COMMANDS, CommandRow, Effect, Flag};
+use table::{COMMANDS, CommandRow, Effect, Flag, MODELS};
 use values::shown;
 
 pub use services::ServiceName;
@@ -265,6 +266,39 @@ impl Serve {
     /// Number of workers over all processes.
     pub fn workers(&self) -> usize {
         self.threads * self.processes.unwrap_or(1) as usize
+    }
+
+    /// Checks whether datagrams can be served at those of `addresses` that have some.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the address.
+    pub fn check_datagrams(&self, addresses: &[Address]) -> Result<(), String> {
+        match addresses.iter().find(|at| at.is_datagrams()) {
+            Some(address) => self.check_datagram_listener(address),
+            None => Ok(()),
+        }
+    }
+
+    fn check_datagram_listener(&self, at: &dyn fmt::Display) -> Result<(), String> {
+        if matches!(self.service, ServiceName::Robot | ServiceName::Http) {
+            let service = self.service;
+            return Err(format!(
+                "--listen {at}: {service} needs a connection, such as tcp://HOST:PORT"
+            ));
+        }
+        if self.tls_cert.is_some() {
+            return Err(format!(
+                "--tls-cert: does not combine with datagrams, and {at} takes them"
+            ));
+        }
+        if self.model != Model::Epoll {
+            let model = name_of(&self.model, MODELS);
+            return Err(format!(
+                "--model {model}: does not combine with --listen {at}, which needs epoll"
+            ));
+        }
+        Ok(())
     }
 }
 

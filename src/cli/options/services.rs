@@ -121,11 +121,7 @@ impl ServiceName {
     ///
     /// One line that names the address.
     pub fn check_address(self, address: &Address) -> Result<(), String> {
-        let reaches_out = match address {
-            Address::Tcp(address) | Address::Udp(address) => !address.ip().is_loopback(),
-            Address::Unix(_) => false,
-        };
-        match reaches_out && self == ServiceName::Run {
+        match !address.is_of_this_machine() && self == ServiceName::Run {
             true => Err(format!(
                 "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
             )),

@@ -256,11 +256,8 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
 #[inline(never)]
 pub(super) fn stream_endpoint(text: &str) -> Result<Endpoint, String> {
     let endpoint: Endpoint = text.parse()?;
-    if endpoint.is_udp() {
-        return Err(
-            "datagrams are only known to mynah bench yet; write tcp://HOST:PORT or unix:/PATH"
-                .to_owned(),
-        );
+    if endpoint.is_datagrams() {
+        return Err("connect speaks to streams; nc -u or mynah bench send datagrams".to_owned());
     }
     Ok(endpoint)
 }

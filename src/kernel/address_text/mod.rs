@@ -1,12 +1,12 @@
 //! Parser for addresses as people write them.
 //!
 //! One syntax for every option that takes an address: `7007`, `host:port`, `[::1]:port`,
-//! `tcp://host:port`, `udp://host:port`, `unix:/path`, `unix:@name`, `fd://3`. Schemes are
-//! case-insensitive (RFC 3986, 3.1). A link-local address may have the name or the number of its
-//! interface: `[fe80::1%eth0]:port` (RFC 4007, 11). The only system call of the parser looks up the
-//! number of a named interface; a host name is looked up later. A host that ends in a number, such
-//! as `0x7f.1` or `127.0.01`, is never looked up, because resolvers read it as an old form of
-//! another address.
+//! `tcp://host:port`, `udp://host:port`, `unix:/path`, `unix:@name`, `unixgram:/path`,
+//! `unixgram:@name`, `fd://3`. Schemes are case-insensitive (RFC 3986, 3.1). A link-local address
+//! may have the name or the number of its interface: `[fe80::1%eth0]:port` (RFC 4007, 11). The only
+//! system call of the parser looks up the number of a named interface; a host name is looked up
+//! later. A host that ends in a number, such as `0x7f.1` or `127.0.01`, is never looked up, because
+//! resolvers read it as an old form of another address.
 //!
 //! An error is one line: what is wrong, and what is right. `mistakes` works out what the input was
 //! probably meant to be. Man pages: ip(7), ipv6(7), unix(7), getaddrinfo(3).
@@ -71,15 +71,13 @@ pub fn source(text: &str) -> Result<Address, String> {
 
 fn parse(input: &str) -> Result<Endpoint, String> {
     if let Some(name) = after_scheme(input, "unix:") {
-        return parse_unix(name);
+        return parse_unix(name, "unix:").map(|name| Endpoint::At(Address::Unix(name)));
+    }
+    if let Some(name) = after_scheme(input, "unixgram:") {
+        return parse_unix(name, "unixgram:").map(|name| Endpoint::At(Address::Unixgram(name)));
     }
     if let Some(number) = after_scheme(input, "fd://") {
         return parse_descriptor(number);
-    }
-    if after_scheme(input, "unixgram:").is_some() {
-        return Err(
-            "unixgram: is not supported yet; write tcp://HOST:PORT or unix:/PATH".to_owned(),
-        );
     }
     if input.contains(char::is_whitespace) {
         return Err(mistakes::blanks(input));
@@ -114,11 +112,11 @@ fn parse_descriptor(number: &str) -> Result<Endpoint, String> {
     }
 }
 
-fn parse_unix(name: &str) -> Result<Endpoint, String> {
+fn parse_unix(name: &str, scheme: &str) -> Result<UnixName, String> {
     // The form of a URL is unix:///run/x, with no host between the second and the third slash.
     let name = match name.strip_prefix("//") {
         Some(path) if path.starts_with('/') => path,
-        Some(rest) => return Err(mistakes::unix_with_a_host(rest)),
+        Some(rest) => return Err(mistakes::unix_with_a_host(rest, scheme)),
         None => name,
     };
     let (name, found) = match name.strip_prefix('@') {
@@ -127,14 +125,14 @@ fn parse_unix(name: &str) -> Result<Endpoint, String> {
     };
     let size = name.len();
     match found {
-        _ if size == 0 => Err(mistakes::NO_NAME.to_owned()),
+        _ if size == 0 => Err(mistakes::no_name(scheme)),
         _ if size > UNIX_NAME_SIZE_MAX => Err(format!(
             "the name has {size} bytes; {UNIX_NAME_SIZE_MAX} is the kernel's limit"
         )),
-        UnixName::Path(_) if name.contains('\0') => {
-            Err("a path cannot hold a NUL byte; write unix:/PATH without it".into())
-        }
-        found => Ok(Endpoint::At(Address::Unix(found))),
+        UnixName::Path(_) if name.contains('\0') => Err(format!(
+            "a path cannot hold a NUL byte; write {scheme}/PATH without it"
+        )),
+        found => Ok(found),
     }
 }
 

@@ -157,8 +157,24 @@ fn a_wrong_port_is_named() {
 }
 
 #[test]
-fn a_known_word_that_is_not_supported_is_told_apart_from_an_unknown_one() {
-    assert!(refusal("unixgram:/a").contains("is not supported yet"));
+fn a_local_datagram_socket_has_the_names_of_a_local_stream() {
+    for (input, name) in [
+        ("unixgram:/tmp/echo", UnixName::Path("/tmp/echo".into())),
+        ("UNIXGRAM:///tmp/echo", UnixName::Path("/tmp/echo".into())),
+        ("unixgram:@echo", UnixName::Abstract(b"echo".to_vec())),
+    ] {
+        let found = input.parse::<Address>();
+        assert_eq!(found, Ok(Address::Unixgram(name)), "{input}");
+    }
+    assert_eq!(
+        refusal("unixgram:"),
+        "the name is missing; write unixgram:/PATH or unixgram:@NAME"
+    );
+    let host = refusal("unixgram://run/x");
+    assert!(
+        host.ends_with("write unixgram:/run/x or unixgram:run/x"),
+        "{host}"
+    );
 }
 
 #[test]

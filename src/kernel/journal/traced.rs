@@ -6,12 +6,14 @@
 
 use std::fmt::{self, Debug};
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Argument, Call, Name, Recordable, Recorder, Returned};
 use crate::kernel::{
-    Address, Child, ConnectOptions, Event, Interest, ListenOptions, OpenError, Opener, Poller,
-    Signal, Sockets, Spawner, Stream, Streams, Time, Token, errno,
+    Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
+    OpenError, Opener, Poller, Sender, Signal, Sockets, Spawner, Stream, Streams, Time, Token,
+    errno,
 };
 
 /// A wrapper that passes the calls of another kernel to a recorder, if there is one.
@@ -413,6 +415,73 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
             self.note(Made::new(Name::TakeWakeUp, began), done(&answer));
         }
         answer
+    }
+}
+
+impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
+    fn carries_datagrams(&mut self, socket: &K::Socket) -> io::Result<bool> {
+        self.kernel.carries_datagrams(socket)
+    }
+
+    #[inline]
+    fn receive_datagrams(
+        &mut self,
+        socket: &K::Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        let began = self.began();
+        let answer = self.kernel.receive_datagrams(socket, batch, count);
+        if self.is_on() {
+            let made = Made::new(Name::ReceiveDatagrams, began).on(K::number(socket));
+            self.note(made.with(Argument::Size(count)), number(&answer));
+        }
+        answer
+    }
+
+    #[inline]
+    fn send_datagrams(
+        &mut self,
+        socket: &K::Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        let began = self.began();
+        let answer = self.kernel.send_datagrams(socket, batch, count);
+        if self.is_on() {
+            let made = Made::new(Name::SendDatagrams, began).on(K::number(socket));
+            self.note(made.with(Argument::Size(count)), number(&answer));
+        }
+        answer
+    }
+
+    fn send_datagram(
+        &mut self,
+        socket: &K::Socket,
+        bytes: &[u8],
+        to: &Sender,
+    ) -> io::Result<usize> {
+        let began = self.began();
+        let answer = self.kernel.send_datagram(socket, bytes, to);
+        if self.is_on() {
+            let made = Made::new(Name::SendDatagram, began).on(K::number(socket));
+            self.moved(made, &answer, bytes);
+        }
+        answer
+    }
+
+    fn stop_arrivals(&mut self, socket: &K::Socket) -> io::Result<()> {
+        let began = self.began();
+        let answer = self.kernel.stop_arrivals(socket);
+        if self.is_on() {
+            let made = Made::new(Name::StopArrivals, began).on(K::number(socket));
+            self.note(made, done(&answer));
+        }
+        answer
+    }
+
+    fn owns(&mut self, ip: IpAddr) -> bool {
+        self.kernel.owns(ip)
     }
 }
 

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kernel::{Address, UnixName};
+use crate::kernel::Address;
 use crate::limits::{PATH_LOCK_PAUSE, PATH_LOCK_TIMEOUT, PATH_LOCK_TIMEOUT_AT_END};
 use crate::sys::fd::file;
 use crate::sys::net::address::RawAddress;
@@ -55,9 +55,9 @@ pub(in crate::kernel) struct PathLock {
 /// Locks the directory of `address`, if it is a path. The caller holds the lock until the socket
 /// listens.
 pub(in crate::kernel) fn lock(address: &Address) -> PathLock {
-    match address {
-        Address::Unix(UnixName::Path(path)) => lock_directory(path, PATH_LOCK_TIMEOUT),
-        _ => PathLock { _directory: None },
+    match address.path() {
+        Some(path) => lock_directory(path, PATH_LOCK_TIMEOUT),
+        None => PathLock { _directory: None },
     }
 }
 
@@ -101,7 +101,7 @@ pub(in crate::kernel) fn bind(
     address: &Address,
     raw: &RawAddress,
 ) -> io::Result<Option<BoundPath>> {
-    let Address::Unix(UnixName::Path(path)) = address else {
+    let Some(path) = address.path() else {
         return socket::bind(fd, raw).map(|()| None);
     };
     match socket::bind(fd, raw) {
@@ -112,7 +112,7 @@ pub(in crate::kernel) fn bind(
         result => result?,
     }
     Ok(file_id(path).map(|file| BoundPath {
-        path: path.clone(),
+        path: path.to_owned(),
         file,
     }))
 }
@@ -146,7 +146,7 @@ fn file_id(path: &Path) -> Option<FileId> {
 }
 
 /// Whether `path` is a socket that refuses connections. A full queue, or any other error, means
-/// that it does not.
+/// that it does not: a datagram socket that is open answers a stream with EPROTOTYPE.
 fn is_abandoned(path: &Path, raw: &RawAddress) -> bool {
     // Any file refuses a connect, so the type is checked first. A link to a socket is not a socket.
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
@@ -162,6 +162,7 @@ pub(super) mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::kernel::UnixName;
 
     /// A path that no other test uses, removed on drop.
     pub(crate) struct Scratch(PathBuf);

@@ -22,12 +22,16 @@ pub(in crate::kernel) mod timer;
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::journal::Recordable;
-use super::{Address, Event, Interest, Poller, Signal, Sockets, Time, Token};
+use super::{
+    Address, DatagramBatch, Datagrams, Event, Interest, Poller, Sender, Signal, Sockets, Time,
+    Token, datagrams,
+};
 use crate::sys::epoll::Epoll;
 use crate::sys::net::socket;
 use crate::sys::{epoll, eventfd, process};
@@ -185,6 +189,45 @@ impl Sockets for Linux {
 
     fn close(&mut self, socket: Socket) {
         drop(socket);
+    }
+}
+
+impl Datagrams for Linux {
+    fn carries_datagrams(&mut self, socket: &Socket) -> io::Result<bool> {
+        socket::carries_datagrams(socket.as_fd())
+    }
+
+    #[inline]
+    fn receive_datagrams(
+        &mut self,
+        socket: &Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        batch.receive(socket.as_fd(), count)
+    }
+
+    #[inline]
+    fn send_datagrams(
+        &mut self,
+        socket: &Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        batch.send(socket.as_fd(), count)
+    }
+
+    fn send_datagram(&mut self, socket: &Socket, bytes: &[u8], to: &Sender) -> io::Result<usize> {
+        datagrams::send_one(socket.as_fd(), bytes, to)
+    }
+
+    fn stop_arrivals(&mut self, socket: &Socket) -> io::Result<()> {
+        socket::ignore_arrivals(socket.as_fd())
+    }
+
+    fn owns(&mut self, ip: IpAddr) -> bool {
+        // bind(2) refuses an address that is not of this machine.
+        UdpSocket::bind((ip, 0)).is_ok()
     }
 }
 

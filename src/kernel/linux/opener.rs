@@ -9,16 +9,17 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::local_path;
 use super::{Linux, Socket};
 use crate::kernel::{
-    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, UnixName,
-    lacks_interface,
+    Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
 };
 use crate::sys::fd::file;
+use crate::sys::net::address::RawAddress;
 use crate::sys::net::socket::{self, Kind, Setting};
 
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
@@ -31,7 +32,7 @@ impl Opener for Linux {
     fn listen(&mut self, address: &Address, options: &ListenOptions) -> Result<Socket, OpenError> {
         let raw = address.to_raw().map_err(refused(OpenStep::Socket))?;
         has_interface(address).map_err(refused(OpenStep::Bind))?;
-        let listener = socket::open(&raw, Kind::Stream).map_err(refused(OpenStep::Socket))?;
+        let listener = socket::open(&raw, kind(address)).map_err(refused(OpenStep::Socket))?;
         prepare(listener.as_fd(), address, options).map_err(refused(OpenStep::Socket))?;
         let lock = local_path::lock(address);
         let bound = local_path::bind(listener.as_fd(), address, &raw);
@@ -83,11 +84,13 @@ impl Opener for Linux {
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<Socket, OpenError> {
         let raw = to.to_raw().map_err(refused(OpenStep::Socket))?;
         has_interface(to).map_err(refused(OpenStep::Connect))?;
-        let kind = match to {
-            Address::Tcp(_) | Address::Unix(_) => Kind::Stream,
-            Address::Udp(_) => Kind::Datagrams,
-        };
-        let socket = socket::open(&raw, kind).map_err(refused(OpenStep::Socket))?;
+        let socket = socket::open(&raw, kind(to)).map_err(refused(OpenStep::Socket))?;
+        if matches!(to, Address::Unixgram(_)) {
+            // The server can answer only a socket with a name: the kernel chooses one, unix(7),
+            // "Autobind feature".
+            let named = RawAddress::local(b"").and_then(|raw| socket::bind(socket.as_fd(), &raw));
+            named.map_err(refused(OpenStep::Bind))?;
+        }
         if options.nodelay && matches!(to, Address::Tcp(_)) {
             let set = Setting::NO_DELAY.set(socket.as_fd(), 1);
             set.map_err(refused(OpenStep::Socket))?;
@@ -118,7 +121,7 @@ impl Opener for Linux {
 fn has_interface(address: &Address) -> io::Result<()> {
     let lacking = match address {
         Address::Tcp(at) | Address::Udp(at) => lacks_interface(at),
-        Address::Unix(_) => None,
+        Address::Unix(_) | Address::Unixgram(_) => None,
     };
     lacking.map_or(Ok(()), |line| {
         Err(io::Error::new(io::ErrorKind::InvalidInput, line))
@@ -133,8 +136,10 @@ fn start_to_listen(
     address: &Address,
     options: &ListenOptions,
 ) -> Result<(), OpenError> {
-    socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))?;
-    if options.sharing == Sharing::First && matches!(address, Address::Tcp(_)) {
+    if !address.is_datagrams() {
+        socket::listen(fd, options.backlog).map_err(refused(OpenStep::Listen))?;
+    }
+    if options.sharing == Sharing::First && matches!(address, Address::Tcp(_) | Address::Udp(_)) {
         let shared = Setting::REUSE_PORT.set(fd, 1);
         shared.map_err(refused(OpenStep::Socket))?;
     }
@@ -159,12 +164,14 @@ fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io
     if let Some(bytes) = options.send_buffer {
         Setting::SEND_BUFFER.set(fd, clamped(bytes.into()))?;
     }
-    if let (Address::Unix(UnixName::Path(_)), Some(mode)) = (address, options.unix_mode) {
+    if let (Some(_), Some(mode)) = (address.path(), options.unix_mode) {
         // bind(2) gives the file the mode of the socket, without the bits of the umask.
         file::set_mode(fd, mode)?;
     }
-    let Address::Tcp(address) = address else {
-        return Ok(());
+    let address = match address {
+        Address::Tcp(address) => address,
+        Address::Udp(address) => return prepare_udp(fd, address, options),
+        Address::Unix(_) | Address::Unixgram(_) => return Ok(()),
     };
     Setting::REUSE_ADDRESS.set(fd, 1)?;
     // Otherwise the kernel removes an urgent byte from the stream, and it is lost.
@@ -193,6 +200,29 @@ fn prepare(fd: BorrowedFd<'_>, address: &Address, options: &ListenOptions) -> io
         Setting::DEFER_ACCEPT.set(fd, seconds(span))?;
     }
     Ok(())
+}
+
+/// `SO_REUSEADDR` is left out: with it another program could take the port over, socket(7).
+fn prepare_udp(
+    fd: BorrowedFd<'_>,
+    address: &SocketAddr,
+    options: &ListenOptions,
+) -> io::Result<()> {
+    if address.is_ipv6() {
+        Setting::ONLY_V6.set(fd, 1)?;
+    }
+    if options.sharing == Sharing::Next {
+        Setting::REUSE_PORT.set(fd, 1)?;
+    }
+    Ok(())
+}
+
+/// What a socket for `address` carries.
+fn kind(address: &Address) -> Kind {
+    match address.is_datagrams() {
+        true => Kind::Datagrams,
+        false => Kind::Stream,
+    }
 }
 
 /// Whole seconds that are not less than `span`.
@@ -264,7 +294,7 @@ mod tests {
         Ok((near, far))
     }
 
-    fn kind(refusal: Result<Socket, OpenError>) -> (OpenStep, io::ErrorKind) {
+    fn refusal_of(refusal: Result<Socket, OpenError>) -> (OpenStep, io::ErrorKind) {
         let refusal = refusal.expect_err("it should have been refused");
         (refusal.step, refusal.error.kind())
     }
@@ -441,7 +471,7 @@ mod tests {
         let same = linux.local(&one)?;
         let _another = linux.listen(&same, &next)?;
         for others in [&alone, &first] {
-            let refusal = kind(linux.listen(&same, others));
+            let refusal = refusal_of(linux.listen(&same, others));
             assert_eq!(refusal, (OpenStep::Bind, io::ErrorKind::AddrInUse));
         }
         Ok(())
@@ -526,11 +556,11 @@ mod tests {
             nodelay: true,
         };
         assert_eq!(
-            kind(linux.connect(&address("7"), &options)).0,
+            refusal_of(linux.connect(&address("7"), &options)).0,
             OpenStep::Bind
         );
         let unbound = address(&format!("unix:@mynah-{}-unbound", std::process::id()));
-        let refused = kind(linux.connect(&unbound, &ConnectOptions::default()));
+        let refused = refusal_of(linux.connect(&unbound, &ConnectOptions::default()));
         assert_eq!(
             refused,
             (OpenStep::Connect, io::ErrorKind::ConnectionRefused)

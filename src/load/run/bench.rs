@@ -176,13 +176,14 @@ impl Bench {
         let is_started = matches!(self.servers.first(), Some(Server::Command(_)));
         let has_process = is_started || !self.pids.is_empty();
         let is_http = self.plan.protocol == Protocol::Http;
-        let is_udp = matches!(self.servers.first(), Some(Server::At(at)) if at.is_udp());
+        let first = self.servers.first();
+        let sends_datagrams = matches!(first, Some(Server::At(at)) if at.is_datagrams());
         for condition in &self.assertions {
             let why = match condition.needs() {
                 Needs::Schedule if is_closed_loop => {
                     "there is a response time only with --rate; try service:"
                 }
-                Needs::Handshake if is_udp => {
+                Needs::Handshake if sends_datagrams => {
                     "datagrams have no connect time: there is no handshake"
                 }
                 Needs::Statuses if !is_http => "replies have a status only with --protocol http",
@@ -199,7 +200,7 @@ impl Bench {
     /// Checks a server before its name is resolved. The addresses are checked once they are known.
     fn check_server(&self, server: &Server) -> Result<(), String> {
         match server {
-            Server::At(at) if at.is_udp() => self
+            Server::At(at) if at.is_datagrams() => self
                 .plan
                 .check_datagrams()
                 .map_err(|reason| format!("{at}: {reason}"))?,

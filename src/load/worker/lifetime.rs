@@ -122,7 +122,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// measure its own echo. The local address is known as soon as connect(2) returns, even before
     /// the peer has answered.
     fn check_local(&mut self, socket: &K::Socket) -> io::Result<()> {
-        if let Address::Unix(_) = self.job.target {
+        if let Address::Unix(_) | Address::Unixgram(_) = self.job.target {
             return Ok(());
         }
         match is_itself(&self.kernel.local(socket)?, self.job.target) {

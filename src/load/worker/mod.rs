@@ -188,7 +188,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
         let count = active + plan.share(plan.idle as u64, job.index) as usize;
         let speech = match (plan.protocol, job.target) {
             (Protocol::Http, _) => Speech::Http,
-            (Protocol::Echo | Protocol::Message, Address::Udp(_)) => Speech::Datagrams,
+            (Protocol::Echo | Protocol::Message, at) if at.is_datagrams() => Speech::Datagrams,
             (Protocol::Echo, _) => Speech::Stream,
             (Protocol::Message, _) => Speech::Exchange,
         };

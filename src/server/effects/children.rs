@@ -9,7 +9,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::kernel::{Address, Sockets, Time, Token};
+use crate::kernel::{Address, Sender, Sockets, Time, Token, UnixName};
 use crate::limits::{COMMAND_REAP_PAUSE, COMMANDS_MAX, PEER_NAME_MAX};
 
 use crate::store::timers::Timers;
@@ -180,11 +180,22 @@ impl PeerName {
         // A name that does not fit would be cut. No name is that long.
         let _ = match address {
             Some(Address::Tcp(address) | Address::Udp(address)) => write!(name, "{address}"),
-            Some(Address::Unix(_)) => name.write_str("unix"),
+            Some(Address::Unix(_) | Address::Unixgram(_)) => name.write_str("unix"),
             // The peer has gone and will not read this.
             None => name.write_str("unknown"),
         };
         name
+    }
+
+    /// The name of the sender of a datagram.
+    pub(in crate::server) fn of_sender(sender: &Sender) -> PeerName {
+        PeerName::of(
+            match sender.internet() {
+                Some(address) => Some(Address::Udp(address)),
+                None => Some(Address::Unixgram(UnixName::Unnamed)),
+            }
+            .as_ref(),
+        )
     }
 
     pub(in crate::server) fn as_str(&self) -> &str {
@@ -205,7 +216,6 @@ impl fmt::Write for PeerName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::UnixName;
 
     #[test]
     fn the_longest_address_has_room_and_a_local_name_is_not_repeated() {

@@ -24,7 +24,7 @@ use crate::limits::{COMMAND_OUTPUT_MAX, COMMAND_PIECE_SIZE, COMMAND_REAP_PAUSE, 
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::{Effect, EffectEvent, Service};
 
-use super::children::{Children, PeerName, PendingAnswer, Running};
+use super::children::{Children, PendingAnswer, Running};
 use super::orphans::Orphans;
 use crate::server::observe::log_limiter::LogLimiter;
 use crate::server::pump::Pump;
@@ -68,7 +68,8 @@ impl<K: Spawner> Commands<K> {
     #[inline]
     pub(in crate::server) fn deadline<S: Service>(&self, reactor: &Reactor<K, S>) -> Time {
         let lists = reactor.lists();
-        let can_start = lists.has_awaiting() && self.children.free() > 0;
+        let has_awaiting = lists.has_awaiting() || reactor.has_awaiting_datagram();
+        let can_start = has_awaiting && self.children.free() > 0;
         match can_start || lists.has_abandoned() || self.orphans.is_due() {
             true => reactor.pump().now,
             false => self.children.next_deadline(),
@@ -117,17 +118,10 @@ impl<K: Spawner> Commands<K> {
         let Some(place) = self.children.vacant() else {
             return;
         };
-        let slot = reactor.lists_mut().next_awaiting();
-        let Some(token) = slot.and_then(|slot| reactor.key(slot)) else {
+        let Some(token) = reactor.next_awaiting() else {
             return;
         };
-        let mut asked = None;
-        reactor.look_at(token, |pump, link| {
-            let effect = link.connection.effect(&pump.protocol);
-            let address = pump.address_of(token.index(), &link.socket);
-            asked = effect.map(|effect| (effect, PeerName::of(address.as_ref())));
-        });
-        let Some((Effect::Command(number), peer)) = asked else {
+        let Some((Effect::Command(number), peer)) = reactor.start_effect(token) else {
             return;
         };
         let answer = PendingAnswer { peer, drafted: 0 };

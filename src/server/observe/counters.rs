@@ -80,12 +80,20 @@ counters! {
     bytes_in,
     /// Bytes written.
     bytes_out,
+    /// Datagrams received.
+    datagrams_in,
+    /// Datagrams sent.
+    datagrams_out,
     /// Calls of accept4.
     accept4,
     /// Calls of recv.
     recv,
     /// Calls of send.
     send,
+    /// Calls of recvmmsg.
+    recvmmsg,
+    /// Calls of sendmmsg, or of sendto for a single datagram.
+    sendmmsg,
     /// Calls of epoll_wait or epoll_pwait2.
     epoll_wait,
     /// Calls of ppoll, where a thread or a process waits for each connection.
@@ -122,7 +130,21 @@ counters! {
     refused_memory,
     /// Connections refused because their address had reached its limit.
     refused_per_ip,
-    /// Failed calls of epoll_ctl for connections and commands.
+    /// Datagrams that were longer than any over IP, and so had lost their end.
+    datagrams_truncated,
+    /// Answers that were not sent: the peer has gone, or its queue is full.
+    datagrams_unsent,
+    /// Errors of a datagram socket itself.
+    datagram_errors,
+    /// Datagrams whose answer would have been larger, from an address that may be forged.
+    refused_amplification,
+    /// Datagrams from a port that answers in turn, or from the server itself.
+    refused_loop,
+    /// Datagrams from a local socket without a name, which cannot be answered.
+    refused_unnamed,
+    /// Datagrams that found no place for their command.
+    refused_commands,
+    /// Failed calls of epoll_ctl for connections, datagram sockets and commands.
     refused_registration,
     /// Lingering connections closed while the kernel still held unacknowledged replies.
     lingers_cut,

@@ -59,6 +59,11 @@ pub(in crate::server) const WAITS: [&str; 10] = [
 ];
 
 impl Tap {
+    /// The wiretap, for what is no connection of the loop.
+    pub(in crate::server) fn wiretap_mut(&mut self) -> Option<&mut Wiretap> {
+        self.wiretap.as_mut()
+    }
+
     /// The hook for these observers, if there are any.
     pub fn new(wiretap: Option<Wiretap>, trace: Option<Track>) -> Option<Tap> {
         (wiretap.is_some() || trace.is_some()).then_some(Tap {

@@ -1,4 +1,5 @@
-//! The wiretap: what happens on each connection, one log line an event, in order.
+//! The wiretap: what happens on each connection, one log line an event, in order. A datagram is a
+//! connection of its own here.
 //!
 //! ```text
 //!   #1 REGISTERED           it has a slot, and its interest is about to be registered
@@ -134,9 +135,16 @@ impl Wiretap {
     /// The connection is gone.
     #[cold]
     pub fn unregistered(&mut self, number: u32, reason: CloseReason) {
+        self.ended(number, Some(reason.name()).filter(|_| !is_in_order(reason)));
+    }
+
+    /// The connection is gone, or nothing more happens with the datagram; out of order if there is
+    /// a reason.
+    #[cold]
+    pub fn ended(&mut self, number: u32, why: Option<&str>) {
         self.end_event();
-        if !is_in_order(reason) {
-            self.tell(number, format_args!("EXCEPTION {}", reason.name()));
+        if let Some(why) = why {
+            self.tell(number, format_args!("EXCEPTION {why}"));
         }
         self.tell(number, format_args!("INACTIVE"));
         self.tell(number, format_args!("UNREGISTERED"));

@@ -20,6 +20,7 @@
 //! event that was fetched before the close finds a slot of another generation. See epoll(7),
 //! "Questions and answers", 6 and 9.
 
+mod datagrams;
 mod lists;
 mod slow_path;
 
@@ -34,6 +35,7 @@ use crate::protocol::service::{EffectEvent, Service};
 
 use super::admission::per_address::PerIp;
 use super::blocking::{Driver, Order};
+use super::datagram::DatagramServer;
 use super::effects::children::PendingAnswer;
 use super::link::Link;
 use super::observe::counters::Counters;
@@ -74,6 +76,10 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     refused: Option<io::Error>,
     /// Full batches in a row after which the deadlines were not checked.
     full_batches: u32,
+    /// The datagram sockets of this loop.
+    datagrams: Option<Box<DatagramServer<K, S>>>,
+    /// The last command was started for a datagram.
+    datagrams_first: bool,
 }
 
 /// An answer. The answers lie in the workspace one behind the other.
@@ -127,6 +133,8 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             driver: None,
             refused: None,
             full_batches: 0,
+            datagrams: None,
+            datagrams_first: false,
             slow: SlowPath::new(pump, workspaces, settings),
         }
     }
@@ -767,6 +775,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         for slot in 0..self.links.used() {
             self.visit(slot);
         }
+        self.drain_datagrams(reading);
     }
 
     /// Makes one connection ready for the next turn.
@@ -822,7 +831,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     }
 
     /// Delivers an effect event to a connection, which then continues as far as it can.
-    pub(in crate::server) fn deliver(
+    fn deliver_to_connection(
         &mut self,
         token: Token,
         mut answer: PendingAnswer,

@@ -98,6 +98,57 @@ impl RawAddress {
         RawAddress { storage, length }
     }
 
+    /// No address, with room for any.
+    pub(in crate::sys) fn blank() -> RawAddress {
+        // SAFETY: the structure is plain numbers, for which zero is a value.
+        let any: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+        RawAddress::new(Storage { any }, 0)
+    }
+
+    /// The room for an address.
+    pub(in crate::sys) const ROOM: socklen_t = size_of::<Storage>() as socklen_t;
+
+    /// Where the kernel writes an address, whose length is then set.
+    pub(in crate::sys) fn as_mut_ptr(&mut self) -> *mut libc::sockaddr {
+        (&raw mut self.storage).cast()
+    }
+
+    /// The kernel has written an address of `length` bytes.
+    #[inline]
+    pub(in crate::sys) fn set_length(&mut self, length: socklen_t) {
+        self.length = length.min(RawAddress::ROOM);
+    }
+
+    /// The port of an internet address; 0 of any other.
+    #[inline]
+    pub(crate) fn port(&self) -> u16 {
+        // An unnamed socket has no name, and what is in the storage is of another one.
+        match self.length > 2 {
+            true if self.family() == libc::AF_INET || self.family() == libc::AF_INET6 => {
+                // SAFETY: both families have the port at the same place, and it was written.
+                u16::from_be(unsafe { self.storage.v4.sin_port })
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether it is the name of no socket: that of a local socket that was not bound.
+    #[inline]
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.length as usize <= LOCAL_NAME_START
+    }
+
+    /// Takes the place of another address.
+    pub(crate) fn assign(&mut self, other: &RawAddress) {
+        (self.storage, self.length) = (other.storage, other.length);
+    }
+
+    /// The same address.
+    pub(crate) fn copy(&self) -> RawAddress {
+        let RawAddress { storage, length } = *self;
+        RawAddress { storage, length }
+    }
+
     /// The address that `call` writes to the storage and length that it receives.
     #[inline]
     pub(in crate::sys) fn filled_by(
@@ -118,12 +169,16 @@ impl RawAddress {
         self.length
     }
 
+    #[inline]
     pub(in crate::sys) fn family(&self) -> c_int {
         // SAFETY: every member starts with the family, and it is always initialised.
         c_int::from(unsafe { self.storage.any.ss_family })
     }
 
     pub(crate) fn name(&self) -> Name<'_> {
+        if self.is_unnamed() {
+            return Name::Local(&[]);
+        }
         match self.family() {
             libc::AF_INET => {
                 // SAFETY: the family says which member was written.
@@ -180,6 +235,24 @@ mod tests {
                 Name::Internet(address)
             );
         }
+    }
+
+    #[test]
+    fn an_address_has_the_port_of_the_internet_or_none() -> io::Result<()> {
+        for (text, port) in [("127.0.0.1:7007", 7007), ("[::1]:19", 19)] {
+            let raw = RawAddress::internet(text.parse().expect("an address"));
+            assert_eq!((raw.port(), raw.is_unnamed()), (port, false));
+            assert_eq!(raw.copy().name(), raw.name());
+        }
+        let local = RawAddress::local(b"\0\x1b\x5f")?;
+        assert_eq!((local.port(), local.is_unnamed()), (0, false));
+        let mut blank = RawAddress::blank();
+        assert_eq!((blank.port(), blank.is_unnamed()), (0, true));
+        assert_eq!(blank.name(), Name::Local(b""));
+        blank.assign(&local);
+        blank.set_length(2);
+        assert!(blank.is_unnamed());
+        Ok(())
     }
 
     #[test]

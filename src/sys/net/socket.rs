@@ -147,6 +147,24 @@ pub(crate) fn ignore_handshakes(fd: BorrowedFd<'_>) -> io::Result<()> {
         step(libc::BPF_RET | libc::BPF_K, 0, 0),
         step(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
     ];
+    attach(fd, &mut steps)
+}
+
+/// Makes a datagram socket take no more datagrams; those in its queue stay there:
+/// `SO_ATTACH_FILTER` of socket(7). All descriptors of the socket are affected.
+pub(crate) fn ignore_arrivals(fd: BorrowedFd<'_>) -> io::Result<()> {
+    attach(
+        fd,
+        &mut [libc::sock_filter {
+            code: (libc::BPF_RET | libc::BPF_K) as u16,
+            jt: 0,
+            jf: 0,
+            k: 0,
+        }],
+    )
+}
+
+fn attach(fd: BorrowedFd<'_>, steps: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: steps.len() as u16,
         filter: steps.as_mut_ptr(),
@@ -159,6 +177,11 @@ pub(crate) fn ignore_handshakes(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the program and its steps outlive the call, which copies both.
     retry(|| unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, start, size) })?;
     Ok(())
+}
+
+/// Whether the socket carries datagrams: `SO_TYPE` of socket(7).
+pub(crate) fn carries_datagrams(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(Setting::TYPE.get(fd)? == libc::SOCK_DGRAM)
 }
 
 /// Bytes sent that the peer has not acknowledged: `SIOCOUTQ` of tcp(7). For a local socket

@@ -4,13 +4,55 @@
 //! sessions. Neighbour: `kernel`, the calls that it does change.
 
 use std::io;
+use std::net::IpAddr;
 
 use super::kernel::Tls;
 use crate::kernel::journal::Recordable;
 use crate::kernel::{
-    Address, Child, ConnectOptions, ListenOptions, OpenError, Opener, Poller, Spawner, Stream,
-    Streams,
+    Address, Child, ConnectOptions, DatagramBatch, Datagrams, ListenOptions, OpenError, Opener,
+    Poller, Sender, Spawner, Stream, Streams,
 };
+
+impl<K: Recordable + Poller + Datagrams> Datagrams for Tls<K> {
+    fn carries_datagrams(&mut self, socket: &K::Socket) -> io::Result<bool> {
+        self.kernel.carries_datagrams(socket)
+    }
+
+    fn receive_datagrams(
+        &mut self,
+        socket: &K::Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        self.kernel.receive_datagrams(socket, batch, count)
+    }
+
+    fn send_datagrams(
+        &mut self,
+        socket: &K::Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        self.kernel.send_datagrams(socket, batch, count)
+    }
+
+    fn send_datagram(
+        &mut self,
+        socket: &K::Socket,
+        bytes: &[u8],
+        to: &Sender,
+    ) -> io::Result<usize> {
+        self.kernel.send_datagram(socket, bytes, to)
+    }
+
+    fn stop_arrivals(&mut self, socket: &K::Socket) -> io::Result<()> {
+        self.kernel.stop_arrivals(socket)
+    }
+
+    fn owns(&mut self, ip: IpAddr) -> bool {
+        self.kernel.owns(ip)
+    }
+}
 
 impl<K: Recordable + Poller + Opener> Opener for Tls<K> {
     fn listen(

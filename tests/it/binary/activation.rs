@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -20,9 +20,9 @@ use super::{ask, is_installed, rest};
 use crate::program;
 
 /// Moves standard input to descriptor 3, and tells the server of it.
-const TELLS: &str = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@" 3<&0 0</dev/null"#;
+pub(super) const TELLS: &str = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@" 3<&0 0</dev/null"#;
 /// Only moves it.
-const MOVES: &str = r#"exec "$0" "$@" 3<&0 0</dev/null"#;
+pub(super) const MOVES: &str = r#"exec "$0" "$@" 3<&0 0</dev/null"#;
 
 /// Each way to serve, with the arguments that ask for it.
 const WAYS: [&[&str]; 9] = [
@@ -38,7 +38,7 @@ const WAYS: [&[&str]; 9] = [
 ];
 
 /// Starts a server that has a copy of `socket` as descriptor 3.
-fn start(shell: &str, socket: &impl AsFd, args: &[&str]) -> Result<Server, Ended> {
+pub(super) fn start(shell: &str, socket: &impl AsFd, args: &[&str]) -> Result<Server, Ended> {
     start_with(shell, &[], socket, args)
 }
 
@@ -53,11 +53,11 @@ fn start_with(
     Server::try_start_words(&words, variables, Stdio::from(copy))
 }
 
-fn started(outcome: Result<Server, Ended>) -> Server {
+pub(super) fn started(outcome: Result<Server, Ended>) -> Server {
     outcome.unwrap_or_else(|ended| panic!("it has no ready line: {:?}", ended.stderr))
 }
 
-fn refusal(outcome: Result<Server, Ended>) -> String {
+pub(super) fn refusal(outcome: Result<Server, Ended>) -> String {
     let ended = outcome.err().expect("it should have been refused");
     assert_eq!(
         (ended.code, ended.stderr.len()),
@@ -246,8 +246,6 @@ fn v7_a_descriptor_that_cannot_be_listened_on_is_one_line_before_anything_is_ope
     assert!(told(&idle, "fd://3").contains("neither listening nor connected"));
     let (near, _far) = UnixStream::pair().expect("a pair");
     assert!(told(&near, "fd://3").contains("not listening"));
-    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    assert!(told(&datagrams, "fd://3").contains("datagram"));
     let owned = listener();
     for number in ["0", "1", "2"] {
         let line = told(&owned, &format!("fd://{number}"));

@@ -15,6 +15,7 @@ mod bytes;
 mod calls;
 mod command_line;
 mod crowd;
+mod datagrams;
 mod dead;
 mod ending;
 #[cfg(not(feature = "auth"))]

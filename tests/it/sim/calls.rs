@@ -378,6 +378,7 @@ impl Sockets for Sim {
         let left_registered = is_shared && registration.is_some();
         match file {
             File::Blank => {}
+            File::Datagrams(_) => self.leave_mailbox(number),
             File::Output(id) => self.children.let_go(id),
             File::Exit(_) => {}
             File::Stream { pair, side } => {

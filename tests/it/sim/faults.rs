@@ -50,6 +50,14 @@ pub struct Faults {
     pub spurious: f64,
     /// An event arrives after its socket was closed and its number reused.
     pub stale: f64,
+    /// A datagram does not arrive.
+    pub lost: f64,
+    /// A datagram overtakes the one before it.
+    pub reordered: f64,
+    /// A datagram is longer than the space for it.
+    pub truncated: f64,
+    /// recvmmsg or sendmmsg fail with ECONNREFUSED, for one datagram.
+    pub refused: f64,
     /// The clock jumps ahead by up to ten seconds during a wait.
     pub leap: f64,
 }
@@ -61,7 +69,7 @@ impl Faults {
     }
 
     /// Every fault with its name.
-    pub fn each(&mut self) -> [(&'static str, &mut f64); 16] {
+    pub fn each(&mut self) -> [(&'static str, &mut f64); 20] {
         [
             ("short_read", &mut self.short_read),
             ("short_write", &mut self.short_write),
@@ -78,6 +86,10 @@ impl Faults {
             ("duplicated", &mut self.duplicated),
             ("spurious", &mut self.spurious),
             ("stale", &mut self.stale),
+            ("lost", &mut self.lost),
+            ("reordered", &mut self.reordered),
+            ("truncated", &mut self.truncated),
+            ("refused", &mut self.refused),
             ("leap", &mut self.leap),
         ]
     }
@@ -108,6 +120,10 @@ impl Faults {
             spurious: draw(),
             stale: draw(),
             leap: draw() / 10.0,
+            lost: draw() / 5.0,
+            reordered: draw(),
+            truncated: draw() / 10.0,
+            refused: draw() / 5.0,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! clock. A wait with nothing to report jumps to its time-out, and all randomness comes from the
 //! seed, so every run can be replayed. It is as strict as Linux and less kind: see faults.rs. It
 //! does not know the server. Invariant: it behaves as tests/it/sim_kernel.rs specifies, which was
-//! measured on Linux 6.18. Not implemented: TCP_DEFER_ACCEPT, datagrams, dup and fork, urgent data.
+//! measured on Linux 6.18. Not implemented: TCP_DEFER_ACCEPT, dup and fork, urgent data.
 
 // Shared by tests and benches, each of which uses only a part.
 #![allow(dead_code, unused_imports, unreachable_pub)]
@@ -13,6 +13,7 @@
 mod batch;
 mod calls;
 mod children;
+mod datagrams;
 mod dice;
 mod faults;
 mod journal;
@@ -128,6 +129,9 @@ pub struct Sim {
     /// The readiness of connections when they were closed, for stale events.
     buried: [VecDeque<Event>; POLLERS],
     killed: BTreeSet<u64>,
+    /// Datagram sockets, in the order they were opened; 0 for one that is closed.
+    mailboxes: Vec<u32>,
+    datagrams_lost: u64,
 }
 
 impl Sim {
@@ -159,6 +163,8 @@ impl Sim {
             starved: None,
             buried: Default::default(),
             killed: BTreeSet::new(),
+            mailboxes: Vec::new(),
+            datagrams_lost: 0,
             config,
         }
     }

@@ -244,6 +244,7 @@ impl Opener for Sim {
             .and_then(|()| match self.table.file(home) {
                 File::Alias(_) | File::Blank | File::Output(_) | File::Exit(_) => Err(EINVAL),
                 File::Listener(listener) => Ok(listener.address.clone()),
+                File::Datagrams(mailbox) => Ok(mailbox.address.clone()),
                 File::Stream { pair, side } => Ok(self.pairs[*pair].addresses[*side].clone()),
             });
         self.leave(

@@ -41,6 +41,7 @@ impl Sim {
                 self.peek(home)
             }
             File::Stream { pair, side } => self.pairs[*pair].poll(*side),
+            File::Datagrams(mailbox) => mailbox.poll(),
             File::Output(id) => self.children.poll_output(*id),
             File::Exit(id) => self.children.poll_exit(*id),
         }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use libc::{EEXIST, EINVAL, EMFILE, ENOENT, EPERM};
 use mynah::kernel::{Address, Interest, Readiness, Token};
 
+use super::datagrams::Mailbox;
 use super::dice::Dice;
 
 /// How many workers there may be.
@@ -45,6 +46,7 @@ pub(super) enum File {
         pair: usize,
         side: usize,
     },
+    Datagrams(Mailbox),
     /// The read end of the output pipe of the process with this id.
     Output(u32),
     /// The pidfd of the process with this id.

@@ -7,12 +7,14 @@
 //! EPOLLEXCLUSIVE.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mynah::kernel::{
-    Address, Child, ConnectOptions, Event, Interest, ListenOptions, OpenError, Opener, Poller,
-    ReceiveBatch, SendBatch, Signal, Sockets, Spawner, Time, Token,
+    Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
+    OpenError, Opener, Poller, ReceiveBatch, SendBatch, Sender, Signal, Sockets, Spawner, Time,
+    Token,
 };
 
 use super::Sim;
@@ -138,6 +140,42 @@ impl Sockets for Worker {
 
     fn close(&mut self, socket: Socket) {
         self.sim().close(socket);
+    }
+}
+
+impl Datagrams for Worker {
+    fn carries_datagrams(&mut self, socket: &Socket) -> io::Result<bool> {
+        self.sim().carries_datagrams(socket)
+    }
+
+    fn receive_datagrams(
+        &mut self,
+        socket: &Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        self.sim().receive_datagrams(socket, batch, count)
+    }
+
+    fn send_datagrams(
+        &mut self,
+        socket: &Socket,
+        batch: &mut DatagramBatch,
+        count: usize,
+    ) -> io::Result<usize> {
+        self.sim().send_datagrams(socket, batch, count)
+    }
+
+    fn send_datagram(&mut self, socket: &Socket, bytes: &[u8], to: &Sender) -> io::Result<usize> {
+        self.sim().send_datagram(socket, bytes, to)
+    }
+
+    fn stop_arrivals(&mut self, socket: &Socket) -> io::Result<()> {
+        self.sim().stop_arrivals(socket)
+    }
+
+    fn owns(&mut self, ip: IpAddr) -> bool {
+        self.sim().owns(ip)
     }
 }
 

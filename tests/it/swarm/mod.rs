@@ -12,6 +12,7 @@
 
 mod actor;
 mod check;
+mod datagrams;
 mod errands;
 mod http;
 mod play;

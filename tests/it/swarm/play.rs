@@ -24,6 +24,7 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Dice, Faults, Sim, Socket, Worker};
 
 use super::actor::{Actor, End};
+use super::datagrams::Datagrams;
 use super::errands::Errands;
 use super::http::LINE_MAX;
 use super::world::{ALLOWED, Answering, DICTIONARY, PREFIX, World};
@@ -142,6 +143,7 @@ pub(super) struct Stage<'a, S: Service> {
     pub(super) doors: Vec<u32>,
     pub(super) actors: Vec<Actor>,
     errands: Option<Errands>,
+    datagrams: Option<Datagrams>,
     dice: Dice,
     trace: Option<&'a mut String>,
     step: usize,
@@ -152,10 +154,11 @@ pub(super) struct Stage<'a, S: Service> {
 
 impl<'a, S: Service + Clone> Stage<'a, S> {
     fn new(world: &'a World, service: S, trace: Option<&'a mut String>) -> Stage<'a, S> {
+        let has_datagrams = Datagrams::are_in(world);
         let mut sim = Sim::new(Config {
             request: world.request,
             reply: world.reply,
-            descriptors: world.descriptors,
+            descriptors: world.descriptors + usize::from(has_datagrams),
             batches_at_once: world.batches_at_once,
             seed: world.seed,
             faults: Faults::none(),
@@ -207,6 +210,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             proxy: None,
         };
         let count = world.workers();
+        let socket = has_datagrams.then(|| Datagrams::open(&mut sim));
         let (sim, mut kernels) = Worker::of(sim, count);
         let mut listeners = listeners(world, &mut kernels);
         let mut servers = Vec::new();
@@ -235,6 +239,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         let doors = locked(&sim).listeners().to_vec();
         locked(&sim).set_faults(world.faults.clone());
         let actors = world.parts.iter().map(Actor::new).collect();
+        let datagrams = socket.map(|it| Datagrams::new(world, it, &mut servers[0]));
         let errands = Errands::new(world.seed, &mut servers[0]);
         let dice = Dice::new(!world.seed);
         let (step, turns, idle_turns) = (0, 0, vec![0; count]);
@@ -246,6 +251,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             doors,
             actors,
             errands,
+            datagrams,
             dice,
             trace,
             step,
@@ -293,6 +299,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         }
         if let Some(errands) = &mut self.errands {
             errands.act(&mut locked(&self.sim));
+        }
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.act(&mut locked(&self.sim));
         }
     }
 
@@ -389,6 +398,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         if let (Some(errands), 0) = (&self.errands, place) {
             errands.check(server.now());
         }
+        if let (Some(datagrams), 0) = (&self.datagrams, place) {
+            datagrams.check(server.counters());
+        }
         self.turns += 1;
         // To reset a wake-up is progress.
         let progress = self.progress() != before || wakeups.wake_up;
@@ -421,7 +433,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     }
 
     /// Differs whenever a turn did something or time passed.
-    fn progress(&mut self) -> (Time, [u64; 12]) {
+    fn progress(&mut self) -> (Time, [u64; 13]) {
         let sim = self.sim();
         let (ended, unread) = (sim.calls("waitid"), sim.unread_output() as u64);
         let time = sim.time();
@@ -440,6 +452,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             ended,
             unread,
             self.errands.as_ref().map_or(0, Errands::done),
+            c.datagrams_in + c.datagrams_out + c.datagrams_unsent + c.datagram_errors,
         ];
         (time, done)
     }
@@ -461,6 +474,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     /// Drains the server, which must end in time whatever the peers do.
     fn drain(&mut self) {
         self.note("the server is told to end");
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.make_room(&mut locked(&self.sim));
+        }
         // Each worker hears of it in its own time.
         let first = self.dice.below(self.servers.len());
         for place in 0..self.servers.len() {

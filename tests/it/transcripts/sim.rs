@@ -54,6 +54,7 @@ impl ServiceUser for Playing<'_> {
                 &protocol.service,
                 options.connections_per_ip_max.is_some(),
             ),
+            datagrams_size: 0,
         };
         let plan = demand.plan(&protocol).expect("memory enough");
         let settings = Settings {

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use super::super::values::{choice, put};
 use super::super::{ProxyMode, Serve, name_of};
 use super::{Effect, Flag, SERVE};
-use crate::kernel::{Address, Endpoint};
 use crate::limits::PROXY_RANGES_MAX;
 use crate::server::admission::announced::Range;
 
@@ -37,8 +36,7 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    let is_datagram = |it: &&Endpoint| matches!(it, Endpoint::At(Address::Udp(_)));
-    match serve.listen.iter().find(is_datagram) {
+    match serve.listen.iter().find(|it| it.is_datagrams()) {
         Some(endpoint) if serve.auth.is_some() => Err(format!(
             "--auth: does not combine with datagrams, and {endpoint} takes them"
         )),

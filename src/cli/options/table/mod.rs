@@ -153,7 +153,7 @@ pub(super) const TRIGGERS: &[(&str, Trigger)] =
     &[("level", Trigger::Level), ("edge", Trigger::Edge)];
 
 /// Which thread or process serves a connection, by name.
-const MODELS: &[(&str, Model)] = &[
+pub(super) const MODELS: &[(&str, Model)] = &[
     ("epoll", Model::Epoll),
     ("iterative", Model::Iterative),
     ("thread", Model::Thread),

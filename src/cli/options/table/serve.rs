@@ -3,14 +3,13 @@
 //! The fields of a row are explained in `table`. Rules about several options at once are checked
 //! after all were parsed, in the row of the command.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::super::services::{self, SERVICES, ServiceName};
 use super::super::values::{
     byte_rate, byte_rate_text, choice, count, count_or_off, count_or_off_text, mode, number, put,
-    size, size_text, stream_endpoint, switch, switch_text, threads, time, time_or_off,
-    time_or_off_text, time_text,
+    size, size_text, switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
 use super::front;
@@ -54,6 +53,30 @@ const LOOP_ONLY: &[&str] = &[
 ];
 /// Options that count in one process, and so not where each connection has its own.
 const PROCESS_ONLY: &[&str] = &["--rate-total", "--rate-out-total", "--metrics"];
+
+/// Options about connections alone, which datagrams do not have.
+const CONNECTION_ONLY: &[&str] = &["--accept", "--idle-timeout", "--idle-read", "--idle-write"];
+
+/// Whether some listener takes connections; without a listener the default one does.
+fn has_streams(serve: &Serve) -> bool {
+    serve.listen.is_empty() || serve.listen.iter().any(|it| !it.is_datagrams())
+}
+
+/// Refuses what does not combine with datagrams. Beside them there may be listeners of streams, to
+/// which the options of connections then apply.
+fn check_datagrams(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
+    let Some(endpoint) = serve.listen.iter().find(|it| it.is_datagrams()) else {
+        return Ok(());
+    };
+    serve.check_datagram_listener(endpoint)?;
+    let refused = CONNECTION_ONLY.iter().find(|flag| given.contains(*flag));
+    match refused.filter(|_| !has_streams(serve)) {
+        Some(flag) => Err(format!(
+            "{flag}: is about connections, and --listen {endpoint} has none"
+        )),
+        None => Ok(()),
+    }
+}
 
 /// Refuses options that do not combine with `--model`.
 fn check_model(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
@@ -132,7 +155,11 @@ pub(super) const ROW: CommandRow = CommandRow {
         let mut serve = options.serve;
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
-        check_codec(serve.codec, &serve.framing)?;
+        check_datagrams(&serve, &options.given)?;
+        // A datagram has an end whatever the framing of the streams is.
+        if has_streams(&serve) {
+            check_codec(serve.codec, &serve.framing)?;
+        }
         check_auth(serve.auth, &serve.auth_key_file)?;
         check_model(&serve, &options.given)?;
         tls::check(&serve)?;
@@ -192,13 +219,20 @@ pub(super) const ROW: CommandRow = CommandRow {
     ],
 };
 
-/// The port of `*:PORT` or `:PORT`, which are all addresses of this machine, IPv4 and IPv6.
-fn port_of_all(text: &str) -> Option<&str> {
-    let text = text.strip_prefix("tcp://").unwrap_or(text);
-    text.strip_prefix('*')
-        .unwrap_or(text)
+/// TCP or UDP.
+type Carrier = fn(SocketAddr) -> Address;
+
+/// The carrier and the port of `*:PORT` or `:PORT`, which are all addresses of this machine, IPv4
+/// and IPv6.
+fn port_of_all(text: &str) -> Option<(Carrier, &str)> {
+    let (carrier, text): (Carrier, _) = match text.strip_prefix("udp://") {
+        Some(text) => (Address::Udp, text),
+        None => (Address::Tcp, text.strip_prefix("tcp://").unwrap_or(text)),
+    };
+    let port = (text.strip_prefix('*').unwrap_or(text))
         .strip_prefix(':')
-        .filter(|port| !port.contains(':'))
+        .filter(|port| !port.contains(':'))?;
+    Some((carrier, port))
 }
 
 pub(super) const FLAGS: &[Flag] = &[
@@ -212,10 +246,10 @@ pub(super) const FLAGS: &[Flag] = &[
         effect: Effect::Value("ADDR", |options, text| {
             let serve = &mut options.serve;
             match port_of_all(text) {
-                None => serve.listen.push(stream_endpoint(text)?),
-                Some(port) => {
+                None => serve.listen.push(text.parse()?),
+                Some((carrier, port)) => {
                     let port = number(port, 0..=u16::MAX)?;
-                    let all = |ip: IpAddr| Endpoint::At(Address::Tcp((ip, port).into()));
+                    let all = |ip: IpAddr| Endpoint::At(carrier((ip, port).into()));
                     serve.listen.push(all(Ipv4Addr::UNSPECIFIED.into()));
                     serve.listen_halves.push(serve.listen.len());
                     serve.listen.push(all(Ipv6Addr::UNSPECIFIED.into()));

@@ -12,9 +12,10 @@ use std::net::{Ipv6Addr, UdpSocket};
 use super::super::{Exit, Failure, io_failure, open_failure};
 use super::passed::PassedSockets;
 use crate::cli::options::Serve;
-use crate::kernel::{Address, Endpoint, ListenOptions, Opener, Sharing, Socket};
+use crate::kernel::{Address, Datagrams, Endpoint, ListenOptions, Opener, Sharing, Socket};
 use crate::limits;
 use crate::server::admission::AcceptPolicy;
+use crate::server::datagram::DatagramSocket;
 
 /// The address to listen on, see [`Endpoint::listen_address`].
 pub(super) fn address_of(endpoint: &Endpoint) -> Result<Address, Failure> {
@@ -83,6 +84,37 @@ impl<Socket> Listeners<Socket> {
         }
     }
 
+    /// Takes the datagram sockets out, whoever has opened them: the socket itself tells what it is.
+    pub(super) fn take_datagrams<K>(
+        &mut self,
+        kernel: &mut K,
+    ) -> io::Result<Vec<DatagramSocket<Socket>>>
+    where
+        K: Opener + Datagrams<Socket = Socket>,
+    {
+        let mut found = Vec::new();
+        for (all, is_shared) in [
+            (&mut self.own, false),
+            (&mut self.shared, true),
+            (&mut self.inherited, true),
+        ] {
+            let mut place = 0;
+            while place < all.len() {
+                if !kernel.carries_datagrams(&all[place])? {
+                    place += 1;
+                    continue;
+                }
+                let address = kernel.local(&all[place])?.of_datagrams();
+                found.push(DatagramSocket {
+                    socket: all.remove(place),
+                    address,
+                    is_shared,
+                });
+            }
+        }
+        Ok(found)
+    }
+
     fn close<K: Opener<Socket = Socket>>(self, kernel: &mut K) {
         for listener in self
             .own
@@ -128,6 +160,9 @@ enum Holders {
 fn holders(address: &Address, options: &Serve) -> Holders {
     match (options.accept, address) {
         _ if options.threads == 1 => Holders::Each,
+        // Only connections are handed over.
+        (_, Address::Unixgram(_)) => Holders::All,
+        (_, Address::Udp(_)) => Holders::Each,
         (AcceptPolicy::Handoff, _) => Holders::First,
         (AcceptPolicy::Exclusive, _) | (_, Address::Unix(_)) => Holders::All,
         (AcceptPolicy::Reuseport, _) => Holders::Each,
@@ -207,8 +242,10 @@ impl Open<'_> {
 
 /// Gives the IPv6 half of `*:0` the port that the kernel chose for the IPv4 half.
 fn take_port(address: &mut Address, half: Option<&Address>) {
-    if let (Address::Tcp(address), Some(Address::Tcp(half))) = (address, half) {
-        address.set_port(half.port());
+    match (address, half) {
+        (Address::Tcp(address), Some(Address::Tcp(half)))
+        | (Address::Udp(address), Some(Address::Udp(half))) => address.set_port(half.port()),
+        _ => {}
     }
 }
 
@@ -222,7 +259,10 @@ fn open_listener<K: Opener>(
     let listener = opened.map_err(|error| open_failure(address, error))?;
     match kernel.local(&listener) {
         Ok(local) => {
-            *address = local;
+            *address = match address.is_datagrams() {
+                true => local.of_datagrams(),
+                false => local,
+            };
             Ok(listener)
         }
         Err(error) => {

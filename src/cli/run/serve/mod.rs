@@ -46,6 +46,7 @@ use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::ProxyRule;
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
+use crate::server::datagram;
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::Wiretap;
 use crate::server::pace::{Limits, Pacing};
@@ -142,6 +143,9 @@ where
         let checked = options.service.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     }
+    // What a passed socket carries is known only now.
+    let checked = options.check_datagrams(&addresses);
+    checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     let user = user::look_up(options.user.as_deref())?;
     // A reload takes as much memory as the service has and frees it again; the ceiling counts it
     // twice.
@@ -167,6 +171,10 @@ where
             + secure.slot_size()
             + options.proxy.map_or(0, |_| ProxyRule::SLOT_SIZE)
             + slot_size(&options, &protocol.service),
+        datagrams_size: datagram::memory(
+            &protocol.service,
+            addresses.iter().filter(|at| at.is_datagrams()).count(),
+        ),
     };
     let (mut plan, connections_max) = models::plan(&options, &demand, &protocol)?;
     plan.ceiling += trace_memory;
@@ -484,18 +492,23 @@ fn open_kernel<S: Service>(
 
 /// Takes the memory of a worker, and registers its listeners.
 fn start_worker<K: Carrier, S: Service>(
-    kernel: K,
-    listeners: Listeners<Socket>,
+    mut kernel: K,
+    mut listeners: Listeners<Socket>,
     protocol: Protocol<S>,
     settings: Settings,
 ) -> Result<Server<K, S>, Failure> {
     let failure = io_failure("starting a worker");
+    let datagrams = listeners.take_datagrams(&mut kernel).map_err(&failure)?;
     let mut server = Server::new(kernel, listeners.own, protocol, settings).map_err(&failure)?;
     let mut shared = listeners.shared.into_iter();
     let added = shared.try_for_each(|listener| server.share_listener(listener));
     let mut inherited = listeners.inherited.into_iter();
     let added = added.and_then(|()| inherited.try_for_each(|it| server.inherit_listener(it)));
-    added.map_err(|error| {
+    let served = match datagrams.is_empty() {
+        true => Ok(()),
+        false => server.serve_datagrams(datagrams),
+    };
+    added.and(served).map_err(|error| {
         // This may be the worker that has bound paths.
         shared.for_each(|listener| server.kernel_mut().close_listener(listener));
         server.close_listeners();

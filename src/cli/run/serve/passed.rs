@@ -82,12 +82,10 @@ impl PassedSockets {
             PassedState::IsConnected => {
                 return Err("it is a connection and not listening; --inetd serves one".to_owned());
             }
-            PassedState::Receives => {
-                return Err(
-                    "it is a datagram socket, and only streams are served; pass a stream socket"
-                        .to_owned(),
-                );
+            PassedState::Receives if may_connect => {
+                return Err("it is a datagram socket; --listen fd://N serves one".to_owned());
             }
+            PassedState::Receives => self.listeners.push((number, taken.socket)),
         }
         self.addresses.push((number, taken.address));
         Ok(())

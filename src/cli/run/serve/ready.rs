@@ -95,6 +95,11 @@ fn hint(address: &Address, options: &Serve) -> String {
                 path.display()
             )
         }
+        Address::Udp(udp) => {
+            let udp = reachable(*udp);
+            format!("nc -u {} {}", ip_text(&udp), udp.port())
+        }
+        Address::Unixgram(_) => format!("mynah bench {address} --duration 1s"),
         Address::Tcp(tcp) if is_plain && !options.framing.has_boundaries() => {
             let tcp = reachable(*tcp);
             format!("nc {} {}", ip_text(&tcp), tcp.port())

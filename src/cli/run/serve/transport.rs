@@ -4,11 +4,11 @@
 //! for the enum of all services. The blocking models put it around the kernel of each thread
 //! instead. Neighbours: `serve`, which is generic over [`Carrier`]; `tls`, which reads the files.
 
-use crate::kernel::{Linux, Opener, Socket, Spawner, Traced};
+use crate::kernel::{Datagrams, Linux, Opener, Socket, Spawner, Traced};
 
 /// The kernel of the connections of a worker.
 pub(super) trait Carrier:
-    Spawner<Socket = Socket> + Opener + Send + Sized + 'static
+    Spawner<Socket = Socket> + Opener + Datagrams + Send + Sized + 'static
 {
     /// The carrier around `kernel`, for connections in slots below `slots`.
     fn around(kernel: Traced<Linux>, secure: &Secure, slots: usize) -> Self;

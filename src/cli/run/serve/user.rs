@@ -11,7 +11,7 @@ use std::os::unix::fs::lchown;
 use super::super::{Exit, Failure};
 use crate::cli::options::Serve;
 use crate::kernel::host::user::{self, User};
-use crate::kernel::{Address, Endpoint, UnixName};
+use crate::kernel::{Address, Endpoint};
 
 /// A user to become.
 pub(super) struct NewUser {
@@ -83,7 +83,7 @@ impl NewUser {
                 // Its file belongs to another program.
                 continue;
             }
-            if let Address::Unix(UnixName::Path(path)) = address {
+            if let Some(path) = address.path() {
                 let given = lchown(path, Some(user), Some(group));
                 given.map_err(|error| failed(&path.display().to_string(), error))?;
             }

@@ -12,7 +12,6 @@ use super::{ends_in_a_number, is_digits, is_host_name, parse_internet, parse_por
 use crate::base::text::suggest::suggest;
 use crate::sys::net::interface;
 
-pub(super) const NO_NAME: &str = "the name is missing; write unix:/PATH or unix:@NAME";
 const EMPTY: &str = "it is empty; write a port such as 7007, or HOST:PORT";
 
 /// The port in a suggestion when none was given.
@@ -55,7 +54,7 @@ pub(super) fn scheme(input: &str) -> Option<String> {
         }
     }
     if input.eq_ignore_ascii_case("unix") {
-        return Some(NO_NAME.to_owned());
+        return Some(no_name("unix:"));
     }
     let (scheme, rest) = input.split_once("://")?;
     let right = match scheme.to_ascii_lowercase().as_str() {
@@ -67,7 +66,7 @@ pub(super) fn scheme(input: &str) -> Option<String> {
             ));
         }
         "file" if rest.starts_with('/') => format!("unix:{rest}"),
-        other => match suggest(other, ["tcp", "udp", "unix"].into_iter()) {
+        other => match suggest(other, ["tcp", "udp", "unix", "unixgram"].into_iter()) {
             Some("unix") => format!("unix:{rest}"),
             Some(near) => internet_or(rest, near, "HOST:PORT"),
             None => "tcp://HOST:PORT, udp://HOST:PORT or unix:/PATH".to_owned(),
@@ -95,11 +94,18 @@ fn authority(rest: &str, default_port: u16) -> String {
 }
 
 /// The error for `unix://` followed by `rest` without a third slash.
-pub(super) fn unix_with_a_host(rest: &str) -> String {
+pub(super) fn unix_with_a_host(rest: &str, scheme: &str) -> String {
     match rest.is_empty() {
-        true => NO_NAME.to_owned(),
-        false => format!("unix:// is followed by another slash; write unix:/{rest} or unix:{rest}"),
+        true => no_name(scheme),
+        false => format!(
+            "{scheme}// is followed by another slash; write {scheme}/{rest} or {scheme}{rest}"
+        ),
     }
+}
+
+/// The error for a local address without a name.
+pub(super) fn no_name(scheme: &str) -> String {
+    format!("the name is missing; write {scheme}/PATH or {scheme}@NAME")
 }
 
 /// The error if `input`, the part after `scheme`, is not a host and a port; `None` if it may be.

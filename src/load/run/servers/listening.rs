@@ -22,7 +22,8 @@ pub(super) fn process_at(address: &Address) -> Result<u32, String> {
     let inodes = match address {
         Address::Tcp(at) => inet("tcp", at, Some(LISTEN)),
         Address::Udp(at) => inet("udp", at, None),
-        Address::Unix(name) => unix(name),
+        Address::Unix(name) => unix(name, Some(LISTENING_FLAG)),
+        Address::Unixgram(name) => unix(name, None),
     };
     if inodes.is_empty() {
         return Err(format!(
@@ -81,9 +82,9 @@ fn ip_of(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The inodes of the listening local sockets with this name. The name ends the line and may have
-/// blanks.
-fn unix(name: &UnixName) -> Vec<u64> {
+/// The inodes of the local sockets with this name, and with these flags if there are any. The name
+/// ends the line and may have blanks.
+fn unix(name: &UnixName, flags: Option<&str>) -> Vec<u64> {
     let wanted = match name {
         UnixName::Unnamed => return Vec::new(),
         UnixName::Path(path) => path.as_os_str().as_bytes().to_vec(),
@@ -95,7 +96,7 @@ fn unix(name: &UnixName) -> Vec<u64> {
         let front = line.strip_suffix(&wanted[..])?.strip_suffix(b" ")?;
         let front = String::from_utf8_lossy(front);
         let fields: Vec<&str> = front.split_whitespace().collect();
-        let is_listening = fields.get(3) == Some(&LISTENING_FLAG);
+        let is_listening = flags.is_none_or(|flags| fields.get(3) == Some(&flags));
         fields
             .get(6)?
             .parse()
