@@ -108,6 +108,13 @@ pub trait Sockets {
     /// Ends our sending direction with a FIN: shutdown(2) with `SHUT_WR`.
     fn shutdown(&mut self, socket: &Self::Socket) -> io::Result<()>;
 
+    /// Begins the transport of a connection behind a header that came before it. `received` came
+    /// behind that header. Returns whether there is a transport, which has taken these bytes.
+    #[inline(always)]
+    fn secure(&mut self, _socket: &Self::Socket, _received: &[u8]) -> bool {
+        false
+    }
+
     /// Whether nothing that was written waits outside the kernel, so that the socket may be closed
     /// in order. A transport may have to say goodbye first.
     #[inline(always)]

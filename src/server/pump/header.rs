@@ -13,6 +13,7 @@ use super::super::pace::Side;
 use super::super::waiting::Waiting;
 use super::{Next, Possible, Pump, Transfer};
 use crate::kernel::{Address, Sockets, Time};
+use crate::limits::HEADER_READ_SIZE;
 use crate::protocol::connection::{Budget, CloseReason, Expects, Heading, Want, Workspace};
 use crate::protocol::front::proxy::Source;
 use crate::protocol::service::Service;
@@ -87,7 +88,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
     ) -> Next {
         let want = Want::Header;
         if possible.read && self.may_read(peer, workspace) {
-            let room = workspace.inbound.spare().len();
+            let room = workspace.inbound.spare().len().min(HEADER_READ_SIZE);
             let size = match self.admit(Side::Read, room) {
                 Ok(size) => size,
                 Err(until) => return self.held_back(want, until),
@@ -179,6 +180,10 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 }
                 Heading::Refused(reason) => log_header(&mut self.close_log, reason, self.now),
                 Heading::Taken(source) => {
+                    let received = workspace.inbound.undecoded();
+                    if self.kernel.secure(&peer.socket, received) {
+                        workspace.inbound.drop_undecoded();
+                    }
                     if self.meet(slot, source, peer) {
                         if self.auth.is_some() {
                             self.challenge_behind_header(peer, workspace);

@@ -320,6 +320,10 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             .register(&link.socket, token, link.registered);
         match registered {
             Ok(()) => {
+                if self.pump.announced.is_some() && !link.connection.expects_header() {
+                    // No header comes from this peer, so the transport begins at once.
+                    self.pump.kernel.secure(&link.socket, &[]);
+                }
                 self.arm(token, link);
                 Fate::Open
             }

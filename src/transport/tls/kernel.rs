@@ -41,6 +41,8 @@ pub struct Tls<K> {
     /// When handshakes must be over.
     handshakes: Timers,
     handshake_timeout: Option<Duration>,
+    /// New connections are plain until [`Sockets::secure`].
+    is_delayed: bool,
     scratch: Scratch,
 }
 
@@ -53,6 +55,18 @@ struct Place {
     /// What the kernel below was asked for; `None` if it watches the socket no more.
     watched: Option<Interest>,
     is_ready: bool,
+    /// The session has not begun: the connection is plain.
+    is_plain: bool,
+}
+
+impl Place {
+    /// What the kernel below is to be asked for.
+    fn interest(&self) -> Interest {
+        match self.is_plain {
+            true => self.asked,
+            false => self.session.interest(self.asked),
+        }
+    }
 }
 
 /// The socket of a session.
@@ -94,8 +108,16 @@ impl<K> Tls<K> {
             ready: Vec::with_capacity(slots),
             handshakes: Timers::new(slots),
             handshake_timeout,
+            is_delayed: false,
             scratch: Scratch::new(),
         }
+    }
+
+    /// The same; with `is_delayed` each connection is plain up to the end of a header.
+    #[must_use]
+    pub fn behind_header(mut self, is_delayed: bool) -> Tls<K> {
+        self.is_delayed = is_delayed;
+        self
     }
 
     /// The kernel below.
@@ -125,7 +147,9 @@ impl<K: Recordable> Tls<K> {
         act: impl FnOnce(&mut Session, &mut dyn Wire, &mut Scratch) -> T,
     ) -> Option<T> {
         let slot = slot_of(&self.slots, K::number(socket))?;
-        let place = self.places[slot].as_deref_mut()?;
+        let place = self.places[slot]
+            .as_deref_mut()
+            .filter(|place| !place.is_plain)?;
         let kernel = &mut self.kernel;
         let mut wire = Below { kernel, socket };
         Some(act(&mut place.session, &mut wire, &mut self.scratch))
@@ -162,12 +186,19 @@ impl<K: Recordable + Poller> Tls<K> {
             asked,
             watched: None,
             is_ready: false,
+            is_plain: self.is_delayed,
         }));
-        if let Some(timeout) = self.handshake_timeout {
-            let deadline = self.kernel.now().after(timeout);
-            self.handshakes.arm(slot as u32, deadline);
+        if !self.is_delayed {
+            self.begin_handshake(slot as u32);
         }
         Ok(())
+    }
+
+    fn begin_handshake(&mut self, slot: u32) {
+        if let Some(timeout) = self.handshake_timeout {
+            let deadline = self.kernel.now().after(timeout);
+            self.handshakes.arm(slot, deadline);
+        }
     }
 
     /// Asks the wire for what follows from the state of the session, and reports a session that has
@@ -176,7 +207,10 @@ impl<K: Recordable + Poller> Tls<K> {
         let Some(slot) = slot_of(&self.slots, K::number(socket)) else {
             return Ok(());
         };
-        let Some(place) = &mut self.places[slot] else {
+        let Some(place) = self.places[slot]
+            .as_deref_mut()
+            .filter(|place| !place.is_plain)
+        else {
             return Ok(());
         };
         if !place.session.is_handshaking() || place.session.has_failed() {
@@ -187,7 +221,7 @@ impl<K: Recordable + Poller> Tls<K> {
             place.is_ready = true;
             self.ready.push(place.token);
         }
-        let wanted = place.session.interest(place.asked);
+        let wanted = place.interest();
         if place.watched.is_none_or(|watched| watched == wanted) {
             return Ok(());
         }
@@ -242,6 +276,23 @@ impl<K: Recordable + Poller> Sockets for Tls<K> {
         }
     }
 
+    fn secure(&mut self, socket: &K::Socket, received: &[u8]) -> bool {
+        let Some(slot) = slot_of(&self.slots, K::number(socket)) else {
+            return false;
+        };
+        match self.places[slot].as_deref_mut() {
+            Some(place) if place.is_plain => {
+                place.is_plain = false;
+                place.session.begin_with(received);
+            }
+            _ => return false,
+        }
+        self.begin_handshake(slot as u32);
+        // If the wire cannot be watched, the next call says so.
+        let _ = self.settled(socket, Ok(()));
+        true
+    }
+
     fn is_finished(&mut self, socket: &K::Socket) -> bool {
         let finished = self.with(socket, |session, wire, scratch| {
             session.finish(wire, scratch)
@@ -286,7 +337,7 @@ impl<K: Recordable + Poller> Poller for Tls<K> {
             return self.kernel.register(socket, token, interest);
         };
         place.asked = interest;
-        let wanted = place.session.interest(interest);
+        let wanted = place.interest();
         place.watched = Some(wanted);
         self.kernel.register(socket, token, wanted)?;
         self.settle(socket)
@@ -302,7 +353,7 @@ impl<K: Recordable + Poller> Poller for Tls<K> {
             return self.kernel.reregister(socket, token, interest);
         };
         place.asked = interest;
-        let wanted = place.session.interest(interest);
+        let wanted = place.interest();
         place.watched = Some(wanted);
         self.kernel.reregister(socket, token, wanted)?;
         self.settle(socket)

@@ -106,6 +106,21 @@ impl Session {
         self.tls.is_handshaking()
     }
 
+    /// These bytes were received before the session began.
+    pub(super) fn begin_with(&mut self, received: &[u8]) {
+        self.open_with(received);
+        self.held = received.to_vec();
+        self.is_drained = false;
+    }
+
+    /// Keeps the first bytes of the peer.
+    fn open_with(&mut self, received: &[u8]) {
+        let room = &mut self.opening[self.opened..];
+        let first = room.len().min(received.len());
+        room[..first].copy_from_slice(&received[..first]);
+        self.opened += first;
+    }
+
     /// Whether the next event of the wire tells of everything that can be read.
     pub(super) fn is_drained(&self) -> bool {
         self.is_drained
@@ -245,10 +260,7 @@ impl Session {
             self.tls.read_tls(&mut io::empty())?;
             return Ok(true);
         }
-        let room = &mut self.opening[self.opened..];
-        let first = room.len().min(count);
-        room[..first].copy_from_slice(&inlet[..first]);
-        self.opened += first;
+        self.open_with(&inlet[..count]);
         self.feed(wire, &inlet[..count], outlet)?;
         Ok(count == inlet.len())
     }

@@ -230,3 +230,31 @@ fn a_client_that_ends_in_a_drain_gets_its_answers_and_a_goodbye() {
         assert_eq!(server.ended().code, Some(0));
     }
 }
+
+#[test]
+fn the_header_of_a_load_balancer_comes_before_the_handshake() {
+    let header = b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 2000\r\n";
+    for model in [&[][..], &["--model", "thread"]] {
+        let server = start(&[model, &["--proxy-protocol", "accept"]].concat());
+        for (with_header, is_apart) in [(true, true), (true, false), (false, true)] {
+            let mut tls = TlsPeer::new(VERSIONS[1]);
+            let mut socket = server.connect();
+            let mut first = if with_header {
+                header.to_vec()
+            } else {
+                Vec::new()
+            };
+            if is_apart {
+                socket.write_all(&first).expect("it reads");
+                first.clear();
+            }
+            first.extend(tls.take());
+            socket.write_all(&first).expect("it reads");
+            let mut peer = StreamOwned::new(tls.tls, socket);
+            assert_eq!(ask(&mut peer, b"hello"), b"hello", "{model:?}");
+            assert_eq!(rest(&mut peer).expect("a goodbye"), b"");
+        }
+        assert_eq!(server.stats().get("closed_end_of_stream"), 3, "{model:?}");
+        server.end();
+    }
+}

@@ -55,10 +55,6 @@ pub(in crate::cli::options) fn check_client(wanted: &Wanted) -> Result<(), Strin
 /// Refuses options of TLS that lack another one.
 pub(super) fn check(serve: &Serve) -> Result<(), String> {
     match (&serve.tls_cert, &serve.tls_key) {
-        // The header would have to come before the handshake.
-        (Some(_), _) if serve.proxy.is_some() => {
-            Err("--tls-cert: does not combine with --proxy-protocol".to_owned())
-        }
         (Some(_), None) => Err("--tls-cert: needs --tls-key PEM".to_owned()),
         (None, Some(_)) => Err("--tls-key: needs --tls-cert PEM".to_owned()),
         (None, None) if serve.handshake_timeout != Some(HANDSHAKE_TIMEOUT_DEFAULT) => {

@@ -44,6 +44,7 @@ use crate::protocol::service::AnyService;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::ProxyRule;
+use crate::server::admission::listeners::Listeners;
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
 use crate::server::datagram;
@@ -56,7 +57,7 @@ use crate::server::{Server, Settings};
 use crate::transport::tls::{Side, Tls};
 use crate::workers::notices::Notices;
 use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
-use listeners::{Listeners, Open, address_of, leave_out_ipv6_halves};
+use listeners::{Open, address_of, inherited_by, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
 use ready::{print_ready_line, warn_about_allowed};
 use transport::{Carrier, Secure};
@@ -109,6 +110,7 @@ where
     let secure = Secure {
         side: Side::Server(identity),
         handshake_timeout: options.0.handshake_timeout,
+        has_header: options.0.proxy.is_some(),
     };
     match in_the_loop::<S>().filter(|_| options.0.model == Model::Epoll) {
         Some(serve) => serve(options, load, secure),
@@ -439,7 +441,9 @@ impl Open<'_> {
         let shared = copies.pop().unwrap_or_default();
         let mut listeners = self.listeners(&mut kernel, worker, shared)?;
         if worker == 0 {
-            (listeners, *copies) = listeners.copies(&mut kernel, self.options)?;
+            let inherited = (1..self.options.threads).map(|it| inherited_by(self.options, it));
+            let copied = listeners.copies(&mut kernel, inherited);
+            (listeners, *copies) = copied.map_err(io_failure("fcntl"))?;
         }
         Ok(Opened {
             kernel,

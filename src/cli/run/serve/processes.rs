@@ -7,7 +7,7 @@
 //! plan and the servers, `workers::processes` supervises. See fork(2).
 
 use super::super::{Exit, Failure, io_failure};
-use super::listeners::{Listeners, Open, inherited_by};
+use super::listeners::{Open, inherited_by};
 use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
@@ -15,6 +15,7 @@ use crate::kernel::journal::Track;
 use crate::kernel::{self, Address, Linux, Opener, Socket};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
+use crate::server::admission::listeners::Listeners;
 use crate::server::blocking::Model;
 use crate::workers::notices::Notices;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
@@ -121,7 +122,10 @@ fn listeners_of_threads(
         let opened = open.listeners(linux, thread, shared);
         let opened = opened.and_then(|opened| match thread {
             0 => {
-                let (first, others) = opened.copies(linux, open.options)?;
+                let inherited = 1..open.options.threads;
+                let inherited = inherited.map(|thread| inherited_by(open.options, thread));
+                let copied = opened.copies(linux, inherited);
+                let (first, others) = copied.map_err(io_failure("fcntl"))?;
                 copies = others;
                 Ok(first)
             }

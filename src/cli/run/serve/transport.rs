@@ -48,6 +48,8 @@ mod secure {
     pub(in super::super) struct Secure {
         pub(in super::super) side: Side,
         pub(in super::super) handshake_timeout: Option<Duration>,
+        /// A header may come before the handshake.
+        pub(in super::super) has_header: bool,
     }
 
     impl Secure {
@@ -63,6 +65,7 @@ mod secure {
     impl Carrier for Tls<Traced<Linux>> {
         fn around(kernel: Traced<Linux>, secure: &Secure, slots: usize) -> Self {
             Tls::new(kernel, secure.side.clone(), slots, secure.handshake_timeout)
+                .behind_header(secure.has_header)
         }
     }
 }
