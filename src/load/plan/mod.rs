@@ -18,6 +18,7 @@ use crate::limits::{
     PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
 use crate::protocol::framing::{Decoded, Framing, Raw};
+use crate::protocol::front::proxy::Version;
 
 use super::conversation::exchange::Expect;
 use super::conversation::http::request::Request;
@@ -99,6 +100,8 @@ pub struct Plan {
     pub start_at: Option<u64>,
     /// How often a line about the run is written.
     pub interval: Option<Duration>,
+    /// The header of a load balancer that each connection begins with.
+    pub proxy: Option<Version>,
     /// The time limit for one connection to be established; `None` means the kernel's limit.
     pub connect_timeout: Option<Duration>,
     /// The smallest and the largest payload in bytes.
@@ -142,6 +145,7 @@ impl Default for Plan {
             slow_start: Duration::ZERO,
             start_at: None,
             interval: None,
+            proxy: None,
             connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
             pipeline: 1,
@@ -244,6 +248,9 @@ impl Plan {
             )),
             Plan { framing, .. } if *framing != Framing::Raw(Raw) => {
                 wrong("a datagram is a frame by itself; --frame does not go with it")
+            }
+            Plan { proxy: Some(_), .. } => {
+                wrong("--proxy-protocol goes with connections; datagrams have none")
             }
             Plan { pipeline: 2.., .. } => {
                 wrong("a datagram may be lost, so one is in flight; --connections gives more")

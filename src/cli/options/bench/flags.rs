@@ -13,12 +13,13 @@ use crate::load::plan::text::{self, Moment};
 use crate::load::plan::{Plan, Protocol};
 use crate::load::run::bench::{Server, ServerPid};
 
-use super::super::Options;
+use super::super::table::front::VERSIONS;
 use super::super::table::{BENCH, Effect, Flag};
 use super::super::values::{
     choice, count, number, output_file, put, switch, switch_text, threads, time, time_or_off,
     time_or_off_text, time_text,
 };
+use super::super::{Options, name_of};
 use super::{content, expect, input_file, list, rates, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
@@ -135,6 +136,15 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
                 &mut plan(options).connect_timeout,
                 time_or_off(text, TIMEOUTS),
             )
+        }),
+    ),
+    row(
+        LOAD,
+        "--proxy-protocol",
+        "each connection begins with the header of a load balancer: off, v1 or v2",
+        |options| name_of(&options.bench.bench.plan.proxy, VERSIONS).to_owned(),
+        Effect::Value("VERSION", |options, text| {
+            put(&mut plan(options).proxy, choice(text, VERSIONS))
         }),
     ),
     row(

@@ -12,11 +12,12 @@ use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
 use crate::kernel::journal::Track;
-use crate::kernel::{self, Address, Linux, Opener, Socket};
+use crate::kernel::{self, Address, Linux, Opener, Socket, Traced};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::listeners::Listeners;
 use crate::server::blocking::Model;
+use crate::server::scrapes::{Pages, Scrapes};
 use crate::workers::notices::Notices;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
 
@@ -69,7 +70,7 @@ impl Place {
 pub(super) fn supervise(
     mut open: Open<'_>,
     user: Option<&NewUser>,
-    notices: Notices,
+    (notices, scrapes): (Notices, Option<Scrapes<Traced<Linux>>>),
     reload: &mut dyn FnMut() -> Result<(), String>,
     announce: &mut dyn FnMut(&[Address]),
 ) -> Result<Role, Failure> {
@@ -92,6 +93,7 @@ pub(super) fn supervise(
         statistics: statistics(options),
         drain_timeout: options.drain_timeout,
         notices,
+        scrapes: scrapes.map(|scrapes| Box::new(scrapes) as Box<dyn Pages<Socket>>),
     };
     let mut announce = || announce(addresses);
     let role = processes::supervise(linux, listeners, supervision, reload, &mut announce);
