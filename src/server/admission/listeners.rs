@@ -153,10 +153,10 @@ impl<Socket> Listeners<Socket> {
         K: Opener + Datagrams<Socket = Socket>,
     {
         let mut found = Vec::new();
-        for (all, is_shared) in [
-            (&mut self.own, false),
-            (&mut self.shared, true),
-            (&mut self.inherited, true),
+        for (all, is_shared, is_passed) in [
+            (&mut self.own, false, false),
+            (&mut self.shared, true, false),
+            (&mut self.inherited, true, true),
         ] {
             let mut place = 0;
             while place < all.len() {
@@ -169,6 +169,7 @@ impl<Socket> Listeners<Socket> {
                     socket: all.remove(place),
                     address,
                     is_shared,
+                    is_passed,
                 });
             }
         }
