@@ -319,7 +319,7 @@ fn help_and_version_go_to_stdout_and_fit_a_terminal() {
     for (args, lines_max, columns_max) in [
         (&["--help"][..], 24, 79),
         (&["help"], 24, 79),
-        (&["serve", "--help"], 100, 100),
+        (&["serve", "--help"], 120, 100),
         (&["bench", "help"], 100, 100),
     ] {
         let help = Ended::run(args);

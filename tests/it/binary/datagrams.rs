@@ -2,7 +2,7 @@
 //! to run workers, with the tools that people have. Man pages: udp(7), unix(7), nc(1), socat(1).
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -39,11 +39,21 @@ fn peer(server: &Server) -> UdpSocket {
     peer_of(([127, 0, 0, 1], port(server, "127.0.0.1")).into())
 }
 
+/// Calls again after a signal: a time-out for receiving lets no call be restarted, see signal(7).
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// The answer to a datagram.
 fn answer(peer: &UdpSocket, bytes: &[u8]) -> Vec<u8> {
     peer.send(bytes).expect("a datagram is sent");
     let mut space = vec![0; 70_000];
-    let count = peer.recv(&mut space).expect("the server answers");
+    let count = uninterrupted(|| peer.recv(&mut space)).expect("the server answers");
     space.truncate(count);
     space
 }
@@ -78,7 +88,7 @@ fn local_peer(path: &Path) -> UnixDatagram {
 
 fn received(peer: &UnixDatagram) -> Vec<u8> {
     let mut space = vec![0; 70_000];
-    let count = peer.recv(&mut space).expect("the server answers");
+    let count = uninterrupted(|| peer.recv(&mut space)).expect("the server answers");
     space.truncate(count);
     space
 }
@@ -232,7 +242,7 @@ fn v6_a_command_answers_a_datagram_and_its_number_is_bounded() {
     assert_eq!(ended.code, Some(0));
     let mut space = [0; 1000];
     for _ in 0..8 {
-        assert!(udp.recv(&mut space).expect("an answer") > 0);
+        assert!(uninterrupted(|| udp.recv(&mut space)).expect("an answer") > 0);
     }
 }
 
@@ -306,12 +316,15 @@ fn v6_what_is_in_the_queue_at_sigterm_is_answered() {
     assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
     let mut space = [0; 8];
     for number in 0..100_u8 {
-        assert_eq!(udp.recv(&mut space).expect("an answer"), 1);
+        assert_eq!(
+            uninterrupted(|| udp.recv(&mut space)).expect("an answer"),
+            1
+        );
         assert_eq!(space[0], number);
     }
     // Nothing listens any more.
     let _ = udp.send(b"late");
-    let refused = udp.recv(&mut space).map_err(|error| error.kind());
+    let refused = uninterrupted(|| udp.recv(&mut space)).map_err(|error| error.kind());
     assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
 }
 

@@ -207,10 +207,23 @@ fn a_url_is_an_address_a_path_and_the_protocol() {
             "with the same path, /b",
         ),
         (&["7007", "--vs", "http://y/b"], "with the same path, /b"),
-        (&["https://x/"], "https"),
     ] {
         let error = parse_words(words).expect_err(told);
         assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_url_of_https_needs_the_feature() {
+    let secure = parse_words(&["https://x/"]);
+    if cfg!(feature = "tls") {
+        assert_eq!(
+            secure.expect("it is there").origin.as_deref(),
+            Some("x:443")
+        );
+    } else {
+        let error = secure.expect_err("there is no TLS");
+        assert!(error.contains("feature"), "{error}");
     }
 }
 

@@ -430,10 +430,11 @@ mod tests {
             ("HTTP://x:8080/a?b#c", "x:8080", "/a?b"),
             ("http://[::1]/", "[::1]:80", "/"),
             ("http://[::1]:7?q", "[::1]:7", "/?q"),
+            ("https://x/a", "x:443", "/a"),
         ] {
             assert_eq!(url(text), Ok((place.to_owned(), path.to_owned())), "{text}");
         }
-        for text in ["x", "https://x", "http://", "http://a@x/", "http://x/a b"] {
+        for text in ["x", "ftp://x", "http://", "http://a@x/", "http://x/a b"] {
             assert!(url(text).is_err(), "{text}");
         }
     }
