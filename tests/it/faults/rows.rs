@@ -324,12 +324,15 @@ pub(super) const ROWS: &[Row] = &[
             "a_path_that_is_no_stream_socket_is_never_removed",
         ],
     ),
-    // The server has no datagrams; this row is about the load generator.
     row(
         32,
         "a datagram that was cut off, or refused earlier, is taken for something else",
-        "",
+        "truncated refused lost reordered",
         &[
+            "v6_a_truncated_datagram_is_counted_and_dropped",
+            "an_error_of_a_receive_does_not_end_the_socket",
+            "an_error_of_a_send_belongs_to_one_datagram",
+            "what_arrives_is_answered_or_counted_whatever_fails",
             "a_reply_of_another_size_is_wrong",
             "a_port_without_a_listener_ends_the_run_with_one_line",
         ],
