@@ -8,7 +8,7 @@
 //!
 //! Behind a load balancer all connections have its address, so the connections of each address are
 //! counted here, by the announced address, and not by the acceptor. There is a table by slot only
-//! with `--proxy-protocol`; without it there is no [`Announced`], and the data path has no call of
+//! with `--proxy-protocol`; without it there is no `Announced`, and the data path has no call of
 //! it. Where each connection has a thread or a process, the counts lie in memory that all share.
 //! Neighbours: `reactor::slow_path` calls this, `per_address` counts, `front::proxy` parses.
 

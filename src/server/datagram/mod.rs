@@ -11,7 +11,7 @@
 //! larger than its request, to an address that may be forged; a peer that would answer in turn.
 //!
 //! A loop without datagram sockets has one null pointer for all of this. The calls of the kernel
-//! are reached through [`Calls`], so that a loop can be compiled for a kernel without datagrams.
+//! are reached through `Calls`, so that a loop can be compiled for a kernel without datagrams.
 //! Neighbours: `port` is one socket, `requests` the commands of datagrams, `meter` the rates;
 //! `reactor` holds this, `turn` passes the events on, `drain` ends it. See udp(7), unix(7).
 
