@@ -41,7 +41,7 @@ const LAYERS: &[(&str, &str)] = &[
     ),
     (
         "load",
-        "limits base store protocol::framing protocol::http kernel transport",
+        "limits base store protocol::framing protocol::http protocol::front kernel transport",
     ),
 ];
 

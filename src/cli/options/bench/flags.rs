@@ -13,12 +13,12 @@ use crate::load::plan::text::{self, Moment};
 use crate::load::plan::{Plan, Protocol};
 use crate::load::run::bench::{Server, ServerPid};
 
-use super::super::Options;
-use super::super::table::{BENCH, Effect, Flag};
+use super::super::table::{AUTHS, BENCH, Effect, Flag};
 use super::super::values::{
     choice, count, number, output_file, put, switch, switch_text, threads, time, time_or_off,
     time_or_off_text, time_text,
 };
+use super::super::{Options, name_of};
 use super::{content, expect, input_file, list, rates, server, sizes, sources};
 
 const ARRIVALS: &[(&str, Arrivals)] = &[("fixed", Arrivals::Fixed), ("poisson", Arrivals::Poisson)];
@@ -134,6 +134,27 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
             put(
                 &mut plan(options).connect_timeout,
                 time_or_off(text, TIMEOUTS),
+            )
+        }),
+    ),
+    row(
+        LOAD,
+        "--auth",
+        "each connection proves to know the key: hmac-sha256 or hmac-md5",
+        |options| name_of(&options.bench.bench.auth, AUTHS).to_owned(),
+        Effect::Value("MAC", |options, text| {
+            put(&mut options.bench.bench.auth, choice(text, AUTHS))
+        }),
+    ),
+    row(
+        LOAD,
+        "--auth-key-file",
+        "the key: this file without one newline at its end",
+        none,
+        Effect::Value("FILE", |options, text| {
+            put(
+                &mut options.bench.bench.auth_key_file,
+                Ok(Some(text.into())),
             )
         }),
     ),
