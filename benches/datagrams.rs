@@ -37,9 +37,11 @@ struct Batch {
 
 impl Batch {
     fn new(place: usize, with_names: bool) -> Batch {
-        // SAFETY: the structures are plain numbers and pointers, for which zero is a value.
-        let (mut names, blank): (Vec<libc::sockaddr_in>, libc::mmsghdr) =
-            unsafe { (vec![mem::zeroed(); BATCH], mem::zeroed()) };
+        // SAFETY: the structure is plain numbers, for which zero is a value.
+        let name: libc::sockaddr_in = unsafe { mem::zeroed() };
+        // SAFETY: the structure is numbers and pointers, for which zero is a value.
+        let blank: libc::mmsghdr = unsafe { mem::zeroed() };
+        let mut names = vec![name; BATCH];
         let mut space = vec![0_u8; BATCH * place];
         let mut parts: Vec<libc::iovec> = (0..BATCH)
             .map(|number| libc::iovec {

@@ -206,6 +206,7 @@ fn measure_datagrams<S: Service + Send + 'static>(
             socket: OwnedFd::from(socket).into(),
             address: Address::Udp(at),
             is_shared: false,
+            is_passed: false,
         };
         server.serve_datagrams(vec![socket]).expect("it starts");
         ready.send((at, waker)).expect("the test waits for it");

@@ -145,6 +145,7 @@ mod tests {
 
     fn input(source: Source, frame: &str) -> Input {
         Input::new(&Settings {
+            proxy: None,
             addresses: vec!["7007".parse().expect("an address")],
             framing: frame
                 .parse::<Framing>()

@@ -27,6 +27,7 @@ use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{FrameError, Framing};
 use crate::protocol::front::auth::Key;
+use crate::protocol::front::proxy::{self, Version};
 #[cfg(feature = "tls")]
 use crate::transport::tls::Failure;
 pub use backoff::Backoff;
@@ -39,6 +40,8 @@ const HANG_UP: i32 = 1;
 /// What the client is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The header of a load balancer that is sent in front of everything.
+    pub proxy: Option<Version>,
     /// The addresses of the server, in the order to try; not empty.
     pub addresses: Vec<Address>,
     /// Where a message ends; the limit is set.
@@ -119,6 +122,27 @@ fn reasons(attempts: &[Attempt]) -> String {
         format!("{address}: {refused}")
     });
     each.collect::<Vec<_>>().join("; ")
+}
+
+/// Sends the header of a load balancer, in front of everything else. A new socket has room for it.
+fn announce<K: Opener>(
+    kernel: &mut K,
+    settings: &Settings,
+    socket: &K::Socket,
+) -> Result<(), ClientError> {
+    let Some(version) = settings.proxy else {
+        return Ok(());
+    };
+    let local = (kernel.local(socket)).map_err(ClientError::io("getsockname"))?;
+    let peer = (kernel.peer(socket)).map_err(ClientError::io("getpeername"))?;
+    let header = proxy::header(version, &local.octets(), &peer.octets());
+    match kernel.write(socket, &header) {
+        Ok(count) if count == header.len() => Ok(()),
+        Ok(_) => Err(ClientError::Io(
+            "the send buffer has no room for the PROXY header".to_owned(),
+        )),
+        Err(error) => Err(ClientError::io("the PROXY header")(error)),
+    }
 }
 
 impl ClientError {
@@ -235,6 +259,7 @@ impl<K: Streams + Opener> Client<K> {
         match stage {
             Stage::Dialling(dial) => {
                 if let Some((socket, token)) = dial.look(kernel, settings, events, now)? {
+                    announce(kernel, settings, &socket)?;
                     let mut talk = Box::new(Talk::new(socket, token, settings, now));
                     talk.pump(kernel, now)?;
                     *stage = Stage::Talking(talk);

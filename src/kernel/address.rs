@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +83,20 @@ impl Address {
                 Some(path)
             }
             _ => None,
+        }
+    }
+
+    /// The octets of the IP address, and the port; none of a local socket.
+    pub fn octets(&self) -> (Vec<u8>, u16) {
+        match self {
+            Address::Tcp(address) | Address::Udp(address) => {
+                let octets = match address.ip() {
+                    IpAddr::V4(ip) => ip.octets().to_vec(),
+                    IpAddr::V6(ip) => ip.octets().to_vec(),
+                };
+                (octets, address.port())
+            }
+            _ => (Vec::new(), 0),
         }
     }
 

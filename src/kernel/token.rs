@@ -49,6 +49,8 @@ pub enum Source {
     ChildEnded,
     /// A standard stream of this program.
     Stream(Stream),
+    /// The poller of a smaller loop has an event.
+    Scrapes,
 }
 
 impl Token {
@@ -64,6 +66,8 @@ impl Token {
     pub const OUTPUT: Token = Token::own(u32::MAX - 4);
     /// The report that a child has ended.
     pub const CHILD_ENDED: Token = Token::own(u32::MAX - 5);
+    /// The pages of the server about itself.
+    pub const SCRAPES: Token = Token::own(u32::MAX - 6);
 
     /// The token of slot `index` in its `generation`, which is at least 1.
     pub const fn new(index: u32, generation: u32) -> Token {
@@ -106,6 +110,7 @@ impl Token {
             Token::INPUT => Source::Stream(Stream::Input),
             Token::OUTPUT => Source::Stream(Stream::Output),
             Token::CHILD_ENDED => Source::ChildEnded,
+            Token::SCRAPES => Source::Scrapes,
             _ if self.index() & CHILDREN != 0 => Source::Child {
                 place: self.index() >> 1 & 0x7f,
                 generation: self.index() >> 8 & GENERATIONS,
@@ -171,6 +176,7 @@ impl fmt::Debug for Token {
                 end,
             } => write!(f, "command-{place}.{generation} {end:?}"),
             Source::ChildEnded => f.write_str("child-ended"),
+            Source::Scrapes => f.write_str("scrapes"),
             Source::Stream(stream) => stream.fmt(f),
         }
     }
@@ -441,6 +447,7 @@ mod tests {
             (Token::INPUT, Source::Stream(Stream::Input)),
             (Token::OUTPUT, Source::Stream(Stream::Output)),
             (Token::CHILD_ENDED, Source::ChildEnded),
+            (Token::SCRAPES, Source::Scrapes),
             (Token::new(CHILDREN, 1), Source::Connection),
         ] {
             assert_eq!(token.source(), source);

@@ -16,14 +16,15 @@ use super::error::Error;
 use crate::base::token_bucket::{Bucket, Rate};
 use crate::kernel::journal::TextLog;
 use crate::kernel::{
-    Address, Endpoint, Linux, ListenOptions, OpenError, OpenStep, Opener, Sharing, Socket, Spawner,
-    Traced, Trigger, block_signals,
+    Address, Endpoint, Linux, OpenError, OpenStep, Opener, Socket, Spawner, Traced, Trigger,
+    block_signals,
 };
 use crate::limits::{self, TIMEOUT_MAX, TIMEOUT_MIN};
 use crate::protocol::connection::Protocol;
 use crate::protocol::framing::{Framing, OnTooLong};
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
+use crate::server::admission::listeners::{Listeners, NotOpened, Sharers, listen_options};
 use crate::server::observe::counters::StatsFormat;
 use crate::server::observe::wiretap::{Detail, Wiretap};
 use crate::server::pace::{Limits, Pacing};
@@ -399,7 +400,7 @@ impl Builder {
         // One bucket of each total, and one count of connections, for all loops.
         let (pacing, wiretap) = (self.pacing(), self.wiretap.map(Wiretap::new));
         // Descriptors of the shared listeners, for the further workers.
-        let mut copies: Vec<Vec<Socket>> = Vec::new();
+        let mut copies = Vec::<Listeners<Socket>>::new();
         for worker in 0..self.threads {
             let linux = Linux::new(self.signals && worker == 0).map_err(Error::io("epoll"))?;
             loops.wakers.push(linux.waker());
@@ -409,15 +410,11 @@ impl Builder {
             }
             let mut opened = self.listeners(&mut kernel, &mut addresses, worker)?;
             if worker == 0 {
-                copies = match self.copies(&mut kernel, &opened.shared) {
-                    Ok(copies) => copies,
-                    Err(error) => {
-                        opened.close(&mut kernel);
-                        return Err(error);
-                    }
-                };
+                let none_inherited = (1..self.threads).map(|_| 0);
+                let copied = opened.copies(&mut kernel, none_inherited);
+                (opened, copies) = copied.map_err(Error::io("fcntl"))?;
             } else {
-                opened.shared = copies.pop().unwrap_or_default();
+                opened.shared = copies.pop().unwrap_or_default().shared;
             }
             let failed = Error::io("starting a loop");
             let settings = Settings {
@@ -458,87 +455,24 @@ impl Builder {
         kernel: &mut Traced<Linux>,
         addresses: &mut [Address],
         worker: usize,
-    ) -> Result<Listeners, Error> {
+    ) -> Result<Listeners<Socket>, Error> {
+        let options = listen_options(self.backlog, self.stall_timeout);
+        let sharers = Sharers {
+            threads: self.threads,
+            accept: self.accept,
+        };
         let mut listeners = Listeners::default();
         for address in addresses {
-            // SO_REUSEPORT does not work for local sockets: a second worker would get EADDRINUSE.
-            let is_shared = match self.accept {
-                _ if self.threads == 1 => false,
-                AcceptPolicy::Reuseport => matches!(address, Address::Unix(_)),
-                AcceptPolicy::Exclusive => true,
-                AcceptPolicy::Handoff => false,
-            };
-            // One listener for all, or for the first one, which hands connections over.
-            let is_one = is_shared || self.accept == AcceptPolicy::Handoff;
-            if is_one && worker > 0 {
-                continue;
-            }
-            let sharing = match (self.threads, worker) {
-                _ if is_one => Sharing::Alone,
-                (1, _) => Sharing::Alone,
-                (_, 0) => Sharing::First,
-                _ => Sharing::Next,
-            };
-            let opened = kernel.listen(address, &self.listen_options(sharing));
-            let found = opened.and_then(|listener| match kernel.local(&listener) {
-                Ok(local) => Ok((listener, local)),
-                Err(error) => {
-                    kernel.close_listener(listener);
-                    let step = OpenStep::Listen;
-                    Err(OpenError { step, error })
-                }
-            });
-            match found {
-                Ok((listener, local)) => {
-                    *address = local;
-                    let those = match is_shared {
-                        true => &mut listeners.shared,
-                        false => &mut listeners.own,
-                    };
-                    those.push(listener);
-                }
-                Err(refused) => {
-                    listeners.close(kernel);
-                    return Err(cannot_listen(address, refused));
-                }
+            let opened = sharers.open(kernel, address, &options, worker, &mut listeners);
+            if let Err(refused) = opened {
+                listeners.close(kernel);
+                return Err(match refused {
+                    NotOpened::Refused(refused) => cannot_listen(address, refused),
+                    NotOpened::Unnamed(error) => Error::io("getsockname")(error),
+                });
             }
         }
         Ok(listeners)
-    }
-
-    /// Another descriptor of each shared listener, for each further worker.
-    fn copies(
-        &self,
-        kernel: &mut Traced<Linux>,
-        shared: &[Socket],
-    ) -> Result<Vec<Vec<Socket>>, Error> {
-        let mut copies = Vec::new();
-        for _ in 1..self.threads {
-            let mut those = Vec::new();
-            for listener in shared {
-                those.push(kernel.share(listener).map_err(Error::io("fcntl"))?);
-            }
-            copies.push(those);
-        }
-        Ok(copies)
-    }
-
-    fn listen_options(&self, sharing: Sharing) -> ListenOptions {
-        ListenOptions {
-            backlog: self.backlog,
-            sharing,
-            nodelay: true,
-            keepalive: Some(limits::KEEPALIVE),
-            // This timeout also ends a zero window, so it must not be shorter than the stall
-            // time-out (tcp(7), TCP_USER_TIMEOUT).
-            user_timeout: self
-                .stall_timeout
-                .map(|stall| stall.max(limits::USER_TIMEOUT)),
-            receive_buffer: None,
-            send_buffer: None,
-            defer_accept: None,
-            unix_mode: None,
-        }
     }
 
     fn settings(&self, plan: &Plan, worker: usize) -> Settings {
@@ -563,23 +497,6 @@ impl Builder {
             trace: None,
             pacing: Pacing::default(),
             proxy: None,
-        }
-    }
-}
-
-/// The listeners of one worker.
-#[derive(Default)]
-struct Listeners {
-    /// Listeners that no other worker has.
-    own: Vec<Socket>,
-    /// Listeners that every worker has.
-    shared: Vec<Socket>,
-}
-
-impl Listeners {
-    fn close(self, kernel: &mut Traced<Linux>) {
-        for listener in self.own.into_iter().chain(self.shared) {
-            kernel.close_listener(listener);
         }
     }
 }

@@ -338,6 +338,20 @@ pub const DIGEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// for a busy server.
 pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Longest text of `/metrics`: several times what all counters take.
+pub const METRICS_PAGE_MAX: usize = 64 * KIB;
+/// Connections for the pages of `--metrics`. One program scrapes, and a few more look now and then.
+pub const SCRAPES_MAX: usize = 8;
+/// Longest silence, request and answer of such a connection.
+pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often late ones among them are looked for.
+pub const SCRAPE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Turns of their server at one event of the loop. A scrape takes three.
+pub const SCRAPE_TURNS_MAX: u32 = 32;
+/// Descriptors of the pages: the poller twice, its timer and wake-up, the listener, the reserve,
+/// and the connections.
+pub const SCRAPE_DESCRIPTORS: u64 = 6 + SCRAPES_MAX as u64;
+
 /// Largest datagram that is received whole: IP carries no larger one (RFC 768). A local socket
 /// does, and such a datagram counts as truncated.
 pub const DATAGRAM_SIZE_MAX: usize = 64 * KIB;

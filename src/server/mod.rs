@@ -12,6 +12,7 @@
 //!   blocking               connections with a thread or a process each, instead of the loop
 //!   drain                  shutting down without losing a byte
 //!   effects                commands that run for a request
+//!   scrapes                pages of the server about itself
 //!   tasks                  tasks of other threads, and timers, on the loop's thread
 //!   observe                counters, log lines, a snapshot for tests
 //! ```
@@ -33,6 +34,7 @@ pub mod plan;
 pub mod pool;
 mod pump;
 mod reactor;
+pub mod scrapes;
 mod settings;
 mod tasks;
 mod turn;

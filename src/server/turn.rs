@@ -13,7 +13,7 @@ use crate::kernel::{
     Datagrams, Event, Interest, Opener, Socket, Source, Spawner, Time, Token, Trigger,
 };
 use crate::protocol::connection::Protocol;
-use crate::protocol::service::Service;
+use crate::protocol::service::{Scrape, Service};
 
 use super::admission::acceptor::Acceptor;
 use super::admission::handoff::{Handoff, Member};
@@ -27,6 +27,7 @@ use super::observe::snapshot::{Entries, Snapshot};
 use super::pool::Workspaces;
 use super::pump::{Pump, ReadPolicy};
 use super::reactor::Reactor;
+use super::scrapes::{Pages, watch};
 use super::settings::Settings;
 use super::tasks::{Handle, Loop, Tasks};
 
@@ -57,6 +58,10 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     idle_span: Option<Duration>,
     /// When it does so; never, while there is a connection.
     idle_until: Time,
+    /// Pages of the server about itself.
+    scrapes: Option<Box<dyn Pages<K::Socket>>>,
+    /// A scrape waits.
+    is_scraped: bool,
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -93,6 +98,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             next_tick: Time::default(),
             idle_span: None,
             idle_until: Time::NEVER,
+            scrapes: None,
+            is_scraped: false,
         })
     }
 
@@ -122,6 +129,34 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     pub fn adopt(&mut self, connection: K::Socket) {
         self.acceptor.adopt(&mut self.reactor, connection);
         self.note_release();
+    }
+
+    /// Serves these pages too. Each event of theirs ends a turn.
+    ///
+    /// # Errors
+    ///
+    /// The poller cannot watch them.
+    pub fn serve_scrapes(&mut self, scrapes: Box<dyn Pages<K::Socket>>) -> io::Result<()> {
+        watch(self.kernel_mut(), &*scrapes)?;
+        self.scrapes = Some(scrapes);
+        Ok(())
+    }
+
+    /// Whether a scrape waits since this was last asked, so that counts are to be collected.
+    pub(crate) fn take_scraped(&mut self) -> bool {
+        std::mem::take(&mut self.is_scraped)
+    }
+
+    /// Whether there are pages.
+    pub(crate) fn has_scrapes(&self) -> bool {
+        self.scrapes.is_some()
+    }
+
+    /// Answers the scrapes that wait.
+    pub(crate) fn answer_scrapes(&mut self, pages: Scrape) {
+        if let Some(scrapes) = &mut self.scrapes {
+            scrapes.answer(pages);
+        }
     }
 
     /// Drains by itself after `span` without a connection, counted from now on.
@@ -314,6 +349,8 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
                 self.reactor.collect();
             }
             Source::Listener(number) => self.acceptor.call(number),
+            // The caller, which asks, is the one that takes signals.
+            Source::Scrapes => (self.is_scraped, wakeups.signals) = (true, true),
             Source::Datagram(number) => {
                 self.reactor.serve_datagrams(number);
                 self.arm_own();

@@ -31,17 +31,23 @@ use crate::base::text::plural::plural;
 use crate::kernel::{
     OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped, retry_lines, retry_lines_by,
 };
-use crate::limits::{LINE_RETRY_PAUSE, NOTICE_INTERVAL, SIGNAL_ECHO};
-use crate::protocol::service::Service;
+use crate::limits::{LINE_RETRY_PAUSE, NOTICE_INTERVAL, SCRAPE_LOOK_INTERVAL, SIGNAL_ECHO};
+use crate::protocol::service::{Scrape, Service};
 
 use super::server::admission::handoff::{Handoff, Wake};
 use super::server::observe::counters::{Counters, StatsFormat};
+use super::server::observe::metrics;
 use super::server::{Loop, Server, TimerId};
 use notices::Notices;
 use processes::{Order, OrderOrEnd, Reporter};
 use reload::{Reloaded, Reloads};
 use signals::{Echo, Signals};
 
+/// The name of the lines that found no room, and what it counts.
+const LINES_DROPPED: (&str, &str) = (
+    "log_lines_dropped",
+    "Lines of the log and the statistics that found no room.",
+);
 /// The exit of a worker process whose supervisor has ended is that of SIGTERM.
 const SUPERVISOR_LOST: i32 = 15;
 
@@ -112,6 +118,8 @@ struct Totals {
     asked_again: Option<Purpose>,
     /// What the service manager is told.
     notices: Notices,
+    /// The counters for a scrape are complete.
+    has_scrape: bool,
     cut: u64,
     sink: Sink,
 }
@@ -125,23 +133,32 @@ struct Purpose {
     status: bool,
     /// The service manager is told that every worker has answered.
     alive: bool,
+    /// The pages of the server about itself.
+    scrape: bool,
 }
 
 impl Purpose {
+    const NONE: Purpose = Purpose {
+        line: false,
+        status: false,
+        alive: false,
+        scrape: false,
+    };
     const LINE: Purpose = Purpose {
         line: true,
-        status: false,
-        alive: false,
+        ..Purpose::NONE
     };
     const STATUS: Purpose = Purpose {
-        line: false,
         status: true,
-        alive: false,
+        ..Purpose::NONE
     };
     const ALIVE: Purpose = Purpose {
-        line: false,
-        status: false,
         alive: true,
+        ..Purpose::NONE
+    };
+    const SCRAPE: Purpose = Purpose {
+        scrape: true,
+        ..Purpose::NONE
     };
 
     fn and(self, other: Purpose) -> Purpose {
@@ -149,6 +166,7 @@ impl Purpose {
             line: self.line | other.line,
             status: self.status | other.status,
             alive: self.alive | other.alive,
+            scrape: self.scrape | other.scrape,
         }
     }
 }
@@ -268,6 +286,7 @@ where
         purpose: Purpose::default(),
         asked_again: None,
         notices,
+        has_scrape: false,
         counts,
         cut: 0,
         sink: match &reporter {
@@ -449,10 +468,13 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 notices.watchdog(),
             )
         };
+        // Late peers among the scrapes are ended then.
+        let looks = self.server.has_scrapes().then_some(SCRAPE_LOOK_INTERVAL);
         for (interval, purpose) in [
             (stats_interval, Purpose::LINE),
             (status, Purpose::STATUS),
             (alive, Purpose::ALIVE),
+            (looks, Purpose::SCRAPE),
         ] {
             if let Some(interval) = interval {
                 let shared = Arc::clone(&self.shared);
@@ -479,6 +501,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         // workers.
         while !self.retired || self.shared.totals().runs.contains(&true) {
             self.retry_lines(&mut retry);
+            self.answer_scrapes();
             let signals = match self.turn()? {
                 true => Signals::take(self.server.kernel_mut())?,
                 false => Signals::default(),
@@ -563,6 +586,25 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             }
         }
         None
+    }
+
+    /// Answers the scrapes for which the counters were collected, and collects those for others.
+    fn answer_scrapes(&mut self) {
+        if !self.server.has_scrapes() {
+            return;
+        }
+        if self.server.take_scraped() {
+            self.shared.request_counts(Purpose::SCRAPE);
+        }
+        let mut totals = self.shared.totals();
+        if !std::mem::take(&mut totals.has_scrape) {
+            return;
+        }
+        let dropped = (LINES_DROPPED.0, LINES_DROPPED.1, lines_dropped());
+        let text = metrics::page(&totals.sum(), &[dropped]);
+        drop(totals);
+        let is_ready = !self.shared.drain.load(Ordering::Acquire);
+        self.server.answer_scrapes(Scrape::new(text, is_ready));
     }
 
     /// Writes the rests of lines, and sets a timer for what finds no room.
@@ -730,7 +772,13 @@ impl<S: Clone> Shared<S> {
     }
 
     fn publish(&self, number: usize, counters: &Counters) {
-        let asked_again = self.totals().publish(number, counters);
+        let mut totals = self.totals();
+        let asked_again = totals.publish(number, counters);
+        let has_scrape = totals.has_scrape;
+        drop(totals);
+        if let (true, Some(first)) = (has_scrape, self.wakers.first()) {
+            first.wake();
+        }
         if let Some(purpose) = asked_again {
             self.request_counts(purpose);
         }
@@ -787,7 +835,9 @@ impl Totals {
             line,
             status,
             alive,
+            scrape,
         } = self.purpose;
+        self.has_scrape |= scrape;
         if alive {
             self.notices.tell_alive();
         }
@@ -837,6 +887,7 @@ mod tests {
             purpose: Purpose::LINE,
             asked_again: Some(Purpose::STATUS),
             notices: Notices::default(),
+            has_scrape: false,
             cut: 0,
             sink: Sink::Line {
                 format: StatsFormat::Whole,

@@ -21,6 +21,7 @@ fn address() -> Address {
 /// A pipe without framing, one try, no time-out.
 fn settings() -> Settings {
     Settings {
+        proxy: None,
         addresses: vec![address()],
         framing: "raw".parse().expect("a framing"),
         codec: None,

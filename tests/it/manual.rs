@@ -321,6 +321,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "shutdown.md",
         "processes.md",
         "scaling.md",
+        "metrics.md",
         "systemd.md",
         "changes.md",
     ] {

@@ -40,6 +40,7 @@ topics![
     "shutdown",
     "processes",
     "scaling",
+    "metrics",
     "reliability",
     "exit-codes",
     "environment",

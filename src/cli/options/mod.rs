@@ -26,6 +26,7 @@ use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
 pub use crate::protocol::front::auth::AuthName;
+use crate::protocol::front::proxy::Version;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::Range;
 use crate::server::blocking::Model;
@@ -226,6 +227,8 @@ pub struct Serve {
     pub proxy: Option<ProxyMode>,
     /// The peers that may send one; empty for all.
     pub proxy_from: Vec<Range>,
+    /// Where the pages of the server about itself are served.
+    pub metrics: Option<Endpoint>,
 }
 
 /// Where a trace goes.
@@ -363,6 +366,7 @@ impl Default for Serve {
             trace: TraceFile::default(),
             proxy: None,
             proxy_from: Vec::new(),
+            metrics: None,
         }
     }
 }
@@ -370,6 +374,8 @@ impl Default for Serve {
 /// The options of `mynah connect`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
+    /// The header of a load balancer that is sent in front of everything.
+    pub proxy: Option<Version>,
     /// The framing.
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
@@ -479,6 +485,7 @@ impl Default for Decode {
 impl Default for Connect {
     fn default() -> Connect {
         Connect {
+            proxy: None,
             framing: Framing::Raw(Raw),
             codec: None,
             auth: None,

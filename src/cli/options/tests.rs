@@ -84,7 +84,7 @@ fn every_value_reaches_its_field() {
          --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
          --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
          --log-time --user nobody:nogroup --proxy-protocol require --proxy-from 10.0.0.0/8 \
-         --proxy-from=::1 --codec base64 --trace t.txt --trace-last 5",
+         --proxy-from=::1 --codec base64 --trace t.txt --trace-last 5 --metrics 9100",
     );
     let rate = |rate, burst| Some(Rate { rate, burst });
     let address = |text: &str| text.parse().expect("an address");
@@ -151,6 +151,7 @@ fn every_value_reaches_its_field() {
             last: 5,
         },
         proxy: Some(ProxyMode::Require),
+        metrics: Some(address("9100")),
         proxy_from: vec![range("10.0.0.0", Some(8)), range("::1", None)],
     };
     assert_eq!(parsed, expected);
@@ -509,8 +510,9 @@ fn the_help_names_every_flag_and_service_within_100_columns_and_ends_with_exampl
 fn connect_takes_an_address_and_its_options() {
     let address = "127.0.0.1:7007".parse().expect("an address");
     let line = "connect --retry 7007 --no-jitter --once hi --greeting --frame u8 --frame-max 9 \
-                --connect-timeout 2s --timeout 1s --codec base64";
+                --connect-timeout 2s --timeout 1s --codec base64 --proxy-protocol v2";
     let expected = Connect {
+        proxy: Some(Version::V2),
         framing: "u8".parse().expect("a framing"),
         codec: Some(Codec::Base64),
         auth: None,

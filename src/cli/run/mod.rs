@@ -167,6 +167,7 @@ fn connect(endpoint: &Endpoint, options: Connect) -> Result<(), Failure> {
     let mut backoff = Backoff::new(tries, seed);
     let addresses = look_up(endpoint, &mut backoff)?;
     let settings = client::Settings {
+        proxy: options.proxy,
         framing: limited(options.framing, options.frame_size_max)?,
         codec: options.codec,
         auth: key,

@@ -19,6 +19,7 @@ use crate::limits::{
 };
 use crate::protocol::framing::{Decoded, Framing, Raw};
 use crate::protocol::front::auth::Key;
+use crate::protocol::front::proxy::Version;
 
 use super::conversation::exchange::Expect;
 use super::conversation::http::request::Request;
@@ -100,6 +101,8 @@ pub struct Plan {
     pub start_at: Option<u64>,
     /// How often a line about the run is written.
     pub interval: Option<Duration>,
+    /// The header of a load balancer that each connection begins with.
+    pub proxy: Option<Version>,
     /// The time limit for one connection to be established; `None` means the kernel's limit.
     pub connect_timeout: Option<Duration>,
     /// The key that answers the challenge of the server, on each connection.
@@ -145,6 +148,7 @@ impl Default for Plan {
             slow_start: Duration::ZERO,
             start_at: None,
             interval: None,
+            proxy: None,
             connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
             key: None,
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
@@ -248,6 +252,9 @@ impl Plan {
             )),
             Plan { framing, .. } if *framing != Framing::Raw(Raw) => {
                 wrong("a datagram is a frame by itself; --frame does not go with it")
+            }
+            Plan { proxy: Some(_), .. } => {
+                wrong("--proxy-protocol goes with connections; datagrams have none")
             }
             Plan { pipeline: 2.., .. } => {
                 wrong("a datagram may be lost, so one is in flight; --connections gives more")

@@ -10,6 +10,7 @@
 use super::*;
 use crate::base::text::quantity::Quantity;
 use crate::load::conversation::mismatch::Wrong;
+use crate::protocol::front::proxy::{self, Version};
 
 /// Whether TLS has failed, which is found after the connect.
 fn is_insecure(cause: &Cause) -> bool {
@@ -67,6 +68,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
                 let slot = &mut self.slots[index];
                 (slot.socket, slot.stage, slot.tries) = (Some(socket), Stage::Connecting, 0);
                 slot.challenge = Challenge::default();
+                slot.is_announced = false;
                 self.connecting += 1;
                 // The request follows the challenge, if there is one.
                 match self.job.plan.churn && self.job.plan.key.is_none() {
@@ -172,6 +174,16 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         // A successful write proves that the connection is established.
         self.now = self.kernel.now();
+        match announce(
+            &mut self.kernel,
+            self.job.plan.proxy,
+            socket,
+            &mut slot.is_announced,
+        ) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return self.lose(index, Cause::of_connecting(error)),
+        }
         match self.kernel.write(socket, bytes) {
             Ok(count) => {
                 slot.connection.sent(self.job.script, count);
@@ -189,7 +201,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let Some(socket) = &slot.socket else {
             return Ok(());
         };
-        if let Err(error) = self.kernel.take_error(socket) {
+        let announced = &mut slot.is_announced;
+        let opened = (self.kernel.take_error(socket))
+            .and_then(|()| announce(&mut self.kernel, self.job.plan.proxy, socket, announced));
+        if let Err(error) = opened {
             return self.lose(index, Cause::of_connecting(error));
         }
         match self.prove(index) {
@@ -443,4 +458,32 @@ impl<K: Poller + Opener> Worker<'_, K> {
         }
         Ok(())
     }
+}
+
+/// Sends the header of a load balancer, which is not among the bytes of the load. A new socket has
+/// room for it.
+fn announce<K: Opener>(
+    kernel: &mut K,
+    version: Option<Version>,
+    socket: &K::Socket,
+    is_announced: &mut bool,
+) -> io::Result<()> {
+    let Some(version) = version.filter(|_| !*is_announced) else {
+        return Ok(());
+    };
+    let peer = match kernel.peer(socket) {
+        Ok(peer) => peer,
+        // The connect is in progress.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Err(error) => return Err(error),
+    };
+    let header = proxy::header(version, &kernel.local(socket)?.octets(), &peer.octets());
+    if kernel.write(socket, &header)? < header.len() {
+        let text = "the send buffer has no room for the PROXY header";
+        return Err(io::Error::other(text));
+    }
+    *is_announced = true;
+    Ok(())
 }

@@ -115,6 +115,8 @@ struct Slot<S> {
     tries: u8,
     /// Whether this connection replaces one that has ended.
     is_again: bool,
+    /// Whether its header of a load balancer was sent.
+    is_announced: bool,
     /// Failures since the last reply; they decide how long the slot waits before the next try.
     failures: Failures,
     challenge: Challenge,
@@ -206,6 +208,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             opened_at: Time::default(),
             tries: 0,
             is_again: false,
+            is_announced: false,
             failures: Failures::default(),
             challenge: Challenge::default(),
             connection: connection(plan, speech, &job.control.first_page),

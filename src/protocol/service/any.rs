@@ -8,8 +8,8 @@
 
 use super::{
     Answer, Clock, Coded, Dict, Discard, Echo, Effect, EffectEvent, Effects, Greeting, Http,
-    PrefixedEcho, Reply, Request, Robot, Run, Screen, Service, Upper, UpperUnicode, Visit, http,
-    run, upper,
+    PrefixedEcho, Reply, Request, Robot, Run, Scrape, Screen, Service, Upper, UpperUnicode, Visit,
+    http, run, upper,
 };
 use crate::protocol::framing::Hint;
 
@@ -36,6 +36,8 @@ pub enum AnyService {
     Http(Http),
     /// `--codec`
     Coded(Coded),
+    /// `--metrics`
+    Scrape(Scrape),
 }
 
 /// What one connection of any service remembers.
@@ -62,6 +64,7 @@ impl Service for AnyService {
             AnyService::UpperUnicode(upper) => AnyState::Partial(upper.open()),
             AnyService::Run(run) => AnyState::Running(run.open()),
             AnyService::Http(http) => AnyState::Conversation(http.open()),
+            AnyService::Scrape(scrape) => AnyState::Conversation(scrape.open()),
             AnyService::Coded(coded) => coded.open(),
             _ => AnyState::Stateless,
         }
@@ -84,6 +87,7 @@ impl Service for AnyService {
     fn clock(&mut self) -> Option<&mut dyn Clock> {
         match self {
             AnyService::Http(http) => Some(http),
+            AnyService::Scrape(scrape) => Some(scrape),
             AnyService::Coded(coded) => coded.clock(),
             _ => None,
         }
@@ -119,6 +123,7 @@ impl Service for AnyService {
             AnyService::Run(run) => run.reply_max(payload),
             AnyService::Http(http) => http.reply_max(payload),
             AnyService::Coded(coded) => coded.reply_max(payload),
+            AnyService::Scrape(scrape) => scrape.reply_max(payload),
         }
     }
 
@@ -159,6 +164,9 @@ impl Service for AnyService {
                 http.serve(state, request, reply)
             }
             (AnyService::Coded(coded), state) => coded.serve(state, request, reply),
+            (AnyService::Scrape(scrape), AnyState::Conversation(state)) => {
+                scrape.serve(state, request, reply)
+            }
             _ => unreachable!("{FOREIGN}"),
         }
     }
@@ -178,6 +186,9 @@ impl Service for AnyService {
             (AnyService::Run(run), AnyState::Running(state)) => visitor.visit(run, state),
             (AnyService::Http(http), AnyState::Conversation(state)) => visitor.visit(http, state),
             (AnyService::Coded(coded), state) => visitor.visit(coded, state),
+            (AnyService::Scrape(scrape), AnyState::Conversation(state)) => {
+                visitor.visit(scrape, state)
+            }
             _ => unreachable!("{FOREIGN}"),
         }
     }
@@ -270,4 +281,4 @@ macro_rules! rows {
     };
 }
 
-rows! { Echo Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http Coded }
+rows! { Echo Upper UpperUnicode PrefixedEcho Discard Dict Robot Run Http Coded Scrape }

@@ -32,7 +32,7 @@ pub use dict::Dict;
 pub use discard::Discard;
 pub use echo::{Echo, PrefixedEcho};
 pub use effect::{Effect, EffectEvent};
-pub use http::Http;
+pub use http::{Http, Scrape};
 pub use robot::Robot;
 pub use run::Run;
 pub use upper::{Upper, UpperUnicode};

@@ -3,6 +3,7 @@
 pub(in crate::server) mod acceptor;
 pub mod announced;
 pub mod handoff;
+pub mod listeners;
 pub mod per_address;
 
 /// How the workers of a server share its connections.

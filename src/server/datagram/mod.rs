@@ -47,6 +47,8 @@ pub struct DatagramSocket<Socket> {
     pub address: Address,
     /// Other workers have it too.
     pub is_shared: bool,
+    /// Another program has it too, and keeps it when this one ends.
+    pub is_passed: bool,
 }
 
 /// Bytes that `count` datagram sockets of one worker take.
@@ -214,8 +216,7 @@ where
         };
         let mut failed = None;
         for (number, it) in sockets.into_iter().enumerate() {
-            let (number, address) = (number as u32, &it.address);
-            let port = Port::new(it.socket, address, number, it.is_shared, room, pacing);
+            let port = Port::new(it, number as u32, room, pacing);
             match port {
                 Ok(port) => server.ports.push(port),
                 Err((socket, error)) => {

@@ -27,7 +27,7 @@ use crate::limits::{
 use crate::server::pace::Pacing;
 
 use super::meter::Meter;
-use super::{Reply, Turn};
+use super::{DatagramSocket, Reply, Turn};
 
 /// A datagram socket of one worker.
 pub(super) struct Port<Socket> {
@@ -36,6 +36,8 @@ pub(super) struct Port<Socket> {
     number: u32,
     /// Other workers have the socket too.
     is_shared: bool,
+    /// Another program has it too.
+    is_passed: bool,
     /// Its own address, which never sends a request.
     own: Sender,
     /// It is bound to all addresses of this machine.
@@ -73,16 +75,20 @@ enum Stage {
 }
 
 impl<Socket> Port<Socket> {
-    /// Takes the memory for `socket`, which is bound to `address`, with `room` bytes for replies.
+    /// Takes the memory for a socket, with `room` bytes for replies.
     pub(super) fn new(
-        socket: Socket,
-        address: &Address,
+        found: DatagramSocket<Socket>,
         number: u32,
-        is_shared: bool,
         room: usize,
         pacing: &Pacing,
     ) -> Result<Port<Socket>, (Socket, io::Error)> {
-        let made = DatagramBatch::new(room).and_then(|it| Ok((it, Sender::try_from(address)?)));
+        let DatagramSocket {
+            socket,
+            address,
+            is_shared,
+            is_passed,
+        } = found;
+        let made = DatagramBatch::new(room).and_then(|it| Ok((it, Sender::try_from(&address)?)));
         let (batch, own) = match made {
             Ok(made) => made,
             Err(error) => return Err((socket, error)),
@@ -92,6 +98,7 @@ impl<Socket> Port<Socket> {
             socket: Some(socket),
             number,
             is_shared,
+            is_passed,
             own,
             is_wildcard,
             is_of_this_machine: address.is_of_this_machine(),
@@ -583,9 +590,12 @@ impl<Socket> Port<Socket> {
         let (Some(socket), Stage::Open) = (&self.socket, self.stage) else {
             return;
         };
-        if let Err(error) = (turn.calls.stop_arrivals)(turn.kernel, socket) {
-            // They still come, for the reading time of the drain at most.
-            log::debug!("{}: setsockopt: {error}", self.own);
+        // A socket that was passed stays open, and its next user must hear what arrives.
+        if !self.is_passed {
+            if let Err(error) = (turn.calls.stop_arrivals)(turn.kernel, socket) {
+                // They still come, for the reading time of the drain at most.
+                log::debug!("{}: setsockopt: {error}", self.own);
+            }
         }
         self.read.lift();
         self.write.lift();

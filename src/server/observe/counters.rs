@@ -8,12 +8,12 @@ use crate::protocol::connection::CloseReason;
 use crate::protocol::framing::FrameError;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// Counts since the start; `connections_now`, `pool_queue` and `commands_now` are current
         /// numbers.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
             /// Closed connections, by [`CloseReason`].
             pub closed: [u64; CloseReason::ALL.len()],
         }
@@ -56,6 +56,16 @@ macro_rules! counters {
             fn each_mut(&mut self, change: &mut dyn FnMut(&mut u64)) {
                 $(change(&mut self.$name);)*
                 self.closed.iter_mut().for_each(change);
+            }
+
+            /// Calls `tell` with each counter: its name, what it counts, and the count.
+            pub(super) fn explain(&self, tell: &mut dyn FnMut(&str, &str, u64)) {
+                $(tell(stringify!($name), concat!($($doc),*).trim(), self.$name);)*
+                for reason in CloseReason::ALL {
+                    let name = format!("closed_{}", reason.name());
+                    let help = format!("Connections closed for the reason {}.", reason.name());
+                    tell(&name, &help, self.closed[reason as usize]);
+                }
             }
 
             /// Calls `tell` with each counter: the two parts of its name, and the count.

@@ -3,6 +3,7 @@
 
 pub mod counters;
 pub(crate) mod log_limiter;
+pub mod metrics;
 pub mod snapshot;
 pub mod tap;
 pub mod wiretap;

@@ -121,6 +121,12 @@ impl Sums {
         sum
     }
 
+    /// Lines that found no room in any worker process.
+    pub(super) fn lines_dropped(&self) -> u64 {
+        let each = self.places.iter().map(|latest| latest.report.lines_dropped);
+        self.past_lines_dropped + each.sum::<u64>()
+    }
+
     /// Connections accepted by each thread of the first place, then of the second, and so on.
     fn by_worker(&self) -> Vec<u64> {
         let mut all = Vec::new();

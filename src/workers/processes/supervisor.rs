@@ -26,21 +26,23 @@ use crate::kernel::{
 };
 use crate::limits::{
     LINE_RETRY_PAUSE, NOTICE_INTERVAL, PROCESS_DRAIN_GRACE, PROCESS_MESSAGES_MAX, PROCESS_STOP_MAX,
-    PROCESSES_MAX, RELOAD_LINES_BURST, SIGNAL_ECHO,
+    PROCESSES_MAX, RELOAD_LINES_BURST, SCRAPE_LOOK_INTERVAL, SIGNAL_ECHO,
 };
+use crate::protocol::service::Scrape;
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::LogLimiter;
+use crate::server::observe::metrics;
+use crate::server::scrapes::{Pages, watch};
 
 use super::liveness::Liveness;
 use super::place::Place;
 use super::report::{MESSAGE_SIZE_MAX, Message, Order, Report};
 use super::sums::Sums;
-use crate::workers::Statistics;
 use crate::workers::notices::Notices;
 use crate::workers::signals::Signals;
+use crate::workers::{LINES_DROPPED, Statistics};
 
 /// How worker processes are supervised.
-#[derive(Debug)]
 pub struct Supervision {
     /// Number of worker processes.
     pub processes: usize,
@@ -52,6 +54,8 @@ pub struct Supervision {
     pub drain_timeout: Duration,
     /// What the service manager is told.
     pub notices: Notices,
+    /// Pages of the server about itself.
+    pub scrapes: Option<Box<dyn Pages<Socket>>>,
 }
 
 /// What this process is, or was.
@@ -108,6 +112,9 @@ pub fn supervise(
     announce: &mut dyn FnMut(),
 ) -> io::Result<Role> {
     linux.watch_workers()?;
+    if let Some(scrapes) = &supervision.scrapes {
+        watch(&mut linux, &**scrapes)?;
+    }
     let places = 0..supervision.processes;
     let liveness = Liveness::new(supervision.alive);
     let mut supervisor = Supervisor {
@@ -124,6 +131,9 @@ pub fn supervise(
         next_stats: Time::NEVER,
         next_status: Time::NEVER,
         next_alive: Time::NEVER,
+        next_look: Time::NEVER,
+        purposes: [false; 2],
+        purposes_again: [false; 2],
         cut: 0,
         lost: 0,
         restarted: 0,
@@ -170,6 +180,11 @@ struct Supervisor {
     /// When the service manager is told the next status, and that this loop turns.
     next_status: Time,
     next_alive: Time,
+    /// When late scrapes are looked for.
+    next_look: Time,
+    /// What the counts are asked for, by [`Purpose`], and for what again.
+    purposes: [bool; 2],
+    purposes_again: [bool; 2],
     /// Connections that drains have cut. A worker that was drained alone does not count.
     cut: u64,
     lost: u64,
@@ -180,6 +195,15 @@ struct Supervisor {
     events: [Event; EVENTS],
     /// The time of this turn.
     now: Time,
+}
+
+/// What counts are asked for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// A line of statistics.
+    Line,
+    /// A scrape.
+    Scrape,
 }
 
 #[derive(Debug)]
@@ -308,6 +332,7 @@ impl Supervisor {
             let token = self.events[at].token();
             match token.source() {
                 Source::Signals => signals = true,
+                Source::Scrapes => self.ask_for_counts(Purpose::Scrape),
                 Source::ChildEnded => child_ended = true,
                 Source::WakeUp => self.linux.take_wake_up()?,
                 Source::Connection => {
@@ -333,7 +358,7 @@ impl Supervisor {
         };
         let places = self.places.iter().map(Place::deadline);
         let next = places.fold(of_stage, Time::min);
-        let own = self.next_stats.min(self.next_status).min(self.next_alive);
+        let own = (self.next_stats.min(self.next_status)).min(self.next_alive.min(self.next_look));
         next.min(own).min(self.sums.deadline())
     }
 
@@ -447,7 +472,7 @@ impl Supervisor {
             }
         }
         if signals.statistics {
-            self.ask_for_counts();
+            self.ask_for_counts(Purpose::Line);
         }
         Ok(())
     }
@@ -577,8 +602,13 @@ impl Supervisor {
     fn expire(&mut self) {
         let now = self.now;
         if now >= self.next_stats {
-            self.ask_for_counts();
+            self.ask_for_counts(Purpose::Line);
             self.next_stats = self.next_stats();
+        }
+        if now >= self.next_look {
+            // Late peers among the scrapes are ended then.
+            self.next_look = Time::NEVER;
+            self.ask_for_counts(Purpose::Scrape);
         }
         self.print_if_due();
         if now >= self.next_status.min(self.next_alive) {
@@ -629,9 +659,16 @@ impl Supervisor {
         interval.map_or(Time::NEVER, |span| self.now.after(span))
     }
 
-    /// A line of statistics is asked for: every worker that serves counts.
-    fn ask_for_counts(&mut self) {
-        if let Some(number) = self.sums.ask(self.now) {
+    /// Counts are asked for: every worker that serves counts. If they are asked for already, they
+    /// are again when the others have come.
+    fn ask_for_counts(&mut self, purpose: Purpose) {
+        let asked = self.sums.ask(self.now);
+        let purposes = match asked {
+            Some(_) => &mut self.purposes,
+            None => &mut self.purposes_again,
+        };
+        purposes[purpose as usize] = true;
+        if let Some(number) = asked {
             let order = Order::Count(number).to_bytes();
             for place in 0..self.places.len() {
                 let link = self.links[place]
@@ -648,18 +685,64 @@ impl Supervisor {
 
     fn print_if_due(&mut self) {
         while self.sums.is_due(self.now) {
-            let alive = self.places.iter().filter(|place| place.id().is_some());
-            let Statistics {
-                format, by_worker, ..
-            } = self.supervision.statistics;
-            let (dropped, restarted) = (lines_dropped(), self.restarted);
-            let line = (self.sums).line(format, by_worker, dropped, alive.count(), restarted);
-            OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
+            let [line, scrape] = std::mem::take(&mut self.purposes);
+            if line {
+                self.print_line();
+            }
+            if scrape {
+                self.answer_scrapes();
+            }
             if !self.sums.take_asked_again() {
                 return;
             }
-            self.ask_for_counts();
+            let [line, scrape] = std::mem::take(&mut self.purposes_again);
+            for (is_asked, purpose) in [(line, Purpose::Line), (scrape, Purpose::Scrape)] {
+                if is_asked {
+                    self.ask_for_counts(purpose);
+                }
+            }
         }
+    }
+
+    fn processes_alive(&self) -> usize {
+        let alive = self.places.iter().filter(|place| place.id().is_some());
+        alive.count()
+    }
+
+    fn print_line(&self) {
+        let Statistics {
+            format, by_worker, ..
+        } = self.supervision.statistics;
+        let (dropped, restarted) = (lines_dropped(), self.restarted);
+        let alive = self.processes_alive();
+        let line = (self.sums).line(format, by_worker, dropped, alive, restarted);
+        OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
+    }
+
+    fn answer_scrapes(&mut self) {
+        let (name, help) = LINES_DROPPED;
+        let more = [
+            (name, help, self.sums.lines_dropped() + lines_dropped()),
+            (
+                "processes_alive",
+                "Worker processes now.",
+                self.processes_alive() as u64,
+            ),
+            (
+                "processes_restarted",
+                "Worker processes started again.",
+                self.restarted,
+            ),
+        ];
+        let text = metrics::page(&self.sums.counters(), &more);
+        let is_ready = matches!(self.stage, Stage::Serving);
+        if let Some(scrapes) = &mut self.supervision.scrapes {
+            scrapes.answer(Scrape::new(text, is_ready));
+        }
+        self.next_look = match self.supervision.scrapes {
+            Some(_) => self.now.after(SCRAPE_LOOK_INTERVAL),
+            None => Time::NEVER,
+        };
     }
 
     /// How all has ended, once no worker is left and none is started.

@@ -427,6 +427,25 @@ fn a_bench_proves_its_key_again_where_the_server_ends_a_connection() {
 }
 
 #[test]
+fn a_bench_proves_its_key_behind_the_header_of_a_load_balancer() {
+    let file = KeyFile::new("header", KEY);
+    let server = start(&file, &["--proxy-protocol", "require"]);
+    let address = server.address().to_string();
+    for more in [&[][..], &["--churn"]] {
+        let all = [
+            "-n",
+            "99",
+            "--proxy-protocol",
+            "v2",
+            "--assert",
+            "errors==0",
+        ];
+        let (code, line) = bench(&address, &file, &[&all, more].concat());
+        assert_eq!(code, Some(0), "{more:?}: {line}");
+    }
+}
+
+#[test]
 fn a_bench_whose_key_is_refused_ends_with_9() {
     let (file, wrong) = (KeyFile::new("served", KEY), KeyFile::new("wrong", b"other"));
     let server = start(&file, &[]);

@@ -25,6 +25,7 @@ mod inetd;
 mod injected;
 mod kernel_options;
 mod memory;
+mod metrics;
 mod models;
 mod notices;
 mod others;

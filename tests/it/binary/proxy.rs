@@ -352,3 +352,41 @@ fn what_does_not_combine_is_one_line_and_code_1() {
         assert_eq!((ended.code, ended.stderr), (Some(1), vec![line.to_owned()]));
     }
 }
+
+#[test]
+fn connect_and_bench_announce_themselves_in_both_versions() {
+    let program = crate::program::path();
+    for version in ["v1", "v2"] {
+        let run = server("require", &["run", "--allow", "echo hi"]);
+        let address = run.address().to_string();
+        let connect = ["connect", &address, "--proxy-protocol", version];
+        let said = std::process::Command::new(program)
+            .args([&connect[..], &["--frame", "line", "--once", "echo hi"]].concat())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.starts_with("127.0.0.1:"), "{version}: {said}");
+        run.end();
+        let server = server("require", &[]);
+        let address = server.address().to_string();
+        for more in [&[][..], &["--churn"]] {
+            let bench = ["bench", &address, "-n", "200", "-c", "4", "--warmup", "0"];
+            let bench = [&bench[..], &["--proxy-protocol", version], more].concat();
+            let ended = Ended::run(&bench);
+            assert_eq!(
+                ended.code,
+                Some(0),
+                "{version} {more:?}: {:?}",
+                ended.stderr
+            );
+        }
+        until("all have left", || {
+            server.stats().get("connections_now") == 0
+        });
+        assert_eq!(server.stats().get("closed_proxy"), 0, "{version}");
+        server.end();
+    }
+    let refused = Ended::run(&["bench", "udp://127.0.0.1:9", "--proxy-protocol", "v1"]);
+    assert_eq!((refused.code, refused.stderr.len()), (Some(1), 1));
+}

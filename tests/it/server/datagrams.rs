@@ -42,6 +42,7 @@ impl<S: Service> Stage<S> {
             socket: play.server.kernel_mut().open_datagrams(at),
             address: address(at),
             is_shared: false,
+            is_passed: false,
         });
         let sockets = sockets.collect();
         play.server
@@ -455,6 +456,7 @@ fn a_socket_that_cannot_be_registered_is_closed_with_the_others() {
         socket: play.server.kernel_mut().open_datagrams(at),
         address: address(at),
         is_shared: false,
+        is_passed: false,
     });
     play.sim().fail("epoll_ctl", 2, errno::ENOSPC);
     let refused = play.server.serve_datagrams(sockets.into());
@@ -480,6 +482,26 @@ fn a_drain_answers_what_is_in_the_queue_and_takes_nothing_more() {
         (stage.play.server.cut(), stage.sim().open_sockets()),
         (0, 1)
     );
+}
+
+#[test]
+fn a_drain_leaves_a_socket_that_was_passed_open_to_its_next_user() {
+    let mut play = Play::new(Config::default(), settings(), Framing::Raw(Raw), Echo);
+    let socket = DatagramSocket {
+        socket: play.server.kernel_mut().open_datagrams(HERE),
+        address: address(HERE),
+        is_shared: true,
+        is_passed: true,
+    };
+    play.server
+        .serve_datagrams(vec![socket])
+        .expect("it is registered");
+    assert!(play.sim().send_datagram_to(0, b"a", &address(PEER)));
+    play.server.drain();
+    assert_eq!(play.sim().calls("setsockopt datagrams"), 0);
+    play.quiet();
+    assert!(play.server.is_done());
+    assert_eq!((play.counters().datagrams_out, play.server.cut()), (1, 0));
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl Datagrams {
             socket,
             address: address(HERE),
             is_shared: false,
+            is_passed: false,
         };
         server.serve_datagrams(vec![socket]).expect("a start");
         Datagrams {

@@ -237,9 +237,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             }
         }
         let doors = locked(&sim).listeners().to_vec();
+        let datagrams = socket.map(|it| Datagrams::new(world, it, &mut servers[0]));
         locked(&sim).set_faults(world.faults.clone());
         let actors = world.parts.iter().map(Actor::new).collect();
-        let datagrams = socket.map(|it| Datagrams::new(world, it, &mut servers[0]));
         let errands = Errands::new(world.seed, &mut servers[0]);
         let dice = Dice::new(!world.seed);
         let (step, turns, idle_turns) = (0, 0, vec![0; count]);

@@ -161,11 +161,10 @@ fn a_bench_proves_its_key_inside_tls() {
         let path = format!("mynah-tls-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(path);
         std::fs::write(&path, name).expect("it is written");
-        path
+        path.display().to_string()
     });
-    let text = |path: &std::path::PathBuf| path.display().to_string();
     let auth = ["--auth", "hmac-sha256", "--auth-key-file"];
-    let served = [&["echo"], &auth[..], &[&text(&key)]].concat();
+    let served = [&["echo"], &auth[..], &[&key[..]]].concat();
     let server = start("cert.pem", "key.pem", &served);
     let address = server.address().to_string();
     let args = [
@@ -179,10 +178,10 @@ fn a_bench_proves_its_key_inside_tls() {
         "99",
     ];
     for more in [&[][..], &["--churn"]] {
-        let all = [&args[..], &auth, &[&text(&key)], more].concat();
+        let all = [&args[..], &auth, &[&key], more].concat();
         let output = mynah(&[&all[..], &["--assert", "errors==0"]].concat());
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        let all = [&args[..], &auth, &[&text(&other)], more].concat();
+        let all = [&args[..], &auth, &[&other], more].concat();
         fails(&all, 9, "the server refused the key");
     }
     server.end();

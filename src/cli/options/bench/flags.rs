@@ -13,6 +13,7 @@ use crate::load::plan::text::{self, Moment};
 use crate::load::plan::{Plan, Protocol};
 use crate::load::run::bench::{Server, ServerPid};
 
+use super::super::table::front::VERSIONS;
 use super::super::table::{AUTHS, BENCH, Effect, Flag};
 use super::super::values::{
     choice, count, number, output_file, put, switch, switch_text, threads, time, time_or_off,
@@ -156,6 +157,15 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
                 &mut options.bench.bench.auth_key_file,
                 Ok(Some(text.into())),
             )
+        }),
+    ),
+    row(
+        LOAD,
+        "--proxy-protocol",
+        "each connection begins with the header of a load balancer: off, v1 or v2",
+        |options| name_of(&options.bench.bench.plan.proxy, VERSIONS).to_owned(),
+        Effect::Value("VERSION", |options, text| {
+            put(&mut plan(options).proxy, choice(text, VERSIONS))
         }),
     ),
     row(

@@ -18,7 +18,7 @@ use crate::load::plan::{Pace, Protocol};
 use crate::load::run::bench::{Bench, Server};
 use crate::protocol::framing::{Framing, Raw};
 
-use super::table::tls::{check_client, needs_tls};
+use super::table::tls::{check_client, check_header, needs_tls};
 use super::table::{BENCH, CommandRow, check_auth};
 use super::values::{count, put, rate, size};
 use super::{Command, Options, TraceFile};
@@ -209,6 +209,7 @@ fn finish(options: Options) -> Result<Command, String> {
     }
     check_auth(bench.auth, &bench.auth_key_file)?;
     check_client(&bench.tls)?;
+    check_header(&bench.tls, bench.plan.proxy.is_some())?;
     check_names(&bench)?;
     bench.check()?;
     Ok(Command::Bench(Box::new(bench), TraceFile::default()))

@@ -7,6 +7,7 @@ use super::*;
 use crate::load::conversation::http::request::Request;
 use crate::load::plan::{Message, Plan, Until};
 use crate::load::run::bench::ServerPid;
+use crate::protocol::front::proxy::Version;
 
 fn parse_words(words: &[&str]) -> Result<Bench, String> {
     let words = ["bench"].iter().chain(words).map(OsString::from);
@@ -43,7 +44,7 @@ fn a_document_without_a_file_goes_to_stdout() {
 #[test]
 fn every_value_reaches_its_field() {
     let line = "7007 --connections 9 --requests 500 --warmup 3s --ramp 4s --size 16..4k \
-                --connect-timeout 5s \
+                --connect-timeout 5s --proxy-protocol v1 \
                 --pipeline 5 --rate 1.5k --arrivals poisson --frame u16le \
                 --verify off --idle 6 --threads 2 --pin 1,0 --server-pid 77 \
                 --spin 20us --source-ip 127.0.0.255..127.0.1.0,127.9.9.9 \
@@ -60,6 +61,7 @@ fn every_value_reaches_its_field() {
         slow_start: Duration::ZERO,
         start_at: None,
         interval: Some(Duration::from_secs(8)),
+        proxy: Some(Version::V1),
         connect_timeout: Some(Duration::from_secs(5)),
         key: None,
         size: (16, 4096),

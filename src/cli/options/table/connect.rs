@@ -9,6 +9,7 @@ use super::super::values::{
     time_or_off_text,
 };
 use super::super::{Command, Connect};
+use super::front::VERSIONS;
 use super::{
     AUTHS, CODECS, CONNECT, CommandRow, Effect, FRAME_MAX_MAX, Flag, TIMEOUTS, check_auth,
     check_codec, tls,
@@ -48,6 +49,7 @@ pub(super) const ROW: CommandRow = CommandRow {
         check_auth(options.connect.auth, &options.connect.auth_key_file)?;
         check_codec(options.connect.codec, &options.connect.framing)?;
         tls::check_client(&options.tls)?;
+        tls::check_header(&options.tls, options.connect.proxy.is_some())?;
         let connect = Connect {
             tls: options.tls,
             ..options.connect
@@ -167,6 +169,17 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "retry: whole pauses instead of random parts of them",
         default: |options| switch_text(options.connect.no_jitter),
         effect: Effect::Switch(|options, text| put(&mut options.connect.no_jitter, switch(text))),
+    },
+    Flag {
+        long: "--proxy-protocol",
+        short: None,
+        group: "Connecting",
+        commands: &[CONNECT],
+        help: "send the header of a load balancer first: off, v1 or v2",
+        default: |options| name_of(&options.connect.proxy, VERSIONS).to_owned(),
+        effect: Effect::Value("VERSION", |options, text| {
+            put(&mut options.connect.proxy, choice(text, VERSIONS))
+        }),
     },
     Flag {
         long: "--connect-timeout",

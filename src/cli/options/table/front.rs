@@ -9,12 +9,20 @@ use super::super::values::{choice, put};
 use super::super::{ProxyMode, Serve, name_of};
 use super::{Effect, Flag, SERVE};
 use crate::limits::PROXY_RANGES_MAX;
+use crate::protocol::front::proxy::Version;
 use crate::server::admission::announced::Range;
 
 const PROXY_MODES: &[(&str, Option<ProxyMode>)] = &[
     ("off", None),
     ("accept", Some(ProxyMode::Accept)),
     ("require", Some(ProxyMode::Require)),
+];
+
+/// The versions of the header that a client sends.
+pub(in crate::cli::options) const VERSIONS: &[(&str, Option<Version>)] = &[
+    ("off", None),
+    ("v1", Some(Version::V1)),
+    ("v2", Some(Version::V2)),
 ];
 
 /// Refuses what does not combine with `--proxy-protocol`.

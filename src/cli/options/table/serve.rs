@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::super::services::{self, SERVICES, ServiceName};
 use super::super::values::{
     byte_rate, byte_rate_text, choice, count, count_or_off, count_or_off_text, mode, number, put,
-    size, size_text, switch, switch_text, threads, time, time_or_off, time_or_off_text, time_text,
+    size, size_text, stream_endpoint, switch, switch_text, threads, time, time_or_off,
+    time_or_off_text, time_text,
 };
 use super::super::{Command, Serve, name_of};
 use super::front;
@@ -741,6 +742,25 @@ pub(super) const FLAGS: &[Flag] = &[
                 &mut options.serve.stats_format,
                 choice(text, STATS_FORMATS).map(Some),
             )
+        }),
+    },
+    Flag {
+        long: "--metrics",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "serve the counters for Prometheus there, /healthz and /readyz",
+        default: |_| String::new(),
+        effect: Effect::Value("ADDR", |options, text| {
+            let endpoint = stream_endpoint(text)?;
+            if !matches!(
+                endpoint,
+                Endpoint::At(Address::Tcp(_)) | Endpoint::Named { .. }
+            ) {
+                return Err("must be an address of TCP, such as 127.0.0.1:9100".to_owned());
+            }
+            options.serve.metrics = Some(endpoint);
+            Ok(())
         }),
     },
     Flag {

@@ -52,6 +52,17 @@ pub(in crate::cli::options) fn check_client(wanted: &Wanted) -> Result<(), Strin
     }
 }
 
+/// Refuses the header of a load balancer under TLS: it would have to come before the handshake.
+pub(in crate::cli::options) fn check_header(
+    wanted: &Wanted,
+    has_header: bool,
+) -> Result<(), String> {
+    match wanted.on && has_header {
+        true => Err("--tls: does not combine with --proxy-protocol".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Refuses options of TLS that lack another one.
 pub(super) fn check(serve: &Serve) -> Result<(), String> {
     match (&serve.tls_cert, &serve.tls_key) {

@@ -13,6 +13,7 @@ mod models;
 mod passed;
 mod processes;
 mod ready;
+mod scrapes;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -34,8 +35,8 @@ use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::{ProxyMode, Serve};
 use crate::kernel::journal::{Track, recorder};
 use crate::kernel::{
-    Address, Link, Linux, Socket, Spawner, Traced, Waker, block_signals, block_trace_signal, host,
-    outlet_descriptors,
+    Address, Endpoint, Link, Linux, Socket, Spawner, Traced, Waker, block_signals,
+    block_trace_signal, host, outlet_descriptors,
 };
 use crate::limits;
 use crate::protocol::connection::Protocol;
@@ -44,6 +45,7 @@ use crate::protocol::service::AnyService;
 use crate::protocol::service::Service;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::ProxyRule;
+use crate::server::admission::listeners::Listeners;
 use crate::server::admission::per_address::PerIp;
 use crate::server::blocking::{Load, Model};
 use crate::server::datagram;
@@ -56,7 +58,7 @@ use crate::server::{Server, Settings};
 use crate::transport::tls::{Side, Tls};
 use crate::workers::notices::Notices;
 use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
-use listeners::{Listeners, Open, address_of, leave_out_ipv6_halves};
+use listeners::{Open, address_of, inherited_by, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
 use ready::{print_ready_line, warn_about_allowed};
 use transport::{Carrier, Secure};
@@ -183,6 +185,12 @@ where
     // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
     // line and not an abort.
     drop(memory("--max-memory", plan.ceiling)?);
+    let mut scrapes = None;
+    if let Some(endpoint) = &options.metrics {
+        let (opened, address) = scrapes::open(endpoint)?;
+        scrapes = Some(opened);
+        options.metrics = Some(Endpoint::At(address));
+    }
     block_signals().map_err(io_failure("signals"))?;
     if options.trace.file.is_some() {
         block_trace_signal().map_err(io_failure("signals"))?;
@@ -203,8 +211,8 @@ where
             addresses: &mut addresses,
             passed: &mut passed,
         };
-        let (user, notices) = (user.as_ref(), notices());
-        match processes::supervise(open, user, notices, &mut reload, &mut announce)? {
+        let (user, watch) = (user.as_ref(), (notices(), scrapes.take()));
+        match processes::supervise(open, user, watch, &mut reload, &mut announce)? {
             processes::Role::Worker(it) => place = Some(it),
             processes::Role::Supervisor => return Ok(()),
         }
@@ -276,6 +284,13 @@ where
     }
     if let (true, Some(server)) = (options.inetd, servers.first_mut()) {
         serve_standard_input(server, passed.connection.take(), options.idle_timeout);
+    }
+    if let (Some(server), Some(scrapes)) = (servers.first_mut(), scrapes) {
+        let served = server.serve_scrapes(Box::new(scrapes));
+        if served.is_err() {
+            servers.iter_mut().for_each(Server::close_listeners);
+        }
+        served.map_err(io_failure("--metrics"))?;
     }
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);
@@ -440,7 +455,9 @@ impl Open<'_> {
         let shared = copies.pop().unwrap_or_default();
         let mut listeners = self.listeners(&mut kernel, worker, shared)?;
         if worker == 0 {
-            (listeners, *copies) = listeners.copies(&mut kernel, self.options)?;
+            let inherited = (1..self.options.threads).map(|it| inherited_by(self.options, it));
+            let copied = listeners.copies(&mut kernel, inherited);
+            (listeners, *copies) = copied.map_err(io_failure("fcntl"))?;
         }
         Ok(Opened {
             kernel,
@@ -600,7 +617,8 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let inherited = (host::open_descriptors()).map_or(0, |open| {
         open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
     });
-    let others = limits::DESCRIPTORS_FIXED + threads * each + inherited;
+    let scrapes = (options.metrics.as_ref()).map_or(0, |_| limits::SCRAPE_DESCRIPTORS);
+    let others = limits::DESCRIPTORS_FIXED + threads * each + inherited + scrapes;
     let taken = match inherited {
         0 => String::new(),
         _ => format!(", of which {inherited} were open before"),

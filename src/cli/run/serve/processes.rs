@@ -7,15 +7,17 @@
 //! plan and the servers, `workers::processes` supervises. See fork(2).
 
 use super::super::{Exit, Failure, io_failure};
-use super::listeners::{Listeners, Open, inherited_by};
+use super::listeners::{Open, inherited_by};
 use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
 use crate::kernel::journal::Track;
-use crate::kernel::{self, Address, Linux, Opener, Socket};
+use crate::kernel::{self, Address, Linux, Opener, Socket, Traced};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
+use crate::server::admission::listeners::Listeners;
 use crate::server::blocking::Model;
+use crate::server::scrapes::{Pages, Scrapes};
 use crate::workers::notices::Notices;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
 
@@ -68,7 +70,7 @@ impl Place {
 pub(super) fn supervise(
     mut open: Open<'_>,
     user: Option<&NewUser>,
-    notices: Notices,
+    (notices, scrapes): (Notices, Option<Scrapes<Traced<Linux>>>),
     reload: &mut dyn FnMut() -> Result<(), String>,
     announce: &mut dyn FnMut(&[Address]),
 ) -> Result<Role, Failure> {
@@ -91,6 +93,7 @@ pub(super) fn supervise(
         statistics: statistics(options),
         drain_timeout: options.drain_timeout,
         notices,
+        scrapes: scrapes.map(|scrapes| Box::new(scrapes) as Box<dyn Pages<Socket>>),
     };
     let mut announce = || announce(addresses);
     let role = processes::supervise(linux, listeners, supervision, reload, &mut announce);
@@ -121,7 +124,10 @@ fn listeners_of_threads(
         let opened = open.listeners(linux, thread, shared);
         let opened = opened.and_then(|opened| match thread {
             0 => {
-                let (first, others) = opened.copies(linux, open.options)?;
+                let inherited = 1..open.options.threads;
+                let inherited = inherited.map(|thread| inherited_by(open.options, thread));
+                let copied = opened.copies(linux, inherited);
+                let (first, others) = copied.map_err(io_failure("fcntl"))?;
                 copies = others;
                 Ok(first)
             }

@@ -25,13 +25,14 @@ pub(super) fn print_ready_line(
     let listed: Vec<String> = addresses.iter().map(Address::to_string).collect();
     let ready = format!(
         "ready: service {}, frame {}, on {}, {}, at most {}, \
-         at most {} bytes of memory\n",
+         at most {} bytes of memory{}\n",
         options.service,
         options.framing,
         listed.join(" "),
         plural(options.workers(), "worker", "workers"),
         plural(connections_max, "connection", "connections"),
         plan.ceiling,
+        (options.metrics.as_ref()).map_or(String::new(), |at| format!(", metrics on {at}")),
     );
     // A closed stdout takes every line and loses it, because the standard library has opened
     // /dev/null in its place.

@@ -12,12 +12,11 @@
 //! is a slice around the slices of what the connection waited for in it, and these are around the
 //! calls. Times are microseconds since the first record. Source: "Trace Event Format" (Google).
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::super::{Body, Record, Snapshot};
-use super::{About, SHOWN, first_bytes, quoted, start, tracks};
-use crate::kernel::{Time, Token, errno};
+use super::{About, Places, SHOWN, first_bytes, quoted, start, tracks};
+use crate::kernel::{Time, errno};
 
 /// Tracks of connections begin behind those of loops.
 const CONNECTIONS: usize = 1_000_000;
@@ -62,12 +61,18 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
     for track in &tracks {
         writer.name(*track as usize + 1, &format!("loop {track}"))?;
     }
-    let mut lanes: HashMap<(u32, Token), Lane> = HashMap::new();
+    let (mut places, mut lanes) = (Places::default(), Vec::<Lane>::new());
     let mut end = writer.start;
     for record in snapshot.records() {
         end = end.max(record.at);
-        let key = (record.track, record.token);
-        if record.token.generation() > 0 && !lanes.contains_key(&key) {
+        let key = record.token.bits();
+        let mut place = match record.token.generation() {
+            0 => None,
+            _ => places.get(record.track, key),
+        };
+        if record.token.generation() > 0 && place.is_none() {
+            place = Some(lanes.len());
+            places.set(record.track, key, lanes.len());
             let number = CONNECTIONS + lanes.len();
             let of_loop = match tracks.len() {
                 1 => String::new(),
@@ -83,9 +88,9 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
                 state: none,
                 waits: none,
             };
-            lanes.insert(key, lane);
+            lanes.push(lane);
         }
-        let lane = lanes.get_mut(&key);
+        let lane = place.and_then(|place| lanes.get_mut(place));
         match (record.body, lane) {
             (
                 Body::State {
@@ -117,7 +122,7 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
             }
         }
     }
-    for lane in lanes.values_mut() {
+    for lane in &mut lanes {
         writer.turn(lane.number, &mut lane.waits, "", end)?;
         writer.turn(lane.number, &mut lane.state, "", end)?;
     }

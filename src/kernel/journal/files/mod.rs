@@ -16,6 +16,7 @@ mod packets;
 mod page;
 mod text;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
@@ -155,12 +156,33 @@ fn start(snapshot: &Snapshot) -> Time {
 
 /// The loops that have records.
 fn tracks(snapshot: &Snapshot) -> Vec<u32> {
-    let mut tracks: Vec<u32> = (snapshot.records().iter())
-        .map(|record| record.track)
-        .collect();
-    tracks.sort_unstable();
-    tracks.dedup();
-    tracks
+    let mut seen = Vec::new();
+    for record in snapshot.records() {
+        let track = record.track as usize;
+        if track >= seen.len() {
+            seen.resize(track + 1, false);
+        }
+        seen[track] = true;
+    }
+    let tracks = seen.iter().zip(0..).filter(|(seen, _)| **seen);
+    tracks.map(|(_, track)| track).collect()
+}
+
+/// The places of connections: by a loop and a token, or by a descriptor.
+#[derive(Default)]
+struct Places(HashMap<(u32, u64), usize>);
+
+// All formats share one map, because each kind of map would be compiled anew.
+impl Places {
+    #[inline(never)]
+    fn get(&self, track: u32, number: u64) -> Option<usize> {
+        self.0.get(&(track, number)).copied()
+    }
+
+    #[inline(never)]
+    fn set(&mut self, track: u32, number: u64, place: usize) {
+        self.0.insert((track, number), place);
+    }
 }
 
 /// The first bytes of a record as a reader sees them, in quotes: `"hello\n"`, with `...` behind

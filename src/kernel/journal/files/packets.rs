@@ -16,12 +16,11 @@
 //!
 //! Sources: pcapng (draft-ietf-opsawg-pcapng), RFC 791, RFC 8200, RFC 768, RFC 9293.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::super::{Body, Name, Record, Snapshot};
-use super::About;
+use super::{About, Places};
 use crate::kernel::{Address, Time, errno};
 
 /// Payload of one packet: an IP packet has at most 65,535 bytes.
@@ -66,6 +65,37 @@ struct Conversation {
 const OURS: usize = 0;
 const PEER: usize = 1;
 
+/// The conversations, by the number of their descriptor.
+#[derive(Default)]
+struct Conversations {
+    places: Places,
+    all: Vec<Option<Conversation>>,
+}
+
+impl Conversations {
+    fn begin(&mut self, descriptor: u32, one: Conversation) {
+        let number = u64::from(descriptor);
+        match self.places.get(0, number) {
+            Some(place) => self.all[place] = Some(one),
+            None => {
+                self.places.set(0, number, self.all.len());
+                self.all.push(Some(one));
+            }
+        }
+    }
+
+    fn of(&mut self, descriptor: u32) -> Option<&mut Conversation> {
+        let place = self.places.get(0, u64::from(descriptor))?;
+        self.all.get_mut(place)?.as_mut()
+    }
+
+    fn end(&mut self, descriptor: u32) {
+        if let Some(place) = self.places.get(0, u64::from(descriptor)) {
+            self.all[place] = None;
+        }
+    }
+}
+
 struct Writer<'a> {
     out: &'a mut dyn Write,
     about: &'a About,
@@ -96,7 +126,7 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
         packets: 0,
         conversations: 0,
     };
-    let mut conversations: HashMap<u32, Conversation> = HashMap::new();
+    let mut conversations = Conversations::default();
     for record in snapshot.records() {
         writer.record(snapshot, record, &mut conversations)?;
     }
@@ -131,7 +161,7 @@ impl Writer<'_> {
         &mut self,
         snapshot: &Snapshot,
         record: &Record,
-        conversations: &mut HashMap<u32, Conversation>,
+        conversations: &mut Conversations,
     ) -> io::Result<()> {
         let Body::Call {
             name,
@@ -146,40 +176,40 @@ impl Writer<'_> {
         match (name, result, descriptor) {
             (Name::Accept, Ok(new), _) => {
                 let accepted = self.conversation(None, None, Opening::Accepted);
-                conversations.insert(new as u32, accepted);
+                conversations.begin(new as u32, accepted);
             }
             (Name::Connect, Ok(new), _) => {
                 let to = address(snapshot, record);
                 let mut connecting = self.conversation(None, None, Opening::Connecting);
                 connecting.is_datagram = matches!(to, Some(Address::Udp(_)));
                 connecting.set(PEER, internet(to));
-                conversations.insert(new as u32, connecting);
+                conversations.begin(new as u32, connecting);
             }
             (Name::Peer, Ok(_), Some(number)) => {
-                if let Some(one) = conversations.get_mut(&number) {
+                if let Some(one) = conversations.of(number) {
                     one.set(PEER, internet(address(snapshot, record)));
                 }
             }
             (Name::Local, Ok(_), Some(number)) => {
-                if let Some(one) = conversations.get_mut(&number) {
+                if let Some(one) = conversations.of(number) {
                     one.set(OURS, internet(address(snapshot, record)));
                     self.open(one, at, false)?;
                 }
             }
             (Name::TakeError, Ok(_), Some(number)) => {
-                if let Some(one) = conversations.get_mut(&number) {
+                if let Some(one) = conversations.of(number) {
                     self.open(one, at, true)?;
                 }
             }
             (Name::Read | Name::Write, Ok(count), Some(number)) => {
                 let side = if name == Name::Read { PEER } else { OURS };
-                let one = match conversations.entry(number) {
-                    std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(unknown) => {
-                        let ends = snapshot.ends(number);
-                        let one = self.conversation(ends.own, ends.peer, Opening::Open);
-                        unknown.insert(one)
-                    }
+                if conversations.of(number).is_none() {
+                    let ends = snapshot.ends(number);
+                    let one = self.conversation(ends.own, ends.peer, Opening::Open);
+                    conversations.begin(number, one);
+                }
+                let Some(one) = conversations.of(number) else {
+                    return Ok(());
                 };
                 self.open(one, at, true)?;
                 if count == 0 && !one.is_datagram {
@@ -189,18 +219,19 @@ impl Writer<'_> {
                 self.data(one, side, at, &bytes, count)?;
             }
             (Name::Shutdown, Ok(_), Some(number)) => {
-                if let Some(one) = conversations.get_mut(&number) {
+                if let Some(one) = conversations.of(number) {
                     self.finish(one, OURS, at)?;
                 }
             }
             (Name::Close, _, Some(number)) => {
-                if let Some(mut one) = conversations.remove(&number) {
-                    self.open(&mut one, at, false)?;
-                    self.finish(&mut one, OURS, at)?;
+                if let Some(one) = conversations.of(number) {
+                    self.open(one, at, false)?;
+                    self.finish(one, OURS, at)?;
+                    conversations.end(number);
                 }
             }
             (_, Err(errno::ECONNRESET | errno::ECONNREFUSED), Some(number)) => {
-                if let Some(one) = conversations.get_mut(&number) {
+                if let Some(one) = conversations.of(number) {
                     self.open(one, at, false)?;
                     self.reset(one, at)?;
                 }

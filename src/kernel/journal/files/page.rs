@@ -12,11 +12,10 @@
 //! The parts of a line are separated by tabs. A begin is counted from the one before it; times are
 //! in nanoseconds. What moved is escaped, so no part has a tab.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::super::{Body, Snapshot};
-use super::{About, first_bytes, start, tracks};
+use super::{About, Places, first_bytes, start, tracks};
 
 /// Bytes that a record shows: fewer than in a line of text, because a page has to be loaded.
 const SHOWN: usize = 16;
@@ -25,7 +24,7 @@ const PAGE: &str = include_str!("page.html");
 
 pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> io::Result<()> {
     let [command, from] = about.lines(snapshot);
-    let mut lanes = HashMap::new();
+    let mut lanes = Places::default();
     for part in PAGE.split("@@") {
         match part {
             "TITLE" => out.write_all(plain(&command).as_bytes())?,
@@ -38,23 +37,20 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// A lane: a loop and its connection, or 0 for the loop itself.
-type Lane = (u32, u64);
-
 /// Writes an element for each loop and each connection. Returns their places.
-fn write_lanes(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<HashMap<Lane, usize>> {
-    let mut lanes = HashMap::new();
+fn write_lanes(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<Places> {
+    let (mut lanes, mut count) = (Places::default(), 0);
     let tracks = tracks(snapshot);
     for track in &tracks {
-        let place = lanes.len();
-        lanes.insert((*track, 0), place);
+        lanes.set(*track, 0, count);
+        count += 1;
         write!(out, "<div class=\"loop\"><b>loop {track}</b></div>")?;
     }
     for record in snapshot.records() {
-        let key = (record.track, record.token.bits());
-        if record.token.generation() > 0 && !lanes.contains_key(&key) {
-            let place = lanes.len();
-            lanes.insert(key, place);
+        let (track, number) = (record.track, record.token.bits());
+        if record.token.generation() > 0 && lanes.get(track, number).is_none() {
+            lanes.set(track, number, count);
+            count += 1;
             let of_loop = match tracks.len() {
                 1 => String::new(),
                 _ => format!(" of loop {}", record.track),
@@ -66,11 +62,7 @@ fn write_lanes(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<HashMap<L
     Ok(lanes)
 }
 
-fn write_data(
-    snapshot: &Snapshot,
-    lanes: &HashMap<Lane, usize>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn write_data(snapshot: &Snapshot, lanes: &Places, out: &mut dyn Write) -> io::Result<()> {
     let start = start(snapshot);
     let mut before = 0_i128;
     for record in snapshot.records() {
@@ -78,7 +70,7 @@ fn write_data(
             0 => 0,
             _ => record.token.bits(),
         };
-        let lane = lanes.get(&(record.track, token)).copied().unwrap_or(0);
+        let lane = lanes.get(record.track, token).unwrap_or(0);
         let began = record.began.since(start).as_nanos() as i128;
         let (delta, span) = (began - before, record.at.since(record.began).as_nanos());
         before = began;

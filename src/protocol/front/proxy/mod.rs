@@ -58,6 +58,17 @@ pub struct LocalName([u8; LOCAL_SIZE]);
 /// Bytes of the name of a local socket: `sun_path` of unix(7).
 const LOCAL_SIZE: usize = 108;
 
+impl Source {
+    /// The client at the IP address of these octets, 4 or 16; without them at no known address.
+    pub fn at(octets: &[u8], port: u16) -> Source {
+        match (octets.try_into(), octets.try_into()) {
+            (Ok(ipv4), _) => Source::Ipv4(ipv4, port),
+            (_, Ok(ipv6)) => Source::Ipv6(ipv6, port),
+            _ => Source::Peer,
+        }
+    }
+}
+
 impl LocalName {
     /// The name without its padding.
     pub fn as_bytes(&self) -> &[u8] {
@@ -87,6 +98,13 @@ pub fn parse(bytes: &[u8]) -> Parsed {
 pub fn is_undecided(bytes: &[u8]) -> bool {
     let is_part = |signature: &[u8]| bytes.len() < signature.len() && begins(bytes, signature);
     is_part(v1::SIGNATURE) || is_part(v2::SIGNATURE)
+}
+
+/// The header with which a client announces itself: its connection is one from `near` to `far`,
+/// each the octets of an IP address and a port.
+pub fn header(version: Version, near: &(Vec<u8>, u16), far: &(Vec<u8>, u16)) -> Vec<u8> {
+    let [near, far] = [near, far].map(|(octets, port)| Source::at(octets, *port));
+    write(version, &near, &far)
 }
 
 /// Whether `bytes` and `signature` agree as far as both go.

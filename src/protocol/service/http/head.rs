@@ -50,6 +50,43 @@ pub(super) struct Head {
     keeps_alive: bool,
     /// Expect: 100-continue.
     expects: bool,
+    /// The page that was asked for, where there are several.
+    pub(super) page: Page,
+}
+
+/// A page of the server about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Page {
+    #[default]
+    Other,
+    Metrics,
+    Health,
+    Ready,
+}
+
+impl Page {
+    /// The page of a request line, whose target is a path or a URI; a query is ignored.
+    pub(super) fn of(line: &[u8]) -> Page {
+        let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        let path = target
+            .split(|byte| *byte == b'?')
+            .next()
+            .unwrap_or_default();
+        let path = match path.windows(3).position(|it| it == b"://") {
+            Some(scheme) => {
+                let rest = &path[scheme + 3..];
+                let host = rest.iter().position(|byte| *byte == b'/');
+                host.map_or(&b"/"[..], |end| &rest[end..])
+            }
+            None => path,
+        };
+        match path {
+            b"/metrics" => Page::Metrics,
+            b"/healthz" => Page::Health,
+            b"/readyz" => Page::Ready,
+            _ => Page::Other,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,20 +17,23 @@
 //! bounds of a request are certain and only its method is not offered, the reply is 405 and the
 //! next request is served.
 //!
-//! Neighbours: `line` finds the ends of lines, `head` parses the lines, `target` and
-//! `protocol::http` check the bytes of their parts, `chunk` parses the line before a chunk, `date`
-//! writes the time.
+//! Neighbours: `scrape` serves other pages, `line` finds the ends of lines, `head` parses the
+//! lines, `target` and `protocol::http` check the bytes of their parts, `chunk` parses the line
+//! before a chunk, `date` writes the time.
 
 mod chunk;
 mod date;
 mod head;
 mod line;
+mod scrape;
 mod target;
 
 use super::{Answer, Clock, Reply, Request, Service};
 use crate::limits::{HTTP_BODY_MAX, HTTP_HEAD_MAX, STREAM_REPLY_SIZE};
 use head::{Body, Head};
 use line::HeadLines;
+
+pub use scrape::Scrape;
 
 /// Answers every request with the same short text.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,86 @@
+//! `--metrics`: opens the pages of the server about itself.
+//!
+//! They have a poller, a listener and memory of their own, which are opened before anything else:
+//! the ready line names their port, and a port below 1024 needs the privileges that `--user` drops.
+//! Neighbours: `server::scrapes` serves them, `workers` collects what they say.
+
+use std::time::Duration;
+
+use super::super::open_failure;
+use super::listeners::address_of;
+use super::{Exit, Failure, io_failure};
+use crate::kernel::journal::TextLog;
+use crate::kernel::{Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, Trigger};
+use crate::limits::{
+    FRAMES_PER_EVENT, HTTP_HEAD_MAX, METRICS_PAGE_MAX, SCRAPE_TIMEOUT, SCRAPES_MAX,
+    STALL_SIZE_MIN_DEFAULT,
+};
+use crate::protocol::connection::Protocol;
+use crate::protocol::framing::{Framing, OnTooLong, Raw};
+use crate::protocol::service::{AnyService, Scrape};
+use crate::server::pace::Pacing;
+use crate::server::pool::WorkspaceSize;
+use crate::server::scrapes::Scrapes;
+use crate::server::{Server, Settings};
+
+/// Listens at `endpoint`. Returns the address too, with the port that the kernel chose.
+pub(super) fn open(endpoint: &Endpoint) -> Result<(Scrapes<Traced<Linux>>, Address), Failure> {
+    let mut address = address_of(endpoint)?;
+    if !matches!(address, Address::Tcp(_)) {
+        let line =
+            format!("--metrics {endpoint}: must be an address of TCP, such as 127.0.0.1:9100");
+        return Err(Failure::new(Exit::Usage, line));
+    }
+    let linux = Linux::new(false).map_err(io_failure("epoll"))?;
+    let descriptor = linux.descriptor().map_err(io_failure("epoll"))?;
+    let mut kernel = Traced::new(linux, TextLog::if_shown());
+    let options = ListenOptions {
+        backlog: SCRAPES_MAX as u32,
+        sharing: Sharing::Alone,
+        nodelay: true,
+        keepalive: None,
+        user_timeout: Some(SCRAPE_TIMEOUT),
+        receive_buffer: None,
+        send_buffer: None,
+        defer_accept: None,
+        unix_mode: None,
+    };
+    let opened = kernel.listen(&address, &options);
+    let listener = opened.map_err(|error| open_failure(&address, error))?;
+    address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
+    let protocol = Protocol {
+        framing: Framing::Raw(Raw),
+        on_too_long: OnTooLong::Close,
+        service: AnyService::from(Scrape::default()),
+    };
+    let server = Server::new(kernel, vec![listener], protocol, settings());
+    let server = server.map_err(io_failure("--metrics"))?;
+    Ok((Scrapes::new(server, descriptor), address))
+}
+
+fn settings() -> Settings {
+    Settings {
+        connections_max: SCRAPES_MAX,
+        workspaces: 2,
+        workspace: WorkspaceSize {
+            inbound: 2 * HTTP_HEAD_MAX,
+            outbound: 2 * METRICS_PAGE_MAX,
+        },
+        trigger: Trigger::Level,
+        defer_accept: false,
+        frames_per_event: FRAMES_PER_EVENT,
+        spin: None,
+        idle_timeout: Some(SCRAPE_TIMEOUT),
+        stall_timeout: Some(SCRAPE_TIMEOUT),
+        stall_size_min: STALL_SIZE_MIN_DEFAULT,
+        frame_timeout: Some(SCRAPE_TIMEOUT),
+        connections_per_ip_max: None,
+        backlog: SCRAPES_MAX as u32,
+        drain_timeout: Duration::ZERO,
+        wiretap: None,
+        pacing: Pacing::default(),
+        proxy: None,
+        auth: None,
+        trace: None,
+    }
+}
