@@ -33,7 +33,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let (Some(socket), challenge) = (&slot.socket, &mut slot.challenge) else {
             return Ok(false);
         };
-        while usize::from(challenge.count) < ROOM {
+        while usize::from(challenge.count) != ROOM {
             let room = &mut challenge.bytes[usize::from(challenge.count)..];
             match self.kernel.read(socket, room) {
                 Ok(0) => return Err(Cause::Closed),

@@ -162,7 +162,7 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     row(
         LOAD,
         "--proxy-protocol",
-        "each connection begins with the header of a load balancer: off, v1 or v2",
+        "begin with the header of a load balancer: off, v1 or v2",
         |options| name_of(&options.bench.bench.plan.proxy, VERSIONS).to_owned(),
         Effect::Value("VERSION", |options, text| {
             put(&mut plan(options).proxy, choice(text, VERSIONS))
