@@ -141,7 +141,7 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     row(
         LOAD,
         "--auth",
-        "each connection proves to know the key: hmac-sha256 or hmac-md5",
+        "prove to know the key: hmac-sha256 or hmac-md5 (feature auth)",
         |options| name_of(&options.bench.bench.auth, AUTHS).to_owned(),
         Effect::Value("MAC", |options, text| {
             put(&mut options.bench.bench.auth, choice(text, AUTHS))
