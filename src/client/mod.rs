@@ -22,12 +22,11 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-#[cfg(feature = "auth")]
-use crate::base::digest::Keyed;
 use crate::kernel::{Address, Event, OpenError, Opener, Poller, Signal, Streams, Time, Token};
 use crate::limits::{CLIENT_EVENTS_PER_TURN, SIGNALS_PER_TURN};
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{FrameError, Framing};
+use crate::protocol::front::auth::Key;
 use crate::protocol::front::proxy::{self, Version};
 #[cfg(feature = "tls")]
 use crate::transport::tls::Failure;
@@ -65,35 +64,6 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// How long unsent bytes or an awaited reply may make no progress.
     pub timeout: Option<Duration>,
-}
-
-/// The key that answers the challenge of a server; it is not shown.
-#[cfg(feature = "auth")]
-#[derive(Clone)]
-pub struct Key(pub Keyed);
-
-/// The key that answers the challenge of a server: none, without the feature `auth`.
-#[cfg(not(feature = "auth"))]
-#[derive(Clone)]
-pub enum Key {}
-
-impl Key {
-    /// The digest that answers `challenge`.
-    fn answer(&self, challenge: &[u8]) -> Vec<u8> {
-        #[cfg(feature = "auth")]
-        return self.0.digest(challenge)[..self.0.size()].to_vec();
-        #[cfg(not(feature = "auth"))]
-        {
-            _ = challenge;
-            match *self {}
-        }
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
-    }
 }
 
 /// Where messages come from.

@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use super::input::{Input, Said};
 use super::screen::Screen;
-use super::{ClientError, Ending, Key, Settings, Source};
+use super::{ClientError, Ending, Settings, Source};
 use crate::kernel::{Event, Interest, Stream, Streams, Time, Token, errno};
 use crate::limits::{LINGER_TIMEOUT, READ_SIZE, VERDICT_TIMEOUT};
-use crate::protocol::front::auth::CHALLENGE_SIZE;
+use crate::protocol::front::auth::{CHALLENGE_SIZE, Key};
 
 pub(super) struct Talk<S> {
     socket: S,
@@ -361,9 +361,8 @@ impl<S> Talk<S> {
         challenge.extend_from_slice(&self.space[..taken]);
         if challenge.len() == CHALLENGE_SIZE {
             // A message may wait already; the digest goes in front of it.
-            let digest = key.answer(challenge);
-            digest
-                .iter()
+            let (digest, size) = key.answer(challenge);
+            (digest[..size].iter())
                 .rev()
                 .for_each(|byte| self.unsent.push_front(*byte));
             let until = now.after(VERDICT_TIMEOUT);

@@ -25,6 +25,7 @@ use crate::limits;
 use crate::load::run::bench::Bench;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
+pub use crate::protocol::front::auth::AuthName;
 use crate::protocol::front::proxy::Version;
 use crate::server::admission::AcceptPolicy;
 use crate::server::admission::announced::Range;
@@ -368,15 +369,6 @@ impl Default for Serve {
             metrics: None,
         }
     }
-}
-
-/// How a peer proves that it knows a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthName {
-    /// HMAC-SHA-256 of the challenge.
-    HmacSha256,
-    /// HMAC-MD5, for old peers.
-    HmacMd5,
 }
 
 /// The options of `mynah connect`.

@@ -49,6 +49,10 @@ const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure> {
     let origin = Origin::here(words());
     read_inputs(&mut bench).map_err(|line| Failure::new(Exit::Usage, line))?;
+    #[cfg(feature = "auth")]
+    {
+        bench.plan.key = super::key::of(bench.auth, bench.auth_key_file.as_deref())?;
+    }
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
@@ -267,6 +271,7 @@ fn failure(error: SessionError) -> Failure {
         SessionError::Usage(line) => Failure::new(Exit::Usage, line),
         SessionError::Start(line) => Failure::new(Exit::Fork, line),
         SessionError::Run(RunError::Target(line)) => Failure::new(Exit::Connect, line),
+        SessionError::Run(RunError::Key(line)) => Failure::new(Exit::Protocol, line),
         SessionError::Run(RunError::Own(error)) => Failure::new(Exit::Io, error.to_string()),
         SessionError::Run(RunError::Interrupted(signal)) => Failure {
             line: NOTHING.to_owned(),

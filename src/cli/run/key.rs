@@ -7,9 +7,8 @@ use std::path::Path;
 use super::service::read_regular;
 use super::{Exit, Failure};
 use crate::base::digest::Keyed;
-use crate::cli::options::AuthName;
-use crate::client::Key;
 use crate::limits::KEY_SIZE_MAX;
+use crate::protocol::front::auth::{AuthName, Key};
 
 /// The key of `--auth` for a client.
 pub(super) fn of(auth: Option<AuthName>, path: Option<&Path>) -> Result<Option<Key>, Failure> {

@@ -18,6 +18,7 @@ use crate::limits::{
     PIPELINE_MAX, THREADS_DEFAULT, THREADS_MAX,
 };
 use crate::protocol::framing::{Decoded, Framing, Raw};
+use crate::protocol::front::auth::Key;
 use crate::protocol::front::proxy::Version;
 
 use super::conversation::exchange::Expect;
@@ -104,6 +105,8 @@ pub struct Plan {
     pub proxy: Option<Version>,
     /// The time limit for one connection to be established; `None` means the kernel's limit.
     pub connect_timeout: Option<Duration>,
+    /// The key that answers the challenge of the server, on each connection.
+    pub key: Option<Key>,
     /// The smallest and the largest payload in bytes.
     pub size: (usize, usize),
     /// The most requests in flight on one connection.
@@ -147,6 +150,7 @@ impl Default for Plan {
             interval: None,
             proxy: None,
             connect_timeout: Some(CONNECT_TIMEOUT_DEFAULT),
+            key: None,
             size: (LOAD_SIZE_DEFAULT, LOAD_SIZE_DEFAULT),
             pipeline: 1,
             pace: Pace::Closed,

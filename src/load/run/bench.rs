@@ -17,6 +17,7 @@ use crate::load::judge::assertion::Assertion;
 use crate::load::plan::text::Moment;
 use crate::load::plan::{Pace, Plan, Protocol, Until};
 use crate::load::report::figures::Needs;
+use crate::protocol::front::auth::AuthName;
 use crate::transport::Wanted;
 
 /// A server to load.
@@ -72,6 +73,10 @@ pub struct Bench {
     pub origin: Option<String>,
     /// How the connections are secured.
     pub tls: Wanted,
+    /// How each connection proves that it knows the key.
+    pub auth: Option<AuthName>,
+    /// The file with that key; both or none.
+    pub auth_key_file: Option<PathBuf>,
     /// The file of paths and URLs.
     pub urls_file: Option<PathBuf>,
     /// The file of the HTTP body.
@@ -200,6 +205,11 @@ impl Bench {
     /// Checks a server before its name is resolved. The addresses are checked once they are known.
     fn check_server(&self, server: &Server) -> Result<(), String> {
         match server {
+            Server::At(at) if at.is_datagrams() && self.auth.is_some() => {
+                return Err(format!(
+                    "{at}: --auth goes with connections; datagrams have none"
+                ));
+            }
             Server::At(at) if at.is_datagrams() => self
                 .plan
                 .check_datagrams()

@@ -92,6 +92,8 @@ pub struct Outcome {
 pub enum RunError {
     /// The server could not be reached, or broke a connection before the load began.
     Target(String),
+    /// The server refused the key.
+    Key(String),
     /// A local resource failed.
     Own(io::Error),
     /// A signal arrived before the load began.
@@ -103,7 +105,7 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Target(line) => f.write_str(line),
+            RunError::Target(line) | RunError::Key(line) => f.write_str(line),
             RunError::Own(error) => error.fmt(f),
             RunError::Interrupted(signal) | RunError::InterruptedInWarmup(signal) => {
                 write!(f, "signal {signal}")
@@ -224,6 +226,9 @@ fn gather(
         match handle.join() {
             Ok(Ok(tally)) => all.merge(tally),
             Ok(Err(Cause::Own(error))) => failed = Some(RunError::Own(error)),
+            Ok(Err(cause @ Cause::Unproven)) => {
+                failed = Some(RunError::Key(format!("{}: {cause}", target.address)))
+            }
             Ok(Err(cause)) => {
                 failed = Some(RunError::Target(format!("{}: {cause}", target.address)))
             }

@@ -48,6 +48,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             slot.opened_at = now;
             let connection = &mut slot.connection;
             let (answered, unanswered) = (connection.answered(), connection.in_flight());
+            self.was_answered |= answered > 0;
             connection.reset(self.job.script, other);
             (0..unanswered).for_each(|_| connection.begin(self.job.script));
             if unanswered > 0 {
@@ -66,9 +67,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
             Ok(socket) => {
                 let slot = &mut self.slots[index];
                 (slot.socket, slot.stage, slot.tries) = (Some(socket), Stage::Connecting, 0);
+                slot.challenge = Challenge::default();
                 slot.is_announced = false;
                 self.connecting += 1;
-                match self.job.plan.churn {
+                // The request follows the challenge, if there is one.
+                match self.job.plan.churn && self.job.plan.key.is_none() {
                     true => self.speak_at_once(index),
                     false => Ok(()),
                 }
@@ -148,10 +151,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
             if slot.stage == Stage::Connecting && self.now.since(slot.opened_at) >= timeout {
-                let text = format!(
-                    "no answer within {}",
-                    Quantity::Time.text(timeout.as_nanos())
-                );
+                let what = self.awaited(index);
+                let span = Quantity::Time.text(timeout.as_nanos());
+                let text = format!("no {what} within {span}");
                 let error = io::Error::new(io::ErrorKind::TimedOut, text);
                 self.lose(index, Cause::Connect(error))?;
             }
@@ -204,6 +206,11 @@ impl<K: Poller + Opener> Worker<'_, K> {
             .and_then(|()| announce(&mut self.kernel, self.job.plan.proxy, socket, announced));
         if let Err(error) = opened {
             return self.lose(index, Cause::of_connecting(error));
+        }
+        match self.prove(index) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(cause) => return self.lose(index, cause),
         }
         self.stand(index);
         let again = self.slots[index].stage == Stage::Open
@@ -268,6 +275,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if self.may_go_on(index, &cause) {
             return self.reopen(index);
         }
+        let cause = self.verdict(index, cause);
         if self.course.phase() == Phase::Opening {
             return self.lose_before_load(index, cause);
         }
@@ -279,7 +287,12 @@ impl<K: Poller + Opener> Worker<'_, K> {
                     || is_insecure(&cause) && self.tally.answered == 0
             }
         };
-        if matches!(cause, Cause::Connect(_)) && nobody_yet {
+        let is_fatal = match cause {
+            Cause::Connect(_) => nobody_yet,
+            Cause::Unproven => !self.has_answers(),
+            _ => false,
+        };
+        if is_fatal {
             return Err(cause);
         }
         self.blame(index, cause);
@@ -292,6 +305,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     fn lose_before_load(&mut self, index: usize, cause: Cause) -> Result<(), Cause> {
         let may_pass = match &cause {
             Cause::Connect(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            Cause::Unproven => false,
             _ => true,
         };
         let is_alone = self.job.control.standing() == 0 && self.tally.connections == 0;
@@ -307,7 +321,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             self.opening.is_empty() && self.connecting == 0 && self.job.control.standing() == 0;
         if !may_pass || is_alone || is_hopeless {
             return Err(match cause {
-                Cause::Connect(_) => cause,
+                Cause::Connect(_) | Cause::Unproven => cause,
                 cause => Cause::Early(self.number(index), Box::new(cause)),
             });
         }
@@ -323,7 +337,8 @@ impl<K: Poller + Opener> Worker<'_, K> {
         let mut failed = self.due_in_flight(index);
         let early = self.slots[index].connection.in_flight() - failed;
         self.tally.lost_in_warmup += early;
-        let is_refused = matches!(cause, Cause::Connect(_)) && index < self.active;
+        let is_refused =
+            matches!(cause, Cause::Connect(_) | Cause::Unproven) && index < self.active;
         if is_refused && failed + early == 0 {
             failed = self.refuse_one();
         }

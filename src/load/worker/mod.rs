@@ -16,6 +16,7 @@ mod course;
 mod ending;
 mod lifetime;
 mod phases;
+mod proof;
 mod reopening;
 mod slots;
 pub mod statuses;
@@ -41,6 +42,8 @@ use super::plan::script::Script;
 use super::plan::{Pace, Plan, Protocol};
 use super::run::control::{Board, Control};
 use course::{Course, Phase};
+use proof::Challenge;
+use reopening::is_end;
 use slots::failures::Failures;
 use slots::free::FreeSlots;
 use slots::openings::Openings;
@@ -116,6 +119,7 @@ struct Slot<S> {
     is_announced: bool,
     /// Failures since the last reply; they decide how long the slot waits before the next try.
     failures: Failures,
+    challenge: Challenge,
     connection: Connection,
 }
 
@@ -173,6 +177,8 @@ pub struct Worker<'a, K: Poller + Opener> {
     publish_interval: Duration,
     /// The first failure since the last reply, if any.
     fruitless_since: Option<Time>,
+    /// Whether a connection that was replaced had replies.
+    was_answered: bool,
     /// The last scan for expired connects.
     scanned: Time,
     tally: Tally,
@@ -204,6 +210,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
             is_again: false,
             is_announced: false,
             failures: Failures::default(),
+            challenge: Challenge::default(),
             connection: connection(plan, speech, &job.control.first_page),
         }));
         let sources: Vec<Option<Address>> = match plan.sources.as_slice() {
@@ -247,6 +254,7 @@ impl<'a, K: Poller + Opener> Worker<'a, K> {
                 None => PUBLISH_INTERVAL,
             },
             fruitless_since: None,
+            was_answered: false,
             scanned: now,
             tally: Tally {
                 has_statuses: speech == Speech::Http,

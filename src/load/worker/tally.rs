@@ -25,6 +25,8 @@ pub enum Cause {
     Connect(io::Error),
     /// The peer ended the connection.
     Closed,
+    /// The peer ended the connection behind the digest that answered its challenge.
+    Unproven,
     /// Reading or writing failed.
     Broken(io::Error),
     /// The connection with this number broke before the load began.
@@ -80,6 +82,9 @@ impl fmt::Display for Cause {
             }
             Cause::Connect(error) => write!(f, "cannot connect: {error}"),
             Cause::Closed => f.write_str("closed by the server"),
+            Cause::Unproven => {
+                f.write_str("the server refused the key: it ended its stream behind the digest")
+            }
             Cause::Broken(error) | Cause::Own(error) => error.fmt(f),
             Cause::Early(connection, cause) => write!(f, "connection {connection}: {cause}"),
             Cause::Wrong(wrong) => wrong.fmt(f),
@@ -278,7 +283,7 @@ impl Tally {
         self.errors.bare += u64::from(is_bare);
         match failure.cause {
             Cause::Connect(_) => self.errors.connect += 1,
-            Cause::Closed => self.errors.closed += 1,
+            Cause::Closed | Cause::Unproven => self.errors.closed += 1,
             Cause::Broken(_) | Cause::Early(..) | Cause::Own(_) => self.errors.broken += 1,
             Cause::Wrong(_) => self.errors.wrong += 1,
             Cause::Silent | Cause::Endless => self.errors.unanswered += failure.failed,

@@ -17,6 +17,51 @@ use crate::base::digest::{self, Keyed};
 /// Bytes of a challenge.
 pub const CHALLENGE_SIZE: usize = 32;
 
+/// How a peer proves that it knows a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthName {
+    /// HMAC-SHA-256 of the challenge.
+    HmacSha256,
+    /// HMAC-MD5, for old peers.
+    HmacMd5,
+}
+
+/// The key that answers the challenge of a server; it is not shown.
+#[cfg(feature = "auth")]
+#[derive(Clone)]
+pub struct Key(pub Keyed);
+
+/// The key that answers the challenge of a server: none, without the feature `auth`.
+#[cfg(not(feature = "auth"))]
+#[derive(Clone)]
+pub enum Key {}
+
+impl Key {
+    /// The digest that answers `challenge`, and its size; the bytes behind it are 0.
+    pub fn answer(&self, challenge: &[u8]) -> ([u8; CHALLENGE_SIZE], usize) {
+        #[cfg(feature = "auth")]
+        return (self.0.digest(challenge), self.0.size());
+        #[cfg(not(feature = "auth"))]
+        {
+            _ = challenge;
+            match *self {}
+        }
+    }
+}
+
+/// Two keys are equal if they answer alike.
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.answer(&[]) == other.answer(&[])
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
 /// The digest that a peer has to send.
 #[cfg(feature = "auth")]
 #[derive(Clone, Copy)]

@@ -354,7 +354,11 @@ fn what_is_wrong_about_a_key_is_one_line() {
         &["--auth", mac, "--auth-key-file", "/nowhere/key"],
         &["--auth", mac, "--auth-key-file", "/"],
     ] {
-        for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["connect", "7"]] {
+        for command in [
+            &["serve", "--listen", "127.0.0.1:0"][..],
+            &["connect", "7"],
+            &["bench", "7"],
+        ] {
             let refused = Ended::run(&[command, words].concat());
             assert_eq!(refused.code, Some(1), "{words:?}: {:?}", refused.stderr);
             assert_eq!(
@@ -364,6 +368,118 @@ fn what_is_wrong_about_a_key_is_one_line() {
             );
         }
     }
+}
+
+/// Runs `mynah bench` with a key. Returns the exit code, and the last line of errors.
+fn bench(address: &str, key: &KeyFile, args: &[&str]) -> (Option<i32>, String) {
+    let auth = ["--auth", "hmac-sha256", "--auth-key-file", key.path()];
+    let output = Command::new(program::path())
+        .args([&["bench", address, "-c", "4"], &auth[..], args].concat())
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().last().unwrap_or_default();
+    (output.status.code(), last.to_owned())
+}
+
+#[test]
+fn a_bench_proves_its_key_on_each_connection() {
+    let file = KeyFile::new("load", KEY);
+    let all = ["-n", "200", "--assert", "errors==0,answered==200"];
+    for more in [
+        &[][..],
+        &["--churn"],
+        &["--pipeline", "3", "--idle", "2"],
+        &["--churn", "--rate", "2k"],
+        &["--threads", "2"],
+    ] {
+        let server = start(&file, &["echo"]);
+        let address = server.address().to_string();
+        let (code, line) = bench(&address, &file, &[&all, more].concat());
+        assert_eq!(code, Some(0), "{more:?}: {line}");
+        assert_eq!(closed(&server), 0, "{more:?}");
+        server.end();
+    }
+    let server = start(&file, &["upper", "--frame", "line"]);
+    let address = server.address().to_string();
+    let message = ["--message", "hello\\n", "--expect", "line"];
+    let (code, line) = bench(&address, &file, &[&all[..], &message].concat());
+    assert_eq!(code, Some(0), "{line}");
+}
+
+#[test]
+fn a_bench_proves_its_key_again_where_the_server_ends_a_connection() {
+    let file = KeyFile::new("again", KEY);
+    let server = start(&file, &["http"]);
+    let url = format!("http://{}/", server.address());
+    let all = [
+        "-n",
+        "200",
+        "-H",
+        "Connection: close",
+        "--assert",
+        "errors==0,reconnects>=100",
+    ];
+    let (code, line) = bench(&url, &file, &all);
+    assert_eq!(code, Some(0), "{line}");
+}
+
+#[test]
+fn a_bench_proves_its_key_behind_the_header_of_a_load_balancer() {
+    let file = KeyFile::new("header", KEY);
+    let server = start(&file, &["--proxy-protocol", "require"]);
+    let address = server.address().to_string();
+    for more in [&[][..], &["--churn"]] {
+        let all = [
+            "-n",
+            "99",
+            "--proxy-protocol",
+            "v2",
+            "--assert",
+            "errors==0",
+        ];
+        let (code, line) = bench(&address, &file, &[&all, more].concat());
+        assert_eq!(code, Some(0), "{more:?}: {line}");
+    }
+}
+
+#[test]
+fn a_bench_whose_key_is_refused_ends_with_9() {
+    let (file, wrong) = (KeyFile::new("served", KEY), KeyFile::new("wrong", b"other"));
+    let server = start(&file, &[]);
+    let address = server.address().to_string();
+    for more in [&[][..], &["--churn"], &["--rate", "1k"], &["--idle", "9"]] {
+        let (code, line) = bench(&address, &wrong, &[&["-n", "99"], more].concat());
+        let told = format!(
+            "mynah: tcp://{address}: the server refused the key: it ended its stream behind the \
+             digest"
+        );
+        assert_eq!((code, line), (Some(9), told), "{more:?}");
+    }
+}
+
+#[test]
+fn a_bench_waits_for_a_challenge_as_long_as_for_a_connection() {
+    let file = KeyFile::new("silent", KEY);
+    let server = Server::start(&FEW);
+    let address = server.address().to_string();
+    for more in [&[][..], &["--churn"]] {
+        let args = ["-n", "9", "--connect-timeout", "200ms"];
+        let (code, line) = bench(&address, &file, &[&args, more].concat());
+        let told =
+            format!("mynah: tcp://{address}: cannot connect: no challenge of --auth within 200ms");
+        assert_eq!((code, line), (Some(5), told), "{more:?}");
+    }
+}
+
+#[test]
+fn a_bench_of_datagrams_has_no_key() {
+    let file = KeyFile::new("datagrams", KEY);
+    let (code, line) = bench("udp://127.0.0.1:7", &file, &[]);
+    let told = "mynah: udp://127.0.0.1:7: --auth goes with connections; datagrams have none";
+    assert_eq!((code, line.as_str()), (Some(1), told));
 }
 
 #[test]

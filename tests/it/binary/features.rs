@@ -13,6 +13,8 @@ fn what_needs_a_feature_says_so() {
         &["--auth", "hmac-sha256", "--auth-key-file", "/nowhere"],
         &["upper", "--auth", "hmac-md5"],
         &["--auth-key-file", "/nowhere"],
+        &["bench", "7", "--auth", "hmac-md5"],
+        &["bench", "7", "--auth-key-file", "/nowhere"],
         &[
             "connect",
             "7007",

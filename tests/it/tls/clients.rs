@@ -153,3 +153,39 @@ fn a_bench_over_tls_verifies_every_reply() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     server.end();
 }
+
+#[cfg(feature = "auth")]
+#[test]
+fn a_bench_proves_its_key_inside_tls() {
+    let [key, other] = ["key", "other"].map(|name| {
+        let path = format!("mynah-tls-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(path);
+        std::fs::write(&path, name).expect("it is written");
+        path.display().to_string()
+    });
+    let auth = ["--auth", "hmac-sha256", "--auth-key-file"];
+    let served = [&["echo"], &auth[..], &[&key[..]]].concat();
+    let server = start("cert.pem", "key.pem", &served);
+    let address = server.address().to_string();
+    let args = [
+        "bench",
+        &address,
+        "--tls",
+        "--tls-insecure",
+        "-c",
+        "4",
+        "-n",
+        "99",
+    ];
+    for more in [&[][..], &["--churn"]] {
+        let all = [&args[..], &auth, &[&key], more].concat();
+        let output = mynah(&[&all[..], &["--assert", "errors==0"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let all = [&args[..], &auth, &[&other], more].concat();
+        fails(&all, 9, "the server refused the key");
+    }
+    server.end();
+    for path in [key, other] {
+        std::fs::remove_file(path).expect("it is there");
+    }
+}

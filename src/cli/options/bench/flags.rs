@@ -14,7 +14,7 @@ use crate::load::plan::{Plan, Protocol};
 use crate::load::run::bench::{Server, ServerPid};
 
 use super::super::table::front::VERSIONS;
-use super::super::table::{BENCH, Effect, Flag};
+use super::super::table::{AUTHS, BENCH, Effect, Flag};
 use super::super::values::{
     choice, count, number, output_file, put, switch, switch_text, threads, time, time_or_off,
     time_or_off_text, time_text,
@@ -140,8 +140,29 @@ pub(in crate::cli::options) const FLAGS: &[Flag] = &[
     ),
     row(
         LOAD,
+        "--auth",
+        "prove to know the key: hmac-sha256 or hmac-md5 (feature auth)",
+        |options| name_of(&options.bench.bench.auth, AUTHS).to_owned(),
+        Effect::Value("MAC", |options, text| {
+            put(&mut options.bench.bench.auth, choice(text, AUTHS))
+        }),
+    ),
+    row(
+        LOAD,
+        "--auth-key-file",
+        "the key: this file without one newline at its end",
+        none,
+        Effect::Value("FILE", |options, text| {
+            put(
+                &mut options.bench.bench.auth_key_file,
+                Ok(Some(text.into())),
+            )
+        }),
+    ),
+    row(
+        LOAD,
         "--proxy-protocol",
-        "each connection begins with this header: off, v1 or v2",
+        "begin with the header of a load balancer: off, v1 or v2",
         |options| name_of(&options.bench.bench.plan.proxy, VERSIONS).to_owned(),
         Effect::Value("VERSION", |options, text| {
             put(&mut plan(options).proxy, choice(text, VERSIONS))

@@ -19,7 +19,7 @@ use crate::load::run::bench::{Bench, Server};
 use crate::protocol::framing::{Framing, Raw};
 
 use super::table::tls::{check_client, check_header, needs_tls};
-use super::table::{BENCH, CommandRow};
+use super::table::{BENCH, CommandRow, check_auth};
 use super::values::{count, put, rate, size};
 use super::{Command, Options, TraceFile};
 pub(super) use flags::FLAGS;
@@ -207,6 +207,7 @@ fn finish(options: Options) -> Result<Command, String> {
     if draft.is_secure == Some(false) && bench.tls.on {
         return Err("--tls: the URL is one of http; write https".to_owned());
     }
+    check_auth(bench.auth, &bench.auth_key_file)?;
     check_client(&bench.tls)?;
     check_header(&bench.tls, bench.plan.proxy.is_some())?;
     check_names(&bench)?;

@@ -63,6 +63,7 @@ fn every_value_reaches_its_field() {
         interval: Some(Duration::from_secs(8)),
         proxy: Some(Version::V1),
         connect_timeout: Some(Duration::from_secs(5)),
+        key: None,
         size: (16, 4096),
         pipeline: 5,
         pace: Pace::Open {

@@ -115,7 +115,7 @@ fn needs_auth<T>() -> Result<T, String> {
 }
 
 /// Refuses `--auth` without the feature, and one of its two flags without the other.
-fn check_auth(auth: Option<AuthName>, key: &Option<PathBuf>) -> Result<(), String> {
+pub(super) fn check_auth(auth: Option<AuthName>, key: &Option<PathBuf>) -> Result<(), String> {
     match (auth, key) {
         (None, None) => Ok(()),
         #[cfg(not(feature = "auth"))]
@@ -130,7 +130,7 @@ fn check_auth(auth: Option<AuthName>, key: &Option<PathBuf>) -> Result<(), Strin
 }
 
 /// How a peer proves that it knows a key, by name.
-const AUTHS: &[(&str, Option<AuthName>)] = &[
+pub(super) const AUTHS: &[(&str, Option<AuthName>)] = &[
     ("none", None),
     ("hmac-sha256", Some(AuthName::HmacSha256)),
     ("hmac-md5", Some(AuthName::HmacMd5)),

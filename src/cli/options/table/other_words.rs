@@ -362,7 +362,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         BENCH,
-        "--content-type --accept --auth --basic-auth --cookie --user-agent -C",
+        "--content-type --accept --basic-auth --cookie --user-agent -C",
         "--header",
         "write --header 'NAME: VALUE'",
     ),

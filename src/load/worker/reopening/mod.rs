@@ -143,7 +143,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
 /// Whether an error means that the peer has ended the connection. A peer that closes with unread
 /// data sends a reset.
-fn is_end(error: &io::Error) -> bool {
+pub(super) fn is_end(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe

@@ -365,7 +365,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
 
     /// The cause for a failed call on a connection.
     #[cold]
-    fn broken(&self, error: io::Error) -> Cause {
+    pub(super) fn broken(&self, error: io::Error) -> Cause {
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
         match self.speech {
             // The ICMP error of an earlier datagram: no socket is bound to the port (udp(7)).
