@@ -355,8 +355,8 @@ pub const SCRAPE_DESCRIPTORS: u64 = 6 + SCRAPES_MAX as u64;
 /// Largest datagram that is received whole: IP carries no larger one (RFC 768). A local socket
 /// does, and such a datagram counts as truncated.
 pub const DATAGRAM_SIZE_MAX: usize = 64 * KIB;
-/// Datagrams that are received in one call and answered in one call, at one event. Twice as many
-/// save less than one per cent of the cost of a datagram, and each place has 64 KiB.
+/// Datagrams that are received in one call and answered in one call, at one event. Each place has
+/// 64 KiB. What another number would cost has not been measured.
 pub const DATAGRAMS_PER_BATCH: usize = 32;
 /// Room for the replies of one batch that are not in the bytes of their requests: more than the
 /// longest reply that a datagram can carry.
