@@ -8,8 +8,8 @@
 //!
 //! A batch knows no socket. It belongs to one, because answers that the kernel does not take stay
 //! in it. All of its memory is taken once. A simulated kernel fills a batch through
-//! [`DatagramBatch::put`] and reads the answers through [`DatagramBatch::unsent_answer`]. What is
-//! answered, and to whom not, is decided in `server::datagram`. Neighbour: `sys::net::datagrams`,
+//! [`DatagramBatch::put`] and reads the answers through [`DatagramBatch::unsent_answer`]. Which
+//! datagram gets an answer is decided in `server::datagram`. Neighbour: `sys::net::datagrams`,
 //! the memory. Man pages: recvmmsg(2), sendmmsg(2), udp(7), unix(7).
 
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::limits::{DATAGRAM_SIZE_MAX, DATAGRAMS_PER_BATCH};
 use crate::sys::net::address::{Name, RawAddress};
 use crate::sys::net::datagrams::{Messages, send_to};
 
-/// Who has sent a datagram.
+/// The sender of a datagram.
 pub struct Sender(RawAddress);
 
 impl Sender {
@@ -136,7 +136,7 @@ impl DatagramBatch {
         self.messages.payload(place)
     }
 
-    /// Who has sent the datagram in `place`.
+    /// The sender of the datagram in `place`.
     #[inline]
     pub fn port(&self, place: usize) -> u16 {
         self.messages.name(place).port()
@@ -148,7 +148,7 @@ impl DatagramBatch {
         self.messages.name(place).is_unnamed()
     }
 
-    /// Who has sent the datagram in `place`.
+    /// The sender of the datagram in `place`.
     pub fn sender(&self, place: usize) -> Sender {
         Sender(self.messages.name(place).copy())
     }
@@ -183,7 +183,7 @@ impl DatagramBatch {
         self.messages.unsent_size(ahead)
     }
 
-    /// The `ahead`-th answer that is not sent, and who gets it.
+    /// The `ahead`-th answer that is not sent, and its receiver.
     pub fn unsent_answer(&self, ahead: usize) -> (&[u8], Sender) {
         let (bytes, name) = self.messages.unsent_answer(ahead);
         (bytes, Sender(name))

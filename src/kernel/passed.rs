@@ -4,7 +4,7 @@
 //! A socket is checked before it is used: what it is, what it carries, and whether it listens or
 //! is connected. It is used as it is. Only two things are changed: it becomes non-blocking, and a
 //! TCP socket keeps urgent bytes in the stream (`SO_OOBINLINE`), because otherwise they would be
-//! lost. Its other options, and the file of a local socket, are left to whoever has opened it.
+//! lost. Its other options, and the file of a local socket, are left to the program that opened it.
 //!
 //! Invariant: a number is taken once, and before this program has opened a descriptor of its own.
 //! Neighbours: `sys::fd::inherited` takes the numbers; `cli::run::serve` asks for them. Man pages:

@@ -108,7 +108,7 @@ mod tests {
     fn lines_are_datagrams_and_a_log_that_comes_later_gets_them() -> io::Result<()> {
         let path = Scratch::new("system-log");
         let log = SystemLog::new(path.path())?;
-        assert_eq!(log.write(b"INFO  nobody reads this\n")?, 24);
+        assert_eq!(log.write(b"INFO  unread and alone!\n")?, 24);
         let reader = UnixDatagram::bind(path.path())?;
         assert_eq!(log.write(b"WARN  one\nINFO  two\n")?, 20);
         for expected in ["WARN  one", "INFO  two"] {

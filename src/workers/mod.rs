@@ -171,11 +171,11 @@ impl Purpose {
     }
 }
 
-/// Who watches over this process.
+/// The process that watches over this one.
 #[derive(Debug)]
 pub enum Watcher {
     /// No other program.
-    Nobody,
+    None,
     /// The supervisor of a worker process.
     Supervisor(Reporter),
     /// A service manager, if there is one.
@@ -249,8 +249,10 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
-    let nobody = Watcher::Nobody;
-    run_for(nobody, servers, wakers, statistics, reload, hooks, announce)
+    let unwatched = Watcher::None;
+    run_for(
+        unwatched, servers, wakers, statistics, reload, hooks, announce,
+    )
 }
 
 /// The same for a process with a `watcher`. For a supervisor the first report says that every
@@ -274,7 +276,7 @@ where
     S: Service<State: Send> + Clone + Send + 'static,
 {
     let (reporter, notices) = match watcher {
-        Watcher::Nobody => (None, Notices::default()),
+        Watcher::None => (None, Notices::default()),
         Watcher::Supervisor(reporter) => (Some(Arc::new(reporter)), Notices::default()),
         Watcher::ServiceManager(notices) => (None, notices),
     };

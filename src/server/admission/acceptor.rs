@@ -814,7 +814,7 @@ impl<Socket> Acceptor<Socket> {
 
     /// Makes the kernel put no more connections into the queues: one that came between the last
     /// accept and the close would be reset. Where the kernel refuses, connections still come, and
-    /// into the queue of an inherited listener too: whoever keeps it accepts them.
+    /// into the queue of an inherited listener too: its next user accepts them.
     pub(in crate::server) fn stop_queueing<K, S>(&mut self, pump: &mut Pump<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,

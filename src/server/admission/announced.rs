@@ -1,4 +1,4 @@
-//! Clients that a load balancer announces: who may announce, and what was announced.
+//! Clients that a load balancer announces: the peers that may announce, and what they announced.
 //!
 //! ```text
 //!   insert      expects: whether a header has to come, by the address of the peer

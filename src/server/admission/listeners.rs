@@ -147,7 +147,7 @@ impl<Socket> Listeners<Socket> {
         }
     }
 
-    /// Takes the datagram sockets out, whoever has opened them: the socket itself tells what it is.
+    /// Takes the datagram sockets out, opened here or passed: the socket itself tells its type.
     pub fn take_datagrams<K>(&mut self, kernel: &mut K) -> io::Result<Vec<DatagramSocket<Socket>>>
     where
         K: Opener + Datagrams<Socket = Socket>,

@@ -372,7 +372,7 @@ where
         self.requests.waiting().map(Token::datagram)
     }
 
-    /// The command of a datagram is started: its effect, and who asks.
+    /// The command of a datagram is started: its effect, and the sender.
     pub(in crate::server) fn start_effect(
         &mut self,
         pump: &Pump<K, S>,

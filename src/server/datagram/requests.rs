@@ -107,7 +107,7 @@ impl<State> Requests<State> {
         Some(self.places.iter().position(waits)? as u32)
     }
 
-    /// The command of the datagram in `place` is started now: its effect, and who asks.
+    /// The command of the datagram in `place` is started now: its effect, and the sender.
     pub(super) fn start<S: Service<State = State>>(
         &mut self,
         place: u32,

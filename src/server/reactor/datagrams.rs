@@ -108,7 +108,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         }
     }
 
-    /// The command of `token` is started now: its effect, and who asks.
+    /// The command of `token` is started now: its effect, and the sender.
     pub(in crate::server) fn start_effect(&mut self, token: Token) -> Option<(Effect, PeerName)> {
         if let Source::Datagram(place) = token.source() {
             let started = self.with_datagrams(|server, pump| server.start_effect(pump, place));

@@ -1,10 +1,10 @@
 //! Descriptors that the program was started with, taken over by their numbers.
 //!
-//! A number says nothing about who opened it, so the callers must be first: before this program has
-//! opened any descriptor of its own, an open number was passed by whoever started it. Descriptors
-//! that are taken are close-on-exec and non-blocking like all others here. The flag `O_NONBLOCK`
-//! belongs to the open file, so whoever shares it sees the flag too. What a descriptor is, is not
-//! known here. Man pages: fcntl(2), dup(2), sd_listen_fds(3), inetd(8).
+//! A number does not tell its opener, so the callers must be first: before this program
+//! has opened any descriptor of its own, an open number was passed by its parent. Descriptors that
+//! are taken are close-on-exec and non-blocking like all others here. The flag `O_NONBLOCK`
+//! belongs to the open file, so each process that shares it sees the flag too. The type of a
+//! descriptor is not known here. Man pages: fcntl(2), dup(2), sd_listen_fds(3), inetd(8).
 
 use std::fs::OpenOptions;
 use std::io;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   headers[n] --> parts[n] --> space[n * stride ..]     n-th place: one datagram that arrives
-//!              `-> names[n]                              and who has sent it
+//!              `-> names[n]                              and its sender
 //!   outgoing   --> out_parts --> space or replies        answers, in the order of their staging
 //! ```
 //!
@@ -156,7 +156,7 @@ impl Messages {
         self.replies.len() - self.filled
     }
 
-    /// Who has sent the datagram in `place`.
+    /// The sender of the datagram in `place`.
     #[inline]
     pub(crate) fn name(&self, place: usize) -> &RawAddress {
         &self.names[place]

@@ -269,7 +269,7 @@ fn plays(program: &str, configuration: &str) {
     }
     let [first, second] = servers;
     drop(peers);
-    // A server that drains loses nobody, and the other one takes all that come later.
+    // A server that drains loses no client, and the other one takes all that come later.
     first.end();
     let mut peer = connect(port);
     let mut reply = vec![0; bytes.len()];

@@ -96,7 +96,7 @@ fn v8_a_killed_worker_takes_only_its_own_connections_of_a_thousand_with_it() {
     let victim = *by_load
         .iter()
         .find(|id| held(id) > 0)
-        .expect("all are held by somebody");
+        .expect("all are held by a process");
     let lost = held(&victim);
     assert_eq!(
         before.iter().map(held).sum::<usize>(),

@@ -204,7 +204,10 @@ impl<S: Service + Clone> Stage<'_, S> {
     /// its way.
     pub(super) fn check_all_asleep(&self) {
         let transit = self.handoff.as_ref().map_or(0, |it| it.in_transit());
-        assert_eq!(transit, 0, "nobody takes a connection that was handed over");
+        assert_eq!(
+            transit, 0,
+            "no worker takes a connection that was handed over"
+        );
         if self.world.accept == Some(AcceptPolicy::Exclusive) {
             let open = self.servers.iter().any(Server::is_open);
             let called = self.sim().is_called_on();
