@@ -8,8 +8,9 @@
 //! A write counts bytes as written only when the wire has taken the whole record that holds them.
 //! Until then the connection owes them, with its time-outs and its interest in writing, and asks
 //! for the same bytes again: these are `credit`, and are not encrypted twice. So at most one record
-//! waits here. A read pulls no more from the wire while something is to be sent: a peer that reads
-//! nothing makes no buffer grow.
+//! waits here. Reading goes on meanwhile, because two peers that both stop reading until they have
+//! sent would wait for ever. What a read makes rustls send is bounded by rustls: one answer to key
+//! updates, one refused renegotiation. Only a handshake reads nothing before its answer is sent.
 //!
 //! Invariant: if `is_drained`, the wire was found empty after the last byte that was taken from it,
 //! and no plaintext is left, so the next event tells of everything. Otherwise `kernel` reports the
@@ -69,6 +70,8 @@ pub(super) struct Session {
     /// The connection was told that the peer has sent its close_notify.
     has_ended: bool,
     farewell: Farewell,
+    /// The client has nothing to send: its close_notify follows the handshake.
+    parts_after_handshake: bool,
     /// Bytes that the wire took since the farewell.
     parting: usize,
 }
@@ -98,6 +101,7 @@ impl Session {
             is_over: false,
             has_ended: false,
             farewell: Farewell::Unsaid,
+            parts_after_handshake: false,
             parting: 0,
         }
     }
@@ -160,6 +164,7 @@ impl Session {
             // What the peer sends after our close_notify is read and discarded, up to its own one.
             // What comes behind that is not read: a level would tell of it for ever.
             (true, Farewell::Owed { .. }) if !self.has_ended => asked | Interest::WRITE,
+            (true, Farewell::Unsaid) if !self.tls.is_handshaking() => asked | Interest::WRITE,
             (true, _) => Interest::WRITE | mode,
             (false, _) if self.tls.is_handshaking() => Interest::READ | mode,
             (false, _) => asked,
@@ -173,6 +178,9 @@ impl Session {
         scratch: &mut Scratch,
         space: &mut [u8],
     ) -> io::Result<usize> {
+        if space.is_empty() {
+            return Ok(0);
+        }
         let (mut got, mut is_empty) = (0, false);
         self.is_drained = false;
         let ended = loop {
@@ -243,8 +251,8 @@ impl Session {
         }
         match self.flush(wire, outlet) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-            // After our close_notify nothing is sent any more, so nothing can grow.
-            Err(error) if self.farewell == Farewell::Unsaid => return Err(error),
+            // The messages of a handshake take turns.
+            Err(error) if self.tls.is_handshaking() => return Err(error),
             _ => {}
         }
         if !self.held.is_empty() {
@@ -285,6 +293,10 @@ impl Session {
             if let Err(error) = self.tls.process_new_packets() {
                 return Err(self.refuse(error, wire, outlet));
             }
+        }
+        if self.parts_after_handshake && !self.tls.is_handshaking() {
+            self.parts_after_handshake = false;
+            self.part(true);
         }
         // An error that stays is found again by the next call, after what has arrived was read.
         let _ = self.flush(wire, outlet);
@@ -358,6 +370,13 @@ impl Session {
         wire: &mut dyn Wire,
         scratch: &mut Scratch,
     ) -> io::Result<()> {
+        if self.failed.is_none() && self.tls.is_handshaking() && !self.is_over {
+            // A server that sees the end of the stream in a handshake gives no reply.
+            if let Connection::Client(_) = self.tls {
+                self.parts_after_handshake = true;
+                return Ok(());
+            }
+        }
         if self.failed.is_some() || self.tls.is_handshaking() {
             return wire.shutdown();
         }

@@ -1,6 +1,8 @@
 //! `mynah connect` and `mynah bench` over TLS, against the real server and against openssl.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use super::file;
 use crate::binary::Server;
@@ -119,6 +121,40 @@ fn options_of_a_client_that_are_wrong_are_exit_1() {
     fails(&two, 1, "one URL is of http and one of https");
     let names = ["bench", "--tls", "localhost:1", "--vs", "127.0.0.1:2"];
     fails(&names, 1, "--tls-name NAME says which one both prove");
+}
+
+#[test]
+fn a_stream_larger_than_all_buffers_comes_back_whole() {
+    let server = start("cert.pem", "key.pem", &["echo"]);
+    let (address, issuer) = (server.address().to_string(), file("issuer.pem"));
+    // Both sides are full at times: each has to read while it waits for room.
+    let sent: Vec<u8> = (0..24_000_000_u32).map(|place| (place / 7) as u8).collect();
+    let mut client = Command::new(program::path())
+        .args(["connect", &address, "--tls", "--tls-ca", &issuer])
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    let (mut stdin, input) = (client.stdin.take().expect("a pipe"), sent.clone());
+    let writer = thread::spawn(move || stdin.write_all(&input));
+    let output = client.wait_with_output().expect("it ends");
+    assert!(writer.join().expect("no panic").is_ok());
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout == sent, "{} bytes", output.stdout.len());
+    server.end();
+}
+
+#[test]
+fn a_client_without_input_ends_in_order_behind_its_handshake() {
+    let server = start("cert.pem", "key.pem", &["echo"]);
+    let (address, issuer) = (server.address().to_string(), file("issuer.pem"));
+    for _ in 0..10 {
+        let output = mynah(&["connect", &address, "--tls", "--tls-ca", &issuer]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    assert_eq!(server.stats().get("closed_end_of_stream"), 10);
+    server.end();
 }
 
 #[test]
