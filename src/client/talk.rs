@@ -343,8 +343,11 @@ impl<S> Talk<S> {
                 taken.map_err(ClientError::Protocol)
             }
             Err(error) if error.kind() == WouldBlock => Ok(()),
-            Err(_) if self.refusal().is_some() => return self.end(self.refusal()),
-            Err(error) => Err(ClientError::of_connection(error)),
+            Err(error) => match (ClientError::of_connection(error), self.refusal()) {
+                // A server that is not the right one has refused no key.
+                (failure @ ClientError::Insecure(_), _) | (failure, None) => Err(failure),
+                (_, refusal) => return self.end(refusal),
+            },
         };
         if let Err(failure) = answer {
             self.end(Some(failure));

@@ -291,9 +291,14 @@ impl Serve {
                 "--listen {at}: {service} needs a connection, such as tcp://HOST:PORT"
             ));
         }
-        if self.tls_cert.is_some() {
+        let of_streams = [
+            ("--tls-cert", self.tls_cert.is_some()),
+            ("--auth", self.auth.is_some()),
+            ("--proxy-protocol", self.proxy.is_some()),
+        ];
+        if let Some((flag, _)) = of_streams.iter().find(|(_, is_given)| *is_given) {
             return Err(format!(
-                "--tls-cert: does not combine with datagrams, and {at} takes them"
+                "{flag}: does not combine with datagrams, and {at} takes them"
             ));
         }
         if self.model != Model::Epoll {

@@ -38,7 +38,14 @@ impl Range {
     pub fn new(address: IpAddr, bits: Option<u8>) -> Option<Range> {
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(most);
-        (bits <= most).then_some(Range { address, bits })
+        match address.to_canonical() {
+            // Peers are compared as IPv4 addresses where they are some.
+            address @ IpAddr::V4(_) if most == 128 && (96..=most).contains(&bits) => Some(Range {
+                address,
+                bits: bits - 96,
+            }),
+            _ => (bits <= most).then_some(Range { address, bits }),
+        }
     }
 
     /// Whether `ip` is in it. An IPv4 address that is written as an IPv6 address is one.
@@ -289,6 +296,8 @@ mod tests {
             ("2001:db8::", Some(32), "2001:db8:1::1", "2001:db9::"),
             ("::1", None, "::1", "::2"),
             ("10.0.0.0", Some(8), "::ffff:10.1.1.1", "::10.1.1.1"),
+            ("::ffff:10.0.0.0", Some(104), "10.1.1.1", "11.0.0.0"),
+            ("::ffff:10.0.0.1", None, "10.0.0.1", "10.0.0.2"),
         ] {
             let range = Range::new(ip(range), bits).expect("a range");
             assert!(range.contains(ip(inside)) && !range.contains(ip(outside)));

@@ -421,6 +421,8 @@ fn v7_a_datagram_socket_that_was_passed_is_served() {
     }
     let http = start(MOVES, &owned, &["http", "--listen", "fd://3"]);
     assert!(refusal(http).contains("http needs a connection"));
+    let proxy = start(TELLS, &owned, &["--proxy-protocol", "require"]);
+    assert!(refusal(proxy).contains("--proxy-protocol: does not combine with datagrams"));
     let folder = Folder::new("passed");
     let local = UnixDatagram::bind(folder.path("socket")).expect("a path of our own");
     let server = started(start(TELLS, &local, &[]));

@@ -44,15 +44,7 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    match serve.listen.iter().find(|it| it.is_datagrams()) {
-        Some(endpoint) if serve.auth.is_some() => Err(format!(
-            "--auth: does not combine with datagrams, and {endpoint} takes them"
-        )),
-        Some(endpoint) if serve.proxy.is_some() => Err(format!(
-            "--proxy-protocol: does not combine with datagrams, and {endpoint} takes them"
-        )),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// `ADDR` or `ADDR/BITS`.

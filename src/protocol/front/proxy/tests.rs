@@ -129,6 +129,8 @@ fn headers_of_version_2_are_read() {
     whole(&v2(0x20, 0x00, b""), Source::Peer);
     whole(&v2(0x20, 0x11, &IPV4), Source::Peer);
     whole(&v2(0x20, 0x11, b"short"), Source::Peer);
+    whole(&v2(0x20, 0x41, b""), Source::Peer);
+    whole(&v2(0x20, 0x13, b"short"), Source::Peer);
 }
 
 #[test]

@@ -26,7 +26,9 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     if command.is_some_and(|byte| !matches!(byte, 0x20 | 0x21)) {
         return Parsed::Wrong("version and command are neither 20 nor 21");
     }
-    if family.is_some_and(|byte| byte >> 4 > 3 || byte & 0xf > 2) {
+    // Behind LOCAL the family is ignored (section 2.2).
+    let is_unknown = |byte: &u8| byte >> 4 > 3 || byte & 0xf > 2;
+    if command == Some(&0x21) && family.is_some_and(is_unknown) {
         return Parsed::Wrong("the family is unknown");
     }
     let (Some(&command), Some(&family)) = (command, family) else {
