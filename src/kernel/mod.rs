@@ -38,6 +38,7 @@ pub use crate::sys::epoll::Event;
 pub use crate::sys::errno;
 pub use crate::sys::fd::file;
 pub use crate::sys::memory::{Mapping, SharedWords};
+use crate::sys::process::signal::INT;
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
 pub use address_text::source;
 pub use batch::{ReceiveBatch, SendBatch};
@@ -391,6 +392,18 @@ pub enum Signal {
     Trace,
     /// SIGHUP: read the files again.
     Reload,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Signal::Terminate(INT) => "SIGINT",
+            Signal::Terminate(_) => "SIGTERM",
+            Signal::Statistics => "SIGUSR1",
+            Signal::Trace => "SIGUSR2",
+            Signal::Reload => "SIGHUP",
+        })
+    }
 }
 
 /// `SO_REUSEPORT`: each worker has its own listener, and the kernel spreads connections over them.

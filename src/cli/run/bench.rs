@@ -38,7 +38,7 @@ use crate::load::run::bench::Server;
 use crate::transport::tls::Tls;
 
 use super::output_file::{OutputFile, print, print_report};
-use super::trace::{Trace, finish as finish_trace};
+use super::trace::{Trace, check_apart, finish as finish_trace};
 use super::{Exit, Failure, io_failure, words};
 
 /// Lines of `--json-stream` that wait for their reader.
@@ -56,9 +56,10 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
     check_descriptors(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
-    check_output_files(&[("--json", &json), ("--svg", &svg), ("--hgrm", &percentiles)])?;
     let connections = bench.plan.connections + bench.plan.idle;
     let trace = Trace::open(wanted, connections, false)?;
+    let documents = [("--json", &json), ("--svg", &svg), ("--hgrm", &percentiles)];
+    check_apart(&documents, trace.as_ref())?;
     StandardOutput::open().map_err(io_failure("stdout"))?;
     block_signals().map_err(io_failure("signals"))?;
     let traced = |linux| {
@@ -246,22 +247,6 @@ fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
         let line =
             format!("{connections} connections: only {room} fit under the hard limit {limit}");
         return Err(Failure::new(Exit::Socket, line));
-    }
-    Ok(())
-}
-
-/// Refuses two documents in the same file, under whatever names.
-fn check_output_files(files: &[(&str, &OutputFile)]) -> Result<(), Failure> {
-    let mut seen = Vec::new();
-    for (name, output_file) in files {
-        let Some(inode) = output_file.inode()? else {
-            continue;
-        };
-        if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == inode) {
-            let line = format!("{other} and {name} both go to {output_file}: name another file");
-            return Err(Failure::new(Exit::Usage, line));
-        }
-        seen.push((name, inode));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::lab::{EXPERIMENTS, Experiment, Played, Step, play};
 use crate::load::report::origin::Origin;
 
 use super::output_file::{OutputFile, print};
-use super::trace::Trace;
+use super::trace::{Trace, check_apart};
 use super::{Exit, Failure, words};
 
 /// The width of explanations.
@@ -29,6 +29,7 @@ pub(super) fn lab(options: &Lab) -> Result<(), Failure> {
     let origin = Origin::here(words());
     let json = OutputFile::open(&options.json)?;
     let trace = Trace::open(&options.trace, 0, false)?;
+    check_apart(&[("--json", &json)], trace.as_ref())?;
     let mut played = Vec::new();
     for (place, experiment) in chosen.iter().enumerate() {
         let one = play(experiment, trace.as_ref().map(|trace| trace.ring().track()));

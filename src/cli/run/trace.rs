@@ -47,8 +47,29 @@ fn of_process(path: &std::path::Path) -> PathBuf {
 /// Fails if a process could not write its file.
 pub(super) fn check_processes(wanted: &TraceFile) -> Result<(), Failure> {
     let path = wanted.file.as_ref().map(|path| of_process(path));
-    // It is removed again, because nothing is written.
+    // The file is removed again, because nothing is written.
     OutputFile::open(&path).map(drop)
+}
+
+/// Refuses two documents in the same file, under whatever names.
+pub(super) fn check_apart(
+    documents: &[(&str, &OutputFile)],
+    trace: Option<&Trace>,
+) -> Result<(), Failure> {
+    let traced = trace.map(|trace| trace.file.lock().unwrap_or_else(PoisonError::into_inner));
+    let trace = traced.as_deref().map(|file| ("--trace", file));
+    let mut seen = Vec::new();
+    for (name, output_file) in documents.iter().copied().chain(trace) {
+        let Some(inode) = output_file.inode()? else {
+            continue;
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == inode) {
+            let line = format!("{other} and {name} both go to {output_file}: name another file");
+            return Err(Failure::new(Exit::Usage, line));
+        }
+        seen.push((name, inode));
+    }
+    Ok(())
 }
 
 impl Trace {

@@ -243,7 +243,8 @@ impl fmt::Display for Call<'_> {
             (Ok(_), Returned::Address(address)) => write!(f, "{address}"),
             (Ok(_), Returned::Text(text)) => f.write_str(text),
             (Ok(number), Returned::Events(events)) => write!(f, "{number} {events:?}"),
-            (Ok(_), Returned::Signal(signal)) => write!(f, "{signal:?}"),
+            (Ok(_), Returned::Signal(None)) => f.write_str("EAGAIN"),
+            (Ok(_), Returned::Signal(Some(signal))) => write!(f, "{signal}"),
             (Ok(_), Returned::Ended(true)) => f.write_str("ended"),
             (Ok(_), Returned::Ended(false)) => f.write_str("runs"),
         }
@@ -318,6 +319,20 @@ mod tests {
                 "recv(5, 65536) = refused",
             ),
             (shut, "shutdown(5, SHUT_WR) = 3"),
+            (
+                Call {
+                    returned: Returned::Signal(Some(Signal::Reload)),
+                    ..CALL
+                },
+                "recv(5, 65536) = SIGHUP",
+            ),
+            (
+                Call {
+                    returned: Returned::Signal(None),
+                    ..CALL
+                },
+                "recv(5, 65536) = EAGAIN",
+            ),
             (
                 Call {
                     name: Name::Register,

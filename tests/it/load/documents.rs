@@ -51,7 +51,12 @@ fn two_documents_in_one_file_are_refused_however_it_is_spelt() {
     let link = file("twice-link");
     symlink(&path, &link).expect("a folder for files that go");
     let link = link.to_str().expect("a plain name");
+    let traced = format!("{plain}.txt");
     for (words, told_line) in [
+        (
+            ["--json", &traced, "--trace", &traced],
+            format!("--json and --trace both go to {traced}: name another file"),
+        ),
         (
             ["--json", plain, "--svg", plain],
             format!("--json and --svg both go to {plain}: name another file"),

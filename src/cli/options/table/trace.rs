@@ -1,6 +1,8 @@
 //! The rows of `--trace`, which several commands have.
 
-use super::super::values::{count, output_file, put};
+use std::path::PathBuf;
+
+use super::super::values::{count, put};
 use super::lab::LAB;
 use super::{BENCH, CONNECT, Effect, Flag, SERVE};
 use crate::kernel::journal::files::Format;
@@ -15,7 +17,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "keep system calls and states, and draw them: .txt, .json, .html, .pcapng",
         default: |_| String::new(),
         effect: Effect::Value("FILE", |options, text| {
-            let path = output_file(text)?;
+            let path = PathBuf::from(text);
             Format::of(&path)?;
             put(&mut options.trace.file, Ok(Some(path)))
         }),

@@ -47,7 +47,7 @@ enum Opening {
     /// Our SYN is drawn.
     SynSent,
     Open,
-    /// It is over.
+    /// The conversation is over.
     Over,
 }
 
@@ -306,7 +306,11 @@ impl Writer<'_> {
         }
         let mut sent = 0;
         loop {
-            let size = (count - sent).min(PAYLOAD_MAX);
+            // A datagram is one packet, and is never too large for one.
+            let size = match one.is_datagram {
+                true => count,
+                false => (count - sent).min(PAYLOAD_MAX),
+            };
             let known = &bytes[sent.min(bytes.len())..(sent + size).min(bytes.len())];
             self.packet(one, side, PSH | ACK, at, known, size)?;
             if !one.is_datagram {

@@ -238,6 +238,19 @@ fn the_conversations_of_clients_are_drawn_from_their_side() {
     let [request, reply] = payload(&file, "udp", 0);
     assert_eq!(request.len(), 60);
     assert_eq!(request, reply);
+    // The largest datagram is one packet.
+    let server = Server::start(&["--listen", "udp://127.0.0.1:0"]);
+    let to = server.addresses().remove(0);
+    let file = folder.file("large.pcapng");
+    let large = [
+        "bench", &to, "-c", "1", "-n", "1", "--warmup", "0", "--size", "65507",
+    ];
+    let ended = Ended::run(&[&large[..], &["--trace", &file]].concat());
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+    check(&file);
+    let lengths = tshark(&file, &["-T", "fields", "-e", "udp.length"]);
+    assert_eq!(lengths.split_whitespace().collect::<Vec<_>>(), ["65515"; 2]);
+    server.end();
 }
 
 #[test]
