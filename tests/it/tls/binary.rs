@@ -99,7 +99,7 @@ fn a_local_socket_speaks_tls_too() {
 }
 
 /// A path for a file of this test.
-fn scratch(name: &str) -> PathBuf {
+pub(super) fn scratch(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("mynah-tls-{}-{name}", std::process::id()));
     let _ = fs::remove_file(&path);
     path

@@ -243,7 +243,7 @@ fn the_conversations_of_clients_are_drawn_from_their_side() {
     let to = server.addresses().remove(0);
     let file = folder.file("large.pcapng");
     let large = [
-        "bench", &to, "-c", "1", "-n", "1", "--warmup", "0", "--size", "65507",
+        "bench", to, "-c", "1", "-n", "1", "--warmup", "0", "--size", "65507",
     ];
     let ended = Ended::run(&[&large[..], &["--trace", &file]].concat());
     assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
