@@ -18,6 +18,7 @@ use super::Time;
 use crate::sys::process;
 
 pub(crate) use crate::sys::calls;
+pub use crate::sys::epoll::waits_count_nanoseconds;
 pub(crate) use crate::sys::fd::stream::columns as terminal_columns;
 pub(crate) use crate::sys::fd::terminal::SilentTerminal;
 pub use crate::sys::memory::give_large_blocks_back;

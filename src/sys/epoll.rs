@@ -138,10 +138,7 @@ impl Epoll {
     fn wait_span(&mut self, events: &mut [Event], span: Duration) -> io::Result<usize> {
         if self.nanoseconds {
             match self.wait_nanoseconds(events, span) {
-                // Seccomp filters that are older than the call refuse it with EPERM.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-                    self.nanoseconds = false;
-                }
+                Err(error) if is_refused(&error) => self.nanoseconds = false,
                 answer => return answer,
             }
         }
@@ -178,6 +175,35 @@ impl Epoll {
         })?;
         Ok(filled as usize)
     }
+}
+
+/// Whether a wait here can count nanoseconds. The call names no descriptor, so it waits for
+/// nothing.
+pub fn waits_count_nanoseconds() -> bool {
+    let (no_set, no_event) = (-1, ptr::null_mut::<libc::epoll_event>());
+    let (no_mask, timeout) = (
+        ptr::null::<libc::sigset_t>(),
+        kernel_timespec(Duration::ZERO),
+    );
+    // SAFETY: the timeout outlives the call, which fails before it looks at any other pointer.
+    let answer = check(unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            no_set,
+            no_event,
+            1,
+            &timeout,
+            no_mask,
+            0_usize,
+        )
+    });
+    !answer.is_err_and(|error| is_refused(&error))
+}
+
+/// Whether the kernel does not have the call. A seccomp filter that is older than the call refuses
+/// it with EPERM.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
 fn is_interrupted(error: &io::Error) -> bool {
@@ -252,6 +278,14 @@ mod tests {
             assert_eq!(epoll.wait(&mut events, Some(span))?, 0);
             assert!(start.elapsed() >= span);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_wait_counts_nanoseconds_if_the_probe_says_so() -> io::Result<()> {
+        let mut epoll = Epoll::new()?;
+        epoll.wait(&mut [Event::default(); 4], Some(Duration::from_nanos(1)))?;
+        assert_eq!(epoll.nanoseconds, waits_count_nanoseconds());
         Ok(())
     }
 

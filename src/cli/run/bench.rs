@@ -30,6 +30,7 @@ use crate::load::run::intervals::{Intervals, Outlet};
 use crate::load::run::progress::Progress;
 use crate::load::run::session::{self, Session, SessionError};
 
+use crate::load::plan::Pace;
 #[cfg(feature = "tls")]
 use crate::load::plan::Protocol;
 #[cfg(feature = "tls")]
@@ -70,6 +71,11 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
     let open = || Linux::new(false).map(traced);
     // Without a terminal, this line is the only sign of life until the report.
     ERROR_LINES.offer(format!("load      {}\n", load(&bench)).as_bytes());
+    if matches!(bench.plan.pace, Pace::Open { .. }) && !host::waits_count_nanoseconds() {
+        let missing = "no epoll_pwait2(2), which came with Linux 5.11";
+        let line = format!("kernel    {missing}: a request may be sent up to 1 ms late\n");
+        ERROR_LINES.offer(line.as_bytes());
+    }
     if let Some(start) = bench.plan.start_at {
         // A time of day that has passed is the next day's: without this line, only the clock tells.
         ERROR_LINES.offer(format!("{}\n", start_line(start, unix_seconds())).as_bytes());

@@ -14,6 +14,7 @@ use std::mem;
 use std::os::fd::RawFd;
 
 use super::child;
+use crate::sys::fd::range;
 use crate::sys::{check, retry};
 
 /// On which side of a fork the caller is.
@@ -162,25 +163,11 @@ pub(crate) fn close_all_but(kept: &mut [RawFd]) {
     for &mut number in kept {
         let number = number as u32;
         if number > first {
-            close_range(first, number - 1);
+            range::close(first, number - 1);
         }
         first = first.max(number + 1);
     }
-    close_range(first, u32::MAX);
-}
-
-fn close_range(first: u32, last: u32) {
-    // SAFETY: the call takes numbers, and the caller ensures that nothing uses these descriptors.
-    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
-    if answer != 0 {
-        // Before Linux 5.9. The limit of this process bounds the numbers.
-        let limit = super::descriptor_limit();
-        let most = limit.map_or(1 << 16, |(now, _)| now.min(1 << 20)) as u32;
-        for number in first..=last.min(most) {
-            // SAFETY: the caller ensures that nothing uses this descriptor.
-            unsafe { libc::close(number as RawFd) };
-        }
-    }
+    range::close(first, u32::MAX);
 }
 
 #[cfg(test)]

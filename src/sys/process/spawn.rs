@@ -25,6 +25,7 @@ use libc::{c_char, c_int, c_void};
 
 use super::child;
 use crate::limits::{COMMAND_WORDS_MAX, SPAWN_STACK_SIZE};
+use crate::sys::fd::range;
 use crate::sys::memory::Mapping;
 use crate::sys::{check, process, retry};
 
@@ -52,9 +53,7 @@ pub(crate) fn prepare() -> io::Result<()> {
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
     }
-    let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_uint;
-    // SAFETY: the call takes numbers and no pointer, and closes nothing before an execve.
-    check(unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, flags) })?;
+    range::close_on_exec(3);
     Ok(())
 }
 

@@ -26,6 +26,7 @@ mod injected;
 mod kernel_options;
 mod memory;
 mod metrics;
+mod missing;
 mod models;
 mod notices;
 mod others;

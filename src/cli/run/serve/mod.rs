@@ -60,7 +60,7 @@ use crate::workers::notices::Notices;
 use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
 use listeners::{Open, address_of, inherited_by, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
-use ready::{print_ready_line, warn_about_allowed};
+use ready::{print_ready_line, tell_what_the_kernel_lacks, warn_about_allowed};
 use transport::{Carrier, Secure};
 
 /// Serves until a signal ends it.
@@ -417,6 +417,7 @@ fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: 
         print_ready_line(options, connections_max, addresses, plan);
     }
     warn_about_allowed(options);
+    tell_what_the_kernel_lacks();
 }
 
 /// The end after a drain: `cut` connections, and `lost` worker processes with all of theirs.

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::base::text::plural::plural;
 use crate::cli::options::{Serve, ServiceName};
-use crate::kernel::{Address, OUTPUT_LINES, StandardOutput, UnixName, find_program, ip_text};
+use crate::kernel::{Address, OUTPUT_LINES, StandardOutput, UnixName, find_program, host, ip_text};
 use crate::limits;
 use crate::protocol::framing::Opening;
 use crate::server::plan::Plan;
@@ -48,6 +48,17 @@ pub(super) fn print_ready_line(
     if let Some(address) = addresses.first() {
         let hint = hint(address, options);
         log::info!("talk to it with: {hint}    (Ctrl-C here ends it)");
+    }
+}
+
+/// Says what this kernel lacks of what the loop uses. A service that needs more does not start
+/// without it; this lack costs only precision.
+pub(super) fn tell_what_the_kernel_lacks() {
+    if !host::waits_count_nanoseconds() {
+        log::info!(
+            "this kernel has no epoll_pwait2(2), which came with Linux 5.11: deadlines and rates \
+             count whole milliseconds"
+        );
     }
 }
 
