@@ -12,6 +12,7 @@
 //! which use it. Man pages: proc(5), sched_setaffinity(2), getrlimit(2), sysfs(5).
 
 use std::fmt::Display;
+use std::fs;
 use std::path::PathBuf;
 
 use super::Time;
@@ -48,9 +49,35 @@ fn in_proc(name: &dyn Display) -> PathBuf {
     PathBuf::from(format!("/proc/{name}"))
 }
 
+/// The first two numbers of the version of the running kernel, as proc_sys_kernel(5) tells it.
+pub fn kernel_version() -> Option<(u32, u32)> {
+    version(&fs::read_to_string(proc("sys/kernel/osrelease")).ok()?)
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release
+        .split(|it: char| !it.is_ascii_digit())
+        .map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_of_the_kernel_begins_with_two_numbers() {
+        for (release, expected) in [
+            ("6.18.44-fc-v657\n", Some((6, 18))),
+            ("6.12.117+deb12-cloud-amd64", Some((6, 12))),
+            ("5.4-rc1", Some((5, 4))),
+            ("6", None),
+            ("six.one", None),
+            ("", None),
+        ] {
+            assert_eq!(version(release), expected, "{release:?}");
+        }
+    }
 
     #[test]
     fn a_path_in_proc_is_that_of_a_process_or_of_a_file() {

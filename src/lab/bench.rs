@@ -162,10 +162,12 @@ pub(crate) struct Bench {
     clock: Time,
     /// The last descriptor of each name.
     named: Vec<Fd>,
+    /// A packet over loopback has arrived when the call that sent it returns.
+    is_synchronous: bool,
 }
 
 impl Bench {
-    pub(super) fn new(trace: Option<Track>) -> Bench {
+    pub(super) fn new(trace: Option<Track>, is_synchronous: bool) -> Bench {
         Bench {
             steps: Vec::new(),
             dropped: 0,
@@ -174,7 +176,13 @@ impl Bench {
             trace,
             clock: monotonic(),
             named: Vec::new(),
+            is_synchronous,
         }
+    }
+
+    /// Whether a packet over loopback has arrived when the call that sent it returns.
+    pub(super) fn is_synchronous(&self) -> bool {
+        self.is_synchronous
     }
 
     /// Closes what is still open and returns what was kept.

@@ -13,7 +13,8 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
     why: "Over loopback the sender's call delivers: the bytes are in the receiver's queue \
             before send returns. Delivered is not acknowledged: the first ACKs are quick, \
             later ones are delayed by 40 ms. Sent, delivered and acknowledged are three \
-            numbers.",
+            numbers. From Linux 4.9 to 6.4 a busy kernel may leave a packet to the thread \
+            ksoftirqd, and then it arrives a little later.",
     read: "tcp(7) SIOCINQ and SIOCOUTQ, recv(2) MSG_PEEK and MSG_TRUNC",
     play,
 };
@@ -30,11 +31,14 @@ fn play(bench: &mut Bench) -> io::Result<()> {
         }
         Ok::<_, io::Error>(())
     })?;
-    bench.equal(
-        format!("sends of {ROUNDS} that were there at once"),
-        visible,
-        ROUNDS,
-    );
+    let at_once = format!("sends of {ROUNDS} that were there at once");
+    match bench.is_synchronous() {
+        true => bench.equal(at_once, visible, ROUNDS),
+        false => {
+            let bound = "most: a busy kernel before Linux 6.5 delivers some later";
+            bench.holds(at_once, visible, bound, visible > ROUNDS / 2);
+        }
+    }
     bench.close_all();
 
     bench.part("a look, and bytes thrown away");
