@@ -89,6 +89,11 @@ pub const PAIRS_MIN: usize = 2;
 pub const LOAD_DESCRIPTORS_FIXED: u64 = 32;
 /// Descriptors of each thread of the load in addition: its poller and its timer.
 pub const LOAD_DESCRIPTORS_PER_THREAD: u64 = 2;
+/// Memory that a load takes beside its connections: the report and the buffers of its files.
+pub const LOAD_MEMORY_FIXED: usize = 2 * MIB;
+/// Memory of each thread of the load: 2 MiB of stack, which is the standard library's choice, and a
+/// little for the thread itself.
+pub const LOAD_MEMORY_PER_THREAD: usize = 2 * MIB + 256 * KIB;
 
 /// Events that a client takes at once: at most its socket, its streams and its signals.
 pub const CLIENT_EVENTS_PER_TURN: usize = 8;

@@ -14,6 +14,7 @@
 //!   effects                commands that run for a request
 //!   scrapes                pages of the server about itself
 //!   tasks                  tasks of other threads, and timers, on the loop's thread
+//!   thread                 why a thread could not be started
 //!   observe                counters, log lines, a snapshot for tests
 //! ```
 //!
@@ -37,9 +38,11 @@ mod reactor;
 pub mod scrapes;
 mod settings;
 mod tasks;
+mod thread;
 mod turn;
 mod waiting;
 
 pub use settings::Settings;
 pub use tasks::{Handle, Loop, Refused, TimerId};
+pub(crate) use thread::thread_refused;
 pub use turn::{Server, Wakeups};

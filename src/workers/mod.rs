@@ -37,7 +37,7 @@ use crate::protocol::service::{Scrape, Service};
 use super::server::admission::handoff::{Handoff, Wake};
 use super::server::observe::counters::{Counters, StatsFormat};
 use super::server::observe::metrics;
-use super::server::{Loop, Server, TimerId};
+use super::server::{Loop, Server, TimerId, thread_refused};
 use notices::Notices;
 use processes::{Order, OrderOrEnd, Reporter};
 use reload::{Reloaded, Reloads};
@@ -332,7 +332,9 @@ where
     let mut threads = Vec::new();
     let started: io::Result<()> = workers.try_for_each(|worker| {
         let thread = thread::Builder::new().name(format!("worker-{}", worker.number));
-        threads.push(thread.spawn(move || worker.run_worker())?);
+        let name = format!("the thread of worker {}", worker.number);
+        let thread = thread.spawn(move || worker.run_worker());
+        threads.push(thread.map_err(|error| thread_refused(&name, &error))?);
         Ok(())
     });
     let serve = || -> io::Result<Ending> {

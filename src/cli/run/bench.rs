@@ -20,7 +20,10 @@ use crate::kernel::{
     ERROR_LINES, Linux, Opener, Poller, StandardOutput, Traced, block_signals, host,
     release_signals,
 };
-use crate::limits::{LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX};
+use crate::limits::{
+    LOAD_DESCRIPTORS_FIXED, LOAD_DESCRIPTORS_PER_THREAD, LOAD_INPUT_MAX, LOAD_MEMORY_FIXED,
+    LOAD_MEMORY_PER_THREAD,
+};
 use crate::load::conversation::http::request;
 use crate::load::report::origin::Origin;
 use crate::load::report::{Report, document, hgrm, load, picture};
@@ -40,7 +43,7 @@ use crate::transport::tls::Tls;
 
 use super::output_file::{OutputFile, print, print_report};
 use super::trace::{Trace, check_apart, finish as finish_trace};
-use super::{Exit, Failure, io_failure, words};
+use super::{Exit, Failure, io_failure, memory, words};
 
 /// Lines of `--json-stream` that wait for their reader.
 const STREAM_LINES_MAX: usize = 1024;
@@ -55,6 +58,7 @@ pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure>
         bench.plan.key = super::key::of(bench.auth, bench.auth_key_file.as_deref())?;
     }
     check_descriptors(&bench)?;
+    check_memory(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);
     let (json, svg, percentiles) = (json?, svg?, percentiles?);
     let connections = bench.plan.connections + bench.plan.idle;
@@ -254,6 +258,15 @@ fn check_descriptors(bench: &Bench) -> Result<(), Failure> {
             format!("{connections} connections: only {room} fit under the hard limit {limit}");
         return Err(Failure::new(Exit::Socket, line));
     }
+    Ok(())
+}
+
+/// Reserves what the threads take once, so that a low limit of the address space (ulimit -v) gives
+/// an error line, and not an abort of a thread that has just started.
+fn check_memory(bench: &Bench) -> Result<(), Failure> {
+    let size = LOAD_MEMORY_FIXED + LOAD_MEMORY_PER_THREAD * bench.plan.threads;
+    let option = format!("--threads {}", bench.plan.threads);
+    drop(memory(&option, size)?);
     Ok(())
 }
 

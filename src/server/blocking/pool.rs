@@ -16,6 +16,7 @@ use crate::limits::BLOCKING_STACK_SIZE;
 use crate::protocol::connection::CloseReason;
 use crate::protocol::service::Service;
 use crate::server::observe::counters::Counters;
+use crate::server::thread_refused;
 
 use super::crew::{Crew, Free, Member, lock};
 use super::{Drive, Driver, Order};
@@ -72,8 +73,10 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Pool<S> {
                     member.serve(&crew, socket);
                     crew.report_end(slot);
                 }
-            })?;
-            pool.threads.push(thread);
+            });
+            let thread = thread
+                .map_err(|error| thread_refused(&format!("thread {page} of the pool"), &error));
+            pool.threads.push(thread?);
         }
         Ok(pool)
     }

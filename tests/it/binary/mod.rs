@@ -24,6 +24,7 @@ mod hostile;
 mod inetd;
 mod injected;
 mod kernel_options;
+mod little;
 mod memory;
 mod metrics;
 mod missing;
