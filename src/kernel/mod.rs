@@ -13,7 +13,7 @@
 
 mod address;
 mod address_text;
-mod batch;
+pub mod batch;
 pub mod blocking;
 mod datagrams;
 mod endpoint;
@@ -41,7 +41,6 @@ pub use crate::sys::memory::{Mapping, SharedWords};
 use crate::sys::process::signal::INT;
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
 pub use address_text::source;
-pub use batch::{ReceiveBatch, SendBatch};
 pub use datagrams::{DatagramBatch, Sender};
 pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
@@ -79,31 +78,48 @@ pub trait Sockets {
     /// Writes as many of `bytes` as the socket accepts now: send(2) with `MSG_NOSIGNAL`.
     fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Makes the receives of `batch`, into `space`: by default one [`Sockets::read`] each, whose
-    /// room begins behind the bytes that were kept before. No receive begins when `enough` bytes,
-    /// at most the length of `space`, are kept. Rooms are not empty and do not overlap.
-    #[inline(always)]
-    fn receive_batch(
-        &mut self,
-        space: &mut [u8],
-        enough: usize,
-        batch: &mut impl ReceiveBatch<Self::Socket>,
-    ) {
-        debug_assert!(enough <= space.len(), "a read would have no room");
-        let mut start = 0;
-        while start < enough {
-            let read = |socket: &Self::Socket, room: &mut [u8]| self.read(socket, room);
-            match batch.receive(start, &mut space[start..], read) {
-                Some(kept) => start += kept,
-                None => break,
-            }
-        }
+    /// How many receives, or sends, are cheaper as one batch than one by one; 0 if none are.
+    fn batch_max(&self) -> usize {
+        0
     }
 
-    /// Makes the sends of `batch`: by default one [`Sockets::write`] each.
-    #[inline(always)]
-    fn send_batch(&mut self, batch: &mut impl SendBatch<Self::Socket>) {
-        while batch.send(|socket, bytes| self.write(socket, bytes)) {}
+    /// Receives once from each of `sockets`, which are at most [`Sockets::batch_max`]: from the
+    /// first into the first `size` bytes of `space`, and so on. The results are left in `results`,
+    /// in this order; each is that of [`Sockets::read`]. Returns how often io_uring_enter(2) was
+    /// called; 0 if each receive was a call of its own.
+    fn receive_batch<'a>(
+        &mut self,
+        sockets: impl Iterator<Item = &'a Self::Socket> + Clone,
+        space: &mut [u8],
+        size: usize,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize
+    where
+        Self::Socket: 'a,
+    {
+        results.clear();
+        let rooms = space.chunks_exact_mut(size);
+        results.extend(
+            sockets
+                .zip(rooms)
+                .map(|(socket, room)| self.read(socket, room)),
+        );
+        0
+    }
+
+    /// The same for sends: each result is that of [`Sockets::write`]. No socket is in a batch
+    /// twice.
+    fn send_batch<'a>(
+        &mut self,
+        sends: impl Iterator<Item = (&'a Self::Socket, &'a [u8])> + Clone,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize
+    where
+        Self::Socket: 'a,
+    {
+        results.clear();
+        results.extend(sends.map(|(socket, bytes)| self.write(socket, bytes)));
+        0
     }
 
     /// Ends our sending direction with a FIN: shutdown(2) with `SHUT_WR`.

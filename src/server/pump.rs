@@ -7,6 +7,7 @@
 
 mod header;
 
+use std::io;
 use std::time::Duration;
 
 use crate::base::bytes::InboundCursors;
@@ -183,11 +184,36 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         space: &mut [u8],
         outcome: &mut FastOutcome,
     ) -> Option<usize> {
+        let read =
+            |kernel: &mut K, socket: &K::Socket, space: &mut [u8]| kernel.read(socket, space);
+        self.receive_in_place_by(peer, space, outcome, read)
+    }
+
+    /// The same where the read into `space` has been made, with this result.
+    #[inline(always)]
+    pub(in crate::server) fn received_in_place(
+        &mut self,
+        peer: &mut Link<K, S>,
+        space: &mut [u8],
+        received: io::Result<usize>,
+        outcome: &mut FastOutcome,
+    ) -> Option<usize> {
+        self.receive_in_place_by(peer, space, outcome, |_, _, _| received)
+    }
+
+    #[inline(always)]
+    fn receive_in_place_by(
+        &mut self,
+        peer: &mut Link<K, S>,
+        space: &mut [u8],
+        outcome: &mut FastOutcome,
+        read: impl FnOnce(&mut K, &K::Socket, &mut [u8]) -> io::Result<usize>,
+    ) -> Option<usize> {
         let Some(active_at) = peer.waiting.active_at_rest() else {
             unreachable!("only a connection at rest takes the fast path");
         };
         self.counters.recv += 1;
-        let count = match self.kernel.read(&peer.socket, space) {
+        let count = match read(&mut self.kernel, &peer.socket, space) {
             Ok(0) => {
                 *outcome = self.end_of_stream(peer);
                 return None;
@@ -237,8 +263,30 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         peer: &mut Link<K, S>,
         bytes: &[u8],
     ) -> FastOutcome {
+        let write = |kernel: &mut K, socket: &K::Socket, bytes: &[u8]| kernel.write(socket, bytes);
+        self.send_in_place_by(peer, bytes, write)
+    }
+
+    /// The same where the write of `bytes` has been made, with this result.
+    #[inline(always)]
+    pub(in crate::server) fn sent_in_place(
+        &mut self,
+        peer: &mut Link<K, S>,
+        bytes: &[u8],
+        sent: io::Result<usize>,
+    ) -> FastOutcome {
+        self.send_in_place_by(peer, bytes, |_, _, _| sent)
+    }
+
+    #[inline(always)]
+    fn send_in_place_by(
+        &mut self,
+        peer: &mut Link<K, S>,
+        bytes: &[u8],
+        write: impl FnOnce(&mut K, &K::Socket, &[u8]) -> io::Result<usize>,
+    ) -> FastOutcome {
         self.counters.send += 1;
-        let sent = match self.kernel.write(&peer.socket, bytes) {
+        let sent = match write(&mut self.kernel, &peer.socket, bytes) {
             Ok(sent) => sent,
             Err(error) => match self.write_failed(&error, peer) {
                 Want::Write => 0,

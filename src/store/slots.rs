@@ -102,6 +102,17 @@ impl<K: Key, T> Slots<K, T> {
 
     /// The value of `key`, unless it has been removed.
     #[inline]
+    pub fn get(&self, key: K) -> Option<&T> {
+        let slot = self.slots.get(key.index() as usize)?;
+        if slot.generation == key.generation() {
+            slot.holds.as_ref()
+        } else {
+            None
+        }
+    }
+
+    /// The same, to be changed.
+    #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index() as usize)?;
         if slot.generation == key.generation() {

@@ -27,6 +27,7 @@ calls! {
     Accept "accept4" "" ""
     Read "recv" "" ""
     Write "send" "" ""
+    Enter "io_uring_enter" "" ""
     ReceiveDatagrams "recvmmsg" "" ""
     SendDatagrams "sendmmsg" "" ""
     SendDatagram "sendto" "" ""
@@ -124,6 +125,8 @@ pub enum Argument<'a> {
     None,
     /// Space to read into, or bytes to write.
     Size(usize),
+    /// So many calls of a kind, as one batch. Each is recorded behind it, with its result.
+    Batch(usize, Name),
     /// What epoll is asked for. The token is missing where only the descriptor is known.
     Interest(Option<Token>, Interest),
     /// Room for events, and when the wait ends at the latest.
@@ -167,6 +170,7 @@ impl Argument<'_> {
     pub(super) fn detached(self) -> Argument<'static> {
         match self {
             Argument::Size(size) => Argument::Size(size),
+            Argument::Batch(count, name) => Argument::Batch(count, name),
             Argument::Interest(token, interest) => Argument::Interest(token, interest),
             Argument::Wait { room, until } => Argument::Wait { room, until },
             Argument::Process(id) => Argument::Process(id),
@@ -211,6 +215,9 @@ impl fmt::Display for Call<'_> {
         match self.argument {
             Argument::None => {}
             Argument::Size(size) => write!(list.next()?, "{size}")?,
+            Argument::Batch(count, name) => {
+                write!(list.next()?, "{count} {}", name.function())?;
+            }
             Argument::Interest(None, interest) => write!(list.next()?, "{interest:?}")?,
             Argument::Interest(Some(token), interest) => {
                 write!(list.next()?, "{token:?}, {interest:?}")?;
@@ -393,6 +400,15 @@ mod tests {
                     ..own
                 },
                 "open(/dev/null) = 4",
+            ),
+            (
+                Call {
+                    name: Name::Enter,
+                    argument: Argument::Batch(32, Name::Read),
+                    result: Ok(32),
+                    ..own
+                },
+                "io_uring_enter(32 recv) = 32",
             ),
         ] {
             assert_eq!(call.to_string(), line);

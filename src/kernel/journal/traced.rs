@@ -202,6 +202,45 @@ impl<K: Recordable> Sockets for Traced<K> {
         self.kernel.write(socket, bytes)
     }
 
+    fn batch_max(&self) -> usize {
+        self.kernel.batch_max()
+    }
+
+    fn receive_batch<'a>(
+        &mut self,
+        sockets: impl Iterator<Item = &'a K::Socket> + Clone,
+        space: &mut [u8],
+        size: usize,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize
+    where
+        K::Socket: 'a,
+    {
+        let began = self.began();
+        let enters = (self.kernel).receive_batch(sockets.clone(), space, size, results);
+        if self.is_on() {
+            let calls = sockets.zip(space.chunks_exact(size)).zip(&*results);
+            self.note_batch(Name::Read, (began, enters), calls);
+        }
+        enters
+    }
+
+    fn send_batch<'a>(
+        &mut self,
+        sends: impl Iterator<Item = (&'a K::Socket, &'a [u8])> + Clone,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize
+    where
+        K::Socket: 'a,
+    {
+        let began = self.began();
+        let enters = self.kernel.send_batch(sends.clone(), results);
+        if self.is_on() {
+            self.note_batch(Name::Write, (began, enters), sends.zip(&*results));
+        }
+        enters
+    }
+
     fn shutdown(&mut self, socket: &K::Socket) -> io::Result<()> {
         let began = self.began();
         let answer = self.kernel.shutdown(socket);
@@ -276,6 +315,27 @@ impl<K: Recordable> Traced<K> {
         let made = Made::new(Name::Write, began).on(K::number(socket));
         self.moved(made, &answer, bytes);
         answer
+    }
+
+    /// Records a batch that took `enters` calls of io_uring_enter, and then each of its calls.
+    #[cold]
+    fn note_batch<'a, 'b, 'c>(
+        &mut self,
+        name: Name,
+        (began, enters): (Time, usize),
+        calls: impl Iterator<Item = ((&'a K::Socket, &'b [u8]), &'c io::Result<usize>)> + Clone,
+    ) where
+        K::Socket: 'a,
+    {
+        let count = calls.clone().count();
+        for _ in 0..enters {
+            let made = Made::new(Name::Enter, began).with(Argument::Batch(count, name));
+            self.note(made, Ok(count));
+        }
+        for ((socket, bytes), answer) in calls {
+            let made = Made::new(name, began).on(K::number(socket));
+            self.moved(made, answer, bytes);
+        }
     }
 
     /// Asks for the addresses of both ends of a new connection, if the recorder needs them. Both

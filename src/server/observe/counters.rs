@@ -96,10 +96,12 @@ counters! {
     datagrams_out,
     /// Calls of accept4.
     accept4,
-    /// Calls of recv.
+    /// Calls of recv, or receives of a batch.
     recv,
-    /// Calls of send.
+    /// Calls of send, or sends of a batch.
     send,
+    /// Calls of io_uring_enter, each of which makes a batch of receives or sends.
+    io_uring_enter,
     /// Calls of recvmmsg.
     recvmmsg,
     /// Calls of sendmmsg, or of sendto for a single datagram.

@@ -20,6 +20,7 @@
 //! event that was fetched before the close finds a slot of another generation. See epoll(7),
 //! "Questions and answers", 6 and 9.
 
+mod at_once;
 mod datagrams;
 mod lists;
 mod slow_path;
@@ -45,6 +46,7 @@ use super::pump::{FastOutcome, Possible, Pump, ReadPolicy};
 use super::settings::Settings;
 use super::waiting::Waiting;
 use crate::store::slots::Slots;
+use at_once::AtOnce;
 use slow_path::{Fate, Place};
 
 pub(in crate::server) use lists::Lists;
@@ -61,6 +63,8 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     left: Vec<Event>,
     /// Answers that are sent next.
     staged: Vec<Staged>,
+    /// The batch of calls that the kernel makes at once, if it can.
+    at_once: AtOnce,
     /// Connections that left the fast path in this phase.
     exceptions: Vec<Exception>,
     /// Connections that the fast path has left with bytes.
@@ -124,7 +128,8 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             events: Box::new([Event::default(); EVENTS_PER_TURN]),
             left: Vec::with_capacity(EVENTS_PER_TURN),
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
-            exceptions: Vec::with_capacity(ANSWERS_PER_PHASE),
+            exceptions: Vec::with_capacity(ANSWERS_PER_PHASE.max(pump.kernel.batch_max())),
+            at_once: AtOnce::new(pump.kernel.batch_max()),
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
             fast_path_open: service.in_place(&service.open())
                 && !pump.tap.as_ref().is_some_and(Tap::sees_bytes)
@@ -326,7 +331,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             return false;
         }
         events.start = self.receive_batch(events.start, events.end);
-        !self.staged.is_empty() || !self.exceptions.is_empty()
+        !self.staged.is_empty() || !self.exceptions.is_empty() || self.at_once.has_staged()
     }
 
     /// Answers one connection at once. Returns `false` if its event takes the slow path.
@@ -367,6 +372,11 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// to send. Returns the place of the next event.
     #[inline(never)]
     fn receive_batch(&mut self, start: usize, end: usize) -> usize {
+        if self.at_once.is_on() {
+            if let Some(next) = self.receive_at_once(start, end) {
+                return next;
+            }
+        }
         // Worked out once: for each event this would cost 30 instructions.
         let free = self.slow.workspaces().free();
         let mut count_max = ANSWERS_PER_PHASE.min(free.saturating_sub(1));
@@ -422,6 +432,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// Sends all staged answers. What the kernel does not take gets a workspace of its own.
     #[inline(never)]
     pub(in crate::server) fn send_staged(&mut self) {
+        if self.at_once.has_staged() {
+            self.send_at_once();
+        }
         let Some((pump, space)) = self.slow.fast() else {
             unreachable!("the workspace of staged answers is free");
         };

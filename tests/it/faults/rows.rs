@@ -337,4 +337,14 @@ pub(super) const ROWS: &[Row] = &[
             "a_port_without_a_listener_ends_the_run_with_one_line",
         ],
     ),
+    row(
+        33,
+        "a submission ring takes a part, cancels, overflows, comes back out of order, or fails",
+        "unentered untaken cancelled overflowed disordered ring_lost",
+        &[
+            "whatever_a_ring_does_each_call_is_made_once_and_has_its_result",
+            "results_in_any_order_reach_their_calls_in_one_enter",
+            "a_call_whose_result_is_lost_is_not_made_twice",
+        ],
+    ),
 ];

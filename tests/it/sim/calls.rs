@@ -10,7 +10,7 @@ use std::io;
 
 use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOMEM, ENOTCONN};
 use mynah::kernel::journal::{Argument, Call, Name, Recorder, Returned};
-use mynah::kernel::{Address, Event, Readiness, ReceiveBatch, SendBatch, Sockets, Source};
+use mynah::kernel::{Address, Event, Readiness, Sockets, Source};
 
 use super::faults::STARVED_MAX;
 use super::journal::matches;
@@ -52,6 +52,7 @@ impl Sim {
     }
 
     /// The same for a call that has moved bytes to or from `space`.
+    #[inline(always)]
     fn leave_moved(
         &mut self,
         name: Name,
@@ -278,17 +279,26 @@ impl Sockets for Sim {
         self.leave_moved(Name::Write, socket.number, answer, bytes)
     }
 
-    fn receive_batch(
-        &mut self,
-        space: &mut [u8],
-        enough: usize,
-        batch: &mut impl ReceiveBatch<Socket>,
-    ) {
-        self.receive_all_of(space, enough, batch);
+    fn batch_max(&self) -> usize {
+        self.calls_at_once()
     }
 
-    fn send_batch(&mut self, batch: &mut impl SendBatch<Socket>) {
-        self.send_all_of(batch);
+    fn receive_batch<'a>(
+        &mut self,
+        sockets: impl Iterator<Item = &'a Socket> + Clone,
+        space: &mut [u8],
+        size: usize,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize {
+        self.receive_all_of(sockets, space, size, results)
+    }
+
+    fn send_batch<'a>(
+        &mut self,
+        sends: impl Iterator<Item = (&'a Socket, &'a [u8])> + Clone,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize {
+        self.send_all_of(sends, results)
     }
 
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {

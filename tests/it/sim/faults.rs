@@ -60,6 +60,18 @@ pub struct Faults {
     pub refused: f64,
     /// The clock jumps ahead by up to ten seconds during a wait.
     pub leap: f64,
+    /// io_uring_enter takes no call: EINTR, EAGAIN or EBUSY.
+    pub unentered: f64,
+    /// io_uring_enter takes only some of the calls.
+    pub untaken: f64,
+    /// A call of a ring is not made: EINTR or ECANCELED.
+    pub cancelled: f64,
+    /// A result finds no room in the completion queue, and is there after the next wait.
+    pub overflowed: f64,
+    /// Results of a ring come out of order.
+    pub disordered: f64,
+    /// io_uring_enter fails with EBADF, and the ring is never used again.
+    pub ring_lost: f64,
 }
 
 impl Faults {
@@ -69,7 +81,7 @@ impl Faults {
     }
 
     /// Every fault with its name.
-    pub fn each(&mut self) -> [(&'static str, &mut f64); 20] {
+    pub fn each(&mut self) -> [(&'static str, &mut f64); 26] {
         [
             ("short_read", &mut self.short_read),
             ("short_write", &mut self.short_write),
@@ -91,6 +103,12 @@ impl Faults {
             ("truncated", &mut self.truncated),
             ("refused", &mut self.refused),
             ("leap", &mut self.leap),
+            ("unentered", &mut self.unentered),
+            ("untaken", &mut self.untaken),
+            ("cancelled", &mut self.cancelled),
+            ("overflowed", &mut self.overflowed),
+            ("disordered", &mut self.disordered),
+            ("ring_lost", &mut self.ring_lost),
         ]
     }
 
@@ -124,6 +142,12 @@ impl Faults {
             reordered: draw(),
             truncated: draw() / 10.0,
             refused: draw() / 5.0,
+            unentered: draw(),
+            untaken: draw(),
+            cancelled: draw(),
+            overflowed: draw(),
+            disordered: draw(),
+            ring_lost: draw() / 50.0,
         }
     }
 }

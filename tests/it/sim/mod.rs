@@ -132,6 +132,8 @@ pub struct Sim {
     /// Datagram sockets, in the order they were opened; 0 for one that is closed.
     mailboxes: Vec<u32>,
     datagrams_lost: u64,
+    /// The submission ring works no longer.
+    ring_is_lost: bool,
 }
 
 impl Sim {
@@ -165,6 +167,7 @@ impl Sim {
             killed: BTreeSet::new(),
             mailboxes: Vec::new(),
             datagrams_lost: 0,
+            ring_is_lost: false,
             config,
         }
     }

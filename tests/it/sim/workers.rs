@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use mynah::kernel::{
     Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
-    OpenError, Opener, Poller, ReceiveBatch, SendBatch, Sender, Signal, Sockets, Spawner, Time,
-    Token,
+    OpenError, Opener, Poller, Sender, Signal, Sockets, Spawner, Time, Token,
 };
 
 use super::Sim;
@@ -104,17 +103,26 @@ impl Sockets for Worker {
         self.sim().write(socket, bytes)
     }
 
-    fn receive_batch(
-        &mut self,
-        space: &mut [u8],
-        enough: usize,
-        batch: &mut impl ReceiveBatch<Socket>,
-    ) {
-        self.sim().receive_batch(space, enough, batch);
+    fn batch_max(&self) -> usize {
+        self.sim().batch_max()
     }
 
-    fn send_batch(&mut self, batch: &mut impl SendBatch<Socket>) {
-        self.sim().send_batch(batch);
+    fn receive_batch<'a>(
+        &mut self,
+        sockets: impl Iterator<Item = &'a Socket> + Clone,
+        space: &mut [u8],
+        size: usize,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize {
+        self.sim().receive_batch(sockets, space, size, results)
+    }
+
+    fn send_batch<'a>(
+        &mut self,
+        sends: impl Iterator<Item = (&'a Socket, &'a [u8])> + Clone,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize {
+        self.sim().send_batch(sends, results)
     }
 
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {

@@ -1,63 +1,7 @@
-//! Batches of receives and sends, made one by one and made all at once: the user of a batch must
-//! not be able to tell.
-//!
-//! The batches here handle every result by noting it. io_uring(7), recv(2), send(2).
-
-use mynah::kernel::{ReceiveBatch, SendBatch};
+//! Batches of receives and sends, made one by one and made all at once through a ring: the user of a
+//! batch must not be able to tell. io_uring(7), recv(2), send(2).
 
 use super::*;
-
-/// What a receive found: where its bytes begin, and the bytes or the errno.
-type Found = (usize, Result<Vec<u8>, i32>);
-
-/// Receives from each socket once, and keeps all bytes.
-struct Reads<'a> {
-    sockets: &'a [Socket],
-    found: Vec<Found>,
-}
-
-impl ReceiveBatch<Socket> for Reads<'_> {
-    fn pending(&self, ahead: usize) -> Option<&Socket> {
-        self.sockets.get(self.found.len() + ahead)
-    }
-
-    fn receive(
-        &mut self,
-        start: usize,
-        room: &mut [u8],
-        call: impl FnOnce(&Socket, &mut [u8]) -> io::Result<usize>,
-    ) -> Option<usize> {
-        let socket = self.sockets.get(self.found.len())?;
-        let bytes = call(socket, room).map(|count| room[..count].to_vec());
-        let kept = bytes.as_ref().map_or(0, Vec::len);
-        self.found.push((start, bytes.map_err(errno)));
-        Some(kept)
-    }
-}
-
-/// Sends the text of the same place to each socket.
-struct Writes<'a> {
-    sockets: &'a [Socket],
-    texts: &'a [&'a [u8]],
-    sent: Vec<Result<usize, i32>>,
-}
-
-impl SendBatch<Socket> for Writes<'_> {
-    fn pending(&self, ahead: usize) -> Option<(&Socket, &[u8])> {
-        let place = self.sent.len() + ahead;
-        Some((self.sockets.get(place)?, self.texts[place]))
-    }
-
-    fn send(&mut self, call: impl FnOnce(&Socket, &[u8]) -> io::Result<usize>) -> bool {
-        let place = self.sent.len();
-        let Some(socket) = self.sockets.get(place) else {
-            return false;
-        };
-        self.sent
-            .push(call(socket, self.texts[place]).map_err(errno));
-        true
-    }
-}
 
 /// `count` connections in a kernel that makes batches in this way.
 fn crowd(count: usize, batches_at_once: bool) -> (Sim, Vec<Socket>, Vec<Peer>) {
@@ -74,13 +18,23 @@ fn crowd(count: usize, batches_at_once: bool) -> (Sim, Vec<Socket>, Vec<Peer>) {
     (sim, sockets, peers)
 }
 
-fn reads(sim: &mut Sim, sockets: &[Socket], size: usize, enough: usize) -> Vec<Found> {
-    let mut batch = Reads {
-        sockets,
-        found: Vec::new(),
-    };
-    sim.receive_batch(&mut vec![0; size], enough, &mut batch);
-    batch.found
+/// Receives once from each socket, into rooms of `size` bytes. What each found: bytes or errno.
+fn reads(sim: &mut Sim, sockets: &[Socket], size: usize) -> Vec<Result<Vec<u8>, i32>> {
+    let (mut space, mut results) = (vec![0; size * sockets.len()], vec![Ok(7)]);
+    sim.receive_batch(sockets.iter(), &mut space, size, &mut results);
+    let rooms = space.chunks(size);
+    let bytes = results.into_iter().zip(rooms);
+    bytes
+        .map(|(result, room)| result.map(|count| room[..count].to_vec()).map_err(errno))
+        .collect()
+}
+
+/// Sends the text of the same place to each socket.
+fn writes(sim: &mut Sim, sockets: &[Socket], texts: &[&[u8]]) -> Vec<Result<usize, i32>> {
+    let mut results = vec![Ok(7)];
+    let sends = sockets.iter().zip(texts.iter().copied());
+    sim.send_batch(sends, &mut results);
+    results.into_iter().map(|it| it.map_err(errno)).collect()
 }
 
 #[test]
@@ -90,71 +44,19 @@ fn a_batch_of_receives_returns_what_each_socket_has() {
         sim.send(peers[0], b"abc");
         sim.finish(peers[1]);
         sim.send(peers[3], b"de");
-        let found = reads(&mut sim, &sockets, 400, 400);
-        let results: Vec<_> = found.into_iter().map(|(_, result)| result).collect();
         let expected = [
             Ok(b"abc".to_vec()),
             Ok(Vec::new()),
             Err(EAGAIN),
             Ok(b"de".to_vec()),
         ];
-        assert_eq!(results, expected, "at once: {at_once}");
-    }
-}
-
-#[test]
-fn receives_made_one_by_one_lie_one_behind_the_other_and_at_once_in_equal_parts() {
-    for (at_once, starts) in [(false, [0, 3, 6]), (true, [0, 100, 200])] {
-        let (mut sim, sockets, peers) = crowd(3, at_once);
-        for peer in peers {
-            sim.send(peer, b"abc");
-        }
-        let found = reads(&mut sim, &sockets, 300, 300);
-        let begins: Vec<usize> = found.iter().map(|(start, _)| *start).collect();
-        assert_eq!(begins, starts);
-    }
-}
-
-#[test]
-fn a_batch_begins_no_receive_when_enough_bytes_are_kept() {
-    for (enough, receives) in [(2, 1), (3, 1), (4, 2), (6, 2), (7, 3), (0, 0)] {
-        let (mut sim, sockets, peers) = crowd(3, false);
-        for peer in &peers {
-            sim.send(*peer, b"abc");
-        }
         assert_eq!(
-            reads(&mut sim, &sockets, 300, enough).len(),
-            receives,
-            "enough: {enough}"
+            reads(&mut sim, &sockets, 100),
+            expected,
+            "at once: {at_once}"
         );
-        assert_eq!(sim.calls("recv"), receives as u64, "enough: {enough}");
-    }
-}
-
-#[test]
-fn at_once_no_more_receives_are_made_than_the_ring_has_entries() {
-    let (mut sim, sockets, peers) = crowd(70, true);
-    for peer in &peers {
-        sim.send(*peer, b"abc");
-    }
-    let found = reads(&mut sim, &sockets, 3200, 3200);
-    assert_eq!(found.len(), 32);
-    assert_eq!(sim.calls("recv"), 32);
-    assert_eq!(found[31], (3100, Ok(b"abc".to_vec())));
-}
-
-#[test]
-fn a_batch_without_calls_makes_none() {
-    for at_once in [false, true] {
-        let (mut sim, _, _) = crowd(0, at_once);
-        assert_eq!(reads(&mut sim, &[], 100, 100), []);
-        let mut batch = Writes {
-            sockets: &[],
-            texts: &[],
-            sent: Vec::new(),
-        };
-        sim.send_batch(&mut batch);
-        assert_eq!((sim.calls("recv"), sim.calls("send")), (0, 0));
+        assert_eq!(sim.calls("recv"), 4);
+        assert_eq!(sim.calls("io_uring_enter"), u64::from(at_once));
     }
 }
 
@@ -163,30 +65,64 @@ fn a_batch_of_sends_delivers_each_text_and_returns_each_result() {
     for at_once in [false, true] {
         let (mut sim, sockets, peers) = crowd(3, at_once);
         sim.reset(peers[1]);
-        let mut batch = Writes {
-            sockets: &sockets,
-            texts: &[b"one", b"two", b"three"],
-            sent: Vec::new(),
-        };
-        sim.send_batch(&mut batch);
-        assert_eq!(batch.sent, [Ok(3), Err(ECONNRESET), Ok(5)]);
+        let sent = writes(&mut sim, &sockets, &[b"one", b"two", b"three"]);
+        assert_eq!(sent, [Ok(3), Err(ECONNRESET), Ok(5)]);
         assert_eq!(sim.receive_all(peers[0]), b"one");
         assert_eq!(sim.receive_all(peers[2]), b"three");
     }
 }
 
 #[test]
-fn a_large_batch_of_sends_is_made_in_rounds() {
-    let (mut sim, sockets, peers) = crowd(70, true);
-    let texts = vec![b"abc".as_slice(); 70];
-    let mut batch = Writes {
-        sockets: &sockets,
-        texts: &texts,
-        sent: Vec::new(),
-    };
-    sim.send_batch(&mut batch);
-    assert_eq!(batch.sent, vec![Ok(3); 70]);
-    for peer in peers {
-        assert_eq!(sim.receive_all(peer), b"abc");
+fn a_batch_without_calls_makes_none() {
+    for at_once in [false, true] {
+        let (mut sim, _, _) = crowd(0, at_once);
+        assert_eq!(reads(&mut sim, &[], 100), []);
+        assert_eq!(writes(&mut sim, &[], &[]), []);
+        let calls = ["recv", "send", "io_uring_enter"].map(|name| sim.calls(name));
+        assert_eq!(calls, [0; 3]);
     }
+}
+
+#[test]
+fn whatever_a_ring_does_each_call_is_made_once_and_has_its_result() {
+    for name in [
+        "unentered",
+        "untaken",
+        "cancelled",
+        "overflowed",
+        "disordered",
+        "ring_lost",
+    ] {
+        for chance in [0.1, 0.5, 1.0] {
+            let (mut sim, sockets, peers) = crowd(32, true);
+            let mut faults = Faults::none();
+            let mut each = faults.each();
+            *each.iter_mut().find(|it| it.0 == name).expect("a fault").1 = chance;
+            sim.set_faults(faults);
+            let texts: Vec<Vec<u8>> = (0..32).map(|it| vec![it; 1 + it as usize]).collect();
+            let borrowed: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+            for (peer, text) in peers.iter().zip(&texts) {
+                sim.send(*peer, text);
+            }
+            let found = reads(&mut sim, &sockets, 64);
+            let expected: Vec<_> = texts.iter().cloned().map(Ok).collect();
+            assert_eq!(found, expected, "{name} {chance}");
+            let sent = writes(&mut sim, &sockets, &borrowed);
+            let expected: Vec<_> = texts.iter().map(|text| Ok(text.len())).collect();
+            assert_eq!(sent, expected, "{name} {chance}");
+            for (peer, text) in peers.iter().zip(&texts) {
+                assert_eq!(&sim.receive_all(*peer), text, "{name} {chance}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ordered_failure_of_io_uring_enter_costs_no_call() {
+    let (mut sim, sockets, peers) = crowd(2, true);
+    sim.fail("io_uring_enter", 1, EAGAIN);
+    sim.send(peers[0], b"abc");
+    let found = reads(&mut sim, &sockets, 64);
+    assert_eq!(found, [Ok(b"abc".to_vec()), Err(EAGAIN)]);
+    assert_eq!(sim.calls("io_uring_enter"), 2);
 }
