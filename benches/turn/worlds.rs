@@ -206,6 +206,7 @@ fn server<S: Service + 'static>(
         frame_size_max: FRAME_MAX_DEFAULT,
         slot_size: Server::<Sim, S>::slot_size(&protocol.service, false),
         datagrams_size: 0,
+        ring_size: 0,
     };
     let plan = demand.plan(&protocol)?;
     let settings = Settings {

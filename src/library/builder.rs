@@ -372,6 +372,7 @@ impl Builder {
                     self.connections_per_ip_max.is_some(),
                 ),
             datagrams_size: 0,
+            ring_size: 0,
         };
         let memory_max = self.memory_max;
         let wrong = |reason| Error::Setting(format!("memory_max {memory_max}: {reason}"));

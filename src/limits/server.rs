@@ -250,6 +250,14 @@ pub const DESCRIPTORS_FIXED: u64 = 16;
 pub const STANDARD_STREAMS: u64 = 3;
 /// Descriptors of each worker in addition to its listeners: epoll, timer, wake-up, reserve.
 pub const DESCRIPTORS_PER_WORKER: u64 = 4;
+/// Receives, or sends, that `--submit ring` makes in one system call: as many as
+/// [`ANSWERS_PER_PHASE`], behind which each further connection delays those before it.
+pub const RING_CALLS: usize = ANSWERS_PER_PHASE;
+/// Descriptors of a worker's submission ring.
+pub const RING_DESCRIPTORS: u64 = 1;
+/// Memory of a submission ring in this process: two mappings, each within one page of the largest
+/// size that Linux has, 64 KiB.
+pub const RING_SIZE: usize = 2 * 64 * KIB;
 /// Memory of the program itself, counted towards the ceiling: its text, the C library, the logger.
 pub const PROGRAM_SIZE: usize = 4 * MIB;
 /// Memory of a worker in addition to its slots and workspaces: the stack it uses and its batch of

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ceiling = processes x (program + service) + connections x slot
-//!           + workers x (worker + datagram sockets + workspaces x workspace)
+//!           + workers x (worker + datagram sockets + ring + workspaces x workspace)
 //! ```
 //!
 //! All terms except the workspaces are fixed. As many workspaces are planned as fit below the
@@ -37,6 +37,8 @@ pub struct Demand {
     pub slot_size: usize,
     /// Bytes that the datagram sockets of a worker take, see [`super::datagram::memory`].
     pub datagrams_size: usize,
+    /// Bytes that the submission ring of a worker takes; 0 without one.
+    pub ring_size: usize,
 }
 
 /// How connections are served that have a thread or a process each.
@@ -73,7 +75,7 @@ impl Demand {
     /// What is needed without any connection.
     fn fixed<S: Service>(&self, protocol: &Protocol<S>) -> usize {
         self.processes * (PROGRAM_SIZE + protocol.service.memory_max())
-            + self.threads * (WORKER_SIZE + self.datagrams_size)
+            + self.threads * (WORKER_SIZE + self.datagrams_size + self.ring_size)
     }
 
     /// Divides the memory.
@@ -210,6 +212,7 @@ mod tests {
         frame_size_max: 1 << 20,
         slot_size: 100,
         datagrams_size: 0,
+        ring_size: 0,
     };
     const ECHO: Protocol<Echo> = Protocol {
         framing: Framing::Raw(Raw),
@@ -352,6 +355,21 @@ mod tests {
         };
         let ceilings = [demand, without].map(|demand| demand.plan(&ECHO).unwrap().ceiling);
         assert_eq!(ceilings[0] - ceilings[1], 2 * 12_345);
+    }
+
+    #[test]
+    fn each_worker_has_its_submission_ring() {
+        let demand = Demand {
+            connections_max: 2,
+            ring_size: 6_789,
+            ..DEMAND
+        };
+        let without = Demand {
+            ring_size: 0,
+            ..demand
+        };
+        let ceilings = [demand, without].map(|demand| demand.plan(&ECHO).unwrap().ceiling);
+        assert_eq!(ceilings[0] - ceilings[1], 2 * 6_789);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) mod poll;
 pub(crate) mod process;
 #[cfg(feature = "auth")]
 pub(crate) mod random;
+pub(crate) mod ring;
 pub(crate) mod timerfd;
 
 use std::io;

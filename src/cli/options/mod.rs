@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::base::text::escape::escape;
 use crate::base::token_bucket::Rate;
+use crate::kernel::batch::Submit;
 use crate::kernel::journal::files::Format;
 use crate::kernel::{Address, Endpoint, Trigger};
 use crate::limits;
@@ -199,6 +200,8 @@ pub struct Serve {
     pub pin: bool,
     /// How epoll reports readiness.
     pub trigger: Trigger,
+    /// How the receives and sends of a batch reach the kernel.
+    pub submit: Submit,
     /// How long to poll for events before sleeping; `None` sleeps at once.
     pub spin: Option<Duration>,
     /// Accept a connection only after its first data has arrived (TCP_DEFER_ACCEPT).
@@ -295,6 +298,7 @@ impl Serve {
             ("--tls-cert", self.tls_cert.is_some()),
             ("--auth", self.auth.is_some()),
             ("--proxy-protocol", self.proxy.is_some()),
+            ("--submit ring", self.submit == Submit::Ring),
         ];
         if let Some((flag, _)) = of_streams.iter().find(|(_, is_given)| *is_given) {
             return Err(format!(
@@ -357,6 +361,7 @@ impl Default for Serve {
             accept: AcceptPolicy::Reuseport,
             pin: false,
             trigger: Trigger::Edge,
+            submit: Submit::Calls,
             spin: None,
             defer_accept: false,
             unix_mode: None,

@@ -80,8 +80,8 @@ fn every_value_reaches_its_field() {
          --max-memory=1g --backlog 5 \
          --idle-timeout off --stall-timeout 5s --stall-min 2k --frame-timeout 2s \
          --max-connections-per-ip 4 --drain-timeout 0 --nodelay=off --trigger level --stats 1s \
-         --spin 50us --defer-accept --stats-format json --accept exclusive --pin --wiretap hex \
-         --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
+         --submit ring --spin 50us --defer-accept --stats-format json --accept exclusive --pin \
+         --wiretap hex --idle-read 7s --idle-write 9s --rate 1m --rate-total 2m/1k --rate-out 3 \
          --rate-out-total 4/5 --processes 2 --alive 2s --listen unix:/s --unix-mode 0620 \
          --log-time --user nobody:nogroup --proxy-protocol require --proxy-from 10.0.0.0/8 \
          --proxy-from=::1 --codec base64 --trace t.txt --trace-last 5 --metrics 9100",
@@ -135,6 +135,7 @@ fn every_value_reaches_its_field() {
         accept: AcceptPolicy::Exclusive,
         pin: true,
         trigger: Trigger::Level,
+        submit: Submit::Ring,
         spin: Some(Duration::from_micros(50)),
         defer_accept: true,
         unix_mode: Some(0o620),
@@ -411,6 +412,22 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         (
             "--trigger levle",
             "--trigger levle: unknown, did you mean level?",
+        ),
+        (
+            "--submit rign",
+            "--submit rign: unknown, did you mean ring?",
+        ),
+        (
+            "--submit ring --model thread",
+            "--model thread: does not combine with --submit",
+        ),
+        (
+            "--submit ring --inetd",
+            "--inetd: does not combine with --submit",
+        ),
+        (
+            "--submit ring --listen udp://127.0.0.1:7",
+            "--submit ring: does not combine with datagrams, and udp://127.0.0.1:7 takes them",
         ),
         ("--help=x", "--help=x: --help takes no value"),
         (

@@ -27,6 +27,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::batch::{self, BATCH_MAX, Made, make_all};
 use super::journal::Recordable;
 use super::{
     Address, DatagramBatch, Datagrams, Event, Interest, Poller, Sender, Signal, Sockets, Time,
@@ -34,6 +35,7 @@ use super::{
 };
 use crate::sys::epoll::Epoll;
 use crate::sys::net::socket;
+use crate::sys::ring::{Batch, Ring};
 use crate::sys::{epoll, eventfd, process};
 use local_path::BoundPath;
 #[cfg(test)]
@@ -75,6 +77,8 @@ pub struct Linux {
     pub(super) ended_children: Option<OwnedFd>,
     /// The paths of listeners that are open, by descriptor.
     pub(super) bound: Vec<(RawFd, BoundPath)>,
+    /// Makes the calls of a batch; without it each is a call of its own.
+    ring: Option<Ring>,
 }
 
 impl Linux {
@@ -93,6 +97,7 @@ impl Linux {
             signals: None,
             ended_children: None,
             bound: Vec::new(),
+            ring: None,
         };
         if signals {
             let signals = Signals::new()?;
@@ -112,6 +117,34 @@ impl Linux {
     /// The error of fcntl(2).
     pub fn descriptor(&self) -> io::Result<Socket> {
         self.epoll.descriptor().try_clone_to_owned().map(Socket)
+    }
+
+    /// Makes up to `calls` receives or sends in one system call from now on, through a submission
+    /// ring: a power of two, at most [`BATCH_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// Why there is no ring here: ENOSYS, EPERM and ENOMEM of io_uring_setup(2) are usual. Each
+    /// call then stays a system call of its own.
+    pub fn submit_by_ring(&mut self, calls: usize) -> io::Result<()> {
+        debug_assert!(calls <= BATCH_MAX);
+        self.ring = Some(Ring::open(calls as u32)?);
+        Ok(())
+    }
+
+    /// After a batch. A ring that does not work any longer is given up.
+    #[inline]
+    fn settle_batch(&mut self, made: Made) -> usize {
+        if let Some(error) = made.broken {
+            self.give_up_the_ring(&error);
+        }
+        made.enters
+    }
+
+    #[cold]
+    fn give_up_the_ring(&mut self, error: &io::Error) {
+        log::warn!("io_uring_enter: {error}; each receive and send is a system call from now on");
+        self.ring = None;
     }
 
     /// A handle with which other threads wake this poller.
@@ -166,6 +199,53 @@ impl Sockets for Linux {
         socket::send(socket.as_fd(), bytes)
     }
 
+    fn batch_max(&self) -> usize {
+        self.ring.as_ref().map_or(0, Ring::capacity)
+    }
+
+    fn receive_batch<'a>(
+        &mut self,
+        sockets: impl Iterator<Item = &'a Socket> + Clone,
+        space: &mut [u8],
+        size: usize,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize {
+        let calls = sockets.zip(space.chunks_exact_mut(size));
+        let Some(ring) = &mut self.ring else {
+            results.clear();
+            results.extend(calls.map(|(socket, room)| socket::receive(socket.as_fd(), room)));
+            return 0;
+        };
+        let made = ring.with_batch(|batch| {
+            for (socket, room) in calls {
+                let fits = batch.push_receive(socket.as_fd(), room);
+                debug_assert!(fits, "more than batch_max");
+            }
+            make_all(batch, batch.len(), results)
+        });
+        self.settle_batch(made)
+    }
+
+    fn send_batch<'a>(
+        &mut self,
+        sends: impl Iterator<Item = (&'a Socket, &'a [u8])> + Clone,
+        results: &mut Vec<io::Result<usize>>,
+    ) -> usize {
+        let Some(ring) = &mut self.ring else {
+            results.clear();
+            results.extend(sends.map(|(socket, bytes)| socket::send(socket.as_fd(), bytes)));
+            return 0;
+        };
+        let made = ring.with_batch(|batch| {
+            for (socket, bytes) in sends {
+                let fits = batch.push_send(socket.as_fd(), bytes);
+                debug_assert!(fits, "more than batch_max");
+            }
+            make_all(batch, batch.len(), results)
+        });
+        self.settle_batch(made)
+    }
+
     fn shutdown(&mut self, socket: &Socket) -> io::Result<()> {
         socket::shutdown_write(socket.as_fd())
     }
@@ -189,6 +269,22 @@ impl Sockets for Linux {
 
     fn close(&mut self, socket: Socket) {
         drop(socket);
+    }
+}
+
+impl batch::Ring for Batch<'_, '_> {
+    #[inline]
+    fn enter(&mut self, count: usize, wait: usize) -> io::Result<usize> {
+        Batch::enter(self, count, wait)
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<(usize, io::Result<usize>)> {
+        Batch::take(self)
+    }
+
+    fn call(&mut self, place: usize) -> io::Result<usize> {
+        Batch::call(self, place)
     }
 }
 

@@ -37,6 +37,7 @@ mod rates;
 mod run;
 mod server;
 mod streams;
+mod submit;
 #[cfg(feature = "auth")]
 mod sum;
 mod sums;

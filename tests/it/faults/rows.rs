@@ -345,6 +345,9 @@ pub(super) const ROWS: &[Row] = &[
             "whatever_a_ring_does_each_call_is_made_once_and_has_its_result",
             "results_in_any_order_reach_their_calls_in_one_enter",
             "a_call_whose_result_is_lost_is_not_made_twice",
+            "a_call_that_was_not_submitted_is_never_made",
+            "messages_of_every_size_come_back_whole_and_in_order_through_a_ring",
+            "a_server_without_a_ring_says_so_once_and_serves",
         ],
     ),
 ];

@@ -55,6 +55,7 @@ impl ServiceUser for Playing<'_> {
                 options.connections_per_ip_max.is_some(),
             ),
             datagrams_size: 0,
+            ring_size: 0,
         };
         let plan = demand.plan(&protocol).expect("memory enough");
         let settings = Settings {

@@ -28,6 +28,7 @@ use super::bench;
 use super::services::SERVICES;
 use super::{AuthName, Command, Options, name_of};
 use crate::kernel::Trigger;
+use crate::kernel::batch::Submit;
 use crate::protocol::codec::Codec;
 use crate::protocol::framing::{Framing, OnTooLong};
 use crate::server::admission::AcceptPolicy;
@@ -151,6 +152,9 @@ fn check_codec(codec: Option<Codec>, framing: &Framing) -> Result<(), String> {
 /// The triggers by name.
 pub(super) const TRIGGERS: &[(&str, Trigger)] =
     &[("level", Trigger::Level), ("edge", Trigger::Edge)];
+
+/// How the calls of a batch reach the kernel, by name.
+const SUBMITS: &[(&str, Submit)] = &[("calls", Submit::Calls), ("ring", Submit::Ring)];
 
 /// Which thread or process serves a connection, by name.
 pub(super) const MODELS: &[(&str, Model)] = &[

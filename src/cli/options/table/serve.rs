@@ -17,7 +17,7 @@ use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
     ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG,
-    SERVE, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
+    SERVE, SUBMITS, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -704,6 +704,17 @@ pub(super) const FLAGS: &[Flag] = &[
         default: |options| name_of(&options.serve.trigger, TRIGGERS).to_owned(),
         effect: Effect::Value("MODE", |options, text| {
             put(&mut options.serve.trigger, choice(text, TRIGGERS))
+        }),
+    },
+    Flag {
+        long: "--submit",
+        short: None,
+        group: "Loop",
+        commands: &[SERVE],
+        help: "one system call for each socket, or for a batch: calls or ring",
+        default: |options| name_of(&options.serve.submit, SUBMITS).to_owned(),
+        effect: Effect::Value("MODE", |options, text| {
+            put(&mut options.serve.submit, choice(text, SUBMITS))
         }),
     },
     Flag {

@@ -10,6 +10,7 @@ use super::super::values::{
 };
 use super::super::{Options, Serve};
 use super::{BENCH, CONNECT, Effect, Flag, SERVE, TIMEOUTS};
+use crate::kernel::batch::Submit;
 use crate::limits::HANDSHAKE_TIMEOUT_DEFAULT;
 use crate::transport::Wanted;
 
@@ -70,6 +71,10 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
         (None, Some(_)) => Err("--tls-key: needs --tls-cert PEM".to_owned()),
         (None, None) if serve.handshake_timeout != Some(HANDSHAKE_TIMEOUT_DEFAULT) => {
             Err("--handshake-timeout: needs --tls-cert and --tls-key".to_owned())
+        }
+        // A session reads and writes its socket itself, as often as its records need.
+        (Some(_), _) if serve.submit == Submit::Ring => {
+            Err("--submit ring: does not combine with --tls-cert".to_owned())
         }
         _ => Ok(()),
     }

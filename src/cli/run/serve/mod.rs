@@ -33,6 +33,7 @@ use super::{ServiceUser, with_service};
 use crate::base::text::plural::plural;
 use crate::base::token_bucket::{Bucket, Rate};
 use crate::cli::options::{ProxyMode, Serve};
+use crate::kernel::batch::Submit;
 use crate::kernel::journal::{Track, recorder};
 use crate::kernel::{
     Address, Endpoint, Link, Linux, Socket, Spawner, Traced, Waker, block_signals,
@@ -178,6 +179,10 @@ where
             &protocol.service,
             addresses.iter().filter(|at| at.is_datagrams()).count(),
         ),
+        ring_size: match options.submit {
+            Submit::Calls => 0,
+            Submit::Ring => limits::RING_SIZE,
+        },
     };
     let (mut plan, connections_max) = models::plan(&options, &demand, &protocol)?;
     plan.ceiling += trace_memory;
@@ -452,7 +457,7 @@ impl Open<'_> {
         copies: &mut Vec<Listeners<Socket>>,
     ) -> Result<Opened, Failure> {
         let (mut kernel, waker, control) =
-            open_kernel(self.options.model, (protocol, track), worker, None)?;
+            open_kernel(self.options, (protocol, track), worker, None)?;
         let shared = copies.pop().unwrap_or_default();
         let mut listeners = self.listeners(&mut kernel, worker, shared)?;
         if worker == 0 {
@@ -488,7 +493,7 @@ fn serve_standard_input<K: Carrier, S: Service>(
 
 /// Opens the poller of one worker. The first worker is also woken by `link`.
 fn open_kernel<S: Service>(
-    model: Model,
+    options: &Serve,
     (protocol, track): (&Protocol<S>, Option<&Track>),
     worker: usize,
     link: Option<&Link>,
@@ -498,13 +503,23 @@ fn open_kernel<S: Service>(
     if let Some(link) = link.filter(|_| worker == 0) {
         linux.wake_by(link).map_err(io_failure("epoll"))?;
     }
-    let control = match model {
+    if options.submit == Submit::Ring {
+        if let Err(refused) = linux.submit_by_ring(limits::RING_CALLS) {
+            if worker == 0 {
+                log::warn!(
+                    "--submit ring: io_uring is refused here: {refused}; each receive and send \
+                     is a system call of its own"
+                );
+            }
+        }
+    }
+    let control = match options.model {
         Model::Iterative => Some(linux.descriptor().map_err(io_failure("epoll"))?),
         _ => None,
     };
     let mut kernel = Traced::new(linux, recorder(track));
-    if has_children(model, protocol) {
-        kernel.supervise().map_err(cannot_watch(model))?;
+    if has_children(options.model, protocol) {
+        kernel.supervise().map_err(cannot_watch(options.model))?;
     }
     Ok((kernel, waker, control))
 }
@@ -613,7 +628,11 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     let limit = host::raise_descriptor_limit().map_err(io_failure("the descriptor limit"))?;
     let (threads, addresses) = (options.threads as u64, options.listen.len() as u64);
     let (commands, more) = models::command_descriptors(options);
-    let each = limits::DESCRIPTORS_PER_WORKER + addresses + commands;
+    let ring = match options.submit {
+        Submit::Calls => 0,
+        Submit::Ring => limits::RING_DESCRIPTORS,
+    };
+    let each = limits::DESCRIPTORS_PER_WORKER + ring + addresses + commands;
     // Descriptors inherited from the parent process stay open.
     let inherited = (host::open_descriptors()).map_or(0, |open| {
         open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())

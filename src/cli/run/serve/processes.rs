@@ -16,7 +16,6 @@ use crate::kernel::{self, Address, Linux, Opener, Socket, Traced};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::listeners::Listeners;
-use crate::server::blocking::Model;
 use crate::server::scrapes::{Pages, Scrapes};
 use crate::workers::notices::Notices;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
@@ -47,7 +46,7 @@ impl Place {
         thread: usize,
     ) -> Result<Opened, Failure> {
         let link = Some(self.reporter.link());
-        let (kernel, waker, control) = open_kernel(Model::Epoll, (protocol, track), thread, link)?;
+        let (kernel, waker, control) = open_kernel(options, (protocol, track), thread, link)?;
         let listeners = self.listeners.get_mut(thread);
         let mut shared = listeners.map(std::mem::take).unwrap_or_default();
         let inherited = inherited_by(options, thread).min(shared.len());
