@@ -353,6 +353,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "report.md",
         "merge.md",
         "reliability.md",
+        "elsewhere.md",
         "internals.md",
         "lab.md",
         "epoll.md",

@@ -50,6 +50,7 @@ topics![
     "sum",
     "epoll",
     "source",
+    "elsewhere",
     "internals",
     "changes",
 ];
