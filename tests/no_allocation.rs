@@ -21,8 +21,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use mynah::kernel::batch::Submit;
 use mynah::kernel::{Address, Linux, ListenOptions, Opener, Poller, Sharing, Time, Trigger, Waker};
-use mynah::limits::FRAMES_PER_EVENT;
+use mynah::limits::{FRAMES_PER_EVENT, RING_CALLS};
 use mynah::protocol::connection::{CloseReason, Protocol};
 use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{Dict, Echo, Http, Run, Service, UpperUnicode};
@@ -105,10 +106,15 @@ fn protocol<S: Service>(framing: &str, service: S) -> Protocol<S> {
 fn serve<S: Service>(
     service: S,
     framing: &str,
-    trigger: Trigger,
+    (trigger, submit): (Trigger, Submit),
     ready: &mpsc::Sender<(SocketAddr, Waker)>,
 ) -> Outcome {
     let mut linux = Linux::new(false).expect("epoll");
+    if submit == Submit::Ring {
+        if let Err(refused) = linux.submit_by_ring(RING_CALLS) {
+            println!("skipped: io_uring: {refused}");
+        }
+    }
     let options = ListenOptions {
         backlog: 1024,
         sharing: Sharing::Alone,
@@ -155,8 +161,18 @@ fn measure<S: Service + Send + 'static>(
     trigger: Trigger,
     clients: impl FnOnce(SocketAddr),
 ) -> Counters {
+    measure_by(service, framing, (trigger, Submit::Calls), clients)
+}
+
+/// The same where batches go to the kernel in this way.
+fn measure_by<S: Service + Send + 'static>(
+    service: S,
+    framing: &'static str,
+    by: (Trigger, Submit),
+    clients: impl FnOnce(SocketAddr),
+) -> Counters {
     let (ready, started) = mpsc::channel();
-    let thread = thread::spawn(move || serve(service, framing, trigger, &ready));
+    let thread = thread::spawn(move || serve(service, framing, by, &ready));
     let (address, waker) = started.recv().expect("it starts");
     clients(address);
     waker.wake();
@@ -165,7 +181,7 @@ fn measure<S: Service + Send + 'static>(
         counters,
         allocations,
     } = outcome;
-    assert_eq!(allocations, 0, "{framing} under {trigger:?}: {counters}");
+    assert_eq!(allocations, 0, "{framing} under {by:?}: {counters}");
     counters
 }
 
@@ -324,6 +340,27 @@ fn echo_allocates_nothing_from_first_to_last() {
         });
         assert_eq!(counters.connections_total, 590);
         assert!(counters.frames >= 90 * 30 + 500);
+    }
+}
+
+#[test]
+fn batches_through_a_ring_allocate_nothing() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let by = (trigger, Submit::Ring);
+        let counters = measure_by(Echo, "raw", by, |address| {
+            let mut peers: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
+            for size in [1, 100, 3000] {
+                let request = vec![b'x'; size];
+                for peer in &mut peers {
+                    peer.write_all(&request).expect("it is open");
+                }
+                let mut heard = vec![0; size];
+                for peer in &mut peers {
+                    peer.read_exact(&mut heard).expect("an answer comes");
+                }
+            }
+        });
+        assert_eq!(counters.bytes_out, 60 * (1 + 100 + 3000));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The servers that are measured: the bare loops, mynah with both triggers, the peers, and servers
+//! The servers that are measured: the bare loops, mynah in several modes, the peers, and servers
 //! that the caller adds.
 //!
 //! A server is a command line in which `{port}` stands for its port. A server that cannot run on
@@ -91,6 +91,7 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
         Server::new("bare framed loop", FRAMES, ourselves("bare-framed")),
         Server::new("mynah, level", RAW, mynah("--trigger level")),
         Server::new("mynah, edge", RAW, mynah("--trigger edge")),
+        Server::new("mynah, ring", RAW, mynah("--submit ring")),
         Server::new(
             "mynah u32be, level",
             FRAMES,
@@ -100,6 +101,11 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
             "mynah u32be, edge",
             FRAMES,
             mynah("--frame u32be --trigger edge"),
+        ),
+        Server::new(
+            "mynah u32be, ring",
+            FRAMES,
+            mynah("--frame u32be --submit ring"),
         ),
         Server::new("mio", RAW, ourselves("mio")),
         Server::new("tokio, one thread", RAW, ourselves("tokio")),
