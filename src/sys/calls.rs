@@ -2,9 +2,11 @@
 //!
 //! The experiments ask what the kernel does, also with a number that is closed, used twice or of
 //! the wrong kind. Therefore these functions take numbers where the rest of the folder takes owned
-//! descriptors, and repeat nothing after EINTR. A number can name any descriptor of the process, so
-//! only `lab` imports this file, and `lab` passes only numbers that it got here. Man pages: the
-//! name of each function, section 2; tcp(7) and socket(7) for the options.
+//! descriptors. A call that waits is repeated after EINTR: no experiment asks about signals, and a
+//! process that is stopped and continued would report a difference, see signal(7). A number can name
+//! any descriptor of the process, so only `lab` imports this file, and `lab` passes only numbers
+//! that it got here. Man pages: the name of each function, section 2; tcp(7) and socket(7) for the
+//! options.
 
 use std::ffi::c_void;
 use std::io;
@@ -13,7 +15,7 @@ use std::ptr;
 
 use libc::{c_int, socklen_t};
 
-use super::check;
+use super::{check, retry};
 
 pub(crate) use libc::{
     AF_INET, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL,
@@ -96,7 +98,7 @@ pub(crate) fn connect(fd: i32, port: u16) -> io::Result<()> {
 pub(crate) fn accept(fd: i32) -> io::Result<i32> {
     let (address, size) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: null pointers mean that the address is not asked for.
-    number(unsafe { libc::accept4(fd, address, size, libc::SOCK_CLOEXEC) })
+    retry(|| unsafe { libc::accept4(fd, address, size, libc::SOCK_CLOEXEC) })
 }
 
 /// The port that a socket is bound to.
@@ -110,13 +112,15 @@ pub(crate) fn port(fd: i32) -> io::Result<u16> {
 pub(crate) fn send(fd: i32, bytes: &[u8], flags: c_int) -> io::Result<usize> {
     let start = bytes.as_ptr().cast::<c_void>();
     // SAFETY: the length is that of `bytes`, which outlives the call.
-    Ok(check(unsafe { libc::send(fd, start, bytes.len(), flags) })? as usize)
+    let send = || unsafe { libc::send(fd, start, bytes.len(), flags) };
+    Ok(retry(send)? as usize)
 }
 
 pub(crate) fn recv(fd: i32, space: &mut [u8], flags: c_int) -> io::Result<usize> {
     let start = space.as_mut_ptr().cast::<c_void>();
     // SAFETY: the length is that of `space`, which is ours to write and outlives the call.
-    Ok(check(unsafe { libc::recv(fd, start, space.len(), flags) })? as usize)
+    let recv = || unsafe { libc::recv(fd, start, space.len(), flags) };
+    Ok(retry(recv)? as usize)
 }
 
 /// Receives one message. Returns its bytes in `space`, and the flags that the kernel set.
@@ -130,7 +134,7 @@ pub(crate) fn recvmsg(fd: i32, space: &mut [u8], flags: c_int) -> io::Result<(us
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     // SAFETY: `message` has one part, which is `space`; all of them outlive the call.
-    let count = check(unsafe { libc::recvmsg(fd, &mut message, flags) })?;
+    let count = retry(|| unsafe { libc::recvmsg(fd, &mut message, flags) })?;
     Ok((count as usize, message.msg_flags))
 }
 
@@ -309,8 +313,9 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 pub(crate) fn epoll_wait(epoll: i32, room: usize, timeout: c_int) -> io::Result<Vec<(u32, u64)>> {
     let mut events = vec![libc::epoll_event { events: 0, u64: 0 }; room.clamp(1, EVENTS_MAX)];
     let start = events.as_mut_ptr();
-    // SAFETY: the kernel writes at most as many events as there is room for.
-    let count = number(unsafe { libc::epoll_wait(epoll, start, events.len() as c_int, timeout) })?;
+    let room = events.len() as c_int;
+    // SAFETY: `room` is the length of `events`, which is ours to write and outlives the call.
+    let count = retry(|| unsafe { libc::epoll_wait(epoll, start, room, timeout) })?;
     let told = events.iter().take(count as usize);
     Ok(told.map(|event| (event.events, event.u64)).collect())
 }

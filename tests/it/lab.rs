@@ -93,6 +93,20 @@ fn one_experiment_shows_question_calls_answers_and_reason() {
     assert!(story.lines().all(|line| line.len() <= 100), "{story}");
 }
 
+/// As a shell with job control does, or a machine that is suspended.
+#[test]
+fn an_experiment_that_is_stopped_and_continued_reports_no_difference() {
+    for name in ["nagle-delack", "et-rearm", "reuseport"] {
+        let stops = "for stop in $(seq 60); do kill -STOP $! && kill -CONT $!; sleep 0.003; done";
+        let script = format!("\"$0\" lab {name} --quiet & {stops} 2>/dev/null; wait $!");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, program::path()]);
+        let output = shell.output().expect("a shell");
+        let line = text(&output.stdout);
+        assert!(line.starts_with(&format!("{name}: ok, ")), "{line}");
+    }
+}
+
 #[test]
 fn one_experiment_is_one_line_when_quiet() {
     let output = lab(&["fd-reuse", "--quiet"]);

@@ -37,3 +37,4 @@ mod time_limit;
 #[cfg(feature = "tls")]
 mod tls;
 mod transcripts;
+mod uninterrupted;

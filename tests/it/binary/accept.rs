@@ -15,6 +15,7 @@ use super::memory::{connect, local};
 use super::server::{Server, until};
 use super::workers::gone;
 use super::{FEW, ask};
+use crate::uninterrupted::uninterrupted;
 
 /// The policies that spread connections over workers.
 const POLICIES: [&str; 3] = ["reuseport", "exclusive", "handoff"];
@@ -313,7 +314,10 @@ fn churn<P: Peer>(
             // A clean end before the request: nothing was read and nothing is owed.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                assert_eq!(peer.read(&mut reply).map_err(|error| error.kind()), Ok(0));
+                assert_eq!(
+                    uninterrupted(|| peer.read(&mut reply)).map_err(|error| error.kind()),
+                    Ok(0)
+                );
             }
             Err(error) if is_promised => wrong.push(format!("after {whole}: {error}")),
             // Its handshake was under way while the listener closed.

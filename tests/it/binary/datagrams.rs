@@ -2,7 +2,7 @@
 //! to run workers, with the tools that people have. Man pages: udp(7), unix(7), nc(1), socat(1).
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -13,6 +13,7 @@ use super::activation::{MOVES, TELLS, refusal, start, started};
 use super::addresses::abstract_name;
 use super::server::{Ended, PATIENCE, Server, until};
 use super::{FEW, ask, is_installed, skip};
+use crate::uninterrupted::uninterrupted;
 
 /// The port behind the scheme and the host.
 fn port(server: &Server, host: &str) -> u16 {
@@ -37,16 +38,6 @@ fn peer_of(server: SocketAddr) -> UdpSocket {
 
 fn peer(server: &Server) -> UdpSocket {
     peer_of(([127, 0, 0, 1], port(server, "127.0.0.1")).into())
-}
-
-/// Calls again after a signal: a time-out for receiving lets no call be restarted, see signal(7).
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
 }
 
 /// The answer to a datagram.

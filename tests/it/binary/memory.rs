@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{PATIENCE, Server, until};
 use super::{MIB, ask, pattern, rest, say};
+use crate::uninterrupted::uninterrupted;
 
 /// Room for a single workspace: while a peer holds it, all other peers wait.
 const SINGLE: [&str; 4] = ["--max-memory", "4850k", "--max-connections", "20"];
@@ -117,7 +118,7 @@ fn a_peer_that_dribbles_its_replies_makes_room_for_waiting_connections() {
     let (mut taken, mut some) = (0, [0; 256]);
     until("it took too little", || {
         if taken < frame.len() / 4 {
-            taken += slow.read(&mut some).unwrap_or(0);
+            taken += uninterrupted(|| slow.read(&mut some)).unwrap_or(0);
         }
         server.stats().get("closed_stalled") == 1
     });
@@ -143,7 +144,7 @@ fn what_a_peer_must_take_in_time_is_what_the_option_says() {
             while let Ok(count) = peer.write(&frame[said..]) {
                 said = (said + count) % frame.len();
             }
-            let is_cut = matches!(peer.read(&mut some), Ok(0));
+            let is_cut = matches!(uninterrupted(|| peer.read(&mut some)), Ok(0));
             thread::sleep(Duration::from_millis(25));
             is_cut || begin.elapsed() > Duration::from_millis(2500)
         });

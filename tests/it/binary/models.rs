@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::ask;
 use super::server::{Server, until};
+use crate::uninterrupted::uninterrupted;
 
 /// The models that hold more than one connection.
 const SEVERAL: [&str; 3] = ["thread", "pool", "fork"];
@@ -41,14 +42,14 @@ fn children(server: &Server) -> Vec<char> {
 fn is_unanswered(peer: &mut TcpStream) -> bool {
     let pause = Duration::from_millis(100);
     peer.set_read_timeout(Some(pause)).expect("a time-out");
-    let read = peer.read(&mut [0; 1]);
+    let read = uninterrupted(|| peer.read(&mut [0; 1]));
     let patience = super::server::PATIENCE;
     peer.set_read_timeout(Some(patience)).expect("a time-out");
     read.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 fn is_over(peer: &mut TcpStream) -> bool {
-    matches!(peer.read(&mut [0; 1]), Ok(0))
+    matches!(uninterrupted(|| peer.read(&mut [0; 1])), Ok(0))
 }
 
 #[test]
@@ -356,7 +357,10 @@ fn the_limit_of_an_address_holds_and_is_freed_under_every_model() {
             ask(peer, b"x");
         }
         let mut refused = server.connect();
-        assert!(!matches!(refused.read(&mut [0; 1]), Ok(1..)), "{model}");
+        assert!(
+            !matches!(uninterrupted(|| refused.read(&mut [0; 1])), Ok(1..)),
+            "{model}"
+        );
         assert_eq!(server.stats().get("refused_per_ip"), 1, "{model}");
         drop(peers.pop());
         until("its place is free", || {
@@ -365,7 +369,7 @@ fn the_limit_of_an_address_holds_and_is_freed_under_every_model() {
         until("another is served", || {
             let mut peer = server.connect();
             let _ = peer.write_all(b"z");
-            matches!(peer.read(&mut [0; 1]), Ok(1))
+            matches!(uninterrupted(|| peer.read(&mut [0; 1])), Ok(1))
         });
         server.end();
     }

@@ -5,7 +5,6 @@
 //! sd_watchdog_enabled(3), systemd.service(5).
 
 use std::fs;
-use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::ask;
 use super::injected::may_trace;
 use super::server::{PATIENCE, Server};
+use crate::uninterrupted::uninterrupted;
 
 const WAYS: [&[&str]; 7] = [
     &[],
@@ -49,13 +49,7 @@ impl Manager {
 
     fn next(&self) -> Option<String> {
         let mut space = [0; 1000];
-        let count = loop {
-            match self.socket.recv(&mut space) {
-                // A time-out for receiving lets no call be restarted, see signal(7).
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result.ok()?,
-            }
-        };
+        let count = uninterrupted(|| self.socket.recv(&mut space)).ok()?;
         Some(String::from_utf8_lossy(&space[..count]).into_owned())
     }
 

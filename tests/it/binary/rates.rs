@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{Ended, Server};
 use super::{MIB, ask, pattern, rest, say};
+use crate::uninterrupted::uninterrupted;
 
 /// Long enough for a figure, and short enough for a test.
 const SPAN: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ fn flood_within(peer: TcpStream, begin: Instant, end: Instant) -> usize {
     let mut space = vec![0; 64 << 10];
     let mut reader = &peer;
     while Instant::now() < end {
-        let count = reader.read(&mut space).expect("it echoes");
+        let count = uninterrupted(|| reader.read(&mut space)).expect("it echoes");
         if Instant::now() >= begin {
             heard += count;
         }

@@ -1,5 +1,6 @@
 //! The real server and invalid frames: what it logs, what it counts, and that it keeps serving.
 
+use crate::uninterrupted::uninterrupted;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -156,7 +157,10 @@ fn a_timeout_inside_an_implausible_length_has_its_own_log_line() {
         let mut server = Server::start(&["--frame", frame, "--frame-timeout", "50ms"]);
         let mut peer = server.connect();
         peer.write_all(bytes).expect("it reads");
-        assert_eq!(peer.read(&mut [0]).expect("it ends in order"), 0);
+        assert_eq!(
+            uninterrupted(|| peer.read(&mut [0])).expect("it ends in order"),
+            0
+        );
         let line = line_with(&mut server.stderr, "slow_frame");
         assert_eq!(line.trim_start_matches("WARN").trim_start(), told);
     }
@@ -247,7 +251,10 @@ fn refused_requests_are_logged_once_a_second_and_the_others_are_counted() {
 fn an_idle_timeout_is_logged() {
     let mut server = Server::start(&["--idle-timeout", "50ms", "--stats", "100ms"]);
     let mut peer = server.connect();
-    assert_eq!(peer.read(&mut [0]).expect("it ends in order"), 0);
+    assert_eq!(
+        uninterrupted(|| peer.read(&mut [0])).expect("it ends in order"),
+        0
+    );
     let line = line_with(&mut server.stderr, "idle: ");
     let told = "INFO  idle: the peer sent and took nothing for the idle time-out: the connection \
                 is closed";

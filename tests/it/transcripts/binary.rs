@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Line;
 use super::script::Script;
+use crate::uninterrupted::uninterrupted;
 
 /// The limit of each wait; the test fails when it expires.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -99,6 +100,6 @@ impl Line for TcpStream {
     }
 
     fn is_over(&mut self) -> bool {
-        self.read(&mut [0]).is_ok_and(|count| count == 0)
+        uninterrupted(|| self.read(&mut [0])).is_ok_and(|count| count == 0)
     }
 }

@@ -15,6 +15,7 @@ use super::super::server::{Server, until};
 use super::super::{MIB, ask, pattern, rest, say};
 use super::frame;
 use crate::program;
+use crate::uninterrupted::uninterrupted;
 
 #[test]
 fn megabytes_that_are_owed_arrive_before_the_end_that_a_wrong_frame_is() {
@@ -35,7 +36,10 @@ fn megabytes_that_are_owed_arrive_before_the_end_that_a_wrong_frame_is() {
         peer.read_exact(&mut heard)
             .expect("all that is owed arrives");
         assert!(heard == good, "{trigger}: a wrong byte");
-        assert_eq!(peer.read(&mut [0; 8]).expect("an end and no reset"), 0);
+        assert_eq!(
+            uninterrupted(|| peer.read(&mut [0; 8])).expect("an end and no reset"),
+            0
+        );
         sending.join().expect("all was sent");
         drop(peer);
         until("it has seen us go", || {
@@ -81,7 +85,7 @@ fn dribble(mut peer: TcpStream, is_over: &AtomicBool) -> Duration {
     let (mut bytes, mut reply) = (frame(&[b'.'; 1 << 16]).into_iter(), [0; 8]);
     while !is_over.load(Ordering::Relaxed) {
         let sent = bytes.next().map(|byte| peer.write_all(&[byte]));
-        let heard = peer.read(&mut reply);
+        let heard = uninterrupted(|| peer.read(&mut reply));
         let is_waiting = heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         if !matches!(sent, Some(Ok(()))) || !is_waiting {
             break;
@@ -248,7 +252,7 @@ fn sigterm_ends_well_and_soon_whatever_peers_do() {
 /// Whether the server has closed this connection.
 fn is_ended(peer: &mut TcpStream) -> bool {
     peer.set_nonblocking(true).expect("an option");
-    let ended = match peer.read(&mut [0; 64]) {
+    let ended = match uninterrupted(|| peer.read(&mut [0; 64])) {
         Ok(count) => count == 0,
         Err(error) => error.kind() != ErrorKind::WouldBlock,
     };

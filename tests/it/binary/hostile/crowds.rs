@@ -14,6 +14,7 @@ use socket2::SockRef;
 use super::super::server::{Server, until};
 use super::super::{ask, rest, say, skip};
 use super::{Dice, frame};
+use crate::uninterrupted::uninterrupted;
 
 /// Closes with RST instead of FIN (SO_LINGER 0), whatever is in flight.
 fn tear(peer: TcpStream) {
@@ -81,7 +82,7 @@ impl Talk {
     /// Reads what has arrived and checks that each byte is the next one expected.
     fn hear(&mut self, number: usize) {
         let mut space = [0; 512];
-        match self.wire.read(&mut space) {
+        match uninterrupted(|| self.wire.read(&mut space)) {
             Ok(0) => panic!("{number}: an end after {} bytes", self.heard),
             Ok(count) => {
                 let expected = self.stream.get(self.heard..self.heard + count);

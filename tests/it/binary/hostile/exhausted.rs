@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::super::server::{Server, until};
 use super::super::{ask, has_descriptors, is_installed, rest, say};
 use super::frame;
+use crate::uninterrupted::uninterrupted;
 
 /// Sets the soft descriptor limit of a running server.
 fn limit_descriptors(server: &Server, count: usize) {
@@ -42,7 +43,7 @@ enum Knock {
 
 fn look(peer: &mut TcpStream) -> Knock {
     let mut reply = [0; 8];
-    match peer.read(&mut reply) {
+    match uninterrupted(|| peer.read(&mut reply)) {
         Ok(count) if count > 0 => {
             assert_eq!(&reply[..count], b"knock");
             Knock::Served

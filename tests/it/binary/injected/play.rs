@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::super::addresses::abstract_name;
 use super::super::pattern;
 use super::super::server::{Ended, PATIENCE, Server};
+use crate::uninterrupted::uninterrupted;
 
 /// The result of a play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +109,7 @@ impl Peer {
             let mut space = vec![0; expected.len()];
             let mut filled = 0;
             while filled < space.len() {
-                let count = read(wire, &mut space[filled..])?;
+                let count = uninterrupted(|| wire.read(&mut space[filled..]))?;
                 assert!(
                     space[filled..filled + count] == expected[filled..filled + count],
                     "a wrong byte"
@@ -133,20 +134,10 @@ impl Peer {
 
     fn hear_the_end(&mut self) {
         self.act(|wire| {
-            let count = read(wire, &mut [0; 64])?;
+            let count = uninterrupted(|| wire.read(&mut [0; 64]))?;
             assert_eq!(count, 0, "bytes behind the last answer");
             Ok(())
         });
-    }
-}
-
-/// A signal to this process ends a read with a time-out early (EINTR, see socket(7)): read again.
-fn read(wire: &mut dyn Wire, space: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match wire.read(space) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            answer => return answer,
-        }
     }
 }
 
