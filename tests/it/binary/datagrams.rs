@@ -423,6 +423,18 @@ fn v7_a_datagram_socket_that_was_passed_is_served() {
     assert!(refusal(http).contains("http needs a connection"));
     let proxy = start(TELLS, &owned, &["--proxy-protocol", "require"]);
     assert!(refusal(proxy).contains("--proxy-protocol: does not combine with datagrams"));
+    let of_connections: [&[&str]; 3] = [
+        &["--accept", "handoff", "--threads", "2"],
+        &["--idle-timeout", "9s"],
+        &["--idle-read", "9s", "--listen", "fd://3"],
+    ];
+    for args in of_connections {
+        let told = format!(
+            "{}: is about connections, and --listen udp://{at} has none",
+            args[0]
+        );
+        assert!(refusal(start(TELLS, &owned, args)).contains(&told));
+    }
     let folder = Folder::new("passed");
     let local = UnixDatagram::bind(folder.path("socket")).expect("a path of our own");
     let server = started(start(TELLS, &local, &[]));
