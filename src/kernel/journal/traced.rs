@@ -5,11 +5,13 @@
 //! the traits of `kernel`, which this type implements for any kernel that is [`Recordable`].
 
 use std::fmt::{self, Debug};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Argument, Call, Name, Recordable, Recorder, Returned};
+use super::files::{LOCAL_PEER_PORT, LOCAL_PEER_PORTS};
+use super::{Argument, Call, Datagram, Name, Recordable, Recorder, Returned};
 use crate::kernel::{
     Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
     OpenError, Opener, Poller, Sender, Signal, Sockets, Spawner, Stream, Streams, Time, Token,
@@ -108,6 +110,17 @@ fn number(answer: &io::Result<usize>) -> Result<usize, i32> {
 /// The result of a call without a return value: 0, as the system call returns it.
 fn done(answer: &io::Result<()>) -> Result<usize, i32> {
     answer.as_ref().map(|()| 0).map_err(code)
+}
+
+/// The internet address of a sender. The name of a local socket becomes a port of 127.0.0.1, always
+/// the same one; two names may have the same.
+fn internet(sender: &Sender) -> SocketAddr {
+    sender.internet().unwrap_or_else(|| {
+        let mut hasher = DefaultHasher::new();
+        sender.to_string().hash(&mut hasher);
+        let number = (hasher.finish() % u64::from(LOCAL_PEER_PORTS)) as u16;
+        (Ipv4Addr::LOCALHOST, LOCAL_PEER_PORT + number).into()
+    })
 }
 
 impl<K: Recordable> Traced<K> {
@@ -359,6 +372,22 @@ impl<K: Recordable> Traced<K> {
         }
     }
 
+    /// Records one datagram of a call, if the recorder needs it.
+    #[cold]
+    fn datagram(&mut self, socket: &K::Socket, is_sent: bool, other: &Sender, bytes: &[u8]) {
+        let at = self.kernel.time();
+        let recorder = self.recorder.as_mut();
+        if let Some(recorder) = recorder.filter(|recorder| recorder.needs_addresses()) {
+            let datagram = Datagram {
+                descriptor: K::number(socket),
+                is_sent,
+                peer: internet(other),
+                bytes,
+            };
+            recorder.datagram(at, &datagram);
+        }
+    }
+
     /// Records a call that moves bytes to or from `space`.
     fn moved(&mut self, made: Made<'_>, answer: &io::Result<usize>, space: &[u8]) {
         let made = made.with(Argument::Size(space.len()));
@@ -495,6 +524,10 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         if self.is_on() {
             let made = Made::new(Name::ReceiveDatagrams, began).on(K::number(socket));
             self.note(made.with(Argument::Size(count)), number(&answer));
+            for place in 0..*answer.as_ref().unwrap_or(&0) {
+                let from = batch.sender(place);
+                self.datagram(socket, false, &from, batch.request(place).0);
+            }
         }
         answer
     }
@@ -511,6 +544,10 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         if self.is_on() {
             let made = Made::new(Name::SendDatagrams, began).on(K::number(socket));
             self.note(made.with(Argument::Size(count)), number(&answer));
+            for ahead in 0..*answer.as_ref().unwrap_or(&0) {
+                let (bytes, to) = batch.unsent_answer(ahead);
+                self.datagram(socket, true, &to, bytes);
+            }
         }
         answer
     }
@@ -526,6 +563,9 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         if self.is_on() {
             let made = Made::new(Name::SendDatagram, began).on(K::number(socket));
             self.moved(made, &answer, bytes);
+            if answer.is_ok() {
+                self.datagram(socket, true, to, bytes);
+            }
         }
         answer
     }
@@ -550,7 +590,13 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
         let began = self.began();
         let answer = self.kernel.listen(at, options);
         if self.is_on() {
-            let made = Made::new(Name::Listen, began).with(Argument::Listen(at, options.backlog));
+            let made = match at.is_datagrams() {
+                true => Made::new(Name::Bind, began).with(Argument::Address(at)),
+                false => {
+                    let argument = Argument::Listen(at, options.backlog);
+                    Made::new(Name::Listen, began).with(argument)
+                }
+            };
             self.opened(made, answer.as_ref().map_err(|refused| &refused.error));
         }
         answer

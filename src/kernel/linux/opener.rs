@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::local_path;
 use super::{Linux, Socket};
+use crate::kernel::journal::Recordable;
 use crate::kernel::{
     Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
 };
@@ -66,7 +67,7 @@ impl Opener for Linux {
     }
 
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {
-        Address::from_raw(&socket::local(socket.as_fd())?)
+        self.own_address(socket)
     }
 
     fn queue_length(&mut self, listener: &Socket) -> io::Result<usize> {
