@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::local_path;
 use super::{Linux, Socket};
+use crate::kernel::datagrams;
 use crate::kernel::journal::Recordable;
 use crate::kernel::{
     Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
@@ -215,7 +216,7 @@ fn prepare_udp(
     if options.sharing == Sharing::Next {
         Setting::REUSE_PORT.set(fd, 1)?;
     }
-    Ok(())
+    datagrams::tell_asked_address(fd, address)
 }
 
 /// What a socket for `address` carries.

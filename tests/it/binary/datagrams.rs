@@ -185,6 +185,26 @@ fn v6_udp_listens_on_ipv6_and_on_both_families_at_once() {
 }
 
 #[test]
+fn v6_an_answer_leaves_from_the_address_that_was_asked() {
+    let owned = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+    let passed = owned.local_addr().expect("it is bound").port();
+    let listening = Server::start(&["upper", "--listen", "udp://0.0.0.0:0"]);
+    let both = Server::start(&["upper", "--listen", "udp://*:0", "--threads", "2"]);
+    let ports = [port(&listening, "0.0.0.0"), port(&both, "0.0.0.0"), passed];
+    let of_passed = started(start(TELLS, &owned, &["upper"]));
+    for port in ports {
+        // A connected socket takes datagrams from that address alone.
+        for ip in [[127, 0, 0, 1], [127, 0, 0, 5], [127, 200, 1, 1]] {
+            let peer = peer_of((ip, port).into());
+            assert_eq!(answer(&peer, b"asked"), b"ASKED", "{ip:?}");
+        }
+    }
+    for server in [listening, both, of_passed] {
+        server.end();
+    }
+}
+
+#[test]
 fn v6_each_service_answers_a_datagram_on_its_own() {
     let folder = Folder::new("services");
     let words = folder.path("words");
