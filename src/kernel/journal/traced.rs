@@ -159,6 +159,33 @@ impl<K: Recordable> Traced<K> {
         self.record(made, result, Returned::Number, &[]);
     }
 
+    /// Makes a call on `socket` that moves no bytes, and records it with its `result`.
+    fn on<T>(
+        &mut self,
+        socket: &K::Socket,
+        name: Name,
+        result: fn(&io::Result<T>) -> Result<usize, i32>,
+        call: impl FnOnce(&mut K) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let began = self.began();
+        let answer = call(&mut self.kernel);
+        if self.is_on() {
+            let made = Made::new(name, began).on(K::number(socket));
+            self.note(made, result(&answer));
+        }
+        answer
+    }
+
+    /// Makes a call without a socket, and records it.
+    fn own(&mut self, name: Name, call: impl FnOnce(&mut K) -> io::Result<()>) -> io::Result<()> {
+        let began = self.began();
+        let answer = call(&mut self.kernel);
+        if self.is_on() {
+            self.note(Made::new(name, began), done(&answer));
+        }
+        answer
+    }
+
     /// Records a call that opens a socket.
     fn opened(&mut self, made: Made<'_>, answer: Result<&K::Socket, &io::Error>) {
         let result = answer.map(|socket| K::number(socket) as usize);
@@ -255,33 +282,21 @@ impl<K: Recordable> Sockets for Traced<K> {
     }
 
     fn shutdown(&mut self, socket: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.shutdown(socket);
-        if self.is_on() {
-            let made = Made::new(Name::Shutdown, began).on(K::number(socket));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(socket, Name::Shutdown, done, |kernel| {
+            kernel.shutdown(socket)
+        })
     }
 
     fn unacknowledged(&mut self, socket: &K::Socket) -> io::Result<usize> {
-        let began = self.began();
-        let answer = self.kernel.unacknowledged(socket);
-        if self.is_on() {
-            let made = Made::new(Name::Unacknowledged, began).on(K::number(socket));
-            self.note(made, number(&answer));
-        }
-        answer
+        self.on(socket, Name::Unacknowledged, number, |kernel| {
+            kernel.unacknowledged(socket)
+        })
     }
 
     fn take_error(&mut self, socket: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.take_error(socket);
-        if self.is_on() {
-            let made = Made::new(Name::TakeError, began).on(K::number(socket));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(socket, Name::TakeError, done, |kernel| {
+            kernel.take_error(socket)
+        })
     }
 
     /// The bytes are a secret until they are sent, so the call is not recorded.
@@ -498,12 +513,7 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
     }
 
     fn take_wake_up(&mut self) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.take_wake_up();
-        if self.is_on() {
-            self.note(Made::new(Name::TakeWakeUp, began), done(&answer));
-        }
-        answer
+        self.own(Name::TakeWakeUp, |kernel| kernel.take_wake_up())
     }
 }
 
@@ -571,13 +581,9 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
     }
 
     fn stop_arrivals(&mut self, socket: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.stop_arrivals(socket);
-        if self.is_on() {
-            let made = Made::new(Name::StopArrivals, began).on(K::number(socket));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(socket, Name::StopArrivals, done, |kernel| {
+            kernel.stop_arrivals(socket)
+        })
     }
 
     fn owns(&mut self, ip: IpAddr) -> bool {
@@ -632,33 +638,21 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
     }
 
     fn queue_length(&mut self, listener: &K::Socket) -> io::Result<usize> {
-        let began = self.began();
-        let answer = self.kernel.queue_length(listener);
-        if self.is_on() {
-            let made = Made::new(Name::QueueLength, began).on(K::number(listener));
-            self.note(made, number(&answer));
-        }
-        answer
+        self.on(listener, Name::QueueLength, number, |kernel| {
+            kernel.queue_length(listener)
+        })
     }
 
     fn stop_handshakes(&mut self, listener: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.stop_handshakes(listener);
-        if self.is_on() {
-            let made = Made::new(Name::StopHandshakes, began).on(K::number(listener));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(listener, Name::StopHandshakes, done, |kernel| {
+            kernel.stop_handshakes(listener)
+        })
     }
 
     fn stop_queueing(&mut self, listener: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.stop_queueing(listener);
-        if self.is_on() {
-            let made = Made::new(Name::StopQueueing, began).on(K::number(listener));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(listener, Name::StopQueueing, done, |kernel| {
+            kernel.stop_queueing(listener)
+        })
     }
 
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<K::Socket, OpenError> {
@@ -688,12 +682,7 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     type Command = K::Command;
 
     fn supervise(&mut self) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.supervise();
-        if self.is_on() {
-            self.note(Made::new(Name::Supervise, began), done(&answer));
-        }
-        answer
+        self.own(Name::Supervise, |kernel| kernel.supervise())
     }
 
     fn prepare(&mut self, line: &str) -> io::Result<K::Command> {
@@ -754,12 +743,7 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     }
 
     fn take_child_report(&mut self) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.take_child_report();
-        if self.is_on() {
-            self.note(Made::new(Name::TakeChildReport, began), done(&answer));
-        }
-        answer
+        self.own(Name::TakeChildReport, |kernel| kernel.take_child_report())
     }
 
     fn ended_child(&mut self) -> io::Result<Option<u32>> {
