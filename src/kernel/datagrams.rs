@@ -20,10 +20,12 @@ use std::os::fd::BorrowedFd;
 use super::address::Address;
 use crate::limits::{DATAGRAM_SIZE_MAX, DATAGRAMS_PER_BATCH};
 use crate::sys::net::address::{Name, RawAddress};
-use crate::sys::net::datagrams::{Messages, send_to};
+use crate::sys::net::asked_address::Control;
+use crate::sys::net::datagrams::{Messages, send_from};
+use crate::sys::net::socket::Setting;
 
-/// The sender of a datagram.
-pub struct Sender(RawAddress);
+/// The sender of a datagram, and which address of this machine was asked, if the socket has all.
+pub struct Sender(RawAddress, Control);
 
 impl Sender {
     /// The port of an internet address; 0 of any other.
@@ -66,13 +68,13 @@ impl TryFrom<&Address> for Sender {
     type Error = io::Error;
 
     fn try_from(address: &Address) -> io::Result<Sender> {
-        address.to_raw().map(Sender)
+        address.to_raw().map(|raw| Sender(raw, Control::NONE))
     }
 }
 
 impl Clone for Sender {
     fn clone(&self) -> Sender {
-        Sender(self.0.copy())
+        Sender(self.0.copy(), self.1)
     }
 }
 
@@ -99,13 +101,14 @@ pub struct DatagramBatch {
 
 impl DatagramBatch {
     /// Takes the memory of a batch, with `room` bytes for replies that are not in the bytes of
-    /// their request.
+    /// their request. The answers of a socket that `is_wildcard` leave from the address that was
+    /// asked.
     ///
     /// # Errors
     ///
     /// There is not so much memory.
-    pub fn new(room: usize) -> io::Result<DatagramBatch> {
-        let messages = Messages::new(DATAGRAMS_PER_BATCH, DATAGRAM_SIZE_MAX, room)?;
+    pub fn new(room: usize, is_wildcard: bool) -> io::Result<DatagramBatch> {
+        let messages = Messages::new(DATAGRAMS_PER_BATCH, DATAGRAM_SIZE_MAX, room, is_wildcard)?;
         Ok(DatagramBatch {
             messages,
             received: 0,
@@ -150,7 +153,10 @@ impl DatagramBatch {
 
     /// The sender of the datagram in `place`.
     pub fn sender(&self, place: usize) -> Sender {
-        Sender(self.messages.name(place).copy())
+        Sender(
+            self.messages.name(place).copy(),
+            self.messages.control(place),
+        )
     }
 
     /// Bytes that a reply elsewhere may have now. All of the room is free when nothing is unsent.
@@ -186,7 +192,7 @@ impl DatagramBatch {
     /// The `ahead`-th answer that is not sent, and its receiver.
     pub fn unsent_answer(&self, ahead: usize) -> (&[u8], Sender) {
         let (bytes, name) = self.messages.unsent_answer(ahead);
-        (bytes, Sender(name))
+        (bytes, Sender(name, Control::NONE))
     }
 
     /// The next `count` answers are done: sent, or given up.
@@ -238,7 +244,17 @@ impl fmt::Debug for DatagramBatch {
 }
 
 pub(super) fn send_one(fd: BorrowedFd<'_>, bytes: &[u8], to: &Sender) -> io::Result<usize> {
-    send_to(fd, bytes, &to.0)
+    send_from(fd, bytes, &to.0, to.1)
+}
+
+/// Asks the kernel for the address that each datagram was sent to, if a socket that is bound to
+/// `own` gets those of all addresses of this machine.
+pub(super) fn tell_asked_address(fd: BorrowedFd<'_>, own: &SocketAddr) -> io::Result<()> {
+    match own {
+        own if !own.ip().is_unspecified() => Ok(()),
+        SocketAddr::V4(_) => Setting::PACKET_INFO.set(fd, 1),
+        SocketAddr::V6(_) => Setting::PACKET_INFO_V6.set(fd, 1),
+    }
 }
 
 #[cfg(test)]
@@ -272,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_batch_holds_so_many_datagrams_of_any_size_that_ip_has() -> io::Result<()> {
-        let mut batch = DatagramBatch::new(0)?;
+        let mut batch = DatagramBatch::new(0, false)?;
         let from = sender("udp://[::1]:9");
         let largest = vec![7; DATAGRAM_SIZE_MAX];
         batch.begin();

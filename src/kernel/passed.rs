@@ -2,9 +2,10 @@
 //! from inetd, from a shell.
 //!
 //! A socket is checked before it is used: what it is, what it carries, and whether it listens or
-//! is connected. It is used as it is. Only two things are changed: it becomes non-blocking, and a
-//! TCP socket keeps urgent bytes in the stream (`SO_OOBINLINE`), because otherwise they would be
-//! lost. Its other options, and the file of a local socket, are left to the program that opened it.
+//! is connected. It is used as it is. Only three things are changed: it becomes non-blocking, a TCP
+//! socket keeps urgent bytes in the stream (`SO_OOBINLINE`), because otherwise they would be lost,
+//! and a UDP socket that is bound to all addresses tells which one was asked (`IP_PKTINFO`). Its
+//! other options, and the file of a local socket, are left to the program that opened it.
 //!
 //! Invariant: a number is taken once, and before this program has opened a descriptor of its own.
 //! Neighbours: `sys::fd::inherited` takes the numbers; `cli::run::serve` asks for them. Man pages:
@@ -13,7 +14,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Address, Socket, errno};
+use super::{Address, Socket, datagrams, errno};
 use crate::sys::fd::{inherited, standard};
 use crate::sys::net::socket::{self, Kind, Setting};
 
@@ -99,7 +100,12 @@ fn check(taken: io::Result<OwnedFd>) -> Result<Passed, String> {
         None => return Err("it is a socket, but not one for streams or datagrams".to_owned()),
     };
     match (&address, state) {
-        (_, PassedState::Receives) => address = address.of_datagrams(),
+        (_, PassedState::Receives) => {
+            address = address.of_datagrams();
+            if let Address::Udp(own) = &address {
+                datagrams::tell_asked_address(fd, own).map_err(refused)?;
+            }
+        }
         // Where it is refused, urgent bytes are lost, and no others.
         (Address::Tcp(_), _) => _ = Setting::URGENT_INLINE.set(fd, 1),
         _ => {}

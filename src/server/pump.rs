@@ -559,6 +559,32 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         size: usize,
         budget: &mut Budget,
     ) -> Transfer {
+        self.read_into(
+            peer,
+            workspace,
+            size,
+            budget,
+            |pump, peer, workspace, count, budget| {
+                let connection = &mut peer.connection;
+                let progress = connection.received(count, workspace, &mut pump.protocol, budget);
+                pump.note(progress);
+                let is_last = pump.reading == ReadPolicy::LastRequest;
+                peer.has_finished |= is_last && progress.frames > 0;
+            },
+        )
+    }
+
+    /// Reads once, at most `size` bytes, into the spare space. `take` gets the number of bytes that
+    /// have arrived.
+    #[inline(always)]
+    fn read_into(
+        &mut self,
+        peer: &mut Link<K, S>,
+        workspace: &mut Workspace<'_>,
+        size: usize,
+        budget: &mut Budget,
+        take: impl FnOnce(&mut Self, &mut Link<K, S>, &mut Workspace<'_>, usize, &mut Budget),
+    ) -> Transfer {
         let space = &mut workspace.inbound.spare()[..size];
         let asked = space.len();
         debug_assert!(
@@ -582,11 +608,7 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                     tap.read(peer.number, &space[..count]);
                 }
                 budget.spend_bytes(count);
-                let connection = &mut peer.connection;
-                let progress = connection.received(count, workspace, &mut self.protocol, budget);
-                self.note(progress);
-                let is_last = self.reading == ReadPolicy::LastRequest;
-                peer.has_finished |= is_last && progress.frames > 0;
+                take(self, peer, workspace, count, budget);
                 peer.waiting.received(count, self.now);
                 if count == asked {
                     Transfer::Full

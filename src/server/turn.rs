@@ -4,6 +4,7 @@
 //! Neighbours: `reactor` serves the connections, `admission` accepts new ones, `effects` runs what
 //! requests wait for, `drain` ends the server. `workers` calls the turns.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -511,6 +512,17 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     /// Gives the listeners away with what is in their queues, each with whether it is inherited.
     pub(crate) fn release_listeners(&mut self) -> Vec<(K::Socket, bool)> {
         self.acceptor.release_listeners(self.reactor.pump_mut())
+    }
+
+    /// Gives up the connections that another worker has handed to this one, which has failed.
+    pub(crate) fn abandon_handed(&mut self) -> VecDeque<K::Socket> {
+        self.acceptor.abandon_handed()
+    }
+
+    /// Serves `connections` of a worker that has failed, as far as there are slots.
+    pub(crate) fn adopt_handed(&mut self, connections: &mut VecDeque<K::Socket>) {
+        self.acceptor.adopt_handed(&mut self.reactor, connections);
+        self.note_release();
     }
 
     /// Accepts from all listeners as if they had been reported: another process may have been told

@@ -20,6 +20,7 @@ pub mod processes;
 pub(crate) mod reload;
 pub(crate) mod signals;
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -374,11 +375,27 @@ where
     ending
 }
 
-/// The listeners of workers that have failed, each with whether it is inherited. With SO_REUSEPORT
-/// the kernel resets what is in the queue of a listener that is closed, unless another listener of
-/// the port takes it over (net.ipv4.tcp_migrate_req of ip-sysctl, off by default). So another
-/// worker accepts it.
-type Orphans<Socket> = Arc<Mutex<Vec<(Socket, bool)>>>;
+/// What workers that have failed have left to the others.
+type Orphans<Socket> = Arc<Mutex<Left<Socket>>>;
+
+/// What a worker that has failed leaves.
+struct Left<Socket> {
+    /// Its listeners, each with whether it is inherited. With SO_REUSEPORT the kernel resets what
+    /// is in the queue of a listener that is closed, unless another listener of the port takes it
+    /// over (net.ipv4.tcp_migrate_req of ip-sysctl, off by default). So another worker accepts it.
+    listeners: Vec<(Socket, bool)>,
+    /// Connections that were handed to it and that it has not taken in.
+    handed: VecDeque<Socket>,
+}
+
+impl<Socket> Default for Left<Socket> {
+    fn default() -> Left<Socket> {
+        Left {
+            listeners: Vec::new(),
+            handed: VecDeque::new(),
+        }
+    }
+}
 
 struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
@@ -427,21 +444,35 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             Err(_) => "it panicked".to_owned(),
         };
         log::error!("worker {}: {reason}", self.number);
-        let left = self.server.release_listeners();
-        self.orphans().extend(left);
+        let (listeners, handed) = (
+            self.server.release_listeners(),
+            self.server.abandon_handed(),
+        );
+        let mut orphans = self.orphans();
+        orphans.listeners.extend(listeners);
+        orphans.handed.extend(handed);
+        drop(orphans);
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
         ended.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 
-    fn orphans(&self) -> MutexGuard<'_, Vec<(K::Socket, bool)>> {
+    fn orphans(&self) -> MutexGuard<'_, Left<K::Socket>> {
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts from the listeners of workers that have failed.
+    /// Serves what workers that have failed have left: what was handed to them, and what is in the
+    /// queues of their listeners. What has no room here is left to the next worker.
     fn adopt_orphans(&mut self) {
-        let orphans = std::mem::take(&mut *self.orphans());
-        for (listener, is_inherited) in orphans {
+        let Left {
+            listeners,
+            mut handed,
+        } = std::mem::take(&mut *self.orphans());
+        if !handed.is_empty() {
+            self.server.adopt_handed(&mut handed);
+            self.orphans().handed.extend(handed);
+        }
+        for (listener, is_inherited) in listeners {
             let added = match is_inherited {
                 true => self.server.inherit_listener(listener),
                 false => self.server.share_listener(listener),
@@ -659,8 +690,12 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Publishes the last counters once all connections are closed.
     fn retire_if_done(&mut self) {
         if self.server.is_done() && !self.retired {
-            self.retired = true;
-            self.shared.retire(self.number, &self.server);
+            // What a worker that has failed has left may have had no room here before.
+            self.adopt_orphans();
+            self.retired = self.server.is_done();
+            if self.retired {
+                self.shared.retire(self.number, &self.server);
+            }
         }
     }
 

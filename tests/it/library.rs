@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -139,6 +139,56 @@ fn a_panic_on_the_first_thread_reaches_the_caller_and_ends_the_other_threads() {
     let thread = server.thread.take().expect("it runs");
     assert!(thread.join().is_err());
     assert!(server.handles.iter().all(Handle::has_ended));
+}
+
+/// Echoes. At `fail` it meets the test twice, and panics.
+#[derive(Clone)]
+struct Failing(Arc<Barrier>);
+
+impl Service for Failing {
+    type State = ();
+
+    fn open(&self) {}
+
+    fn serve(&mut self, _: &mut (), request: Request<'_>, _: &mut Reply<'_>) -> Answer {
+        if request.payload == b"fail" {
+            self.0.wait();
+            self.0.wait();
+            panic!("this panic is part of a test");
+        }
+        Answer::InPlace
+    }
+}
+
+#[test]
+fn what_was_handed_to_a_worker_that_fails_is_served_by_another_one() {
+    // With and without room beside the connections that the other worker has.
+    for connections in [100, 6] {
+        let meeting = Arc::new(Barrier::new(2));
+        let builder = Server::builder().framing("line").threads(2);
+        let builder = builder.accept(AcceptPolicy::Handoff);
+        let builder = builder.connections_max(connections);
+        let mut server = Running::start(builder, Failing(Arc::clone(&meeting)));
+        let mut of_first = vec![server.connect()];
+        assert_eq!(ask(&mut of_first[0], "one"), "one");
+        let mut failing = server.connect();
+        failing.get_mut().write_all(b"fail\n").expect("it is read");
+        meeting.wait();
+        // The second worker takes nothing now, and every other connection is handed to it.
+        of_first.push(server.connect());
+        let mut handed = server.connect();
+        handed.get_mut().write_all(b"hello\n").expect("it is read");
+        of_first.push(server.connect());
+        assert_eq!(ask(&mut of_first[2], "three"), "three");
+        meeting.wait();
+        let mut reply = String::new();
+        handed.read_line(&mut reply).expect("it is answered");
+        assert_eq!(reply, "hello\n", "{connections} connections");
+        let thread = server.thread.take().expect("it runs");
+        let ended = thread.join().expect("no panic on this thread");
+        let error = ended.expect_err("a worker has failed");
+        assert!(error.to_string().contains("a worker panicked"), "{error}");
+    }
 }
 
 #[test]

@@ -125,6 +125,9 @@ pub struct Serve {
     pub listen_halves: Vec<usize>,
     /// No address was given, and `listen` has the default.
     pub is_listen_default: bool,
+    /// An option that was given and is about connections alone. It is refused if no listener takes
+    /// connections, which for passed sockets is known only after the options.
+    pub connection_only: Option<&'static str>,
     /// Serve standard input, which is a connection or a listener.
     pub inetd: bool,
     /// The service.
@@ -281,8 +284,22 @@ impl Serve {
     ///
     /// One line that names the address.
     pub fn check_datagrams(&self, addresses: &[Address]) -> Result<(), String> {
-        match addresses.iter().find(|at| at.is_datagrams()) {
-            Some(address) => self.check_datagram_listener(address),
+        let Some(address) = addresses.iter().find(|at| at.is_datagrams()) else {
+            return Ok(());
+        };
+        self.check_datagram_listener(address)?;
+        match addresses.iter().all(Address::is_datagrams) {
+            true => self.check_connection_only(address),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks whether an option is about connections alone, which the listener `at` does not have.
+    fn check_connection_only(&self, at: &dyn fmt::Display) -> Result<(), String> {
+        match self.connection_only {
+            Some(flag) => Err(format!(
+                "{flag}: is about connections, and --listen {at} has none"
+            )),
             None => Ok(()),
         }
     }
@@ -324,6 +341,7 @@ impl Default for Serve {
             listen: Vec::new(),
             listen_halves: Vec::new(),
             is_listen_default: false,
+            connection_only: None,
             inetd: false,
             service: ServiceName::Echo,
             unicode: false,

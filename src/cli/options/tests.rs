@@ -65,6 +65,8 @@ fn a_default_that_is_shown_can_be_typed_and_changes_nothing() {
                 if let Parsed::Run(Command::Serve(serve)) = parsed {
                     // A typed address is not replaced by that of a service manager.
                     serve.is_listen_default = false;
+                    // A typed time-out of connections is refused where there are none.
+                    serve.connection_only = None;
                 }
             }
             assert_eq!(typed, empty, "{line}");
@@ -98,6 +100,7 @@ fn every_value_reaches_its_field() {
         ],
         listen_halves: Vec::new(),
         is_listen_default: false,
+        connection_only: Some("--accept"),
         inetd: false,
         service: ServiceName::Upper,
         unicode: true,

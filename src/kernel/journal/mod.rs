@@ -21,6 +21,7 @@ mod text;
 mod traced;
 
 use std::io;
+use std::net::SocketAddr;
 
 pub use call::{Argument, Call, Name, Returned};
 pub use ring::{Body, Keep, Record, Ring, Snapshot, Track};
@@ -37,10 +38,27 @@ pub trait Recorder: Send {
     /// A descriptor is reported under a token from now on, without a system call.
     fn bind(&mut self, _descriptor: u32, _token: Token) {}
 
-    /// Whether the addresses of both ends of each new connection are to be asked for.
+    /// A call has moved this datagram, with others. Told only to a recorder that needs addresses.
+    fn datagram(&mut self, _at: Time, _datagram: &Datagram<'_>) {}
+
+    /// Whether the addresses of both ends of each new connection, and those of datagrams, are to be
+    /// asked for.
     fn needs_addresses(&self) -> bool {
         false
     }
+}
+
+/// One datagram of a call that moves many.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// The descriptor.
+    pub descriptor: u32,
+    /// It was sent, and not received.
+    pub is_sent: bool,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Its bytes.
+    pub bytes: &'a [u8],
 }
 
 /// What a record needs from a kernel and no caller does.
@@ -83,6 +101,10 @@ impl Recorder for Both {
 
     fn bind(&mut self, descriptor: u32, token: Token) {
         self.0.bind(descriptor, token);
+    }
+
+    fn datagram(&mut self, at: Time, datagram: &Datagram<'_>) {
+        self.0.datagram(at, datagram);
     }
 
     fn needs_addresses(&self) -> bool {

@@ -18,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Argument, Call, Name, Recorder, Returned};
+use super::{Argument, Call, Datagram, Name, Recorder, Returned};
 use crate::kernel::{Address, Event, Mapping, Readiness, Signal, Time, Token};
 use crate::limits::{TRACE_BYTES_EACH, TRACE_PAYLOAD_EACH, TRACE_PAYLOAD_MIN};
 
@@ -96,6 +96,17 @@ pub enum Body {
     },
     /// A call that is no part of the kernel traits, as a line of text.
     Line,
+    /// A datagram that the call before it has moved, with all its bytes.
+    Datagram {
+        /// On which descriptor.
+        descriptor: u32,
+        /// It was sent, and not received.
+        is_sent: bool,
+        /// The other end.
+        peer: SocketAddr,
+        /// Its bytes, kept or not.
+        size: u32,
+    },
 }
 
 /// What is kept of what a call returned beside a number.
@@ -129,6 +140,8 @@ pub struct Ends {
     pub own: Option<SocketAddr>,
     /// The peer's.
     pub peer: Option<SocketAddr>,
+    /// It is a datagram socket.
+    pub is_datagram: bool,
 }
 
 const NOTHING: Token = Token::from_bits(0);
@@ -137,6 +150,7 @@ const UNBOUND: Bound = Bound {
     ends: Ends {
         own: None,
         peer: None,
+        is_datagram: false,
     },
     told: ("", ""),
 };
@@ -333,7 +347,9 @@ impl Store {
             if let (Name::Connect, Ok(new)) = (call.name, call.result) {
                 *self.bound(new as u32) = UNBOUND;
                 if let Argument::Address(address) = call.argument {
-                    self.bound(new as u32).ends.peer = internet(address);
+                    let ends = &mut self.bound(new as u32).ends;
+                    ends.peer = internet(address);
+                    ends.is_datagram = address.is_datagrams();
                 }
             }
             return NOTHING;
@@ -347,7 +363,9 @@ impl Store {
                 self.bound(descriptor).ends.peer = internet(address);
             }
             (Name::Local, _, _, Returned::Address(address)) => {
-                self.bound(descriptor).ends.own = internet(address);
+                let ends = &mut self.bound(descriptor).ends;
+                ends.own = internet(address);
+                ends.is_datagram = address.is_datagrams();
             }
             (Name::Close, ..) => {
                 let bound = self.bound(descriptor);
@@ -425,6 +443,29 @@ impl Recorder for Track {
 
     fn bind(&mut self, descriptor: u32, token: Token) {
         self.ring.store().bound(descriptor).token = token;
+    }
+
+    fn datagram(&mut self, at: Time, datagram: &Datagram<'_>) {
+        let mut store = self.ring.store();
+        let token = store
+            .bound
+            .get(datagram.descriptor as usize)
+            .map_or(NOTHING, |bound| bound.token);
+        let record = Record {
+            began: at,
+            at,
+            token,
+            track: self.number,
+            body: Body::Datagram {
+                descriptor: datagram.descriptor,
+                is_sent: datagram.is_sent,
+                peer: datagram.peer,
+                size: datagram.bytes.len() as u32,
+            },
+            start: 0,
+            kept: 0,
+        };
+        store.push(record, datagram.bytes, usize::MAX);
     }
 
     fn needs_addresses(&self) -> bool {

@@ -5,11 +5,13 @@
 //! the traits of `kernel`, which this type implements for any kernel that is [`Recordable`].
 
 use std::fmt::{self, Debug};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Argument, Call, Name, Recordable, Recorder, Returned};
+use super::files::{LOCAL_PEER_PORT, LOCAL_PEER_PORTS};
+use super::{Argument, Call, Datagram, Name, Recordable, Recorder, Returned};
 use crate::kernel::{
     Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
     OpenError, Opener, Poller, Sender, Signal, Sockets, Spawner, Stream, Streams, Time, Token,
@@ -110,6 +112,17 @@ fn done(answer: &io::Result<()>) -> Result<usize, i32> {
     answer.as_ref().map(|()| 0).map_err(code)
 }
 
+/// The internet address of a sender. The name of a local socket becomes a port of 127.0.0.1, always
+/// the same one; two names may have the same.
+fn internet(sender: &Sender) -> SocketAddr {
+    sender.internet().unwrap_or_else(|| {
+        let mut hasher = DefaultHasher::new();
+        sender.to_string().hash(&mut hasher);
+        let number = (hasher.finish() % u64::from(LOCAL_PEER_PORTS)) as u16;
+        (Ipv4Addr::LOCALHOST, LOCAL_PEER_PORT + number).into()
+    })
+}
+
 impl<K: Recordable> Traced<K> {
     #[cold]
     #[inline(never)]
@@ -144,6 +157,33 @@ impl<K: Recordable> Traced<K> {
     /// Records a call that returns a number or nothing, and moves no bytes.
     fn note(&mut self, made: Made<'_>, result: Result<usize, i32>) {
         self.record(made, result, Returned::Number, &[]);
+    }
+
+    /// Makes a call on `socket` that moves no bytes, and records it with its `result`.
+    fn on<T>(
+        &mut self,
+        socket: &K::Socket,
+        name: Name,
+        result: fn(&io::Result<T>) -> Result<usize, i32>,
+        call: impl FnOnce(&mut K) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let began = self.began();
+        let answer = call(&mut self.kernel);
+        if self.is_on() {
+            let made = Made::new(name, began).on(K::number(socket));
+            self.note(made, result(&answer));
+        }
+        answer
+    }
+
+    /// Makes a call without a socket, and records it.
+    fn own(&mut self, name: Name, call: impl FnOnce(&mut K) -> io::Result<()>) -> io::Result<()> {
+        let began = self.began();
+        let answer = call(&mut self.kernel);
+        if self.is_on() {
+            self.note(Made::new(name, began), done(&answer));
+        }
+        answer
     }
 
     /// Records a call that opens a socket.
@@ -242,33 +282,21 @@ impl<K: Recordable> Sockets for Traced<K> {
     }
 
     fn shutdown(&mut self, socket: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.shutdown(socket);
-        if self.is_on() {
-            let made = Made::new(Name::Shutdown, began).on(K::number(socket));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(socket, Name::Shutdown, done, |kernel| {
+            kernel.shutdown(socket)
+        })
     }
 
     fn unacknowledged(&mut self, socket: &K::Socket) -> io::Result<usize> {
-        let began = self.began();
-        let answer = self.kernel.unacknowledged(socket);
-        if self.is_on() {
-            let made = Made::new(Name::Unacknowledged, began).on(K::number(socket));
-            self.note(made, number(&answer));
-        }
-        answer
+        self.on(socket, Name::Unacknowledged, number, |kernel| {
+            kernel.unacknowledged(socket)
+        })
     }
 
     fn take_error(&mut self, socket: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.take_error(socket);
-        if self.is_on() {
-            let made = Made::new(Name::TakeError, began).on(K::number(socket));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(socket, Name::TakeError, done, |kernel| {
+            kernel.take_error(socket)
+        })
     }
 
     /// The bytes are a secret until they are sent, so the call is not recorded.
@@ -356,6 +384,22 @@ impl<K: Recordable> Traced<K> {
             let began = self.began();
             let answer = self.kernel.own_address(socket);
             self.found(Made::new(Name::Local, began).on(K::number(socket)), &answer);
+        }
+    }
+
+    /// Records one datagram of a call, if the recorder needs it.
+    #[cold]
+    fn datagram(&mut self, socket: &K::Socket, is_sent: bool, other: &Sender, bytes: &[u8]) {
+        let at = self.kernel.time();
+        let recorder = self.recorder.as_mut();
+        if let Some(recorder) = recorder.filter(|recorder| recorder.needs_addresses()) {
+            let datagram = Datagram {
+                descriptor: K::number(socket),
+                is_sent,
+                peer: internet(other),
+                bytes,
+            };
+            recorder.datagram(at, &datagram);
         }
     }
 
@@ -469,12 +513,7 @@ impl<K: Recordable + Poller> Poller for Traced<K> {
     }
 
     fn take_wake_up(&mut self) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.take_wake_up();
-        if self.is_on() {
-            self.note(Made::new(Name::TakeWakeUp, began), done(&answer));
-        }
-        answer
+        self.own(Name::TakeWakeUp, |kernel| kernel.take_wake_up())
     }
 }
 
@@ -495,6 +534,10 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         if self.is_on() {
             let made = Made::new(Name::ReceiveDatagrams, began).on(K::number(socket));
             self.note(made.with(Argument::Size(count)), number(&answer));
+            for place in 0..*answer.as_ref().unwrap_or(&0) {
+                let from = batch.sender(place);
+                self.datagram(socket, false, &from, batch.request(place).0);
+            }
         }
         answer
     }
@@ -511,6 +554,10 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         if self.is_on() {
             let made = Made::new(Name::SendDatagrams, began).on(K::number(socket));
             self.note(made.with(Argument::Size(count)), number(&answer));
+            for ahead in 0..*answer.as_ref().unwrap_or(&0) {
+                let (bytes, to) = batch.unsent_answer(ahead);
+                self.datagram(socket, true, &to, bytes);
+            }
         }
         answer
     }
@@ -526,18 +573,17 @@ impl<K: Recordable + Datagrams> Datagrams for Traced<K> {
         if self.is_on() {
             let made = Made::new(Name::SendDatagram, began).on(K::number(socket));
             self.moved(made, &answer, bytes);
+            if answer.is_ok() {
+                self.datagram(socket, true, to, bytes);
+            }
         }
         answer
     }
 
     fn stop_arrivals(&mut self, socket: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.stop_arrivals(socket);
-        if self.is_on() {
-            let made = Made::new(Name::StopArrivals, began).on(K::number(socket));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(socket, Name::StopArrivals, done, |kernel| {
+            kernel.stop_arrivals(socket)
+        })
     }
 
     fn owns(&mut self, ip: IpAddr) -> bool {
@@ -550,7 +596,13 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
         let began = self.began();
         let answer = self.kernel.listen(at, options);
         if self.is_on() {
-            let made = Made::new(Name::Listen, began).with(Argument::Listen(at, options.backlog));
+            let made = match at.is_datagrams() {
+                true => Made::new(Name::Bind, began).with(Argument::Address(at)),
+                false => {
+                    let argument = Argument::Listen(at, options.backlog);
+                    Made::new(Name::Listen, began).with(argument)
+                }
+            };
             self.opened(made, answer.as_ref().map_err(|refused| &refused.error));
         }
         answer
@@ -586,33 +638,21 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
     }
 
     fn queue_length(&mut self, listener: &K::Socket) -> io::Result<usize> {
-        let began = self.began();
-        let answer = self.kernel.queue_length(listener);
-        if self.is_on() {
-            let made = Made::new(Name::QueueLength, began).on(K::number(listener));
-            self.note(made, number(&answer));
-        }
-        answer
+        self.on(listener, Name::QueueLength, number, |kernel| {
+            kernel.queue_length(listener)
+        })
     }
 
     fn stop_handshakes(&mut self, listener: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.stop_handshakes(listener);
-        if self.is_on() {
-            let made = Made::new(Name::StopHandshakes, began).on(K::number(listener));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(listener, Name::StopHandshakes, done, |kernel| {
+            kernel.stop_handshakes(listener)
+        })
     }
 
     fn stop_queueing(&mut self, listener: &K::Socket) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.stop_queueing(listener);
-        if self.is_on() {
-            let made = Made::new(Name::StopQueueing, began).on(K::number(listener));
-            self.note(made, done(&answer));
-        }
-        answer
+        self.on(listener, Name::StopQueueing, done, |kernel| {
+            kernel.stop_queueing(listener)
+        })
     }
 
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> Result<K::Socket, OpenError> {
@@ -642,12 +682,7 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     type Command = K::Command;
 
     fn supervise(&mut self) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.supervise();
-        if self.is_on() {
-            self.note(Made::new(Name::Supervise, began), done(&answer));
-        }
-        answer
+        self.own(Name::Supervise, |kernel| kernel.supervise())
     }
 
     fn prepare(&mut self, line: &str) -> io::Result<K::Command> {
@@ -708,12 +743,7 @@ impl<K: Recordable + Spawner<Command: Debug>> Spawner for Traced<K> {
     }
 
     fn take_child_report(&mut self) -> io::Result<()> {
-        let began = self.began();
-        let answer = self.kernel.take_child_report();
-        if self.is_on() {
-            self.note(Made::new(Name::TakeChildReport, began), done(&answer));
-        }
-        answer
+        self.own(Name::TakeChildReport, |kernel| kernel.take_child_report())
     }
 
     fn ended_child(&mut self) -> io::Result<Option<u32>> {

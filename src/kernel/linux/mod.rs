@@ -176,7 +176,11 @@ impl Recordable for Linux {
     }
 
     fn own_address(&self, socket: &Socket) -> io::Result<Address> {
-        Address::from_raw(&socket::local(socket.as_fd())?)
+        let address = Address::from_raw(&socket::local(socket.as_fd())?)?;
+        Ok(match socket::carries_datagrams(socket.as_fd())? {
+            true => address.of_datagrams(),
+            false => address,
+        })
     }
 }
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use super::local_path;
 use super::{Linux, Socket};
+use crate::kernel::datagrams;
+use crate::kernel::journal::Recordable;
 use crate::kernel::{
     Address, ConnectOptions, ListenOptions, OpenError, OpenStep, Opener, Sharing, lacks_interface,
 };
@@ -66,7 +68,7 @@ impl Opener for Linux {
     }
 
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {
-        Address::from_raw(&socket::local(socket.as_fd())?)
+        self.own_address(socket)
     }
 
     fn queue_length(&mut self, listener: &Socket) -> io::Result<usize> {
@@ -214,7 +216,7 @@ fn prepare_udp(
     if options.sharing == Sharing::Next {
         Setting::REUSE_PORT.set(fd, 1)?;
     }
-    Ok(())
+    datagrams::tell_asked_address(fd, address)
 }
 
 /// What a socket for `address` carries.

@@ -25,6 +25,8 @@ pub enum Expects {
     Header,
     /// A header that this peer must not send, so that nothing it sends is right.
     Never,
+    /// None: the time for one is over, and what has come is data.
+    Data,
 }
 
 /// What has become of the header.
@@ -71,6 +73,7 @@ impl<S: Service> Connection<S> {
         let bytes: &[u8] = workspace.inbound.undecoded();
         let is_silent = bytes.is_empty();
         let heading = match (expects, proxy::parse(bytes)) {
+            (Expects::Data, _) => Heading::Taken(Source::Peer),
             (Expects::Never, _) if is_silent && !is_over => Heading::Incomplete,
             (Expects::Never, _) => Heading::Refused("the peer is not one of --proxy-from"),
             (_, Parsed::Header { size, source }) => {
@@ -116,6 +119,22 @@ impl<S: Service> Connection<S> {
             return Progress::default();
         }
         self.resume(workspace, protocol, budget)
+    }
+
+    /// The time for the header is over. Returns whether [`Connection::take_header`] takes what has
+    /// come as data: no header is needed, and so few bytes do not show that this is one.
+    #[cold]
+    pub fn expect_data(&mut self, workspace: &mut Workspace<'_>) -> bool {
+        match &mut self.state {
+            State::Header { expects, .. } if *expects == Expects::Maybe => {
+                let is_undecided = proxy::is_undecided(workspace.inbound.undecoded());
+                if is_undecided {
+                    *expects = Expects::Data;
+                }
+                is_undecided
+            }
+            _ => false,
+        }
     }
 
     /// The time for the header is over. What is counted and logged.

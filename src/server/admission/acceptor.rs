@@ -15,6 +15,7 @@
 //! Connections are accepted last in a turn. Neighbours: `reactor` takes them in, `drain` closes the
 //! listeners. See accept(2) "ERRORS".
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -448,6 +449,33 @@ impl<Socket> Acceptor<Socket> {
         let before = reactor.len();
         self.take_some(reactor, u32::MAX);
         reactor.len() > before
+    }
+
+    /// The worker has failed. Returns the connections that were handed to it and not taken in.
+    #[cold]
+    pub(in crate::server) fn abandon_handed(&mut self) -> VecDeque<Socket> {
+        let handed = self.member.as_ref().map(Member::abandon);
+        let mut left = handed.unwrap_or_default();
+        left.extend(self.unplaced.take());
+        left
+    }
+
+    /// Takes in `connections` of a worker that has failed, as far as there are slots.
+    #[cold]
+    pub(in crate::server) fn adopt_handed<K, S>(
+        &mut self,
+        reactor: &mut Reactor<K, S>,
+        connections: &mut VecDeque<Socket>,
+    ) where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        while !reactor.is_full() {
+            let Some(socket) = connections.pop_front() else {
+                return;
+            };
+            self.take_in(reactor, socket);
+        }
     }
 
     /// Whether no connection can come from another worker any more.

@@ -13,8 +13,9 @@
 //! Invariant: the connections of a worker and of its inbox are never more than its slots. Only the
 //! first worker adds to that number, before it hands a connection over, and only the other worker
 //! takes from it, after it has released one. So room that the first worker has seen stays. A closed
-//! inbox takes no more, and what it holds is still served: no connection is lost between two
-//! workers. Neighbour: `acceptor`, which owns a `Member`. See eventfd(2).
+//! inbox takes no more, and what it holds is still served, by another worker if this one has
+//! failed: no connection is lost between two workers. Neighbour: `acceptor`, which owns a `Member`.
+//! See eventfd(2).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -225,6 +226,16 @@ impl<Socket> Member<Socket> {
         }
     }
 
+    /// This worker has failed and takes no more. Returns what was handed to it and not taken.
+    #[cold]
+    pub(in crate::server) fn abandon(&self) -> VecDeque<Socket> {
+        self.close();
+        match self.handoff.seats.get(self.place) {
+            Some(seat) => std::mem::take(&mut *seat.lock()),
+            None => VecDeque::new(),
+        }
+    }
+
     /// This worker takes no more.
     pub(in crate::server) fn close(&self) {
         if let Some(seat) = self.handoff.seats.get(self.place) {
@@ -337,6 +348,16 @@ mod tests {
         assert_eq!(members[1].take(), Some(0));
         assert_eq!(count(&woken, 0), 1);
         assert_eq!(deal(&mut members[0], bound..bound + 2, false), "an");
+    }
+
+    #[test]
+    fn an_abandoned_inbox_gives_back_what_it_has_and_takes_nothing() {
+        let (mut members, _) = members(&[0, 9, 9]);
+        assert_eq!(deal(&mut members[0], 0..4, false), "aaaa");
+        assert_eq!(members[1].abandon(), [0, 2]);
+        assert_eq!(deal(&mut members[0], 4..6, false), "aa");
+        assert_eq!(take_all(&mut members[2]), [1, 3, 4, 5]);
+        assert!(members[1].is_finished());
     }
 
     #[test]

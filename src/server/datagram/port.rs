@@ -40,7 +40,7 @@ pub(super) struct Port<Socket> {
     is_passed: bool,
     /// Its own address, which never sends a request.
     own: Sender,
-    /// It is bound to all addresses of this machine.
+    /// It is bound to all addresses of this machine, and answers from the one that was asked.
     is_wildcard: bool,
     /// Only this machine reaches it, so that no answer goes to a forged address.
     is_of_this_machine: bool,
@@ -88,12 +88,13 @@ impl<Socket> Port<Socket> {
             is_shared,
             is_passed,
         } = found;
-        let made = DatagramBatch::new(room).and_then(|it| Ok((it, Sender::try_from(&address)?)));
+        let is_wildcard = matches!(&address, Address::Udp(at) if at.ip().is_unspecified());
+        let batch = DatagramBatch::new(room, is_wildcard);
+        let made = batch.and_then(|batch| Ok((batch, Sender::try_from(&address)?)));
         let (batch, own) = match made {
             Ok(made) => made,
             Err(error) => return Err((socket, error)),
         };
-        let is_wildcard = own.internet().is_some_and(|at| at.ip().is_unspecified());
         Ok(Port {
             socket: Some(socket),
             number,

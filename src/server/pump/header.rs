@@ -93,7 +93,15 @@ impl<K: Sockets, S: Service> Pump<K, S> {
                 Ok(size) => size,
                 Err(until) => return self.held_back(want, until),
             };
-            let pumped = self.receive_some_of_header(peer, workspace, size, budget);
+            let pumped = self.read_into(
+                peer,
+                workspace,
+                size,
+                budget,
+                |_, peer, workspace, count, _| {
+                    peer.connection.header_received(count, workspace);
+                },
+            );
             possible.read = self.reads_again(peer, pumped);
             if pumped != Transfer::Blocked || !peer.connection.expects_header() {
                 return Next {
@@ -112,46 +120,6 @@ impl<K: Sockets, S: Service> Pump<K, S> {
             want,
             has_more: possible.read,
             until: Time::NEVER,
-        }
-    }
-
-    fn receive_some_of_header(
-        &mut self,
-        peer: &mut Link<K, S>,
-        workspace: &mut Workspace<'_>,
-        size: usize,
-        budget: &mut Budget,
-    ) -> Transfer {
-        let space = &mut workspace.inbound.spare()[..size];
-        self.counters.recv += 1;
-        if self.is_shutting_down() {
-            peer.drain_reads = peer.drain_reads.saturating_add(1);
-        }
-        match self.kernel.read(&peer.socket, space) {
-            Ok(0) => {
-                self.moved(Side::Read, 0);
-                peer.connection.ended(workspace, &mut self.protocol);
-                Transfer::Short
-            }
-            Ok(count) => {
-                self.counters.bytes_in += count as u64;
-                self.moved(Side::Read, count);
-                if let Some(tap) = &mut self.tap {
-                    tap.read(peer.number, &space[..count]);
-                }
-                budget.spend_bytes(count);
-                peer.connection.header_received(count, workspace);
-                peer.waiting.received(count, self.now);
-                match count == size {
-                    true => Transfer::Full,
-                    false => Transfer::Short,
-                }
-            }
-            Err(error) => {
-                self.moved(Side::Read, 0);
-                self.read_failed(&error, peer);
-                Transfer::Blocked
-            }
         }
     }
 

@@ -444,6 +444,9 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             self.arm(token, link);
             return Fate::Open;
         }
+        if reason == CloseReason::SlowFrame && self.begins_without_header(link) {
+            return self.ready(token, link, Readiness::OUT);
+        }
         let is_owed = link.waiting.is_writable();
         if is_owed {
             // The kernel reports no event before a third of the send buffer is free, so the peer
@@ -486,6 +489,17 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         }
         link.connection.close(cause);
         Fate::Closed
+    }
+
+    /// The frame time-out has passed. Returns whether the connection waits for the rest of a header
+    /// that need not come, so that its bytes are data.
+    #[cold]
+    fn begins_without_header(&mut self, link: &mut Link<K, S>) -> bool {
+        let (true, Some(lease)) = (link.connection.expects_header(), &link.lease) else {
+            return false;
+        };
+        let mut workspace = self.workspaces.open(lease);
+        link.connection.expect_data(&mut workspace)
     }
 
     /// When a connection is closed, or looked at again, why, and the event of an idle time-out.

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!   headers[n] --> parts[n] --> space[n * stride ..]     n-th place: one datagram that arrives
-//!              `-> names[n]                              and its sender
+//!              |-> names[n]                              and its sender
+//!              `-> controls[n]                           and the address that it was sent to
 //!   outgoing   --> out_parts --> space or replies        answers, in the order of their staging
 //! ```
 //!
 //! The kernel writes through the pointers in the headers, so everything that they point to is
 //! allocated once and never moves. Places are a line of the cache further apart than a power of
-//! two: at a power of two all of them would share a few lines of each cache level. Which datagrams
-//! are answered is not known here. Neighbour: `kernel::datagrams`. Man pages: recvmmsg(2),
-//! sendmmsg(2), udp(7), unix(7).
+//! two: at a power of two all of them would share a few lines of each cache level. Only a socket
+//! that is bound to all addresses has controls. Which datagrams are answered is not known here.
+//! Neighbours: `kernel::datagrams`, `asked_address`. Man pages: recvmmsg(2), sendmmsg(2), udp(7),
+//! unix(7).
 
 use std::io;
 use std::mem;
@@ -20,6 +22,7 @@ use std::ptr;
 use libc::{iovec, mmsghdr};
 
 use super::address::RawAddress;
+use super::asked_address::Control;
 use crate::sys::memory::Mapping;
 use crate::sys::retry;
 
@@ -31,6 +34,8 @@ pub(crate) struct Messages {
     headers: Box<[mmsghdr]>,
     parts: Box<[iovec]>,
     names: Box<[RawAddress]>,
+    /// Empty if every answer leaves from the address of the socket.
+    controls: Box<[Control]>,
     space: Mapping,
     size: usize,
     /// Answers that are not where their request is.
@@ -51,8 +56,15 @@ unsafe impl Send for Messages {}
 
 impl Messages {
     /// Places for `count` datagrams of at most `size` bytes, and `room` bytes for answers that are
-    /// not where their request is.
-    pub(crate) fn new(count: usize, size: usize, room: usize) -> io::Result<Messages> {
+    /// not where their request is. An answer of a socket that `is_wildcard` leaves from the address
+    /// that its request was sent to.
+    pub(crate) fn new(
+        count: usize,
+        size: usize,
+        room: usize,
+        is_wildcard: bool,
+    ) -> io::Result<Messages> {
+        let controls = if is_wildcard { count } else { 0 };
         let space = Mapping::new(Messages::space_size(count, size))?;
         let nothing = || iovec {
             iov_base: ptr::null_mut(),
@@ -62,6 +74,7 @@ impl Messages {
             headers: (0..count).map(|_| blank()).collect(),
             parts: (0..count).map(|_| nothing()).collect(),
             names: (0..count).map(|_| RawAddress::blank()).collect(),
+            controls: vec![Control::NONE; controls].into(),
             space,
             size,
             replies: Mapping::new(room)?,
@@ -82,6 +95,10 @@ impl Messages {
             header.msg_namelen = RawAddress::ROOM;
             header.msg_iov = &raw mut messages.parts[place];
             header.msg_iovlen = 1;
+            if let Some(control) = messages.controls.get_mut(place) {
+                header.msg_control = control.as_mut_ptr();
+                header.msg_controllen = Control::ROOM as _;
+            }
             let header = &mut messages.outgoing[place].msg_hdr;
             header.msg_iov = &raw mut messages.out_parts[place];
             header.msg_iovlen = 1;
@@ -95,8 +112,9 @@ impl Messages {
     }
 
     /// Bytes of everything else for each datagram.
-    pub(crate) const PLACE_SIZE: usize =
-        2 * (size_of::<mmsghdr>() + size_of::<iovec>()) + size_of::<RawAddress>();
+    pub(crate) const PLACE_SIZE: usize = 2 * (size_of::<mmsghdr>() + size_of::<iovec>())
+        + size_of::<RawAddress>()
+        + size_of::<Control>();
 
     /// Receives up to `count` datagrams that have arrived, into the first places. Returns their
     /// number, which is not 0.
@@ -120,6 +138,10 @@ impl Messages {
             let header = &mut self.headers[place].msg_hdr;
             self.names[place].set_length(header.msg_namelen);
             header.msg_namelen = RawAddress::ROOM;
+        }
+        for (header, control) in self.headers[..received].iter_mut().zip(&mut self.controls) {
+            control.settle(header.msg_hdr.msg_controllen as _);
+            header.msg_hdr.msg_controllen = Control::ROOM as _;
         }
         Ok(received)
     }
@@ -162,6 +184,11 @@ impl Messages {
         &self.names[place]
     }
 
+    /// The address that the datagram in `place` was sent to, as an answer is sent with it.
+    pub(crate) fn control(&self, place: usize) -> Control {
+        self.controls.get(place).copied().unwrap_or(Control::NONE)
+    }
+
     /// Adds the first `length` bytes in `place` to the answers, for the sender of the datagram.
     #[inline]
     pub(crate) fn stage(&mut self, place: usize, length: usize) {
@@ -187,6 +214,10 @@ impl Messages {
         let header = &mut self.outgoing[self.staged].msg_hdr;
         header.msg_name = self.names[place].as_mut_ptr().cast();
         header.msg_namelen = self.names[place].length();
+        if let Some(control) = self.controls.get_mut(place) {
+            header.msg_control = control.as_mut_ptr();
+            header.msg_controllen = control.length() as _;
+        }
         self.staged += 1;
     }
 
@@ -245,8 +276,33 @@ impl Messages {
     }
 }
 
+/// One datagram to `to`, from the address in `control`: sendmsg(2).
+pub(crate) fn send_from(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    to: &RawAddress,
+    mut control: Control,
+) -> io::Result<usize> {
+    if control.length() == 0 {
+        return send_to(fd, bytes, to);
+    }
+    let mut part = iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut header = blank().msg_hdr;
+    (header.msg_iov, header.msg_iovlen) = (&raw mut part, 1);
+    (header.msg_name, header.msg_namelen) = (to.as_ptr().cast_mut().cast(), to.length());
+    header.msg_control = control.as_mut_ptr();
+    header.msg_controllen = control.length() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: what the header points to outlives the call, which only reads it.
+    let sent = retry(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags) })?;
+    Ok(sent as usize)
+}
+
 /// One datagram to `to`: sendto(2).
-pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
+fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
     let (start, length) = (bytes.as_ptr().cast(), bytes.len());
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let (name, size) = (to.as_ptr(), to.length());
@@ -268,6 +324,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::sys::net::socket::Setting;
 
     fn pair() -> io::Result<(UdpSocket, UdpSocket)> {
         let (near, far) = (
@@ -281,7 +338,7 @@ mod tests {
     #[test]
     fn datagrams_are_received_together_and_answered_together() -> io::Result<()> {
         let (near, far) = pair()?;
-        let mut messages = Messages::new(4, 8, 16)?;
+        let mut messages = Messages::new(4, 8, 16, false)?;
         let none = messages.receive(near.as_fd(), 4).map_err(|it| it.kind());
         assert_eq!(none, Err(io::ErrorKind::WouldBlock));
         for bytes in [&b"one"[..], b"", b"12345678", b"123456789"] {
@@ -320,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_datagram_that_was_put_is_like_one_that_arrived() -> io::Result<()> {
-        let mut messages = Messages::new(2, 4, 0)?;
+        let mut messages = Messages::new(2, 4, 0, false)?;
         let from = || RawAddress::internet(([127, 0, 0, 1], 9).into());
         for (bytes, kept, is_truncated) in [
             (&b"abc"[..], &b"abc"[..], false),
@@ -339,9 +396,38 @@ mod tests {
     fn one_datagram_is_sent_to_a_name() -> io::Result<()> {
         let (near, far) = pair()?;
         let to = RawAddress::internet(far.local_addr()?);
-        assert_eq!(send_to(near.as_fd(), b"answer", &to)?, 6);
+        assert_eq!(send_from(near.as_fd(), b"answer", &to, Control::NONE)?, 6);
         let mut space = [0; 16];
         assert_eq!(far.recv(&mut space)?, 6);
+        Ok(())
+    }
+
+    #[test]
+    fn answers_leave_from_the_address_that_was_asked() -> io::Result<()> {
+        let (near, far) = (
+            UdpSocket::bind("0.0.0.0:0")?,
+            UdpSocket::bind("127.0.0.1:0")?,
+        );
+        Setting::PACKET_INFO.set(near.as_fd(), 1)?;
+        let mut messages = Messages::new(2, 8, 0, true)?;
+        let port = near.local_addr()?.port();
+        // A connected socket takes datagrams of that address alone.
+        for ip in [[127, 0, 0, 1], [127, 0, 0, 5], [127, 9, 9, 9]] {
+            far.connect(std::net::SocketAddr::from((ip, port)))?;
+            far.send(b"asked")?;
+            assert_eq!(messages.receive(near.as_fd(), 2)?, 1);
+            messages.stage(0, 5);
+            assert_eq!(messages.send(near.as_fd(), 1)?, 1);
+            messages.pass(1);
+            let mut space = [0; 16];
+            assert_eq!(far.recv(&mut space)?, 5);
+            let to = messages.name(0).copy();
+            assert_eq!(
+                send_from(near.as_fd(), b"later", &to, messages.control(0))?,
+                5
+            );
+            assert_eq!(far.recv(&mut space)?, 5);
+        }
         Ok(())
     }
 }

@@ -253,6 +253,9 @@ impl Setting {
     pub(crate) const RECEIVE_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_RCVBUF);
     pub(crate) const SEND_BUFFER: Setting = Setting(libc::SOL_SOCKET, libc::SO_SNDBUF);
     pub(crate) const ONLY_V6: Setting = Setting(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+    /// The address that each datagram was sent to comes with it.
+    pub(crate) const PACKET_INFO: Setting = Setting(libc::IPPROTO_IP, libc::IP_PKTINFO);
+    pub(crate) const PACKET_INFO_V6: Setting = Setting(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO);
     /// A socket that is bound to an address without a port gets its port at connect(2), where the
     /// kernel only needs the pair of both ends to be unique.
     pub(crate) const LATE_PORT: Setting = Setting(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);

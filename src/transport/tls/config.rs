@@ -136,11 +136,7 @@ impl Trust {
         }
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
         let chains = chains.build().map_err(|error| error.to_string())?;
-        let verifier = Arc::new(Given { chains, given });
-        let builder = client_builder()?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        Ok(Trust::of(builder.with_no_client_auth()))
+        Trust::verifying(Some(Issuers { chains, given }))
     }
 
     /// The issuers that this system trusts. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
@@ -170,7 +166,12 @@ impl Trust {
     ///
     /// None that is known.
     pub fn anyone() -> Result<Trust, String> {
-        let verifier = Arc::new(Anyone(provider()));
+        Trust::verifying(None)
+    }
+
+    fn verifying(issuers: Option<Issuers>) -> Result<Trust, String> {
+        let provider = provider();
+        let verifier = Arc::new(Verifier { provider, issuers });
         let builder = client_builder()?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
@@ -238,13 +239,13 @@ impl Side {
     }
 }
 
-/// A verifier of chains that also accepts a certificate that was given itself.
+/// Verifies the chains of issuers, and also accepts a certificate that was given itself.
 ///
 /// `openssl req -x509` makes a certificate of an issuer, which has issued itself, and people serve
 /// with it. webpki refuses an issuer as a server (RFC 5280, 4.2.1.9), after it has checked all that
 /// does not depend on a chain, such as the dates.
 #[derive(Debug)]
-struct Given {
+struct Issuers {
     chains: Arc<WebPkiServerVerifier>,
     given: Vec<CertificateDer<'static>>,
 }
@@ -254,7 +255,16 @@ pub(super) fn is_of_issuer(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity")
 }
 
-impl ServerCertVerifier for Given {
+/// Checks that a server has the key of its certificate, and the certificate itself unless every one
+/// is accepted.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None` accepts every certificate.
+    issuers: Option<Issuers>,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -263,10 +273,13 @@ impl ServerCertVerifier for Given {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = (self.chains).verify_server_cert(certificate, others, name, ocsp, now);
+        let Some(Issuers { chains, given }) = &self.issuers else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = chains.verify_server_cert(certificate, others, name, ocsp, now);
         match &verified {
             Err(Error::InvalidCertificate(error))
-                if is_of_issuer(error) && self.given.contains(certificate) =>
+                if is_of_issuer(error) && given.contains(certificate) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -281,46 +294,7 @@ impl ServerCertVerifier for Given {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        (self.chains).verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        (self.chains).verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
-    }
-}
-
-/// A verifier that accepts every certificate, and checks that the server has its key.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
@@ -330,11 +304,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }

@@ -38,6 +38,8 @@ pub struct Tls<K> {
     slots: Vec<u32>,
     /// Sessions that are reported by the next wait.
     ready: Vec<Token>,
+    /// The last wait with room for one event asked the kernel below first.
+    asked_below: bool,
     /// When handshakes must be over.
     handshakes: Timers,
     handshake_timeout: Option<Duration>,
@@ -106,6 +108,7 @@ impl<K> Tls<K> {
             places: (0..slots).map(|_| None).collect(),
             slots: Vec::new(),
             ready: Vec::with_capacity(slots),
+            asked_below: false,
             handshakes: Timers::new(slots),
             handshake_timeout,
             is_delayed: false,
@@ -368,9 +371,16 @@ impl<K: Recordable + Poller> Poller for Tls<K> {
     }
 
     fn wait(&mut self, events: &mut [Event], until: Time) -> io::Result<usize> {
-        // Neither kind of event can keep the other out.
-        let own = self.ready.len().min(events.len().div_ceil(2));
-        let until = match own {
+        // Neither kind of event can keep the other out. Room for one event goes to each in turn.
+        let own_max = match events.len() {
+            1 => {
+                self.asked_below = !self.asked_below;
+                usize::from(!self.asked_below)
+            }
+            room => room.div_ceil(2),
+        };
+        let own = self.ready.len().min(own_max);
+        let until = match self.ready.len() {
             0 => until.min(self.handshakes.next()),
             _ => Time::default(),
         };
@@ -383,6 +393,8 @@ impl<K: Recordable + Poller> Poller for Tls<K> {
         for event in &mut events[..count] {
             *event = self.translated(*event);
         }
+        // What the kernel has left is for further sessions.
+        let own = self.ready.len().min(events.len() - count);
         for token in self.ready.drain(..own) {
             let place = self.places[token.index() as usize].as_deref_mut();
             let Some(place) = place.filter(|place| place.token == token) else {

@@ -249,7 +249,7 @@ impl Session {
         if let Some(failure) = &self.failed {
             return Err(failure.clone().into());
         }
-        match self.flush(wire, outlet) {
+        match self.answer(wire, outlet) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
             // The messages of a handshake take turns.
             Err(error) if self.tls.is_handshaking() => return Err(error),
@@ -299,7 +299,7 @@ impl Session {
             self.part(true);
         }
         // An error that stays is found again by the next call, after what has arrived was read.
-        let _ = self.flush(wire, outlet);
+        let _ = self.answer(wire, outlet);
         Ok(())
     }
 
@@ -310,6 +310,15 @@ impl Session {
         let failure = self.fail(failure);
         let _ = self.flush(wire, outlet);
         failure.into()
+    }
+
+    /// Sends what waits without bytes of the connection. Only a write sends those, so that no reply
+    /// comes back before the connection was told that its request is written.
+    fn answer(&mut self, wire: &mut dyn Wire, outlet: &mut [u8]) -> io::Result<()> {
+        match self.credit {
+            0 => self.flush(wire, outlet),
+            _ => Ok(()),
+        }
     }
 
     /// Sends what waits, as far as the wire takes it.

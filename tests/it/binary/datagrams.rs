@@ -176,6 +176,26 @@ fn v6_udp_listens_on_ipv6_and_on_both_families_at_once() {
 }
 
 #[test]
+fn v6_an_answer_leaves_from_the_address_that_was_asked() {
+    let owned = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+    let passed = owned.local_addr().expect("it is bound").port();
+    let listening = Server::start(&["upper", "--listen", "udp://0.0.0.0:0"]);
+    let both = Server::start(&["upper", "--listen", "udp://*:0", "--threads", "2"]);
+    let ports = [port(&listening, "0.0.0.0"), port(&both, "0.0.0.0"), passed];
+    let of_passed = started(start(TELLS, &owned, &["upper"]));
+    for port in ports {
+        // A connected socket takes datagrams from that address alone.
+        for ip in [[127, 0, 0, 1], [127, 0, 0, 5], [127, 200, 1, 1]] {
+            let peer = peer_of((ip, port).into());
+            assert_eq!(answer(&peer, b"asked"), b"ASKED", "{ip:?}");
+        }
+    }
+    for server in [listening, both, of_passed] {
+        server.end();
+    }
+}
+
+#[test]
 fn v6_each_service_answers_a_datagram_on_its_own() {
     let folder = Folder::new("services");
     let words = folder.path("words");
@@ -414,6 +434,18 @@ fn v7_a_datagram_socket_that_was_passed_is_served() {
     assert!(refusal(http).contains("http needs a connection"));
     let proxy = start(TELLS, &owned, &["--proxy-protocol", "require"]);
     assert!(refusal(proxy).contains("--proxy-protocol: does not combine with datagrams"));
+    let of_connections: [&[&str]; 3] = [
+        &["--accept", "handoff", "--threads", "2"],
+        &["--idle-timeout", "9s"],
+        &["--idle-read", "9s", "--listen", "fd://3"],
+    ];
+    for args in of_connections {
+        let told = format!(
+            "{}: is about connections, and --listen udp://{at} has none",
+            args[0]
+        );
+        assert!(refusal(start(TELLS, &owned, args)).contains(&told));
+    }
     let folder = Folder::new("passed");
     let local = UnixDatagram::bind(folder.path("socket")).expect("a path of our own");
     let server = started(start(TELLS, &local, &[]));

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::server::{Ended, Server, until};
 use super::{FEW, ask, rest};
@@ -179,6 +179,38 @@ fn a_connection_without_a_header_is_served_where_one_is_only_accepted() {
         closes_for_the_header(&server, 1);
         server.end();
     }
+}
+
+#[test]
+fn a_part_of_a_signature_is_data_at_the_frame_time_out_where_none_is_required() {
+    for model in MODELS {
+        let server = server("accept", &[model, &["--frame-timeout", "50ms"]].concat());
+        for bytes in [&b"P"[..], b"PROXY", b"\r\n", &V2[..11]] {
+            let mut peer = peer_with(&server, bytes);
+            let mut reply = vec![0; bytes.len()];
+            peer.read_exact(&mut reply).expect("the server answers");
+            assert_eq!(reply, bytes, "{model:?}");
+            assert_eq!(ask(&mut peer, V1), V1, "what follows is data");
+        }
+        assert_eq!(server.stats().get("closed_proxy"), 0);
+        // A whole signature begins a header.
+        assert_eq!(heard(peer_with(&server, &V2[..12])), b"");
+        closes_for_the_header(&server, 1);
+        server.end();
+    }
+}
+
+#[test]
+fn a_part_of_a_signature_that_is_a_part_of_a_frame_has_the_time_of_a_frame_as_well() {
+    let server = server("accept", &["--frame", "line", "--frame-timeout", "50ms"]);
+    let begun = Instant::now();
+    assert_eq!(heard(peer_with(&server, b"P")), b"");
+    assert!(begun.elapsed() >= Duration::from_millis(100));
+    until("it is counted", || {
+        server.stats().get("closed_slow_frame") == 1
+    });
+    assert_eq!(server.stats().get("closed_proxy"), 0);
+    server.end();
 }
 
 #[test]

@@ -197,6 +197,18 @@ fn a_bench_over_tls_verifies_every_reply() {
     server.end();
 }
 
+#[test]
+fn a_reply_of_many_records_never_comes_before_its_request_counts_as_written() {
+    let server = start("cert.pem", "key.pem", &["echo"]);
+    let (address, issuer) = (server.address().to_string(), file("issuer.pem"));
+    // Requests that are larger than all buffers: at nearly any time a record waits for room.
+    let args = ["--tls-ca", &issuer, "-c", "2", "-n", "40", "--size", "8m"];
+    let args = [&["bench", &address, "--tls"], &args[..]].concat();
+    let output = mynah(&[&args[..], &["--assert", "errors==0"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    server.end();
+}
+
 #[cfg(feature = "auth")]
 #[test]
 fn a_bench_proves_its_key_inside_tls() {

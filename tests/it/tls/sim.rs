@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mynah::kernel::{Opener, Time, Trigger};
+use mynah::kernel::{Event, Interest, Opener, Poller, Sockets, Time, Token, Trigger};
 use mynah::limits::FRAMES_PER_EVENT;
 use mynah::protocol::connection::{CloseReason, Protocol};
 use mynah::protocol::framing::{Framing, OnTooLong};
@@ -46,6 +46,12 @@ fn narrow(send: usize, receive: usize) -> Config {
     }
 }
 
+fn server_side() -> Side {
+    let (certificate, key) = (include_bytes!("cert.pem"), include_bytes!("key.pem"));
+    let identity = Identity::new(certificate, key, None).expect("they fit");
+    Side::Server(Arc::new(identity))
+}
+
 impl Play {
     fn new(trigger: Trigger, config: Config, framing: &str, service: AnyService) -> Play {
         let mut sim = Sim::new(config);
@@ -53,9 +59,6 @@ impl Play {
         let listener = sim
             .listen(&address, &Sim::listen_options(8))
             .expect("the port is free");
-        let (certificate, key) = (include_bytes!("cert.pem"), include_bytes!("key.pem"));
-        let identity = Identity::new(certificate, key, None).expect("they fit");
-        let side = Side::Server(Arc::new(identity));
         let settings = Settings {
             connections_max: 4,
             workspaces: 4,
@@ -85,7 +88,7 @@ impl Play {
             on_too_long: OnTooLong::Close,
             service,
         };
-        let kernel = Tls::new(sim, side, 4, Some(HANDSHAKE));
+        let kernel = Tls::new(sim, server_side(), 4, Some(HANDSHAKE));
         let server = Server::new(kernel, vec![listener], protocol, settings).expect("it starts");
         Play { server }
     }
@@ -245,6 +248,49 @@ fn plaintext_that_did_not_fit_is_read_without_another_event() {
         while play.receive(&mut client) {}
         assert!(client.tls.heard == bytes);
     });
+}
+
+#[test]
+fn room_for_one_event_goes_to_the_wire_and_to_unread_plaintext_in_turn() {
+    let mut sim = Sim::new(Config::default());
+    let address = "127.0.0.1:7007".parse().expect("an address");
+    let options = Sim::listen_options(8);
+    let listener = sim.listen(&address, &options).expect("the port is free");
+    let mut kernel = Tls::new(sim, server_side(), 2, None);
+    let sockets = [0, 1].map(|slot| {
+        let peer = kernel.below().connect(0);
+        let socket = kernel.accept(&listener).expect("it is in the queue");
+        let token = Token::new(slot, 1);
+        let watched = kernel.register(&socket, token, Interest::READ);
+        watched.expect("there is room");
+        let mut tls = TlsPeer::new(VERSIONS[1]);
+        for _ in 0..3 {
+            kernel.below().send(peer, &tls.take());
+            assert!(kernel.read(&socket, &mut [0]).is_err(), "a handshake");
+            tls.give(&kernel.below().receive_all(peer));
+        }
+        tls.say(b"plaintext");
+        kernel.below().send(peer, &tls.take());
+        socket
+    });
+    // The rest of the record is plaintext of which no event of the wire tells.
+    assert_eq!(kernel.read(&sockets[0], &mut [0]).expect("bytes"), 1);
+    let mut told = [0; 2];
+    for _ in 0..4 {
+        let mut events = [Event::default()];
+        assert_eq!(
+            kernel.wait(&mut events, Time::default()).expect("events"),
+            1
+        );
+        let slot = events[0].token().index() as usize;
+        told[slot] += 1;
+        if slot == 0 {
+            assert_eq!(kernel.read(&sockets[0], &mut [0]).expect("bytes"), 1);
+        }
+    }
+    assert_eq!(told, [2, 2]);
+    sockets.into_iter().for_each(|socket| kernel.close(socket));
+    kernel.close_listener(listener);
 }
 
 #[test]

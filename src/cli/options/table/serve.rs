@@ -65,17 +65,14 @@ fn has_streams(serve: &Serve) -> bool {
 
 /// Refuses what does not combine with datagrams. Beside them there may be listeners of streams, to
 /// which the options of connections then apply.
-fn check_datagrams(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
+fn check_datagrams(serve: &Serve) -> Result<(), String> {
     let Some(endpoint) = serve.listen.iter().find(|it| it.is_datagrams()) else {
         return Ok(());
     };
     serve.check_datagram_listener(endpoint)?;
-    let refused = CONNECTION_ONLY.iter().find(|flag| given.contains(*flag));
-    match refused.filter(|_| !has_streams(serve)) {
-        Some(flag) => Err(format!(
-            "{flag}: is about connections, and --listen {endpoint} has none"
-        )),
-        None => Ok(()),
+    match has_streams(serve) {
+        true => Ok(()),
+        false => serve.check_connection_only(endpoint),
     }
 }
 
@@ -156,7 +153,9 @@ pub(super) const ROW: CommandRow = CommandRow {
         let mut serve = options.serve;
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
-        check_datagrams(&serve, &options.given)?;
+        let of_connections = CONNECTION_ONLY.iter();
+        serve.connection_only = (of_connections.copied()).find(|flag| options.given.contains(flag));
+        check_datagrams(&serve)?;
         // A datagram has an end whatever the framing of the streams is.
         if has_streams(&serve) {
             check_codec(serve.codec, &serve.framing)?;

@@ -211,7 +211,8 @@ impl Writer<'_> {
                 let number = result.and_then(|it| it.split(' ').next()?.parse().ok());
                 (name, None, number.map(Ok), false)
             }
-            Body::State { .. } => return Ok(()),
+            // Only a trace of packets has datagrams.
+            Body::State { .. } | Body::Datagram { .. } => return Ok(()),
         };
         let mut args = Vec::new();
         args.extend(descriptor.map(|descriptor| format!("\"fd\":{descriptor}")));

@@ -24,6 +24,8 @@ use std::path::Path;
 use super::{Body, Record, Snapshot};
 use crate::kernel::Time;
 
+pub(super) use packets::{LOCAL_PEER_PORT, LOCAL_PEER_PORTS};
+
 /// How a trace is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -10,9 +10,10 @@
 //!
 //! The packets are made up from the calls: what the loop has seen, not what was on the wire. Each
 //! read or write is one packet or several, with the sequence numbers, acknowledgements and
-//! checksums of one TCP connection. Datagrams are UDP. A local socket is drawn as TCP from
-//! 127.0.0.1 to itself. Bytes that the ring has lost are missing from the packet, whose original
-//! length stays: a capture calls that a cut packet. A conversation whose start is lost has no SYN.
+//! checksums of one TCP connection. Datagrams are UDP: each one of a batch is a packet. A local
+//! socket is drawn as one of 127.0.0.1 that talks to itself. Bytes that the ring has lost are
+//! missing from the packet, whose original length stays: a capture calls that a cut packet. A
+//! conversation whose start is lost has no SYN.
 //!
 //! Sources: pcapng (draft-ietf-opsawg-pcapng), RFC 791, RFC 8200, RFC 768, RFC 9293.
 
@@ -29,7 +30,9 @@ const PAYLOAD_MAX: usize = 60_000;
 const WINDOW: u16 = 0xffff;
 /// Ports of local sockets, which have none: ours, and the first one of a peer.
 const LOCAL_PORT: u16 = 60_001;
-const LOCAL_PEER_PORT: u16 = 20_000;
+pub(in super::super) const LOCAL_PEER_PORT: u16 = 20_000;
+/// So many ports of peers.
+pub(in super::super) const LOCAL_PEER_PORTS: u16 = 40_000;
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -163,16 +166,29 @@ impl Writer<'_> {
         record: &Record,
         conversations: &mut Conversations,
     ) -> io::Result<()> {
-        let Body::Call {
-            name,
-            descriptor,
-            result,
-            ..
-        } = record.body
-        else {
-            return Ok(());
-        };
         let at = record.at;
+        let (name, result, descriptor) = match record.body {
+            Body::Call {
+                name,
+                result,
+                descriptor,
+                ..
+            } => (name, result, descriptor),
+            Body::Datagram {
+                descriptor,
+                is_sent,
+                peer,
+                size,
+            } => {
+                let own = snapshot.ends(descriptor).own;
+                let mut one = self.conversation(own, Some(peer), Opening::Open);
+                one.is_datagram = true;
+                let side = if is_sent { OURS } else { PEER };
+                let bytes = snapshot.joined(record);
+                return self.data(&mut one, side, at, &bytes, size as usize);
+            }
+            Body::State { .. } | Body::Line => return Ok(()),
+        };
         match (name, result, descriptor) {
             (Name::Accept, Ok(new), _) => {
                 let accepted = self.conversation(None, None, Opening::Accepted);
@@ -181,7 +197,7 @@ impl Writer<'_> {
             (Name::Connect, Ok(new), _) => {
                 let to = address(snapshot, record);
                 let mut connecting = self.conversation(None, None, Opening::Connecting);
-                connecting.is_datagram = matches!(to, Some(Address::Udp(_)));
+                connecting.is_datagram = to.as_ref().is_some_and(Address::is_datagrams);
                 connecting.set(PEER, internet(to));
                 conversations.begin(new as u32, connecting);
             }
@@ -205,7 +221,8 @@ impl Writer<'_> {
                 let side = if name == Name::Read { PEER } else { OURS };
                 if conversations.of(number).is_none() {
                     let ends = snapshot.ends(number);
-                    let one = self.conversation(ends.own, ends.peer, Opening::Open);
+                    let mut one = self.conversation(ends.own, ends.peer, Opening::Open);
+                    one.is_datagram = ends.is_datagram;
                     conversations.begin(number, one);
                 }
                 let Some(one) = conversations.of(number) else {
@@ -248,7 +265,7 @@ impl Writer<'_> {
         peer: Option<SocketAddr>,
         opening: Opening,
     ) -> Conversation {
-        self.conversations = (self.conversations + 1) % 40_000;
+        self.conversations = (self.conversations + 1) % LOCAL_PEER_PORTS;
         let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let peer_port = LOCAL_PEER_PORT + self.conversations;
         let mut one = Conversation {

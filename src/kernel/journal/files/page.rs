@@ -84,6 +84,8 @@ fn write_data(snapshot: &Snapshot, lanes: &Places, out: &mut dyn Write) -> io::R
                 let (line, data) = (plain(&line), plain(&data));
                 writeln!(out, "{lane}\t{delta}\t{span}\t{line}\t{data}")?;
             }
+            // Only a trace of packets has them.
+            Body::Datagram { .. } => {}
             Body::Line => {
                 let line = snapshot.joined(record);
                 let line = plain(&String::from_utf8_lossy(&line));

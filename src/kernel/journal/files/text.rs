@@ -52,6 +52,8 @@ pub(super) fn write(snapshot: &Snapshot, about: &About, out: &mut dyn Write) -> 
                 let space = if shown.is_empty() { "" } else { " " };
                 writeln!(out, "{}{space}{shown}", line.unwrap_or_default())?;
             }
+            // Only a trace of packets has them.
+            Body::Datagram { .. } => {}
             Body::Line => {
                 out.write_all(&snapshot.joined(record))?;
                 out.write_all(b"\n")?;

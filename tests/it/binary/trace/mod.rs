@@ -175,6 +175,20 @@ fn calls_and_bytes_of_a_trace_are_those_that_strace_and_the_counters_tell() {
 }
 
 #[test]
+fn a_datagram_socket_is_bound_and_has_an_address_of_datagrams() {
+    let folder = Folder::new("bound");
+    let file = folder.file("t.txt");
+    let server = Server::start(&["--listen", "udp://127.0.0.1:0", "--trace", &file]);
+    let address = server.addresses()[0].to_owned();
+    server.end();
+    let trace = read(&file);
+    assert!(!trace.contains("listen("), "{trace}");
+    assert!(trace.contains(" bind(udp://127.0.0.1:0) = "), "{trace}");
+    let named = format!(") = {address}\n");
+    assert!(trace.contains(&named), "{trace}");
+}
+
+#[test]
 fn the_last_records_are_kept_and_the_others_are_counted() {
     let folder = Folder::new("last");
     let file = folder.file("t.txt");

@@ -2,8 +2,8 @@
 //! is what was sent.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::os::unix::net::UnixStream;
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 
 use super::super::server::{Ended, Server, until};
@@ -250,6 +250,71 @@ fn the_conversations_of_clients_are_drawn_from_their_side() {
     check(&file);
     let lengths = tshark(&file, &["-T", "fields", "-e", "udp.length"]);
     assert_eq!(lengths.split_whitespace().collect::<Vec<_>>(), ["65515"; 2]);
+    server.end();
+}
+
+#[test]
+fn each_datagram_of_a_listener_is_a_packet() {
+    if !is_installed("tshark") {
+        return;
+    }
+    let folder = Folder::new("datagrams");
+    let (file, path) = (folder.file("t.pcapng"), folder.file("s"));
+    let local = format!("unixgram:{path}");
+    let listen = ["--listen", "udp://127.0.0.1:0", "--listen", &local];
+    let server = Server::start(&[&["upper", "--trace", &file][..], &listen].concat());
+    let at = server.addresses()[0].trim_start_matches("udp://");
+    let at: SocketAddr = at.parse().expect("an address");
+    let answer = |peer: &UdpSocket, request: &[u8]| {
+        peer.send_to(request, at).expect("it is there");
+        let mut space = [0; 100];
+        let size = peer.recv(&mut space).expect("it is answered");
+        assert_eq!(space[..size], request.to_ascii_uppercase());
+    };
+    let [one, two] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    answer(&one, b"one");
+    answer(&two, b"two");
+    answer(&one, b"");
+    answer(&one, b"again");
+    let near = UnixDatagram::bind(folder.file("peer")).expect("a path of our own");
+    near.send_to(b"local", &path).expect("it is there");
+    assert_eq!(near.recv(&mut [0; 100]).expect("it is answered"), 5);
+    server.end();
+    check(&file);
+    let fields = ["-T", "fields", "-e", "udp.srcport", "-e", "udp.length"];
+    let rows = tshark(&file, &fields);
+    let port = |socket: &UdpSocket| socket.local_addr().expect("it is bound").port();
+    let (one, two, at) = (port(&one), port(&two), at.port());
+    let mut expected = String::new();
+    for (from, length) in [(one, 11), (two, 11), (one, 8), (one, 13)] {
+        expected += &format!("{from}\t{length}\n{at}\t{length}\n");
+    }
+    let (internet, local) = rows.split_at(expected.len().min(rows.len()));
+    assert_eq!(internet, expected);
+    assert_eq!(local.matches("\t13\n").count(), 2, "{local}");
+    let [request, reply] = payload(&file, "udp", 0);
+    assert_eq!([request, reply], [&b"oneagain"[..], b"ONEAGAIN"]);
+}
+
+#[test]
+fn a_load_of_datagrams_is_one_when_the_ring_has_lost_its_start() {
+    if !is_installed("tshark") {
+        return;
+    }
+    let folder = Folder::new("lost");
+    let server = Server::start(&["--listen", "udp://127.0.0.1:0"]);
+    let to = server.addresses().remove(0);
+    let file = folder.file("t.pcapng");
+    let bench = ["bench", to, "-c", "1", "-n", "200", "--size", "20"];
+    let trace = ["--warmup", "0", "--trace", &file, "--trace-last", "100"];
+    let ended = Ended::run(&[&bench[..], &trace].concat());
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+    check(&file);
+    let rows = tshark(&file, &["-T", "fields", "-e", "ip.proto"]);
+    assert!(
+        !rows.is_empty() && rows.lines().all(|row| row == "17"),
+        "{rows}"
+    );
     server.end();
 }
 
