@@ -86,6 +86,11 @@ fn keyed<M: Mac + KeyInit>(key: &[u8]) -> M {
     <M as Mac>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any size"))
 }
 
+/// The bytes as hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether two digests are equal, in a time that depends only on their lengths.
 pub fn is_equal(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()

@@ -5,6 +5,8 @@ pub mod bytes;
 pub mod digest;
 pub mod find;
 pub mod histogram;
+#[cfg(feature = "auth")]
+pub mod password;
 pub mod random;
 pub mod svg;
 pub mod text;

@@ -62,6 +62,16 @@ impl WakeUps {
         poll::wake_thread(thread);
     }
 
+    /// Sleeps for what a thread watches beside its own poller.
+    #[cfg(feature = "auth")]
+    pub(super) fn poll(
+        &self,
+        watched: &mut [Watched],
+        span: Option<Duration>,
+    ) -> io::Result<usize> {
+        self.0.poll(watched, span)
+    }
+
     /// The same for a child process, which must not be reaped yet.
     ///
     /// # Errors

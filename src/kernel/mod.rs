@@ -15,6 +15,8 @@ mod address;
 mod address_text;
 pub mod batch;
 pub mod blocking;
+#[cfg(feature = "auth")]
+pub mod channels;
 mod datagrams;
 mod endpoint;
 pub mod host;
@@ -27,6 +29,8 @@ mod service_manager;
 mod standard;
 mod system_log;
 mod token;
+#[cfg(feature = "auth")]
+mod tree;
 
 use std::fmt;
 use std::io;
@@ -60,6 +64,18 @@ pub use passed::{PASSED_FIRST, Passed, PassedState, take_passed, take_standard_i
 pub use service_manager::ServiceManager;
 pub use standard::{StandardInput, StandardOutput};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
+#[cfg(feature = "auth")]
+pub use tree::{Tree, Writing, send_file};
+
+/// Fills `bytes` with random bytes that no peer can guess: getrandom(2).
+///
+/// # Errors
+///
+/// The error of the kernel.
+#[cfg(feature = "auth")]
+pub fn random(bytes: &mut [u8; 32]) -> io::Result<()> {
+    crate::sys::random::fill(bytes)
+}
 
 /// Operations on an open socket.
 pub trait Sockets {

@@ -8,16 +8,20 @@
 //!
 //! This is the lowest layer: it imports nothing from this crate, and every layer may import it.
 //! The files are one for each subject: `server`, `load` with the other clients, `http`, `command`,
-//! `tls`.
+//! `ftp`, `tls`.
 //! Man pages: listen(2), tcp(7), proc(5).
 
 mod command;
+#[cfg(feature = "auth")]
+mod ftp;
 mod http;
 mod load;
 mod server;
 mod tls;
 
 pub use command::*;
+#[cfg(feature = "auth")]
+pub use ftp::*;
 pub use http::*;
 pub use load::*;
 pub use server::*;

@@ -10,6 +10,7 @@
 //!   reactor                the connections of a loop: fast path, slow path, lists
 //!   admission              which connections are accepted, and when the listeners pause
 //!   blocking               connections with a thread or a process each, instead of the loop
+//!   ftp                    sessions of FTP, with a thread each (feature auth)
 //!   drain                  shutting down without losing a byte
 //!   effects                commands that run for a request
 //!   scrapes                pages of the server about itself
@@ -27,6 +28,8 @@ pub mod blocking;
 pub mod datagram;
 mod drain;
 mod effects;
+#[cfg(feature = "auth")]
+pub mod ftp;
 mod io_error;
 mod link;
 pub mod observe;

@@ -48,6 +48,8 @@ pub struct Apart {
     pub model: Model,
     /// Threads; `None` is one for each connection.
     pub holders: Option<usize>,
+    /// Bytes of each of them with all its memory; `None` is that of the model.
+    pub holder_size: Option<usize>,
     /// Fewer connections than [`Demand::connections_max`] will do.
     pub may_shrink: bool,
 }
@@ -124,6 +126,7 @@ impl Demand {
             _ => BLOCKING_STACK_SIZE + BLOCKING_THREAD_SIZE,
         };
         let each = workspace.stride() + Workspaces::CURSORS_SIZE + holder;
+        let each = apart.holder_size.unwrap_or(each);
         let fixed = PROGRAM_SIZE + service + WORKER_SIZE;
         let slot = self.slot_size + Ledger::PAGE_SIZE;
         let sum = |connections: usize| {

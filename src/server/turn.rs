@@ -20,6 +20,8 @@ use super::admission::acceptor::Acceptor;
 use super::admission::handoff::{Handoff, Member};
 use super::admission::per_address::PerIp;
 use super::blocking::Drive;
+#[cfg(feature = "auth")]
+use super::blocking::Driver;
 use super::datagram::DatagramSocket;
 use super::drain::Drain;
 use super::effects::commands::Commands;
@@ -218,6 +220,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
     {
         self.reactor.hand_out(drive.start()?);
         Ok(())
+    }
+
+    /// Serves the connections with `driver` from now on.
+    #[cfg(feature = "auth")]
+    pub(in crate::server) fn hand_out_to(&mut self, driver: Box<dyn Driver<K::Socket, S>>) {
+        self.reactor.hand_out(driver);
     }
 
     /// Whether each connection gets a process, so that this process must have no other thread.

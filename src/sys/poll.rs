@@ -20,6 +20,13 @@ use super::process::signal;
 /// Wakes a thread or a process out of [`Waits::poll`].
 const WAKE: libc::c_int = libc::SIGURG;
 
+/// Bytes, an end, or a connection to accept.
+#[cfg(feature = "auth")]
+pub(crate) const READ: u32 = libc::POLLIN as u32;
+/// Room to write, or the end of a connect.
+#[cfg(feature = "auth")]
+pub(crate) const WRITE: u32 = libc::POLLOUT as u32;
+
 /// One descriptor: what is asked, and what poll(2) has found. The bits are those of epoll.
 #[derive(Clone, Copy)]
 #[repr(transparent)]

@@ -69,6 +69,12 @@ fn any_header_of_a_load_balancer_is_taken_or_refused_whatever_the_cuts() {
     play_all("proxy", plays::proxy::play);
 }
 
+#[cfg(feature = "auth")]
+#[test]
+fn any_bytes_of_ftp_are_commands_or_refusals_and_no_path_leads_above_the_home() {
+    play_all("ftp", plays::ftp::play);
+}
+
 #[test]
 fn any_arguments_are_parsed_or_refused_with_one_line() {
     play_all("options", plays::options::play);

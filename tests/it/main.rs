@@ -11,6 +11,8 @@ mod every_position;
 mod faults;
 mod frames;
 mod framings;
+#[cfg(feature = "auth")]
+mod ftp;
 mod fuzz;
 mod hanging;
 mod house_rules;

@@ -367,7 +367,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
 #[test]
 #[cfg_attr(not(feature = "auth"), ignore = "needs the feature auth")]
 fn the_sessions_of_the_manual_about_the_feature_auth_are_as_they_are_written() {
-    for name in ["auth.md", "sum.md"] {
+    for name in ["auth.md", "sum.md", "ftp.md"] {
         chapter(name);
     }
 }

@@ -35,6 +35,28 @@ pub fn syslog_time(seconds: u64) -> String {
     format!("{} {day:2} {}", &MONTHS[start..start + 3], clock(seconds))
 }
 
+/// The same without marks between the numbers: `20261130203301` (RFC 3659, 2.3).
+#[cfg(feature = "auth")]
+pub fn utc_digits(seconds: u64) -> String {
+    let (year, month, day) = date(seconds / DAY);
+    let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
+    let rest = seconds % 60;
+    format!("{year:04}{month:02}{day:02}{hours:02}{minutes:02}{rest:02}")
+}
+
+/// The same as ls(1) writes it: `Nov 30 20:33`, or `Nov 30  2026` for what is not within half a
+/// year before `now`.
+#[cfg(feature = "auth")]
+pub fn ls_time(seconds: u64, now: u64) -> String {
+    const HALF_A_YEAR: u64 = 183 * DAY;
+    let text = syslog_time(seconds);
+    let (year, _, _) = date(seconds / DAY);
+    match now.checked_sub(seconds) {
+        Some(age) if age < HALF_A_YEAR => text[..12].to_owned(),
+        _ => format!("{} {year:5}", &text[..6]),
+    }
+}
+
 fn clock(seconds: u64) -> String {
     let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)

@@ -48,6 +48,7 @@ topics![
     "lab",
     "auth",
     "sum",
+    "ftp",
     "epoll",
     "source",
     "elsewhere",

@@ -14,6 +14,7 @@ mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +73,9 @@ pub enum Command {
     /// Print or check digests of files.
     #[cfg(feature = "auth")]
     Sum(Sum),
+    /// Print the hash of a password.
+    #[cfg(feature = "auth")]
+    HashPassword,
 }
 
 impl Command {
@@ -84,7 +88,7 @@ impl Command {
             Command::Lab(lab) => lab.trace = wanted,
             Command::Merge(_) | Command::Decode(_) => {}
             #[cfg(feature = "auth")]
-            Command::Sum(_) => {}
+            Command::Sum(_) | Command::HashPassword => {}
         }
         self
     }
@@ -108,6 +112,7 @@ struct Options {
     merge: Merge,
     lab: Lab,
     sum: Sum,
+    ftp: Ftp,
     /// How `connect` and `bench` secure their connections.
     tls: Wanted,
     trace: TraceFile,
@@ -140,6 +145,8 @@ pub struct Serve {
     pub dictionary: Option<PathBuf>,
     /// The command lines that may be run; only for [`ServiceName::Run`].
     pub allow: Vec<String>,
+    /// What `mynah ftp` serves; only for [`ServiceName::Ftp`].
+    pub ftp: Option<Ftp>,
     /// The framing.
     pub framing: Framing,
     /// How payloads are written; `None` leaves them as they are.
@@ -348,6 +355,7 @@ impl Default for Serve {
             prefix: None,
             dictionary: None,
             allow: Vec::new(),
+            ftp: None,
             framing: Framing::Raw(Raw),
             codec: None,
             auth: None,
@@ -469,6 +477,21 @@ pub struct Sum {
     pub same: bool,
     /// The files to read; none is standard input.
     pub files: Vec<PathBuf>,
+}
+
+/// The options that `mynah ftp` alone has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ftp {
+    /// The folder below which the homes are; empty if it was not given.
+    pub root: PathBuf,
+    /// The file of users.
+    pub users: Option<PathBuf>,
+    /// Let `anonymous` in without a password.
+    pub anonymous: bool,
+    /// The ports of passive data connections; `None` is any.
+    pub data_ports: Option<RangeInclusive<u16>>,
+    /// Print the hash of a password instead.
+    pub hash_password: bool,
 }
 
 /// What `mynah lab` plays.

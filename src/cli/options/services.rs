@@ -30,6 +30,9 @@ pub enum ServiceName {
     Run,
     /// Sends `Hello, World` over HTTP.
     Http,
+    /// Serves files, as the command of that name.
+    #[cfg(feature = "auth")]
+    Ftp,
 }
 
 impl ServiceName {
@@ -43,12 +46,18 @@ impl ServiceName {
             ServiceName::Robot => "greet, and answer from a menu",
             ServiceName::Run => "run the commands of --allow and send what they say",
             ServiceName::Http => "send Hello, World to every request of HTTP/1.1 or HTTP/1.0",
+            #[cfg(feature = "auth")]
+            ServiceName::Ftp => "serve files to clients of FTP",
         }
     }
 }
 
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "auth")]
+        if *self == ServiceName::Ftp {
+            return f.write_str("ftp");
+        }
         f.write_str(name_of(self, SERVICES))
     }
 }
@@ -121,6 +130,13 @@ impl ServiceName {
     ///
     /// One line that names the address.
     pub fn check_address(self, address: &Address) -> Result<(), String> {
+        #[cfg(feature = "auth")]
+        if self == ServiceName::Ftp && !matches!(address, Address::Tcp(_)) {
+            // Data connections go to the address of the control connection.
+            return Err(format!(
+                "--listen {address}: ftp needs an address of TCP, such as 127.0.0.1:2121"
+            ));
+        }
         match !address.is_of_this_machine() && self == ServiceName::Run {
             true => Err(format!(
                 "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"

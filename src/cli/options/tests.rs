@@ -107,6 +107,7 @@ fn every_value_reaches_its_field() {
         prefix: None,
         dictionary: None,
         allow: Vec::new(),
+        ftp: None,
         framing: "u32be".parse().expect("a framing"),
         codec: Some(Codec::Base64),
         auth: None,

@@ -6,6 +6,8 @@
 
 mod bench;
 #[cfg(feature = "auth")]
+mod ftp;
+#[cfg(feature = "auth")]
 mod key;
 mod lab;
 mod log_filter;
@@ -127,7 +129,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Bench(..) | Command::Connect(..) => kernel::let_hang_ups_act(),
         Command::Decode(_) | Command::Merge(_) | Command::Lab(_) => kernel::let_signals_act(),
         #[cfg(feature = "auth")]
-        Command::Sum(_) => kernel::let_signals_act(),
+        Command::Sum(_) | Command::HashPassword => kernel::let_signals_act(),
     }
     .map_err(io_failure("signals"))?;
     match command {
@@ -139,6 +141,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Decode(options) => decode(&options),
         #[cfg(feature = "auth")]
         Command::Sum(options) => sum::sum(&options),
+        #[cfg(feature = "auth")]
+        Command::HashPassword => ftp::hash_password(),
     }
 }
 

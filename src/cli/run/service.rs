@@ -64,6 +64,11 @@ pub fn with_service<U: ServiceUser>(options: &Serve, user: U) -> U::Outcome {
             Run::new(options.allow.clone(), names_peer).into()
         }
         (ServiceName::Http, _) => Http::default().into(),
+        #[cfg(feature = "auth")]
+        (ServiceName::Ftp, _) => {
+            let options = options.ftp.clone().unwrap_or_default();
+            return user.with(move || super::ftp::load(&options).map(AnyService::Ftp));
+        }
     };
     user.with(once(coded(options.codec, service)))
 }

@@ -6,6 +6,8 @@
 //! always comes from [`AnyService::open`] of the service that it is later passed to. A reload
 //! replaces a service by another value of the same variant, so service and state always match.
 
+#[cfg(feature = "auth")]
+use super::ftp::Ftp;
 use super::{
     Answer, Clock, Coded, Dict, Discard, Echo, Effect, EffectEvent, Effects, Greeting, Http,
     PrefixedEcho, Reply, Request, Robot, Run, Scrape, Screen, Service, Upper, UpperUnicode, Visit,
@@ -38,6 +40,9 @@ pub enum AnyService {
     Coded(Coded),
     /// `--metrics`
     Scrape(Scrape),
+    /// `mynah ftp`, which another driver serves
+    #[cfg(feature = "auth")]
+    Ftp(Ftp),
 }
 
 /// What one connection of any service remembers.
@@ -124,6 +129,8 @@ impl Service for AnyService {
             AnyService::Http(http) => http.reply_max(payload),
             AnyService::Coded(coded) => coded.reply_max(payload),
             AnyService::Scrape(scrape) => scrape.reply_max(payload),
+            #[cfg(feature = "auth")]
+            AnyService::Ftp(ftp) => ftp.reply_max(payload),
         }
     }
 
@@ -132,6 +139,8 @@ impl Service for AnyService {
             AnyService::Dict(dict) => dict.memory_max(),
             AnyService::Run(run) => run.memory_max(),
             AnyService::Coded(coded) => coded.memory_max(),
+            #[cfg(feature = "auth")]
+            AnyService::Ftp(ftp) => ftp.memory_max(),
             _ => 0,
         }
     }

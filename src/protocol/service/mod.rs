@@ -19,6 +19,8 @@ mod dict;
 mod discard;
 mod echo;
 mod effect;
+#[cfg(feature = "auth")]
+pub mod ftp;
 mod http;
 mod robot;
 mod run;

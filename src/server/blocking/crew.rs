@@ -27,7 +27,7 @@ pub(super) struct Crew<S> {
 }
 
 /// A lock without a poison: no invariant spans what is behind it.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(in crate::server) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -138,22 +138,22 @@ impl<S: Service + Clone> Member<S> {
 }
 
 /// Slots that are not in use.
-pub(super) struct Free(Vec<u32>);
+pub(in crate::server) struct Free(Vec<u32>);
 
 impl Free {
-    pub(super) fn new(slots: usize) -> Free {
+    pub(in crate::server) fn new(slots: usize) -> Free {
         Free((0..slots as u32).rev().collect())
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::server) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn take(&mut self) -> io::Result<u32> {
+    pub(in crate::server) fn take(&mut self) -> io::Result<u32> {
         self.0.pop().ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
-    pub(super) fn put(&mut self, slot: u32) {
+    pub(in crate::server) fn put(&mut self, slot: u32) {
         self.0.push(slot);
     }
 }

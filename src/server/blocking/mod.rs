@@ -14,7 +14,7 @@
 //! Neighbours: `turn` calls the driver, `reactor` holds it. See fork(2), pthreads(7).
 
 mod conversation;
-mod crew;
+pub(in crate::server) mod crew;
 mod fork;
 mod iterative;
 mod ledger;
@@ -140,6 +140,9 @@ pub struct Drive<S: Service> {
     pub load: Load<S>,
     /// What the process of a connection does at its end.
     pub at_end: Box<dyn Fn() + Send>,
+    /// Where the files of sessions are, for `mynah ftp` alone.
+    #[cfg(feature = "auth")]
+    pub ftp: Option<super::ftp::Place>,
     /// How connections are secured.
     #[cfg(feature = "tls")]
     pub side: Side,

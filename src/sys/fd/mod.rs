@@ -1,5 +1,7 @@
 //! Files and the standard streams.
 
+#[cfg(feature = "auth")]
+pub(crate) mod beneath;
 pub mod file;
 pub(crate) mod inherited;
 pub(crate) mod range;

@@ -9,6 +9,8 @@
 
 pub mod draw;
 pub mod framings;
+#[cfg(feature = "auth")]
+pub mod ftp;
 pub mod http;
 pub mod machine;
 pub mod options;

@@ -52,8 +52,10 @@ use std::io::{self, ErrorKind, Read, Write};
 
 pub(crate) use crate::skip::is_installed;
 use crate::skip::{has_descriptors, skip};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "auth", feature = "tls"))]
 pub(crate) use server::Ended;
+#[cfg(feature = "auth")]
+pub(crate) use server::Stats;
 pub(crate) use server::{Server, until};
 
 const MIB: usize = 1 << 20;

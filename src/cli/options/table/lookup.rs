@@ -7,8 +7,8 @@ use super::super::texts::TEXTS;
 use super::super::values::shown;
 use super::other_words::{of_flag, of_word};
 use super::{
-    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, lab, merge, serve, sum,
-    tls, trace,
+    COMMANDS, CommandRow, Effect, FLAGS, Flag, SERVICES, connect, decode, ftp, lab, merge, serve,
+    sum, tls, trace,
 };
 use crate::base::text::suggest::{suggest, suggest_or_list};
 use crate::kernel::Endpoint;
@@ -24,6 +24,7 @@ pub(in crate::cli::options) fn flags() -> Vec<&'static Flag> {
         connect::FLAGS,
         decode::FLAGS,
         sum::FLAGS,
+        ftp::FLAGS,
         trace::FLAGS,
         FLAGS,
     ];

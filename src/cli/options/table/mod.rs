@@ -9,6 +9,7 @@
 mod connect;
 mod decode;
 pub(super) mod front;
+mod ftp;
 mod lab;
 mod lookup;
 mod merge;
@@ -97,6 +98,7 @@ pub(super) const SERVE: &str = "serve";
 pub(super) const BENCH: &str = "bench";
 const CONNECT: &str = "connect";
 const DECODE: &str = "decode";
+const FTP: &str = "ftp";
 
 /// The commands. The first one is the default.
 pub(super) const COMMANDS: &[CommandRow] = &[
@@ -107,6 +109,7 @@ pub(super) const COMMANDS: &[CommandRow] = &[
     connect::ROW,
     decode::ROW,
     sum::ROW,
+    ftp::ROW,
 ];
 
 /// Refuses what this build has not.

@@ -16,8 +16,8 @@ use super::super::{Command, Serve, name_of};
 use super::front;
 use super::lookup::{unknown_service, where_an_address_goes};
 use super::{
-    ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, Flag, MODELS, ON_TOO_LONG,
-    SERVE, SUBMITS, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
+    ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, FTP, Flag, MODELS,
+    ON_TOO_LONG, SERVE, SUBMITS, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
 };
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
@@ -240,7 +240,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--listen",
         short: Some("-l"),
         group: "Listening",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "where to listen, *:PORT for everyone; may be repeated",
         default: |_| LISTEN_DEFAULT.to_owned(),
         effect: Effect::Value("ADDR", |options, text| {
@@ -262,7 +262,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "-p",
         short: None,
         group: "Listening",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "short for --listen PORT, on this machine",
         default: |_| String::new(),
         effect: Effect::Value("PORT", |options, text| {
@@ -296,7 +296,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--user",
         short: None,
         group: "Listening",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "after binding, serve as this user instead of root",
         default: |_| String::new(),
         effect: Effect::Value("NAME[:GROUP]", |options, text| {
@@ -314,7 +314,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--backlog",
         short: None,
         group: "Listening",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "connections that may wait to be accepted",
         default: |options| options.serve.backlog.to_string(),
         effect: Effect::Value("N", |options, text| {
@@ -505,7 +505,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--max-connections",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "connections at once, shared out to the workers; more wait",
         default: |_| CONNECTIONS_DEFAULT.to_string(),
         effect: Effect::Value("N", |options, text| {
@@ -519,7 +519,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--max-connections-per-ip",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "so too from one IPv4 address or IPv6 /64; more are refused",
         default: |options| count_or_off_text(options.serve.connections_per_ip_max),
         effect: Effect::Value("N", |options, text| {
@@ -533,7 +533,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--max-memory",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "ceiling of the whole process",
         default: |options| size_text(options.serve.memory_max),
         effect: Effect::Value("SIZE", |options, text| {
@@ -547,7 +547,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--idle-timeout",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "close a connection that moves nothing either way for so long",
         default: |options| time_or_off_text(options.serve.idle_timeout),
         effect: Effect::Value("TIME", |options, text| {
@@ -580,7 +580,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--stall-timeout",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "close a peer that takes too little of its replies in so long",
         default: |options| time_or_off_text(options.serve.stall_timeout),
         effect: Effect::Value("TIME", |options, text| {
@@ -594,7 +594,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--stall-min",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "what it must take in that time, unless it takes all",
         default: |options| size_text(options.serve.stall_size_min),
         effect: Effect::Value("SIZE", |options, text| {
@@ -608,7 +608,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--frame-timeout",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "close a peer whose frame is not whole so long after it began",
         default: |options| time_or_off_text(options.serve.frame_timeout),
         effect: Effect::Value("TIME", |options, text| {
@@ -666,7 +666,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--drain-timeout",
         short: None,
         group: "Limits",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "when ending, wait so long for replies to be taken",
         default: |options| time_text(options.serve.drain_timeout),
         effect: Effect::Value("TIME", |options, text| {
@@ -732,7 +732,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--stats",
         short: None,
         group: "Loop",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "print a line of counters so often; SIGUSR1 prints one at any time",
         default: |options| time_or_off_text(options.serve.stats_interval),
         effect: Effect::Value("INTERVAL", |options, text| {
@@ -744,7 +744,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--stats-format",
         short: None,
         group: "Loop",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "text, without zeros, or json [text; with zeros where no terminal is]",
         default: |_| String::new(),
         effect: Effect::Value("FORMAT", |options, text| {
@@ -758,7 +758,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--metrics",
         short: None,
         group: "Loop",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "serve the counters for Prometheus there, /healthz and /readyz",
         default: |_| String::new(),
         effect: Effect::Value("ADDR", |options, text| {
@@ -777,7 +777,7 @@ pub(super) const FLAGS: &[Flag] = &[
         long: "--log-time",
         short: None,
         group: "Loop",
-        commands: &[SERVE],
+        commands: &[SERVE, FTP],
         help: "put the time in UTC in front of each log line",
         default: |options| switch_text(options.serve.log_time),
         effect: Effect::Switch(|options, text| put(&mut options.serve.log_time, switch(text))),

@@ -258,7 +258,7 @@ where
             let mut settings = settings(&options, connections_max, &plan, wiretap, pacing, worker);
             settings.trace = track;
             settings.auth = auth.clone();
-            match models::hand_out::<K, S>().filter(|_| options.model != Model::Epoll) {
+            match models::hand_out_of::<K, S>(&options) {
                 None => {
                     // A connection must be watched before it can begin its handshake.
                     settings.defer_accept &= secure.slot_size() == 0;

@@ -18,15 +18,34 @@ use crate::protocol::connection::Protocol;
 use crate::protocol::service::{AnyService, Service};
 use crate::server::admission::announced::SharedCounts;
 use crate::server::blocking::{Drive, Load, Model};
+#[cfg(feature = "auth")]
+use crate::server::ftp;
 use crate::server::plan::{Apart, Demand, Plan};
 use crate::server::{Server, Settings};
 
 /// Hands the connections of a server out.
 pub(super) type HandOut<K, S> = fn(&mut Server<K, S>, Drive<S>) -> io::Result<()>;
 
+/// How the connections of `options` are handed out: those of FTP to its sessions.
+pub(super) fn hand_out_of<K: Carrier, S: Service + 'static>(
+    options: &Serve,
+) -> Option<HandOut<K, S>> {
+    #[cfg(feature = "auth")]
+    if options.ftp.is_some() {
+        let of_any: HandOut<Traced<Linux>, AnyService> = ftp::hand_out;
+        return (&of_any as &dyn Any)
+            .downcast_ref::<HandOut<K, S>>()
+            .copied();
+    }
+    match options.model {
+        Model::Epoll => None,
+        _ => hand_out::<K, S>(),
+    }
+}
+
 /// The function for servers of `S`. Only [`AnyService`] is served so, and the drivers are compiled
 /// for it alone. The listeners are never secured: the threads secure what they get.
-pub(super) fn hand_out<K: Carrier, S: Service + 'static>() -> Option<HandOut<K, S>> {
+fn hand_out<K: Carrier, S: Service + 'static>() -> Option<HandOut<K, S>> {
     let of_any: HandOut<Traced<Linux>, AnyService> = Server::hand_out;
     (&of_any as &dyn Any)
         .downcast_ref::<HandOut<K, S>>()
@@ -51,8 +70,20 @@ pub(super) fn command_descriptors(options: &Serve) -> (u64, u64) {
         (ServiceName::Run, Model::Iterative) => (EACH, 0),
         (ServiceName::Run, Model::Pool) => (EACH * options.pool_threads as u64, 0),
         (ServiceName::Run, Model::Thread) => (0, EACH),
+        #[cfg(feature = "auth")]
+        (ServiceName::Ftp, _) => (0, limits::FTP_SESSION_DESCRIPTORS),
         _ => (0, 0),
     }
+}
+
+/// Memory of a thread, where it does not serve as the others do.
+fn session_size(options: &Serve) -> Option<usize> {
+    #[cfg(feature = "auth")]
+    if options.ftp.is_some() {
+        return Some(limits::FTP_SESSION_SIZE);
+    }
+    let _ = options;
+    None
 }
 
 /// Divides the memory. Returns the number of connections too.
@@ -80,6 +111,7 @@ pub(super) fn plan<S: Service>(
             Apart {
                 model,
                 holders,
+                holder_size: session_size(options),
                 may_shrink: options.connections_max.is_none(),
             },
         ),
@@ -129,6 +161,8 @@ pub(super) fn start<K: Carrier, S: Service + Clone>(
         control: opened.control,
         load: load.clone(),
         at_end,
+        #[cfg(feature = "auth")]
+        ftp: super::super::ftp::place(options)?,
         #[cfg(feature = "tls")]
         side: secure.side.clone(),
         #[cfg(feature = "tls")]

@@ -89,6 +89,11 @@ fn hint(address: &Address, options: &Serve) -> String {
         None => (true, "http"),
         Some(_) => (false, "https"),
     };
+    #[cfg(feature = "auth")]
+    if let (Address::Tcp(tcp), true) = (address, options.ftp.is_some()) {
+        let tcp = reachable(*tcp);
+        return format!("curl ftp://{}:{}/ -u NAME", ip_text(&tcp), tcp.port());
+    }
     match address {
         Address::Tcp(tcp) if is_http => {
             let tcp = reachable(*tcp);

@@ -1,0 +1,197 @@
+//! The bytes of a control connection, cut into lines and without the commands of telnet.
+//!
+//! A line ends with LF; a CR before it is no part of it. `IAC IP IAC DM`, which clients send in
+//! front of `ABOR`, is taken out (RFC 959, 4.1.3; RFC 854). A line over the limit is skipped to its
+//! end and reported once. Invariant: `taken` bytes of `bytes` belong to lines that were returned.
+
+use crate::limits::FTP_LINE_SIZE_MAX;
+
+const IAC: u8 = 255;
+
+/// What the last bytes of telnet were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telnet {
+    Data,
+    /// Behind IAC.
+    Command,
+    /// Behind IAC and WILL, WONT, DO or DONT.
+    Option,
+}
+
+/// Arrived bytes that are not served yet.
+#[derive(Debug)]
+pub struct Lines {
+    bytes: Vec<u8>,
+    taken: usize,
+    telnet: Telnet,
+    /// The current line is over the limit, and the rest of it is left out.
+    is_skipping: bool,
+}
+
+/// The next line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Not all of it has arrived.
+    Incomplete,
+    /// A line, without its end.
+    Line(Vec<u8>),
+    /// A line over the limit has ended.
+    TooLong,
+}
+
+impl Default for Lines {
+    fn default() -> Lines {
+        Lines {
+            bytes: Vec::new(),
+            taken: 0,
+            telnet: Telnet::Data,
+            is_skipping: false,
+        }
+    }
+}
+
+impl Lines {
+    /// Adds bytes that have arrived. Only as many as [`Lines::room`] says are to be added.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        for byte in bytes {
+            self.telnet = match (self.telnet, *byte) {
+                (Telnet::Data, IAC) => Telnet::Command,
+                (Telnet::Command, 251..=254) => Telnet::Option,
+                (Telnet::Command, 240..=250) | (Telnet::Option, _) => Telnet::Data,
+                // IAC IAC is one byte of data; before any other byte, the IAC alone is left out.
+                (Telnet::Data | Telnet::Command, byte) => {
+                    self.bytes.push(byte);
+                    Telnet::Data
+                }
+            };
+        }
+    }
+
+    /// How many more bytes may be pushed: none while a whole line waits.
+    pub fn room(&self) -> usize {
+        match self.has_line() {
+            true => 0,
+            false => FTP_LINE_SIZE_MAX,
+        }
+    }
+
+    /// Whether a whole line waits.
+    pub fn has_line(&self) -> bool {
+        self.rest().contains(&b'\n')
+    }
+
+    /// Whether a line has begun and not ended.
+    pub fn is_mid_line(&self) -> bool {
+        self.is_skipping || !self.rest().is_empty()
+    }
+
+    /// The name of the command that waits first, if its whole line has arrived.
+    pub fn first_name(&self) -> Option<[u8; 4]> {
+        let rest = self.rest();
+        let line = &rest[..rest.iter().position(|byte| *byte == b'\n')?];
+        let mut name = [b' '; 4];
+        for (to, from) in name.iter_mut().zip(line) {
+            match from.is_ascii_alphabetic() {
+                true => *to = from.to_ascii_uppercase(),
+                false => break,
+            }
+        }
+        Some(name)
+    }
+
+    /// Takes the next line.
+    pub fn next_line(&mut self) -> Next {
+        let rest = self.rest();
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            if rest.len() > FTP_LINE_SIZE_MAX {
+                self.is_skipping = true;
+                self.bytes.clear();
+                self.taken = 0;
+            }
+            return Next::Incomplete;
+        };
+        let line = &rest[..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        self.taken += end + 1;
+        match std::mem::take(&mut self.is_skipping) || line.len() > FTP_LINE_SIZE_MAX {
+            true => Next::TooLong,
+            false => Next::Line(line),
+        }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(lines: &mut Lines) -> Vec<Next> {
+        let mut found = Vec::new();
+        loop {
+            match lines.next_line() {
+                Next::Incomplete => return found,
+                next => found.push(next),
+            }
+        }
+    }
+
+    fn line(text: &[u8]) -> Next {
+        Next::Line(text.to_vec())
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_arrive() {
+        let bytes = b"USER a\r\n\xff\xf4\xff\xf2ABOR\r\nNOOP\n\xff\xfb\x01\xff\xffx\r\nrest";
+        let expected = [
+            line(b"USER a"),
+            line(b"ABOR"),
+            line(b"NOOP"),
+            line(b"\xffx"),
+        ];
+        let mut lines = Lines::default();
+        lines.push(bytes);
+        assert_eq!(lines.first_name(), Some(*b"USER"));
+        assert_eq!(all(&mut lines), expected);
+        assert!(lines.is_mid_line() && !lines.has_line());
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for byte in bytes {
+            lines.push(&[*byte]);
+            found.extend(all(&mut lines));
+        }
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_mark_of_telnet_may_have_gone_out_of_band() {
+        let mut lines = Lines::default();
+        lines.push(b"\xff\xf4\xffABOR\r\n");
+        assert_eq!(lines.first_name(), Some(*b"ABOR"));
+        assert_eq!(all(&mut lines), [line(b"ABOR")]);
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_skipped_to_its_end() {
+        for (size, is_taken) in [
+            (FTP_LINE_SIZE_MAX - 1, true),
+            (FTP_LINE_SIZE_MAX, true),
+            (FTP_LINE_SIZE_MAX + 1, false),
+            (3 * FTP_LINE_SIZE_MAX, false),
+        ] {
+            let mut lines = Lines::default();
+            let mut found = Vec::new();
+            let text = [vec![b'x'; size], b"\nNOOP\n".to_vec()].concat();
+            for piece in text.chunks(1000) {
+                lines.push(piece);
+                found.extend(all(&mut lines));
+            }
+            assert_eq!(found.len(), 2, "{size}");
+            assert_eq!(matches!(found[0], Next::Line(_)), is_taken, "{size}");
+            assert_eq!(found[1], line(b"NOOP"));
+        }
+    }
+}

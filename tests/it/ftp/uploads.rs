@@ -1,0 +1,195 @@
+//! Uploads: whole or not there, continued exactly, within the quota, and gone when they are old.
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use super::peer::Client;
+use super::{Site, bytes, served};
+
+#[test]
+fn an_upload_appears_whole_and_replaces_at_once() {
+    let (site, server, mut client) = served("whole");
+    let (old, new) = (bytes(10_000), bytes(300_000));
+    assert_eq!(client.put("STOR file", &old), 226);
+    assert_eq!(fs::read(site.home("file")).expect("a file"), old);
+    let mut other = Client::log_in(&server, "ann");
+    let mut data = client.passive();
+    client.expect("STOR file", 150);
+    data.write_all(&new[..200_000]).expect("it reads");
+    while client.moved() < 200_000 {}
+    assert!(other.fetch("RETR file") == old);
+    assert_eq!(other.fetch_lines("NLST"), ["file"]);
+    let _unused = other.passive();
+    other.expect("STOR file", 450);
+    data.write_all(&new[200_000..]).expect("it reads");
+    drop(data);
+    assert_eq!(client.reply().code, 226);
+    assert!(other.fetch("RETR file") == new);
+    assert!(site.parts().is_empty());
+    assert_eq!(client.put("STOR empty", b""), 226);
+    assert_eq!(client.expect("SIZE empty", 213), "0");
+    assert_eq!(client.put("APPE empty", b"more"), 226);
+    assert_eq!(client.put("APPE empty", b" and more"), 226);
+    assert_eq!(client.fetch("RETR empty"), b"more and more");
+    // Active.
+    let listener = client.active();
+    client.expect("STOR active", 150);
+    let (mut data, _) = listener.accept().expect("a connection");
+    data.write_all(&old).expect("it reads");
+    drop(data);
+    assert_eq!(client.reply().code, 226);
+    assert!(client.fetch("RETR active") == old);
+    client.expect("EPSV", 229);
+    client.expect("STOR no/where", 550);
+    client.expect("EPSV", 229);
+    client.expect("STOR /", 550);
+    server.end();
+}
+
+#[test]
+fn an_aborted_upload_is_nowhere_and_is_continued_by_its_user_alone() {
+    let site = Site::new("resume", &["ann:ann:-:rwd", "bob:ann:-:rwd"]);
+    let server = site.start(&[]);
+    let file = bytes(500_000);
+    for (command, kept) in [("REST", 200_000), ("REST", 199_999), ("APPE", 200_000)] {
+        let mut client = Client::log_in(&server, "ann");
+        client.put_half("STOR file", &file[..200_000]);
+        assert!(client.fetch("LIST").is_empty() && client.fetch("NLST").is_empty());
+        assert!(client.fetch("MLSD").is_empty());
+        let part = site.parts()[0].clone();
+        let part = part
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
+        for command in ["RETR", "SIZE", "DELE", "MDTM", "RNFR", "MLST", "HASH"] {
+            let code = client.say(&format!("{command} {part}")).code;
+            assert_eq!(code, 553, "{command}");
+        }
+        client.expect("RETR file", 550);
+        client.expect("MDTM file", 550);
+        // Another session of the same user goes on.
+        drop(client);
+        let mut client = Client::log_in(&server, "ann");
+        assert_eq!(client.expect("SIZE file", 213), "200000");
+        let mut other = Client::log_in(&server, "bob");
+        other.expect("SIZE file", 550);
+        other.expect("REST 200000", 350);
+        let _unused = other.passive();
+        other.expect("STOR file", 554);
+        client.expect("REST 200001", 350);
+        let _unused = client.passive();
+        client.expect("STOR file", 554);
+        if command == "REST" {
+            client.expect(&format!("REST {kept}"), 350);
+            assert_eq!(client.put("STOR file", &file[kept..]), 226);
+        } else {
+            assert_eq!(client.put("APPE file", &file[kept..]), 226);
+        }
+        assert!(client.fetch("RETR file") == file);
+        assert!(site.parts().is_empty());
+        client.expect("DELE file", 250);
+    }
+    server.end();
+}
+
+#[test]
+fn an_upload_continues_a_file_that_is_there() {
+    let (site, server, mut client) = served("continue");
+    let (file, other) = (bytes(90_000), vec![7; 50_000]);
+    fs::write(site.home("file"), &file[..60_000]).expect("a file");
+    client.expect("REST 40000", 350);
+    assert_eq!(client.put("STOR file", &file[40_000..]), 226);
+    assert!(client.fetch("RETR file") == file);
+    // An aborted upload does not touch the file, whose size is still its own.
+    client.put_half("STOR file", &other[..30_000]);
+    assert_eq!(client.expect("SIZE file", 213), "90000");
+    assert!(client.fetch("RETR file") == file);
+    client.expect("REST 30000", 350);
+    assert_eq!(client.put("STOR file", &other[30_000..]), 226);
+    assert!(client.fetch("RETR file") == other);
+    server.end();
+}
+
+#[test]
+fn a_client_that_dies_leaves_a_part_and_no_file() {
+    let (site, server, mut client) = served("dies");
+    let mut data = client.passive();
+    client.expect("STOR file", 150);
+    data.write_all(&bytes(70_000)).expect("it reads");
+    while client.moved() < 70_000 {}
+    // Both connections end, as those of a process that is killed.
+    drop(client);
+    drop(data);
+    let mut client = Client::log_in(&server, "ann");
+    while client.say("SIZE file").text() != "70000" {}
+    while server.stats().get("connections_now") > 1 {}
+    assert!(!site.home("file").exists());
+    client.expect("RETR file", 550);
+    server.end();
+}
+
+#[test]
+fn a_quota_holds_while_bytes_arrive_and_credits_what_is_replaced() {
+    let site = Site::new("quota", &["ann:ann:100000:rwd"]);
+    fs::write(site.home("old"), bytes(40_000)).expect("a file");
+    let server = site.start(&[]);
+    let mut client = Client::log_in(&server, "ann");
+    client.expect("ALLO 60000", 200);
+    client.expect("ALLO 60001", 552);
+    assert_eq!(client.put("STOR new", &bytes(60_001)), 552);
+    assert!(site.parts().is_empty() && !site.home("new").exists());
+    client.expect("SIZE new", 550);
+    assert_eq!(client.put("STOR new", &bytes(59_999)), 226);
+    assert_eq!(client.put("STOR more", b"x"), 226);
+    assert_eq!(client.put("STOR most", b"x"), 552);
+    // The old file is given back.
+    assert_eq!(client.put("STOR new", &bytes(59_000)), 226);
+    assert_eq!(client.put("STOR most", &bytes(1000)), 552);
+    assert_eq!(client.put("STOR most", &bytes(999)), 226);
+    client.expect("DELE old", 250);
+    // A part counts, also in another session.
+    client.put_half("STOR part", &bytes(30_000));
+    let mut client = Client::log_in(&server, "ann");
+    client.expect("ALLO 10000", 200);
+    client.expect("ALLO 10001", 552);
+    client.expect("RNFR new", 350);
+    client.expect("RNTO most", 250);
+    client.expect("ALLO 10999", 200);
+    client.expect("ALLO 11000", 552);
+    client.expect("REST 30000", 350);
+    assert_eq!(client.put("STOR part", &bytes(10_999)), 226);
+    client.expect("ALLO 1", 552);
+    server.end();
+}
+
+#[test]
+fn a_part_is_removed_after_a_day() {
+    let (site, server, mut client) = served("old");
+    let age = |hours: u64| {
+        let part = fs::File::options()
+            .append(true)
+            .open(&site.parts()[0])
+            .expect("a part");
+        let time = SystemTime::now() - Duration::from_secs(hours * 3600);
+        part.set_modified(time).expect("a time");
+    };
+    client.put_half("STOR file", b"half");
+    age(23);
+    assert_eq!(client.expect("SIZE file", 213), "4");
+    age(25);
+    client.expect("SIZE file", 550);
+    client.expect("REST 4", 350);
+    let _unused = client.passive();
+    client.expect("STOR file", 554);
+    assert!(site.parts().is_empty());
+    client.put_half("STOR file", b"half");
+    age(25);
+    server.end();
+    // A server that starts looks for them.
+    let server = site.start(&[]);
+    while !site.parts().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    server.end();
+}
