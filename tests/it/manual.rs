@@ -323,6 +323,10 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "scaling.md",
         "metrics.md",
         "systemd.md",
+        "container.md",
+        "kubernetes.md",
+        "haproxy.md",
+        "security.md",
         "changes.md",
     ] {
         chapter(name);
