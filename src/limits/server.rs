@@ -359,7 +359,7 @@ pub const SCRAPES_SIZE: usize = SCRAPE_WORKSPACES * 2 * (super::HTTP_HEAD_MAX + 
     + WORKER_SIZE;
 /// Longest silence, request and answer of such a connection.
 pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often late ones among them are looked for.
+/// How often late ones among them are looked for while there are any.
 pub const SCRAPE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Turns of their server at one event of the loop. A scrape takes three.
 pub const SCRAPE_TURNS_MAX: u32 = 32;

@@ -6,8 +6,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
 
-use mynah::limits::{SCRAPES_MAX, SCRAPES_SIZE};
+use mynah::limits::{SCRAPE_LOOK_INTERVAL, SCRAPES_MAX, SCRAPES_SIZE};
 
 use super::server::{Ended, PATIENCE, Server, until};
 use super::{FEW, ask, rest, say};
@@ -132,9 +133,27 @@ fn silent_scrapes_are_bounded_and_hurt_nobody() {
     server.end();
 }
 
+#[test]
+fn pages_that_nothing_asks_for_cost_no_wake_up() {
+    for workers in [&[][..], &["--processes", "1", "--alive", "0"]] {
+        let server = server(workers);
+        let at = pages(&server);
+        // One whole scrape, and one that is given up.
+        drop(TcpStream::connect(at).expect("it listens"));
+        metrics(at);
+        let switches = || server.status("voluntary_ctxt_switches");
+        until("it sleeps for longer than between two looks", || {
+            let before = switches();
+            thread::sleep(SCRAPE_LOOK_INTERVAL * 6 / 5);
+            switches() == before
+        });
+        server.end();
+    }
+}
+
 /// The memory that the ready line announces, with 20 connections and these options.
 fn announced(args: &[&str]) -> u64 {
-    let few = ["--max-memory", "8m", "--max-connections", "20"];
+    let few = ["--max-memory", "128m", "--max-connections", "20"];
     let server = Server::start(&[&few[..], args].concat());
     let ceiling = server.announced(" bytes of memory");
     server.end();
