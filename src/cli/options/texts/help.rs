@@ -36,7 +36,7 @@ pub(in crate::cli::options) fn overview() -> String {
     list(&mut text, "Framings:", &mut framings);
     let mut topics = TOPICS.iter().map(|topic| topic.name);
     list(&mut text, "Topics:", &mut topics);
-    text += "\n\
+    text += "\
         Options of every day; mynah help serve, mynah help bench and so on tell all:\n\
         \x20 serve  -p PORT, -l ADDR, --frame SPEC, --threads N, --max-connections N\n\
         \x20 bench  -c CONNECTIONS, -d 10s, -t THREADS, -R RATE, --assert 'p99<2ms'\n";
