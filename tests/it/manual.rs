@@ -359,6 +359,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "reliability.md",
         "elsewhere.md",
         "internals.md",
+        "peers.md",
         "lab.md",
         "epoll.md",
         "source.md",

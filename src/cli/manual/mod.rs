@@ -56,6 +56,7 @@ topics![
     "source",
     "elsewhere",
     "internals",
+    "peers",
     "changes",
 ];
 

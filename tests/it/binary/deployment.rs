@@ -143,14 +143,17 @@ fn the_server_runs_under_the_system_calls_and_rights_of_its_unit() {
         let warned: Vec<String> = warned.filter(|line| line.starts_with("WARN")).collect();
         assert!(warned.is_empty(), "{args:?}: {warned:?}");
     }
-    // The filter is there: `--pin` needs a call that it refuses.
-    let pinned = ["--pin", "--listen", "127.0.0.1:0"];
-    let words = [&["python3", &script, &unit, &copy], &pinned[..], &FEW].concat();
-    let server = Server::try_start_words(&words, &[], Stdio::null());
-    let server = server.unwrap_or_else(|ended| panic!("{:?}", ended.stderr));
-    let line = server.hears("--pin");
-    assert!(line.contains("Operation not permitted"), "{line}");
-    server.end();
+    // The filter is there: these options need calls that it refuses, and say so.
+    for option in [&["--pin"][..], &["--submit", "ring"]] {
+        let words = [&["python3", &script, &unit, &copy], option, &FEW].concat();
+        let words = [&words[..], &["--listen", "127.0.0.1:0"]].concat();
+        let server = Server::try_start_words(&words, &[], Stdio::null());
+        let server = server.unwrap_or_else(|ended| panic!("{option:?}: {:?}", ended.stderr));
+        let line = server.hears(option[0]);
+        assert!(line.contains("Operation not permitted"), "{line}");
+        assert_eq!(ask(&mut server.connect(), b"hello"), b"hello");
+        server.end();
+    }
 }
 
 /// The options of a command line that is spread over lines.
