@@ -95,11 +95,17 @@ pub(crate) fn costs(scope: &Scope, base: &str) -> Result<Vec<Cost>, Halt> {
     let framed = format!("{mynah} --frame u32be");
     let level = format!("{mynah} --trigger level");
     let ring = format!("{mynah} --submit ring");
+    let metrics = format!("{mynah} --metrics 127.0.0.1:0");
     for (name, command, words) in [
         ("bare loop, ping-pong 100", base, "--connections 100"),
         ("mynah, ping-pong 100", &mynah, "--connections 100"),
         ("mynah, level, ping-pong 100", &level, "--connections 100"),
         ("mynah, ring, ping-pong 100", &ring, "--connections 100"),
+        (
+            "mynah, --metrics, ping-pong 100",
+            &metrics,
+            "--connections 100",
+        ),
         (
             "mynah, 16 deep x 100",
             &mynah,

@@ -1,21 +1,26 @@
 //! Compares mynah with other servers: `cargo bench --bench peers`.
 //!
-//! The generator of `mynah bench` loads every server in turn; all run on one processor. The result
-//! is the ratio of server CPU to generator CPU, divided by the same ratio of the *bare loop* in the
-//! same round; the median of all rounds is reported. On a shared machine whole runs differ by half,
-//! but this figure differs by a percent or less. A Markdown table goes to stdout, progress to
-//! stderr.
+//! The generator of `mynah bench` loads every server in turn; all run on one processor. Each figure
+//! is divided by that of the *bare loop* in the same round, and the median of all rounds is
+//! reported: the CPU of the server, of the generator, their sum, and their quotient. On a shared
+//! machine whole runs differ by half, and these figures by a few percent. The tables go to stdout,
+//! progress to stderr. `--json` keeps every round; the tables of the manual are made from such a
+//! file.
 //!
 //! ```text
+//!   about       the machine, the build and the versions of a run
+//!   figures     a run as a document, and its tables
 //!   workloads   the requests, as arguments of `mynah bench`
 //!   servers     the servers; `echo` and `netty` hold those that are built here
 //!   rounds      ratios to the bare loop
 //!   counts      memory per connection, system calls and instructions per request
-//!   table       Markdown; `picture`: SVG
+//!   table       what is counted, as Markdown; `picture`: SVG
 //! ```
 
+mod about;
 mod counts;
 mod echo;
+mod figures;
 mod netty;
 mod picture;
 mod rounds;
@@ -29,6 +34,7 @@ use std::process::ExitCode;
 
 use mynah::kernel::{block_signals, host};
 
+use figures::{Measured, Results};
 use servers::Server;
 use workloads::Speech;
 
@@ -36,9 +42,13 @@ const USAGE: &str = "\
 Usage: cargo bench --bench peers -- [OPTIONS]
 
   --quick               short runs and few of them: an impression within 3 minutes
+  --duration TIME       how long each run is [1s; 150ms with --quick]
+  --json FILE           keep the figures; a file of the same run gets further workloads
+  --note TEXT           what else is to be known about the run
+  --show FILE           measure nothing, print the tables of such a file
   --rounds N            runs of each server for each workload [9; 3 with --quick]
-  --only WORD           workloads, memory, calls, and servers whose names contain WORD; may be
-                        repeated; the bare loop always takes part
+  --only WORD           workloads, memory, calls, and servers whose names contain WORD, or are
+                        WORD if that is =WORD; may be repeated; the bare loop always takes part
   --peer NAME='CMD'     one more server that echoes bytes; {port} in CMD is where it is to listen;
                         may be repeated
   --peer-http NAME='CMD'  the same that answers HTTP, beside the bare http loop
@@ -74,10 +84,24 @@ pub(crate) struct Scope {
     only: Vec<String>,
     peers: Vec<Peer>,
     svg: Option<String>,
+    json: Option<String>,
+    note: Option<String>,
+    show: Option<String>,
+    duration: Option<String>,
     list: bool,
 }
 
 impl Scope {
+    /// The times of a run, as options of `mynah bench`.
+    fn times(&self) -> String {
+        let (duration, warmup) = match self.quick {
+            true => ("150ms", "50ms"),
+            false => ("1s", "200ms"),
+        };
+        let duration = self.duration.as_deref().unwrap_or(duration);
+        format!("--duration {duration} --warmup {warmup}")
+    }
+
     fn of(arguments: &[String]) -> Result<Scope, String> {
         let mut scope = Scope {
             quick: false,
@@ -85,6 +109,10 @@ impl Scope {
             only: Vec::new(),
             peers: Vec::new(),
             svg: None,
+            json: None,
+            note: None,
+            show: None,
+            duration: None,
             list: false,
         };
         let mut words = arguments.iter();
@@ -100,6 +128,10 @@ impl Scope {
                 }
                 "--only" => scope.only.push(value()?.clone()),
                 "--svg" => scope.svg = Some(value()?.clone()),
+                "--json" => scope.json = Some(value()?.clone()),
+                "--note" => scope.note = Some(value()?.clone()),
+                "--show" => scope.show = Some(value()?.clone()),
+                "--duration" => scope.duration = Some(value()?.clone()),
                 "--peer" | "--peer-http" => {
                     let peer = value()?
                         .split_once('=')
@@ -132,7 +164,11 @@ impl Scope {
 
     /// Whether `--only` selects `name`: one of its words is part of `name`, or of no name in `all`.
     fn admits<'a>(&self, name: &str, mut all: impl Iterator<Item = &'a str>) -> bool {
-        let has = |name: &str| self.only.iter().any(|word| name.contains(word));
+        let is_in = |name: &str, word: &String| match word.strip_prefix('=') {
+            Some(whole) => name == whole,
+            None => name.contains(word),
+        };
+        let has = |name: &str| self.only.iter().any(|word| is_in(name, word));
         has(name) || !all.any(has)
     }
 }
@@ -163,6 +199,12 @@ fn serve(name: &str, port: &str) -> Result<(), Halt> {
 }
 
 fn measure(scope: &Scope) -> Result<(), Halt> {
+    if let Some(file) = &scope.show {
+        let results = results_in(file)?;
+        print!("{}\n{}\n", results.about(), results.tables());
+        print!("{}", results.summary());
+        return Ok(());
+    }
     // The servers started here inherit the limit, and hold ten thousand connections at once.
     host::raise_descriptor_limit().map_err(|error| error.to_string())?;
     block_signals().map_err(|error| error.to_string())?;
@@ -180,14 +222,58 @@ fn measure(scope: &Scope) -> Result<(), Halt> {
         .collect();
     let mut keep = keep.into_iter();
     servers.retain(|_| keep.next().unwrap_or(true));
-    let results = rounds::run(scope, &servers)?;
+    let rows = rounds::run(scope, &servers)?;
+    let mut results = results(scope, &servers, &rows);
+    if let Some(file) = &scope.json {
+        if fs::exists(file).unwrap_or(false) {
+            let mut whole = results_in(file)?;
+            whole.add(results).map_err(|why| format!("{file}: {why}"))?;
+            results = whole;
+        }
+        fs::write(file, results.write()).map_err(|error| format!("{file}: {error}"))?;
+    }
+    print!("{}\n{}\n", results.about(), results.tables());
     let memory = counts::memory(scope, &servers)?;
     let costs = counts::costs(scope, &servers[0].command)?;
-    table::print(scope, &servers, &results, &memory, &costs, &missing);
+    table::print(&servers, &memory, &costs, &missing);
     match &scope.svg {
-        Some(file) => fs::write(file, picture::svg(&servers, &results))
+        Some(file) => fs::write(file, picture::svg(&servers, &rows))
             .map_err(|error| Halt::Failed(format!("{file}: {error}"))),
         None => Ok(()),
+    }
+}
+
+fn results_in(file: &str) -> Result<Results, Halt> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    Ok(Results::read(&text).map_err(|why| format!("{file}: {why}"))?)
+}
+
+/// The document of what was measured.
+fn results(scope: &Scope, servers: &[Server], rows: &[rounds::Row]) -> Results {
+    let measured = |row: &rounds::Row| Measured {
+        name: row.workload.name.to_owned(),
+        words: row.workload.words.to_owned(),
+        ended: row.ended.clone(),
+        rows: (row.cells.iter())
+            .map(|(index, cell)| figures::Row {
+                server: servers[*index].name.to_owned(),
+                errors: cell.errors,
+                server_ns: cell.server_ns.clone(),
+                generator_ns: cell.generator_ns.clone(),
+            })
+            .collect(),
+    };
+    let took_part = |index: &usize| {
+        rows.iter()
+            .any(|row| row.cells.iter().any(|it| it.0 == *index))
+    };
+    Results {
+        about: about::run(scope),
+        servers: (0..servers.len())
+            .filter(took_part)
+            .map(|index| (servers[index].name.to_owned(), servers[index].build.clone()))
+            .collect(),
+        workloads: rows.iter().map(measured).collect(),
     }
 }
 

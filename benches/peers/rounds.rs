@@ -4,9 +4,8 @@
 //! has finished its work. The generator is that of `mynah bench --same-core`, called as a library
 //! with the arguments of its command line.
 //!
-//! The ratio is fair between servers that answer a batch of requests with the same number of sends,
-//! because then the generator does the same work for each. Otherwise the microseconds of the table
-//! are more meaningful.
+//! The quotient of both is fair between servers that answer a batch of requests with the same number
+//! of sends, because then the generator does the same work for each. Otherwise their sum tells more.
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -19,6 +18,8 @@ use mynah::load::run::progress::Progress;
 use mynah::load::run::servers::spawn::Spawned;
 use mynah::load::run::session::{self, Session, SessionError};
 
+use super::about;
+use super::figures::quantile;
 use super::servers::{self, Server};
 use super::workloads::{self, Measure, Workload};
 use super::{Halt, Scope};
@@ -29,8 +30,9 @@ pub(crate) struct Cell {
     /// quartiles over the rounds. NaN if no request was answered in any round.
     pub(crate) ratio: f64,
     pub(crate) quartiles: (f64, f64),
-    /// Median of server CPU per request, in nanoseconds.
-    pub(crate) cpu_ns: f64,
+    /// CPU time of a request in nanoseconds, a value for each round.
+    pub(crate) server_ns: Vec<f64>,
+    pub(crate) generator_ns: Vec<f64>,
     /// Number of broken connections.
     pub(crate) errors: u64,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Cell {
 /// A workload and the results of the servers that took part, by server index.
 pub(crate) struct Row {
     pub(crate) workload: &'static Workload,
+    /// When it ended, in UTC.
+    pub(crate) ended: String,
     pub(crate) cells: Vec<(usize, Cell)>,
 }
 
@@ -57,7 +61,7 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
         .collect();
     let started = started?;
     for (server, spawned) in servers.iter().zip(&started) {
-        if server.starts_slowly {
+        if server.starts_slowly && wanted.iter().any(|workload| server.takes(workload)) {
             warm(scope, server, spawned)?;
         }
     }
@@ -78,6 +82,7 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
         let cells = takers.iter().zip(cells(&session, workload.measure));
         rows.push(Row {
             workload,
+            ended: about::now(),
             cells: cells.map(|(&index, cell)| (index, cell)).collect(),
         });
         eprintln!(
@@ -93,7 +98,11 @@ pub(crate) fn run(scope: &Scope, servers: &[Server]) -> Result<Vec<Row>, Halt> {
 fn warm(scope: &Scope, server: &Server, spawned: &Spawned) -> Result<(), Halt> {
     let (address, frame) = (spawned.address(), server.speech());
     for load_of in ["--connections 100", "--connections 100 --pipeline 16"] {
-        let time = if scope.quick { "1s" } else { "10s" };
+        let time = match (scope.quick, &scope.duration) {
+            (true, _) => "1s",
+            (false, Some(_)) => "4s",
+            (false, None) => "10s",
+        };
         load(&format!("{address} {frame} {load_of} --duration {time}"))?;
     }
     Ok(())
@@ -104,10 +113,7 @@ fn words<'a>(
     workload: &Workload,
     servers: impl Iterator<Item = &'a Spawned>,
 ) -> String {
-    let times = match scope.quick {
-        true => "--duration 150ms --warmup 50ms",
-        false => "--duration 1s --warmup 200ms",
-    };
+    let times = scope.times();
     let mut words = format!("{} {times} --same-core", workload.words);
     for (index, server) in servers.enumerate() {
         let vs = match index {
@@ -158,17 +164,10 @@ fn cells(session: &Session, measure: Measure) -> Vec<Cell> {
         Cell {
             ratio: quantile(&mut ratios, 0.5),
             quartiles: (quantile(&mut ratios, 0.25), quantile(&mut ratios, 0.75)),
-            cpu_ns: quantile(&mut figure(index, "cpu"), 0.5),
+            server_ns: figure(index, "cpu"),
+            generator_ns: figure(index, "client_cpu"),
             errors: session.servers[index].failures(),
         }
     };
     (0..session.servers.len()).map(cell).collect()
-}
-
-/// The quantile `part` of the values, with linear interpolation.
-pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let place = part * (values.len().max(1) - 1) as f64;
-    let at = |place: f64| values.get(place as usize).copied().unwrap_or(f64::NAN);
-    at(place.floor()) + (at(place.ceil()) - at(place.floor())) * place.fract()
 }

@@ -350,9 +350,16 @@ pub const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 pub const METRICS_PAGE_MAX: usize = 64 * KIB;
 /// Connections for the pages of `--metrics`. One program scrapes, and a few more look now and then.
 pub const SCRAPES_MAX: usize = 8;
+/// Workspaces for them. Each page is short, so a third connection hardly ever waits.
+pub const SCRAPE_WORKSPACES: usize = 2;
+/// Memory of the pages, as the ceiling counts it: the workspaces with room for two requests and two
+/// pages, the page that is being written, and what any worker takes.
+pub const SCRAPES_SIZE: usize = SCRAPE_WORKSPACES * 2 * (super::HTTP_HEAD_MAX + METRICS_PAGE_MAX)
+    + METRICS_PAGE_MAX
+    + WORKER_SIZE;
 /// Longest silence, request and answer of such a connection.
 pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often late ones among them are looked for.
+/// How often late ones among them are looked for while there are any.
 pub const SCRAPE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Turns of their server at one event of the loop. A scrape takes three.
 pub const SCRAPE_TURNS_MAX: u32 = 32;

@@ -34,6 +34,10 @@ pub trait Pages<Socket>: Send {
 
     /// Serves what has come, with these pages, and ends the peers that are late.
     fn answer(&mut self, pages: Scrape);
+
+    /// Whether a peer may become late, or the listener pauses: then `answer` has to be called again
+    /// without an event.
+    fn needs_a_look(&self) -> bool;
 }
 
 /// Has `poller` report `pages`.
@@ -66,5 +70,9 @@ where
                 return;
             }
         }
+    }
+
+    fn needs_a_look(&self) -> bool {
+        self.server.counters().connections_now > 0 || !self.server.is_open()
     }
 }

@@ -155,11 +155,12 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         self.scrapes.is_some()
     }
 
-    /// Answers the scrapes that wait.
-    pub(crate) fn answer_scrapes(&mut self, pages: Scrape) {
-        if let Some(scrapes) = &mut self.scrapes {
+    /// Answers the scrapes that wait. Returns whether late ones must be looked for later.
+    pub(crate) fn answer_scrapes(&mut self, pages: Scrape) -> bool {
+        self.scrapes.as_mut().is_some_and(|scrapes| {
             scrapes.answer(pages);
-        }
+            scrapes.needs_a_look()
+        })
     }
 
     /// Drains by itself after `span` without a connection, counted from now on.

@@ -408,6 +408,8 @@ struct Worker<K: Spawner + Opener, S: Service> {
     looks: u64,
     /// Number of the newest reloaded service that this worker has taken.
     reloads: u64,
+    /// When late scrapes are looked for; in the past if they are not.
+    next_look: Time,
     retired: bool,
 }
 
@@ -428,6 +430,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             seen: 0,
             looks: 0,
             reloads: 0,
+            next_look: Time::default(),
             retired: false,
         }
     }
@@ -503,13 +506,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 notices.watchdog(),
             )
         };
-        // Late peers among the scrapes are ended then.
-        let looks = self.server.has_scrapes().then_some(SCRAPE_LOOK_INTERVAL);
         for (interval, purpose) in [
             (stats_interval, Purpose::LINE),
             (status, Purpose::STATUS),
             (alive, Purpose::ALIVE),
-            (looks, Purpose::SCRAPE),
         ] {
             if let Some(interval) = interval {
                 let shared = Arc::clone(&self.shared);
@@ -639,7 +639,25 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let text = metrics::page(&totals.sum(), &[dropped]);
         drop(totals);
         let is_ready = !self.shared.drain.load(Ordering::Acquire);
-        self.server.answer_scrapes(Scrape::new(text, is_ready));
+        if self.server.answer_scrapes(Scrape::new(text, is_ready)) {
+            self.look_later();
+        }
+    }
+
+    /// Has late peers among the scrapes ended, though nothing comes from them.
+    fn look_later(&mut self) {
+        let now = self.server.now();
+        if now < self.next_look {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let ask = move |_: &mut Loop<'_>| shared.request_counts(Purpose::SCRAPE);
+        let is_set = self
+            .server
+            .with_loop(|view| view.once(SCRAPE_LOOK_INTERVAL, ask).is_ok());
+        if is_set {
+            self.next_look = now.after(SCRAPE_LOOK_INTERVAL);
+        }
     }
 
     /// Writes the rests of lines, and sets a timer for what finds no room.

@@ -23,6 +23,7 @@ mod manual;
 mod model;
 mod names;
 mod namespace;
+mod peers;
 mod program;
 mod proxy_header;
 mod server;

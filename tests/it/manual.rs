@@ -323,6 +323,10 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "scaling.md",
         "metrics.md",
         "systemd.md",
+        "container.md",
+        "kubernetes.md",
+        "haproxy.md",
+        "security.md",
         "changes.md",
     ] {
         chapter(name);
@@ -355,6 +359,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "reliability.md",
         "elsewhere.md",
         "internals.md",
+        "peers.md",
         "lab.md",
         "epoll.md",
         "source.md",

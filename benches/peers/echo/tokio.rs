@@ -1,10 +1,12 @@
-//! tokio on one thread: one task with its own buffer per connection.
+//! tokio: one task with its own buffer per connection, on the runtime of one thread or on that of
+//! many, which is the default of its documentation and has one thread for each processor.
 
 use std::io;
 use std::net::TcpListener;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 
 const READ_SIZE: usize = 16 << 10;
 
@@ -15,15 +17,36 @@ pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     })
 }
 
-/// Runs one task per connection.
+/// The same with the runtime that moves tasks between threads.
+pub(super) fn serve_on_many(listener: TcpListener) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_io()
+        .build()?;
+    accept_on(runtime, listener, |stream| async {
+        let _ = echo(stream).await;
+    })
+}
+
+/// Runs one task per connection, on this thread.
 pub(super) fn accept<F>(listener: TcpListener, task: impl Fn(TcpStream) -> F) -> io::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
+    accept_on(runtime, listener, task)
+}
+
+fn accept_on<F>(
+    runtime: Runtime,
+    listener: TcpListener,
+    task: impl Fn(TcpStream) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    listener.set_nonblocking(true)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {

@@ -2,8 +2,10 @@
 //! into buffers that all connections share, and completions processed by this thread alone.
 //!
 //! Received bytes are sent from the buffer they arrived in, which then returns to the kernel. A
-//! connection has one send in flight, because two sends could complete out of order. See
-//! io_uring(7), io_uring_setup_buf_ring(3).
+//! connection has one send in flight, because two sends could complete out of order. The second
+//! variant has its sockets in a table of registered files and no descriptors at all, which saves a
+//! look-up for each operation. See io_uring(7), io_uring_setup_buf_ring(3),
+//! io_uring_register_files_sparse(3).
 
 use std::alloc::{self, Layout};
 use std::collections::VecDeque;
@@ -12,7 +14,7 @@ use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::types::{BufRingEntry, Fd};
+use io_uring::types::{BufRingEntry, Fd, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 const BUFFERS: u16 = 512;
@@ -20,9 +22,13 @@ const BUFFER_SIZE: usize = 16 << 10;
 const GROUP: u16 = 0;
 const PAGE_SIZE: usize = 4096;
 
+/// Places in the table of registered files.
+const FILES: u32 = 16 << 10;
+
 const ACCEPT: u64 = 0;
 const RECEIVE: u64 = 1;
 const SEND: u64 = 2;
+const CLOSE: u64 = 3;
 
 /// Whether this kernel supports and permits all operations used here.
 ///
@@ -33,17 +39,26 @@ pub(crate) fn available() -> io::Result<()> {
     Buffers::new(&ring()?).map(drop)
 }
 
-pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
+pub(super) fn serve(listener: TcpListener, registered: bool) -> io::Result<()> {
     let ring = ring()?;
     let buffers = Buffers::new(&ring)?;
+    if registered {
+        ring.submitter().register_files_sparse(FILES)?;
+    }
     let mut server = Server {
         ring,
         buffers,
+        registered,
         connections: Vec::new(),
         starved: Vec::new(),
     };
     let door = listener.into_raw_fd();
-    let accept = || opcode::AcceptMulti::new(Fd(door)).build();
+    // Accepted sockets have the options of their listener (tcp(7)).
+    set_nodelay(door);
+    let accept = || {
+        let accept = opcode::AcceptMulti::new(Fd(door));
+        accept.allocate_file_index(registered).build()
+    };
     server.submit(accept().user_data(ACCEPT));
     let mut done = Vec::new();
     loop {
@@ -59,7 +74,8 @@ pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
                     server.accepted(entry.result());
                 }
                 RECEIVE => server.received(socket, &entry),
-                _ => server.sent(socket, entry.result()),
+                SEND => server.sent(socket, entry.result()),
+                _ => {}
             }
         }
     }
@@ -83,6 +99,8 @@ struct Connection {
 struct Server {
     ring: IoUring,
     buffers: Buffers,
+    /// The number of a socket is a place in the table of files, and not a descriptor.
+    registered: bool,
     connections: Vec<Connection>,
     /// Connections whose receive ended because no buffer was free.
     starved: Vec<i32>,
@@ -102,14 +120,16 @@ impl Server {
         let Ok(place) = usize::try_from(socket) else {
             return;
         };
-        set_nodelay(socket);
         let count = self.connections.len().max(place + 1);
         self.connections.resize_with(count, Connection::default);
         self.receive(socket);
     }
 
     fn receive(&mut self, socket: i32) {
-        let entry = opcode::RecvMulti::new(Fd(socket), GROUP).build();
+        let entry = match self.registered {
+            true => opcode::RecvMulti::new(Fixed(socket as u32), GROUP).build(),
+            false => opcode::RecvMulti::new(Fd(socket), GROUP).build(),
+        };
         self.submit(entry.user_data(RECEIVE | (socket as u64) << 8));
     }
 
@@ -143,9 +163,12 @@ impl Server {
             return;
         };
         let bytes = &self.buffers.bytes(buffer)[from..to];
-        let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), bytes.len() as u32)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-            .build();
+        let (start, length) = (bytes.as_ptr(), bytes.len() as u32);
+        let send = match self.registered {
+            true => opcode::Send::new(Fixed(socket as u32), start, length),
+            false => opcode::Send::new(Fd(socket), start, length),
+        };
+        let entry = send.flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).build();
         self.submit(entry.user_data(SEND | (socket as u64) << 8));
     }
 
@@ -175,6 +198,10 @@ impl Server {
         let connection = &mut self.connections[socket as usize];
         if connection.ended && connection.unsent.is_empty() {
             connection.ended = false;
+            if self.registered {
+                let entry = opcode::Close::new(Fixed(socket as u32)).build();
+                return self.submit(entry.user_data(CLOSE));
+            }
             // SAFETY: this server owns the descriptor, its receive has ended and no send is in
             // flight.
             unsafe { libc::close(socket) };

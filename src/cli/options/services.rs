@@ -111,7 +111,7 @@ pub(super) fn check(serve: &Serve) -> Result<(), String> {
     }
     for endpoint in &serve.listen {
         if let Endpoint::At(address) = endpoint {
-            serve.service.check_address(address)?;
+            serve.check_address(address)?;
         }
     }
     Ok(())
@@ -122,22 +122,25 @@ impl ServiceName {
     pub(super) fn speaks_first(self) -> bool {
         self == ServiceName::Robot
     }
+}
 
+impl Serve {
     /// Checks whether the service may listen on `address`. The address of a name is known only
-    /// after the lookup.
+    /// after the lookup. `run` starts programs, so a peer from elsewhere has to know a key.
     ///
     /// # Errors
     ///
     /// One line that names the address.
-    pub fn check_address(self, address: &Address) -> Result<(), String> {
+    pub fn check_address(&self, address: &Address) -> Result<(), String> {
         #[cfg(feature = "auth")]
-        if self == ServiceName::Ftp && !matches!(address, Address::Tcp(_)) {
+        if self.service == ServiceName::Ftp && !matches!(address, Address::Tcp(_)) {
             // Data connections go to the address of the control connection.
             return Err(format!(
                 "--listen {address}: ftp needs an address of TCP, such as 127.0.0.1:2121"
             ));
         }
-        match !address.is_of_this_machine() && self == ServiceName::Run {
+        let is_open = self.service == ServiceName::Run && self.auth.is_none();
+        match is_open && !address.is_of_this_machine() {
             true => Err(format!(
                 "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
             )),

@@ -736,12 +736,13 @@ impl Supervisor {
         ];
         let text = metrics::page(&self.sums.counters(), &more);
         let is_ready = matches!(self.stage, Stage::Serving);
-        if let Some(scrapes) = &mut self.supervision.scrapes {
-            scrapes.answer(Scrape::new(text, is_ready));
-        }
-        self.next_look = match self.supervision.scrapes {
-            Some(_) => self.now.after(SCRAPE_LOOK_INTERVAL),
-            None => Time::NEVER,
+        let Some(scrapes) = &mut self.supervision.scrapes else {
+            return;
+        };
+        scrapes.answer(Scrape::new(text, is_ready));
+        self.next_look = match scrapes.needs_a_look() {
+            true => self.now.after(SCRAPE_LOOK_INTERVAL),
+            false => Time::NEVER,
         };
     }
 

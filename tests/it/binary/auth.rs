@@ -218,6 +218,25 @@ fn p13_a_local_socket_is_challenged_too() {
 }
 
 #[test]
+fn p13_run_listens_on_every_address_only_where_it_asks_for_a_key() {
+    let file = KeyFile::new("run", KEY);
+    let run = ["run", "--allow", "echo hi", "--listen", "0.0.0.0:0"];
+    let server = start(&file, &run);
+    let mut peer = prove(server.connect(), KEY);
+    peer.write_all(b"echo hi\n").expect("it reads");
+    let mut said = Vec::new();
+    while !said.ends_with(b"hi\n") {
+        let mut byte = [0; 1];
+        peer.read_exact(&mut byte).expect("it answers");
+        said.extend(byte);
+    }
+    drop(peer);
+    server.end();
+    let ended = Ended::run(&run);
+    assert_eq!((ended.code, ended.stderr.len()), (Some(1), 1));
+}
+
+#[test]
 fn p13_a_drain_ends_a_peer_that_has_not_answered() {
     let file = KeyFile::new("drain", KEY);
     let server = start(&file, &[]);

@@ -186,6 +186,32 @@ fn haproxy_announces_its_clients_to_every_service_in_both_versions() {
     let _ = fs::remove_dir_all(folder(port));
 }
 
+/// A folder with a key and its certificate for `localhost`: `cert`, `key`, and both in `pem`.
+fn make_certificate(folder: &Path) {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-keyout", &file("key")])
+        .args(["-out", &file("cert")])
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.expect("it is installed").success());
+    let both = ["cert", "key"].map(|name| fs::read(file(name)).expect("it was made"));
+    fs::write(file("pem"), both.concat()).expect("a file");
+}
+
+/// Asks for a page over TLS; the body, empty if there was no answer.
+fn curl(folder: &Path, port: u16) -> Vec<u8> {
+    let said = Command::new("curl")
+        .args(["-s", "--max-time", "20", "--noproxy", "*", "--cacert"])
+        .arg(folder.join("cert"))
+        .arg(format!("https://localhost:{port}/"))
+        .output();
+    said.expect("it is installed").stdout
+}
+
 #[test]
 fn haproxy_ends_tls_and_adds_a_checksum_and_more() {
     if !is_installed("haproxy") || !is_installed("openssl") || !is_installed("curl") {
@@ -193,23 +219,7 @@ fn haproxy_ends_tls_and_adds_a_checksum_and_more() {
     }
     let folder = folder(free_port());
     let file = |name: &str| folder.join(name).display().to_string();
-    let made = Command::new("openssl")
-        .args([
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-        ])
-        .args([
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-            &file("key"),
-            "-out",
-            &file("cert"),
-        ])
-        .stderr(Stdio::null())
-        .status();
-    assert!(made.expect("it is installed").success());
-    let both = ["cert", "key"].map(|name| fs::read(file(name)).expect("it was made"));
-    fs::write(file("pem"), both.concat()).expect("a file");
+    make_certificate(&folder);
     let server = server(&["http"]);
     let port = free_port();
     let options = "send-proxy-v2 proxy-v2-options crc32c,ssl,cert-cn,unique-id,authority";
@@ -221,21 +231,7 @@ fn haproxy_ends_tls_and_adds_a_checksum_and_more() {
         &format!("ssl crt {}", file("pem")),
     );
     let balancer = Balancer::start("haproxy", &(HAPROXY.to_owned() + &entry), &[port]);
-    let url = format!("https://localhost:{port}/");
-    let said = Command::new("curl")
-        .args([
-            "-s",
-            "--max-time",
-            "20",
-            "--noproxy",
-            "*",
-            "--cacert",
-            &file("cert"),
-        ])
-        .arg(url)
-        .output();
-    let said = said.expect("it is installed");
-    assert_eq!(said.stdout, b"Hello, World", "{:?}", said.status);
+    assert_eq!(curl(&folder, port), b"Hello, World");
     drop(balancer);
     server.end();
     let _ = fs::remove_dir_all(folder);
@@ -293,6 +289,51 @@ fn the_configuration_of_haproxy_in_the_manual_works() {
     if is_installed("haproxy") {
         plays("haproxy", &block("scaling.md", "haproxy"));
     }
+}
+
+#[test]
+fn no_client_is_refused_while_one_of_two_servers_behind_haproxy_drains() {
+    let needed = ["haproxy", "openssl", "curl"];
+    if !needed.into_iter().all(is_installed) {
+        return;
+    }
+    let folder = folder(free_port());
+    make_certificate(&folder);
+    let pem = folder.join("pem").display().to_string();
+    let port = free_port();
+    let mut configuration = block("haproxy.md", "haproxy")
+        .replace("maxconn 9000", "maxconn 100")
+        .replace("/etc/haproxy/mynah.pem", &pem)
+        .replace("127.0.0.1:7007", &format!("127.0.0.1:{port}"));
+    let servers = [("7008", "9108"), ("7009", "9109")].map(|(service, metrics)| {
+        let server = server(&["http", "--metrics", "127.0.0.1:0"]);
+        let (_, pages) = server.ready.rsplit_once(':').expect("a port");
+        configuration = configuration
+            .replace(service, &server.address().port().to_string())
+            .replace(metrics, pages.trim());
+        server
+    });
+    let balancer = Balancer::start("haproxy", &configuration, &[port]);
+    let [first, second] = servers;
+    let mut asked = 0;
+    let mut ask = |server: &Server| {
+        assert_eq!(curl(&folder, port), b"Hello, World", "{asked}");
+        asked += 1;
+        server.stats().get("connections_total")
+    };
+    until("both have clients", || ask(&first) > 0 && ask(&second) > 0);
+    first.signal("TERM");
+    let before = second.stats().get("connections_total");
+    for _ in 0..20 {
+        ask(&second);
+    }
+    assert!(second.stats().get("connections_total") >= before + 19);
+    assert_eq!(first.ended().code, Some(0));
+    drop(balancer);
+    // A health check has a port of its own and needs no header.
+    assert_eq!(second.stats().get("closed_proxy"), 0);
+    second.end();
+    let _ = fs::remove_dir_all(folder);
 }
 
 /// What nginx needs in front of a block `stream`; `None` without its module.

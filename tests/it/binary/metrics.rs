@@ -6,9 +6,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
+
+use mynah::limits::{SCRAPE_LOOK_INTERVAL, SCRAPES_MAX, SCRAPES_SIZE};
 
 use super::server::{Ended, PATIENCE, Server, until};
-use super::{FEW, ask, rest};
+use super::{FEW, ask, rest, say};
 use crate::house_rules::home;
 use crate::skip::skip_without;
 
@@ -128,6 +131,69 @@ fn silent_scrapes_are_bounded_and_hurt_nobody() {
     let stats = server.stats();
     assert_eq!(stats.get("connections_total"), 1);
     server.end();
+}
+
+#[test]
+fn pages_that_nothing_asks_for_cost_no_wake_up() {
+    for workers in [&[][..], &["--processes", "1", "--alive", "0"]] {
+        let server = server(workers);
+        let at = pages(&server);
+        // One whole scrape, and one that is given up.
+        drop(TcpStream::connect(at).expect("it listens"));
+        metrics(at);
+        let switches = || server.status("voluntary_ctxt_switches");
+        until("it sleeps for longer than between two looks", || {
+            let before = switches();
+            thread::sleep(SCRAPE_LOOK_INTERVAL * 6 / 5);
+            switches() == before
+        });
+        server.end();
+    }
+}
+
+/// The memory that the ready line announces, with 20 connections and these options.
+fn announced(args: &[&str]) -> u64 {
+    let few = ["--max-memory", "128m", "--max-connections", "20"];
+    let server = Server::start(&[&few[..], args].concat());
+    let ceiling = server.announced(" bytes of memory");
+    server.end();
+    ceiling
+}
+
+#[test]
+fn the_memory_of_the_pages_is_in_the_ceiling() {
+    // With so few connections each has a workspace, and memory is left.
+    let [without, with] = [&[][..], &["--metrics", "127.0.0.1:0"]].map(announced);
+    assert_eq!(with - without, SCRAPES_SIZE as u64);
+
+    let server = server(&["--max-memory", "8m"]);
+    let (at, idle) = (pages(&server), server.memory("RssAnon"));
+    for _ in 0..20 {
+        let mut peers: Vec<TcpStream> = (0..SCRAPES_MAX)
+            .filter_map(|_| TcpStream::connect(at).ok())
+            .collect();
+        for peer in &mut peers {
+            let _ = peer.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        for peer in &mut peers {
+            peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            let _ = peer.read_to_end(&mut Vec::new());
+        }
+    }
+    let grown = server.memory("RssAnon").saturating_sub(idle);
+    say(format_args!(
+        "160 scrapes, 8 at once: {grown} bytes more resident"
+    ));
+    assert!(grown <= SCRAPES_SIZE as u64, "{grown} bytes");
+    server.end();
+
+    for (size, enough) in [(SCRAPES_SIZE, true), (SCRAPES_SIZE - 1, false)] {
+        let args = ["--metrics", "0", "--max-memory", &size.to_string()];
+        let ended = Ended::run(&args);
+        assert_eq!((ended.code, ended.stderr.len()), (Some(1), 1));
+        // At the bound nothing is left for the connections, which is another line.
+        assert_eq!(ended.stderr[0].contains("pages of --metrics"), !enough);
+    }
 }
 
 #[test]

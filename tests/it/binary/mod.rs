@@ -17,6 +17,7 @@ mod command_line;
 mod crowd;
 mod datagrams;
 mod dead;
+mod deployment;
 mod ending;
 #[cfg(not(feature = "auth"))]
 mod features;

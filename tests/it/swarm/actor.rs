@@ -87,6 +87,8 @@ impl Actor {
                 return Some("finds no listener".to_owned());
             }
             self.peer = Some(sim.connect_from(self.part.machine, 0));
+            let header = self.part.talk.under_way(0);
+            self.frame = header.map(|start| (start, sim.time()));
             return Some("connects".to_owned());
         };
         self.age += 1;

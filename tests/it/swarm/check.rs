@@ -257,6 +257,8 @@ impl<S: Service + Clone> Stage<'_, S> {
         let late = closed(CloseReason::Idle)
             + closed(CloseReason::Stalled)
             + closed(CloseReason::SlowFrame)
+            // A header that was not whole in time.
+            + closed(CloseReason::Proxy)
             // The clock may jump over the end of a lingering close.
             + closed(CloseReason::TooLong)
             + closed(CloseReason::Corrupted)

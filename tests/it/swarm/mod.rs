@@ -11,6 +11,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod actor;
+mod announcing;
 mod check;
 mod datagrams;
 mod errands;

@@ -16,6 +16,7 @@ use mynah::protocol::service::{
     AnyService, Dict, Discard, Echo, Http, PrefixedEcho, Robot, Run, Service, Upper, UpperUnicode,
 };
 use mynah::server::admission::AcceptPolicy;
+use mynah::server::admission::announced::ProxyRule;
 use mynah::server::admission::handoff::{Handoff, Wake};
 use mynah::server::observe::counters::Counters;
 use mynah::server::pace::{Limits, Pacing};
@@ -207,7 +208,11 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             auth: None,
             trace: None,
             pacing: pacing(world),
-            proxy: None,
+            proxy: world.is_announced.then(|| ProxyRule {
+                is_required: true,
+                from: [].into(),
+                counts: None,
+            }),
         };
         let count = world.workers();
         let socket = has_datagrams.then(|| Datagrams::open(&mut sim));

@@ -32,6 +32,8 @@ pub struct Talk {
     raw: Option<Answering>,
     /// Some bytes of the answers are not known.
     has_gaps: bool,
+    /// Bytes in front of the first message, which nothing answers.
+    header: usize,
 }
 
 impl Talk {
@@ -53,6 +55,7 @@ impl Talk {
             wrong: None,
             raw,
             has_gaps: matches!(answering, Answering::Http | Answering::Run),
+            header: 0,
         };
         if answering == Answering::Http {
             talk.raw = None;
@@ -91,6 +94,26 @@ impl Talk {
             }
         }
         talk
+    }
+
+    /// Puts the header of a load balancer in front. It is a frame that has no answer.
+    pub fn announce(&mut self, header: &[u8]) {
+        let size = header.len();
+        self.header = size;
+        self.bytes.splice(..0, header.iter().copied());
+        self.marks.iter_mut().for_each(|mark| mark.said += size);
+        self.ends.iter_mut().for_each(|end| *end += size);
+        self.ends.insert(0, size);
+        self.wrong = self.wrong.map(|wrong| wrong + size);
+    }
+
+    /// Puts a header in front that ends the conversation, at one of its bytes.
+    pub fn announce_wrongly(&mut self, lie: &[u8]) {
+        self.announce(lie);
+        self.marks.clear();
+        self.ends.clear();
+        self.wrong = Some(1);
+        self.raw = None;
     }
 
     /// About `size` bytes of HTTP requests.
@@ -183,7 +206,7 @@ impl Talk {
     /// The expected answer when exactly the first `said` bytes have arrived.
     pub fn answer(&self, said: usize) -> Vec<u8> {
         if let Some(answering) = self.raw {
-            return answering.answer(&self.bytes[..said]);
+            return answering.answer(&self.bytes[self.header.min(said)..said]);
         }
         let whole = self.marks.partition_point(|mark| mark.said <= said);
         let end = whole
@@ -192,11 +215,14 @@ impl Talk {
         self.answers[..end].to_vec()
     }
 
-    /// The start of the frame that is incomplete after the first `said` bytes, if there is one.
+    /// The start of the frame that is incomplete after the first `said` bytes, if there is one. A
+    /// header is waited for from the start.
     pub fn under_way(&self, said: usize) -> Option<usize> {
         let whole = self.ends.partition_point(|end| *end <= said);
         let start = whole.checked_sub(1).map_or(0, |last| self.ends[last]);
-        (self.raw.is_none() && start < said).then_some(start)
+        let is_in_header = said < self.header;
+        let is_under_way = self.raw.is_none() && start < said;
+        (is_in_header || is_under_way).then_some(start)
     }
 
     /// Whether `heard` is a prefix of `answer`.
@@ -221,7 +247,7 @@ impl Talk {
         if self.raw != Some(Answering::UpperUnicode) {
             return 0;
         }
-        let last = self.bytes[..said].utf8_chunks().last();
+        let last = self.bytes[self.header.min(said)..said].utf8_chunks().last();
         let tail = last.map_or(&[][..], |chunk| chunk.invalid());
         match std::str::from_utf8(tail) {
             Err(error) if error.error_len().is_none() => tail.len(),

@@ -14,6 +14,7 @@ use mynah::server::pool::WorkspaceSize;
 
 use crate::sim::{Dice, Faults, Pipe};
 
+use super::announcing;
 use super::http::LINE_MAX;
 use super::script::Talk;
 use super::shape::{SHAPES, Shape};
@@ -237,6 +238,8 @@ pub struct World {
     pub rates: [Option<Rate>; 4],
     pub idle_read: Option<Duration>,
     pub idle_write: Option<Duration>,
+    /// Every connection comes through a load balancer and has to begin with its header.
+    pub is_announced: bool,
     /// The step at which the server is drained, if not after the last peer.
     pub drains_at: Option<usize>,
     pub parts: Vec<Part>,
@@ -321,6 +324,7 @@ impl World {
             rates: [None; 4],
             idle_read: None,
             idle_write: None,
+            is_announced: false,
             parts: Vec::new(),
             accept: None,
         };
@@ -344,7 +348,36 @@ impl World {
             world.descriptors += 3;
         }
         world.draw_rates(&mut dice);
+        if dice.chance(0.25) {
+            world.announce();
+        }
         world
+    }
+
+    /// Puts a load balancer in front: each peer begins with a header, and some that lie begin with
+    /// a wrong one.
+    fn announce(&mut self) {
+        self.is_announced = true;
+        self.workspace.inbound = self.workspace.inbound.max(announcing::HEADER_MAX);
+        for part in &mut self.parts {
+            let mut dice = Dice::new(!part.seed);
+            let size = match part.kind == Kind::Lying && dice.chance(0.5) {
+                true => {
+                    let lie = announcing::lie(&mut dice);
+                    part.talk.announce_wrongly(&lie);
+                    lie.len()
+                }
+                false => {
+                    let header = announcing::header(&mut dice);
+                    part.talk.announce(&header);
+                    header.len()
+                }
+            };
+            part.turning_point = match dice.chance(0.3) {
+                true => dice.below(size + 1),
+                false => part.turning_point + size,
+            };
+        }
     }
 
     /// Rates that let a world end in time, with bursts down to one byte, and idle time-outs of one

@@ -70,7 +70,7 @@ fn finish(options: Options) -> Result<Command, String> {
     serve.ftp = Some(ftp);
     for endpoint in &serve.listen {
         if let Endpoint::At(address) = endpoint {
-            serve.service.check_address(address)?;
+            serve.check_address(address)?;
         }
     }
     if serve.listen.is_empty() {

@@ -144,7 +144,7 @@ where
     let address = |endpoint| (passed.address(endpoint)).map_or_else(|| address_of(endpoint), Ok);
     let mut addresses = (options.listen.iter().map(address)).collect::<Result<Vec<_>, _>>()?;
     for address in &addresses {
-        let checked = options.service.check_address(address);
+        let checked = options.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
     }
     // What a passed socket carries is known only now.
@@ -164,8 +164,9 @@ where
     let mut protocol = protocol(&options, service)?;
     let pacing = pacing(&options);
     let trace_memory = trace_memory(&options, connections_max)?;
+    let scrape_memory = scrape_memory(&options, trace_memory)?;
     let demand = Demand {
-        memory_max: options.memory_max - trace_memory,
+        memory_max: options.memory_max - trace_memory - scrape_memory,
         connections_max: connections_max as usize,
         threads: options.workers(),
         // The supervisor is one more.
@@ -185,7 +186,7 @@ where
         },
     };
     let (mut plan, connections_max) = models::plan(&options, &demand, &protocol)?;
-    plan.ceiling += trace_memory;
+    plan.ceiling += trace_memory + scrape_memory;
 
     // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
     // line and not an abort.
@@ -345,6 +346,19 @@ fn trace_memory(options: &Serve, connections_max: u32) -> Result<usize, Failure>
             "--max-memory {}: too little: a trace of {} records takes {memory} bytes, see \
              --trace-last",
             options.memory_max, keep.records
+        );
+        return Err(Failure::new(Exit::Usage, line));
+    }
+    Ok(memory)
+}
+
+/// The memory of the pages of `--metrics`, which must leave some of the maximum.
+fn scrape_memory(options: &Serve, trace_memory: usize) -> Result<usize, Failure> {
+    let memory = options.metrics.as_ref().map_or(0, |_| limits::SCRAPES_SIZE);
+    if memory + trace_memory > options.memory_max {
+        let line = format!(
+            "--max-memory {}: too little: the pages of --metrics take {memory} bytes",
+            options.memory_max
         );
         return Err(Failure::new(Exit::Usage, line));
     }

@@ -12,8 +12,8 @@ use super::{Exit, Failure, io_failure};
 use crate::kernel::journal::TextLog;
 use crate::kernel::{Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, Trigger};
 use crate::limits::{
-    FRAMES_PER_EVENT, HTTP_HEAD_MAX, METRICS_PAGE_MAX, SCRAPE_TIMEOUT, SCRAPES_MAX,
-    STALL_SIZE_MIN_DEFAULT,
+    FRAMES_PER_EVENT, HTTP_HEAD_MAX, METRICS_PAGE_MAX, SCRAPE_TIMEOUT, SCRAPE_WORKSPACES,
+    SCRAPES_MAX, STALL_SIZE_MIN_DEFAULT,
 };
 use crate::protocol::connection::Protocol;
 use crate::protocol::framing::{Framing, OnTooLong, Raw};
@@ -61,7 +61,7 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<(Scrapes<Traced<Linux>>, Addre
 fn settings() -> Settings {
     Settings {
         connections_max: SCRAPES_MAX,
-        workspaces: 2,
+        workspaces: SCRAPE_WORKSPACES,
         workspace: WorkspaceSize {
             inbound: 2 * HTTP_HEAD_MAX,
             outbound: 2 * METRICS_PAGE_MAX,
