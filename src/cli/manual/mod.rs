@@ -51,6 +51,7 @@ topics![
     "epoll",
     "source",
     "elsewhere",
+    "networks",
     "internals",
     "changes",
 ];

@@ -29,6 +29,7 @@ mod memory;
 mod metrics;
 mod missing;
 mod models;
+mod networks;
 mod notices;
 mod others;
 mod processes;
