@@ -415,6 +415,31 @@ mod tests {
     }
 
     #[test]
+    fn counts_beyond_32_and_63_bits_are_added_and_told() {
+        for half in [
+            (1 << 31) - 1,
+            1 << 31,
+            (1 << 62) - 1,
+            1 << 62,
+            (1 << 62) + 1,
+        ] {
+            let (mut one, mut other) = (Histogram::new(), Histogram::new());
+            one.record_many(1000, half);
+            other.record_many(9000, half);
+            one.merge(&other);
+            assert_eq!(one.count(), 2 * half);
+            assert_eq!(one.sum(), 10_000 * u128::from(half));
+            assert_eq!((one.percentile(50.0), one.percentile(99.0)), (1003, 9000));
+            assert!((one.mean() - 5000.0).abs() < 1e-9);
+            let last = one.percentiles().last().map(|line| (line.value, line.seen));
+            assert_eq!(last, Some((9000, 2 * half)));
+            let parts = (one.filled(), one.sum(), one.min(), one.max());
+            let again = Histogram::restored(parts.0, parts.1, parts.2, parts.3);
+            assert_eq!(again.as_ref(), Some(&one));
+        }
+    }
+
+    #[test]
     fn an_empty_histogram_answers_zero() {
         let empty = Histogram::new();
         assert_eq!(

@@ -214,6 +214,26 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_reused_beyond_the_last_generation() {
+        let mut slots = Slots::<Name, _>::new(1);
+        let first = slots.insert(1).unwrap();
+        slots.remove(first);
+        // 2^32 reuses later, but for a few.
+        slots.slots[0].generation = u32::MAX - 3;
+        let mut old = Vec::new();
+        for value in 0..6 {
+            let key = slots.insert(value).unwrap();
+            assert_eq!(key.generation() % 2, 1, "0 is never given out");
+            assert_eq!(slots.get_mut(key), Some(&mut { value }));
+            assert!(old.iter().all(|&key| slots.get_mut(key).is_none()));
+            assert_eq!(slots.remove(key), Some(value));
+            old.push(key);
+        }
+        let generations: Vec<u32> = old.iter().map(|key| key.1).collect();
+        assert_eq!(generations, [u32::MAX - 2, u32::MAX, 1, 3, 5, 7]);
+    }
+
+    #[test]
     fn the_slot_freed_last_is_used_first() {
         let mut slots = Slots::<Name, _>::new(3);
         let tokens: Vec<Name> = (0..3).map(|n| slots.insert(n).unwrap()).collect();

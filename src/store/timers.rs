@@ -173,6 +173,20 @@ mod tests {
     }
 
     #[test]
+    fn deadlines_about_a_time_of_32_and_of_63_bits_come_due_in_order() {
+        for middle in [1 << 32, 1 << 63] {
+            let mut timers = Timers::new(3);
+            for (slot, deadline) in [(0, middle + 1), (1, middle - 1), (2, middle)] {
+                timers.arm(slot, at(deadline));
+            }
+            assert_eq!(timers.next(), at(middle - 1));
+            assert_eq!(timers.pop_due(at(middle - 2)), None);
+            let due = [middle - 1, middle, middle + 1].map(|now| timers.pop_due(at(now)));
+            assert_eq!(due, [Some(1), Some(2), Some(0)]);
+        }
+    }
+
+    #[test]
     fn a_deadline_is_due_at_its_time_and_not_before() {
         let mut timers = Timers::new(1);
         timers.arm(0, at(10));

@@ -358,6 +358,7 @@ fn the_sessions_of_the_manual_about_measuring_are_as_they_are_written() {
         "merge.md",
         "reliability.md",
         "elsewhere.md",
+        "networks.md",
         "internals.md",
         "peers.md",
         "lab.md",

@@ -56,6 +56,7 @@ topics![
     "epoll",
     "source",
     "elsewhere",
+    "networks",
     "internals",
     "peers",
     "changes",

@@ -16,12 +16,7 @@ use crate::load::worker::tally::Errors;
 pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
     let kinds = run.object("errors_by_kind")?;
     let (failed, errors) = (run.count("failed")?, run.count("errors")?);
-    let statuses = statuses(run)?;
-    let wrong = statuses
-        .iter()
-        .flatten()
-        .filter(|(status, _)| status / 100 >= 4);
-    let wrong_statuses: u64 = wrong.map(|(_, count)| count).sum();
+    let bare = run.known("connections_with_unasked_bytes", Member::count)?;
     let started = unix_ns(&run.text("started")?);
     let cut_off = run.known("requests_in_flight_at_interrupt", Member::count)?;
     let server = match run.member("server") {
@@ -43,7 +38,7 @@ pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
         errors,
         kinds: Errors {
             failed,
-            bare: errors.saturating_sub(failed + wrong_statuses),
+            bare: bare.unwrap_or(0),
             connect: kinds.count("connections_not_opened")?,
             closed: kinds.count("connections_closed")?,
             broken: kinds.count("connections_broken")?,
@@ -53,7 +48,7 @@ pub(super) fn read(run: &Member<'_>) -> Result<Figures, String> {
         reconnects: run.count("reconnects")?,
         longest_pause_ns: (run.float("longest_reconnect_pause_ms")? * 1e6).round() as u64,
         missing: run.count("connections_missing_at_end")?,
-        statuses,
+        statuses: statuses(run)?,
         held_mean_ns: run.float("held_mean_ns")?,
         cut_off: cut_off.unwrap_or(0),
         late: run.count("late_replies")?,

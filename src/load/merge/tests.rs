@@ -24,7 +24,7 @@ fn figures(scale: u64) -> Figures {
         replies: 95 * scale,
         rate: 9.5 * scale as f64,
         bytes_rate: 640.5 * scale as f64,
-        errors: 14 * scale,
+        errors: 13 * scale,
         kinds: Errors {
             failed: 3 * scale,
             bare: scale,

@@ -284,6 +284,7 @@ fn write_figures(json: &mut Json, figures: &Figures) {
     json.value("unsent_requests", figures.unsent);
     json.value("late_replies", figures.late);
     json.value("unanswered_requests_of_warmup", figures.lost_in_warmup);
+    json.value("connections_with_unasked_bytes", figures.kinds.bare);
     if figures.interrupted {
         json.value("requests_in_flight_at_interrupt", figures.cut_off);
     }

@@ -141,8 +141,7 @@ pub struct Figures {
     pub rate: f64,
     /// Bytes received per second.
     pub bytes_rate: f64,
-    /// Failed requests, answered ones whose HTTP status is 4xx or 5xx, and connections with wrong
-    /// bytes that belong to no request.
+    /// Failed requests, and answered ones whose HTTP status is 4xx or 5xx.
     pub errors: u64,
     /// Errors by kind.
     pub kinds: Errors,
@@ -298,8 +297,8 @@ impl Figures {
         Some(of_class.fold(0, |sum, (_, count)| sum.saturating_add(*count)))
     }
 
-    /// Failed requests, and connections with wrong bytes that belong to no request: what makes a
-    /// run fail.
+    /// Failed requests, and connections with bytes that no request had asked for: what makes a run
+    /// fail.
     pub fn failures(&self) -> u64 {
         self.failed.saturating_add(self.kinds.bare)
     }

@@ -285,7 +285,7 @@ impl Loaded {
 
     /// Failed requests of all runs, without the connections that broke without one.
     fn failed(&self) -> u64 {
-        self.runs.iter().map(|run| run.failed).sum()
+        sum(self.runs.iter().map(|run| run.failed))
     }
 
     /// The failures by kind; see [`Figures::errors_by_kind`].
@@ -420,8 +420,11 @@ impl Session {
                 failures if failures == server.failed() => {
                     plural(failures, "request failed", "requests failed")
                 }
-                // Some connections broke when no request was in flight.
-                failures => plural(failures, "error", "errors"),
+                failures if server.failed() == 0 => format!(
+                    "{} bytes that no request had asked for",
+                    plural(failures, "connection received", "connections received")
+                ),
+                failures => plural(failures, "failure", "failures"),
             };
             Some(match self.servers.len() {
                 1 => what,

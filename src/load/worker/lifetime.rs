@@ -342,6 +342,9 @@ impl<K: Poller + Opener> Worker<'_, K> {
         if is_refused && failed + early == 0 {
             failed = self.refuse_one();
         }
+        if matches!(cause, Cause::Wrong(_)) && failed + early == 0 {
+            failed = self.spoil_last(index);
+        }
         self.fruitless_since.get_or_insert(self.now);
         let failure = self.failure(index, failed, cause);
         // A failure of the warm-up belongs to no figure of the window.
@@ -349,6 +352,21 @@ impl<K: Poller + Opener> Worker<'_, K> {
             true => self.tally.fail(failure),
             false => self.tally.tell(failure),
         }
+    }
+
+    /// Turns the last answer of an echo connection into a failure: more bytes came behind it, so
+    /// the reply was wrong. Its time stays in the histograms. Returns how many of the window it
+    /// were.
+    fn spoil_last(&mut self, index: usize) -> u64 {
+        let answered = self.slots[index].connection.answered();
+        if self.speech != Speech::Stream || answered == 0 {
+            return 0;
+        }
+        // With nothing in flight, the stamp of the last request is still there.
+        let due = self.stamp(index, answered - 1).due;
+        let spoilt = u64::from(self.course.is_measured(due)).min(self.tally.answered);
+        self.tally.answered -= spoilt;
+        spoilt
     }
 
     /// Fails the request that a refused connection would have carried: in a closed loop one that is

@@ -61,13 +61,10 @@ impl<K: Poller + Opener> Worker<'_, K> {
         Ok(())
     }
 
-    /// Whether the window ends here for a worker that has lost all its connections. A run by a
-    /// count has no other end. A run by time ends for all workers at the same moment, after the
-    /// conductor has seen that no worker can continue; requests that are due before that moment
-    /// count as due in the window.
-    fn is_given_up(&mut self) -> bool {
-        self.job.board.sent_all.store(true, Ordering::Relaxed);
-        self.course.is_counted() || self.now >= self.job.control.end()
+    /// Whether the window ends here for a worker without connections. A run by a count has no other
+    /// end. A run by time lasts as long as was asked for, or its rates would be too high.
+    fn is_given_up(&self) -> bool {
+        self.course.is_counted()
     }
 
     /// Whether a run by a count has had no progress for the stall timeout.

@@ -156,7 +156,7 @@ impl fmt::Display for Failure {
 pub struct Errors {
     /// Requests that were due in the window and failed for any reason.
     pub failed: u64,
-    /// Connections that received wrong bytes while no request of the window was in flight.
+    /// Connections that received bytes while no request was in flight. No request has failed.
     pub bare: u64,
     /// Connections that could not be opened.
     pub connect: u64,
@@ -171,10 +171,10 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// The total: each failed request once, and each connection with wrong bytes that belong to no
-    /// request once.
+    /// What makes a run fail: each failed request once, and each connection with bytes that no
+    /// request had asked for once.
     pub fn total(&self) -> u64 {
-        self.failed + self.bare
+        self.failed.saturating_add(self.bare)
     }
 
     /// Counts a given-up request of the window.
@@ -279,7 +279,8 @@ impl Tally {
     #[cold]
     pub fn fail(&mut self, failure: Failure) {
         self.errors.failed += failure.failed;
-        let is_bare = failure.failed == 0 && matches!(failure.cause, Cause::Wrong(_));
+        let is_bare = failure.in_flight + failure.failed == 0;
+        let is_bare = is_bare && matches!(failure.cause, Cause::Wrong(_));
         self.errors.bare += u64::from(is_bare);
         match failure.cause {
             Cause::Connect(_) => self.errors.connect += 1,
@@ -306,7 +307,7 @@ impl Tally {
 
     /// Failed requests, and answered ones whose status is an error.
     pub fn errors(&self) -> u64 {
-        self.errors.total() + self.statuses.errors()
+        self.errors.failed + self.statuses.errors()
     }
 
     /// Adds everything of `other`.

@@ -361,6 +361,36 @@ mod tests {
     }
 
     #[test]
+    fn counts_beyond_32_and_63_bits_are_added_passed_on_and_written_whole() {
+        for (one, sum) in [
+            ((1 << 31) - 1, (1_u64 << 32) - 2),
+            (1 << 31, 1 << 32),
+            ((1 << 31) + 1, (1 << 32) + 2),
+            ((1 << 62) - 1, (1 << 63) - 2),
+            (1 << 62, 1 << 63),
+            ((1 << 62) + 1, (1 << 63) + 2),
+        ] {
+            let worker = Counters::from_numbers(std::iter::repeat(one));
+            let mut all = worker.clone();
+            all.add(&worker);
+            let mut numbers = Vec::new();
+            all.numbers(&mut |number| numbers.push(number));
+            assert!(numbers.iter().all(|&number| number == sum), "{numbers:?}");
+            let words: Vec<AtomicU64> = (0..Counters::WORDS).map(|_| AtomicU64::new(0)).collect();
+            all.store(&words);
+            assert_eq!(Counters::load(&words), all);
+            for (format, told) in [
+                (StatsFormat::Whole, format!(" bytes_in={sum} ")),
+                (StatsFormat::Text, format!(" closed_idle={sum} ")),
+                (StatsFormat::Json, format!(",\"frames\":{sum},")),
+            ] {
+                let line = all.line(format, &[sum], sum);
+                assert!(line.contains(&told), "{told} in {line}");
+            }
+        }
+    }
+
+    #[test]
     fn connections_by_worker_are_a_list_in_the_order_of_the_workers() {
         let counters = Counters::default();
         for (format, listed) in [

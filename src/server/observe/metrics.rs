@@ -82,6 +82,24 @@ mod tests {
     }
 
     #[test]
+    fn counts_beyond_32_and_63_bits_are_written_whole() {
+        for count in [
+            u64::from(u32::MAX),
+            1 << 32,
+            (1 << 63) - 1,
+            1 << 63,
+            (1 << 63) + 1,
+        ] {
+            let counters = Counters::from_numbers(std::iter::repeat(count));
+            let text = page(&counters, &[("log_lines_dropped", "Log lines.", count)]);
+            let values = text.lines().filter(|line| !line.starts_with('#'));
+            for line in values {
+                assert!(line.ends_with(&format!(" {count}")), "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn the_longest_text_fits_the_page() {
         let mut counters = Counters::default();
         let most = Counters::from_numbers(std::iter::repeat(u64::MAX));

@@ -30,6 +30,7 @@ mod memory;
 mod metrics;
 mod missing;
 mod models;
+mod networks;
 mod notices;
 mod others;
 mod processes;

@@ -184,6 +184,59 @@ fn outcomes_add_up_with_servers_that_end_break_and_say_nothing() {
     });
 }
 
+/// Sends one byte more behind each echo, with it or after `PAUSE_MS`.
+fn one_more<const PAUSE_MS: u64>(mut stream: TcpStream) {
+    let mut space = [0; 512];
+    while let Ok(count @ 1..) = stream.read(&mut space) {
+        let reply = match PAUSE_MS {
+            0 => [&space[..count], b"!"].concat(),
+            _ => space[..count].to_vec(),
+        };
+        if stream.write_all(&reply).is_err() {
+            return;
+        }
+        if PAUSE_MS > 0 {
+            thread::sleep(Duration::from_millis(PAUSE_MS));
+            let _ = stream.write_all(b"!");
+        }
+    }
+}
+
+/// Answers a page, and two bytes more than its length says.
+fn longer_than_it_says(stream: TcpStream) {
+    let page = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello";
+    peer::pages(stream, |stream| stream.write_all(page).is_ok());
+}
+
+#[test]
+fn a_reply_with_bytes_behind_it_is_wrong_and_errors_are_the_failed_requests() {
+    let echo = plan(1);
+    let http = Plan {
+        protocol: Protocol::Http,
+        ..plan(1)
+    };
+    let open = Plan {
+        pace: open(50.0),
+        ..plan(1)
+    };
+    for (plan, server) in [
+        (echo.clone(), peer::tcp(one_more::<0>)),
+        (open, peer::tcp(one_more::<5>)),
+        (http, peer::tcp(longer_than_it_says)),
+    ] {
+        let plan = Plan {
+            until: lasting(200),
+            ..plan
+        };
+        let outcome = measure(&plan, server);
+        assert_adds_up(&outcome);
+        let figures = Figures::of(&outcome);
+        assert_eq!(figures.requests, 0, "{}", brief(&outcome.tally));
+        assert!(figures.failed > 0, "{figures:?}");
+        assert_eq!(figures.errors, figures.failed, "{figures:?}");
+    }
+}
+
 #[test]
 fn a_run_by_a_count_fails_what_gets_no_reply_in_time() {
     let plan = Plan {

@@ -288,15 +288,32 @@ fn a_forgotten_protocol_is_named() {
 }
 
 #[test]
-fn errors_without_a_failed_request_are_called_errors() {
-    // The body that a reply to HEAD must not have is noise after a complete reply.
+fn noise_fails_the_request_before_it_or_is_told_without_one() {
+    // The body that a reply to HEAD must not have is noise behind a reply.
     let server = peer::tcp(|stream| peer::pages(stream, |stream| page(stream, 200, "noise")));
     let words = "--protocol http --method HEAD --requests 10 --connections 1 --warmup 0";
     let (code, out, err) = run(&server.to_string(), words);
     assert_eq!(code, Some(7), "{out}");
-    assert!(joined(&out).contains("10 answered, 0 failed"), "{out}");
+    assert!(joined(&out).contains("0 answered, 10 failed"), "{out}");
+    assert!(err.contains("10 requests failed, see the report"), "{err}");
+    // Noise that comes later is nobody's: no request is in flight.
+    let late = peer::tcp(|stream| {
+        peer::pages(stream, |stream| {
+            let is_sent = page(stream, 200, "ok");
+            thread::sleep(Duration::from_millis(5));
+            is_sent && stream.write_all(b"noise").is_ok()
+        });
+    });
+    let words = "--protocol http --rate 20 --connections 1 --warmup 0 --duration 200ms";
+    let (code, out, err) = run(&late.to_string(), words);
+    assert_eq!(code, Some(7), "{out}");
+    assert!(joined(&out).contains("4 due in 0.20 s, 0 errors"), "{out}");
+    assert!(joined(&out).contains("4 answered, 0 failed"), "{out}");
     let last = err.lines().last().unwrap_or_default();
-    assert!(last.ends_with("errors, see the report"), "{err}");
+    assert!(
+        last.ends_with("bytes that no request had asked for, see the report"),
+        "{err}"
+    );
 }
 
 #[test]

@@ -21,11 +21,15 @@
 mod tests;
 
 use super::exchange::Exchange;
-use super::http::Replies;
+use super::http::{HttpError, Replies};
 use super::late_datagrams::Lost;
 use super::mismatch::{Heard, Spoken, Wrong};
 use super::page::FirstPage;
 use crate::load::plan::script::Script;
+
+/// How many settled requests are recognised when their datagram comes again. The table has more, so
+/// that a reply to another connection is mostly told as such.
+const SETTLED_KNOWN: usize = 128;
 
 /// How requests and replies are carried and matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,9 +256,32 @@ impl Connection {
             Some(wrong) if wrong.leaves_framing() && answers == awaited => Some(Wrong::Surplus),
             wrong => wrong.or(surplus),
         };
-        Heard {
+        let heard = Heard {
             answers,
             wrong,
+            ..heard
+        };
+        match heard.wrong {
+            Some(_) => self.without_spoilt(heard),
+            None => heard,
+        }
+    }
+
+    /// Takes back the answer of a reply with more bytes behind it than were asked for: such a reply
+    /// is wrong, and its request has failed. A status that answers no request belongs to no reply.
+    #[cold]
+    fn without_spoilt(&mut self, heard: Heard) -> Heard {
+        let is_apart = match heard.wrong {
+            Some(Wrong::Http(HttpError::Status(_))) | None => true,
+            Some(wrong) => wrong.leaves_framing(),
+        };
+        if is_apart || heard.answers == 0 || self.in_flight() > 0 {
+            return heard;
+        }
+        self.answered -= 1;
+        Heard {
+            answers: heard.answers - 1,
+            last: heard.status,
             ..heard
         }
     }
@@ -266,7 +293,7 @@ impl Connection {
             // A reply to a request that has not been written in full answers something else.
             if self.unanswered < self.left {
                 heard.wrong = Some(Wrong::Surplus);
-                return heard;
+                return self.without_spoilt(heard);
             }
             let Some(exchange) = &mut self.exchange else {
                 return heard;
@@ -322,7 +349,7 @@ impl Connection {
         }
         // Short requests may be equal, so the expected reply is compared first.
         let is_late = self.unanswered == 0
-            || self.answered > 0 && bytes == script.request(script.preceding(self.awaited))
+            || self.is_settled(script, bytes)
             || self
                 .lost
                 .as_ref()
@@ -342,6 +369,18 @@ impl Connection {
             };
         }
         self.echoed(script, bytes, verify)
+    }
+
+    /// Whether `bytes` is the reply to one of the last settled requests. A network may double a
+    /// datagram, and others may overtake the copy.
+    #[cold]
+    fn is_settled(&self, script: &Script, bytes: &[u8]) -> bool {
+        let settled = usize::try_from(self.answered).unwrap_or(usize::MAX);
+        let mut place = self.awaited;
+        (0..settled.min(SETTLED_KNOWN).min(script.count() - 1)).any(|_| {
+            place = script.preceding(place);
+            bytes == script.request(place)
+        })
     }
 
     /// Gives up the unanswered request, if there is one. Returns whether there was one.
@@ -380,11 +419,15 @@ impl Connection {
             Some(_) if good == awaited.len() => Some(Wrong::Surplus),
             Some(_) => Some(self.difference(script, &bytes[good..])),
         };
-        Heard {
+        let heard = Heard {
             answers,
             taken: bytes.len(),
             wrong,
             ..Heard::default()
+        };
+        match heard.wrong {
+            Some(_) => self.without_spoilt(heard),
+            None => heard,
         }
     }
 
