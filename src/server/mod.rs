@@ -27,6 +27,7 @@ pub mod blocking;
 pub mod datagram;
 mod drain;
 mod effects;
+pub mod handover;
 mod io_error;
 mod link;
 pub mod observe;

@@ -39,6 +39,7 @@ topics![
     "workers",
     "shutdown",
     "processes",
+    "takeover",
     "scaling",
     "metrics",
     "reliability",

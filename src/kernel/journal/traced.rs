@@ -251,6 +251,10 @@ impl<K: Recordable> Sockets for Traced<K> {
         answer
     }
 
+    fn can_be_passed(&mut self, socket: &K::Socket) -> bool {
+        self.kernel.can_be_passed(socket)
+    }
+
     fn unacknowledged(&mut self, socket: &K::Socket) -> io::Result<usize> {
         let began = self.began();
         let answer = self.kernel.unacknowledged(socket);
@@ -573,6 +577,14 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
             self.note(made.on(K::number(&listener)), Ok(0));
         }
         self.kernel.close_listener(listener);
+    }
+
+    fn own_path(&mut self, listener: &K::Socket) {
+        self.kernel.own_path(listener);
+    }
+
+    fn leave_path(&mut self, listener: &K::Socket) {
+        self.kernel.leave_path(listener);
     }
 
     fn local(&mut self, socket: &K::Socket) -> io::Result<Address> {

@@ -3,4 +3,5 @@
 pub(crate) mod address;
 pub(crate) mod datagrams;
 pub(crate) mod interface;
+pub(crate) mod rights;
 pub(crate) mod socket;
