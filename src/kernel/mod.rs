@@ -25,6 +25,7 @@ mod lines;
 mod linux;
 mod outlet;
 mod passed;
+mod passing;
 mod service_manager;
 mod standard;
 mod system_log;
@@ -61,6 +62,7 @@ pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
 pub use outlet::{log_to_the_system, outlet_descriptors, tell_unless_peer};
 pub use passed::{PASSED_FIRST, Passed, PassedState, take_passed, take_standard_input};
+pub use passing::{Channel, Door, Doorway, Passage};
 pub use service_manager::ServiceManager;
 pub use standard::{StandardInput, StandardOutput};
 pub use token::{ChildEnd, Interest, Readiness, Source, Token, Trigger};
@@ -152,6 +154,13 @@ pub trait Sockets {
     /// in order. A transport may have to say goodbye first.
     #[inline(always)]
     fn is_finished(&mut self, _socket: &Self::Socket) -> bool {
+        true
+    }
+
+    /// Whether the kernel has everything of the connection, so that another process which gets the
+    /// socket can go on with it. A transport keeps keys that it does not have.
+    #[inline(always)]
+    fn can_be_passed(&mut self, _socket: &Self::Socket) -> bool {
         true
     }
 
@@ -280,6 +289,13 @@ pub trait Opener: Sockets {
     fn close_listener(&mut self, listener: Self::Socket) {
         self.close(listener);
     }
+
+    /// A listener that another process has opened belongs to this one from now on: if it has bound
+    /// a path, the path is removed when it is closed.
+    fn own_path(&mut self, _listener: &Self::Socket) {}
+
+    /// A listener belongs to another process from now on: its path stays when it is closed.
+    fn leave_path(&mut self, _listener: &Self::Socket) {}
 
     /// The address that the socket is bound to, with the port that the kernel chose:
     /// getsockname(2).

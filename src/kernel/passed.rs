@@ -97,7 +97,9 @@ fn check(taken: io::Result<OwnedFd>) -> Result<Passed, String> {
         }
         Some(Kind::Stream) if socket::peer(fd).is_ok() => PassedState::IsConnected,
         Some(Kind::Stream) => return Err(IDLE.to_owned()),
-        None => return Err("it is a socket, but not one for streams or datagrams".to_owned()),
+        Some(Kind::Packets) | None => {
+            return Err("it is a socket, but not one for streams or datagrams".to_owned());
+        }
     };
     match (&address, state) {
         (_, PassedState::Receives) => {

@@ -51,6 +51,8 @@ pub enum Source {
     Stream(Stream),
     /// The poller of a smaller loop has an event.
     Scrapes,
+    /// Another process asks for the sockets of this one, or says or passes something.
+    Takeover,
 }
 
 impl Token {
@@ -68,6 +70,10 @@ impl Token {
     pub const CHILD_ENDED: Token = Token::own(u32::MAX - 5);
     /// The pages of the server about itself.
     pub const SCRAPES: Token = Token::own(u32::MAX - 6);
+    /// The socket at which another process asks for the sockets of this one.
+    pub const DOORWAY: Token = Token::own(u32::MAX - 7);
+    /// The connection with that process.
+    pub const PASSAGE: Token = Token::own(u32::MAX - 8);
 
     /// The token of slot `index` in its `generation`, which is at least 1.
     pub const fn new(index: u32, generation: u32) -> Token {
@@ -111,6 +117,7 @@ impl Token {
             Token::OUTPUT => Source::Stream(Stream::Output),
             Token::CHILD_ENDED => Source::ChildEnded,
             Token::SCRAPES => Source::Scrapes,
+            Token::DOORWAY | Token::PASSAGE => Source::Takeover,
             _ if self.index() & CHILDREN != 0 => Source::Child {
                 place: self.index() >> 1 & 0x7f,
                 generation: self.index() >> 8 & GENERATIONS,
@@ -177,6 +184,7 @@ impl fmt::Debug for Token {
             } => write!(f, "command-{place}.{generation} {end:?}"),
             Source::ChildEnded => f.write_str("child-ended"),
             Source::Scrapes => f.write_str("scrapes"),
+            Source::Takeover => f.write_str("takeover"),
             Source::Stream(stream) => stream.fmt(f),
         }
     }

@@ -367,6 +367,34 @@ pub const SCRAPE_TURNS_MAX: u32 = 32;
 /// and the connections.
 pub const SCRAPE_DESCRIPTORS: u64 = 6 + SCRAPES_MAX as u64;
 
+/// Longest path of a local socket, without the NUL that ends it: `sun_path` of unix(7).
+pub const SOCKET_PATH_MAX: usize = 107;
+/// Descriptors that one message to another process carries at most. The kernel allows 253
+/// (SCM_MAX_FD of unix(7)).
+pub const PASSED_PER_MESSAGE: usize = 64;
+/// Connections that one message passes to another process at most. The process that gets them must
+/// have so many free descriptors at once.
+pub const CONNECTIONS_PER_MESSAGE: usize = 16;
+/// Messages with connections that a worker sends or takes in one turn: those that are not passed
+/// yet are served between two turns.
+pub const TAKEOVER_MESSAGES_PER_TURN: usize = 16;
+/// Largest message of a takeover: so many connections, each with the longest name of a client.
+pub const TAKEOVER_MESSAGE_MAX: usize = 4 * KIB;
+/// Processes that may wait at the doorway at the same time. One is served, and the others are told
+/// so.
+pub const TAKEOVER_BACKLOG: u32 = 8;
+/// How long a new process may take from its connect until it says what it wants: it says so at
+/// once.
+pub const TAKEOVER_HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the running process may take for an answer: a few turns of its loop.
+pub const TAKEOVER_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a new process may take from the offer until it serves: it reads its files and reserves
+/// its memory. Meanwhile the running process serves.
+pub const TAKEOVER_START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause before connections are passed again for which the other process had no room, or before
+/// room is looked for.
+pub const TAKEOVER_PAUSE: Duration = Duration::from_millis(5);
+
 /// Largest datagram that is received whole: IP carries no larger one (RFC 768). A local socket
 /// does, and such a datagram counts as truncated.
 pub const DATAGRAM_SIZE_MAX: usize = 64 * KIB;

@@ -30,6 +30,7 @@ mod drain;
 mod effects;
 #[cfg(feature = "auth")]
 pub mod ftp;
+pub mod handover;
 mod io_error;
 mod link;
 pub mod observe;

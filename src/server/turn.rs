@@ -45,8 +45,8 @@ pub struct Wakeups {
 
 /// One worker: a kernel, a fixed number of connections, a service.
 pub struct Server<K: Spawner + Opener, S: Service> {
-    reactor: Reactor<K, S>,
-    acceptor: Acceptor<K::Socket>,
+    pub(super) reactor: Reactor<K, S>,
+    pub(super) acceptor: Acceptor<K::Socket>,
     /// Commands that connections wait for; none, unless the service awaits any.
     commands: Commands<K>,
     /// Tasks of other threads, and timers.
@@ -65,6 +65,8 @@ pub struct Server<K: Spawner + Opener, S: Service> {
     scrapes: Option<Box<dyn Pages<K::Socket>>>,
     /// A scrape waits.
     is_scraped: bool,
+    /// Another process asks for the sockets, or says or passes something.
+    pub(super) is_asked: bool,
 }
 
 impl<K: Spawner + Opener, S: Service> Server<K, S> {
@@ -103,6 +105,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             idle_until: Time::NEVER,
             scrapes: None,
             is_scraped: false,
+            is_asked: false,
         })
     }
 
@@ -361,6 +364,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Source::Listener(number) => self.acceptor.call(number),
             // The caller, which asks, is the one that takes signals.
             Source::Scrapes => (self.is_scraped, wakeups.signals) = (true, true),
+            Source::Takeover => (self.is_asked, wakeups.wake_up) = (true, true),
             Source::Datagram(number) => {
                 self.reactor.serve_datagrams(number);
                 self.arm_own();

@@ -19,6 +19,7 @@ pub mod notices;
 pub mod processes;
 pub(crate) mod reload;
 pub(crate) mod signals;
+pub mod takeover;
 
 use std::collections::VecDeque;
 use std::io;
@@ -43,6 +44,7 @@ use notices::Notices;
 use processes::{Order, OrderOrEnd, Reporter};
 use reload::{Reloaded, Reloads};
 use signals::{Echo, Signals};
+use takeover::{Desk, Seat, Takeover, Told};
 
 /// The name of the lines that found no room, and what it counts.
 const LINES_DROPPED: (&str, &str) = (
@@ -183,6 +185,14 @@ pub enum Watcher {
     ServiceManager(Notices),
 }
 
+/// The other processes of a server.
+pub struct Around<Socket> {
+    /// What watches over this one.
+    pub watcher: Watcher,
+    /// How another process takes over from this one, and this one from another.
+    pub takeover: Option<Takeover<Socket>>,
+}
+
 /// Where the sums of the counters go.
 enum Sink {
     /// To stdout, as a line.
@@ -250,21 +260,22 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
-    let unwatched = Watcher::None;
-    run_for(
-        unwatched, servers, wakers, statistics, reload, hooks, announce,
-    )
+    let alone = Around {
+        watcher: Watcher::None,
+        takeover: None,
+    };
+    run_for(alone, servers, wakers, statistics, reload, hooks, announce)
 }
 
-/// The same for a process with a `watcher`. For a supervisor the first report says that every
-/// server has its thread; statistics are printed by the supervisor.
+/// The same for a process with others `around` it. For a supervisor the first report says that
+/// every server has its thread; statistics are printed by the supervisor.
 ///
 /// # Errors
 ///
 /// Those of [`run`].
 pub fn run_for<K, S>(
-    watcher: Watcher,
-    servers: Vec<Server<K, S>>,
+    around: Around<K::Socket>,
+    mut servers: Vec<Server<K, S>>,
     wakers: Vec<Waker>,
     statistics: Statistics,
     reload: impl FnMut() -> Result<S, String> + Send + 'static,
@@ -276,6 +287,7 @@ where
     K::Socket: Send,
     S: Service<State: Send> + Clone + Send + 'static,
 {
+    let Around { watcher, takeover } = around;
     let (reporter, notices) = match watcher {
         Watcher::None => (None, Notices::default()),
         Watcher::Supervisor(reporter) => (Some(Arc::new(reporter)), Notices::default()),
@@ -320,10 +332,17 @@ where
         hooks,
     });
     let orphans = Orphans::default();
+    let copies = match takeover {
+        Some(_) => takeover::copies(&mut servers)?,
+        None => Vec::new(),
+    };
+    let desk = takeover
+        .as_ref()
+        .map(|_| Arc::new(Desk::new(servers.len())));
     let mut workers = servers
         .into_iter()
         .enumerate()
-        .map(|(number, server)| Worker::new(number, server, &shared, &orphans));
+        .map(|(number, server)| Worker::new(number, server, &shared, desk.as_ref(), &orphans));
     let mut first = workers.next().ok_or(io::ErrorKind::InvalidInput)?;
     // In a worker process each sum is a report.
     first.set_timers(match &reporter {
@@ -340,8 +359,9 @@ where
     });
     let serve = || -> io::Result<Ending> {
         started?;
+        let has_taken_over = first.open(takeover, copies)?;
         announce();
-        shared.totals().notices.tell_ready();
+        shared.totals().notices.tell_serving(has_taken_over);
         (first.shared.hooks.begin)(first.number);
         if reporter.is_some() {
             // The first report says that this process serves.
@@ -353,6 +373,18 @@ where
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
     first.server.close_listeners();
+    first.close_doorway();
+    if let Some((_, desk)) = &first.takeover {
+        if !matches!(ending, Ok(Ok(_))) {
+            // Workers that wait to serve end instead.
+            shared.stop.store(true, Ordering::Release);
+        }
+        desk.open();
+        if desk.leaves() {
+            let passed = plural(desk.passed(), "connection", "connections");
+            log::info!("takeover: passed {passed} to the new process");
+        }
+    }
     let ending = ending.unwrap_or_else(|panic| {
         // The thread of the caller survives its panic: the other workers must not.
         shared.stop_and_join(std::mem::take(&mut threads));
@@ -411,13 +443,21 @@ struct Worker<K: Spawner + Opener, S: Service> {
     /// When late scrapes are looked for; in the past if they are not.
     next_look: Time,
     retired: bool,
+    /// Its part in a takeover, and what it shares with the others.
+    takeover: Option<Part<K::Socket>>,
 }
+
+/// What the workers share in a takeover.
+type SharedDesk<Socket> = Arc<Desk<Socket>>;
+/// The part of a worker in a takeover, and what it shares with the others.
+type Part<Socket> = (Seat<Socket>, SharedDesk<Socket>);
 
 impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     fn new(
         number: usize,
         mut server: Server<K, S>,
         shared: &Arc<Shared<S>>,
+        desk: Option<&SharedDesk<K::Socket>>,
         orphans: &Orphans<K::Socket>,
     ) -> Worker<K, S> {
         let drain = Arc::clone(shared);
@@ -432,6 +472,48 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             reloads: 0,
             next_look: Time::default(),
             retired: false,
+            takeover: desk.map(|desk| (Seat::new(number), Arc::clone(desk))),
+        }
+    }
+
+    /// The first worker takes over from a running process if there is one, and opens to the next
+    /// one. Then all workers may serve. Returns whether it has taken over.
+    fn open(
+        &mut self,
+        takeover: Option<Takeover<K::Socket>>,
+        copies: Vec<takeover::Copy<K::Socket>>,
+    ) -> io::Result<bool> {
+        let (Some(takeover), Some((seat, desk))) = (takeover, &mut self.takeover) else {
+            return Ok(false);
+        };
+        let has_commit = takeover.commit.is_some();
+        if let Some(passage) = takeover.commit.map_or(Ok(None), |commit| commit())? {
+            desk.take_from(passage)?;
+        }
+        let doorway = (takeover.identity, takeover.doorway);
+        seat.open(&mut self.server, doorway, copies)?;
+        seat.begin(&mut self.server, desk);
+        desk.open();
+        Ok(has_commit)
+    }
+
+    /// No other process takes over any more.
+    fn close_doorway(&mut self) {
+        if let Some((seat, _)) = &mut self.takeover {
+            seat.close(&mut self.server);
+        }
+    }
+
+    /// Does what a takeover wants between two turns.
+    #[cold]
+    fn advance_takeover(&mut self) {
+        let Some((seat, desk)) = &mut self.takeover else {
+            return;
+        };
+        if seat.advance(&mut self.server, desk) == Told::Leaving {
+            self.shared.totals().notices.tell_no_more();
+            log::info!("takeover: the new process serves; the connections follow");
+            self.shared.wake_all();
         }
     }
 
@@ -487,6 +569,13 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     }
 
     fn run_turns(&mut self) -> io::Result<()> {
+        if let Some((seat, desk)) = &mut self.takeover {
+            desk.wait_until_open();
+            if self.shared.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            seat.begin(&mut self.server, desk);
+        }
         (self.shared.hooks.begin)(self.number);
         loop {
             self.turn()?;
@@ -693,13 +782,19 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Runs the loop until something other than a connection needs work, and follows requests.
     /// Returns whether signals have arrived.
     fn turn(&mut self) -> io::Result<bool> {
-        let wakeups = match self.server.has_driver() {
-            false => self.server.run(Time::NEVER)?,
-            true => self.server.run_with_driver(Time::NEVER)?,
+        let seat = self.takeover.as_ref().map(|(seat, _)| seat);
+        let wakeups = match (self.server.has_driver(), seat) {
+            (false, None) => self.server.run(Time::NEVER)?,
+            (false, Some(seat)) if seat.is_busy() => self.server.turn(seat.deadline())?,
+            (false, Some(seat)) => self.server.run(seat.deadline())?,
+            (true, _) => self.server.run_with_driver(Time::NEVER)?,
         };
         if wakeups.wake_up {
             self.server.take_wake_up()?;
             self.follow_control();
+        }
+        if self.takeover.is_some() {
+            self.advance_takeover();
         }
         self.retire_if_done();
         Ok(wakeups.signals)
@@ -720,6 +815,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.shared.drain.load(Ordering::Acquire) {
+            self.close_doorway();
             if !self.retired {
                 self.adopt_orphans();
             }

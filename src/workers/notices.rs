@@ -74,6 +74,19 @@ impl Notices {
         self.tell("READY=1");
     }
 
+    /// The same; the service manager has started another process, and this one has `taken_over`.
+    pub(super) fn tell_serving(&mut self, has_taken_over: bool) {
+        match has_taken_over {
+            false => self.tell_ready(),
+            true => self.tell(&format!("MAINPID={}\nREADY=1", std::process::id())),
+        }
+    }
+
+    /// Another process tells everything from now on.
+    pub(super) fn tell_no_more(&mut self) {
+        self.manager = None;
+    }
+
     /// A reload begins.
     pub(super) fn tell_reloading(&mut self) {
         if self.is_on() && !self.is_reloading && !self.is_stopping {

@@ -320,6 +320,7 @@ fn the_sessions_of_the_manual_about_serving_are_as_they_are_written() {
         "trace.md",
         "shutdown.md",
         "processes.md",
+        "takeover.md",
         "scaling.md",
         "metrics.md",
         "systemd.md",

@@ -40,6 +40,7 @@ topics![
     "workers",
     "shutdown",
     "processes",
+    "takeover",
     "scaling",
     "haproxy",
     "metrics",

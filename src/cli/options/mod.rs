@@ -242,6 +242,8 @@ pub struct Serve {
     pub proxy_from: Vec<Range>,
     /// Where the pages of the server about itself are served.
     pub metrics: Option<Endpoint>,
+    /// Where the next process asks for the sockets of this one, and this one asks a running one.
+    pub takeover: Option<PathBuf>,
 }
 
 /// Where a trace goes.
@@ -323,6 +325,7 @@ impl Serve {
             ("--auth", self.auth.is_some()),
             ("--proxy-protocol", self.proxy.is_some()),
             ("--submit ring", self.submit == Submit::Ring),
+            ("--takeover", self.takeover.is_some()),
         ];
         if let Some((flag, _)) = of_streams.iter().find(|(_, is_given)| *is_given) {
             return Err(format!(
@@ -403,6 +406,7 @@ impl Default for Serve {
             proxy: None,
             proxy_from: Vec::new(),
             metrics: None,
+            takeover: None,
         }
     }
 }

@@ -157,6 +157,7 @@ fn every_value_reaches_its_field() {
         },
         proxy: Some(ProxyMode::Require),
         metrics: Some(address("9100")),
+        takeover: None,
         proxy_from: vec![range("10.0.0.0", Some(8)), range("::1", None)],
     };
     assert_eq!(parsed, expected);

@@ -287,6 +287,10 @@ impl<K: Recordable> Sockets for Traced<K> {
         })
     }
 
+    fn can_be_passed(&mut self, socket: &K::Socket) -> bool {
+        self.kernel.can_be_passed(socket)
+    }
+
     fn unacknowledged(&mut self, socket: &K::Socket) -> io::Result<usize> {
         self.on(socket, Name::Unacknowledged, number, |kernel| {
             kernel.unacknowledged(socket)
@@ -625,6 +629,14 @@ impl<K: Recordable + Opener> Opener for Traced<K> {
             self.note(made.on(K::number(&listener)), Ok(0));
         }
         self.kernel.close_listener(listener);
+    }
+
+    fn own_path(&mut self, listener: &K::Socket) {
+        self.kernel.own_path(listener);
+    }
+
+    fn leave_path(&mut self, listener: &K::Socket) {
+        self.kernel.leave_path(listener);
     }
 
     fn local(&mut self, socket: &K::Socket) -> io::Result<Address> {

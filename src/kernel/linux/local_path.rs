@@ -118,6 +118,15 @@ pub(in crate::kernel) fn bind(
 }
 
 impl BoundPath {
+    /// The path of a listener that another process has bound, as it is now.
+    pub(in crate::kernel) fn found(path: &Path) -> Option<BoundPath> {
+        let is_socket = fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
+        file_id(path).filter(|_| is_socket).map(|file| BoundPath {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
     /// Gives the file the permissions `mode`, unless the path names another file by now. The bits
     /// that the umask has taken at bind(2) are added here.
     pub(in crate::kernel) fn set_mode(&self, mode: u32) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::local_path;
+use super::local_path::{self, BoundPath};
 use super::{Linux, Socket};
 use crate::kernel::datagrams;
 use crate::kernel::journal::Recordable;
@@ -65,6 +65,19 @@ impl Opener for Linux {
             self.bound.swap_remove(place).1.remove();
         }
         drop(listener);
+    }
+
+    fn own_path(&mut self, listener: &Socket) {
+        let address = self.local(listener).ok();
+        let bound = address.and_then(|address| BoundPath::found(address.path()?));
+        self.leave_path(listener);
+        self.bound
+            .extend(bound.map(|path| (listener.as_fd().as_raw_fd(), path)));
+    }
+
+    fn leave_path(&mut self, listener: &Socket) {
+        let number = listener.as_fd().as_raw_fd();
+        self.bound.retain(|(owner, _)| *owner != number);
     }
 
     fn local(&mut self, socket: &Socket) -> io::Result<Address> {

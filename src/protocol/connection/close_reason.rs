@@ -45,6 +45,8 @@ pub enum CloseReason {
     Shutdown,
     /// The drain time-out passed before the peer had all answers.
     Cut,
+    /// Another process goes on with the connection.
+    HandedOver,
 }
 
 /// Why a connection ends, with the details for the log.
@@ -101,7 +103,7 @@ impl From<&FrameError> for CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the statistics.
-    pub const ALL: [CloseReason; 20] = [
+    pub const ALL: [CloseReason; 21] = [
         CloseReason::EndOfStream,
         CloseReason::Reset,
         CloseReason::Failed,
@@ -122,6 +124,7 @@ impl CloseReason {
         CloseReason::Exhausted,
         CloseReason::Shutdown,
         CloseReason::Cut,
+        CloseReason::HandedOver,
     ];
 
     /// The name in logs and statistics.
@@ -147,6 +150,7 @@ impl CloseReason {
             CloseReason::Exhausted => "exhausted",
             CloseReason::Shutdown => "shutdown",
             CloseReason::Cut => "cut",
+            CloseReason::HandedOver => "handed_over",
         }
     }
 
@@ -184,7 +188,7 @@ mod tests {
         ];
         let by_a_frame = by_a_frame.each_ref().map(CloseReason::from);
         for reason in CloseReason::ALL {
-            // The last two are logged together at the end of the server. Those of a load balancer
+            // The last three are logged together at the end of the server. Those of a load balancer
             // and a failed handshake are logged with their details where they are found.
             let is_usual = matches!(
                 reason,
@@ -196,6 +200,7 @@ mod tests {
                     | CloseReason::PerIp
                     | CloseReason::Shutdown
                     | CloseReason::Cut
+                    | CloseReason::HandedOver
             );
             let ways = [
                 is_usual,

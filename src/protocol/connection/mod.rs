@@ -191,6 +191,27 @@ impl<S: Service> Connection<S> {
         }
     }
 
+    /// A connection that another process has served up to the end of a message. `memory` is that of
+    /// [`Connection::memory`].
+    #[cold]
+    pub fn recalled(service: &S, memory: u8) -> Connection<S> {
+        Connection {
+            state: State::Open,
+            ended: false,
+            service: service.recall(memory),
+        }
+    }
+
+    /// What another process has to know to go on, if a byte tells everything: the connection is
+    /// open and between two messages.
+    #[cold]
+    pub fn memory(&self) -> Option<u8> {
+        match self.is_open() {
+            true => S::memory(&self.service),
+            false => None,
+        }
+    }
+
     /// Whether the bytes that arrive at an open connection are answered in place, see
     /// [`Service::in_place`].
     #[inline(always)]

@@ -56,6 +56,24 @@ enum Place {
 }
 
 impl Opening {
+    /// That of a connection which does not open with another protocol.
+    pub fn passed() -> Opening {
+        Opening {
+            place: Place::Passed,
+            ..Opening::default()
+        }
+    }
+
+    /// Whether it is decided that the connection does not open with another protocol.
+    pub fn has_passed(&self) -> bool {
+        self.place == Place::Passed
+    }
+
+    /// Whether anything but empty lines has arrived.
+    pub fn has_begun(&self) -> bool {
+        self.place != Place::Start
+    }
+
     /// Scans the next bytes of the connection. Returns the other protocol if the connection opens
     /// with one; the caller must not call again after that.
     #[inline]

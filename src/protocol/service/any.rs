@@ -152,6 +152,23 @@ impl Service for AnyService {
         }
     }
 
+    fn memory(state: &AnyState) -> Option<u8> {
+        match state {
+            AnyState::Stateless => Some(0),
+            AnyState::Partial(state) => UpperUnicode::memory(state),
+            AnyState::Running(state) => Run::memory(state),
+            AnyState::Conversation(state) => Http::memory(state),
+        }
+    }
+
+    fn recall(&self, memory: u8) -> AnyState {
+        match self {
+            AnyService::Run(run) => AnyState::Running(run.recall(memory)),
+            AnyService::Coded(coded) => coded.recall(memory),
+            _ => self.open(),
+        }
+    }
+
     fn serve(
         &mut self,
         state: &mut AnyState,

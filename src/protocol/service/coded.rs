@@ -94,6 +94,14 @@ impl Service for Coded {
         self.inner.memory_max()
     }
 
+    fn memory(state: &AnyState) -> Option<u8> {
+        AnyService::memory(state)
+    }
+
+    fn recall(&self, memory: u8) -> AnyState {
+        self.inner.recall(memory)
+    }
+
     fn serve(
         &mut self,
         state: &mut AnyState,

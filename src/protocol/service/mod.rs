@@ -93,6 +93,18 @@ pub trait Service {
         false
     }
 
+    /// What a connection between two requests remembers, as one byte for [`Service::recall`] of
+    /// another process; `None` while it remembers more than that.
+    fn memory(_state: &Self::State) -> Option<u8> {
+        Some(0)
+    }
+
+    /// The state of a connection that this byte of [`Service::memory`] tells of. A byte that none
+    /// of them gives is like 0, which is a new connection.
+    fn recall(&self, _memory: u8) -> Self::State {
+        self.open()
+    }
+
     /// Answers one request.
     fn serve(
         &mut self,

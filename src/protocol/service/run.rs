@@ -43,6 +43,9 @@ const ENDING_MAX: usize = 1 + if TOO_MUCH.len() > TOO_LATE.len() {
 const _: () = assert!(NOT_STARTED.len() <= ENDING_MAX && SAID_NOTHING.len() <= ENDING_MAX);
 const _: () = assert!(NOT_ALLOWED.len() <= ENDING_MAX);
 
+/// The memory of a connection that did not open like a browser's.
+const PASSED: u8 = 1;
+
 /// Runs allowed commands and refuses all other requests.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -100,6 +103,25 @@ impl Service for Run {
         let word = size_of::<Box<str>>() + 1;
         let lines = self.allowed.iter().map(|line| word * (line.len() + 4));
         (1 + THREADS_MAX) * lines.sum::<usize>()
+    }
+
+    fn memory(state: &Running) -> Option<u8> {
+        match (state.opening.has_passed(), state.opening.has_begun()) {
+            (true, _) => Some(PASSED),
+            (false, false) => Some(0),
+            // It may still turn out to be another protocol.
+            (false, true) => None,
+        }
+    }
+
+    fn recall(&self, memory: u8) -> Running {
+        Running {
+            opening: match memory {
+                PASSED => Opening::passed(),
+                _ => Opening::default(),
+            },
+            ..Running::default()
+        }
     }
 
     fn serve(

@@ -62,6 +62,10 @@ impl Service for UpperUnicode {
         (payload + PARTIAL_MAX).saturating_mul(GROWTH_MAX)
     }
 
+    fn memory(held: &Partial) -> Option<u8> {
+        (held.held == 0).then_some(0)
+    }
+
     fn serve(&mut self, held: &mut Partial, request: Request<'_>, reply: &mut Reply<'_>) -> Answer {
         let Request { payload, whole } = request;
         let mut rest: &[u8] = payload;

@@ -28,6 +28,7 @@ use crate::limits::{
 use crate::protocol::service::Service;
 
 use super::handoff::{Dealt, Member};
+use crate::server::handover::Offered;
 use crate::server::observe::log_limiter::LogLimiter;
 use crate::server::pump::Pump;
 use crate::server::reactor::Reactor;
@@ -53,6 +54,8 @@ pub(in crate::server) struct Acceptor<Socket> {
     member: Option<Member<Socket>>,
     /// An accepted connection that no worker has had room for yet.
     unplaced: Option<Socket>,
+    /// Other processes may have copies of the listeners.
+    has_copies: bool,
 }
 
 struct Listener<Socket> {
@@ -206,6 +209,7 @@ impl<Socket> Acceptor<Socket> {
             per_address_log: LogLimiter::default(),
             member: None,
             unplaced: None,
+            has_copies: false,
         }
     }
 
@@ -911,6 +915,66 @@ impl<Socket> Acceptor<Socket> {
         released.collect()
     }
 
+    /// Other processes may get copies of the listeners from now on.
+    pub(in crate::server) fn expect_copies(&mut self) {
+        self.has_copies = true;
+    }
+
+    /// The listeners, for another process.
+    pub(in crate::server) fn offered(&self) -> Vec<Offered<'_, Socket>> {
+        let offered = self.listeners.iter().map(|listener| Offered {
+            socket: &listener.socket,
+            is_inherited: listener.is_inherited,
+            is_shared: listener.is_shared(),
+        });
+        offered.collect()
+    }
+
+    /// Another descriptor of the listener at `place`.
+    pub(in crate::server) fn copy_of<K, S>(
+        &mut self,
+        pump: &mut Pump<K, S>,
+        place: usize,
+    ) -> Option<io::Result<Socket>>
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        let listener = self.listeners.get(place)?;
+        Some(pump.kernel.share(&listener.socket))
+    }
+
+    /// The paths of the listeners belong to this process from now on.
+    pub(in crate::server) fn own_paths<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for listener in self.listeners.iter().filter(|it| !it.is_inherited) {
+            pump.kernel.own_path(&listener.socket);
+        }
+    }
+
+    /// Leaves the listeners to another process: the queues and the paths stay. A connection that
+    /// was accepted already stays here.
+    pub(in crate::server) fn leave_listeners<K, S>(&mut self, pump: &mut Pump<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        for listener in &self.listeners {
+            pump.kernel.leave_path(&listener.socket);
+        }
+        let unplaced = self.unplaced.take();
+        self.close_listeners(pump);
+        self.unplaced = unplaced;
+    }
+
+    /// Whether an accepted connection waits for room.
+    pub(in crate::server) fn has_unplaced(&self) -> bool {
+        self.unplaced.is_some()
+    }
+
     /// Closes the listeners, and removes the paths of the local ones. The workers that this one
     /// accepts for learn that nothing more comes.
     pub(in crate::server) fn close_listeners<K, S>(&mut self, pump: &mut Pump<K, S>)
@@ -922,6 +986,8 @@ impl<Socket> Acceptor<Socket> {
             if listener.is_shared() {
                 // Other workers keep the listener open, and with it the registration.
                 let _ = listener.report(pump, 0, false);
+            } else if self.has_copies {
+                let _ = pump.kernel.deregister(&listener.socket);
             }
             pump.kernel.close_listener(listener.socket);
         }

@@ -177,6 +177,19 @@ impl Announced {
         has_room
     }
 
+    /// The connection in `slot` comes from another process, which has let this client in.
+    pub(in crate::server) fn keep(&mut self, slot: u32, source: Source, client: Option<&Address>) {
+        self.sources[slot as usize] = source;
+        if let (Some(Address::Tcp(peer)), true) = (client, self.counts.is_on()) {
+            self.counts.enter(slot, *peer);
+        }
+    }
+
+    /// The client of the connection in `slot`.
+    pub(in crate::server) fn source(&self, slot: u32) -> Source {
+        self.sources[slot as usize]
+    }
+
     /// Logs that a connection was refused because its address has too many.
     pub(in crate::server) fn log_refused(&mut self, address: Option<&Address>, now: Time) {
         let (Some(Address::Tcp(peer)), Some(more)) = (address, self.refused_log.admit(now)) else {

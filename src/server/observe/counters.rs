@@ -82,8 +82,10 @@ macro_rules! counters {
 counters! {
     /// Connections open now.
     connections_now,
-    /// Connections accepted.
+    /// Connections accepted, or taken over from another process.
     connections_total,
+    /// Connections taken over from another process.
+    connections_taken_over,
     /// Frames answered. Without frame boundaries each read counts as one.
     frames,
     /// Bytes read.

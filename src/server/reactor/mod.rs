@@ -22,6 +22,7 @@
 
 mod at_once;
 mod datagrams;
+mod handover;
 mod lists;
 mod slow_path;
 
@@ -692,46 +693,18 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             return self.pass(socket, address);
         }
         let now = self.pump().now;
-        let (trigger, defer_accept) = (self.settings().trigger, self.settings().defer_accept);
-        let mut link = Link {
-            socket,
-            connection: Connection::new(&self.pump().protocol.service),
-            lease: None,
-            waiting: Waiting::for_request(now),
-            registered: Interest::READ.under(trigger),
-            read_to_end: false,
-            is_staged: false,
-            drain_reads: 0,
-            has_finished: false,
-            has_effect: false,
-            number: 0,
-            told: Told::default(),
-        };
+        let defer_accept = self.settings().defer_accept;
+        let mut connection = Connection::new(&self.pump().protocol.service);
         if self.pump().auth.is_some() {
-            link.connection.expect_challenge();
+            connection.expect_challenge();
         }
-        let token = match self.links.insert(link) {
-            Ok(token) => token,
-            Err(link) => {
-                self.pump_mut().kernel.close(link.socket);
-                return None;
+        let expect_header = |pump: &mut Pump<K, S>, link: &mut Link<K, S>, slot| {
+            if pump.announced.is_some() {
+                pump.expect_header(slot, link);
             }
         };
-        if let Some(address) = address {
-            self.per_address.enter(token.index(), address);
-        }
-        if self.pump().announced.is_some() {
-            self.look_at(token, |pump, link| pump.expect_header(token.index(), link));
-        }
-        if self.pump().tap.is_some() {
-            self.look_at(token, |pump, link| pump.tell_new(token, link));
-        }
-        if let Some(pace) = &mut self.pump_mut().pace {
-            pace.open(token.index(), now);
-        }
-        let counters = &mut self.pump_mut().counters;
-        counters.connections_total += 1;
-        counters.connections_now += 1;
+        let waiting = Waiting::for_request(now);
+        let token = self.enter(socket, address, connection, waiting, expect_header)?;
         let outcome = match defer_accept && self.fast_path_open {
             true => self.answer_first(token),
             false => FastOutcome::Done,
@@ -753,6 +726,54 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             }
         });
         Some(token.index())
+    }
+
+    /// Gives a connection a slot, and closes it if there is none. `begin` gets it before anything
+    /// else sees it.
+    fn enter(
+        &mut self,
+        socket: K::Socket,
+        address: Option<SocketAddr>,
+        connection: Connection<S>,
+        waiting: Waiting,
+        begin: impl FnOnce(&mut Pump<K, S>, &mut Link<K, S>, u32),
+    ) -> Option<Token> {
+        let link = Link {
+            socket,
+            connection,
+            lease: None,
+            waiting,
+            registered: Interest::READ.under(self.settings().trigger),
+            read_to_end: false,
+            is_staged: false,
+            drain_reads: 0,
+            has_finished: false,
+            has_effect: false,
+            number: 0,
+            told: Told::default(),
+        };
+        let token = match self.links.insert(link) {
+            Ok(token) => token,
+            Err(link) => {
+                self.pump_mut().kernel.close(link.socket);
+                return None;
+            }
+        };
+        if let Some(address) = address {
+            self.per_address.enter(token.index(), address);
+        }
+        self.look_at(token, |pump, link| {
+            begin(pump, link, token.index());
+            if pump.tap.is_some() {
+                pump.tell_new(token, link);
+            }
+            if let Some(pace) = &mut pump.pace {
+                pace.open(token.index(), pump.now);
+            }
+            pump.counters.connections_total += 1;
+            pump.counters.connections_now += 1;
+        });
+        Some(token)
     }
 
     /// The fast path of a connection that is not registered yet.

@@ -176,6 +176,17 @@ pub(super) fn holds_workspace(waiting: &Waiting) -> Option<bool> {
     }
 }
 
+impl Waiting {
+    /// Since when a connection that waits for the next request has rested.
+    #[cold]
+    pub(super) fn rests_since(&self) -> Option<Time> {
+        match *self {
+            Waiting::Peer(Due::Request { active_at }) => Some(active_at),
+            _ => None,
+        }
+    }
+}
+
 impl Timeouts {
     pub(super) fn of(settings: &Settings) -> Timeouts {
         Timeouts {

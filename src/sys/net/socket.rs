@@ -20,9 +20,11 @@ use crate::sys::{check, retry};
 pub(crate) enum Kind {
     Stream,
     Datagrams,
+    /// A stream that keeps the boundaries of messages: SOCK_SEQPACKET of unix(7).
+    Packets,
 }
 
-/// What an open socket carries; `None` for a type that is not known here.
+/// What an open socket carries; `None` for a type that is not served.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Option<Kind>> {
     Ok(match Setting::TYPE.get(fd)? {
         libc::SOCK_STREAM => Some(Kind::Stream),
@@ -36,6 +38,7 @@ pub(crate) fn open(address: &RawAddress, kind: Kind) -> io::Result<OwnedFd> {
     let kind = match kind {
         Kind::Stream => libc::SOCK_STREAM,
         Kind::Datagrams => libc::SOCK_DGRAM,
+        Kind::Packets => libc::SOCK_SEQPACKET,
     };
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: the call takes no pointer.

@@ -69,6 +69,12 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// The user that this process acts as.
+pub(crate) fn own_user() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Makes this process, with all its threads, one of `user`. The other groups of a user come with
 /// its name; without a name there are none. An error leaves the process unfit to go on.
 pub fn become_user(user: User, name: Option<&str>) -> io::Result<()> {

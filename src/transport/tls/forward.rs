@@ -71,6 +71,14 @@ impl<K: Recordable + Poller + Opener> Opener for Tls<K> {
         self.kernel.close_listener(listener);
     }
 
+    fn own_path(&mut self, listener: &K::Socket) {
+        self.kernel.own_path(listener);
+    }
+
+    fn leave_path(&mut self, listener: &K::Socket) {
+        self.kernel.leave_path(listener);
+    }
+
     fn local(&mut self, socket: &K::Socket) -> io::Result<Address> {
         self.kernel.local(socket)
     }

@@ -303,6 +303,10 @@ impl<K: Recordable + Poller> Sockets for Tls<K> {
         finished.unwrap_or(true)
     }
 
+    fn can_be_passed(&mut self, _: &K::Socket) -> bool {
+        false
+    }
+
     fn unacknowledged(&mut self, socket: &K::Socket) -> io::Result<usize> {
         let count = self.kernel.unacknowledged(socket)?;
         let place = self.place(socket);

@@ -44,6 +44,7 @@ mod submit;
 mod sum;
 mod sums;
 mod supervision;
+mod takeover;
 mod trace;
 mod user;
 mod wiretap;

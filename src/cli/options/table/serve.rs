@@ -22,8 +22,8 @@ use super::{
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
     ALIVE_DEFAULT, ALIVE_MAX, ALIVE_MIN, BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
-    LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, POOL_THREADS_MAX, PROCESSES_MAX, SPIN_MAX,
-    STATS_INTERVAL_MIN, TIMEOUT_MAX,
+    LISTEN_DEFAULT, MEMORY_MAX, MEMORY_MIN, POOL_THREADS_MAX, PROCESSES_MAX, SOCKET_PATH_MAX,
+    SPIN_MAX, STATS_INTERVAL_MIN, TIMEOUT_MAX,
 };
 use crate::server::blocking::Model;
 use crate::server::observe::counters::StatsFormat;
@@ -193,6 +193,14 @@ pub(super) const ROW: CommandRow = CommandRow {
         }
         front::check(&serve)?;
         check_inetd(&serve, &options.given)?;
+        if let (Some(_), Some(processes)) = (&serve.takeover, serve.processes) {
+            return Err(format!(
+                "--takeover: does not combine with --processes {processes}, write --threads"
+            ));
+        }
+        if let (Some(_), Some(at)) = (&serve.takeover, &serve.metrics) {
+            return Err(format!("--takeover: does not combine with --metrics {at}"));
+        }
         for (place, endpoint) in serve.listen.iter().enumerate() {
             let is_same = matches!(endpoint, Endpoint::Passed(_));
             if is_same && serve.listen[..place].contains(endpoint) {
@@ -305,6 +313,23 @@ pub(super) const FLAGS: &[Flag] = &[
                 return Err("must be NAME or NAME:GROUP, such as nobody:nogroup".to_owned());
             }
             options.serve.user = Some(text.to_owned());
+            Ok(())
+        }),
+    },
+    Flag {
+        long: "--takeover",
+        short: None,
+        group: "Listening",
+        commands: &[SERVE],
+        help: "take over from the server with the same PATH, and be taken over there",
+        default: |_| String::new(),
+        effect: Effect::Value("PATH", |options, text| {
+            if text.is_empty() || text.len() > SOCKET_PATH_MAX {
+                return Err(format!(
+                    "must be a path of 1 to {SOCKET_PATH_MAX} bytes, such as /run/mynah.takeover"
+                ));
+            }
+            options.serve.takeover = Some(text.into());
             Ok(())
         }),
     },

@@ -9,6 +9,7 @@ use std::net::{Ipv6Addr, UdpSocket};
 
 use super::super::{Exit, Failure, io_failure, open_failure};
 use super::passed::PassedSockets;
+use super::takeover::Taken;
 use crate::cli::options::Serve;
 use crate::kernel::{Address, Endpoint, ListenOptions, Opener, Socket};
 use crate::limits;
@@ -32,14 +33,12 @@ pub(super) fn leave_out_ipv6_halves(options: &mut Serve) {
     log::info!("this machine has no IPv6, so only IPv4 addresses are listened on");
 }
 
-/// How many inherited listeners a worker of a process has. Without a listener of its own it gets
-/// connections from the first one.
-pub(super) fn inherited_by(options: &Serve, worker: usize) -> usize {
-    let listeners = options.listen.iter();
-    let inherited = listeners.filter(|endpoint| matches!(endpoint, Endpoint::Passed(_)));
+/// How many inherited listeners a worker of a process has, of as many as the first one has. Without
+/// a listener of its own it gets connections from the first one.
+pub(super) fn inherited_by(options: &Serve, worker: usize, all: usize) -> usize {
     match options.accept {
         AcceptPolicy::Handoff if worker > 0 => 0,
-        _ => inherited.count(),
+        _ => all,
     }
 }
 
@@ -80,8 +79,15 @@ impl Open<'_> {
             let (before, rest) = addresses.split_at_mut(place);
             let address = &mut rest[0];
             let endpoint = &options.listen[place];
+            let predecessor = passed.predecessor.as_mut();
+            let taken = predecessor.and_then(|it| it.take(options, place, worker));
             if matches!(endpoint, Endpoint::Passed(_)) {
+                // What was taken over is the same listener.
                 listeners.inherited.extend(passed.listener(endpoint));
+                continue;
+            }
+            if let Some((taken, is_own)) = taken {
+                take_in(taken, is_own, &mut listeners);
                 continue;
             }
             if options.listen_halves.contains(&place) {
@@ -97,6 +103,17 @@ impl Open<'_> {
             }
         }
         Ok(listeners)
+    }
+}
+
+/// Adds listeners of another process to those of a worker.
+fn take_in(taken: Vec<Taken>, is_own: bool, listeners: &mut Listeners<Socket>) {
+    for it in taken {
+        match (it.is_inherited, is_own) {
+            (true, _) => listeners.inherited.push(it.socket),
+            (false, true) => listeners.own.push(it.socket),
+            (false, false) => listeners.shared.push(it.socket),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod passed;
 mod processes;
 mod ready;
 mod scrapes;
+mod takeover;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -58,17 +59,25 @@ use crate::server::{Server, Settings};
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Side, Tls};
 use crate::workers::notices::Notices;
-use crate::workers::{self, Ending, Hooks, Statistics, Watcher};
+use crate::workers::{self, Around, Ending, Hooks, Statistics, Watcher};
 use listeners::{Open, address_of, inherited_by, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
 use ready::{print_ready_line, tell_what_the_kernel_lacks, warn_about_allowed};
+use takeover::Refusal;
 use transport::{Carrier, Secure};
 
 /// Serves until a signal ends it.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     let mut options = options;
     // Before anything else is opened.
-    let passed = PassedSockets::take(&mut options)?;
+    let mut passed = PassedSockets::take(&mut options)?;
+    passed.predecessor = takeover::ask(&options)?;
+    if let Some(predecessor) = passed.predecessor.as_ref().filter(|_| passed.is_empty()) {
+        // Without --listen there is no wish beside what is there.
+        if options.is_listen_default {
+            options.listen = predecessor.endpoints();
+        }
+    }
     with_service(&options.clone(), Serving(options, passed))
 }
 
@@ -143,6 +152,9 @@ where
     // Look names up before the signals are blocked: a resolver handles no signals.
     let address = |endpoint| (passed.address(endpoint)).map_or_else(|| address_of(endpoint), Ok);
     let mut addresses = (options.listen.iter().map(address)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(predecessor) = &mut passed.predecessor {
+        predecessor.assign(&options, &mut addresses)?;
+    }
     for address in &addresses {
         let checked = options.check_address(address);
         checked.map_err(|reason| Failure::new(Exit::Usage, reason))?;
@@ -298,6 +310,19 @@ where
         }
         served.map_err(io_failure("--metrics"))?;
     }
+    let refusal = Refusal::default();
+    let takeover = match takeover::prepare(
+        &options,
+        connections_max,
+        passed.predecessor.take(),
+        &refusal,
+    ) {
+        Ok(takeover) => takeover,
+        Err(failure) => {
+            servers.iter_mut().for_each(Server::close_listeners);
+            return Err(failure);
+        }
+    };
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);
         workers::hand_over(&mut servers, &wakers, &share);
@@ -320,7 +345,11 @@ where
         trace: write_on_signal(trace.clone(), options.model != Model::Fork),
     };
     let load = move || load_now(&load);
-    let ended = workers::run_for(watcher, servers, wakers, statistics, load, hooks, announce);
+    let around = Around { watcher, takeover };
+    let ended = workers::run_for(around, servers, wakers, statistics, load, hooks, announce);
+    if let Some(failure) = takeover::taken(&refusal) {
+        return Err(failure);
+    }
     let written = trace.map_or(Ok(()), |trace| trace.write());
     let ended = match ended.map_err(io_failure("serving"))? {
         Ending::Stopped(signal) => Err(Failure::signal(signal)),
@@ -475,7 +504,9 @@ impl Open<'_> {
         let shared = copies.pop().unwrap_or_default();
         let mut listeners = self.listeners(&mut kernel, worker, shared)?;
         if worker == 0 {
-            let inherited = (1..self.options.threads).map(|it| inherited_by(self.options, it));
+            let all = listeners.inherited.len();
+            let inherited = 1..self.options.threads;
+            let inherited = inherited.map(|it| inherited_by(self.options, it, all));
             let copied = listeners.copies(&mut kernel, inherited);
             (listeners, *copies) = copied.map_err(io_failure("fcntl"))?;
         }
@@ -652,7 +683,9 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
         open.saturating_sub(limits::STANDARD_STREAMS + outlet_descriptors())
     });
     let scrapes = (options.metrics.as_ref()).map_or(0, |_| limits::SCRAPE_DESCRIPTORS);
-    let others = limits::DESCRIPTORS_FIXED + threads * each + inherited + scrapes;
+    // The doorway, the connection with another process, and copies of the listeners.
+    let takeover = (options.takeover.as_ref()).map_or(0, |_| 2 + threads * (1 + addresses));
+    let others = limits::DESCRIPTORS_FIXED + threads * each + inherited + scrapes + takeover;
     let taken = match inherited {
         0 => String::new(),
         _ => format!(", of which {inherited} were open before"),

@@ -10,6 +10,7 @@ use std::env;
 use std::process::id as process_id;
 
 use super::super::{Exit, Failure};
+use super::takeover::Predecessor;
 use crate::base::text::plural::plural;
 use crate::cli::options::Serve;
 use crate::kernel::{
@@ -26,6 +27,8 @@ pub(super) struct PassedSockets {
     addresses: Vec<(u32, Address)>,
     /// The connection of `--inetd`.
     pub(super) connection: Option<Socket>,
+    /// The process that this one takes over from, and its listeners.
+    pub(super) predecessor: Option<Predecessor>,
 }
 
 impl PassedSockets {
@@ -106,6 +109,11 @@ impl PassedSockets {
                 plural(unused, "socket", "sockets")
             );
         }
+    }
+
+    /// Whether no listener was passed when this process was started.
+    pub(super) fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
     }
 
     /// The address of a socket.

@@ -12,7 +12,7 @@ use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
 use crate::kernel::journal::Track;
-use crate::kernel::{self, Address, Linux, Opener, Socket, Traced};
+use crate::kernel::{self, Address, Endpoint, Linux, Opener, Socket, Traced};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::listeners::Listeners;
@@ -49,7 +49,9 @@ impl Place {
         let (kernel, waker, control) = open_kernel(options, (protocol, track), thread, link)?;
         let listeners = self.listeners.get_mut(thread);
         let mut shared = listeners.map(std::mem::take).unwrap_or_default();
-        let inherited = inherited_by(options, thread).min(shared.len());
+        let is_passed = |it: &&Endpoint| matches!(it, Endpoint::Passed(_));
+        let passed = options.listen.iter().filter(is_passed).count();
+        let inherited = inherited_by(options, thread, passed).min(shared.len());
         let listeners = Listeners {
             own: Vec::new(),
             inherited: shared.split_off(shared.len() - inherited),
@@ -124,7 +126,8 @@ fn listeners_of_threads(
         let opened = opened.and_then(|opened| match thread {
             0 => {
                 let inherited = 1..open.options.threads;
-                let inherited = inherited.map(|thread| inherited_by(open.options, thread));
+                let all = opened.inherited.len();
+                let inherited = inherited.map(|thread| inherited_by(open.options, thread, all));
                 let copied = opened.copies(linux, inherited);
                 let (first, others) = copied.map_err(io_failure("fcntl"))?;
                 copies = others;

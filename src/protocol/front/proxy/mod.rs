@@ -69,6 +69,33 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Adds the client as bytes, whose number tells the kind.
+    pub fn write_to(&self, bytes: &mut Vec<u8>) {
+        let (octets, port): (&[u8], _) = match self {
+            Source::Peer => return,
+            Source::Local(name) => return bytes.extend(name.0),
+            Source::Ipv4(octets, port) => (octets, port),
+            Source::Ipv6(octets, port) => (octets, port),
+        };
+        bytes.extend(octets);
+        bytes.extend(port.to_be_bytes());
+    }
+
+    /// The client that these bytes of [`Source::write_to`] tell of; `None` if they tell of none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Source> {
+        if let Ok(name) = bytes.try_into() {
+            return Some(Source::Local(LocalName(name)));
+        }
+        let (octets, port) = match bytes.split_last_chunk() {
+            Some((octets, port)) => (octets, u16::from_be_bytes(*port)),
+            None if bytes.is_empty() => return Some(Source::Peer),
+            None => return None,
+        };
+        Some(Source::at(octets, port)).filter(|source| *source != Source::Peer)
+    }
+}
+
 impl LocalName {
     /// The name without its padding.
     pub fn as_bytes(&self) -> &[u8] {

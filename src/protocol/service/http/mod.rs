@@ -159,6 +159,10 @@ impl Service for Http {
         conversation.stage != Stage::RequestLine
     }
 
+    fn memory(conversation: &Conversation) -> Option<u8> {
+        (conversation.stage == Stage::RequestLine).then_some(0)
+    }
+
     fn serve(
         &mut self,
         conversation: &mut Conversation,

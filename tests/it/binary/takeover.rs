@@ -1,0 +1,387 @@
+//! `--takeover` on the real kernel: a process gets the listeners and the connections of another
+//! one, and what peers notice of that is nothing.
+//!
+//! A second process is a second mynah, or the test itself, which says the words of the protocol and
+//! stops at each of them. Man page: unix(7).
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mynah::kernel::{Channel, Passage};
+use mynah::workers::takeover::message::{Message, Role};
+
+use super::server::{Ended, PATIENCE, Server};
+use super::{FEW, ask, say, until};
+
+/// A path in a directory of its own.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let name = format!("mynah-takeover-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).expect("a directory of our own");
+        Scratch(folder)
+    }
+
+    fn path(&self) -> String {
+        self.file("door")
+    }
+
+    fn file(&self, name: &str) -> String {
+        let path = self.0.join(name);
+        path.to_str().expect("UTF-8").to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn start(path: &str, args: &[&str]) -> Server {
+    Server::start(&[&FEW[..], &["--takeover", path], args].concat())
+}
+
+fn refused(path: &str, args: &[&str]) -> Ended {
+    let args = [&FEW[..], &["--takeover", path], args].concat();
+    match Server::try_start(&[], &[], &args) {
+        Ok(server) => panic!("it has started: {}", server.ready),
+        Err(ended) => ended,
+    }
+}
+
+/// The old process has ended by itself, with 0.
+fn expect_end(server: Server) {
+    let ended = server.ended();
+    assert_eq!(ended.code, Some(0), "{:?}", ended.stderr);
+}
+
+#[test]
+fn v7_a_new_process_answers_on_the_listener_and_the_idle_connections_of_the_old_one() {
+    let all: [(&[&str], &[&str]); 6] = [
+        (&[], &[]),
+        (&["--threads", "2"], &["--threads", "2"]),
+        (&[], &["--threads", "2"]),
+        (&["--threads", "2"], &[]),
+        (
+            &["--threads", "2", "--accept", "handoff"],
+            &["--accept", "exclusive", "--threads", "2"],
+        ),
+        (
+            &["--trigger", "level"],
+            &["--accept", "handoff", "--threads", "2"],
+        ),
+    ];
+    for (number, (first, second)) in all.into_iter().enumerate() {
+        let scratch = Scratch::new(&format!("answers-{number}"));
+        let path = scratch.path();
+        let old = start(&path, first);
+        let mode = fs::metadata(&path).expect("a socket").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut idle: Vec<TcpStream> = (0..20).map(|_| old.connect()).collect();
+        for peer in &mut idle {
+            assert_eq!(ask(peer, b"before"), b"before");
+        }
+        let address = old.address();
+        let new = start(&path, second);
+        assert_eq!(new.address(), address, "{first:?} {second:?}");
+        expect_end(old);
+        for peer in &mut idle {
+            assert_eq!(ask(peer, b"after"), b"after");
+        }
+        assert_eq!(ask(&mut new.connect(), b"new"), b"new");
+        let stats = new.stats();
+        assert_eq!(stats.get("connections_taken_over"), 20);
+        assert_eq!(stats.get("connections_total"), 21);
+        drop(idle);
+        new.end();
+        assert!(!Path::new(&path).exists());
+    }
+}
+
+#[test]
+fn a_busy_connection_follows_when_it_is_idle() {
+    let scratch = Scratch::new("busy");
+    let path = scratch.path();
+    let old = start(&path, &["--frame", "u16be"]);
+    let mut peer = old.connect();
+    assert_eq!(ask(&mut peer, b"\0\x02ab"), b"\0\x02ab");
+    // A frame that is not whole: the old process holds its first bytes.
+    peer.write_all(b"\0\x05he").expect("the server reads");
+    until("the frame has begun", || old.stats().get("bytes_in") == 8);
+    let new = start(&path, &["--frame", "u16be"]);
+    assert_eq!(new.stats().get("connections_now"), 0);
+    assert_eq!(old.stats().get("connections_now"), 1);
+    assert_eq!(ask(&mut peer, b"llo"), b"\0\x05h"[..3]);
+    let mut rest = [0; 4];
+    peer.read_exact(&mut rest).expect("the end of the frame");
+    assert_eq!(&rest, b"ello");
+    expect_end(old);
+    assert_eq!(ask(&mut peer, b"\0\x02cd"), b"\0\x02cd");
+    assert_eq!(new.stats().get("connections_taken_over"), 1);
+    new.end();
+}
+
+#[test]
+fn the_file_of_a_local_socket_belongs_to_the_holder_of_its_listener() {
+    let scratch = Scratch::new("local");
+    let (path, socket) = (scratch.path(), scratch.file("socket"));
+    let listen = format!("unix:{socket}");
+    let args = ["--listen", listen.as_str()];
+    let old = start(&path, &args);
+    let mut peer = UnixStream::connect(&socket).expect("it listens");
+    assert_eq!(ask(&mut peer, b"before"), b"before");
+    let new = start(&path, &args);
+    expect_end(old);
+    assert_eq!(ask(&mut peer, b"after"), b"after");
+    let mut other = UnixStream::connect(&socket).expect("it listens");
+    assert_eq!(ask(&mut other, b"new"), b"new");
+    new.end();
+    assert!(!Path::new(&socket).exists() && !Path::new(&path).exists());
+}
+
+#[test]
+fn a_new_process_that_does_not_fit_is_refused_and_the_old_one_serves_on() {
+    let scratch = Scratch::new("refused");
+    let path = scratch.path();
+    let old = start(&path, &[]);
+    let mut peer = old.connect();
+    let at = old.address();
+    for (args, line) in [
+        (
+            &["upper"][..],
+            "the running server has service echo, frame raw, codec none, auth none, tls off, and \
+             this one service upper, frame raw, codec none, auth none, tls off"
+                .to_owned(),
+        ),
+        (
+            &["--listen", "unix:/nowhere/mynah"],
+            format!("the running server listens on tcp://{at} too, write --listen tcp://{at}"),
+        ),
+    ] {
+        let ended = refused(&path, args);
+        assert_eq!(ended.code, Some(1), "{:?}", ended.stderr);
+        assert_eq!(ended.stderr, [format!("mynah: --takeover {path}: {line}")]);
+        assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    }
+    // It fails after the listeners have come.
+    let ended = refused(&path, &["--max-memory", "1m"]);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ask(&mut old.connect(), b"hello"), b"hello");
+    let new = start(&path, &[]);
+    expect_end(old);
+    assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    new.end();
+}
+
+#[test]
+fn what_does_not_combine_is_refused_with_one_line() {
+    for (args, line) in [
+        (
+            &["--takeover", "x", "--model", "thread"][..],
+            "--model thread: does not combine with --takeover",
+        ),
+        (
+            &["--takeover", "x", "--model", "fork"],
+            "--model fork: does not combine with --takeover",
+        ),
+        (
+            &["--takeover", "x", "--inetd"],
+            "--inetd: does not combine with --takeover",
+        ),
+        (
+            &["--takeover", "x", "--listen", "udp://127.0.0.1:0"],
+            "--takeover: does not combine with datagrams, and udp://127.0.0.1:0 takes them",
+        ),
+        (
+            &["--takeover", ""],
+            "--takeover \"\": must be a path of 1 to 107 bytes, such as /run/mynah.takeover",
+        ),
+    ] {
+        let ended = Ended::run(args);
+        assert_eq!(
+            (ended.code, &ended.stderr[..]),
+            (Some(1), &[format!("mynah: {line}")][..])
+        );
+    }
+    let scratch = Scratch::new("file");
+    let file = scratch.file("precious");
+    fs::write(&file, "precious").expect("a file");
+    let ended = refused(&file, &[]);
+    assert_eq!(ended.code, Some(3), "{:?}", ended.stderr);
+    assert_eq!(fs::read(&file).expect("the file"), b"precious");
+}
+
+/// The test as the new process, up to a word of the protocol.
+fn speak(path: &str, words: usize) -> Channel {
+    let channel = Channel::connect(Path::new(path)).expect("it listens");
+    let identity = "service echo, frame raw, codec none, auth none, tls off".to_owned();
+    let hello = Message::Hello {
+        oldest: 1,
+        newest: 7,
+        identity,
+    };
+    let (mut space, mut sockets) = ([0; 4096], Vec::new());
+    if words > 0 {
+        channel.send(&hello.to_bytes(), &[]).expect("it listens");
+    }
+    if words > 1 {
+        let size = channel.receive_within(PATIENCE, &mut space, &mut sockets);
+        let offer = Message::from_bytes(&space[..size.expect("an answer")]);
+        let Some(Message::Listeners { version, roles, .. }) = offer else {
+            panic!("{offer:?}");
+        };
+        assert_eq!(
+            (version, &roles[..]),
+            (1, &[Role::Listener, Role::Doorway][..])
+        );
+        assert_eq!(sockets.len(), 2);
+    }
+    channel
+}
+
+#[test]
+fn a_new_process_that_dies_at_any_step_leaves_the_old_one_serving() {
+    let scratch = Scratch::new("dies");
+    let path = scratch.path();
+    let old = start(&path, &[]);
+    let mut peer = old.connect();
+    for words in 0..=2 {
+        drop(speak(&path, words));
+        assert_eq!(ask(&mut peer, b"hello"), b"hello");
+        assert_eq!(ask(&mut old.connect(), b"new"), b"new");
+        old.hears("the new process has ended before it served");
+    }
+    // Something that is no word at all.
+    let channel = speak(&path, 0);
+    channel
+        .send(b"GET / HTTP/1.1\r\n", &[])
+        .expect("it listens");
+    let (mut space, mut none) = ([0; 4096], Vec::new());
+    let size = channel.receive_within(PATIENCE, &mut space, &mut none);
+    let answer = Message::from_bytes(&space[..size.expect("an answer")]);
+    assert!(matches!(answer, Some(Message::Refused(_))), "{answer:?}");
+    // A second process while the first one starts.
+    let first = speak(&path, 2);
+    let ended = refused(&path, &[]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr[0].ends_with("another process takes over already"));
+    drop(first);
+    old.hears("the new process has ended before it served");
+    let new = start(&path, &[]);
+    expect_end(old);
+    assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    new.end();
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_its_path_to_the_next() {
+    let scratch = Scratch::new("killed");
+    let path = scratch.path();
+    let old = start(&path, &[]);
+    let at = format!("tcp://{}", old.address());
+    old.signal("KILL");
+    drop(old);
+    let new = start(&path, &["--listen", &at]);
+    assert_eq!(ask(&mut new.connect(), b"hello"), b"hello");
+    new.end();
+    assert!(!Path::new(&path).exists());
+}
+
+/// Peers that ask in lock step, and what they have noticed.
+struct Load {
+    stops: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<(u64, Duration)>>,
+}
+
+impl Load {
+    fn start(address: SocketAddr, threads: usize, each: usize) -> Load {
+        let stops = Arc::new(AtomicBool::new(false));
+        let run = |number: usize| {
+            let stops = Arc::clone(&stops);
+            thread::spawn(move || lock_step(address, number, each, &stops))
+        };
+        let threads = (0..threads).map(run).collect();
+        Load { stops, threads }
+    }
+
+    /// Ends the load. Returns how many answers there were, and the longest wait for one.
+    fn end(self) -> (u64, Duration) {
+        self.stops.store(true, Ordering::Relaxed);
+        let ended = self
+            .threads
+            .into_iter()
+            .map(|it| it.join().expect("no peer noticed"));
+        ended.fold((0, Duration::ZERO), |(all, longest), (count, wait)| {
+            (all + count, longest.max(wait))
+        })
+    }
+}
+
+/// Each connection sends, and then each waits for its answer. One is new in each round.
+fn lock_step(
+    address: SocketAddr,
+    number: usize,
+    each: usize,
+    stops: &AtomicBool,
+) -> (u64, Duration) {
+    let connect = || {
+        let peer = TcpStream::connect(address).expect("never refused");
+        peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        peer.set_nodelay(true).expect("an option");
+        peer
+    };
+    let mut peers: Vec<TcpStream> = (0..each).map(|_| connect()).collect();
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while !stops.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let word = |place: usize| format!("{number:04} {place:04} {count:08}");
+        for (place, peer) in peers.iter_mut().enumerate() {
+            peer.write_all(word(place).as_bytes()).expect("never reset");
+        }
+        for (place, peer) in peers.iter_mut().enumerate() {
+            let mut reply = [0; 18];
+            peer.read_exact(&mut reply).expect("never reset");
+            assert_eq!(reply, word(place).as_bytes());
+        }
+        longest = longest.max(began.elapsed());
+        let place = count as usize % each;
+        peers[place] = connect();
+        count += each as u64;
+    }
+    (count, longest)
+}
+
+#[test]
+fn takeovers_in_a_row_under_load_reset_and_refuse_no_connection() {
+    let scratch = Scratch::new("load");
+    let path = scratch.path();
+    let mut old = start(&path, &[]);
+    let load = Load::start(old.address(), 2, 20);
+    for round in 0..4 {
+        let args: &[&str] = if round % 2 == 0 {
+            &["--threads", "2"]
+        } else {
+            &[]
+        };
+        let new = start(&path, args);
+        expect_end(old);
+        old = new;
+    }
+    let (answers, longest) = load.end();
+    assert!(answers > 0);
+    say(format!(
+        "{answers} answers during four takeovers, the longest round took {longest:?}"
+    ));
+    old.end();
+}
