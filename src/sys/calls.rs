@@ -3,10 +3,10 @@
 //! The experiments ask what the kernel does, also with a number that is closed, used twice or of
 //! the wrong kind. Therefore these functions take numbers where the rest of the folder takes owned
 //! descriptors. A call that waits is repeated after EINTR: no experiment asks about signals, and a
-//! process that is stopped and continued would report a difference, see signal(7). A number can name
-//! any descriptor of the process, so only `lab` imports this file, and `lab` passes only numbers
-//! that it got here. Man pages: the name of each function, section 2; tcp(7) and socket(7) for the
-//! options.
+//! process that is stopped and continued would report a difference, see signal(7). A number can
+//! name any descriptor of the process, so only `lab` imports this file, and `lab` passes only
+//! numbers that it got here. Man pages: the name of each function, section 2; tcp(7) and socket(7)
+//! for the options.
 
 use std::ffi::c_void;
 use std::io;

@@ -34,7 +34,10 @@ pub(in crate::cli::options) fn overview() -> String {
     list(&mut text, "Services:", &mut services);
     let mut framings = FRAMINGS.iter().flat_map(|row| row.words.split(' '));
     list(&mut text, "Framings:", &mut framings);
-    let mut topics = TOPICS.iter().map(|topic| topic.name);
+    // The chapter of a command is found by the name of the command, which stands above.
+    let is_above = |name: &&str| COMMANDS.iter().any(|row| row.name == *name);
+    let topics = TOPICS.iter().map(|topic| topic.name);
+    let mut topics = topics.filter(|name| !is_above(name));
     list(&mut text, "Topics:", &mut topics);
     text += "\
         Options of every day; mynah help serve, mynah help bench and so on tell all:\n\
@@ -51,7 +54,7 @@ fn list(text: &mut String, title: &str, words: &mut dyn Iterator<Item = &str>) {
         if line.len() + 1 + word.len() > COLUMNS {
             *text += &line;
             text.push('\n');
-            line = " ".repeat(9);
+            line = " ".repeat(3);
         }
         line.push(' ');
         line += word;
