@@ -145,7 +145,7 @@ pub struct Serve {
     pub dictionary: Option<PathBuf>,
     /// The command lines that may be run; only for [`ServiceName::Run`].
     pub allow: Vec<String>,
-    /// What `mynah ftp` serves; only for [`ServiceName::Ftp`].
+    /// What `mynah ftp` serves; only for `ServiceName::Ftp`.
     pub ftp: Option<Ftp>,
     /// The framing.
     pub framing: Framing,

@@ -63,10 +63,9 @@ pub(crate) fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32) -> i
 
 /// Fills `space` with entries of `dir` in the format of getdents64(2); 0 is the end.
 pub(crate) fn entries(dir: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
-    let (start, size) = (space.as_mut_ptr(), space.len());
+    let (dir, start, size) = (dir.as_raw_fd(), space.as_mut_ptr(), space.len());
     // SAFETY: the kernel writes at most `size` bytes from `start`, which are ours.
-    let filled =
-        retry(|| unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), start, size) })?;
+    let filled = retry(|| unsafe { libc::syscall(libc::SYS_getdents64, dir, start, size) })?;
     Ok(filled as usize)
 }
 
