@@ -133,6 +133,8 @@ impl Server {
             .args(["--processes", &plan.workers.to_string(), "--alive", "off"])
             .args(["--max-connections", &most.to_string()])
             .args(["--max-memory", "16g", "--backlog", "65535"])
+            // To close a million connections takes longer than the default.
+            .args(["--drain-timeout", "5m"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
