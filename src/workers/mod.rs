@@ -546,17 +546,21 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves what workers that have failed have left: what was handed to them, and what is in the
-    /// queues of their listeners. What has no room here is left to the next worker.
-    fn adopt_orphans(&mut self) {
-        let Left {
-            listeners,
-            mut handed,
-        } = std::mem::take(&mut *self.orphans());
+    /// Serves what was handed to workers that have failed. What has no room here waits until there
+    /// is some, or for another worker.
+    fn adopt_handed(&mut self) {
+        let mut handed = std::mem::take(&mut self.orphans().handed);
         if !handed.is_empty() {
             self.server.adopt_handed(&mut handed);
             self.orphans().handed.extend(handed);
         }
+    }
+
+    /// Serves what workers that have failed have left: what was handed to them, and what is in the
+    /// queues of their listeners.
+    fn adopt_orphans(&mut self) {
+        self.adopt_handed();
+        let listeners = std::mem::take(&mut self.orphans().listeners);
         for (listener, is_inherited) in listeners {
             let added = match is_inherited {
                 true => self.server.inherit_listener(listener),
@@ -803,8 +807,8 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Publishes the last counters once all connections are closed.
     fn retire_if_done(&mut self) {
         if self.server.is_done() && !self.retired {
-            // What a worker that has failed has left may have had no room here before.
-            self.adopt_orphans();
+            // What was handed to a worker that has failed may have had no room here before.
+            self.adopt_handed();
             self.retired = self.server.is_done();
             if self.retired {
                 self.shared.retire(self.number, &self.server);
