@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The server accepts as for every service: the same listeners, limits, signals and drain. It hands
-//! each connection to [`Sessions`], the driver of this module, as it does under `--model thread`.
+//! each connection to `Sessions`, the driver of this module, as it does under `--model thread`.
 //! A session is then straight code that waits in poll(2) for its control connection, its data
 //! connection and the orders of the server at once. The alternative, data connections as effects of
 //! the epoll loop, would need a thread for each file anyway: no file is ever ready for epoll, and a
