@@ -121,7 +121,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: None,
         group: "Files",
         commands: &[FTP],
-        help: "let anonymous and ftp in without a password, to read DIR/anonymous",
+        help: "let anonymous in without a password, to read DIR/anonymous",
         default: |options| switch_text(options.ftp.anonymous),
         effect: Effect::Switch(|options, text| put(&mut options.ftp.anonymous, switch(text))),
     },
