@@ -565,7 +565,8 @@ mod tests {
             .listen(&elsewhere, &PLAIN)
             .expect_err("not an address of ours");
         assert_eq!(refusal.step, OpenStep::Bind);
-        assert!(refusal.to_string().starts_with("bind: Cannot assign"));
+        let reason = io::Error::from_raw_os_error(crate::kernel::errno::EADDRNOTAVAIL);
+        assert!(refusal.to_string().starts_with(&format!("bind: {reason}")));
         let options = ConnectOptions {
             source: Some(elsewhere),
             nodelay: true,

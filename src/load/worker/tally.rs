@@ -349,14 +349,19 @@ mod tests {
 
     #[test]
     fn a_reset_while_connecting_means_that_the_connection_was_established() {
-        for (errno, told) in [
-            (libc::ECONNRESET, "Connection reset"),
-            (libc::EPIPE, "Broken pipe"),
-            (libc::ECONNREFUSED, "cannot connect: Connection refused"),
-            (libc::ETIMEDOUT, "cannot connect: Connection timed out"),
+        for (errno, before) in [
+            (libc::ECONNRESET, ""),
+            (libc::EPIPE, ""),
+            (libc::ECONNREFUSED, "cannot connect: "),
+            (libc::ETIMEDOUT, "cannot connect: "),
         ] {
             let cause = Cause::of_connecting(io::Error::from_raw_os_error(errno));
-            assert!(cause.to_string().starts_with(told), "{cause}");
+            // Each C library has its own words for an error.
+            let words = io::Error::from_raw_os_error(errno).to_string();
+            assert!(
+                cause.to_string().starts_with(&format!("{before}{words}")),
+                "{cause}"
+            );
         }
     }
 }
