@@ -218,7 +218,7 @@ fn a_short_form_takes_its_value_attached_or_as_the_next_word() {
         ("bench 7 -c0", "-c 0: must be 1 to 16777216"),
         ("bench 7 -d5", "-d 5: needs a unit, such as 5s or 5ms"),
         ("-listen 7", "-listen: has one dash; write --listen"),
-        ("connect 7 -l 8", "-l: belongs to mynah serve"),
+        ("connect 7 -l 8", "-l: belongs to mynah serve and mynah ftp"),
         ("-R 5", "-R: belongs to mynah bench"),
         ("-hx", "-hx: unknown, see mynah serve --help"),
     ] {
@@ -348,8 +348,8 @@ fn two_dashes_end_the_flags() {
     assert_eq!(
         error,
         "--threads: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or sum or help or man or \
-             completions or version"
+             or serve or bench or merge or lab or connect or decode or sum or ftp or help or \
+             man or completions or version"
     );
 }
 
@@ -378,8 +378,8 @@ fn a_wrong_word_gets_one_line_with_what_would_be_right() {
         (
             "proxy",
             "proxy: unknown, must be echo or upper or discard or dict or robot or run or http \
-             or serve or bench or merge or lab or connect or decode or sum or help or man or \
-             completions or version",
+             or serve or bench or merge or lab or connect or decode or sum or ftp or help or \
+             man or completions or version",
         ),
         (
             "serve proxy",
@@ -566,7 +566,10 @@ fn connect_takes_an_address_and_its_options() {
             "connect 7 --frame line --greeting",
             "--greeting: only with --once and a --frame other than raw",
         ),
-        ("connect 7 --listen 8", "--listen: belongs to mynah serve"),
+        (
+            "connect 7 --listen 8",
+            "--listen: belongs to mynah serve and mynah ftp",
+        ),
         ("--retry", "--retry: belongs to mynah connect"),
     ] {
         assert_eq!(parse_line(line), Err(error.to_owned()), "{line}");
@@ -586,6 +589,8 @@ fn c4_an_address_that_resolvers_would_guess_at_is_refused_with_the_reason() {
 fn every_example_can_be_typed() {
     for (line, _) in COMMANDS.iter().flat_map(|command| command.examples) {
         let (_, args) = line.split_once("mynah").expect("a line of mynah");
+        // What follows is for the shell.
+        let args = args.split(" < ").next().unwrap_or(args);
         let needs_feature = |error: &str| error.contains("feature") && !cfg!(feature = "full");
         if let Err(error) = parse_line(args) {
             assert!(needs_feature(&error), "{line}: {error}");

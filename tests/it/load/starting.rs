@@ -138,7 +138,7 @@ fn memory_that_cannot_be_had_is_one_line() {
     }
     let server = peer::tcp(peer::echo).to_string();
     for (words, exit, why) in [
-        ("--threads 64 --connections 64", 7, "thread "),
+        ("--threads 64 --connections 64", 7, "--threads 64: no room"),
         ("--connections 256 --pipeline 65536", 7, "no memory for "),
         ("--size 64m", 1, "--size: no memory for "),
     ] {
