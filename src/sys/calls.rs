@@ -86,11 +86,11 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects to a port of 127.0.0.1.
+/// Connects to a port of 127.0.0.1. After EINTR the same call waits for the same connection.
 pub(crate) fn connect(fd: i32, port: u16) -> io::Result<()> {
     let (address, size) = loopback(port);
     // SAFETY: `size` bytes of `address` are initialised and outlive the call.
-    number(unsafe { libc::connect(fd, (&raw const address).cast(), size) })?;
+    retry(|| unsafe { libc::connect(fd, (&raw const address).cast(), size) })?;
     Ok(())
 }
 

@@ -85,7 +85,7 @@ fn a_name_leads_to_the_address_on_which_a_server_is() {
                 let (code, out, err) = told(&output);
                 // A busy machine may answer a datagram too late.
                 let is_done = code == Some(0) || scheme == "udp" && code == Some(7);
-                assert!(is_done, "{out}{err}");
+                assert!(is_done, "{code:?}: {out}{err}");
                 assert!(out.contains(&format!("\n{at} ({ip})\n")), "{out}");
             }
         }

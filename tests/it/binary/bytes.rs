@@ -57,7 +57,7 @@ fn a_slow_reader_gets_64_mib_back_while_others_are_answered() {
         }
         assert_eq!(got, whole);
         sending.join().expect("all was sent");
-        let (peak, ceiling) = (server.memory("VmHWM"), server.announced(" bytes of memory"));
+        let (peak, ceiling) = (server.peak(), server.announced(" bytes of memory"));
         say(format_args!(
             "64 MiB to a slow reader, {trigger}: resident at most {peak} bytes, {ceiling} announced"
         ));

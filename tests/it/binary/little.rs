@@ -136,6 +136,8 @@ fn a_load_that_has_no_memory_for_its_threads_says_so_in_one_line() {
         match output.status.code() {
             Some(0) => assert_eq!(ours, 0, "{limit}: {told}"),
             Some(7) => assert!(ours == 1 && told.contains("memory"), "{limit}: {told}"),
+            // Too little to load the program.
+            Some(127) => continue,
             other => panic!("{limit}: {other:?}: {told}"),
         }
         codes.push(output.status.code());

@@ -214,6 +214,16 @@ impl Server {
         self.status(field) << 10
     }
 
+    /// The most memory that was resident. The text of an unoptimized program is left out: the
+    /// ceiling allows for that of a release build.
+    pub(crate) fn peak(&self) -> u64 {
+        let whole = self.memory("VmHWM");
+        match cfg!(debug_assertions) && !program::is_another() {
+            true => whole - self.memory("RssFile"),
+            false => whole,
+        }
+    }
+
     /// A number in `/proc/PID/status`.
     pub(crate) fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
