@@ -70,6 +70,11 @@ fn any_header_of_a_load_balancer_is_taken_or_refused_whatever_the_cuts() {
 }
 
 #[test]
+fn any_message_of_a_takeover_is_read_or_refused_and_leaves_a_state_that_is_known() {
+    play_all("takeover", plays::takeover::play);
+}
+
+#[test]
 fn any_arguments_are_parsed_or_refused_with_one_line() {
     play_all("options", plays::options::play);
 }

@@ -13,3 +13,4 @@ pub mod http;
 pub mod machine;
 pub mod options;
 pub mod proxy;
+pub mod takeover;
