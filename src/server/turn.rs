@@ -148,6 +148,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         Ok(())
     }
 
+    /// Serves the pages no more.
+    pub(crate) fn close_scrapes(&mut self) {
+        if let Some(scrapes) = self.scrapes.take() {
+            let _ = self.kernel_mut().deregister(scrapes.descriptor());
+        }
+    }
+
     /// Whether a scrape waits since this was last asked, so that counts are to be collected.
     pub(crate) fn take_scraped(&mut self) -> bool {
         std::mem::take(&mut self.is_scraped)

@@ -481,17 +481,20 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     fn open(
         &mut self,
         takeover: Option<Takeover<K::Socket>>,
-        copies: Vec<takeover::Copy<K::Socket>>,
+        mut copies: Vec<takeover::Copy<K::Socket>>,
     ) -> io::Result<bool> {
         let (Some(takeover), Some((seat, desk))) = (takeover, &mut self.takeover) else {
             return Ok(false);
         };
-        let has_commit = takeover.commit.is_some();
-        if let Some(passage) = takeover.commit.map_or(Ok(None), |commit| commit())? {
-            desk.take_from(passage)?;
-        }
+        copies.extend(takeover.metrics.map(takeover::metrics));
         let doorway = (takeover.identity, takeover.doorway);
         seat.open(&mut self.server, doorway, copies)?;
+        let has_commit = takeover.commit.is_some();
+        // Behind this there is no way back, so nothing that may fail follows.
+        if let Some(passage) = takeover.commit.map_or(Ok(None), |commit| commit())? {
+            desk.take_from(passage);
+        }
+        seat.own(&mut self.server);
         seat.begin(&mut self.server, desk);
         desk.open();
         Ok(has_commit)

@@ -76,6 +76,11 @@ fn any_bytes_of_ftp_are_commands_or_refusals_and_no_path_leads_above_the_home() 
 }
 
 #[test]
+fn any_message_of_a_takeover_is_read_or_refused_and_leaves_a_state_that_is_known() {
+    play_all("takeover", plays::takeover::play);
+}
+
+#[test]
 fn any_arguments_are_parsed_or_refused_with_one_line() {
     play_all("options", plays::options::play);
 }

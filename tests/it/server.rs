@@ -12,6 +12,7 @@ mod commands;
 mod datagrams;
 mod ending;
 mod golden;
+mod handover;
 mod left_behind;
 mod listeners;
 mod openings;

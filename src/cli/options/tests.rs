@@ -175,6 +175,19 @@ fn the_mode_of_socket_files_needs_a_socket_file() {
 }
 
 #[test]
+fn the_path_of_a_takeover_is_one_that_a_socket_can_have() {
+    for size in [1, limits::SOCKET_PATH_MAX - 1, limits::SOCKET_PATH_MAX] {
+        let path = "x".repeat(size);
+        let serve = serve(&format!("--takeover {path}"));
+        assert_eq!(serve.takeover, Some(path.into()));
+    }
+    let long = "x".repeat(limits::SOCKET_PATH_MAX + 1);
+    let refused = parse_line(&format!("--takeover {long}")).expect_err("it is too long");
+    let line = "must be a path of 1 to 107 bytes, such as /run/mynah.takeover";
+    assert!(refused.ends_with(line), "{refused}");
+}
+
+#[test]
 fn the_last_of_a_repeated_flag_wins() {
     assert_eq!(serve("--threads 2 --threads=3").threads, 3);
     assert!(!serve("--nodelay --nodelay=off").nodelay);

@@ -10,16 +10,16 @@ use super::Desk;
 use super::holder::{Holder, Step};
 use super::message::{Message, Role};
 use crate::kernel::{Doorway, Interest, Opener, Passage, Spawner, Time, Token};
-use crate::limits::{PASSED_PER_MESSAGE, TAKEOVER_MESSAGE_MAX};
+use crate::limits::{LISTENER_PAUSE_MAX, PASSED_PER_MESSAGE, TAKEOVER_MESSAGE_MAX};
 use crate::protocol::service::Service;
 use crate::server::Server;
 
-/// A copy of a listener of another worker.
+/// A copy of a listener that the first worker does not have.
 pub(in crate::workers) struct Copy<Socket> {
     /// The copy.
     pub(in crate::workers) socket: Socket,
-    /// Another program has opened it.
-    pub(in crate::workers) is_inherited: bool,
+    /// What it is.
+    pub(in crate::workers) role: Role,
 }
 
 /// What speaks with a new process.
@@ -28,15 +28,17 @@ pub(super) struct Host<Socket> {
     doorway: Box<dyn Doorway<Socket>>,
     visitor: Option<Box<dyn Passage<Socket>>>,
     copies: Vec<Copy<Socket>>,
+    /// The doorway is not watched until then.
+    closed_until: Option<Time>,
     now: Time,
 }
 
 impl<Socket> Host<Socket> {
-    /// Watches the doorway, whose path belongs to this process from now on.
+    /// Watches the doorway.
     pub(super) fn open<K, S>(
         server: &mut Server<K, S>,
         identity: String,
-        mut doorway: Box<dyn Doorway<Socket>>,
+        doorway: Box<dyn Doorway<Socket>>,
         copies: Vec<Copy<Socket>>,
     ) -> io::Result<Host<Socket>>
     where
@@ -45,18 +47,42 @@ impl<Socket> Host<Socket> {
     {
         let kernel = server.kernel_mut();
         kernel.register(doorway.descriptor(), Token::DOORWAY, Interest::READ)?;
-        doorway.own();
         Ok(Host {
             holder: Holder::new(identity),
             doorway,
             visitor: None,
             copies,
+            closed_until: None,
             now: Time::default(),
         })
     }
 
+    /// The path of the doorway belongs to this process from now on.
+    pub(super) fn own(&mut self) {
+        self.doorway.own();
+    }
+
     pub(super) fn deadline(&self) -> Time {
-        self.holder.deadline()
+        let opens = self.closed_until.unwrap_or(Time::NEVER);
+        self.holder.deadline().min(opens)
+    }
+
+    /// Watches the doorway, or does not for a while: a process that cannot be taken in would be
+    /// reported in every turn.
+    fn watch<K, S>(&mut self, server: &mut Server<K, S>, until: Option<Time>)
+    where
+        K: Spawner<Socket = Socket> + Opener,
+        S: Service,
+    {
+        let interest = match until {
+            None => Interest::READ,
+            Some(_) => Interest::NONE,
+        };
+        let kernel = server.kernel_mut();
+        match kernel.reregister(self.doorway.descriptor(), Token::DOORWAY, interest) {
+            Ok(()) => self.closed_until = until,
+            Err(error) => log::warn!("takeover: epoll_ctl: {error}"),
+        }
     }
 
     /// Accepts, listens and answers. Returns whether this process leaves from now on.
@@ -73,6 +99,9 @@ impl<Socket> Host<Socket> {
         self.now = server.now();
         let step = self.holder.expire(self.now);
         self.act(server, desk, step);
+        if self.closed_until.is_some_and(|until| until <= self.now) {
+            self.watch(server, None);
+        }
         if !is_asked {
             return false;
         }
@@ -98,8 +127,11 @@ impl<Socket> Host<Socket> {
                     log::warn!("takeover: a process is turned away: {error}");
                     match error.kind() {
                         io::ErrorKind::PermissionDenied => continue,
-                        // Descriptors, probably. It is reported again.
-                        _ => return,
+                        // Descriptors, probably.
+                        _ => {
+                            let until = self.now.after(LISTENER_PAUSE_MAX);
+                            return self.watch(server, Some(until));
+                        }
                     }
                 }
             };
@@ -195,14 +227,9 @@ impl<Socket> Host<Socket> {
         K: Spawner<Socket = Socket> + Opener,
         S: Service,
     {
-        let role = |is_inherited: bool| match is_inherited {
-            true => Role::Inherited,
-            false => Role::Listener,
-        };
         let own = server.offered();
-        let own = own.iter().map(|it| (role(it.is_inherited), it.socket));
-        let others = self.copies.iter();
-        let others = others.map(|it| (role(it.is_inherited), &it.socket));
+        let own = own.iter().map(|it| (Role::of(it.is_inherited), it.socket));
+        let others = self.copies.iter().map(|it| (it.role, &it.socket));
         let doorway = (Role::Doorway, self.doorway.descriptor());
         let all: Vec<_> = own.chain(others).chain([doorway]).collect();
         let total = u16::try_from(all.len()).map_err(|_| io::ErrorKind::InvalidInput)?;

@@ -39,6 +39,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// That of a listener, whether or not another program has opened it.
+    pub(super) fn of(is_inherited: bool) -> Role {
+        match is_inherited {
+            true => Role::Inherited,
+            false => Role::Listener,
+        }
+    }
+
     const ALL: [Role; 4] = [
         Role::Listener,
         Role::Inherited,

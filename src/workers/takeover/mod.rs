@@ -33,6 +33,7 @@ use crate::server::Server;
 
 use giving::Giving;
 use host::Host;
+use message::Role;
 use taking::Taking;
 
 /// Says to the running process that this one can serve, waits for its answer, and returns the
@@ -45,6 +46,8 @@ pub struct Takeover<Socket> {
     pub identity: String,
     /// Where the next process asks.
     pub doorway: Box<dyn Doorway<Socket>>,
+    /// A copy of the listener of the pages of the server about itself.
+    pub metrics: Option<Socket>,
     /// How this process takes over from a running one, if there is one.
     pub commit: Option<Commit<Socket>>,
 }
@@ -103,14 +106,15 @@ impl<Socket> Desk<Socket> {
     }
 
     /// Connections come over `passage`, and each worker takes some.
-    ///
-    /// # Errors
-    ///
-    /// The error of fcntl(2).
-    pub(super) fn take_from(&self, passage: Box<dyn Passage<Socket>>) -> io::Result<()> {
+    pub(super) fn take_from(&self, passage: Box<dyn Passage<Socket>>) {
         let mut from = lock(&self.from);
-        *from = shares(passage, from.len())?;
-        Ok(())
+        match shares(passage, from.len()) {
+            Ok(shares) => *from = shares,
+            // The running process learns that nothing takes them.
+            Err(error) => {
+                log::error!("takeover: fcntl: {error}: the connections stay with the other process")
+            }
+        }
     }
 
     /// Each worker leaves, and sends its connections over `passage`.
@@ -194,7 +198,7 @@ impl<Socket> Seat<Socket> {
         }
     }
 
-    /// The first worker opens its doorway: this process serves, and may be taken over.
+    /// The first worker watches its doorway.
     ///
     /// # Errors
     ///
@@ -209,9 +213,20 @@ impl<Socket> Seat<Socket> {
         K: Spawner<Socket = Socket> + Opener,
         S: Service,
     {
-        server.own_paths();
         self.host = Some(Host::open(server, identity, doorway, copies)?);
         Ok(())
+    }
+
+    /// This process serves: the paths of the listeners and of the doorway are its own.
+    pub(super) fn own<K, S>(&mut self, server: &mut Server<K, S>)
+    where
+        K: Spawner<Socket = Socket> + Opener,
+        S: Service,
+    {
+        server.own_paths();
+        if let Some(host) = &mut self.host {
+            host.own();
+        }
     }
 
     /// Begins to take what comes over the passage of this worker, if there is one.
@@ -250,6 +265,7 @@ impl<Socket> Seat<Socket> {
                 if let Some(host) = self.host.take() {
                     host.leave(server);
                 }
+                server.close_scrapes();
                 told = Told::Leaving;
             }
         }
@@ -304,12 +320,16 @@ where
         for (place, is_inherited) in own {
             if let Some(socket) = server.copy_of(place) {
                 let socket = socket?;
-                copies.push(Copy {
-                    socket,
-                    is_inherited,
-                });
+                let role = Role::of(is_inherited);
+                copies.push(Copy { socket, role });
             }
         }
     }
     Ok(copies)
+}
+
+/// A copy of the listener of the pages of the server about itself.
+pub(super) fn metrics<Socket>(socket: Socket) -> Copy<Socket> {
+    let role = Role::Metrics;
+    Copy { socket, role }
 }

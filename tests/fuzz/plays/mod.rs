@@ -15,3 +15,4 @@ pub mod http;
 pub mod machine;
 pub mod options;
 pub mod proxy;
+pub mod takeover;

@@ -5,21 +5,24 @@
 //! stops at each of them. Man page: unix(7).
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mynah::kernel::{Channel, Passage};
+use mynah::kernel::{Channel, Door, Doorway, Passage, Socket};
+use mynah::protocol::front::proxy::Source;
+use mynah::server::handover::Handed;
 use mynah::workers::takeover::message::{Message, Role};
 
 use super::server::{Ended, PATIENCE, Server};
-use super::{FEW, ask, say, until};
+use super::{FEW, ask, rest, say, until};
 
 /// A path in a directory of its own.
 struct Scratch(PathBuf);
@@ -284,6 +287,199 @@ fn a_new_process_that_dies_at_any_step_leaves_the_old_one_serving() {
     new.end();
 }
 
+/// The test as the running process, which ends after so many words. Returns a peer of the connection
+/// that it has passed.
+fn hold(door: Door, words: usize, listener: TcpListener) -> Option<TcpStream> {
+    let passage = loop {
+        match door.accept() {
+            Ok(passage) => break passage,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let hear = || {
+        let (mut space, mut none) = ([0; 4096], Vec::new());
+        loop {
+            match passage.receive(&mut space, &mut none) {
+                Ok(size) => break Message::from_bytes(&space[..size]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let say = |message: Message, sockets: &[&Socket]| {
+        let said = passage.send(&message.to_bytes(), sockets);
+        said.expect("it listens");
+    };
+    let heard = hear();
+    assert!(matches!(heard, Some(Message::Hello { .. })), "{heard:?}");
+    let mut peer = None;
+    if words > 0 {
+        let copy = Socket::from(OwnedFd::from(listener.try_clone().expect("a copy")));
+        say(offer(), &[&copy, door.descriptor()]);
+    }
+    if words > 1 {
+        let serving = Message::Serving {
+            room: 100,
+            batch: 16,
+        };
+        assert_eq!(hear(), Some(serving));
+    }
+    if words > 2 {
+        say(Message::Yours, &[]);
+    }
+    if words > 3 {
+        // At its own listener: the new process accepts from the other one already.
+        let apart = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let near = TcpStream::connect(apart.local_addr().expect("an address"));
+        let (far, _) = apart.accept().expect("it has come");
+        far.set_nonblocking(true).expect("an option");
+        let handed = Handed {
+            idle: Duration::from_secs(1),
+            memory: 0,
+            source: Source::Peer,
+        };
+        let far = Socket::from(OwnedFd::from(far));
+        say(Message::Connections(vec![handed]), &[&far]);
+        peer = near.ok();
+    }
+    Box::new(door).leave();
+    peer
+}
+
+/// A listener and a doorway.
+fn offer() -> Message {
+    Message::Listeners {
+        version: 1,
+        total: 2,
+        roles: vec![Role::Listener, Role::Doorway],
+    }
+}
+
+#[test]
+fn a_running_process_that_dies_at_any_step_leaves_a_server_behind() {
+    for words in 0..=4 {
+        let scratch = Scratch::new(&format!("left-{words}"));
+        let path = scratch.path();
+        let door = Door::open(Path::new(&path)).expect("a free path");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // As the listeners of a server are: both processes have the same open file.
+        listener.set_nonblocking(true).expect("an option");
+        let at = listener.local_addr().expect("an address");
+        let holder = thread::spawn(move || hold(door, words, listener));
+        let new = start(&path, &[]);
+        if words > 0 {
+            assert_eq!(new.address(), at, "{words}");
+        }
+        let peer = holder.join().expect("the words are those of a takeover");
+        if let Some(mut peer) = peer {
+            peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+            assert_eq!(ask(&mut peer, b"passed"), b"passed");
+        }
+        assert_eq!(ask(&mut new.connect(), b"hello"), b"hello");
+        // The next process finds it at the same path.
+        let next = start(&path, &[]);
+        expect_end(new);
+        assert_eq!(ask(&mut next.connect(), b"hello"), b"hello");
+        next.end();
+        assert!(!Path::new(&path).exists());
+    }
+}
+
+#[test]
+fn a_running_process_that_goes_on_after_all_ends_the_new_one() {
+    let scratch = Scratch::new("goes-on");
+    let path = scratch.path();
+    let door = Door::open(Path::new(&path)).expect("a free path");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let holder = thread::spawn(move || -> std::io::Result<()> {
+        let passage = loop {
+            match door.accept() {
+                Ok(passage) => break passage,
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        let copy = Socket::from(OwnedFd::from(listener));
+        passage.send(&offer().to_bytes(), &[&copy, door.descriptor()])?;
+        let refused = Message::Refused("not today\n".to_owned());
+        passage.send(&refused.to_bytes(), &[])?;
+        let (mut space, mut none) = ([0; 4096], Vec::new());
+        // Until it has ended.
+        while !matches!(passage.receive(&mut space, &mut none), Ok(0)) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Box::new(door).leave();
+        Ok(())
+    });
+    let ended = refused(&path, &["--threads", "2"]);
+    let line = format!("mynah: --takeover {path}: not today\\n");
+    assert_eq!((ended.code, &ended.stderr[..]), (Some(1), &[line][..]));
+    holder.join().expect("no panic").expect("it is heard");
+}
+
+#[test]
+fn the_port_of_the_metrics_goes_to_the_new_process() {
+    let scratch = Scratch::new("metrics");
+    let path = scratch.path();
+    let at = |server: &Server| {
+        let (_, at) = server
+            .ready
+            .rsplit_once("metrics on tcp://")
+            .expect("a port");
+        at.parse::<SocketAddr>().expect("an address")
+    };
+    let health = |at: SocketAddr| {
+        let mut peer = TcpStream::connect(at).expect("it listens");
+        peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        peer.write_all(request).expect("it reads");
+        String::from_utf8_lossy(&rest(&mut peer)).into_owned()
+    };
+    let old = start(&path, &["--metrics", "127.0.0.1:0"]);
+    let port = at(&old);
+    assert!(health(port).starts_with("HTTP/1.1 200 OK"));
+    let new = start(&path, &["--metrics", "127.0.0.1:0", "--threads", "2"]);
+    expect_end(old);
+    assert_eq!(at(&new), port);
+    assert!(health(port).starts_with("HTTP/1.1 200 OK"));
+    new.end();
+}
+
+#[test]
+fn a_service_manager_hears_of_the_new_process_alone() {
+    let scratch = Scratch::new("manager");
+    let (path, at) = (scratch.path(), scratch.file("notify"));
+    let manager = UnixDatagram::bind(&at).expect("a free path");
+    manager
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time-out");
+    let hears = || loop {
+        let mut space = [0; 1000];
+        let heard = match manager.recv(&mut space) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            heard => String::from_utf8_lossy(&space[..heard.expect("a message")]).into_owned(),
+        };
+        if !heard.starts_with("STATUS=") {
+            break heard;
+        }
+    };
+    let start = || {
+        let args = [&FEW[..], &["--takeover", &path]].concat();
+        Server::start_under(&[], &[("NOTIFY_SOCKET", &at)], &args)
+    };
+    let old = start();
+    assert_eq!(hears(), "READY=1");
+    let new = start();
+    assert_eq!(hears(), format!("MAINPID={}\nREADY=1", new.pid()));
+    expect_end(old);
+    new.end();
+    assert_eq!(hears(), "STOPPING=1");
+}
+
 #[test]
 fn a_server_that_is_killed_leaves_its_path_to_the_next() {
     let scratch = Scratch::new("killed");
@@ -365,23 +561,40 @@ fn lock_step(
 #[test]
 fn takeovers_in_a_row_under_load_reset_and_refuse_no_connection() {
     let scratch = Scratch::new("load");
-    let path = scratch.path();
-    let mut old = start(&path, &[]);
-    let load = Load::start(old.address(), 2, 20);
-    for round in 0..4 {
-        let args: &[&str] = if round % 2 == 0 {
-            &["--threads", "2"]
-        } else {
-            &[]
+    play_under_load(&scratch.path(), (2, 20), 4);
+}
+
+#[test]
+#[ignore = "measures: run it by name, with --release and --nocapture"]
+fn ten_takeovers_in_a_row_under_a_load_of_500_connections() {
+    let scratch = Scratch::new("load-500");
+    play_under_load(&scratch.path(), (1, 500), 10);
+}
+
+/// Peers ask on `each` connections of each thread while `rounds` processes take over.
+fn play_under_load(path: &str, (threads, each): (usize, usize), rounds: usize) {
+    let most = (2 * threads * each).to_string();
+    let start = |args: &[&str]| {
+        let own = ["--max-connections", &most, "--takeover", path];
+        Server::start(&[&own[..], args].concat())
+    };
+    let mut old = start(&[]);
+    let load = Load::start(old.address(), threads, each);
+    for round in 0..rounds {
+        let args: &[&str] = match round % 2 {
+            0 => &["--threads", "2"],
+            _ => &[],
         };
-        let new = start(&path, args);
+        let new = start(args);
         expect_end(old);
         old = new;
     }
     let (answers, longest) = load.end();
     assert!(answers > 0);
     say(format!(
-        "{answers} answers during four takeovers, the longest round took {longest:?}"
+        "{answers} answers on {} connections during {rounds} takeovers, the longest round trip of \
+         all took {longest:?}",
+        threads * each
     ));
     old.end();
 }

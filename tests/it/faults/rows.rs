@@ -43,6 +43,7 @@ pub(super) const ROWS: &[Row] = &[
             "a_fresh_socket_neither_blocks_nor_outlives_an_exec",
             "closing_the_only_descriptor_ends_its_registration",
             "a_closed_socket_is_reported_no_more",
+            "every_byte_is_answered_once_whenever_its_connection_is_passed",
         ],
     ),
     row(
@@ -292,6 +293,9 @@ pub(super) const ROWS: &[Row] = &[
             "a_peer_that_does_not_take_its_replies_is_cut_at_the_drain_time_out",
             "the_end_waits_until_every_reply_is_delivered",
             "sigterm_ends_well_and_soon_whatever_peers_do",
+            "takeovers_in_a_row_under_load_reset_and_refuse_no_connection",
+            "a_new_process_that_dies_at_any_step_leaves_the_old_one_serving",
+            "a_new_process_that_dies_at_any_step_takes_only_what_was_passed_with_it",
         ],
     ),
     row(

@@ -391,10 +391,16 @@ impl Sockets for Sim {
             File::Datagrams(_) => self.leave_mailbox(number),
             File::Output(id) => self.children.let_go(id),
             File::Exit(_) => {}
-            File::Stream { pair, side } => {
-                self.pairs[pair].close(side);
-                self.settle(pair);
-            }
+            File::Stream { pair, side } => match self.table.other_of(pair, side) {
+                None => {
+                    self.pairs[pair].close(side);
+                    self.settle(pair);
+                }
+                Some(_) => assert!(
+                    registration.is_none(),
+                    "the registration of {number} stays, because another process has the file"
+                ),
+            },
             file @ (File::Listener(_) | File::Alias(_)) => {
                 assert!(
                     !left_registered,

@@ -228,6 +228,12 @@ impl Table {
         }
     }
 
+    /// A descriptor of the same end of a connection, if one is open.
+    pub(super) fn other_of(&self, pair: usize, side: usize) -> Option<u32> {
+        let is = |number: &u32| self.stream(*number) == Some((pair, side));
+        (FIRST..FIRST + self.entries.len() as u32).find(is)
+    }
+
     /// The connection and end behind a number, if it is a connection.
     pub(super) fn stream(&self, number: u32) -> Option<(usize, usize)> {
         match self.entry(number)?.file {

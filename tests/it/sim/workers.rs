@@ -17,7 +17,8 @@ use mynah::kernel::{
 };
 
 use super::Sim;
-use super::table::{POLLERS, Socket};
+use super::pair::Owner;
+use super::table::{File, POLLERS, Socket};
 
 /// The kernel of one worker.
 pub struct Worker {
@@ -62,6 +63,23 @@ impl Sim {
     pub fn sleeps_until(&self, place: usize) -> Option<Time> {
         let until = self.asleep[place].filter(|until| *until > self.now);
         until.filter(|_| self.table.sleeps[place])
+    }
+
+    /// A copy of a connection in another process, as by SCM_RIGHTS: unix(7). From now on the end is
+    /// reported to the poller of the copy, because the other one is to be deregistered.
+    ///
+    /// # Errors
+    ///
+    /// There are too many descriptors.
+    pub fn pass(&mut self, socket: &Socket) -> io::Result<Socket> {
+        self.table.check(socket);
+        let Some((pair, side)) = self.table.stream(socket.number) else {
+            panic!("only connections are passed");
+        };
+        let opened = self.table.open(File::Stream { pair, side }, usize::MAX);
+        let copy = opened.map_err(io::Error::from_raw_os_error)?;
+        self.pairs[pair].ends[side].owner = Owner::Descriptor(copy.number);
+        Ok(copy)
     }
 
     /// Moves the clock, while all workers sleep, to `time` or to the next SYN that is sent again.

@@ -198,9 +198,6 @@ pub(super) const ROW: CommandRow = CommandRow {
                 "--takeover: does not combine with --processes {processes}, write --threads"
             ));
         }
-        if let (Some(_), Some(at)) = (&serve.takeover, &serve.metrics) {
-            return Err(format!("--takeover: does not combine with --metrics {at}"));
-        }
         for (place, endpoint) in serve.listen.iter().enumerate() {
             let is_same = matches!(endpoint, Endpoint::Passed(_));
             if is_same && serve.listen[..place].contains(endpoint) {

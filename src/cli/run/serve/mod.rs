@@ -63,7 +63,7 @@ use crate::workers::{self, Around, Ending, Hooks, Statistics, Watcher};
 use listeners::{Open, address_of, inherited_by, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
 use ready::{print_ready_line, tell_what_the_kernel_lacks, warn_about_allowed};
-use takeover::Refusal;
+use takeover::{Predecessor, Refusal};
 use transport::{Carrier, Secure};
 
 /// Serves until a signal ends it.
@@ -203,11 +203,13 @@ where
     // Reserve all later memory once, so that a low address space limit (ulimit -v) gives an error
     // line and not an abort.
     drop(memory("--max-memory", plan.ceiling)?);
-    let mut scrapes = None;
+    let (mut scrapes, mut metrics) = (None, None);
     if let Some(endpoint) = &options.metrics {
-        let (opened, address) = scrapes::open(endpoint)?;
-        scrapes = Some(opened);
-        options.metrics = Some(Endpoint::At(address));
+        let predecessor = passed.predecessor.as_mut();
+        let opened = scrapes::open(endpoint, predecessor.and_then(Predecessor::take_metrics))?;
+        options.metrics = Some(Endpoint::At(opened.address));
+        metrics = Some(opened.copy).filter(|_| options.takeover.is_some());
+        scrapes = Some(opened.scrapes);
     }
     block_signals().map_err(io_failure("signals"))?;
     if options.trace.file.is_some() {
@@ -293,12 +295,26 @@ where
             }
         }
     }
-    if let Some(user) = user.filter(|_| place.is_none()) {
-        let became = user.take_over(&options, &addresses);
-        if became.is_err() {
+    // The path of the doorway may need the privileges that --user drops.
+    let refusal = Refusal::default();
+    let takeover = match takeover::prepare(
+        &options,
+        connections_max,
+        (passed.predecessor.take(), metrics),
+        &refusal,
+    ) {
+        Ok(takeover) => takeover,
+        Err(failure) => {
             servers.iter_mut().for_each(Server::close_listeners);
+            return Err(failure);
         }
-        became?;
+    };
+    if let Some(user) = user.filter(|_| place.is_none()) {
+        if let Err(failure) = user.take_over(&options, &addresses) {
+            servers.iter_mut().for_each(Server::close_listeners);
+            takeover.into_iter().for_each(|it| it.doorway.close());
+            return Err(failure);
+        }
     }
     if let (true, Some(server)) = (options.inetd, servers.first_mut()) {
         serve_standard_input(server, passed.connection.take(), options.idle_timeout);
@@ -310,19 +326,6 @@ where
         }
         served.map_err(io_failure("--metrics"))?;
     }
-    let refusal = Refusal::default();
-    let takeover = match takeover::prepare(
-        &options,
-        connections_max,
-        passed.predecessor.take(),
-        &refusal,
-    ) {
-        Ok(takeover) => takeover,
-        Err(failure) => {
-            servers.iter_mut().for_each(Server::close_listeners);
-            return Err(failure);
-        }
-    };
     if options.accept == AcceptPolicy::Handoff && options.threads > 1 {
         let share = |worker| share(connections_max, options.workers(), first + worker);
         workers::hand_over(&mut servers, &wakers, &share);
@@ -684,7 +687,7 @@ fn connections_that_fit(options: &Serve) -> Result<u32, Failure> {
     });
     let scrapes = (options.metrics.as_ref()).map_or(0, |_| limits::SCRAPE_DESCRIPTORS);
     // The doorway, the connection with another process, and copies of the listeners.
-    let takeover = (options.takeover.as_ref()).map_or(0, |_| 2 + threads * (1 + addresses));
+    let takeover = (options.takeover.as_ref()).map_or(0, |_| 3 + threads * (1 + addresses));
     let others = limits::DESCRIPTORS_FIXED + threads * each + inherited + scrapes + takeover;
     let taken = match inherited {
         0 => String::new(),

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use super::super::open_failure;
 use super::listeners::address_of;
+use super::takeover::Taken;
 use super::{Exit, Failure, io_failure};
 use crate::kernel::journal::TextLog;
-use crate::kernel::{Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Traced, Trigger};
+use crate::kernel::{
+    Address, Endpoint, Linux, ListenOptions, Opener, Sharing, Socket, Traced, Trigger,
+};
 use crate::limits::{
     FRAMES_PER_EVENT, HTTP_HEAD_MAX, METRICS_PAGE_MAX, SCRAPE_TIMEOUT, SCRAPE_WORKSPACES,
     SCRAPES_MAX, STALL_SIZE_MIN_DEFAULT,
@@ -23,8 +26,17 @@ use crate::server::pool::WorkspaceSize;
 use crate::server::scrapes::Scrapes;
 use crate::server::{Server, Settings};
 
-/// Listens at `endpoint`. Returns the address too, with the port that the kernel chose.
-pub(super) fn open(endpoint: &Endpoint) -> Result<(Scrapes<Traced<Linux>>, Address), Failure> {
+/// The pages, open.
+pub(super) struct Opened {
+    pub(super) scrapes: Scrapes<Traced<Linux>>,
+    /// Where they are, with the port that the kernel chose.
+    pub(super) address: Address,
+    /// Another descriptor of the listener, for the process that takes over.
+    pub(super) copy: Socket,
+}
+
+/// Listens at `endpoint`, with the listener of a process that is taken over if it fits.
+pub(super) fn open(endpoint: &Endpoint, taken: Option<Taken>) -> Result<Opened, Failure> {
     let mut address = address_of(endpoint)?;
     if !matches!(address, Address::Tcp(_)) {
         let line =
@@ -45,8 +57,14 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<(Scrapes<Traced<Linux>>, Addre
         defer_accept: None,
         unix_mode: None,
     };
-    let opened = kernel.listen(&address, &options);
-    let listener = opened.map_err(|error| open_failure(&address, error))?;
+    let listener = match taken.filter(|taken| taken.is_for(&address)) {
+        Some(taken) => taken.socket,
+        None => {
+            let opened = kernel.listen(&address, &options);
+            opened.map_err(|error| open_failure(&address, error))?
+        }
+    };
+    let copy = kernel.share(&listener).map_err(io_failure("fcntl"))?;
     address = kernel.local(&listener).map_err(io_failure("getsockname"))?;
     let protocol = Protocol {
         framing: Framing::Raw(Raw),
@@ -55,7 +73,11 @@ pub(super) fn open(endpoint: &Endpoint) -> Result<(Scrapes<Traced<Linux>>, Addre
     };
     let server = Server::new(kernel, vec![listener], protocol, settings());
     let server = server.map_err(io_failure("--metrics"))?;
-    Ok((Scrapes::new(server, descriptor), address))
+    Ok(Opened {
+        scrapes: Scrapes::new(server, descriptor),
+        address,
+        copy,
+    })
 }
 
 fn settings() -> Settings {

@@ -28,12 +28,21 @@ pub(super) struct Taken {
     pub(super) is_inherited: bool,
 }
 
+impl Taken {
+    /// Whether it is at this address, or at any port of it if that is port 0.
+    pub(super) fn is_for(&self, wanted: &Address) -> bool {
+        *wanted == self.address || is_any_port_of(wanted, &self.address)
+    }
+}
+
 /// The running process, and what it has passed.
 pub(super) struct Predecessor {
     taker: Taker,
     /// `None` once it has ended.
     channel: Option<Channel>,
     doorway: Option<Socket>,
+    /// The listener of `--metrics`.
+    metrics: Option<Taken>,
     listeners: Vec<Taken>,
     /// The endpoint of `--listen` that each of them is for.
     places: Vec<Option<usize>>,
@@ -80,6 +89,7 @@ pub(super) fn ask(options: &Serve) -> Result<Option<Predecessor>, Failure> {
         taker,
         channel: Some(channel),
         doorway: None,
+        metrics: None,
         listeners: Vec::new(),
         places: Vec::new(),
         found: Vec::new(),
@@ -98,14 +108,17 @@ pub(super) fn ask(options: &Serve) -> Result<Option<Predecessor>, Failure> {
     for (role, socket) in roles.into_iter().zip(sockets) {
         match role {
             Role::Doorway => predecessor.doorway = Some(socket),
-            Role::Metrics => {}
-            Role::Listener | Role::Inherited => {
+            Role::Metrics | Role::Listener | Role::Inherited => {
                 let address = linux.local(&socket).map_err(io_failure("getsockname"))?;
-                predecessor.listeners.push(Taken {
+                let taken = Taken {
                     socket,
                     address,
                     is_inherited: role == Role::Inherited,
-                });
+                };
+                match role {
+                    Role::Metrics => predecessor.metrics = Some(taken),
+                    _ => predecessor.listeners.push(taken),
+                }
             }
         }
     }
@@ -180,6 +193,11 @@ impl Predecessor {
                 outcome => return Ok(outcome),
             }
         }
+    }
+
+    /// The listener of `--metrics`, if there is one.
+    pub(super) fn take_metrics(&mut self) -> Option<Taken> {
+        self.metrics.take()
     }
 
     /// The endpoints of the listeners, each once.
@@ -317,12 +335,12 @@ pub(super) fn taken(refusal: &Refusal) -> Option<Failure> {
         .take()
 }
 
-/// What the workers need to take over from `predecessor`, and to be taken over. Opens the doorway
-/// if there is none yet.
+/// What the workers need to take over from `predecessor`, and to be taken over with a copy of the
+/// listener of `--metrics`. Opens the doorway if there is none yet.
 pub(super) fn prepare(
     options: &Serve,
     connections_max: u32,
-    predecessor: Option<Predecessor>,
+    (predecessor, metrics): (Option<Predecessor>, Option<Socket>),
     refusal: &Refusal,
 ) -> Result<Option<Takeover<Socket>>, Failure> {
     let Some(path) = &options.takeover else {
@@ -340,6 +358,7 @@ pub(super) fn prepare(
     Ok(Some(Takeover {
         identity: identity(options),
         doorway,
+        metrics,
         commit: predecessor.map(|it| it.commit(path, (connections_max, batch), refusal)),
     }))
 }
