@@ -40,4 +40,5 @@ pub(crate) fn is_another() -> bool {
 pub(crate) fn in_words_of_glibc(text: &str) -> String {
     text.replace("Address in use", "Address already in use")
         .replace("Name does not resolve", "Name or service not known")
+        .replace("Out of memory", "Cannot allocate memory")
 }

@@ -12,6 +12,7 @@ use mynah::limits::{RING_CALLS, RING_SIZE};
 
 use super::server::{Ended, Server, until};
 use super::{ask, is_installed};
+use crate::program;
 use crate::skip::skip;
 
 /// Peers: more than one batch, and a rest.
@@ -160,7 +161,7 @@ fn a_server_without_a_ring_says_so_once_and_serves() {
         let warnings = ended.stderr.iter().filter(|line| line.contains("--submit"));
         let warnings: Vec<&String> = warnings.collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        let line = warnings[0];
+        let line = program::in_words_of_glibc(warnings[0]);
         assert!(line.contains(REFUSED) && line.contains(reason), "{line}");
     }
 }
