@@ -30,7 +30,7 @@ pub const FTP_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// retransmissions of a SYN.
 pub const FTP_DATA_TIMEOUT: Duration = Duration::from_secs(15);
 /// Connections from other addresses that are closed before a data port is given up: an attacker
-/// who floods the port does not keep the session's thread for ever.
+/// that floods the port does not keep the session's thread for ever.
 pub const FTP_STRANGERS_MAX: u32 = 64;
 /// Ports that are tried for a listener of `--data-ports`: with a range that is taken, the client
 /// learns it soon.

@@ -10,8 +10,8 @@
 //! only grow, modulo 2^32; each index has one writer. Slot `i` of the submission queue always names
 //! entry `i`, so an entry needs no list of free ones.
 //!
-//! **Memory order.** Who writes a slot publishes it by a store of the index with Release, and who
-//! reads a slot loads that index with Acquire before. So:
+//! **Memory order.** The writer of a slot publishes the slot by a store of the index with Release,
+//! and the reader of a slot loads that index with Acquire before. So:
 //!
 //! - the submission tail is stored with Release, behind the entries: the kernel loads it with
 //!   acquire and then reads complete entries;
@@ -27,9 +27,9 @@
 //! thread (`IORING_SETUP_SQPOLL`). Between two calls it stands still.
 //!
 //! **No call is ever under way between two calls of io_uring_enter.** Each has `MSG_DONTWAIT`, so
-//! the kernel makes it while it submits it, or refuses it with EAGAIN. So the bytes of a call are
-//! used by nobody else when [`Batch::enter`] returns, and the borrow of a batch is enough to keep
-//! them. This file does not know sockets' meaning, nor what a result means. Neighbours:
+//! the kernel makes it while it submits it, or refuses it with EAGAIN. So the kernel uses the bytes
+//! of a call no more when [`Batch::enter`] returns, and the borrow of a batch is enough to keep
+//! them. This file does not know what a socket or a result means. Neighbours:
 //! `kernel::batch` decides when to enter and what to do with what was not made. Man pages:
 //! io_uring(7), io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 

@@ -3,8 +3,8 @@
 //! A passive one is a listener at the address of the control connection; an active one is connected
 //! from there. In both cases the peer has the address of the control connection's peer: a server
 //! that sends elsewhere can be made to attack others, and one that takes any connection gives files
-//! to those who guess a port (RFC 2577). Every wait also watches the control connection, for `ABOR`
-//! and `STAT`, and the orders of the server. Neighbours: `control`, `transfer`.
+//! to a stranger that guesses a port (RFC 2577). Every wait also watches the control connection,
+//! for `ABOR` and `STAT`, and the orders of the server. Neighbours: `control`, `transfer`.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};

@@ -22,7 +22,7 @@ const ANONYMOUS: [&[u8]; 2] = [b"anonymous", b"ftp"];
 /// The home of anonymous users.
 pub const ANONYMOUS_HOME: &str = "anonymous";
 
-/// A user who is logged in.
+/// A user that is logged in.
 pub(super) struct Login<'a> {
     pub(super) site: &'a Site,
     pub(super) user: User,

@@ -113,7 +113,7 @@ impl<Socket> Host<Socket> {
         self.listen(server, desk)
     }
 
-    /// Takes in who has come.
+    /// Accepts a new process at the doorway.
     fn accept<K, S>(&mut self, server: &mut Server<K, S>)
     where
         K: Spawner<Socket = Socket> + Opener,
