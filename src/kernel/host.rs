@@ -13,7 +13,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Time;
 use crate::sys::process;
@@ -61,6 +61,42 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
+/// The memory that the control groups of this process may hold: the least limit of its own group
+/// and of those above it. `None` without a limit, and where the groups are not to be seen.
+pub fn group_memory_max() -> Option<u64> {
+    let groups = fs::read_to_string(proc("self/cgroup")).ok()?;
+    let files = groups.lines().filter_map(memory_limits).flatten();
+    files
+        .filter_map(|file| limit(&fs::read_to_string(file).ok()?))
+        .min()
+}
+
+/// The files that hold the limits of the group in one line of proc_pid_cgroup(5), from the group
+/// up. In a container the group may be at the root of the mount, whatever its path is.
+fn memory_limits(line: &str) -> Option<Vec<PathBuf>> {
+    let mut fields = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (fields.next()?, fields.next()?);
+    let (root, file) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max"),
+        _ if controllers.split(',').any(|it| it == "memory") => {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        }
+        _ => return None,
+    };
+    let groups = Path::new(path.trim_start_matches('/')).ancestors();
+    Some(
+        groups
+            .map(|group| Path::new(root).join(group).join(file))
+            .collect(),
+    )
+}
+
+/// A limit of version 1 is never absent: without one it is nearly 2^63.
+fn limit(text: &str) -> Option<u64> {
+    const NONE: u64 = 1 << 62;
+    text.trim().parse().ok().filter(|bytes| *bytes < NONE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +112,51 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version(release), expected, "{release:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_has_the_limits_of_all_above_it() {
+        let limits = |line| {
+            let files = memory_limits(line)?;
+            Some(
+                files
+                    .iter()
+                    .map(|it| it.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            )
+        };
+        for (line, expected) in [
+            (
+                "0::/a/b",
+                Some(
+                    "/sys/fs/cgroup/a/b/memory.max /sys/fs/cgroup/a/memory.max \
+                     /sys/fs/cgroup/memory.max",
+                ),
+            ),
+            ("0::/", Some("/sys/fs/cgroup/memory.max")),
+            (
+                "4:cpu,memory:/a:b",
+                Some(
+                    "/sys/fs/cgroup/memory/a:b/memory.limit_in_bytes \
+                     /sys/fs/cgroup/memory/memory.limit_in_bytes",
+                ),
+            ),
+            ("5:devices:/a", None),
+            ("", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(limits(line).as_deref(), expected, "{line:?}");
+        }
+        for (text, expected) in [
+            ("67108864\n", Some(67_108_864)),
+            ("0\n", Some(0)),
+            ("max\n", None),
+            ("9223372036854771712\n", None),
+            ("", None),
+        ] {
+            assert_eq!(limit(text), expected, "{text:?}");
         }
     }
 

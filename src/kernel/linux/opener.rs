@@ -8,7 +8,7 @@
 //! socket(7), tcp(7), unix(7).
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -26,6 +26,9 @@ use crate::sys::net::socket::{self, Kind, Setting};
 
 /// The kernel's limit for the idle time and the interval of keep-alive, in seconds.
 const KEEP_ALIVE_SECONDS_MAX: i32 = 32_767;
+
+/// What a reserve descriptor is open to: it costs the kernel least.
+const NULL_DEVICE: &str = "/dev/null";
 
 /// Unanswered probes after which a peer counts as dead.
 const KEEP_ALIVE_PROBES: i32 = 3;
@@ -127,7 +130,24 @@ impl Opener for Linux {
     }
 
     fn reserve(&mut self) -> io::Result<Socket> {
-        Ok(OwnedFd::from(fs::File::open("/dev/null")?).into())
+        match fs::File::open(NULL_DEVICE) {
+            Ok(file) => Ok(OwnedFd::from(file).into()),
+            // A folder or an image without devices. The number of any other error is kept: callers
+            // and traces tell it.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied
+                ) =>
+            {
+                let why = format!(
+                    "{NULL_DEVICE} cannot be opened: {error}; mount /dev, or make the device there \
+                     with mknod(1)"
+                );
+                Err(io::Error::new(error.kind(), why))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -22,7 +22,10 @@ pub(in crate::lab) const EXPERIMENT: Experiment = Experiment {
 fn play(bench: &mut Bench) -> io::Result<()> {
     let epoll = bench.epoll()?;
     let (client, server) = bench.pair()?;
-    let file = bench.file(OWN_PROGRAM)?;
+    let file = bench.file(OWN_PROGRAM).map_err(|error| {
+        let why = format!("{OWN_PROGRAM}: {error}; /proc must be mounted");
+        io::Error::new(error.kind(), why)
+    })?;
     let answer = bench.ctl(epoll, EPOLL_CTL_ADD, file, IN);
     bench.equal("a regular file", answer, "EPERM");
     bench.add(epoll, server, IN)?;

@@ -11,6 +11,7 @@ mod addresses;
 #[cfg(feature = "auth")]
 mod auth;
 mod balancers;
+mod bare;
 mod bytes;
 mod calls;
 mod command_line;
@@ -21,6 +22,7 @@ mod deployment;
 mod ending;
 #[cfg(not(feature = "auth"))]
 mod features;
+mod groups;
 mod hostile;
 mod inetd;
 mod injected;

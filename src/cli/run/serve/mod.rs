@@ -62,7 +62,9 @@ use crate::workers::notices::Notices;
 use crate::workers::{self, Around, Ending, Hooks, Statistics, Watcher};
 use listeners::{Open, address_of, inherited_by, leave_out_ipv6_halves};
 use passed::{PassedSockets, variable};
-use ready::{print_ready_line, tell_what_the_kernel_lacks, warn_about_allowed};
+use ready::{
+    print_ready_line, tell_what_the_kernel_lacks, warn_about_allowed, warn_about_the_group,
+};
 use takeover::{Predecessor, Refusal};
 use transport::{Carrier, Secure};
 
@@ -468,6 +470,7 @@ fn announce(options: &Serve, connections_max: u32, addresses: &[Address], plan: 
         print_ready_line(options, connections_max, addresses, plan);
     }
     warn_about_allowed(options);
+    warn_about_the_group(plan);
     tell_what_the_kernel_lacks();
 }
 

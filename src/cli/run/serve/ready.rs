@@ -62,6 +62,24 @@ pub(super) fn tell_what_the_kernel_lacks() {
     }
 }
 
+/// Warns if the control group may hold less than the ceiling: the kernel kills a process of a group
+/// that needs more than its limit.
+pub(super) fn warn_about_the_group(plan: &Plan) {
+    let Some(limit) = host::group_memory_max() else {
+        return;
+    };
+    if limit < plan.ceiling as u64 {
+        // The kernel counts what its sockets hold to the same group.
+        let half = (limit / 2) >> 20;
+        log::warn!(
+            "the control group may hold {limit} bytes (memory.max), and the ceiling is {}: the \
+             kernel may kill this process; give the group more, or --max-memory {}m",
+            plan.ceiling,
+            half.max(1)
+        );
+    }
+}
+
 /// Warns about settings of `run` that may surprise the user.
 pub(super) fn warn_about_allowed(options: &Serve) {
     if options.service != ServiceName::Run {

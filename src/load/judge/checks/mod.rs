@@ -212,7 +212,8 @@ fn unsent(figures: &Figures) -> Check {
 fn client_share(figures: &Figures, always_busy: bool) -> Check {
     let Some(share) = figures.client_cpu_share else {
         return Check::doubt(
-            "how long the generator's threads ran is not known: one may be the bottleneck",
+            "how long the generator's threads ran is not known, /proc does not show it: one may be \
+             the bottleneck",
         );
     };
     let percent = share * 100.0;

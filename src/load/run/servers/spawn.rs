@@ -6,7 +6,7 @@
 //! stops the server with SIGTERM and, a little later, with SIGKILL, and always reaps it, on every
 //! exit path. Neighbours: `stderr_tail`, `servers`. Man pages: exec(3), kill(2), wait(2).
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -75,7 +75,15 @@ impl Spawned {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let child = child::start(&mut command, cpu).map_err(failed)?;
+        let child = child::start(&mut command, cpu).map_err(|error| match program.as_str() {
+            OURSELVES if error.kind() == ErrorKind::NotFound => {
+                format!(
+                    "cannot start '{line}': {}: {error}; /proc must be mounted",
+                    host::OWN_PROGRAM
+                )
+            }
+            _ => failed(error),
+        })?;
         let mut server = Spawned {
             child,
             address,
