@@ -214,7 +214,7 @@ fn a_link_local_address_has_the_name_of_its_interface() {
             panic!("{out}{err}");
         };
         assert!(ready.contains(" on tcp://[fe80::1%lo]:"), "{ready}");
-        assert_eq!(reply, "hi");
+        assert_eq!(reply, "hi", "{err}");
         assert!(server.starts_with("tcp://[fe80::1%lo]:"), "{server}");
         // The hint is a command that works.
         assert!(err.contains("talk to it with: nc fe80::1%lo "), "{err}");
