@@ -133,6 +133,7 @@ pub(crate) fn load(words: &str) -> Result<Session, Halt> {
         Parsed::Run(Command::Bench(bench, _)) => *bench,
         _ => return Err(Halt::Failed(format!("'{words}' is no load"))),
     };
+    session::check(&bench)?;
     let mut kernel = Linux::new(true).map_err(|error| error.to_string())?;
     let open = || Linux::new(false);
     match session::run(bench, &mut kernel, &open, &mut Progress::on_terminal()) {

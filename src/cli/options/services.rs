@@ -142,7 +142,8 @@ impl Serve {
         let is_open = self.service == ServiceName::Run && self.auth.is_none();
         match is_open && !address.is_of_this_machine() {
             true => Err(format!(
-                "--listen {address}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
+                "--listen {address}: run without --auth serves this machine alone, such as \
+                 127.0.0.1 or unix:/PATH"
             )),
             false => Ok(()),
         }

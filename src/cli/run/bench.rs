@@ -52,11 +52,13 @@ const WARMING: &str = "interrupted during the warm-up, nothing was measured";
 
 pub(super) fn bench(mut bench: Bench, wanted: &TraceFile) -> Result<(), Failure> {
     let origin = Origin::here(words());
-    read_inputs(&mut bench).map_err(|line| Failure::new(Exit::Usage, line))?;
+    let usage = |line| Failure::new(Exit::Usage, line);
+    read_inputs(&mut bench).map_err(usage)?;
     #[cfg(feature = "auth")]
     {
         bench.plan.key = super::key::of(bench.auth, bench.auth_key_file.as_deref())?;
     }
+    session::check(&bench).map_err(usage)?;
     check_descriptors(&bench)?;
     check_memory(&bench)?;
     let [json, svg, percentiles] = [&bench.json, &bench.svg, &bench.hgrm].map(OutputFile::open);

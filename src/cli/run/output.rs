@@ -19,6 +19,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Failure, io_failure};
+use crate::base::text::escape::escape;
 use crate::base::text::plural::plural;
 use crate::base::text::utc::utc;
 use crate::kernel::{
@@ -71,8 +72,10 @@ pub fn keep_off_the_peer(arguments: impl Iterator<Item = OsString>) {
 static IS_INETD: AtomicBool = AtomicBool::new(false);
 
 /// Writes the line of a failure. If stderr accepts nothing, the exit code is the only report.
+///
+/// The line may quote input of any layer, so it is escaped here, where all lines pass.
 pub fn complain(line: &str) {
-    let line = format!("mynah: {line}\n");
+    let line = format!("mynah: {}\n", escape(line));
     if IS_INETD.load(Ordering::Relaxed) {
         ERROR_LINES.write(line.as_bytes(), notice);
         tell_unless_peer(line.as_bytes());

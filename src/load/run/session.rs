@@ -97,18 +97,26 @@ impl From<RunError> for SessionError {
     }
 }
 
-/// Runs the session. `kernel` belongs to the conductor; `open` creates one kernel for each worker.
+/// Checks what can be known before a server is started: options that contradict each other,
+/// requests that can never be encoded, and what this machine lacks.
+///
+/// # Errors
+///
+/// The line that names the option.
+pub fn check(bench: &Bench) -> Result<(), String> {
+    bench.check()?;
+    bench.plan.script(&Address::Unix(UnixName::Unnamed))?;
+    host_checks::check(&bench.plan)
+}
+
+/// Runs the session, which has passed [`check`]. `kernel` belongs to the conductor; `open` creates
+/// one kernel for each worker.
 pub fn run<K: Poller + Opener>(
     mut bench: Bench,
     kernel: &mut K,
     open: &(impl Fn() -> io::Result<K> + Sync),
     progress: &mut Progress,
 ) -> Result<Session, SessionError> {
-    bench.check().map_err(SessionError::Usage)?;
-    // Requests that can never be encoded are reported before a server is started.
-    let unnamed = Address::Unix(UnixName::Unnamed);
-    bench.plan.script(&unnamed).map_err(SessionError::Usage)?;
-    host_checks::check(&bench.plan).map_err(SessionError::Usage)?;
     let core = bench.same_core.then(|| shared_core(&bench.plan));
     bench
         .plan

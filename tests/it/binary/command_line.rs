@@ -56,6 +56,9 @@ fn a_wrong_word_gets_one_line_with_the_nearest_right_one() {
         &["robot", "--codec", "base64", "--frame-max", "67"],
         &["connect", "7007", "--codec", "base64"],
         &["decode", "--codec", "base64"],
+        // What is quoted from the options must not begin a line of its own.
+        &["--user", "no\nbody"],
+        &["dict", "--dictionary", "no\nfile"],
     ] {
         let refused = Ended::run(args);
         assert_eq!(

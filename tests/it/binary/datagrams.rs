@@ -399,8 +399,8 @@ fn v6_what_does_not_combine_with_datagrams_is_refused_in_one_line() {
         ),
         (
             "run --listen udp://0.0.0.0:0",
-            "--listen udp://0.0.0.0:0: run serves this machine alone, such as 127.0.0.1 or \
-             unix:/PATH",
+            "--listen udp://0.0.0.0:0: run without --auth serves this machine alone, such as \
+             127.0.0.1 or unix:/PATH",
         ),
     ] {
         let args: Vec<&str> = args.split(' ').collect();

@@ -367,7 +367,8 @@ fn only_this_machine_may_ask() {
         let ended = Ended::run(&["run", "--listen", "0", "--listen", listen]);
         assert_eq!(ended.code, Some(1));
         let line = format!(
-            "mynah: --listen {told}: run serves this machine alone, such as 127.0.0.1 or unix:/PATH"
+            "mynah: --listen {told}: run without --auth serves this machine alone, such as \
+             127.0.0.1 or unix:/PATH"
         );
         assert_eq!(ended.stderr, [line]);
     }

@@ -283,6 +283,25 @@ fn what_cannot_be_started_and_what_makes_no_sense_have_their_own_codes() {
 }
 
 #[test]
+fn a_load_that_cannot_be_is_refused_before_it_is_told() {
+    for (words, reason) in [
+        (["--size", "0"], "mynah: --size 0: does not fit"),
+        (["--message", ""], "mynah: --message must not be empty"),
+        (["--message", "hex:"], "mynah: --message must not be empty"),
+        (["--pin", "1023"], "mynah: --pin 1023: "),
+    ] {
+        let refused = bench(&["7007", words[0], words[1]]);
+        let err = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(
+            (refused.status.code(), err.lines().count()),
+            (Some(1), 1),
+            "{err}"
+        );
+        assert!(err.starts_with(reason), "{err}");
+    }
+}
+
+#[test]
 fn typing_does_not_land_in_the_progress_line_and_the_terminal_echoes_again() {
     let server = server();
     let words = [

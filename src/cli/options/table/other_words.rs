@@ -121,7 +121,7 @@ const ROWS: &[Row] = &[
         SERVE,
         "--udp -u",
         "--listen",
-        "only mynah bench speaks UDP, by udp://HOST:PORT; serve takes streams by --listen",
+        "write --listen udp://HOST:PORT, beside others or alone",
     ),
     row(
         SERVE,
@@ -407,7 +407,7 @@ const ROWS: &[Row] = &[
         CONNECT,
         "--udp -u",
         "",
-        "connect speaks streams; only mynah bench speaks UDP, by udp://HOST:PORT",
+        "connect speaks to streams; nc -u or mynah bench udp://HOST:PORT send datagrams",
     ),
     row(CONNECT, "--crlf -C", "--frame", "write --frame delim:0d0a"),
     row(
@@ -525,7 +525,10 @@ const WORDS: &[(&str, &str)] = &[
         "web www",
         "the service http answers HTTP/1.1; write mynah http",
     ),
-    ("udp", "only mynah bench speaks UDP, by udp://HOST:PORT"),
+    (
+        "udp",
+        "a service is first, such as echo; then --listen udp://HOST:PORT",
+    ),
     (
         "tcp unix",
         "a service is first, such as echo; an address follows --listen",
