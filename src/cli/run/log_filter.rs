@@ -52,7 +52,7 @@ fn check(filter: &str) -> Result<(), String> {
 /// Checks one part between commas.
 fn directive(part: &str) -> Result<(), String> {
     let Some((_, level)) = part.split_once('=') else {
-        return Ok(()); // A level, or a target without a level: everything is logged.
+        return lone(part);
     };
     let level = level.trim();
     if level.contains('=') {
@@ -67,6 +67,22 @@ fn directive(part: &str) -> Result<(), String> {
         Some(near) => format!("{part}: {level} is no level, did you mean {near}?"),
         None => format!("{part}: {level} is no level ({})", LEVELS.join(", ")),
     })
+}
+
+/// Checks a part without `=`: a level, or a target of which everything is logged. A word near a
+/// level is a mistyped one: as a target it would silence the whole log.
+fn lone(part: &str) -> Result<(), String> {
+    if part.is_empty() || part.parse::<LevelFilter>().is_ok() {
+        return Ok(());
+    }
+    let begun = || LEVELS.into_iter().find(|level| part.starts_with(level));
+    match suggest(part, LEVELS.into_iter()).or_else(begun) {
+        Some(near) => {
+            let part = shown(part);
+            Err(format!("{part} is no level, did you mean {near}?"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The beginning of a text, escaped, because it may contain any character.
@@ -106,6 +122,9 @@ mod tests {
             ("a=b=c", "a=b=c has more than one '='"),
             ("info,x==", "x== has more than one '='"),
             ("a/b/c", "a/b/c has more than one '/'"),
+            ("debugg", "debugg is no level, did you mean debug?"),
+            ("warning", "warning is no level, did you mean warn?"),
+            ("mynah=info,tarce", "tarce is no level, did you mean trace?"),
             (
                 "mynah=inof",
                 "mynah=inof: inof is no level, did you mean info?",
