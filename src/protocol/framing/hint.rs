@@ -73,8 +73,12 @@ impl Hint {
 
     /// What a peer seems to speak if its bytes were expected to be a TLS record and are not.
     pub fn beside_tls(bytes: &[u8]) -> Option<Hint> {
-        let is_other = |hint: &Hint| hint.language != Language::Tls;
+        let is_other = |hint: &Hint| !hint.is_tls();
         language(bytes).or_else(|| text(bytes)).filter(is_other)
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.language == Language::Tls
     }
 
     /// HTTP, by the first bytes of a request.

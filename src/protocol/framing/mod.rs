@@ -390,11 +390,12 @@ impl Framing {
 
     /// The same for a frame that was not refused but stays incomplete, because the stream has ended
     /// or the deadline has passed. Its length field was legal, so text in it proves nothing; only a
-    /// known beginning counts.
+    /// known beginning counts. A line may begin like a request of HTTP, but not like a TLS record.
     pub fn hint_of_partial(&self, bytes: &[u8]) -> Option<Hint> {
         match self {
+            Framing::Raw(_) => None,
             Framing::LengthField(_) => hint::language(bytes),
-            _ => None,
+            _ => hint::language(bytes).filter(Hint::is_tls),
         }
     }
 }

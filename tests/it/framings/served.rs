@@ -120,6 +120,12 @@ fn an_end_inside_an_implausible_length_has_its_own_log_line() {
             b"GET me",
             "truncated: the stream ended 6 bytes into a frame: the connection is closed",
         ),
+        (
+            "line",
+            b"\x16\x03\x01\x02\x00\x01\x00",
+            "truncated: the stream ended 7 bytes into a frame; 16 03 01 is a TLS record: the peer \
+             seems to speak TLS: the connection is closed",
+        ),
     ] {
         let mut server = Server::start(&["--frame", frame]);
         assert_eq!(answer(&server, bytes), b"");
@@ -152,6 +158,12 @@ fn a_timeout_inside_an_implausible_length_has_its_own_log_line() {
             "line",
             b"GET me",
             "slow_frame: the frame was not whole in time: the connection is closed",
+        ),
+        (
+            "line",
+            b"\x16\x03\x01\x02\x00\x01\x00",
+            "slow_frame: the frame was not whole in time; 16 03 01 is a TLS record: the peer seems \
+             to speak TLS: the connection is closed",
         ),
     ] {
         let mut server = Server::start(&["--frame", frame, "--frame-timeout", "50ms"]);
