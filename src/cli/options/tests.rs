@@ -710,6 +710,10 @@ fn a_model_refuses_what_it_does_not_combine_with() {
         }
         let alone = serve(&format!("--model {model} --threads 1 --defer-accept"));
         assert_eq!(alone.threads, 1);
+        // What asks for nothing combines with everything.
+        serve(&format!(
+            "--model {model} --processes off --submit calls --spin off --pin off --rate-total off"
+        ));
     }
     for (line, reason) in [
         (
@@ -759,7 +763,9 @@ fn all_addresses_are_a_listener_for_each_family() {
 #[test]
 fn standard_input_is_served_alone() {
     assert!(serve("--inetd --threads 1 --idle-timeout 5s").inetd);
+    assert!(serve("--inetd --wiretap off --rate-out-total off").inetd);
     assert!(!serve("--inetd=off --threads 2 --listen 7007").inetd);
+    serve("-l udp://127.0.0.1:7 --idle-timeout off --idle-read off --idle-write off");
     for (words, flag) in [
         ("--threads 2", "--threads"),
         ("-l 7007", "--listen"),

@@ -19,6 +19,7 @@ use super::{
     ACCEPT_POLICIES, AUTHS, CODECS, CommandRow, Effect, FRAME_MAX_MAX, FTP, Flag, MODELS,
     ON_TOO_LONG, SERVE, SUBMITS, TIMEOUTS, TRIGGERS, check_auth, check_codec, tls,
 };
+use crate::kernel::batch::Submit;
 use crate::kernel::{Address, Endpoint};
 use crate::limits::{
     ALIVE_DEFAULT, ALIVE_MAX, ALIVE_MIN, BACKLOG_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX,
@@ -76,10 +77,30 @@ fn check_datagrams(serve: &Serve) -> Result<(), String> {
     }
 }
 
+/// Whether `flag` was given and asks for something. `--processes off` does not, so it combines with
+/// everything.
+fn asks(serve: &Serve, given: &[&'static str], flag: &str) -> bool {
+    given.contains(&flag)
+        && match flag {
+            "--threads" => serve.threads > 1,
+            "--pin" => serve.pin,
+            "--spin" => serve.spin.is_some(),
+            "--submit" => serve.submit == Submit::Ring,
+            "--processes" => serve.processes.is_some(),
+            "--rate-total" => serve.rate_total.is_some(),
+            "--rate-out-total" => serve.rate_out_total.is_some(),
+            "--wiretap" => serve.wiretap.is_some(),
+            "--idle-timeout" => serve.idle_timeout.is_some(),
+            "--idle-read" => serve.idle_read.is_some(),
+            "--idle-write" => serve.idle_write.is_some(),
+            _ => true,
+        }
+}
+
 /// Refuses options that do not combine with `--model`.
 fn check_model(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
     let model = name_of(&serve.model, MODELS);
-    let is_given = |flag: &&&'static str| given.contains(*flag);
+    let is_given = |flag: &&&'static str| asks(serve, given, flag);
     if serve.model != Model::Pool {
         let default = Serve::default();
         let flag = match serve {
@@ -121,10 +142,7 @@ const NOT_INETD: &[&str] = &[
 
 /// Refuses options that do not combine with `--inetd`.
 fn check_inetd(serve: &Serve, given: &[&'static str]) -> Result<(), String> {
-    let is_given = |flag: &&&'static str| match **flag {
-        "--threads" => serve.threads > 1,
-        flag => given.contains(&flag),
-    };
+    let is_given = |flag: &&&'static str| asks(serve, given, flag);
     match NOT_INETD.iter().find(is_given).filter(|_| serve.inetd) {
         Some(flag) => Err(format!("--inetd: does not combine with {flag}")),
         None => Ok(()),
@@ -153,8 +171,8 @@ pub(super) const ROW: CommandRow = CommandRow {
         let mut serve = options.serve;
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
-        let of_connections = CONNECTION_ONLY.iter();
-        serve.connection_only = (of_connections.copied()).find(|flag| options.given.contains(flag));
+        let mut of_connections = CONNECTION_ONLY.iter().copied();
+        serve.connection_only = of_connections.find(|flag| asks(&serve, &options.given, flag));
         check_datagrams(&serve)?;
         // A datagram has an end whatever the framing of the streams is.
         if has_streams(&serve) {
