@@ -137,7 +137,11 @@ fn serve<S: Service>(
         inbound: FRAME_MAX,
         outbound: protocol.reply_max(FRAME_MAX).max(protocol.awaited_max()),
     };
-    let settings = settings(100, Some(1 << 20), workspace, trigger);
+    let mut settings = settings(100, Some(1 << 20), workspace, trigger);
+    if submit == Submit::Ring {
+        // Each call of a batch needs one, beside the one that they share.
+        settings.workspaces = RING_CALLS + 1;
+    }
     let mut server = Server::new(linux, vec![listener], protocol, settings).expect("it starts");
     ready.send((address, waker)).expect("the test waits for it");
     let before = allocations();

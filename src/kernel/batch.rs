@@ -19,6 +19,58 @@ use std::io;
 
 use super::errno;
 
+/// What one call of a batch has returned: a count, or an error of the system. It is as small as
+/// the kernel has it, because a batch has many, and most are read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome(i32);
+
+impl Outcome {
+    /// The result of a call that cannot be known.
+    const UNKNOWN: Outcome = Outcome(-errno::EIO);
+
+    /// A count, or the negative number of an error, as a ring has it.
+    #[inline]
+    pub const fn of_number(number: i32) -> Outcome {
+        Outcome(number)
+    }
+
+    /// The result as that of a call.
+    ///
+    /// # Errors
+    ///
+    /// The error of the call.
+    #[inline]
+    pub fn result(self) -> io::Result<usize> {
+        match self.0 {
+            number if number < 0 => Err(io::Error::from_raw_os_error(-number)),
+            number => Ok(number as usize),
+        }
+    }
+
+    /// Whether the call was stopped before it moved a byte.
+    #[inline]
+    fn has_moved_nothing(self) -> bool {
+        self.0 == -errno::EINTR || self.0 == -errno::ECANCELED
+    }
+}
+
+impl From<io::Result<usize>> for Outcome {
+    /// The result of a call of its own. Linux moves less than 2 GiB in one (send(2)).
+    #[inline]
+    fn from(result: io::Result<usize>) -> Outcome {
+        match result {
+            Ok(count) => {
+                debug_assert!(
+                    i32::try_from(count).is_ok(),
+                    "a call that moves {count} bytes"
+                );
+                Outcome(count as i32)
+            }
+            Err(error) => Outcome(-error.raw_os_error().unwrap_or(errno::EIO)),
+        }
+    }
+}
+
 /// How the calls of a batch reach the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submit {
@@ -46,7 +98,7 @@ pub trait Ring {
     fn enter(&mut self, count: usize, wait: usize) -> io::Result<usize>;
 
     /// Takes the next result, with the place of its call.
-    fn take(&mut self) -> Option<(usize, io::Result<usize>)>;
+    fn take(&mut self) -> Option<(usize, Outcome)>;
 
     /// Makes the call at `place` by itself.
     fn call(&mut self, place: usize) -> io::Result<usize>;
@@ -62,11 +114,11 @@ pub struct Made {
 }
 
 /// Makes all `count` calls of `ring`, and leaves their results in `results`, in their order.
-pub fn make_all(ring: &mut impl Ring, count: usize, results: &mut Vec<io::Result<usize>>) -> Made {
+#[inline]
+pub fn make_all(ring: &mut impl Ring, count: usize, results: &mut Vec<Outcome>) -> Made {
     assert!(count <= BATCH_MAX);
-    let unknown = || Err(io::Error::from_raw_os_error(errno::EIO));
     results.clear();
-    results.resize_with(count, unknown);
+    results.resize(count, Outcome::UNKNOWN);
     let mut made = Made {
         enters: 0,
         broken: None,
@@ -90,7 +142,7 @@ pub fn make_all(ring: &mut impl Ring, count: usize, results: &mut Vec<io::Result
             Err(error) if passes(&error) => {}
             Err(error) => made.broken = Some(error),
         }
-        while let Some((place, result)) = ring.take() {
+        while let Some((place, outcome)) = ring.take() {
             let bit = 1_u64.checked_shl(place as u32).unwrap_or(0);
             if open & bit == 0 {
                 debug_assert!(false, "a result for {place}, which has one");
@@ -98,9 +150,9 @@ pub fn make_all(ring: &mut impl Ring, count: usize, results: &mut Vec<io::Result
             }
             open &= !bit;
             futile = 0;
-            results[place] = match result {
-                Err(error) if moved_nothing(&error) => ring.call(place),
-                result => result,
+            results[place] = match outcome.has_moved_nothing() {
+                true => ring.call(place).into(),
+                false => outcome,
             };
         }
     }
@@ -115,12 +167,12 @@ pub fn make_all(ring: &mut impl Ring, count: usize, results: &mut Vec<io::Result
 fn make_the_rest(
     ring: &mut impl Ring,
     (open, submitted): (u64, usize),
-    results: &mut [io::Result<usize>],
+    results: &mut [Outcome],
     made: &mut Made,
 ) {
     for (place, result) in results.iter_mut().enumerate().skip(submitted) {
         if open >> place & 1 == 1 {
-            *result = ring.call(place);
+            *result = ring.call(place).into();
         }
     }
     if open & lowest(submitted) != 0 && made.broken.is_none() {
@@ -143,12 +195,6 @@ fn passes(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(errno::EINTR | errno::EAGAIN | errno::EBUSY)
     )
-}
-
-/// Whether a call was stopped before it moved a byte.
-#[cold]
-fn moved_nothing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(errno::EINTR | errno::ECANCELED))
 }
 
 #[cfg(test)]
@@ -178,12 +224,9 @@ mod tests {
             answer.map_err(io::Error::from_raw_os_error)
         }
 
-        fn take(&mut self) -> Option<(usize, io::Result<usize>)> {
+        fn take(&mut self) -> Option<(usize, Outcome)> {
             let (place, number) = self.results.pop_front()?;
-            Some((
-                place,
-                usize::try_from(number).map_err(|_| io::Error::from_raw_os_error(-number)),
-            ))
+            Some((place, Outcome::of_number(number)))
         }
 
         fn call(&mut self, place: usize) -> io::Result<usize> {
@@ -200,8 +243,27 @@ mod tests {
         let mut results = Vec::new();
         let made = make_all(&mut ring, count, &mut results);
         let code = |error: io::Error| error.raw_os_error().unwrap_or(0);
-        let results = results.into_iter().map(|it| it.map_err(code)).collect();
+        let results = results
+            .into_iter()
+            .map(|it: Outcome| it.result().map_err(code));
+        let results = results.collect();
         (ring, results, made)
+    }
+
+    #[test]
+    fn an_outcome_keeps_what_a_call_has_returned() {
+        for count in [0, 1, 0x7fff_f000] {
+            assert_eq!(Outcome::from(Ok(count)).result().ok(), Some(count));
+        }
+        for number in [1, errno::EAGAIN, 4095] {
+            let outcome = Outcome::from(Err(io::Error::from_raw_os_error(number)));
+            assert_eq!(outcome, Outcome::of_number(-number));
+            let error = outcome.result().expect_err("an error");
+            assert_eq!(error.raw_os_error(), Some(number));
+        }
+        // One that is not of the system says only that something failed.
+        let other = Outcome::from(Err(io::ErrorKind::UnexpectedEof.into()));
+        assert_eq!(other, Outcome::UNKNOWN);
     }
 
     #[test]

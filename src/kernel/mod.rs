@@ -46,6 +46,7 @@ pub use crate::sys::memory::{Mapping, SharedWords};
 use crate::sys::process::signal::INT;
 pub use address::{Address, UnixName, ip_text, is_itself, lacks_interface};
 pub use address_text::source;
+pub use batch::Outcome;
 pub use datagrams::{DatagramBatch, Sender};
 pub use endpoint::{Endpoint, HostName};
 pub use journal::Traced;
@@ -96,9 +97,14 @@ pub trait Sockets {
     /// Writes as many of `bytes` as the socket accepts now: send(2) with `MSG_NOSIGNAL`.
     fn write(&mut self, socket: &Self::Socket, bytes: &[u8]) -> io::Result<usize>;
 
-    /// How many receives, or sends, are cheaper as one batch than one by one; 0 if none are.
+    /// How many receives, or sends, one batch may have; 0 if the kernel makes each alone.
     fn batch_max(&self) -> usize {
         0
+    }
+
+    /// From how many on they are cheaper as one batch than one by one.
+    fn batch_min(&self) -> usize {
+        2
     }
 
     /// Receives once from each of `sockets`, which are at most [`Sockets::batch_max`]: from the
@@ -110,7 +116,7 @@ pub trait Sockets {
         sockets: impl Iterator<Item = &'a Self::Socket> + Clone,
         space: &mut [u8],
         size: usize,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize
     where
         Self::Socket: 'a,
@@ -120,7 +126,7 @@ pub trait Sockets {
         results.extend(
             sockets
                 .zip(rooms)
-                .map(|(socket, room)| self.read(socket, room)),
+                .map(|(socket, room)| Outcome::from(self.read(socket, room))),
         );
         0
     }
@@ -130,13 +136,13 @@ pub trait Sockets {
     fn send_batch<'a>(
         &mut self,
         sends: impl Iterator<Item = (&'a Self::Socket, &'a [u8])> + Clone,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize
     where
         Self::Socket: 'a,
     {
         results.clear();
-        results.extend(sends.map(|(socket, bytes)| self.write(socket, bytes)));
+        results.extend(sends.map(|(socket, bytes)| Outcome::from(self.write(socket, bytes))));
         0
     }
 

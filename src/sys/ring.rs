@@ -21,7 +21,7 @@
 //!   results, which we then read complete;
 //! - the completion head is stored with Release, behind the reads of the results: the kernel loads
 //!   it with acquire and may then overwrite them;
-//! - what we alone write, the submission tail and the completion head, is loaded Relaxed.
+//! - what we alone write, the submission tail and the completion head, is loaded Relaxed or kept.
 //!
 //! The kernel moves the submission head only inside io_uring_enter, because the ring has no polling
 //! thread (`IORING_SETUP_SQPOLL`). Between two calls it stands still.
@@ -157,7 +157,8 @@ const ENTRIES_OFFSET: libc::off_t = 0x1000_0000;
 /// The longest receive or send that Linux makes (send(2): `MAX_RW_COUNT`).
 const LENGTH_MAX: usize = 0x7fff_f000;
 
-/// Memory that the kernel shares with this process, unmapped on drop.
+/// Memory that the kernel shares with this process, unmapped on drop. A process that is forked from
+/// this one does not have it: two writers of one index would destroy it.
 struct Shared {
     start: NonNull<u8>,
     length: usize,
@@ -174,7 +175,11 @@ impl Shared {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Shared { start, length })
+        let shared = Shared { start, length };
+        // SAFETY: these are the pages that were just mapped.
+        let answer = unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_DONTFORK) };
+        check(answer)?;
+        Ok(shared)
     }
 
     /// What lies `offset` bytes from the start, of which there is `count`. An error if the kernel
@@ -251,7 +256,7 @@ impl Ring {
         let number = check(answer)? as RawFd;
         // SAFETY: the descriptor is new and has no other owner.
         let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-        if parameters.features & FEATURES != FEATURES || !can_receive_and_send(&descriptor) {
+        if parameters.features & FEATURES != FEATURES || !can_receive_and_send(&descriptor)? {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
         let mut ring = Ring::map(descriptor, &parameters)?;
@@ -310,7 +315,8 @@ impl Ring {
             });
             batch.enter(1, 1)?;
             match batch.take() {
-                Some((_, result)) => result.map(|_| ()),
+                Some((_, 0)) => Ok(()),
+                Some((_, number)) => Err(io::Error::from_raw_os_error(-number)),
                 None => Err(io::Error::from_raw_os_error(libc::EPROTO)),
             }
         })
@@ -331,10 +337,14 @@ impl Ring {
     #[inline]
     pub(crate) fn with_batch<'c, T>(&mut self, act: impl FnOnce(&mut Batch<'_, 'c>) -> T) -> T {
         let first = self.submission_tail.load(Ordering::Relaxed);
+        // Results that an earlier batch has left behind are not of these calls.
+        let taken = self.completion_tail.load(Ordering::Acquire);
         let mut batch = Batch {
             ring: self,
             first,
             count: 0,
+            taken,
+            made: taken,
             calls: PhantomData,
         };
         act(&mut batch)
@@ -350,7 +360,11 @@ impl Ring {
 }
 
 /// Whether the kernel knows the two operations.
-fn can_receive_and_send(ring: &OwnedFd) -> bool {
+///
+/// # Errors
+///
+/// That of io_uring_register(2), which a sandbox may refuse by itself.
+fn can_receive_and_send(ring: &OwnedFd) -> io::Result<bool> {
     let mut probe = Probe {
         last: 0,
         count: 0,
@@ -362,7 +376,12 @@ fn can_receive_and_send(ring: &OwnedFd) -> bool {
     // SAFETY: the kernel writes at most as many operations as it is told there is room for.
     let answer = unsafe { libc::syscall(call, fd, what, address, PROBED) };
     let knows = |it: u8| probe.operations[it as usize].flags & SUPPORTED != 0;
-    answer == 0 && knows(SEND) && knows(RECEIVE)
+    match check(answer) {
+        Ok(_) => Ok(knows(SEND) && knows(RECEIVE)),
+        // Linux 5.5 has rings and no probe.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The calls of one batch, by their place in it. `'c` is that of the bytes that they move.
@@ -371,6 +390,10 @@ pub(crate) struct Batch<'r, 'c> {
     /// The number of its first entry.
     first: u32,
     count: u32,
+    /// The number of the next result, and that behind the last one that was seen. The kernel is
+    /// told of the results that were taken when there are no more of them.
+    taken: u32,
+    made: u32,
     calls: PhantomData<&'c mut [u8]>,
 }
 
@@ -446,29 +469,27 @@ impl<'c> Batch<'_, 'c> {
         Ok(check(answer)? as usize)
     }
 
-    /// Takes the next result: the place of its call, and what the call returned. They come in any
-    /// order.
+    /// Takes the next result: the place of its call, and what the call returned, a count or the
+    /// negative number of an error. They come in any order.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<(usize, io::Result<usize>)> {
+    pub(crate) fn take(&mut self) -> Option<(usize, i32)> {
         let ring = &*self.ring;
-        let head = ring.completion_head.load(Ordering::Relaxed);
-        // Acquire: before the read of the result, which the kernel wrote before the tail.
-        if head == ring.completion_tail.load(Ordering::Acquire) {
-            return None;
+        if self.taken == self.made {
+            // Release: behind the reads of the results, over which the kernel writes the next.
+            ring.completion_head.store(self.taken, Ordering::Release);
+            // Acquire: before the reads of the results, which the kernel wrote before the tail.
+            self.made = ring.completion_tail.load(Ordering::Acquire);
+            if self.taken == self.made {
+                return None;
+            }
         }
-        let slot = head & ring.completion_mask;
+        let slot = self.taken & ring.completion_mask;
         // SAFETY: the mask is below the number of results.
         let place = unsafe { ring.completions.add(slot as usize) };
         // SAFETY: a result between head and tail is written, and is ours until the head moves.
         let completion = unsafe { place.read() };
-        // Release: behind that read, because the kernel writes the next result over it.
-        let next = head.wrapping_add(1);
-        ring.completion_head.store(next, Ordering::Release);
-        let result = match completion.result {
-            number if number < 0 => Err(io::Error::from_raw_os_error(-number)),
-            number => Ok(number as usize),
-        };
-        Some((completion.user_data as usize, result))
+        self.taken = self.taken.wrapping_add(1);
+        Some((completion.user_data as usize, completion.result))
     }
 
     /// Makes the call at `place` by itself, without the ring: recv(2) or send(2).
@@ -531,8 +552,8 @@ mod tests {
     fn results(batch: &mut Batch<'_, '_>) -> io::Result<Vec<Result<usize, i32>>> {
         assert_eq!(batch.enter(batch.len(), batch.len())?, batch.len());
         let mut results = vec![Ok(usize::MAX); batch.len()];
-        while let Some((place, result)) = batch.take() {
-            results[place] = result.map_err(|error| error.raw_os_error().unwrap_or(0));
+        while let Some((place, number)) = batch.take() {
+            results[place] = usize::try_from(number).map_err(|_| -number);
         }
         Ok(results)
     }
@@ -639,6 +660,30 @@ mod tests {
         let mut heard = [0; 2];
         theirs.read_exact(&mut heard)?;
         assert_eq!(&heard, b"xy");
+        Ok(())
+    }
+
+    #[test]
+    fn results_that_are_left_behind_do_not_reach_the_next_batch() -> io::Result<()> {
+        let Some(mut ring) = ring() else {
+            return Ok(());
+        };
+        let (ours, mut theirs) = UnixStream::pair()?;
+        ring.with_batch(|batch| {
+            assert!(batch.push_send(ours.as_fd(), b"a"));
+            assert!(batch.push_send(ours.as_fd(), b"bc"));
+            assert_eq!(batch.enter(2, 2)?, 2);
+            assert_eq!(batch.take(), Some((0, 1)));
+            io::Result::Ok(())
+        })?;
+        ring.with_batch(|batch| {
+            assert!(batch.push_send(ours.as_fd(), b"def"));
+            assert_eq!(results(batch)?, [Ok(3)]);
+            io::Result::Ok(())
+        })?;
+        let mut heard = [0; 6];
+        theirs.read_exact(&mut heard)?;
+        assert_eq!(&heard, b"abcdef");
         Ok(())
     }
 

@@ -14,8 +14,8 @@ use super::files::{LOCAL_PEER_PORT, LOCAL_PEER_PORTS};
 use super::{Argument, Call, Datagram, Name, Recordable, Recorder, Returned};
 use crate::kernel::{
     Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
-    OpenError, Opener, Poller, Sender, Signal, Sockets, Spawner, Stream, Streams, Time, Token,
-    errno,
+    OpenError, Opener, Outcome, Poller, Sender, Signal, Sockets, Spawner, Stream, Streams, Time,
+    Token, errno,
 };
 
 /// A wrapper that passes the calls of another kernel to a recorder, if there is one.
@@ -246,12 +246,16 @@ impl<K: Recordable> Sockets for Traced<K> {
         self.kernel.batch_max()
     }
 
+    fn batch_min(&self) -> usize {
+        self.kernel.batch_min()
+    }
+
     fn receive_batch<'a>(
         &mut self,
         sockets: impl Iterator<Item = &'a K::Socket> + Clone,
         space: &mut [u8],
         size: usize,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize
     where
         K::Socket: 'a,
@@ -268,7 +272,7 @@ impl<K: Recordable> Sockets for Traced<K> {
     fn send_batch<'a>(
         &mut self,
         sends: impl Iterator<Item = (&'a K::Socket, &'a [u8])> + Clone,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize
     where
         K::Socket: 'a,
@@ -355,7 +359,7 @@ impl<K: Recordable> Traced<K> {
         &mut self,
         name: Name,
         (began, enters): (Time, usize),
-        calls: impl Iterator<Item = ((&'a K::Socket, &'b [u8]), &'c io::Result<usize>)> + Clone,
+        calls: impl Iterator<Item = ((&'a K::Socket, &'b [u8]), &'c Outcome)> + Clone,
     ) where
         K::Socket: 'a,
     {
@@ -366,7 +370,7 @@ impl<K: Recordable> Traced<K> {
         }
         for ((socket, bytes), answer) in calls {
             let made = Made::new(name, began).on(K::number(socket));
-            self.moved(made, answer, bytes);
+            self.moved(made, &answer.result(), bytes);
         }
     }
 

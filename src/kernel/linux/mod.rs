@@ -27,12 +27,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::batch::{self, BATCH_MAX, Made, make_all};
+use super::batch::{self, BATCH_MAX, Made, Outcome, make_all};
 use super::journal::Recordable;
 use super::{
     Address, DatagramBatch, Datagrams, Event, Interest, Poller, Sender, Signal, Sockets, Time,
     Token, datagrams,
 };
+use crate::limits::RING_CALLS_MIN;
 use crate::sys::epoll::Epoll;
 use crate::sys::net::socket;
 use crate::sys::ring::{Batch, Ring};
@@ -207,17 +208,24 @@ impl Sockets for Linux {
         self.ring.as_ref().map_or(0, Ring::capacity)
     }
 
+    fn batch_min(&self) -> usize {
+        RING_CALLS_MIN
+    }
+
     fn receive_batch<'a>(
         &mut self,
         sockets: impl Iterator<Item = &'a Socket> + Clone,
         space: &mut [u8],
         size: usize,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         let calls = sockets.zip(space.chunks_exact_mut(size));
         let Some(ring) = &mut self.ring else {
             results.clear();
-            results.extend(calls.map(|(socket, room)| socket::receive(socket.as_fd(), room)));
+            results.extend(calls.map(|(socket, room)| {
+                let received = socket::receive(socket.as_fd(), room);
+                Outcome::from(received)
+            }));
             return 0;
         };
         let made = ring.with_batch(|batch| {
@@ -233,11 +241,14 @@ impl Sockets for Linux {
     fn send_batch<'a>(
         &mut self,
         sends: impl Iterator<Item = (&'a Socket, &'a [u8])> + Clone,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         let Some(ring) = &mut self.ring else {
             results.clear();
-            results.extend(sends.map(|(socket, bytes)| socket::send(socket.as_fd(), bytes)));
+            results.extend(sends.map(|(socket, bytes)| {
+                let sent = socket::send(socket.as_fd(), bytes);
+                Outcome::from(sent)
+            }));
             return 0;
         };
         let made = ring.with_batch(|batch| {
@@ -283,8 +294,9 @@ impl batch::Ring for Batch<'_, '_> {
     }
 
     #[inline]
-    fn take(&mut self) -> Option<(usize, io::Result<usize>)> {
-        Batch::take(self)
+    fn take(&mut self) -> Option<(usize, Outcome)> {
+        let (place, number) = Batch::take(self)?;
+        Some((place, Outcome::of_number(number)))
     }
 
     fn call(&mut self, place: usize) -> io::Result<usize> {

@@ -9,15 +9,13 @@
 //! and the answers do not lie one behind the other. A connection whose bytes fill its room goes on
 //! with a workspace of its own, on the slow path. When that happens to many, the rooms are too
 //! small for what the peers send, and the next batches are made one call at a time, which has the
-//! whole space for each receive. A batch of one call is a call of its own.
+//! whole space for each receive. A batch too small to gain anything is made so too.
 //!
 //! Invariants: those of `reactor`; in addition no connection is in a batch twice, because it is
 //! marked as staged when it is listed. Neighbours: `reactor`, whose types these are; `kernel`,
 //! which has the batches.
 
-use std::io;
-
-use crate::kernel::{Poller, Token};
+use crate::kernel::{Outcome, Poller, Sockets, Token};
 use crate::protocol::service::Service;
 
 use super::{Exception, FastOutcome, Reactor, is_fast};
@@ -34,13 +32,15 @@ const LINE: usize = 64;
 pub(super) struct AtOnce {
     /// Calls that the kernel makes at once; 0 if it makes each alone.
     calls_max: usize,
+    /// Fewer calls than that are made one at a time.
+    calls_min: usize,
     /// Batches that are still to be made one call at a time.
     apart: u32,
     /// The connections of a batch of receives.
     tokens: Vec<Token>,
     /// Answers that are sent next.
     staged: Vec<Answer>,
-    results: Vec<io::Result<usize>>,
+    results: Vec<Outcome>,
 }
 
 /// An answer, and where it lies in the workspace.
@@ -52,10 +52,12 @@ struct Answer {
 }
 
 impl AtOnce {
-    /// For a kernel that makes `calls_max` calls at once.
-    pub(super) fn new(calls_max: usize) -> AtOnce {
+    /// For the batches that `kernel` makes at once.
+    pub(super) fn new(kernel: &impl Sockets) -> AtOnce {
+        let calls_max = kernel.batch_max();
         AtOnce {
             calls_max,
+            calls_min: kernel.batch_min().max(2),
             apart: 0,
             tokens: Vec::with_capacity(calls_max),
             staged: Vec::with_capacity(calls_max),
@@ -73,6 +75,14 @@ impl AtOnce {
     #[inline]
     pub(super) fn has_staged(&self) -> bool {
         !self.staged.is_empty()
+    }
+
+    /// A batch took `enters` calls of io_uring_enter. Without one there is no ring any longer.
+    #[inline]
+    fn settle(&mut self, enters: usize) {
+        if enters == 0 {
+            self.calls_max = 0;
+        }
     }
 
     /// Whether the next batch is one of those that are made one call at a time.
@@ -99,12 +109,15 @@ impl<K: Poller, S: Service> Reactor<K, S> {
     /// one call at a time.
     #[inline(never)]
     pub(super) fn receive_at_once(&mut self, start: usize, end: usize) -> Option<usize> {
+        if end - start < self.at_once.calls_min {
+            return None;
+        }
         // As many workspaces must be free as connections may need one, beside the shared one.
         let free = self.slow.workspaces().free();
         let (_, space) = self.slow.fast()?;
         let rooms = free.saturating_sub(1).min(space.len());
         let calls_max = self.at_once.calls_max.min(rooms);
-        if calls_max < 2 || self.at_once.takes_next_apart() {
+        if calls_max < self.at_once.calls_min || self.at_once.takes_next_apart() {
             return None;
         }
         let mut next = end;
@@ -167,13 +180,13 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         pump.counters.io_uring_enter += enters as u64;
         let mut full = 0;
         let mut outcome = FastOutcome::Done;
-        let rooms = space.chunks_exact_mut(size).enumerate();
-        let received = tokens.iter().zip(results.drain(..)).zip(rooms);
-        for ((&token, result), (place, room)) in received {
+        let rooms = space.chunks_exact_mut(size);
+        let mut start = 0;
+        for ((&token, received), room) in tokens.iter().zip(&*results).zip(rooms) {
             let Some(link) = self.links.get_mut(token) else {
                 unreachable!("no connection is released in a phase");
             };
-            let start = place * size;
+            let result = received.result();
             full += usize::from(matches!(result, Ok(count) if count == size));
             match pump.received_in_place(link, room, result, &mut outcome) {
                 Some(size) => staged.push(Answer { token, start, size }),
@@ -186,17 +199,22 @@ impl<K: Poller, S: Service> Reactor<K, S> {
                     });
                 }
             }
+            start += size;
         }
         if full > tokens.len() / 4 {
             self.at_once.apart = BATCHES_APART;
         }
+        self.at_once.settle(enters);
     }
 
     /// Sends the staged answers. What the kernel does not take becomes an exception.
     #[inline(never)]
     pub(super) fn send_at_once(&mut self) {
         let AtOnce {
-            staged, results, ..
+            staged,
+            results,
+            calls_min,
+            ..
         } = &mut self.at_once;
         let Some((pump, space)) = self.slow.fast() else {
             unreachable!("the workspace of staged answers is free");
@@ -207,22 +225,20 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             let link = links.get(answer.token)?;
             Some((&link.socket, &space[answer.start..][..answer.size]))
         });
-        match staged.len() {
-            1 => {
-                results.clear();
-                results.extend(sends.map(|(socket, bytes)| pump.kernel.write(socket, bytes)));
-            }
-            _ => {
-                let enters = pump.kernel.send_batch(sends, results);
-                pump.counters.io_uring_enter += enters as u64;
-            }
+        if staged.len() < *calls_min {
+            results.clear();
+            let sent = sends.map(|(socket, bytes)| pump.kernel.write(socket, bytes));
+            results.extend(sent.map(Outcome::from));
+        } else {
+            let enters = pump.kernel.send_batch(sends, results);
+            pump.counters.io_uring_enter += enters as u64;
         }
-        for (&Answer { token, start, size }, result) in staged.iter().zip(results.drain(..)) {
+        for (&Answer { token, start, size }, sent) in staged.iter().zip(&*results) {
             let Some(link) = self.links.get_mut(token) else {
                 unreachable!("no connection is released while answers are staged");
             };
             link.is_staged = false;
-            match pump.sent_in_place(link, &space[start..][..size], result) {
+            match pump.sent_in_place(link, &space[start..][..size], sent.result()) {
                 FastOutcome::Done => {}
                 outcome => self.exceptions.push(Exception {
                     token,

@@ -130,7 +130,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             left: Vec::with_capacity(EVENTS_PER_TURN),
             staged: Vec::with_capacity(ANSWERS_PER_PHASE),
             exceptions: Vec::with_capacity(ANSWERS_PER_PHASE.max(pump.kernel.batch_max())),
-            at_once: AtOnce::new(pump.kernel.batch_max()),
+            at_once: AtOnce::new(&pump.kernel),
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
             fast_path_open: service.in_place(&service.open())
                 && !pump.tap.as_ref().is_some_and(Tap::sees_bytes)

@@ -1,6 +1,7 @@
 //! The two phases of a batch: the loop reads from all connections on the fast path before it sends
 //! any reply. A connection that leaves the fast path keeps its bytes and its place.
 
+use mynah::kernel::journal::{Argument, Name};
 use mynah::limits::ANSWERS_PER_PHASE;
 
 use super::golden::assert_calls;
@@ -22,6 +23,44 @@ fn three(play: &mut Play<Echo>, second: impl Fn(&mut Sim, Peer)) -> [Peer; 3] {
 fn echo_frames(settings: Settings, play: impl Fn(&mut Play<Echo>)) {
     let framing = framing("u16be", 1000);
     under_both(Config::default(), settings, framing, Echo, play);
+}
+
+#[test]
+fn a_server_whose_ring_is_lost_makes_its_batches_as_one_without_a_ring() {
+    let config = Config {
+        batches_at_once: true,
+        ..Config::default()
+    };
+    echo(config, settings(), |play| {
+        let peers = [0; 3].map(|_| play.connect());
+        let mut faults = Faults::none();
+        faults.ring_lost = 1.0;
+        play.sim().set_faults(faults);
+        // The first batch loses the ring, the second finds it gone.
+        for turn in 0..3 {
+            for peer in peers {
+                play.sim().send(peer, &[b'x'; 300]);
+            }
+            play.sim().clear_journal();
+            play.turn();
+            let journal = play.sim().journal().iter();
+            let spaces = journal.filter_map(|call| match (call.name, call.argument) {
+                (Name::Read, Argument::Size(size)) => Some(size),
+                _ => None,
+            });
+            let spaces: Vec<usize> = spaces.collect();
+            let expected = match turn {
+                0 | 1 => [320; 3],
+                // Half of the space is always free for a read, so the third has a phase of its own.
+                _ => [1024, 724, 1024],
+            };
+            assert_eq!(spaces, expected, "turn {turn}");
+            for peer in peers {
+                assert_eq!(play.receive(peer), [b'x'; 300], "turn {turn}");
+            }
+        }
+        assert_eq!(play.counters().io_uring_enter, 1);
+    });
 }
 
 #[test]

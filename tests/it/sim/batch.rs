@@ -8,9 +8,9 @@
 use std::io;
 
 use libc::{EAGAIN, EBADF, EBUSY, ECANCELED, EINTR};
-use mynah::kernel::Sockets;
 use mynah::kernel::batch::{Ring, make_all};
 use mynah::kernel::journal::{Argument, Name};
+use mynah::kernel::{Outcome, Sockets};
 
 use super::Sim;
 use super::table::Socket;
@@ -91,7 +91,7 @@ impl Ring for Batch<'_, '_> {
         answer.map_err(io::Error::from_raw_os_error)
     }
 
-    fn take(&mut self) -> Option<(usize, io::Result<usize>)> {
+    fn take(&mut self) -> Option<(usize, Outcome)> {
         if self.results.is_empty() {
             return None;
         }
@@ -100,7 +100,8 @@ impl Ring for Batch<'_, '_> {
             true => self.sim.dice.below(self.results.len()),
             false => 0,
         };
-        Some(self.results.remove(next))
+        let (place, result) = self.results.remove(next);
+        Some((place, result.into()))
     }
 
     fn call(&mut self, place: usize) -> io::Result<usize> {
@@ -110,10 +111,14 @@ impl Ring for Batch<'_, '_> {
 
 impl Sim {
     pub(super) fn calls_at_once(&self) -> usize {
-        match self.config.batches_at_once {
+        match self.has_ring() {
             true => AT_ONCE_MAX,
             false => 0,
         }
+    }
+
+    fn has_ring(&self) -> bool {
+        self.config.batches_at_once && !self.ring_is_lost
     }
 
     pub(super) fn receive_all_of<'a>(
@@ -121,7 +126,7 @@ impl Sim {
         sockets: impl Iterator<Item = &'a Socket>,
         space: &mut [u8],
         size: usize,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         let rooms = space.chunks_exact_mut(size);
         let calls = sockets
@@ -134,7 +139,7 @@ impl Sim {
     pub(super) fn send_all_of<'a>(
         &mut self,
         sends: impl Iterator<Item = (&'a Socket, &'a [u8])>,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         let calls = sends.map(|(socket, bytes)| (socket, Bytes::Of(bytes)));
         let calls: Vec<_> = calls.collect();
@@ -145,10 +150,10 @@ impl Sim {
         &mut self,
         name: Name,
         calls: Vec<(&Socket, Bytes<'_>)>,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         let count = calls.len();
-        let has_ring = self.config.batches_at_once && !self.ring_is_lost;
+        let has_ring = self.has_ring();
         let mut batch = Batch {
             sim: self,
             name,
@@ -159,7 +164,7 @@ impl Sim {
         };
         if !has_ring {
             results.clear();
-            results.extend((0..count).map(|place| batch.make(place)));
+            results.extend((0..count).map(|place| Outcome::from(batch.make(place))));
             return 0;
         }
         assert!(count <= AT_ONCE_MAX, "more calls than the ring has entries");

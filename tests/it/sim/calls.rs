@@ -10,7 +10,7 @@ use std::io;
 
 use libc::{EAGAIN, ECONNABORTED, EINVAL, ENOBUFS, ENOMEM, ENOTCONN};
 use mynah::kernel::journal::{Argument, Call, Name, Recorder, Returned};
-use mynah::kernel::{Address, Event, Readiness, Sockets, Source};
+use mynah::kernel::{Address, Event, Outcome, Readiness, Sockets, Source};
 
 use super::faults::STARVED_MAX;
 use super::journal::matches;
@@ -288,7 +288,7 @@ impl Sockets for Sim {
         sockets: impl Iterator<Item = &'a Socket> + Clone,
         space: &mut [u8],
         size: usize,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         self.receive_all_of(sockets, space, size, results)
     }
@@ -296,7 +296,7 @@ impl Sockets for Sim {
     fn send_batch<'a>(
         &mut self,
         sends: impl Iterator<Item = (&'a Socket, &'a [u8])> + Clone,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         self.send_all_of(sends, results)
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mynah::kernel::{
     Address, Child, ConnectOptions, DatagramBatch, Datagrams, Event, Interest, ListenOptions,
-    OpenError, Opener, Poller, Sender, Signal, Sockets, Spawner, Time, Token,
+    OpenError, Opener, Outcome, Poller, Sender, Signal, Sockets, Spawner, Time, Token,
 };
 
 use super::Sim;
@@ -125,12 +125,16 @@ impl Sockets for Worker {
         self.sim().batch_max()
     }
 
+    fn batch_min(&self) -> usize {
+        self.sim().batch_min()
+    }
+
     fn receive_batch<'a>(
         &mut self,
         sockets: impl Iterator<Item = &'a Socket> + Clone,
         space: &mut [u8],
         size: usize,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         self.sim().receive_batch(sockets, space, size, results)
     }
@@ -138,7 +142,7 @@ impl Sockets for Worker {
     fn send_batch<'a>(
         &mut self,
         sends: impl Iterator<Item = (&'a Socket, &'a [u8])> + Clone,
-        results: &mut Vec<io::Result<usize>>,
+        results: &mut Vec<Outcome>,
     ) -> usize {
         self.sim().send_batch(sends, results)
     }

@@ -1,6 +1,8 @@
 //! Batches of receives and sends, made one by one and made all at once through a ring: the user of a
 //! batch must not be able to tell. io_uring(7), recv(2), send(2).
 
+use mynah::kernel::Outcome;
+
 use super::*;
 
 /// `count` connections in a kernel that makes batches in this way.
@@ -20,21 +22,26 @@ fn crowd(count: usize, batches_at_once: bool) -> (Sim, Vec<Socket>, Vec<Peer>) {
 
 /// Receives once from each socket, into rooms of `size` bytes. What each found: bytes or errno.
 fn reads(sim: &mut Sim, sockets: &[Socket], size: usize) -> Vec<Result<Vec<u8>, i32>> {
-    let (mut space, mut results) = (vec![0; size * sockets.len()], vec![Ok(7)]);
+    let mut space = vec![0; size * sockets.len()];
+    let mut results = vec![Outcome::of_number(7)];
     sim.receive_batch(sockets.iter(), &mut space, size, &mut results);
     let rooms = space.chunks(size);
     let bytes = results.into_iter().zip(rooms);
     bytes
-        .map(|(result, room)| result.map(|count| room[..count].to_vec()).map_err(errno))
+        .map(|(outcome, room)| {
+            let bytes = outcome.result().map(|count| room[..count].to_vec());
+            bytes.map_err(errno)
+        })
         .collect()
 }
 
 /// Sends the text of the same place to each socket.
 fn writes(sim: &mut Sim, sockets: &[Socket], texts: &[&[u8]]) -> Vec<Result<usize, i32>> {
-    let mut results = vec![Ok(7)];
+    let mut results = vec![Outcome::of_number(7)];
     let sends = sockets.iter().zip(texts.iter().copied());
     sim.send_batch(sends, &mut results);
-    results.into_iter().map(|it| it.map_err(errno)).collect()
+    let results = results.into_iter();
+    results.map(|it| it.result().map_err(errno)).collect()
 }
 
 #[test]
