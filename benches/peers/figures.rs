@@ -50,13 +50,16 @@ const SHORT_COLUMNS: [&str; 4] = [
     "16 deep x 100",
     "churn, 16 at once",
 ];
-const SHORT_SERVERS: [&str; 8] = [
+const SHORT_SERVERS: [&str; 11] = [
     "the same again",
     "mynah",
+    "mynah, ring",
     "io_uring",
     "io_uring, files",
     "mio, short reads",
     "tokio, one thread",
+    "Go, net",
+    "Netty, epoll",
     "a thread each",
     "nginx to bare loop",
 ];
@@ -315,7 +318,9 @@ impl Results {
                 })
             });
             let cells: Vec<String> = cells.collect();
-            let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+            }
         }
         text
     }

@@ -11,8 +11,9 @@
 //!   about       the machine, the build and the versions of a run
 //!   figures     a run as a document, and its tables
 //!   workloads   the requests, as arguments of `mynah bench`
-//!   servers     the servers; `echo` and `netty` hold those that are built here
+//!   servers     the servers; `echo`, `go` and `netty` hold those that are built here
 //!   rounds      ratios to the bare loop
+//!   keep        the run whose tables the manual and the README print
 //!   counts      memory per connection, system calls and instructions per request
 //!   table       what is counted, as Markdown; `picture`: SVG
 //! ```
@@ -21,6 +22,8 @@ mod about;
 mod counts;
 mod echo;
 mod figures;
+mod go;
+mod keep;
 mod netty;
 mod picture;
 mod rounds;
@@ -44,6 +47,8 @@ Usage: cargo bench --bench peers -- [OPTIONS]
   --quick               short runs and few of them: an impression within 3 minutes
   --duration TIME       how long each run is [1s; 150ms with --quick]
   --json FILE           keep the figures; a file of the same run gets further workloads
+  --keep                measure anew the run that is kept, and put it into the manual and the
+                        README: 7 rounds of 250 ms, some 10 minutes of a quiet machine
   --note TEXT           what else is to be known about the run
   --show FILE           measure nothing, print the tables of such a file
   --rounds N            runs of each server for each workload [9; 3 with --quick]
@@ -85,6 +90,7 @@ pub(crate) struct Scope {
     peers: Vec<Peer>,
     svg: Option<String>,
     json: Option<String>,
+    keep: bool,
     note: Option<String>,
     show: Option<String>,
     duration: Option<String>,
@@ -110,6 +116,7 @@ impl Scope {
             peers: Vec::new(),
             svg: None,
             json: None,
+            keep: false,
             note: None,
             show: None,
             duration: None,
@@ -121,6 +128,12 @@ impl Scope {
             match word.as_str() {
                 "--bench" => {}
                 "--quick" => scope.quick = true,
+                "--keep" => {
+                    scope.keep = true;
+                    scope.rounds = keep::ROUNDS;
+                    scope.duration = Some(keep::DURATION.to_owned());
+                    scope.only = keep::WORKLOADS.map(|name| format!("={name}")).into();
+                }
                 "--list" => scope.list = true,
                 "--rounds" => {
                     let rounds = value()?.parse().ok().filter(|&rounds| rounds >= 2);
@@ -222,6 +235,9 @@ fn measure(scope: &Scope) -> Result<(), Halt> {
         .collect();
     let mut keep = keep.into_iter();
     servers.retain(|_| keep.next().unwrap_or(true));
+    if scope.keep {
+        eprintln!("this takes about {:.0} minutes", keep::minutes(&servers));
+    }
     let rows = rounds::run(scope, &servers)?;
     let mut results = results(scope, &servers, &rows);
     if let Some(file) = &scope.json {
@@ -233,6 +249,9 @@ fn measure(scope: &Scope) -> Result<(), Halt> {
         fs::write(file, results.write()).map_err(|error| format!("{file}: {error}"))?;
     }
     print!("{}\n{}\n", results.about(), results.tables());
+    if scope.keep {
+        return Ok(keep::renew(&results)?);
+    }
     let memory = counts::memory(scope, &servers)?;
     let costs = counts::costs(scope, &servers[0].command)?;
     table::print(&servers, &memory, &costs, &missing);

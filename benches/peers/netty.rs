@@ -2,7 +2,13 @@
 //!
 //! `netty/Echo.java` is compiled for each run, which takes a second or two. If a package is
 //! missing, the error names it.
+//!
+//! Debian does not package the native library of the epoll transport. It is one call of a C
+//! compiler over the files in `transport-native-unix-common/src/main/c` and
+//! `transport-native-epoll/src/main/c` of the source package `netty`, with those two folders, and
+//! the `include` and `include/linux` of the JDK, for headers: `-O3 -shared -fPIC -D_GNU_SOURCE`.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,16 +17,23 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/netty/E
 const CLASSES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/netty");
 const JARS: &str = "/usr/share/java";
 
-const NEEDED: [&str; 6] = [
+const NEEDED: [&str; 8] = [
     "netty-buffer",
     "netty-codec",
     "netty-common",
     "netty-handler",
     "netty-resolver",
     "netty-transport",
+    "netty-transport-native-epoll",
+    "netty-transport-native-unix-common",
 ];
 
-/// Compiles the server and returns its command, without arguments.
+/// The folder of the native library, unless the variable names another: where Debian has those of
+/// other packages.
+const NATIVE: &str = "/usr/lib/jni";
+const NATIVE_VARIABLE: &str = "NETTY_NATIVE";
+
+/// The command of the server, without arguments, after it was compiled.
 pub(crate) fn compile() -> Result<String, String> {
     let mut path = String::new();
     for jar in NEEDED {
@@ -38,5 +51,25 @@ pub(crate) fn compile() -> Result<String, String> {
     if !compiler.status.success() {
         return Err(String::from_utf8_lossy(&compiler.stderr).into_owned());
     }
-    Ok(format!("java -cp '{path}{CLASSES}' Echo"))
+    let native = native_folder();
+    Ok(format!(
+        "java -Djava.library.path={native} -cp '{path}{CLASSES}' Echo"
+    ))
+}
+
+fn native_folder() -> String {
+    env::var(NATIVE_VARIABLE).unwrap_or_else(|_| NATIVE.to_owned())
+}
+
+/// Whether the epoll transport can be used.
+pub(crate) fn find_native() -> Result<(), String> {
+    let library = format!("libnetty_transport_native_epoll_{}.so", env::consts::ARCH);
+    let file = format!("{}/{library}", native_folder());
+    match Path::new(&file).exists() {
+        true => Ok(()),
+        false => Err(format!(
+            "{file} is missing: benches/peers/netty.rs says how to make it, and {NATIVE_VARIABLE} \
+             may name another folder"
+        )),
+    }
 }

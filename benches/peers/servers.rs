@@ -13,7 +13,7 @@ use std::thread;
 use mynah::load::run::servers::spawn::{Spawned, StartError};
 
 use super::workloads::{Speech, Workload};
-use super::{Halt, Scope, about, echo, netty};
+use super::{Halt, Scope, about, echo, go, netty};
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
@@ -153,17 +153,35 @@ pub(crate) fn all(scope: &Scope) -> (Vec<Server>, Vec<String>) {
     ];
     let others = installed(&mut missing);
     servers.extend(others);
+    match go::compile() {
+        Ok(command) => servers.push(
+            Server::new("Go, net", RAW, format!("{command} {{port}}")).built(&format!(
+                "{}: a goroutine for each connection",
+                about::first_line("go", &["version"])
+            )),
+        ),
+        Err(why) => missing.push(format!("Go: {why}")),
+    }
     match netty::compile() {
         Ok(command) => {
-            for (name, speaks, word) in [
-                ("Netty, NIO", RAW, "raw"),
-                ("Netty, NIO, codec", FRAMES, "framed"),
+            let native = netty::find_native();
+            let java = about::first_line("java", &["-version"]);
+            for (name, speaks, words) in [
+                ("Netty, NIO", RAW, "raw nio"),
+                ("Netty, NIO, codec", FRAMES, "framed nio"),
+                ("Netty, epoll", RAW, "raw epoll"),
+                ("Netty, epoll, codec", FRAMES, "framed epoll"),
             ] {
+                if words.ends_with("epoll") && native.is_err() {
+                    continue;
+                }
                 servers.push(Server {
                     starts_slowly: true,
-                    ..Server::new(name, speaks, format!("{command} {{port}} {word}"))
-                        .built(&about::first_line("java", &["-version"]))
+                    ..Server::new(name, speaks, format!("{command} {{port}} {words}")).built(&java)
                 });
+            }
+            if let Err(why) = native {
+                missing.push(format!("Netty, epoll: {why}"));
             }
         }
         Err(why) => missing.push(format!("Netty: {why}")),

@@ -1,6 +1,6 @@
-// An echo server as in Netty's user guide: Echo PORT raw|framed. It runs one event loop thread on
-// NIO, because Debian does not package the native library of Netty's epoll transport. All replies
-// to one read are flushed together.
+// An echo server as in Netty's user guide: Echo PORT raw|framed nio|epoll. It runs one event loop
+// thread. All replies to one read are flushed together. The epoll transport needs Netty's native
+// library, see netty.rs.
 
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
@@ -9,6 +9,8 @@ import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
+import io.netty.channel.epoll.EpollEventLoopGroup;
+import io.netty.channel.epoll.EpollServerSocketChannel;
 import io.netty.channel.nio.NioEventLoopGroup;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.codec.LengthFieldBasedFrameDecoder;
@@ -20,10 +22,11 @@ public final class Echo extends ChannelInboundHandlerAdapter {
     public static void main(String[] arguments) throws InterruptedException {
         int port = Integer.parseInt(arguments[0]);
         boolean framed = arguments[1].equals("framed");
-        EventLoopGroup group = new NioEventLoopGroup(1);
+        boolean epoll = arguments[2].equals("epoll");
+        EventLoopGroup group = epoll ? new EpollEventLoopGroup(1) : new NioEventLoopGroup(1);
         ServerBootstrap server = new ServerBootstrap()
             .group(group)
-            .channel(NioServerSocketChannel.class)
+            .channel(epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class)
             .option(ChannelOption.SO_BACKLOG, 4096)
             .childOption(ChannelOption.TCP_NODELAY, true)
             .childHandler(new ChannelInitializer<Channel>() {
