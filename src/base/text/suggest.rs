@@ -29,12 +29,14 @@ pub fn suggest(word: &str, mut known: impl Iterator<Item = &'static str>) -> Opt
 
 #[inline(never)]
 fn nearest(word: &str, known: &mut dyn Iterator<Item = &'static str>) -> Option<&'static str> {
-    let bare = word.trim_start_matches('-');
-    let length = bare.chars().count();
     // A word this long is no typing error; comparing it only takes time.
-    if length > 40 {
+    if word.trim_start_matches('-').chars().count() > 40 {
         return None;
     }
+    // All known words are in lower case.
+    let word = &word.to_lowercase();
+    let bare = word.trim_start_matches('-');
+    let length = bare.chars().count();
     let near = |(distance, candidate): &(usize, &'static str)| {
         *distance <= ((length + 1) / 4).max(1) || (length >= 3 && candidate.contains(bare))
     };
@@ -84,6 +86,7 @@ mod tests {
             ("--idle", Some("--idle-timeout")),
             ("ehco", Some("echo")),
             ("uper", Some("upper")),
+            ("UPPER", Some("upper")),
             ("--verbose", None),
             ("eco", Some("echo")),
             ("-", None),

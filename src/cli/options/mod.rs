@@ -631,9 +631,11 @@ fn read(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
             }
             (Effect::Switch(set), Some(value)) => apply(&mut options, *set, value)?,
             (Effect::Switch(set), None) => {
-                let value = args.next_if(|next| next == "on" || next == "off");
-                let value = value.as_deref().map_or(Ok("on"), utf8)?;
-                apply(&mut options, *set, value)?;
+                match args.next_if(|next| next == "on" || next == "off") {
+                    Some(value) => apply(&mut options, *set, utf8(&value)?)?,
+                    // A value that was not written is not quoted.
+                    None => set(&mut options, "on").map_err(|why| format!("{name}: {why}"))?,
+                }
                 switch = Some(flag.long);
             }
             (Effect::Value(_, set) | Effect::Output(set), Some(value)) => {

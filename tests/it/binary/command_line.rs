@@ -18,6 +18,11 @@ fn a_wrong_word_gets_one_line_with_the_nearest_right_one() {
             "mynah: --thread: unknown, did you mean --threads?",
         ),
         (&["uper"], "mynah: uper: unknown, did you mean upper?"),
+        (&["ECHO"], "mynah: ECHO: unknown, did you mean echo?"),
+        (
+            &["sum", "--md5", "--sha1"],
+            "mynah: --sha1: not together with --md5",
+        ),
         (
             &["--trigger", "levle"],
             "mynah: --trigger levle: unknown, did you mean level?",
@@ -332,6 +337,11 @@ fn help_and_version_go_to_stdout_and_fit_a_terminal() {
         let short = |line: &String| line.chars().count() <= columns_max;
         assert!(help.stdout.iter().all(short), "{args:?}");
     }
+    let merge = Ended::run(&["merge", "--help"]).stdout.join("\n");
+    assert!(
+        merge.contains("\nDocuments:") && !merge.contains(":\n\n"),
+        "{merge}"
+    );
     for args in [&["--version"][..], &["-V"], &["version"]] {
         let version = Ended::run(args);
         let expected = [concat!("mynah ", env!("CARGO_PKG_VERSION"))];

@@ -123,8 +123,11 @@ pub(super) fn flag_help(flag: &Flag, defaults: &Options) -> (String, String) {
 /// Appends a title and its rows in two columns.
 #[inline(never)]
 fn section(text: &mut String, title: &str, rows: &mut dyn Iterator<Item = (String, String)>) {
-    *text += &format!("\n{title}:\n");
     let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    *text += &format!("\n{title}:\n");
     let width = rows.iter().map(|(left, _)| left.len()).fold(23, usize::max);
     for (left, right) in rows {
         *text += &format!("  {left:<width$}  {right}\n");
