@@ -62,7 +62,9 @@ pub use linux::spawner::{Command, find_program, words};
 pub use linux::streams::{ignore_write_signals, release_signals};
 pub use linux::{Linux, Socket, Waker};
 pub use outlet::{log_to_the_system, outlet_descriptors, tell_unless_peer};
-pub use passed::{PASSED_FIRST, Passed, PassedState, take_passed, take_standard_input};
+pub use passed::{
+    PASSED_FIRST, Passed, PassedState, check_passed, take_passed, take_standard_input,
+};
 pub use passing::{Channel, Door, Doorway, Passage};
 pub use service_manager::ServiceManager;
 pub use standard::{StandardInput, StandardOutput};

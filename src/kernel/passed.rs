@@ -7,7 +7,8 @@
 //! and a UDP socket that is bound to all addresses tells which one was asked (`IP_PKTINFO`). Its
 //! other options, and the file of a local socket, are left to the program that opened it.
 //!
-//! Invariant: a number is taken once, and before this program has opened a descriptor of its own.
+//! The sockets of a running server that is taken over are checked in the same way. Invariant: a
+//! number is taken once, and before this program has opened a descriptor of its own.
 //! Neighbours: `sys::fd::inherited` takes the numbers; `cli::run::serve` asks for them. Man pages:
 //! sd_listen_fds(3), inetd(8), socket(7).
 
@@ -76,6 +77,15 @@ pub fn take_standard_input() -> Result<Passed, String> {
 const NOT_A_SOCKET: &str = "it is not a socket, and must be one";
 const IDLE: &str = "it is neither listening nor connected; listen(2) comes first";
 const NOT_OPEN: &str = "it is not open; the program that starts mynah has to pass it";
+
+/// Checks a socket that came over a [`super::Channel`].
+///
+/// # Errors
+///
+/// The reason, in words: it is not a socket, or of no use.
+pub fn check_passed(socket: Socket) -> Result<Passed, String> {
+    check(Ok(socket.into()))
+}
 
 fn check(taken: io::Result<OwnedFd>) -> Result<Passed, String> {
     let taken = taken.map_err(|error| match error.raw_os_error() {

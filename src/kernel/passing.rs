@@ -6,10 +6,10 @@
 //!           <==== messages, with copies of sockets ====>
 //! ```
 //!
-//! A message is whole or not there, and no call waits, apart from [`Channel::receive_within`] for a
-//! process that does not serve yet. Both ends check that the other process belongs to the same user
-//! or to root. What the messages say is known to `workers::takeover`. The two traits are the seam:
-//! the simulated kernel passes sockets too.
+//! A message is whole or not there, sockets that come with it do not block, and no call waits,
+//! apart from [`Channel::receive_within`] for a process that does not serve yet. Both ends check
+//! that the other process belongs to the same user or to root. What the messages say is known to
+//! `workers::takeover`. The two traits are the seam: the simulated kernel passes sockets too.
 //!
 //! Invariant: a path is removed only by the process that the doorway belongs to. Neighbours:
 //! `sys::net::rights`, `linux::local_path`. Man page: unix(7).
@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::linux::local_path::{self, BoundPath};
 use super::{Address, Event, Interest, Linux, Poller, Socket, Token, UnixName};
 use crate::limits::TAKEOVER_BACKLOG;
-use crate::sys::fd::file;
+use crate::sys::fd::{file, inherited};
 use crate::sys::net::rights;
 use crate::sys::net::socket::{self, Kind};
 use crate::sys::process::user;
@@ -47,6 +47,10 @@ pub trait Passage<S>: Send {
     ///
     /// `WouldBlock` if none has arrived.
     fn receive(&self, space: &mut [u8], sockets: &mut Vec<S>) -> io::Result<usize>;
+
+    /// The other process can send nothing more: it is as if this one had ended. What has arrived
+    /// can still be received.
+    fn refuse_more(&self);
 
     /// The same connection, for another thread. Each message goes to one of them.
     ///
@@ -81,6 +85,13 @@ pub trait Doorway<S>: Send {
 /// One end of a connection between two processes.
 #[derive(Debug)]
 pub struct Channel(Socket);
+
+impl From<Socket> for Channel {
+    /// The end of a connection that another process of this server has checked.
+    fn from(socket: Socket) -> Channel {
+        Channel(socket)
+    }
+}
 
 impl Channel {
     /// Connects to the process that listens at `path`.
@@ -164,8 +175,18 @@ impl Passage<Socket> for Channel {
             }
             answer => answer,
         };
-        sockets.extend(passed.into_iter().map(Socket::from));
+        for socket in passed {
+            // The flag is one of the open file: the other process sees it too, and expects it of
+            // its own sockets. A program between the two may have taken it away.
+            inherited::set_non_blocking(&socket)?;
+            sockets.push(socket.into());
+        }
         size
+    }
+
+    fn refuse_more(&self) {
+        // It fails only for a connection that has ended.
+        let _ = socket::shutdown_read(self.0.as_fd());
     }
 
     fn share(&self) -> io::Result<Box<dyn Passage<Socket>>> {

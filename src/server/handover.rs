@@ -57,8 +57,10 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         (self.acceptor).copy_of(self.reactor.pump_mut(), place)
     }
 
-    /// Leaves the listeners to another process that has them too: their queues and paths stay.
-    pub(crate) fn leave_listeners(&mut self) {
+    /// Leaves the listeners to another process that has them too: their queues and paths stay. The
+    /// kernel may have told only this one of a connection in a queue (EPOLLEXCLUSIVE), so the other
+    /// one has to look there afterwards.
+    pub fn leave_listeners(&mut self) {
         self.acceptor.leave_listeners(self.reactor.pump_mut());
     }
 

@@ -547,7 +547,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
 
     /// Accepts from all listeners as if they had been reported: another process may have been told
     /// of a connection and have ended since.
-    pub(crate) fn look_at_listeners(&mut self) {
+    pub fn look_at_listeners(&mut self) {
         for number in 0..self.acceptor.listeners() {
             self.acceptor.call(number as u32);
         }

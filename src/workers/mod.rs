@@ -338,7 +338,7 @@ where
     };
     let desk = takeover
         .as_ref()
-        .map(|_| Arc::new(Desk::new(servers.len())));
+        .map(|it| Arc::new(Desk::new(servers.len(), it.passage)));
     let mut workers = servers
         .into_iter()
         .enumerate()
@@ -359,7 +359,7 @@ where
     });
     let serve = || -> io::Result<Ending> {
         started?;
-        let has_taken_over = first.open(takeover, copies)?;
+        let has_taken_over = first.open(takeover, copies, reporter.as_deref())?;
         announce();
         shared.totals().notices.tell_serving(has_taken_over);
         (first.shared.hooks.begin)(first.number);
@@ -372,8 +372,7 @@ where
     let ending = panic::catch_unwind(AssertUnwindSafe(serve));
     // After a drain none is left. Only the first worker can have local listeners, whose paths are
     // to be removed.
-    first.server.close_listeners();
-    first.close_doorway();
+    first.close_listeners();
     if let Some((_, desk)) = &first.takeover {
         if !matches!(ending, Ok(Ok(_))) {
             // Workers that wait to serve end instead.
@@ -477,34 +476,56 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     }
 
     /// The first worker takes over from a running process if there is one, and opens to the next
-    /// one. Then all workers may serve. Returns whether it has taken over.
+    /// one. In a worker process the supervisor does both, and this one waits for it. Then all
+    /// workers may serve. Returns whether it has taken over.
     fn open(
         &mut self,
         takeover: Option<Takeover<K::Socket>>,
         mut copies: Vec<takeover::Copy<K::Socket>>,
+        reporter: Option<&Reporter>,
     ) -> io::Result<bool> {
         let (Some(takeover), Some((seat, desk))) = (takeover, &mut self.takeover) else {
             return Ok(false);
         };
         copies.extend(takeover.metrics.map(takeover::metrics));
-        let doorway = (takeover.identity, takeover.doorway);
-        seat.open(&mut self.server, doorway, copies)?;
         let has_commit = takeover.commit.is_some();
-        // Behind this there is no way back, so nothing that may fail follows.
-        if let Some(passage) = takeover.commit.map_or(Ok(None), |commit| commit())? {
-            desk.take_from(passage);
+        match (takeover.doorway, reporter) {
+            (Some(doorway), _) => {
+                seat.open(&mut self.server, doorway, copies)?;
+                // Behind this there is no way back, so nothing that may fail follows.
+                if let Some(passage) = takeover.commit.map_or(Ok(None), |commit| commit())? {
+                    desk.take_from(passage);
+                }
+                seat.own(&mut self.server);
+            }
+            (None, Some(reporter)) if !reporter.wait_to_serve() => desk.give_up(),
+            (None, reporter) => {
+                if let Some(socket) = reporter.and_then(Reporter::take_socket) {
+                    desk.take_from_socket(socket);
+                }
+            }
         }
-        seat.own(&mut self.server);
         seat.begin(&mut self.server, desk);
         desk.open();
         Ok(has_commit)
     }
 
-    /// No other process takes over any more.
+    /// No other process takes over any more. A process that was told before that it serves has the
+    /// listeners, which stay as they are.
     fn close_doorway(&mut self) {
-        if let Some((seat, _)) = &mut self.takeover {
+        if let Some((seat, desk)) = &mut self.takeover {
+            let is_left = desk.end();
             seat.close(&mut self.server);
+            if is_left {
+                self.server.leave_listeners();
+            }
         }
+    }
+
+    /// This process ends: it closes the listeners, and removes the paths of the local ones.
+    fn close_listeners(&mut self) {
+        self.close_doorway();
+        self.server.close_listeners();
     }
 
     /// Does what a takeover wants between two turns.
@@ -638,7 +659,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 false => Signals::default(),
             };
             while let Some(order) = reporter.and_then(Reporter::take) {
-                if let Some(ending) = self.follow_order(order) {
+                if let Some(ending) = self.follow_order(order, reporter) {
                     return Ok(ending);
                 }
             }
@@ -690,7 +711,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 
     /// Carries out an order of the supervisor. Returns how this process ends, if that is at once.
     #[cold]
-    fn follow_order(&mut self, order: OrderOrEnd) -> Option<Ending> {
+    fn follow_order(&mut self, order: OrderOrEnd, reporter: Option<&Reporter>) -> Option<Ending> {
         match order {
             OrderOrEnd::Order(Order::Drain) => {
                 self.shared.leave.store(false, Ordering::Release);
@@ -707,6 +728,15 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
                 }
                 self.shared.request_counts(Purpose::LINE);
             }
+            OrderOrEnd::Order(Order::HandOver(terms)) => {
+                let socket = reporter.and_then(Reporter::take_socket);
+                if let Some((_, desk)) = &self.takeover {
+                    desk.hand_over(socket, terms);
+                    self.shared.wake_all();
+                }
+            }
+            // It has served already.
+            OrderOrEnd::Order(Order::Serve) => {}
             OrderOrEnd::Order(Order::Look) => {
                 self.shared.look.fetch_add(1, Ordering::AcqRel);
                 self.shared.wake_all();
@@ -809,7 +839,8 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 
     /// Publishes the last counters once all connections are closed.
     fn retire_if_done(&mut self) {
-        if self.server.is_done() && !self.retired {
+        let takes = (self.takeover.as_ref()).is_some_and(|(seat, _)| seat.takes());
+        if self.server.is_done() && !takes && !self.retired {
             // What was handed to a worker that has failed may have had no room here before.
             self.adopt_handed();
             self.retired = self.server.is_done();
@@ -822,10 +853,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// Carries out the requests made since the last call.
     fn follow_control(&mut self) {
         if self.shared.drain.load(Ordering::Acquire) {
-            self.close_doorway();
             if !self.retired {
                 self.adopt_orphans();
             }
+            self.close_doorway();
             if self.shared.leave.load(Ordering::Acquire) {
                 self.server.close_listeners();
             }

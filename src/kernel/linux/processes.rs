@@ -9,12 +9,13 @@
 //! not write again. Man pages: fork(2), unix(7), waitid(2), signalfd(2).
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use super::{Linux, Socket};
-use crate::kernel::{Interest, Poller, Sockets, Token, lines};
+use crate::kernel::{Event, Interest, Poller, Sockets, Time, Token, lines};
 use crate::sys::epoll;
-use crate::sys::net::socket;
+use crate::sys::net::{rights, socket};
 use crate::sys::process::fork::{self, Forked, Sent};
 use crate::sys::process::{child, signal};
 
@@ -34,6 +35,34 @@ impl Link {
     /// Sends a message; `WouldBlock` if the other process reads too little.
     pub fn send(&self, message: &[u8]) -> io::Result<()> {
         socket::send(self.0.as_fd(), message).map(drop)
+    }
+
+    /// Sends a message with copies of `sockets`.
+    pub fn send_with(&self, message: &[u8], sockets: &[&Socket]) -> io::Result<()> {
+        let numbers = sockets.iter().map(|socket| socket.as_fd().as_raw_fd());
+        rights::send(self.0.as_fd(), message, numbers)
+    }
+
+    /// Takes the next message like [`Link::receive`], and adds the sockets that came with it to
+    /// `sockets`.
+    pub fn receive_with(&self, space: &mut [u8], sockets: &mut Vec<Socket>) -> io::Result<usize> {
+        let mut passed = Vec::new();
+        let size = match rights::receive(self.0.as_fd(), space, &mut passed) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                rights::receive(self.0.as_fd(), space, &mut passed)
+            }
+            answer => answer,
+        };
+        sockets.extend(passed.into_iter().map(Socket::from));
+        size
+    }
+
+    /// Waits until there is a message or the other process has ended, or until `span` is over.
+    pub fn wait(&self, span: Option<Duration>) -> io::Result<()> {
+        let mut linux = Linux::new(false)?;
+        linux.watch_link(self, Token::WAKE_UP)?;
+        let until = span.map_or(Time::NEVER, |span| linux.now().after(span));
+        linux.wait(&mut [Event::default()], until).map(drop)
     }
 
     /// Takes the next message and returns its size, which is not 0; 0 means that the other process
@@ -131,7 +160,6 @@ impl Linux {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Event, Time};
 
     #[test]
     fn a_link_keeps_messages_apart_and_tells_its_end() -> io::Result<()> {
@@ -160,6 +188,23 @@ mod tests {
         let mut space = [0; 16];
         assert_eq!(other.receive(&mut space)?, 4);
         assert_eq!(other.receive(&mut space)?, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_socket_passes_over_a_link_and_a_message_ends_a_wait() -> io::Result<()> {
+        let (one, other) = Link::pair()?;
+        other.wait(Some(Duration::from_millis(1)))?;
+        let (near, far) = Link::pair()?;
+        one.send_with(b"with", &[&near.0])?;
+        other.wait(None)?;
+        let (mut space, mut sockets) = ([0; 16], Vec::new());
+        assert_eq!(other.receive_with(&mut space, &mut sockets)?, 4);
+        Link(sockets.remove(0)).send(b"there")?;
+        assert_eq!(far.receive(&mut space)?, 5);
+        drop(one);
+        other.wait(None)?;
+        assert_eq!(other.receive_with(&mut space, &mut sockets)?, 0);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::server::datagram::DatagramSocket;
 
 /// The listeners of one worker.
+#[derive(Debug)]
 pub struct Listeners<Socket> {
     /// Listeners that no other worker has.
     pub own: Vec<Socket>,
@@ -174,6 +175,12 @@ impl<Socket> Listeners<Socket> {
             }
         }
         Ok(found)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Socket> {
+        let others = self.shared.iter().chain(&self.inherited);
+        self.own.iter().chain(others)
     }
 
     /// Closes all of them.

@@ -48,7 +48,8 @@ pub(crate) fn replace_by_null(number: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-fn set_non_blocking(descriptor: &OwnedFd) -> io::Result<()> {
+/// Calls on the open file wait no more.
+pub(crate) fn set_non_blocking(descriptor: &OwnedFd) -> io::Result<()> {
     let number = descriptor.as_raw_fd();
     // SAFETY: the call takes numbers and no pointer.
     let flags = check(unsafe { libc::fcntl(number, libc::F_GETFL) })?;

@@ -1,7 +1,7 @@
 //! The messages between a supervisor and a worker process.
 //!
 //! ```text
-//!   order   | what | number |                                          supervisor -> worker
+//!   order   | what | number | and perhaps a socket                     supervisor -> worker
 //!   report  | 0 or 1: drained | answers | cut | lines dropped |       worker -> supervisor
 //!           | threads | connections of each ... | counters ... |
 //!   told    | 2 | signal |                                            worker -> supervisor
@@ -14,6 +14,7 @@
 
 use crate::limits::THREADS_MAX;
 use crate::server::observe::counters::Counters;
+use crate::workers::takeover::Terms;
 
 /// Bytes that hold any message.
 pub(in crate::workers) const MESSAGE_SIZE_MAX: usize = 4096;
@@ -31,6 +32,12 @@ pub(in crate::workers) enum Order {
     Count(u64),
     /// Look at the listeners: a worker that was told of a connection may have died with it.
     Look,
+    /// Serve: what this worker has waited for is done. Connections come over the socket that is
+    /// beside the message, if there is one.
+    Serve,
+    /// Leave the listeners to another server, and pass the connections on over the socket that is
+    /// beside the message.
+    HandOver(Terms),
 }
 
 impl Order {
@@ -41,6 +48,10 @@ impl Order {
             Order::Count(number) => (3, number),
             Order::Look => (4, 0),
             Order::Leave => (5, 0),
+            Order::Serve => (6, 0),
+            Order::HandOver(Terms { room, batch }) => {
+                (7, u64::from(room) << u8::BITS | u64::from(batch))
+            }
         };
         [what, number]
             .iter()
@@ -57,6 +68,11 @@ impl Order {
             3 => Some(Order::Count(number)),
             4 => Some(Order::Look),
             5 => Some(Order::Leave),
+            6 => Some(Order::Serve),
+            7 => Some(Order::HandOver(Terms {
+                room: (number >> u8::BITS) as u32,
+                batch: number as u8,
+            })),
             _ => None,
         }
     }

@@ -1,11 +1,17 @@
 //! The supervisor: starts the worker processes, watches them, and ends when all have ended.
 //!
 //! ```text
-//!   Starting -- every worker has reported --> Serving
-//!      |  a worker ended                         |  SIGTERM, SIGINT
-//!      v                                         v
-//!   Failing                                   Draining -- the second signal --> Stopping
+//!   Starting -- every worker has reported --> Serving -- another server takes over --> Leaving
+//!      |  a worker ended                         |  SIGTERM, SIGINT                       |
+//!      v                                         v                                        |
+//!   Failing                                   Draining <----------------------------------+
+//!                                                |  the second signal
+//!                                                v
+//!                                             Stopping
 //! ```
+//!
+//! If this server takes over from another one, its workers report when they can serve, and wait.
+//! The takeover comes between the last of these reports and the order to serve.
 //!
 //! A fork returns twice, so [`supervise`] does too: in each worker with its place and its link, and
 //! in the supervisor with the way in which all has ended. The supervisor has one thread, because a
@@ -29,9 +35,11 @@ use crate::limits::{
     PROCESSES_MAX, RELOAD_LINES_BURST, SCRAPE_LOOK_INTERVAL, SIGNAL_ECHO,
 };
 use crate::protocol::service::Scrape;
+use crate::server::admission::listeners::Listeners;
 use crate::server::observe::counters::Counters;
 use crate::server::observe::log_limiter::LogLimiter;
 use crate::server::observe::metrics;
+use crate::server::plan::share;
 use crate::server::scrapes::{Pages, watch};
 
 use super::liveness::Liveness;
@@ -40,6 +48,8 @@ use super::report::{MESSAGE_SIZE_MAX, Message, Order, Report};
 use super::sums::Sums;
 use crate::workers::notices::Notices;
 use crate::workers::signals::Signals;
+use crate::workers::takeover::message::Role as Passed;
+use crate::workers::takeover::{self, Host, Keeper, Leaving, Takeover, Terms};
 use crate::workers::{LINES_DROPPED, Statistics};
 
 /// How worker processes are supervised.
@@ -56,6 +66,16 @@ pub struct Supervision {
     pub notices: Notices,
     /// Pages of the server about itself.
     pub scrapes: Option<Box<dyn Pages<Socket>>>,
+    /// How another server takes over from this one, and this one from another.
+    pub takeover: Option<Takeover<Socket>>,
+}
+
+impl Supervision {
+    /// Whether the workers wait until this server has taken over from another one.
+    fn takes_over(&self) -> bool {
+        let takeover = self.takeover.as_ref();
+        takeover.is_some_and(|takeover| takeover.commit.is_some())
+    }
 }
 
 /// What this process is, or was.
@@ -68,7 +88,9 @@ pub enum Role {
         /// The supervisor.
         link: Link,
         /// The listeners of each of its threads. All worker processes share them.
-        listeners: Vec<Vec<Socket>>,
+        listeners: Vec<Listeners<Socket>>,
+        /// It has to wait for the order to serve.
+        waits: bool,
     },
     /// The supervisor, and all workers have ended.
     Supervisor(Ended),
@@ -106,14 +128,17 @@ pub enum Ended {
 /// A call of the supervisor's own loop, or the first start of a worker, was refused.
 pub fn supervise(
     mut linux: Linux,
-    listeners: Vec<Vec<Socket>>,
+    listeners: Vec<Listeners<Socket>>,
     supervision: Supervision,
     reload: &mut dyn FnMut() -> Result<(), String>,
     announce: &mut dyn FnMut(),
 ) -> io::Result<Role> {
     linux.watch_workers()?;
-    if let Some(scrapes) = &supervision.scrapes {
-        watch(&mut linux, &**scrapes)?;
+    if let Some(scrapes) = supervision.scrapes.as_ref() {
+        // Until it is taken over, the other server answers at the same port.
+        if !supervision.takes_over() {
+            watch(&mut linux, &**scrapes)?;
+        }
     }
     let places = 0..supervision.processes;
     let liveness = Liveness::new(supervision.alive);
@@ -139,6 +164,8 @@ pub fn supervise(
         restarted: 0,
         reload_log: LogLimiter::default(),
         told: Vec::new(),
+        host: None,
+        is_asked: false,
         now: Time::default(),
     };
     let ended = match supervisor.run(reload, announce) {
@@ -148,6 +175,7 @@ pub fn supervise(
                 place,
                 link,
                 listeners: supervisor.listeners,
+                waits: supervisor.supervision.takes_over(),
             });
         }
         Ok(Turned::Ended(ended)) => Ok(ended),
@@ -157,16 +185,18 @@ pub fn supervise(
             Err(error)
         }
     };
+    supervisor.close_doorway();
     supervisor.close_listeners();
     ended.map(Role::Supervisor)
 }
 
-/// Events of one wait: all links, signals, the end of a child, and the poller's own.
-const EVENTS: usize = PROCESSES_MAX + 4;
+/// Events of one wait: all links, signals, the end of a child, scrapes, a takeover, and the
+/// poller's own.
+const EVENTS: usize = PROCESSES_MAX + 6;
 
 struct Supervisor {
     linux: Linux,
-    listeners: Vec<Vec<Socket>>,
+    listeners: Vec<Listeners<Socket>>,
     supervision: Supervision,
     places: Vec<Place>,
     /// The link to the worker of each place, until its end is read.
@@ -192,6 +222,10 @@ struct Supervisor {
     reload_log: LogLimiter,
     /// Workers that a signal has told to end, and the signal.
     told: Vec<(usize, i32)>,
+    /// Speaks with a server that takes over from this one.
+    host: Option<Host<Socket>>,
+    /// Another server has come, or has said something.
+    is_asked: bool,
     events: [Event; EVENTS],
     /// The time of this turn.
     now: Time,
@@ -213,6 +247,8 @@ enum Stage {
     Serving,
     /// A worker ended before all of them served.
     Failing(String, Exit),
+    /// Another server has the listeners, and gets the connections.
+    Leaving,
     Draining {
         /// The signal, and until when the same signal is its echo.
         echo: Option<(i32, Time)>,
@@ -246,10 +282,11 @@ impl Supervisor {
                 }
             }
             if matches!(self.stage, Stage::Starting) && self.places.iter().all(Place::serves) {
+                let has_taken_over = self.begin_to_serve()?;
                 self.stage = Stage::Serving;
                 self.next_stats = self.next_stats();
                 announce();
-                self.supervision.notices.tell_ready();
+                self.supervision.notices.tell_serving(has_taken_over);
                 self.notify();
             }
             if let Some(ended) = self.ended() {
@@ -264,9 +301,131 @@ impl Supervisor {
                 self.follow_signals(reload)?;
             }
             self.answer_told();
+            self.advance_host();
             self.end_silent();
             self.expire();
         }
+    }
+
+    /// Every worker can serve: takes over from another server if there is one, and opens to the
+    /// next one. Returns whether it has taken over.
+    fn begin_to_serve(&mut self) -> io::Result<bool> {
+        let Some(takeover) = self.supervision.takeover.take() else {
+            return Ok(false);
+        };
+        if let Some((identity, doorway)) = takeover.doorway {
+            let copies = takeover.metrics.map(takeover::metrics);
+            let copies = copies.into_iter().collect();
+            self.host = Some(Host::open(&mut self.linux, identity, doorway, copies)?);
+        }
+        let passage = match takeover.commit {
+            Some(commit) => Some(commit()?),
+            None => None,
+        };
+        // Behind this there is no way back, so nothing that may fail follows.
+        for listeners in &self.listeners {
+            for listener in listeners.own.iter().chain(&listeners.shared) {
+                self.linux.own_path(listener);
+            }
+        }
+        if let Some(host) = &mut self.host {
+            host.own();
+        }
+        let Some(passage) = passage else {
+            return Ok(false);
+        };
+        if let Some(scrapes) = &self.supervision.scrapes {
+            if let Err(error) = watch(&mut self.linux, &**scrapes) {
+                log::error!("--metrics: epoll_ctl: {error}");
+            }
+        }
+        let sockets: Vec<&Socket> = passage.iter().map(|it| it.descriptor()).collect();
+        for place in 0..self.places.len() {
+            self.order_with(place, Order::Serve, &sockets);
+        }
+        Ok(true)
+    }
+
+    /// Sends an order that must arrive. A worker that does not take it is killed, and replaced.
+    fn order_with(&self, place: usize, order: Order, sockets: &[&Socket]) {
+        let (Some(link), Some(id)) = (&self.links[place], self.places[place].id()) else {
+            return;
+        };
+        if let Err(error) = link.send_with(&order.to_bytes(), sockets) {
+            log::warn!(
+                "worker process {} (pid {id}) takes no order: {error}",
+                place + 1
+            );
+            self.kill(id);
+        }
+    }
+
+    /// Speaks with a server that takes over from this one.
+    fn advance_host(&mut self) {
+        let Some(mut host) = self.host.take() else {
+            return;
+        };
+        let is_asked = std::mem::take(&mut self.is_asked);
+        match host.advance(self, is_asked) {
+            None => self.host = Some(host),
+            Some(leaving) => {
+                host.end(&mut self.linux);
+                self.leave(&leaving);
+            }
+        }
+    }
+
+    /// Another server has the listeners from now on. Each worker passes its connections on, and
+    /// ends.
+    fn leave(&mut self, leaving: &Leaving<Socket>) {
+        log::info!("takeover: the new process serves; the connections follow");
+        self.supervision.notices.tell_no_more();
+        if let Some(scrapes) = self.supervision.scrapes.take() {
+            let _ = self.linux.deregister(scrapes.descriptor());
+        }
+        let Terms { room, batch } = leaving.terms;
+        let running = (0..self.places.len()).filter(|place| self.places[*place].id().is_some());
+        let running: Vec<usize> = running.collect();
+        for (number, place) in running.iter().enumerate() {
+            let room = share(room, running.len(), number);
+            let order = Order::HandOver(Terms { room, batch });
+            self.order_with(*place, order, &[leaving.passage.descriptor()]);
+        }
+        self.leave_paths();
+        self.close_listeners();
+        self.close_empty_places();
+        self.stage = Stage::Leaving;
+    }
+
+    fn close_empty_places(&mut self) {
+        let is_empty = |place: &&mut Place| place.id().is_none();
+        let empty = self.places.iter_mut().filter(is_empty);
+        empty.for_each(Place::close);
+    }
+
+    /// The paths of the listeners stay.
+    fn leave_paths(&mut self) {
+        for listeners in &self.listeners {
+            for listener in listeners.own.iter().chain(&listeners.shared) {
+                self.linux.leave_path(listener);
+            }
+        }
+    }
+
+    /// No other server takes over any more. Returns whether one was told before that it serves.
+    fn close_doorway(&mut self) -> bool {
+        if let Some((_, doorway)) = self.supervision.takeover.take().and_then(|it| it.doorway) {
+            doorway.close();
+        }
+        let Some(host) = self.host.take() else {
+            return false;
+        };
+        let is_promised = host.has_promised();
+        host.close(&mut self.linux);
+        if is_promised {
+            self.leave_paths();
+        }
+        is_promised
     }
 
     /// Starts a worker in a place whose time has come. Returns the link in the new process.
@@ -333,6 +492,7 @@ impl Supervisor {
             match token.source() {
                 Source::Signals => signals = true,
                 Source::Scrapes => self.ask_for_counts(Purpose::Scrape),
+                Source::Takeover => self.is_asked = true,
                 Source::ChildEnded => child_ended = true,
                 Source::WakeUp => self.linux.take_wake_up()?,
                 Source::Connection => {
@@ -354,8 +514,10 @@ impl Supervisor {
                 (echo.map_or(Time::NEVER, |(_, echo_until)| echo_until)).min(*until)
             }
             Stage::Stopping { until, .. } => *until,
-            Stage::Starting | Stage::Serving | Stage::Failing(..) => Time::NEVER,
+            Stage::Starting | Stage::Serving | Stage::Leaving | Stage::Failing(..) => Time::NEVER,
         };
+        let of_host = self.host.as_ref().map_or(Time::NEVER, Host::deadline);
+        let of_stage = of_stage.min(of_host);
         let places = self.places.iter().map(Place::deadline);
         let next = places.fold(of_stage, Time::min);
         let own = (self.next_stats.min(self.next_status)).min(self.next_alive.min(self.next_look));
@@ -434,12 +596,15 @@ impl Supervisor {
                 self.kill_all();
                 self.stage = Stage::Failing(line, exit);
             }
-            Stage::Draining { .. } if !has_drained => {
+            Stage::Draining { .. } | Stage::Leaving if !has_drained => {
                 self.places[place].close();
                 log::warn!("{line} before its drain was over");
                 self.lost += 1;
             }
-            Stage::Draining { .. } | Stage::Failing(..) | Stage::Stopping { .. } => {
+            Stage::Draining { .. }
+            | Stage::Leaving
+            | Stage::Failing(..)
+            | Stage::Stopping { .. } => {
                 self.places[place].close();
             }
         }
@@ -481,7 +646,7 @@ impl Supervisor {
     fn answer_told(&mut self) {
         for (place, signal) in std::mem::take(&mut self.told) {
             let order = match self.stage {
-                Stage::Draining { .. } => Order::Drain,
+                Stage::Draining { .. } | Stage::Leaving => Order::Drain,
                 Stage::Failing(..) | Stage::Stopping { .. } => continue,
                 Stage::Starting | Stage::Serving if self.places[place].leave() => {
                     Order::Stop(signal)
@@ -497,7 +662,7 @@ impl Supervisor {
     /// SIGTERM or SIGINT has arrived.
     fn terminate(&mut self, signal: i32) {
         match &self.stage {
-            Stage::Starting | Stage::Serving => self.drain(signal),
+            Stage::Starting | Stage::Serving | Stage::Leaving => self.drain(signal),
             Stage::Draining { echo, .. } if echo.is_some_and(|(it, _)| it == signal) => {}
             Stage::Draining { .. } => {
                 self.order_all(Order::Stop(signal));
@@ -512,16 +677,17 @@ impl Supervisor {
 
     fn drain(&mut self, signal: i32) {
         self.supervision.notices.tell_stopping();
-        self.order_all(Order::Drain);
-        let is_empty = |place: &&mut Place| place.id().is_none();
-        self.places
-            .iter_mut()
-            .filter(is_empty)
-            .for_each(Place::close);
+        // Another server that was told to serve accepts what waits.
+        let is_left = self.close_doorway();
+        self.order_all(match is_left {
+            true => Order::Leave,
+            false => Order::Drain,
+        });
+        self.close_empty_places();
         let is_served = self.places.iter().any(|place| place.id().is_some());
-        if !is_served {
+        if !is_served && !is_left {
             // No worker is left that could accept what waits.
-            for listener in self.listeners.iter().flatten() {
+            for listener in self.listeners.iter().flat_map(Listeners::all) {
                 let waiting = self.linux.queue_length(listener);
                 self.cut += waiting.map_or(0, |waiting| waiting as u64);
             }
@@ -541,8 +707,8 @@ impl Supervisor {
     /// Closes the supervisor's listeners and removes the paths of local ones. The workers still
     /// have theirs.
     fn close_listeners(&mut self) {
-        for listener in std::mem::take(&mut self.listeners).into_iter().flatten() {
-            self.linux.close_listener(listener);
+        for listeners in std::mem::take(&mut self.listeners) {
+            listeners.close(&mut self.linux);
         }
     }
 
@@ -757,6 +923,11 @@ impl Supervisor {
         }
         match &mut self.stage {
             Stage::Starting | Stage::Serving => None,
+            Stage::Leaving => Some(Ended::Drained {
+                cut: 0,
+                lost: self.lost,
+                counters: Box::new(self.sums.counters()),
+            }),
             Stage::Failing(line, exit) => Some(Ended::NotStarted {
                 line: std::mem::take(line),
                 exit: *exit,
@@ -773,6 +944,41 @@ impl Supervisor {
             }
             Stage::Stopping { signal, .. } => Some(Ended::Stopped(*signal)),
         }
+    }
+}
+
+impl Keeper<Socket> for Supervisor {
+    type Kernel = Linux;
+
+    fn kernel(&mut self) -> &mut Linux {
+        &mut self.linux
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn offered(&self) -> Vec<(Passed, &Socket)> {
+        let mut offered = Vec::new();
+        for (thread, listeners) in self.listeners.iter().enumerate() {
+            offered.extend(listeners.own.iter().map(|it| (Passed::Listener, it)));
+            if thread == 0 {
+                // Other threads have copies of these.
+                let shared = listeners.shared.iter().map(|it| (Passed::Listener, it));
+                let inherited = listeners.inherited.iter();
+                offered.extend(shared.chain(inherited.map(|it| (Passed::Inherited, it))));
+            }
+        }
+        offered
+    }
+
+    fn promise(&mut self) -> bool {
+        matches!(self.stage, Stage::Serving)
+    }
+
+    fn keep(&mut self) {
+        // The kernel may have told only the other server of a connection in a queue.
+        self.order_all(Order::Look);
     }
 }
 

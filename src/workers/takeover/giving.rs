@@ -2,8 +2,8 @@
 //! connections as they come to rest.
 //!
 //! What the other process has no room for, and what cannot be passed, is served here to its end.
-//! When nothing is left the worker drains, which is over at once. Neighbours: `server::handover`
-//! chooses the connections, `taking` is the other side.
+//! When nothing is left the worker drains, which is over at once (`mod`). Neighbours:
+//! `server::handover` chooses the connections, `taking` is the other side.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -19,6 +19,8 @@ use crate::server::Server;
 pub(super) struct Giving<Socket> {
     /// The other process; `None` once nothing more is sent.
     passage: Option<Box<dyn Passage<Socket>>>,
+    /// The other process was told that this worker has left its listeners.
+    has_told: bool,
     /// Connections that may still be passed.
     left: Vec<Token>,
     /// Connections that there have been when `left` was filled.
@@ -31,6 +33,7 @@ impl<Socket> Giving<Socket> {
     pub(super) fn new(passage: Option<Box<dyn Passage<Socket>>>) -> Giving<Socket> {
         Giving {
             passage,
+            has_told: false,
             left: Vec::new(),
             known: None,
             again_at: Time::NEVER,
@@ -41,7 +44,7 @@ impl<Socket> Giving<Socket> {
         self.again_at
     }
 
-    /// Sends what is at rest, and drains when nothing is left.
+    /// Sends what is at rest.
     pub(super) fn advance<K, S>(&mut self, server: &mut Server<K, S>, desk: &Desk<Socket>)
     where
         K: Spawner<Socket = Socket> + Opener,
@@ -59,9 +62,13 @@ impl<Socket> Giving<Socket> {
                 self.passage = Some(passage);
             }
         }
-        if server.has_left() {
-            server.drain();
-        }
+    }
+
+    /// Says, with a message without connections, that this worker accepts nothing more. The kernel
+    /// may have told only this one of a connection in a queue.
+    fn tell(&self, passage: &dyn Passage<Socket>) -> io::Result<usize> {
+        let message = Message::Connections(Vec::new());
+        passage.send(&message.to_bytes(), &[]).map(|()| 0)
     }
 
     /// Sends some. Returns whether more may follow.
@@ -78,8 +85,12 @@ impl<Socket> Giving<Socket> {
         let batch = desk.batch.load(Ordering::Acquire);
         let batch = batch.min(CONNECTIONS_PER_MESSAGE as u64);
         for _ in 0..TAKEOVER_MESSAGES_PER_TURN {
-            let room = desk.take_room(batch);
+            let room = match self.has_told {
+                true => desk.take_room(batch),
+                false => 0,
+            };
             let sent = match room {
+                _ if !self.has_told => self.tell(passage),
                 0 => Ok(0),
                 _ => server.hand_over(&mut self.left, room as usize, &mut |handed, sockets| {
                     let message = Message::Connections(handed.to_vec());
@@ -90,6 +101,7 @@ impl<Socket> Giving<Socket> {
             desk.give_room_back(room - count);
             desk.passed.fetch_add(count, Ordering::AcqRel);
             match sent {
+                Ok(0) if !std::mem::replace(&mut self.has_told, true) => {}
                 Ok(0) => return room > 0,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

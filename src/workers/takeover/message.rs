@@ -6,9 +6,12 @@
 //!                                     <- 02 text                       Refused
 //!                                     <- 03 version total role ...     Listeners, each a socket
 //!     Serving  04 room batch          ->
-//!                                     <- 05                            Yours: the commit
+//!                                     <- 05                            Yours
+//!     Taken    07                     ->
 //!                                     <- 06 count, idle memory source  Connections, each a socket
 //! ```
+//!
+//! In version 1 there is no Taken: the running process leaves its listeners with Yours.
 //!
 //! Numbers are big-endian. A text is its length in two bytes, and UTF-8. What follows the known
 //! fields of a message is skipped, so that a later version can add to it. The boundaries of
@@ -21,7 +24,9 @@ use crate::protocol::front::proxy::Source;
 use crate::server::handover::Handed;
 
 /// The versions that this program speaks: the oldest and the newest.
-pub const VERSIONS: (u16, u16) = (1, 1);
+pub const VERSIONS: (u16, u16) = (1, 2);
+/// The first version with [`Message::Taken`].
+pub(super) const CONFIRMED: u16 = 2;
 
 const GREETING: &[u8] = b"mynah takeover";
 
@@ -85,9 +90,14 @@ pub enum Message {
         /// How many of them it takes in one message.
         batch: u8,
     },
-    /// The new process serves. The running one accepts nothing more.
+    /// The new process serves from now on. The running one does too, until it hears
+    /// [`Message::Taken`].
     Yours,
-    /// Connections, each with a socket.
+    /// The new process has read [`Message::Yours`]. The running one accepts nothing more.
+    Taken,
+    /// Connections, each with a socket. None: a worker of the running process has left its
+    /// listeners, and the new one looks at the queues, because the kernel may have told only that
+    /// worker of a connection there.
     Connections(Vec<Handed>),
 }
 
@@ -128,6 +138,7 @@ impl Message {
                 bytes.push(*batch);
             }
             Message::Yours => bytes.push(5),
+            Message::Taken => bytes.push(7),
             Message::Connections(handed) => {
                 bytes.push(6);
                 put_connections(&mut bytes, handed);
@@ -160,6 +171,7 @@ impl Message {
             },
             5 => Message::Yours,
             6 => Message::Connections(rest.connections()?),
+            7 => Message::Taken,
             _ => return None,
         })
     }
@@ -300,6 +312,7 @@ mod tests {
                 batch: 16,
             },
             Message::Yours,
+            Message::Taken,
             Message::Connections(sources.map(handed).to_vec()),
         ]
     }
@@ -337,6 +350,7 @@ mod tests {
         };
         assert_eq!(hello.to_bytes(), b"\x01mynah takeover\0\x01\0\x02\0\x01x");
         let one = Message::Connections(vec![handed(Source::at(&[1, 2, 3, 4], 5))]);
+        assert_eq!(Message::Connections(Vec::new()).to_bytes(), b"\x06\0");
         let bytes = b"\x06\x01\0\0\0\0\x01\x02\x03\x04\x01\x06\x01\x02\x03\x04\0\x05";
         assert_eq!(one.to_bytes(), bytes);
     }

@@ -6,11 +6,15 @@
 //!   each worker    Giving == connections =======> Taking   each worker
 //! ```
 //!
-//! The first worker of the running process speaks with the new one. The moment in which it has sent
-//! `Yours` is the only one that changes anything: before it the running process serves, whatever
-//! happens to the other, and after it the new one does. From then on each worker sends its own
-//! connections, and each worker of the new process takes messages as it has room. Nothing here
-//! waits: what finds no room is tried again, and is served meanwhile.
+//! With worker processes the two supervisors speak, and pass the connection between them to their
+//! workers: so any server takes over from any other.
+//!
+//! The first worker of the running process speaks with the new one. Until `Yours` only the running
+//! process serves, then both do, and from the answer `Taken` on only the new one accepts. So each
+//! of them may die at any step, and the other one serves: the running one up to `Taken`, and the
+//! new one from `Yours` on. Then each worker sends its own connections, and each worker of the new
+//! process takes messages as it has room. Nothing here waits: what finds no room is tried again,
+//! and is served meanwhile.
 //!
 //! Invariant: a connection belongs to one process. It is sent between two turns, while it is at
 //! rest, and is closed here before the next. Neighbours: `holder` and `taker` decide, `message` has
@@ -27,12 +31,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::kernel::{Doorway, Opener, Passage, Spawner, Time};
+use crate::kernel::{self, Doorway, Opener, Passage, Spawner, Time};
 use crate::protocol::service::Service;
 use crate::server::Server;
 
 use giving::Giving;
-use host::Host;
 use message::Role;
 use taking::Taking;
 
@@ -40,12 +43,16 @@ use taking::Taking;
 /// passage over which its connections come, if any do.
 pub type Commit<Socket> = Box<dyn FnOnce() -> io::Result<Option<Box<dyn Passage<Socket>>>>>;
 
+/// Makes a passage of a socket.
+pub type PassageOf<Socket> = fn(kernel::Socket) -> Box<dyn Passage<Socket>>;
+
 /// What a server needs to be taken over, and to take over.
 pub struct Takeover<Socket> {
-    /// What it serves: the other process must have the same.
-    pub identity: String,
-    /// Where the next process asks.
-    pub doorway: Box<dyn Doorway<Socket>>,
+    /// Where the next process asks, and what this one serves: both must have the same. `None` in a
+    /// worker process, whose supervisor is asked.
+    pub doorway: Option<(String, Box<dyn Doorway<Socket>>)>,
+    /// Makes a passage of a socket that a supervisor has passed.
+    pub passage: PassageOf<Socket>,
     /// A copy of the listener of the pages of the server about itself.
     pub metrics: Option<Socket>,
     /// How this process takes over from a running one, if there is one.
@@ -58,6 +65,8 @@ pub(super) struct Desk<Socket> {
     to: Mutex<Vec<Option<Box<dyn Passage<Socket>>>>>,
     /// The passages from it.
     from: Mutex<Vec<Option<Box<dyn Passage<Socket>>>>>,
+    fate: Mutex<Fate>,
+    passage_of: PassageOf<Socket>,
     /// This process leaves.
     leaves: AtomicBool,
     /// How many connections the other process has room for, and takes in one message.
@@ -71,13 +80,29 @@ pub(super) struct Desk<Socket> {
     gate: (Mutex<bool>, Condvar),
 }
 
+/// What becomes of the listeners. The workers decide it together: one that drains makes a listener
+/// take no more connections, which another process must not have been told to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// They are those of this process alone.
+    Kept,
+    /// Another process was told that it serves.
+    Promised,
+    /// It does.
+    Left,
+    /// This process ends, and they end with it.
+    Ended,
+}
+
 impl<Socket> Desk<Socket> {
     /// For so many workers.
-    pub(super) fn new(workers: usize) -> Desk<Socket> {
+    pub(super) fn new(workers: usize, passage_of: PassageOf<Socket>) -> Desk<Socket> {
         let none = || Mutex::new((0..workers).map(|_| None).collect());
         Desk {
             to: none(),
             from: none(),
+            fate: Mutex::new(Fate::Kept),
+            passage_of,
             leaves: AtomicBool::new(false),
             room: AtomicU64::new(0),
             batch: AtomicU64::new(0),
@@ -105,6 +130,50 @@ impl<Socket> Desk<Socket> {
         self.leaves.load(Ordering::Acquire)
     }
 
+    /// Another process is about to be told that it serves. Returns `false` if this one ends.
+    fn promise(&self) -> bool {
+        let mut fate = lock(&self.fate);
+        if *fate == Fate::Kept {
+            *fate = Fate::Promised;
+        }
+        *fate != Fate::Ended
+    }
+
+    /// The other process has ended.
+    fn keep(&self) {
+        let mut fate = lock(&self.fate);
+        if *fate == Fate::Promised {
+            *fate = Fate::Kept;
+        }
+    }
+
+    /// This process ends. Returns whether the listeners are those of another one.
+    pub(super) fn end(&self) -> bool {
+        let mut fate = lock(&self.fate);
+        match *fate {
+            Fate::Kept | Fate::Ended => {
+                *fate = Fate::Ended;
+                false
+            }
+            Fate::Promised | Fate::Left => true,
+        }
+    }
+
+    /// This process ends before it has taken anything over.
+    pub(super) fn give_up(&self) {
+        *lock(&self.fate) = Fate::Left;
+    }
+
+    /// The supervisor has had this process leave. Without a socket the connections stay here.
+    pub(super) fn hand_over(&self, socket: Option<kernel::Socket>, terms: Terms) {
+        self.leave(socket.map(self.passage_of), terms);
+    }
+
+    /// The supervisor has had this process take what comes over this socket.
+    pub(super) fn take_from_socket(&self, socket: kernel::Socket) {
+        self.take_from((self.passage_of)(socket));
+    }
+
     /// Connections come over `passage`, and each worker takes some.
     pub(super) fn take_from(&self, passage: Box<dyn Passage<Socket>>) {
         let mut from = lock(&self.from);
@@ -118,17 +187,20 @@ impl<Socket> Desk<Socket> {
     }
 
     /// Each worker leaves, and sends its connections over `passage`.
-    fn leave(&self, passage: Box<dyn Passage<Socket>>, room: u32, batch: u8) {
+    fn leave(&self, passage: Option<Box<dyn Passage<Socket>>>, terms: Terms) {
+        *lock(&self.fate) = Fate::Left;
         let mut to = lock(&self.to);
-        match shares(passage, to.len()) {
+        let workers = to.len();
+        let passage = passage.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+        match passage.and_then(|passage| shares(passage, workers)) {
             Ok(shares) => *to = shares,
             Err(error) => {
                 log::error!("takeover: fcntl: {error}: the connections stay here until they end")
             }
         }
         drop(to);
-        self.room.store(room.into(), Ordering::Release);
-        self.batch.store(batch.into(), Ordering::Release);
+        self.room.store(terms.room.into(), Ordering::Release);
+        self.batch.store(terms.batch.into(), Ordering::Release);
         self.leaves.store(true, Ordering::Release);
     }
 
@@ -213,7 +285,8 @@ impl<Socket> Seat<Socket> {
         K: Spawner<Socket = Socket> + Opener,
         S: Service,
     {
-        self.host = Some(Host::open(server, identity, doorway, copies)?);
+        let kernel = server.kernel_mut();
+        self.host = Some(Host::open(kernel, identity, doorway, copies)?);
         Ok(())
     }
 
@@ -261,9 +334,11 @@ impl<Socket> Seat<Socket> {
         let is_asked = server.take_asked();
         let mut told = Told::Nothing;
         if let Some(host) = &mut self.host {
-            if host.advance(server, desk, is_asked) {
+            let mut keeper = Worker { server, desk };
+            if let Some(leaving) = host.advance(&mut keeper, is_asked) {
+                desk.leave(Some(leaving.passage), leaving.terms);
                 if let Some(host) = self.host.take() {
-                    host.leave(server);
+                    host.end(server.kernel_mut());
                 }
                 server.close_scrapes();
                 told = Told::Leaving;
@@ -274,15 +349,26 @@ impl<Socket> Seat<Socket> {
             let passage = lock(&desk.to).get_mut(self.number).and_then(Option::take);
             self.giving = Some(Giving::new(passage));
         }
-        if let Some(giving) = &mut self.giving {
-            giving.advance(server, desk);
-        }
         if let Some(taking) = &mut self.taking {
             if !taking.advance(server) {
                 self.taking = None;
+                // The kernel may have told only a process that has died of a connection in a queue.
+                server.look_at_listeners();
+            }
+        }
+        if let Some(giving) = &mut self.giving {
+            giving.advance(server, desk);
+            // What is still to come from a third process goes on to the other one.
+            if server.has_left() && self.taking.is_none() {
+                server.drain();
             }
         }
         told
+    }
+
+    /// Whether connections may come from another process.
+    pub(super) fn takes(&self) -> bool {
+        self.taking.is_some()
     }
 
     /// This process ends by itself: no other one may begin to take over.
@@ -292,12 +378,52 @@ impl<Socket> Seat<Socket> {
         S: Service,
     {
         if let Some(host) = self.host.take() {
-            host.close(server);
+            host.close(server.kernel_mut());
+        }
+        if let Some(taking) = &self.taking {
+            taking.refuse_more();
         }
     }
 }
 
-pub(super) use host::Copy;
+/// The first worker as the one that has the listeners.
+struct Worker<'a, K: Spawner + Opener, S: Service> {
+    server: &'a mut Server<K, S>,
+    desk: &'a Desk<K::Socket>,
+}
+
+impl<K: Spawner + Opener, S: Service> Keeper<K::Socket> for Worker<'_, K, S> {
+    type Kernel = K;
+
+    fn kernel(&mut self) -> &mut K {
+        self.server.kernel_mut()
+    }
+
+    fn now(&self) -> Time {
+        self.server.now()
+    }
+
+    fn offered(&self) -> Vec<(Role, &K::Socket)> {
+        let offered = self.server.offered().into_iter();
+        offered
+            .map(|it| (Role::of(it.is_inherited), it.socket))
+            .collect()
+    }
+
+    fn promise(&mut self) -> bool {
+        self.desk.promise()
+    }
+
+    fn keep(&mut self) {
+        self.desk.keep();
+        // The kernel may have told only the other process of a connection in a queue that both
+        // had. The first worker has every listener with which that can be.
+        self.server.look_at_listeners();
+    }
+}
+
+pub(super) use holder::Terms;
+pub(super) use host::{Copy, Host, Keeper, Leaving};
 
 /// Copies of the listeners that only other workers than the first one have. From now on every
 /// listener is expected to have copies elsewhere.

@@ -2,8 +2,8 @@
 //! clock, and sockets only by their number.
 //!
 //! ```text
-//!   Asked -- Listeners ... --> Offered -- it can serve --> Waiting -- Yours --> Serves
-//!     |  Refused                  |                           |
+//!   Asked -- Listeners ... --> Offered -- it can serve --> Waiting -- Yours --> Serves, and
+//!     |  Refused                  |                           |                 says Taken
 //!     |                           | the running process ends  |
 //!     v                           v                           v
 //!   the start fails        it serves alone             it serves alone
@@ -13,7 +13,7 @@
 //! queues live on. Before that, a start finds no process and opens the listeners itself.
 //! Neighbours: `message` has the bytes, `holder` is the other side.
 
-use super::message::{Message, Role, VERSIONS};
+use super::message::{CONFIRMED, Message, Role, VERSIONS};
 
 /// Where a takeover stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,11 @@ pub enum Outcome {
 
 /// The new process.
 #[derive(Debug)]
-pub struct Taker(State);
+pub struct Taker {
+    state: State,
+    /// That of the takeover; 0 before the running process has chosen.
+    version: u16,
+}
 
 impl Taker {
     /// Begins with the first message to send.
@@ -55,20 +59,26 @@ impl Taker {
             newest,
             identity,
         };
-        (Taker(State::Asked { roles: Vec::new() }), hello)
+        let state = State::Asked { roles: Vec::new() };
+        (Taker { state, version: 0 }, hello)
     }
 
     /// This process can serve: the message to send.
     pub fn can_serve(&mut self, room: u32, batch: u8) -> Message {
-        debug_assert_eq!(self.0, State::Offered);
-        self.0 = State::Waiting;
+        debug_assert_eq!(self.state, State::Offered);
+        self.state = State::Waiting;
         Message::Serving { room, batch }
+    }
+
+    /// What to say to [`Outcome::Yours`]. The running process goes on until it hears that.
+    pub fn taken(&self) -> Option<Message> {
+        (self.version >= CONFIRMED).then_some(Message::Taken)
     }
 
     /// Takes a message of the running process, with which `sockets` sockets came.
     pub fn hear(&mut self, bytes: &[u8], sockets: usize) -> Outcome {
         let message = Message::from_bytes(bytes).filter(|it| it.sockets() == sockets);
-        match (&mut self.0, message) {
+        match (&mut self.state, message) {
             (_, Some(Message::Refused(reason))) => Outcome::Refused(reason),
             (
                 State::Asked { roles: all },
@@ -78,19 +88,20 @@ impl Taker {
                     roles,
                 }),
             ) if (VERSIONS.0..=VERSIONS.1).contains(&version) => {
+                self.version = version;
                 all.extend(roles);
                 match all.len().cmp(&usize::from(total)) {
                     std::cmp::Ordering::Less => Outcome::More,
                     std::cmp::Ordering::Equal => {
                         let roles = std::mem::take(all);
-                        self.0 = State::Offered;
+                        self.state = State::Offered;
                         Outcome::Offered(roles)
                     }
                     std::cmp::Ordering::Greater => unexpected(),
                 }
             }
             (State::Waiting, Some(Message::Yours)) => {
-                self.0 = State::Serves;
+                self.state = State::Serves;
                 Outcome::Yours
             }
             _ => unexpected(),
@@ -99,10 +110,10 @@ impl Taker {
 
     /// The running process has ended.
     pub fn ended(&mut self) -> Outcome {
-        match self.0 {
+        match self.state {
             State::Asked { .. } => Outcome::Gone,
             State::Offered | State::Waiting | State::Serves => {
-                self.0 = State::Serves;
+                self.state = State::Serves;
                 Outcome::Alone
             }
         }
@@ -120,9 +131,13 @@ mod tests {
     const ROLES: [Role; 2] = [Role::Doorway, Role::Listener];
 
     fn listeners(total: u16, roles: &[Role]) -> Vec<u8> {
+        of_version(2, total, roles)
+    }
+
+    fn of_version(version: u16, total: u16, roles: &[Role]) -> Vec<u8> {
         let roles = roles.to_vec();
         Message::Listeners {
-            version: 1,
+            version,
             total,
             roles,
         }
@@ -162,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn a_process_confirms_that_it_serves_from_the_second_version_on() {
+        assert_eq!(after(3).taken(), Some(Message::Taken));
+        let (mut taker, _) = Taker::begin("echo");
+        let offered = taker.hear(&of_version(1, 2, &ROLES), 2);
+        assert_eq!(offered, Outcome::Offered(ROLES.to_vec()));
+        taker.can_serve(9, 3);
+        assert_eq!(taker.hear(&Message::Yours.to_bytes(), 0), Outcome::Yours);
+        assert_eq!(taker.taken(), None);
+    }
+
+    #[test]
     fn listeners_come_in_several_messages() {
         let (mut taker, _) = Taker::begin("echo");
         let one = [Role::Listener];
@@ -182,7 +208,7 @@ mod tests {
     #[test]
     fn anything_but_the_next_message_refuses_the_takeover() {
         let later = Message::Listeners {
-            version: 2,
+            version: 3,
             total: 2,
             roles: ROLES.to_vec(),
         };

@@ -70,6 +70,11 @@ impl<Socket> Taking<Socket> {
         }
     }
 
+    /// The other process keeps what it has not sent yet.
+    pub(super) fn refuse_more(&self) {
+        self.passage.refuse_more();
+    }
+
     /// Takes what has come. Returns whether more may come.
     pub(super) fn advance<K, S>(&mut self, server: &mut Server<K, S>) -> bool
     where
@@ -113,15 +118,26 @@ impl<Socket> Taking<Socket> {
         let handed = match size {
             Ok(0) => return Ok(false),
             Ok(size) => Message::from_bytes(&space[..size]),
-            Err(ref error) if error.kind() == io::ErrorKind::InvalidData => None,
+            // The kernel makes as many descriptors as there may be, and drops the other sockets.
+            Err(ref error) if error.kind() == io::ErrorKind::InvalidData => {
+                Message::from_bytes(&space)
+            }
             // The other process has ended.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error),
         };
         match handed {
-            Some(Message::Connections(handed)) if handed.len() == sockets.len() => {
+            Some(Message::Connections(handed)) if handed.len() >= sockets.len() => {
+                if handed.is_empty() {
+                    // A worker of the other process has left its listeners.
+                    server.look_at_listeners();
+                }
+                let lost = handed.len() - sockets.len();
                 for (socket, handed) in sockets.into_iter().zip(&handed) {
                     server.take_over(socket, handed);
+                }
+                if lost > 0 {
+                    log::error!("takeover: {lost} connections are lost, for want of descriptors");
                 }
             }
             _ => {

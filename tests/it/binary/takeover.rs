@@ -4,6 +4,8 @@
 //! A second process is a second mynah, or the test itself, which says the words of the protocol and
 //! stops at each of them. Man page: unix(7).
 
+mod kills;
+
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mynah::kernel::{Channel, Door, Doorway, Passage, Socket};
+use mynah::kernel::{
+    Channel, Door, Doorway, Event, Interest, Linux, Passage, Poller, Socket, Token,
+};
 use mynah::protocol::front::proxy::Source;
 use mynah::server::handover::Handed;
 use mynah::workers::takeover::message::{Message, Role};
@@ -71,7 +75,7 @@ fn expect_end(server: Server) {
 
 #[test]
 fn v7_a_new_process_answers_on_the_listener_and_the_idle_connections_of_the_old_one() {
-    let all: [(&[&str], &[&str]); 6] = [
+    let all: [(&[&str], &[&str]); 9] = [
         (&[], &[]),
         (&["--threads", "2"], &["--threads", "2"]),
         (&[], &["--threads", "2"]),
@@ -84,6 +88,12 @@ fn v7_a_new_process_answers_on_the_listener_and_the_idle_connections_of_the_old_
             &["--trigger", "level"],
             &["--accept", "handoff", "--threads", "2"],
         ),
+        (&[], &["--processes", "2"]),
+        (
+            &["--processes", "2", "--threads", "2"],
+            &["--processes", "3"],
+        ),
+        (&["--processes", "2"], &["--threads", "2"]),
     ];
     for (number, (first, second)) in all.into_iter().enumerate() {
         let scratch = Scratch::new(&format!("answers-{number}"));
@@ -133,6 +143,31 @@ fn a_busy_connection_follows_when_it_is_idle() {
     assert_eq!(ask(&mut peer, b"\0\x02cd"), b"\0\x02cd");
     assert_eq!(new.stats().get("connections_taken_over"), 1);
     new.end();
+}
+
+#[test]
+fn a_connection_that_follows_late_goes_on_to_the_third_process() {
+    let scratch = Scratch::new("third");
+    let path = scratch.path();
+    let args = ["--frame", "u16be"];
+    let first = start(&path, &args);
+    let mut peer = first.connect();
+    peer.write_all(b"\0\x05he").expect("the server reads");
+    until("the frame has begun", || first.stats().get("bytes_in") == 4);
+    let second = start(&path, &args);
+    let third = start(&path, &args);
+    // The second process has nothing left, and waits for what the first one has.
+    assert_eq!(ask(&mut third.connect(), b"\0\x02ab"), b"\0\x02ab");
+    assert_eq!(first.stats().get("connections_now"), 1);
+    peer.write_all(b"llo").expect("the server reads");
+    let mut frame = [0; 7];
+    peer.read_exact(&mut frame).expect("an answer");
+    assert_eq!(&frame, b"\0\x05hello");
+    expect_end(first);
+    expect_end(second);
+    assert_eq!(ask(&mut peer, b"\0\x02cd"), b"\0\x02cd");
+    assert!(third.stats().get("connections_taken_over") > 0);
+    third.end();
 }
 
 #[test]
@@ -227,11 +262,16 @@ fn what_does_not_combine_is_refused_with_one_line() {
 
 /// The test as the new process, up to a word of the protocol.
 fn speak(path: &str, words: usize) -> Channel {
+    speak_version(path, 7, words)
+}
+
+/// The same for a program that knows the versions up to `newest`.
+fn speak_version(path: &str, newest: u16, words: usize) -> Channel {
     let channel = Channel::connect(Path::new(path)).expect("it listens");
     let identity = "service echo, frame raw, codec none, auth none, tls off".to_owned();
     let hello = Message::Hello {
         oldest: 1,
-        newest: 7,
+        newest,
         identity,
     };
     let (mut space, mut sockets) = ([0; 4096], Vec::new());
@@ -246,11 +286,31 @@ fn speak(path: &str, words: usize) -> Channel {
         };
         assert_eq!(
             (version, &roles[..]),
-            (1, &[Role::Listener, Role::Doorway][..])
+            (newest.min(2), &[Role::Listener, Role::Doorway][..])
         );
         assert_eq!(sockets.len(), 2);
     }
+    if words > 2 {
+        let serving = Message::Serving { room: 9, batch: 1 };
+        channel.send(&serving.to_bytes(), &[]).expect("it listens");
+        wait_for_input(&channel);
+    }
+    if words > 3 {
+        let size = channel.receive_within(PATIENCE, &mut space, &mut sockets);
+        let yours = Message::from_bytes(&space[..size.expect("an answer")]);
+        assert_eq!(yours, Some(Message::Yours));
+    }
     channel
+}
+
+/// Waits until a message has arrived, and leaves it there.
+fn wait_for_input(channel: &Channel) {
+    let mut poller = Linux::new(false).expect("a poller");
+    let registered = poller.register(channel.descriptor(), Token::new(0, 1), Interest::READ);
+    registered.expect("it is watched");
+    let until = poller.now().after(PATIENCE);
+    let arrived = poller.wait(&mut [Event::default()], until);
+    assert_eq!(arrived.expect("no error"), 1, "nothing has come");
 }
 
 #[test]
@@ -259,7 +319,8 @@ fn a_new_process_that_dies_at_any_step_leaves_the_old_one_serving() {
     let path = scratch.path();
     let old = start(&path, &[]);
     let mut peer = old.connect();
-    for words in 0..=2 {
+    // At 3 it has not read that it serves, and at 4 it has.
+    for words in 0..=4 {
         drop(speak(&path, words));
         assert_eq!(ask(&mut peer, b"hello"), b"hello");
         assert_eq!(ask(&mut old.connect(), b"new"), b"new");
@@ -287,8 +348,113 @@ fn a_new_process_that_dies_at_any_step_leaves_the_old_one_serving() {
     new.end();
 }
 
-/// The test as the running process, which ends after so many words. Returns a peer of the connection
-/// that it has passed.
+#[test]
+fn both_processes_serve_until_the_new_one_has_confirmed() {
+    let scratch = Scratch::new("confirmed");
+    let path = scratch.path();
+    let old = start(&path, &[]);
+    let mut peer = old.connect();
+    let channel = speak(&path, 4);
+    assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    assert_eq!(ask(&mut old.connect(), b"new"), b"new");
+    let ended = refused(&path, &[]);
+    assert!(ended.stderr[0].ends_with("another process takes over already"));
+    let taken = Message::Taken.to_bytes();
+    channel.send(&taken, &[]).expect("it listens");
+    // The connection follows, and nothing listens any more: this process lets the listener go.
+    let (mut space, mut sockets) = ([0; 4096], Vec::new());
+    let size = channel.receive_within(PATIENCE, &mut space, &mut sockets);
+    let left = Message::from_bytes(&space[..size.expect("a message")]);
+    assert_eq!(left, Some(Message::Connections(Vec::new())));
+    let size = channel.receive_within(PATIENCE, &mut space, &mut sockets);
+    let passed = Message::from_bytes(&space[..size.expect("a connection")]);
+    assert!(
+        matches!(&passed, Some(Message::Connections(all)) if all.len() == 1),
+        "{passed:?}"
+    );
+    expect_end(old);
+}
+
+#[test]
+fn a_server_that_is_told_to_end_in_the_last_step_leaves_its_listeners_as_they_are() {
+    for threads in ["1", "2"] {
+        let scratch = Scratch::new(&format!("told-{threads}"));
+        let path = scratch.path();
+        let old = start(&path, &["--threads", threads, "--accept", "exclusive"]);
+        let mut peer = old.connect();
+        assert_eq!(ask(&mut peer, b"hello"), b"hello");
+        let (_channel, _door, listener) = offered(&path);
+        let at = old.address();
+        old.signal("TERM");
+        drop(peer);
+        expect_end(old);
+        assert!(Path::new(&path).exists());
+        expect_queue(&listener, at);
+    }
+}
+
+/// The queue is open, and not made to take no more.
+fn expect_queue(listener: &TcpListener, at: SocketAddr) {
+    let _next = TcpStream::connect_timeout(&at, PATIENCE).expect("it listens");
+    until("it has come", || listener.accept().is_ok());
+}
+
+/// The connection with the running process, which has said that the test serves, and its doorway
+/// and listener. They do not block: the flag would be one of the running process too.
+fn offered(path: &str) -> (Channel, Socket, TcpListener) {
+    let channel = Channel::connect(Path::new(path)).expect("it listens");
+    let identity = "service echo, frame raw, codec none, auth none, tls off".to_owned();
+    let hello = Message::Hello {
+        oldest: 2,
+        newest: 2,
+        identity,
+    };
+    channel.send(&hello.to_bytes(), &[]).expect("it listens");
+    let (mut space, mut sockets) = ([0; 4096], Vec::new());
+    let size = channel.receive_within(PATIENCE, &mut space, &mut sockets);
+    assert!(size.is_ok_and(|size| size > 0));
+    let serving = Message::Serving { room: 9, batch: 1 };
+    channel.send(&serving.to_bytes(), &[]).expect("it listens");
+    wait_for_input(&channel);
+    let door = sockets.pop().expect("a doorway");
+    let listener = TcpListener::from(OwnedFd::from(sockets.remove(0)));
+    (channel, door, listener)
+}
+
+#[test]
+fn worker_processes_serve_on_if_the_new_process_dies_before_it_confirms() {
+    let scratch = Scratch::new("workers");
+    let path = scratch.path();
+    let old = start(&path, &["--processes", "2"]);
+    let mut peers: Vec<TcpStream> = (0..8).map(|_| old.connect()).collect();
+    for words in [1, 3, 4] {
+        drop(speak(&path, words));
+        old.hears("the new process has ended before it served");
+        for peer in &mut peers {
+            assert_eq!(ask(peer, b"hello"), b"hello");
+        }
+        assert_eq!(ask(&mut old.connect(), b"new"), b"new");
+    }
+    // A drain in this moment leaves the listeners as they are.
+    let (_channel, _door, listener) = offered(&path);
+    let at = old.address();
+    old.signal("TERM");
+    drop(peers);
+    expect_end(old);
+    expect_queue(&listener, at);
+}
+
+#[test]
+fn a_process_of_the_first_version_takes_over_too() {
+    let scratch = Scratch::new("first-version");
+    let path = scratch.path();
+    let old = start(&path, &[]);
+    let _channel = speak_version(&path, 1, 4);
+    expect_end(old);
+}
+
+/// The test as the running process, which ends after so many words. Returns a peer of the
+/// connection that it has passed.
 fn hold(door: Door, words: usize, listener: TcpListener) -> Option<TcpStream> {
     let passage = loop {
         match door.accept() {
@@ -333,11 +499,13 @@ fn hold(door: Door, words: usize, listener: TcpListener) -> Option<TcpStream> {
         say(Message::Yours, &[]);
     }
     if words > 3 {
+        assert_eq!(hear(), Some(Message::Taken));
+    }
+    if words > 4 {
         // At its own listener: the new process accepts from the other one already.
         let apart = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let near = TcpStream::connect(apart.local_addr().expect("an address"));
         let (far, _) = apart.accept().expect("it has come");
-        far.set_nonblocking(true).expect("an option");
         let handed = Handed {
             idle: Duration::from_secs(1),
             memory: 0,
@@ -354,7 +522,7 @@ fn hold(door: Door, words: usize, listener: TcpListener) -> Option<TcpStream> {
 /// A listener and a doorway.
 fn offer() -> Message {
     Message::Listeners {
-        version: 1,
+        version: 2,
         total: 2,
         roles: vec![Role::Listener, Role::Doorway],
     }
@@ -362,16 +530,17 @@ fn offer() -> Message {
 
 #[test]
 fn a_running_process_that_dies_at_any_step_leaves_a_server_behind() {
-    for words in 0..=4 {
-        let scratch = Scratch::new(&format!("left-{words}"));
+    let plays = (0..=5).map(|words| (words, &[][..]));
+    let processes = (2..=5).map(|words| (words, &["--processes", "2"][..]));
+    for (number, (words, args)) in plays.chain(processes).enumerate() {
+        let scratch = Scratch::new(&format!("left-{number}"));
         let path = scratch.path();
         let door = Door::open(Path::new(&path)).expect("a free path");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // As the listeners of a server are: both processes have the same open file.
-        listener.set_nonblocking(true).expect("an option");
+        // It blocks, and the connection that is passed too: the new process makes them not do so.
         let at = listener.local_addr().expect("an address");
         let holder = thread::spawn(move || hold(door, words, listener));
-        let new = start(&path, &[]);
+        let new = start(&path, args);
         if words > 0 {
             assert_eq!(new.address(), at, "{words}");
         }
@@ -392,6 +561,12 @@ fn a_running_process_that_dies_at_any_step_leaves_a_server_behind() {
 
 #[test]
 fn a_running_process_that_goes_on_after_all_ends_the_new_one() {
+    for args in [["--threads", "2"], ["--processes", "2"]] {
+        refuse_after_the_offer(&args);
+    }
+}
+
+fn refuse_after_the_offer(args: &[&str]) {
     let scratch = Scratch::new("goes-on");
     let path = scratch.path();
     let door = Door::open(Path::new(&path)).expect("a free path");
@@ -415,7 +590,7 @@ fn a_running_process_that_goes_on_after_all_ends_the_new_one() {
         Box::new(door).leave();
         Ok(())
     });
-    let ended = refused(&path, &["--threads", "2"]);
+    let ended = refused(&path, args);
     let line = format!("mynah: --takeover {path}: not today\\n");
     assert_eq!((ended.code, &ended.stderr[..]), (Some(1), &[line][..]));
     holder.join().expect("no panic").expect("it is heard");

@@ -262,3 +262,37 @@ fn the_header_of_a_load_balancer_comes_before_the_handshake() {
         server.end();
     }
 }
+
+#[test]
+fn a_connection_stays_with_the_server_that_has_its_keys() {
+    let path = scratch("takeover");
+    let path = path.to_str().expect("UTF-8");
+    let args = ["--takeover", path];
+    let old = start(&args);
+    let mut peers: Vec<Stream> = (0..VERSIONS.len())
+        .map(|version| connect(&old, version))
+        .collect();
+    for peer in &mut peers {
+        assert_eq!(ask(peer, b"before"), b"before");
+    }
+    // This one has not begun its handshake.
+    let late = old.connect();
+    until("all are accepted", || {
+        old.stats().get("connections_now") == 3
+    });
+    let new = start(&args);
+    assert_eq!(new.address(), old.address());
+    for peer in &mut peers {
+        assert_eq!(ask(peer, b"after"), b"after");
+    }
+    let mut late = StreamOwned::new(TlsPeer::new(VERSIONS[1]).tls, late);
+    assert_eq!(ask(&mut late, b"late"), b"late");
+    assert_eq!(ask(&mut connect(&new, 1), b"new"), b"new");
+    assert_eq!(old.stats().get("connections_now"), 3);
+    assert_eq!(new.stats().get("connections_taken_over"), 0);
+    for mut peer in peers.into_iter().chain([late]) {
+        assert_eq!(rest(&mut peer).expect("it says goodbye"), b"");
+    }
+    assert_eq!(old.ended().code, Some(0));
+    new.end();
+}

@@ -211,11 +211,6 @@ pub(super) const ROW: CommandRow = CommandRow {
         }
         front::check(&serve)?;
         check_inetd(&serve, &options.given)?;
-        if let (Some(_), Some(processes)) = (&serve.takeover, serve.processes) {
-            return Err(format!(
-                "--takeover: does not combine with --processes {processes}, write --threads"
-            ));
-        }
         for (place, endpoint) in serve.listen.iter().enumerate() {
             let is_same = matches!(endpoint, Endpoint::Passed(_));
             if is_same && serve.listen[..place].contains(endpoint) {

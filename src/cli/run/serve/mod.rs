@@ -218,6 +218,7 @@ where
         block_trace_signal().map_err(io_failure("signals"))?;
     }
     let mut place = None;
+    let refusal = Refusal::default();
     if options.processes.is_some() {
         trace::check_processes(&options.trace)?;
         let mut announce = |addresses: &[Address]| {
@@ -234,7 +235,16 @@ where
             passed: &mut passed,
         };
         let (user, watch) = (user.as_ref(), (notices(), scrapes.take()));
-        match processes::supervise(open, user, watch, &mut reload, &mut announce)? {
+        let metrics = metrics.take();
+        let takeover = |predecessor| {
+            let prior = (predecessor, metrics);
+            takeover::prepare(&options, connections_max, prior, &refusal)
+        };
+        let role = processes::supervise(open, user, watch, takeover, &mut reload, &mut announce);
+        if let Some(failure) = takeover::taken(&refusal) {
+            return Err(failure);
+        }
+        match role? {
             processes::Role::Worker(it) => place = Some(it),
             processes::Role::Supervisor => return Ok(()),
         }
@@ -298,13 +308,12 @@ where
         }
     }
     // The path of the doorway may need the privileges that --user drops.
-    let refusal = Refusal::default();
-    let takeover = match takeover::prepare(
-        &options,
-        connections_max,
-        (passed.predecessor.take(), metrics),
-        &refusal,
-    ) {
+    let prior = (passed.predecessor.take(), metrics);
+    let takeover = match &place {
+        Some(_) => Ok(takeover::of_worker(&options)),
+        None => takeover::prepare(&options, connections_max, prior, &refusal),
+    };
+    let takeover = match takeover {
         Ok(takeover) => takeover,
         Err(failure) => {
             servers.iter_mut().for_each(Server::close_listeners);
@@ -314,7 +323,8 @@ where
     if let Some(user) = user.filter(|_| place.is_none()) {
         if let Err(failure) = user.take_over(&options, &addresses) {
             servers.iter_mut().for_each(Server::close_listeners);
-            takeover.into_iter().for_each(|it| it.doorway.close());
+            let doorway = takeover.and_then(|it| it.doorway);
+            doorway.into_iter().for_each(|(_, doorway)| doorway.close());
             return Err(failure);
         }
     }

@@ -8,17 +8,19 @@
 
 use super::super::{Exit, Failure, io_failure};
 use super::listeners::{Open, inherited_by};
+use super::takeover::Predecessor;
 use super::user::NewUser;
 use super::{Opened, drained, open_kernel, statistics};
 use crate::cli::options::Serve;
 use crate::kernel::journal::Track;
-use crate::kernel::{self, Address, Endpoint, Linux, Opener, Socket, Traced};
+use crate::kernel::{self, Address, Linux, Socket, Traced};
 use crate::protocol::connection::Protocol;
 use crate::protocol::service::Service;
 use crate::server::admission::listeners::Listeners;
 use crate::server::scrapes::{Pages, Scrapes};
 use crate::workers::notices::Notices;
 use crate::workers::processes::{self, Ended, Reporter, Supervision};
+use crate::workers::takeover::Takeover;
 
 /// The place of a worker process.
 pub(super) struct Place {
@@ -27,7 +29,7 @@ pub(super) struct Place {
     /// Its link to the supervisor.
     pub(super) reporter: Reporter,
     /// The listeners of each thread, shared with the other processes.
-    listeners: Vec<Vec<Socket>>,
+    listeners: Vec<Listeners<Socket>>,
 }
 
 /// What this process is, or was.
@@ -48,15 +50,10 @@ impl Place {
         let link = Some(self.reporter.link());
         let (kernel, waker, control) = open_kernel(options, (protocol, track), thread, link)?;
         let listeners = self.listeners.get_mut(thread);
-        let mut shared = listeners.map(std::mem::take).unwrap_or_default();
-        let is_passed = |it: &&Endpoint| matches!(it, Endpoint::Passed(_));
-        let passed = options.listen.iter().filter(is_passed).count();
-        let inherited = inherited_by(options, thread, passed).min(shared.len());
-        let listeners = Listeners {
-            own: Vec::new(),
-            inherited: shared.split_off(shared.len() - inherited),
-            shared,
-        };
+        let mut listeners = listeners.map(std::mem::take).unwrap_or_default();
+        // Other processes have them too.
+        let own = std::mem::take(&mut listeners.own);
+        listeners.shared.splice(0..0, own);
         Ok(Opened {
             kernel,
             waker,
@@ -72,22 +69,37 @@ pub(super) fn supervise(
     mut open: Open<'_>,
     user: Option<&NewUser>,
     (notices, scrapes): (Notices, Option<Scrapes<Traced<Linux>>>),
+    takeover: impl FnOnce(Option<Predecessor>) -> Result<Option<Takeover<Socket>>, Failure>,
     reload: &mut dyn FnMut() -> Result<(), String>,
     announce: &mut dyn FnMut(&[Address]),
 ) -> Result<Role, Failure> {
     let mut linux = Linux::new(true).map_err(io_failure("epoll"))?;
     let listeners = listeners_of_threads(&mut linux, &mut open)?;
     let Open {
-        options, addresses, ..
+        options,
+        addresses,
+        passed,
     } = open;
-    if let Some(user) = user {
-        let became = user.take_over(options, addresses);
-        if became.is_err() {
-            let close = |listener| linux.close_listener(listener);
-            listeners.into_iter().flatten().for_each(close);
-            return became.map(|()| Role::Supervisor);
+    // The path of the doorway may need the privileges that --user drops.
+    let takeover = takeover(passed.predecessor.take());
+    let takeover = takeover.and_then(|takeover| {
+        match user.map_or(Ok(()), |user| user.take_over(options, addresses)) {
+            Ok(()) => Ok(takeover),
+            Err(failure) => {
+                let doorway = takeover.and_then(|it| it.doorway);
+                doorway.into_iter().for_each(|(_, doorway)| doorway.close());
+                Err(failure)
+            }
         }
-    }
+    });
+    let takeover = match takeover {
+        Ok(takeover) => takeover,
+        Err(failure) => {
+            let close = |listeners: Listeners<Socket>| listeners.close(&mut linux);
+            listeners.into_iter().for_each(close);
+            return Err(failure);
+        }
+    };
     let supervision = Supervision {
         processes: options.processes.unwrap_or(1) as usize,
         alive: options.alive,
@@ -95,6 +107,7 @@ pub(super) fn supervise(
         drain_timeout: options.drain_timeout,
         notices,
         scrapes: scrapes.map(|scrapes| Box::new(scrapes) as Box<dyn Pages<Socket>>),
+        takeover,
     };
     let mut announce = || announce(addresses);
     let role = processes::supervise(linux, listeners, supervision, reload, &mut announce);
@@ -103,11 +116,18 @@ pub(super) fn supervise(
             place,
             link,
             listeners,
-        } => Ok(Role::Worker(Place {
-            number: place,
-            reporter: Reporter::new(link, options.alive),
-            listeners,
-        })),
+            waits,
+        } => {
+            let reporter = Reporter::new(link, options.alive);
+            Ok(Role::Worker(Place {
+                number: place,
+                reporter: match waits {
+                    true => reporter.wait_first(),
+                    false => reporter,
+                },
+                listeners,
+            }))
+        }
         processes::Role::Supervisor(ended) => exit_of(ended).map(|()| Role::Supervisor),
     }
 }
@@ -117,8 +137,8 @@ pub(super) fn supervise(
 fn listeners_of_threads(
     linux: &mut Linux,
     open: &mut Open<'_>,
-) -> Result<Vec<Vec<Socket>>, Failure> {
-    let mut all: Vec<Vec<Socket>> = Vec::new();
+) -> Result<Vec<Listeners<Socket>>, Failure> {
+    let mut all: Vec<Listeners<Socket>> = Vec::new();
     let mut copies = Vec::new();
     for thread in 0..open.options.threads {
         let shared = copies.pop().unwrap_or_default();
@@ -136,10 +156,10 @@ fn listeners_of_threads(
             _ => Ok(opened),
         });
         match opened {
-            Ok(opened) => all.push(opened.into_all()),
+            Ok(opened) => all.push(opened),
             Err(failure) => {
-                let close = |listener| linux.close_listener(listener);
-                all.into_iter().flatten().for_each(close);
+                let close = |listeners: Listeners<Socket>| listeners.close(linux);
+                all.into_iter().for_each(close);
                 return Err(failure);
             }
         }

@@ -10,10 +10,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::{Exit, Failure, io_failure};
+use super::super::{Exit, Failure};
 use crate::base::text::escape::escape;
 use crate::cli::options::{AuthName, Serve};
-use crate::kernel::{Address, Channel, Door, Doorway, Endpoint, Linux, Opener, Passage, Socket};
+use crate::kernel::{
+    Address, Channel, Door, Doorway, Endpoint, Passage, PassedState, Socket, check_passed,
+};
 use crate::limits::{CONNECTIONS_PER_MESSAGE, TAKEOVER_ANSWER_TIMEOUT, TAKEOVER_MESSAGE_MAX};
 use crate::server::admission::AcceptPolicy;
 use crate::server::plan::share;
@@ -104,17 +106,14 @@ pub(super) fn ask(options: &Serve) -> Result<Option<Predecessor>, Failure> {
         Ok(_) => return Ok(None),
         Err(reason) => return Err(reason(path)),
     };
-    let mut linux = Linux::new(false).map_err(io_failure("epoll"))?;
     for (role, socket) in roles.into_iter().zip(sockets) {
         match role {
             Role::Doorway => predecessor.doorway = Some(socket),
             Role::Metrics | Role::Listener | Role::Inherited => {
-                let address = linux.local(&socket).map_err(io_failure("getsockname"))?;
-                let taken = Taken {
-                    socket,
-                    address,
-                    is_inherited: role == Role::Inherited,
-                };
+                let taken = listener(socket, role).map_err(|reason| {
+                    let line = format!("a socket of the running server: {reason}");
+                    refused(path, Exit::Socket, &line)
+                })?;
                 match role {
                     Role::Metrics => predecessor.metrics = Some(taken),
                     _ => predecessor.listeners.push(taken),
@@ -123,6 +122,22 @@ pub(super) fn ask(options: &Serve) -> Result<Option<Predecessor>, Failure> {
         }
     }
     Ok(Some(predecessor))
+}
+
+/// A listener of the running process, checked: one that does not listen would be reported in every
+/// turn of a loop.
+fn listener(socket: Socket, role: Role) -> Result<Taken, String> {
+    let passed = check_passed(socket)?;
+    match passed.state {
+        PassedState::Listens => Ok(Taken {
+            socket: passed.socket,
+            address: passed.address,
+            is_inherited: role == Role::Inherited,
+        }),
+        PassedState::IsConnected | PassedState::Receives => {
+            Err("it is not listening, and must be".to_owned())
+        }
+    }
 }
 
 /// No process listens at a path.
@@ -306,6 +321,10 @@ impl Predecessor {
             let heard = self.say(&serving).and_then(|()| self.hear(&mut Vec::new()));
             match heard {
                 Ok(Outcome::Yours) => {
+                    if let Some(taken) = self.taker.taken() {
+                        // A running process that has ended since needs no answer.
+                        let _ = self.say(&taken.to_bytes());
+                    }
                     let passage = self.channel.take();
                     Ok(passage.map(|channel| Box::new(channel) as Box<dyn Passage<Socket>>))
                 }
@@ -356,11 +375,25 @@ pub(super) fn prepare(
     let least = share(connections_max, workers, workers - 1);
     let batch = least.min(CONNECTIONS_PER_MESSAGE as u32) as u8;
     Ok(Some(Takeover {
-        identity: identity(options),
-        doorway,
+        doorway: Some((identity(options), doorway)),
+        passage,
         metrics,
         commit: predecessor.map(|it| it.commit(path, (connections_max, batch), refusal)),
     }))
+}
+
+/// The part of a worker process: its supervisor takes over, and is taken over.
+pub(super) fn of_worker(options: &Serve) -> Option<Takeover<Socket>> {
+    options.takeover.as_ref().map(|_| Takeover {
+        doorway: None,
+        passage,
+        metrics: None,
+        commit: None,
+    })
+}
+
+fn passage(socket: Socket) -> Box<dyn Passage<Socket>> {
+    Box::new(Channel::from(socket))
 }
 
 /// Whether `wanted` is the address of `found` with any port.
