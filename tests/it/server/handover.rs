@@ -96,7 +96,7 @@ impl Two {
                     Passage::Open => {}
                 }
                 for (handed, socket) in handed.iter().zip(sockets) {
-                    let copy = sim.lock().expect("no panic").pass(socket)?;
+                    let copy = sim.lock().expect("no panic").pass(socket, 1)?;
                     queue.push_back((*handed, copy));
                 }
                 Ok(())

@@ -77,6 +77,8 @@ pub(super) enum LeftListener {
 
 struct Entry {
     serial: u64,
+    /// The worker that has opened it, or that it was passed to.
+    owner: usize,
     file: File,
     registered: Option<Registration>,
 }
@@ -147,6 +149,7 @@ impl Table {
         let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
         let entry = Some(Entry {
             serial,
+            owner: self.current,
             file,
             registered: None,
         });
@@ -226,6 +229,31 @@ impl Table {
             },
             _ => LeftListener::Kept,
         }
+    }
+
+    /// A descriptor belongs to the worker at `place`.
+    pub(super) fn give(&mut self, socket: &Socket, place: usize) {
+        if let Some(entry) = self.entry_mut(socket.number) {
+            entry.owner = place;
+        }
+    }
+
+    /// The descriptors of a worker.
+    pub(super) fn of_owner(&self, place: usize) -> Vec<Socket> {
+        let entries = (FIRST..).zip(&self.entries);
+        let of = entries.filter_map(|(number, entry)| {
+            let entry = entry.as_ref().filter(|entry| entry.owner == place)?;
+            let serial = entry.serial;
+            Some(Socket { number, serial })
+        });
+        of.collect()
+    }
+
+    /// Whether this end of a connection has one descriptor.
+    pub(super) fn has_one(&self, pair: usize, side: usize) -> bool {
+        let is = |number: &u32| self.stream(*number) == Some((pair, side));
+        let all = FIRST..FIRST + self.entries.len() as u32;
+        all.filter(is).count() == 1
     }
 
     /// A descriptor of the same end of a connection, if one is open.

@@ -66,20 +66,38 @@ impl Sim {
     }
 
     /// A copy of a connection in another process, as by SCM_RIGHTS: unix(7). From now on the end is
-    /// reported to the poller of the copy, because the other one is to be deregistered.
+    /// reported to the poller of the copy, because the other one is to be deregistered. The copy
+    /// belongs to the process at `place`.
     ///
     /// # Errors
     ///
     /// There are too many descriptors.
-    pub fn pass(&mut self, socket: &Socket) -> io::Result<Socket> {
+    pub fn pass(&mut self, socket: &Socket, place: usize) -> io::Result<Socket> {
         self.table.check(socket);
         let Some((pair, side)) = self.table.stream(socket.number) else {
             panic!("only connections are passed");
         };
         let opened = self.table.open(File::Stream { pair, side }, usize::MAX);
         let copy = opened.map_err(io::Error::from_raw_os_error)?;
+        self.table.give(&copy, place);
         self.pairs[pair].ends[side].owner = Owner::Descriptor(copy.number);
         Ok(copy)
+    }
+
+    /// The process at `place` is killed: all that it has opened, or was passed, is closed. Its
+    /// peers see that, and the others see nothing.
+    pub fn die(&mut self, place: usize) {
+        for socket in self.table.of_owner(place) {
+            let stream = self.table.stream(socket.number);
+            let is_last = |(pair, side)| self.table.has_one(pair, side);
+            if let Some((pair, _)) = stream.filter(|&it| is_last(it)) {
+                self.killed.insert(self.pairs[pair].serial);
+            }
+            // The kernel ends a registration with the last descriptor of the file. Here a copy has
+            // been made just before the connection is deregistered, so there is none left.
+            let _ = self.table.deregister(socket.number);
+            self.close(socket);
+        }
     }
 
     /// Moves the clock, while all workers sleep, to `time` or to the next SYN that is sent again.

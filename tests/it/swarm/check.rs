@@ -24,10 +24,13 @@ impl<S: Service + Clone> Stage<'_, S> {
     /// The invariants between any two turns.
     pub(super) fn check(&mut self) {
         let transit = self.handoff.as_ref().map_or(0, |it| it.in_transit());
-        let held: usize = self.servers.iter().map(Server::descriptors).sum();
+        let alive = self.alive();
+        let held = |place: &usize| self.servers[*place].descriptors();
+        let held: usize = alive.iter().map(held).sum();
         let open = self.sim().open_sockets();
-        assert_eq!(held + transit, open, "descriptors are what is held");
-        for place in 0..self.servers.len() {
+        let held = held + transit + self.on_their_way();
+        assert_eq!(held, open, "descriptors are what is held");
+        for place in alive {
             self.sim().look_as(place);
             self.check_worker(place);
         }
@@ -209,16 +212,18 @@ impl<S: Service + Clone> Stage<'_, S> {
             "no worker takes a connection that was handed over"
         );
         if self.world.accept == Some(AcceptPolicy::Exclusive) {
-            let open = self.servers.iter().any(Server::is_open);
+            let serves = |place: &usize| !self.has_left(*place);
+            let places: Vec<usize> = self.alive().into_iter().filter(serves).collect();
+            let open = places.iter().any(|place| self.servers[*place].is_open());
             let called = self.sim().is_called_on();
             // A worker without a descriptor has used up the wake-up, and tries again soon. The
             // others have the same descriptors.
             let soon = self.sim().time().after(LISTENER_PAUSE_MAX);
-            let pauses = |(place, server): (usize, &Server<Worker, S>)| {
+            let pauses = |place: usize| {
                 let until = self.sim().sleeps_until(place);
-                !server.is_open() && until.is_some_and(|until| until <= soon)
+                !self.servers[place].is_open() && until.is_some_and(|until| until <= soon)
             };
-            let pauses = self.servers.iter().enumerate().any(pauses);
+            let pauses = places.into_iter().any(pauses);
             assert!(
                 !open || !called || pauses,
                 "all sleep although a connection is queued"

@@ -25,6 +25,7 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Dice, Faults, Sim, Socket, Worker};
 
 use super::actor::{Actor, End};
+use super::crossing::Crossing;
 use super::datagrams::Datagrams;
 use super::errands::Errands;
 use super::http::LINE_MAX;
@@ -114,8 +115,8 @@ fn listeners(world: &World, kernels: &mut [Worker]) -> Vec<(Vec<Socket>, Vec<Soc
     match world.accept {
         None | Some(AcceptPolicy::Handoff) => all[0].0.push(first),
         Some(AcceptPolicy::Exclusive) => {
-            for (_, shared) in all.iter_mut().skip(1) {
-                let copy = kernels[0].share(&first);
+            for (kernel, (_, shared)) in kernels.iter_mut().zip(&mut all).skip(1) {
+                let copy = kernel.share(&first);
                 shared.push(copy.expect("another descriptor"));
             }
             all[0].1.push(first);
@@ -144,6 +145,8 @@ pub(super) struct Stage<'a, S: Service> {
     pub(super) doors: Vec<u32>,
     pub(super) actors: Vec<Actor>,
     errands: Option<Errands>,
+    pub(super) crossing: Option<Crossing>,
+    pub(super) is_draining: bool,
     datagrams: Option<Datagrams>,
     dice: Dice,
     trace: Option<&'a mut String>,
@@ -246,6 +249,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         locked(&sim).set_faults(world.faults.clone());
         let actors = world.parts.iter().map(Actor::new).collect();
         let errands = Errands::new(world.seed, &mut servers[0]);
+        let crossing = world.takeover.map(|plan| Crossing::new(world.seed, plan));
         let dice = Dice::new(!world.seed);
         let (step, turns, idle_turns) = (0, 0, vec![0; count]);
         Stage {
@@ -256,6 +260,8 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             doors,
             actors,
             errands,
+            crossing,
+            is_draining: false,
             datagrams,
             dice,
             trace,
@@ -299,6 +305,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
                 let _ = writeln!(trace, "    peer {number} ({kind:?}) {told}");
             }
         }
+        self.cross(self.step);
         if self.world.manner.answering == Answering::Run {
             self.end_processes();
         }
@@ -352,16 +359,16 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     /// sleep the clock moves to the first deadline.
     fn settle_all(&mut self, until: Time) {
         loop {
-            let count = self.servers.len();
+            let alive = self.alive();
             let awake = |place: &usize| self.sim().sleeps_until(*place).is_none();
-            let awake: Vec<usize> = (0..count).filter(awake).collect();
+            let awake: Vec<usize> = alive.iter().copied().filter(awake).collect();
             if awake.is_empty() {
                 self.check_all_asleep();
                 if self.sim().time() >= until {
                     return;
                 }
                 let sleeps = |place| self.sim().sleeps_until(place);
-                let next = (0..count).filter_map(sleeps).min().unwrap_or(until);
+                let next = alive.into_iter().filter_map(sleeps).min().unwrap_or(until);
                 self.sim().pass_to(next.min(until));
                 continue;
             }
@@ -479,6 +486,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     /// Drains the server, which must end in time whatever the peers do.
     fn drain(&mut self) {
         self.note("the server is told to end");
+        self.is_draining = true;
         if let Some(datagrams) = &mut self.datagrams {
             datagrams.make_room(&mut locked(&self.sim));
         }
@@ -486,6 +494,9 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         let first = self.dice.below(self.servers.len());
         for place in 0..self.servers.len() {
             let place = (first + place) % self.servers.len();
+            if !self.is_alive(place) {
+                continue;
+            }
             self.sim().look_as(place);
             self.servers[place].drain();
             self.sim().wake_worker(place);
@@ -508,7 +519,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         }
         self.actors.iter().for_each(|actor| actor.check(true));
         let cut: u64 = self.servers.iter().map(Server::cut).sum();
-        let lost = self.sim().lost();
+        let lost = self.sim().lost() - self.crossing.as_ref().map_or(0, |it| it.lost);
         // With this fault a full queue looks empty.
         assert!(
             lost <= cut || self.world.faults.would_block > 0.0,
@@ -517,18 +528,20 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     }
 
     fn is_done(&self) -> bool {
-        self.servers.iter().all(Server::is_done)
+        let alive = self.alive();
+        self.on_their_way() == 0 && alive.into_iter().all(|place| self.servers[place].is_done())
     }
 
     /// Checks that nothing is left.
     fn leave(&mut self) {
-        let counters = self.counters();
-        let closed: u64 = counters.closed.iter().sum();
-        assert_eq!(
-            closed, counters.connections_total,
-            "every connection ended for a reason"
-        );
-        for server in &self.servers {
+        for place in self.alive() {
+            let server = &self.servers[place];
+            let closed: u64 = server.counters().closed.iter().sum();
+            assert_eq!(
+                closed,
+                server.counters().connections_total,
+                "every connection ended for a reason"
+            );
             let lent = server.workspaces_acquired();
             assert_eq!(lent, 0, "every workspace came back");
         }
@@ -538,7 +551,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         self.sim().bury_the_killed(true);
         self.sim().end_orphans();
         self.finish_errands();
-        for place in 0..self.servers.len() {
+        for place in self.alive() {
             // The first turn may still report what was closed.
             for _ in 0..3 {
                 self.turn(place);
@@ -601,7 +614,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
     }
 
     /// Moves the calls of the last turn into the trace.
-    fn write_down(&mut self) {
+    pub(super) fn write_down(&mut self) {
         if let Some(trace) = &mut self.trace {
             let mut sim = locked(&self.sim);
             let _ = write!(trace, "{}", sim.trace());
@@ -609,7 +622,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
         }
     }
 
-    fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         if let Some(trace) = &mut self.trace {
             let _ = writeln!(trace, "    {text}");
         }

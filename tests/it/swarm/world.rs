@@ -15,6 +15,7 @@ use mynah::server::pool::WorkspaceSize;
 use crate::sim::{Dice, Faults, Pipe};
 
 use super::announcing;
+use super::crossing;
 use super::http::LINE_MAX;
 use super::script::Talk;
 use super::shape::{SHAPES, Shape};
@@ -245,6 +246,17 @@ pub struct World {
     pub parts: Vec<Part>,
     /// How two workers share the connections; `None` is one worker.
     pub accept: Option<AcceptPolicy>,
+    /// The second worker is a process that takes over from the first one.
+    pub takeover: Option<Takeover>,
+}
+
+/// A takeover, see crossing.rs.
+#[derive(Clone, Copy, Debug)]
+pub struct Takeover {
+    /// The step at which the first process leaves its listener.
+    pub leaves_at: usize,
+    /// The process that dies, and at which step.
+    pub dies: Option<(usize, usize)>,
 }
 
 const POLICIES: [AcceptPolicy; 3] = [
@@ -327,6 +339,7 @@ impl World {
             is_announced: false,
             parts: Vec::new(),
             accept: None,
+            takeover: None,
         };
         world.faults.no_memory = [0.0, 0.002, 0.02][dice.below(3)];
         world.join_limits_and_faults(&mut dice);
@@ -351,7 +364,36 @@ impl World {
         if dice.chance(0.25) {
             world.announce();
         }
+        if world.accept == Some(AcceptPolicy::Exclusive) {
+            world.draw_takeover();
+        }
         world
+    }
+
+    /// Most often, makes the two workers two processes.
+    fn draw_takeover(&mut self) {
+        let mut dice = Dice::new(self.seed.rotate_left(41));
+        if dice.chance(0.25) {
+            return;
+        }
+        // Limits of an address are those of each process.
+        self.connections_per_ip_max = None;
+        self.descriptors = 1 << 16;
+        let leaves_at = dice.below(50);
+        // Tasks and datagrams belong to the first worker, and would end with it.
+        let has_more = self.seed % 4 == 1 || self.seed % 4 == 2;
+        let victim = match has_more {
+            true => crossing::NEW,
+            false => [crossing::OLD, crossing::NEW][dice.below(2)],
+        };
+        let dies_at = match dice.chance(0.5) {
+            true => dice.below(leaves_at + 1),
+            false => leaves_at + dice.below(30),
+        };
+        self.takeover = Some(Takeover {
+            leaves_at,
+            dies: dice.chance(0.6).then_some((victim, dies_at)),
+        });
     }
 
     /// Puts a load balancer in front: each peer begins with a header, and some that lie begin with
