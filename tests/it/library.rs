@@ -641,13 +641,7 @@ fn a_program_that_takes_signals_prints_its_counts_and_drains_and_taps() {
     peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     peer.write_all(b"hello").expect("it reads");
     peer.read_exact(&mut [0; 5]).expect("it answers");
-    let signal = |name: &str| {
-        let kill = format!("kill -s {name} {}", program.id());
-        let sent = std::process::Command::new("sh")
-            .args(["-c", &kill])
-            .status();
-        assert!(sent.expect("a shell").success());
-    };
+    let signal = |name: &str| assert!(crate::program::signal(program.id(), name));
     signal("USR1");
     assert!(heard("stats ").contains("connections_total=1"));
     signal("TERM");

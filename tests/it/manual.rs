@@ -9,8 +9,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -95,22 +97,72 @@ fn matches(expected: &[String], lines: &[String]) -> bool {
     }
 }
 
-/// Ports that a session has instead of those that it names: below the range of the kernel's own
+/// The command with each `sleep SECONDS` made longer by this factor.
+fn with_longer_sleeps(command: &str, factor: f64) -> String {
+    let mut parts = command.split("sleep ");
+    let mut longer = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|it: char| !it.is_ascii_digit() && it != '.');
+        let (number, rest) = part.split_at(end.unwrap_or(part.len()));
+        let seconds = number.parse::<f64>().map(|it| (it * factor).to_string());
+        longer += &format!("sleep {}{rest}", seconds.as_deref().unwrap_or(number));
+    }
+    longer
+}
+
+#[test]
+fn a_sleep_of_a_session_is_made_longer_and_nothing_else() {
+    for (command, longer) in [
+        (
+            "sleep 0.5; kill -USR1 $!; sleep 2",
+            "sleep 1.5; kill -USR1 $!; sleep 6",
+        ),
+        (
+            "(printf half; sleep 1) | cat",
+            "(printf half; sleep 3) | cat",
+        ),
+        ("sleep $span; echo sleep", "sleep $span; echo sleep"),
+        ("echo 1", "echo 1"),
+    ] {
+        assert_eq!(with_longer_sleeps(command, 3.0), longer);
+    }
+}
+
+/// A port that a session has instead of one that it names.
+struct Port {
+    named: u16,
+    real: u16,
+    /// The name of a local socket, which no other session has at the same time, in whatever process
+    /// of this machine.
+    _claim: UnixListener,
+}
+
+/// Free ports, for streams and for datagrams at every address: below the range of the kernel's own
 /// choices, so that no client of another test gets one in the meantime.
-fn free_ports() -> Vec<(u16, u16)> {
+fn free_ports() -> Vec<Port> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = 20_000 + (std::process::id() % 10_000) as u16;
-    let mut free = Vec::new();
-    for named in PORTS {
-        let port = loop {
-            let port = begin + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                break port;
+    let claim = |named| {
+        loop {
+            let real = begin + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+            let name = format!("mynah-manual-port-{real}");
+            let name = SocketAddr::from_abstract_name(name).expect("a short name");
+            let Ok(claim) = UnixListener::bind_addr(&name) else {
+                continue;
+            };
+            let is_free = ["127.0.0.1", "0.0.0.0"].iter().all(|at| {
+                TcpListener::bind((*at, real)).is_ok() && UdpSocket::bind((*at, real)).is_ok()
+            });
+            if is_free {
+                return Port {
+                    named,
+                    real,
+                    _claim: claim,
+                };
             }
-        };
-        free.push((named, port));
-    }
-    free
+        }
+    };
+    PORTS.map(claim).collect()
 }
 
 /// A shell that plays one session.
@@ -118,12 +170,14 @@ struct Shell {
     bash: Child,
     orders: ChildStdin,
     lines: Receiver<String>,
-    ports: Vec<(u16, u16)>,
+    ports: Vec<Port>,
+    /// The factor of the spans for which a session sleeps.
+    slowness: f64,
     folder: PathBuf,
 }
 
 impl Shell {
-    fn start(name: &str) -> Shell {
+    fn start(name: &str, slowness: f64) -> Shell {
         let ports = free_ports();
         let folder = format!("mynah-manual-{}-{name}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
@@ -131,7 +185,7 @@ impl Shell {
         fs::create_dir_all(&tools).expect("a folder");
         // A server without an address would listen on the default port. The words
         // `mynah --listen {port}` and `mynah help` are as they are.
-        let default = ports[0].1;
+        let default = ports[0].real;
         let wrapper = format!(
             "#!/bin/sh\n\
              case \"$1\" in\n\
@@ -176,6 +230,7 @@ impl Shell {
             orders,
             lines,
             ports,
+            slowness,
             folder,
         }
     }
@@ -183,7 +238,7 @@ impl Shell {
     /// Replaces the ports of the text by those of this session.
     fn inwards(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (named, real) in &self.ports {
+        for Port { named, real, .. } in &self.ports {
             text = text.replace(&named.to_string(), &real.to_string());
         }
         text
@@ -191,7 +246,7 @@ impl Shell {
 
     fn outwards(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (named, real) in &self.ports {
+        for Port { named, real, .. } in &self.ports {
             text = text.replace(&real.to_string(), &named.to_string());
         }
         text
@@ -199,7 +254,7 @@ impl Shell {
 
     /// Plays one step; an error says what came instead.
     fn play(&mut self, step: &Step) -> Result<(), String> {
-        let command = self.inwards(&step.command);
+        let command = with_longer_sleeps(&self.inwards(&step.command), self.slowness);
         writeln!(self.orders, "{command}\necho '{MARK}'").map_err(|error| error.to_string())?;
         if step.command.trim_end().ends_with('&') {
             self.wait_for_server(&step.command)?;
@@ -237,17 +292,17 @@ impl Shell {
 
     /// Waits until the servers that `command` starts can be reached.
     fn wait_for_server(&self, command: &str) -> Result<(), String> {
-        let named = |(named, _): &&(u16, u16)| command.contains(&named.to_string());
-        let is_named = self.ports.iter().any(|port| named(&port));
-        let ports = self.ports.iter().filter(|(port, _)| match is_named {
-            true => command.contains(&port.to_string()),
-            false => *port == DEFAULT_PORT,
+        let is_in = |port: &Port| command.contains(&port.named.to_string());
+        let is_named = self.ports.iter().any(is_in);
+        let ports = self.ports.iter().filter(|port| match is_named {
+            true => is_in(port),
+            false => port.named == DEFAULT_PORT,
         });
-        for (_, port) in ports {
+        for Port { real, .. } in ports {
             let until = Instant::now() + PATIENCE;
-            while TcpStream::connect(("127.0.0.1", *port)).is_err() {
+            while TcpStream::connect(("127.0.0.1", *real)).is_err() {
                 if Instant::now() > until {
-                    return Err(format!("$ {command}\nis not reached on port {port}"));
+                    return Err(format!("$ {command}\nis not reached on port {real}"));
                 }
                 thread::sleep(Duration::from_millis(5));
             }
@@ -290,10 +345,16 @@ fn play(path: &Path) {
         if needs.into_iter().any(lacks) {
             continue;
         }
-        let mut shell = Shell::start(&format!("{name}-{}", session.line));
-        let failed = session.steps.iter().find_map(|step| shell.play(step).err());
-        if let Some(failure) = failed {
-            panic!("{}:{}: {failure}", path.display(), session.line);
+        // A session waits with sleep(1), which is too short on a slow machine: then it is played
+        // again from the start, with longer waits.
+        let play = |slowness| {
+            let mut shell = Shell::start(&format!("{name}-{}", session.line), slowness);
+            session.steps.iter().find_map(|step| shell.play(step).err())
+        };
+        let failures: Vec<String> = [1.0, 3.0, 9.0].into_iter().map_while(play).collect();
+        if let [.., failure] = &failures[..] {
+            let is_passed = failures.len() < 3;
+            assert!(is_passed, "{}:{}: {failure}", path.display(), session.line);
         }
     }
 }

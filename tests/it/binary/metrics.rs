@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use mynah::limits::{SCRAPE_LOOK_INTERVAL, SCRAPES_MAX, SCRAPES_SIZE};
 
@@ -114,9 +115,12 @@ fn a_server_that_drains_is_alive_and_not_ready() {
 fn silent_scrapes_are_bounded_and_hurt_nobody() {
     let server = server(&[]);
     let at = pages(&server);
-    let silent: Vec<TcpStream> = (0..40)
-        .filter_map(|_| TcpStream::connect(at).ok())
+    // More than have a place and more than wait for one: the kernel answers no further handshake.
+    let patience = Duration::from_millis(50);
+    let silent: Vec<TcpStream> = (0..2 * SCRAPES_MAX + 8)
+        .filter_map(|_| TcpStream::connect_timeout(&at, patience).ok())
         .collect();
+    assert!(silent.len() > SCRAPES_MAX, "{}", silent.len());
     let mut peer = server.connect();
     for _ in 0..100 {
         assert_eq!(ask(&mut peer, b"hello"), b"hello");

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::ask;
 use super::server::{Server, until};
+use crate::program;
 use crate::uninterrupted::uninterrupted;
 
 /// The models that hold more than one connection.
@@ -133,10 +134,7 @@ fn v2_a_child_that_is_killed_is_reaped_and_counted_and_the_others_stay() {
     let child = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("proc(5)");
     let mut other = server.connect();
     ask(&mut other, b"y");
-    let kill = std::process::Command::new("kill")
-        .args(["-9", child.trim()])
-        .status();
-    assert!(kill.is_ok_and(|status| status.success()));
+    assert!(program::shell(&format!("kill -s KILL {child}")));
     let mut rest = Vec::new();
     let _ = killed.read_to_end(&mut rest);
     assert!(rest.is_empty());
@@ -156,10 +154,7 @@ fn v2_a_child_that_is_stopped_is_killed_at_the_drain_time_out_and_counts_as_cut(
     ask(&mut peer, &[0, 0, 0, 1, b'x']);
     let pid = server.pid();
     let child = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("proc(5)");
-    let stop = std::process::Command::new("kill")
-        .args(["-STOP", child.trim()])
-        .status();
-    assert!(stop.is_ok_and(|status| status.success()));
+    assert!(program::shell(&format!("kill -s STOP {child}")));
     until("it is stopped", || children(&server) == ['T']);
     server.signal("TERM");
     assert_eq!(server.ended().code, Some(10));
@@ -175,10 +170,7 @@ fn v2_a_child_that_is_killed_in_the_drain_counts_as_cut() {
     server.hears("draining");
     let pid = server.pid();
     let child = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("proc(5)");
-    let kill = std::process::Command::new("kill")
-        .args(["-9", child.trim()])
-        .status();
-    assert!(kill.is_ok_and(|status| status.success()));
+    assert!(program::shell(&format!("kill -s KILL {child}")));
     let ended = server.ended();
     assert_eq!(ended.code, Some(10));
     let last = ended.stderr.last().cloned().unwrap_or_default();

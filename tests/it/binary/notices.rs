@@ -91,30 +91,37 @@ impl Manager {
 
 #[test]
 fn v7_a_service_manager_hears_of_the_start_the_reload_and_the_end_under_every_model() {
-    let manager = Manager::new("life");
-    for args in WAYS {
-        let server = manager.start(&[], args);
-        // The ready line came first.
-        assert_eq!(manager.hears(), "READY=1", "{args:?}");
-        server.signal("HUP");
-        let reloading = manager.hears();
-        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
-        let time = time.unwrap_or_else(|| panic!("{reloading}"));
-        assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{time}");
-        assert_eq!(manager.hears(), "READY=1", "{args:?}");
-        let mut peer = server.connect();
-        assert_eq!(ask(&mut peer, b"hello"), b"hello");
-        let more = match args {
-            ["--processes", _] => ", 2 of 2 worker processes",
-            _ => "",
-        };
-        manager.hears_also(&format!("STATUS=1 connection{more}"));
-        drop(peer);
-        manager.hears_also(&format!("STATUS=0 connections{more}"));
-        server.signal("TERM");
-        assert_eq!(manager.hears(), "STOPPING=1", "{args:?}");
-        assert_eq!(server.ended().code, Some(0));
-    }
+    // The status is told once a second, so all of them are heard beside each other.
+    std::thread::scope(|scope| {
+        for (number, args) in WAYS.into_iter().enumerate() {
+            let manager = Manager::new(&format!("life-{number}"));
+            scope.spawn(move || hears_of_a_life(&manager, args));
+        }
+    });
+}
+
+fn hears_of_a_life(manager: &Manager, args: &[&str]) {
+    let server = manager.start(&[], args);
+    // The ready line came first.
+    assert_eq!(manager.hears(), "READY=1", "{args:?}");
+    server.signal("HUP");
+    let reloading = manager.hears();
+    let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    let time = time.unwrap_or_else(|| panic!("{reloading}"));
+    assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{time}");
+    assert_eq!(manager.hears(), "READY=1", "{args:?}");
+    let mut peer = server.connect();
+    assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    let more = match args {
+        ["--processes", _] => ", 2 of 2 worker processes",
+        _ => "",
+    };
+    manager.hears_also(&format!("STATUS=1 connection{more}"));
+    drop(peer);
+    manager.hears_also(&format!("STATUS=0 connections{more}"));
+    server.signal("TERM");
+    assert_eq!(manager.hears(), "STOPPING=1", "{args:?}");
+    assert_eq!(server.ended().code, Some(0));
 }
 
 #[test]

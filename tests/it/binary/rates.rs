@@ -11,7 +11,7 @@ use super::{MIB, ask, pattern, rest, say};
 use crate::uninterrupted::uninterrupted;
 
 /// Long enough for a figure, and short enough for a test.
-const SPAN: Duration = Duration::from_secs(2);
+const SPAN: Duration = Duration::from_secs(1);
 const RATE: usize = MIB;
 const BURST: usize = 64 << 10;
 

@@ -10,13 +10,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mynah::limits::COMMAND_TIMEOUT;
+use socket2::SockRef;
 
 use super::server::{Ended, Server, until};
-use super::{has_descriptors, is_installed, rest, say};
+use super::{has_descriptors, rest, say};
 
 const RESULT: &str = " execute done, result is : \n";
 
@@ -222,10 +222,7 @@ fn too_long_ends_the_whole_group_and_answers_with_what_there_was() {
     let begin = Instant::now();
     let heard = ask(&server, script.line());
     let took = begin.elapsed();
-    assert!(
-        took >= Duration::from_secs(5) && took < Duration::from_secs(15),
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_secs(5), "{took:?}");
     let (leader, rest) = heard.split_once('\n').expect("a line");
     assert_eq!(rest, "mynah: cut, it took longer than 5 seconds\n\n");
     let leader = leader.parse().expect("a number");
@@ -261,46 +258,21 @@ fn a_peer_that_leaves_takes_its_command_with_it() {
     let talker = Script::new("talker", "while :; do echo on; sleep 0.01; done");
     let server = allowing(&["sleep 60", talker.line()], &[]);
     let (peer, id) = waiting(&server, "sleep 60");
-    if is_installed("python3") {
-        drop(peer);
-        reset_after(&server, "sleep 60");
-        until("both are gone", || children(&server).is_empty());
-    } else {
-        drop(peer);
-        until("it is gone", || children(&server).is_empty());
-    }
-    assert_eq!(group(id), 0);
-    let (peer, id) = waiting(&server, talker.line());
-    let begin = Instant::now();
+    // With SO_LINGER 0, close(2) sends RST.
+    let linger = SockRef::from(&peer).set_linger(Some(Duration::ZERO));
+    linger.expect("an option");
     drop(peer);
     until("it is gone", || children(&server).is_empty());
-    assert!(begin.elapsed() < Duration::from_secs(4));
     until("its group too", || group(id) == 0);
-    assert!(server.stats().get("commands_abandoned") >= 1);
+    let (peer, id) = waiting(&server, talker.line());
+    drop(peer);
+    until("it is gone", || children(&server).is_empty());
+    until("its group too", || group(id) == 0);
+    let stats = server.stats();
+    // None has had to be cut at the end of its time.
+    assert_eq!(stats.get("commands_too_late"), 0);
+    assert_eq!(stats.get("commands_abandoned"), 2);
     server.end();
-}
-
-/// Sends a request and resets the connection while the command runs. The standard library has no
-/// SO_LINGER.
-fn reset_after(server: &Server, line: &str) {
-    let script = r#"
-import socket, struct, sys, time
-peer = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)
-peer.sendall(sys.argv[3].encode() + b"\n")
-time.sleep(0.2)
-peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-peer.close()
-"#;
-    let address = server.address();
-    let (host, port) = (address.ip().to_string(), address.port().to_string());
-    let abandoned = server.stats().get("commands_abandoned");
-    let status = Command::new("python3")
-        .args(["-c", script, &host, &port, line])
-        .status();
-    assert!(status.expect("it is installed").success());
-    until("it was heard of at once", || {
-        server.stats().get("commands_abandoned") > abandoned
-    });
 }
 
 #[test]
@@ -346,13 +318,11 @@ fn a_drain_waits_for_a_command_and_a_second_signal_kills_it() {
         let all = children(&server);
         server.signal("TERM");
         server.hears("draining");
-        let begin = Instant::now();
         server.signal("TERM");
-        assert_eq!(server.ended().code, Some(143));
-        assert!(
-            begin.elapsed() < COMMAND_TIMEOUT / 2,
-            "it has waited for them"
-        );
+        let ended = server.ended();
+        assert_eq!(ended.code, Some(143));
+        let told = ended.stderr.concat();
+        assert!(!told.contains("takes too long"), "it has waited: {told}");
         until("all are gone", || all.iter().all(|id| group(*id) == 0));
     }
 }
@@ -391,48 +361,38 @@ fn a_local_peer_is_called_unix() {
 
 #[test]
 fn sixty_four_slow_commands_delay_no_other_request() {
-    let server = allowing(&["sleep 1"], &[]);
-    let mut quick = server.connect();
-    let none = round_trips(&mut quick, || false);
+    // They run until the second signal, or until their time is over.
+    let server = allowing(&["sleep 60"], &[]);
     let mut slow: Vec<TcpStream> = (0..64).map(|_| server.connect()).collect();
     for peer in &mut slow {
-        peer.write_all(&b"sleep 1\n".repeat(2))
-            .expect("the server reads");
-        peer.shutdown(Shutdown::Write).expect("still connected");
+        peer.write_all(b"sleep 60\n").expect("the server reads");
     }
-    until("all run", || server.stats().get("commands") >= 64);
-    let with = round_trips(&mut quick, || server.stats().get("commands_now") == 0);
-    say(format_args!(
-        "a refused request, median and 99 of 100: {:?} and {:?}; beside 64 times sleep 1: {:?} and \
-         {:?}",
-        none.0, none.1, with.0, with.1
-    ));
-    // A request that waits for a command would take a second.
-    assert!(with.1 < Duration::from_millis(500), "{with:?}");
-    for peer in &mut slow {
-        let heard = String::from_utf8(rest(peer)).expect("text");
-        assert_eq!(heard.matches(RESULT).count(), 2);
-    }
-    assert_eq!(server.stats().get("commands"), 128);
-    server.end();
-}
-
-/// Median and 99th percentile of the round trips of refused requests, over two seconds or until
-/// `over`.
-fn round_trips(peer: &mut TcpStream, mut over: impl FnMut() -> bool) -> (Duration, Duration) {
-    let mut reader = BufReader::new(peer.try_clone().expect("a second handle"));
+    until("all run", || server.stats().get("commands_now") == 64);
+    let mut quick = server.connect();
+    let mut reader = BufReader::new(quick.try_clone().expect("a second handle"));
     let (begin, mut times, mut line) = (Instant::now(), Vec::new(), String::new());
-    while begin.elapsed() < Duration::from_secs(1) {
+    while times.len() < 1_000 && begin.elapsed() < COMMAND_TIMEOUT / 4 {
         let start = Instant::now();
-        peer.write_all(b"no\n").expect("the server reads");
+        quick.write_all(b"no\n").expect("the server reads");
         reader.read_line(&mut line).expect("the server answers");
         times.push(start.elapsed());
         assert_eq!(line, "坏人!\n");
         line.clear();
-        if times.len() % 1000 == 0 && over() {
-            break;
-        }
     }
     times.sort();
-    (times[times.len() / 2], times[times.len() * 99 / 100])
+    say(format_args!(
+        "a refused request beside 64 times sleep 60, of {}: median {:?}, 99 of 100 {:?}",
+        times.len(),
+        times[times.len() / 2],
+        times[times.len() * 99 / 100]
+    ));
+    // None of the answers has waited for the end of a command.
+    let stats = server.stats();
+    let over = stats.get("commands_too_late");
+    assert!(over == 64 || stats.get("commands_now") == 64, "{over}");
+    assert!(over == 0 || times.len() > 1, "the first one has waited");
+    server.signal("TERM");
+    server.hears("draining");
+    server.signal("TERM");
+    assert_eq!(server.ended().code, Some(143));
 }

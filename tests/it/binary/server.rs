@@ -154,8 +154,7 @@ impl Server {
     }
 
     fn shell(&self, command: &str) {
-        let sent = Command::new("sh").args(["-c", command]).status();
-        assert!(sent.expect("a shell").success(), "{command}");
+        assert!(program::shell(command), "{command}");
     }
 
     /// Stops reading stdout: its pipe is closed.

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::server::{PATIENCE, until};
 use crate::load::command::without_load;
+use crate::program;
 use crate::terminal::{Terminal, fill};
 
 /// A stream that accepts no data, and the other end that keeps it open.
@@ -128,7 +129,7 @@ impl Served {
         out: Stdio,
         err: Stdio,
     ) -> Served {
-        let words = [wrapper, &[crate::program::path()], args].concat();
+        let words = [wrapper, &[program::path()], args].concat();
         let child = Command::new(words[0])
             .args(&words[1..])
             .args(["--listen", "127.0.0.1:0"])
@@ -200,9 +201,7 @@ fn listening_port(pid: u32) -> Option<u16> {
 }
 
 fn signal(child: &Child, name: &str) {
-    let kill = format!("kill -s {name} {}", child.id());
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    assert!(sent.expect("a shell").success(), "{kill}");
+    assert!(program::signal(child.id(), name), "{name}");
 }
 
 /// Everything that arrives on a pipe until its end.
@@ -238,7 +237,7 @@ fn code(child: &mut Child, what: &str) -> Option<i32> {
 /// with its arguments.
 fn by_shell(script: &str, args: &[&str]) -> std::process::Output {
     Command::new("sh")
-        .args(["-c", script, "sh", crate::program::path()])
+        .args(["-c", script, "sh", program::path()])
         .args(args)
         .env_remove("RUST_LOG")
         .output()

@@ -17,6 +17,7 @@ use super::injected::{Report, may_trace};
 use super::run::{Script, allowing, ask, children, group, stat};
 use super::server::{Server, until};
 use super::{is_installed, rest, say};
+use crate::program;
 
 /// The words in front of the program that set limits.
 fn under_shell(commands: &str) -> [&str; 4] {
@@ -41,9 +42,7 @@ fn zombies(parent: u32) -> usize {
 
 /// Sends a signal to a process that is not a child of the test.
 fn signal(id: u32, name: &str) {
-    let kill = format!("kill -s {name} {id}");
-    let sent = Command::new("sh").args(["-c", &kill]).status();
-    assert!(sent.expect("a shell").success(), "{kill}");
+    assert!(program::signal(id, name), "{name} to {id}");
 }
 
 #[test]
@@ -255,11 +254,12 @@ fn a_command_that_the_kernel_refuses_to_watch_is_not_said_to_be_missing() {
 #[test]
 fn the_command_after_the_last_place_waits_and_has_its_whole_time() {
     let count = COMMANDS_MAX + 1;
-    let server = allowing(&["sleep 4"], &[]);
+    // Twice this is longer than the limit, and a slow start leaves much time to its end.
+    let server = allowing(&["sleep 2.6"], &[]);
     let begin = Instant::now();
     let mut peers: Vec<TcpStream> = (0..count).map(|_| server.connect()).collect();
     for peer in &mut peers {
-        writeln!(peer, "sleep 4").expect("the server reads");
+        writeln!(peer, "sleep 2.6").expect("the server reads");
     }
     until("one waits", || server.stats().get("command_waits") == 1);
     assert!(server.stats().get("commands") <= COMMANDS_MAX as u64);
@@ -270,7 +270,7 @@ fn the_command_after_the_last_place_waits_and_has_its_whole_time() {
     }
     // The command was not cut, although more time than the limit of a command has passed since its
     // request.
-    assert!(begin.elapsed() >= Duration::from_secs(8));
+    assert!(begin.elapsed() >= Duration::from_millis(5_200));
     let stats = server.stats();
     assert_eq!(stats.get("commands"), count as u64);
     assert_eq!(stats.get("commands_too_late"), 0);
@@ -285,8 +285,7 @@ fn a_command_that_never_falls_silent_is_cut_at_its_time() {
     let heard = ask(&server, script.line());
     let took = begin.elapsed();
     assert!(heard.ends_with("on\nmynah: cut, it took longer than 5 seconds\n\n"));
-    let most = Duration::from_secs(15);
-    assert!(took >= Duration::from_secs(5) && took < most, "{took:?}");
+    assert!(took >= Duration::from_secs(5), "{took:?}");
     server.end();
 }
 

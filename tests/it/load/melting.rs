@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use mynah::load::plan::{Plan, Protocol, Until};
+use mynah::load::plan::{Plan, Protocol};
 use socket2::Socket;
 
 use super::command::{bench, joined, told};
 use super::peer;
-use super::runs::{brief, measure, plan};
+use super::runs::{brief, in_few_runs, measure, plan};
 
 /// The next number of a server's requests, counted from 1.
 fn next(counter: &AtomicU64) -> u64 {
@@ -180,11 +180,10 @@ fn a_server_that_drops_half_of_the_connections_gets_its_load_on_the_others() {
     });
     let plan = Plan {
         connections: 8,
-        until: Until::Time(Duration::from_millis(700)),
-        ..plan(1)
+        ..plan(2_000)
     };
     let tally = measure(&plan, server).tally;
-    assert!(tally.answered > 100, "{}", brief(&tally));
+    assert!(tally.answered > 1_000, "{}", brief(&tally));
     assert_eq!(
         ANSWERED.load(Ordering::Relaxed),
         tally.answered,
@@ -251,8 +250,7 @@ fn a_server_that_restarts_during_the_run_is_found_again() {
     });
     let plan = Plan {
         connections: 3,
-        until: Until::Time(Duration::from_millis(1500)),
-        ..plan(1)
+        ..plan(1_000)
     };
     let tally = measure(&plan, address).tally;
     assert!(
@@ -300,20 +298,28 @@ fn noise_fails_the_request_before_it_or_is_told_without_one() {
     let late = peer::tcp(|stream| {
         peer::pages(stream, |stream| {
             let is_sent = page(stream, 200, "ok");
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(25));
             is_sent && stream.write_all(b"noise").is_ok()
         });
     });
     let words = "--protocol http --rate 20 --connections 1 --warmup 0 --duration 200ms";
-    let (code, out, err) = run(&late.to_string(), words);
-    assert_eq!(code, Some(7), "{out}");
-    assert!(joined(&out).contains("4 due in 0.20 s, 0 errors"), "{out}");
-    assert!(joined(&out).contains("4 answered, 0 failed"), "{out}");
-    let last = err.lines().last().unwrap_or_default();
-    assert!(
-        last.ends_with("bytes that no request had asked for, see the report"),
-        "{err}"
-    );
+    in_few_runs(|| {
+        let (code, out, err) = run(&late.to_string(), words);
+        assert!(joined(&out).contains("4 due in 0.20 s, "), "{out}");
+        // On a slow machine the noise meets the next request, or comes after the run.
+        let is_alone = out.contains(", 0 errors") && out.contains(" 4 answered, 0 failed");
+        match (code, is_alone) {
+            (Some(7), true) => {}
+            (Some(0 | 7), _) => return Err(out),
+            _ => panic!("{code:?}: {out}{err}"),
+        }
+        let last = err.lines().last().unwrap_or_default();
+        assert!(
+            last.ends_with("bytes that no request had asked for, see the report"),
+            "{err}"
+        );
+        Ok(())
+    });
 }
 
 #[test]

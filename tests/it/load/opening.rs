@@ -15,7 +15,7 @@ use mynah::load::run::RunError;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::peer;
-use super::runs::{assert_whole, load, plan};
+use super::runs::{assert_whole, brief, in_few_runs, load, plan};
 
 #[test]
 fn only_connections_of_the_load_are_timed() {
@@ -41,9 +41,13 @@ fn under_churn_connections_of_the_warm_up_are_not_timed() {
         until: Until::Time(Duration::from_millis(100)),
         ..plan(1)
     };
-    let tally = load(&plan, server).expect("the server is there").tally;
-    assert!(tally.connect.count() > 0 && tally.connections > tally.connect.count());
-    assert!(tally.connect.count() <= tally.answered + 5, "{tally:?}");
+    in_few_runs(|| {
+        let outcome = load(&plan, server.clone()).expect("the server is there");
+        let tally = outcome.tally;
+        assert!(tally.connect.count() <= tally.answered + 5, "{tally:?}");
+        let has_both = tally.connect.count() > 0 && tally.connections > tally.connect.count();
+        has_both.then_some(()).ok_or_else(|| brief(&tally))
+    });
 }
 
 /// A local listener whose queue has room for one connection, and its path.
@@ -96,22 +100,29 @@ fn a_queue_that_stays_full_is_the_answer_to_the_whole_run() {
 
 #[test]
 fn a_request_that_a_full_queue_held_up_to_the_end_is_unfinished() {
-    let (listener, address) = narrow("stuck");
-    // The server accepts one connection; the next one stays in the queue.
-    thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a connection comes");
-        peer::echo(stream);
-        thread::sleep(Duration::from_secs(60));
-    });
     let plan = Plan {
         connections: 4,
         churn: true,
         until: Until::Time(Duration::from_millis(200)),
         ..plan(1)
     };
-    let tally = load(&plan, address).expect("the server is there").tally;
-    assert_eq!((tally.answered, tally.unfinished), (1, 4), "{tally:?}");
-    assert_eq!(tally.errors.total(), 0);
+    in_few_runs(|| {
+        let (listener, address) = narrow("stuck");
+        // The server accepts one connection; the next one stays in the queue.
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a connection comes");
+            peer::echo(stream);
+            thread::sleep(Duration::from_secs(60));
+        });
+        let tally = load(&plan, address).expect("the server is there").tally;
+        assert_eq!(tally.errors.total(), 0, "{tally:?}");
+        match (tally.answered, tally.unfinished) {
+            (1, 4) => Ok(()),
+            // The window was over before the next request, or before the first one.
+            (1, ..4) | (0, ..=4) => Err(brief(&tally)),
+            _ => panic!("{}", brief(&tally)),
+        }
+    });
 }
 
 #[test]
@@ -155,11 +166,12 @@ fn a_reset_before_the_load_is_the_servers_doing_and_names_the_connection() {
     let plan = Plan {
         // The ramp delays the load until all resets have arrived.
         ramp: Duration::from_millis(500),
-        ..plan(100)
+        ..plan(10)
     };
     match load(&plan, Address::Tcp(server)) {
         Err(RunError::Target(line)) => {
-            let named = line.contains(&server.to_string()) && line.contains("connection 0: ");
+            // The last of the five to break is named.
+            let named = line.contains(&server.to_string()) && line.contains(": connection ");
             assert!(named && line.contains("reset"), "{line}");
         }
         // A very slow server resets connections that have been established for a while.

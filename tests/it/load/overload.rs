@@ -15,7 +15,7 @@ use mynah::load::report::figures::Figures;
 
 use super::command::{bench, interrupt, joined, told};
 use super::peer;
-use super::runs::{assert_whole, measure, plan};
+use super::runs::{assert_whole, in_few_runs, measure, plan};
 use super::wellformed::is_json;
 use crate::program;
 
@@ -58,9 +58,14 @@ fn throughput_counts_the_replies_of_the_window_whenever_their_requests_were_due(
         connections: 1,
         ..plan(1)
     };
-    let figures = Figures::of(&measure(&plan, server));
-    // The server answers 200 per second, so the window only serves the backlog of the warm-up.
-    assert!(figures.rate > 0.0 && figures.rate < 300.0, "{figures:?}");
+    in_few_runs(|| {
+        let figures = Figures::of(&measure(&plan, server));
+        // The server answers 200 per second, so the window only serves the backlog of the warm-up.
+        assert!(figures.rate < 300.0, "{figures:?}");
+        (figures.rate > 0.0)
+            .then_some(())
+            .ok_or(format!("{figures:?}"))
+    });
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
 
+use crate::uninterrupted::uninterrupted;
+
 /// The behaviour of a server on one connection.
 pub(crate) type Serve<S> = fn(S);
 
@@ -44,7 +46,8 @@ pub(crate) fn no_listener() -> SocketAddr {
 /// Echoes each read with one write.
 pub(crate) fn echo<S: Read + Write>(mut stream: S) {
     let mut space = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = stream.read(&mut space) {
+    // A test may have set a time-out for receiving.
+    while let Ok(count @ 1..) = uninterrupted(|| stream.read(&mut space)) {
         if stream.write_all(&space[..count]).is_err() {
             return;
         }
@@ -153,7 +156,7 @@ pub(crate) fn http(stream: TcpStream) {
 pub(crate) fn pages(mut stream: TcpStream, mut answer: impl FnMut(&mut TcpStream) -> bool) {
     let mut held = Vec::new();
     let mut space = [0; 2048];
-    while let Ok(count @ 1..) = stream.read(&mut space) {
+    while let Ok(count @ 1..) = uninterrupted(|| stream.read(&mut space)) {
         held.extend_from_slice(&space[..count]);
         while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
             held.drain(..end + 4);

@@ -319,6 +319,10 @@ fn a_wrong_log_filter_is_one_line_whatever_stderr_takes() {
             let (_, _, exit) = told(&by_shell(&script, args));
             assert_eq!(exit, Some(1), "{args:?} {redirect}");
         }
+    }
+    // Each waits for room in vain, all at the same time.
+    let mut waiting = Vec::new();
+    for args in commands {
         for (what, stuck) in Stuck::all_full() {
             let child = Command::new(program::path())
                 .args(args)
@@ -327,8 +331,15 @@ fn a_wrong_log_filter_is_one_line_whatever_stderr_takes() {
                 .stdout(Stdio::null())
                 .stderr(stuck.end())
                 .spawn();
-            let mut child = Reaped(child.expect("the program starts"));
-            assert_eq!(code(&mut child.0, what), Some(1), "{args:?} {what}");
+            waiting.push((
+                Reaped(child.expect("the program starts")),
+                args,
+                what,
+                stuck,
+            ));
         }
+    }
+    for (child, args, what, _stuck) in &mut waiting {
+        assert_eq!(code(&mut child.0, what), Some(1), "{args:?} {what}");
     }
 }

@@ -22,14 +22,19 @@ const TALKATIVE: [(&str, &str); 1] = [("RUST_LOG", "trace")];
 #[test]
 fn a_server_goes_on_and_ends_although_its_streams_take_nothing() {
     // Some streams are full from the start; the server fills the others.
-    for (threads, streams) in [("1", Stuck::all_full()), ("2", Stuck::all())] {
-        for (what, stuck) in streams {
-            let args = ["--threads", threads, "--stats", "100ms"];
-            let served = Served::start(&args, &TALKATIVE, stuck.end(), stuck.end());
-            served.ask(200, what);
-            served.end(what);
+    // Each waits for a second in its end, so they end beside each other.
+    std::thread::scope(|scope| {
+        for (threads, streams) in [("1", Stuck::all_full()), ("2", Stuck::all())] {
+            for (what, stuck) in streams {
+                scope.spawn(move || {
+                    let args = ["--threads", threads, "--stats", "100ms"];
+                    let served = Served::start(&args, &TALKATIVE, stuck.end(), stuck.end());
+                    served.ask(200, what);
+                    served.end(what);
+                });
+            }
         }
-    }
+    });
 }
 
 #[test]
