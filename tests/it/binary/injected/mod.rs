@@ -125,8 +125,25 @@ impl Course {
         );
     }
 
+    /// Plays the fault. The number of a call is learned from an earlier play: where the machine
+    /// stands still, a timer adds a call, and the fault that must end the server hits a harmless
+    /// one. Then it is played again.
     fn play(&mut self, row: &'static Row, errno: &str, side: usize, position: u32) {
         self.plays += 1;
+        let must_end = matches!(row.phase, Phase::Start(_) | Phase::Fatal);
+        let mut outcomes = Vec::new();
+        for _ in 0..3 {
+            let outcome = self.play_once(row, errno, side, position);
+            if !must_end || matches!(outcome, Outcome::Refused | Outcome::Missed) {
+                *self.counts.entry((row.call, outcome)).or_default() += 1;
+                return;
+            }
+            outcomes.push(outcome);
+        }
+        panic!("{row:?} {errno} {position}: {outcomes:?}");
+    }
+
+    fn play_once(&self, row: &'static Row, errno: &str, side: usize, position: u32) -> Outcome {
         let call = self.calls[side].name(row);
         // musl tries socket(2) again without flags after EINVAL and EPROTONOSUPPORT.
         let and_later = if call == "socket" { "+" } else { "" };
@@ -161,17 +178,10 @@ impl Course {
                 false => Outcome::Missed,
             }
         });
-        let outcome = outcome.unwrap_or_else(|panic| {
+        outcome.unwrap_or_else(|panic| {
             say(format_args!("failed: {what}"));
             std::panic::resume_unwind(panic)
-        });
-        if matches!(row.phase, Phase::Start(_) | Phase::Fatal) {
-            assert!(
-                matches!(outcome, Outcome::Refused | Outcome::Missed),
-                "{what}: {outcome:?}"
-            );
-        }
-        *self.counts.entry((row.call, outcome)).or_default() += 1;
+        })
     }
 }
 
