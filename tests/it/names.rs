@@ -177,7 +177,10 @@ fn sources_choose_among_the_addresses_of_a_name() {
 }
 
 /// Sets up a network namespace whose loopback interface has a link-local address.
-const LINK: &str = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad";
+/// The kernel adds the route to the address a moment later, which may be long on a busy machine.
+const LINK: &str = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad && \
+                    for i in $(seq 1000); do \
+                    ip -6 route get fe80::1 oif lo >/dev/null 2>&1 && break; sleep 0.01; done";
 
 /// Starts a server that listens on `$listen`. `$at` is its address, and `$pid` its process number.
 const START: &str = "mkfifo /tmp/mynah-$$; \"$MYNAH\" --max-connections 100 --listen \"$listen\" \
