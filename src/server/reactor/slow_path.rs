@@ -20,7 +20,9 @@ use std::io;
 use crate::base::bytes::{InboundCursors, OutboundCursors};
 use crate::kernel::{Poller, Readiness, Time, Token};
 use crate::limits::DIGEST_TIMEOUT;
-use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Idle, Stop, Want, Workspace};
+use crate::protocol::connection::{
+    Budget, Cause, CloseReason, Cursors, Idle, Stop, Want, Workspace,
+};
 use crate::protocol::service::{EffectEvent, Service};
 
 use super::lists::Lists;
