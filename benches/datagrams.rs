@@ -4,7 +4,8 @@
 //! Both servers are processes of their own, pinned to one processor; the client, on another, keeps
 //! a window of datagrams in flight. Runs are paired and interleaved, and the ratio of each pair is
 //! what counts, so that a slow moment of the machine meets both. The simple loop waits in
-//! recvmmsg, has no second call for a batch, and knows one socket and no limit.
+//! recvmmsg, has no second call for a batch, and knows one socket and no limit. A third server is
+//! mynah bound to all addresses, which answers from the one that was asked (IP_PKTINFO of ip(7)).
 //!
 //! `cargo bench --bench datagrams`; `-- PAIRS` changes the number of pairs.
 
@@ -12,7 +13,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -128,7 +129,10 @@ impl Server {
             .expect("it says where it is");
         let address = line.split("udp://").nth(1).expect("an address");
         let end = address.find([' ', ',', '\n']).unwrap_or(address.len());
-        let address = address[..end].parse().expect("an address");
+        let mut address: SocketAddr = address[..end].parse().expect("an address");
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
         pin(child.id() as i32, 0);
         Server { child, address }
     }
@@ -190,6 +194,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The lowest, the median and the highest.
+fn extent(values: Vec<f64>) -> [f64; 3] {
+    let low = values.iter().copied().fold(f64::MAX, f64::min);
+    let high = values.iter().copied().fold(0.0, f64::max);
+    [low, median(values), high]
+}
+
 fn main() {
     let mut args = env::args().skip(1).filter(|arg| arg != "--bench");
     let first = args.next();
@@ -199,34 +210,31 @@ fn main() {
     let pairs = first.and_then(|pairs| pairs.parse().ok()).unwrap_or(7);
     let own = env::current_exe().expect("a path");
     let simple = Server::start(&own.to_string_lossy(), &["--simple"]);
-    let mynah = Server::start(
-        env!("CARGO_BIN_EXE_mynah"),
-        &["--listen", "udp://127.0.0.1:0"],
-    );
+    let mynah = |listen| Server::start(env!("CARGO_BIN_EXE_mynah"), &["--listen", listen]);
+    let servers = [simple, mynah("udp://127.0.0.1:0"), mynah("udp://0.0.0.0:0")];
     pin(0, 1);
     println!("nanoseconds of processor time for each datagram, {pairs} pairs");
-    println!("bytes  in flight  simple  mynah  ratio (median, lowest, highest)");
+    println!("bytes  in flight  simple  mynah  ratio (median, lowest, highest)     any  ratio");
     for size in SIZES {
         for window in WINDOWS {
-            let (mut times, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+            let mut times = [const { Vec::new() }; 3];
+            let mut ratios = [const { Vec::new() }; 3];
             for pair in 0..pairs {
-                let mut cost = [0.0; 2];
-                for turn in 0..2 {
-                    let which = (turn + pair) % 2;
-                    cost[which] = run([&simple, &mynah][which], size, window);
+                let mut cost = [0.0; 3];
+                for turn in 0..3 {
+                    let which = (turn + pair) % 3;
+                    cost[which] = run(&servers[which], size, window);
                     times[which].push(cost[which]);
                 }
-                ratios.push(cost[1] / cost[0]);
+                for (ratios, cost_of) in ratios.iter_mut().zip(cost) {
+                    ratios.push(cost_of / cost[0]);
+                }
             }
-            let (low, high) = ratios
-                .iter()
-                .fold((f64::MAX, 0.0_f64), |(low, high), ratio| {
-                    (low.min(*ratio), high.max(*ratio))
-                });
-            let [simple, mynah] = times.map(median);
-            let ratio = median(ratios);
+            let [simple, mynah, any] = times.map(median);
+            let [_, [low, ratio, high], [_, any_ratio, _]] = ratios.map(extent);
             println!(
-                "{size:5}  {window:9}  {simple:6.0} {mynah:6.0}  {ratio:.3} {low:.3} {high:.3}"
+                "{size:5}  {window:9}  {simple:6.0} {mynah:6.0}  {ratio:.3} {low:.3} {high:.3}  \
+                 {any:20.0}  {any_ratio:.3}"
             );
         }
     }

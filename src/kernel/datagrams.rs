@@ -97,6 +97,7 @@ impl fmt::Debug for Sender {
 pub struct DatagramBatch {
     messages: Messages,
     received: usize,
+    received_size: usize,
 }
 
 impl DatagramBatch {
@@ -112,6 +113,7 @@ impl DatagramBatch {
         Ok(DatagramBatch {
             messages,
             received: 0,
+            received_size: 0,
         })
     }
 
@@ -127,10 +129,22 @@ impl DatagramBatch {
         self.received
     }
 
+    /// How many bytes the datagrams of the last receive have together.
+    #[inline]
+    pub fn received_size(&self) -> usize {
+        self.received_size
+    }
+
     /// Whether the datagram in `place` was longer than its place, so that its end is lost.
     #[inline]
     pub fn is_truncated(&self, place: usize) -> bool {
         self.messages.is_truncated(place)
+    }
+
+    /// How many bytes the datagram in `place` has.
+    #[inline]
+    pub fn size(&self, place: usize) -> usize {
+        self.messages.size(place)
     }
 
     /// The bytes of the datagram in `place`, and the room for a reply elsewhere.
@@ -183,6 +197,12 @@ impl DatagramBatch {
         self.messages.unsent()
     }
 
+    /// Bytes of the next `count` answers that are not sent.
+    #[inline]
+    pub fn unsent_sizes(&self, count: usize) -> usize {
+        self.messages.unsent_sizes(count)
+    }
+
     /// The size of the `ahead`-th answer that is not sent.
     #[inline]
     pub fn unsent_size(&self, ahead: usize) -> usize {
@@ -210,7 +230,7 @@ impl DatagramBatch {
 
     /// Begins a receive of a simulated kernel: nothing was received yet.
     pub fn begin(&mut self) {
-        self.received = 0;
+        (self.received, self.received_size) = (0, 0);
     }
 
     /// Adds a datagram to a receive of a simulated kernel.
@@ -219,13 +239,13 @@ impl DatagramBatch {
     ///
     /// If the batch is full.
     pub fn put(&mut self, bytes: &[u8], from: &Sender) {
-        self.messages.put(self.received, bytes, from.0.copy());
+        self.received_size += self.messages.put(self.received, bytes, from.0.copy());
         self.received += 1;
     }
 
     pub(super) fn receive(&mut self, fd: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
-        self.received = 0;
-        self.received = self.messages.receive(fd, count)?;
+        self.begin();
+        (self.received, self.received_size) = self.messages.receive(fd, count)?;
         Ok(self.received)
     }
 

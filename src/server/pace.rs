@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::base::token_bucket::{Bucket, Rate};
 use crate::kernel::Time;
+use crate::protocol::connection::Idle;
 
 /// The limits of one direction.
 #[derive(Clone, Debug, Default)]
@@ -175,17 +176,17 @@ impl Pace {
         }
     }
 
-    /// When the connection in `slot` was idle for too long in a direction, and the name of that.
+    /// When the connection in `slot` was idle for too long in a direction, and which.
     /// With `reads` the server wants to read from it.
-    pub(super) fn idle_until(&self, slot: u32, reads: bool) -> (Time, &'static str) {
+    pub(super) fn idle_until(&self, slot: u32, reads: bool) -> (Time, Idle) {
         let Some(&[read_at, write_at]) = self.moved_at.get(slot as usize) else {
-            return (Time::NEVER, "");
+            return (Time::NEVER, Idle::Both);
         };
         let after = |at: Time, span: Option<Duration>| span.map_or(Time::NEVER, |it| at.after(it));
         let write = after(write_at, self.idle[1]);
         match after(read_at, self.idle[0]) {
-            read if reads && read <= write => (read, "idle_read"),
-            _ => (write, "idle_write"),
+            read if reads && read <= write => (read, Idle::Read),
+            _ => (write, Idle::Write),
         }
     }
 
@@ -389,17 +390,17 @@ mod tests {
         let mut pace = Pace::new(pacing, 1).expect("a time-out");
         pace.open(0, NOW);
         let at = |seconds: u32| NOW.after(seconds * SECOND);
-        assert_eq!(pace.idle_until(0, true), (at(3), "idle_read"));
-        assert_eq!(pace.idle_until(0, false), (at(5), "idle_write"));
+        assert_eq!(pace.idle_until(0, true), (at(3), Idle::Read));
+        assert_eq!(pace.idle_until(0, false), (at(5), Idle::Write));
         pace.serve(0);
         pace.moved(Side::Read, 1, at(2));
         pace.moved(Side::Read, 0, at(4));
-        assert_eq!(pace.idle_until(0, true), (at(5), "idle_read"));
+        assert_eq!(pace.idle_until(0, true), (at(5), Idle::Read));
         pace.put_off(0, SECOND);
-        assert_eq!(pace.idle_until(0, false), (at(6), "idle_write"));
+        assert_eq!(pace.idle_until(0, false), (at(6), Idle::Write));
         pace.moved(Side::Write, 1, at(6));
-        assert_eq!(pace.idle_until(0, true), (at(9), "idle_read"));
+        assert_eq!(pace.idle_until(0, true), (at(9), Idle::Read));
         pace.touch(0, at(8));
-        assert_eq!(pace.idle_until(0, false), (at(13), "idle_write"));
+        assert_eq!(pace.idle_until(0, false), (at(13), Idle::Write));
     }
 }

@@ -173,7 +173,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
         })
     }
 
-    /// Drains by itself after `span` without a connection, counted from now on.
+    /// Drains by itself after `span` without a connection or a datagram, counted from now on.
     pub fn end_after_idle(&mut self, span: Duration) {
         self.idle_span = Some(span);
         self.note_release();
@@ -374,6 +374,9 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             Source::Takeover => (self.is_asked, wakeups.wake_up) = (true, true),
             Source::Datagram(number) => {
                 self.reactor.serve_datagrams(number);
+                if let Some(span) = self.idle_span {
+                    self.idle_until = self.now().after(span);
+                }
                 self.arm_own();
             }
             Source::ChildEnded => {

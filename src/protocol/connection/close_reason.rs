@@ -49,6 +49,38 @@ pub enum CloseReason {
     HandedOver,
 }
 
+/// The directions in which a connection was idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Idle {
+    /// Neither moved a byte.
+    #[default]
+    Both,
+    /// Nothing was read.
+    Read,
+    /// Nothing was sent.
+    Write,
+}
+
+impl Idle {
+    /// The name of the event in the wiretap.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Idle::Both => "idle",
+            Idle::Read => "idle_read",
+            Idle::Write => "idle_write",
+        }
+    }
+
+    /// What happened, for the log.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Idle::Both => "the peer sent and took nothing for the idle time-out",
+            Idle::Read => "the peer sent nothing for the time of --idle-read",
+            Idle::Write => "nothing was sent to the peer for the time of --idle-write",
+        }
+    }
+}
+
 /// Why a connection ends, with the details for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
@@ -58,6 +90,8 @@ pub struct Cause {
     pub error: Option<FrameError>,
     /// What the peer seems to speak.
     pub hint: Option<Hint>,
+    /// In which directions it was idle, if that is the reason.
+    pub idle: Idle,
 }
 
 impl From<CloseReason> for Cause {
@@ -66,6 +100,7 @@ impl From<CloseReason> for Cause {
             reason,
             error: None,
             hint: None,
+            idle: Idle::Both,
         }
     }
 }
@@ -76,6 +111,7 @@ impl From<&FrameError> for Cause {
             reason: error.into(),
             error: Some(*error),
             hint: None,
+            idle: Idle::Both,
         }
     }
 }
@@ -85,6 +121,20 @@ impl Cause {
     #[must_use]
     pub fn hinted(self, hint: Option<Hint>) -> Cause {
         Cause { hint, ..self }
+    }
+
+    /// The same, with the directions in which the connection was idle.
+    #[must_use]
+    pub fn idle_in(self, idle: Idle) -> Cause {
+        Cause { idle, ..self }
+    }
+
+    /// What ended the connection, for the log: see [`CloseReason::limit`].
+    pub const fn limit(&self) -> Option<&'static str> {
+        match self.reason {
+            CloseReason::Idle => Some(self.idle.what()),
+            reason => reason.limit(),
+        }
     }
 }
 
@@ -161,7 +211,7 @@ impl CloseReason {
     /// these ends are counted, and logged at level debug.
     pub const fn limit(self) -> Option<&'static str> {
         match self {
-            CloseReason::Idle => Some("the peer sent and took nothing for the idle time-out"),
+            CloseReason::Idle => Some(Idle::Both.what()),
             CloseReason::Unauthorised => Some("the peer did not answer the challenge of --auth"),
             CloseReason::Failed => Some("a call on its socket failed, RUST_LOG=debug tells which"),
             CloseReason::OtherProtocol => Some("a web page could have opened this connection"),

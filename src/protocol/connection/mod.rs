@@ -44,7 +44,7 @@ use crate::protocol::service::{Reply, Service};
 
 pub use answer::{Run, Stop};
 pub use budget::Budget;
-pub use close_reason::{Cause, CloseReason};
+pub use close_reason::{Cause, CloseReason, Idle};
 pub use header::{Expects, Heading};
 pub use workspace::{Cursors, Workspace};
 

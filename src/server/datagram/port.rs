@@ -46,6 +46,8 @@ pub(super) struct Port<Socket> {
     is_of_this_machine: bool,
     /// It is a local socket.
     is_local: bool,
+    /// Replies may be elsewhere than in the bytes of their request.
+    writes: bool,
     registered: Option<Interest>,
     batch: DatagramBatch,
     /// The next datagram of the batch to be answered.
@@ -104,6 +106,7 @@ impl<Socket> Port<Socket> {
             is_wildcard,
             is_of_this_machine: address.is_of_this_machine(),
             is_local: matches!(address, Address::Unixgram(_)),
+            writes: room > 0,
             registered: None,
             batch,
             next: 0,
@@ -183,13 +186,10 @@ impl<Socket> Port<Socket> {
                 Ok(most) => most,
                 Err(until) => return self.rest_for_rate(turn, until),
             };
-            let (mut count, mut size) = (0, 0);
-            while count < self.batch.unsent() && size < most {
-                size += self.batch.unsent_size(count) as u64;
-                // An empty one is not for free.
-                size += u64::from(size == 0);
-                count += 1;
-            }
+            let count = match most {
+                u64::MAX => self.batch.unsent(),
+                most => self.answers_within(most),
+            };
             turn.counters.sendmmsg += 1;
             match (turn.calls.send)(turn.kernel, socket, &mut self.batch, count) {
                 Ok(sent) => {
@@ -209,12 +209,24 @@ impl<Socket> Port<Socket> {
         true
     }
 
+    /// How many answers to send for `most` bytes. The last of them may exceed that.
+    #[cold]
+    fn answers_within(&self, most: u64) -> usize {
+        let (mut count, mut size) = (0, 0);
+        while count < self.batch.unsent() && size < most {
+            size += self.batch.unsent_size(count) as u64;
+            // An empty one is not for free.
+            size += u64::from(size == 0);
+            count += 1;
+        }
+        count
+    }
+
     fn count_sent<K>(&mut self, turn: &mut Turn<'_, K>, sent: usize)
     where
         K: Poller<Socket = Socket>,
     {
-        let sizes = (0..sent).map(|ahead| self.batch.unsent_size(ahead) as u64);
-        let size = sizes.sum();
+        let size = self.batch.unsent_sizes(sent) as u64;
         turn.counters.datagrams_out += sent as u64;
         turn.counters.bytes_out += size;
         self.write.settle(size, turn.now);
@@ -297,8 +309,7 @@ impl<Socket> Port<Socket> {
         match (turn.calls.receive)(turn.kernel, socket, &mut self.batch, count) {
             Ok(count) => {
                 (self.next, self.errors) = (0, 0);
-                let sizes = (0..count).map(|place| self.batch.request(place).0.len() as u64);
-                let size: u64 = sizes.sum();
+                let size = self.batch.received_size() as u64;
                 turn.counters.datagrams_in += count as u64;
                 turn.counters.bytes_in += size;
                 // An empty one is not for free.
@@ -349,7 +360,7 @@ impl<Socket> Port<Socket> {
     {
         while self.next < self.batch.received() {
             let place = self.next;
-            let size = self.batch.request(place).0.len();
+            let size = self.batch.size(place);
             if turn.tap.is_some() {
                 self.tell(turn, place);
             }
@@ -360,13 +371,21 @@ impl<Socket> Port<Socket> {
                 turn.counters.refused_loop += 1;
                 turn.end(self.tapped, Some("loop"));
             } else {
-                if self.batch.room() < turn.service.reply_max(size) && self.batch.unsent() > 0 {
+                if self.writes && self.batch.unsent() > 0 && self.lacks_room(turn, size) {
                     return;
                 }
                 self.answer(turn, place, size);
             }
             self.next += 1;
         }
+    }
+
+    /// Whether the reply to `size` bytes may not fit behind those that are staged.
+    fn lacks_room<K>(&self, turn: &mut Turn<'_, K>, size: usize) -> bool
+    where
+        K: Poller<Socket = Socket>,
+    {
+        self.batch.room() < turn.service.reply_max(size)
     }
 
     #[inline]

@@ -95,7 +95,7 @@ impl CloseLog {
             return self.log_frame_error(error, cause.hint, "connection is closed", now);
         }
         let reason = cause.reason;
-        let Some(what) = reason.limit() else { return };
+        let Some(what) = cause.limit() else { return };
         if let Some(more) = self.of(reason).admit(now) {
             let (name, seems) = (reason.name(), HintSuffix(cause.hint));
             let level = match reason {

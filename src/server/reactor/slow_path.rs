@@ -20,7 +20,9 @@ use std::io;
 use crate::base::bytes::{InboundCursors, OutboundCursors};
 use crate::kernel::{Poller, Readiness, Time, Token};
 use crate::limits::DIGEST_TIMEOUT;
-use crate::protocol::connection::{Budget, Cause, CloseReason, Cursors, Stop, Want, Workspace};
+use crate::protocol::connection::{
+    Budget, Cause, CloseReason, Cursors, Idle, Stop, Want, Workspace,
+};
 use crate::protocol::service::{EffectEvent, Service};
 
 use super::lists::Lists;
@@ -439,7 +441,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         if link.waiting.unacknowledged() > 0 && self.keep_lingering(link) {
             return self.settle(token, link, Want::Discard);
         }
-        let (until, reason, event) = self.deadline(token, link);
+        let (until, reason, idle) = self.deadline(token, link);
         if until > now {
             self.arm(token, link);
             return Fate::Open;
@@ -461,7 +463,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
             }
         }
         if let (Some(tap), CloseReason::Idle) = (&mut self.pump.tap, reason) {
-            tap.user_event(link.number, event);
+            tap.user_event(link.number, idle.name());
         }
         let cause = match (reason, link.connection.header_is_late()) {
             (CloseReason::SlowFrame, Some(cause)) => {
@@ -477,7 +479,7 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
                 });
                 Cause::from(reason).hinted(hint)
             }
-            _ => reason.into(),
+            _ => Cause::from(reason).idle_in(idle),
         };
         // A FIN behind a part of what is owed would look like the end of it.
         if !is_owed
@@ -502,27 +504,27 @@ impl<K: Poller, S: Service> SlowPath<K, S> {
         link.connection.expect_data(&mut workspace)
     }
 
-    /// When a connection is closed, or looked at again, why, and the event of an idle time-out.
+    /// When a connection is closed, or looked at again, why, and in which directions it was idle.
     pub(in crate::server) fn deadline(
         &self,
         token: Token,
         link: &Link<K, S>,
-    ) -> (Time, CloseReason, &'static str) {
+    ) -> (Time, CloseReason, Idle) {
         let (until, reason) = deadline(&link.waiting, self.lists.timeouts());
         if let (Some(pace), true) = (&self.pump.pace, link.waiting.has_idle_clocks()) {
-            let (idle, event) = pace.idle_until(token.index(), !link.waiting.is_writable());
-            if idle < until {
-                return (idle, CloseReason::Idle, event);
+            let (at, idle) = pace.idle_until(token.index(), !link.waiting.is_writable());
+            if at < until {
+                return (at, CloseReason::Idle, idle);
             }
         }
         if link.connection.is_pending() {
             let since = link.waiting.amid_since();
             let late = since.map_or(Time::NEVER, |since| since.after(DIGEST_TIMEOUT));
             if late < until {
-                return (late, CloseReason::SlowFrame, "idle");
+                return (late, CloseReason::SlowFrame, Idle::Both);
             }
         }
-        (until, reason, "idle")
+        (until, reason, Idle::Both)
     }
 
     /// Sets the timer of a connection anew, because what it waits for has changed.

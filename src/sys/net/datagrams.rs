@@ -48,6 +48,8 @@ pub(crate) struct Messages {
     staged: usize,
     /// How many of them are sent.
     sent: usize,
+    /// Bytes of all answers in the list.
+    staged_size: usize,
 }
 
 // SAFETY: the pointers in the headers lead into the other fields, which belong to the process and
@@ -83,6 +85,7 @@ impl Messages {
             out_parts: (0..count).map(|_| nothing()).collect(),
             staged: 0,
             sent: 0,
+            staged_size: 0,
         };
         for place in 0..count {
             let start = place * (size + LINE);
@@ -117,8 +120,12 @@ impl Messages {
         + size_of::<Control>();
 
     /// Receives up to `count` datagrams that have arrived, into the first places. Returns their
-    /// number, which is not 0.
-    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+    /// number, which is not 0, and their bytes.
+    pub(crate) fn receive(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        count: usize,
+    ) -> io::Result<(usize, usize)> {
         let count = count.min(self.headers.len());
         let start = self.headers.as_mut_ptr();
         let flags = libc::MSG_DONTWAIT;
@@ -134,20 +141,22 @@ impl Messages {
                 )
             }
         })? as usize;
-        for place in 0..received {
-            let header = &mut self.headers[place].msg_hdr;
-            self.names[place].set_length(header.msg_namelen);
-            header.msg_namelen = RawAddress::ROOM;
+        let mut size = 0;
+        for (header, name) in self.headers[..received].iter_mut().zip(&mut self.names) {
+            name.set_length(header.msg_hdr.msg_namelen);
+            header.msg_hdr.msg_namelen = RawAddress::ROOM;
+            size += header.msg_len as usize;
         }
         for (header, control) in self.headers[..received].iter_mut().zip(&mut self.controls) {
             control.settle(header.msg_hdr.msg_controllen as _);
             header.msg_hdr.msg_controllen = Control::ROOM as _;
         }
-        Ok(received)
+        Ok((received, size))
     }
 
-    /// Puts a datagram into `place` as if it had arrived: for a kernel that is simulated.
-    pub(crate) fn put(&mut self, place: usize, bytes: &[u8], from: RawAddress) {
+    /// Puts a datagram into `place` as if it had arrived: for a kernel that is simulated. Returns
+    /// how many of its bytes there is room for.
+    pub(crate) fn put(&mut self, place: usize, bytes: &[u8], from: RawAddress) -> usize {
         let kept = bytes.len().min(self.size);
         let start = place * (self.size + LINE);
         self.space[start..start + kept].copy_from_slice(&bytes[..kept]);
@@ -155,6 +164,7 @@ impl Messages {
         self.headers[place].msg_len = kept as libc::c_uint;
         let is_cut = kept < bytes.len();
         self.headers[place].msg_hdr.msg_flags = if is_cut { libc::MSG_TRUNC } else { 0 };
+        kept
     }
 
     /// Whether the datagram in `place` was longer than its place.
@@ -163,10 +173,16 @@ impl Messages {
         self.headers[place].msg_hdr.msg_flags & libc::MSG_TRUNC != 0
     }
 
+    /// How many bytes the datagram in `place` has.
+    #[inline]
+    pub(crate) fn size(&self, place: usize) -> usize {
+        self.headers[place].msg_len as usize
+    }
+
     /// The bytes of the datagram in `place`, and the room for an answer elsewhere.
     #[inline]
     pub(crate) fn payload(&mut self, place: usize) -> (&mut [u8], &mut [u8]) {
-        let length = self.headers[place].msg_len as usize;
+        let length = self.size(place);
         let start = place * (self.size + LINE);
         let bytes = &mut self.space[start..start + length];
         (bytes, &mut self.replies[self.filled..])
@@ -219,12 +235,23 @@ impl Messages {
             header.msg_controllen = control.length() as _;
         }
         self.staged += 1;
+        self.staged_size += length;
     }
 
     /// How many answers are staged and not sent.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
         self.staged - self.sent
+    }
+
+    /// Bytes of the next `count` answers that are not sent.
+    #[inline]
+    pub(crate) fn unsent_sizes(&self, count: usize) -> usize {
+        match (self.sent, count == self.staged) {
+            // All of them, as nearly always.
+            (0, true) => self.staged_size,
+            _ => (0..count).map(|ahead| self.unsent_size(ahead)).sum(),
+        }
     }
 
     /// The size of the `ahead`-th answer that is not sent.
@@ -258,7 +285,7 @@ impl Messages {
     /// Forgets all answers.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        (self.staged, self.sent, self.filled) = (0, 0, 0);
+        (self.staged, self.sent, self.filled, self.staged_size) = (0, 0, 0, 0);
     }
 
     /// Sends up to `count` answers, and returns how many the kernel took: not 0. The caller passes
@@ -344,14 +371,14 @@ mod tests {
         for bytes in [&b"one"[..], b"", b"12345678", b"123456789"] {
             far.send(bytes)?;
         }
-        assert_eq!(messages.receive(near.as_fd(), 3)?, 3);
-        assert_eq!(messages.receive(near.as_fd(), 4)?, 1);
+        assert_eq!(messages.receive(near.as_fd(), 3)?, (3, 11));
+        assert_eq!(messages.receive(near.as_fd(), 4)?, (1, 8));
         assert!(messages.is_truncated(0));
         assert_eq!(messages.payload(0).0, b"12345678");
         for bytes in [&b"one"[..], b"", b"two"] {
             far.send(bytes)?;
         }
-        assert_eq!(messages.receive(near.as_fd(), 4)?, 3);
+        assert_eq!(messages.receive(near.as_fd(), 4)?, (3, 6));
         assert!(!messages.is_truncated(0));
         assert_eq!(messages.payload(0).0, b"one");
         assert!(messages.payload(1).0.is_empty());
@@ -361,9 +388,11 @@ mod tests {
         messages.stage_reply(0, 4);
         assert_eq!(messages.room(), 12);
         assert_eq!((messages.unsent(), messages.unsent_size(2)), (3, 4));
+        assert_eq!((messages.unsent_sizes(2), messages.unsent_sizes(3)), (3, 7));
         assert_eq!(messages.unsent_answer(2).0, b"more");
         assert_eq!(messages.send(near.as_fd(), 2)?, 2);
         messages.pass(2);
+        assert_eq!(messages.unsent_sizes(1), 4);
         assert_eq!(messages.send(near.as_fd(), 9)?, 1);
         messages.pass(1);
         assert_eq!((messages.unsent(), messages.room()), (0, 16));
@@ -384,7 +413,7 @@ mod tests {
             (b"abcd", b"abcd", false),
             (b"abcde", b"abcd", true),
         ] {
-            messages.put(1, bytes, from());
+            assert_eq!(messages.put(1, bytes, from()), kept.len());
             assert_eq!(messages.payload(1).0, kept);
             assert_eq!(messages.is_truncated(1), is_truncated);
             assert_eq!(messages.name(1).name(), from().name());
@@ -415,7 +444,7 @@ mod tests {
         for ip in [[127, 0, 0, 1], [127, 0, 0, 5], [127, 9, 9, 9]] {
             far.connect(std::net::SocketAddr::from((ip, port)))?;
             far.send(b"asked")?;
-            assert_eq!(messages.receive(near.as_fd(), 2)?, 1);
+            assert_eq!(messages.receive(near.as_fd(), 2)?, (1, 5));
             messages.stage(0, 5);
             assert_eq!(messages.send(near.as_fd(), 1)?, 1);
             messages.pass(1);

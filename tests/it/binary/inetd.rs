@@ -5,7 +5,7 @@
 //! its own. Man pages: inetd(8), syslog(3), systemd.socket(5) for `Accept=yes`.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::server::{Ended, PATIENCE, until};
 use super::{ask, is_installed, rest};
+use crate::uninterrupted::uninterrupted;
 use crate::{namespace, program};
 
 /// Starts `mynah --inetd` with `socket` as all three standard streams.
@@ -126,6 +127,27 @@ fn v7_a_listener_without_a_connection_is_idle_from_the_start() {
 }
 
 #[test]
+fn v7_a_datagram_socket_is_served_until_none_has_come_and_stays_open_for_its_owner() {
+    let owned = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let at = owned.local_addr().expect("it is bound");
+    peer.connect(at).expect("an address");
+    // What has come before the server is answered, and what has come behind it by the next one.
+    for round in [b"first", b"later"] {
+        peer.send(round).expect("there is a socket");
+        let server = start(&owned, &["--idle-timeout", "50ms"]);
+        let mut answer = [0; 8];
+        let count = uninterrupted(|| peer.recv(&mut answer)).expect("an answer");
+        assert_eq!(&answer[..count], round);
+        assert_eq!(ended(server).code(), Some(0));
+    }
+    for args in [&["--idle-read", "1s"][..], &["--model", "thread"]] {
+        assert_eq!(ended(start(&owned, args)).code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
 fn v7_what_does_not_combine_is_refused_and_the_peer_hears_nothing() {
     for args in [
         &["--threads", "2"][..],
@@ -157,13 +179,11 @@ fn v7_what_does_not_combine_is_refused_and_the_peer_hears_nothing() {
 }
 
 #[test]
-fn v7_a_standard_input_that_is_no_stream_socket_is_refused() {
+fn v7_a_standard_input_that_is_no_socket_in_use_is_refused() {
     let told = Ended::run(&["--inetd"]);
     assert_eq!(told.code, Some(1));
     let line = "mynah: --inetd: descriptor 0: it is not a socket, and must be one";
     assert_eq!(told.stderr, [line]);
-    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    assert_eq!(ended(start(&datagrams, &[])).code(), Some(1));
     let idle = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     assert_eq!(ended(start(idle.expect("a socket"), &[])).code(), Some(1));
 }

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::accept::drained_under_load;
@@ -210,6 +211,44 @@ fn v8_a_stopped_worker_is_replaced_and_no_newcomer_waits_for_it() {
     ));
     assert!(newcomers.into_iter().all(|mut peer| is_answered(&mut peer)));
     assert_eq!(server.stats().get("processes_restarted"), 1);
+    server.end();
+}
+
+/// The threads of a process but the first.
+fn further_threads(id: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("proc(5)");
+    let names = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
+    let ids = names.filter_map(|name| name.parse().ok());
+    ids.filter(|thread| *thread != id).collect()
+}
+
+#[test]
+fn v8_a_worker_with_one_hung_thread_of_several_is_replaced() {
+    if !may_trace() {
+        return;
+    }
+    let args = ["--processes", "2", "--threads", "2", "--alive", "100ms"];
+    let server = Server::start(&args);
+    all_serve(&server, 2);
+    let before = workers(&server, 2);
+    let hangs = further_threads(before[0]);
+    assert_eq!(hangs.len(), 1);
+    // The other thread of the process turns on; the next wait of this one takes a minute.
+    let mut tracer = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "-p", &hangs[0].to_string()])
+        .args(["-e", "inject=epoll_wait,epoll_pwait:delay_enter=60000000"])
+        .spawn()
+        .expect("it is installed");
+    let line = format!("(pid {}) is silent, so it is killed", before[0]);
+    server.hears(&line);
+    // strace does not reap a thread whose call it delays.
+    tracer.kill().expect("it runs");
+    tracer.wait().expect("a child");
+    let new = replacement(&server, &before);
+    assert!(!before.contains(&new));
+    all_serve(&server, 2);
+    assert_eq!(server.stats().get("processes_restarted"), 1);
+    assert!(is_answered(&mut server.connect()));
     server.end();
 }
 

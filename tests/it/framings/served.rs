@@ -260,18 +260,30 @@ fn refused_requests_are_logged_once_a_second_and_the_others_are_counted() {
 }
 
 #[test]
-fn an_idle_timeout_is_logged() {
-    let mut server = Server::start(&["--idle-timeout", "50ms", "--stats", "100ms"]);
-    let mut peer = server.connect();
-    assert_eq!(
-        uninterrupted(|| peer.read(&mut [0])).expect("it ends in order"),
-        0
-    );
-    let line = line_with(&mut server.stderr, "idle: ");
-    let told = "INFO  idle: the peer sent and took nothing for the idle time-out: the connection \
-                is closed";
-    assert_eq!(line, told);
-    line_with(&mut server.stdout, "closed_idle=1");
+fn an_idle_timeout_is_logged_with_its_direction() {
+    for (flag, what) in [
+        (
+            "--idle-timeout",
+            "the peer sent and took nothing for the idle time-out",
+        ),
+        (
+            "--idle-read",
+            "the peer sent nothing for the time of --idle-read",
+        ),
+        (
+            "--idle-write",
+            "nothing was sent to the peer for the time of --idle-write",
+        ),
+    ] {
+        let mut server = Server::start(&[flag, "50ms", "--stats", "100ms"]);
+        let mut peer = server.connect();
+        let read = uninterrupted(|| peer.read(&mut [0]));
+        assert_eq!(read.expect("it ends in order"), 0);
+        let line = line_with(&mut server.stderr, "idle: ");
+        let told = format!("INFO  idle: {what}: the connection is closed");
+        assert_eq!(line, told);
+        line_with(&mut server.stdout, "closed_idle=1");
+    }
 }
 
 #[test]

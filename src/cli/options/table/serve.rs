@@ -172,7 +172,11 @@ pub(super) const ROW: CommandRow = CommandRow {
         services::check(&serve)?;
         serve.framing = services::framing(&serve, options.framing)?;
         let mut of_connections = CONNECTION_ONLY.iter().copied();
-        serve.connection_only = of_connections.find(|flag| asks(&serve, &options.given, flag));
+        serve.connection_only = of_connections.find(|flag| {
+            // Under --inetd it also says when a datagram socket is left.
+            let is_of_both = serve.inetd && *flag == "--idle-timeout";
+            !is_of_both && asks(&serve, &options.given, flag)
+        });
         check_datagrams(&serve)?;
         // A datagram has an end whatever the framing of the streams is.
         if has_streams(&serve) {

@@ -535,8 +535,8 @@ impl Open<'_> {
     }
 }
 
-/// Serves what `--inetd` has as descriptor 0: the connection, to its end, or the listener, until
-/// it has been idle for so long.
+/// Serves what `--inetd` has as descriptor 0: the connection, to its end, or the listener or
+/// datagram socket, until it has been idle for so long.
 fn serve_standard_input<K: Carrier, S: Service>(
     server: &mut Server<K, S>,
     connection: Option<Socket>,

@@ -17,7 +17,7 @@ use crate::kernel::{
     Address, Endpoint, PASSED_FIRST, Passed, PassedState, Socket, take_passed, take_standard_input,
 };
 
-/// The number of the connection or listener of `--inetd`.
+/// The number of the connection, listener or datagram socket of `--inetd`.
 const STANDARD_INPUT: u32 = 0;
 
 /// The sockets that were passed and are not used yet.
@@ -84,9 +84,6 @@ impl PassedSockets {
             PassedState::IsConnected if may_connect => self.connection = Some(taken.socket),
             PassedState::IsConnected => {
                 return Err("it is a connection and not listening; --inetd serves one".to_owned());
-            }
-            PassedState::Receives if may_connect => {
-                return Err("it is a datagram socket; --listen fd://N serves one".to_owned());
             }
             PassedState::Receives => self.listeners.push((number, taken.socket)),
         }
