@@ -29,7 +29,11 @@
 //! **No call is ever under way between two calls of io_uring_enter.** Each has `MSG_DONTWAIT`, so
 //! the kernel makes it while it submits it, or refuses it with EAGAIN. So the kernel uses the bytes
 //! of a call no more when [`Batch::enter`] returns, and the borrow of a batch is enough to keep
-//! them. This file does not know what a socket or a result means. Neighbours:
+//! them.
+//!
+//! Files are not registered with the ring, although that would save 1.5 % of a request: a socket in
+//! the table stays open after close(2), so its FIN and its place in epoll would wait until the
+//! table lets go of it. This file does not know what a socket or a result means. Neighbours:
 //! `kernel::batch` decides when to enter and what to do with what was not made. Man pages:
 //! io_uring(7), io_uring_setup(2), io_uring_enter(2), io_uring_register(2).
 
