@@ -28,6 +28,7 @@ type Answer<T> = Result<T, Box<dyn Error>>;
 const MYNAH: &str = env!("CARGO_BIN_EXE_mynah");
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/cert.pem");
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/key.pem");
+const ISSUER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/issuer.pem");
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that is killed at the end.
@@ -95,7 +96,7 @@ impl Server {
             .args([
                 "s_time", "-connect", &address, "-new", "-time", "1", "-tls1_3",
             ])
-            .args(["-CAfile", CERTIFICATE])
+            .args(["-CAfile", ISSUER])
             .output()?;
         let text = String::from_utf8_lossy(&load.stdout).into_owned();
         // 1234 connections in 2 real seconds, 0 bytes read per connection
@@ -110,7 +111,7 @@ impl Server {
     fn load(&self, connections: &str, key: &str) -> Answer<f64> {
         let load = Command::new(MYNAH)
             .args(["bench", &format!("localhost:{}", self.port), "--json"])
-            .args(["--tls", "--tls-ca", CERTIFICATE, "-c", connections])
+            .args(["--tls", "--tls-ca", ISSUER, "-c", connections])
             .args(["-d", "1s", "--warmup", "500ms"])
             .args(["--server-pid", &self.child.id().to_string()])
             .args(self.words)
@@ -171,6 +172,7 @@ fn nginx(folder: &Path) -> Answer<Server> {
          http {{ access_log off; keepalive_requests 1000000000; server {{\n\
          listen 127.0.0.1:{port} ssl backlog=4096; default_type text/plain;\n\
          ssl_certificate {CERTIFICATE}; ssl_certificate_key {KEY};\n\
+         ssl_protocols TLSv1.2 TLSv1.3;\n\
          location / {{ return 200 \"Hello, World\"; }} }} }}\n",
         folder.display()
     );
