@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::kernel::{Socket, Time, Waker};
 use crate::protocol::service::Service;
@@ -155,5 +156,71 @@ impl Free {
 
     pub(in crate::server) fn put(&mut self, slot: u32) {
         self.0.push(slot);
+    }
+}
+
+/// The threads of a driver that has one for each connection, by slot.
+pub(in crate::server) struct Seats {
+    threads: Vec<Option<JoinHandle<()>>>,
+    free: Free,
+}
+
+impl Seats {
+    pub(in crate::server) fn new(slots: usize) -> Seats {
+        Seats {
+            threads: (0..slots).map(|_| None).collect(),
+            free: Free::new(slots),
+        }
+    }
+
+    pub(in crate::server) fn len(&self) -> usize {
+        self.threads.len() - self.free.len()
+    }
+
+    pub(in crate::server) fn capacity(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// A free slot, for [`Seats::fill`].
+    pub(in crate::server) fn take(&mut self) -> io::Result<u32> {
+        self.free.take()
+    }
+
+    /// Keeps the thread of a slot. If it could not be started, the slot is free again.
+    pub(in crate::server) fn fill(
+        &mut self,
+        slot: u32,
+        started: io::Result<JoinHandle<()>>,
+    ) -> io::Result<u32> {
+        match started {
+            Ok(thread) => self.threads[slot as usize] = Some(thread),
+            Err(error) => {
+                self.free.put(slot);
+                return Err(error);
+            }
+        }
+        Ok(slot)
+    }
+
+    /// The slots that have a thread.
+    pub(in crate::server) fn taken(&self) -> Vec<u32> {
+        let slots = 0..self.threads.len() as u32;
+        slots
+            .filter(|slot| self.threads[*slot as usize].is_some())
+            .collect()
+    }
+
+    /// The threads.
+    pub(super) fn threads(&self) -> impl Iterator<Item = &JoinHandle<()>> {
+        self.threads.iter().flatten()
+    }
+
+    /// Waits for the end of the thread of `slot`, which is free then.
+    pub(in crate::server) fn join(&mut self, slot: u32) {
+        if let Some(thread) = self.threads[slot as usize].take() {
+            // A panic ends the process.
+            let _ = thread.join();
+        }
+        self.free.put(slot);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The server allocates what a conversation needs before it starts the thread, so a refusal is seen
 //! here and closes only this connection. A thread that ends enters its slot in a list and wakes the
-//! server, which joins it. Invariant: a handle in `threads` is not joined, so the thread can be
+//! server, which joins it. Invariant: a handle in `seats` is not joined, so the thread can be
 //! woken. Neighbours: `conversation`, `crew`. See pthread_create(3).
 
 use std::io;
@@ -15,15 +15,14 @@ use crate::limits::BLOCKING_STACK_SIZE;
 use crate::protocol::service::Service;
 use crate::server::observe::counters::Counters;
 
-use super::crew::{Crew, Free};
+use super::crew::{Crew, Seats};
 use super::{Drive, Driver, Order};
 
 /// The threads of all connections.
 pub(super) struct Threads<S: Service> {
     drive: Drive<S>,
     crew: Arc<Crew<S>>,
-    threads: Vec<Option<JoinHandle<()>>>,
-    free: Free,
+    seats: Seats,
     past: super::ledger::Past,
 }
 
@@ -31,8 +30,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Threads<S> {
     pub(super) fn new(drive: Drive<S>) -> io::Result<Threads<S>> {
         Ok(Threads {
             crew: Arc::new(Crew::new(&drive, drive.capacity)?),
-            threads: (0..drive.capacity).map(|_| None).collect(),
-            free: Free::new(drive.capacity),
+            seats: Seats::new(drive.capacity),
             past: Default::default(),
             drive,
         })
@@ -53,38 +51,28 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Threads<S> {
     }
 
     fn wake_all(&self) {
-        self.threads.iter().flatten().for_each(WakeUps::wake_thread);
+        self.seats.threads().for_each(WakeUps::wake_thread);
     }
 
     fn join(&mut self, slot: u32) {
-        if let Some(thread) = self.threads[slot as usize].take() {
-            // A panic ends the process.
-            let _ = thread.join();
-        }
+        self.seats.join(slot);
         self.past.take(&self.crew.ledger, slot);
-        self.free.put(slot);
     }
 }
 
 impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Threads<S> {
     fn serve(&mut self, socket: Socket) -> io::Result<u32> {
-        let slot = self.free.take()?;
-        match self.start(slot, socket) {
-            Ok(thread) => self.threads[slot as usize] = Some(thread),
-            Err(error) => {
-                self.free.put(slot);
-                return Err(error);
-            }
-        }
-        Ok(slot)
+        let slot = self.seats.take()?;
+        let started = self.start(slot, socket);
+        self.seats.fill(slot, started)
     }
 
     fn len(&self) -> usize {
-        self.threads.len() - self.free.len()
+        self.seats.len()
     }
 
     fn capacity(&self) -> usize {
-        self.threads.len()
+        self.seats.capacity()
     }
 
     fn collect(&mut self, freed: &mut dyn FnMut(u32)) {
@@ -98,10 +86,8 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Thr
         self.crew.ledger.give(order);
         self.wake_all();
         if order == Order::Cut {
-            for slot in 0..self.threads.len() as u32 {
-                if self.threads[slot as usize].is_some() {
-                    self.join(slot);
-                }
+            for slot in self.seats.taken() {
+                self.join(slot);
             }
             while self.crew.next_ended().is_some() {}
         }
@@ -119,8 +105,7 @@ impl<S: Service<State: Send> + Clone + Send + 'static> Driver<Socket, S> for Thr
 
     fn add_counters(&self, sum: &mut Counters) {
         sum.add(&self.past.counters);
-        let slots = 0..self.threads.len() as u32;
-        for slot in slots.filter(|slot| self.threads[*slot as usize].is_some()) {
+        for slot in self.seats.taken() {
             sum.add(&self.crew.ledger.read(slot).0);
         }
     }
@@ -130,9 +115,9 @@ impl<S: Service> Drop for Threads<S> {
     /// No command outlives the server.
     fn drop(&mut self) {
         self.crew.ledger.give(Order::Cut);
-        for thread in self.threads.iter_mut().filter_map(Option::take) {
-            WakeUps::wake_thread(&thread);
-            let _ = thread.join();
+        for slot in self.seats.taken() {
+            self.seats.threads().for_each(WakeUps::wake_thread);
+            self.seats.join(slot);
         }
     }
 }

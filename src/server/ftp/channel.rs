@@ -15,7 +15,7 @@ use super::control::{Control, Served};
 use crate::kernel::channels::{self, Ask, wait};
 use crate::limits::{FTP_DATA_TIMEOUT, FTP_PORT_TRIES_MAX, FTP_STRANGERS_MAX};
 use crate::protocol::connection::CloseReason;
-use crate::protocol::service::ftp::{Next, lines};
+use crate::protocol::service::ftp::lines;
 
 /// How the next data connection is opened.
 #[derive(Debug, Default)]
@@ -94,19 +94,17 @@ impl Control<'_> {
     ) -> Served<Waited> {
         let until = span.map(|span| Instant::now() + span);
         loop {
-            match self.lines.first_name() {
-                Some(name) if name == *b"ABOR" => {
-                    self.take_line();
-                    return Ok(Waited::Aborted);
-                }
-                Some(name) if name == *b"STAT" => {
-                    if let Next::Line(_) = self.take_line() {
-                        let state = format!("Bytes so far: {}", progress.moved);
-                        self.say(&lines(211, "A transfer is under way.", [state], "End"))?;
-                    }
-                    continue;
-                }
-                _ => {}
+            if self.lines.begins_with(b"ABOR") {
+                self.take_line();
+                return Ok(Waited::Aborted);
+            }
+            // One answer for each look at the data: a flood of questions holds up no transfer and
+            // no deadline.
+            let is_asked = self.lines.begins_with(b"STAT");
+            if is_asked {
+                self.take_line();
+                let state = format!("Bytes so far: {}", progress.moved);
+                self.say(&lines(211, "A transfer is under way.", [state], "End"))?;
             }
             if self.has_ended {
                 return Err(CloseReason::EndOfStream);
@@ -120,7 +118,11 @@ impl Control<'_> {
                 _ => Ask::read(&self.stream),
             };
             let asked = &mut [ask, commands, Ask::read(&self.site.cut)];
-            let span = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let span = match is_asked {
+                true => Some(Duration::ZERO),
+                false => left,
+            };
             wait(self.site.wake_ups, asked, span).map_err(|_| CloseReason::Failed)?;
             let [data, commands, cut] = asked;
             let (is_ready, has_commands) = (data.is_ready, commands.is_ready);
@@ -129,13 +131,15 @@ impl Control<'_> {
             }
             if has_commands {
                 self.fill()?;
-                // An ABOR comes before what is ready.
-                continue;
+                // An ABOR and the end of the session come before what is ready.
+                if self.has_ended || self.lines.begins_with(b"ABOR") {
+                    continue;
+                }
             }
             if is_ready {
                 return Ok(Waited::Ready);
             }
-            if span == Some(Duration::ZERO) {
+            if left == Some(Duration::ZERO) {
                 return Ok(Waited::Late);
             }
         }
@@ -215,6 +219,73 @@ impl Control<'_> {
         match stream.take_error() {
             Ok(None) => Ok(Opened::Yes(stream)),
             _ => Ok(Opened::No("The data connection was refused.")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::site::tests::site;
+    use super::*;
+
+    const HERE: &str = "127.0.0.1:0";
+    const ELSEWHERE: &str = "127.0.0.2:0";
+
+    /// A listener at an address of this machine.
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = listen(HERE.parse().expect("an address"), None, 0).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        (listener, address)
+    }
+
+    fn connected(from: &str, to: SocketAddr) -> TcpStream {
+        channels::connect(from.parse().expect("an address"), to).expect("it listens")
+    }
+
+    /// Both ends of a connection.
+    fn pair() -> (TcpStream, TcpStream) {
+        let (listener, address) = listener();
+        let peer = connected(HERE, address);
+        let (own, _) = listener.accept().expect("a connection");
+        own.set_nonblocking(true).expect("a socket");
+        (own, peer)
+    }
+
+    #[test]
+    fn questions_hold_up_neither_the_data_nor_its_deadline() {
+        let (site, (own, mut peer)) = (site(), pair());
+        let mut control = Control::new(&site, own);
+        peer.write_all(&b"STAT\r\n".repeat(1000)).expect("room");
+        let (data, _other) = pair();
+        for (want, expected) in [(Want::Read, Waited::Late), (Want::Write, Waited::Ready)] {
+            for _ in 0..10 {
+                let span = Some(Duration::ZERO);
+                let waited = control.wait_for(data.as_fd(), want, span, Progress::default());
+                assert_eq!(waited, Ok(expected));
+            }
+        }
+        let mut counted = Default::default();
+        site.add_counters(&mut counted);
+        assert!((10..=20).contains(&counted.frames), "{}", counted.frames);
+    }
+
+    #[test]
+    fn strangers_are_closed_until_they_are_too_many() {
+        let site = site();
+        for (count, is_taken) in [
+            (FTP_STRANGERS_MAX - 1, true),
+            (FTP_STRANGERS_MAX, true),
+            (FTP_STRANGERS_MAX + 1, false),
+        ] {
+            let (own, _peer) = pair();
+            let mut control = Control::new(&site, own);
+            let (listener, address) = listener();
+            let _strangers: Vec<_> = (0..count).map(|_| connected(ELSEWHERE, address)).collect();
+            let _data = connected(HERE, address);
+            let opened = control.accept(&listener, address.ip());
+            assert_eq!(matches!(opened, Ok(Opened::Yes(_))), is_taken, "{count}");
         }
     }
 }

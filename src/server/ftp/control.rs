@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::Site;
+use super::site::Site;
 use crate::kernel::channels::{Ask, wait};
 use crate::limits::{FTP_LINE_SIZE_MAX, FTP_LINGER_TIME, FTP_LOGIN_TIMEOUT};
 use crate::protocol::connection::CloseReason;
@@ -23,13 +23,44 @@ pub(super) struct Control<'a> {
     pub(super) lines: Lines,
     /// The peer sends no more.
     pub(super) has_ended: bool,
-    opened: Instant,
-    /// When the last command came.
-    last: Instant,
+    times: Times,
     /// When the current window of the stall time-out began, and what had moved then.
     pub(super) window: Option<(Instant, u64)>,
-    /// When the first byte of a line came that has not ended.
+}
+
+/// From when the time-outs of a control connection count.
+#[derive(Clone, Copy)]
+struct Times {
+    /// The connection was opened, or its user has left.
+    unknown_since: Instant,
+    /// The last command came.
+    last: Instant,
+    /// The first byte of a line came that has not ended.
     line_since: Option<Instant>,
+}
+
+impl Times {
+    /// When the wait for a line ends, and why.
+    fn deadline(
+        &self,
+        idle: Option<Duration>,
+        line: Option<Duration>,
+        is_known: bool,
+    ) -> (Option<Instant>, CloseReason) {
+        let idle = idle.map(|span| (self.last + span, CloseReason::Idle));
+        let slow =
+            (self.line_since.zip(line)).map(|(since, span)| (since + span, CloseReason::SlowFrame));
+        let login =
+            (!is_known).then(|| (self.unknown_since + FTP_LOGIN_TIMEOUT, CloseReason::Idle));
+        let first = [idle, slow, login]
+            .into_iter()
+            .flatten()
+            .min_by_key(|it| it.0);
+        match first {
+            Some((until, reason)) => (Some(until), reason),
+            None => (None, CloseReason::Idle),
+        }
+    }
 }
 
 impl<'a> Control<'a> {
@@ -40,16 +71,23 @@ impl<'a> Control<'a> {
             stream,
             lines: Lines::default(),
             has_ended: false,
-            opened: now,
-            last: now,
+            times: Times {
+                unknown_since: now,
+                last: now,
+                line_since: None,
+            },
             window: None,
-            line_since: None,
         }
+    }
+
+    /// The user has left: another login has as much time as the first.
+    pub(super) fn forget_user(&mut self) {
+        self.times.unknown_since = Instant::now();
     }
 
     /// Sends a reply.
     pub(super) fn say(&mut self, mut reply: &[u8]) -> Served {
-        let until = (self.site.stall_timeout).map(|span| Instant::now() + span);
+        let until = (self.site.spans.stall).map(|span| Instant::now() + span);
         while !reply.is_empty() {
             match self.stream.write(reply) {
                 Ok(count) => {
@@ -103,8 +141,8 @@ impl<'a> Control<'a> {
     pub(super) fn take_line(&mut self) -> Next {
         let next = self.lines.next_line();
         if next != Next::Incomplete {
-            self.last = Instant::now();
-            self.line_since = None;
+            self.times.last = Instant::now();
+            self.times.line_since = None;
             self.site.count(|counters| counters.frames += 1);
         }
         next
@@ -113,7 +151,7 @@ impl<'a> Control<'a> {
     /// Waits for the next line. The time of a transfer counts as no silence. In a drain only what
     /// has arrived, or has begun to, is taken.
     pub(super) fn next_line(&mut self, is_known: bool) -> Served<Next> {
-        self.last = Instant::now();
+        self.times.last = Instant::now();
         loop {
             match self.take_line() {
                 Next::Incomplete => {}
@@ -128,14 +166,17 @@ impl<'a> Control<'a> {
             }
             let now = Instant::now();
             if !is_mid_line {
-                self.line_since = None;
-            } else if self.line_since.is_none() {
-                self.line_since = Some(now);
+                self.times.line_since = None;
+            } else if self.times.line_since.is_none() {
+                self.times.line_since = Some(now);
             }
             let is_draining = self.site.is_draining();
             let (until, reason) = match is_draining && !is_mid_line {
                 true => (Some(now), CloseReason::Shutdown),
-                false => self.deadline(is_known),
+                false => {
+                    let spans = self.site.spans;
+                    self.times.deadline(spans.idle, spans.line, is_known)
+                }
             };
             let span = until.map(|until| until.saturating_duration_since(now));
             let order = match is_draining {
@@ -154,22 +195,6 @@ impl<'a> Control<'a> {
                 }
                 false => {}
             }
-        }
-    }
-
-    /// When the wait for a line ends, and why.
-    fn deadline(&self, is_known: bool) -> (Option<Instant>, CloseReason) {
-        let idle = (self.site.idle_timeout).map(|span| (self.last + span, CloseReason::Idle));
-        let slow = (self.line_since.zip(self.site.line_timeout))
-            .map(|(since, span)| (since + span, CloseReason::SlowFrame));
-        let login = (!is_known).then(|| (self.opened + FTP_LOGIN_TIMEOUT, CloseReason::Idle));
-        let first = [idle, slow, login]
-            .into_iter()
-            .flatten()
-            .min_by_key(|it| it.0);
-        match first {
-            Some((until, reason)) => (Some(until), reason),
-            None => (None, CloseReason::Idle),
         }
     }
 
@@ -199,5 +224,34 @@ fn farewell(reason: CloseReason) -> &'static str {
         CloseReason::Shutdown => "The server shuts down.",
         CloseReason::SlowFrame => "A command took too long to arrive.",
         _ => "No command came for too long.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_log_in_counts_from_when_the_user_is_unknown() {
+        let begin = Instant::now();
+        let after = |count| begin + Duration::from_secs(count);
+        let mut times = Times {
+            unknown_since: begin,
+            last: begin,
+            line_since: None,
+        };
+        let until = |times: &Times, is_known| times.deadline(None, None, is_known).0;
+        assert_eq!(until(&times, false), Some(begin + FTP_LOGIN_TIMEOUT));
+        assert_eq!(until(&times, true), None);
+        // After an hour the user makes room for another.
+        times.unknown_since = after(3600);
+        assert_eq!(until(&times, false), Some(after(3600) + FTP_LOGIN_TIMEOUT));
+        times.last = after(3601);
+        let (idle, line) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(5)));
+        let idle_first = (Some(after(3611)), CloseReason::Idle);
+        assert_eq!(times.deadline(idle, line, false), idle_first);
+        times.line_since = Some(after(3602));
+        let line_first = (Some(after(3607)), CloseReason::SlowFrame);
+        assert_eq!(times.deadline(idle, line, true), line_first);
     }
 }

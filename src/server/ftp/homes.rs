@@ -2,17 +2,21 @@
 //!
 //! A home is counted when the first user with a quota logs in there, and from then on every session
 //! in it adds and takes away, until the last such user has left. Unfinished uploads count. What
-//! other programs do to the files meanwhile is seen by the next count. Invariant: `used` is kept
-//! only for homes with a holder. Neighbours: `login`, `upload`.
+//! other programs do to the files meanwhile is seen by the next count.
+//!
+//! The size of a file that is replaced or removed is given back. Between the look at its size and
+//! the change of its name no other session may change it, or one file is given back twice: each
+//! home has a [`Turn`] for that, and for the count. Invariant: `used` is kept only for homes with a
+//! holder. Neighbours: `login`, `upload`.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use crate::kernel::{Tree, Writing, file::try_lock};
+use crate::kernel::{Tree, Writing, errno, file::try_lock};
 use crate::limits::{FTP_PART_AGE_MAX, FTP_WALK_FOLDERS_MAX};
 use crate::protocol::service::ftp::{Path, is_part};
 use crate::server::blocking::crew::lock;
@@ -23,9 +27,22 @@ pub(super) struct Homes(Mutex<HashMap<Path, Use>>);
 
 #[derive(Debug, Default)]
 struct Use {
-    used: u64,
+    /// Bytes; `None` while they are counted.
+    used: Option<u64>,
     /// Sessions of users with a quota.
     holders: u32,
+    turn: Turn,
+}
+
+/// Its holder counts the home, or removes, replaces or renames a file there. A slow disk makes the
+/// sessions of one home wait, and no other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn(Arc<Mutex<()>>);
+
+impl Turn {
+    pub(super) fn wait(&self) -> MutexGuard<'_, ()> {
+        lock(&self.0)
+    }
 }
 
 impl Homes {
@@ -36,19 +53,36 @@ impl Homes {
         tree: &Tree,
         is_over: impl Fn() -> bool,
     ) -> io::Result<()> {
-        if let Some(counted) = lock(&self.0).get_mut(home) {
+        let turn = {
+            let mut homes = lock(&self.0);
+            let counted = homes.entry(home.clone()).or_default();
             counted.holders += 1;
+            counted.turn.clone()
+        };
+        // A second user waits until the first has counted.
+        let _turn = turn.wait();
+        if lock(&self.0).get(home).is_some_and(|it| it.used.is_some()) {
             return Ok(());
         }
         let mut used = 0;
-        walk(tree, is_over, |_, facts| used += facts.len())?;
-        let mut homes = lock(&self.0);
-        // Another session may have counted meanwhile, and what it has is newer.
-        let counted = homes
-            .entry(home.clone())
-            .or_insert(Use { used, holders: 0 });
-        counted.holders += 1;
+        let walked = walk(tree, is_over, |_, facts| used += facts.len());
+        match (walked, lock(&self.0).get_mut(home)) {
+            (Ok(()), Some(counted)) => counted.used = Some(used),
+            (Ok(()), None) => {}
+            (Err(error), _) => {
+                self.release(home);
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    /// The turn of this home, if it is counted.
+    pub(super) fn turn(&self, home: &Path) -> Turn {
+        let homes = lock(&self.0);
+        homes
+            .get(home)
+            .map_or_else(Turn::default, |it| it.turn.clone())
     }
 
     pub(super) fn release(&self, home: &Path) {
@@ -65,28 +99,28 @@ impl Homes {
     /// whether they were added.
     pub(super) fn charge(&self, home: &Path, count: u64, limit: Option<u64>, credit: u64) -> bool {
         let mut homes = lock(&self.0);
-        let Some(counted) = homes.get_mut(home) else {
+        let Some(used) = homes.get_mut(home).and_then(|it| it.used.as_mut()) else {
             return true;
         };
-        let used = counted.used.saturating_add(count);
-        if limit.is_some_and(|limit| used > limit.saturating_add(credit)) {
+        let more = used.saturating_add(count);
+        if limit.is_some_and(|limit| more > limit.saturating_add(credit)) {
             return false;
         }
-        counted.used = used;
+        *used = more;
         true
     }
 
-    /// Whether `count` more bytes would be within `limit`.
-    pub(super) fn has_room(&self, home: &Path, count: u64, limit: Option<u64>) -> bool {
-        let homes = lock(&self.0);
-        let used = homes.get(home).map_or(0, |counted| counted.used);
-        limit.is_none_or(|limit| used.saturating_add(count) <= limit)
+    /// Whether the home is within `limit` after `added` more bytes and `freed` fewer.
+    pub(super) fn has_room(&self, home: &Path, limit: Option<u64>, added: u64, freed: u64) -> bool {
+        let used = lock(&self.0).get(home).and_then(|it| it.used).unwrap_or(0);
+        let used = used.saturating_add(added).saturating_sub(freed);
+        limit.is_none_or(|limit| used <= limit)
     }
 
     /// Takes `count` bytes away.
     pub(super) fn refund(&self, home: &Path, count: u64) {
-        if let Some(counted) = lock(&self.0).get_mut(home) {
-            counted.used = counted.used.saturating_sub(count);
+        if let Some(used) = lock(&self.0).get_mut(home).and_then(|it| it.used.as_mut()) {
+            *used = used.saturating_sub(count);
         }
     }
 
@@ -107,17 +141,23 @@ impl Homes {
             log::debug!("{home}: cannot look for old uploads: {error}");
         }
         for path in old {
-            self.remove_if_old(&tree, home, &path);
+            self.remove_part(&tree, home, &path, is_too_old);
         }
     }
 
-    /// Removes an unfinished upload that is too old and that no session writes. Returns whether it
-    /// is gone.
-    pub(super) fn remove_if_old(&self, tree: &Tree, home: &Path, path: &Path) -> bool {
+    /// Removes an unfinished upload that is `unwanted` and that no session writes. Returns whether
+    /// it is gone.
+    pub(super) fn remove_part(
+        &self,
+        tree: &Tree,
+        home: &Path,
+        path: &Path,
+        unwanted: impl Fn(&Metadata) -> bool,
+    ) -> bool {
         let remove = || -> io::Result<bool> {
             let file = tree.write(path.relative(), Writing::Existing)?;
             let facts = file.metadata()?;
-            if !is_too_old(&facts) || !try_lock(&file)? {
+            if !facts.is_file() || !unwanted(&facts) || !try_lock(&file)? {
                 return Ok(false);
             }
             tree.remove_file(path.relative())?;
@@ -125,6 +165,29 @@ impl Homes {
             Ok(true)
         };
         remove().unwrap_or(false)
+    }
+
+    /// Removes the directory `path`. Unfinished uploads are in no list, so a directory that holds
+    /// nothing else is empty to its clients: they are removed with it.
+    pub(super) fn remove_directory(&self, tree: &Tree, home: &Path, path: &Path) -> io::Result<()> {
+        let removed = tree.remove_directory(path.relative());
+        let full = |error: &io::Error| error.raw_os_error() == Some(errno::ENOTEMPTY);
+        if !removed.as_ref().is_err_and(full) {
+            return removed;
+        }
+        let mut parts = Vec::new();
+        tree.below(path.relative())?
+            .entries(|name| match is_part(name) {
+                true if parts.len() < FTP_WALK_FOLDERS_MAX => {
+                    parts.push(path.child(name));
+                    Ok(())
+                }
+                _ => Err(io::Error::from_raw_os_error(errno::ENOTEMPTY)),
+            })?;
+        for part in parts {
+            self.remove_part(tree, home, &part, |_| true);
+        }
+        tree.remove_directory(path.relative())
     }
 }
 
@@ -189,8 +252,9 @@ mod tests {
         lock(&homes.0).insert(
             home.clone(),
             Use {
-                used: 10,
+                used: Some(10),
                 holders: 1,
+                ..Use::default()
             },
         );
         assert!(homes.charge(&home, 89, Some(100), 0));
@@ -199,10 +263,11 @@ mod tests {
         assert!(homes.charge(&home, 1, Some(100), 1));
         assert!(!homes.charge(&home, u64::MAX, Some(100), 1));
         homes.refund(&home, 2);
-        assert!(homes.has_room(&home, 1, Some(100)));
-        assert!(!homes.has_room(&home, 2, Some(100)));
+        assert!(homes.has_room(&home, Some(100), 1, 0));
+        assert!(!homes.has_room(&home, Some(100), 2, 0));
+        assert!(homes.has_room(&home, Some(100), 2, 1));
         homes.refund(&home, u64::MAX);
-        assert!(homes.has_room(&home, 100, Some(100)));
+        assert!(homes.has_room(&home, Some(100), 100, 0));
         homes.release(&home);
         assert!(lock(&homes.0).is_empty());
         assert!(homes.charge(&home, 1, None, 0));

@@ -8,8 +8,8 @@ use std::io;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::Site;
 use super::control::Served;
+use super::site::Site;
 use crate::base::password;
 use crate::kernel::Tree;
 use crate::limits::FTP_PASSWORD_SIZE_MAX;

@@ -10,11 +10,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::Site;
 use super::channel::{Channel, Opened, Progress, listen};
 use super::control::{Control, Served};
 use super::homes::modified;
 use super::login::{Login, Outcome, log_in};
+use super::site::Site;
 use super::transfer::{Moved, UNREADABLE};
 use crate::base::digest::{Algorithm, Sum, hex};
 use crate::base::text::escape::escape;
@@ -31,9 +31,13 @@ use crate::server::blocking::crew::lock;
 
 pub(super) const DENIED: Refusal = Refusal::new(550, "Permission denied.");
 pub(super) const NO_FILE: Refusal = Refusal::new(550, "No such file.");
+pub(super) const NO_CHANNEL: Refusal = Refusal::new(425, "Use EPSV or PASV first.");
 const NOT_LOGGED_IN: Refusal = Refusal::new(530, "Log in with USER and PASS.");
 const NOT_THERE: Refusal = Refusal::new(504, "Only to the address of the client, from port 1024.");
 const ONLY_EPSV: Refusal = Refusal::new(503, "Only EPSV, after EPSV ALL.");
+const NO_PORT: Refusal = Refusal::new(425, "No port is free.");
+const NO_LISTENER: Refusal = Refusal::new(425, "The server is short of descriptors or memory.");
+const TOO_LARGE: Refusal = Refusal::new(550, "Too large to be counted: use TYPE I.");
 const BAD_PATH: Refusal = Refusal::new(553, "This name is not allowed.");
 
 /// What a command yields: its final reply, or the refusal.
@@ -224,8 +228,11 @@ impl<'a> Session<'a> {
     }
 
     fn log_out(&mut self) {
-        self.login = None;
+        if self.login.take().is_some() {
+            self.control.forget_user();
+        }
         self.name = None;
+        self.restart = 0;
         self.folder = Path::default();
         self.channel = Channel::None;
     }
@@ -350,10 +357,13 @@ impl<'a> Session<'a> {
         let _ = random(&mut start);
         let start = u16::from_ne_bytes([start[0], start[1]]);
         let opened = listen(self.own, self.site.place.data_ports.clone(), start);
-        let listener = opened.map_err(|_| Refusal::new(425, "No port is free."))?;
+        let listener = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => NO_PORT,
+            _ => NO_LISTENER,
+        })?;
         let port = listener.local_addr().map(|address| address.port());
         self.channel = Channel::Passive(listener);
-        port.map_err(|_| Refusal::new(425, "No port is free."))
+        port.map_err(|_| NO_LISTENER)
     }
 
     fn active(&mut self, ip: IpAddr, port: u16) -> Replied {
@@ -377,11 +387,8 @@ impl<'a> Session<'a> {
 
     fn allo(&mut self, size: u64) -> Replied {
         let login = self.login()?;
-        match self
-            .site
-            .homes
-            .has_room(&login.user.home, size, login.user.quota)
-        {
+        let (homes, user) = (&self.site.homes, &login.user);
+        match homes.has_room(&user.home, user.quota, size, 0) {
             true => Ok(line(200, "There is room.")),
             false => Err(super::upload::QUOTA),
         }
@@ -430,7 +437,8 @@ impl<'a> Session<'a> {
         if !login.user.rights.delete || path.is_root() {
             return Err(DENIED);
         }
-        let removed = login.home.remove_directory(path.relative());
+        let (homes, home) = (&self.site.homes, &login.user.home);
+        let removed = homes.remove_directory(&login.home, home, &path);
         removed.map_err(|error| refusal(&error))?;
         Ok(line(250, "The directory is removed."))
     }
@@ -440,8 +448,16 @@ impl<'a> Session<'a> {
         if !login.user.rights.delete {
             return Err(DENIED);
         }
-        let seen = login.home.facts(path.relative(), false);
-        let seen = seen.map_err(|error| refusal(&error))?;
+        let turn = self.site.homes.turn(&login.user.home);
+        let _turn = turn.wait();
+        let seen = match login.home.facts(path.relative(), false) {
+            Ok(seen) => seen,
+            // SIZE tells of an unfinished upload under its name, so this name can be deleted.
+            Err(_) if self.remove_part_of(&path)? => {
+                return Ok(line(250, "The upload is deleted."));
+            }
+            Err(error) => return Err(refusal(&error)),
+        };
         if seen.is_dir() {
             return Err(refusal(&io::Error::from_raw_os_error(errno::EISDIR)));
         }
@@ -470,6 +486,8 @@ impl<'a> Session<'a> {
         if !login.user.rights.write || to.is_root() {
             return Err(DENIED);
         }
+        let turn = self.site.homes.turn(&login.user.home);
+        let _turn = turn.wait();
         let home = &login.home;
         let replaced = home
             .facts(to.relative(), false)
@@ -508,11 +526,8 @@ impl<'a> Session<'a> {
         if self.kind == Type::Image {
             return Ok(Ok(line(213, size.to_string())));
         }
-        if size > FTP_ASCII_SIZE_MAX {
-            return Ok(Err(Refusal::new(
-                550,
-                "Too large to be counted: use TYPE I.",
-            )));
+        if !is_countable(size) {
+            return Ok(Err(TOO_LARGE));
         }
         let mut added = 0;
         let read = self.read_all(&file, size, |piece| {
@@ -543,6 +558,16 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Opens a regular file for a user that may read; returns its size as well.
+    fn open_readable(&self, path: &[u8]) -> Result<(File, u64), Refusal> {
+        if !self.login()?.user.rights.read {
+            return Err(DENIED);
+        }
+        let file = self.open_file(&self.path(path)?)?;
+        let facts = file.metadata().map_err(|error| refusal(&error))?;
+        Ok((file, facts.len()))
+    }
+
     /// Passes the first `size` bytes of `file` to `take`, while the control connection is watched.
     pub(super) fn read_all(
         &mut self,
@@ -571,17 +596,9 @@ impl<'a> Session<'a> {
     }
 
     fn hash(&mut self, text: &[u8]) -> Served<Replied> {
-        let opened = self.login().and_then(|login| match login.user.rights.read {
-            true => self.open_file(&self.path(text)?),
-            false => Err(DENIED),
-        });
-        let file = match opened {
-            Ok(file) => file,
+        let (file, size) = match self.open_readable(text) {
+            Ok(opened) => opened,
             Err(refusal) => return Ok(Err(refusal)),
-        };
-        let size = match file.metadata() {
-            Ok(facts) => facts.len(),
-            Err(error) => return Ok(Err(refusal(&error))),
         };
         let mut sum = Sum::new(self.algorithm, None);
         let read = self.read_all(&file, size, |piece| sum.add(piece))?;
@@ -594,17 +611,9 @@ impl<'a> Session<'a> {
     }
 
     fn retrieve(&mut self, path: &[u8], restart: u64) -> Served<Replied> {
-        let opened = self.login().and_then(|login| match login.user.rights.read {
-            true => self.open_file(&self.path(path)?),
-            false => Err(DENIED),
-        });
-        let file = match opened {
-            Ok(file) => file,
+        let (file, size) = match self.open_readable(path) {
+            Ok(opened) => opened,
             Err(refusal) => return Ok(Err(refusal)),
-        };
-        let size = match file.metadata() {
-            Ok(facts) => facts.len(),
-            Err(error) => return Ok(Err(refusal(&error))),
         };
         // An offset of TYPE A counts the bytes on the wire, so its end is found by sending.
         if self.kind == Type::Image && restart > size {
@@ -630,7 +639,7 @@ impl<'a> Session<'a> {
     pub(super) fn open_channel(&mut self, what: &str) -> Served<Result<TcpStream, Refusal>> {
         let channel = std::mem::take(&mut self.channel);
         if matches!(channel, Channel::None) {
-            return Ok(Err(Refusal::new(425, "Use EPSV or PASV first.")));
+            return Ok(Err(NO_CHANNEL));
         }
         self.control.say(&line(150, what))?;
         Ok(match self.control.open(channel, self.peer, self.own)? {
@@ -659,6 +668,11 @@ impl<'a> Session<'a> {
             Moved::Refused(refusal) => Err(refusal),
         })
     }
+}
+
+/// Whether the ends of lines in a file of so many bytes are counted for its size in TYPE A.
+fn is_countable(size: u64) -> bool {
+    size <= FTP_ASCII_SIZE_MAX
 }
 
 /// Whether a command moves something over the data connection.
@@ -690,4 +704,16 @@ fn help(name: &[u8]) -> Replied {
         rows,
         "HELP name tells the syntax.",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_a_large_file_are_not_counted() {
+        assert!(is_countable(FTP_ASCII_SIZE_MAX - 1));
+        assert!(is_countable(FTP_ASCII_SIZE_MAX));
+        assert!(!is_countable(FTP_ASCII_SIZE_MAX + 1));
+    }
 }

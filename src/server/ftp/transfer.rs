@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use super::channel::{Progress, Waited, Want};
 use super::control::{Control, Served};
-use crate::kernel::send_file;
+use crate::kernel::{errno, send_file};
 use crate::limits::{FTP_BUFFER_SIZE, FTP_SEND_SIZE};
 use crate::protocol::service::ftp::Refusal;
 
@@ -40,18 +40,25 @@ fn passes(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
+/// Whether an error of sendfile(2) is about the file. All others are about the connection, whose
+/// end has many names (tcp(7)).
+fn is_of_files(error: &io::Error) -> bool {
+    let number = error.raw_os_error().unwrap_or(errno::EIO);
+    [errno::EIO, errno::EINVAL, errno::ENOMEM].contains(&number)
+}
+
 impl Control<'_> {
     /// Waits for `data`, with which so many bytes were moved. Within each stall time-out a minimum
     /// of them must be moved, so that single bytes keep no session.
     fn wait_to(&mut self, want: Want, data: &TcpStream, moved: u64) -> Served<Result<(), Moved>> {
         let now = Instant::now();
         let (mut since, before) = *self.window.get_or_insert((now, moved));
-        if moved.saturating_sub(before) >= self.site.stall_size_min {
+        if moved.saturating_sub(before) >= self.site.spans.stall_size_min {
             self.window = Some((now, moved));
             since = now;
         }
         let span =
-            (self.site.stall_timeout).map(|span| (since + span).saturating_duration_since(now));
+            (self.site.spans.stall).map(|span| (since + span).saturating_duration_since(now));
         let waited = self.wait_for(data.as_fd(), want, span, Progress { moved })?;
         Ok(match waited {
             Waited::Ready => Ok(()),
@@ -83,9 +90,8 @@ impl Control<'_> {
                         .count(|counters| counters.bytes_out += count as u64);
                 }
                 Err(error) if passes(&error) => {}
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Moved::Lost),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Moved::Lost),
-                Err(_) => return Ok(Moved::Refused(UNREADABLE)),
+                Err(error) if is_of_files(&error) => return Ok(Moved::Refused(UNREADABLE)),
+                Err(_) => return Ok(Moved::Lost),
             }
         }
         Ok(Moved::All)

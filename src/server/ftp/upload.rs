@@ -15,13 +15,13 @@
 //! `homes`.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::channel::Progress;
+use super::channel::{Channel, Progress};
 use super::control::Served;
 use super::homes::is_too_old;
-use super::session::{DENIED, Replied, Session, refusal};
+use super::session::{DENIED, NO_CHANNEL, Replied, Session, refusal};
 use super::transfer::{FromAscii, Moved};
 use crate::base::digest::{Algorithm, Sum, hex};
 use crate::kernel::channels::{Ask, wait};
@@ -95,14 +95,19 @@ impl Session<'_> {
         }
     }
 
+    /// Removes this user's part of `path`, which no session may write now. Returns whether it is
+    /// gone.
+    pub(super) fn remove_part_of(&self, path: &Path) -> Result<bool, Refusal> {
+        let (login, part_path) = (self.login()?, self.part_path(path)?);
+        let (homes, home) = (&self.site.homes, &login.user.home);
+        Ok(homes.remove_part(&login.home, home, &part_path, |_| true))
+    }
+
     /// Opens and locks the part. `restart` is the offset; `None` appends.
     fn begin(&mut self, path: &[u8], restart: Option<u64>) -> Result<Upload, Refusal> {
         let (login, path) = (self.login()?, self.path(path)?);
         if !login.user.rights.write || path.is_root() {
             return Err(DENIED);
-        }
-        if matches!(self.channel, super::channel::Channel::None) {
-            return Err(Refusal::new(425, "Use EPSV or PASV first."));
         }
         let replaced = match login.home.facts(path.relative(), false) {
             Ok(facts) if facts.is_file() => Some(facts.len()),
@@ -112,9 +117,8 @@ impl Session<'_> {
             Err(error) => return Err(refusal(&error)),
         };
         let part_path = self.part_path(&path)?;
-        self.site
-            .homes
-            .remove_if_old(&login.home, &login.user.home, &part_path);
+        let (homes, home) = (&self.site.homes, &login.user.home);
+        homes.remove_part(&login.home, home, &part_path, is_too_old);
         let (part, part_size) = self.open_part(&part_path)?;
         let (start, copied) = match (restart, replaced) {
             (Some(offset), _) if offset <= part_size => (offset, 0),
@@ -126,6 +130,11 @@ impl Session<'_> {
             (None, Some(size)) => (size, size),
             (None, None) => (part_size, 0),
         };
+        // As for a download, what is wrong about the file comes first.
+        if matches!(self.channel, Channel::None) {
+            self.forget(&part_path, part_size);
+            return Err(NO_CHANNEL);
+        }
         Ok(Upload {
             path,
             part_path,
@@ -166,17 +175,26 @@ impl Session<'_> {
         }
     }
 
+    /// Removes a part of `size` bytes: nothing is left of an upload that finds no room.
+    fn discard(&self, part_path: &Path, size: u64) {
+        let removed = (self.login()).map(|login| login.home.remove_file(part_path.relative()));
+        if matches!(removed, Ok(Ok(()))) {
+            self.refund(size);
+        }
+    }
+
     fn upload(&mut self, upload: Upload) -> Served<Replied> {
         let Upload {
             part_path,
             part_size,
             ..
         } = &upload;
-        let data = match self.open_channel("Data connection for the upload.")? {
-            Ok(data) => data,
-            Err(refusal) => {
+        let data = match self.open_channel("Data connection for the upload.") {
+            Ok(Ok(data)) => data,
+            // Also if the session ends here: an upload that has not begun leaves nothing.
+            other => {
                 self.forget(part_path, *part_size);
-                return Ok(Err(refusal));
+                return other.map(|refused| refused.map(|_| Vec::new()));
             }
         };
         // From here on the part holds what is received now.
@@ -198,13 +216,7 @@ impl Session<'_> {
         match moved {
             Moved::All => self.complete(&upload, end),
             Moved::Refused(refusal) => {
-                // Nothing is left of an upload that finds no room.
-                if let Ok(login) = self.login() {
-                    let removed = login.home.remove_file(part_path.relative());
-                    if removed.is_ok() {
-                        self.refund(end);
-                    }
-                }
+                self.discard(part_path, end);
                 Ok(Err(refusal))
             }
             moved => self.moved(moved),
@@ -323,20 +335,31 @@ impl Session<'_> {
                 return Err(CloseReason::EndOfStream);
             }
         }
-        let renamed = self.login().map(|login| {
-            let replaced = login.home.facts(upload.path.relative(), false);
-            let replaced = replaced.ok().filter(std::fs::Metadata::is_file);
-            let (part, path) = (upload.part_path.relative(), upload.path.relative());
-            login.home.rename(part, path)?;
-            Ok::<u64, io::Error>(replaced.map_or(0, |facts| facts.len()))
-        });
-        Ok(match renamed {
-            Ok(Ok(replaced)) => {
-                self.refund(replaced);
-                Ok(line(226, "The file is complete."))
-            }
-            Ok(Err(error)) => Err(refusal(&error)),
-            Err(refusal) => Err(refusal),
-        })
+        let replied = self.rename_part(upload);
+        if replied == Err(QUOTA) {
+            self.discard(&upload.part_path, end);
+        }
+        Ok(replied)
+    }
+
+    /// Gives the part its name. What it replaces may be smaller than at the beginning; then the
+    /// credit for it was too high, and the quota is checked once more.
+    fn rename_part(&self, upload: &Upload) -> Replied {
+        let login = self.login()?;
+        let (homes, user) = (&self.site.homes, &login.user);
+        let turn = homes.turn(&user.home);
+        let _turn = turn.wait();
+        let replaced = login.home.facts(upload.path.relative(), false);
+        let replaced = replaced.ok().filter(std::fs::Metadata::is_file);
+        let replaced = replaced.map_or(0, |facts| facts.len());
+        let is_credited = replaced >= upload.replaced.unwrap_or(0);
+        if !is_credited && !homes.has_room(&user.home, user.quota, 0, replaced) {
+            return Err(QUOTA);
+        }
+        let (part, path) = (upload.part_path.relative(), upload.path.relative());
+        let renamed = login.home.rename(part, path);
+        renamed.map_err(|error| refusal(&error))?;
+        homes.refund(&user.home, replaced);
+        Ok(line(226, "The file is complete."))
     }
 }

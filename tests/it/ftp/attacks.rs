@@ -8,9 +8,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::peer::{Client, again};
-use super::{Site, bytes, served, text};
-use crate::binary::{Server, Stats};
+use super::peer::{Client, again, will_reset};
+use super::{PASSWORD, Site, bytes, served, text};
+use crate::binary::{Server, Stats, until};
 use crate::skip::{has_descriptors, skip};
 
 #[test]
@@ -269,6 +269,75 @@ fn a_flood_of_bytes_is_no_command() {
     for code in [257, 215, 200, 500, 257] {
         assert_eq!(client.reply().code, code);
     }
+    server.end();
+}
+
+#[test]
+fn a_connection_that_is_reset_in_the_queue_ends_alone() {
+    let (_site, server, mut client) = served("reset");
+    // While the server does not run, they wait in the queue of its listener.
+    server.signal("STOP");
+    until("the server stands still", || server.state() == 'T');
+    for _ in 0..8 {
+        let peer = TcpStream::connect(server.address()).expect("it listens");
+        will_reset(&peer);
+    }
+    server.signal("CONT");
+    let mut stats = server.stats();
+    while stats.get("connections_total") < 9 || stats.get("connections_now") > 1 {
+        stats = server.stats();
+    }
+    assert_eq!(stats.get("refused_resources"), 0);
+    assert_eq!(stats.get("closed_reset"), 8);
+    client.expect("NOOP", 200);
+    server.end();
+}
+
+#[test]
+fn a_session_that_ends_at_any_step_leaves_nothing() {
+    let site = Site::new("steps", &["ann:ann:-:rwd"]);
+    let server = site.start(&["--anonymous"]);
+    let file = bytes(1 << 20);
+    fs::write(site.root().join("anonymous/file"), &file).expect("a file");
+    drop(Client::connect(&server));
+    at_rest(&server);
+    let before = server.descriptors();
+    // Connected, named, logged in, a port, a data connection, a transfer, some bytes.
+    let downloads = (0..7).map(|steps| ("anonymous", "RETR file", steps));
+    let uploads = (3..7).map(|steps| ("ann", "STOR file", steps));
+    for (user, command, steps) in downloads.chain(uploads) {
+        for resets in [false, true] {
+            let mut client = Client::connect(&server);
+            let (mut data, mut port) = (None, None);
+            for step in 1..=steps {
+                match step {
+                    1 => _ = client.expect(&format!("USER {user}"), 331),
+                    2 => _ = client.expect(&format!("PASS {PASSWORD}"), 230),
+                    3 => port = Some(client.epsv()),
+                    4 => data = port.map(|to| TcpStream::connect(to).expect("it listens")),
+                    5 => _ = client.expect(command, 150),
+                    _ => {
+                        let mut data = data.as_ref().expect("a data connection");
+                        match user {
+                            "ann" => data.write_all(&file[..1000]).expect("it reads"),
+                            _ => data.read_exact(&mut [0; 1000]).expect("bytes"),
+                        }
+                    }
+                }
+            }
+            if resets {
+                client.will_reset();
+                data.iter().for_each(will_reset);
+            }
+            // A data connection that ends alone would be a whole upload.
+            drop(client);
+        }
+    }
+    let stats = at_rest(&server);
+    let closed = ["closed_reset", "closed_end_of_stream"].map(|name| stats.get(name));
+    assert_eq!(closed.iter().sum::<u64>(), 23);
+    assert_eq!(server.descriptors(), before);
+    assert!(!site.home("file").exists());
     server.end();
 }
 

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
+use mynah::limits::{FTP_ASCII_SIZE_MAX, FTP_PASSWORD_SIZE_MAX};
+
 use super::peer::Client;
-use super::{PASSWORD, Site, bytes, hash, hash_of, served, text};
+use super::{PASSWORD, Site, bytes, hash, hash_of, hash_password, served, text};
 
 #[test]
 fn a_hash_has_no_colon_and_a_salt_of_its_own() {
@@ -33,14 +35,43 @@ fn a_user_logs_in_and_a_wrong_password_does_not() {
     client.expect("USER ann", 331);
     client.expect(&format!("PASS {PASSWORD}"), 230);
     client.expect("PWD", 257);
+    client.expect("REST 1", 350);
     client.expect("USER anonymous", 331);
     client.expect("PWD", 530);
     client.expect("PASS me@", 230);
+    // The offset was that of another user.
+    fs::write(site.root().join("anonymous/file"), "text").expect("a file");
+    assert_eq!(client.fetch("RETR file"), b"text");
     client.expect("MKD x", 550);
     client.expect("QUIT", 221);
     assert!(client.has_ended());
     assert!(site.root().join("anonymous").is_dir());
     server.end();
+}
+
+#[test]
+fn a_password_has_a_longest_size() {
+    let longest = "p".repeat(FTP_PASSWORD_SIZE_MAX);
+    let site = Site::new("password", &[]);
+    let line = format!("ann:{}:ann:-:r\n", hash_of(&longest));
+    fs::write(site.users(), line).expect("it is written");
+    let server = site.start(&[]);
+    let mut client = Client::connect(&server);
+    for (password, code) in [
+        (&longest[1..], 530),
+        (&format!("{longest}p"), 530),
+        (&longest, 230),
+    ] {
+        client.expect("USER ann", 331);
+        client.expect(&format!("PASS {password}"), code);
+    }
+    server.end();
+    assert_eq!(hash_of(&longest[1..]).split('$').count(), 6);
+    let ended = hash_password(&format!("{longest}p"));
+    assert_eq!(ended.status.code(), Some(1));
+    let expected = format!("must have at most {FTP_PASSWORD_SIZE_MAX} bytes");
+    let line = String::from_utf8_lossy(&ended.stderr);
+    assert!(line.contains(&expected), "{line}");
 }
 
 #[test]
@@ -213,6 +244,9 @@ fn ascii_ends_lines_with_cr_lf_on_the_wire_alone() {
     );
     client.expect("REST 4", 350);
     client.expect("STOR copy", 504);
+    let large = fs::File::create(site.home("large")).expect("a file");
+    large.set_len(FTP_ASCII_SIZE_MAX + 1).expect("it is sparse");
+    assert!(client.expect("SIZE large", 550).contains("use TYPE I"));
     server.end();
 }
 
@@ -357,6 +391,17 @@ fn statistics_count_sessions_commands_and_bytes() {
     server.end();
 }
 
+/// A few ports in a row that are free now, below those that the kernel gives to clients.
+fn free_ports() -> (u16, u16) {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let start = 10_000 + (std::process::id() % 20_000) as u16;
+    let first = (start..)
+        .step_by(4)
+        .find(|first| (*first..*first + 4).all(|port| is_free(&port)));
+    let first = first.expect("free ports");
+    (first, first + 3)
+}
+
 fn parsed(address: &str) -> std::net::SocketAddr {
     let address = address.strip_prefix("tcp://").expect("TCP");
     address.parse().expect("an address")
@@ -369,7 +414,8 @@ fn data_connections_are_of_the_family_of_the_session_and_in_the_range() {
     if !ipv6 {
         crate::skip::skip("no IPv6 on this machine");
     }
-    let range = ["--data-ports", "40210-40213"];
+    let (first, last) = free_ports();
+    let range = ["--data-ports", &format!("{first}-{last}")];
     let listen = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0"];
     let server = site.start(&[&range, &listen[..if ipv6 { 4 } else { 2 }]].concat());
     let file = bytes(1000);
@@ -380,7 +426,7 @@ fn data_connections_are_of_the_family_of_the_session_and_in_the_range() {
         client.expect("TYPE I", 200);
         for _ in 0..10 {
             let port = client.epsv().port();
-            assert!((40_210..=40_213).contains(&port), "{port}");
+            assert!((first..=last).contains(&port), "{port}");
         }
         assert_eq!(client.put("STOR file", &file), 226);
         if client.address.is_ipv4() {

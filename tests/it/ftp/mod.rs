@@ -13,7 +13,7 @@ mod uploads;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::binary::Server;
@@ -30,19 +30,24 @@ fn hash() -> &'static str {
 }
 
 fn hash_of(line: &str) -> String {
+    let ended = hash_password(line);
+    assert!(ended.status.success(), "{ended:?}");
+    let text = String::from_utf8(ended.stdout).expect("text");
+    text.strip_suffix('\n').expect("a line").to_owned()
+}
+
+fn hash_password(line: &str) -> Output {
     let mut child = Command::new(program::path())
         .args(["ftp", "--hash-password"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(line.as_bytes()).expect("it reads");
     drop(stdin);
-    let ended = child.wait_with_output().expect("it ends");
-    assert!(ended.status.success(), "{ended:?}");
-    let text = String::from_utf8(ended.stdout).expect("text");
-    text.strip_suffix('\n').expect("a line").to_owned()
+    child.wait_with_output().expect("it ends")
 }
 
 /// A folder with a root, the home `ann` and a file of users, removed at the end.

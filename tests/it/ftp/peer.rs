@@ -39,6 +39,12 @@ pub(super) fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
+/// Has `stream` end with RST: SO_LINGER with zero seconds (socket(7)).
+pub(super) fn will_reset(stream: &TcpStream) {
+    let linger = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    linger.expect("a TCP socket has it");
+}
+
 impl Client {
     /// Connects and reads the greeting.
     pub(super) fn connect(server: &Server) -> Client {
@@ -171,6 +177,11 @@ impl Client {
         assert_eq!(state.code, 211, "{state:?}");
         let count = state.lines[1].rsplit(' ').next().expect("a count");
         count.parse().expect("a number")
+    }
+
+    /// Has the connection end with RST.
+    pub(super) fn will_reset(&self) {
+        will_reset(self.reader.get_ref());
     }
 
     /// Whether the server has closed the connection.

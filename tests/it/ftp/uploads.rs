@@ -164,6 +164,99 @@ fn a_quota_holds_while_bytes_arrive_and_credits_what_is_replaced() {
 }
 
 #[test]
+fn a_credit_is_not_used_after_its_file_is_deleted() {
+    let site = Site::new("credit", &["ann:ann:100000:rwd"]);
+    fs::write(site.home("old"), bytes(60_000)).expect("a file");
+    let server = site.start(&[]);
+    let mut client = Client::log_in(&server, "ann");
+    let mut data = client.passive();
+    client.expect("STOR old", 150);
+    data.write_all(&bytes(60_000)).expect("it reads");
+    while client.moved() < 60_000 {}
+    let mut other = Client::log_in(&server, "ann");
+    other.expect("DELE old", 250);
+    assert_eq!(other.put("STOR new", &bytes(40_000)), 226);
+    // Within the credit of the file that is gone, and above the quota.
+    data.write_all(&bytes(1000)).expect("it reads");
+    drop(data);
+    assert_eq!(client.reply().code, 552);
+    assert!(site.parts().is_empty() && !site.home("old").exists());
+    client.expect("ALLO 60000", 200);
+    client.expect("ALLO 60001", 552);
+    server.end();
+}
+
+#[test]
+fn parallel_uploads_share_one_quota() {
+    let site = Site::new("shared", &["ann:ann:100000:rwd"]);
+    let server = site.start(&[]);
+    let mut clients = [(); 4].map(|()| Client::log_in(&server, "ann"));
+    let codes: Vec<u16> = std::thread::scope(|scope| {
+        let put = |(at, client): (usize, &mut Client)| {
+            (0..8)
+                .map(|turn| client.put(&format!("STOR {at}-{turn}"), &bytes(9000)))
+                .collect::<Vec<u16>>()
+        };
+        let threads: Vec<_> = (clients.iter_mut().enumerate())
+            .map(|it| scope.spawn(move || put(it)))
+            .collect();
+        let codes = threads.into_iter().flat_map(|it| it.join().expect("codes"));
+        codes.collect()
+    });
+    let whole = codes.iter().filter(|code| **code == 226).count();
+    assert!(codes.iter().all(|code| [226, 552].contains(code)));
+    let held: u64 = fs::read_dir(site.home(""))
+        .expect("a home")
+        .map(|entry| entry.expect("a file").metadata().expect("facts").len())
+        .sum();
+    assert_eq!(held, 9000 * whole as u64);
+    assert!(held <= 100_000);
+    assert!(site.parts().is_empty());
+    // What is counted is what is there.
+    let left = 100_000 - held;
+    clients[0].expect(&format!("ALLO {left}"), 200);
+    clients[0].expect(&format!("ALLO {}", left + 1), 552);
+    server.end();
+}
+
+#[test]
+fn an_unfinished_upload_is_deleted_by_its_name_and_with_its_directory() {
+    let (site, server, mut client) = served("unfinished");
+    client.expect("MKD folder", 257);
+    for path in ["file", "folder/file"] {
+        let mut other = Client::log_in(&server, "ann");
+        let mut data = other.passive();
+        other.expect(&format!("STOR {path}"), 150);
+        data.write_all(b"half").expect("it reads");
+        while other.moved() < 4 {}
+        // Not while a session writes it.
+        client.expect(&format!("DELE {path}"), 550);
+        client.expect("RMD folder", if path == "file" { 250 } else { 550 });
+        client.say("MKD folder");
+        other.send(b"ABOR\r\n");
+        assert_eq!((other.reply().code, other.reply().code), (426, 226));
+        assert_eq!(client.expect(&format!("SIZE {path}"), 213), "4");
+        match path {
+            "file" => client.expect("DELE file", 250),
+            _ => client.expect("RMD folder", 250),
+        };
+        client.expect(&format!("SIZE {path}"), 550);
+        assert!(site.parts().is_empty());
+    }
+    // An upload that never had a data connection leaves nothing to delete.
+    client.expect("STOR ghost", 425);
+    client.expect("REST 5", 350);
+    client.expect("STOR ghost", 554);
+    assert!(site.parts().is_empty());
+    client.expect("EPSV", 229);
+    client.expect("STOR ghost", 150);
+    drop(client);
+    while server.stats().get("connections_now") > 0 {}
+    assert!(site.parts().is_empty());
+    server.end();
+}
+
+#[test]
 fn a_part_is_removed_after_a_day() {
     let (site, server, mut client) = served("old");
     let age = |hours: u64| {

@@ -11,6 +11,7 @@ use mynah::kernel::Time;
 
 use crate::sim::{Dice, Link, Peer, Pipe, Sim};
 
+use super::challenging::CHALLENGE_SIZE;
 use super::world::{Kind, Part};
 
 /// The outcome of a peer's conversation.
@@ -30,6 +31,8 @@ pub struct Actor {
     dice: Dice,
     age: usize,
     said: usize,
+    /// The challenge, as far as it has come.
+    challenge: Vec<u8>,
     heard: Vec<u8>,
     /// The start of the incomplete frame, and when its first byte was sent.
     frame: Option<(usize, Time)>,
@@ -49,6 +52,7 @@ impl Actor {
             dice,
             age: 0,
             said: 0,
+            challenge: Vec::new(),
             heard: Vec::new(),
             frame: None,
             awaited: None,
@@ -172,7 +176,10 @@ impl Actor {
             Kind::Vanishing | Kind::Resetting | Kind::HalfClosing => *turning_point,
             _ => talk.bytes.len(),
         };
-        let left = stops_at - self.said;
+        let left = match self.is_challenged() {
+            true => stops_at.min(talk.digest_start()) - self.said,
+            false => stops_at - self.said,
+        };
         let count = match kind {
             Kind::ByteByByte => left.min(1),
             Kind::Flooding | Kind::NeverReading => left,
@@ -195,12 +202,40 @@ impl Actor {
         };
         match (silent, self.dice.chance(0.5)) {
             (true, _) => {}
-            (false, true) => self.heard.extend(sim.receive_all(peer)),
+            (false, true) => self.hear(&sim.receive_all(peer)),
             (false, false) => {
                 let most = 1 + self.dice.below(100);
-                self.heard.extend(sim.receive(peer, most));
+                self.hear(&sim.receive(peer, most));
             }
         }
+    }
+
+    /// Whether the challenge has still to come.
+    fn is_challenged(&self) -> bool {
+        self.part.answer.is_some() && self.challenge.len() < CHALLENGE_SIZE
+    }
+
+    fn hear(&mut self, mut bytes: &[u8]) {
+        if let (true, Some(answer)) = (self.is_challenged(), self.part.answer) {
+            let size = bytes.len().min(CHALLENGE_SIZE - self.challenge.len());
+            self.challenge.extend(&bytes[..size]);
+            bytes = &bytes[size..];
+            if !self.is_challenged() {
+                let digest = answer.digest(&self.challenge);
+                self.part.talk.fill_digest(&digest);
+            }
+        }
+        self.heard.extend(bytes);
+    }
+
+    /// Whether the server can know that this peer has the key.
+    pub fn is_authorised(&self) -> bool {
+        self.part.talk.is_authorised(self.said)
+    }
+
+    /// The challenge of its connection, if all of it has come.
+    pub fn challenge(&self) -> Option<&[u8]> {
+        (self.challenge.len() == CHALLENGE_SIZE).then_some(&self.challenge)
     }
 
     /// Checks whether the conversation is over.

@@ -4,6 +4,7 @@
 //! Exactly the connections that hold bytes hold workspaces. No deadline is missed. The loop does
 //! not wait while there is work to do. The checks change nothing: they read the state and panic.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use mynah::kernel::{Interest, Readiness, Time, Trigger};
@@ -264,6 +265,8 @@ impl<S: Service + Clone> Stage<'_, S> {
             + closed(CloseReason::SlowFrame)
             // A header that was not whole in time.
             + closed(CloseReason::Proxy)
+            // The same of a digest.
+            + closed(CloseReason::Unauthorised)
             // The clock may jump over the end of a lingering close.
             + closed(CloseReason::TooLong)
             + closed(CloseReason::Corrupted)
@@ -284,6 +287,7 @@ impl<S: Service + Clone> Stage<'_, S> {
         // a workspace, the frame timer of a frame may still be that of the one before it.
         let delays = counters.refused_memory + counters.workspace_waits + counters.rate_waits;
         let slow_frames = closed(CloseReason::SlowFrame);
+        self.judge_keys(closed(CloseReason::Unauthorised), leaps || delays > 0);
         // A peer that sends, or hears, nothing for long may be in time in every other way.
         let one_way = match (self.world.idle_read, self.world.idle_write) {
             (None, None) => 0,
@@ -294,7 +298,7 @@ impl<S: Service + Clone> Stage<'_, S> {
             + match (leaps, delays) {
                 (true, _) => late,
                 (false, 0) => 0,
-                (false, _) => slow_frames,
+                (false, _) => slow_frames + closed(CloseReason::Unauthorised),
             };
         let too_slow = self.actors.iter().filter(slow).count() as u64;
         assert!(
@@ -310,6 +314,21 @@ impl<S: Service + Clone> Stage<'_, S> {
             early(false) <= refused + late,
             "{} peers were cut short: {counters}",
             early(false)
+        );
+    }
+
+    /// No challenge is sent twice, and a peer that has answered in time is not turned away.
+    fn judge_keys(&self, unauthorised: u64, has_delays: bool) {
+        let challenges: Vec<&[u8]> = self.actors.iter().filter_map(Actor::challenge).collect();
+        let distinct: HashSet<&[u8]> = challenges.iter().copied().collect();
+        assert_eq!(distinct.len(), challenges.len(), "a challenge came twice");
+        let world = self.world;
+        let limits = [world.frame_timeout, world.idle_timeout, world.idle_read];
+        let is_timed = limits.iter().any(Option::is_some) || world.idle_write.is_some();
+        let without = self.actors.iter().filter(|it| !it.is_authorised()).count() as u64;
+        assert!(
+            is_timed || has_delays || unauthorised <= without,
+            "{unauthorised} connections were turned away, and {without} peers had no key"
         );
     }
 }

@@ -13,6 +13,7 @@
 
 mod actor;
 mod announcing;
+mod challenging;
 mod check;
 mod crossing;
 mod datagrams;

@@ -25,6 +25,7 @@ use mynah::server::{Server, Settings};
 use crate::sim::{Config, Dice, Faults, Sim, Socket, Worker};
 
 use super::actor::{Actor, End};
+use super::challenging::Lock;
 use super::crossing::Crossing;
 use super::datagrams::Datagrams;
 use super::errands::Errands;
@@ -208,7 +209,7 @@ impl<'a, S: Service + Clone> Stage<'a, S> {
             backlog: world.backlog,
             drain_timeout: world.drain_timeout,
             wiretap: None,
-            auth: None,
+            auth: world.lock.map(Lock::auth),
             trace: None,
             pacing: pacing(world),
             proxy: world.is_announced.then(|| ProxyRule {

@@ -4,6 +4,8 @@
 //! has come is not known here: the oracle computes the answer to any prefix of the bytes. If the
 //! stream has no boundaries, the answer is computed from the bytes as a whole.
 
+use std::ops::Range;
+
 use mynah::protocol::framing::OnTooLong;
 
 use crate::sim::Dice;
@@ -34,6 +36,8 @@ pub struct Talk {
     has_gaps: bool,
     /// Bytes in front of the first message, which nothing answers.
     header: usize,
+    /// Those of them that answer a challenge, which must come first.
+    digest: Range<usize>,
 }
 
 impl Talk {
@@ -56,6 +60,7 @@ impl Talk {
             raw,
             has_gaps: matches!(answering, Answering::Http | Answering::Run),
             header: 0,
+            digest: 0..0,
         };
         if answering == Answering::Http {
             talk.raw = None;
@@ -99,7 +104,10 @@ impl Talk {
     /// Puts the header of a load balancer in front. It is a frame that has no answer.
     pub fn announce(&mut self, header: &[u8]) {
         let size = header.len();
-        self.header = size;
+        self.header += size;
+        if !self.digest.is_empty() {
+            self.digest = self.digest.start + size..self.digest.end + size;
+        }
         self.bytes.splice(..0, header.iter().copied());
         self.marks.iter_mut().for_each(|mark| mark.said += size);
         self.ends.iter_mut().for_each(|end| *end += size);
@@ -114,6 +122,35 @@ impl Talk {
         self.ends.clear();
         self.wrong = Some(1);
         self.raw = None;
+    }
+
+    /// Puts room for a digest in front, which ends the conversation if it is wrong.
+    pub fn demand(&mut self, size: usize, is_wrong: bool) {
+        self.announce(&vec![0; size]);
+        self.digest = 0..size;
+        if is_wrong {
+            self.marks.clear();
+            self.wrong = Some(size);
+            self.raw = None;
+        }
+    }
+
+    /// Where the digest begins; behind the bytes if there is none.
+    pub fn digest_start(&self) -> usize {
+        match self.digest.is_empty() {
+            true => self.bytes.len(),
+            false => self.digest.start,
+        }
+    }
+
+    /// The challenge has come, and this is the digest.
+    pub fn fill_digest(&mut self, digest: &[u8]) {
+        self.bytes[self.digest.clone()].copy_from_slice(digest);
+    }
+
+    /// Whether the peer has shown after `said` bytes that it knows the key.
+    pub fn is_authorised(&self, said: usize) -> bool {
+        said >= self.digest.end && !self.is_wrong(self.digest.end)
     }
 
     /// About `size` bytes of HTTP requests.

@@ -15,6 +15,7 @@ use mynah::server::pool::WorkspaceSize;
 use crate::sim::{Dice, Faults, Pipe};
 
 use super::announcing;
+use super::challenging::{Answer, CHALLENGE_SIZE, Lock};
 use super::crossing;
 use super::http::LINE_MAX;
 use super::script::Talk;
@@ -203,6 +204,8 @@ pub struct Part {
     /// After sending and receiving everything, send FIN and wait for that of the server, instead of
     /// closing.
     pub finishes: bool,
+    /// Its answer to a challenge.
+    pub answer: Option<Answer>,
     pub seed: u64,
 }
 
@@ -241,6 +244,8 @@ pub struct World {
     pub idle_write: Option<Duration>,
     /// Every connection comes through a load balancer and has to begin with its header.
     pub is_announced: bool,
+    /// Every connection is challenged.
+    pub lock: Option<Lock>,
     /// The step at which the server is drained, if not after the last peer.
     pub drains_at: Option<usize>,
     pub parts: Vec<Part>,
@@ -337,6 +342,7 @@ impl World {
             idle_read: None,
             idle_write: None,
             is_announced: false,
+            lock: None,
             parts: Vec::new(),
             accept: None,
             takeover: None,
@@ -361,7 +367,14 @@ impl World {
             world.descriptors += 3;
         }
         world.draw_rates(&mut dice);
-        if dice.chance(0.25) {
+        let is_announced = dice.chance(0.25);
+        // Of its own, so that a world is otherwise the same without the feature.
+        let mut dice = Dice::new(seed ^ 0x10c4);
+        if cfg!(feature = "auth") && dice.chance(0.25) {
+            let is_md5 = dice.chance(0.5);
+            world.challenge(Lock { is_md5 });
+        }
+        if is_announced {
             world.announce();
         }
         if world.accept == Some(AcceptPolicy::Exclusive) {
@@ -394,6 +407,24 @@ impl World {
             leaves_at,
             dies: dice.chance(0.6).then_some((victim, dies_at)),
         });
+    }
+
+    /// Puts a key in front: each peer has to answer a challenge, and some that lie answer wrong.
+    fn challenge(&mut self, lock: Lock) {
+        self.lock = Some(lock);
+        self.workspace.inbound = self.workspace.inbound.max(CHALLENGE_SIZE);
+        let size = lock.size();
+        for part in &mut self.parts {
+            let mut dice = Dice::new(part.seed ^ 0x10c4);
+            let lies = part.kind == Kind::Lying && dice.chance(0.5);
+            let wrong = lies.then(|| dice.below(size));
+            part.answer = Some(Answer { lock, wrong });
+            part.talk.demand(size, lies);
+            part.turning_point = match dice.chance(0.3) {
+                true => dice.below(size + 1),
+                false => part.turning_point + size,
+            };
+        }
     }
 
     /// Puts a load balancer in front: each peer begins with a header, and some that lie begin with
@@ -485,6 +516,7 @@ impl World {
             turning_point: dice.below(talk.bytes.len() + 1),
             patience: 40 + dice.below(200),
             finishes: dice.chance(0.5),
+            answer: None,
             seed: dice.next(),
             machine: 1 + dice.below(3) as u8,
             talk,

@@ -10,6 +10,7 @@ mod clients;
 mod peer;
 mod programs;
 mod sim;
+mod swarm;
 
 /// The path of a file of this folder.
 fn file(name: &str) -> String {

@@ -9,6 +9,7 @@ use mynah::limits::FRAMES_PER_EVENT;
 use mynah::protocol::connection::{CloseReason, Protocol};
 use mynah::protocol::framing::{Framing, OnTooLong};
 use mynah::protocol::service::{AnyService, Echo, Robot};
+use mynah::server::observe::counters::Counters;
 use mynah::server::pool::WorkspaceSize;
 use mynah::server::{Server, Settings};
 use mynah::transport::tls::{Identity, Side, Tls};
@@ -21,7 +22,7 @@ const STALL: Duration = Duration::from_secs(20);
 /// More turns than any play needs. A server that takes more is spinning.
 const TURNS_MAX: usize = 20_000;
 
-struct Play {
+pub(super) struct Play {
     server: Server<Tls<Sim>, AnyService>,
 }
 
@@ -32,12 +33,12 @@ struct Client {
 }
 
 /// Bytes that differ from their neighbours.
-fn pattern(count: usize) -> Vec<u8> {
+pub(super) fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|place| (place % 251) as u8).collect()
 }
 
 /// A kernel whose sockets hold so many bytes in each direction.
-fn narrow(send: usize, receive: usize) -> Config {
+pub(super) fn narrow(send: usize, receive: usize) -> Config {
     let pipe = Pipe { send, receive };
     Config {
         request: pipe,
@@ -53,7 +54,12 @@ fn server_side() -> Side {
 }
 
 impl Play {
-    fn new(trigger: Trigger, config: Config, framing: &str, service: AnyService) -> Play {
+    pub(super) fn new(
+        trigger: Trigger,
+        config: Config,
+        framing: &str,
+        service: AnyService,
+    ) -> Play {
         let mut sim = Sim::new(config);
         let address = "127.0.0.1:7007".parse().expect("an address");
         let listener = sim
@@ -93,12 +99,25 @@ impl Play {
         Play { server }
     }
 
-    fn sim(&mut self) -> &mut Sim {
+    pub(super) fn sim(&mut self) -> &mut Sim {
         self.server.kernel_mut().below()
     }
 
     fn closed(&self, reason: CloseReason) -> u64 {
         self.server.counters().closed[reason as usize]
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        self.server.counters()
+    }
+
+    /// Ends the server, whose clients have all left.
+    pub(super) fn drain(&mut self) {
+        self.server.drain();
+        while !self.server.is_done() {
+            self.pass(Duration::from_secs(1));
+        }
+        self.quiet();
     }
 
     /// Takes turns until the loop waits, without advancing the clock.
@@ -118,7 +137,7 @@ impl Play {
         panic!("the server spins");
     }
 
-    fn pass(&mut self, span: Duration) {
+    pub(super) fn pass(&mut self, span: Duration) {
         self.quiet();
         self.sim().advance(span);
         self.quiet();
@@ -172,7 +191,7 @@ impl Play {
     }
 
     /// What must hold after every play: nothing has leaked.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.quiet();
         let live = self.server.counters().connections_now as usize;
         // A drain has closed the listener, and keeps the reserve.

@@ -394,63 +394,71 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_refused_with_the_code_of_the_book() {
-        for line in [
-            "",
-            " ",
-            "X",
-            "XY",
-            "RETRX a",
-            "GET / HTTP/1.1",
-            "RETR\ta",
-            "\0\0\0",
-        ] {
-            assert_eq!(refused(line), 500, "{line:?}");
-        }
-        for line in [
-            "RETR",
-            "RETR ",
-            "CWD a\0b",
-            "USER",
-            "TYPE",
-            "TYPE X",
-            "MODE",
-            "MODE X",
-            "STRU SF",
-            "REST",
-            "REST -1",
-            "REST +1",
-            "REST 1x",
-            "REST 18446744073709551616",
-            "QUIT now",
-            "PORT",
-            "PORT 1,2,3,4,5",
-            "PORT 1,2,3,4,5,6,7",
-            "PORT 1,2,3,4,5,256",
-            "PORT 1,2,3,4,,6",
-            "EPRT",
-            "EPRT |1|1.2.3.4|99999|",
-            "EPRT |1|1.2.3.4|80",
-            "EPRT 1|1.2.3.4|80|",
-            "ALLO",
-            "ALLO x",
-            "ALLO 1 X 2",
-            "EPSV x",
-            "OPTS",
-            "OPTS RETR x",
-        ] {
-            assert_eq!(refused(line), 501, "{line:?}");
-        }
-        for line in [
-            "TYPE E",
-            "TYPE A T",
-            "TYPE L 16",
-            "MODE B",
-            "MODE C",
-            "STRU R",
-            "STRU P",
-        ] {
-            assert_eq!(refused(line), 504, "{line:?}");
-        }
+        let refused = |code: u16, lines: &[&str]| {
+            for line in lines {
+                assert_eq!(refused(line), code, "{line:?}");
+            }
+        };
+        refused(
+            500,
+            &[
+                "",
+                " ",
+                "X",
+                "XY",
+                "RETRX a",
+                "GET / HTTP/1.1",
+                "RETR\ta",
+                "\0\0\0",
+            ],
+        );
+        refused(
+            501,
+            &[
+                "RETR",
+                "RETR ",
+                "CWD a\0b",
+                "USER",
+                "TYPE",
+                "TYPE X",
+                "MODE",
+                "MODE X",
+                "STRU SF",
+                "REST",
+                "REST -1",
+                "REST +1",
+                "REST 1x",
+                "REST 18446744073709551616",
+                "QUIT now",
+                "PORT",
+                "PORT 1,2,3,4,5",
+                "PORT 1,2,3,4,5,6,7",
+                "PORT 1,2,3,4,5,256",
+                "PORT 1,2,3,4,,6",
+                "EPRT",
+                "EPRT |1|1.2.3.4|99999|",
+                "EPRT |1|1.2.3.4|80",
+                "EPRT 1|1.2.3.4|80|",
+                "ALLO",
+                "ALLO x",
+                "ALLO 1 X 2",
+                "EPSV x",
+                "OPTS",
+                "OPTS RETR x",
+            ],
+        );
+        refused(
+            504,
+            &[
+                "TYPE E",
+                "TYPE A T",
+                "TYPE L 16",
+                "MODE B",
+                "MODE C",
+                "STRU R",
+                "STRU P",
+            ],
+        );
     }
 
     #[test]

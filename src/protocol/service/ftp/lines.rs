@@ -55,6 +55,11 @@ impl Lines {
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.taken);
         self.taken = 0;
+        // Also in a transfer, where no line is taken for long: what is left out takes no memory.
+        if self.bytes.len() > FTP_LINE_SIZE_MAX && !self.has_line() {
+            self.is_skipping = true;
+            self.bytes.clear();
+        }
         for byte in bytes {
             self.telnet = match (self.telnet, *byte) {
                 (Telnet::Data, IAC) => Telnet::Command,
@@ -87,38 +92,39 @@ impl Lines {
         self.is_skipping || !self.rest().is_empty()
     }
 
-    /// The name of the command that waits first, if its whole line has arrived.
-    pub fn first_name(&self) -> Option<[u8; 4]> {
-        let rest = self.rest();
-        let line = &rest[..rest.iter().position(|byte| *byte == b'\n')?];
-        let mut name = [b' '; 4];
-        for (to, from) in name.iter_mut().zip(line) {
-            match from.is_ascii_alphabetic() {
-                true => *to = from.to_ascii_uppercase(),
-                false => break,
-            }
-        }
-        Some(name)
+    /// Whether the command `name`, in upper case, waits first and its whole line has arrived.
+    pub fn begins_with(&self, name: &[u8]) -> bool {
+        let Some((Some(line), _)) = self.first() else {
+            return false;
+        };
+        let word = line.iter().position(|byte| b" \r".contains(byte));
+        line[..word.unwrap_or(line.len())].eq_ignore_ascii_case(name)
     }
 
     /// Takes the next line.
     pub fn next_line(&mut self) -> Next {
-        let rest = self.rest();
-        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-            if rest.len() > FTP_LINE_SIZE_MAX {
-                self.is_skipping = true;
-                self.bytes.clear();
-                self.taken = 0;
-            }
+        let Some((line, size)) = self.first() else {
             return Next::Incomplete;
         };
-        let line = &rest[..end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-        self.taken += end + 1;
-        match std::mem::take(&mut self.is_skipping) || line.len() > FTP_LINE_SIZE_MAX {
-            true => Next::TooLong,
-            false => Next::Line(line),
-        }
+        let next = line.map_or(Next::TooLong, |line| Next::Line(line.to_vec()));
+        self.taken += size;
+        self.is_skipping = false;
+        next
+    }
+
+    /// The line that waits first, without its end, and all its bytes. A line over the limit, or its
+    /// end, is none.
+    fn first(&self) -> Option<(Option<&[u8]>, usize)> {
+        let rest = self.rest();
+        let size = rest.iter().position(|byte| *byte == b'\n')? + 1;
+        let line = &rest[..size - 1];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_too_long = self.is_skipping || line.len() > FTP_LINE_SIZE_MAX;
+        // A command of telnet of which the urgent byte has gone out of band: no name of a command
+        // begins so.
+        let start = line.iter().position(|byte| !(240..=254).contains(byte));
+        let line = &line[start.unwrap_or(line.len())..];
+        Some(((!is_too_long).then_some(line), size))
     }
 
     fn rest(&self) -> &[u8] {
@@ -155,7 +161,7 @@ mod tests {
         ];
         let mut lines = Lines::default();
         lines.push(bytes);
-        assert_eq!(lines.first_name(), Some(*b"USER"));
+        assert!(lines.begins_with(b"USER"));
         assert_eq!(all(&mut lines), expected);
         assert!(lines.is_mid_line() && !lines.has_line());
         let (mut lines, mut found) = (Lines::default(), Vec::new());
@@ -168,10 +174,17 @@ mod tests {
 
     #[test]
     fn the_mark_of_telnet_may_have_gone_out_of_band() {
-        let mut lines = Lines::default();
-        lines.push(b"\xff\xf4\xffABOR\r\n");
-        assert_eq!(lines.first_name(), Some(*b"ABOR"));
-        assert_eq!(all(&mut lines), [line(b"ABOR")]);
+        for bytes in [
+            &b"\xff\xf4\xffABOR\r\n"[..],
+            b"\xff\xf4\xf2ABOR\r\n",
+            b"\xf4\xffABOR\r\n",
+            b"\xf4ABOR\r\n",
+        ] {
+            let mut lines = Lines::default();
+            lines.push(bytes);
+            assert!(lines.begins_with(b"ABOR"), "{bytes:?}");
+            assert_eq!(all(&mut lines), [line(b"ABOR")], "{bytes:?}");
+        }
     }
 
     #[test]
@@ -192,6 +205,36 @@ mod tests {
             assert_eq!(found.len(), 2, "{size}");
             assert_eq!(matches!(found[0], Next::Line(_)), is_taken, "{size}");
             assert_eq!(found[1], line(b"NOOP"));
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_taken_takes_no_more_memory_than_two_of_the_longest() {
+        let mut lines = Lines::default();
+        for _ in 0..100 {
+            lines.push(&vec![b'x'; lines.room()]);
+            assert!(lines.bytes.len() <= 2 * FTP_LINE_SIZE_MAX);
+        }
+        lines.push(b"ABOR\r\nABOR\r\n");
+        assert!(!lines.begins_with(b"ABOR"));
+        assert_eq!(lines.next_line(), Next::TooLong);
+        assert!(lines.begins_with(b"ABOR"));
+    }
+
+    #[test]
+    fn a_name_is_a_whole_word() {
+        for (text, is_it) in [
+            ("ABOR\r\n", true),
+            ("abor\n", true),
+            ("ABOR x\r\n", true),
+            ("ABORT\r\n", false),
+            ("ABO\r\n", false),
+            ("ABOR", false),
+            ("NOOP\r\nABOR\r\n", false),
+        ] {
+            let mut lines = Lines::default();
+            lines.push(text.as_bytes());
+            assert_eq!(lines.begins_with(b"ABOR"), is_it, "{text}");
         }
     }
 }
