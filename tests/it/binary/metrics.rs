@@ -111,7 +111,7 @@ fn a_server_that_drains_is_alive_and_not_ready() {
 }
 
 #[test]
-fn silent_scrapes_are_bounded_and_hurt_nobody() {
+fn silent_scrapes_are_bounded_and_delay_no_connection() {
     let server = server(&[]);
     let at = pages(&server);
     let silent: Vec<TcpStream> = (0..40)
