@@ -38,6 +38,14 @@ impl InboundCursors {
         }
     }
 
+    /// The same where nothing is sent: the answered bytes are only taken.
+    pub fn owing_nothing(self) -> InboundCursors {
+        InboundCursors {
+            owed: self.answered,
+            ..self
+        }
+    }
+
     /// Bytes that have arrived, counted from the front.
     pub fn filled(&self) -> usize {
         self.filled

@@ -93,6 +93,16 @@ impl FastOutcome {
         *self = FastOutcome::Left(left, false, *stop);
     }
 
+    /// The same for a silent service: the bytes that were answered are not sent.
+    fn silent(self) -> FastOutcome {
+        match self {
+            FastOutcome::Left(at, may_read, stop) => {
+                FastOutcome::Left(at.owing_nothing(), may_read, stop)
+            }
+            other => other,
+        }
+    }
+
     /// Bytes from the front of its space that are still needed.
     #[cold]
     pub(in crate::server) fn size(&self) -> usize {
@@ -174,9 +184,9 @@ enum Transfer {
 
 impl<K: Sockets, S: Service> Pump<K, S> {
     /// The first half of the fast path of a connection at rest: reads, and answers all bytes in
-    /// place. Returns how many bytes are owed, or `None` and `outcome` if that is not all: an
-    /// outcome that is returned would be spilled from the registers of every request. Nearly every
-    /// event takes this path, so nothing is done here that only the slow path needs.
+    /// place. Returns how many bytes are owed, or `None` and `outcome` if none are or that is not
+    /// all: an outcome that is returned would be spilled from the registers of every request.
+    /// Nearly every event takes this path, so nothing is done here that only the slow path needs.
     #[inline(always)]
     pub(in crate::server) fn receive_in_place(
         &mut self,
@@ -234,14 +244,21 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         let bytes = &mut space[..count];
         let frames = &mut self.counters.frames;
         let connection = &mut peer.connection;
-        connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
+        let owed = connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
             *frames += answered;
             if size < count {
                 outcome.leave(size, count, stop);
                 return None;
             }
             Some(count)
-        })
+        });
+        if self.protocol.service.is_silent() {
+            if owed.is_none() {
+                *outcome = std::mem::replace(outcome, FastOutcome::Done).silent();
+            }
+            return None;
+        }
+        owed
     }
 
     /// Answers a read that has filled its space, behind which the kernel may have more bytes.
@@ -250,10 +267,14 @@ impl<K: Sockets, S: Service> Pump<K, S> {
         let count = bytes.len();
         let frames = &mut self.counters.frames;
         let connection = &mut peer.connection;
-        connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
+        let left = connection.answer_at_once(bytes, &mut self.protocol, |answered, size, stop| {
             *frames += answered;
             FastOutcome::Left(InboundCursors::after(0, size, count), true, *stop)
-        })
+        });
+        match self.protocol.service.is_silent() {
+            true => left.silent(),
+            false => left,
+        }
     }
 
     /// The second half of the fast path: sends the owed bytes.

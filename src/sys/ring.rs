@@ -523,7 +523,7 @@ impl Drop for Batch<'_, '_> {
         let ring = &*self.ring;
         // Acquire: entries before the head were read, and may be written again.
         let head = ring.submission_head.load(Ordering::Acquire);
-        // Nobody reads the tail before the next call of io_uring_enter.
+        // Nothing reads the tail before the next call of io_uring_enter.
         ring.submission_tail.store(head, Ordering::Relaxed);
     }
 }

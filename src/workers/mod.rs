@@ -16,23 +16,23 @@
 //! signalfd(2), eventfd(2).
 
 pub mod notices;
+mod orphans;
 pub mod processes;
 pub(crate) mod reload;
+mod shared;
 pub(crate) mod signals;
 pub mod takeover;
+mod totals;
 
-use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::base::text::plural::plural;
-use crate::kernel::{
-    OUTPUT_LINES, Opener, Spawner, Time, Waker, lines_dropped, retry_lines, retry_lines_by,
-};
+use crate::kernel::{Opener, Spawner, Time, Waker, lines_dropped, retry_lines, retry_lines_by};
 use crate::limits::{LINE_RETRY_PAUSE, NOTICE_INTERVAL, SCRAPE_LOOK_INTERVAL, SIGNAL_ECHO};
 use crate::protocol::service::{Scrape, Service};
 
@@ -41,10 +41,13 @@ use super::server::observe::counters::{Counters, StatsFormat};
 use super::server::observe::metrics;
 use super::server::{Loop, Server, TimerId, thread_refused};
 use notices::Notices;
+use orphans::Orphans;
 use processes::{Order, OrderOrEnd, Reporter};
-use reload::{Reloaded, Reloads};
+use reload::Reloads;
+use shared::Shared;
 use signals::{Echo, Signals};
 use takeover::{Desk, Seat, Takeover, Told};
+use totals::{Purpose, Sink, Totals};
 
 /// The name of the lines that found no room, and what it counts.
 const LINES_DROPPED: (&str, &str) = (
@@ -69,26 +72,6 @@ pub enum Ending {
     Stopped(i32),
 }
 
-/// State shared by all workers.
-struct Shared<S> {
-    drain: AtomicBool,
-    /// The listeners are left to other processes when the drain begins.
-    leave: AtomicBool,
-    /// Incremented for each request to look at the listeners.
-    look: AtomicU64,
-    /// Exit at once: the processes started for connections are killed too.
-    stop: AtomicBool,
-    /// Incremented for each request for counters. A worker answers when this differs from the
-    /// number it has seen.
-    request: AtomicU64,
-    /// The service that was loaded last.
-    reloaded: Mutex<Reloaded<S>>,
-    totals: Mutex<Totals>,
-    wakers: Vec<Waker>,
-    /// What the caller has the workers do.
-    hooks: Hooks,
-}
-
 /// What the caller has the workers do.
 pub struct Hooks {
     /// What a worker, by number, does on its thread before it serves.
@@ -103,73 +86,6 @@ impl Default for Hooks {
         Hooks {
             begin: Box::new(|_| ()),
             trace: Box::new(|| ()),
-        }
-    }
-}
-
-/// Counters that are being collected.
-struct Totals {
-    /// The latest counters of each worker.
-    counts: Vec<Counters>,
-    /// Workers that have not drained yet.
-    runs: Vec<bool>,
-    /// Workers that have not answered the last request yet.
-    awaited: Vec<bool>,
-    /// What the last request is for.
-    purpose: Purpose,
-    /// What counters were requested for again while a request was open.
-    asked_again: Option<Purpose>,
-    /// What the service manager is told.
-    notices: Notices,
-    /// The counters for a scrape are complete.
-    has_scrape: bool,
-    cut: u64,
-    sink: Sink,
-}
-
-/// What counters are requested for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Purpose {
-    /// A line of statistics, or a report.
-    line: bool,
-    /// The status for the service manager.
-    status: bool,
-    /// The service manager is told that every worker has answered.
-    alive: bool,
-    /// The pages of the server about itself.
-    scrape: bool,
-}
-
-impl Purpose {
-    const NONE: Purpose = Purpose {
-        line: false,
-        status: false,
-        alive: false,
-        scrape: false,
-    };
-    const LINE: Purpose = Purpose {
-        line: true,
-        ..Purpose::NONE
-    };
-    const STATUS: Purpose = Purpose {
-        status: true,
-        ..Purpose::NONE
-    };
-    const ALIVE: Purpose = Purpose {
-        alive: true,
-        ..Purpose::NONE
-    };
-    const SCRAPE: Purpose = Purpose {
-        scrape: true,
-        ..Purpose::NONE
-    };
-
-    fn and(self, other: Purpose) -> Purpose {
-        Purpose {
-            line: self.line | other.line,
-            status: self.status | other.status,
-            alive: self.alive | other.alive,
-            scrape: self.scrape | other.scrape,
         }
     }
 }
@@ -191,24 +107,6 @@ pub struct Around<Socket> {
     pub watcher: Watcher,
     /// How another process takes over from this one, and this one from another.
     pub takeover: Option<Takeover<Socket>>,
-}
-
-/// Where the sums of the counters go.
-enum Sink {
-    /// To stdout, as a line.
-    Line {
-        format: StatsFormat,
-        /// With the connections of each worker.
-        by_worker: bool,
-    },
-    /// To the supervisor of this process.
-    Supervisor {
-        reporter: Arc<Reporter>,
-        /// The last number that it has asked for.
-        asked: u64,
-        /// The same when the current request began.
-        answers: u64,
-    },
 }
 
 /// When and how lines of statistics are printed.
@@ -294,43 +192,19 @@ where
         Watcher::ServiceManager(notices) => (None, notices),
     };
     let has_effects = servers.iter().any(Server::has_effects);
-    let counts = vec![Counters::default(); servers.len()];
-    let totals = Totals {
-        runs: vec![true; counts.len()],
-        awaited: vec![false; counts.len()],
-        purpose: Purpose::default(),
-        asked_again: None,
-        notices,
-        has_scrape: false,
-        counts,
-        cut: 0,
-        sink: match &reporter {
-            None => Sink::Line {
-                format: statistics.format,
-                by_worker: statistics.by_worker,
-            },
-            Some(reporter) => Sink::Supervisor {
-                reporter: Arc::clone(reporter),
-                asked: 0,
-                answers: 0,
-            },
+    let sink = match &reporter {
+        None => Sink::Line {
+            format: statistics.format,
+            by_worker: statistics.by_worker,
         },
+        Some(reporter) => Sink::supervisor(reporter),
     };
+    let totals = Totals::new(servers.len(), notices, sink);
     let run_main = wakers.first().ok_or(io::ErrorKind::InvalidInput)?;
     let has_thread = !servers.iter().any(Server::forks);
     let reloads = Reloads::new(reload, run_main.clone(), has_thread);
     retry_lines_by(run_main.clone());
-    let shared = Arc::new(Shared {
-        drain: AtomicBool::new(false),
-        leave: AtomicBool::new(false),
-        look: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-        request: AtomicU64::new(0),
-        reloaded: Mutex::new(Reloaded::new()),
-        totals: Mutex::new(totals),
-        wakers,
-        hooks,
-    });
+    let shared = Arc::new(Shared::new(totals, wakers, hooks));
     let orphans = Orphans::default();
     let copies = match takeover {
         Some(_) => takeover::copies(&mut servers)?,
@@ -406,28 +280,6 @@ where
     ending
 }
 
-/// What workers that have failed have left to the others.
-type Orphans<Socket> = Arc<Mutex<Left<Socket>>>;
-
-/// What a worker that has failed leaves.
-struct Left<Socket> {
-    /// Its listeners, each with whether it is inherited. With SO_REUSEPORT the kernel resets what
-    /// is in the queue of a listener that is closed, unless another listener of the port takes it
-    /// over (net.ipv4.tcp_migrate_req of ip-sysctl, off by default). So another worker accepts it.
-    listeners: Vec<(Socket, bool)>,
-    /// Connections that were handed to it and that it has not taken in.
-    handed: VecDeque<Socket>,
-}
-
-impl<Socket> Default for Left<Socket> {
-    fn default() -> Left<Socket> {
-        Left {
-            listeners: Vec::new(),
-            handed: VecDeque::new(),
-        }
-    }
-}
-
 struct Worker<K: Spawner + Opener, S: Service> {
     number: usize,
     server: Server<K, S>,
@@ -465,7 +317,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             number,
             server,
             shared: Arc::clone(shared),
-            orphans: Arc::clone(orphans),
+            orphans: orphans.clone(),
             seen: 0,
             looks: 0,
             reloads: 0,
@@ -553,30 +405,20 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             Err(_) => "it panicked".to_owned(),
         };
         log::error!("worker {}: {reason}", self.number);
-        let (listeners, handed) = (
-            self.server.release_listeners(),
-            self.server.abandon_handed(),
-        );
-        let mut orphans = self.orphans();
-        orphans.listeners.extend(listeners);
-        orphans.handed.extend(handed);
-        drop(orphans);
+        let listeners = self.server.release_listeners();
+        self.orphans.leave(listeners, self.server.abandon_handed());
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
         ended.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 
-    fn orphans(&self) -> MutexGuard<'_, Left<K::Socket>> {
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Serves what was handed to workers that have failed. What has no room here waits until there
     /// is some, or for another worker.
     fn adopt_handed(&mut self) {
-        let mut handed = std::mem::take(&mut self.orphans().handed);
+        let mut handed = self.orphans.take_handed();
         if !handed.is_empty() {
             self.server.adopt_handed(&mut handed);
-            self.orphans().handed.extend(handed);
+            self.orphans.leave(Vec::new(), handed);
         }
     }
 
@@ -584,8 +426,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
     /// queues of their listeners.
     fn adopt_orphans(&mut self) {
         self.adopt_handed();
-        let listeners = std::mem::take(&mut self.orphans().listeners);
-        for (listener, is_inherited) in listeners {
+        for (listener, is_inherited) in self.orphans.take_listeners() {
             let added = match is_inherited {
                 true => self.server.inherit_listener(listener),
                 false => self.server.share_listener(listener),
@@ -651,7 +492,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let mut retry = None;
         // A drained worker keeps turning to receive a second signal and to wait for the other
         // workers.
-        while !self.retired || self.shared.totals().runs.contains(&true) {
+        while !self.retired || self.shared.totals().has_runs() {
             self.retry_lines(&mut retry);
             self.answer_scrapes();
             let signals = match self.turn()? {
@@ -723,9 +564,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             }
             OrderOrEnd::Order(Order::Stop(signal)) => return Some(Ending::Stopped(signal)),
             OrderOrEnd::Order(Order::Count(number)) => {
-                if let Sink::Supervisor { asked, .. } = &mut self.shared.totals().sink {
-                    *asked = number;
-                }
+                self.shared.totals().ask(number);
                 self.shared.request_counts(Purpose::LINE);
             }
             OrderOrEnd::Order(Order::HandOver(terms)) => {
@@ -758,7 +597,7 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             self.shared.request_counts(Purpose::SCRAPE);
         }
         let mut totals = self.shared.totals();
-        if !std::mem::take(&mut totals.has_scrape) {
+        if !totals.take_scrape() {
             return;
         }
         let dropped = (LINES_DROPPED.0, LINES_DROPPED.1, lines_dropped());
@@ -878,220 +717,5 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
             self.server.replace_service(service);
             self.shared.settle_news(self.number);
         }
-    }
-}
-
-impl<S: Clone> Shared<S> {
-    fn totals(&self) -> MutexGuard<'_, Totals> {
-        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reloaded(&self) -> MutexGuard<'_, Reloaded<S>> {
-        self.reloaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_all(&self) {
-        self.wakers.iter().for_each(Waker::wake);
-    }
-
-    /// Makes every worker drain. Returns whether a drain was requested before.
-    fn request_drain(&self) -> bool {
-        let before = self.drain.swap(true, Ordering::AcqRel);
-        self.totals().notices.tell_stopping();
-        self.wake_all();
-        before
-    }
-
-    /// Makes every worker end at once.
-    fn request_stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.wake_all();
-    }
-
-    /// Makes every worker end at once, and waits until it has.
-    fn stop_and_join(&self, threads: Vec<JoinHandle<io::Result<()>>>) {
-        self.request_stop();
-        for thread in threads {
-            // The cause of the end is reported, not what follows from it.
-            let _ = thread.join();
-        }
-    }
-
-    /// Makes every worker use the reloaded service.
-    fn hand_over(&self, service: S) {
-        // The lock orders this against `retire`: a worker that retires later settles itself.
-        let totals = self.totals();
-        self.reloaded().publish(service, &totals.runs);
-        drop(totals);
-        self.wake_all();
-    }
-
-    /// A worker uses the newest service, or has retired. The last one to report wakes the first
-    /// worker.
-    fn settle_news(&self, number: usize) {
-        let is_last = self.reloaded().settle(number);
-        if let (true, Some(first)) = (is_last, self.wakers.first()) {
-            first.wake();
-        }
-    }
-
-    /// Makes every worker publish its counters. The last one to do so prints the sum. Requests made
-    /// before that are merged into one more request after it; otherwise a flood of requests would
-    /// keep a collection from ever completing.
-    fn request_counts(&self, purpose: Purpose) {
-        let mut totals = self.totals();
-        let Totals {
-            awaited,
-            runs,
-            sink,
-            asked_again,
-            purpose: current,
-            ..
-        } = &mut *totals;
-        if awaited.contains(&true) {
-            *asked_again = Some(asked_again.unwrap_or_default().and(purpose));
-            return;
-        }
-        awaited.clone_from(runs);
-        *current = purpose;
-        if let Sink::Supervisor { asked, answers, .. } = sink {
-            *answers = *asked;
-        }
-        drop(totals);
-        self.request.fetch_add(1, Ordering::AcqRel);
-        self.wake_all();
-    }
-
-    fn publish(&self, number: usize, counters: &Counters) {
-        let mut totals = self.totals();
-        let asked_again = totals.publish(number, counters);
-        let has_scrape = totals.has_scrape;
-        drop(totals);
-        if let (true, Some(first)) = (has_scrape, self.wakers.first()) {
-            first.wake();
-        }
-        if let Some(purpose) = asked_again {
-            self.request_counts(purpose);
-        }
-    }
-
-    /// A worker has drained; its last counters stay in the totals.
-    fn retire<K: Spawner + Opener>(&self, number: usize, server: &Server<K, S>)
-    where
-        S: Service,
-    {
-        let mut totals = self.totals();
-        let asked_again = totals.publish(number, &server.sum());
-        totals.runs[number] = false;
-        totals.cut += server.cut();
-        drop(totals);
-        self.settle_news(number);
-        if let Some(purpose) = asked_again {
-            self.request_counts(purpose);
-        }
-        self.wake_all();
-    }
-
-    fn ending(&self) -> Ending {
-        let totals = self.totals();
-        Ending::Drained {
-            cut: totals.cut,
-            counters: Box::new(totals.sum()),
-        }
-    }
-}
-
-impl Totals {
-    fn sum(&self) -> Counters {
-        let mut sum = Counters::default();
-        self.counts.iter().for_each(|counters| sum.add(counters));
-        sum
-    }
-
-    /// Connections accepted by each worker.
-    fn by_worker(&self) -> Vec<u64> {
-        let counts = self.counts.iter();
-        counts.map(|counters| counters.connections_total).collect()
-    }
-
-    /// Stores the current counters of one worker and prints the sum after the last awaited worker.
-    /// Returns for what the counters must be requested again.
-    fn publish(&mut self, number: usize, counters: &Counters) -> Option<Purpose> {
-        self.counts[number].clone_from(counters);
-        let was_awaited = std::mem::take(&mut self.awaited[number]);
-        if !was_awaited || self.awaited.contains(&true) {
-            return None;
-        }
-        let Purpose {
-            line,
-            status,
-            alive,
-            scrape,
-        } = self.purpose;
-        self.has_scrape |= scrape;
-        if alive {
-            self.notices.tell_alive();
-        }
-        if status {
-            let open = self.sum().connections_now;
-            let status = plural(open, "connection", "connections");
-            self.notices.tell_status(&status);
-        }
-        if line {
-            self.write_line();
-        }
-        self.asked_again.take()
-    }
-
-    /// Prints or reports the sum.
-    fn write_line(&self) {
-        let by_worker = self.by_worker();
-        match &self.sink {
-            Sink::Line {
-                format,
-                by_worker: is_listed,
-            } => {
-                let listed = if *is_listed { &by_worker[..] } else { &[] };
-                let mut line = self.sum().line(*format, listed, lines_dropped());
-                line.push('\n');
-                // The next line of counters reports how many were dropped. A separate notice would
-                // not be a valid line of counters.
-                OUTPUT_LINES.write(line.as_bytes(), |_| String::new());
-            }
-            Sink::Supervisor {
-                reporter, answers, ..
-            } => reporter.report(*answers, by_worker, self.sum()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_for_counts_before_the_line_are_one_more_line() {
-        let mut totals = Totals {
-            counts: vec![Counters::default(); 2],
-            runs: vec![true; 2],
-            awaited: vec![true; 2],
-            purpose: Purpose::LINE,
-            asked_again: Some(Purpose::STATUS),
-            notices: Notices::default(),
-            has_scrape: false,
-            cut: 0,
-            sink: Sink::Line {
-                format: StatsFormat::Whole,
-                by_worker: false,
-            },
-        };
-        let again = [0, 0, 1, 1].map(|number| totals.publish(number, &Counters::default()));
-        assert_eq!(again, [None, None, Some(Purpose::STATUS), None]);
-    }
-
-    #[test]
-    fn purposes_of_requests_are_added_up() {
-        let both = Purpose::LINE.and(Purpose::ALIVE);
-        assert_eq!((both.line, both.status, both.alive), (true, false, true));
     }
 }

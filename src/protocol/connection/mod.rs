@@ -212,12 +212,12 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Whether the bytes that arrive at an open connection are answered in place, see
-    /// [`Service::in_place`].
+    /// Whether the bytes that arrive at an open connection need no space but their own: they are
+    /// answered in place, see [`Service::in_place`], or not at all, see [`Service::is_silent`].
     #[inline(always)]
     pub fn is_in_place(&self, protocol: &Protocol<S>) -> bool {
         debug_assert!(self.is_open(), "{:?}", self.state);
-        protocol.service.in_place(&self.service)
+        protocol.service.in_place(&self.service) || protocol.service.is_silent()
     }
 
     /// Whether a frame has ended, answered or discarded, since the last call: bytes that are held

@@ -80,6 +80,11 @@ impl Service for AnyService {
         matches!(self, AnyService::Echo(_) | AnyService::Upper(_))
     }
 
+    #[inline]
+    fn is_silent(&self) -> bool {
+        matches!(self, AnyService::Discard(_))
+    }
+
     fn greeting(&self) -> Option<&dyn Greeting<AnyState>> {
         match self {
             AnyService::Robot(_) => Some(self),
@@ -224,6 +229,7 @@ impl Service for AnyService {
         match self {
             AnyService::Echo(echo) => visitor.visit(echo, &mut ()),
             AnyService::Upper(upper) => visitor.visit(upper, &mut ()),
+            AnyService::Discard(discard) => visitor.visit(discard, &mut ()),
             _ => unreachable!("the service does not answer in place"),
         }
     }

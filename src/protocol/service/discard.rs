@@ -13,6 +13,11 @@ impl Service for Discard {
     fn open(&self) {}
 
     #[inline]
+    fn is_silent(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn serve(&mut self, _state: &mut (), _request: Request<'_>, _reply: &mut Reply<'_>) -> Answer {
         Answer::Nothing
     }

@@ -54,6 +54,12 @@ pub trait Service {
         false
     }
 
+    /// Whether every answer is [`Answer::Nothing`], in every state. The caller then takes requests
+    /// as they arrive, without room for a reply, and sends nothing.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     /// The part that speaks first, if any.
     fn greeting(&self) -> Option<&dyn Greeting<Self::State>> {
         None
@@ -124,8 +130,9 @@ pub trait Service {
         visitor.visit(self, state)
     }
 
-    /// The same, in a state in which every answer is in place. An enum of services passes only a
-    /// service of which this may be true, so that the others are not compiled into such loops.
+    /// The same, in a state in which every answer is in place, or for a silent service. An enum of
+    /// services passes only a service of which this may be true, so that the others are not
+    /// compiled into such loops.
     #[inline(always)]
     fn visit_in_place<V: Visit>(&mut self, state: &mut Self::State, visitor: V) -> V::Outcome
     where

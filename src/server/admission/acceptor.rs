@@ -1,33 +1,30 @@
 //! Accepts connections, and pauses the listeners when no connection can be accepted.
 //!
-//! All errors of accept4 are classified here. An error that belongs to the new connection is
-//! counted, and the next connection is accepted in the same turn. When descriptors or memory run
-//! out, the spare descriptor is closed so that one peer can be accepted and closed at once, and
-//! then the listeners pause. Each pause is longer than the last: a listener that stays ready would
-//! make the loop spin. The next connection that closes ends the pause. While every slot is taken
-//! the listeners pause too, and new connections wait in the kernel's queue.
+//! An error that belongs to the new connection is counted, and the next connection is accepted in
+//! the same turn. When descriptors or memory run out, the spare descriptor is closed so that one
+//! peer can be accepted and closed at once, and then the listeners pause (`pause`). The next
+//! connection that closes ends the pause. While every slot is taken the listeners pause too, and
+//! new connections wait in the kernel's queue.
 //!
-//! A listener that workers share is registered with EPOLLEXCLUSIVE, so that a connection wakes one
-//! sleeping worker and not all. The kernel wakes the worker that was registered first, and that
-//! would always be the same one while the load is low. After it has accepted, a worker therefore
-//! ends its registration and registers again, which puts it behind the others.
+//! The kernel wakes the worker that was registered first for a shared listener, and that would
+//! always be the same one while the load is low. After it has accepted, a worker therefore ends its
+//! registration and registers again, which puts it behind the others.
 //!
-//! Connections are accepted last in a turn. Neighbours: `reactor` takes them in, `drain` closes the
-//! listeners. See accept(2) "ERRORS".
+//! Connections are accepted last in a turn. Neighbours: `listener` makes the calls, `placement`
+//! says which worker serves a connection, `reactor` takes it in, `drain` closes the listeners.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::kernel::{Address, Interest, Opener, Poller, Time, Token, errno};
-use crate::limits::{
-    ACCEPT_ERRORS_MAX, ACCEPTS_PER_TURN, ACCEPTS_PER_TURN_SHARED, LISTENER_PAUSE_MAX,
-    LISTENER_PAUSE_MIN,
-};
+use crate::kernel::{Address, Opener, Poller, Time};
+use crate::limits::ACCEPTS_PER_TURN;
 use crate::protocol::service::Service;
 
-use super::handoff::{Dealt, Member};
+use super::handoff::Member;
+use super::listener::Listener;
+use super::pause::{AcceptError, Pause};
+use super::placement::Placement;
 use crate::server::handover::Offered;
 use crate::server::observe::log_limiter::LogLimiter;
 use crate::server::pump::Pump;
@@ -36,138 +33,19 @@ use crate::server::reactor::Reactor;
 /// The listeners, and whether connections are accepted from them.
 pub(in crate::server) struct Acceptor<Socket> {
     listeners: Vec<Listener<Socket>>,
-    state: State,
+    pause: Pause,
     /// A listener was reported in this turn.
     is_called: bool,
-    /// Length of the next pause.
-    pause: Duration,
     /// The spare descriptor, closed for a moment when there is no other.
     reserve: Option<Socket>,
-    /// Transient errors of accept4 since the last success.
-    errors: u32,
     /// The last change of a listener's interest failed.
     registration_failed: bool,
     is_draining: bool,
     error_log: LogLimiter,
     per_address_log: LogLimiter,
-    /// Its part in handing connections over, if one worker accepts for all.
-    member: Option<Member<Socket>>,
-    /// An accepted connection that no worker has had room for yet.
-    unplaced: Option<Socket>,
+    placement: Placement<Socket>,
     /// Other processes may have copies of the listeners.
     has_copies: bool,
-}
-
-struct Listener<Socket> {
-    socket: Socket,
-    reports: Reports,
-    is_called: bool,
-    stride: Stride,
-    /// How many connections may still be accepted during a drain.
-    drain_quota: usize,
-    /// No more connections enter its queue.
-    is_stopped: bool,
-    /// Another program has opened it and keeps it. What is changed here would stay changed there.
-    is_inherited: bool,
-}
-
-/// How the poller is told to report a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reports {
-    /// No other worker has it. A pause changes the interest.
-    ToOne,
-    /// Other workers have it too. A pause ends the registration, because the kernel refuses to
-    /// change the interest.
-    ToAny {
-        /// Whether it is registered now.
-        is_registered: bool,
-    },
-}
-
-impl<Socket> Listener<Socket> {
-    fn new(socket: Socket, reports: Reports) -> Listener<Socket> {
-        Listener {
-            socket,
-            reports,
-            is_called: false,
-            stride: Stride::default(),
-            drain_quota: usize::MAX,
-            is_stopped: false,
-            is_inherited: false,
-        }
-    }
-
-    fn is_shared(&self) -> bool {
-        matches!(self.reports, Reports::ToAny { .. })
-    }
-
-    /// How many connections to accept in `turn`, in which it is ready.
-    fn stride(&mut self, turn: u64) -> u32 {
-        let most = match self.reports {
-            Reports::ToOne => ACCEPTS_PER_TURN,
-            Reports::ToAny { .. } => ACCEPTS_PER_TURN_SHARED,
-        };
-        self.stride.next(turn, most)
-    }
-
-    /// Reports the listener from now on, or stops to.
-    fn report<K, S>(&mut self, pump: &mut Pump<K, S>, number: u32, on: bool) -> io::Result<()>
-    where
-        K: Poller<Socket = Socket>,
-        S: Service,
-    {
-        let token = Token::listener(number);
-        match &mut self.reports {
-            Reports::ToOne => {
-                let interest = if on { Interest::READ } else { Interest::NONE };
-                pump.counters.epoll_ctl += 1;
-                pump.kernel.reregister(&self.socket, token, interest)
-            }
-            Reports::ToAny { is_registered } if *is_registered == on => Ok(()),
-            Reports::ToAny { is_registered } => {
-                pump.counters.epoll_ctl += 1;
-                match on {
-                    true => pump.kernel.register(&self.socket, token, SHARED_INTEREST)?,
-                    false => pump.kernel.deregister(&self.socket)?,
-                }
-                *is_registered = on;
-                Ok(())
-            }
-        }
-    }
-}
-
-/// The interest in a listener that other workers have too.
-const SHARED_INTEREST: Interest = Interest::READ.union(Interest::EXCLUSIVE);
-
-/// How many connections to accept per event of a listener: one, doubled while the listener is ready
-/// in consecutive turns. A single connection then costs no second accept4 that returns EAGAIN, and
-/// a burst does not wait one turn per connection.
-#[derive(Clone, Copy, Default)]
-struct Stride {
-    count: u32,
-    /// The turn in which the listener was last ready.
-    last_turn: Option<u64>,
-}
-
-impl Stride {
-    fn next(&mut self, turn: u64, most: u32) -> u32 {
-        self.count = match self.last_turn {
-            Some(last) if last + 1 == turn => (self.count * 2).min(most),
-            _ => 1,
-        };
-        self.last_turn = Some(turn);
-        self.count
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    /// Every slot is taken.
-    Full,
-    /// Out of descriptors or memory; accept again at this time.
-    Paused(Time),
 }
 
 /// Outcome of one call of accept4.
@@ -180,42 +58,25 @@ enum Accepted<Socket> {
     Nothing,
 }
 
-/// Meaning of an error of accept4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AcceptError {
-    /// The queue is empty.
-    Empty,
-    /// Only this connection is lost; the next accept4 may succeed.
-    Passing,
-    /// Out of descriptors or memory.
-    Exhausted,
-    /// A bug in this program.
-    Bug,
-}
-
 impl<Socket> Acceptor<Socket> {
     pub(in crate::server) fn new(listeners: Vec<Socket>, reserve: Socket) -> Acceptor<Socket> {
-        let listener = |socket| Listener::new(socket, Reports::ToOne);
         Acceptor {
-            listeners: listeners.into_iter().map(listener).collect(),
-            state: State::Open,
+            listeners: listeners.into_iter().map(Listener::own).collect(),
+            pause: Pause::none(),
             is_called: false,
-            pause: LISTENER_PAUSE_MIN,
             reserve: Some(reserve),
-            errors: 0,
             registration_failed: false,
             is_draining: false,
             error_log: LogLimiter::default(),
             per_address_log: LogLimiter::default(),
-            member: None,
-            unplaced: None,
+            placement: Placement::here(),
             has_copies: false,
         }
     }
 
     /// Takes part in handing connections over.
     pub(in crate::server) fn join(&mut self, member: Member<Socket>) {
-        self.member = Some(member);
+        self.placement.join(member);
     }
 
     /// Adds a listener that other workers have too, or other programs if it is inherited, and
@@ -230,18 +91,14 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let reports = Reports::ToAny {
-            is_registered: false,
-        };
-        let mut listener = Listener::new(socket, reports);
-        listener.is_inherited = is_inherited;
+        let mut listener = Listener::shared(socket, is_inherited);
         match listener.report(pump, self.listeners.len() as u32, true) {
             Ok(()) => {
                 self.listeners.push(listener);
                 Ok(())
             }
             Err(error) => {
-                pump.kernel.close_listener(listener.socket);
+                listener.close(pump, false);
                 Err(error)
             }
         }
@@ -249,7 +106,7 @@ impl<Socket> Acceptor<Socket> {
 
     /// Whether connections are accepted.
     pub(in crate::server) fn is_open(&self) -> bool {
-        self.state == State::Open
+        self.pause.is_open()
     }
 
     /// How many listeners are open.
@@ -259,14 +116,15 @@ impl<Socket> Acceptor<Socket> {
 
     /// How many descriptors are open here.
     pub(in crate::server) fn descriptors(&self) -> usize {
-        let others = [&self.reserve, &self.unplaced];
-        self.listeners.len() + others.iter().filter(|it| it.is_some()).count()
+        let others = [self.reserve.is_some(), self.placement.has_unplaced()];
+        self.listeners.len() + others.iter().filter(|is_there| **is_there).count()
     }
 
     /// A listener is ready: its connections are accepted at the end of the turn.
     pub(in crate::server) fn call(&mut self, number: u32) {
         if let Some(listener) = self.listeners.get_mut(number as usize) {
-            (listener.is_called, self.is_called) = (true, true);
+            listener.call();
+            self.is_called = true;
         }
     }
 
@@ -281,7 +139,7 @@ impl<Socket> Acceptor<Socket> {
         if self.is_called {
             self.is_called = false;
             for number in 0..self.listeners.len() {
-                if std::mem::take(&mut self.listeners[number].is_called) {
+                if self.listeners[number].take_call() {
                     self.accept(reactor, number as u32, turn);
                 }
             }
@@ -335,7 +193,7 @@ impl<Socket> Acceptor<Socket> {
         if let Err(error) = ended.and_then(|()| listener.report(pump, number, true)) {
             self.log_registration(pump, &error);
             // No event would be reported, so try again later.
-            self.state = State::Paused(pump.now.after(LISTENER_PAUSE_MAX));
+            self.pause.longest(pump.now);
             self.register(pump);
         }
     }
@@ -376,16 +234,8 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let has_room = !reactor.is_full();
-        let dealt = match &mut self.member {
-            Some(member) => member.deal(socket, has_room),
-            None => Dealt::Here(socket),
-        };
-        match dealt {
-            Dealt::Here(socket) => self.take_in(reactor, socket),
-            Dealt::Away => {}
-            // A worker has closed its inbox since there was room.
-            Dealt::Nowhere(socket) => self.unplaced = Some(socket),
+        if let Some(socket) = self.placement.deal(socket, !reactor.is_full()) {
+            self.take_in(reactor, socket);
         }
         if !self.has_room(reactor) {
             self.pause_while_full(reactor);
@@ -398,8 +248,7 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        self.unplaced.is_none()
-            && (!reactor.is_full() || self.member.as_ref().is_some_and(Member::others_have_room))
+        self.placement.has_room(reactor.is_full())
     }
 
     /// Takes in the connections that were handed to this worker, as many as in a turn are accepted;
@@ -409,17 +258,12 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let Some(member) = &self.member else {
-            return;
-        };
-        if member.is_first() {
+        if self.placement.is_first() {
             // Another worker has room, or has released a descriptor.
             self.resume_if_possible(reactor);
-            return;
-        }
-        self.take_some(reactor, ACCEPTS_PER_TURN);
-        if let Some(member) = &self.member {
-            member.take_later_if_any();
+        } else if self.placement.is_served() {
+            self.take_some(reactor, ACCEPTS_PER_TURN);
+            self.placement.take_later_if_any();
         }
     }
 
@@ -429,14 +273,12 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         for _ in 0..most {
-            let Some(socket) = self.member.as_mut().and_then(Member::take) else {
+            let Some(socket) = self.placement.take() else {
                 break;
             };
             self.take_in(reactor, socket);
         }
-        if let Some(member) = &mut self.member {
-            member.give_back(reactor.len());
-        }
+        self.placement.give_back(reactor.len());
     }
 
     /// Closes the inbox, and takes in what it holds, as far as there are slots. Returns whether it
@@ -446,10 +288,10 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        match &self.member {
-            Some(member) if !member.is_first() => member.close(),
-            _ => return false,
+        if !self.placement.is_served() {
+            return false;
         }
+        self.placement.close();
         let before = reactor.len();
         self.take_some(reactor, u32::MAX);
         reactor.len() > before
@@ -458,10 +300,7 @@ impl<Socket> Acceptor<Socket> {
     /// The worker has failed. Returns the connections that were handed to it and not taken in.
     #[cold]
     pub(in crate::server) fn abandon_handed(&mut self) -> VecDeque<Socket> {
-        let handed = self.member.as_ref().map(Member::abandon);
-        let mut left = handed.unwrap_or_default();
-        left.extend(self.unplaced.take());
-        left
+        self.placement.abandon()
     }
 
     /// Takes in `connections` of a worker that has failed, as far as there are slots.
@@ -484,7 +323,7 @@ impl<Socket> Acceptor<Socket> {
 
     /// Whether no connection can come from another worker any more.
     pub(in crate::server) fn is_finished(&self) -> bool {
-        self.member.as_ref().is_none_or(Member::is_finished)
+        self.placement.is_finished()
     }
 
     /// Adds a connection, unless its address has too many.
@@ -547,9 +386,7 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        if let Some(member) = &mut self.member {
-            member.give_back(reactor.len());
-        }
+        self.placement.give_back(reactor.len());
         self.resume_if_possible(reactor);
     }
 
@@ -559,12 +396,12 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        if let Some(socket) = self.unplaced.take() {
+        if let Some(socket) = self.placement.take_unplaced() {
             self.place(reactor, socket);
         }
         if self.has_room(reactor) {
             self.resume(reactor.pump_mut());
-        } else if let State::Paused(_) = self.state {
+        } else if self.pause.is_timed() {
             // The deadline of the pause would end every wait.
             self.pause_while_full(reactor);
         }
@@ -573,10 +410,7 @@ impl<Socket> Acceptor<Socket> {
     /// When to resume even if no connection closes.
     #[inline]
     pub(in crate::server) fn deadline(&self) -> Time {
-        match self.state {
-            State::Paused(until) => until,
-            State::Open | State::Full => Time::NEVER,
-        }
+        self.pause.deadline()
     }
 
     /// A listener is ready in `turn`. Returns how many connections to accept now.
@@ -605,26 +439,22 @@ impl<Socket> Acceptor<Socket> {
         let Some(listener) = self.listeners.get_mut(number as usize) else {
             return Accepted::Nothing;
         };
-        if !is_open || listener.drain_quota == 0 {
+        if !is_open {
             return Accepted::Nothing;
         }
-        pump.counters.accept4 += 1;
-        match pump.kernel.accept(&listener.socket) {
-            Ok(socket) => {
-                listener.drain_quota -= 1;
-                self.pause = LISTENER_PAUSE_MIN;
-                self.errors = 0;
+        match listener.accept(pump) {
+            None => Accepted::Nothing,
+            Some(Ok(socket)) => {
+                self.pause.accepted();
                 Accepted::One(socket)
             }
-            Err(error) => match sort(&error) {
+            Some(Err(error)) => match AcceptError::of(&error) {
                 AcceptError::Empty => {
-                    // The queue is empty: the next event starts with a stride of one.
-                    listener.stride.last_turn = None;
+                    listener.end_stride();
                     Accepted::Nothing
                 }
-                AcceptError::Passing if self.errors < ACCEPT_ERRORS_MAX => {
+                AcceptError::Passing if self.pause.pass() => {
                     pump.counters.accept_errors += 1;
-                    self.errors += 1;
                     Accepted::Lost
                 }
                 _ => {
@@ -675,7 +505,7 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        self.errors = 0;
+        self.pause.forget_errors();
         if self.is_draining {
             // The queued connections must still be accepted; descriptors become free as others
             // close. No connection that comes later has to be turned away.
@@ -686,8 +516,8 @@ impl<Socket> Acceptor<Socket> {
         }
         pump.counters.refused_resources += 1;
         if let Some(more) = self.error_log.admit(pump.now) {
-            let pause = self.pause;
-            match sort(error) {
+            let pause = self.pause.span();
+            match AcceptError::of(error) {
                 AcceptError::Bug => {
                     log::error!("accept4: {error}: this is a mistake in mynah{more}")
                 }
@@ -695,7 +525,7 @@ impl<Socket> Acceptor<Socket> {
             }
         }
         // After any other error there are descriptors: the peer is accepted after the pause.
-        if sort(error) == AcceptError::Exhausted {
+        if AcceptError::of(error) == AcceptError::Exhausted {
             self.turn_one_away(pump, number);
         }
         self.restore_reserve(pump);
@@ -711,7 +541,7 @@ impl<Socket> Acceptor<Socket> {
     {
         pump.counters.refused_resources += 1;
         if let Some(more) = self.error_log.admit(pump.now) {
-            let pause = self.pause;
+            let pause = self.pause.span();
             log::warn!(
                 "a connection cannot be served: {error}: it is closed, and the listener rests for \
                  {pause:?}{more}"
@@ -734,8 +564,7 @@ impl<Socket> Acceptor<Socket> {
         let Some(listener) = self.listeners.get(number as usize) else {
             return;
         };
-        pump.counters.accept4 += 1;
-        if let Ok(refused) = pump.kernel.accept(&listener.socket) {
+        if let Ok(refused) = listener.accept_beyond(pump) {
             pump.kernel.close(refused);
         }
     }
@@ -745,17 +574,9 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        self.state = State::Paused(pump.now.after(self.pause));
-        self.pause = (self.pause * 2).min(LISTENER_PAUSE_MAX);
-        self.await_room(true);
+        self.pause.longer(pump.now);
+        self.placement.await_room(true);
         self.register(pump);
-    }
-
-    /// From now on, or no longer, a worker that this one accepts for wakes it when it has room.
-    fn await_room(&self, on: bool) {
-        if let Some(member) = self.member.as_ref().filter(|member| member.is_first()) {
-            member.await_room(on);
-        }
     }
 
     fn restore_reserve<K, S>(&mut self, pump: &mut Pump<K, S>)
@@ -774,14 +595,14 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        self.await_room(true);
+        self.placement.await_room(true);
         // A worker that has released a connection before that does not wake this one.
         if self.has_room(reactor) {
-            return self.await_room(false);
+            return self.placement.await_room(false);
         }
         let pump = reactor.pump_mut();
         pump.counters.refused_slots += 1;
-        self.state = State::Full;
+        self.pause.while_full();
         self.register(pump);
     }
 
@@ -795,19 +616,19 @@ impl<Socket> Acceptor<Socket> {
             return;
         }
         self.restore_reserve(pump);
-        self.await_room(false);
-        self.state = State::Open;
+        self.placement.await_room(false);
+        self.pause.end();
         self.register(pump);
         if self.registration_failed {
             // No event would be reported, so try again later.
-            self.state = State::Paused(pump.now.after(LISTENER_PAUSE_MAX));
+            self.pause.longest(pump.now);
         }
     }
 
     /// Ends a pause early, because the time for a drain is limited.
     fn end_pause(&mut self) {
-        if let State::Paused(_) = self.state {
-            self.state = State::Open;
+        if self.pause.is_timed() {
+            self.pause.end();
         }
     }
 
@@ -844,24 +665,14 @@ impl<Socket> Acceptor<Socket> {
         self.is_draining = true;
     }
 
-    /// Makes the kernel put no more connections into the queues: one that came between the last
-    /// accept and the close would be reset. Where the kernel refuses, connections still come, and
-    /// into the queue of an inherited listener too: its next user accepts them.
+    /// Makes the kernel put no more connections into the queues.
     pub(in crate::server) fn stop_queueing<K, S>(&mut self, pump: &mut Pump<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        for listener in self.listeners.iter_mut().filter(|it| !it.is_inherited) {
-            let stopped = pump.kernel.stop_handshakes(&listener.socket).or_else(|_| {
-                if pump.kernel.queue_length(&listener.socket).is_ok() {
-                    // A TCP listener would drop its queue.
-                    return Err(io::ErrorKind::Unsupported.into());
-                }
-                pump.counters.shutdown += 1;
-                pump.kernel.stop_queueing(&listener.socket)
-            });
-            listener.is_stopped = stopped.is_ok();
+        for listener in &mut self.listeners {
+            listener.stop_queueing(pump);
         }
     }
 
@@ -876,10 +687,7 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         for listener in &mut self.listeners {
-            listener.drain_quota = match listener.is_stopped {
-                true => usize::MAX,
-                false => (pump.kernel.queue_length(&listener.socket)).unwrap_or(backlog),
-            };
+            listener.accept_only_queued(pump, backlog);
         }
     }
 
@@ -889,12 +697,9 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let waiting = |listener: &Listener<Socket>| {
-            let queued = pump.kernel.queue_length(&listener.socket).unwrap_or(0);
-            queued.min(listener.drain_quota) as u64
-        };
-        let unplaced = u64::from(self.unplaced.is_some());
-        self.listeners.iter().map(waiting).sum::<u64>() + unplaced
+        let listeners = self.listeners.iter();
+        let queued: u64 = listeners.map(|listener| listener.not_accepted(pump)).sum();
+        queued + u64::from(self.placement.has_unplaced())
     }
 
     /// Gives the listeners away as they are, each with whether it is inherited. Their queues stay.
@@ -907,12 +712,7 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         let listeners = std::mem::take(&mut self.listeners).into_iter();
-        let released = listeners.map(|listener| {
-            // The poller may be what has failed.
-            let _ = pump.kernel.deregister(&listener.socket);
-            (listener.socket, listener.is_inherited)
-        });
-        released.collect()
+        listeners.map(|listener| listener.release(pump)).collect()
     }
 
     /// Other processes may get copies of the listeners from now on.
@@ -922,12 +722,7 @@ impl<Socket> Acceptor<Socket> {
 
     /// The listeners, for another process.
     pub(in crate::server) fn offered(&self) -> Vec<Offered<'_, Socket>> {
-        let offered = self.listeners.iter().map(|listener| Offered {
-            socket: &listener.socket,
-            is_inherited: listener.is_inherited,
-            is_shared: listener.is_shared(),
-        });
-        offered.collect()
+        self.listeners.iter().map(Listener::offered).collect()
     }
 
     /// Another descriptor of the listener at `place`.
@@ -940,8 +735,7 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        let listener = self.listeners.get(place)?;
-        Some(pump.kernel.share(&listener.socket))
+        Some(self.listeners.get(place)?.copy(pump))
     }
 
     /// The paths of the listeners belong to this process from now on.
@@ -950,8 +744,8 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        for listener in self.listeners.iter().filter(|it| !it.is_inherited) {
-            pump.kernel.own_path(&listener.socket);
+        for listener in &self.listeners {
+            listener.own_path(pump);
         }
     }
 
@@ -963,16 +757,16 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         for listener in &self.listeners {
-            pump.kernel.leave_path(&listener.socket);
+            listener.leave_path(pump);
         }
-        let unplaced = self.unplaced.take();
+        let unplaced = self.placement.take_unplaced();
         self.close_listeners(pump);
-        self.unplaced = unplaced;
+        self.placement.keep_unplaced(unplaced);
     }
 
     /// Whether an accepted connection waits for room.
     pub(in crate::server) fn has_unplaced(&self) -> bool {
-        self.unplaced.is_some()
+        self.placement.has_unplaced()
     }
 
     /// Closes the listeners, and removes the paths of the local ones. The workers that this one
@@ -982,35 +776,12 @@ impl<Socket> Acceptor<Socket> {
         K: Poller + Opener<Socket = Socket>,
         S: Service,
     {
-        for mut listener in std::mem::take(&mut self.listeners) {
-            if listener.is_shared() {
-                // Other workers keep the listener open, and with it the registration.
-                let _ = listener.report(pump, 0, false);
-            } else if self.has_copies {
-                let _ = pump.kernel.deregister(&listener.socket);
-            }
-            pump.kernel.close_listener(listener.socket);
+        for listener in std::mem::take(&mut self.listeners) {
+            listener.close(pump, self.has_copies);
         }
-        if let Some(socket) = self.unplaced.take() {
+        if let Some(socket) = self.placement.take_unplaced() {
             pump.kernel.close(socket);
         }
-        if let Some(member) = self.member.as_ref().filter(|member| member.is_first()) {
-            member.finish();
-        }
-    }
-}
-
-/// Classifies an error of a call on a listener that this program has opened.
-fn sort(error: &io::Error) -> AcceptError {
-    match error.raw_os_error() {
-        Some(errno::EAGAIN) => AcceptError::Empty,
-        Some(errno::EMFILE | errno::ENFILE | errno::ENOBUFS | errno::ENOMEM) => {
-            AcceptError::Exhausted
-        }
-        Some(errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EFAULT) => AcceptError::Bug,
-        // Linux passes a pending error of the new connection on as an error of accept, EOPNOTSUPP
-        // among them: accept(2) "Error handling". As an error of the listener, EOPNOTSUPP means
-        // that the socket is not of a stream type; all listeners here are streams.
-        _ => AcceptError::Passing,
+        self.placement.finish();
     }
 }

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_nobody_gives_back_is_not_waited_for_without_end() -> io::Result<()> {
+    fn a_lock_that_is_never_released_is_not_waited_for_without_end() -> io::Result<()> {
         let counts = SharedCounts::new(1, 1)?;
         counts.words[0].store(1, Ordering::Relaxed);
         assert!(counts.enter(0, "10.0.0.1:1".parse().expect("an address")));

@@ -3,8 +3,11 @@
 pub(in crate::server) mod acceptor;
 pub mod announced;
 pub mod handoff;
+mod listener;
 pub mod listeners;
+mod pause;
 pub mod per_address;
+mod placement;
 
 /// How the workers of a server share its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Who a session is: the name, the password, and the home that is open from then on.
+//! The user of a session: the name, the password, and the home that is open from then on.
 //!
 //! Passwords are checked one at a time, because each check takes tens of MiB, and on the thread of
 //! the session. A name that is not known costs as much time as a wrong password. Neighbours:

@@ -190,6 +190,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             full += usize::from(matches!(result, Ok(count) if count == size));
             match pump.received_in_place(link, room, result, &mut outcome) {
                 Some(size) => staged.push(Answer { token, start, size }),
+                None if matches!(outcome, FastOutcome::Done) => link.is_staged = false,
                 None => {
                     let outcome = std::mem::replace(&mut outcome, FastOutcome::Done);
                     self.exceptions.push(Exception {

@@ -70,8 +70,8 @@ pub(in crate::server) struct Reactor<K: Poller, S: Service> {
     exceptions: Vec<Exception>,
     /// Connections that the fast path has left with bytes.
     unfinished: Vec<Unfinished>,
-    /// Connections at rest may take the fast path: the service answers in place, there is no
-    /// wiretap and no rate, and no drain is under way.
+    /// Connections at rest may take the fast path: the service answers in place or not at all,
+    /// there is no wiretap and no rate, and no drain is under way.
     fast_path_open: bool,
     /// A connection was released since this was last asked.
     has_released: bool,
@@ -132,7 +132,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             exceptions: Vec::with_capacity(ANSWERS_PER_PHASE.max(pump.kernel.batch_max())),
             at_once: AtOnce::new(&pump.kernel),
             unfinished: Vec::with_capacity(EVENTS_PER_TURN),
-            fast_path_open: service.in_place(&service.open())
+            fast_path_open: (service.in_place(&service.open()) || service.is_silent())
                 && !pump.tap.as_ref().is_some_and(Tap::sees_bytes)
                 && pump.pace.is_none(),
             has_released: false,
@@ -352,6 +352,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
                 FastOutcome::Done => return true,
                 outcome => outcome,
             };
+        } else if matches!(outcome, FastOutcome::Done) {
+            // A silent service has taken everything.
+            return true;
         }
         self.finish_alone(token, outcome);
         true
@@ -410,6 +413,7 @@ impl<K: Poller, S: Service> Reactor<K, S> {
                     });
                     space = &mut space[count..];
                 }
+                None if matches!(outcome, FastOutcome::Done) => link.is_staged = false,
                 None => {
                     let outcome = std::mem::replace(&mut outcome, FastOutcome::Done);
                     // Its bytes move to the back, so that the answers stay one behind the other.
@@ -892,7 +896,7 @@ fn by_peer(settings: &Settings) -> Option<u32> {
 }
 
 /// Whether an event takes the fast path: its connection is at rest and has nothing but input, which
-/// the service answers in place.
+/// the service answers in place or not at all.
 #[inline(always)]
 fn is_fast<K: Poller, S: Service>(event: Event, link: &Link<K, S>, pump: &Pump<K, S>) -> bool {
     event.readiness() == Readiness::IN

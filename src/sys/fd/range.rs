@@ -2,8 +2,8 @@
 //! number where the kernel is too old for it.
 //!
 //! Linux 5.9 brought the call and Linux 5.11 its flag `CLOSE_RANGE_CLOEXEC`. An older sandbox may
-//! refuse both. Who owns a descriptor is not known here: the callers know that a whole range may be
-//! closed or marked. Man pages: close_range(2), close(2), fcntl(2).
+//! refuse both. The owner of a descriptor is not known here: the callers know that a whole range
+//! may be closed or marked. Man pages: close_range(2), close(2), fcntl(2).
 
 use std::os::fd::RawFd;
 

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supervisor_that_overslept_by_a_period_blames_nobody() {
+    fn a_supervisor_that_overslept_by_a_period_blames_no_process() {
         let period = Duration::from_secs(1);
         let (liveness, until) = (Liveness::new(Some(period)), Time::from_nanos(5));
         for (late, overslept) in [

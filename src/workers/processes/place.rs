@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_excused_for_the_time_in_which_nobody_ran() {
+    fn a_process_is_excused_for_the_time_in_which_no_process_ran() {
         let mut place = place(Some(SECOND));
         place.heard(false, START);
         place.excuse(at(9));

@@ -112,7 +112,7 @@ fn a_server_that_drains_is_alive_and_not_ready() {
 }
 
 #[test]
-fn silent_scrapes_are_bounded_and_hurt_nobody() {
+fn silent_scrapes_are_bounded_and_delay_no_connection() {
     let server = server(&[]);
     let at = pages(&server);
     // More than have a place and more than wait for one: the kernel answers no further handshake.

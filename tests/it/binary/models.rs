@@ -286,7 +286,7 @@ fn a_drain_lets_a_begun_request_finish_and_answers_the_queue() {
 }
 
 #[test]
-fn the_drain_time_out_cuts_who_is_inside_a_request_with_exit_code_10() {
+fn the_drain_time_out_cuts_a_connection_inside_a_request_with_exit_code_10() {
     for model in ALL {
         let args = [
             "--frame",

@@ -294,7 +294,7 @@ fn noise_fails_the_request_before_it_or_is_told_without_one() {
     assert_eq!(code, Some(7), "{out}");
     assert!(joined(&out).contains("0 answered, 10 failed"), "{out}");
     assert!(err.contains("10 requests failed, see the report"), "{err}");
-    // Noise that comes later is nobody's: no request is in flight.
+    // Noise that comes later belongs to no request: none is in flight.
     let late = peer::tcp(|stream| {
         peer::pages(stream, |stream| {
             let is_sent = page(stream, 200, "ok");

@@ -3,6 +3,7 @@
 
 use mynah::kernel::journal::{Argument, Name};
 use mynah::limits::ANSWERS_PER_PHASE;
+use mynah::protocol::service::Discard;
 
 use super::golden::assert_calls;
 use super::*;
@@ -322,4 +323,44 @@ fn an_event_that_comes_twice_in_a_batch_answers_in_order() {
             }
         }
     });
+}
+
+#[test]
+fn a_silent_service_takes_its_frames_on_the_fast_path_and_sends_nothing() {
+    let framing = framing("u16be", 1000);
+    let discard = |play: &mut Play<Discard>| {
+        let peers = [0; 3].map(|_| play.connect());
+        play.sim().clear_journal();
+        play.sim().send(peers[0], &hex("0001 61"));
+        play.sim().send(peers[1], &hex("0001 62 0002 63"));
+        play.sim().send(peers[2], &hex("0001 65 0001 66"));
+        play.turn();
+        assert_calls(
+            play,
+            "epoll_wait() = 3
+             recv(5) = 3
+             recv(6) = 6
+             recv(7) = 6",
+        );
+        // Only the second holds bytes: the part of a frame.
+        assert_eq!(play.server.workspaces_acquired(), 1);
+        assert_eq!(play.counters().frames, 4);
+        play.send(peers[1], &hex("64"));
+        assert_eq!(play.server.workspaces_acquired(), 0);
+        assert_eq!(play.counters().frames, 5);
+        // The same alone in its turn, with more bytes than one read takes.
+        let many = hex("0001 61").repeat(400);
+        for part in many.chunks(700) {
+            play.send(peers[0], part);
+        }
+        assert_eq!(play.counters().frames, 405);
+        assert_eq!(play.counters().bytes_in, 16 + many.len() as u64);
+        play.send(peers[2], &hex("ffff"));
+        play.sim().finish(peers[2]);
+        play.quiet();
+        assert_eq!(play.closed(CloseReason::TooLong), 1);
+        let sent = [play.counters().send, play.counters().bytes_out];
+        assert_eq!(sent, [0, 0], "a silent service sends nothing");
+    };
+    under_both(Config::default(), settings(), framing, Discard, discard);
 }

@@ -25,6 +25,8 @@ use super::http::{HttpError, Replies};
 use super::late_datagrams::Lost;
 use super::mismatch::{Heard, Spoken, Wrong};
 use super::page::FirstPage;
+use crate::kernel::Address;
+use crate::load::plan::Protocol;
 use crate::load::plan::script::Script;
 
 /// How many settled requests are recognised when their datagram comes again. The table has more, so
@@ -42,6 +44,18 @@ pub enum Speech {
     Http,
     /// A byte stream of any requests and replies.
     Exchange,
+}
+
+impl Speech {
+    /// How `protocol` is spoken with the server at `target`.
+    pub fn of(protocol: Protocol, target: &Address) -> Speech {
+        match protocol {
+            Protocol::Http => Speech::Http,
+            Protocol::Echo | Protocol::Message if target.is_datagrams() => Speech::Datagrams,
+            Protocol::Echo => Speech::Stream,
+            Protocol::Message => Speech::Exchange,
+        }
+    }
 }
 
 /// The state of one connection's conversation.

@@ -3,9 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use super::*;
-use crate::kernel::{Linux, Readiness};
-use crate::load::plan::Until;
+use crate::base::time::Time;
+use crate::kernel::{Address, Linux, Readiness};
+use crate::load::plan::{Plan, Until};
+use crate::load::run::control::{Board, Control};
+use crate::load::worker::slots::Stage;
+use crate::load::worker::tally::Tally;
+use crate::load::worker::window::Phase;
+use crate::load::worker::{Job, Worker};
 
 /// What the server does with the second request, or before it.
 type Ending = fn(TcpStream, &mut dyn FnMut());
@@ -32,37 +37,36 @@ fn after(ending: Ending) -> (Tally, Stage, u64) {
     };
     let kernel = Linux::new(false).expect("epoll");
     let mut worker = Worker::new(kernel, job).expect("it is small");
-    while worker.open == 0 {
+    while worker.lifetime.traffic().slots().open() == 0 {
         worker.turn().expect("there is a listener");
     }
     let (mut server, _) = listener.accept().expect("it has connected");
-    let (start, end) = (worker.now, Time::NEVER);
-    worker.course.enter(Phase::Loading { start, end });
-    let token = Token::new(0, worker.slots[0].generation);
+    let lifetime = &mut worker.lifetime;
+    let (start, end) = (lifetime.traffic().now(), Time::NEVER);
+    let ledger = lifetime.traffic_mut().ledger_mut();
+    ledger.enter(Phase::Loading { start, end });
+    ledger.grant(1);
+    let token = lifetime.traffic().slots().token(0);
     let mut request = [0; 64];
-    worker.course.grant(1);
-    worker.converse(0, 1).expect("it stands");
+    lifetime.traffic_mut().converse(0, 1).expect("it stands");
     server.read_exact(&mut request).expect("it was asked");
     server.write_all(&request).expect("it stands");
-    worker.ready(token, Readiness::IN).expect("an echo");
-    assert_eq!((worker.tally.answered, worker.in_flight), (1, 0));
-    worker.course.grant(1);
+    lifetime.ready(token, Readiness::IN).expect("an echo");
+    let ledger = lifetime.traffic_mut().ledger_mut();
+    assert_eq!((ledger.tally().answered, ledger.in_flight()), (1, 0));
+    ledger.grant(1);
     ending(server, &mut || {
-        let said = worker.converse(0, 1);
-        said.or_else(|cause| worker.lose(0, cause))
+        let said = lifetime.traffic_mut().converse(0, 1);
+        said.or_else(|cause| lifetime.lose(0, cause))
             .expect("one connection is no run");
     });
     let ended = Readiness::IN | Readiness::RDHUP;
-    worker
+    lifetime
         .ready(token, ended)
         .expect("one connection is no run");
-    let Worker {
-        tally,
-        slots,
-        in_flight,
-        ..
-    } = worker;
-    (tally, slots[0].stage, in_flight)
+    let traffic = worker.lifetime.into_traffic();
+    let (stage, in_flight) = (traffic.slots().stage(0), traffic.ledger().in_flight());
+    (traffic.into_ledger().into_tally(), stage, in_flight)
 }
 
 #[test]

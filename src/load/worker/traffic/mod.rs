@@ -1,89 +1,173 @@
-//! The traffic of an established connection: sends the next request, receives the reply.
+//! The traffic of established connections: sends the next requests, receives the replies.
 //!
-//! `ready` is the only entry for events and dispatches on the slot's stage. Connecting and closing
-//! are in `lifetime`.
+//! It works on one connection at a time and returns what has to happen to it next ([`After`]) or
+//! why it broke: it neither opens nor closes a connection. A read takes all replies that are there,
+//! and the requests that follow take one write. In an open loop, `schedule` says when a request is
+//! due and `free` which connection sends it. Neighbours: `slots` (the sockets), `ledger` (what
+//! counts), `lifetime`, which calls this for each event.
 
-use super::*;
-use crate::load::conversation::mismatch::Heard;
+use std::io;
+use std::time::Duration;
+
+use super::ledger::Ledger;
+use super::reopening::is_end;
+use super::slots::free::FreeSlots;
+use super::slots::stamps::Stamp;
+use super::slots::{Slots, Stage};
+use super::tally::Cause;
+use super::window::Phase;
+use super::{Job, room, span_ns};
+use crate::base::time::Time;
+use crate::kernel::{Opener, Poller, Readiness};
+use crate::load::conversation::connection::Speech;
+use crate::load::conversation::mismatch::{Heard, Wrong};
+use crate::load::plan::schedule::Schedule;
 
 /// Readiness that reports the end by the peer.
-const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
+pub(super) const ENDING: Readiness = Readiness::RDHUP.union(Readiness::HUP).union(Readiness::ERR);
+/// Consecutive reads of one connection before other connections are served. A server may send
+/// faster than the worker can check the replies.
+const READS_PER_EVENT: usize = 16;
+/// A datagram without a reply counts as lost after this time.
+const LOSS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The nanoseconds between two times; 0 if `to` is the earlier one. A `Duration` in between would
-/// be split into seconds and put together again.
-#[inline]
-fn span_ns(from: Time, to: Time) -> u64 {
-    to.as_nanos().saturating_sub(from.as_nanos())
+/// What happens to a connection after its replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum After {
+    /// It stays.
+    Stays,
+    /// Churn: it had its one reply, and another connection follows.
+    Renews,
+    /// The server sends no more replies on it, and another connection replaces it.
+    Reopens,
 }
 
-impl<K: Poller + Opener> Worker<'_, K> {
-    #[inline]
-    pub(super) fn ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
-        let index = token.index() as usize;
-        match self.slots.get(index) {
-            Some(slot) if slot.generation == token.generation() => {}
-            _ => return Ok(()),
-        }
-        match self.slots[index].stage {
-            Stage::Closed => Ok(()),
-            Stage::Connecting => {
-                self.connected(index)?;
-                self.also_ready(token, readiness)
-            }
-            Stage::Open | Stage::Idle => match self.hear(index, readiness) {
-                Ok(()) => Ok(()),
-                Err(cause) => self.lose(index, cause),
-            },
-        }
+/// The traffic of a worker.
+pub(super) struct Traffic<'a, K: Poller + Opener> {
+    job: Job<'a>,
+    speech: Speech,
+    slots: Slots<'a, K>,
+    ledger: Ledger,
+    /// The open loop: when requests are due.
+    schedule: Option<Schedule>,
+    free: FreeSlots,
+    /// Read anew where an instant is measured, and once a turn.
+    now: Time,
+    space: Vec<u8>,
+}
+
+impl<'a, K: Poller + Opener> Traffic<'a, K> {
+    /// Allocates all memory of the run. The error names what does not fit.
+    pub(super) fn new(kernel: K, job: Job<'a>) -> Result<Traffic<'a, K>, Cause> {
+        let plan = job.plan;
+        let speech = Speech::of(plan.protocol, job.target);
+        let answer_max = plan
+            .size
+            .1
+            .saturating_mul(plan.pipeline)
+            .next_power_of_two();
+        let answer_max = answer_max.clamp(64 << 10, 1 << 20);
+        let mut slots = Slots::new(kernel, job, speech)?;
+        let now = slots.clock();
+        let active = slots.active();
+        let mut space = room("bytes of replies", answer_max)?;
+        space.resize(answer_max, 0);
+        Ok(Traffic {
+            job,
+            speech,
+            ledger: Ledger::new(&job, speech, active, now)?,
+            slots,
+            schedule: None,
+            free: FreeSlots::new(active, now)?,
+            now,
+            space,
+        })
     }
 
-    /// Handles the rest of the event that established the connection. The server may already have
-    /// sent data or closed, and an edge is reported only once.
-    #[cold]
-    fn also_ready(&mut self, token: Token, readiness: Readiness) -> Result<(), Cause> {
-        let index = token.index() as usize;
-        let slot = &self.slots[index];
-        let stands = slot.generation == token.generation()
-            && matches!(slot.stage, Stage::Open | Stage::Idle);
-        if !stands || !readiness.intersects(Readiness::IN | ENDING) {
-            return Ok(());
-        }
-        self.hear(index, readiness)
-            .or_else(|cause| self.lose(index, cause))
+    #[inline]
+    pub(super) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Reads the clock.
+    pub(super) fn read_clock(&mut self) -> Time {
+        self.now = self.slots.clock();
+        self.now
+    }
+
+    #[inline]
+    pub(super) fn slots(&self) -> &Slots<'a, K> {
+        &self.slots
+    }
+
+    #[inline]
+    pub(super) fn slots_mut(&mut self) -> &mut Slots<'a, K> {
+        &mut self.slots
+    }
+
+    #[inline]
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    #[inline]
+    pub(super) fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// The counts of the run.
+    pub(super) fn into_ledger(self) -> Ledger {
+        self.ledger
+    }
+
+    /// Whether requests are sent when they are due, and not when a reply has come.
+    #[inline]
+    pub(super) fn is_open_loop(&self) -> bool {
+        self.schedule.is_some()
+    }
+
+    /// Begins an open loop.
+    pub(super) fn follow_schedule(&mut self, schedule: Schedule) {
+        self.schedule = Some(schedule);
+    }
+
+    /// A connection can take another request of the open loop.
+    pub(super) fn add_free(&mut self, index: usize) {
+        self.free.add(index, self.now);
     }
 
     /// Reads the available replies and sends the next requests.
     #[inline]
-    fn hear(&mut self, index: usize, readiness: Readiness) -> Result<(), Cause> {
+    pub(super) fn hear(&mut self, index: usize, readiness: Readiness) -> Result<After, Cause> {
         let (mut answers, mut reads) = (0, 0);
         let mut more = readiness.intersects(Readiness::IN | ENDING);
         while more {
-            let slot = &mut self.slots[index];
-            let Some(socket) = &slot.socket else {
-                return Ok(());
+            let Some(read) = self.slots.read(index, &mut self.space) else {
+                return Ok(After::Stays);
             };
-            let count = match self.kernel.read(socket, &mut self.space) {
+            let count = match read {
                 Ok(0) if self.speech != Speech::Datagrams => return self.ended(index, answers),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(self.broken(error)),
+                Err(error) => return Err(self.slots.broken(error)),
             };
             let got = self.take(index, count)?;
             answers += got;
             // Another datagram may follow a late one, and no new edge would report it.
             let late = self.speech == Speech::Datagrams && got == 0;
-            self.tally.late += u64::from(late);
+            self.ledger.count_late(late);
             more = count == self.space.len() || readiness.intersects(ENDING) || late;
             // A churn connection with its one reply, and a connection with its announced last
             // reply, are not read until their end.
             more = more && !(self.job.plan.churn && answers > 0 || self.is_over(index));
             reads += 1;
             if more && reads == READS_PER_EVENT {
-                self.ask_again(index)?;
+                self.slots.ask_again(index)?;
                 break;
             }
             if more {
-                self.now = self.kernel.now();
+                self.read_clock();
             }
         }
         self.go_on(index, answers)
@@ -92,7 +176,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// Takes `count` bytes of `space` that connection `index` has received. Returns how many
     /// requests they settled: answered, or failed by a complete reply.
     #[inline(always)]
-    pub(super) fn take(&mut self, index: usize, count: usize) -> Result<u32, Cause> {
+    fn take(&mut self, index: usize, count: usize) -> Result<u32, Cause> {
         let heard = self.take_run(index, 0, count, count);
         // Usually one run of correct replies has all bytes.
         match heard.wrong {
@@ -110,7 +194,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
             match heard.wrong {
                 None => {}
                 Some(wrong) if wrong.leaves_framing() => {
-                    self.blame_one(index, wrong);
+                    self.fail_one(index, wrong);
                     settled += 1;
                 }
                 Some(wrong) => return Err(Cause::Wrong(wrong)),
@@ -127,7 +211,7 @@ impl<K: Poller + Opener> Worker<'_, K> {
     /// `size` received bytes.
     #[inline(always)]
     fn take_run(&mut self, index: usize, from: usize, count: usize, size: usize) -> Heard {
-        let connection = &mut self.slots[index].connection;
+        let connection = self.slots.connection_mut(index);
         let first = connection.answered();
         let (bytes, verify) = (&self.space[from..count], self.job.plan.verify);
         let heard = connection.received(self.job.script, bytes, verify);
@@ -135,34 +219,44 @@ impl<K: Poller + Opener> Worker<'_, K> {
         heard
     }
 
+    /// Counts the replies in `heard`, of which the first belongs to request `first`, and the
+    /// `bytes` that were read.
+    #[inline]
+    fn answered(&mut self, index: usize, first: u64, heard: &Heard, bytes: usize) {
+        if heard.answers > 0 {
+            self.slots.failures(index).forget();
+        }
+        let open_loop = self.schedule.is_some();
+        let ledger = &mut self.ledger;
+        ledger.answered(index, first, heard, bytes, open_loop, self.now);
+    }
+
+    /// Counts a request whose reply was complete and wrong. Its connection stays.
+    #[cold]
+    fn fail_one(&mut self, index: usize, wrong: Wrong) {
+        let request = self.slots.connection(index).answered();
+        let failed = u64::from(self.ledger.is_measured(index, request));
+        let failure = self.slots.failure(index, failed, Cause::Wrong(wrong));
+        self.ledger.fail_one(failure);
+        self.slots.connection_mut(index).fail_one();
+    }
+
     /// Whether the server sends no more replies on connection `index`.
     #[inline]
     fn is_over(&self, index: usize) -> bool {
-        self.slots[index].connection.is_over()
-    }
-
-    /// Lets another event report the unread rest, after the events of other connections.
-    #[cold]
-    fn ask_again(&mut self, index: usize) -> Result<(), Cause> {
-        let slot = &self.slots[index];
-        let token = Token::new(index as u32, slot.generation);
-        let Some(socket) = &slot.socket else {
-            return Ok(());
-        };
-        let asked = self.kernel.reregister(socket, token, INTEREST);
-        asked.map_err(|error| self.broken(error))
+        self.slots.connection(index).is_over()
     }
 
     /// Handles the end of the connection by the server, after `answers` replies in this event. The
     /// end completes a reply without a length.
     #[cold]
-    fn ended(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
-        let connection = &mut self.slots[index].connection;
+    fn ended(&mut self, index: usize, answers: u32) -> Result<After, Cause> {
+        let connection = self.slots.connection_mut(index);
         let first = connection.answered();
         let heard = connection.ended(self.job.plan.verify);
         match (heard.answers, heard.wrong) {
             (_, Some(wrong)) if wrong.leaves_framing() => {
-                self.blame_one(index, wrong);
+                self.fail_one(index, wrong);
                 self.go_on(index, answers + 1)
             }
             (_, Some(wrong)) => Err(Cause::Wrong(wrong)),
@@ -175,230 +269,204 @@ impl<K: Poller + Opener> Worker<'_, K> {
     }
 
     /// Begins the next requests after `answers` replies, as the load type requires.
-    #[inline]
-    fn go_on(&mut self, index: usize, answers: u32) -> Result<(), Cause> {
+    #[inline(always)]
+    fn go_on(&mut self, index: usize, answers: u32) -> Result<After, Cause> {
         match answers {
-            0 => self.flush(index),
-            _ if self.job.plan.churn => {
-                self.release(index);
-                self.renew(index, Duration::ZERO)
-            }
-            _ if self.is_over(index) => self.reopen(index),
+            0 => self.slots.flush(index)?,
+            _ if self.job.plan.churn => return Ok(After::Renews),
+            _ if self.is_over(index) => return Ok(After::Reopens),
             _ if self.schedule.is_some() => {
                 self.free.add(index, self.now);
-                self.flush(index)
+                self.slots.flush(index)?;
             }
-            _ => self.converse(index, answers as usize),
+            _ => self.converse(index, answers as usize)?,
         }
-    }
-
-    /// Counts the replies in `heard`, of which the first belongs to request `first`, and the
-    /// `bytes` that were read.
-    #[inline]
-    fn answered(&mut self, index: usize, first: u64, heard: &Heard, bytes: usize) {
-        let answers = heard.answers;
-        self.in_flight -= u64::from(answers);
-        if answers > 0 {
-            self.slots[index].failures.forget();
-            self.fruitless_since = None;
-        }
-        let Some((start, end)) = self.course.counting() else {
-            return;
-        };
-        let elapsed = span_ns(start, self.now);
-        if self.now >= start && self.now < end {
-            self.tally.received_bytes += bytes as u64;
-            self.tally.completed += u64::from(answers);
-        }
-        let open_loop = self.schedule.is_some();
-        let (mut request, end) = (first, first + u64::from(answers));
-        let mut measured = 0;
-        while request < end {
-            let stamp = self.stamp(index, request);
-            // Requests that were sent together have the same stamp and are recorded together.
-            let same = (request + 1..end).take_while(|&other| self.stamp(index, other) == stamp);
-            let count = 1 + same.count() as u64;
-            request += count;
-            if stamp.due >= start {
-                measured += count;
-                let service = span_ns(stamp.sent, self.now);
-                self.tally.service.record_many(service, count);
-                if open_loop {
-                    let response = span_ns(stamp.due, self.now);
-                    self.tally.response.record_many(response, count);
-                }
-            } else if self.now >= start {
-                let service = span_ns(stamp.sent, self.now);
-                self.tally.longest_carried_ns = self.tally.longest_carried_ns.max(service);
-            }
-        }
-        self.moved = self.now;
-        if measured > 0 {
-            self.tally.answered += measured;
-            // Requests of the window are the last ones of a run of replies.
-            if heard.last > 0 {
-                self.tally.statuses.add(heard.status, measured - 1);
-                self.tally.statuses.add(heard.last, 1);
-            }
-            self.tally.last_answer_ns = elapsed;
-        }
-    }
-
-    /// Records the replies of a turn in the timeline, all at the turn's time.
-    pub(super) fn record_turn(&mut self) {
-        let completed = self.tally.completed - self.recorded;
-        if let Some(start) = self.course.start().filter(|_| completed > 0) {
-            let elapsed = span_ns(start, self.now);
-            self.tally.timeline.record(elapsed, completed);
-            self.recorded = self.tally.completed;
-        }
+        Ok(After::Stays)
     }
 
     /// Closed loop: begins up to `count` more requests and sends them together.
     #[inline]
     pub(super) fn converse(&mut self, index: usize, count: usize) -> Result<(), Cause> {
-        let sent = self.kernel.now();
+        let sent = self.slots.clock();
         let held_ns = span_ns(self.now, sent);
         for _ in 0..count {
-            if !self.course.may_begin(sent) {
+            if !self.ledger.window().may_begin(sent) {
                 break;
             }
             if self.begin(index, Stamp { sent, due: sent }) {
-                self.tally.held_ns += held_ns;
+                self.ledger.held(held_ns);
             }
         }
-        self.flush(index)
+        self.slots.flush(index)
     }
 
     /// Starts the load on a connection.
-    pub(super) fn begin_conversation(&mut self, index: usize) -> Result<(), Cause> {
+    pub(super) fn start(&mut self, index: usize) -> Result<(), Cause> {
         match self.schedule {
             Some(_) => {
                 self.free.add(index, self.now);
                 Ok(())
             }
-            None => self
-                .converse(index, self.job.plan.pipeline)
-                .or_else(|cause| self.lose(index, cause)),
+            None => self.converse(index, self.job.plan.pipeline),
         }
+    }
+
+    /// Continues the load on a reopened connection.
+    pub(super) fn resume(&mut self, index: usize) -> Result<(), Cause> {
+        let in_flight = self.slots.connection(index).in_flight() as usize;
+        let room = self.job.plan.pipeline.saturating_sub(in_flight);
+        if self.schedule.is_none() {
+            return self.converse(index, room);
+        }
+        if room > 0 {
+            self.free.add(index, self.now);
+        }
+        self.slots.flush(index)
     }
 
     /// Begins a request. Returns whether it belongs to the window.
     #[inline]
     pub(super) fn begin(&mut self, index: usize, stamp: Stamp) -> bool {
-        let connection = &mut self.slots[index].connection;
+        let connection = self.slots.connection_mut(index);
         let request = connection.begun();
         connection.begin(self.job.script);
-        self.stamps.put(index, request, stamp);
-        // The stall timeout counts from the first request after a time without requests in flight.
-        if self.in_flight == 0 {
-            self.moved = stamp.sent;
-        }
-        self.in_flight += 1;
-        self.course.begin(stamp.due)
+        self.ledger.begin(index, request, stamp)
     }
 
-    /// Open loop: begins the requests that are due, as long as connections are free.
-    pub(super) fn release_due(&mut self) -> Result<(), Cause> {
-        while let Some(schedule) = &mut self.schedule {
-            let due = schedule.due();
-            if due > self.now || self.free.is_empty() || !self.course.may_begin(due) {
-                break;
-            }
-            let Some(index) = self.free.take() else {
-                break;
-            };
+    /// When the next request of the open loop is sent, if a connection is free for it.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        let due = self.schedule.as_ref()?.due();
+        (!self.free.is_empty() && self.ledger.window().may_begin(due)).then_some(due)
+    }
+
+    /// Open loop: takes the next request that is due, and the connection that sends it.
+    pub(super) fn take_due(&mut self) -> Option<(usize, Stamp)> {
+        loop {
+            let due = self.next_due().filter(|due| *due <= self.now)?;
+            let index = self.free.take()?;
             let churn = self.job.plan.churn;
-            if self.slots[index].stage != if churn { Stage::Closed } else { Stage::Open } {
+            if self.slots.stage(index) != if churn { Stage::Closed } else { Stage::Open } {
                 continue;
             }
-            if let Some(schedule) = &mut self.schedule {
-                schedule.advance();
-            }
-            let sent = self.kernel.now();
+            self.schedule.as_mut()?.advance();
+            let sent = self.slots.clock();
             self.now = self.now.max(sent);
-            if self.course.is_measured(due) {
-                // The time without a free connection is charged to the server, not to the
-                // generator.
-                let possible = due.max(self.free.since());
-                self.tally
-                    .lateness
-                    .record(sent.since(possible).as_nanos() as u64);
-            }
-            if churn {
-                self.open(index, Some(due))?;
-                continue;
-            }
-            self.begin(index, Stamp { sent, due });
-            if let Err(cause) = self.flush(index) {
-                self.lose(index, cause)?;
-            } else if self.slots[index].connection.in_flight() < self.job.plan.pipeline as u64 {
-                self.free.add(index, self.now);
-            }
+            // The time without a free connection is charged to the server, not to the generator.
+            let possible = due.max(self.free.since());
+            self.ledger.sent(due, possible, sent);
+            return Some((index, Stamp { sent, due }));
+        }
+    }
+
+    /// Open loop: sends a request that is due.
+    pub(super) fn send_due(&mut self, index: usize, stamp: Stamp) -> Result<(), Cause> {
+        self.begin(index, stamp);
+        self.slots.flush(index)?;
+        if self.slots.connection(index).in_flight() < self.job.plan.pipeline as u64 {
+            self.free.add(index, self.now);
         }
         Ok(())
     }
 
-    #[inline]
-    pub(super) fn flush(&mut self, index: usize) -> Result<(), Cause> {
-        let slot = &mut self.slots[index];
-        let Some(socket) = &slot.socket else {
-            return Ok(());
+    /// Whether requests of the open loop are overdue.
+    pub(super) fn is_behind(&self) -> bool {
+        let due = self.schedule.as_ref().map(Schedule::due);
+        due.is_some_and(|due| self.ledger.window().may_begin(due))
+    }
+
+    /// Fails the request that a refused connection would have carried: in a closed loop one that is
+    /// due now, in an open loop the first one that is overdue. Returns how many of the window it
+    /// were.
+    pub(super) fn refuse_one(&mut self) -> u64 {
+        let due = self.schedule.as_ref().map_or(self.now, Schedule::due);
+        if due > self.now || !self.ledger.window().may_begin(due) {
+            return 0;
+        }
+        if let Some(schedule) = &mut self.schedule {
+            schedule.advance();
+        }
+        self.ledger.begin_none(due)
+    }
+
+    /// Requests that were due in the window and were never begun.
+    pub(super) fn unsent(&mut self) -> u64 {
+        let window = self.ledger.window();
+        let Phase::Draining { start, end, .. } = window.phase() else {
+            return 0;
         };
-        while slot.connection.owes() {
-            let bytes = slot.connection.outgoing(self.job.script);
-            let (length, written) = (bytes.len(), self.kernel.write(socket, bytes));
-            match written {
-                Ok(count) => {
-                    slot.connection.sent(self.job.script, count);
-                    // After a short write, the next write edge continues the request.
-                    if count < length {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(self.broken(error)),
-            }
+        // A run by a count that was not stopped should have sent all its requests.
+        if window.is_counted() && !self.job.control.is_stopped() {
+            return window.left();
         }
-        Ok(())
+        let Some(schedule) = &mut self.schedule else {
+            return 0;
+        };
+        schedule.pass(start);
+        schedule.pass(end).min(window.left())
     }
 
-    /// The cause for a failed call on a connection.
+    /// Whether a connection in this slot is still needed.
+    pub(super) fn is_wanted(&self, index: usize) -> bool {
+        let is_idle_one = index >= self.slots.active();
+        let window = self.ledger.window();
+        match window.phase() {
+            Phase::Opening => true,
+            Phase::Loading { .. } if is_idle_one => true,
+            Phase::Loading { .. } | Phase::Draining { .. } if !is_idle_one => {
+                let next = self.schedule.as_ref().map_or(self.now, Schedule::due);
+                self.slots.connection(index).in_flight() > 0 || window.may_begin(next)
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads the replies that are left in the receive buffer, and returns the cause of the end. A
+    /// write fails as soon as the peer has reset the connection, although replies may still be
+    /// unread.
     #[cold]
-    pub(super) fn broken(&self, error: io::Error) -> Cause {
-        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-        match self.speech {
-            // The ICMP error of an earlier datagram: no socket is bound to the port (udp(7)).
-            Speech::Datagrams if refused => Cause::Connect(error),
-            // What TLS says of a connection: it was never established, or is none any more.
-            _ if error.kind() == io::ErrorKind::InvalidData => Cause::Connect(error),
-            _ => Cause::Broken(error),
+    pub(super) fn hear_the_rest(&mut self, index: usize, cause: Cause) -> Cause {
+        let is_end = matches!(&cause, Cause::Broken(error) if is_end(error));
+        if !is_end || self.speech == Speech::Datagrams {
+            return cause;
+        }
+        loop {
+            if !self.slots.has_socket(index) || self.slots.connection(index).in_flight() == 0 {
+                return cause;
+            }
+            let Some(Ok(count @ 1..)) = self.slots.read(index, &mut self.space) else {
+                return cause;
+            };
+            if let Err(wrong) = self.take(index, count) {
+                return wrong;
+            }
         }
     }
 
-    /// Gives up the datagrams whose reply is overdue, and continues with the next requests.
-    pub(super) fn give_up_the_lost(&mut self) -> Result<(), Cause> {
-        if self.speech != Speech::Datagrams {
-            return Ok(());
+    /// Closes a connection and forgets its requests in flight.
+    pub(super) fn release(&mut self, index: usize) {
+        self.slots.hang_up(index);
+        let connection = self.slots.connection_mut(index);
+        self.ledger.abandon(connection.in_flight());
+        connection.abandon();
+    }
+
+    /// Gives up the datagram of a connection whose reply is overdue, and continues with the next
+    /// requests. `None` if there is none.
+    pub(super) fn give_up_the_lost(&mut self, index: usize) -> Option<Result<After, Cause>> {
+        let request = self.slots.connection(index).answered();
+        let stamp = self.ledger.stamp(index, request);
+        let connection = self.slots.connection_mut(index);
+        let is_lost = connection.in_flight() > 0 && stamp.sent.after(LOSS_TIMEOUT) <= self.now;
+        if !is_lost || !connection.give_up(self.job.script) {
+            return None;
         }
-        for index in 0..self.active {
-            let request = self.slots[index].connection.answered();
-            let stamp = self.stamp(index, request);
-            let connection = &mut self.slots[index].connection;
-            let is_lost = connection.in_flight() > 0 && stamp.sent.after(LOSS_TIMEOUT) <= self.now;
-            if !is_lost || !connection.give_up(self.job.script) {
-                continue;
-            }
-            self.in_flight -= 1;
-            match self.course.is_measured(stamp.due) {
-                true => self.tally.errors.time_out(),
-                false => self.tally.lost_in_warmup += 1,
-            }
-            self.moved = self.now;
-            self.go_on(index, 1)
-                .or_else(|cause| self.lose(index, cause))?;
-        }
-        Ok(())
+        self.ledger.give_up(stamp.due, self.now);
+        Some(self.go_on(index, 1))
+    }
+
+    /// What the connections of this worker carry.
+    pub(super) fn speech(&self) -> Speech {
+        self.speech
     }
 }
 

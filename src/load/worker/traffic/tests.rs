@@ -4,7 +4,10 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process;
 
 use super::*;
-use crate::kernel::{Linux, Sockets};
+use crate::kernel::Linux;
+use crate::load::plan::{Plan, Protocol};
+use crate::load::run::control::{Board, Control};
+use crate::load::worker::Worker;
 
 #[test]
 fn a_server_that_never_pauses_is_left_for_the_others_and_returned_to() {
@@ -29,21 +32,23 @@ fn a_server_that_never_pauses_is_left_for_the_others_and_returned_to() {
     };
     let kernel = Linux::new(false).expect("epoll");
     let mut worker = Worker::new(kernel, job).expect("it is small");
-    while worker.open == 0 {
+    while worker.lifetime.traffic().slots().open() == 0 {
         worker.turn().expect("there is a listener");
     }
     let (mut server, _) = listener.accept().expect("it has connected");
-    worker.slots[0].connection.begin(&script);
+    let traffic = worker.lifetime.traffic_mut();
+    traffic.slots.connection_mut(0).begin(&script);
     // The data takes three turns: a turn reads the buffer at most READS_PER_EVENT times.
-    worker.space.truncate(64);
-    let flood = vec![b'y'; (READS_PER_EVENT * 3 - 1) * worker.space.len()];
+    traffic.space.truncate(64);
+    let flood = vec![b'y'; (READS_PER_EVENT * 3 - 1) * traffic.space.len()];
     server
         .write_all(b"HTTP/1.1 200 OK\r\nX: ")
         .and_then(|()| server.write_all(&flood))
         .expect("the kernel has room");
     let left = |worker: &mut Worker<'_, Linux>| {
-        let socket = worker.slots[0].socket.as_ref().expect("it stands");
-        worker.kernel.read(socket, &mut [0]).is_ok()
+        let slots = worker.lifetime.traffic_mut().slots_mut();
+        let read = slots.read(0, &mut [0]);
+        read.expect("the connection stands").is_ok()
     };
     worker.turn().expect("all is well");
     assert!(left(&mut worker), "one turn took all of it");

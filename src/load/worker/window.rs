@@ -3,7 +3,7 @@
 //!
 //! A request that is due at or after the start of the window is *measured*. A run by a count begins
 //! at most a fixed number of measured requests. The module knows the times of the window and no
-//! connection; `phases` decides when the phase changes.
+//! connection; the worker decides when the phase changes.
 
 use super::Time;
 use crate::load::plan::{Pace, Plan, Until};
@@ -33,7 +33,7 @@ pub(super) enum Phase {
 }
 
 /// The phase, and how many measured requests may still begin.
-pub(super) struct Course {
+pub(super) struct Window {
     phase: Phase,
     /// Measured requests that may still begin.
     quota: u64,
@@ -43,14 +43,14 @@ pub(super) struct Course {
     is_open_loop: bool,
 }
 
-impl Course {
-    /// The course of worker `index` before its load.
-    pub(super) fn new(plan: &Plan, index: usize) -> Course {
+impl Window {
+    /// The window of worker `index` before its load.
+    pub(super) fn new(plan: &Plan, index: usize) -> Window {
         let all = match plan.until {
             Until::Requests(requests) => plan.share(requests, index),
             Until::Time(_) => u64::MAX,
         };
-        Course {
+        Window {
             phase: Phase::Opening,
             quota: all,
             all,
