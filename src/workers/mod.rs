@@ -561,6 +561,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         orphans.listeners.extend(listeners);
         orphans.handed.extend(handed);
         drop(orphans);
+        if self.shared.has_supervisor() {
+            // A drain makes the kernel put nothing more into queues that other processes serve.
+            self.shared.leave.store(true, Ordering::Release);
+        }
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
         ended.unwrap_or_else(|panic| panic::resume_unwind(panic))
@@ -884,6 +888,11 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
 impl<S: Clone> Shared<S> {
     fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this is one of several processes with the same listeners.
+    fn has_supervisor(&self) -> bool {
+        matches!(self.totals().sink, Sink::Supervisor { .. })
     }
 
     fn reloaded(&self) -> MutexGuard<'_, Reloaded<S>> {
