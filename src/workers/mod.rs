@@ -407,6 +407,10 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         log::error!("worker {}: {reason}", self.number);
         let listeners = self.server.release_listeners();
         self.orphans.leave(listeners, self.server.abandon_handed());
+        if self.shared.totals().has_supervisor() {
+            // A drain makes the kernel put nothing more into queues that other processes serve.
+            self.shared.leave.store(true, Ordering::Release);
+        }
         self.shared.request_drain();
         self.shared.retire(self.number, &self.server);
         ended.unwrap_or_else(|panic| panic::resume_unwind(panic))

@@ -136,6 +136,11 @@ impl Totals {
         self.runs.contains(&true)
     }
 
+    /// Whether this is one of several processes with the same listeners.
+    pub(super) fn has_supervisor(&self) -> bool {
+        matches!(self.sink, Sink::Supervisor { .. })
+    }
+
     /// The supervisor asks for a report, by number.
     pub(super) fn ask(&mut self, number: u64) {
         if let Sink::Supervisor { asked, .. } = &mut self.sink {

@@ -932,3 +932,47 @@ fn v8_what_does_not_combine_is_refused() {
         assert_eq!(refused.stderr, [format!("mynah: {line}")], "{args:?}");
     }
 }
+
+#[test]
+fn a_thread_that_fails_leaves_the_queues_to_the_other_processes() {
+    if !may_trace() {
+        return;
+    }
+    let args = [
+        "--processes",
+        "2",
+        "--threads",
+        "2",
+        "--max-connections",
+        "100",
+    ];
+    let server = Server::start(&args);
+    let fails = workers(&server, 2)[0];
+    let tasks = fs::read_dir(format!("/proc/{fails}/task")).expect("proc(5)");
+    let tasks = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
+    let thread = tasks.filter(|task| *task != fails.to_string()).max();
+    let mut tracer = std::process::Command::new("strace")
+        .args([
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-p",
+            &thread.expect("two threads"),
+        ])
+        .args(["-e", "inject=epoll_wait,epoll_pwait:error=EBADF"])
+        .spawn()
+        .expect("it is installed");
+    // Each count wakes all threads.
+    until("the process is replaced", || {
+        server.stats().get("processes_restarted") == 1
+    });
+    tracer.wait().expect("a child");
+    for number in 0..8 {
+        let peer = TcpStream::connect_timeout(&server.address(), PATIENCE);
+        let mut peer = peer.unwrap_or_else(|error| panic!("connection {number}: {error}"));
+        peer.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        assert_eq!(ask(&mut peer, b"hello"), b"hello");
+    }
+    server.signal("TERM");
+    server.ended();
+}

@@ -617,11 +617,15 @@ fn the_port_of_the_metrics_goes_to_the_new_process() {
     let old = start(&path, &["--metrics", "127.0.0.1:0"]);
     let port = at(&old);
     assert!(health(port).starts_with("HTTP/1.1 200 OK"));
-    let new = start(&path, &["--metrics", "127.0.0.1:0", "--threads", "2"]);
-    expect_end(old);
-    assert_eq!(at(&new), port);
-    assert!(health(port).starts_with("HTTP/1.1 200 OK"));
-    new.end();
+    let mut last = old;
+    for more in [["--threads", "2"], ["--processes", "2"], ["--threads", "1"]] {
+        let new = start(&path, &[&["--metrics", "127.0.0.1:0"][..], &more].concat());
+        expect_end(last);
+        assert_eq!(at(&new), port);
+        assert!(health(port).starts_with("HTTP/1.1 200 OK"));
+        last = new;
+    }
+    last.end();
 }
 
 #[test]
@@ -642,16 +646,20 @@ fn a_service_manager_hears_of_the_new_process_alone() {
             break heard;
         }
     };
-    let start = || {
-        let args = [&FEW[..], &["--takeover", &path]].concat();
+    let start = |more: &[&str]| {
+        let args = [&FEW[..], &["--takeover", &path], more].concat();
         Server::start_under(&[], &[("NOTIFY_SOCKET", &at)], &args)
     };
-    let old = start();
+    let mut old = start(&[]);
     assert_eq!(hears(), "READY=1");
-    let new = start();
-    assert_eq!(hears(), format!("MAINPID={}\nREADY=1", new.pid()));
-    expect_end(old);
-    new.end();
+    // With worker processes the supervisor is the main process.
+    for more in [&[][..], &["--processes", "2"], &[]] {
+        let new = start(more);
+        assert_eq!(hears(), format!("MAINPID={}\nREADY=1", new.pid()));
+        expect_end(old);
+        old = new;
+    }
+    old.end();
     assert_eq!(hears(), "STOPPING=1");
 }
 
