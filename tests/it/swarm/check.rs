@@ -255,13 +255,7 @@ impl<S: Service + Clone> Stage<'_, S> {
         self.actors.iter().for_each(|actor| actor.check(false));
         let now = self.sim().time();
         let closed = |reason: CloseReason| counters.closed[reason as usize];
-        // A passed connection may take the last slot in the turn in which another one is accepted.
-        let displaced = match self.world.takeover {
-            Some(_) => counters.refused_slots,
-            None => 0,
-        };
-        let refused = displaced
-            + counters.refused_registration
+        let refused = counters.refused_registration
             + counters.refused_resources
             + counters.refused_per_ip
             + closed(CloseReason::Starved)
