@@ -102,6 +102,7 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             false => None,
         };
         self.reactor.take_over(socket, address, handed);
+        self.acceptor.rest_if_full(&mut self.reactor);
     }
 
     /// How many connections there is room for.

@@ -237,6 +237,15 @@ impl<Socket> Acceptor<Socket> {
         if let Some(socket) = self.placement.deal(socket, !reactor.is_full()) {
             self.take_in(reactor, socket);
         }
+        self.rest_if_full(reactor);
+    }
+
+    /// Pauses the listeners if the last slot is taken: the next connection stays in the queue.
+    pub(in crate::server) fn rest_if_full<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
         if !self.has_room(reactor) {
             self.pause_while_full(reactor);
         }
@@ -378,6 +387,7 @@ impl<Socket> Acceptor<Socket> {
         S: Service,
     {
         self.take_in(reactor, socket);
+        self.rest_if_full(reactor);
     }
 
     #[cold]
