@@ -16,7 +16,7 @@
 //! holds one session.
 //!
 //! Invariants: a session has at most one data connection and one file; what it opens, it reaches
-//! from the home of its user through [`Tree`], which no path leaves. Neighbours:
+//! from the home of its user through a `Tree` (`kernel::tree`), which no path leaves. Neighbours:
 //! `protocol::service::ftp` for all that is bytes; `session` serves; `control`, `channel`,
 //! `transfer`, `upload`, `lists` and `login` are its parts; `site` is what all sessions share, and
 //! `homes` counts what homes hold.
