@@ -67,12 +67,21 @@ fn start(
 impl Course {
     fn new(name: &'static str, beside: &'static [&'static str]) -> Course {
         let calls = TRIGGERS.map(|trigger| {
-            let report = Report::new();
-            let faults: Vec<String> = beside.iter().map(|fault| (*fault).to_owned()).collect();
-            let server = start(&report, name, trigger, "all", &faults);
-            let server = server.unwrap_or_else(|ended| panic!("{:?}", ended.stderr));
-            assert_eq!(play::play(server, true, false), Outcome::Intact);
-            Calls::learn(&report.read())
+            let learn = || {
+                let report = Report::new();
+                let faults: Vec<String> = beside.iter().map(|fault| (*fault).to_owned()).collect();
+                let server = start(&report, name, trigger, "all", &faults);
+                let server = server.unwrap_or_else(|ended| panic!("{:?}", ended.stderr));
+                assert_eq!(play::play(server, true, false), Outcome::Intact);
+                Calls::learn(&report.read())
+            };
+            // A machine that stands still lets a timer expire, which adds a read.
+            let (one, other) = (learn(), learn());
+            if one.count("read") <= other.count("read") {
+                one
+            } else {
+                other
+            }
         });
         Course {
             name,

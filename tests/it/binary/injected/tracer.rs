@@ -102,6 +102,11 @@ impl Calls {
         Calls(calls)
     }
 
+    /// How many calls have this name.
+    pub(super) fn count(&self, call: &str) -> usize {
+        self.0.iter().filter(|(_, name, _)| name == call).count()
+    }
+
     /// The call that the C library of this program makes for the call of the row.
     pub(super) fn name(&self, row: &Row) -> &'static str {
         let made = |call: &str| {
@@ -125,9 +130,16 @@ impl Calls {
         };
         let begin = find("prlimit64", "RLIMIT_NOFILE");
         let ready = find("write", "ready: ");
+        // Behind the ready line the program also asks for what it only tells: whether the kernel
+        // has a call, and the limits of its control group. The loop begins with its first wait.
+        let is_wait = |(_, name, rest): &(u32, String, String)| {
+            name.starts_with("epoll_") && name.contains("wait") && !rest.starts_with("-1,")
+        };
+        let serving = self.0[ready..].iter().position(is_wait);
+        let serving = ready + serving.expect("a loop");
         let range = match row.phase {
             Phase::Start(_) => begin..ready - 1,
-            Phase::Serving | Phase::Fatal => ready + 1..self.0.len(),
+            Phase::Serving | Phase::Fatal => serving..self.0.len(),
         };
         let call = self.name(row);
         let of_row = self.0[range].iter().filter(|(_, name, rest)| {
