@@ -15,7 +15,7 @@ use std::time::Instant;
 use super::channel::{Progress, Waited, Want};
 use super::control::{Control, Served};
 use crate::kernel::{errno, send_file};
-use crate::limits::{FTP_BUFFER_SIZE, FTP_SEND_SIZE};
+use crate::limits::{FTP_BUFFER_SIZE, FTP_SEND_SIZE, LINGER_TIMEOUT};
 use crate::protocol::service::ftp::Refusal;
 
 /// How a transfer has ended.
@@ -174,6 +174,34 @@ impl Control<'_> {
                 Err(_) => return Ok(Err(Moved::Lost)),
             }
         }
+    }
+
+    /// Reads what still comes from `data` and throws it away: to its end, to the next command, or
+    /// for the time of a lingering connection.
+    pub(super) fn read_on(&mut self, mut data: &TcpStream) -> Served<Waited> {
+        let until = Instant::now() + LINGER_TIMEOUT;
+        let (mut space, mut moved) = (vec![0; FTP_BUFFER_SIZE], 0);
+        while !self.lines.has_line() || self.lines.begins_with(b"ABOR") {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Waited::Late);
+            }
+            match self.wait_for(data.as_fd(), Want::Read, Some(left), Progress { moved })? {
+                Waited::Ready => {}
+                other => return Ok(other),
+            }
+            match data.read(&mut space) {
+                Ok(0) => break,
+                Ok(count) => {
+                    moved += count as u64;
+                    self.site
+                        .count(|counters| counters.bytes_in += count as u64);
+                }
+                Err(error) if passes(&error) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(Waited::Ready)
     }
 }
 

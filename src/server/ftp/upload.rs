@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::channel::{Channel, Progress};
+use super::channel::{Channel, Progress, Waited};
 use super::control::Served;
 use super::homes::is_too_old;
 use super::session::{DENIED, NO_CHANNEL, Replied, Session, refusal};
@@ -212,14 +212,32 @@ impl Session<'_> {
         if moved == Moved::All {
             moved = self.fill_part(&upload, &data, &mut end)?;
         }
-        drop(data);
         match moved {
-            Moved::All => self.complete(&upload, end),
+            Moved::All => {
+                drop(data);
+                self.complete(&upload, end)
+            }
             Moved::Refused(refusal) => {
                 self.discard(part_path, end);
-                Ok(Err(refusal))
+                drop(upload);
+                self.refuse_rest(&data, refusal)
             }
-            moved => self.moved(moved),
+            moved => {
+                drop(data);
+                self.moved(moved)
+            }
+        }
+    }
+
+    /// Refuses an upload whose rest is still coming, and reads on for a while: unread bytes would
+    /// reset the data connection (tcp(7)), and clients that send to the end before they look for
+    /// the reply, such as ftplib, would tell of the reset and not of the reason.
+    fn refuse_rest(&mut self, data: &std::net::TcpStream, refusal: Refusal) -> Served<Replied> {
+        self.control.say(&line(refusal.code, refusal.text))?;
+        match self.control.read_on(data)? {
+            Waited::Aborted => Ok(Ok(line(226, "The abort is complete."))),
+            // All is said.
+            Waited::Ready | Waited::Late => Ok(Ok(Vec::new())),
         }
     }
 

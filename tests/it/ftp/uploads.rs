@@ -164,6 +164,35 @@ fn a_quota_holds_while_bytes_arrive_and_credits_what_is_replaced() {
 }
 
 #[test]
+fn a_refused_upload_is_read_on_so_that_its_client_gets_the_reason() {
+    let site = Site::new("refused", &["ann:ann:100000:rwd"]);
+    let server = site.start(&[]);
+    let mut client = Client::log_in(&server, "ann");
+    // More than the buffers of two sockets: a reset would arrive while it is sent.
+    let mut data = client.passive();
+    client.expect("STOR big", 150);
+    data.write_all(&bytes(16 << 20)).expect("no reset");
+    drop(data);
+    assert_eq!(client.reply().code, 552);
+    assert!(site.parts().is_empty());
+    // The reply does not wait for the end, and neither does the next command.
+    let mut data = client.passive();
+    client.expect("STOR big", 150);
+    data.write_all(&bytes(100_001)).expect("it reads");
+    assert_eq!(client.reply().code, 552);
+    client.expect("NOOP", 200);
+    client.expect("SIZE big", 550);
+    // There is an end of it.
+    let mut data = client.passive();
+    client.expect("STOR big", 150);
+    let endless = bytes(1 << 20);
+    while data.write_all(&endless).is_ok() {}
+    assert_eq!(client.reply().code, 552);
+    client.expect("NOOP", 200);
+    server.end();
+}
+
+#[test]
 fn a_credit_is_not_used_after_its_file_is_deleted() {
     let site = Site::new("credit", &["ann:ann:100000:rwd"]);
     fs::write(site.home("old"), bytes(60_000)).expect("a file");
