@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::{Exit, Failure, io_failure};
 use super::transport::{Carrier, Secure};
-use super::{Opened, start_worker};
+use super::worker::{Opened, start_worker};
 use crate::cli::options::{Serve, ServiceName};
 use crate::kernel::blocking::WakeUps;
 use crate::kernel::{Linux, Traced, Trigger};
