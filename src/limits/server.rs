@@ -251,8 +251,8 @@ pub const STANDARD_STREAMS: u64 = 3;
 /// Descriptors of each worker in addition to its listeners: epoll, timer, wake-up, reserve.
 pub const DESCRIPTORS_PER_WORKER: u64 = 4;
 /// Receives, or sends, that `--submit ring` makes in one system call: as many as
-/// [`ANSWERS_PER_PHASE`], behind which each further connection delays those before it. A batch of
-/// 64 costs as much a request, one of 16 1 % more.
+/// [`ANSWERS_PER_PHASE`], behind which each further connection delays those before it. With
+/// batches of 64 a request costs as much, and with batches of 16 it costs 1 % more.
 pub const RING_CALLS: usize = ANSWERS_PER_PHASE;
 /// The smallest batch that goes through the ring. Below that, the two calls of io_uring_enter cost
 /// more than they save: on a machine whose empty system call takes 105 ns, a batch of 4 costs 6 %

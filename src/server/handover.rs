@@ -101,8 +101,13 @@ impl<K: Spawner + Opener, S: Service> Server<K, S> {
             },
             false => None,
         };
-        self.reactor.take_over(socket, address, handed);
-        self.acceptor.rest_if_full(&mut self.reactor);
+        let slot = self.reactor.take_over(socket, address, handed);
+        self.acceptor.has_taken_over(&mut self.reactor, slot);
+    }
+
+    /// Whether another worker accepts for this one, and counts on its free slots.
+    pub(crate) fn is_served(&self) -> bool {
+        self.acceptor.is_served()
     }
 
     /// How many connections there is room for.

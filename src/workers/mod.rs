@@ -386,10 +386,17 @@ impl<K: Spawner + Opener, S: Service + Clone + Send + 'static> Worker<K, S> {
         let Some((seat, desk)) = &mut self.takeover else {
             return;
         };
-        if seat.advance(&mut self.server, desk) == Told::Leaving {
-            self.shared.totals().notices.tell_no_more();
-            log::info!("takeover: the new process serves; the connections follow");
-            self.shared.wake_all();
+        match seat.advance(&mut self.server, desk) {
+            Told::Nothing => {}
+            Told::Leaving => {
+                self.shared.totals().notices.tell_no_more();
+                log::info!("takeover: the new process serves; the connections follow");
+                self.shared.wake_all();
+            }
+            Told::Look => {
+                self.shared.look.fetch_add(1, Ordering::AcqRel);
+                self.shared.wake_all();
+            }
         }
     }
 

@@ -240,8 +240,29 @@ impl<Socket> Acceptor<Socket> {
         self.rest_if_full(reactor);
     }
 
+    /// A connection of another process is in `slot`.
+    pub(in crate::server) fn has_taken_over<K, S>(
+        &mut self,
+        reactor: &mut Reactor<K, S>,
+        slot: Option<u32>,
+    ) where
+        K: Poller + Opener<Socket = Socket>,
+        S: Service,
+    {
+        // In a drain only a visit finds out that nothing is owed: no event will come.
+        if let (true, Some(slot)) = (self.is_draining, slot) {
+            reactor.visit(slot);
+        }
+        self.rest_if_full(reactor);
+    }
+
+    /// Whether another worker accepts for this one.
+    pub(in crate::server) fn is_served(&self) -> bool {
+        self.placement.is_served()
+    }
+
     /// Pauses the listeners if the last slot is taken: the next connection stays in the queue.
-    pub(in crate::server) fn rest_if_full<K, S>(&mut self, reactor: &mut Reactor<K, S>)
+    fn rest_if_full<K, S>(&mut self, reactor: &mut Reactor<K, S>)
     where
         K: Poller + Opener<Socket = Socket>,
         S: Service,

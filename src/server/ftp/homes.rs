@@ -66,13 +66,12 @@ impl Homes {
         }
         let mut used = 0;
         let walked = walk(tree, is_over, |_, facts| used += facts.len());
-        match (walked, lock(&self.0).get_mut(home)) {
-            (Ok(()), Some(counted)) => counted.used = Some(used),
-            (Ok(()), None) => {}
-            (Err(error), _) => {
-                self.release(home);
-                return Err(error);
-            }
+        if let Err(error) = walked {
+            self.release(home);
+            return Err(error);
+        }
+        if let Some(counted) = lock(&self.0).get_mut(home) {
+            counted.used = Some(used);
         }
         Ok(())
     }
@@ -271,5 +270,19 @@ mod tests {
         homes.release(&home);
         assert!(lock(&homes.0).is_empty());
         assert!(homes.charge(&home, 1, None, 0));
+    }
+
+    /// Runs on a thread of its own: a lock that is taken twice would never return.
+    #[test]
+    fn a_count_that_fails_leaves_nothing_locked() {
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let homes = Homes::default();
+            let tree = Tree::open(std::path::Path::new("/")).expect("a directory");
+            let counted = homes.hold(&Path::default(), &tree, || true);
+            let _ = done.send((counted.is_err(), lock(&homes.0).is_empty()));
+        });
+        let patience = std::time::Duration::from_secs(20);
+        assert_eq!(is_done.recv_timeout(patience), Ok((true, true)));
     }
 }

@@ -14,8 +14,10 @@ use std::time::Instant;
 
 use super::channel::{Progress, Waited, Want};
 use super::control::{Control, Served};
+use crate::kernel::channels::{Ask, wait};
 use crate::kernel::{errno, send_file};
 use crate::limits::{FTP_BUFFER_SIZE, FTP_SEND_SIZE, LINGER_TIMEOUT};
+use crate::protocol::connection::CloseReason;
 use crate::protocol::service::ftp::Refusal;
 
 /// How a transfer has ended.
@@ -180,28 +182,39 @@ impl Control<'_> {
     /// for the time of a lingering connection.
     pub(super) fn read_on(&mut self, mut data: &TcpStream) -> Served<Waited> {
         let until = Instant::now() + LINGER_TIMEOUT;
-        let (mut space, mut moved) = (vec![0; FTP_BUFFER_SIZE], 0);
-        while !self.lines.has_line() || self.lines.begins_with(b"ABOR") {
+        let mut space = vec![0; FTP_BUFFER_SIZE];
+        loop {
+            if self.lines.begins_with(b"ABOR") {
+                self.take_line();
+                return Ok(Waited::Aborted);
+            }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if self.lines.has_line() || self.has_ended || left.is_zero() {
                 return Ok(Waited::Late);
             }
-            match self.wait_for(data.as_fd(), Want::Read, Some(left), Progress { moved })? {
-                Waited::Ready => {}
-                other => return Ok(other),
+            let asked = &mut [
+                Ask::read(&data),
+                Ask::read(&self.stream),
+                Ask::read(&self.site.cut),
+            ];
+            wait(self.site.wake_ups, asked, Some(left)).map_err(|_| CloseReason::Failed)?;
+            let [is_ready, has_commands, is_cut] = asked.each_ref().map(|ask| ask.is_ready);
+            if is_cut {
+                return Err(CloseReason::Cut);
             }
-            match data.read(&mut space) {
-                Ok(0) => break,
-                Ok(count) => {
-                    moved += count as u64;
-                    self.site
-                        .count(|counters| counters.bytes_in += count as u64);
+            if has_commands {
+                self.fill()?;
+            } else if is_ready {
+                match data.read(&mut space) {
+                    Ok(0) => return Ok(Waited::Ready),
+                    Ok(count) => self
+                        .site
+                        .count(|counters| counters.bytes_in += count as u64),
+                    Err(error) if passes(&error) => {}
+                    Err(_) => return Ok(Waited::Ready),
                 }
-                Err(error) if passes(&error) => {}
-                Err(_) => break,
             }
         }
-        Ok(Waited::Ready)
     }
 }
 

@@ -77,13 +77,13 @@ impl<K: Poller, S: Service> Reactor<K, S> {
         Ok(chosen.len())
     }
 
-    /// Goes on with a connection of another process.
+    /// Goes on with a connection of another process. Returns its slot, if there was one.
     pub(in crate::server) fn take_over(
         &mut self,
         socket: K::Socket,
         address: Option<SocketAddr>,
         handed: &Handed,
-    ) {
+    ) -> Option<u32> {
         let pump = self.pump_mut();
         let connection = Connection::recalled(&pump.protocol.service, handed.memory);
         let idle = handed.idle.as_nanos().try_into().unwrap_or(u64::MAX);
@@ -97,9 +97,9 @@ impl<K: Poller, S: Service> Reactor<K, S> {
             pump.counters.connections_taken_over += 1;
         };
         let waiting = Waiting::for_request(since);
-        if let Some(token) = self.enter(socket, address, connection, waiting, begin) {
-            self.with(token, |slow, token, link| slow.register(token, link));
-        }
+        let token = self.enter(socket, address, connection, waiting, begin)?;
+        self.with(token, |slow, token, link| slow.register(token, link));
+        Some(token.index())
     }
 }
 

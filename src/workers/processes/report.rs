@@ -177,6 +177,11 @@ mod tests {
             Order::Count(u64::MAX),
             Order::Look,
             Order::Leave,
+            Order::Serve,
+            Order::HandOver(Terms {
+                room: u32::MAX,
+                batch: u8::MAX,
+            }),
         ] {
             assert_eq!(Order::from_bytes(&order.to_bytes()), Some(order));
         }

@@ -168,6 +168,13 @@ impl Reporter {
                     None => continue,
                 },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                // A socket could not be received, for want of descriptors: the order stands.
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    match Order::from_bytes(&space) {
+                        Some(order) => Some(OrderOrEnd::Order(order)),
+                        None => continue,
+                    }
+                }
                 Err(_) => Some(OrderOrEnd::End),
             };
         }

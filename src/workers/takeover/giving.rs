@@ -111,8 +111,8 @@ impl<Socket> Giving<Socket> {
                 Err(error) => {
                     if !desk.is_lost.swap(true, Ordering::AcqRel) {
                         log::error!(
-                            "takeover: the new process has ended: {error}: the connections that \
-                             are left stay here until they end"
+                            "takeover: the new process takes no more connections: {error}: those \
+                             that are left stay here until they end"
                         );
                     }
                     return false;

@@ -257,6 +257,8 @@ pub(super) enum Told {
     Nothing,
     /// This process leaves: all workers have to know.
     Leaving,
+    /// All workers have to look at their listeners.
+    Look,
 }
 
 impl<Socket> Seat<Socket> {
@@ -350,10 +352,13 @@ impl<Socket> Seat<Socket> {
             self.giving = Some(Giving::new(passage));
         }
         if let Some(taking) = &mut self.taking {
-            if !taking.advance(server) {
+            let more = taking.advance(server);
+            // The kernel may have told only a process that has died of a connection in a queue.
+            if (taking.take_left() || !more) && told == Told::Nothing {
+                told = Told::Look;
+            }
+            if !more {
                 self.taking = None;
-                // The kernel may have told only a process that has died of a connection in a queue.
-                server.look_at_listeners();
             }
         }
         if let Some(giving) = &mut self.giving {

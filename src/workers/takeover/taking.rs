@@ -20,6 +20,8 @@ pub(super) struct Taking<Socket> {
     /// The poller reports the passage.
     is_watched: bool,
     again_at: Time,
+    /// A worker of the other process has left its listeners.
+    is_left: bool,
 }
 
 impl<Socket> Taking<Socket> {
@@ -36,12 +38,21 @@ impl<Socket> Taking<Socket> {
             passage,
             is_watched: false,
             again_at: Time::NEVER,
+            is_left: false,
         };
-        taking.watch(server).then_some(taking)
+        // The worker that accepts for others has promised their free slots to its listeners.
+        let may_take = !server.is_served();
+        (may_take && taking.watch(server)).then_some(taking)
     }
 
     pub(super) fn deadline(&self) -> Time {
         self.again_at
+    }
+
+    /// Whether a worker of the other process has left its listeners since this was last asked: the
+    /// kernel may have told only that worker of a connection.
+    pub(super) fn take_left(&mut self) -> bool {
+        std::mem::take(&mut self.is_left)
     }
 
     fn watch<K, S>(&mut self, server: &mut Server<K, S>) -> bool
@@ -130,7 +141,7 @@ impl<Socket> Taking<Socket> {
             Some(Message::Connections(handed)) if handed.len() >= sockets.len() => {
                 if handed.is_empty() {
                     // A worker of the other process has left its listeners.
-                    server.look_at_listeners();
+                    self.is_left = true;
                 }
                 let lost = handed.len() - sockets.len();
                 for (socket, handed) in sockets.into_iter().zip(&handed) {

@@ -301,6 +301,19 @@ fn the_idle_time_of_a_connection_goes_with_it() {
 }
 
 #[test]
+fn a_connection_that_comes_during_a_drain_and_is_owed_nothing_ends_at_once() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let (mut two, _, _) = begin(2, trigger);
+        assert_eq!(two.give(1, Passage::Open).expect("it is open"), 1);
+        two.new.drain();
+        two.take();
+        two.turn();
+        assert_eq!(two.new.counters().connections_now, 0, "no event would come");
+        two.end();
+    }
+}
+
+#[test]
 fn a_connection_without_room_in_the_other_process_is_served_on() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let (mut two, mut talkers, _) = begin(2, trigger);
