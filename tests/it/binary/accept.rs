@@ -372,7 +372,13 @@ fn v5_a_worker_whose_loop_fails_loses_no_connection_of_its_queue() {
     let fails = tasks.filter(|task| *task != server.pid().to_string()).max();
     // A stopped server has connections in both queues, with a request each.
     server.signal("STOP");
-    until("it is stopped", || server.state() == 'T');
+    // A thread that has not stopped yet takes the first connections out of its queue.
+    until("its threads are stopped", || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).expect("proc(5)");
+        let mut status =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+        status.all(|status| status.contains("\nState:\tT "))
+    });
     let mut peers: Vec<TcpStream> = (0..MANY).map(|_| server.connect()).collect();
     for peer in &mut peers {
         peer.write_all(b"queued").expect("the kernel takes it");
