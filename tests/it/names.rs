@@ -182,6 +182,11 @@ const LINK: &str = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad 
                     for i in $(seq 1000); do \
                     ip -6 route get fe80::1 oif lo >/dev/null 2>&1 && break; sleep 0.01; done";
 
+/// Says hi to `$at`, again and again: with the route in place, the kernel may still say for a moment
+/// that the network is unreachable.
+const SAY_HI: &str = "for i in $(seq 100); do \"$MYNAH\" connect $at --once hi && break; \
+                      sleep 0.05; done; echo;";
+
 /// Starts a server that listens on `$listen`. `$at` is its address, and `$pid` its process number.
 const START: &str = "mkfifo /tmp/mynah-$$; \"$MYNAH\" --max-connections 100 --listen \"$listen\" \
                      > /tmp/mynah-$$ & pid=$!; read -r ready < /tmp/mynah-$$; rm /tmp/mynah-$$; \
@@ -204,7 +209,7 @@ fn a_name_to_listen_at_stands_for_its_first_ipv4_address() {
 fn a_link_local_address_has_the_name_of_its_interface() {
     for listen in ["[fe80::1%lo]:0", "[fe80::1%1]:0"] {
         let script = format!(
-            "{LINK}; listen='{listen}'; {START} \"$MYNAH\" connect $at --once hi; echo; \
+            "{LINK}; listen='{listen}'; {START} {SAY_HI} \
              \"$MYNAH\" bench $at {LOAD} --source-ip fe80::1%lo | grep ^tcp; \
              kill $pid; wait $pid"
         );
